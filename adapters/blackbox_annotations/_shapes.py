@@ -131,6 +131,20 @@ def runs(counts: Sequence[int], size: int) -> NDArray[np.bool_]:
     return np.repeat(marked, np.array(counts, np.int64))
 
 
+def run_lengths(marked: NDArray[np.bool_]) -> list[int]:
+    """Lengths of the runs of (size,) bool, the first of them not marked; what `runs` takes."""
+    changes = np.flatnonzero(np.diff(marked)) + 1
+    edges = np.concatenate(([0], changes, [marked.size]))
+    lengths: list[int] = np.diff(edges).tolist()
+    return [0, *lengths] if marked.size and marked[0] else lengths
+
+
+def box_of(marked: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """(top, left, bottom, right) of the smallest box around the True pixels, of which there is at least one."""
+    rows, columns = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
 def _cross(inside: NDArray[np.bool_], x: float, y: float, u: float, v: float) -> None:
     """Toggle, in each row that the edge crosses, the first pixel whose centre is right of it."""
     first, last = math.ceil(min(y, v) - 0.5), math.ceil(max(y, v) - 0.5)

@@ -3,15 +3,17 @@
 Runs come as a list of lengths or as COCO's compressed text.
 """
 
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_annotations._shapes import Drawing, runs
+from blackbox_annotations._shapes import Drawing, box_of, run_lengths, runs
 from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import entries, fields, number, objects, read_json, whole
-from blackbox_conformal.annotations.formats.format import Format, Request
+from blackbox_conformal.annotations.formats.format import Format, Marked, Request, level_named
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.text import printable
 
@@ -41,6 +43,33 @@ class Coco(Format):
                 level = request.level(labels.get(str(annotation.get("category_id")), ""))
                 _draw(drawing, annotation, level)
         return drawing.levels
+
+    def write(self, pictures: Sequence[Marked]) -> Mapping[str, bytes]:
+        """As `Format.write`: one file; each level of a picture is one crowd annotation of runs."""
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
+        categories: dict[int, str] = {}
+        for picture in pictures:
+            height, width = picture.levels.shape
+            images.append({"id": len(images) + 1, "file_name": picture.name, "height": height, "width": width})
+            for label, marked in picture.by_label():
+                category = level_named(label) or 0
+                categories[category] = label
+                top, left, bottom, right = box_of(marked)
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": len(images),
+                        "category_id": category,
+                        "iscrowd": 1,
+                        "area": int(marked.sum()),
+                        "bbox": [left, top, right - left, bottom - top],
+                        "segmentation": {"size": [height, width], "counts": run_lengths(marked.T.reshape(-1))},
+                    }
+                )
+        listed = [{"id": category, "name": label} for category, label in sorted(categories.items())]
+        document = {"images": images, "categories": listed, "annotations": annotations}
+        return {"coco.json": json.dumps(document).encode()}
 
 
 def compressed_runs(text: str) -> list[int]:

@@ -4,13 +4,15 @@ Polygons, boxes, ellipses, and masks whose runs go along the rows of their box. 
 """
 
 import xml.parsers.expat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import quoteattr
 
-from blackbox_annotations._shapes import Drawing, runs
+from blackbox_annotations._shapes import Drawing, box_of, run_lengths, runs
 from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import number, read_bytes, whole
-from blackbox_conformal.annotations.formats.format import Format, Request
+from blackbox_conformal.annotations.formats.format import Format, Marked, Request
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.text import printable
 
@@ -34,6 +36,23 @@ class Cvat(Format):
         for kind, shape in shapes:
             _draw(drawing, kind, shape, request.level(shape.get("label", "")))
         return drawing.levels
+
+    def write(self, pictures: Sequence[Marked]) -> Mapping[str, bytes]:
+        """As `Format.write`: one file; each level of a picture is one mask, whose runs fill its box exactly."""
+        lines = ['<?xml version="1.0" encoding="utf-8"?>', "<annotations>", "<version>1.1</version>"]
+        for index, picture in enumerate(pictures):
+            height, width = picture.levels.shape
+            name = quoteattr(printable(picture.name))
+            lines.append(f'<image id="{index}" name={name} width="{width}" height="{height}">')
+            for label, marked in picture.by_label():
+                top, left, bottom, right = box_of(marked)
+                counts = ", ".join(map(str, run_lengths(marked[top:bottom, left:right].reshape(-1))))
+                lines.append(
+                    f'<mask label="{label}" source="manual" occluded="0" rle="{counts}" left="{left}" top="{top}" '
+                    f'width="{right - left}" height="{bottom - top}" z_order="0"></mask>'
+                )
+            lines.append("</image>")
+        return {"annotations.xml": "\n".join([*lines, "</annotations>", ""]).encode()}
 
 
 class _Reader:

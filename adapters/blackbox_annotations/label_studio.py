@@ -3,17 +3,18 @@
 A brush region is a bit stream of RGBA values in runs (`brush_values`), not COCO's; other shapes are in per cent.
 """
 
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_annotations._shapes import Drawing
+from blackbox_annotations._shapes import Drawing, run_lengths
 from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import entries, fields, number, objects, read_json, whole
-from blackbox_conformal.annotations.formats.format import Format, Request
+from blackbox_conformal.annotations.formats.format import Format, Marked, Request
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.text import printable
 
@@ -41,6 +42,30 @@ class LabelStudio(Format):
         for region, labels in _labelled([region for region in regions if str(region.get("type")) not in _WITHOUT_AREA]):
             _draw(drawing, region, labels, request)
         return drawing.levels
+
+    def write(self, pictures: Sequence[Marked]) -> Mapping[str, bytes]:
+        """As `Format.write`: one file; a picture has one annotation, in which each level is one brush region.
+
+        What belongs together but does not touch stays one region, which is no second annotation.
+        """
+        tasks = []
+        for number_of_task, picture in enumerate(pictures, 1):
+            height, width = picture.levels.shape
+            result = [
+                {
+                    "id": label,
+                    "type": "brushlabels",
+                    "from_name": "difference",
+                    "to_name": "image",
+                    "original_width": width,
+                    "original_height": height,
+                    "image_rotation": 0,
+                    "value": {"format": "rle", "rle": list(brush_bytes(marked)), "brushlabels": [label]},
+                }
+                for label, marked in picture.by_label()
+            ]
+            tasks.append({"id": number_of_task, "data": {"image": picture.name}, "annotations": [{"result": result}]})
+        return {"label-studio.json": json.dumps(tasks).encode()}
 
 
 def _labelled(regions: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], list[str]]]:
@@ -103,6 +128,25 @@ def brush_values(data: bytes, count: int) -> NDArray[np.uint8]:
             out[filled : filled + length] = np.frombuffer(stream.take(8 * length).to_bytes(length), np.uint8)
         filled += length
     return out
+
+
+_SIZES = (4, 8, 12, 16)
+"""Bits in which lengths of runs are written; the longest run is 65,536 values."""
+
+
+def brush_bytes(marked: NDArray[np.bool_]) -> bytes:
+    """A brush region with 255 in all four values of the marked pixels, as the stream that `brush_values` reads."""
+    bits = [f"{4 * marked.size:032b}", f"{8 - 1:05b}", *(f"{size - 1:04b}" for size in _SIZES)]
+    for index, pixels in enumerate(run_lengths(marked.reshape(-1))):
+        value, left = "1" * 8 if index % 2 else "0" * 8, 4 * pixels
+        while left:
+            length = min(left, 1 << _SIZES[-1])
+            which = next(k for k, size in enumerate(_SIZES) if length <= 1 << size)
+            bits.append(f"1{which:02b}{length - 1:0{_SIZES[which]}b}{value}")
+            left -= length
+    text = "".join(bits)
+    text += "0" * (-len(text) % 8)
+    return int(text, 2).to_bytes(len(text) // 8)
 
 
 class _Bits:

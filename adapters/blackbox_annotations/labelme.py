@@ -5,16 +5,19 @@ A mask is a base64 PNG of its box, whose corner pixels are the two points.
 
 import base64
 import binascii
+import json
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from blackbox_annotations._shapes import Drawing
+from blackbox_annotations._shapes import Drawing, box_of
 from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import entries, fields, number, objects, read_json
-from blackbox_conformal.annotations.formats.format import Format, Request, stem_of
+from blackbox_conformal.annotations.formats.format import Format, Marked, Request, stem_of
 from blackbox_conformal.errors import FileFormatError, ImageError, UsageError
+from blackbox_conformal.images.encode import grey_png
 from blackbox_conformal.images.read import ImageLimits, read_image
 from blackbox_conformal.text import printable
 
@@ -38,6 +41,31 @@ class Labelme(Format):
         for shape in objects(document.get("shapes"), "shapes", "a shape"):
             _draw(drawing, shape, request)
         return drawing.levels
+
+    def write(self, pictures: Sequence[Marked]) -> Mapping[str, bytes]:
+        """As `Format.write`: one file a picture, to lie beside it; each level is one mask of its box."""
+        contents = {}
+        for picture in pictures:
+            height, width = picture.levels.shape
+            shapes: list[dict[str, Any]] = []
+            for label, marked in picture.by_label():
+                top, left, bottom, right = box_of(marked)
+                mask = grey_png(marked[top:bottom, left:right].astype(np.uint8) * np.uint8(255))
+                shapes.append(
+                    {
+                        "label": label,
+                        "points": [[left, top], [right - 1, bottom - 1]],
+                        "group_id": None,
+                        "description": "",
+                        "shape_type": "mask",
+                        "flags": {},
+                        "mask": base64.b64encode(mask).decode(),
+                    }
+                )
+            document: dict[str, Any] = {"version": "5.8.1", "flags": {}, "shapes": shapes, "imagePath": picture.name}
+            document |= {"imageData": None, "imageHeight": height, "imageWidth": width}
+            contents[f"{picture.stem}.json"] = json.dumps(document, indent=1).encode()
+        return contents
 
 
 def _draw(drawing: Drawing, shape: dict[str, Any], request: Request) -> None:

@@ -1,20 +1,22 @@
 """A person's annotations of where a delivered picture differs in meaning from the truth.
 
-One form is stored (`annotation_file`), and the metric `semantic` reads it. Importers of each tool's own form are found
-by name (`formats`); those of COCO, CVAT, labelme and Label Studio are in the package `blackbox_annotations`.
+One form is stored (`annotation_file`), and the metric `semantic` reads it. It is imported from the files of annotation
+tools and exported to them by a format's name (`formats`); those of COCO, CVAT, labelme and Label Studio are in the
+package `blackbox_annotations`. Several people's marks (`marks`) are combined into it (`combine`).
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from blackbox_conformal.annotations.convert import export_annotations as export_annotations
     from blackbox_conformal.annotations.convert import import_annotations as import_annotations
 
-__all__ = ["import_annotations"]
+__all__ = ["export_annotations", "import_annotations"]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "import_annotations":
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from blackbox_conformal.annotations.convert import import_annotations
+    from blackbox_conformal.annotations import convert
 
-    return import_annotations
+    return getattr(convert, name)

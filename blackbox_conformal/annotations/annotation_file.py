@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from blackbox_conformal.annotations.foreign_files import read_bytes, read_json
 from blackbox_conformal.canonical import digest_bytes, digest_json
 from blackbox_conformal.errors import CalibrationError, FileFormatError, ImageError, UsageError
-from blackbox_conformal.files import write_new
+from blackbox_conformal.files import write_together
 from blackbox_conformal.images.encode import grey_png
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.images.read import ImageLimits, read_image
@@ -23,6 +23,9 @@ Levels = NDArray[np.uint8]
 """(H, W) uint8: 0 where the meaning is the same, 255 where it differs, grades between."""
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+PEOPLE = "people"
+"""Folder, in one of annotations, with one such folder for each person whose marks are combined."""
+
 LARGEST_SIDECAR = 64 * 1024
 LONGEST_ANNOTATOR = 200
 _STEM = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}")
@@ -63,11 +66,28 @@ class Sidecar(BaseModel):
     @property
     def stem(self) -> str:
         """Name of the two files without their endings."""
-        return f"{_short(self.reference)}-{_short(self.output)}"
+        return Pair(self.reference, self.output).stem
 
     def content(self) -> bytes:
         """The JSON file."""
         return json.dumps(self.model_dump(), indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+class Pair(NamedTuple):
+    """Digests of the pixels of a true and of a delivered picture."""
+
+    reference: str
+    output: str
+
+    @classmethod
+    def of(cls, truth: Image, delivered: Image) -> "Pair":
+        """The pair of these pictures, (H, W, 3) uint8 each."""
+        return cls(pixels_digest(truth), pixels_digest(delivered))
+
+    @property
+    def stem(self) -> str:
+        """Name of the two files of its annotation without their endings."""
+        return f"{_short(self.reference)}-{_short(self.output)}"
 
 
 class Origin(NamedTuple):
@@ -88,19 +108,19 @@ def write_annotation(
     UsageError
         The pair has another annotation and `force` is not set.
     """
+    return write_levels(folder, Pair.of(truth, delivered), levels, origin, force=force)
+
+
+def write_levels(folder: Path, pair: Pair, levels: Levels, origin: Origin, *, force: bool = False) -> Path:
+    """As `write_annotation`, of a pair that is known by its digests."""
     mask = grey_png(levels)
     height, width = levels.shape
-    sidecar = Sidecar(
-        reference=pixels_digest(truth),
-        output=pixels_digest(delivered),
-        height=height,
-        width=width,
-        mask=digest_bytes(mask),
-        **origin._asdict(),
-    )
+    sidecar = Sidecar(**pair._asdict(), height=height, width=width, mask=digest_bytes(mask), **origin._asdict())
     # The JSON file makes the annotation count, so it comes last.
-    write_new(folder / f"{sidecar.stem}.png", mask, force=force)
-    return write_new(folder / f"{sidecar.stem}.json", sidecar.content(), force=force)
+    write_together(
+        {folder / f"{sidecar.stem}.png": mask, folder / f"{sidecar.stem}.json": sidecar.content()}, force=force
+    )
+    return folder / f"{sidecar.stem}.json"
 
 
 def read_annotation(folder: Path, truth: Image, delivered: Image) -> Levels:
@@ -115,20 +135,31 @@ def read_annotation(folder: Path, truth: Image, delivered: Image) -> Levels:
     FileFormatError
         The annotation is damaged, of another size, or its contents are of another picture.
     """
-    reference, output = pixels_digest(truth), pixels_digest(delivered)
+    pair = Pair.of(truth, delivered)
     if not folder.is_dir():
         raise UsageError(f"expected a folder of annotations; {printable(folder)} is none. Import annotations into it")
-    path = folder / f"{_short(reference)}-{_short(output)}.json"
+    path = folder / f"{pair.stem}.json"
     if not path.is_file():
-        raise _missing(folder, reference, output)
+        raise _missing(folder, pair)
+    return read_levels(path, pair, truth.shape[:2])[1]
+
+
+def read_levels(path: Path, pair: Pair | None = None, size: tuple[int, int] | None = None) -> tuple[Sidecar, Levels]:
+    """What the JSON file `path` says and the levels beside it, (H, W) uint8, checked against `pair` and `size`.
+
+    Raises
+    ------
+    FileFormatError
+        As for `read_annotation`.
+    """
     sidecar = read_sidecar(path)
     shown = printable(path)
-    if (sidecar.reference, sidecar.output) != (reference, output):
+    if pair is not None and (sidecar.reference, sidecar.output) != pair:
         raise FileFormatError(
-            f"{shown}: expected the annotation of output {output}; it says output {sidecar.output} of reference "
+            f"{shown}: expected the annotation of output {pair.output}; it says output {sidecar.output} of reference "
             f"{sidecar.reference}. It belongs to another picture: import the right one"
         )
-    height, width = truth.shape[:2]
+    height, width = size or (sidecar.height, sidecar.width)
     if (sidecar.height, sidecar.width) != (height, width):
         raise FileFormatError(
             f"{shown}: expected an annotation of {width}×{height} pixels; got {sidecar.width}×{sidecar.height}. "
@@ -137,7 +168,7 @@ def read_annotation(folder: Path, truth: Image, delivered: Image) -> Levels:
     content = read_bytes(path.with_suffix(".png"), ImageLimits().max_bytes)
     if digest_bytes(content) != sidecar.mask:
         raise FileFormatError(f"{shown}: expected the mask {sidecar.mask}; the PNG was changed. Import it again")
-    return levels_of_png(content, (height, width), printable(path.with_suffix(".png")))
+    return sidecar, levels_of_png(content, (height, width), printable(path.with_suffix(".png")))
 
 
 def read_sidecar(path: Path) -> Sidecar:
@@ -161,8 +192,13 @@ def read_sidecar(path: Path) -> Sidecar:
 
 def folder_digest(folder: Path) -> str:
     """``sha256:…`` over every annotation in `folder`: equal for equal annotations, wherever the folder lies."""
-    sidecars = [read_sidecar(path) for path in sorted(folder.glob("*.json")) if _STEM.fullmatch(path.stem)]
+    sidecars = [read_sidecar(path) for path in stored(folder)]
     return digest_json(sorted([sidecar.reference, sidecar.output, sidecar.mask] for sidecar in sidecars))
+
+
+def stored(folder: Path) -> list[Path]:
+    """The JSON files of the annotations in `folder`, by name."""
+    return [path for path in sorted(folder.glob("*.json")) if _STEM.fullmatch(path.stem)]
 
 
 def levels_of_png(content: bytes, size: tuple[int, int], name: str) -> Levels:
@@ -195,16 +231,21 @@ def levels_of_png(content: bytes, size: tuple[int, int], name: str) -> Levels:
     return np.ascontiguousarray(red)
 
 
-def _missing(folder: Path, reference: str, output: str) -> CalibrationError:
-    others = len(list(folder.glob(f"{_short(reference)}-*.json")))
+def _missing(folder: Path, pair: Pair) -> CalibrationError:
+    others = len(list(folder.glob(f"{_short(pair.reference)}-*.json")))
     if others:
         return CalibrationError(
-            f"expected an annotation of output {output} in {printable(folder)}; this photograph is annotated there for "
-            f"{others} other output(s) only. A vendor's new answer needs a new annotation"
+            f"expected an annotation of output {pair.output} in {printable(folder)}; this photograph is annotated "
+            f"there for {others} other output(s) only. A vendor's new answer needs a new annotation"
+        )
+    if any((folder / PEOPLE).glob(f"*/{pair.stem}.json")):
+        return CalibrationError(
+            f"expected one annotation of the photograph {pair.reference} in {printable(folder)}; people marked it, and "
+            f"their marks are not combined. Run `blackbox-conformal annotations combine {printable(folder)}`"
         )
     return CalibrationError(
-        f"expected an annotation of the photograph {reference} in {printable(folder)}; there is none. "
-        "Annotate it and import it with `python -m blackbox_conformal.annotations`"
+        f"expected an annotation of the photograph {pair.reference} in {printable(folder)}; there is none. Mark it "
+        "with `blackbox-conformal annotate`, or import it with `blackbox-conformal annotations import`"
     )
 
 

@@ -1,15 +1,22 @@
-"""From a tool's export to a stored annotation."""
+"""From a tool's export to a stored annotation, and back."""
 
 import datetime
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from blackbox_conformal import catalog
-from blackbox_conformal.annotations.annotation_file import LONGEST_ANNOTATOR, Origin, write_annotation
-from blackbox_conformal.annotations.formats.format import Format, Request, stem_of
+from blackbox_conformal.annotations.annotation_file import (
+    LONGEST_ANNOTATOR,
+    Levels,
+    Origin,
+    read_annotation,
+    write_annotation,
+)
+from blackbox_conformal.annotations.formats.format import Format, Marked, Request, level_named, stem_of
 from blackbox_conformal.errors import ImageError, UsageError
+from blackbox_conformal.files import write_together
 from blackbox_conformal.images.picture import check_pixels
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.types import Image
@@ -46,7 +53,8 @@ def import_annotations(
     annotator, date
         Who marked it, and when (YYYY-MM-DD; today unless given).
     grades
-        Grade in [0, 1] of each label; every label counts 1 unless given.
+        Grade in [0, 1] of each label; unless given every label counts 1, but ``level-1`` to ``level-255``, which are
+        exported, stand for those levels.
     image
         What the source calls the picture, without folder and ending; unless given, the name of either file. With
         arrays and no name the source must hold one picture.
@@ -66,16 +74,85 @@ def import_annotations(
     FileFormatError
         The source is damaged, hostile, of another size, or holds what has no area.
     """
-    importer: Format = catalog.load("annotations.formats", format)
     if not 1 <= len(annotator) <= LONGEST_ANNOTATOR:
         raise UsageError(f"expected the annotator in 1 to {LONGEST_ANNOTATOR} characters; got {len(annotator)}")
     origin = Origin(annotator, _date(date), format)
     paths = [image] if image is not None else [path for path in (truth, delivered) if isinstance(path, str | Path)]
     names = frozenset(stem_of(str(path)) for path in paths)
     pair = _pair(_pixels(truth), _pixels(delivered))
-    level = partial(_level, _checked_grades(grades, format))
-    levels = importer.read(Request(Path(source), names, pair[1].shape[:2], level))
+    levels = read_format(format, Path(source), names, pair[1].shape[:2], grades)
     return write_annotation(Path(folder), *pair, levels, origin, force=force)
+
+
+def read_format(
+    format: str,  # noqa: A002
+    source: Path,
+    names: frozenset[str],
+    size: tuple[int, int],
+    grades: Mapping[str, float] | None = None,
+) -> Levels:
+    """The levels, (H, W) uint8, of a picture of `size` = (height, width) in a tool's file, where `names` may call it.
+
+    Raises
+    ------
+    UsageError, FileFormatError
+        As for `import_annotations`.
+    """
+    importer: Format = catalog.load("annotations.formats", format)
+    return importer.read(Request(source, names, size, partial(_level, _checked_grades(grades, format))))
+
+
+def export_annotations(
+    pairs: Sequence[tuple[str | Path | Image, str | Path | Image]],
+    format: str,  # noqa: A002 - what people call it
+    folder: str | Path,
+    out: str | Path,
+    *,
+    names: Sequence[str] | None = None,
+    force: bool = False,
+) -> list[Path]:
+    """Write stored annotations as an annotation tool's files; importing them gives back every pixel.
+
+    Parameters
+    ----------
+    pairs
+        The true and the delivered picture of each annotation; see `import_annotations`.
+    format
+        As for `import_annotations`. Masks are written, never polygons; each level is one mask with the label
+        ``level-1`` to ``level-255``.
+    folder
+        Where annotations are stored.
+    out
+        Folder for the files; made if missing.
+    names
+        What the files of the pictures are called; unless given, as the delivered pictures' files.
+    force
+        Overwrite other files.
+
+    Returns
+    -------
+    The files that were written.
+
+    Raises
+    ------
+    UsageError
+        An argument cannot be used, or a file exists with other content.
+    ImageError, CalibrationError, FileFormatError
+        A picture cannot be read, has no annotation, or its annotation is damaged.
+    """
+    exporter: Format = catalog.load("annotations.formats", format)
+    if names is None and not all(isinstance(delivered, str | Path) for _, delivered in pairs):
+        raise UsageError("expected names of pictures that are given as arrays; got none. Give names")
+    called = [Path(str(delivered)).name for _, delivered in pairs] if names is None else list(names)
+    if len({stem_of(name) for name in called}) < len(called) or len(called) != len(pairs):
+        raise UsageError(f"expected a different name for each of {len(pairs)} pictures; got {', '.join(called[:5])}")
+    pictures = [
+        Marked(name, read_annotation(Path(folder), *_pair(_pixels(truth), _pixels(delivered))))
+        for name, (truth, delivered) in zip(called, pairs, strict=True)
+    ]
+    contents = {Path(out) / name: content for name, content in exporter.write(pictures).items()}
+    write_together(contents, force=force)
+    return list(contents)
 
 
 def _checked_grades(grades: Mapping[str, float] | None, form: str) -> Mapping[str, float] | None:
@@ -90,7 +167,7 @@ def _checked_grades(grades: Mapping[str, float] | None, form: str) -> Mapping[st
 def _level(grades: Mapping[str, float] | None, label: str) -> int:
     """The level of shapes with `label`, rounded up so that no grade shrinks."""
     if grades is None:
-        return 255
+        return level_named(label) or 255
     if label not in grades and not label:
         raise UsageError(
             "expected a label of every shape, since grades are given by label; one shape has none. Label it, or "

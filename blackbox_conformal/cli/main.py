@@ -31,6 +31,8 @@ COMMANDS = {
     "serve-token": "Who may use a gateway: new, list, revoke.",
     "compare": "Several vendors or settings on the same photographs.",
     "tune": "Choose a score on photographs that calibration then never sees.",
+    "annotate": "A page on which people mark where pictures differ in meaning.",
+    "annotations": "Marks of people: agreement, combine, import, export.",
     "report": "One self-contained HTML file from a run folder.",
     "adapters": "The vendors that can be drawn from: list, show, check.",
     "scores": "Maps of where the vendor is undecided: list, show.",

@@ -13,9 +13,9 @@ from support.annotation_files import coco, labelme, marked, pictures, png, shape
 from support.other_package import install
 
 from blackbox_conformal.annotations import import_annotations
-from blackbox_conformal.annotations.__main__ import main
 from blackbox_conformal.annotations.annotation_file import folder_digest, read_annotation, read_sidecar
 from blackbox_conformal.canonical import digest_bytes
+from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import FileFormatError, ImageError, UsageError
 from blackbox_conformal.images.picture import pixels_digest
 
@@ -154,21 +154,34 @@ def test_one_of_many_pictures_by_its_name(work):
 def test_command(work, capsys):
     arguments = [str(work / "photo.json"), "--format", "labelme", "--truth", str(work / "photo.png")]
     arguments += ["--delivered", str(work / "answer.png"), "--folder", str(work / "annotations")]
-    assert main([*arguments, "--grade", "wrong=0.5", "--annotator", "A", "--date", "2026-03-01"]) == 0
+    assert (
+        run(["annotations", "import", *arguments, "--grade", "wrong=0.5", "--annotator", "A", "--date", "2026-03-01"])
+        == 0
+    )
     printed = capsys.readouterr().out.strip()
     assert json.loads(Path(printed).read_text())["annotator"] == "A"
     assert read_annotation(work / "annotations", *pictures()).max() == 128
-    assert main([*arguments, "--grade", "wrong"]) == 2
+    assert run(["annotations", "import", *arguments, "--grade", "wrong"]) == 2
     assert "expected --grade LABEL=GRADE; got 'wrong'" in capsys.readouterr().err
-    assert main([*arguments, "--force"]) == 0
-    assert main([*arguments, "--image", "other"]) == 2
+    assert run(["annotations", "import", *arguments, "--force"]) == 0
+    assert run(["annotations", "import", *arguments, "--image", "other"]) == 2
     assert capsys.readouterr().err.startswith("error: expected annotations of other")
 
 
 def as_a_process(work, *arguments, site=""):
     pictures = ["--truth", str(work / "photo.png"), "--delivered", str(work / "answer.png")]
     return subprocess.run(
-        [sys.executable, "-m", "blackbox_conformal.annotations", *arguments, *pictures, "--folder", str(work / "a")],
+        [
+            sys.executable,
+            "-m",
+            "blackbox_conformal",
+            "annotations",
+            "import",
+            *arguments,
+            *pictures,
+            "--folder",
+            str(work / "a"),
+        ],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))},

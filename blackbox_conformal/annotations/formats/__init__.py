@@ -1,1 +1,1 @@
-"""Formats that annotations are imported from, one a module."""
+"""Formats that annotations are imported from and exported to, one a module."""

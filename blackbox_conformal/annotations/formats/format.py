@@ -1,9 +1,13 @@
-"""What an importer is asked for and what it gives: the contract of one annotation tool's files."""
+"""What is read from one annotation tool's files and written to them: the contract of a format."""
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import whole
@@ -91,6 +95,33 @@ class Request:
             )
 
 
+@dataclass(frozen=True)
+class Marked:
+    """A picture that is exported.
+
+    Attributes
+    ----------
+    name
+        What its file is called, with its ending.
+    levels
+        Its annotation, (H, W) uint8.
+    """
+
+    name: str
+    levels: Levels
+
+    @property
+    def stem(self) -> str:
+        """Its name without the ending."""
+        return stem_of(self.name)
+
+    def by_label(self) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+        """Each level above 0 that occurs, as a label that stands for it, and where it is: (H, W) bool."""
+        for level in np.flatnonzero(np.bincount(self.levels.reshape(-1), minlength=256)).tolist():
+            if level:
+                yield label_of(level), self.levels == level
+
+
 class Format(Plugin):
     """One tool's files; a file `annotations/formats/NAME.py`, or one of another package, defines one, called PLUGIN."""
 
@@ -105,6 +136,30 @@ class Format(Plugin):
             The source does not hold the picture.
         """
         raise NotImplementedError(f"{type(self).__name__} must define read(request)")
+
+    def write(self, pictures: Sequence[Marked]) -> Mapping[str, bytes]:
+        """The tool's files with the annotations of `pictures`, by name; `read` gives back every pixel.
+
+        Raises
+        ------
+        UsageError
+            The format cannot hold them, or is read only.
+        """
+        raise UsageError(f"expected a format that is written; {self.plugin_name()} is only read. Export another one")
+
+
+_LEVEL = re.compile(r"level-([0-9]{1,3})")
+
+
+def label_of(level: int) -> str:
+    """The label that stands for one level, 1 to 255, in formats that know no grades."""
+    return f"level-{level}"
+
+
+def level_named(label: str) -> int | None:
+    """The level that `label` stands for; None for every other label."""
+    found = _LEVEL.fullmatch(label)
+    return int(found[1]) if found and 1 <= int(found[1]) <= 255 else None
 
 
 def stem_of(name: str) -> str:

@@ -1,9 +1,12 @@
 """Annotations as plain PNG masks: one file, or a folder of files that are called like the pictures."""
 
+from collections.abc import Mapping, Sequence
+
 from blackbox_conformal.annotations.annotation_file import Levels, levels_of_png
 from blackbox_conformal.annotations.foreign_files import read_bytes
-from blackbox_conformal.annotations.formats.format import Format, Request
-from blackbox_conformal.errors import FileFormatError
+from blackbox_conformal.annotations.formats.format import Format, Marked, Request
+from blackbox_conformal.errors import FileFormatError, UsageError
+from blackbox_conformal.images.encode import grey_png
 from blackbox_conformal.text import printable
 
 
@@ -20,6 +23,16 @@ class Png(Format):
                 "and would count as almost no difference. Save marked pixels as 255"
             )
         return levels
+
+    def write(self, pictures: Sequence[Marked]) -> Mapping[str, bytes]:
+        """As `Format.write`: one PNG a picture."""
+        for picture in pictures:
+            if picture.levels.max(initial=0) == 1:
+                raise UsageError(
+                    f"expected a level above 1 somewhere in {printable(picture.name)}, since a PNG of 0 and 1 is read "
+                    "as class numbers and refused; its largest grade is 1/255. Export another format"
+                )
+        return {f"{picture.stem}.png": grey_png(picture.levels) for picture in pictures}
 
 
 PLUGIN = Png

@@ -1,0 +1,284 @@
+"""Several people's marks of the same pictures: how far they agree, and the one annotation that is made of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fractions import Fraction
+from itertools import combinations
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from blackbox_conformal.annotations.annotation_file import (
+    LONGEST_ANNOTATOR,
+    PEOPLE,
+    Levels,
+    Origin,
+    Pair,
+    read_levels,
+    read_sidecar,
+    stored,
+    write_levels,
+)
+from blackbox_conformal.annotations.marks import COMBINED, Marks
+from blackbox_conformal.errors import FileFormatError, UsageError
+from blackbox_conformal.text import counted, printable
+
+Rule = Literal["mean", "max"]
+
+
+@dataclass(frozen=True)
+class PictureAgreement:
+    """How far people agree about one picture.
+
+    Attributes
+    ----------
+    stem
+        Name of its files, without ending.
+    people
+        How many marked it.
+    overlap
+        Mean over all two of them of intersection over union of what they marked at all, in [0, 1]; 1 where both marked
+        nothing. None for one person.
+    alpha
+        Krippendorff's alpha of their grades, at most 1; None where nothing varies, or for one person.
+    shares
+        Marked share of the picture for each person, in [0, 1], in the order of the people.
+    """
+
+    stem: str
+    people: int
+    overlap: float | None
+    alpha: float | None
+    shares: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far people agree.
+
+    Attributes
+    ----------
+    people
+        Their names, sorted.
+    pictures
+        One entry for each pair that anyone marked.
+    alpha
+        Krippendorff's alpha over the pixels of all pictures; None where nothing varies, or without a picture that two
+        people marked.
+    """
+
+    people: tuple[str, ...]
+    pictures: tuple[PictureAgreement, ...]
+    alpha: float | None
+
+
+class _Sums(NamedTuple):
+    """What alpha is computed from, in exact whole numbers: of values v, pixel by pixel."""
+
+    values: int = 0
+    total: int = 0
+    squares: int = 0
+    within: Fraction = Fraction(0)
+
+    def plus(self, other: "_Sums") -> "_Sums":
+        return _Sums(
+            self.values + other.values,
+            self.total + other.total,
+            self.squares + other.squares,
+            self.within + other.within,
+        )
+
+    @property
+    def alpha(self) -> float | None:
+        n = self.values
+        expected = Fraction(2 * (n * self.squares - self.total**2), n * (n - 1)) if n > 1 else Fraction(0)
+        return None if expected == 0 else float(1 - self.within / n / expected)
+
+
+def people_of(folder: Path) -> dict[str, Marks]:
+    """Everyone whose marks are in the folder of annotations, by name, sorted.
+
+    Raises
+    ------
+    FileFormatError
+        A file is damaged, or says that it is another person's.
+    """
+    found: dict[str, Marks] = {}
+    for own in sorted(path for path in (folder / PEOPLE).glob("*") if path.is_dir()):
+        for path in stored(own):
+            name = read_sidecar(path).annotator
+            marks = Marks(folder, name)
+            if marks.own.name != own.name:
+                raise FileFormatError(
+                    f"{printable(path)}: expected marks of the person whose folder this is; it says they are of "
+                    f"{printable(name, 60)}. Move it to {printable(marks.own)}"
+                )
+            found[name] = marks
+    return dict(sorted(found.items()))
+
+
+def agreement(folder: str | Path, annotators: Sequence[str] | None = None) -> Agreement:
+    """How far people agree on each picture, by their marks in `folder`.
+
+    Parameters
+    ----------
+    annotators
+        Whom to compare; None: everyone there.
+
+    Raises
+    ------
+    UsageError
+        Nobody marked anything, or a person who was named did not.
+    FileFormatError
+        An annotation is damaged, or of another picture than its name says.
+    """
+    people = _chosen(Path(folder), annotators)
+    sums, pictures = _Sums(), []
+    for stem in _stems(people):
+        levels = [_read(marks, stem)[1] for marks in people.values() if stem in marks.marked()]
+        own = _sums(levels)
+        sums = sums.plus(own)
+        shares = tuple(float((each > 0).mean()) for each in levels)
+        several = len(levels) > 1
+        pictures.append(PictureAgreement(stem, len(levels), overlap(levels) if several else None, own.alpha, shares))
+    return Agreement(tuple(people), tuple(pictures), sums.alpha)
+
+
+def combine(
+    folder: str | Path, rule: Rule = "mean", annotators: Sequence[str] | None = None, *, force: bool = False
+) -> list[Path]:
+    """Make of several people's marks in `folder` the annotations that the metric `semantic` reads there.
+
+    The grade of a pixel is the mean of all people's, rounded up to a level, or the largest. Every picture needs the
+    marks of the same people: a grade that is a mean of three on one photograph and one person's on the next is not one
+    metric, and a calibration with it promises nothing about either.
+
+    Parameters
+    ----------
+    rule
+        ``mean`` or ``max``.
+    annotators
+        Whose marks count; None: everyone's.
+    force
+        Replace annotations that were imported.
+
+    Returns
+    -------
+    The JSON files.
+
+    Raises
+    ------
+    UsageError
+        As for `agreement`; or a picture lacks the marks of one of the people.
+    FileFormatError
+        As for `agreement`.
+    """
+    target = Path(folder)
+    people = _chosen(target, annotators)
+    stems = _stems(people)
+    for name, marks in people.items():
+        missing = [stem for stem in stems if stem not in marks.marked()]
+        if missing:
+            raise UsageError(
+                f"expected everyone's marks of every picture; {printable(name, 60)} has not marked "
+                f"{counted(len(missing), 'picture')} that others did, first {missing[0]}. Save them, if with nothing "
+                "marked, or name only those who marked all of them: --annotator NAME, once for each"
+            )
+    origin = Origin(_together(list(people)), datetime.now(UTC).date().isoformat(), f"{rule} of {len(people)}")
+    for stem in stems:
+        path = target / f"{stem}.json"
+        if path.is_file() and not COMBINED.fullmatch(read_sidecar(path).source) and not force:
+            raise UsageError(
+                f"{printable(path)} was imported and is not replaced by what people marked; give --force or another "
+                "folder"
+            )
+    return [_combined(target, people, stem, rule, origin) for stem in stems]
+
+
+def overlap(levels: Sequence[Levels]) -> float:
+    """Mean intersection over union of all two of at least two people's marked pixels; 1 where both marked none."""
+    marked = [each > 0 for each in levels]
+    unions = [((a & b).sum(), (a | b).sum()) for a, b in combinations(marked, 2)]
+    return float(np.mean([inside / whole if whole else 1.0 for inside, whole in unions]))
+
+
+def interval_alpha(levels: Sequence[Levels]) -> float | None:
+    """Krippendorff's alpha of people's levels of one picture, pixels being units, with squared differences.
+
+    1 − (mean squared difference of two people's grades of a pixel) / (that of any two grades), over pairs of values.
+    K. Krippendorff, *Computing Krippendorff's Alpha-Reliability* (2011), the interval metric. None where all are equal
+    everywhere, or of fewer than two people.
+    """
+    return _sums(levels).alpha
+
+
+def _sums(levels: Sequence[Levels]) -> _Sums:
+    m = len(levels)
+    if m < 2:
+        # Units with one value pair with nothing.
+        return _Sums()
+    total = np.zeros(levels[0].shape, np.int64)
+    squares = 0
+    for each in levels:
+        total += each
+        squares += int(np.square(each.astype(np.int64)).sum())
+    within = Fraction(2 * (m * squares - int(np.square(total).sum())), m - 1)
+    return _Sums(m * total.size, int(total.sum()), squares, within)
+
+
+def _combined(folder: Path, people: dict[str, Marks], stem: str, rule: Rule, origin: Origin) -> Path:
+    total: np.ndarray[tuple[int, ...], np.dtype[np.int64]] | None = None
+    pair: Pair | None = None
+    for marks in people.values():
+        found, levels = _read(marks, stem)
+        if pair not in (None, found) or (total is not None and total.shape != levels.shape):
+            raise FileFormatError(f"expected marks of one picture as {stem}; got those of several. Mark it again")
+        pair = found
+        values = levels.astype(np.int64)
+        if total is None:
+            total = values
+        else:
+            total = total + values if rule == "mean" else np.maximum(total, values)
+    assert total is not None
+    assert pair is not None
+    count = len(people) if rule == "mean" else 1
+    levels = (-(-total // count)).astype(np.uint8)
+    return write_levels(folder, pair, levels, origin, force=True)
+
+
+def _read(marks: Marks, stem: str) -> tuple[Pair, Levels]:
+    path = marks.own / f"{stem}.json"
+    sidecar, levels = read_levels(path)
+    if sidecar.stem != stem:
+        raise FileFormatError(f"{printable(path)}: expected the annotation of that name; it is {sidecar.stem}")
+    return Pair(sidecar.reference, sidecar.output), levels
+
+
+def _chosen(folder: Path, annotators: Sequence[str] | None) -> dict[str, Marks]:
+    people = people_of(folder)
+    if not people:
+        raise UsageError(
+            f"expected marks of people in {printable(folder)}; there are none. Make some with "
+            "`blackbox-conformal annotate`"
+        )
+    if annotators is None:
+        return people
+    missing = sorted(set(annotators) - people.keys())
+    if missing or not annotators:
+        raise UsageError(
+            f"expected names of people who marked, {', '.join(printable(name, 60) for name in people)}; got "
+            f"{printable(missing[0], 60) if missing else 'none'}"
+        )
+    return {name: people[name] for name in sorted(set(annotators))}
+
+
+def _stems(people: dict[str, Marks]) -> list[str]:
+    return sorted(set[str]().union(*(marks.marked() for marks in people.values())))
+
+
+def _together(names: list[str]) -> str:
+    """The names in one line, or how many they are where they are too long."""
+    line = "; ".join(names)
+    return line if len(line) <= LONGEST_ANNOTATOR else f"{len(names)} people"

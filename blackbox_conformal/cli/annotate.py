@@ -1,0 +1,98 @@
+"""`annotate`: a page on this machine on which people mark where delivered pictures differ in meaning."""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli import session
+from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.named_files import photograph_paths
+from blackbox_conformal.cli.signing import load_calibration
+from blackbox_conformal.errors import UsageError
+
+if TYPE_CHECKING:
+    from blackbox_conformal.annotating.pairs import Pairs
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotateOptions(shared.VendorOptions):
+    """What `annotate` is given."""
+
+    images: tuple[str, ...] = shared.photographs()
+    calibration: str = shared.declared(
+        "--calibration",
+        type=shared.FILE,
+        required=True,
+        help="Calibration file, of any metric, whose draws are stored.",
+    )
+    annotator: str = shared.declared("--annotator", metavar="NAME", required=True, help="Who marks.")
+    annotations: str = shared.declared(
+        "--annotations", type=shared.FOLDER, default="annotations", help="Folder for the marks."
+    )
+    run: str | None = shared.declared(
+        "--run", type=shared.FOLDER, help="Run folder with the draws.  [default: the calibration's]"
+    )
+    trust: tuple[str, ...] = shared.trust()
+    port: int = shared.declared(
+        "--port", type=click.IntRange(0, 65535), default=0, help="Port of the page; 0 takes a free one."
+    )
+
+
+@click.command("annotate")
+@shared.takes(AnnotateOptions)
+def command(screen: Screen, options: AnnotateOptions) -> None:
+    """Mark, on a page in the browser, where the delivered pictures of IMAGES differ in meaning from them.
+
+    IMAGES are photographs that `calibrate` drew, with any metric. Nothing is drawn and nothing is paid. Afterwards
+    `annotations combine` makes of everyone's marks what `calibrate --metric semantic` reads.
+    """
+    _refuse_missing()
+    from blackbox_conformal.annotating.annotation_site import AnnotationSite
+    from blackbox_conformal.viewing.local_site import LocalSite
+
+    pairs = _pairs(screen, options)
+    routes = AnnotationSite(pairs, Path(options.annotations), options.annotator).routes
+
+    def on_start(url: str) -> None:
+        screen.say(f"Open {url} in a browser; stop with Ctrl-C")
+        screen.data({"url": url, "pictures": len(pairs), "annotations": str(Path(options.annotations).resolve())})
+
+    with LocalSite(routes, port=options.port, largest_body=LARGEST_BODY) as site:
+        site.run(on_start)
+    screen.next("annotations", "combine", options.annotations)
+
+
+LARGEST_BODY = 256 * 2**20
+"""Bytes of the marks of a picture, one a pixel."""
+
+
+def _pairs(screen: Screen, options: AnnotateOptions) -> "Pairs":
+    from blackbox_conformal.annotating.pairs import Pairs
+    from blackbox_conformal.pipeline.run_folder import usual_folder
+    from blackbox_conformal.pipeline.stages.settings import set_up_as
+    from blackbox_conformal.text import counted
+
+    calibration = load_calibration(screen, options.calibration, options.trust)
+    adapter = session.open_calibrated_vendor(calibration, options)
+    setup = set_up_as(adapter, calibration.procedure, session.open_second_vendor(options, calibration))
+    run = Path(options.run) if options.run else usual_folder(calibration.procedure, Path(options.calibration))
+    with watching(screen) as watch:
+        pairs = Pairs.of_photographs(setup, photograph_paths(options.images), run, watch)
+    if pairs.missing:
+        screen.note(f"note: {counted(pairs.missing, 'photograph')} left out, which {run} has no draws of")
+    return pairs
+
+
+def _refuse_missing() -> None:
+    """Refuse to show a page without the packages of the extra ``serve``."""
+    missing = [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"expected the packages of the extra serve; {', '.join(missing)} is missing. Install them: "
+            "pip install 'blackbox-conformal[serve]'"
+        )
