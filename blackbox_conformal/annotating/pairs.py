@@ -28,6 +28,9 @@ class Shown:
     pair: Pair
 
 
+UNWATCHED = Watch()
+
+
 class Pairs:
     """Those photographs of a job whose draws are all stored.
 
@@ -65,7 +68,7 @@ class Pairs:
         self._alone = threading.Lock()
 
     @classmethod
-    def of_photographs(cls, setup: Setup, paths: Sequence[Path], run: Path, watch: Watch = Watch()) -> "Pairs":
+    def of_photographs(cls, setup: Setup, paths: Sequence[Path], run: Path, watch: Watch = UNWATCHED) -> "Pairs":
         """Those of these photographs, by their draws in the run folder `run`; errors also as for `Job.of_photographs`.
 
         What is not stored stays away: nobody should spend money by looking.
