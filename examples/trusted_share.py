@@ -15,6 +15,7 @@ above it.
 """
 
 import argparse
+import itertools
 import json
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import figures
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,13 +48,15 @@ def main() -> int:
     parser.add_argument("--label", default="network", help="who made the stored outputs")
     parser.add_argument("--runs", type=Path, help="keep the embedded vendor's draws in this folder")
     parser.add_argument("--splits", type=int, default=60)
+    parser.add_argument("--name", action="append", default=[], help="what the table calls the row of the same place")
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    parser.add_argument("--save", metavar="TABLE", help="write them to the table of this name on the page, too")
     options = parser.parse_args()
     found = []
     print("| settings | photographs | n | " + " | ".join(f"alpha {alpha:g}" for alpha in ALPHAS) + " |")
     print("| --- " * (3 + len(ALPHAS)) + "|")
     with tempfile.TemporaryDirectory() as temporary:
-        for row in options.row:
+        for row, name in itertools.zip_longest(options.row, options.name):
             settings = _settings(row)
             rule = member("guarantees", settings.get("guarantee", "expected"))
             curves = [
@@ -60,9 +64,13 @@ def main() -> int:
                 for folder in options.folders
                 for curve in _curves(folder, settings, rule, options, options.runs or Path(temporary))
             ]
-            found += _measured(row or "defaults", curves, rule, options.splits)
+            found += _measured(name or row or "defaults", curves, rule, options.splits)
     if options.json is not None:
         options.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    if options.save is not None:
+        print(
+            f"written to {figures.save('trusted-share', options.save, {'cells': found})}; figures.py fills in the page"
+        )
     broken = [cell for cell in found if cell["risk"] > cell["alpha"] + 3 * cell["standard_error"]]
     for cell in broken:
         print(f"NOT kept: {cell}", file=sys.stderr)

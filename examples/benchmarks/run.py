@@ -14,6 +14,7 @@ and enlarged again, with a part of its detail that differs by draw.
 
 import argparse
 import os
+import sys
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ[variable] = "1"
@@ -29,7 +30,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
 import baseline
+import figures
 import numba
 import numpy as np
 import PIL
@@ -39,7 +43,7 @@ from bench import METRIC, PAPER, SCORE, Bench, calibrate, curve, decode_all, mak
 from degrading import consistent, degrading
 from mask_folder import mask_folder
 from material import SCALE, black_png, repeat_draws, write_many, write_material
-from timing import at_least, at_most, heading, pairs, row
+from timing import COLUMNS, ROWS, at_least, at_most, heading, pairs, row
 
 import blackbox_conformal as bc
 from blackbox_conformal.images.photographs import find_photographs
@@ -185,15 +189,19 @@ def main() -> None:
     parser.add_argument("--photographs", type=Path, help="folder of photographs; made up without it")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=list(parts), default=list(parts), help="lines of the table")
+    parser.add_argument("--save", action="store_true", help="write the table to the figures of the page, too")
     chosen = parser.parse_args()
+    if chosen.save and (chosen.quick or chosen.only != list(parts)):
+        parser.error("expected --save with the whole table: without --quick and --only")
     count, width, height, draws = (2, 1280, 720, 4) if chosen.quick else (4, 3840, 2160, 10)
     sources = [one.path for one in find_photographs([chosen.photographs])] if chosen.photographs else []
-    print(
+    made = (
         f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d %H:%M} UTC, {processor_name()}, {os.cpu_count()} cores, "
         f"load {os.getloadavg()[0]:.1f}; {platform.system()}, Python {platform.python_version()}, NumPy "
         f"{np.__version__}, numba {numba.__version__}, Pillow {PIL.__version__}, zlib {zlib.ZLIB_RUNTIME_VERSION}; "
-        f"{count} photographs of {width} x {height}, {draws} draws, median of {chosen.repeats} pairs\n"
+        f"{count} photographs of {width} x {height}, {draws} draws, median of {chosen.repeats} pairs"
     )
+    print(f"{made}\n")
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), sources, count, (width, height), draws, chosen.repeats, chosen.quick)
         heading()
@@ -201,6 +209,9 @@ def main() -> None:
         for part in chosen.only:
             parts[part](bench)
         print(f"\n{(time.perf_counter() - start) / 60:.1f} minutes, load {os.getloadavg()[0]:.1f} at the end")
+    if chosen.save:
+        path = figures.save("benchmarks", "measured", {"made": made, "columns": COLUMNS, "rows": ROWS})
+        print(f"written to {path}; examples/figures.py fills in the page")
 
 
 def processor_name() -> str:

@@ -42,15 +42,21 @@ def _mean(call: Callable[[], Any]) -> tuple[float, float]:
     return (time.perf_counter() - wall) / calls, (time.process_time() - processor) / calls
 
 
+COLUMNS = ["what", "ours", "other", "ratio", "goal", ""]
+ROWS: list[list[str]] = []
+"""The lines that were printed."""
+
+
 def heading() -> None:
     """Print the head of the table."""
-    print("| what | ours | other | ratio | goal | |\n| --- | --- | --- | --- | --- | --- |", flush=True)
+    print(f"| {' | '.join(COLUMNS)} |\n| {' | '.join('---' for _ in COLUMNS)} |", flush=True)
 
 
 def row(name: str, ours: str, other: str, ratio: str, goal: str, met: bool | None) -> None:
-    """Print one line of the table."""
+    """Print one line of the table, and keep it."""
     said = "" if met is None else "met" if met else "missed"
-    print(f"| {name} | {ours} | {other} | {ratio} | {goal} | {said} |", flush=True)
+    ROWS.append([name, ours, other, ratio, goal, said])
+    print(f"| {' | '.join(ROWS[-1])} |", flush=True)
 
 
 def at_most(name: str, found: Compared, most: float | None) -> None:
