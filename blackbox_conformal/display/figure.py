@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import ClassVar
-
-import jinja2
+from typing import TYPE_CHECKING, ClassVar
 
 from blackbox_conformal.display.plots import Bars, Chart, Dots
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.files import write_new
+
+if TYPE_CHECKING:
+    import jinja2
 
 MARGIN, GAP, HEADING, KEY = 12, 36, 26, 16
 """Around plots that stand alone, between two, for the title of each, and for a line of its key."""
@@ -131,6 +132,9 @@ def _key_height(plot: Plot) -> int:
 
 @cache
 def _template() -> jinja2.Template:
+    # Whoever draws nothing does not wait for it.
+    import jinja2
+
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,10 +11,12 @@ from blackbox_conformal.adapter import FREE, Adapter, Capabilities, Draw, Flow, 
 from blackbox_conformal.display.progress import Step, shown_progress
 from blackbox_conformal.errors import NotSentError, UsageError
 from blackbox_conformal.files import write_new
+from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.photographs_in_memory import Photographs, as_files, photograph_paths
 from blackbox_conformal.pipeline.stages.prepare import prepare_photographs
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up
 from blackbox_conformal.text import file_stem, name_of, printable
+from blackbox_conformal.types import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +27,10 @@ class Degraded:
     ----------
     photograph
         The file that it was made from; of a picture in memory its name.
-    input
-        The file that was written: an 8-bit RGB PNG.
+    pixels
+        The input, (h, w, 3) uint8.
+    file
+        The file that was written: an 8-bit RGB PNG; None where no folder was named.
     size
         (height, width) of the input in pixels.
     drawn
@@ -35,14 +39,28 @@ class Degraded:
     """
 
     photograph: Path
-    input: Path
+    pixels: Image = field(repr=False)
+    file: Path | None
     size: tuple[int, int]
     drawn: str
+
+    @property
+    def input(self) -> Path:
+        """The file that was written.
+
+        Raises
+        ------
+        UsageError
+            No folder was named, so that none was written.
+        """
+        if self.file is None:
+            raise UsageError("expected a folder for the inputs; none was named. Give out='inputs', or take pixels")
+        return self.file
 
 
 def degrade(
     photographs: Photographs,
-    out: str | Path,
+    out: str | Path | None = None,
     *,
     scale: int | None = None,
     degradation: str = "bicubic",
@@ -50,14 +68,14 @@ def degrade(
     force: bool = False,
     progress: bool | Step | None = None,
 ) -> list[Degraded]:
-    """Write the inputs that `calibrate` would send for `photographs` with the same scale, degradation and seed.
+    """Make the inputs that `calibrate` would send for `photographs` with the same scale, degradation and seed.
 
     Parameters
     ----------
     photographs
         Files and folders, or pictures in memory, alone or by name.
     out
-        Folder for the inputs; each is called as its photograph, and is a PNG.
+        Folder for the inputs; each is called as its photograph, and is a PNG. None: they are not written.
     scale
         How many times smaller they are; None: as the degradation says, else 4.
     degradation
@@ -79,11 +97,11 @@ def degrade(
     """
     setup = set_up(_Nobody(), scale=scale, draws=1, score="texture", degradation=degradation, seed=seed)
     with as_files(photographs) as files, shown_progress(progress) as step:
-        made = _degraded(photograph_paths(files), Path(out), setup, step, force=force)
+        made = _degraded(photograph_paths(files), None if out is None else Path(out), setup, step, force=force)
     return [one if one.photograph.exists() else replace(one, photograph=Path(name_of(one.photograph))) for one in made]
 
 
-def _degraded(paths: list[Path], out: Path, setup: Setup, step: Step, *, force: bool) -> list[Degraded]:
+def _degraded(paths: list[Path], out: Path | None, setup: Setup, step: Step, *, force: bool) -> list[Degraded]:
     """The input of each photograph, written."""
     names = Counter(path.stem for path in paths)
     (often, count), *_ = names.most_common(1)
@@ -96,9 +114,10 @@ def _degraded(paths: list[Path], out: Path, setup: Setup, step: Step, *, force: 
     for picture in prepare_photographs(paths, setup, step):
         assert picture.path is not None
         upload = picture.tasks[0].upload
-        file = write_new(out / f"{file_stem(picture.name)}.png", upload.png, force=force)
+        file = None if out is None else write_new(out / f"{file_stem(picture.name)}.png", upload.png, force=force)
         drawn = procedure.mixture.drawn(procedure.root_seed, str(picture.truth_digest))
-        made.append(Degraded(picture.path, file, (upload.height, upload.width), drawn.text))
+        pixels = read_image(upload.png).pixels
+        made.append(Degraded(picture.path, pixels, file, (upload.height, upload.width), drawn.text))
     return made
 
 

@@ -114,6 +114,18 @@ def test_every_other_command_takes_them(desk: Path, vendor: bc.Adapter) -> None:
     assert list((desk / "temporary").iterdir()) == []
 
 
+def test_inputs_come_out_as_arrays_where_no_folder_is_named(desk: Path) -> None:
+    arrays = {f"p{seed}": photograph(seed) for seed in range(3)}
+    made = bc.degrade(arrays, scale=4)
+    for one, pixels in zip(made, arrays.values(), strict=True):
+        assert np.array_equal(one.pixels, reduced(pixels, 4))
+    assert {path.name for path in desk.iterdir()} == {"temporary"}
+    with pytest.raises(UsageError, match=r"none was named\. Give out='inputs', or take pixels"):
+        made[0].input  # noqa: B018
+    (written, *_) = bc.degrade(arrays, "inputs", scale=4)
+    assert np.array_equal(np.asarray(PillowImage.open(written.input)), written.pixels)
+
+
 def test_groups_go_by_the_names_of_arrays(desk: Path, vendor: bc.Adapter) -> None:
     arrays = {name: photograph(seed) for seed, name in enumerate(("eins", "zwei", "drei", "vier"))}
     groups = {"eins": "a", "zwei": "a", "drei": "b", "vier": "b"}

@@ -17,6 +17,8 @@ threshold: float = calibration.threshold(0.1)
 per_image: float = calibration.threshold(0.1, "per-image", delta=0.1)
 risk: float = calibration.risk(threshold)
 levels: NDArray[np.float64] = calibration.alphas
+drawing: Path = calibration.plot().save("trusted.svg")
+svg: str = calibration.plot().svg
 
 result: bc.Result = bc.apply(vendor, "input.png", calibration, alpha=0.1)
 image: NDArray[np.uint8] = result.image
@@ -41,6 +43,8 @@ fitted: bc.Calibration = bc.calibrate(vendor, "other/", score=learning.score, tu
 report: Path = bc.report("runs/mine", calibration=calibration, audit=audit, results=results, out="report.html")
 
 inputs: list[Path] = [each.input for each in bc.degrade("photographs/", "inputs", degradation="area:4+jpeg:75")]
+
+arrays: list[NDArray[np.uint8]] = [each.pixels for each in bc.degrade({"one": image})]
 
 samples = [np.zeros((4, 4, 3), np.uint8)] * 2
 scores: NDArray[np.float32] = bc.indecision_map(samples, "patch-variance", kernel="gaussian", sigma=4)
