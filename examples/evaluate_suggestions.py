@@ -23,11 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.degradations.chain import Chain, Mixture
+from blackbox_conformal.degradations.parameter_range import Range
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.images.photographs import demo_photographs, find_photographs
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.suggesting import MOST_FITTED, Seen, halves, middle, nearest_chain, proven
+from blackbox_conformal.pipeline.suggestion_parts.candidate import Candidate
 
 SCALE, SIDE, SQUARES = 4, 512, 4
 INPUTS, PHOTOGRAPHS = 40, 80
@@ -95,25 +97,40 @@ def batch(pool: list[NDArray[np.uint8]], number: int) -> dict[str, Any]:
 
 
 def value(chain: Chain, step: str, name: str) -> float:
-    """The middle of a parameter's range; 0 where there is no such step."""
-    ends = [getattr(each, name) for each in chain.steps if type(each).__name__ == step]
-    return float(ends[0].low + ends[0].high) / 2 if ends else 0.0
+    """A parameter, or the middle of its range; 0 where there is no such step."""
+    found = [getattr(each, name) for each in chain.steps if type(each).__name__ == step]
+    if not found or not isinstance(found[0], Range):
+        return float(found[0]) if found else 0.0
+    return float(found[0].low + found[0].high) / 2
+
+
+def sharpened(text: str) -> float:
+    """Standard deviation of the noise after sharpening, by the middles of ranges."""
+    chain = Mixture.of_text(text).chains[0]
+    percent, radius, threshold = (value(chain, "Unsharp", name) for name in ("percent", "radius", "threshold"))
+    return Candidate(
+        noise=value(chain, "Noise", "sigma"), unsharp=percent, radius=radius or 1, threshold=threshold
+    ).sharpened
 
 
 def summary(files: list[Path]) -> None:
     """A line for each preset."""
     rows = [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
-    print("| preset | batches | quality within 5 | noise within 25 % | proof passes | planted chain passes | differs |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    print(
+        "| preset | batches | quality within 5 | noise within 25 % | after sharpening | proof | of planted | differs |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for preset in (*PRESETS, "all"):
         own = [row for row in rows if preset in ("all", row["preset"])]
         errors = [error for row in own for error in row["quality_errors"]]
         near = sum(error is not None and abs(error) <= 5 for error in errors)
         smooth = INPUTS * len(own) - len(errors)
         cells = [preset, str(len(own)), f"{near} of {len(errors)} inputs, {smooth} too smooth to tell"]
-        pairs = [row["noise"] for row in own if row["noise"][0]]
-        hits = sum(abs(found / planted - 1) <= 0.25 for planted, found in pairs)
-        cells.append(f"{hits} of {len(pairs)}" if pairs else "none planted")
+        noisy = [row for row in own if row["noise"][0]]
+        after = [[sharpened(row[key]) for key in ("planted", "suggested")] for row in noisy]
+        for pairs in ([row["noise"] for row in noisy], after):
+            hits = sum(abs(found / planted - 1) <= 0.25 for planted, found in pairs)
+            cells.append(f"{hits} of {len(pairs)}" if pairs else "none planted")
         cells += [f"{sum(row[key] > 0.05 for row in own)} of {len(own)}" for key in ("p_value", "p_value_of_planted")]
         moved = Counter(name for row in own for name in row["moved"])
         cells.append(", ".join(f"{name} {count}" for name, count in moved.most_common()) or "nothing")

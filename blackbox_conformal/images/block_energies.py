@@ -23,8 +23,8 @@ _LEAST = 0.1
 
 _FEWEST_BLOCKS = 4
 
-_FLATTEST = 6
-"""The flattest blocks are one in so many."""
+FLATTEST = ((5, 24), (5, 6), (5, 2), (2, 12))
+"""Which blocks spectra are of: those with the least detail in so many bands from the coarsest on, one in so many."""
 
 _FINEST = 11
 """Larger sums of frequencies count as this one: JPEG leaves so few of their coefficients that one alone jumps."""
@@ -33,11 +33,12 @@ _FREQUENCY = np.add.outer(np.arange(8), np.arange(8))
 
 
 def block_energies(pixels: Image) -> NDArray[np.float64]:
-    """What (H, W, 3) uint8 pixels measure: 42 numbers, base-2 logarithms of mean squared coefficients.
+    """What (H, W, 3) uint8 pixels measure: 86 numbers, base-2 logarithms of mean squared coefficients.
 
     For brightness and for both colour differences together, for each band, the `QUANTILES` of blocks of 8 × 8 pixels.
-    Then for brightness, for each sum of horizontal and vertical frequency from 1 to 11 and more, the mean over the
-    flattest blocks: the spectrum of noise, which tells weak noise that was sharpened from strong noise.
+    Then for brightness, for each sum of horizontal and vertical frequency from 1 to 11 and more, the first of the
+    `QUANTILES` of blocks and the means over the `FLATTEST` ones: spectra of noise with more and less of the scene in
+    them, which tell weak noise that was sharpened from strong noise.
     The last number is how much more of the three finest bands the flattest bright blocks hold than the flattest dark
     ones, which tells noise that grows with the light.
 
@@ -59,7 +60,7 @@ def block_energies(pixels: Image) -> NDArray[np.float64]:
     colour = _bands((coefficients(red - green, usable) ** 2 + coefficients(blue - green, usable) ** 2) / 2)
     levels = [np.quantile(band, QUANTILES, axis=0).T.ravel() for band in (bright, colour)]
     return np.concatenate(
-        [*levels, _spectrum(luma**2, bright), [_with_light(luma[:, 0, 0], bright[:, 2:].mean(axis=1))]]
+        [*levels, _spectra(luma**2, bright), [_with_light(luma[:, 0, 0], bright[:, 2:].mean(axis=1))]]
     )
 
 
@@ -70,13 +71,17 @@ def _bands(squares: NDArray[Any]) -> NDArray[np.float64]:
     return logarithms
 
 
-def _spectrum(squares: NDArray[Any], energies: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(11,): logarithms of the mean over the flattest blocks and the coefficients of each sum of frequencies."""
-    fewest = max(_FEWEST_BLOCKS, len(squares) // _FLATTEST)
-    means = squares[np.argsort(energies.mean(axis=1), kind="stable")[:fewest]].mean(axis=0).ravel()
+def _spectra(squares: NDArray[Any], energies: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(55,): base-2 logarithms, for each sum of frequencies; see `block_energies`."""
     sums = np.minimum(_FREQUENCY.ravel(), _FINEST)
-    spectrum: NDArray[np.float64] = np.log2(np.bincount(sums, means) / np.bincount(sums) + _LEAST)
-    return spectrum[1:]
+    chosen = np.equal.outer(sums, np.arange(1, _FINEST + 1)).astype(squares.dtype)
+    means = squares.reshape(len(squares), -1) @ (chosen / chosen.sum(axis=0))
+    spectra = [np.quantile(means, QUANTILES[0], axis=0)]
+    for bands, one_in in FLATTEST:
+        order = np.argsort(energies[:, :bands].mean(axis=1), kind="stable")
+        spectra.append(means[order[: max(_FEWEST_BLOCKS, len(order) // one_in)]].mean(axis=0))
+    logarithms: NDArray[np.float64] = np.log2(np.concatenate(spectra).astype(np.float64) + _LEAST)
+    return logarithms
 
 
 def _with_light(means: NDArray[np.float32], energies: NDArray[np.float64]) -> float:

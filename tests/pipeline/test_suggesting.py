@@ -118,25 +118,27 @@ def test_hardly_any_trace_is_no_compression():
 
 
 def test_candidates_are_chains_that_the_catalogue_knows():
-    candidate = Candidate(0.3, 3, 75, 0.7, 0.5, 0.5, "area", "4:4:4")
+    candidate = Candidate(0.5, 3, 75, 0.7, 0.5, 0.5, 2, "area", "4:4:4")
     text = candidate.text(4, "jpeg:75")
     assert text == (
-        "blur:0.6-1.8+area:4+noise:1.5-4.5,shot=0.5+unsharp:38-112,radius=0.7,threshold=0+jpeg:75,subsampling=4:4:4"
+        "area:4+blur:0.25-0.75+noise:1.5-4.5,shot=0.5+unsharp:38-112,radius=0.7,threshold=2+jpeg:75,subsampling=4:4:4"
     )
-    near = [candidate.at(candidate.coordinates + step) for step in (*np.eye(6), *-np.eye(6))]
-    assert len({one.text(4, "") for one in near}) == 12
+    near = [candidate.at(candidate.coordinates + step) for step in (*np.eye(7), *-np.eye(7))]
+    assert len({one.text(4, "") for one in near}) == 14
     for one in [*near, *starts(4, ""), *starts(1, "4:2:0"), *map(candidate.without, PARTS)]:
         assert Mixture.of_text(one.text(4, "jpeg:75"))
 
 
 def test_coordinates_say_all_numbers_of_a_candidate():
-    candidate = Candidate(0.5, 3.1, 95, 1.2, 0.6, 0.4, "area", "4:4:4")
-    again = replace(candidate, blur=0, noise=1, unsharp=0, radius=2, shot=0, spread=0).at(candidate.coordinates)
+    candidate = Candidate(0.5, 3.1, 95, 1.2, 0.6, 0.4, 2, "area", "4:4:4")
+    again = replace(candidate, blur=0, noise=1, unsharp=0, radius=2, shot=0, spread=0, threshold=0).at(
+        candidate.coordinates
+    )
     assert again.coordinates == pytest.approx(candidate.coordinates)
     assert again.text(4, "") == candidate.text(4, "")
 
 
-@pytest.mark.parametrize("places", [np.full(6, 1e3), np.full(6, -1e3)])
+@pytest.mark.parametrize("places", [np.full(7, 1e3), np.full(7, -1e3)])
 def test_extreme_candidates_are_chains_too(places: np.ndarray):
     extreme = starts(16, "")[0].at(places)
     assert Mixture.of_text(extreme.text(16, "jpeg:75")).at(16)
@@ -144,18 +146,19 @@ def test_extreme_candidates_are_chains_too(places: np.ndarray):
 
 
 def test_steps_that_change_nothing_are_left_out():
-    assert Candidate(blur=0.1, noise=0.2, unsharp=9).text(4, "") == "bicubic:4"
+    assert Candidate(blur=0.2, noise=0.2, unsharp=9).text(4, "") == "bicubic:4"
     assert Candidate(filter="").text(1, "") == "noise:0.3"
     assert Candidate(noise=1.5, shot=0.5).without("noise").text(4, "") == "bicubic:4"
 
 
-def test_noise_after_sharpening_stays_as_it_is_when_sharpening_changes():
-    candidate = Candidate(noise=3, unsharp=80, radius=1.2)
-    for place in (2, 3):
-        changed = candidate.at(candidate.coordinates + np.eye(6)[place])
-        assert changed.noise * gain(changed.unsharp, changed.radius) == pytest.approx(3 * gain(80, 1.2))
+@pytest.mark.parametrize("threshold", [0, 2])
+def test_noise_after_sharpening_stays_as_it_is_when_sharpening_changes(threshold: int):
+    candidate = Candidate(noise=3, unsharp=80, radius=1.2, threshold=threshold)
+    for place in (2, 3, 6):
+        changed = candidate.at(candidate.coordinates + np.eye(7)[place])
+        assert changed.sharpened == pytest.approx(candidate.sharpened)
         assert changed.noise != pytest.approx(3)
-    assert candidate.without("unsharp").noise == pytest.approx(3 * gain(80, 1.2))
+    assert candidate.without("unsharp").noise == pytest.approx(candidate.sharpened)
 
 
 def test_photographs_take_values_evenly_spread_over_a_range():
@@ -171,12 +174,16 @@ def test_photographs_take_values_evenly_spread_over_a_range():
     assert second != values
 
 
-@pytest.mark.parametrize(("percent", "radius"), [(80, 1.0), (150, 1.5), (50, 0.7)])
-def test_gain_is_what_sharpening_does_to_noise(percent: int, radius: float):
-    noise = np.random.default_rng(0).normal(128, 5, (256, 256, 1))
+@pytest.mark.parametrize(
+    ("percent", "radius", "sigma", "threshold"), [(80, 1, 5, 0), (150, 1.5, 5, 0), (50, 0.7, 5, 0), (120, 1.5, 2, 3)]
+)
+def test_sharpened_noise_is_what_sharpening_makes_of_it(percent: int, radius: float, sigma: float, threshold: int):
+    noise = np.random.default_rng(0).normal(128, sigma, (256, 256, 1))
     pixels = np.repeat(np.rint(noise).astype(np.uint8), 3, axis=2)
-    sharp = Mixture.of_text(f"unsharp:{percent},radius={radius},threshold=0").apply(pixels, 1, 0)
-    assert gain(percent, radius) == pytest.approx(sharp.std() / pixels.std(), rel=0.05)
+    sharp = Mixture.of_text(f"unsharp:{percent},radius={radius},threshold={threshold}").apply(pixels, 1, 0)
+    candidate = Candidate(noise=sigma, unsharp=percent, radius=radius, threshold=threshold)
+    assert candidate.sharpened == pytest.approx(sharp.std(), rel=0.1)
+    assert replace(candidate, noise=9).sharpened_to(candidate.sharpened).noise == pytest.approx(sigma, rel=1e-3)
 
 
 def test_mismatch_is_about_the_number_of_measurements_where_nothing_differs():
@@ -213,7 +220,7 @@ class Planted:
 
     def __init__(self) -> None:
         random = np.random.default_rng(0)
-        self._slopes, self._content = random.normal(size=(6, 20)), random.normal(size=(40, 20))
+        self._slopes, self._content = random.normal(size=(7, 20)), random.normal(size=(40, 20))
         self._known: set[str] = set()
 
     def __len__(self) -> int:
@@ -225,7 +232,7 @@ class Planted:
 
 
 def test_search_finds_what_was_planted():
-    planted = Candidate(0.5, 3.1, 95, 1.2, 0.6, 0.4)
+    planted = Candidate(0.5, 3.1, 95, 1.2, 0.6, 0.4, 1)
     simulations, tried = Planted(), []
     search = Search(simulations(planted), simulations, tried.append)
     start = min(starts(4, ""), key=search.cost)
@@ -239,11 +246,11 @@ def test_search_finds_what_was_planted():
 
 
 def test_average_is_of_those_that_are_near_and_of_one_kind():
-    planted = Candidate(0.5, 3.1, 95, 1.2, 0.6, 0.4)
+    planted = Candidate(0.5, 3.1, 95, 1.2, 0.6, 0.4, 1)
     simulations = Planted()
     search = Search(simulations(planted), simulations, lambda _: None)
     search.refer_to(planted)
-    for place in (*np.eye(6), *-np.eye(6)):
+    for place in (*np.eye(7), *-np.eye(7)):
         search.cost(planted.at(planted.coordinates + 0.2 * place))
     search.cost(planted.at(planted.coordinates + 50))
     search.cost(replace(planted, subsampling="4:4:4", noise=50.0))
@@ -262,7 +269,7 @@ def test_minimum_within_bounds_is_found():
 @pytest.mark.parametrize(("blur", "steps"), [(0.0, 3), (0.6, 4)])
 def test_blur_that_inputs_do_not_show_is_left_out(blur: float, steps: int):
     simulations = Planted()
-    inputs = simulations(Candidate(blur, 3.1, 95, 1.2, 0.6, 0.4))
+    inputs = simulations(Candidate(blur, 3.1, 95, 1.2, 0.6, 0.4, 1))
     found = nearest(inputs, simulations, 4, lambda _: None)
     assert len(Mixture.of_text(found.text(4, "")).chains[0].steps) == steps
 

@@ -1,4 +1,4 @@
-"""Chains that inputs may have gone through: a lens, a reduction, a sensor, sharpening and JPEG, in that order."""
+"""Chains that inputs may have gone through: a reduction, a lens, a sensor, sharpening and JPEG, in that order."""
 
 import math
 from dataclasses import dataclass, replace
@@ -34,19 +34,20 @@ class Coordinate(NamedTuple):
 
 
 COORDINATES = (
-    Coordinate("variance of the blur", 0.15, 0.0, 2.5, 0.1, 0.4),
-    Coordinate("logarithm of the noise after sharpening", 0.2, math.log(0.2), math.log(60), math.log(2), 1.2),
-    Coordinate("strength of sharpening", 25.0, 0.0, 250.0, 60.0, 50.0),
-    Coordinate("logarithm of the radius of sharpening", 0.2, math.log(0.5), math.log(3), 0.0, 0.35),
-    Coordinate("share of the noise that grows with the light", 0.2, 0.0, 1.0, 0.5, 0.3),
-    Coordinate("half of each range's width over its middle", 0.2, 0.0, 0.9, 0.35, 0.25),
+    Coordinate("variance of the blur", 0.15, 0.0, 2.5, 0.1, 0.7),
+    Coordinate("logarithm of the noise after sharpening", 0.2, math.log(0.2), math.log(60), math.log(2), 2.2),
+    Coordinate("strength of sharpening", 25.0, 0.0, 250.0, 60.0, 90.0),
+    Coordinate("logarithm of the radius of sharpening", 0.2, math.log(0.5), math.log(3), 0.0, 0.6),
+    Coordinate("share of the noise that grows with the light", 0.2, 0.0, 1.0, 0.5, 0.5),
+    Coordinate("half of each range's width over its middle", 0.2, 0.0, 0.9, 0.35, 0.45),
+    Coordinate("threshold of sharpening", 1.0, 0.0, 4.0, 1.5, 1.5),
 )
 """Those that inputs show best: the square of a blur adds to that of the reduction, and noise is seen sharpened."""
 
 PARTS = ("blur", "noise")
 """What a chain can do without."""
 
-_LEAST_SHOWN = {"blur": 0.15, "noise": 0.3, "unsharp": 10.0}
+_LEAST_SHOWN = {"blur": 0.3, "noise": 0.3, "unsharp": 10.0}
 """Weaker steps change less than rounding to whole grey levels does; they are left out."""
 
 _NOTHING = "noise:0.3"
@@ -60,7 +61,7 @@ class Candidate:
     Attributes
     ----------
     blur
-        Standard deviation of a Gaussian before the reduction, in pixels of the input: the middle of its range.
+        Standard deviation of a Gaussian after the reduction, in pixels: the middle of its range.
     noise
         Standard deviation at mid grey, the middle of its range.
     unsharp, radius
@@ -70,6 +71,8 @@ class Candidate:
         Share of the noise's variance that grows with the light.
     spread
         Half of each range's width over its middle, 0 to 1.
+    threshold
+        Grey levels up to which sharpening leaves differences as they are, as most of weak noise; typed as a whole one.
     filter
         Of the reduction; "" at scale 1.
     subsampling
@@ -82,40 +85,53 @@ class Candidate:
     radius: float = 1.0
     shot: float = 0.0
     spread: float = 0.0
+    threshold: float = 0.0
     filter: str = "bicubic"
     subsampling: str = ""
 
     @property
     def coordinates(self) -> NDArray[np.float64]:
-        """(6,) float64: `COORDINATES`, in steps."""
-        sharpened = max(self.noise * gain(self.unsharp, self.radius), 1e-9)
-        values = (self.blur**2, math.log(sharpened), self.unsharp, math.log(self.radius), self.shot, self.spread)
+        """(7,) float64: `COORDINATES`, in steps."""
+        sharpened = math.log(max(self.sharpened, 1e-9))
+        shape = (self.unsharp, math.log(self.radius), self.shot, self.spread, self.threshold)
+        values = (self.blur**2, sharpened, *shape)
         return np.array([value / each.step for value, each in zip(values, COORDINATES, strict=True)])
 
+    @property
+    def sharpened(self) -> float:
+        """Standard deviation of the noise after sharpening."""
+        above = _above(self.threshold / self.noise) if self.noise else 0.0
+        return self.noise * gain(self.unsharp * above, self.radius)
+
     def at(self, coordinates: NDArray[np.float64]) -> "Candidate":
-        """The same with other coordinates, (6,) float64 in steps, each held to its range."""
-        blur, sharpened, unsharp, radius, shot, spread = (
+        """The same with other coordinates, (7,) float64 in steps, each held to its range."""
+        blur, sharpened, unsharp, radius, shot, spread, threshold = (
             min(max(float(value) * each.step, each.least), each.largest)
             for value, each in zip(coordinates, COORDINATES, strict=True)
         )
-        noise = math.exp(sharpened) / gain(unsharp, math.exp(radius))
-        return replace(
-            self, blur=blur**0.5, noise=noise, unsharp=unsharp, radius=math.exp(radius), shot=shot, spread=spread
-        )
+        other = replace(self, blur=blur**0.5, unsharp=unsharp, radius=math.exp(radius), threshold=threshold)
+        return replace(other, shot=shot, spread=spread).sharpened_to(math.exp(sharpened))
+
+    def sharpened_to(self, sharpened: float) -> "Candidate":
+        """The same with as much noise as is `sharpened` after sharpening."""
+        least, largest = sharpened / gain(self.unsharp, self.radius), sharpened
+        for _ in range(30):
+            middle = replace(self, noise=(least + largest) / 2)
+            least, largest = (middle.noise, largest) if middle.sharpened < sharpened else (least, middle.noise)
+        return middle
 
     def reduction(self, scale: int) -> str:
-        """The steps up to the reduction, as typed; "" where there are none."""
-        steps = [f"blur:{self._range(self.blur * scale)}"] if self.blur >= _LEAST_SHOWN["blur"] else []
-        return "+".join([*steps, f"{self.filter}:{scale}"] if self.filter else steps)
+        """The reduction, as typed; "" where there is none."""
+        return f"{self.filter}:{scale}" if self.filter else ""
 
     def rest(self, jpeg: str) -> str:
         """The steps after the reduction, as typed; `jpeg` is the last one without its subsampling, or empty."""
-        steps = []
+        steps = [f"blur:{self._range(self.blur)}"] if self.blur >= _LEAST_SHOWN["blur"] else []
         if self.noise >= _LEAST_SHOWN["noise"]:
             steps.append(f"noise:{self._range(self.noise)}" + (f",shot={self.shot:.2g}" if self.shot else ""))
         if self.unsharp >= _LEAST_SHOWN["unsharp"]:
             percent = self._range(self.unsharp, whole=True)
-            steps.append(f"unsharp:{percent},radius={self.radius:.2g},threshold=0")
+            steps.append(f"unsharp:{percent},radius={self.radius:.2g},threshold={self.threshold:.0f}")
         if jpeg:
             usual = self.subsampling in ("", "4:2:0")
             steps.append(jpeg if usual else f"{jpeg},subsampling={self.subsampling}")
@@ -127,10 +143,8 @@ class Candidate:
 
     def without(self, part: str) -> "Candidate":
         """With one of `PARTS` less, and noise as strong as it is after sharpening now."""
-        changes = {part: 0.0}
-        if part == "unsharp":
-            changes["noise"] = self.noise * gain(self.unsharp, self.radius)
-        return replace(self, **changes)  # type: ignore[arg-type]
+        without = replace(self, **{part: 0.0})  # type: ignore[arg-type]
+        return replace(without, noise=self.sharpened) if part == "unsharp" else without
 
     def _range(self, middle: float, *, whole: bool = False) -> str:
         ends = (middle * (1 - self.spread), middle * (1 + self.spread))
@@ -152,9 +166,17 @@ def gain(percent: float, radius: float) -> float:
     return math.sqrt((1 + amount) ** 2 - 2 * amount * (1 + amount) * peak + amount**2 * energy)
 
 
+def _above(threshold: float) -> float:
+    """The share of a standard normal variable's variance in values farther than `threshold` from 0."""
+    density = math.exp(-(threshold**2) / 2) / math.sqrt(2 * math.pi)
+    return math.erfc(threshold / math.sqrt(2)) + 2 * threshold * density
+
+
 def starts(scale: int, subsampling: str) -> list[Candidate]:
     """A coarse grid of sharpness and noise."""
-    plain = Candidate(shot=0.5, spread=0.35, filter="" if scale == 1 else FILTERS[0], subsampling=subsampling)
+    plain = Candidate(
+        shot=0.5, spread=0.35, threshold=1.0, filter="" if scale == 1 else FILTERS[0], subsampling=subsampling
+    )
     sharpness = ((0.2, 30.0), (0.2, 120.0), (0.7, 60.0), (1.5, 30.0))
     return [
         replace(plain, blur=blur, unsharp=percent, noise=sigma)

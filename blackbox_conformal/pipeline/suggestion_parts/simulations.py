@@ -27,7 +27,7 @@ _LEAST_NOISE = 0.3
 
 
 def measured(pixels: Image) -> Measured:
-    """(48,) float64: what is compared of an input."""
+    """(92,) float64: what is compared of an input."""
     row = InputStatistics.of(pixels).values[0, :_COMPARED].astype(np.float64)
     row[_NOISE] = np.log2(row[_NOISE] + _LEAST_NOISE)
     return np.concatenate([block_energies(pixels), row])
@@ -44,13 +44,12 @@ class Simulations:
         self._known: dict[str, Measured] = {}
 
     def __call__(self, candidate: Candidate) -> Measured:
-        """(photographs, 48) float64."""
+        """(photographs, 92) float64."""
         text = candidate.text(self._scale, self.jpeg)
         if text not in self._known:
             reduction = candidate.reduction(self._scale)
             if reduction not in self._reduced:
-                # The search moves on: what was reduced otherwise is hardly asked for again.
-                self._reduced = {reduction: self._applied(reduction, self._photographs, self._scale)}
+                self._reduced[reduction] = self._applied(reduction, self._photographs, self._scale)
             made = self._applied(candidate.rest(self.jpeg), self._reduced[reduction], 1)
             self._known[text] = np.array([measured(pixels) for pixels in made])
         return self._known[text]
