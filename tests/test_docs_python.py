@@ -6,12 +6,14 @@ A vendor that would be paid is replaced by the fault server's; the blocks of a p
 import ast
 import builtins
 import importlib
+import io
 import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from support.documentation import DOCS, PAGES, ROOT, Block, blocks, text_of
@@ -62,6 +64,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: FaultServer) -
         (tmp_path / "real-inputs").mkdir(exist_ok=True)
         small(number).save(tmp_path / "real-inputs" / f"{number}.png")
     (tmp_path / "inputs").mkdir()
+    Image.fromarray(photograph(77)).save(tmp_path / "market.png")
     for name in ("small.png", "input.png", "inputs/one.png", "inputs/second.png"):
         small(100 + len(name)).save(tmp_path / name)
     return tmp_path
@@ -69,6 +72,20 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: FaultServer) -
 
 def small(seed: int) -> Image.Image:
     return Image.fromarray(photograph(seed)).resize((20, 16), Image.Resampling.BICUBIC)
+
+
+def pictures() -> dict[str, Any]:
+    """What pages take as given: photographs in memory, in every form."""
+    encoded = io.BytesIO()
+    Image.fromarray(photograph(70)).save(encoded, "JPEG")
+    stack = np.stack([photograph(number) for number in range(71, 74)])
+    return {
+        "array": photograph(75),
+        "pillow_image": Image.fromarray(photograph(76)),
+        "jpeg_bytes": encoded.getvalue(),
+        "stack": stack,
+        "photographs": stack,
+    }
 
 
 def run(page: Path, names: dict[str, Any]) -> None:
@@ -81,7 +98,7 @@ def run(page: Path, names: dict[str, Any]) -> None:
 @pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
 @pytest.mark.parametrize("page", PAGES_TO_RUN, ids=lambda page: page.name)
 def test_the_blocks_of_a_page_run(page: Path, desk: Path, server: FaultServer) -> None:
-    names: dict[str, Any] = {"bc": bc}
+    names: dict[str, Any] = {"bc": bc, **pictures()}
     text = "\n".join(block.text for block in BLOCKS if block.page == page)
     if "load_adapter" not in text and "vendor" in text:
         names["vendor"] = SynchronousVendor(url=server.url)

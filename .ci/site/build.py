@@ -30,6 +30,7 @@ ELSEWHERE = {
     ROOT / "CONTRIBUTING.md": "contributing.md",
     ROOT / "CHANGELOG.md": "changes.md",
     ROOT / "SECURITY.md": "vulnerabilities.md",
+    ROOT / "blackbox_conformal" / "photographs" / "README.md": "photographs.md",
 }
 """Pages outside the package's documentation, and their names on the site."""
 
@@ -75,6 +76,8 @@ def mended(found: re.Match[str], *, page: Path, name: str, pages: dict[Path, str
     if "://" in link or not path or path.endswith(".rst"):
         return link
     target = Path(os.path.normpath(page.parent / path))
+    if target.suffix == ".md" and target not in pages:
+        sys.exit(f"{page.name}: {link} leads to a page that the site has not: name it in ELSEWHERE of {__file__}")
     if target not in pages:
         # A file that is not a page, such as a picture or an example: it comes along.
         copy = source / "files" / target.relative_to(ROOT)
@@ -158,6 +161,9 @@ def write_interface(source: Path) -> None:
 
 
 def main(out: Path) -> None:
+    """Build the site in `out`, which is emptied first if it holds an earlier one."""
+    if (out / ".buildinfo").exists():
+        shutil.rmtree(out)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder)
         gather(source)

@@ -65,7 +65,7 @@ def command(screen: Screen, options: PlanOptions) -> None:
 
     With --max-cost, --alpha or --want-share also what share of a picture each promise is expected to trust.
 
-    It spends nothing, except with --pilot. Sent is nothing but free questions, which need the vendor's key: what it
+    It spends nothing, except with --pilot. It sends only free questions, which need the vendor's key: what it
     publishes of the model, where it does, and with --quote its price.
     """
     from blackbox_conformal.errors import UsageError
