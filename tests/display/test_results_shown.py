@@ -131,6 +131,32 @@ def test_a_comparison_plots_the_level_that_is_asked_for(shown: dict[str, Any]) -
         comparison.plot(0.3)
 
 
+@pytest.mark.parametrize(
+    "guarantee",
+    ["per-image:delta=0.2", "high-probability:delta=0.2", "false-trust:tolerance=0.2", "all-but:share=0.01"],
+)
+def test_every_guarantee_has_its_card(guarantee: str, tmp_path: Path) -> None:
+    write_draws(tmp_path / "outputs", range(9))
+    vendor = bc.load_adapter("folder", path=str(tmp_path / "outputs"), label="made-up", scale=4)
+    arrays = {f"p{seed}": photograph(seed) for seed in range(9)}
+    known = {name: arrays.pop(name) for name in list(arrays)[:7]}
+    calibration = bc.calibrate(vendor, known, guarantee=guarantee, run=tmp_path / "run", **CHOICES)
+    audit = bc.audit(vendor, arrays, calibration, [0.3, 0.9], run=tmp_path / "run")
+    for card in (calibration._repr_html_(), audit._repr_html_()):
+        assert "NaN" not in card
+        ElementTree.fromstring(card)
+    assert f"{audit.levels[0].claimed:g}" in audit._repr_html_()
+
+
+def test_a_calibration_that_trusts_nothing_says_so(tmp_path: Path) -> None:
+    write_draws(tmp_path / "outputs", range(1))
+    vendor = bc.load_adapter("folder", path=str(tmp_path / "outputs"), label="made-up", scale=4)
+    calibration = bc.calibrate(vendor, {"p0": photograph(0)}, run=tmp_path / "run", **CHOICES)
+    card = calibration._repr_html_()
+    assert "−∞" in card
+    assert "0.0 %" in card
+
+
 def test_names_from_files_stay_text(shown: dict[str, Any]) -> None:
     card = replace(shown["result"], name='<img src=x onerror="alert(1)">')._repr_html_()
     assert "<img" not in card
