@@ -147,7 +147,7 @@ def _demonstrate(
     wanted = MaskRequest.of(calibration, level)
     (masked,) = mask_pictures(terms, setup, [(name, picture)], prepared, wanted)
     products = write_products(masked, folder / "masked", force=force)
-    store.masked(masked, read_image(picture).pixels)
+    store.masked(masked, read_image(picture).pixels, products.image)
     report = write_report(run, calibration, audited, [], folder / "report.html", alpha=level, force=force)
     return _Demonstration(result, audited, masked, products, path, report)
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "annotate": "A page on which people mark where pictures differ in meaning.",
     "annotations": "Marks of people: agreement, combine, import, export.",
     "report": "One self-contained HTML file from a run folder.",
+    "view": "The pictures of a run folder at full resolution, in a browser.",
     "adapters": "The vendors that can be drawn from: list, show, check.",
     "scores": "Maps of where the vendor is undecided: list, show.",
     "metrics": "Maps of how wrong a picture is: list, show.",

@@ -180,7 +180,7 @@ class _Delivery:
 
         out, force = Path(self.options.out), self.options.force
         products = write_products(result, out, self.wanted, sign_with=self.key, force=force)
-        preview = self.store.masked(result, result.low_resolution)
+        preview = self.store.masked(result, result.low_resolution, products.image)
         return partial(self._tell, place, result.name, result.certificate, products, preview)
 
     def _tell(self, place: int, name: str, certificate: "Certificate", products: "Products", preview: Path) -> None:

@@ -147,7 +147,7 @@ def build_page(
         alpha=alpha,
         stop=stops[chosen],
         chosen=chosen,
-        slider=_slider(stops, shares, calibration.bound),
+        slider=slider_of(stops, shares, calibration.bound),
         share=None if shares is None else shares[chosen],
         share_of="calibration photographs" if audit is None else "audit photographs",
         audit=audit,
@@ -209,8 +209,8 @@ def read_manifest(run: Path) -> Any:
         return {"left out": f"manifest.json cannot be read: {type(error).__name__}"}
 
 
-def _slider(stops: Sequence[Stop], shares: list[float] | None, bound: float) -> dict[str, Any]:
-    """What the page's script needs to move the slider and to read the codes of errors."""
+def slider_of(stops: Sequence[Stop], shares: list[float] | None, bound: float) -> dict[str, Any]:
+    """What a page's script needs to move the slider and to read the codes of errors."""
     return {
         "alphas": [stop.alpha for stop in stops],
         "labels": [f"{stop.alpha:g}" for stop in stops],

@@ -31,12 +31,12 @@ def template_page(parts: Parts, **variables: Any) -> HttpAnswer:
     return HttpAnswer(200, text.encode(), "text/html; charset=utf-8", {"Cache-Control": "no-store"})
 
 
-def asset_route(name: str, parts: Parts) -> Route:
-    """A script or style at ``/assets/<name>``, of these files one after the other.
+def asset_route(name: str, parts: Parts, before: str = "") -> Route:
+    """A script or style at ``/assets/<name>``: `before`, then these files one after the other.
 
     Scripts share their names with each other, and none with the window.
     """
-    texts = "".join(_text(package, file) for package, file in parts)
+    texts = before + "".join(_text(package, file) for package, file in parts)
     ending = name.rpartition(".")[2]
     content = (f'"use strict";\n{{\n{texts}}}\n' if ending == "js" else texts).encode()
     return Route("GET", f"/assets/{name}", lambda http: unchanging(http, content, _TYPES[ending]))

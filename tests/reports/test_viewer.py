@@ -6,22 +6,21 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from support.report_browser import move_to, opened, rule_mask, until
+from support.report_browser import (
+    drawn,
+    frame,
+    move_to,
+    opened,
+    rule_mask,
+    until,
+    veiled_on_screen,
+    view_of,
+    zoom_to,
+)
 
 from blackbox_conformal.reports.preview import block_side
 
 pytestmark = pytest.mark.browser
-
-
-def drawn(page, canvas):
-    """(H, W, 4) uint8: what is drawn on a canvas of the viewer."""
-    data = page.evaluate("name => document.getElementById(name).toDataURL()", canvas)
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data.split(",")[1]))).convert("RGBA"))
-
-
-def view_of(page):
-    """The place of the stage's corner in the drawing, and the drawing's size: left, top, across, down."""
-    return page.evaluate("document.getElementById('stage').dataset.view.split(' ').map(Number)")
 
 
 def show(page, name):
@@ -35,54 +34,6 @@ def show(page, name):
         name,
     )
     frame(page)
-
-
-def frame(page):
-    """Waits until what was asked for is drawn."""
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-
-def zoom_to(page, zoom):
-    """Pinches at the middle of the stage, from one screen pixel a picture pixel."""
-    stage = page.locator("#stage")
-    stage.focus()
-    page.keyboard.press("1")
-    box = stage.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    stage.evaluate(
-        "(stage, zoom) => { const box = stage.getBoundingClientRect(); stage.dispatchEvent(new WheelEvent('wheel', "
-        "{ctrlKey: true, deltaY: -200 * Math.log2(zoom), clientX: box.left + box.width / 2, "
-        "clientY: box.top + box.height / 2, cancelable: true})); }",
-        zoom,
-    )
-    frame(page)
-
-
-def shown_pixels(count, start, size, drawn):
-    """First and last picture pixel that each screen pixel shows, in whole numbers; None outside the picture."""
-    found = []
-    for at in range(start, start + count):
-        if not 0 <= at < drawn:
-            found.append(None)
-        elif drawn < size:
-            found.append((at * size // drawn, -(-(at + 1) * size // drawn) - 1))
-        else:
-            found.append(((2 * at + 1) * size // (2 * drawn),) * 2)
-    return found
-
-
-def veiled_on_screen(untrusted, view, width, height):
-    """Where the stage must darken: a screen pixel of which any picture pixel is untrusted, by plain loops."""
-    left, top, across, down = view
-    columns = shown_pixels(width, left, untrusted.shape[1], across)
-    rows = shown_pixels(height, top, untrusted.shape[0], down)
-    veiled = np.zeros((height, width), bool)
-    for y, row in enumerate(rows):
-        if row is None:
-            continue
-        some = untrusted[row[0] : row[1] + 1].any(axis=0)
-        veiled[y] = [span is not None and bool(some[span[0] : span[1] + 1].any()) for span in columns]
-    return veiled
 
 
 @pytest.mark.parametrize("density", [1, 2])

@@ -1,8 +1,11 @@
 """A page in a real browser: it must stay silent on the network and on the console."""
 
+import base64
+import io
 from contextlib import contextmanager
 
 import numpy as np
+from PIL import Image
 
 from blackbox_conformal.reports.blocks import block_side
 
@@ -12,7 +15,11 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 
 @contextmanager
 def opened(browser, path, width=1280, height=900, **settings):
-    """A page that must stay silent: no console output, no error, no dialog, no request beyond the file itself."""
+    """A page that must stay silent: no console output, no error, no dialog, no request beyond it.
+
+    `path` is a file, or an address that every request of the page must begin with.
+    """
+    address = path if isinstance(path, str) else path.as_uri()
     context = browser.new_context(viewport={"width": width, "height": height}, **settings)
     noise = []
     page = context.new_page()
@@ -22,11 +29,11 @@ def opened(browser, path, width=1280, height=900, **settings):
     page.on("popup", lambda popup: noise.append("popup"))
     page.on(
         "request",
-        lambda request: request.url.startswith(("data:", path.as_uri())) or noise.append(f"request: {request.url}"),
+        lambda request: request.url.startswith(("data:", address)) or noise.append(f"request: {request.url}"),
     )
-    page.goto(path.as_uri())
+    page.goto(address)
     yield page
-    assert page.url.split("#")[0] == path.as_uri()
+    assert page.url.split("#")[0] == address
     assert noise == []
     context.close()
 
@@ -62,3 +69,62 @@ def rule_mask(mask):
     padded = np.ones((-(-height // block) * block, -(-width // block) * block), bool)
     padded[:height, :width] = mask
     return padded.reshape(padded.shape[0] // block, block, -1, block).all(axis=(1, 3))
+
+
+def drawn(page, canvas):
+    """(H, W, 4) uint8: what is drawn on a canvas of the viewer."""
+    data = page.evaluate("name => document.getElementById(name).toDataURL()", canvas)
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data.split(",")[1]))).convert("RGBA"))
+
+
+def view_of(page):
+    """The place of the stage's corner in the drawing, and the drawing's size: left, top, across, down."""
+    return page.evaluate("document.getElementById('stage').dataset.view.split(' ').map(Number)")
+
+
+def zoom_to(page, zoom):
+    """Pinches at the middle of the stage, from one screen pixel a picture pixel."""
+    stage = page.locator("#stage")
+    stage.focus()
+    page.keyboard.press("1")
+    box = stage.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    stage.evaluate(
+        "(stage, zoom) => { const box = stage.getBoundingClientRect(); stage.dispatchEvent(new WheelEvent('wheel', "
+        "{ctrlKey: true, deltaY: -200 * Math.log2(zoom), clientX: box.left + box.width / 2, "
+        "clientY: box.top + box.height / 2, cancelable: true})); }",
+        zoom,
+    )
+    frame(page)
+
+
+def frame(page):
+    """Waits until what was asked for is drawn."""
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def shown_pixels(count, start, size, drawn):
+    """First and last picture pixel that each screen pixel shows, in whole numbers; None outside the picture."""
+    found = []
+    for at in range(start, start + count):
+        if not 0 <= at < drawn:
+            found.append(None)
+        elif drawn < size:
+            found.append((at * size // drawn, -(-(at + 1) * size // drawn) - 1))
+        else:
+            found.append(((2 * at + 1) * size // (2 * drawn),) * 2)
+    return found
+
+
+def veiled_on_screen(untrusted, view, width, height):
+    """Where the stage must darken: a screen pixel of which any picture pixel is untrusted, by plain loops."""
+    left, top, across, down = view
+    columns = shown_pixels(width, left, untrusted.shape[1], across)
+    rows = shown_pixels(height, top, untrusted.shape[0], down)
+    veiled = np.zeros((height, width), bool)
+    for y, row in enumerate(rows):
+        if row is None:
+            continue
+        some = untrusted[row[0] : row[1] + 1].any(axis=0)
+        veiled[y] = [span is not None and bool(some[span[0] : span[1] + 1].any()) for span in columns]
+    return veiled

@@ -50,26 +50,50 @@ function asPixels(colours) {
   return new Uint32Array(new Uint8Array(colours.flat()).buffer);
 }
 
-// Darkens and stripes the screen pixels whose code is above `level`.
-function paintVeil(canvas, codes, level, [period, thick]) {
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(canvas.width, canvas.height);
+// Darkened and striped where the code is above `level`.
+function veil(codes, width, height, level, [period, thick]) {
+  const image = new ImageData(width, height);
   const pixels = new Uint32Array(image.data.buffer);
-  const [veil, stripe] = asPixels([stops.veil, stops.stripe]);
-  for (let y = 0, i = 0; y < canvas.height; y += 1) {
-    for (let x = 0; x < canvas.width; x += 1, i += 1) {
-      if (codes[i] > level) pixels[i] = (x + y) % period < thick ? stripe : veil;
+  const [dark, stripe] = asPixels([stops.veil, stops.stripe]);
+  for (let y = 0, i = 0; y < height; y += 1) {
+    for (let x = 0; x < width; x += 1, i += 1) {
+      if (codes[i] > level) pixels[i] = (x + y) % period < thick ? stripe : dark;
     }
   }
-  context.putImageData(image, 0, 0);
+  return image;
 }
 
-function paintHeat(canvas, codes, colours) {
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(canvas.width, canvas.height);
+function paintVeil(canvas, codes, level, stripes) {
+  canvas.getContext("2d").putImageData(veil(codes, canvas.width, canvas.height, level, stripes), 0, 0);
+}
+
+function heatMap(codes, width, height, colours) {
+  const image = new ImageData(width, height);
   const pixels = new Uint32Array(image.data.buffer);
   for (let i = 0; i < pixels.length; i += 1) if (codes[i] >= 0) pixels[i] = colours[codes[i]];
-  context.putImageData(image, 0, 0);
+  return image;
+}
+
+// Codes as they are stored: each row as its differences to the row above, modulo 256.
+async function inflate(stream, width) {
+  const codes = new Uint8Array(await new Response(stream).arrayBuffer());
+  for (let i = width; i < codes.length; i += 1) codes[i] += codes[i - width];
+  return codes;
+}
+
+// The marks of one picture. What the screen shows of its codes is kept until the view is another one.
+function makeMarks(first, errors, width) {
+  let codes = null, shown = "";
+  return {
+    most: errors ? errors.reduce((most, code) => Math.max(most, code), 0) : 0,
+    at: (row, column) => [first[row * width + column], errors ? errors[row * width + column] : null],
+    image({ kind, view, across, down, level: at, stripes, colours }) {
+      const now = [kind === "error", across, down, ...Object.values(view)].join(" ");
+      if (now !== shown) codes = largestCodes(kind === "error" ? errors : first, view, across, down);
+      shown = now;
+      return kind === "mask" ? veil(codes, across, down, at, stripes) : heatMap(codes, across, down, colours);
+    },
+  };
 }
 
 // From dark violet by red to light yellow, for t from 0 to 1; light and dark differ, too, for all kinds of eyes.

@@ -1,23 +1,11 @@
-// The report: the level slider and the pictures that it masks.
+// The report: the pictures that the level slider masks, all of them inside the page.
 
-const byId = (id) => document.getElementById(id);
-const stops = JSON.parse(byId("stops").textContent);
-const slider = byId("alpha");
-let level = Number(slider.value);
 const cards = [...document.querySelectorAll(".card")].map(makeCard);
 const viewer = cards.length ? makeViewer() : null;
 
-function percent(share) {
-  if (share > 0 && share < 0.0005) return "< 0.1 %";
-  return share >= 0.9995 && share < 1 ? "> 99.9 %" : (100 * share).toFixed(1) + " %";
-}
-
-async function unpack(text, width) {
+function unpack(text, width) {
   const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const codes = new Uint8Array(await new Response(stream).arrayBuffer());
-  for (let i = width; i < codes.length; i += 1) codes[i] += codes[i - width];
-  return codes;
+  return inflate(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate")), width);
 }
 
 function makeCard(element) {
@@ -25,13 +13,20 @@ function makeCard(element) {
   const data = JSON.parse(script.textContent);
   script.textContent = "";
   const find = (selector) => element.querySelector(selector);
-  const card = { element, data, first: null, errors: null, painted: -1, visible: false };
+  const card = { element, data, first: null, painted: -1, visible: false, marks: null, pictures: {} };
   card.name = element.dataset.name;
   card.kind = element.dataset.kind;
+  [card.width, card.height, card.block, card.hasErrors] = [data.width, data.height, data.block, Boolean(data.errors)];
+  card.kinds = ["delivered", ...["low", "truth"].filter((kind) => data[kind])];
+  card.share = () => data.shares[level];
+  card.loss = () => (data.losses ? data.losses[level] : null);
+  card.open = () => openCard(card);
+  card.close = () => {};
+  card.picture = (kind) => (card.pictures[kind] ??= load(kind === "delivered" ? card.delivered.src : webp(data[kind])));
+  card.safe = () => safePicture(card);
   card.canvas = find("canvas");
   card.delivered = find("img.delivered");
-  card.share = find(".share");
-  card.loss = find(".loss");
+  [card.shareText, card.lossText] = [find(".share"), find(".loss")];
   for (const place of [find(".stage"), find("button")]) place.addEventListener("click", () => viewer.open(card, true));
   return card;
 }
@@ -43,6 +38,53 @@ async function unpackAll() {
     card.data.first = "";
     if (card.visible) paintCard(card);
   }
+}
+
+// What the viewer needs of a picture before it shows it.
+async function openCard(card) {
+  await unpacked;
+  if (card.marks) return;
+  const { data, first, width } = card;
+  card.marks = makeMarks(first, data.errors ? await unpack(data.errors, width) : null, width);
+}
+
+const webp = (text) => "data:image/webp;base64," + text;
+
+async function load(source) {
+  const picture = new Image();
+  picture.src = source;
+  await picture.decode();
+  return picture;
+}
+
+// The delivered pixels where they are trusted, plain enlargement of the input elsewhere.
+async function safePicture(card) {
+  const { width, height } = card;
+  const low = await card.picture("low"), delivered = await card.picture("delivered");
+  const [safe, trusted] = [new OffscreenCanvas(width, height), new OffscreenCanvas(width, height)];
+  const context = trusted.getContext("2d", { willReadFrequently: true });
+  context.drawImage(delivered, 0, 0);
+  const image = context.getImageData(0, 0, width, height);
+  for (let i = 0; i < card.first.length; i += 1) if (card.first[i] > level) image.data[4 * i + 3] = 0;
+  context.putImageData(image, 0, 0);
+  const both = safe.getContext("2d");
+  both.imageSmoothingQuality = "high";
+  both.drawImage(low, 0, 0, width, height);
+  both.drawImage(trusted, 0, 0);
+  return safe;
+}
+
+function shownCards() {
+  const elements = [...document.querySelectorAll(".card:not([hidden])")];
+  return elements.map((element) => cards.find((one) => one.element === element));
+}
+
+// Moved only where the order is another one, since a moved picture loses the keyboard's place.
+function layOut(ordered, shown) {
+  for (const card of cards) card.element.hidden = !shown.includes(card);
+  const now = [...document.querySelectorAll(".card")];
+  const wanted = ordered.map((card) => card.element);
+  if (wanted.some((element, place) => element !== now[place])) byId("cards").append(...wanted);
 }
 
 function paintCard(card) {
@@ -57,11 +99,7 @@ function paintCard(card) {
 }
 
 function show() {
-  byId("now-alpha").textContent = stops.labels[level];
-  byId("now-threshold").textContent = stops.thresholds[level];
-  byId("now-share").textContent = stops.shares ? percent(stops.shares[level]) : "–";
-  byId("now-statement").textContent = stops.statements[level];
-  slider.setAttribute("aria-valuetext", `alpha ${stops.labels[level]}`);
+  sayLevel(stops.shares ? stops.shares[level] : null);
   for (const line of document.querySelectorAll("line.now")) {
     const box = line.ownerSVGElement.dataset;
     const share = (stops.alphas[level] - Number(box.x0)) / (Number(box.x1) - Number(box.x0));
@@ -70,8 +108,8 @@ function show() {
     line.setAttribute("x2", x);
   }
   for (const card of cards) {
-    card.share.textContent = percent(card.data.shares[level]) + " trusted";
-    if (card.loss && card.data.losses) card.loss.textContent = card.data.losses[level].toFixed(3);
+    card.shareText.textContent = percent(card.share()) + " trusted";
+    if (card.lossText && card.loss() !== null) card.lossText.textContent = card.loss().toFixed(3);
     if (card.visible) paintCard(card);
   }
   if (viewer) viewer.levelChanged();
@@ -110,3 +148,4 @@ window.addEventListener("afterprint", () => { for (const details of closed) deta
 byId("print").addEventListener("click", () => window.print());
 document.documentElement.classList.remove("still");
 if (viewer) viewer.open(cards[0], false);
+show();

@@ -1,60 +1,51 @@
 // The viewer: two pictures of one scene in one view, so that zoom and pan are the same for both, and marks over them.
 
-function makeViewer() {
+function makeViewer(opened = () => {}, failed = () => {}) {
   const root = byId("viewer"), stage = byId("stage"), place = byId("divide");
   const left = byId("left"), right = byId("right"), marks = byId("marks");
   const kinds = { left: byId("left-kind"), right: byId("right-kind"), marks: byId("marks-kind") };
   const titles = { low: "vendor's input", delivered: "delivered", truth: "photograph", safe: "safe picture" };
-  let card = null, wanted = null, pictures = {}, view = makeView(1, 1), fitted = true, blinking = null, beside = false;
-  let codes = null, scale = null, waiting = false, stale = true;
+  let card = null, wanted = null, view = makeView(1, 1), fitted = true, blinking = null, beside = false;
+  let room = { width: 1, height: 1 }, scale = null, drawing = false, again = false, drawn = {};
 
   async function open(next, look) {
     wanted = next;
     root.dataset.ready = "no";
-    await unpacked;
-    const { data } = next;
-    if (data.errors && !next.errors) next.errors = await unpack(data.errors, data.width);
-    const found = { delivered: await load(next.delivered.src) };
-    for (const kind of ["low", "truth"]) {
-      if (data[kind]) found[kind] = await load("data:image/webp;base64," + data[kind]);
-    }
+    await next.open();
     // Somebody may have asked for another picture meanwhile.
     if (wanted !== next) return;
+    if (card && card !== next) card.close();
     card = next;
-    pictures = found;
     byId("viewer-name").textContent = card.name;
     offer(kinds.left, ["low", "truth", "delivered", "safe"]);
     offer(kinds.right, ["delivered", "safe", "truth", "low"]);
-    kinds.marks.querySelector("[value=error]").disabled = !card.errors;
+    kinds.marks.querySelector("[value=error]").disabled = !card.hasErrors;
     if (kinds.marks.selectedOptions[0].disabled) kinds.marks.value = "mask";
-    view = makeView(data.width, data.height);
+    view = makeView(card.width, card.height);
     blinking = null;
     fit();
+    drawn = {};
     chooseMarks();
     levelChanged();
+    await settled();
+    if (wanted !== next) return;
     if (look) { root.scrollIntoView({ block: "start" }); stage.focus({ preventScroll: true }); }
     root.dataset.shown = card.name;
     root.dataset.ready = "yes";
-  }
-
-  async function load(source) {
-    const picture = new Image();
-    picture.src = source;
-    await picture.decode();
-    return picture;
+    opened(card);
   }
 
   // Leaves those of `wanted` that this picture has, and keeps the choice where it can be kept.
   function offer(select, wanted) {
     const before = select.value;
-    const here = wanted.filter((kind) => (kind === "safe" ? pictures.low : pictures[kind]));
+    const here = wanted.filter((kind) => card.kinds.includes(kind === "safe" ? "low" : kind));
     select.replaceChildren(...here.map((kind) => new Option(titles[kind], kind)));
     select.value = here.includes(before) ? before : here[0];
   }
 
   // ---- the view ----
 
-  const pane = () => ({ width: right.width, height: right.height });
+  const pane = () => room;
 
   function fit() {
     // On paper the viewer has no size.
@@ -72,7 +63,7 @@ function makeViewer() {
   function resize(zoom) {
     const height = Math.max(Math.round((zoom >= 1 ? Math.floor(zoom) : zoom) * view.height), 160 * devicePixelRatio);
     stage.style.height = `${height / devicePixelRatio}px`;
-    for (const canvas of [left, right, marks]) { canvas.width = paneWidth(); canvas.height = Math.round(height); }
+    room = { width: paneWidth(), height: Math.round(height) };
   }
 
   function setZoom(zoom, x, y) {
@@ -93,8 +84,6 @@ function makeViewer() {
       Math.round(drawn <= room ? (drawn - room) / 2 : Math.min(Math.max(at, 0), drawn - room));
     view.left = within(x, view.across, width);
     view.top = within(y, view.down, height);
-    codes = null;
-    stale = true;
     draw();
   }
 
@@ -108,54 +97,63 @@ function makeViewer() {
 
   // ---- what is drawn ----
 
+  // One drawing at a time: what is asked for meanwhile is drawn once, after it.
   function draw() {
-    if (waiting || !card) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      // A new level changes the safe picture alone.
-      if (stale || kinds.left.value === "safe") drawPicture(left, kinds.left.value);
-      if (stale || kinds.right.value === "safe") drawPicture(right, kinds.right.value);
-      stale = false;
-      drawMarks();
-      divide();
+    again = true;
+    if (drawing || !card) return;
+    drawing = true;
+    requestAnimationFrame(async () => {
+      while (again) {
+        again = false;
+        try {
+          await drawNow();
+        } catch (problem) {
+          failed(problem);
+        }
+      }
+      drawing = false;
     });
   }
 
-  function drawPicture(canvas, kind) {
+  async function settled() {
+    while (drawing || again) await new Promise((done) => requestAnimationFrame(done));
+  }
+
+  // Pictures and marks come together on the screen, however long each takes.
+  async function drawNow() {
+    const now = { card, level, view: { ...view }, room, kind: kinds.marks.value };
+    const sources = await Promise.all(["left", "right"].map((side) => pictureOf(kinds[side].value)));
+    const image = now.kind === "none" ? null : await now.card.marks.image({
+      kind: now.kind, view: now.view, across: room.width, down: room.height, level: now.level, stripes: stripesOf(),
+      colours: scale?.colours,
+    });
+    if (now.card !== card) return;
+    for (const [index, canvas] of [left, right].entries()) drawPicture(canvas, sources[index], now);
+    fill(marks, now.room);
+    if (image) marks.getContext("2d").putImageData(image, 0, 0);
+    stage.dataset.view = [now.view.left, now.view.top, now.view.across, now.view.down].join(" ");
+    stage.dataset.stop = String(now.level);
+    divide();
+  }
+
+  const pictureOf = async (kind) => ({ kind, picture: await (kind === "safe" ? card.safe(level) : card.picture(kind)) });
+
+  function fill(canvas, { width, height }) {
+    if (canvas.width === width && canvas.height === height) canvas.getContext("2d").clearRect(0, 0, width, height);
+    else [canvas.width, canvas.height] = [width, height];
+  }
+
+  function drawPicture(canvas, { kind, picture }, now) {
+    // A new level changes the safe picture alone.
+    const wanted = [kind, kind === "safe" ? now.level : "", ...Object.values(now.view), now.room.width, now.room.height];
+    if (drawn[canvas.id] === wanted.join(" ")) return;
+    drawn[canvas.id] = wanted.join(" ");
+    fill(canvas, now.room);
     const context = canvas.getContext("2d");
-    context.clearRect(0, 0, canvas.width, canvas.height);
-    const source = kind === "safe" ? safePicture() : pictures[kind];
-    const own = kind === "low" ? source.naturalWidth : view.width;
-    context.imageSmoothingEnabled = view.across < own;
+    const own = kind === "low" ? picture.width : now.view.width;
+    context.imageSmoothingEnabled = now.view.across < own;
     context.imageSmoothingQuality = "high";
-    context.drawImage(source, -view.left, -view.top, view.across, view.down);
-  }
-
-  // The delivered pixels where they are trusted, plain enlargement of the input elsewhere.
-  function safePicture() {
-    const { width, height } = view;
-    const [safe, trusted] = [new OffscreenCanvas(width, height), new OffscreenCanvas(width, height)];
-    const context = trusted.getContext("2d", { willReadFrequently: true });
-    context.drawImage(pictures.delivered, 0, 0);
-    const image = context.getImageData(0, 0, width, height);
-    for (let i = 0; i < card.first.length; i += 1) if (card.first[i] > level) image.data[4 * i + 3] = 0;
-    context.putImageData(image, 0, 0);
-    const both = safe.getContext("2d");
-    both.imageSmoothingQuality = "high";
-    both.drawImage(pictures.low, 0, 0, width, height);
-    both.drawImage(trusted, 0, 0);
-    return safe;
-  }
-
-  function drawMarks() {
-    const kind = kinds.marks.value;
-    marks.getContext("2d").clearRect(0, 0, marks.width, marks.height);
-    if (kind === "none") return;
-    codes ??= largestCodes(kind === "error" ? card.errors : card.first, view, marks.width, marks.height);
-    if (kind === "mask") paintVeil(marks, codes, level, stripesOf());
-    else paintHeat(marks, codes, scale.colours);
-    stage.dataset.view = [view.left, view.top, view.across, view.down].join(" ");
+    context.drawImage(picture, -now.view.left, -now.view.top, now.view.across, now.view.down);
   }
 
   const stripesOf = () => [Math.round(11 * devicePixelRatio), Math.round(2 * devicePixelRatio)];
@@ -184,20 +182,18 @@ function makeViewer() {
 
   function levelChanged() {
     if (!card) return;
-    const { shares, losses } = card.data;
-    const wrong = losses ? `, largest trusted error ${losses[level].toFixed(3)}` : "";
-    byId("viewer-share").textContent = `${percent(shares[level])} trusted${wrong}`;
+    const wrong = card.loss() === null ? "" : `, largest trusted error ${card.loss().toFixed(3)}`;
+    byId("viewer-share").textContent = `${percent(card.share())} trusted${wrong}`;
     draw();
   }
 
   function chooseMarks() {
     const kind = kinds.marks.value;
-    if (kind === "error") scale = errorScale(card.errors.reduce((most, code) => Math.max(most, code), 0));
+    if (kind === "error") scale = errorScale(card.marks.most);
     if (kind === "score") scale = scaleOfScores;
     byId("veil-key").hidden = kind !== "mask";
     byId("heat-key").hidden = kind !== "score" && kind !== "error";
     if (!byId("heat-key").hidden) drawLegend();
-    codes = null;
     draw();
   }
   const scaleOfScores = scoreScale();
@@ -226,9 +222,8 @@ function makeViewer() {
   }
 
   function step(by) {
-    const elements = [...document.querySelectorAll(".card:not([hidden])")];
-    const shown = elements.map((element) => cards.find((one) => one.element === element));
-    if (shown.length) open(shown[(shown.indexOf(wanted) + by + shown.length) % shown.length], false);
+    const shown = shownCards();
+    if (shown.length) open(shown[(shown.indexOf(wanted) + by + shown.length) % shown.length], false).catch(failed);
   }
 
   const middle = () => [pane().width / 2, pane().height / 2];
@@ -258,7 +253,7 @@ function makeViewer() {
     fit();
   });
   place.addEventListener("input", () => { blinking = null; divide(); });
-  for (const select of [kinds.left, kinds.right]) select.addEventListener("change", () => { stale = true; draw(); });
+  for (const select of [kinds.left, kinds.right]) select.addEventListener("change", draw);
   kinds.marks.addEventListener("change", () => {
     // A heat map hides the picture more than a mask does.
     setOpacity(["score", "error"].includes(kinds.marks.value) ? 75 : 100);
@@ -270,7 +265,7 @@ function makeViewer() {
   function at(event) {
     const box = stage.getBoundingClientRect();
     const x = (event.clientX - box.left) * devicePixelRatio;
-    return [beside ? x % right.width : x, (event.clientY - box.top) * devicePixelRatio];
+    return [beside ? x % room.width : x, (event.clientY - box.top) * devicePixelRatio];
   }
 
   const pointers = new Map();
@@ -284,7 +279,7 @@ function makeViewer() {
       const apart = Math.hypot(x - otherX, y - otherY), wasApart = Math.hypot(wasX - otherX, wasY - otherY);
       setZoom((view.zoom * apart) / Math.max(wasApart, 1), otherX, otherY);
     } else if (dividing) {
-      place.value = Math.round((100 * x) / right.width);
+      place.value = Math.round((100 * x) / room.width);
       blinking = null;
       divide();
     } else moveTo(view.left + wasX - x, view.top + wasY - y);
@@ -293,7 +288,7 @@ function makeViewer() {
     if (event.button !== 0 || !card) return;
     stage.setPointerCapture(event.pointerId);
     pointers.set(event.pointerId, at(event));
-    const near = Math.abs(at(event)[0] / right.width - place.value / 100) * stage.clientWidth < 28;
+    const near = Math.abs(at(event)[0] / room.width - place.value / 100) * stage.clientWidth < 28;
     dividing = !beside && (near || !movable());
     drag(event);
   });
@@ -317,23 +312,22 @@ function makeViewer() {
   }, { passive: false });
 
   // What the pixel below the pointer is.
-  function read(x, y) {
+  async function read(x, y) {
     const column = Math.floor(((x + view.left) * view.width) / view.across);
     const row = Math.floor(((y + view.top) * view.height) / view.down);
     const inside = column >= 0 && row >= 0 && column < view.width && row < view.height;
-    byId("reading").textContent = inside ? reading(row, column) : "";
+    byId("reading").textContent = inside ? reading(row, column, await card.marks.at(row, column)) : "";
   }
 
-  function reading(row, column) {
-    const { block } = card.data, index = row * view.width + column;
-    const from = stops.labels[card.first[index]];
+  function reading(row, column, [first, code]) {
+    const from = stops.labels[first];
     const trusted = from ? `trusted from alpha ${from}` : "never trusted";
-    const error = card.errors ? `, error about ${errorOf(card.errors[index]).toPrecision(2)}` : "";
-    return `row ${row * block}, column ${column * block}: ${trusted}${error}`;
+    const error = code === null ? "" : `, error about ${errorOf(code).toPrecision(2)}`;
+    return `row ${row * card.block}, column ${column * card.block}: ${trusted}${error}`;
   }
 
   const paneWidth = () => Math.round((stage.clientWidth * devicePixelRatio) / (beside ? 2 : 1));
-  const resized = () => { if (card && paneWidth() !== right.width) fit(); };
+  const resized = () => { if (card && paneWidth() !== room.width) fit(); };
   new ResizeObserver(() => requestAnimationFrame(resized)).observe(stage);
   return { open, levelChanged };
 }

@@ -1,0 +1,64 @@
+"""`view`: pictures of a run folder at full resolution, in a browser on this machine; draws and writes nothing."""
+
+import sys
+import webbrowser
+from pathlib import Path
+
+import click
+
+from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.run_folders import run_folder_of
+from blackbox_conformal.cli.serve import refuse_missing
+
+
+@click.command("view")
+@click.argument("run", required=False, type=shared.FOLDER)
+@shared.option("--calibration", type=shared.NEW_FILE, help="Calibration file.  [default: that of the run]")
+@shared.option(
+    "--alpha", type=shared.level, metavar="ALPHA", help="The level it opens at.  [default: chosen from the audit]"
+)
+@shared.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on.  [default: a free one]")
+@shared.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen on.")
+@shared.option(
+    "--beyond-loopback",
+    is_flag=True,
+    help="Let --host be an address that other machines reach. Whoever knows the link then sees all, unencrypted.",
+)
+@shared.option("--no-open", is_flag=True, help="Do not open a browser; the link is printed.")
+@shared.output
+def command(
+    screen: Screen,
+    run: str | None,
+    calibration: str | None,
+    alpha: float | None,
+    port: int,
+    host: str,
+    beyond_loopback: bool,
+    no_open: bool,
+) -> None:
+    """Show the pictures of run folder RUN at full resolution: masks at any level, scores, errors, safe pictures.
+
+    Serves this machine alone, under a link with a random key, until Ctrl-C. RUN may be left out where there is one.
+    """
+    refuse_missing()
+    from blackbox_conformal.reports.run_report import calibration_of
+    from blackbox_conformal.viewing.local_site import LocalSite
+    from blackbox_conformal.viewing.view_page import open_run
+
+    folder = run_folder_of(None, screen.note) if run is None else Path(run)
+    about = calibration_of(folder, calibration)
+    page = open_run(folder, about, alpha)
+    for name, why in page.left_out[:5]:
+        screen.note(f"note: {name} is left out: {why}")
+    terminal = sys.stdout.isatty() and sys.stderr.isatty()
+
+    def tell(url: str) -> None:
+        screen.say(f"{page.count} pictures at {url}")
+        screen.say("Stop with Ctrl-C.")
+        screen.data({"url": url, "pictures": page.count, "calibration": about.digest, "alpha": page.opening})
+        if terminal and not no_open:
+            webbrowser.open(url)
+
+    with LocalSite(page.routes(), host=host, port=port, beyond_loopback=beyond_loopback) as site:
+        site.run(tell)

@@ -1,0 +1,305 @@
+"""What a run folder keeps of a picture for the viewer, at full resolution: pixels, trusted levels, errors.
+
+A pixel's byte is the index of the first threshold above its score. A mask at any of the thresholds follows from it
+exactly, at a quarter of what the scores take.
+"""
+
+import base64
+import binascii
+import contextlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from isal import isal_zlib
+from numpy.typing import NDArray
+
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.canonical import digest_bytes
+from blackbox_conformal.errors import IncompleteError
+from blackbox_conformal.files import refusal, write_new
+from blackbox_conformal.images.encode import image_png
+from blackbox_conformal.kernels.below import NONE, count_below, first_above
+from blackbox_conformal.reports.encoded import base64_text
+from blackbox_conformal.reports.preview import error_codes
+from blackbox_conformal.reports.slider_levels import Stop, choose_stops, thresholds_of
+from blackbox_conformal.reports.stored_audit import damaged, parse_json, read_material
+from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.types import Image, Map
+
+FORMAT = "blackbox-conformal full-size picture 1"
+USUAL_LEVELS = 240
+"""As many levels at most are the same for every picture of a calibration; those asked for are added."""
+
+Part = Literal["delivered", "low", "truth", "levels", "errors"]
+PARTS: tuple[Part, ...] = ("delivered", "low", "truth", "levels", "errors")
+"""Pictures are PNG files; `levels` and `errors` are deflated, see `packed`."""
+
+_LARGEST_SIDE = 30_000
+
+
+def viewer_stops(calibration: Calibration, wanted: Sequence[float] = ()) -> list[Stop]:
+    """The usual stops of the viewer's slider, the same whatever is `wanted`, and those of the levels `wanted`."""
+    usual = choose_stops(calibration, (), USUAL_LEVELS)
+    there = {stop.alpha for stop in usual}
+    missing = [float(f"{alpha:.12g}") for alpha in wanted if float(f"{alpha:.12g}") not in there]
+    more = [stop for stop in choose_stops(calibration, missing, 0) if stop.alpha in missing] if missing else []
+    return sorted([*usual, *more], key=lambda stop: stop.alpha)[:NONE]
+
+
+@dataclass(frozen=True, slots=True)
+class FullSize:
+    """One picture as a run folder keeps it.
+
+    Attributes
+    ----------
+    kind
+        ``result``: a masked picture. ``audit``: a photograph that calibration has not seen, whose truth is known.
+    size
+        (H, W).
+    alphas
+        Levels, beside the usual ones, that `thresholds` were chosen for.
+    thresholds
+        (K,) float64, ascending: the byte k of a pixel's level means that it is trusted from the k-th on.
+    shares
+        (K,) float64: the trusted share of all pixels, exact.
+    losses
+        (K,) float64; None where the truth is unknown.
+    certified
+        Level, threshold and guarantee of the mask that was delivered; None for an audited photograph.
+    digests
+        Of each part's file.
+    notes
+        Sentences for the reader.
+    """
+
+    kind: str
+    name: str
+    identity: str
+    size: tuple[int, int]
+    alphas: tuple[float, ...]
+    thresholds: NDArray[np.float64]
+    shares: NDArray[np.float64]
+    losses: NDArray[np.float64] | None
+    certified: dict[str, Any] | None = None
+    digests: Mapping[Part, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def stem(self) -> str:
+        """How its files' names begin."""
+        return f"{self.kind}-{digest_bytes(self.identity.encode()).removeprefix('sha256:')[:24]}"
+
+
+class FullSizeStore:
+    """Full-size pictures of one run folder and one calibration.
+
+    Parameters
+    ----------
+    folder
+        Where the report's material of the calibration lies.
+    alphas
+        Levels, beside the usual ones, at which masks are exact.
+    """
+
+    def __init__(self, folder: Path, calibration: Calibration, alphas: Sequence[float] = ()) -> None:
+        self.folder = folder / "full-size"
+        self._alphas = tuple(sorted({float(f"{alpha:.12g}") for alpha in alphas}))
+        self._bound = calibration.bound
+        self._thresholds = thresholds_of(viewer_stops(calibration, self._alphas))
+
+    def keep(
+        self,
+        kind: str,
+        name: str,
+        identity: str,
+        indecision: Map,
+        pictures: "dict[Part, Image | Path]",
+        *,
+        errors: Map | None = None,
+        curve: RiskCurve | None = None,
+        certified: dict[str, Any] | None = None,
+        notes: Sequence[str] = (),
+    ) -> Path:
+        """Write a picture; an earlier one of the same identity is replaced.
+
+        Parameters
+        ----------
+        pictures
+            (H, W, 3) uint8, or a PNG file of them, which is linked where that can be, and else copied.
+        curve
+            Tells losses.
+
+        Returns
+        -------
+        The entry's file, by which `add_note` finds it.
+        """
+        own = [] if certified is None else [float.fromhex(certified["threshold_hex"])]
+        thresholds = np.unique(np.array([*self._thresholds, *own], np.float64))
+        height, width = indecision.shape
+        entry = FullSize(
+            kind,
+            name,
+            identity,
+            (height, width),
+            self._alphas,
+            thresholds,
+            count_below(indecision, thresholds) / indecision.size,
+            None if curve is None else np.asarray(curve.loss(thresholds), np.float64),
+            certified,
+            notes=tuple(notes),
+        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        written: dict[Part, bytes | Path] = {"levels": packed(first_above(indecision, thresholds))}
+        for part, picture in pictures.items():
+            written[part] = picture if isinstance(picture, Path) else image_png(picture)
+        if errors is not None:
+            written["errors"] = packed(error_codes(errors, self._bound))
+        digests = {part: _put(part_path(self.folder, entry.stem, part), content) for part, content in written.items()}
+        for part in PARTS:
+            if part not in written:
+                part_path(self.folder, entry.stem, part).unlink(missing_ok=True)
+        return self._write(replace(entry, digests=digests))
+
+    def add_note(self, kept: Path, note: str) -> None:
+        """Add to the picture in `kept` what became known after it."""
+        entry = read_entry(kept)
+        self._write(replace(entry, notes=(*entry.notes, note)))
+
+    def _write(self, entry: FullSize) -> Path:
+        path = self.folder / f"{entry.stem}.json"
+        return write_new(path, json.dumps(_to_json(entry)).encode(), force=True)
+
+
+def part_path(folder: Path, stem: str, part: Part) -> Path:
+    """Where a part of the picture lies."""
+    return folder / f"{stem}-{part}.{'z' if part in ('levels', 'errors') else 'png'}"
+
+
+def packed(codes: NDArray[np.uint8]) -> bytes:
+    """The differences, modulo 256, of each row of (H, W) `codes` to the one above it, as a zlib stream (RFC 1950)."""
+    differences = codes.copy()
+    np.subtract(codes[1:], codes[:-1], out=differences[1:])
+    content: bytes = isal_zlib.compress(differences, 3)
+    return content
+
+
+def unpacked(content: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The (H, W) codes that `packed` wrote.
+
+    Raises
+    ------
+    IncompleteError
+        They are not of this size, or damaged.
+    """
+    height, width = size
+    try:
+        raw = isal_zlib.decompressobj().decompress(content, height * width + 1)
+    except isal_zlib.error:
+        raw = b""
+    if len(raw) != height * width:
+        raise IncompleteError("a map that the run folder keeps is damaged; mask or audit the picture again")
+    differences = np.frombuffer(raw, np.uint8).reshape(height, width)
+    codes: NDArray[np.uint8] = np.add.accumulate(differences, axis=0, dtype=np.uint8)
+    return codes
+
+
+def read_entry(path: Path) -> FullSize:
+    """Read what is kept of a picture, without its parts.
+
+    Raises
+    ------
+    FileFormatError
+        It is damaged or foreign.
+    """
+    content = parse_json(path, read_material(path))
+    try:
+        if content["format"] != FORMAT:
+            raise ValueError("another format")
+        height, width = map(int, content["size"])
+        thresholds, shares = _numbers(content["thresholds"]), _numbers(content["shares"])
+        losses = None if content["losses"] is None else _numbers(content["losses"])
+        if not 1 <= min(height, width) <= max(height, width) <= _LARGEST_SIDE:
+            raise ValueError("size out of range")
+        if not 1 <= thresholds.size <= NONE or (np.diff(thresholds) <= 0).any() or np.isnan(thresholds).any():
+            raise ValueError("thresholds must ascend")
+        if shares.shape != thresholds.shape or (losses is not None and losses.shape != thresholds.shape):
+            raise ValueError("as many shares and losses as thresholds are expected")
+        certified = content["certified"]
+        entry = FullSize(
+            kind=str(content["kind"]),
+            name=str(content["name"]),
+            identity=str(content["identity"]),
+            size=(height, width),
+            alphas=tuple(float(alpha) for alpha in content["alphas"]),
+            thresholds=thresholds,
+            shares=shares,
+            losses=losses,
+            certified=None if certified is None else _certified(certified),
+            digests={part: str(content["digests"][part]) for part in PARTS if part in content["digests"]},
+            notes=tuple(map(str, content["notes"])),
+        )
+        if entry.kind not in ("result", "audit") or f"{entry.stem}.json" != path.name:
+            raise ValueError("another picture's")
+        return entry
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, binascii.Error) as error:
+        raise damaged(path, error) from None
+
+
+def _certified(content: dict[str, Any]) -> dict[str, Any]:
+    threshold = str(content["threshold_hex"])
+    float.fromhex(threshold)
+    said = {key: str(content[key]) for key in ("guarantee", "status", "statement")}
+    return {"alpha": float(content["alpha"]), "threshold_hex": threshold, **said}
+
+
+def _to_json(entry: FullSize) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "kind": entry.kind,
+        "name": entry.name,
+        "identity": entry.identity,
+        "size": list(entry.size),
+        "alphas": list(entry.alphas),
+        "thresholds": _text(entry.thresholds),
+        "shares": _text(entry.shares),
+        "losses": None if entry.losses is None else _text(entry.losses),
+        "certified": entry.certified,
+        "digests": dict(entry.digests),
+        "notes": list(entry.notes),
+    }
+
+
+def _text(values: NDArray[np.float64]) -> str:
+    return base64_text(values.astype("<f8").tobytes())
+
+
+def _numbers(text: str) -> NDArray[np.float64]:
+    return np.frombuffer(base64.b64decode(text, validate=True), "<f8").astype(np.float64)
+
+
+def _put(path: Path, content: bytes | Path) -> str:
+    """Write a part, or link a file as one; its digest."""
+    if isinstance(content, bytes):
+        write_new(path, content, force=True)
+        return digest_bytes(content)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        try:
+            os.link(content, temporary)
+        except OSError:
+            # Another disk, or one that knows no links.
+            shutil.copyfile(content, temporary)
+        digest = digest_bytes(temporary.read_bytes())
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise refusal(path, error) from None
+    return digest

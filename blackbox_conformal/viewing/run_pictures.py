@@ -1,0 +1,169 @@
+"""The full-size pictures of a run folder: an index that fits into memory, and the files of one picture when asked."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.canonical import digest_bytes
+from blackbox_conformal.errors import FileFormatError, ImageError, IncompleteError
+from blackbox_conformal.images.read import read_image
+from blackbox_conformal.images.safe import safe_picture
+from blackbox_conformal.reports.full_size import FullSize, Part, part_path, read_entry, unpacked, viewer_stops
+from blackbox_conformal.reports.slider_levels import Stop, thresholds_of
+from blackbox_conformal.text import printable
+from blackbox_conformal.types import Image, Mask
+
+OUTSIDE = "outside-calibration"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A picture in the index; `number` is its row in the tables of shares and losses."""
+
+    number: int
+    stem: str
+    name: str
+    kind: str
+    size: tuple[int, int]
+
+
+class RunPictures:
+    """Every picture that a folder keeps at full size for one calibration.
+
+    Only files that the index names are read, each below the folder and of the digest that its entry says.
+
+    Attributes
+    ----------
+    pictures
+        By stem; masked pictures first, then by name.
+    stops
+        The slider's levels: those that are exact in every picture.
+    shares, losses
+        (pictures, stops) float32; a loss is NaN where the truth is unknown.
+    left_out
+        Name of each entry that cannot be shown, and why.
+    """
+
+    def __init__(self, folder: Path, calibration: Calibration) -> None:
+        self._folder = folder / "full-size"
+        self.pictures: dict[str, Listed] = {}
+        self.left_out: list[tuple[str, str]] = []
+        self._calibration = calibration
+        # Two passes: the first finds the levels that all pictures have, and keeps nothing else.
+        read: list[tuple[Path, tuple[float, ...]]] = []
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                read.append((path, read_entry(path).alphas))
+            except FileFormatError as error:
+                self.left_out.append((path.name, str(error)))
+        common = set.intersection(*(set(alphas) for _, alphas in read)) if read else set()
+        self.stops: list[Stop] = viewer_stops(calibration, sorted(common))
+        self.thresholds = thresholds_of(self.stops)
+        self._fill([path for path, _ in read])
+
+    def _fill(self, paths: Sequence[Path]) -> None:
+        found: list[tuple[Listed, NDArray[np.float32], NDArray[np.float32]]] = []
+        for path in paths:
+            entry = read_entry(path)
+            places = self._places(entry)
+            if places is None:
+                why = "it was kept with other levels, by another version; mask or audit it again, which costs nothing"
+                self.left_out.append((printable(entry.name), why))
+                continue
+            shares, losses = at_stops(entry, places)
+            listed = Listed(0, entry.stem, printable(entry.name, 80), entry.kind, entry.size)
+            found.append((listed, shares.astype(np.float32), losses.astype(np.float32)))
+        found.sort(key=lambda one: (one[0].kind != "result", one[0].name, one[0].stem))
+        self.shares = np.array([shares for _, shares, _ in found], np.float32).reshape(len(found), len(self.stops))
+        self.losses = np.array([losses for *_, losses in found], np.float32).reshape(len(found), len(self.stops))
+        for number, (one, *_) in enumerate(found):
+            self.pictures[one.stem] = Listed(number, one.stem, one.name, one.kind, one.size)
+
+    def entry(self, stem: str) -> FullSize | None:
+        """What is kept of a picture of the index; None: it is not in it.
+
+        Raises
+        ------
+        FileFormatError
+            It was damaged since.
+        """
+        return read_entry(self._folder / f"{stem}.json") if stem in self.pictures else None
+
+    def part(self, entry: FullSize, part: Part) -> bytes:
+        """A file of a picture.
+
+        Raises
+        ------
+        IncompleteError
+            It is gone, or not what was kept.
+        """
+        try:
+            content = part_path(self._folder, entry.stem, part).read_bytes()
+        except OSError as error:
+            raise IncompleteError(f"{part} of this picture cannot be read: {error.strerror}") from None
+        if digest_bytes(content) != entry.digests.get(part):
+            raise IncompleteError(
+                f"{part} of this picture is not the file that was kept; it was changed. Mask or audit it again"
+            )
+        return content
+
+    def first_stops(self, entry: FullSize) -> NDArray[np.uint8]:
+        """(256,) uint8: for each byte of a level the slider's first stop that trusts such pixels; 255: none."""
+        places = self._places(entry)
+        if places is None:
+            raise IncompleteError("this picture was kept with other levels; mask or audit it again")
+        first = np.searchsorted(places, np.arange(256), side="left")
+        stops: NDArray[np.uint8] = np.where(first < len(places), first, 255).astype(np.uint8)
+        return stops
+
+    def mask(self, entry: FullSize, stop: int) -> Mask:
+        """(H, W) bool: what is trusted at a stop."""
+        levels = unpacked(self.part(entry, "levels"), entry.size)
+        mask: Mask = self.first_stops(entry)[levels] <= stop
+        return mask
+
+    def pixels(self, entry: FullSize, part: Part) -> Image:
+        """(H, W, 3) uint8 of a part that is a picture; errors as `part`."""
+        content = self.part(entry, part)
+        try:
+            pixels = read_image(content).pixels
+        except ImageError as error:
+            raise IncompleteError(f"{part} of this picture: {error}") from None
+        if part != "low" and pixels.shape[:2] != entry.size:
+            raise IncompleteError(f"{part} of this picture has another size than its entry says")
+        return pixels
+
+    def safe(self, entry: FullSize, stop: int) -> Image:
+        """The safe picture at a stop, as `mask --safe` makes it."""
+        mask = self.mask(entry, stop)
+        if is_outside(entry):
+            mask = np.zeros_like(mask)
+        return safe_picture(self.pixels(entry, "delivered"), mask, self.pixels(entry, "low"))
+
+    @cached_property
+    def mean_shares(self) -> list[float]:
+        """Of all pictures, at each stop."""
+        return [float(share) for share in self.shares.mean(axis=0)] if len(self.shares) else [0.0] * len(self.stops)
+
+    def _places(self, entry: FullSize) -> NDArray[np.int64] | None:
+        """Where among the entry's thresholds those of the stops are, -1 for nothing; None where one is missing."""
+        places = np.searchsorted(entry.thresholds, self.thresholds, side="right") - 1
+        there = entry.thresholds[np.maximum(places, 0)] == self.thresholds
+        return places if bool(there.all()) else None
+
+
+def at_stops(entry: FullSize, places: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shares and losses of an entry at these places of its thresholds."""
+    losses = np.full(len(places), math.nan) if entry.losses is None else entry.losses[places]
+    return entry.shares[places], losses
+
+
+def is_outside(entry: FullSize) -> bool:
+    """Whether the guarantee does not speak of the picture."""
+    return entry.certified is not None and entry.certified["status"] == OUTSIDE

@@ -1,0 +1,35 @@
+"""A run folder with full-size pictures, once for all tests, and its viewer."""
+
+from importlib.util import find_spec
+
+import pytest
+from support.report_browser import CHROMIUM, FLAGS
+from support.viewed_run import ViewedRun, make_viewed_run
+
+from blackbox_conformal.viewing.local_site import LocalSite
+from blackbox_conformal.viewing.view_page import open_run
+
+# Collected only where a browser can be driven; `.ci/run browser` installs what that takes.
+collect_ignore = [] if find_spec("playwright") and find_spec("axe_playwright_python") else ["test_full_size_viewer.py"]
+
+
+@pytest.fixture(scope="session")
+def viewed_run(tmp_path_factory) -> ViewedRun:
+    return make_viewed_run(tmp_path_factory.mktemp("viewed"))
+
+
+@pytest.fixture(scope="session")
+def viewer_url(viewed_run):
+    page = open_run(viewed_run.folder, viewed_run.calibration, 0.1)
+    with LocalSite(page.routes()) as site, site.running() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()

@@ -1,0 +1,283 @@
+"""The viewer over a run folder in a real browser: exact at full size, at every zoom, by every key, on every screen."""
+
+import io
+import shutil
+from pathlib import Path
+
+import axe_playwright_python
+import numpy as np
+import pytest
+from PIL import Image
+from support.report_browser import drawn, frame, move_to, opened, until, veiled_on_screen, view_of, zoom_to
+
+from blackbox_conformal.images.safe import safe_picture
+from blackbox_conformal.reports.full_size import FullSizeStore
+from blackbox_conformal.risk.trust import trusted
+from blackbox_conformal.viewing.local_site import LocalSite
+from blackbox_conformal.viewing.view_page import open_run
+
+pytestmark = pytest.mark.browser
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+def show(page, name):
+    """Opens the picture called `name` in the viewer."""
+    until(page, "() => document.body.dataset.ready === 'yes'")
+    page.locator("#words").fill(name)
+    page.locator(f'.card[data-name="{name}"] button').click()
+    page.locator("#words").fill("")
+    until(
+        page,
+        "name => { const d = document.getElementById('viewer').dataset; "
+        "return d.shown === name && d.ready === 'yes'; }",
+        name,
+    )
+
+
+def at_stop(page, stop):
+    """Moves the slider, and waits until the viewer shows that level."""
+    move_to(page, stop)
+    until(page, "stop => document.getElementById('stage').dataset.stop === String(stop)", stop)
+
+
+def alphas_of(page):
+    return page.evaluate("JSON.parse(document.getElementById('stops').textContent).alphas")
+
+
+@pytest.mark.parametrize("density", [1, 2])
+@pytest.mark.parametrize("zoom", [1, 2, 0.37])
+def test_the_mask_is_exact_at_every_zoom(chromium, viewed_run, viewer_url, zoom, density):
+    scores = viewed_run.scores["unseen 0"]
+    with opened(chromium, viewer_url, device_scale_factor=density) as page:
+        alphas = alphas_of(page)
+        show(page, "unseen 0")
+        zoom_to(page, zoom)
+        counts = set()
+        for alpha in (0.06, 0.1, 0.13):
+            at_stop(page, alphas.index(alpha))
+            until(
+                page,
+                "across => document.getElementById('stage').dataset.view.split(' ')[2] === across",
+                str(round(scores.shape[1] * zoom)),
+            )
+            veiled, view = drawn(page, "marks")[..., 3] > 0, view_of(page)
+            untrusted = ~trusted(scores, viewed_run.calibration.threshold(alpha))
+            assert view[3] == round(scores.shape[0] * zoom)
+            expected = veiled_on_screen(untrusted, view, veiled.shape[1], veiled.shape[0])
+            assert (veiled == expected).all()
+            counts.add(int(expected.sum()))
+        assert len(counts) == 3
+
+
+def test_forty_levels_are_exact_in_every_pixel(chromium, viewed_run, viewer_url):
+    scores = viewed_run.scores["unseen 0"]
+    with opened(chromium, viewer_url) as page:
+        alphas = alphas_of(page)
+        show(page, "unseen 0")
+        zoom_to(page, 1)
+        seen = set()
+        for stop in np.linspace(0, len(alphas) - 1, 40).astype(int).tolist():
+            at_stop(page, stop)
+            left, top, across, down = view_of(page)
+            assert (down, across) == scores.shape
+            assert left <= 0
+            assert top <= 0
+            shown = drawn(page, "marks")[-top : down - top, -left : across - left, 3] == 0
+            mask = trusted(scores, viewed_run.calibration.threshold(alphas[stop]))
+            assert (shown == mask).all()
+            seen.add(int(mask.sum()))
+        assert len(seen) >= 35
+
+
+def test_pictures_are_shown_pixel_by_pixel(chromium, viewed_run, viewer_url):
+    """Neither the decoder nor the screen changes a value, at whole zooms."""
+    with opened(chromium, viewer_url) as page:
+        show(page, "unseen 0")
+        page.locator("#right-kind").select_option("truth")
+        page.locator("#left-kind").select_option("delivered")
+        for zoom in (1, 3):
+            zoom_to(page, zoom)
+            until(
+                page,
+                "across => document.getElementById('stage').dataset.view.split(' ')[2] === across",
+                str(448 * zoom),
+            )
+            left, top, across, down = view_of(page)
+            for side, kind in (("left", "delivered"), ("right", "truth")):
+                picture = viewed_run.pictures["unseen 0"][kind]
+                canvas = drawn(page, side)
+                rows = (np.arange(max(0, -top), min(canvas.shape[0], down - top)) + top) // zoom
+                columns = (np.arange(max(0, -left), min(canvas.shape[1], across - left)) + left) // zoom
+                part = canvas[max(0, -top) :, max(0, -left) :][: len(rows), : len(columns), :3]
+                assert (part == picture[rows][:, columns]).all()
+
+
+def test_the_safe_picture_is_that_of_the_mask_command(chromium, viewed_run, viewer_url):
+    parts, scores = viewed_run.pictures["whole 0"], viewed_run.scores["whole 0"]
+    with opened(chromium, viewer_url) as page:
+        alphas = alphas_of(page)
+        show(page, "whole 0")
+        page.locator("#right-kind").select_option("safe")
+        zoom_to(page, 1)
+        for alpha in (0.07, 0.12):
+            at_stop(page, alphas.index(alpha))
+            left, top, across, down = view_of(page)
+            shown = drawn(page, "right")[-top : down - top, -left : across - left, :3]
+            mask = trusted(scores, viewed_run.calibration.threshold(alpha))
+            assert (shown == safe_picture(parts["delivered"], mask, parts["low"])).all()
+
+
+def test_what_is_saved_is_what_is_shown(chromium, viewed_run, viewer_url):
+    with opened(chromium, viewer_url) as page:
+        alphas = alphas_of(page)
+        show(page, "whole 0")
+        at_stop(page, alphas.index(0.07))
+        with page.expect_download() as waiting:
+            page.locator("#save-mask").click()
+        assert waiting.value.suggested_filename == "whole 0-alpha-0.07-mask.png"
+        mask = trusted(viewed_run.scores["whole 0"], viewed_run.calibration.threshold(0.07))
+        assert (np.asarray(Image.open(io.BytesIO(Path(waiting.value.path()).read_bytes()))) == mask).all()
+
+
+@pytest.mark.parametrize("share", [0.8, 0.2])
+def test_the_divider_follows_both_ways(chromium, viewer_url, share):
+    with opened(chromium, viewer_url) as page:
+        show(page, "unseen 0")
+        box = page.locator("#stage").bounding_box()
+        middle = box["y"] + box["height"] / 2
+        page.mouse.move(box["x"] + 0.5 * box["width"], middle)
+        page.mouse.down()
+        for step in (0.3, 0.6, 1):
+            place = 0.5 + step * (share - 0.5)
+            page.mouse.move(box["x"] + place * box["width"], middle)
+            at = int(page.locator("#divide").input_value())
+            assert abs(at - 100 * place) <= 0.51
+            assert page.locator("#left").evaluate("one => one.style.clipPath") == f"inset(0px {100 - at}% 0px 0px)"
+            assert page.locator("#marks").evaluate("one => one.style.clipPath") == f"inset(0px 0px 0px {at}%)"
+        page.mouse.up()
+
+
+def test_errors_scores_and_pixels_are_read(chromium, viewed_run, viewer_url):
+    with opened(chromium, viewer_url) as page:
+        alphas = alphas_of(page)
+        show(page, "unseen 0")
+        marks = set()
+        for kind in ("mask", "score", "error"):
+            page.locator("#marks-kind").select_option(kind)
+            frame(page)
+            page.wait_for_timeout(100)
+            marks.add(drawn(page, "marks").tobytes())
+            assert page.locator("#heat-key").is_visible() == (kind != "mask")
+        assert len(marks) == 3
+        zoom_to(page, 2)
+        until(page, "() => document.getElementById('stage').dataset.view.split(' ')[2] === '896'")
+        left, top, *_ = view_of(page)
+        box = page.locator("#stage").bounding_box()
+        page.mouse.move(box["x"] + 401, box["y"] + 151)
+        row, column = (151 + top) // 2, (401 + left) // 2
+        until(page, "() => document.getElementById('reading').textContent !== ''")
+        said = page.inner_text("#reading")
+        score = viewed_run.scores["unseen 0"][row, column]
+        first = next(alpha for alpha in alphas if score < viewed_run.calibration.threshold(alpha))
+        assert f"row {row}, column {column}: trusted from alpha {first:g}" in said
+        assert "error about" in said
+        show(page, "whole 0")
+        assert page.locator("#marks-kind option[value=error]").is_disabled()
+
+
+def test_everything_works_by_keyboard(chromium, viewer_url):
+    with opened(chromium, viewer_url) as page:
+        until(page, "() => document.body.dataset.ready === 'yes'")
+        page.locator("#found").evaluate("one => { one.tabIndex = -1; one.focus(); }")
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        name = page.evaluate("document.activeElement.innerText")
+        page.keyboard.press("Enter")
+        until(page, "name => document.getElementById('viewer').dataset.shown === name", name)
+        until(page, "() => document.activeElement.id === 'stage'")
+        page.keyboard.press("n")
+        until(page, "name => document.getElementById('viewer').dataset.shown !== name", name)
+        until(page, "() => document.getElementById('viewer').dataset.ready === 'yes'")
+        page.keyboard.press("p")
+        until(page, "name => document.getElementById('viewer').dataset.shown === name", name)
+        page.keyboard.press("b")
+        assert page.get_attribute("#blink", "aria-pressed") == "true"
+        page.keyboard.press("1")
+        page.keyboard.press("+")
+        assert page.inner_text("#zoom") == "200 %"
+        page.keyboard.press("m")
+        assert page.input_value("#marks-kind") == "none"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_nothing(chromium, viewer_url, width, scheme):
+    with opened(chromium, viewer_url, width=width, color_scheme=scheme, bypass_csp=True) as page:
+        show(page, "unseen 0")
+        until(page, "() => [...document.querySelectorAll('.card')].every(one => one.dataset.ready === 'yes')")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.evaluate(AXE)
+        page.locator("details").first.evaluate("one => { one.open = true; }")
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        assert len(found["passes"]) > 10
+        assert [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found["violations"]] == []
+
+
+@pytest.fixture(scope="module")
+def many(viewed_run, tmp_path_factory):
+    """A run folder of 1500 small pictures."""
+    folder = tmp_path_factory.mktemp("many") / "run"
+    folder.mkdir()
+    shutil.copy(viewed_run.folder / "calibration.json", folder)
+    material = folder / "report" / viewed_run.calibration.digest[7:23]
+    store = FullSizeStore(material, viewed_run.calibration)
+    scores = viewed_run.scores["unseen 1"][:24, :32]
+    picture = np.zeros((24, 32, 3), np.uint8)
+    with pytest.MonkeyPatch.context() as patched:
+        # A thousand files need not be on the disk before the next is written.
+        patched.setattr("os.fsync", lambda _: None)
+        for number in range(1500):
+            drawn = {"delivered": picture + number % 256}
+            store.keep("result", f"picture {number}", f"{number}", np.roll(scores, number), drawn)
+    return folder
+
+
+def test_a_long_gallery_holds_what_is_on_the_screen_alone(chromium, viewed_run, many):
+    page_of = open_run(many, viewed_run.calibration, 0.1)
+    with LocalSite(page_of.routes()) as site, site.running() as url, opened(chromium, url) as page:
+        until(page, "() => document.body.dataset.ready === 'yes'")
+        assert page.inner_text("#found") == "1500 of 1500 pictures"
+        assert 5 < page.locator(".card").count() < 80
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        until(page, "() => document.querySelector('.card:last-child')?.dataset.name === 'picture 999'")
+        until(page, "() => [...document.querySelectorAll('.card')].every(one => one.dataset.ready === 'yes')")
+        assert page.locator(".card").count() < 80
+        page.locator("#words").fill("picture 77")
+        assert page.inner_text("#found") == "11 of 1500 pictures"
+        page.locator("#order").select_option("most")
+        shares = page.locator(".card .share").all_inner_texts()
+        assert [float(share.split()[0]) for share in shares] == sorted(
+            (float(s.split()[0]) for s in shares), reverse=True
+        )
+        counts = page.locator("#histogram title").evaluate_all("all => all.map(one => parseInt(one.textContent))")
+        assert sum(counts) == 11
+        assert page.locator(".card").first.get_attribute("aria-setsize") == "11"
+
+
+def test_a_damaged_picture_is_said_and_the_next_one_opens(chromium, viewed_run, tmp_path):
+    shutil.copytree(viewed_run.folder, tmp_path / "run")
+    path = next((tmp_path / "run").glob("report/*/full-size/result-*-levels.z"))
+    path.unlink()
+    path.write_bytes(b"x")
+    page_of = open_run(tmp_path / "run", viewed_run.calibration, 0.1)
+    context = chromium.new_context()
+    with LocalSite(page_of.routes()) as site, site.running() as url:
+        page = context.new_page()
+        page.goto(url)
+        until(page, "() => document.getElementById('trouble').textContent.includes('was changed')")
+        page.locator("#next").click(force=True)
+        page.locator('.card[data-name="unseen 0"] button').click()
+        until(page, "() => document.getElementById('viewer').dataset.ready === 'yes'")
+        assert page.locator("#trouble").is_hidden()
+        context.close()

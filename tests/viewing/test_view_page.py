@@ -1,0 +1,247 @@
+"""The viewer's addresses over a real socket: exact maps and masks, files by the index alone, damage, strangers."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from blackbox_conformal.images.encode import mask_png
+from blackbox_conformal.images.safe import safe_picture
+from blackbox_conformal.risk.trust import trusted
+from blackbox_conformal.viewing.local_site import LocalSite
+from blackbox_conformal.viewing.run_pictures import RunPictures
+from blackbox_conformal.viewing.thumbnails import Thumbnails
+from blackbox_conformal.viewing.view_page import open_run
+
+
+def stems(url):
+    return {name: stem for stem, name, *_ in httpx.get(f"{url}pictures").json()["pictures"]}
+
+
+def slider(url):
+    page = httpx.get(url).text
+    return json.loads(page.split('id="stops">')[1].split("</script>")[0])
+
+
+def codes(url, stem, part, size):
+    """What a browser makes of the answer: inflated by the transport, then row differences undone."""
+    answer = httpx.get(f"{url}pictures/{stem}/{part}")
+    assert answer.headers["content-encoding"] == "deflate"
+    return np.cumsum(np.frombuffer(answer.content, np.uint8).reshape(size), axis=0, dtype=np.uint8)
+
+
+def pixels(answer):
+    assert answer.status_code == 200, answer.text
+    return np.asarray(Image.open(io.BytesIO(answer.content)))
+
+
+def test_every_level_of_the_slider_gives_the_mask_of_its_threshold(viewed_run, viewer_url):
+    alphas = slider(viewer_url)["alphas"]
+    assert len(alphas) > 100
+    for name, stem in stems(viewer_url).items():
+        scores = viewed_run.scores[name]
+        detail = httpx.get(f"{viewer_url}pictures/{stem}").json()
+        first = np.array(detail["firstStops"])[codes(viewer_url, stem, "levels", scores.shape)]
+        for stop, alpha in enumerate(alphas):
+            mask = trusted(scores, viewed_run.calibration.threshold(alpha))
+            assert ((first <= stop) == mask).all(), (name, alpha)
+            assert detail["shares"][stop] == pytest.approx(mask.mean(), abs=1e-7)
+            worst = viewed_run.errors[name]
+            if worst is None:
+                assert detail["losses"] is None
+            else:
+                assert detail["losses"][stop] == pytest.approx(worst[mask].max(initial=0), abs=1e-6)
+
+
+def test_pictures_are_those_that_were_masked_and_audited(viewed_run, viewer_url):
+    assert set(stems(viewer_url)) == set(viewed_run.scores)
+    for name, stem in stems(viewer_url).items():
+        for part, picture in viewed_run.pictures[name].items():
+            assert (pixels(httpx.get(f"{viewer_url}pictures/{stem}/{part}")) == picture).all()
+
+
+def test_files_to_save_are_those_of_the_mask_command(viewed_run, viewer_url):
+    alphas = slider(viewer_url)["alphas"]
+    stop = alphas.index(0.1)
+    name = "whole 0"
+    stem = stems(viewer_url)[name]
+    mask = trusted(viewed_run.scores[name], viewed_run.calibration.threshold(0.1))
+    saved = httpx.get(f"{viewer_url}pictures/{stem}/mask/{stop}")
+    assert saved.content == mask_png(mask)
+    assert saved.content == (viewed_run.folder.parent / "masked" / "whole 0-mask.png").read_bytes()
+    assert "whole%200-alpha-0.1-mask.png" in saved.headers["content-disposition"]
+    parts = viewed_run.pictures[name]
+    expected = safe_picture(parts["delivered"], mask, parts["low"])
+    assert (pixels(httpx.get(f"{viewer_url}pictures/{stem}/safe/{stop}")) == expected).all()
+    plain = safe_picture(parts["delivered"], np.zeros_like(mask), parts["low"])
+    assert (pixels(httpx.get(f"{viewer_url}pictures/{stem}/enlarged")) == plain).all()
+
+
+def test_the_tables_of_a_stop_hold_every_picture(viewed_run, viewer_url):
+    index = httpx.get(f"{viewer_url}pictures").json()["pictures"]
+    assert [kind for _, _, kind, *_ in index] == ["result", "audit", "audit"]
+    table = np.frombuffer(httpx.get(f"{viewer_url}stops/20").content, "<f4").reshape(2, -1)
+    for number, (stem, *_) in enumerate(index):
+        detail = httpx.get(f"{viewer_url}pictures/{stem}").json()
+        assert table[0, number] == np.float32(detail["shares"][20])
+        assert np.isnan(table[1, number]) == (detail["losses"] is None)
+
+
+def test_thumbnails_show_a_block_as_trusted_only_when_all_of_it_is(viewed_run, viewer_url):
+    name = "unseen 0"
+    scores, stem = viewed_run.scores[name], stems(viewer_url)[name]
+    small = pixels(httpx.get(f"{viewer_url}pictures/{stem}/thumbnail"))
+    found = np.frombuffer(httpx.get(f"{viewer_url}pictures/{stem}/thumbnail-stops").content, np.uint8)
+    found = found.reshape(small.shape[:2])
+    assert small.shape[:2] == (160, 224)
+    alphas = slider(viewer_url)["alphas"]
+    for stop in (3, len(alphas) // 2, len(alphas) - 5):
+        mask = trusted(scores, viewed_run.calibration.threshold(alphas[stop]))
+        assert ((found <= stop) == mask.reshape(160, 2, 224, 2).all(axis=(1, 3))).all()
+
+
+def test_thumbnails_are_made_once_and_kept_within_bounds(viewed_run, monkeypatch):
+    page = open_run(viewed_run.folder, viewed_run.calibration)
+    thumbnails = Thumbnails(page.pictures)
+    entries = [page.pictures.entry(stem) for stem in page.pictures.pictures]
+    made = [thumbnails.picture(entry) for entry in entries]
+    with monkeypatch.context() as patched:
+        patched.setattr(RunPictures, "pixels", lambda *_: pytest.fail("made again"))
+        assert [thumbnails.picture(entry) for entry in entries] == made
+    monkeypatch.setattr("blackbox_conformal.viewing.thumbnails.MOST_BYTES", len(made[2]) + 1)
+    thumbnails.stops(entries[0])
+    assert thumbnails.bytes <= len(made[2]) + 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "pictures/nothing",
+        "pictures/..%2f..%2fcalibration",
+        "pictures/../calibration.json",
+        "pictures/%2e%2e/delivered",
+        "pictures/{stem}/certificate",
+        "pictures/{stem}/..%2f..%2f..%2fcalibration.json",
+        "pictures/{stem}/truth",
+        "pictures/{stem}/mask/-1",
+        "pictures/{stem}/mask/999",
+        "pictures/{stem}/mask/%D9%A3",
+        "stops/1e2",
+        "assets/viewer.js",
+        "assets/../view_page.py",
+        "calibration.json",
+    ],
+)
+def test_nothing_but_the_index_is_served(viewer_url, path):
+    parts = urlsplit(viewer_url + path.format(stem=stems(viewer_url)["whole 0"]))
+    # As it is, without the client's own tidying of paths.
+    with httpx.Client() as client:
+        request = client.build_request("GET", viewer_url)
+        request.url = request.url.copy_with(raw_path=(parts.path).encode())
+        assert client.send(request).status_code == 404
+
+
+@pytest.fixture
+def copied(viewed_run, tmp_path):
+    """A copy of the run folder, of which a test may change what it likes, and the folder of its full-size pictures."""
+    shutil.copytree(viewed_run.folder, tmp_path / "run")
+    return tmp_path / "run", next((tmp_path / "run").glob("report/*/full-size"))
+
+
+def test_a_changed_file_is_not_shown(viewed_run, copied):
+    folder, kept = copied
+    page = open_run(folder, viewed_run.calibration)
+    with LocalSite(page.routes()) as site, site.running() as url:
+        stem = stems(url)["whole 0"]
+        for part in ("delivered.png", "levels.z"):
+            path = kept / f"{stem}-{part}"
+            path.unlink()
+            path.write_bytes(b"other")
+            answer = httpx.get(f"{url}pictures/{stem}/{part.split('.')[0]}")
+            assert answer.status_code == 502
+            assert "was changed" in answer.json()["detail"]
+            path.unlink()
+            assert "cannot be read" in httpx.get(f"{url}pictures/{stem}/{part.split('.')[0]}").json()["detail"]
+        assert httpx.get(f"{url}pictures/{stem}/thumbnail").status_code == 502
+
+
+def test_a_link_to_another_file_is_not_followed_to_the_browser(viewed_run, copied, tmp_path):
+    folder, kept = copied
+    secret = tmp_path / "secret.png"
+    Image.new("RGB", (400, 240)).save(secret)
+    page = open_run(folder, viewed_run.calibration)
+    with LocalSite(page.routes()) as site, site.running() as url:
+        stem = stems(url)["whole 0"]
+        path = kept / f"{stem}-delivered.png"
+        path.unlink()
+        path.symlink_to(secret)
+        assert httpx.get(f"{url}pictures/{stem}/delivered").status_code == 502
+
+
+def test_damaged_entries_and_foreign_levels_are_left_out_and_named(viewed_run, copied):
+    folder, kept = copied
+    one, other, _ = sorted(kept.glob("*.json"))
+    one.write_text("{")
+    content = json.loads(other.read_bytes())
+    other.write_text(json.dumps({**content, "thresholds": content["thresholds"][:-16] + "AAAAAAAA8D8="}))
+    page = open_run(folder, viewed_run.calibration)
+    assert page.count == 1
+    assert [name for name, _ in page.left_out if name == one.name]
+    assert len(page.left_out) == 2
+    with LocalSite(page.routes()) as site, site.running() as url:
+        assert "2 pictures are left out" in httpx.get(url).text
+
+
+def test_hostile_names_stay_text(viewed_run, copied):
+    folder, kept = copied
+    for path in kept.glob("*.json"):
+        content = json.loads(path.read_bytes())
+        content["name"] = "</script><script>document.title='owned'</script>\r\nX: y\u202e.png"
+        content["notes"] = ["<img src=x onerror=alert(1)>"]
+        path.write_text(json.dumps(content))
+    page = open_run(folder, viewed_run.calibration)
+    with LocalSite(page.routes()) as site, site.running() as url:
+        assert "owned" not in httpx.get(url).text
+        stem = httpx.get(f"{url}pictures").json()["pictures"][0][0]
+        saved = httpx.get(f"{url}pictures/{stem}/mask/3")
+        assert saved.status_code == 200
+        assert "\n" not in saved.headers["content-disposition"]
+        assert "x" not in saved.headers
+
+
+def test_a_run_without_pictures_says_how_to_get_them(viewed_run, copied):
+    folder, kept = copied
+    shutil.rmtree(kept)
+    page = open_run(folder, viewed_run.calibration)
+    with LocalSite(page.routes()) as site, site.running() as url:
+        assert "keeps no full-size pictures" in httpx.get(url).text
+
+
+def test_stored_maps_are_small(viewed_run):
+    kept = next(viewed_run.folder.glob("report/*/full-size"))
+    path = next(kept.glob("audit-*-levels.z"))
+    assert len(zlib.decompress(path.read_bytes())) in {scores.size for scores in viewed_run.scores.values()}
+    assert path.stat().st_size < 0.8 * len(zlib.decompress(path.read_bytes()))
+
+
+def test_the_command_prints_a_link_and_ends_well(viewed_run):
+    words = ["view", str(viewed_run.folder), "--json", "--alpha", "0.3"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "blackbox_conformal.cli.main", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        told = json.loads(process.stdout.readline())
+        assert (told["pictures"], told["alpha"]) == (3, 0.3)
+        assert httpx.get(told["url"]).status_code == 200
+        process.send_signal(2)
+        assert process.wait(20) == 0
+        assert b"Stop with Ctrl-C" in process.stderr.read()
+    assert not list(Path(viewed_run.folder).glob("**/*.tmp"))
