@@ -2,7 +2,9 @@
 
 import itertools
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -24,3 +26,15 @@ def state_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _state_of_its_own(state_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test meets the pace of another one's vendor, or of the person who runs the tests."""
     monkeypatch.setenv("XDG_STATE_HOME", str(state_folders / str(next(_COUNT))))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """One browser for all tests of a process, for those that are marked `browser`."""
+    from playwright.sync_api import sync_playwright
+    from support.report_browser import CHROMIUM, FLAGS
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()

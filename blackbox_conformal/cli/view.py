@@ -42,6 +42,7 @@ def command(
     Serves this machine alone, under a link with a random key, until Ctrl-C. RUN may be left out where there is one.
     """
     refuse_missing()
+    _refuse_unless_typed(beyond_loopback)
     from blackbox_conformal.reports.run_report import calibration_of
     from blackbox_conformal.viewing.local_site import LocalSite
     from blackbox_conformal.viewing.view_page import open_run
@@ -62,3 +63,15 @@ def command(
 
     with LocalSite(page.routes(), host=host, port=port, beyond_loopback=beyond_loopback) as site:
         site.run(tell)
+
+
+def _refuse_unless_typed(beyond_loopback: bool) -> None:
+    """Refuse to let other machines in because a file says so."""
+    from blackbox_conformal.errors import UsageError
+
+    source = click.get_current_context().get_parameter_source("beyond_loopback")
+    if beyond_loopback and source is not click.core.ParameterSource.COMMANDLINE:
+        raise UsageError(
+            "expected --beyond-loopback to be typed, since it lets other machines in; a settings file or the "
+            "environment sets it. Remove it there, or type it"
+        )

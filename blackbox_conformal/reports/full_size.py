@@ -242,7 +242,7 @@ def read_entry(path: Path) -> FullSize:
             shares=shares,
             losses=losses,
             certified=None if certified is None else _certified(certified),
-            digests={part: str(content["digests"][part]) for part in PARTS if part in content["digests"]},
+            digests={part: str(digest) for part in PARTS for name, digest in content["digests"].items() if name == part},
             notes=tuple(map(str, content["notes"])),
         )
         if entry.kind not in ("result", "audit") or f"{entry.stem}.json" != path.name:

@@ -3,7 +3,6 @@
 from importlib.util import find_spec
 
 import pytest
-from support.report_browser import CHROMIUM, FLAGS
 from support.report_material import Run, make_run
 
 from blackbox_conformal.reports.html import write_report
@@ -31,16 +30,6 @@ def hostile_run(tmp_path_factory) -> Run:
 @pytest.fixture(scope="session")
 def plain_run(tmp_path_factory) -> Run:
     return make_run(tmp_path_factory.mktemp("run") / "plain", hostile=False)
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from importlib.util import find_spec
 
 import pytest
-from support.report_browser import CHROMIUM, FLAGS
 from support.viewed_run import ViewedRun, make_viewed_run
 
 from blackbox_conformal.viewing.local_site import LocalSite
@@ -23,13 +22,3 @@ def viewer_url(viewed_run):
     page = open_run(viewed_run.folder, viewed_run.calibration, 0.1)
     with LocalSite(page.routes()) as site, site.running() as url:
         yield url
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from blackbox_conformal.cli.main import run
 from blackbox_conformal.images.encode import mask_png
 from blackbox_conformal.images.safe import safe_picture
 from blackbox_conformal.risk.trust import trusted
@@ -245,3 +246,18 @@ def test_the_command_prints_a_link_and_ends_well(viewed_run):
         assert process.wait(20) == 0
         assert b"Stop with Ctrl-C" in process.stderr.read()
     assert not list(Path(viewed_run.folder).glob("**/*.tmp"))
+
+
+def test_other_machines_are_let_in_only_by_who_types_it(viewed_run, monkeypatch, capsys):
+    folder = str(viewed_run.folder)
+    assert run(["view", folder, "--host", "0.0.0.0"]) == 2
+    assert "--beyond-loopback" in capsys.readouterr().err
+    monkeypatch.setenv("BLACKBOX_CONFORMAL_BEYOND_LOOPBACK", "1")
+    assert run(["view", folder, "--host", "0.0.0.0"]) == 2
+    assert "typed" in capsys.readouterr().err
+
+
+def test_without_its_extra_the_command_says_what_to_install(viewed_run, monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert run(["view", str(viewed_run.folder)]) == 2
+    assert "pip install 'blackbox-conformal[serve]'" in capsys.readouterr().err

@@ -122,7 +122,7 @@ function makeViewer(opened = () => {}, failed = () => {}) {
   // Pictures and marks come together on the screen, however long each takes.
   async function drawNow() {
     const now = { card, level, view: { ...view }, room, kind: kinds.marks.value };
-    const sources = await Promise.all(["left", "right"].map((side) => pictureOf(kinds[side].value)));
+    const sources = await Promise.all(["left", "right"].map((side) => pictureOf(kinds[side].value, side, now)));
     const image = now.kind === "none" ? null : await now.card.marks.image({
       kind: now.kind, view: now.view, across: room.width, down: room.height, level: now.level, stripes: stripesOf(),
       colours: scale?.colours,
@@ -136,20 +136,29 @@ function makeViewer(opened = () => {}, failed = () => {}) {
     divide();
   }
 
-  const pictureOf = async (kind) => ({ kind, picture: await (kind === "safe" ? card.safe(level) : card.picture(kind)) });
+  // A new level changes the safe picture alone. Null: it is drawn already.
+  async function pictureOf(kind, side, { level: stop, view: at, room: within }) {
+    const wanted = [kind, kind === "safe" ? stop : "", ...Object.values(at), within.width, within.height].join(" ");
+    if (drawn[side] === wanted) return null;
+    const picture = await (kind === "safe" ? card.safe({ level: stop, view: at, room: within }) : card.picture(kind));
+    return { kind, picture, wanted };
+  }
 
   function fill(canvas, { width, height }) {
     if (canvas.width === width && canvas.height === height) canvas.getContext("2d").clearRect(0, 0, width, height);
     else [canvas.width, canvas.height] = [width, height];
   }
 
-  function drawPicture(canvas, { kind, picture }, now) {
-    // A new level changes the safe picture alone.
-    const wanted = [kind, kind === "safe" ? now.level : "", ...Object.values(now.view), now.room.width, now.room.height];
-    if (drawn[canvas.id] === wanted.join(" ")) return;
-    drawn[canvas.id] = wanted.join(" ");
+  function drawPicture(canvas, source, now) {
+    if (!source) return;
+    const { kind, picture, wanted } = source;
+    drawn[canvas.id] = wanted;
     fill(canvas, now.room);
     const context = canvas.getContext("2d");
+    if (picture instanceof ImageData) {
+      context.putImageData(picture, 0, 0);
+      return;
+    }
     const own = kind === "low" ? picture.width : now.view.width;
     context.imageSmoothingEnabled = now.view.across < own;
     context.imageSmoothingQuality = "high";

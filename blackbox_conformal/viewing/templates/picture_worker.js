@@ -3,7 +3,7 @@
 function makePicture(number, [stem, name, kind, height, width]) {
   const at = new URL(`pictures/${stem}`, document.baseURI).href;
   const card = { number, stem, name, kind, height, width, block: 1, kinds: [], hasErrors: false, marks: null };
-  let detail = null, worker = null, pictures = {}, mixed = null, opening = null;
+  let detail = null, worker = null, pictures = {}, opening = null;
 
   card.share = () => (detail ? detail.shares[level] : shares[number]);
   card.loss = () => (detail ? detail.losses && detail.losses[level] : Number.isNaN(losses[number]) ? null : losses[number]);
@@ -27,19 +27,13 @@ function makePicture(number, [stem, name, kind, height, width]) {
 
   card.picture = (kind) => (pictures[kind] ??= bitmap(`${at}/${kind}`));
 
-  // The last one is kept: the view moves more often than the level does.
-  card.safe = (stop) => {
-    if (mixed?.stop !== stop) {
-      mixed?.picture.then((picture) => picture.close(), () => {});
-      mixed = { stop, picture: worker("safe", { stop, outside: card.outside }) };
-    }
-    return mixed.picture;
-  };
+  card.safe = ({ level: stop, view, room }) =>
+    worker("safe", { stop, outside: card.outside, view, across: room.width, down: room.height });
 
   card.close = () => {
     worker?.end();
-    for (const picture of [...Object.values(pictures), mixed?.picture]) picture?.then((one) => one.close(), () => {});
-    [worker, pictures, mixed, opening, detail, card.marks] = [null, {}, null, null, null, null];
+    for (const picture of Object.values(pictures)) picture.then((one) => one.close(), () => {});
+    [worker, pictures, opening, detail, card.marks] = [null, {}, null, null, null];
   };
   return card;
 }

@@ -39,15 +39,36 @@ function mask(stop) {
   return trusted;
 }
 
-// Delivered pixels where they are trusted, those of the enlarged input elsewhere.
-async function safe({ stop, outside }) {
+// What the screen shows of the safe picture: delivered pixels where they are trusted, those of the enlarged input
+// elsewhere; where the view is smaller than the picture, the mean of some of those that a screen pixel covers.
+async function safe({ stop, outside, view, across, down }) {
   mixing ??= Promise.all(["delivered", "enlarged"].map(pixelsOf));
   const [delivered, plain] = await mixing;
-  const mixed = new ImageData(size.width, size.height);
-  const pixels = new Uint32Array(mixed.data.buffer);
+  const columns = spans(across, view.left, view.width, view.across), rows = spans(down, view.top, view.height, view.down);
+  const step = Math.ceil(view.width / view.across / 2);
+  const mixed = new ImageData(across, down), pixels = mixed.data;
   const last = outside ? -1 : stop;
-  for (let i = 0; i < pixels.length; i += 1) pixels[i] = codes[i] <= last ? delivered[i] : plain[i];
-  return createImageBitmap(mixed);
+  for (let y = 0, i = 0; y < down; y += 1) {
+    for (let x = 0; x < across; x += 1, i += 4) {
+      let count = 0, red = 0, green = 0, blue = 0;
+      for (let row = rows.first[y]; row <= rows.last[y]; row += step) {
+        const end = row * size.width + columns.last[x];
+        for (let at = row * size.width + columns.first[x]; at <= end; at += step) {
+          const pixel = codes[at] <= last ? delivered[at] : plain[at];
+          red += pixel & 255;
+          green += (pixel >> 8) & 255;
+          blue += (pixel >> 16) & 255;
+          count += 1;
+        }
+      }
+      if (!count) continue;
+      pixels[i] = red / count;
+      pixels[i + 1] = green / count;
+      pixels[i + 2] = blue / count;
+      pixels[i + 3] = 255;
+    }
+  }
+  return mixed;
 }
 
 async function pixelsOf(part) {
@@ -56,7 +77,8 @@ async function pixelsOf(part) {
   const context = new OffscreenCanvas(size.width, size.height).getContext("2d", { willReadFrequently: true });
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
-  return new Uint32Array(context.getImageData(0, 0, size.width, size.height).data.buffer);
+  // Signed: such numbers fit into a register.
+  return new Int32Array(context.getImageData(0, 0, size.width, size.height).data.buffer);
 }
 
 const calls = { open, image, at, mask, safe };
@@ -64,7 +86,7 @@ const calls = { open, image, at, mask, safe };
 onmessage = async ({ data: { number, name, value } }) => {
   try {
     const result = await calls[name](value);
-    const moved = result instanceof ImageData ? [result.data.buffer] : result instanceof ImageBitmap ? [result] : [];
+    const moved = result instanceof ImageData ? [result.data.buffer] : result instanceof Uint8Array ? [result.buffer] : [];
     postMessage({ number, result }, moved);
   } catch (error) {
     postMessage({ number, problem: String(error.message ?? error) });

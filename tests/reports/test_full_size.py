@@ -1,0 +1,121 @@
+"""What is kept of a picture at full size: exact at every threshold, replaced whole, checked when it is read."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from support.report_material import make_calibration, make_result, maps
+
+from blackbox_conformal.errors import FileFormatError, IncompleteError
+from blackbox_conformal.images.encode import image_png
+from blackbox_conformal.images.read import read_image
+from blackbox_conformal.reports.full_size import (
+    FullSizeStore,
+    packed,
+    part_path,
+    read_entry,
+    unpacked,
+    viewer_stops,
+)
+from blackbox_conformal.reports.report_store import ReportStore
+from blackbox_conformal.risk.trust import trusted
+
+
+@pytest.fixture(scope="module")
+def calibration():
+    return make_calibration(hostile=False)
+
+
+@pytest.fixture
+def store(calibration, tmp_path):
+    return FullSizeStore(tmp_path, calibration, (0.0777,))
+
+
+def test_usual_levels_stay_whatever_is_asked_for(calibration):
+    usual = {stop.alpha: stop.threshold for stop in viewer_stops(calibration)}
+    more = {stop.alpha: stop.threshold for stop in viewer_stops(calibration, [0.07777, 0.1, 0.0333333])}
+    assert usual.items() <= more.items()
+    assert set(more) - set(usual) == {0.07777, 0.0333333}
+    assert more[0.07777] == calibration.threshold(0.07777)
+    assert len(usual) <= 240
+    assert list(more) == sorted(more)
+
+
+def test_every_threshold_is_exact(store):
+    truth, delivered, low, scores, _ = maps(1, 70, 90)
+    scores[3, 4], scores[5, 6] = np.nan, np.inf
+    entry = read_entry(store.keep("audit", "one", "id", scores, {"delivered": delivered, "low": low, "truth": truth}))
+    content = part_path(store.folder, entry.stem, "levels").read_bytes()
+    levels = unpacked(content, entry.size)
+    for place, threshold in enumerate(entry.thresholds):
+        mask = trusted(scores, float(threshold))
+        assert ((levels <= place) == mask).all()
+        assert entry.shares[place] == mask.mean()
+    assert (read_image(part_path(store.folder, entry.stem, "truth")).pixels == truth).all()
+    assert entry.alphas == (0.0777,)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (33, 17)])
+def test_codes_come_back(size):
+    codes = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
+    assert (unpacked(packed(codes), size) == codes).all()
+    for wrong in ((size[0] + 1, size[1]), (size[0], size[1] + 1)):
+        with pytest.raises(IncompleteError, match="damaged"):
+            unpacked(packed(codes), wrong)
+    with pytest.raises(IncompleteError, match="damaged"):
+        unpacked(b"no zlib", size)
+
+
+def test_a_file_is_linked_and_a_later_one_replaces_it(store, tmp_path):
+    _, delivered, _, scores, errors = maps(2, 32, 40)
+    product = tmp_path / "x-image.png"
+    product.write_bytes(image_png(delivered))
+    kept = store.keep("result", "x", "id", scores, {"delivered": product}, errors=errors)
+    path = part_path(store.folder, read_entry(kept).stem, "delivered")
+    assert os.path.samefile(path, product)
+    product.unlink()
+    assert (read_image(path).pixels == delivered).all()
+    again = store.keep("result", "x", "id", scores, {"delivered": np.ascontiguousarray(delivered[::-1])})
+    assert again == kept
+    assert (read_image(path).pixels == delivered[::-1]).all()
+    assert sorted(read_entry(kept).digests) == ["delivered", "levels"]
+    assert sorted(one.name for one in store.folder.iterdir()) == sorted(
+        [kept.name, path.name, part_path(store.folder, kept.stem, "levels").name]
+    )
+
+
+def test_masked_pictures_keep_what_was_certified_and_later_notes(calibration, tmp_path):
+    store = ReportStore(tmp_path, calibration)
+    result = make_result(calibration, "m", 5, 0.1)
+    kept = store.masked(result, result.low_resolution)
+    store.add_note(kept, "the answers drifted")
+    entry = read_entry(kept.parent / "full-size" / kept.name)
+    assert entry.notes[-1] == "the answers drifted"
+    assert entry.certified["alpha"] == 0.1
+    assert float.fromhex(entry.certified["threshold_hex"]) in entry.thresholds
+    assert entry.losses is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": "another"},
+        {"size": [0, 5]},
+        {"size": [10**6, 5]},
+        {"thresholds": ""},
+        {"thresholds": "AAAAAAAAAAAAAAAAAAAAAA=="},
+        {"shares": "AAAAAAAAAAA="},
+        {"kind": "../x"},
+        {"identity": "another picture's"},
+        {"certified": {"alpha": 1}},
+        {"digests": [1]},
+        {"notes": 5},
+    ],
+)
+def test_what_is_read_is_checked(store, change):
+    _, delivered, _, scores, _ = maps(3, 8, 9)
+    path = store.keep("result", "x", "id", scores, {"delivered": delivered})
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), **change}))
+    with pytest.raises(FileFormatError, match="damaged"):
+        read_entry(path)
