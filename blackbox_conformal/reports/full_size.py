@@ -231,7 +231,7 @@ def read_entry(path: Path) -> FullSize:
             raise ValueError("thresholds must ascend")
         if shares.shape != thresholds.shape or (losses is not None and losses.shape != thresholds.shape):
             raise ValueError("as many shares and losses as thresholds are expected")
-        certified = content["certified"]
+        certified, digests = content["certified"], dict(content["digests"])
         entry = FullSize(
             kind=str(content["kind"]),
             name=str(content["name"]),
@@ -242,7 +242,7 @@ def read_entry(path: Path) -> FullSize:
             shares=shares,
             losses=losses,
             certified=None if certified is None else _certified(certified),
-            digests={part: str(digest) for part in PARTS for name, digest in content["digests"].items() if name == part},
+            digests={part: str(digests[part]) for part in PARTS if part in digests},
             notes=tuple(map(str, content["notes"])),
         )
         if entry.kind not in ("result", "audit") or f"{entry.stem}.json" != path.name:

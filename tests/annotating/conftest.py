@@ -3,7 +3,6 @@
 from importlib.util import find_spec
 
 import pytest
-from support.report_browser import CHROMIUM, FLAGS
 from support.synthetic import write_photographs
 
 import blackbox_conformal as bc
@@ -41,13 +40,3 @@ def folder(tmp_path):
 def url(pairs, folder):
     with LocalSite(AnnotationSite(pairs, folder, "ana").routes) as site, site.running() as url:
         yield url
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()

@@ -90,7 +90,7 @@ def test_masked_pictures_keep_what_was_certified_and_later_notes(calibration, tm
     result = make_result(calibration, "m", 5, 0.1)
     kept = store.masked(result, result.low_resolution)
     store.add_note(kept, "the answers drifted")
-    entry = read_entry(kept.parent / "full-size" / kept.name)
+    entry = read_entry(kept.parent / "full-size" / f"{kept.stem}.json")
     assert entry.notes[-1] == "the answers drifted"
     assert entry.certified["alpha"] == 0.1
     assert float.fromhex(entry.certified["threshold_hex"]) in entry.thresholds
