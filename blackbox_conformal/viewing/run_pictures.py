@@ -1,9 +1,9 @@
 """The full-size pictures of a run folder: an index that fits into memory, and the files of one picture when asked."""
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -41,49 +41,70 @@ class RunPictures:
     Attributes
     ----------
     pictures
-        By stem; masked pictures first, then by name.
+        By stem; masked pictures first, then by name, then those that came later.
     stops
-        The slider's levels: those that are exact in every picture.
-    shares, losses
-        (pictures, stops) float32; a loss is NaN where the truth is unknown.
+        The slider's levels: those that are exact in every picture that was there at first.
     left_out
         Name of each entry that cannot be shown, and why.
     """
 
     def __init__(self, folder: Path, calibration: Calibration) -> None:
         self._folder = folder / "full-size"
+        self._lock = threading.Lock()
+        self._seen: dict[str, int] = {}
+        self._shares: list[NDArray[np.float32]] = []
+        self._losses: list[NDArray[np.float32]] = []
         self.pictures: dict[str, Listed] = {}
         self.left_out: list[tuple[str, str]] = []
-        self._calibration = calibration
-        # Two passes: the first finds the levels that all pictures have, and keeps nothing else.
-        read: list[tuple[Path, tuple[float, ...]]] = []
-        for path in sorted(self._folder.glob("*.json")):
-            try:
-                read.append((path, read_entry(path).alphas))
-            except FileFormatError as error:
-                self.left_out.append((path.name, str(error)))
-        common = set.intersection(*(set(alphas) for _, alphas in read)) if read else set()
+        entries = self._read_new()
+        common = set.intersection(*(set(entry.alphas) for entry in entries)) if entries else set()
         self.stops: list[Stop] = viewer_stops(calibration, sorted(common))
         self.thresholds = thresholds_of(self.stops)
-        self._fill([path for path, _ in read])
+        self._add(entries)
 
-    def _fill(self, paths: Sequence[Path]) -> None:
-        found: list[tuple[Listed, NDArray[np.float32], NDArray[np.float32]]] = []
-        for path in paths:
-            entry = read_entry(path)
+    def refresh(self) -> None:
+        """Take in what was masked or audited meanwhile; pictures keep their places."""
+        with self._lock:
+            self._add(self._read_new())
+
+    def at_stop(self, stop: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Shares and losses of all pictures in their order; a loss is NaN where the truth is unknown."""
+        shares, losses = ([row[stop] for row in list(rows)] for rows in (self._shares, self._losses))
+        return np.array(shares, np.float32), np.array(losses, np.float32)
+
+    def of_picture(self, stem: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Shares and losses of one picture at all stops."""
+        number = self.pictures[stem].number
+        return self._shares[number], self._losses[number]
+
+    def _read_new(self) -> list[FullSize]:
+        """Entries that were not read before, or were replaced since."""
+        entries = []
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                written = path.stat().st_mtime_ns
+                if self._seen.get(path.name) == written:
+                    continue
+                entries.append(read_entry(path))
+            except FileFormatError as error:
+                self.left_out.append((path.name, str(error)))
+            except OSError:
+                continue
+            self._seen[path.name] = written
+        return sorted(entries, key=lambda one: (one.kind != "result", one.name, one.stem))
+
+    def _add(self, entries: Sequence[FullSize]) -> None:
+        for entry in entries:
             places = self._places(entry)
             if places is None:
-                why = "it was kept with other levels, by another version; mask or audit it again, which costs nothing"
+                why = "it was kept with other levels; mask or audit it again, which costs nothing, and start anew"
                 self.left_out.append((printable(entry.name), why))
                 continue
-            shares, losses = at_stops(entry, places)
-            listed = Listed(0, entry.stem, printable(entry.name, 80), entry.kind, entry.size)
-            found.append((listed, shares.astype(np.float32), losses.astype(np.float32)))
-        found.sort(key=lambda one: (one[0].kind != "result", one[0].name, one[0].stem))
-        self.shares = np.array([shares for _, shares, _ in found], np.float32).reshape(len(found), len(self.stops))
-        self.losses = np.array([losses for *_, losses in found], np.float32).reshape(len(found), len(self.stops))
-        for number, (one, *_) in enumerate(found):
-            self.pictures[one.stem] = Listed(number, one.stem, one.name, one.kind, one.size)
+            shares, losses = (values.astype(np.float32) for values in _at_places(entry, places))
+            there = self.pictures.get(entry.stem)
+            number = len(self._shares) if there is None else there.number
+            self._shares[number : number + 1], self._losses[number : number + 1] = [shares], [losses]
+            self.pictures[entry.stem] = Listed(number, entry.stem, printable(entry.name, 80), entry.kind, entry.size)
 
     def entry(self, stem: str) -> FullSize | None:
         """What is kept of a picture of the index; None: it is not in it.
@@ -146,10 +167,9 @@ class RunPictures:
             mask = np.zeros_like(mask)
         return safe_picture(self.pixels(entry, "delivered"), mask, self.pixels(entry, "low"))
 
-    @cached_property
     def mean_shares(self) -> list[float]:
         """Of all pictures, at each stop."""
-        return [float(share) for share in self.shares.mean(axis=0)] if len(self.shares) else [0.0] * len(self.stops)
+        return [float(share) for share in np.mean(self._shares or [np.zeros(len(self.stops), np.float32)], axis=0)]
 
     def _places(self, entry: FullSize) -> NDArray[np.int64] | None:
         """Where among the entry's thresholds those of the stops are, -1 for nothing; None where one is missing."""
@@ -158,7 +178,7 @@ class RunPictures:
         return places if bool(there.all()) else None
 
 
-def at_stops(entry: FullSize, places: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _at_places(entry: FullSize, places: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Shares and losses of an entry at these places of its thresholds."""
     losses = np.full(len(places), math.nan) if entry.losses is None else entry.losses[places]
     return entry.shares[places], losses

@@ -57,7 +57,6 @@ class ViewPage:
     def __init__(self, pictures: RunPictures, calibration: Calibration, title: str, opening: float) -> None:
         self.pictures, self._calibration, self._title = pictures, calibration, title
         self._thumbnails = Thumbnails(pictures)
-        self._slider = slider_of(pictures.stops, pictures.mean_shares, calibration.bound)
         distances = [abs(stop.alpha - opening) for stop in pictures.stops]
         self._chosen = distances.index(min(distances))
 
@@ -95,16 +94,18 @@ class ViewPage:
         ]
 
     def _page(self, http: HttpRequest) -> HttpAnswer:
-        shares = self.pictures.shares[:, self._chosen]
+        self.pictures.refresh()
+        slider = slider_of(self.pictures.stops, self.pictures.mean_shares(), self._calibration.bound)
+        shares, _ = self.pictures.at_stop(self._chosen)
         return template_page(
             _PAGE,
             title=printable(self._title),
             vendor=vendor_words(self._calibration.procedure.vendor),
             scale=self._calibration.procedure.scale,
             digest=self._calibration.digest[7:19],
-            slider=self._slider,
+            slider=slider,
             chosen=self._chosen,
-            share=percent(self.pictures.mean_shares[self._chosen]),
+            share=percent(slider["shares"][self._chosen]),
             histogram=Histogram([float(share) for share in shares]),
             count=len(shares),
             left_out=self.pictures.left_out[:20],
@@ -112,23 +113,21 @@ class ViewPage:
         )
 
     def _index(self, http: HttpRequest) -> HttpAnswer:
-        rows = [[one.stem, one.name, one.kind, *one.size] for one in self.pictures.pictures.values()]
+        rows = [[one.stem, one.name, one.kind, *one.size] for one in list(self.pictures.pictures.values())]
         return _unnamed(json.dumps({"side": SIDE, "pictures": rows}).encode(), "application/json")
 
     def _at_stop(self, http: HttpRequest) -> HttpAnswer:
         """Trusted shares of all pictures at a stop, then their losses: float32, little-endian."""
-        stop = self._stop(http.parameters)
-        columns = [self.pictures.shares[:, stop], self.pictures.losses[:, stop]]
+        columns = self.pictures.at_stop(self._stop(http.parameters))
         return _unnamed(np.concatenate(columns).astype("<f4").tobytes())
 
     def _picture(self, http: HttpRequest) -> HttpAnswer:
         entry = self._entry(http)
-        number = self.pictures.pictures[entry.stem].number
-        losses = self.pictures.losses[number]
+        shares, losses = self.pictures.of_picture(entry.stem)
         return json_answer(
             {
                 "firstStops": self.pictures.first_stops(entry).tolist(),
-                "shares": [float(share) for share in self.pictures.shares[number]],
+                "shares": [float(share) for share in shares],
                 "losses": None if np.isnan(losses).any() else [float(loss) for loss in losses],
                 "parts": sorted(entry.digests),
                 "outside": is_outside(entry),
@@ -191,7 +190,7 @@ class ViewPage:
         return self.pictures.pixels(entry, "low")
 
     def _file(self, entry: FullSize, stop: int, kind: str, content: bytes) -> HttpAnswer:
-        name = f"{file_stem(entry.name)}-alpha-{self._slider['labels'][stop]}-{kind}.png"
+        name = f"{file_stem(entry.name)}-alpha-{self.pictures.stops[stop].alpha:g}-{kind}.png"
         return HttpAnswer(
             200, content, "image/png", {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
         )

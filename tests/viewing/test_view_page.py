@@ -261,3 +261,26 @@ def test_without_its_extra_the_command_says_what_to_install(viewed_run, monkeypa
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert run(["view", str(viewed_run.folder)]) == 2
     assert "pip install 'blackbox-conformal[serve]'" in capsys.readouterr().err
+
+
+def test_what_is_masked_meanwhile_appears_at_the_next_look(viewed_run, copied):
+    folder, kept = copied
+    aside = folder.parent / "aside"
+    aside.mkdir()
+    (audited,) = [path for path in kept.glob("audit-*.json") if '"unseen 1"' in path.read_text()]
+    for path in kept.glob(f"{audited.stem}*"):
+        path.rename(aside / path.name)
+    page = open_run(folder, viewed_run.calibration)
+    with LocalSite(page.routes()) as site, site.running() as url:
+        before = httpx.get(f"{url}pictures").json()["pictures"]
+        assert [name for _, name, *_ in before] == ["whole 0", "unseen 0"]
+        for path in aside.iterdir():
+            path.rename(kept / path.name)
+        httpx.get(url)
+        after = httpx.get(f"{url}pictures").json()["pictures"]
+        assert after[:2] == before, "a page that is open goes on counting as it did"
+        assert after[2][1] == "unseen 1"
+        table = np.frombuffer(httpx.get(f"{url}stops/9").content, "<f4").reshape(2, 3)
+        assert table[0, 2] == np.float32(httpx.get(f"{url}pictures/{after[2][0]}").json()["shares"][9])
+        httpx.get(url)
+        assert page.count == 3
