@@ -36,6 +36,8 @@ nitpick_ignore_regex = [
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 autodoc_typehints_format = "short"
+# Named as they are, where a module's annotations stay as they are written.
+autodoc_type_aliases = {name: name for name in ("Photographs", "Given", "Picture", "ArrayLike", "Image", "Map", "Mask")}
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_use_ivar = True
