@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
+from isal import isal_zlib
 
 from blackbox_conformal import catalog
 from blackbox_conformal.annotating.pairs import Pairs, Shown
@@ -122,9 +123,7 @@ class AnnotationSite:
         if http.query.get("pair") != shown.pair.stem:
             raise NotServedError(409, "this picture is not the one that was marked; the vendor answered anew. Reload")
         size = shown.truth.shape[:2]
-        if len(http.body) != size[0] * size[1]:
-            raise NotServedError(400, f"expected {size[0] * size[1]} bytes, one a pixel; got {len(http.body)}")
-        levels: Levels = np.frombuffer(http.body, np.uint8).reshape(size)
+        levels = _inflated(http, size)
         made_from = http.headers.get("if-match", "").strip('"') or None
         try:
             version = self._marks(http).save(shown.pair, levels, made_from, replace=made_from == "*")
@@ -174,3 +173,16 @@ class AnnotationSite:
             return Marks(self._folder, http.query.get("annotator") or self._annotator)
         except UsageError as error:
             raise NotServedError(400, str(error)) from None
+
+
+def _inflated(http: HttpRequest, size: tuple[int, int]) -> Levels:
+    """The levels, (H, W) uint8, in a body of one byte a pixel, deflated or not."""
+    count, body = size[0] * size[1], http.body
+    if http.headers.get("content-encoding") == "deflate":
+        try:
+            body = isal_zlib.decompressobj().decompress(body, count + 1)
+        except isal_zlib.error:
+            raise NotServedError(400, "expected a deflated body; this one is damaged. Save again") from None
+    if len(body) != count:
+        raise NotServedError(400, f"expected {count} bytes, one a pixel; got {len(body)}")
+    return np.frombuffer(body, np.uint8).reshape(size)

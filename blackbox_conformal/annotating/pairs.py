@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from blackbox_conformal.annotations.annotation_file import Pair
@@ -73,7 +73,10 @@ class Pairs:
 
         What is not stored stays away: nobody should spend money by looking.
         """
-        return cls(Job.of_photographs(setup, paths, Terms(run, Limits(max_calls=0), watch=watch), keep=False))
+        job = Job.of_photographs(setup, paths, Terms(run, Limits(max_calls=0), watch=watch), keep=False)
+        # Of reading a stored draw, each time that somebody looks at it, there is nothing to tell.
+        job.terms = replace(job.terms, watch=UNWATCHED)
+        return cls(job)
 
     def __len__(self) -> int:
         return len(self._pictures)

@@ -72,7 +72,7 @@ def combine(screen: Screen, folder: str, annotators: tuple[str, ...], rule: "Rul
     screen.say(
         f"\n{counted(len(made), 'picture')} in {folder}: the {rule} of {counted(len(found.people), 'annotator')}."
     )
-    screen.next("calibrate", "photographs", "--metric", f"semantic:annotations={folder}")
+    screen.say(f"Next: `calibrate` as before with --metric semantic:annotations={folder} and another --out")
 
 
 @command.command("import")

@@ -1,6 +1,7 @@
 """What the page asks for, over a real socket: pictures, versions of marks, formats, agreement."""
 
 import io
+import zlib
 
 import httpx
 import numpy as np
@@ -78,6 +79,10 @@ def test_marks_are_kept_by_version_and_person(ask, put, folder, pairs):
 
 def test_what_is_no_set_of_marks_is_refused(ask, put):
     assert put(marks_of(1)[:-1]).status_code == 400
+    deflated = {"Content-Encoding": "deflate"}
+    for body in (b"no stream", zlib.compress(marks_of(1).tobytes()[:-1]), zlib.compress(bytes(10**7))):
+        params = {"pair": ask.get("pictures/0").json()["pair"]}
+        assert ask.put("pictures/0/marks", content=body, params=params, headers=deflated).status_code == 400
     assert put(marks_of(1), pair="another").status_code == 409
     assert put(marks_of(1), annotator="x" * 201).status_code == 400
     assert ask.get("pictures/0/marks").status_code == 204

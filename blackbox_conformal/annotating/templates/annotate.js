@@ -210,6 +210,8 @@ for (const [name, act] of Object.entries(actions)) {
   });
 }
 for (const button of document.querySelectorAll("[data-level]")) {
+  const [red, green, blue] = tintOf(Number(button.dataset.level));
+  button.style.borderBottom = `5px solid rgb(${red} ${green} ${blue})`;
   button.addEventListener("click", (event) => {
     chooseGrade(button.dataset.level);
     if (event.detail) byId("stage").focus();

@@ -47,10 +47,12 @@ class Stored {
   }
 
   async save(levels, overwrite = false) {
-    const headers = {"Content-Type": "application/octet-stream"};
+    const headers = {"Content-Type": "application/octet-stream", "Content-Encoding": "deflate"};
+    // Of a large picture little is marked: deflated it is sent at once.
+    const deflated = new Blob([levels]).stream().pipeThrough(new CompressionStream("deflate"));
     if (overwrite) headers["If-Match"] = "*";
     else if (this.version) headers["If-Match"] = `"${this.version}"`;
-    const answer = await ask(this.address, {method: "PUT", headers, body: levels.slice()});
+    const answer = await ask(this.address, {method: "PUT", headers, body: await new Response(deflated).arrayBuffer()});
     this.version = (await answer.json()).version;
     this.ever = true;
   }
