@@ -278,6 +278,44 @@ def test_the_later_of_two_windows_is_refused_and_keeps_its_marks(chromium, url, 
         np.testing.assert_array_equal(stored(folder, pairs), painted([([(40, 5), (70, 5)], 15, 255)], both))
 
 
+def test_what_is_drawn_while_the_next_picture_loads_is_kept(chromium, url, folder, pairs):
+    held = []
+    with opened(chromium, url) as page:
+        page.route("**/pictures/1", lambda route: held.append(route))
+        hand = Hand(page)
+        page.keyboard.press("n")
+        until(page, "() => document.getElementById('annotate').dataset.ready === 'no'")
+        hand.draw((20, 12), (47, 31))
+        held[0].continue_()
+        ready(page, 1)
+        # Of several that are asked for, the last one is shown.
+        page.unroute("**/pictures/1")
+        page.keyboard.press("p")
+        page.keyboard.press("n")
+        page.keyboard.press("n")
+        ready(page, 2)
+    np.testing.assert_array_equal(stored(folder, pairs), painted([([(20, 12), (47, 31)], 15, 255)]))
+
+
+def test_a_picture_that_cannot_be_shown_shows_nothing(chromium, url, folder):
+    body = json.dumps({"detail": "the vendor refused p1"})
+    with opened(chromium, url, expected=("409", "willReadFrequently")) as page:
+        page.route("**/pictures/1", lambda route: route.fulfill(status=409, body=body))
+        page.keyboard.press("n")
+        until(page, "() => document.getElementById('status').textContent === 'the vendor refused p1'")
+        drawn = (
+            "() => document.getElementById('output').getContext('2d').getImageData(0, 0, 400, 400).data.some(Boolean)"
+        )
+        assert not page.evaluate(drawn)
+        page.mouse.click(900, 400)
+        page.keyboard.press("Space")
+        page.keyboard.press("n")
+        ready(page, 2)
+        page.wait_for_timeout(100)
+        assert page.evaluate(drawn)
+    assert not folder.exists()
+
+
 def test_everything_works_by_keys_alone(chromium, url, folder, pairs):
     with opened(chromium, url) as page:
         keys = page.keyboard

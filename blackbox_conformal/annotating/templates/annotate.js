@@ -24,7 +24,7 @@ const showState = () => {
   byId("redo").disabled = !current?.marks.undone.length;
   if (current?.unsaved) say("Not saved yet");
   else if (current?.stored.ever) say(`Saved for ${annotator}`, "good");
-  else say("Nothing saved for this picture yet. If nothing differs, save it as it is.");
+  else if (current) say("Nothing saved for this picture yet. If nothing differs, save it as it is.");
 };
 
 const changed = () => {
@@ -40,7 +40,7 @@ const save = async (overwrite = false) => {
   clearTimeout(timer);
   const picture = current;
   if (!picture) return false;
-  if (picture.saving) await picture.saving;
+  while (picture.saving) await picture.saving;
   const edits = picture.edits;
   const saving = (async () => {
     try {
@@ -51,7 +51,7 @@ const save = async (overwrite = false) => {
       return false;
     }
     if (picture.edits === edits) picture.unsaved = false;
-    byId("pictures").options[picture.index].textContent = `✓ ${picture.name}`;
+    tick(picture.index, true);
     if (picture === current) showState();
     return true;
   })();
@@ -66,9 +66,32 @@ const forestalled = () => {
   byId("forestalled").showModal();
 };
 
+const tick = (index, done) => {
+  const option = byId("pictures").options[index];
+  option.textContent = `${done ? "✓ " : ""}${option.dataset.name}`;
+};
+
+const linkExports = () => {
+  for (const link of document.querySelectorAll("a[data-format]")) {
+    link.href = `pictures/${current.index}/exported/${link.dataset.format}?${new URLSearchParams({annotator})}`;
+  }
+};
+
+// Whether the picture that is shown may be left: its marks are saved.
+const left = async () => {
+  if (!current) return true;
+  tools.end();
+  if (!current.unsaved || (await save())) return true;
+  byId("pictures").selectedIndex = current.index;
+  byId("annotate").dataset.ready = "yes";
+  return false;
+};
+
+let opening = 0;
 const open = async (index) => {
   if (index < 0 || index >= total) return;
-  if (current?.unsaved && !(await save())) return;
+  const turn = ++opening;
+  if (!(await left())) return;
   byId("pictures").selectedIndex = index;
   byId("annotate").dataset.ready = "no";
   say("Loading…");
@@ -76,18 +99,23 @@ const open = async (index) => {
     const about = await (await ask(`pictures/${index}`)).json();
     const stored = new Stored(index, about.pair, annotator);
     const [levels, ...pictures] = await Promise.all([stored.load(), ...["reference", "output"].map((side) => picture(index, side))]);
+    // Meanwhile another picture may have been asked for, or more been marked on the one that is left.
+    if (turn !== opening || !(await left()) || turn !== opening) return;
     current = {index, name: about.name, stored, marks: new Marks(about.width, about.height, levels), unsaved: false, edits: 0, saving: null};
     byId("size").textContent = `${about.width}×${about.height}`;
-    tools.take(current.marks);
+    tools.put(current.marks);
     panels.show(pictures, current.marks);
-    for (const link of document.querySelectorAll("a[data-format]")) {
-      link.href = `pictures/${index}/exported/${link.dataset.format}?${new URLSearchParams({annotator})}`;
-    }
+    linkExports();
+    tick(index, stored.ever);
     byId("annotate").dataset.ready = "yes";
     byId("annotate").dataset.index = index;
     showState();
   } catch (error) {
+    if (turn !== opening || !(await left())) return;
     current = null;
+    tools.put(null);
+    panels.clear();
+    showState();
     say(error.message, "bad");
     byId("annotate").dataset.ready = "failed";
   }
@@ -101,10 +129,7 @@ const picture = async (index, side) => {
 
 const list = async () => {
   const {marked} = await (await ask(`pictures?${new URLSearchParams({annotator})}`)).json();
-  marked.forEach((done, at) => {
-    const option = byId("pictures").options[at];
-    option.textContent = `${done ? "✓ " : ""}${option.dataset.name}`;
-  });
+  marked.forEach((done, at) => tick(at, done));
 };
 
 const chooseTool = (kind) => {
@@ -200,7 +225,10 @@ byId("stage").addEventListener("keydown", (event) => {
   act();
 });
 byId("stage").addEventListener("keyup", (event) => event.key === " " && current && tools.release());
-byId("stage").addEventListener("blur", () => current && tools.end());
+byId("stage").addEventListener("blur", () => {
+  if (tools.pen) pen();
+  if (current) tools.end();
+});
 byId("stage").addEventListener("pointerdown", () => byId("stage").focus());
 for (const [name, act] of Object.entries(actions)) {
   byId(name)?.addEventListener("click", (event) => {
@@ -262,6 +290,7 @@ byId("as-other").addEventListener("submit", async (event) => {
   annotator = name;
   byId("who").textContent = name;
   current.stored = current.stored.as(name);
+  linkExports();
   if (await save()) list().catch((error) => say(error.message, "bad"));
 });
 

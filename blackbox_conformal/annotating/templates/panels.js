@@ -35,6 +35,12 @@ class Panels {
     this.fit();
   }
 
+  // Shows no picture, so that none is taken for another.
+  clear() {
+    this.marks = null;
+    for (const canvas of this.canvases) canvas.width = canvas.width;
+  }
+
   // Shows the levels of an area as colours.
   painted({left, top, columns, rows}) {
     if (columns <= 0 || rows <= 0) return;
@@ -113,7 +119,7 @@ class Panels {
     this.waiting = true;
     requestAnimationFrame(() => {
       this.waiting = false;
-      this.draw();
+      if (this.marks) this.draw();
     });
   }
 

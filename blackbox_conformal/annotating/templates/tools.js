@@ -15,11 +15,13 @@ class Tools {
     for (const canvas of panels.canvases) this.listen(canvas);
   }
 
-  take(marks) {
+  // Begins a picture's marks; null: there is no picture.
+  put(marks) {
     this.marks = marks;
     this.stroke = null;
-    this.at = [marks.width >> 1, marks.height >> 1];
+    this.at = marks ? [marks.width >> 1, marks.height >> 1] : [0, 0];
     this.panels.corners = [];
+    this.panels.pointer = null;
   }
 
   get diameter() {
