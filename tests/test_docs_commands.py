@@ -1,10 +1,12 @@
 """Commands in the documentation can be typed: they parse, and their scripts and options exist."""
 
 import ast
+import configparser
 import importlib.util
 import re
 import shlex
 import subprocess
+import tomllib
 from pathlib import Path
 
 import click
@@ -167,3 +169,15 @@ def test_exit_codes_are_those_of_the_errors() -> None:
     assert errors.BudgetError.exit_code == 4
     assert errors.AccountRefusedError.exit_code == 5
     assert errors.IncompleteError.exit_code == errors.VendorError.exit_code == 6
+
+
+@pytest.mark.parametrize("block", blocks("toml", "ini", "yaml"), ids=lambda block: block.name)
+def test_settings_can_be_read(block: Block) -> None:
+    if block.language == "toml":
+        assert tomllib.loads(block.text)
+    elif block.language == "yaml":
+        assert pytest.importorskip("yaml").safe_load(block.text)
+    else:
+        parser = configparser.RawConfigParser(strict=False)
+        parser.read_string(block.text)
+        assert parser.sections()

@@ -81,8 +81,8 @@ def pictures() -> dict[str, Any]:
     stack = np.stack([photograph(number) for number in range(71, 74)])
     return {
         "array": photograph(75),
-        "pillow_image": Image.fromarray(photograph(76)),
-        "jpeg_bytes": encoded.getvalue(),
+        "image": Image.fromarray(photograph(76)),
+        "jpeg": encoded.getvalue(),
         "stack": stack,
         "photographs": stack,
     }

@@ -36,8 +36,6 @@ ELSEWHERE = {
 
 PARTS = ("how-to", "reference", "explanation")
 ONLY_HERE = {
-    "reference": "- The Python interface: [functions](api/functions.rst), [classes](api/classes.rst), "
-    "[keywords](api/settings.rst), [parts of results](api/parts.rst), [errors](api/errors.rst)\n",
     "commands": "\n## Every option\n\n```{toctree}\n:maxdepth: 1\n\n"
     + "".join(f"commands/{name}\n" for name in COMMANDS)
     + "```\n",
@@ -45,6 +43,12 @@ ONLY_HERE = {
 }
 """What is added to pages because it leads to pages that are made below."""
 
+PYTHON = (
+    "- [The adapters](adapters/index.md)",
+    "- [Python functions](api/functions.rst), [Python classes](api/classes.rst), [Python keywords](api/settings.rst), "
+    "[parts of results](api/parts.rst) and [errors](api/errors.rst)\n- [The adapters](adapters/index.md)",
+)
+"""Where the list of the reference gets the pages of the Python interface."""
 FUNCTIONS = "Each is loaded when it is first used: ``import blackbox_conformal as bc``, then ``bc.calibrate(…)``."
 CLASSES = "What functions take and give. You make few of them yourself."
 KEYWORDS = "Keywords that several functions take. They are the options of the commands, with underscores."
@@ -58,7 +62,7 @@ def gather(source: Path) -> None:
     """The pages, and the files that they link to."""
     pages = {path: path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")} | ELSEWHERE
     for page, name in pages.items():
-        text = page.read_text(encoding="utf-8") + ONLY_HERE.get(page.stem if page.parent == DOCS else "", "")
+        text = page.read_text(encoding="utf-8").replace(*PYTHON) + ONLY_HERE.get(name.removesuffix(".md"), "")
         # Who changes a page needs this; who reads the site does not.
         text = re.sub(r"^Written by `.*change .*\n\n", "", text, flags=re.MULTILINE)
         mend = functools.partial(mended, page=page, name=name, pages=pages, source=source)
@@ -127,7 +131,8 @@ def described(title: str, command: click.Command, underline: str) -> str:
 
 
 def in_markup(text: str) -> str:
-    """A help text as reStructuredText: what stands between backquotes is code, and nothing else has a meaning."""
+    """A help text as reStructuredText: options and what is between backquotes are code, and that is all."""
+    text = re.sub(r"(?<![\w`-])(--?[a-z][a-z-]*)(?![\w`-])", r"`\1`", text)
     parts = [
         re.sub(r"([\\*_|])", r"\\\1", part) if number % 2 == 0 else part for number, part in enumerate(text.split("`"))
     ]

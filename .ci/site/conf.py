@@ -42,9 +42,6 @@ autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_use_ivar = True
 
-# Two dashes begin an option.
-smartquotes = False
-
 html_theme = "furo"
 html_title = "blackbox-conformal"
 html_copy_source = False
