@@ -47,6 +47,9 @@ html_title = "blackbox-conformal"
 html_copy_source = False
 html_show_sourcelink = False
 html_show_copyright = False
+# What scrolls sideways can be reached by keyboard.
+_SCROLLED = "document.querySelectorAll('.highlight pre, .table-wrapper').forEach(part => part.tabIndex = 0)"
+html_js_files = [(None, {"body": f"addEventListener('DOMContentLoaded', () => {_SCROLLED})"})]
 html_theme_options = {"navigation_with_keys": True}
 
 
