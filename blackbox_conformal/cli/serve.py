@@ -89,6 +89,11 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
         metavar="N",
         help="Requests that may wait for their turn; more are answered with 429.",
     )
+    view: bool = shared.flag(
+        "--view",
+        is_flag=True,
+        help="Keep every masked picture for the viewer, and show them on a page with a random key in its link.",
+    )
     log: str = shared.declared(
         "--log", type=click.Choice(["text", "json"]), default="text", help="How the log on stderr is written."
     )
@@ -127,6 +132,14 @@ def command(screen: Screen, options: ServeOptions) -> None:
     else:
         example = "in.png"
     service = _service(screen, options)
+    view = None
+    if options.view:
+        from blackbox_conformal.calibration import Calibration
+        from blackbox_conformal.viewing.beside_gateway import ViewBesideGateway
+
+        calibration = Calibration.load(service.calibration)
+        view = ViewBesideGateway(service.run, calibration, service.alpha, service.addressed)
+        service = replace(service, on_masked=view.on_masked, around=view.around)
     _warn_of_plain_http(screen, options)
     tls = None
     if options.tls_cert is not None:
@@ -137,6 +150,9 @@ def command(screen: Screen, options: ServeOptions) -> None:
 
     def on_start(_: "Server") -> None:
         told = {"url": url, "dialects": list(service.dialects), "run": str(service.run.resolve())}
+        if view is not None:
+            told["view"] = f"{service.public_url or url}{view.path}"
+            screen.say(f"View pictures at {told['view']}")
         screen.say(f"serving {service.vendor.name} on {url} as {', '.join(service.dialects)}; stop with Ctrl-C")
         if "multipart" in service.dialects:
             screen.say(f"Try: curl -F image=@{example} {url}/pictures -o out.png -D -")

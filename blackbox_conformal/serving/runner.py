@@ -4,11 +4,13 @@ Everything here runs in one asyncio loop; what takes time runs in the session's 
 """
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.pipeline.picture_masker import PictureMasker
+from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.session import Session
 from blackbox_conformal.serving.book import Book
 from blackbox_conformal.serving.failures import NOT_COVERED, outcome_of, words
@@ -33,6 +35,8 @@ class Runner:
         Signs every certificate; None: they are not signed.
     upgrade
         The calibration of more draws by which pictures are masked again that ask for it.
+    on_masked
+        Gets each masked picture that the guarantee speaks of, in a thread; what it raises is logged.
     """
 
     def __init__(
@@ -43,9 +47,10 @@ class Runner:
         offer: Offer,
         sign_with: "SigningKey | None" = None,
         upgrade: PictureMasker | None = None,
+        on_masked: Callable[[Result], None] | None = None,
     ) -> None:
         self._session, self._book, self._store, self._offer = session, book, store, offer
-        self._sign_with, self._upgrade = sign_with, upgrade
+        self._sign_with, self._upgrade, self._on_masked = sign_with, upgrade, on_masked
         self._room = asyncio.Semaphore(session.at_once)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._running: set[str] = set()
@@ -142,7 +147,9 @@ class Runner:
                 reason = words(error)
             else:
                 if result.certificate.status != "outside-calibration":
-                    return await asyncio.to_thread(keep_masked, result, self._store, self._sign_with)
+                    keeping = asyncio.to_thread(keep_masked, result, self._store, self._sign_with)
+                    outcome, _ = await asyncio.gather(keeping, asyncio.to_thread(self._hand_over, result))
+                    return outcome
                 reason = result.certificate.reason or "the input is outside the calibration"
                 if request.strict:
                     raise NotServedError(409, reason)
@@ -151,6 +158,14 @@ class Runner:
                     return await asyncio.to_thread(keep_unmasked, *found)
         drawn = await self._session.adraw(picture, vendor)
         return await asyncio.to_thread(keep_unmasked, drawn.vendor, drawn.model, reason, self._store)
+
+    def _hand_over(self, result: Result) -> None:
+        try:
+            if self._on_masked is not None:
+                self._on_masked(result)
+        except (BlackboxConformalError, OSError) as error:
+            # The picture is paid for, and its request is answered all the same.
+            LOG.error("a picture could not be kept for the viewer", extra={"error": words(error)})
 
     async def _upgraded(self, request: Request, picture: tuple[str, Path]) -> Outcome:
         """The picture masked by the calibration of more draws; only one that has a mask already."""

@@ -16,6 +16,7 @@ from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.local_servers import is_loopback_name
 from blackbox_conformal.pipeline.keyword_arguments import MaskSettings
+from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.session import Session
 from blackbox_conformal.serving.application import application
 from blackbox_conformal.serving.book import Book
@@ -66,6 +67,10 @@ class Service:
         Signs every certificate.
     upgrade
         A calibration of more draws of the same vendor, by which pictures are masked again that ask for it.
+    on_masked
+        Gets each picture that the calibration was asked for and its guarantee speaks of, in a thread.
+    around
+        What stands before the gateway and its guard, such as pages for people.
     """
 
     calibration: Path
@@ -83,6 +88,13 @@ class Service:
     largest_body: int = LARGEST_BODY
     sign_with: "SigningKey | None" = None
     upgrade: Path | None = None
+    on_masked: Callable[[Result], None] | None = None
+    around: Callable[[Application], Application] = lambda inner: inner
+
+    @property
+    def addressed(self) -> tuple[str, ...]:
+        """Every name by which it may be addressed, beside those of loopback where it listens there."""
+        return (*self.host_names, self.host, urlsplit(self.public_url or "").hostname or self.host)
 
     @contextlib.contextmanager
     def opened(self, on_start: Callable[[Gateway], None] = lambda _: None) -> Iterator[Application]:
@@ -109,7 +121,7 @@ class Service:
 
             @contextlib.asynccontextmanager
             async def open_gateway() -> AsyncIterator[Gateway]:
-                runner = Runner(session, book, store, offer, self.sign_with, upgrade)
+                runner = Runner(session, book, store, offer, self.sign_with, upgrade, self.on_masked)
                 gateway = Gateway(session, book, store, offer, runner, self.terms)
                 async with _running(gateway, dialects):
                     on_start(gateway)
@@ -117,8 +129,7 @@ class Service:
 
             operations = Operations(dialects, self._limits())
             inner = application(open_gateway, dialects, operations, self.largest_body, self.public_url)
-            names = [*self.host_names, self.host, urlsplit(self.public_url or "").hostname or self.host]
-            yield Guard(inner, tokens, names, loopback=loopback)
+            yield self.around(Guard(inner, tokens, self.addressed, loopback=loopback))
 
     def _mask_settings(self) -> MaskSettings:
         """The settings that both calibrations have in common."""

@@ -50,6 +50,12 @@ class Route:
     handle: PageHandle
 
 
+def guarded(routes: Sequence[Route], names: Collection[str], largest_body: int = LARGEST_BODY) -> PageGuard:
+    """The routes as an application behind a new token, which may be addressed by loopback and these names."""
+    inner = pages([(route.method, route.path, route.handle) for route in routes], largest_body)
+    return PageGuard(inner, secrets.token_urlsafe(24), names)
+
+
 class LocalSite:
     """Routes on a port; listens as soon as it is made.
 
@@ -91,11 +97,9 @@ class LocalSite:
                 "reach. Use ssh -L to look from elsewhere, or add --beyond-loopback"
             )
         self._listening = listen(host, port)
-        token = secrets.token_urlsafe(24)
         shown = f"[{host}]" if ":" in host else host
-        self.url = f"http://{shown}:{self._listening.getsockname()[1]}/{token}/"
-        inner = pages([(route.method, route.path, route.handle) for route in routes], largest_body)
-        self._application = PageGuard(inner, token, [host, *names])
+        self._application = guarded(routes, [host, *names], largest_body)
+        self.url = f"http://{shown}:{self._listening.getsockname()[1]}/{self._application.token}/"
 
     def __enter__(self) -> Self:
         return self

@@ -32,10 +32,15 @@ class PageGuard:
     names
         Hosts, beside those of loopback, that a request may name. A page of another site, whose name was led to this
         machine, is so kept out.
+
+    Attributes
+    ----------
+    token
+        The first part of each path.
     """
 
     def __init__(self, inner: Application, token: str, names: Collection[str] = ()) -> None:
-        self._inner, self._token = inner, token
+        self._inner, self.token = inner, token
         self._names = {name.lower() for name in names}
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -54,7 +59,7 @@ class PageGuard:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         refused = self._refused(scope, headers)
         if refused is None:
-            path = scope["path"].removeprefix(f"/{self._token}")
+            path = scope["path"].removeprefix(f"/{self.token}")
             await self._inner({**scope, "path": path, "raw_path": path.encode()}, receive, sending)
             return
         body = refused[1].encode()
@@ -73,6 +78,6 @@ class PageGuard:
         if origin is not None and origin.lower() != f"{scope['scheme']}://{host.lower()}":
             return 403, "Requests from pages of another site are not served."
         token, slash, _ = scope["path"].removeprefix("/").partition("/")
-        if not (slash and secrets.compare_digest(token.encode(), self._token.encode())):
+        if not (slash and secrets.compare_digest(token.encode(), self.token.encode())):
             return 404, "Open the whole address that the command printed: the part after the port is its key."
         return None

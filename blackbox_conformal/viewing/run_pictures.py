@@ -38,6 +38,11 @@ class RunPictures:
 
     Only files that the index names are read, each below the folder and of the digest that its entry says.
 
+    Parameters
+    ----------
+    expected
+        Levels, beside the usual ones, that pictures are to be kept at where there are none yet.
+
     Attributes
     ----------
     pictures
@@ -48,7 +53,7 @@ class RunPictures:
         Name of each entry that cannot be shown, and why.
     """
 
-    def __init__(self, folder: Path, calibration: Calibration) -> None:
+    def __init__(self, folder: Path, calibration: Calibration, expected: Sequence[float] = ()) -> None:
         self._folder = folder / "full-size"
         self._lock = threading.Lock()
         self._seen: dict[str, int] = {}
@@ -57,7 +62,7 @@ class RunPictures:
         self.pictures: dict[str, Listed] = {}
         self.left_out: list[tuple[str, str]] = []
         entries = self._read_new()
-        common = set.intersection(*(set(entry.alphas) for entry in entries)) if entries else set()
+        common = set.intersection(*(set(entry.alphas) for entry in entries)) if entries else set(expected)
         self.stops: list[Stop] = viewer_stops(calibration, sorted(common))
         self.thresholds = thresholds_of(self.stops)
         self._add(entries)

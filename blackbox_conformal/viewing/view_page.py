@@ -223,7 +223,7 @@ def open_run(run: Path, calibration: Calibration, alpha: float | None = None) ->
     """
     store = ReportStore(run, calibration)
     opening = level_to_open_at(calibration, store.audit(), alpha)
-    return ViewPage(RunPictures(store.folder, calibration), calibration, run.resolve().name, opening)
+    return ViewPage(RunPictures(store.folder, calibration, [opening]), calibration, run.resolve().name, opening)
 
 
 def _unnamed(content: bytes, kind: str = "application/octet-stream") -> HttpAnswer:
