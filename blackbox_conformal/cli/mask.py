@@ -34,6 +34,8 @@ PRODUCTS = ("image", "mask", "overlay", "indecision", "certificate", "safe")
 """What can be written to stdout."""
 
 OPTIONAL = ("overlay", "indecision", "vendor")
+FULL_SIZE = "full-size"
+"""What the run folder keeps of each picture for `view`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +76,8 @@ class MaskOptions(shared.VendorOptions, shared.TermsOptions):
     leave_out: tuple[str, ...] = shared.declared(
         "--leave-out",
         multiple=True,
-        type=click.Choice(OPTIONAL),
-        help="Do not write this file of each picture; repeatable.",
+        type=click.Choice([*OPTIONAL, FULL_SIZE]),
+        help="Do not write this file of each picture; full-size is what `view` needs of it. Repeatable.",
     )
     empty_masks: bool = shared.declared(
         "--empty-masks",
@@ -101,7 +103,8 @@ class MaskOptions(shared.VendorOptions, shared.TermsOptions):
         """Which files are written of each picture."""
         from blackbox_conformal.pipeline.products import Wanted
 
-        return Wanted(self.safe or self.product == "safe", self.feather, self.leave_out)
+        left_out = tuple(kind for kind in self.leave_out if kind != FULL_SIZE)
+        return Wanted(self.safe or self.product == "safe", self.feather, left_out)
 
 
 @click.command("mask")
@@ -137,7 +140,8 @@ def command(screen: Screen, options: MaskOptions) -> None:
     batch = _read_batch(request, options)
     hopeless = reason_of_nothing(request.rule, request.curves, options.alpha)
     run = session.calibrated_folder(screen, options, calibration.procedure, options.calibration)
-    store = ReportStore(run, calibration, (options.alpha,))
+    full_size = FULL_SIZE not in options.leave_out
+    store = ReportStore(run, calibration, (options.alpha,), full_size=full_size)
     delivery = _Delivery(screen, options, wanted, batch, store, hopeless, key)
     _say_outside(screen, request, batch)
     results = _masked(delivery, request, run)

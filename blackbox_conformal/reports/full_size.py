@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.canonical import digest_bytes
+from blackbox_conformal.certificate import Certificate
 from blackbox_conformal.errors import IncompleteError
 from blackbox_conformal.files import refusal, write_new
 from blackbox_conformal.images.encode import image_png
@@ -175,6 +176,17 @@ class FullSizeStore:
     def _write(self, entry: FullSize) -> Path:
         path = self.folder / f"{entry.stem}.json"
         return write_new(path, json.dumps(_to_json(entry)).encode(), force=True)
+
+
+def certified_of(certificate: Certificate) -> dict[str, Any]:
+    """What is kept of the mask that was delivered."""
+    return {
+        "alpha": certificate.alpha,
+        "threshold_hex": certificate.threshold_hex,
+        "guarantee": certificate.guarantee.get("name", ""),
+        "status": certificate.status,
+        "statement": certificate.stated,
+    }
 
 
 def part_path(folder: Path, stem: str, part: Part) -> Path:

@@ -16,7 +16,7 @@ from blackbox_conformal.audits.findings import Audit
 from blackbox_conformal.audits.random_splits import Splits
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.canonical import digest_bytes
-from blackbox_conformal.reports.full_size import FullSizeStore, Part
+from blackbox_conformal.reports.full_size import FullSizeStore, Part, certified_of
 from blackbox_conformal.reports.preview import Preview, make_preview
 from blackbox_conformal.reports.slider_levels import choose_stops, thresholds_of
 from blackbox_conformal.reports.stored_audit import read_audit, read_splits, write_audit, write_splits
@@ -39,14 +39,18 @@ class ReportStore:
         The run folder.
     alphas
         Levels, beside the usual ones, at which exact shares are kept.
+    full_size
+        Keep for the viewer of `view`, too, what a mask needs at full resolution.
     """
 
-    def __init__(self, run: Path, calibration: Calibration, alphas: Sequence[float] = ()) -> None:
+    def __init__(
+        self, run: Path, calibration: Calibration, alphas: Sequence[float] = (), *, full_size: bool = True
+    ) -> None:
         self.folder = run / "report" / calibration.digest.removeprefix("sha256:")[:16]
         self._calibration = calibration
         stops = choose_stops(calibration, alphas)
         self._thresholds = thresholds_of(stops)
-        self._full_size = FullSizeStore(self.folder, calibration, alphas)
+        self._full_size = FullSizeStore(self.folder, calibration, alphas) if full_size else None
 
     def audited(
         self,
@@ -61,17 +65,10 @@ class ReportStore:
         """Keep an audited photograph: what `bc.audit` calls as `on_picture`."""
         assert picture.truth_digest is not None
         notes = (*picture.conversions, *evaluation.notes)
-        pictures: dict[Part, Image | Path] = {"delivered": evaluation.delivered, "low": low, "truth": truth}
-        self._full_size.keep(
-            "audit",
-            picture.name,
-            picture.truth_digest,
-            evaluation.indecision,
-            pictures,
-            errors=errors,
-            curve=curve,
-            notes=notes,
-        )
+        if self._full_size is not None:
+            pictures: dict[Part, Image | Path] = {"delivered": evaluation.delivered, "low": low, "truth": truth}
+            kept = ("audit", picture.name, picture.truth_digest, evaluation.indecision, pictures)
+            self._full_size.keep(*kept, errors=errors, curve=curve, notes=notes)
         self.keep(
             make_preview(
                 "audit",
@@ -92,26 +89,20 @@ class ReportStore:
     def masked(self, result: "Result", low: Image | None = None, file: Path | None = None) -> Path:
         """Keep a masked picture; `low` is what the vendor was sent, `file` a PNG of the delivered picture."""
         preview = preview_of_result(result, self._thresholds, low)
-        pictures: dict[Part, Image | Path] = {"delivered": result.image if file is None else file}
-        if low is not None:
-            pictures["low"] = low
-        certificate = result.certificate
-        certified = {
-            "alpha": certificate.alpha,
-            "threshold_hex": certificate.threshold_hex,
-            "guarantee": certificate.guarantee.get("name", ""),
-            "status": certificate.status,
-            "statement": certificate.stated,
-        }
-        kept = (preview.kind, preview.name, preview.identity, result.indecision, pictures)
-        self._full_size.keep(*kept, certified=certified, notes=preview.notes)
+        if self._full_size is not None:
+            pictures: dict[Part, Image | Path] = {"delivered": result.image if file is None else file}
+            if low is not None:
+                pictures["low"] = low
+            kept = (preview.kind, preview.name, preview.identity, result.indecision, pictures)
+            self._full_size.keep(*kept, certified=certified_of(result.certificate), notes=preview.notes)
         return self.keep(preview)
 
     def add_note(self, kept: Path, note: str) -> None:
         """Add to the picture in `kept` what became known after it, such as what concerns a whole batch."""
         preview = read_preview(kept)
         self.keep(replace(preview, notes=(*preview.notes, note)))
-        self._full_size.add_note(self._full_size.folder / f"{kept.stem}.json", note)
+        if self._full_size is not None:
+            self._full_size.add_note(self._full_size.folder / f"{kept.stem}.json", note)
 
     def keep(self, preview: Preview) -> Path:
         """Write a preview; one of the same picture is replaced."""

@@ -15,7 +15,7 @@ from support.synthetic import photograph
 
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.certificate import Certificate
-from blackbox_conformal.cli.mask import OPTIONAL
+from blackbox_conformal.cli.mask import FULL_SIZE, OPTIONAL
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline import products
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -101,7 +101,7 @@ def test_the_vendors_file_is_delivered_as_it_was_received(shop: Shop) -> None:
 
 
 def test_files_that_are_left_out_are_not_written_and_the_rest_is_verified(shop: Shop) -> None:
-    left_out = [word for kind in OPTIONAL for word in ("--leave-out", kind)]
+    left_out = [word for kind in (*OPTIONAL, FULL_SIZE) for word in ("--leave-out", kind)]
     found = shop.mask("--alpha", "0.9", "--out", "few", "--json", *left_out)
     assert found.returncode == 0, found.stderr
     (entry,) = json.loads(found.stdout)["pictures"]

@@ -97,6 +97,13 @@ def test_masked_pictures_keep_what_was_certified_and_later_notes(calibration, tm
     assert entry.losses is None
 
 
+def test_nothing_is_kept_where_it_is_left_out(calibration, tmp_path):
+    store = ReportStore(tmp_path, calibration, full_size=False)
+    result = make_result(calibration, "m", 5, 0.1)
+    store.add_note(store.masked(result, result.low_resolution), "a note")
+    assert not list(tmp_path.glob("**/full-size"))
+
+
 @pytest.mark.parametrize(
     "change",
     [
