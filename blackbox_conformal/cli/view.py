@@ -1,12 +1,12 @@
 """`view`: pictures of a run folder at full resolution, in a browser on this machine; draws and writes nothing."""
 
 import sys
-import webbrowser
 from pathlib import Path
 
 import click
 
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.browser import browser
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.run_folders import run_folder_of
 from blackbox_conformal.cli.serve import refuse_missing
@@ -59,9 +59,9 @@ def command(
         screen.say("Stop with Ctrl-C.")
         screen.data({"url": url, "pictures": page.count, "calibration": about.digest, "alpha": page.opening})
         if terminal and not no_open:
-            webbrowser.open(url)
+            shown_by.open(url)
 
-    with LocalSite(page.routes(), host=host, port=port, beyond_loopback=beyond_loopback) as site:
+    with browser() as shown_by, LocalSite(page.routes(), host=host, port=port, beyond_loopback=beyond_loopback) as site:
         site.run(tell)
 
 
