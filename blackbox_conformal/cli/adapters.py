@@ -186,6 +186,7 @@ def _check_live(screen: Screen, options: CheckOptions) -> "list[Finding]":
     # Whoever checks an adapter wants fresh draws, so that those of other run folders are no reason to refuse.
     consent = Consent(screen, replace(options, run=str(run)), options.parameters)
     with watching(screen) as watch:
+        session.place(options, run)
         job = Job(setup, [prepared], Terms(run, session.build_limits(options), ask=consent, watch=watch))
         job.confirm()
         if job.estimate().calls == 0:

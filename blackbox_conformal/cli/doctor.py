@@ -32,11 +32,13 @@ class Finding:
 
 @click.command("doctor")
 @shared.option("--run", type=shared.FOLDER, default="runs", help="Folder that holds the run folders.")
+@shared.option("--ledger", type=shared.ledger_address, metavar="ADDRESS", help="PostgreSQL ledger to look at, too.")
 @shared.output
-def command(screen: Screen, run: str) -> None:
+def command(screen: Screen, run: str, ledger: str | None) -> None:
     """Clock, proxy, TLS, disk, file system, kernel cache, keys (never their value), adapters, other packages."""
     run_folder = Path(run)
-    machine = [_clock(), _proxy(), _tls(), *_disk(run_folder), _sqlite(), *_ledgers(run_folder), _kernels()]
+    ledgers = [*_ledgers(run_folder), *_database(ledger)]
+    machine = [_clock(), _proxy(), _tls(), *_disk(run_folder), _sqlite(), *ledgers, _kernels()]
     members, adapters = _broken_members(), _adapters()
     _show(screen, "This machine", "subject", machine)
     _show(screen, "\nMembers of other packages that do not load", "member", members)
@@ -132,6 +134,22 @@ def _ledgers(run: Path) -> list[Finding]:
         for folder, trouble in ledgers
         if trouble is not None
     ]
+
+
+def _database(ledger: str | None) -> list[Finding]:
+    """Whether a ledger in a database can be reached, and keeps what it is given; nothing where none is named."""
+    from blackbox_conformal.errors import BlackboxConformalError
+    from blackbox_conformal.sampling.ledger.address import name_address
+    from blackbox_conformal.sampling.ledger.places import doubts
+
+    if ledger is None:
+        return []
+    address = name_address(ledger)
+    try:
+        server, wrong = doubts(address)
+    except BlackboxConformalError as error:
+        return [Finding(f"ledger {address}", "broken", str(error))]
+    return [Finding(f"ledger {address}", "broken" if wrong else "ok", "; ".join(wrong) or server)]
 
 
 def _kernels() -> Finding:

@@ -9,11 +9,14 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.run_folders import run_folder_of, run_folders
+from blackbox_conformal.cli.run_folders import place_of, run_folders
 from blackbox_conformal.cli.terminal_text import json_line
 from blackbox_conformal.errors import CheckFailedError, UsageError
 
 run_option = shared.option("--run", type=shared.FOLDER, help="Run folder.  [default: the only one there is]")
+ledger_option = shared.option(
+    "--ledger", type=shared.ledger_address, metavar="ADDRESS", help="A ledger in a database, without a run folder."
+)
 
 
 @click.group("ledger", cls=shared.Group)
@@ -23,9 +26,10 @@ def command() -> None:
 
 @command.command("ls")
 @run_option
+@ledger_option
 @click.option("--state", "states", multiple=True, metavar="STATE", help="Only attempts in this state; repeatable.")
 @shared.output
-def ls(screen: Screen, run: str | None, states: tuple[str, ...]) -> None:
+def ls(screen: Screen, run: str | None, ledger: str | None, states: tuple[str, ...]) -> None:
     """Every attempt: picture, draw, state, price."""
     from blackbox_conformal.sampling.ledger.queries import ledger_ls
     from blackbox_conformal.sampling.ledger.states import STATES
@@ -34,7 +38,7 @@ def ls(screen: Screen, run: str | None, states: tuple[str, ...]) -> None:
     unknown = [state for state in states if state not in STATES]
     if unknown:
         raise UsageError(f"expected --state to be one of {', '.join(STATES)}; got {unknown[0]!r}")
-    attempts = ledger_ls(run_folder_of(run, screen.note), states)
+    attempts = ledger_ls(place_of(run, ledger, screen.note), states)
     costs = [None if attempt.known_cost_usd is None else str(attempt.known_cost_usd) for attempt in attempts]
     screen.table(
         "Attempts",
@@ -56,13 +60,16 @@ def ls(screen: Screen, run: str | None, states: tuple[str, ...]) -> None:
 
 @command.command("sum")
 @run_option
+@ledger_option
 @shared.output
-def ledger_total(screen: Screen, run: str | None) -> None:
+def ledger_total(screen: Screen, run: str | None, ledger: str | None) -> None:
     """Counts and money; without --run of all run folders together."""
+    from blackbox_conformal.sampling.ledger.places import Where, address_at
     from blackbox_conformal.sampling.ledger.queries import ledger_sum
 
-    folders = run_folders(run, screen.note)
-    sums = [ledger_sum(folder) for folder in folders]
+    folders: list[Where] = [*run_folders(run, screen.note)] if ledger is None else [place_of(run, ledger, screen.note)]
+    # Several folders may have one ledger.
+    sums = [ledger_sum(place) for place in {address_at(folder) or folder: None for folder in folders}]
     total = {name: sum(folder_sum[name] for folder_sum in sums) for name in sums[0]}
     if len(folders) > 1:
         screen.note(f"of {len(folders)} run folders: {', '.join(map(str, folders))}")
@@ -78,6 +85,7 @@ def ledger_total(screen: Screen, run: str | None) -> None:
 
 @command.command("export")
 @run_option
+@ledger_option
 @click.option(
     "--format",
     "kind",
@@ -87,12 +95,12 @@ def ledger_total(screen: Screen, run: str | None) -> None:
     help="JSON lines, or a CSV table.",
 )
 @shared.output
-def export(screen: Screen, run: str | None, kind: str) -> None:
+def export(screen: Screen, run: str | None, ledger: str | None, kind: str) -> None:
     """Every attempt with every column, on stdout."""
     from blackbox_conformal.sampling.ledger.queries import csv_cell, ledger_export
     from blackbox_conformal.text import visible
 
-    rows = ledger_export(run_folder_of(run, screen.note))
+    rows = ledger_export(place_of(run, ledger, screen.note))
     if screen.as_json:
         screen.data(list(rows))
         return
@@ -109,12 +117,13 @@ def export(screen: Screen, run: str | None, kind: str) -> None:
 
 @command.command("verify")
 @run_option
+@ledger_option
 @shared.output
-def verify(screen: Screen, run: str | None) -> None:
+def verify(screen: Screen, run: str | None, ledger: str | None) -> None:
     """Hash every stored sample again and check states and sums; exit 3 when something is wrong."""
     from blackbox_conformal.sampling.ledger.queries import ledger_verify
 
-    folder = run_folder_of(run, screen.note, whole=False)
+    folder = place_of(run, ledger, screen.note, whole=False)
     check = ledger_verify(folder)
     screen.say(f"{check.attempts} draws on record, {check.samples} stored samples, {len(check.problems)} problems")
     for problem in check.problems:

@@ -5,6 +5,7 @@ A command receives its options as one value of a dataclass. Each field of that c
 
 import functools
 import inspect
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -85,6 +86,22 @@ def request_rate(text: str) -> "Rate":
         return Rate.of_text(text)
     except UsageError as error:
         raise click.BadParameter(str(error)) from None
+
+
+def ledger_address(text: str) -> str:
+    """The address of a ledger; with a password in it only from the environment, where other users do not see it."""
+    from blackbox_conformal.sampling.ledger.address import VARIABLE, Address
+
+    try:
+        address = Address.of_text(text)
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from None
+    if address.password is not None and os.environ.get(VARIABLE) != text:
+        raise click.BadParameter(
+            f"expected no password in an address that is typed, which every user of this machine can see; set "
+            f"PGPASSWORD or PGPASSFILE, or the whole address in {VARIABLE}"
+        )
+    return text
 
 
 class Group(click.Group):
@@ -295,6 +312,13 @@ class SpendingOptions:
 
     run: str | None = declared(
         "--run", type=FOLDER, help="Run folder, for ledger and samples.  [default: runs/<procedure>]"
+    )
+    ledger: str | None = declared(
+        "--ledger",
+        type=ledger_address,
+        metavar="ADDRESS",
+        help="PostgreSQL database that keeps the ledger and the answers for many machines, such as "
+        "postgresql://user@host/name.  [default: a file in the run folder]",
     )
     max_cost: Decimal | None = declared(
         "--max-cost", type=usd, help="The most that this job may cost in all, US dollars."

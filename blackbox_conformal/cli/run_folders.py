@@ -2,10 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blackbox_conformal.errors import LedgerError, UsageError
 
+if TYPE_CHECKING:
+    from blackbox_conformal.sampling.ledger.places import Where
+
 LEDGER = "ledger.sqlite"
+NOTE = "ledger.address"
 
 
 def run_folder_of(named: str | None, note: Callable[[str], object], *, whole: bool = True) -> Path:
@@ -18,11 +23,13 @@ def run_folder_of(named: str | None, note: Callable[[str], object], *, whole: bo
     UsageError
         The folder does not exist, or there are none or several to choose from.
     """
+    from blackbox_conformal.sampling.ledger.places import has_ledger
+
     if named is not None:
         folder = Path(named)
         if not folder.is_dir():
             raise UsageError(f"expected --run to name a run folder; there is no folder {folder}. `calibrate` makes one")
-        if not (folder / LEDGER).is_file():
+        if not has_ledger(folder):
             raise UsageError(
                 f"expected --run to name a run folder; {folder} holds no {LEDGER}, so nothing was drawn into it"
             )
@@ -34,6 +41,14 @@ def run_folder_of(named: str | None, note: Callable[[str], object], *, whole: bo
     raise UsageError(f"expected --run FOLDER, since there is none or more than one to choose from: {listed}")
 
 
+def place_of(named: str | None, ledger: str | None, note: Callable[[str], object], *, whole: bool = True) -> "Where":
+    """The address of a ledger that was given, or else the folder as `run_folder_of` says."""
+    from blackbox_conformal.sampling.ledger.address import name_address
+
+    # An address from the environment says where new ledgers are; a folder that is named has one.
+    return run_folder_of(named, note, whole=whole) if ledger is None or named is not None else name_address(ledger)
+
+
 def run_folders(named: str | None, note: Callable[[str], object]) -> list[Path]:
     """The folder that was named, or every run folder there is; errors as `run_folder_of` when there is none."""
     folders = [] if named is not None else _here(note, True)
@@ -41,7 +56,7 @@ def run_folders(named: str | None, note: Callable[[str], object]) -> list[Path]:
 
 
 def _here(note: Callable[[str], object], whole: bool) -> list[Path]:
-    if Path(LEDGER).is_file():
+    if Path(LEDGER).is_file() or Path(NOTE).is_file():
         return [Path()]
     ledgers = ledgers_below(Path("runs"), whole=whole)
     for folder, trouble in ledgers:
@@ -55,7 +70,8 @@ def ledgers_below(runs: Path, *, whole: bool = True) -> list[tuple[Path, str | N
     from blackbox_conformal.sampling.ledger.places import reading
 
     ledgers: list[tuple[Path, str | None]] = []
-    for path in [*runs.glob(LEDGER), *sorted(runs.glob(f"*/{LEDGER}"))]:
+    found = [path for name in (LEDGER, NOTE) for path in (*runs.glob(name), *runs.glob(f"*/{name}"))]
+    for path in sorted(found, key=lambda path: (len(path.parts), path)):
         try:
             with reading(path.parent, whole=whole) as connection:
                 ledgers.append((path.parent, "" if connection is None else None))

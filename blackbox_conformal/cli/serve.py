@@ -182,6 +182,7 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
     limits = replace(session.build_limits(options), max_cost_per_day_usd=options.max_cost_per_day)
     settings: dict[str, Any] = {
         "limits": limits,
+        "ledger": options.ledger,
         "max_cost": options.max_cost,
         "max_cost_per_day": options.max_cost_per_day,
         "memory": options.memory,

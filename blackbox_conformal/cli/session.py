@@ -136,7 +136,16 @@ def job_terms(options: TermsOptions, run: Path, watch: "Watch", ask: "Ask") -> "
     """The terms of a job that `options` describe, with draws in `run`."""
     from blackbox_conformal.pipeline.job import Terms
 
+    place(options, run)
     return Terms(run, build_limits(options), options.memory, ask, watch)
+
+
+def place(options: SpendingOptions, run: Path) -> None:
+    """Let the run folder have its ledger where `--ledger` says."""
+    from blackbox_conformal.sampling.ledger.address import place_ledger
+
+    if options.ledger is not None:
+        place_ledger(run, options.ledger)
 
 
 def folder_of(options: SpendingOptions, procedure: "Procedure", calibration: str | None = None) -> Path:

@@ -11,8 +11,8 @@ from blackbox_conformal.errors import UsageError
 _CONSENT = ("yes", "max-cost", "max-cost-in-all", "max-calls", "max-resample", "retry-ambiguous", "insecure-http")
 """Settings by which a user agrees to something."""
 
-_VOUCHING = ("sign-with", "trust", "require-signature")
-"""Settings by which a user signs in his own name, or says whose signatures count."""
+_VOUCHING = ("sign-with", "trust", "require-signature", "ledger")
+"""Settings by which a user signs in his own name, or says whose signatures count, or which database gets a password."""
 
 _PARAMETERS = ("p", "second", "vendor")
 

@@ -26,6 +26,7 @@ from blackbox_conformal.pipeline.stages.settings import Setup, set_up
 from blackbox_conformal.procedure import Fit, SeedPolicy
 from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.events import Event
+from blackbox_conformal.sampling.ledger.address import place_ledger
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.scores.score import Score
@@ -90,6 +91,9 @@ class DrawingSettings(TypedDict, total=False):
     ----------
     run
         Folder of ledger and samples; by default ``runs/<adapter>-<fingerprint>``.
+    ledger
+        Address of a PostgreSQL database that keeps the ledger and the answers for many machines, such as
+        ``postgresql://user@host/name``; by default the ledger is a file in `run`.
     max_cost, max_calls
         The most that this job may cost in all, in US dollars, and the most paid calls that it may make in all. One of
         the two is required unless draws are free. Nothing is sent where it is known to be too small.
@@ -116,6 +120,7 @@ class DrawingSettings(TypedDict, total=False):
     """
 
     run: str | Path | None
+    ledger: str | None
     max_cost: float | str | Decimal | None
     max_calls: int | None
     concurrency: int | Literal["auto"]
@@ -311,6 +316,8 @@ def terms_of(folder: Path, settings: Mapping[str, Any]) -> Terms:
         raise UsageError(f"expected memory to be a whole number of bytes such as 2 * 10**9; got {memory!r}")
     watch = {name: settings[name] for name in ("listener", "progress", "on_sampler") if name in settings}
     folder = Path(settings.get("run", folder))
+    if settings.get("ledger") is not None:
+        place_ledger(folder, settings["ledger"])
     if isinstance(progress := settings.get("progress"), ProgressDisplay):
         progress.keep_in(folder)
     return Terms(

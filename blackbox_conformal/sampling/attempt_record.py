@@ -352,6 +352,12 @@ class AttemptRecord:
                 self.store.settle(arrival)
                 self.digest, self._size = arrival.digest, arrival.size
 
+    def leave(self) -> None:
+        """Let other processes go on with what this session did not bring to an end."""
+        if self._row is not None and (self.earlier is not None or self.state in ("accepted", "ready")):
+            with contextlib.suppress(LedgerError):  # Others then have to wait until this process ends.
+                self.ledger.leave(self._row)
+
     def settle(self) -> None:
         """Book the price that is still held, if one is: nobody may go on waiting for what it might give back."""
         self._settle(self.cost_nanousd())

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -11,8 +12,8 @@ from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.rates import least_seconds
 from blackbox_conformal.sampling.ledger.attempts import COLUMNS, Attempt, attempt_from
 from blackbox_conformal.sampling.ledger.billed import AS_LISTED, Billed, billed
-from blackbox_conformal.sampling.ledger.places import reading
-from blackbox_conformal.sampling.ledger.sample_store import Store
+from blackbox_conformal.sampling.ledger.places import reading, store_of
+from blackbox_conformal.sampling.ledger.states import WHOLE
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.money import to_nano, to_usd
 from blackbox_conformal.sampling.next_step import Done, NextStep, Submit, next_step
@@ -176,7 +177,9 @@ def _next_steps(
 ) -> tuple[list[NextStep], float | None]:
     """What is left to do for each draw, and the mean size of a stored answer."""
     attempts_by_task, mean_size = _read(run, task_keys(adapter.identity(), tasks))
-    now, on_disk = time.time(), frozenset(digest for digest, _ in Store(run).files())
+    stored = {attempt.digest for attempts in attempts_by_task for attempt in attempts if attempt.state in WHOLE}
+    with closing(store_of(run)) as store:
+        now, on_disk = time.time(), store.among({digest for digest in stored if digest is not None})
     replayable = adapter.capabilities.idempotency_header is not None
     steps = [
         next_step(attempts, limits, on_disk=on_disk, replayable=replayable, now=now) for attempts in attempts_by_task

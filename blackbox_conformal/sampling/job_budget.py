@@ -9,7 +9,10 @@ from blackbox_conformal.sampling.money import to_nano, to_usd
 
 
 class Totals(NamedTuple):
-    """Nano-dollars booked and held, submissions that count, and nano-dollars booked of the last 24 hours."""
+    """Nano-dollars booked and held, submissions that count, and nano-dollars of the last 24 hours, by all jobs.
+
+    What other jobs hold counts in `of_day`.
+    """
 
     spent: int = 0
     reserved: int = 0

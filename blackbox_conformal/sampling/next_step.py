@@ -39,7 +39,12 @@ class Submit:
     generation: int
 
 
-NextStep = Done | Fetch | Replay | Submit
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Nothing now: another process is at it."""
+
+
+NextStep = Done | Fetch | Replay | Submit | Elsewhere
 
 
 def next_step(
@@ -58,6 +63,8 @@ def next_step(
     now
         Seconds since 1970.
     """
+    if any(attempt.busy for attempt in attempts):
+        return Elsewhere()
     real = [attempt for attempt in attempts if attempt.state not in (*UNSENT, "cancelled")]
     if not real:
         return Submit(0)

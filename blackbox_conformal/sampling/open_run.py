@@ -18,7 +18,6 @@ from blackbox_conformal.sampling.inspecting import inspect_vendor
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.owned_folder import OwnedFolder
 from blackbox_conformal.sampling.pacing.concurrency import AdaptiveConcurrency, CircuitBreaker
-from blackbox_conformal.sampling.pacing.rate_limiter import SharedRateLimiter, pace_file
 from blackbox_conformal.sampling.pacing.retry import Retrier, RetryBudget
 from blackbox_conformal.sampling.prices import Prices
 from blackbox_conformal.sampling.reservations import Reservations
@@ -58,8 +57,8 @@ class OpenRun:
                 self._adapter.base_url, capabilities.result_hosts, limits, self._adapter.token_url
             )
             stack.callback(self._close_transport)
-            self._rate_limiter = SharedRateLimiter(
-                self._adapter, limits.rates or (), clock, pace_file(), partial(board.tell, "pace")
+            self._rate_limiter = folder.rate_limiter(
+                self._adapter, limits.rates or (), clock, partial(board.tell, "pace")
             )
             stack.callback(self._rate_limiter.close)
             self._breaker = CircuitBreaker(

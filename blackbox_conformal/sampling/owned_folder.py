@@ -1,15 +1,24 @@
 """A run folder that is open and owned: its ledger and samples, where nothing is half done any more."""
 
 import contextlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.files import make_private
+from blackbox_conformal.rates import Rate
+from blackbox_conformal.sampling.clock import Clock
+from blackbox_conformal.sampling.ledger.address import address_of
 from blackbox_conformal.sampling.ledger.places import open_ledger, store_of
+from blackbox_conformal.sampling.ledger.run_lock import RunLock
+from blackbox_conformal.sampling.pacing.rate_limiter import SharedRateLimiter, pace_file
 
 
 class OwnedFolder:
     """A run folder that nobody else may use until `close`; several vendors may draw into it at once.
+
+    Its ledger may be in a database that other processes, with run folders of their own, draw with meanwhile.
 
     Raises
     ------
@@ -24,27 +33,44 @@ class OwnedFolder:
             make_private(run)
         except OSError as error:
             raise UsageError(f"expected a run folder that can be written; {run}: {error.strerror}") from None
+        self._address = address_of(run)
         with contextlib.ExitStack() as stack:
+            if self._address is not None:
+                # A ledger that others share is nobody's alone; the folder with its inbox still is.
+                stack.callback(RunLock(run).release)
             self.store = store_of(run)
+            stack.callback(self.store.close)
             stack.callback(self.store.flush)
             self.ledger = open_ledger(run)
             stack.callback(self.ledger.close)
             self.store.prepare()
-            self._recover()
+            # What died left is taken over: jobs and answers in the inbox first, then everything half done.
+            self._adopt()
+            self.ledger.recover()
+            self.ledger.watch(self._adopt)
             self._stack = stack.pop_all()
 
     def close(self) -> None:
         """Record what is done, and give the folder up."""
         self._stack.close()
 
-    def _recover(self) -> None:
-        """Take over what an owner that died left: jobs and answers in the inbox first, then everything half done."""
+    def rate_limiter(
+        self, adapter: Adapter, rates: Sequence[Rate], clock: Clock, tell: Callable[[str], None]
+    ) -> SharedRateLimiter:
+        """Turns and pauses of a vendor's account, shared by all who draw with this ledger, or else by this user's."""
+        if self._address is None:
+            return SharedRateLimiter(adapter, rates, clock, pace_file(), tell)
+        from blackbox_conformal.sampling.pacing.postgres_rate_limiter import PostgresRateLimiter
+
+        return PostgresRateLimiter(adapter, rates, clock, self._address)
+
+    def _adopt(self) -> None:
+        """Take over jobs and answers that lie in the inbox and that nobody works on any more."""
         ledger, store = self.ledger, self.store
-        for attempt, job, report in store.jobs():
+        for attempt, job, report in store.jobs(ledger.may_adopt):
             ledger.adopt_job(attempt, job, report)
             store.forget_job(attempt)
-        for arrival in store.arrivals():
+        for arrival in store.arrivals(ledger.may_adopt):
             ledger.adopt(arrival.attempt, arrival.digest, arrival.size, arrival.report)
             store.settle(arrival)
         store.flush()
-        ledger.recover()

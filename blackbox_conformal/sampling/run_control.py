@@ -9,6 +9,10 @@ class StoppedError(Exception):
     """The run was stopped: this draw is not made in this session. `Sampler` turns it into an error for its caller."""
 
 
+class TakenError(StoppedError):
+    """Another process makes this draw: it is looked at again once that one has come to an end."""
+
+
 class RunControl:
     """Shared by every worker of one set of tasks.
 

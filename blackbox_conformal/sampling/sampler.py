@@ -170,6 +170,8 @@ class Sampler:
     def draw(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """Draw every task, yielding outcomes as they arrive, roughly in the order of the tasks.
 
+        While another process draws with the same ledger, the order is any.
+
         Raises
         ------
         AccountRefusedError, BudgetError, IncompleteError, VendorError, AdapterError

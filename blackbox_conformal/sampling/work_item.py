@@ -1,8 +1,12 @@
 """One draw that is wanted, from what the ledger holds of it to its outcome."""
 
+import contextlib
+import math
+import random
+import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property, partial
 from queue import SimpleQueue
@@ -35,6 +39,7 @@ from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.money import to_nano
 from blackbox_conformal.sampling.next_step import (
     Done,
+    Elsewhere,
     Fetch,
     NextStep,
     Submit,
@@ -45,11 +50,13 @@ from blackbox_conformal.sampling.next_step import (
 from blackbox_conformal.sampling.pacing.concurrency import AdaptiveConcurrency
 from blackbox_conformal.sampling.pacing.retry import Retrier, full_jitter
 from blackbox_conformal.sampling.reservations import Reservations
-from blackbox_conformal.sampling.run_control import RunControl, StoppedError
+from blackbox_conformal.sampling.run_control import RunControl, StoppedError, TakenError
 from blackbox_conformal.sampling.task import Outcome, OutcomeState, Task, idempotency_key, task_keys
 from blackbox_conformal.sampling.turn_taking import TurnTaking
 from blackbox_conformal.text import clean
 
+_LOOK_AGAIN_S = 0.5
+_LOOKED_AT_TOGETHER = 32
 FREE_REPEATS = 2
 """How often a run asks again for a draw at which the vendor failed on its own, where that attempt cost nothing."""
 
@@ -66,6 +73,8 @@ class WorkItem:
         The picture's name, made fit to be shown.
     resampled
         How often the draw was bought again because its answer proved unusable.
+    looked_at
+        When the ledger was last asked for it (monotonic), where others share it.
     """
 
     task: Task
@@ -73,6 +82,7 @@ class WorkItem:
     name: str
     step: NextStep
     resampled: int
+    looked_at: float = -math.inf
 
 
 @dataclass(kw_only=True, eq=False)
@@ -99,6 +109,7 @@ class Processor:
     control: RunControl
     clock: Clock
     board: EventBoard
+    _looking: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     @cached_property
     def _procedure(self) -> str:
@@ -133,12 +144,16 @@ class Processor:
                 if isinstance(item.step, Submit)
             ]
         )
+        if self.ledger.has_company():
+            # Processes that want the same draws begin at different ones, so that they rarely wait for each other.
+            start = random.randrange(len(items) or 1)
+            items = items[start:] + items[:start]
         return items
 
     def _steps(self, keys: Sequence[str], rows: Mapping[str, Sequence[Attempt]]) -> list[NextStep]:
         """What is left to do for the task of each key, by the ledger's rows of it."""
         wanted = {attempt.digest for attempts in rows.values() for attempt in attempts if attempt.state in WHOLE}
-        on_disk = frozenset(digest for digest in wanted if digest is not None and self.store.locate(digest) is not None)
+        on_disk = self.store.among({digest for digest in wanted if digest is not None})
         replayable, now = self.adapter.capabilities.idempotency_header is not None, self.clock.wall()
         return [
             next_step(rows.get(key, ()), self.limits, on_disk=on_disk, replayable=replayable, now=now) for key in keys
@@ -182,15 +197,25 @@ class Processor:
         try:
             while True:
                 try:
-                    item = items.popleft()
+                    with self._looking:
+                        item = items.popleft()
+                        if self.ledger.shared and self._is_stale(item) and not self._is_given_up(False):
+                            self._look_again(items, item)
+                            continue
                 except IndexError:
                     return
+                if isinstance(item.step, Elsewhere) and not self._is_given_up(False):
+                    items.append(item)
+                    self.clock.sleep(_LOOK_AGAIN_S, self.control.stopping)
+                    continue
                 given_up = partial(self._is_given_up, isinstance(item.step, (Done, Fetch)))
                 asks_vendor = not isinstance(item.step, Done)
                 if given_up() or (asks_vendor and not self.concurrency.acquire(given_up)):
                     continue
                 try:
                     arrived.put(self.process(item))
+                except TakenError:
+                    items.append(replace(item, step=Elsewhere(), looked_at=self.clock.monotonic()))
                 except StoppedError:
                     continue
                 finally:
@@ -201,6 +226,25 @@ class Processor:
             self.control.leave()
         finally:
             arrived.put(None)
+
+    def _is_stale(self, item: WorkItem) -> bool:
+        """Whether other processes may have begun or made this draw since it was looked at."""
+        return isinstance(item.step, (Submit, Elsewhere)) and self.clock.monotonic() > item.looked_at + _LOOK_AGAIN_S
+
+    def _look_again(self, items: deque[WorkItem], first: WorkItem) -> None:
+        """Put an item and those that follow it back, with what is left to do for them now."""
+        stale = [first]
+        with contextlib.suppress(IndexError):
+            while len(stale) < _LOOKED_AT_TOGETHER:
+                stale.append(items.popleft())
+        keys = [item.key for item in stale]
+        rows = self.ledger.rows(keys)
+        now = self.clock.monotonic()
+        for item, step in reversed(list(zip(stale, self._steps(keys, rows), strict=True))):
+            if isinstance(step, Done) and not isinstance(item.step, Done):
+                self._count_stored(item.task, step.attempt)
+            resampled = times_resampled(rows.get(item.key, ()))
+            items.appendleft(replace(item, step=step, resampled=resampled, looked_at=now))
 
     def _is_given_up(self, paid: bool) -> bool:
         """Whether nothing is begun any more. When only the money has run out, what is paid already is still fetched."""
@@ -232,10 +276,18 @@ class Processor:
                     return outcome
                 resampled += 1
                 step = Submit(max(row.generation for row in self.ledger.rows([item.key])[item.key]) + 1)
+            if isinstance(step, Elsewhere):
+                raise TakenError
             earlier = None if isinstance(step, Submit) else step.attempt
             generation = step.generation if isinstance(step, Submit) else step.attempt.generation
             spec = self._spec(item.task, item.key, item.name, generation)
-            result = self._runner(item.task, spec, earlier).run()
+            if earlier is not None and not self.ledger.take(earlier):
+                raise TakenError
+            runner = self._runner(item.task, spec, earlier)
+            try:
+                result = runner.run()
+            finally:
+                runner.record.leave()
             if isinstance(result, (NotSentError, TryLaterError)):
                 deferrals += 1
                 if not self.retrier.deferred(result, deferrals):
@@ -292,7 +344,7 @@ class Processor:
                 return None
             else:
                 self.ledger.end(attempt.id, "invalid", attempt.report, error_class="P", error=str(failure))
-        elif self.store.locate(attempt.digest or "") is None:
+        elif not self.store.among({attempt.digest or ""}):
             failure = PayloadError(
                 f"the sample {attempt.digest} was paid for and its file is gone; restore it, or allow it to be bought"
                 " again with --max-resample 1"

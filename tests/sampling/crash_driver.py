@@ -20,18 +20,27 @@ from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 
+LEDGER = Ledger
+if address := os.environ.get("LEDGER_OF_THE_CRASH"):
+    from blackbox_conformal.sampling.ledger.address import place_ledger
+    from blackbox_conformal.sampling.ledger.postgres import postgres_ledger
+
+    postgres_ledger.LEASE_S = float(os.environ["LEASE_OF_THE_CRASH"])
+    LEDGER = postgres_ledger.PostgresLedger  # type: ignore[assignment, misc]
+    place_ledger(Path(sys.argv[2]), address)
+
 POINTS: dict[str, tuple[Any, str]] = {
-    "planned": (Ledger, "plan"),
-    "departed": (Ledger, "reserve_and_mark_sent"),
-    "intent": (Ledger, "reserve"),
-    "sent": (Ledger, "sent"),
+    "planned": (LEDGER, "plan"),
+    "departed": (LEDGER, "reserve_and_mark_sent"),
+    "intent": (LEDGER, "reserve"),
+    "sent": (LEDGER, "sent"),
     "answered": (Transport, "send"),
-    "accepted": (Ledger, "accepted"),
-    "ready": (Ledger, "ready"),
+    "accepted": (LEDGER, "accepted"),
+    "ready": (LEDGER, "ready"),
     "received": (Store, "receive"),
     "settled": (Store, "settle"),
-    "stored": (Ledger, "stored"),
-    "validated": (Ledger, "validated"),
+    "stored": (LEDGER, "stored"),
+    "validated": (LEDGER, "validated"),
 }
 
 

@@ -10,9 +10,11 @@ import pytest
 
 from blackbox_conformal.errors import BudgetError, LedgerError
 from blackbox_conformal.sampling.job_budget import Budget
+from blackbox_conformal.sampling.ledger.any_ledger import AnyLedger
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.attempts import AttemptSpec, VendorReport
 from blackbox_conformal.sampling.ledger.ledger_file import LedgerFile
+from blackbox_conformal.sampling.ledger.places import open_ledger
 from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.sampling.ledger.states import STATES, STEPS, AttemptState
 from blackbox_conformal.sampling.ledger.transaction import LedgerTransaction
@@ -22,8 +24,8 @@ PRICE = 250_000_000
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    opened = Ledger(tmp_path)
+def ledger(tmp_path: Path) -> Iterator[AnyLedger]:
+    opened = open_ledger(tmp_path)
     yield opened
     opened.close()
 
@@ -46,7 +48,7 @@ def test_every_state_is_reached_from_planned_and_steps_name_known_states() -> No
     assert reached == set(STATES) == set(STEPS)
 
 
-def test_price_is_reserved_before_and_booked_after(ledger: Ledger, tmp_path: Path) -> None:
+def test_price_is_reserved_before_and_booked_after(ledger: AnyLedger, tmp_path: Path) -> None:
     number = ledger.reserve(want(), None, PRICE)
     assert [str(value) for value in ledger.totals()] == ["0", "0.25", "1"]
     assert states(tmp_path) == ["intent"]
@@ -67,7 +69,7 @@ def test_price_is_reserved_before_and_booked_after(ledger: Ledger, tmp_path: Pat
     ("state", "spent", "calls"),
     [("cancelled", "0", 0), ("refused", "0", 1), ("ambiguous", "0.25", 1)],
 )
-def test_side_exits_book_what_they_should(ledger: Ledger, state: AttemptState, spent: str, calls: int) -> None:
+def test_side_exits_book_what_they_should(ledger: AnyLedger, state: AttemptState, spent: str, calls: int) -> None:
     number = ledger.reserve(want(), None, PRICE)
     ledger.sent(number)
     ledger.end(number, state, VendorReport(), error_class="M", error="why")
@@ -77,7 +79,7 @@ def test_side_exits_book_what_they_should(ledger: Ledger, state: AttemptState, s
     assert (row.error_class, row.error, row.tries) == ("M", "why", 1)
 
 
-def test_impossible_steps_are_refused_and_change_nothing(ledger: Ledger) -> None:
+def test_impossible_steps_are_refused_and_change_nothing(ledger: AnyLedger) -> None:
     number = ledger.reserve(want(), None, PRICE)
     for wrong in ("accepted", "stored", "validated", "ambiguous", "refused"):
         with pytest.raises(LedgerError, match=f"from intent to {wrong}"):
@@ -87,7 +89,7 @@ def test_impossible_steps_are_refused_and_change_nothing(ledger: Ledger) -> None
     assert [str(value) for value in ledger.totals()] == ["0", "0.25", "1"]
 
 
-def test_one_failing_change_does_not_undo_the_others_of_its_commit(ledger: Ledger, tmp_path: Path) -> None:
+def test_one_failing_change_does_not_undo_the_others_of_its_commit(ledger: AnyLedger, tmp_path: Path) -> None:
     """Many threads at once, so that commits are shared; every third change is impossible."""
     numbers = [ledger.reserve(want(f"t{index}"), None, PRICE) for index in range(60)]
     failed: list[int] = []
@@ -108,7 +110,7 @@ def test_one_failing_change_does_not_undo_the_others_of_its_commit(ledger: Ledge
     assert ledger_verify(tmp_path).problems == ()
 
 
-def test_budget_is_never_exceeded_by_many_threads(ledger: Ledger) -> None:
+def test_budget_is_never_exceeded_by_many_threads(ledger: AnyLedger) -> None:
     made: list[int] = []
     refused: list[str] = []
 
@@ -133,7 +135,7 @@ def test_budget_is_never_exceeded_by_many_threads(ledger: Ledger) -> None:
         ledger.reserve(want("more"), None, 0)
 
 
-def test_planned_rows_are_used_once_and_found_again(ledger: Ledger, tmp_path: Path) -> None:
+def test_planned_rows_are_used_once_and_found_again(ledger: AnyLedger, tmp_path: Path) -> None:
     planned = ledger.plan([want("a"), want("b")])
     assert ledger.plan([want("b"), want("c")])["b", 0] == planned["b", 0]
     ledger.claim(planned["a", 0])
@@ -142,7 +144,7 @@ def test_planned_rows_are_used_once_and_found_again(ledger: Ledger, tmp_path: Pa
     assert ledger_sum(tmp_path)["attempts"] == 0
 
 
-def test_a_job_id_given_twice_is_noticed(ledger: Ledger) -> None:
+def test_a_job_id_given_twice_is_noticed(ledger: AnyLedger) -> None:
     first, second = (ledger.reserve(want(name), None, PRICE) for name in "ab")
     for number in (first, second):
         ledger.sent(number)
@@ -152,6 +154,7 @@ def test_a_job_id_given_twice_is_noticed(ledger: Ledger) -> None:
     assert other.id == first
 
 
+@pytest.mark.sqlite
 def test_recovery_settles_what_a_dead_owner_left(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     planned = ledger.plan([want("claimed")])
@@ -174,7 +177,7 @@ def test_recovery_settles_what_a_dead_owner_left(tmp_path: Path) -> None:
     ledger.close()
 
 
-def test_a_replayed_submission_gives_its_booked_price_back_to_the_reserve(ledger: Ledger) -> None:
+def test_a_replayed_submission_gives_its_booked_price_back_to_the_reserve(ledger: AnyLedger) -> None:
     number = ledger.reserve(want(), None, PRICE)
     ledger.sent(number)
     ledger.end(number, "ambiguous", VendorReport())
@@ -185,6 +188,7 @@ def test_a_replayed_submission_gives_its_booked_price_back_to_the_reserve(ledger
     assert row.tries == 2
 
 
+@pytest.mark.sqlite
 def test_nothing_is_recorded_by_a_ledger_that_was_taken_over_or_closed(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     number = ledger.reserve(want(), None, PRICE)
@@ -201,7 +205,8 @@ def test_nothing_is_recorded_by_a_ledger_that_was_taken_over_or_closed(tmp_path:
     assert states(tmp_path) == ["intent"]
 
 
-def test_a_write_that_fails_stops_everything_after_it(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.sqlite
+def test_a_write_that_fails_stops_everything_after_it(ledger: AnyLedger, monkeypatch: pytest.MonkeyPatch) -> None:
     number = ledger.reserve(want(), None, PRICE)
 
     def full(*_: object) -> None:
@@ -216,8 +221,9 @@ def test_a_write_that_fails_stops_everything_after_it(ledger: Ledger, monkeypatc
 
 
 @pytest.mark.timeout(30)
+@pytest.mark.sqlite
 def test_nobody_waits_for_a_writer_that_ran_out_of_memory(
-    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ledger: AnyLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     numbers = [ledger.reserve(want(f"t{index}"), None, 10) for index in range(3)]
 
@@ -245,7 +251,7 @@ def test_nobody_waits_for_a_writer_that_ran_out_of_memory(
     assert states(tmp_path) == ["intent"] * 3
 
 
-def test_prices_beyond_what_a_ledger_holds_stop_the_run_instead_of_the_writer(ledger: Ledger) -> None:
+def test_prices_beyond_what_a_ledger_holds_stop_the_run_instead_of_the_writer(ledger: AnyLedger) -> None:
     most = VendorReport(cost_nanousd=2**62)
     numbers = [ledger.reserve(want(f"t{k}"), None, PRICE) for k in range(2)]
     for number in numbers:
@@ -265,7 +271,7 @@ def test_prices_beyond_what_a_ledger_holds_stop_the_run_instead_of_the_writer(le
     assert len(answers) == 1
 
 
-def test_sending_is_one_commit_with_the_reservation_or_none(ledger: Ledger, tmp_path: Path) -> None:
+def test_sending_is_one_commit_with_the_reservation_or_none(ledger: AnyLedger, tmp_path: Path) -> None:
     planned = ledger.plan([want("t0"), want("t1")])
     ledger.reserve_and_mark_sent(want("t0"), planned["t0", 0], PRICE)
     assert states(tmp_path) == ["sent", "planned"]
@@ -279,7 +285,8 @@ def test_sending_is_one_commit_with_the_reservation_or_none(ledger: Ledger, tmp_
     assert states(tmp_path) == ["stored", "sent"]
 
 
-def test_a_limit_leaves_out_what_other_jobs_spent(ledger: Ledger) -> None:
+@pytest.mark.sqlite
+def test_a_limit_leaves_out_what_other_jobs_spent(ledger: AnyLedger) -> None:
     for index in range(4):
         number = ledger.reserve(want(f"t{index}"), None, PRICE)
         ledger.sent(number)

@@ -97,6 +97,7 @@ def test_a_damaged_sample_is_fetched_again_by_its_job(tmp_path: Path) -> None:
         assert server.account.requests("submit") == 1
 
 
+@pytest.mark.sqlite
 def test_a_damaged_sample_that_cannot_be_fetched_again_is_reported(tmp_path: Path) -> None:
     with FaultServer() as server:
         adapter = SynchronousVendor(url=server.url)

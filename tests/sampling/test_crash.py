@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from support.draws import limits, tasks
 
+from blackbox_conformal.sampling.ledger import places
+from blackbox_conformal.sampling.ledger.postgres import postgres_ledger
 from blackbox_conformal.sampling.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -41,8 +43,22 @@ KILLS = [
 
 
 @pytest.mark.parametrize(("kind", "point", "number", "submitted", "ambiguous"), KILLS)
-def test_kill(tmp_path: Path, kind: str, point: str, number: int, submitted: int, ambiguous: int) -> None:
+def test_kill(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    database: str,
+    kind: str,
+    point: str,
+    number: int,
+    submitted: int,
+    ambiguous: int,
+) -> None:
     run = tmp_path / "run"
+    if database == "postgres":
+        # A process that is killed is taken for dead when its lease is over.
+        monkeypatch.setattr(postgres_ledger, "LEASE_S", 2.0)
+        monkeypatch.setenv("LEASE_OF_THE_CRASH", "2.0")
+        monkeypatch.setenv("LEDGER_OF_THE_CRASH", str(places.address_of(run)))
     with FaultServer(polls=0) as server:
         done = subprocess.run(
             [sys.executable, str(DRIVER), server.url, str(run), kind, point, str(number)],

@@ -44,6 +44,7 @@ def test_a_day_has_a_limit_whoever_draws(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("hours", "room"), [(23.9, 0), (24.1, 3)])
+@pytest.mark.sqlite
 def test_what_is_older_than_a_day_makes_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: float, room: int
 ) -> None:
@@ -54,6 +55,7 @@ def test_what_is_older_than_a_day_makes_room(
         assert draw(server, tmp_path, 10, 4) == room
 
 
+@pytest.mark.sqlite
 def test_a_limit_in_all_and_one_of_a_day_hold_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     both = Limits(max_cost_usd=Decimal("0.04"), max_cost_per_day_usd=Decimal("0.03"))
     with FaultServer(price_usd="0.01") as server:

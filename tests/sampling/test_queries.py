@@ -87,11 +87,13 @@ def test_verify_finds_nothing_wrong_with_a_good_run(run: Path) -> None:
         ("UPDATE attempt SET task = (SELECT task FROM attempt WHERE id = 2) WHERE id = 1", "same draw"),
     ],
 )
+@pytest.mark.sqlite
 def test_verify_finds_what_was_altered(run: Path, statement: str, problem: str) -> None:
     alter(run, statement)
     assert any(problem in found for found in ledger_verify(run).problems)
 
 
+@pytest.mark.sqlite
 def test_verify_finds_a_text_that_damage_made_bytes(run: Path) -> None:
     """One bit of a record's header makes the text of a digest, 71 characters, a blob; a table's types are not asked."""
     file = run / "ledger.sqlite"
@@ -109,6 +111,7 @@ def test_verify_hashes_every_sample_and_moves_none(run: Path) -> None:
     assert path.read_bytes() == b"rot"
 
 
+@pytest.mark.sqlite
 def test_prune_removes_only_what_nobody_paid_for(run: Path) -> None:
     orphan = run / "samples" / "ab" / ("ab" + "0" * 62 + ".png")
     orphan.parent.mkdir(exist_ok=True)

@@ -24,7 +24,7 @@ from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.attempts import VendorReport
-from blackbox_conformal.sampling.ledger.ledger_file import reading
+from blackbox_conformal.sampling.ledger.places import reading
 from blackbox_conformal.sampling.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -200,6 +200,7 @@ def test_an_outcome_of_another_folder_is_refused(tmp_path: Path) -> None:
             sampler.read(outcome)
 
 
+@pytest.mark.sqlite
 def test_estimate_reads_only_and_counts_what_is_there(tmp_path: Path) -> None:
     run = tmp_path / "run"
     with FaultServer() as server:
@@ -363,6 +364,7 @@ def forget_samples(run: Path) -> None:
         path.unlink()
 
 
+@pytest.mark.sqlite
 def test_a_stop_is_no_finding_about_a_sample_that_is_fetched_again(tmp_path: Path) -> None:
     with FaultServer() as server:
         adapter = JobVendor(url=server.url)
@@ -379,6 +381,7 @@ def test_a_stop_is_no_finding_about_a_sample_that_is_fetched_again(tmp_path: Pat
     assert (drawn.states, drawn.error) == (["stored"], None)
 
 
+@pytest.mark.sqlite
 def test_a_refused_key_is_no_finding_about_a_sample_that_is_fetched_again(tmp_path: Path) -> None:
     with FaultServer() as server:
         adapter = JobVendor(url=server.url)
@@ -462,6 +465,7 @@ def test_a_pause_under_a_request_rate_ends(tmp_path: Path) -> None:
             hung.cancel()
 
 
+@pytest.mark.sqlite
 def test_a_job_that_a_full_disk_keeps_from_being_recorded_is_named(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -2,9 +2,8 @@
 
 import hashlib
 import io
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from PIL import Image
 from blackbox_conformal.adapter import Adapter, Upload
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.images.read import read_output
+from blackbox_conformal.sampling.ledger.places import reading
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Outcome, Task
@@ -103,8 +103,7 @@ def draw(
 
 
 @contextmanager
-def ledger(run: Path) -> Iterator[sqlite3.Connection]:
+def ledger(run: Path) -> Iterator[Any]:
     """The run's ledger, read only."""
-    with closing(sqlite3.connect(f"file:{run / 'ledger.sqlite'}?mode=ro", uri=True)) as connection:
-        connection.row_factory = sqlite3.Row
+    with reading(run, whole=False) as connection:
         yield connection

@@ -4,7 +4,7 @@ The same ledger and the same limits hold for both vendors.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from blackbox_conformal.errors import IncompleteError
@@ -92,10 +92,10 @@ def second_opinions(
 
             yield read_here
             return
-    store = store_of(run)
+    with closing(store_of(run)) as store:
 
-    def read(picture: Prepared) -> Image:
-        task = tasks[picture.input_digest]
-        return decode(store.read(outcomes[task.upload.digest].digest or ""), task)
+        def read(picture: Prepared) -> Image:
+            task = tasks[picture.input_digest]
+            return decode(store.read(outcomes[task.upload.digest].digest or ""), task)
 
-    yield read
+        yield read

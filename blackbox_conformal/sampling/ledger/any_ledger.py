@@ -25,7 +25,15 @@ Result = TypeVar("Result")
 
 
 class AnyLedger(ABC):
-    """A ledger that is open for writing; every method may be called from any thread."""
+    """A ledger that is open for writing; every method may be called from any thread.
+
+    Attributes
+    ----------
+    shared
+        Whether other processes may draw with it at the same time.
+    """
+
+    shared = False
 
     def __init__(self) -> None:
         self._budget = Budget()
@@ -68,7 +76,7 @@ class AnyLedger(ABC):
             planned = {}
             for spec in specs:
                 row = transaction.connection.execute(query, (spec.task, spec.generation, "planned")).fetchone()
-                planned[spec.task, spec.generation] = _insert(transaction, spec) if row is None else row[0]
+                planned[spec.task, spec.generation] = insert(transaction, spec) if row is None else row[0]
             return planned
 
         return self._write(operation) if specs else {}
@@ -111,9 +119,27 @@ class AnyLedger(ABC):
         self, transaction: LedgerTransaction, spec: AttemptSpec, attempt: int | None, price_nanousd: int
     ) -> int:
         self._budget.check(self._totals_of_job(transaction), price_nanousd)
-        number = _insert(transaction, spec) if attempt is None else attempt
+        number = insert(transaction, spec) if attempt is None else attempt
         transaction.move(number, "intent", reserve=price_nanousd)
         return number
+
+    def take(self, attempt: Attempt) -> bool:
+        """Go on with an earlier attempt; whether no other process works on it."""
+        return True
+
+    def leave(self, attempt: int) -> None:  # noqa: B027 - nothing where nobody else is
+        """Let other processes go on with an attempt whose job was not fetched."""
+
+    def has_company(self) -> bool:
+        """Whether another process draws with it now."""
+        return False
+
+    def may_adopt(self, attempt: int) -> bool:
+        """Whether nobody works on an attempt any more whose answer or job lies in the inbox."""
+        return True
+
+    def watch(self, adopt: Callable[[], None]) -> None:  # noqa: B027 - nothing where nobody else is
+        """Call `adopt`, which takes over what lies in the inbox, before what another process left behind is settled."""
 
     def sent(self, attempt: int) -> None:
         """Record that bytes are about to leave."""
@@ -215,23 +241,7 @@ class AnyLedger(ABC):
         booked at full price. Call it after the store's inbox has been adopted.
         """
 
-        def operation(transaction: LedgerTransaction) -> int:
-            def in_state(state: AttemptState) -> list[int]:
-                query = "SELECT id FROM attempt WHERE state = ?"
-                return [row[0] for row in transaction.connection.execute(query, (state,)).fetchall()]
-
-            for attempt in in_state("claimed"):
-                transaction.move(attempt, "planned")
-            for attempt in in_state("intent"):
-                error = "the process ended before sending"
-                transaction.move(attempt, "cancelled", error_class="N", error=error)
-            sent = in_state("sent")
-            for attempt in sent:
-                error = "the process ended between sending this request and its answer"
-                transaction.move(attempt, "ambiguous", error_class="M", error=error)
-            return len(sent)
-
-        return self._write(operation)
+        return self._write(settle_left_behind)
 
     def rows(self, keys: Iterable[str]) -> dict[str, list[Attempt]]:
         """All attempts of each task, oldest first."""
@@ -277,7 +287,7 @@ class AnyLedger(ABC):
         return to_usd(spent), to_usd(reserved), calls
 
 
-def _insert(transaction: LedgerTransaction, spec: AttemptSpec) -> int:
+def insert(transaction: LedgerTransaction, spec: AttemptSpec) -> int:
     values = asdict(spec)
     values["seed"] = None if spec.seed is None else str(spec.seed)
     values["priced"] = int(spec.priced)
@@ -293,3 +303,16 @@ def _columns(report: VendorReport) -> dict[str, Any]:
         "priced": None if report.cost_nanousd is None else 1,
     }
     return {column: value for column, value in values.items() if value is not None}
+
+
+def settle_left_behind(transaction: LedgerTransaction) -> int:
+    """Settle what nobody works on any more (see `AnyLedger.recover`)."""
+    for attempt in transaction.left_behind("claimed"):
+        transaction.move(attempt, "planned")
+    for attempt in transaction.left_behind("intent"):
+        transaction.move(attempt, "cancelled", error_class="N", error="the process ended before sending")
+    sent = transaction.left_behind("sent")
+    for attempt in sent:
+        error = "the process ended between sending this request and its answer"
+        transaction.move(attempt, "ambiguous", error_class="M", error=error)
+    return len(sent)

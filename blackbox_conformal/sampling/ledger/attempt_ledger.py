@@ -21,7 +21,7 @@ from blackbox_conformal.sampling.ledger.ledger_file import (
 from blackbox_conformal.sampling.ledger.run_lock import RunLock
 from blackbox_conformal.sampling.ledger.states import COUNTED
 from blackbox_conformal.sampling.ledger.transaction import LedgerTransaction
-from blackbox_conformal.sampling.ledger.writer import Writer
+from blackbox_conformal.sampling.ledger.writer import SqliteWriter
 
 Result = TypeVar("Result")
 
@@ -51,7 +51,7 @@ class Ledger(AnyLedger):
             if reader is None:
                 raise LedgerError(f"the ledger in {run} vanished while it was opened")
             self._reader = opened.enter_context(closing(reader))
-            self._writer = Writer(connection, self._lock, LedgerFile(run))
+            self._writer = SqliteWriter(connection, self._lock, LedgerFile(run))
             opened.pop_all()
 
     def close(self) -> None:

@@ -42,7 +42,7 @@ class VendorReport:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A recorded attempt; prices in nano-dollars, times in seconds since 1970."""
+    """A recorded attempt; prices in nano-dollars, times in seconds since 1970. `busy`: another process is at it."""
 
     id: int
     task: str
@@ -68,6 +68,7 @@ class Attempt:
     accepted_at: float | None
     ended_at: float | None
     priced: bool = True
+    busy: bool = False
 
     @property
     def cost_usd(self) -> Decimal:
@@ -86,7 +87,7 @@ class Attempt:
         return VendorReport(self.cost_nanousd, self.model, self.request_id)
 
 
-COLUMNS = ", ".join(Attempt.__dataclass_fields__)
+COLUMNS = ", ".join(name for name in Attempt.__dataclass_fields__ if name != "busy")
 
 
 def attempt_from(row: Any) -> Attempt:

@@ -1,48 +1,105 @@
-"""Where the ledger of a run folder is, and how it is opened: an SQLite file in the folder."""
+"""Where a ledger is, and how it is opened: an SQLite file in the run folder, or a database that the folder names."""
 
+import importlib.util
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.sampling.ledger import checksums, ledger_file
+from blackbox_conformal.sampling.ledger.address import Address, address_of, is_placed, keep_note
 from blackbox_conformal.sampling.ledger.any_ledger import AnyLedger
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.connection import Connection
 from blackbox_conformal.sampling.ledger.sample_store import Store
+from blackbox_conformal.sampling.ledger.shared_store import SharedStore
+
+Where = Path | Address
+"""A run folder, or the address of a ledger itself."""
+
+_NOWHERE = Path("/dev/null/no-run-folder")
 
 
 def has_ledger(run: Path) -> bool:
     """Whether something was, or is to be, drawn into a folder."""
-    return ledger_file.ledger_path(run).is_file()
+    return ledger_file.ledger_path(run).is_file() or is_placed(run)
+
+
+def address_at(where: Where) -> Address | None:
+    """The address of a ledger; None when it is a file in the run folder. Errors as `address_of`."""
+    return where if isinstance(where, Address) else address_of(where)
 
 
 def open_ledger(run: Path) -> AnyLedger:
     """The ledger of a run folder, begun where there is none, for writing; errors as the class of ledger says."""
-    return Ledger(run)
+    address = address_of(run)
+    if address is None:
+        return Ledger(run)
+    _require_driver(address)
+    from blackbox_conformal.sampling.ledger.postgres.postgres_ledger import PostgresLedger
+
+    keep_note(run, address)
+    return PostgresLedger(address)
 
 
-def store_of(run: Path) -> Store:
-    """The samples of a run folder."""
-    return Store(run)
+def store_of(where: Where) -> Store:
+    """The samples of a run folder, or of a ledger itself."""
+    address = address_at(where)
+    if address is None:
+        assert isinstance(where, Path)
+        return Store(where)
+    _require_driver(address)
+    from blackbox_conformal.sampling.ledger.postgres.answers import PostgresAnswers
+
+    return SharedStore(where if isinstance(where, Path) else _NOWHERE, PostgresAnswers(address))
 
 
 @contextmanager
-def reading(run: Path, *, whole: bool = True) -> Iterator[Connection | None]:
-    """The ledger of a run folder, for queries only, for the ``with`` block; None when there is none.
+def reading(where: Where, *, whole: bool = True) -> Iterator[Connection | None]:
+    """A ledger, for queries only, for the ``with`` block; None when there is none.
 
-    Unless `whole` is unset, every row is compared with its checksum, which takes about a second for 100,000 rows.
+    Unless `whole` is unset, every row of a file is compared with its checksum, which takes about a second for 100,000
+    rows.
 
     Raises
     ------
     LedgerError
         The ledger is corrupt, foreign, of another version, locked, or cannot be reached.
     """
-    with ledger_file.reading(run, whole=whole) as connection:
-        yield connection
+    address = address_at(where)
+    if address is None:
+        assert isinstance(where, Path)
+        with ledger_file.reading(where, whole=whole) as connection:
+            yield connection
+        return
+    _require_driver(address)
+    from blackbox_conformal.sampling.ledger.postgres import reading as postgres
+
+    with postgres.reading(address) as shared:
+        yield shared
 
 
 def damage(connection: Connection) -> list[str]:
     """What is wrong with an open ledger, in words; empty when all in it agrees."""
-    assert isinstance(connection, sqlite3.Connection)
-    return checksums.damage(connection)
+    if isinstance(connection, sqlite3.Connection):
+        return checksums.damage(connection)
+    from blackbox_conformal.sampling.ledger.postgres import reading as postgres
+
+    return postgres.damage(connection)
+
+
+def doubts(address: Address) -> tuple[str, list[str]]:
+    """What a database is, and why a ledger should not be kept in it; errors as `reading`."""
+    _require_driver(address)
+    from blackbox_conformal.sampling.ledger.postgres import reading as postgres
+
+    return postgres.doubts(address)
+
+
+def _require_driver(address: Address) -> None:
+    """Refuse an address where the extra is not installed."""
+    if importlib.util.find_spec("psycopg") is None:
+        raise UsageError(
+            f"the ledger {address} needs psycopg: pip install 'blackbox-conformal[postgres]', or leave --ledger out"
+        )

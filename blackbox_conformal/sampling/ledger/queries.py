@@ -4,7 +4,7 @@ Nothing is written, and a run may go on meanwhile.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,7 +15,7 @@ from blackbox_conformal.errors import LedgerError, PayloadError
 from blackbox_conformal.sampling.ledger.attempts import COLUMNS, Attempt, attempt_from
 from blackbox_conformal.sampling.ledger.connection import Connection
 from blackbox_conformal.sampling.ledger.ledger_file import ledger_path
-from blackbox_conformal.sampling.ledger.places import damage, reading
+from blackbox_conformal.sampling.ledger.places import Where, address_at, damage, reading, store_of
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.ledger.states import COUNTED, PAID, RESERVING, WHOLE, WITH_JOB, AttemptState
 from blackbox_conformal.sampling.money import to_usd
@@ -32,7 +32,7 @@ UNPRICED = f"priced = 0 AND cost_nanousd = 0 AND state IN ({_literals((*PAID, 'a
 """SQL: the attempt may have cost something that nobody knows, and is booked at nothing."""
 
 
-def ledger_ls(run: Path, states: tuple[str, ...] = (), limit: int | None = None) -> list[Attempt]:
+def ledger_ls(run: Where, states: tuple[str, ...] = (), limit: int | None = None) -> list[Attempt]:
     """Attempts in the order they were planned, all or those in `states`, at most `limit`.
 
     Raises
@@ -46,7 +46,7 @@ def ledger_ls(run: Path, states: tuple[str, ...] = (), limit: int | None = None)
         return [attempt_from(row) for row in rows]
 
 
-def ledger_sum(run: Path) -> dict[str, int | Decimal]:
+def ledger_sum(run: Where) -> dict[str, int | Decimal]:
     """Counts and money of a run folder.
 
     Returns
@@ -73,7 +73,7 @@ def ledger_sum(run: Path) -> dict[str, int | Decimal]:
     return dict(zip(conditions, counts, strict=True)) | {"cost_usd": to_usd(spent), "reserved_usd": to_usd(reserved)}
 
 
-def ledger_export(run: Path) -> Iterator[dict[str, Any]]:
+def ledger_export(run: Where) -> Iterator[dict[str, Any]]:
     """Every attempt with every column, as JSON-able rows: money as decimal text, times in ISO 8601 (UTC)."""
     with _open(run) as connection:
         for row in connection.execute("SELECT * FROM attempt ORDER BY id"):
@@ -115,7 +115,7 @@ class Verification:
     problems: tuple[str, ...]
 
 
-def ledger_verify(run: Path) -> Verification:
+def ledger_verify(run: Where) -> Verification:
     """Hash every stored sample again, and check the states, the money and that no draw was bought twice.
 
     Raises
@@ -123,7 +123,6 @@ def ledger_verify(run: Path) -> Verification:
     LedgerError
         There is no ledger in `run`, or it cannot be read.
     """
-    store = Store(run)
     problems: list[str] = []
     samples = 0
     with _open(run, whole=False) as connection:
@@ -131,31 +130,36 @@ def ledger_verify(run: Path) -> Verification:
         attempts = [
             attempt_from(row) for row in connection.execute(f"SELECT {COLUMNS} FROM attempt ORDER BY id").fetchall()
         ]
-    for attempt in attempts:
-        problems += _problems_of(attempt)
-        if attempt.state in WHOLE and isinstance(attempt.digest, str):
-            samples += 1
-            problem = _damage(store, attempt.digest)
-            if problem is not None:
-                problems.append(f"attempt {attempt.id}: {problem}")
+    with closing(store_of(run)) as store:
+        for attempt in attempts:
+            problems += _problems_of(attempt)
+            if attempt.state in WHOLE and isinstance(attempt.digest, str):
+                samples += 1
+                problem = _damage(store, attempt.digest)
+                if problem is not None:
+                    problems.append(f"attempt {attempt.id}: {problem}")
     problems += _bought_twice(attempts)
     return Verification(len(attempts), samples, tuple(problems))
 
 
 @contextmanager
-def _open(run: Path, *, whole: bool = True) -> Iterator[Connection]:
+def _open(run: Where, *, whole: bool = True) -> Iterator[Connection]:
     with reading(run, whole=whole) as connection:
         if connection is None:
             raise LedgerError(
-                f"expected a ledger at {ledger_path(run)}; nothing was drawn into that folder. Give the run folder with"
-                " --run"
+                f"expected a ledger at {_shown(run)}; nothing was drawn with it. Give the run folder with --run, or the"
+                " address of its database with --ledger"
             )
         yield connection
 
 
+def _shown(run: Where) -> str:
+    return str(address_at(run) or (ledger_path(run) if isinstance(run, Path) else ""))
+
+
 def _damage(store: Store, digest: str) -> str | None:
     try:
-        store.examine(digest)
+        store.check(digest)
     except PayloadError as error:
         return str(error)
     return None

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,10 +145,16 @@ class Store:
         with contextlib.suppress(OSError):
             os.unlink(f"{self._inbox}/{attempt}.job")
 
-    def jobs(self) -> Iterator[tuple[int, str, VendorReport]]:
-        """Attempt, job and report of the jobs that a process could not record; other files are put aside."""
+    def jobs(self, may_adopt: Callable[[int], bool] = lambda _: True) -> Iterator[tuple[int, str, VendorReport]]:
+        """Attempt, job and report of the jobs that a process could not record; other files are put aside.
+
+        Those of attempts that another process works on, as `may_adopt` tells, are left alone.
+        """
         for path in sorted(self._inbox.glob("*.job")):
-            named, job = _JOB_NAME.fullmatch(path.name), from_job_file(path.read_bytes())
+            named = _JOB_NAME.fullmatch(path.name)
+            if named is not None and not may_adopt(int(named[1])):
+                continue
+            job = from_job_file(path.read_bytes())
             if named is None or job is None:
                 self._move_to_quarantine(path)
             else:
@@ -216,13 +222,16 @@ class Store:
         if moved:
             _sync_folder(self._inbox)
 
-    def arrivals(self) -> Iterator[Arrival]:
+    def arrivals(self, may_adopt: Callable[[int], bool] = lambda _: True) -> Iterator[Arrival]:
         """Whole answers that a process which died left in the inbox; half-written ones are moved to quarantine.
 
-        They are made durable before they are handed out: that process may not have come to it.
+        They are made durable before they are handed out: that process may not have come to it. Those of attempts that
+        another process works on, as `may_adopt` tells, are left alone.
         """
         _sync_folder(self._inbox)
         for path, named in self._waiting():
+            if not may_adopt(int(named[1])):
+                continue
             data = path.read_bytes()
             if hashlib.sha256(data).hexdigest() == named[2]:
                 sync(path)
@@ -239,6 +248,17 @@ class Store:
             return None
         # Looked for again at last: another thread may have moved it from the inbox after the first look.
         return self._sample(value) or next(self._inbox.glob(f"*-{value}[-.]*"), None) or self._sample(value)
+
+    def among(self, digests: Collection[str]) -> frozenset[str]:
+        """Those of `digests` whose bytes there are."""
+        return frozenset(digest for digest in digests if self.locate(digest) is not None)
+
+    def check(self, digest: str) -> None:
+        """Hash the bytes of `digest` again; errors as `examine`."""
+        self.examine(digest)
+
+    def close(self) -> None:
+        """Give up what reaches the samples."""
 
     def _sample(self, value: str) -> Path | None:
         for extension in _EXTENSIONS:

@@ -67,7 +67,7 @@ class LedgerTransaction:
         row = self._row(attempt)
         if row is None or state not in STEPS[row[0]]:
             raise LedgerError(f"attempt {attempt} cannot go from {row and row[0]} to {state}; verify the ledger")
-        before, reserved_before, spent_before, tries = row
+        before, reserved_before, spent_before, tries = tuple(row)[:4]
         reserved, spent = _booked(state, reserved_before or spent_before, cost, reserve)
         values |= {"state": state, "reserved_nanousd": reserved, "cost_nanousd": spent}
         if state == "sent":
@@ -82,6 +82,11 @@ class LedgerTransaction:
             reserved=reserved - reserved_before,
             calls=(state in COUNTED) - (before in COUNTED),
         )
+
+    def left_behind(self, state: AttemptState) -> list[int]:
+        """Attempts in `state` that nobody works on, asked by the one process that holds the ledger: all there are."""
+        rows = self.connection.execute("SELECT id FROM attempt WHERE state = ?", (state,)).fetchall()
+        return [row[0] for row in rows]
 
     def _row(self, attempt: int) -> Any:
         """State, reserved and booked price and tries of an attempt; None when there is none."""

@@ -4,6 +4,7 @@ import contextlib
 import queue
 import sqlite3
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -15,33 +16,32 @@ from blackbox_conformal.sampling.ledger.transaction import LedgerTransaction
 
 Result = TypeVar("Result")
 _MOST_PER_COMMIT = 256
-_Change = tuple[Callable[[LedgerTransaction], Any], "Future[Any]"]
+Change = tuple[Callable[[LedgerTransaction], Any], "Future[Any]"]
 
 
-class Writer:
-    """Runs operations on one connection; the result of an operation is handed out after its commit is on disk.
+class Writer(ABC):
+    """Runs operations one after another; the result of an operation is handed out after its commit is on disk."""
 
-    Parameters
-    ----------
-    connection
-        The ledger, opened for writing; closed by `close`.
-    lock
-        This process's hold on the run folder; checked before every transaction.
-    file
-        The ledger's file; checked before every transaction, closed by `close`.
-    """
-
-    def __init__(self, connection: sqlite3.Connection, lock: RunLock, file: LedgerFile) -> None:
-        self._connection = connection
-        self._lock = lock
-        self._file = file
-        self._queue: queue.SimpleQueue[_Change | None] = queue.SimpleQueue()
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
         self._broken: LedgerError | None = None
         self._gave_up: Exception | None = None
         self._closing = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
+
+    @abstractmethod
+    def _write(self, batch: list[Change]) -> list[tuple[Any, Exception | None]]:
+        """Run a batch in one transaction, in which an operation that fails undoes only itself."""
+
+    @abstractmethod
+    def _undo(self, error: Exception) -> LedgerError | None:
+        """Undo what was begun, and say why the ledger cannot be written; None: the error is nothing of the ledger's."""
+
+    @abstractmethod
+    def _finish(self) -> None:
+        """Close what was written to."""
 
     def call(self, operation: Callable[[LedgerTransaction], Result]) -> Result:
         """Run `operation` in the next commit; what it returned, or its error, once that is durable.
@@ -67,18 +67,17 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        batch: list[_Change] = []
+        batch: list[Change] = []
         try:
             while batch := self._next_batch():
                 self._commit(batch)
         except Exception as error:  # noqa: BLE001 - a thread that ended here would leave everybody waiting
             self._give_up(batch, error)
-        self._connection.close()
-        self._file.close()
+        self._finish()
 
-    def _next_batch(self) -> list[_Change]:
+    def _next_batch(self) -> list[Change]:
         """Everything that waits by now, at least one change; nothing once the writer is closed."""
-        batch: list[_Change] = []
+        batch: list[Change] = []
         change = self._queue.get()
         while change is not None:
             batch.append(change)
@@ -89,7 +88,7 @@ class Writer:
             self._queue.put(None)
         return batch
 
-    def _give_up(self, batch: list[_Change], error: Exception) -> None:
+    def _give_up(self, batch: list[Change], error: Exception) -> None:
         """Tell whoever waits, and whoever still comes, that memory or something else that nobody expected ran out."""
         with self._closing:
             self._gave_up, self._closed = error, True
@@ -102,16 +101,17 @@ class Writer:
             if not future.done():
                 future.set_exception(error)
 
-    def _commit(self, batch: list[_Change]) -> None:
+    def _commit(self, batch: list[Change]) -> None:
         """Write a batch and hand the results out; after a commit that failed, nothing is written any more."""
         try:
             if self._broken is not None:
                 raise self._broken
             results = self._write(batch)
-        except (sqlite3.Error, OSError, LedgerError) as error:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.rollback()
-            self._broken = error if isinstance(error, LedgerError) else _unwritten(error)
+        except Exception as error:
+            broken = self._undo(error)
+            if broken is None:
+                raise
+            self._broken = broken
             for _, future in batch:
                 future.set_exception(self._broken)
             return
@@ -121,8 +121,27 @@ class Writer:
             else:
                 future.set_exception(failure)
 
-    def _write(self, batch: list[_Change]) -> list[tuple[Any, Exception | None]]:
-        """Run a batch in one transaction, in which an operation that fails undoes only itself."""
+
+class SqliteWriter(Writer):
+    """Writes on one connection.
+
+    Parameters
+    ----------
+    connection
+        The ledger, opened for writing; closed by `close`.
+    lock
+        This process's hold on the run folder; checked before every transaction.
+    file
+        The ledger's file; checked before every transaction, closed by `close`.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, lock: RunLock, file: LedgerFile) -> None:
+        self._connection = connection
+        self._lock = lock
+        self._file = file
+        super().__init__()
+
+    def _write(self, batch: list[Change]) -> list[tuple[Any, Exception | None]]:
         self._file.guard()
         self._lock.guard()
         self._connection.execute("BEGIN IMMEDIATE")
@@ -142,6 +161,17 @@ class Writer:
         self._connection.execute("COMMIT")
         self._file.mark(commits)
         return results
+
+    def _undo(self, error: Exception) -> LedgerError | None:
+        if not isinstance(error, (sqlite3.Error, OSError, LedgerError)):
+            return None
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.rollback()
+        return error if isinstance(error, LedgerError) else _unwritten(error)
+
+    def _finish(self) -> None:
+        self._connection.close()
+        self._file.close()
 
 
 def _unwritten(error: Exception) -> LedgerError:

@@ -23,13 +23,14 @@ from blackbox_conformal.files import private_folder
 from blackbox_conformal.rates import Purpose, Rate
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.filesystem import file_system, is_network
+from blackbox_conformal.sampling.ledger.connection import Connection
 
 Result = TypeVar("Result")
 
 LOOK_S = 0.2
 """Seconds between two looks for a pause that another process was told to make."""
 
-_FORGET_S = 86400.0
+FORGET_S = 86400.0
 _BUSY_S = 5.0
 
 _UNUSABLE = (sqlite3.Error, OSError, TypeError)
@@ -115,48 +116,52 @@ class SharedRateLimiter:
 
     def _take(self, purpose: Purpose) -> float:
         with self._transaction() as database:
-            now = self._clock.wall()
+            now = self._now()
             # Nobody takes a turn ahead of time, so what is in the future is of before the clock was set back.
             database.execute(
                 "UPDATE turn SET taken_at = ? WHERE account = ? AND taken_at > ?", (now, self._account, now)
             )
             (longest,) = database.execute("SELECT longest FROM pace WHERE account = ?", (self._account,)).fetchone()
             database.execute(
-                "DELETE FROM turn WHERE account = ? AND taken_at <= ?", (self._account, now - min(longest, _FORGET_S))
+                "DELETE FROM turn WHERE account = ? AND taken_at <= ?", (self._account, now - min(longest, FORGET_S))
             )
-            seconds = max(self._free_at(rate, purpose) - now for rate in self.rates)
+            seconds = max(self._free_at(rate, purpose, now) - now for rate in self.rates)
             if seconds <= 0:
                 database.execute("INSERT INTO turn VALUES (?, ?, ?)", (self._account, purpose, now))
                 return 0.0
             return seconds
 
-    def _free_at(self, rate: Rate, purpose: Purpose) -> float:
+    def _free_at(self, rate: Rate, purpose: Purpose, now: float) -> float:
         """From when on this rate has room for a request."""
         if not rate.counts(purpose):
             return 0.0
         free_at = self._nth_latest(rate, rate.count) + rate.seconds
-        if purpose == "poll" and self._nth_latest(rate, rate.count // 4 + 1) > self._clock.wall() - rate.seconds:
+        if purpose == "poll" and self._nth_latest(rate, rate.count // 4 + 1) > now - rate.seconds:
             free_at = max(free_at, self._nth_latest(rate, 1) + rate.seconds / rate.count)
         return free_at
 
     def _nth_latest(self, rate: Rate, n: int) -> float:
         """When the last but `n` - 1 of the requests went that this rate counts; long ago, where there are fewer."""
-        row = self._database.execute(
-            "SELECT taken_at FROM turn WHERE account = ?1 AND (?2 IS NULL OR purpose = ?2)"
-            " ORDER BY taken_at DESC LIMIT 1 OFFSET ?3",
-            (self._account, rate.purpose, n - 1),
-        ).fetchone()
+        row = (
+            self._turns()
+            .execute(
+                f"SELECT taken_at FROM turn WHERE account = ?{'' if rate.purpose is None else ' AND purpose = ?'}"
+                " ORDER BY taken_at DESC LIMIT 1 OFFSET ?",
+                (self._account, *([] if rate.purpose is None else [rate.purpose]), n - 1),
+            )
+            .fetchone()
+        )
         return float("-inf") if row is None else float(row[0])
 
     def announce_pause(self, seconds: float) -> None:
         """Tell the other processes that the vendor asked for a pause."""
         with self._lock:
-            self._known_until = max(self._known_until, self._clock.wall() + seconds)
             self._safely(lambda: self._announce(seconds))
 
     def _announce(self, seconds: float) -> None:
         with self._transaction() as database:
             paused, now = self._pause()
+            self._known_until = max(self._known_until, now + seconds)
             database.execute(
                 "UPDATE pace SET paused_until = ?, updated = ? WHERE account = ?",
                 (max(paused, now + seconds), now, self._account),
@@ -168,11 +173,7 @@ class SharedRateLimiter:
             return 0.0
         with self._lock:
             self._look_at = self._clock.monotonic() + LOOK_S
-            try:
-                until, now = self._pause()
-            except _UNUSABLE as error:
-                self._go_alone(str(error))
-                return 0.0
+            until, now = self._safely(self._pause)
             fresh = until > max(now, self._known_until)
             self._known_until = max(self._known_until, until)
             return until - now if fresh else 0.0
@@ -186,7 +187,7 @@ class SharedRateLimiter:
             return act()
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Iterator[Connection]:
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield self._database
@@ -196,14 +197,24 @@ class SharedRateLimiter:
                 self._database.execute("ROLLBACK")
             raise
 
+    def _turns(self) -> Connection:
+        """Where turns and pauses are kept."""
+        return self._database
+
+    def _now(self) -> float:
+        """Seconds since 1970 by the clock that all who share the turns look at."""
+        return self._clock.wall()
+
     def _pause(self) -> tuple[float, float]:
         """Until when to pause, and now; moved along with a clock that was set back."""
-        row = self._database.execute(
-            "SELECT paused_until, updated FROM pace WHERE account = ?", (self._account,)
-        ).fetchone()
+        row = (
+            self._turns()
+            .execute("SELECT paused_until, updated FROM pace WHERE account = ?", (self._account,))
+            .fetchone()
+        )
         if row is None:
             raise sqlite3.DatabaseError("the account's row is gone")
-        now = self._clock.wall()
+        now = self._now()
         return row[0] - max(0.0, row[1] - now), now
 
     def _go_alone(self, why: str) -> None:
@@ -224,7 +235,7 @@ def _joined(file: Path | None, adapter: Adapter, longest: float, clock: Clock) -
         database.execute("BEGIN IMMEDIATE")
         database.execute(_SALT)
         database.execute("INSERT OR IGNORE INTO salt VALUES (1, ?)", (os.urandom(32),))
-        account = _account(adapter, database.execute("SELECT value FROM salt").fetchone()[0])
+        account = account_of(adapter, database.execute("SELECT value FROM salt").fetchone()[0])
         _add_account(database, account, longest, clock.wall())
         database.execute("COMMIT")
     except BaseException:
@@ -241,10 +252,10 @@ def _add_account(database: sqlite3.Connection, account: bytes, longest: float, n
     database.execute(_PACE)
     for statement in _TURN:
         database.execute(statement)
-    database.execute("DELETE FROM turn WHERE taken_at < ?", (now - _FORGET_S,))
+    database.execute("DELETE FROM turn WHERE taken_at < ?", (now - FORGET_S,))
     database.execute(
         "DELETE FROM pace WHERE max(paused_until, updated) < ? AND account NOT IN (SELECT account FROM turn)",
-        (now - _FORGET_S,),
+        (now - FORGET_S,),
     )
     database.execute(
         "INSERT INTO pace VALUES (?1, ?2, 0, ?3) ON CONFLICT (account) DO UPDATE SET longest = max(longest, ?2)",
@@ -268,7 +279,7 @@ def _opened(file: Path | None) -> sqlite3.Connection:
     return database
 
 
-def _account(adapter: Adapter, salt: bytes) -> bytes:
+def account_of(adapter: Adapter, salt: bytes) -> bytes:
     try:
         key = adapter.credential().reveal()
     except CredentialMissingError:

@@ -1,0 +1,62 @@
+"""Answers as the database keeps them: each content once, by its digest."""
+
+import queue
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from typing import TypeVar
+
+from blackbox_conformal.sampling.ledger.address import Address
+from blackbox_conformal.sampling.ledger.postgres.connection import PostgresConnection
+from blackbox_conformal.sampling.ledger.postgres.reconnecting import Reconnecting
+
+Result = TypeVar("Result")
+
+_CONNECTIONS = 4
+_ASKED_AT_ONCE = 5000
+
+
+class PostgresAnswers:
+    """The contents in one database (see `shared_store.AnswerStore`); errors are a `LedgerError`.
+
+    A content is on disk when `put` returns, since a crash of the server may come before the ledger names it.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._idle: queue.LifoQueue[Reconnecting] = queue.LifoQueue()
+        for _ in range(_CONNECTIONS):
+            self._idle.put(Reconnecting(address))
+
+    def _run(self, action: Callable[[PostgresConnection], Result]) -> Result:
+        connection = self._idle.get()
+        try:
+            return connection.run(action)
+        finally:
+            self._idle.put(connection)
+
+    def put(self, digest: str, content: bytes) -> None:
+        """Keep a content; nothing happens where it is kept already."""
+        query = "INSERT INTO sample VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING"
+        self._run(lambda connection: connection.execute(query, (digest, len(content), content)))
+
+    def get(self, digest: str) -> bytes | None:
+        """A content; None when there is none."""
+        query = "SELECT content FROM sample WHERE digest = %s"
+        row = self._run(lambda connection: connection.raw.execute(query, (digest,), binary=True).fetchone())
+        return None if row is None else bytes(row[0])
+
+    def among(self, digests: Collection[str]) -> set[str]:
+        """Those of `digests` whose contents are kept."""
+        wanted, found = list(digests), set[str]()
+        for start in range(0, len(wanted), _ASKED_AT_ONCE):
+            found |= self._among(wanted[start : start + _ASKED_AT_ONCE])
+        return found
+
+    def _among(self, digests: list[str]) -> set[str]:
+        query = "SELECT digest FROM sample WHERE digest = ANY(?)"
+        return self._run(lambda connection: {row[0] for row in connection.execute(query, (digests,)).fetchall()})
+
+    def close(self) -> None:
+        """Close the connections; nothing is asked afterwards."""
+        with suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().close()

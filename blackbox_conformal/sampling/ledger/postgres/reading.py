@@ -1,0 +1,91 @@
+"""Questions to a shared ledger while others draw with it, and whether its sums add up."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from blackbox_conformal.sampling.ledger.address import Address
+from blackbox_conformal.sampling.ledger.connection import Connection
+from blackbox_conformal.sampling.ledger.postgres.connection import PostgresConnection, as_ledger_error, connect_at_last
+from blackbox_conformal.sampling.ledger.postgres.schema import require_version
+from blackbox_conformal.sampling.ledger.postgres.transaction import NOW
+from blackbox_conformal.sampling.ledger.states import COUNTED
+
+_MOST_NAMED = 5
+_OLDEST = 12
+
+
+@contextmanager
+def reading(address: Address) -> Iterator[PostgresConnection | None]:
+    """The ledger as it is now, for the ``with`` block; None when the database holds none yet.
+
+    Raises
+    ------
+    LedgerError
+        The database cannot be reached, or its ledger is of another version.
+    """
+    with as_ledger_error(address), closing(connect_at_last(address)) as connection:
+        if not require_version(connection, address):
+            yield None
+            return
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield connection
+
+
+def doubts(address: Address) -> tuple[str, list[str]]:
+    """What the database is, in words, and why it should not keep a ledger: it may lose what it says that it holds."""
+    with as_ledger_error(address), closing(connect_at_last(address)) as connection:
+        known = require_version(connection, address, may_be_empty=True)
+        begun = time.perf_counter()
+        (away,) = connection.execute(f"SELECT {NOW} - ?", (time.time(),)).fetchone()
+        taken = time.perf_counter() - begun
+        names = ("server_version", "fsync", "full_page_writes", "data_checksums")
+        values = {name: connection.execute(f"SHOW {name}").fetchone()[0] for name in names}
+        (follows,) = connection.execute("SELECT pg_is_in_recovery()").fetchone()
+    wrong = [
+        f"{name} is off, so that a crash may lose what was paid for: set it on"
+        for name in ("fsync", "full_page_writes")
+        if values[name] == "off"
+    ]
+    if int(values["server_version"].split(".")[0]) < _OLDEST:
+        wrong.append(f"PostgreSQL {values['server_version']} is too old; {_OLDEST} or newer is needed")
+    if follows:
+        wrong.append("it is a replica, which cannot be written; name the primary server")
+    sums = "" if values["data_checksums"] == "on" else ", without data checksums (initdb --data-checksums makes them)"
+    tables = "a ledger is in it" if known else "no ledger is in it yet"
+    return (
+        f"PostgreSQL {values['server_version']}{sums}; {tables}; answers in {taken * 1000:.1f} ms, its clock"
+        f" {away:+.1f} s from this one",
+        wrong,
+    )
+
+
+def damage(connection: Connection) -> list[str]:
+    """What does not add up, in words."""
+    counted = "COUNT(*) FILTER (WHERE state = ANY(?))"
+    kept = connection.execute("SELECT attempts, spent_nanousd, reserved_nanousd, calls FROM total").fetchone()
+    if kept is None:
+        return ["it has no totals"]
+    sums = connection.execute(
+        f"SELECT COUNT(*), COALESCE(SUM(cost_nanousd), 0), COALESCE(SUM(reserved_nanousd), 0), {counted} FROM attempt",
+        (list(COUNTED),),
+    ).fetchone()
+    problems = [
+        f"the total of {name} is {total} and the attempts add up to {added}"
+        for name, total, added in zip(("attempts", "spent", "reserved", "calls"), kept, sums, strict=True)
+        if total != added
+    ]
+    wrong = connection.execute(
+        "SELECT name FROM budget LEFT JOIN (SELECT budget_task.budget AS name, SUM(cost_nanousd) AS spent,"
+        f" SUM(reserved_nanousd) AS reserved, {counted} AS calls FROM attempt JOIN budget_task USING (task)"
+        " GROUP BY budget_task.budget) AS added USING (name) WHERE name NOT LIKE 'session-' || CHR(37) AND"
+        " (spent_nanousd, reserved_nanousd, budget.calls) IS DISTINCT FROM"
+        f" (COALESCE(spent, 0), COALESCE(reserved, 0), COALESCE(added.calls, 0)) LIMIT {_MOST_NAMED}",
+        (list(COUNTED),),
+    ).fetchall()
+    problems += [f"the budget {row[0]} is not what its attempts add up to" for row in wrong]
+    unknown = connection.execute(
+        "SELECT attempt.id FROM attempt LEFT JOIN sample USING (digest) WHERE state IN ('stored', 'validated')"
+        f" AND sample.digest IS NULL ORDER BY 1 LIMIT {_MOST_NAMED}"
+    ).fetchall()
+    return problems + [f"attempt {row[0]} is stored and its answer is not in the ledger" for row in unknown]

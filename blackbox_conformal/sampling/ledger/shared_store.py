@@ -1,0 +1,77 @@
+"""The samples of a run folder whose ledger many machines share: a working copy of a store that all of them reach."""
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from blackbox_conformal.errors import PayloadError
+from blackbox_conformal.files import write_once
+from blackbox_conformal.sampling.ledger.attempts import VendorReport
+from blackbox_conformal.sampling.ledger.sample_store import Arrival, Store, sniff_extension
+
+
+class AnswerStore(Protocol):
+    """Contents by their digests (``sha256:…``), reached from every machine; asked from any thread."""
+
+    def put(self, digest: str, content: bytes) -> None:
+        """Keep a content; nothing happens where it is kept already."""
+
+    def get(self, digest: str) -> bytes | None:
+        """A content; None when there is none."""
+
+    def among(self, digests: Collection[str]) -> set[str]:
+        """Those of `digests` whose contents are kept."""
+
+    def close(self) -> None:
+        """Give up what reaches it."""
+
+
+class SharedStore(Store):
+    """Keeps every answer in the folder and in `answers`, before the ledger says that it is stored."""
+
+    def __init__(self, run: Path, answers: AnswerStore) -> None:
+        super().__init__(run)
+        self._answers = answers
+
+    def receive(self, attempt: int, data: bytes, report: VendorReport = VendorReport()) -> Arrival:  # noqa: B008 - frozen
+        arrival = super().receive(attempt, data, report)
+        self._answers.put(arrival.digest, data)
+        return arrival
+
+    def arrivals(self, may_adopt: Callable[[int], bool] = lambda _: True) -> Iterator[Arrival]:
+        for arrival in super().arrivals(may_adopt):
+            self._answers.put(arrival.digest, Path(arrival.path).read_bytes())
+            yield arrival
+
+    def among(self, digests: Collection[str]) -> frozenset[str]:
+        here = {digest for digest in digests if super(SharedStore, self).locate(digest) is not None}
+        return frozenset(here | self._answers.among([digest for digest in digests if digest not in here]))
+
+    def locate(self, digest: str) -> Path | None:
+        found = super().locate(digest)
+        if found is not None:
+            return found
+        content = self._kept(digest)
+        if content is None:
+            return None
+        value = digest.removeprefix("sha256:")
+        path = self._samples / value[:2] / f"{value}{sniff_extension(content)}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_once(path, content)
+        return path
+
+    def check(self, digest: str) -> None:
+        if super().locate(digest) is not None:
+            self.examine(digest)
+        elif self._kept(digest) is None:
+            raise PayloadError(f"expected the stored sample {digest} in the ledger; it is gone, or damaged")
+
+    def _kept(self, digest: str) -> bytes | None:
+        """A content of `answers`; None when there is none, or another one."""
+        content = self._answers.get(digest)
+        whole = content is not None and "sha256:" + hashlib.sha256(content).hexdigest() == digest
+        return content if whole else None
+
+    def close(self) -> None:
+        self._answers.close()

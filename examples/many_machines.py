@@ -1,0 +1,325 @@
+"""Processes with one ledger on PostgreSQL that are killed, cut off and crash-restarted: what is paid, what is lost.
+
+    python examples/many_machines.py [--kills 200] [--restarts 20] [--cuts 40] [--tasks 6000] [--processes 4]
+
+Starts a PostgreSQL server and a vendor of its own. Processes, each with a run folder of its own as on machines that
+share no disk, draw the same tasks. They are killed with SIGKILL at random moments and started again; the server is
+restarted with ``pg_ctl restart -m immediate``, which is a crash; connections are cut with ``pg_terminate_backend``.
+Then 16 processes share a limit of 1,000 calls for 2,400 tasks, the rate is measured, and many stored tasks are resumed.
+
+It exits with 1 unless
+
+- no task was paid twice, by the vendor's own books, and none that was paid is missing in the ledger;
+- the vendor's books are within the limit at every instant;
+- no more tasks are ambiguous than calls were under way at the kills.
+"""
+
+import argparse
+import json
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from support.draws import an_upload
+from support.postgres_server import PostgresServer, postgres_server
+
+from blackbox_conformal.errors import BlackboxConformalError, LedgerError
+from blackbox_conformal.sampling.ledger.address import name_address, place_ledger
+from blackbox_conformal.sampling.ledger.attempts import AttemptSpec
+from blackbox_conformal.sampling.ledger.postgres import postgres_ledger
+from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
+from blackbox_conformal.sampling.ledger.states import WHOLE
+from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.sampling.owned_folder import OwnedFolder
+from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.sampling.task import Task, task_keys
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+from blackbox_conformal.testing.script import Fault
+
+PRICE = Decimal("0.01")
+THREADS = 4
+
+
+def tasks(count: int) -> list[Task]:
+    """Tasks of one small picture: other draws of it."""
+    upload = an_upload(1)
+    return [Task(upload, number, number) for number in range(count)]
+
+
+def work(given: dict[str, Any]) -> None:
+    """One worker: draws until all is done, then prints what it did."""
+    postgres_ledger.LEASE_S = given["lease_s"]
+    run = Path(given["run"])
+    place_ledger(run, given["ledger"])
+    limits = Limits(
+        max_cost_usd=None if given["max_cost"] is None else Decimal(given["max_cost"]),
+        max_calls=given["max_calls"],
+        concurrency=given["threads"],
+        attempt_timeout_s=20.0,
+    )
+    wanted = tasks(given["tasks"])
+    told: dict[str, Any] = {"error": None}
+    states: Counter[str] = Counter()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.monotonic()
+    while True:
+        try:
+            with Sampler(SynchronousVendor(url=given["vendor"]), run, limits, check=lambda data, task: None) as sampler:
+                told["open_s"] = time.monotonic() - started
+                for outcome in sampler.draw(wanted):
+                    states[outcome.state] += 1
+            break
+        except LedgerError as error:
+            # What a person would do: the same command again.
+            told["ledger_errors"] = [*told.get("ledger_errors", ()), str(error)[:200]]
+            states.clear()
+        except BlackboxConformalError as error:
+            told["error"] = f"{type(error).__name__}: {error}"
+            break
+    told |= {"seconds": time.monotonic() - started, "states": dict(states)}
+    told["memory_mib"] = [before / 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
+    print(json.dumps(told), flush=True)
+
+
+class Workers:
+    """Worker processes, each with a run folder of its own."""
+
+    def __init__(self, folder: Path, **given: Any) -> None:
+        self._folder = folder
+        self._given = {"lease_s": 3.0, "max_cost": None, "max_calls": None, "threads": THREADS, **given}
+
+    def start(self, number: int) -> "subprocess.Popen[str]":
+        """Start the worker of a machine."""
+        given = {**self._given, "run": str(self._folder / f"machine-{number}")}
+        words = [sys.executable, __file__, "--work", json.dumps(given)]
+        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def all(self, count: int, seconds: float = 600) -> list[dict[str, Any]]:
+        """What each of so many workers told at its end."""
+        running = [self.start(number) for number in range(count)]
+        return [ended(worker, seconds) for worker in running]
+
+
+def ended(worker: "subprocess.Popen[str]", seconds: float) -> dict[str, Any]:
+    """What a worker told at its end."""
+    out, error = worker.communicate(timeout=seconds)
+    if worker.returncode != 0:
+        raise SystemExit(f"a worker ended with {worker.returncode}: {error[-3000:]}")
+    told: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return told
+
+
+class Trouble:
+    """Restarts the server and cuts connections at random moments, until it is stopped."""
+
+    def __init__(self, server: PostgresServer, address: str, restarts: int, cuts: int, every_s: float) -> None:
+        self._server, self._address, self._every_s = server, address, every_s
+        self._left = ["restart"] * restarts + ["cut"] * cuts
+        random.shuffle(self._left)
+        self.made: Counter[str] = Counter()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def over(self) -> bool:
+        """Whether there is no more to come."""
+        return not self._left
+
+    def _run(self) -> None:
+        while self._left and not self._stopped.wait(random.uniform(0.2, 1.8) * self._every_s):
+            kind = self._left.pop()
+            if kind == "restart":
+                self._server.restart()
+            else:
+                with psycopg.connect(self._address, autocommit=True) as connection:
+                    connection.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE application_name = 'blackbox-conformal' AND random() < 0.5"
+                    )
+            self.made[kind] += 1
+
+    def stop(self) -> None:
+        """Make no more."""
+        self._stopped.set()
+        self._thread.join()
+
+
+def crashes(server: PostgresServer, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Kills, restarts and cuts while the same tasks are drawn by several processes."""
+    address = server.new_database()
+    # Less than all tasks cost, so that the limit is met.
+    limit = PRICE * (arguments.tasks * 19 // 20)
+    with FaultServer({"submit": Fault("slow-start", {"seconds": arguments.latency})}) as vendor:
+        given = {"vendor": vendor.url, "ledger": address, "tasks": arguments.tasks, "max_cost": str(limit)}
+        workers = Workers(folder, **given)
+        running = {number: workers.start(number) for number in range(arguments.processes)}
+        trouble = Trouble(server, address, arguments.restarts, arguments.cuts, arguments.every)
+        kills = under_way = 0
+        started = time.monotonic()
+        while kills < arguments.kills:
+            time.sleep(random.uniform(0.0, 2 * arguments.pause))
+            number = random.randrange(arguments.processes)
+            under_way += THREADS
+            running[number].kill()
+            running[number].communicate()
+            kills += 1
+            running[number] = workers.start(number)
+        while not trouble.over:
+            time.sleep(0.2)
+        trouble.stop()
+        told = [ended(worker, 900) for worker in running.values()]
+        seconds = time.monotonic() - started
+        billed = Counter(paid.draw.rpartition(":")[2] for paid in vendor.account.bills)
+    where = name_address(address)
+    sums, check = ledger_sum(where), ledger_verify(where)
+    known = {str(row.seed) for row in ledger_ls(where, (*WHOLE, "ambiguous"))}
+    report = {
+        "kills": kills,
+        **trouble.made,
+        "seconds": round(seconds),
+        "tasks": arguments.tasks,
+        "paid by the vendor's books": sum(billed.values()),
+        "paid twice": sum(count > 1 for count in billed.values()),
+        "stored": sums["stored"],
+        "ambiguous": sums["ambiguous"],
+        "under way at kills, at most": under_way,
+        "paid and lost": len(set(billed) - known),
+        "spent": str(sums["cost_usd"]),
+        "limit": str(limit),
+        "held": str(sums["reserved_usd"]),
+        "errors": [one["error"] for one in told if one["error"]],
+        "ledger away": [text for one in told for text in one.get("ledger_errors", ())],
+        "problems": list(check.problems),
+    }
+    over = PRICE * sum(billed.values()) > limit or sums["cost_usd"] > limit
+    wrong = report["paid twice"] or report["paid and lost"] or report["problems"] or over
+    report["passed"] = not wrong and sums["ambiguous"] <= under_way
+    return report
+
+
+def one_limit(server: PostgresServer, folder: Path, processes: int = 16, most: int = 1000) -> dict[str, Any]:
+    """Processes that together want more than their limit allows."""
+    address = server.new_database()
+    with FaultServer() as vendor:
+        workers = Workers(folder, vendor=vendor.url, ledger=address, tasks=2400, max_calls=most, lease_s=20.0)
+        told = workers.all(processes)
+        paid, distinct = vendor.account.paid, vendor.account.distinct
+    where = name_address(address)
+    sums = ledger_sum(where)
+    return {
+        "processes": processes,
+        "paid": paid,
+        "distinct": distinct,
+        "stored": sums["stored"],
+        "spent": str(sums["cost_usd"]),
+        "held": str(sums["reserved_usd"]),
+        "seconds": round(max(one["seconds"] for one in told), 1),
+        "passed": paid == distinct == most and not ledger_verify(where).problems,
+    }
+
+
+def rate(server: PostgresServer, folder: Path, processes: int = 4, count: int = 3000) -> dict[str, Any]:
+    """Draws a second of several processes, with a vendor that answers at once and commits that reach the disk."""
+    address = server.new_database()
+    with FaultServer() as vendor:
+        workers = Workers(folder, vendor=vendor.url, ledger=address, tasks=count, lease_s=20.0, threads=8)
+        told = workers.all(processes)
+        paid = vendor.account.paid
+    seconds = max(one["seconds"] - one["open_s"] for one in told)
+    draws = round(count / seconds, 1)
+    return {"processes": processes, "draws": paid, "draws a second": draws, "passed": paid == count and draws >= 100}
+
+
+def resumed(server: PostgresServer, folder: Path, count: int) -> dict[str, Any]:
+    """A run whose tasks are all stored, on a machine that has the answers and on one that has none."""
+    address = server.new_database()
+    adapter = SynchronousVendor(url="http://127.0.0.1:9")
+    store_all(address, folder / "machine-0", adapter, tasks(count))
+    report: dict[str, Any] = {"tasks": count}
+    workers = Workers(folder, vendor=adapter.url, ledger=address, tasks=count, lease_s=20.0)
+    for number, name in enumerate(("with the answers", "without")):
+        told = ended(workers.start(number), 900)
+        report[name] = {"seconds": round(told["seconds"], 1), "MiB": [round(size) for size in told["memory_mib"]]}
+        report[name]["states"] = told["states"]
+    report["passed"] = report["with the answers"]["seconds"] < 60
+    return report
+
+
+def store_all(address: str, run: Path, adapter: SynchronousVendor, wanted: list[Task]) -> None:
+    """Put an answer to every task into the ledger and into a run folder, as a run does, but many in a commit."""
+    place_ledger(run, address)
+    folder = OwnedFolder(run)
+    try:
+        keys = task_keys(adapter.identity(), wanted)
+        content = b"\x89PNG\r\n\x1a\n" + bytes(200)
+        arrival = folder.store.receive(0, content)
+        folder.store.settle(arrival)
+        folder.ledger.plan(
+            [
+                AttemptSpec(key, 0, "identity", adapter.name, task.upload.digest, "p", task.index, task.seed, key, 120)
+                for key, task in zip(keys, wanted, strict=True)
+            ]
+        )
+    finally:
+        folder.close()
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(
+            "UPDATE blackbox_conformal.attempt SET state = 'validated', sent_at = 1, stored_at = 2, digest = %s,"
+            " size = %s",
+            (arrival.digest, arrival.size),
+        )
+        connection.execute("UPDATE blackbox_conformal.total SET calls = attempts")
+
+
+def main() -> None:
+    """Run all parts; see the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", help=argparse.SUPPRESS)
+    for name, value in (
+        ("kills", 200),
+        ("restarts", 20),
+        ("cuts", 40),
+        ("tasks", 6000),
+        ("processes", 4),
+        ("stored", 100_000),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    for name, amount in (("latency", 0.1), ("pause", 0.8), ("every", 3.0)):
+        parser.add_argument(f"--{name}", type=float, default=amount)
+    parser.add_argument("--parts", nargs="*", default=["crashes", "limit", "rate", "resume"])
+    arguments = parser.parse_args()
+    if arguments.work:
+        work(json.loads(arguments.work))
+        return
+    parts = {
+        "crashes": lambda server, folder: crashes(server, folder, arguments),
+        "limit": one_limit,
+        "rate": rate,
+        "resume": lambda server, folder: resumed(server, folder, arguments.stored),
+    }
+    passed = True
+    with postgres_server() as server, tempfile.TemporaryDirectory() as root:
+        for name in arguments.parts:
+            report = parts[name](server, Path(root) / name)
+            passed = passed and report["passed"]
+            print(json.dumps({name: report}, indent=1), flush=True)
+    if not passed:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,324 @@
+"""What only a ledger that many processes share has to keep: owners, cuts, crashes, one budget, one pace."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import psycopg
+import pytest
+from support.draws import draw, tasks
+from support.postgres_server import PostgresServer
+
+from blackbox_conformal.errors import BudgetError, LedgerError, UsageError
+from blackbox_conformal.rates import Rate
+from blackbox_conformal.sampling.clock import Clock
+from blackbox_conformal.sampling.job_budget import Budget
+from blackbox_conformal.sampling.ledger.address import Address, address_of, keep_note, name_address, place_ledger
+from blackbox_conformal.sampling.ledger.attempts import AttemptSpec, VendorReport
+from blackbox_conformal.sampling.ledger.places import doubts
+from blackbox_conformal.sampling.ledger.postgres import postgres_ledger
+from blackbox_conformal.sampling.ledger.postgres.postgres_ledger import PostgresLedger
+from blackbox_conformal.sampling.ledger.postgres.transaction import PostgresTransaction
+from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
+from blackbox_conformal.sampling.pacing.postgres_rate_limiter import PostgresRateLimiter
+from blackbox_conformal.sampling.run_control import TakenError
+from blackbox_conformal.secrets import Secret
+from blackbox_conformal.testing.exchange import Fault
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "many_machines.py"
+PRICE = 250_000_000
+
+
+@pytest.fixture
+def address(server: PostgresServer) -> Address:
+    return name_address(server.new_database())
+
+
+def want(name: str = "t0", generation: int = 0) -> AttemptSpec:
+    return AttemptSpec(name, generation, "identity", "tiny", "sha256:u", "p", 0, None, "key", 120)
+
+
+def states(address: Address) -> list[str]:
+    return [attempt.state for attempt in ledger_ls(address)]
+
+
+def test_many_that_come_first_make_the_tables_once(address: Address) -> None:
+    opened: list[PostgresLedger] = []
+    threads = [threading.Thread(target=lambda: opened.append(PostgresLedger(address))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(opened) == 6
+    for ledger in opened:
+        ledger.close()
+    with psycopg.connect(address.shown) as connection:
+        assert connection.execute("SELECT number FROM blackbox_conformal.version").fetchall() == [(1,)]
+
+
+def test_a_ledger_of_a_newer_version_is_refused(address: Address) -> None:
+    PostgresLedger(address).close()
+    with psycopg.connect(address.shown) as connection:
+        connection.execute("INSERT INTO blackbox_conformal.version VALUES (99)")
+    with pytest.raises(LedgerError, match="newer version"):
+        PostgresLedger(address)
+    with pytest.raises(LedgerError, match="newer version"):
+        ledger_sum(address)
+
+
+def test_one_of_two_processes_makes_a_submission(address: Address) -> None:
+    one, other = PostgresLedger(address), PostgresLedger(address)
+    planned = one.plan([want()])
+    assert other.plan([want()]) == planned
+    number = planned["t0", 0]
+    one.reserve_and_mark_sent(want(), number, PRICE)
+    with pytest.raises(TakenError):
+        other.reserve_and_mark_sent(want(), number, PRICE)
+    with pytest.raises(TakenError):
+        other.reserve(want(), None, PRICE)
+    assert [attempt.busy for attempt in other.rows(["t0"])["t0"]] == [True]
+    assert [attempt.busy for attempt in one.rows(["t0"])["t0"]] == [False]
+    one.stored(number, VendorReport(), "sha256:a", 3)
+    one.validated(number)
+    other.validated(number)
+    assert [attempt.busy for attempt in other.rows(["t0"])["t0"]] == [False]
+    assert one.totals()[2] == other.totals()[2] == 1
+    one.close()
+    other.close()
+
+
+def test_a_limit_is_one_for_all_who_give_the_same_job(address: Address) -> None:
+    ledgers = [PostgresLedger(address) for _ in range(3)]
+    scope = frozenset(f"t{number}" for number in range(40))
+    elsewhere = ledgers[0].reserve(want("elsewhere"), None, 7 * PRICE)
+    ledgers[0].sent(elsewhere)
+    for ledger in ledgers:
+        ledger.limit(Budget(max_cost_usd=Decimal("2.5"), scope=scope))
+    made: list[int] = []
+
+    def buy(number: int) -> None:
+        with contextlib.suppress(BudgetError):
+            made.append(ledgers[number % 3].reserve(want(f"t{number}"), None, PRICE))
+
+    threads = [threading.Thread(target=buy, args=(number,)) for number in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 10
+    assert {ledger.totals() for ledger in ledgers} == {(Decimal(0), Decimal("2.5"), 10)}
+    for ledger in ledgers:
+        ledger.close()
+    assert ledger_verify(address).problems == ()
+
+
+def test_a_limit_of_a_day_counts_what_others_spent(address: Address) -> None:
+    one, other = PostgresLedger(address), PostgresLedger(address)
+    for ledger in (one, other):
+        ledger.limit(Budget(max_cost_per_day_usd=Decimal("0.6"), scope=frozenset()))
+    number = one.reserve(want(), None, PRICE)
+    one.sent(number)
+    one.stored(number, VendorReport(), "sha256:a", 3)
+    other.reserve(want("t1"), None, PRICE)
+    with pytest.raises(BudgetError, match=r"0.5 spent in the last 24 hours"):
+        one.reserve(want("t2"), None, PRICE)
+    with psycopg.connect(address.shown) as connection:
+        connection.execute("UPDATE blackbox_conformal.booked_by_minute SET minute = minute - 1442")
+    one.reserve(want("t2"), None, PRICE)
+    one.close()
+    other.close()
+
+
+def test_a_commit_that_was_not_answered_is_looked_up_and_not_made_again(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = PostgresLedger(address)
+    real, lost = PostgresTransaction.commit, []
+
+    def commit(self: PostgresTransaction) -> None:
+        real(self)
+        if not lost:
+            lost.append(True)
+            raise psycopg.OperationalError("the connection was cut after the commit")
+
+    monkeypatch.setattr(PostgresTransaction, "commit", commit)
+    number = ledger.reserve(want(), None, PRICE)
+    assert lost
+    assert ledger.totals() == (Decimal(0), Decimal("0.25"), 1)
+    ledger.sent(number)
+    ledger.close()
+    assert ledger_verify(address).problems == ()
+
+
+def test_a_cut_before_the_commit_changes_nothing_twice(address: Address) -> None:
+    ledger = PostgresLedger(address)
+    for number in range(5):
+        with psycopg.connect(address.shown, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'blackbox-conformal'"
+                " AND datname = current_database()"
+            )
+        ledger.reserve(want(f"t{number}"), None, PRICE)
+    assert ledger.totals()[2] == 5
+    ledger.close()
+
+
+def test_who_is_silent_too_long_may_not_pay_any_more_and_its_answer_is_kept(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = PostgresLedger(address)
+    sent, reserved = silent.reserve(want(), None, PRICE), silent.reserve(want("t1"), None, PRICE)
+    silent.sent(sent)
+    job = silent.reserve(want("t2"), None, PRICE)
+    silent.sent(job)
+    silent.accepted(job, "job-1", VendorReport())
+    other = PostgresLedger(address)
+    assert other.recover() == 0, "its lease is not over"
+    with psycopg.connect(address.shown) as connection:
+        # Also that of a server which was started just now.
+        query = "UPDATE blackbox_conformal.owner SET expires_at = 0, lease_s = -1e9 WHERE id = %s"
+        connection.execute(query, (silent._me,))
+    assert other.may_adopt(sent)
+    assert other.recover() == 1
+    assert states(address) == ["ambiguous", "cancelled", "accepted"]
+    found = other.rows(["t2"])["t2"][0]
+    assert not found.busy
+    assert other.take(found)
+    assert not silent.take(found)
+    with pytest.raises(LedgerError, match="longer than its lease"):
+        silent.reserve(want("t3"), None, PRICE)
+    silent.stored(sent, VendorReport(), "sha256:a", 3)
+    with pytest.raises(LedgerError):
+        silent.sent(reserved)
+    assert states(address) == ["stored", "cancelled", "accepted"]
+    silent.close()
+    other.close()
+    assert ledger_sum(address)["cost_usd"] == Decimal("0.5")
+
+
+def test_two_machines_ask_for_the_same_pictures_and_one_pays(address: Address, tmp_path: Path) -> None:
+    wanted = tasks(3, 4)
+    with FaultServer({"submit": Fault("slow-start", {"seconds": 0.2})}) as vendor:
+        drawn = {}
+
+        def machine(name: str) -> None:
+            place_ledger(tmp_path / name, address.shown)
+            drawn[name] = draw(SynchronousVendor(url=vendor.url), tmp_path / name, wanted, max_cost_usd=Decimal("0.12"))
+
+        threads = [threading.Thread(target=machine, args=(name,)) for name in ("one", "other")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert vendor.account.paid == vendor.account.distinct == 12
+    assert drawn["one"].error is drawn["other"].error is None
+    assert drawn["one"].states == drawn["other"].states == ["stored"] * 12
+    assert drawn["one"].pictures == drawn["other"].pictures
+    assert ledger_verify(address).problems == ()
+
+
+def test_a_job_that_a_dead_machine_left_is_fetched_by_another(
+    address: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_ledger, "LEASE_S", 1.0)
+    dead = tmp_path / "dead"
+    given = {"LEDGER_OF_THE_CRASH": address.shown, "LEASE_OF_THE_CRASH": "1.0"}
+    with FaultServer(polls=0) as vendor:
+        words = [vendor.url, str(dead), "jobs", "accepted", "1"]
+        driver = Path(__file__).with_name("crash_driver.py")
+        subprocess.run([sys.executable, str(driver), *words], check=False, env={**os.environ, **given}, timeout=60)
+        assert vendor.account.paid == 1
+        place_ledger(tmp_path / "other", address.shown)
+        drawn = draw(JobVendor(url=vendor.url), tmp_path / "other", tasks(1, 4))
+        assert drawn.states == ["stored"] * 4
+        assert vendor.account.paid == vendor.account.distinct == 4
+
+
+def test_machines_share_one_rate_and_one_pause(address: Address) -> None:
+    PostgresLedger(address).close()
+    rates = (Rate(3, 3600.0),)
+    vendor = SynchronousVendor(url="http://127.0.0.1:9")
+    one, other = (PostgresRateLimiter(vendor, rates, Clock(), address) for _ in range(2))
+    stranger = PostgresRateLimiter(SynchronousVendor(url="http://127.0.0.1:10"), rates, Clock(), address)
+    assert [limiter.take("submit") for limiter in (one, other, one)] == [0.0] * 3
+    assert 3590 < other.take("submit") <= 3600
+    assert stranger.take("submit") == 0.0
+    one.announce_pause(50.0)
+    assert one.new_pause() == 0.0
+    assert 45 < other.new_pause() <= 50
+    assert other.new_pause() == 0.0
+    with psycopg.connect(address.shown, autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    assert 3590 < one.take("submit") <= 3600
+    for limiter in (one, other, stranger):
+        limiter.close()
+
+
+def test_a_password_is_neither_shown_nor_noted(tmp_path: Path) -> None:
+    text = "postgresql://me:s3cret-pass@db.example:5433/name?sslmode=require"
+    address = name_address(text)
+    assert str(address) == "postgresql://me@db.example:5433/name?sslmode=require"
+    assert address.password == Secret("s3cret-pass")
+    assert "s3cret" not in repr(address)
+    keep_note(tmp_path, place_ledger(tmp_path, text))
+    assert "s3cret" not in (tmp_path / "ledger.address").read_text()
+    with pytest.raises(UsageError, match="PGPASSWORD"):
+        Address.of_text("postgresql://me@db.example/name?password=s3cret-pass")
+    for wrong in ("mysql://me@db/name", "ledger.sqlite", "postgresql://me@[db/name"):
+        with pytest.raises(UsageError, match="expected an address such as postgresql://user@host:5432/name"):
+            Address.of_text(wrong)
+
+
+def test_a_folder_of_a_stranger_makes_nobody_connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ledger.address").write_text("postgresql://me@stranger.example/name\n")
+    with pytest.raises(LedgerError, match=r"is postgresql://me@stranger.example/name.*BLACKBOX_CONFORMAL_LEDGER="):
+        ledger_sum(tmp_path)
+    monkeypatch.setenv("BLACKBOX_CONFORMAL_LEDGER", "postgresql://me:word@stranger.example/name")
+    found = address_of(tmp_path)
+    assert found is not None
+    assert found.password == Secret("word")
+
+
+def test_a_folder_keeps_the_ledger_that_it_has(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").touch()
+    with pytest.raises(UsageError, match="a ledger of its own"):
+        place_ledger(tmp_path, "postgresql://me@db.example/name")
+    noted = tmp_path / "noted"
+    keep_note(noted, place_ledger(noted, "postgresql://me@db.example/name"))
+    with pytest.raises(UsageError, match=r"the ledger of .* is postgresql://me@db.example/name; got --ledger"):
+        place_ledger(noted, "postgresql://me@db.example/other")
+
+
+def test_a_database_that_cannot_be_reached_is_told_without_its_password() -> None:
+    address = name_address("postgresql://me:s3cret-word@127.0.0.1:9/name")
+    begun = time.monotonic()
+    with pytest.raises(LedgerError, match=r"127.0.0.1:9/name cannot be used") as told:
+        ledger_sum(address)
+    assert "s3cret" not in str(told.value)
+    assert time.monotonic() - begun < 25
+
+
+def test_doubts_name_a_server_that_may_lose_what_it_holds(address: Address) -> None:
+    text, wrong = doubts(address)
+    assert wrong == []
+    assert text.startswith("PostgreSQL 1")
+    assert "no ledger is in it yet" in text
+
+
+@pytest.mark.slow
+def test_kills_restarts_and_cuts(server: PostgresServer) -> None:
+    """The example of many machines, shortened."""
+    counts = {"--kills": 15, "--restarts": 3, "--cuts": 6, "--tasks": 700, "--processes": 3}
+    words = [*(word for name, count in counts.items() for word in (name, str(count))), "--parts", "crashes"]
+    command = [sys.executable, str(EXAMPLE), *words]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["crashes"]["kills"] == 15

@@ -1,0 +1,109 @@
+"""A PostgreSQL server of a test's own, run by an unprivileged user in a temporary folder, reached by a socket there."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_SETTINGS = ("-c listen_addresses=''", "-c max_connections=200", "-c shared_buffers=64MB", "-c fsync=on")
+
+
+def binaries() -> Path | None:
+    """Where the server's programs are: the newest installed; None where there are none."""
+    found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    named = shutil.which("initdb")
+    return max(found, key=lambda path: int(path.parent.name), default=Path(named).parent if named else None)
+
+
+class PostgresServer:
+    """A running server; each test makes a database of its own in it."""
+
+    def __init__(self, folder: Path) -> None:
+        programs = binaries()
+        assert programs is not None
+        self._programs, self._data, self.folder = programs, folder / "data", folder
+        self._count = 0
+        # initdb refuses root.
+        self._as: list[str] = []
+        if os.geteuid() == 0:
+            shutil.chown(folder, "postgres", "postgres")
+            self._as = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        self._run("initdb", "-D", str(self._data), "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-locale", "-k")
+        self.start()
+
+    def _run(self, program: str, *words: str) -> None:
+        done = subprocess.run(
+            [*self._as, str(self._programs / program), *words],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd="/",
+        )
+        assert done.returncode == 0, f"{program}: {done.stdout[-2000:]} {done.stderr[-2000:]}"
+
+    def _control(self, *words: str) -> None:
+        options = " ".join((*_SETTINGS, f"-c unix_socket_directories={self.folder}"))
+        # Its output goes to a file: a pipe would stay open as long as the server runs.
+        with (self.folder / "pg_ctl.txt").open("ab") as out:
+            done = subprocess.run(
+                [
+                    *self._as,
+                    str(self._programs / "pg_ctl"),
+                    "-D",
+                    str(self._data),
+                    "-o",
+                    options,
+                    "-l",
+                    str(self.folder / "server.log"),
+                    "-w",
+                    *words,
+                ],
+                check=False,
+                stdout=out,
+                stderr=out,
+                timeout=60,
+                cwd="/",
+            )
+        assert done.returncode == 0, (self.folder / "pg_ctl.txt").read_text()[-2000:]
+
+    def start(self) -> None:
+        """Start it."""
+        self._control("start")
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Stop it."""
+        self._control("stop", "-m", mode)
+
+    def restart(self, mode: str = "immediate") -> None:
+        """Stop and start it; ``immediate`` is a crash."""
+        self._control("restart", "-m", mode)
+
+    def address(self, database: str = "postgres") -> str:
+        """The address of a database in it."""
+        return f"postgresql://tester@/{database}?host={self.folder}"
+
+    def new_database(self) -> str:
+        """The address of a database that is empty."""
+        self._count += 1
+        name = f"ledger_{os.getpid()}_{self._count}"
+        import psycopg
+
+        with psycopg.connect(self.address(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return self.address(name)
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server for the ``with`` block."""
+    # Not below pytest's folder, which is root's alone and too long a name for a socket.
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        server = PostgresServer(Path(folder))
+        try:
+            yield server
+        finally:
+            server.stop()
