@@ -7,6 +7,8 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from support.command_line import VENDOR
+from support.synthetic import write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.annotating.pairs import Pairs
@@ -16,7 +18,7 @@ from blackbox_conformal.annotations.marks import Marks
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.metrics.semantic import Semantic
 from blackbox_conformal.pipeline.stages.settings import set_up_as
-from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.testing.fault_server import FaultServer
 
 SIZE = (64, 80)
 
@@ -127,8 +129,6 @@ def test_from_marks_to_a_calibration_that_pays_nothing(put, folder, drawn):
 
 
 def test_what_is_not_drawn_is_left_out_and_nothing_is_bought(drawn, tmp_path):
-    from support.synthetic import write_photographs
-
     calibration, _, paths, run = drawn
     setup = set_up_as(bc.load_adapter("embedded"), calibration.procedure)
     more = write_photographs(tmp_path, range(7, 9))
@@ -136,4 +136,12 @@ def test_what_is_not_drawn_is_left_out_and_nothing_is_bought(drawn, tmp_path):
     assert (len(found), found.missing) == (3, 2)
     with pytest.raises(UsageError, match=r"of 2 photographs none has any. Draw them first with `calibrate --run"):
         Pairs.of_photographs(setup, more, run)
-    assert Limits(max_calls=0).budget.is_limited
+
+
+def test_a_paid_vendor_is_not_asked_for_what_is_stored(drawn, tmp_path):
+    with FaultServer() as server:
+        vendor = bc.load_adapter(VENDOR, url=server.url)
+        calibration = bc.calibrate(vendor, drawn[2], run=tmp_path, max_cost=1)
+    # The server is gone.
+    pairs = Pairs.of_photographs(set_up_as(vendor, calibration.procedure), drawn[2], tmp_path)
+    assert [pairs.shown(index).delivered.shape for index in range(3)] == [(64, 80, 3)] * 3

@@ -59,6 +59,7 @@ class Hand:
 
     def __init__(self, page, panel="#output"):
         # The place is told once it is drawn.
+        page.locator(panel).scroll_into_view_if_needed()
         page.wait_for_timeout(100)
         self.page, self.box = page, page.locator(panel).bounding_box()
         place = page.locator("#stage").evaluate("stage => ({...stage.dataset})")

@@ -64,6 +64,8 @@ const save = async (overwrite = false) => {
 const forestalled = () => {
   say("Not saved: another window saved other marks of this picture. Yours are kept here.", "bad");
   byId("forestalled").showModal();
+  // What a key that is being typed presses must change nothing.
+  byId("later").focus();
 };
 
 const tick = (index, done) => {
@@ -300,4 +302,4 @@ document.addEventListener("visibilitychange", () => document.hidden && current?.
 list().then(() => open(Number(settings.first))).catch((error) => say(error.message, "bad"));
 showSize();
 label();
-byId("stage").focus();
+byId("stage").focus({preventScroll: true});
