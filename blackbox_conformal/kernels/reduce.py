@@ -2,8 +2,11 @@
 
 Pillow weighs the samples along each row by taps in multiples of 2^-22, rounds to 8 bits, and does the same down the
 columns. With a whole factor the taps are the same for every result but a few at either end. So each pass adds up whole
-rows, four at a time: along a row, those of its samples ``p, p + factor, p + 2 factor, …``.
+rows, four at a time: along a row, those of its samples ``p, p + factor, p + 2 factor, …``. Where these taps are the
+same from either end, as for an even factor, two samples share a multiplication.
 """
+
+import sys
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +18,9 @@ from blackbox_conformal.types import Image
 
 BITS = 22
 """Taps are multiples of 2^-22; with 8 bits of a sample and taps below 0 a sum fills 31 bits."""
+
+WORDS = 4
+"""The factor of the one reduction in which rows are taken apart by words of 32 bits: four pixels fill three."""
 
 
 def reduced(pixels: Image, factor: int, across: NDArray[np.int32], down: NDArray[np.int32]) -> Image:
@@ -44,15 +50,22 @@ def reduced(pixels: Image, factor: int, across: NDArray[np.int32], down: NDArray
     height, width = pixels.shape[:2]
     if height % factor or width % factor:
         raise ImageError(f"expected sides that are multiples of {factor}; got {width}×{height}. Cut the picture first")
-    rows, columns, taps = height // factor, width // factor, across.shape[1]
+    rows, columns, (kinds, taps) = height // factor, width // factor, across.shape
+    middle = across[kinds // 2]
+    by_words = factor == WORDS and sys.byteorder == "little" and pixels.ctypes.data % 4 == 0
+    # A pixel takes four bytes where words are taken apart.
+    room = np.zeros((factor, (columns + taps // factor) * (4 if by_words else 3)), np.uint8)
     out = np.empty((rows, columns * 3), np.uint8)
     _reduce(
         pixels.reshape(height, width * 3),
+        pixels.reshape(height, width * 3)[:, : None if by_words else 0].view(np.uint32),
         across,
+        taps % 4 == 0 and np.array_equal(middle, middle[::-1]),
         down,
-        np.zeros((factor, (columns + taps // factor) * 3), np.uint8),
+        room,
+        room.view(np.uint32) if by_words else np.zeros((factor, 0), np.uint32),
         np.zeros((taps, columns * 3), np.uint8),
-        np.empty(columns * 3, np.int32),
+        np.empty(columns * (4 if by_words else 3), np.int32),
         out,
     )
     return out.reshape(rows, columns, 3)
@@ -61,31 +74,41 @@ def reduced(pixels: Image, factor: int, across: NDArray[np.int32], down: NDArray
 @kernel
 def _reduce(
     pixels: NDArray[np.uint8],
+    words: NDArray[np.uint32],
     across: NDArray[np.int32],
+    paired: bool,
     down: NDArray[np.int32],
     phases: NDArray[np.uint8],
+    phase_words: NDArray[np.uint32],
     narrow: NDArray[np.uint8],
     sums: NDArray[np.int32],
     out: NDArray[np.uint8],
 ) -> None:
-    """Row by row; `narrow` is a ring of the latest rows that went through the first pass."""
+    """Row by row; `narrow` is a ring of the latest rows that went through the first pass.
+
+    `words` and `phase_words` are the memory of `pixels` and `phases`, or empty.
+    """
     factor, taps, rows = phases.shape[0], across.shape[1], out.shape[0]
     before = (taps - factor) // 2
     done = 0
     for row in range(rows):
         while done < min(row * factor - before + taps, pixels.shape[0]):
-            _spread(pixels[done], before, phases)
-            _weigh_row(phases, across, sums, narrow[done % taps])
+            if words.shape[1] > 0:
+                _spread_words(words[done], before, phase_words)
+            else:
+                _spread(pixels[done], before, phases)
+            _weigh_row(phases, across, paired, sums, narrow[done % taps])
             done += 1
         own, first = down[_kind(row, rows, down.shape[0])], row * factor - before
-        sums[:] = np.int32(1 << (BITS - 1))
+        total = sums[: out.shape[1]]
+        total[:] = np.int32(1 << (BITS - 1))
         for k in range(0, taps - taps % 4, 4):
             a, b = narrow[(first + k) % taps], narrow[(first + k + 1) % taps]
             c, d = narrow[(first + k + 2) % taps], narrow[(first + k + 3) % taps]
-            _add_four(a, b, c, d, own[k : k + 4], sums)
+            _add_four(a, b, c, d, own[k : k + 4], total)
         for k in range(taps - taps % 4, taps):
-            _add_one(narrow[(first + k) % taps], own[k], sums)
-        _round(sums, out[row])
+            _add_one(narrow[(first + k) % taps], own[k], total)
+        _round(total, out[row])
 
 
 @kernel
@@ -104,29 +127,66 @@ def _spread(row: NDArray[np.uint8], before: int, phases: NDArray[np.uint8]) -> N
 
 
 @kernel
+def _spread_words(row: NDArray[np.uint32], before: int, phases: NDArray[np.uint32]) -> None:
+    """The same by words, the first byte of a word the lowest: RGBR GBRG BRGB becomes RGB0 in each of four phases."""
+    first = phases[before % WORDS, before // WORDS :]
+    second = phases[(1 + before) % WORDS, (1 + before) // WORDS :]
+    third = phases[(2 + before) % WORDS, (2 + before) // WORDS :]
+    fourth = phases[(3 + before) % WORDS, (3 + before) // WORDS :]
+    pixel, one, two = np.uint32(0xFFFFFF), np.uint32(8), np.uint32(16)
+    for block in range(row.size // 3):
+        a, b, c = row[3 * block], row[3 * block + 1], row[3 * block + 2]
+        first[block] = a & pixel
+        second[block] = (a >> np.uint32(24)) | ((b << one) & pixel)
+        third[block] = ((b >> two) | (c << two)) & pixel
+        fourth[block] = c >> one
+
+
+@kernel
 def _weigh_row(
-    phases: NDArray[np.uint8], taps: NDArray[np.int32], sums: NDArray[np.int32], out: NDArray[np.uint8]
+    phases: NDArray[np.uint8],
+    taps: NDArray[np.int32],
+    paired: bool,
+    sums: NDArray[np.int32],
+    out: NDArray[np.uint8],
 ) -> None:
     """The first pass over one row: all by the taps of the middle, then those of other taps again."""
     factor, columns, (kinds, count) = phases.shape[0], out.size // 3, taps.shape
+    wide = sums.size // columns
     own = taps[kinds // 2]
     sums[:] = np.int32(1 << (BITS - 1))
-    for k in range(0, count - count % 4, 4):
-        a = phases[k % factor, 3 * (k // factor) :]
-        b = phases[(k + 1) % factor, 3 * ((k + 1) // factor) :]
-        c = phases[(k + 2) % factor, 3 * ((k + 2) // factor) :]
-        d = phases[(k + 3) % factor, 3 * ((k + 3) // factor) :]
+    for k in range(0, count // 2 if paired else 0, 2):
+        a, b = _from(phases, k, wide), _from(phases, k + 1, wide)
+        c, d = _from(phases, count - 2 - k, wide), _from(phases, count - 1 - k, wide)
+        _add_pairs(a, b, c, d, own[k], own[k + 1], sums)
+    first = count if paired else 0
+    for k in range(first, count - count % 4, 4):
+        a, b = _from(phases, k, wide), _from(phases, k + 1, wide)
+        c, d = _from(phases, k + 2, wide), _from(phases, k + 3, wide)
         _add_four(a, b, c, d, own[k : k + 4], sums)
-    for k in range(count - count % 4, count):
-        _add_one(phases[k % factor, 3 * (k // factor) :], own[k], sums)
+    for k in range(max(first, count - count % 4), count):
+        _add_one(_from(phases, k, wide), own[k], sums)
+    if wide == 3:
+        _round(sums, out)
+    else:
+        _round_wide(sums, out)
     for kind in range(kinds):
         column = kind if kind < kinds // 2 else columns - kinds + kind
-        for channel in range(3):
-            total = np.int32(1 << (BITS - 1))
-            for k in range(count):
-                total += taps[kind, k] * np.int32(phases[k % factor, 3 * (k // factor + column) + channel])
-            sums[3 * column + channel] = total
-    _round(sums, out)
+        red = green = blue = np.int32(1 << (BITS - 1))
+        for phase in range(factor):
+            for block in range(count // factor):
+                tap, place = taps[kind, block * factor + phase], wide * (block + column)
+                red += np.int32(tap * np.int32(phases[phase, place]))
+                green += np.int32(tap * np.int32(phases[phase, place + 1]))
+                blue += np.int32(tap * np.int32(phases[phase, place + 2]))
+        out[3 * column], out[3 * column + 1], out[3 * column + 2] = _byte(red), _byte(green), _byte(blue)
+
+
+@kernel
+def _from(phases: NDArray[np.uint8], sample: int, wide: int) -> NDArray[np.uint8]:
+    """The samples that the tap `sample` weighs, of all results; a pixel takes `wide` bytes."""
+    factor = phases.shape[0]
+    return phases[sample % factor, wide * (sample // factor) :]
 
 
 @kernel
@@ -153,6 +213,23 @@ def _add_four(
 
 
 @kernel
+def _add_pairs(
+    a: NDArray[np.uint8],
+    b: NDArray[np.uint8],
+    c: NDArray[np.uint8],
+    d: NDArray[np.uint8],
+    outer: np.int32,
+    inner: np.int32,
+    sums: NDArray[np.int32],
+) -> None:
+    """`outer` for `a` and `d`, `inner` for `b` and `c`."""
+    for x in range(sums.size):
+        far = outer * np.int32(np.int32(a[x]) + np.int32(d[x]))
+        near = inner * np.int32(np.int32(b[x]) + np.int32(c[x]))
+        sums[x] += np.int32(far + near)
+
+
+@kernel
 def _add_one(a: NDArray[np.uint8], tap: np.int32, sums: NDArray[np.int32]) -> None:
     for x in range(sums.size):
         sums[x] += np.int32(tap * np.int32(a[x]))
@@ -161,7 +238,21 @@ def _add_one(a: NDArray[np.uint8], tap: np.int32, sums: NDArray[np.int32]) -> No
 @kernel
 def _round(sums: NDArray[np.int32], out: NDArray[np.uint8]) -> None:
     for x in range(sums.size):
-        out[x] = np.uint8(min(max(sums[x] >> np.int32(BITS), np.int32(0)), np.int32(255)))
+        out[x] = _byte(sums[x])
+
+
+@kernel
+def _round_wide(sums: NDArray[np.int32], out: NDArray[np.uint8]) -> None:
+    """The first three of every four sums."""
+    for x in range(out.size // 3):
+        for channel in range(3):
+            out[3 * x + channel] = _byte(sums[4 * x + channel])
+
+
+@kernel
+def _byte(total: np.int32) -> np.uint8:
+    """Rounded down and held to 0-255."""
+    return np.uint8(min(max(total >> np.int32(BITS), np.int32(0)), np.int32(255)))
 
 
 def warm_up() -> None:
