@@ -70,6 +70,7 @@ def list_adapters(screen: Screen) -> None:
     for adapter in adapters:
         if adapter["error"]:
             screen.say(f"{adapter['name']} is broken: {adapter['error']}")
+    screen.next("adapters", "show", "NAME")
     screen.data(adapters)
 
 
@@ -112,6 +113,7 @@ def show(screen: Screen, name: str, parameters: tuple[str, ...]) -> None:
         default = "required" if parameter["required"] else default_text(parameter["default"])
         mark = "" if parameter["identifies"] else " *"
         screen.say(f"  {parameter['name']}{mark}  ({parameter['type']}, {default})\n      {parameter['help']}")
+    screen.next("plan", "photographs/", "--adapter", name)
     screen.data(adapter)
 
 
@@ -166,6 +168,8 @@ def check(screen: Screen, options: CheckOptions) -> None:
         screen.say(f"  {'passed' if result.passed else 'FAILED'}  {result.name}{detail}")
     failed = [result.name for result in results if not result.passed]
     screen.say(f"{name}: {len(results) - len(failed)} of {len(results)} checks passed")
+    if not failed:
+        screen.next("plan", "photographs/", "--adapter", name)
     screen.data([{"check": result.name, "passed": result.passed, "detail": result.detail} for result in results])
     if failed:
         broken = "is not what its vendor does" if options.live else "breaks its contract"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blackbox_conformal.cli.console import Screen, share
-from blackbox_conformal.cli.next_steps import report_on
+from blackbox_conformal.cli.next_steps import report_on, view_of
 
 if TYPE_CHECKING:
     from blackbox_conformal.audits.contamination import Leakage
@@ -70,6 +70,7 @@ def show_pool(screen: Screen, run: Path) -> None:
 def show_next(screen: Screen, run: Path, calibration: str, *, kept: bool) -> None:
     """The report that shows the audit, or why none does."""
     if kept:
+        screen.next(*view_of(run, calibration))
         screen.next(*report_on(run, calibration))
         return
     screen.say(

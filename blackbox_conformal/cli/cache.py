@@ -8,6 +8,7 @@ import click
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.ledger import run_option
+from blackbox_conformal.cli.next_steps import run_named
 from blackbox_conformal.cli.run_folders import run_folder_of
 from blackbox_conformal.errors import CheckFailedError
 
@@ -41,6 +42,7 @@ def ls(screen: Screen, run: str | None) -> None:
             for sample in samples
         ],
     )
+    screen.next("cache", "verify", *run_named(run))
     screen.data(samples)
 
 
@@ -54,6 +56,8 @@ def verify(screen: Screen, run: str | None) -> None:
     folder = run_folder_of(run, screen.note)
     problems = cache_verify(folder)
     screen.say(f"{len(cache_ls(folder))} samples, {len(problems)} damaged")
+    if not problems:
+        screen.next("cache", "export", "--out", "samples", *run_named(run))
     screen.data({"damaged": problems})
     if problems:
         raise CheckFailedError(f"{problems[0]}; the next run puts it aside and fetches it again by its job if it can")

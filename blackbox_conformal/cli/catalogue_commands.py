@@ -35,7 +35,8 @@ def _family(name: str, family: str, option: str, what: str) -> click.Group:
         for member in members:
             text = f"broken: {member['error']}" if member["error"] else _first_sentence(member["summary"])
             screen.say(f"{member['name']:<{width}}  {text}")
-        screen.say(f"\nGive one as {option} NAME; `{name} show NAME` tells more.")
+        screen.say(f"\nGive one as {option} NAME.")
+        screen.next(name, "show", "NAME")
         screen.data(members)
 
     @click.argument("name", metavar="NAME")
@@ -57,6 +58,8 @@ def _family(name: str, family: str, option: str, what: str) -> click.Group:
             default = "required" if parameter["required"] else default_text(parameter["default"])
             text = parameter["help"].replace("``", "`")
             screen.say(f"  {parameter['name']}  ({parameter['type']}, {default})\n      {text}")
+        if not any(parameter["required"] for parameter in parameters):
+            screen.next("plan", "photographs/", "--adapter", "NAME", option, name)
         screen.data(member)
 
     list_members.__doc__ = "Every one, in a sentence; those of other packages too, a broken one with its error."

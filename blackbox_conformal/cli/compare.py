@@ -48,6 +48,7 @@ class CompareOptions(shared.JobOptions):
     )
     out: str | None = shared.declared("--out", type=shared.NEW_FILE, help="HTML file with pictures, plots and tables.")
     force: bool = shared.force()
+    opened: bool = shared.opened()
 
 
 @click.command("compare")
@@ -81,6 +82,7 @@ def command(screen: Screen, options: CompareOptions) -> None:
         screen.note("pictures and plots of these figures: add --out FILE.html")
     else:
         screen.say(f"pictures, plots and tables: {write_comparison(comparison, out, pictures, force=True).resolve()}")
+        next_steps.offer(screen, out, opened=options.opened)
     _show_next(screen, typed, contestants, comparison)
     screen.data({**comparison_json(comparison), "page": None if out is None else str(out.resolve())})
 

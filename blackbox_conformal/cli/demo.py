@@ -15,7 +15,7 @@ import click
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, share
 from blackbox_conformal.cli.interrupts import watching
-from blackbox_conformal.cli.next_steps import open_line
+from blackbox_conformal.cli.next_steps import offer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,6 +71,7 @@ class _Demonstration:
     help="The level: the risk that is accepted.  [default: follows from the number of photographs]",
 )
 @shared.option("--force", is_flag=True, help="Overwrite existing files.")
+@click.option("--open", "opened", is_flag=True, help="Open the report. Does nothing without a terminal.")
 @shared.output
 def command(
     screen: Screen,
@@ -80,6 +81,7 @@ def command(
     draws: int | None,
     alpha: float | None,
     force: bool,
+    opened: bool,
 ) -> None:
     """Calibrate the embedded vendor, mask a photograph it has not seen, audit on others. No key, no network."""
     from blackbox_conformal.images.photographs import demo_photographs, find_photographs
@@ -97,7 +99,7 @@ def command(
     photographs = find_photographs([Path(image) for image in images]) if images else demo_photographs()
     with watching(screen) as watch:
         made = _demonstrate(setup, photographs, Path(folder).resolve(), alpha, watch, slack=choice.slack, force=force)
-    _show(screen, task, setup, made, time.monotonic() - started)
+    _show(screen, task, setup, made, time.monotonic() - started, opened=opened)
 
 
 def _demonstrate(
@@ -163,7 +165,7 @@ def _what_a_mask_takes(setup: "Setup") -> str:
     return f"A mask takes {draws} calls, since {setup.score.plugin_name()} looks at where draws differ."
 
 
-def _show(screen: Screen, task: str, setup: "Setup", made: _Demonstration, seconds: float) -> None:
+def _show(screen: Screen, task: str, setup: "Setup", made: _Demonstration, seconds: float, *, opened: bool) -> None:
     from blackbox_conformal.audits.verdict import EXPLAINED
     from blackbox_conformal.certificate import threshold_json
     from blackbox_conformal.text import counted
@@ -188,13 +190,14 @@ def _show(screen: Screen, task: str, setup: "Setup", made: _Demonstration, secon
             "realised risk": f"{level.judgement.risk:.3f} on them, against alpha = {level.alpha:g} "
             f"(loss bound {calibration.bound:g}; {level.judgement.verdict})",
             **files,
-            "report": f"{made.report}  (open it: {open_line(made.report)})",
+            "report": str(made.report),
             "seconds": f"{seconds:.0f}",
         }
     )
     screen.say(EXPLAINED[level.judgement.verdict])
     screen.say(level.sentence)
     screen.say(_what_a_mask_takes(setup))
+    offer(screen, made.report, opened=opened)
     screen.next("plan", "photographs/", "--adapter", "NAME")
     screen.say(
         "`plan` says what a calibration of your own vendor costs; `blackbox-conformal adapters list` shows names."

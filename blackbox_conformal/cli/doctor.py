@@ -48,6 +48,7 @@ def command(screen: Screen, run: str, ledger: str | None) -> None:
     _say_adapters(screen, adapters)
     findings = [*machine, *members, *adapters]
     screen.data([{**asdict(finding), "detail": redact(finding.detail)} for finding in findings])
+    screen.next("adapters", "list")
     unfit = [finding.subject for finding in findings if finding.state == "broken"]
     if unfit:
         raise CheckFailedError(

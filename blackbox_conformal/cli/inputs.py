@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from blackbox_conformal.cli import next_steps
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
 
@@ -49,6 +50,7 @@ class InputsOptions:
     seed: int = shared.declared("--seed", type=click.IntRange(0), default=0, help="Seed of the random permutations.")
     out: str | None = shared.declared("--out", type=shared.NEW_FILE, help="HTML file that shows both distributions.")
     force: bool = shared.force()
+    opened: bool = shared.opened()
 
 
 @click.command("inputs")
@@ -88,6 +90,9 @@ def command(screen: Screen, options: InputsOptions) -> None:
     if options.out is not None:
         page = write_inputs_page(shift, degradation, Path(options.out), force=options.force).resolve()
         screen.say(f"both distributions: {page}")
+        next_steps.offer(screen, page, opened=options.opened)
+    if not shift.differ:
+        screen.next("mask", str(options.inputs), "--calibration", options.calibration)
     screen.data({**shift_json(shift), "degradation": degradation, "page": None if page is None else str(page)})
     refuse_shift(shift)
 
@@ -115,6 +120,10 @@ def _suggest(screen: Screen, options: InputsOptions) -> None:
     screen.say(f"{_compressed(suggestion)}; {suggestion.chain.tried} chains were tried\n")
     show_shift(screen, proof, suggestion.degradation, suggestion.verdict)
     screen.say("None of these pictures was used to find the chain. Size is left out: no chain makes it.\n")
+    if not proof.differ:
+        photographs = [str(one) for one in options.photographs]
+        screen.next("plan", *photographs, "--adapter", "NAME", *suggestion.options)
+    # The last line stands alone, for scripts.
     screen.say(shlex.join(suggestion.options))
     screen.data(
         {"scale": suggestion.scale, "degradation": suggestion.degradation, "tried": suggestion.chain.tried}

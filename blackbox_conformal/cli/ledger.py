@@ -9,6 +9,7 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.next_steps import run_named
 from blackbox_conformal.cli.run_folders import place_of, run_folders
 from blackbox_conformal.cli.terminal_text import json_line
 from blackbox_conformal.errors import CheckFailedError, UsageError
@@ -55,6 +56,7 @@ def ls(screen: Screen, run: str | None, ledger: str | None, states: tuple[str, .
             for attempt, cost in zip(attempts, costs, strict=True)
         ],
     )
+    screen.next("ledger", "verify", *run_named(run))
     screen.data([{**asdict(attempt), "cost_usd": cost} for attempt, cost in zip(attempts, costs, strict=True)])
 
 
@@ -80,6 +82,7 @@ def ledger_total(screen: Screen, run: str | None, ledger: str | None) -> None:
         lines["cost, US dollars"] = f"unknown: {total['unpriced']} calls were made at an unknown price; {others}"
         document["cost_usd"] = None
     screen.summary(lines)
+    screen.next("ledger", "ls", *run_named(run))
     screen.data(document)
 
 
@@ -128,6 +131,8 @@ def verify(screen: Screen, run: str | None, ledger: str | None) -> None:
     screen.say(f"{check.attempts} draws on record, {check.samples} stored samples, {len(check.problems)} problems")
     for problem in check.problems:
         screen.say(f"  {problem}")
+    if not check.problems:
+        screen.next("ledger", "export", *run_named(run))
     screen.data(asdict(check))
     if check.problems:
         raise CheckFailedError(f"the ledger in {folder} is inconsistent: {check.problems[0]}")

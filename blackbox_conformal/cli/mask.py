@@ -97,6 +97,7 @@ class MaskOptions(shared.VendorOptions, shared.TermsOptions):
         help="Leave out pictures that cannot be used or are refused, list them at the end, and exit with 6.",
     )
     force: bool = shared.force()
+    opened: bool = shared.opened()
 
     @property
     def wanted(self) -> "Wanted":
@@ -238,6 +239,9 @@ class _Delivery:
         if self.entries and self.key is not None:
             screen.say(f"The certificates are signed with {self.key.key} as {self.key.name}")
         if self.entries:
+            (first, *others) = (Path(entry["overlay"] or entry["image"]) for _, entry in sorted(self.entries.items()))
+            next_steps.offer(screen, first.parent if others else first, opened=options.opened)
+            screen.next(*next_steps.view_of(run, options.calibration))
             screen.next(*next_steps.report_on(run, options.calibration))
             audit = ("audit", "other-photographs", options.calibration)
             screen.next(*next_steps.with_calibration(*audit, self.batch.setup.adapter, options))

@@ -1,14 +1,16 @@
 """Commands that can follow, word by word."""
 
+import os
 import shlex
 import sys
+import webbrowser
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from blackbox_conformal.cli.console import limit_above
+from blackbox_conformal.cli.console import Screen, limit_above
 from blackbox_conformal.cli.options import VendorOptions
 from blackbox_conformal.cli.session import vendor_parameters
 
@@ -30,6 +32,11 @@ def report_on(run: Path, calibration: str) -> list[str]:
     """`report`, with the calibration's file unless the run folder has it under its usual name."""
     usual = Path(calibration).resolve() == (run / "calibration.json").resolve()
     return ["report", "--run", str(run), *([] if usual else ["--calibration", calibration])]
+
+
+def view_of(run: Path, calibration: str) -> list[str]:
+    """`view` of the same."""
+    return ["view", *report_on(run, calibration)[2:]]
 
 
 def calibrate_with(
@@ -118,6 +125,18 @@ def _limit(adapter: "Adapter") -> list[str]:
     if adapter.capabilities.local or (price is not None and price.high_usd == 0):
         return []
     return ["--max-calls", "100"] if price is None else ["--max-cost", "1"]
+
+
+def run_named(run: str | None) -> list[str]:
+    """The option that named a run folder, for the next command."""
+    return [] if run is None else ["--run", run]
+
+
+def offer(screen: Screen, made: Path, *, opened: bool) -> None:
+    """Open a page or picture that was made if that is wanted and somebody sits at a terminal; else say how."""
+    at_terminal = sys.stderr.isatty() and not os.environ.get("CI")
+    if not (opened and at_terminal and webbrowser.open(made.resolve().as_uri())):
+        screen.say(f"Open it: {open_line(made)}")
 
 
 def open_line(path: Path) -> str:

@@ -188,6 +188,9 @@ clusters = functools.partial(
 )
 degradation = functools.partial(declared, "--degradation", metavar="STEP[:…][+STEP…]")
 force = functools.partial(declared, "--force", is_flag=True, help="Overwrite existing files.")
+opened = functools.partial(
+    flag, "--open", is_flag=True, help="Open the page or picture that was made. Does nothing without a terminal."
+)
 sign_with = functools.partial(
     declared,
     "--sign-with",

@@ -6,7 +6,7 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.next_steps import open_line
+from blackbox_conformal.cli.next_steps import offer
 
 
 @click.command("report")
@@ -20,9 +20,10 @@ from blackbox_conformal.cli.next_steps import open_line
 )
 @shared.option("--out", type=shared.NEW_FILE, help="HTML file.  [default: <run>/report.html]")
 @shared.option("--force", is_flag=True, help="Overwrite existing files.")
+@click.option("--open", "opened", is_flag=True, help="Open it. Does nothing without a terminal.")
 @shared.output
 def command(
-    screen: Screen, run: str, calibration: str | None, alpha: float | None, out: str | None, force: bool
+    screen: Screen, run: str, calibration: str | None, alpha: float | None, out: str | None, force: bool, opened: bool
 ) -> None:
     """Write one HTML file about a run: a summary, its pictures in a viewer, audit and cost.
 
@@ -45,10 +46,15 @@ def command(
             "opens at": f"alpha = {level:g}",
             "audit": "none kept; run `audit` with this --run" if audit is None else f"{audit.verdict} on {audit.n}",
             "pictures": f"{masked} masked, {audited} audited",
-            "open": open_line(path.resolve()),
             "size": f"{path.stat().st_size / 1e6:.1f} MB",
         }
     )
+    offer(screen, path.resolve(), opened=opened)
+    about_it = ("--calibration", calibration or str(folder / "calibration.json"))
+    if audit is None:
+        screen.next("audit", "other-photographs", *about_it)
+    else:
+        screen.next("watch", "photographs", *about_it, "--plan")
     screen.data(
         {
             "report": str(path.resolve()),

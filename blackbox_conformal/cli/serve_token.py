@@ -30,7 +30,9 @@ def new(screen: Screen, name: str, file: str) -> None:
     token = _tokens(file).new(name)
     # What is printed otherwise hides secrets.
     click.echo(token.reveal(), err=screen.as_json)
+    screen.free_stdout()
     screen.note(f"This is the only time that the token of {name} is shown. `serve` reads {file} when it changes")
+    screen.next("serve", "--calibration", "calibration.json", "--alpha", "0.1", "--tokens", file)
     screen.data({"name": name, "file": file})
 
 

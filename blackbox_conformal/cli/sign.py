@@ -38,6 +38,7 @@ def command(screen: Screen, papers: tuple[str, ...], sign_with: str, force: bool
     for name, write in zip(papers, ready, strict=True):
         write()
         screen.say(f"{printable(name)}: signed with {key.key} as {key.name}")
+    screen.next("verify", *papers, "--trust", key.key)
     screen.data([{"paper": name, "key": key.key, "name": key.name} for name in papers])
 
 

@@ -34,6 +34,9 @@ def new(screen: Screen, file: str, name: str, passphrase: bool) -> None:
         f"{file} is secret: keep it, and a copy in a safe place. The line above is public: give it to those who are to "
         "know your signatures, in a way that nobody else can change"
     )
+    # Standard output has the public key alone, for a file.
+    screen.free_stdout()
+    screen.next("sign", "calibration.json", "--sign-with", file)
 
 
 @command.command("show")

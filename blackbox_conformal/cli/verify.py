@@ -62,6 +62,10 @@ def command(screen: Screen, options: VerifyOptions) -> None:
         screen.say(f"{printable(name)}: " + "\n  ".join(row.lines))
     screen.data([row.entry for row in rows])
     failed = [row.name for row in rows if row.failed]
+    if not failed:
+        calibrations = [row.name for row in rows if row.entry["status"] is None]
+        calibration = options.calibration or next(iter(calibrations), "calibration.json")
+        screen.next("audit", "other-photographs", "--calibration", calibration)
     if failed:
         raise CheckFailedError(f"{len(failed)} of {len(rows)} papers are not verified, first {printable(failed[0])}")
     unchecked = [row.name for row in rows if not row.verified]

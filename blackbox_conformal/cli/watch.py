@@ -18,6 +18,7 @@ from blackbox_conformal.cli.signing import load_calibration, load_signing_key, t
 from blackbox_conformal.errors import CredentialMissingError, SuspendedError, UsageError
 
 if TYPE_CHECKING:
+    from blackbox_conformal.adapter import Adapter
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.pipeline.visiting import VisitRequest, VisitResult
     from blackbox_conformal.pipeline.watch_parts.fresh_photographs import Reserve
@@ -71,6 +72,7 @@ class WatchOptions(shared.VendorOptions, shared.TermsOptions):
         help="Write an HTML page of the watch: evidence, canaries before and now, what moved, alarms. Makes no visit.",
     )
     force: bool = shared.force()
+    opened: bool = shared.opened()
     demo: bool = shared.flag(
         "--demo",
         is_flag=True,
@@ -122,7 +124,7 @@ def command(screen: Screen, options: WatchOptions) -> None:
     from blackbox_conformal.pipeline.visiting import outlook, visit
 
     if options.demo:
-        watch_demo.show(screen, Path(options.run or watch_demo.FOLDER))
+        watch_demo.show(screen, Path(options.run or watch_demo.FOLDER), opened=options.opened)
         return
     calibration = load_calibration(screen, options.file, options.trust)
     channels = _channels(options)
@@ -141,13 +143,22 @@ def command(screen: Screen, options: WatchOptions) -> None:
         if options.plan:
             planned = outlook(request, setup, terms)
             watch_screen.show_outlook(screen, planned)
+            screen.next(*_visit(options, adapter))
             screen.data(watch_screen.outlook_json(planned))
             return
         result = visit(request, setup, terms)
     watch_screen.show_visit(screen, result, options.file)
+    if result.state == "watched":
+        screen.next("watch", "--calibration", options.file, "--page", "watch.html")
     _tell(screen, options, calibration, channels)
     screen.data(watch_screen.visit_json(result, options.file))
     _end(result, options.file)
+
+
+def _visit(options: WatchOptions, adapter: "Adapter") -> list[str]:
+    """The next visit, with the photographs that were named."""
+    words = next_steps.with_calibration("watch", "", options.file, adapter, options)
+    return [words[0], *options.images, *words[2:]]
 
 
 def _write_page(screen: Screen, options: WatchOptions, calibration: "Calibration", page: str) -> None:
@@ -157,7 +168,8 @@ def _write_page(screen: Screen, options: WatchOptions, calibration: "Calibration
     keys = trusted(options.trust)
     written = write_watch_page(calibration, file, run, Path(page), trusted=keys, force=options.force)
     screen.say(str(written))
-    screen.say(next_steps.open_line(written))
+    next_steps.offer(screen, written, opened=options.opened)
+    screen.next("watch", "--calibration", options.file)
     screen.data({"page": str(written.resolve())})
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from blackbox_conformal.cli import watch_screen
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import watching
-from blackbox_conformal.cli.next_steps import open_line
+from blackbox_conformal.cli.next_steps import offer
 from blackbox_conformal.errors import SuspendedError, UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ CHANGE = 0.01
 """The share by which every weight of the network is changed."""
 
 
-def show(screen: Screen, folder: Path) -> None:
+def show(screen: Screen, folder: Path, *, opened: bool) -> None:
     """Calibrate, visit, change the vendor, visit again, and write the page; everything goes into `folder`.
 
     Raises
@@ -48,7 +48,8 @@ def show(screen: Screen, folder: Path) -> None:
     watch_screen.show_visit(screen, found, str(file))
     screen.say(f"`mask` now answers: {_refused(file, calibration)}")
     page = write_watch_page(calibration, file, folder / "run", folder / "watch.html")
-    screen.say(open_line(page))
+    offer(screen, page, opened=opened)
+    screen.next("plan", "photographs/", "--adapter", "NAME")
     screen.data({**watch_screen.visit_json(found, str(file)), "page": str(page.resolve())})
 
 

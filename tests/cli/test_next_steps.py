@@ -12,6 +12,8 @@ from PIL import Image as PillowImage
 from support.command_line import called
 from support.synthetic import photograph, write_photographs
 
+from blackbox_conformal.cli import next_steps
+from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.main import Commands, cli
 from blackbox_conformal.testing.fault_server import FaultServer
 
@@ -182,3 +184,83 @@ def test_no_summary_is_cut(name: str) -> None:
         for sub, command in group.commands.items():
             sentence = " ".join((command.help or "").split()).partition(". ")[0]
             assert f"{sub} {sentence}" in said
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environment", "wanted", "opens"),
+    [
+        (True, {}, True, True),
+        (True, {}, False, False),
+        (False, {}, True, False),
+        (True, {"CI": "true"}, True, False),
+    ],
+    ids=["asked for at a terminal", "not asked for", "no terminal", "continuous integration"],
+)
+def test_what_was_made_is_opened_only_where_somebody_asks_and_looks(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    terminal: bool,
+    environment: dict[str, str],
+    wanted: bool,
+    opens: bool,
+) -> None:
+    page, opened = tmp_path / "my report.html", []
+    page.write_text("")
+    monkeypatch.delenv("CI", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(next_steps.webbrowser, "open", lambda address: not opened.append(address))
+    screen = Screen(as_json=False, quiet=False, verbose=0)
+    monkeypatch.setattr(next_steps.sys.stderr, "isatty", lambda: terminal, raising=False)
+    next_steps.offer(screen, page, opened=wanted)
+    assert opened == ([page.as_uri()] if opens else [])
+    said = capsys.readouterr().out
+    assert said == ("" if opens else f"Open it: xdg-open '{page}'\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "adapters list",
+        "adapters show embedded",
+        "adapters check embedded",
+        "scores list",
+        "scores show texture",
+        "metrics list",
+        "metrics show lab-l1",
+        "guarantees list",
+        "guarantees show expected",
+        "degradations list",
+        "perturbations list",
+        "perturbations show dihedral",
+        "doctor",
+        "ledger ls --run 'runs/my acme'",
+        "ledger sum",
+        "ledger verify --run 'runs/my acme'",
+        "cache ls --run 'runs/my acme'",
+        "cache verify --run 'runs/my acme'",
+        "verify 'runs/my acme/calibration.json'",
+        "plan photographs --adapter embedded",
+        "report --run 'runs/my acme'",
+    ],
+)
+def test_commands_that_only_look_name_the_next_one_too(desk: Desk, calibrated: str, command: str) -> None:
+    said = desk.run(*shlex.split(command)).stdout.splitlines()
+    (line,) = [line for line in said if line.startswith("Next: ")]
+    following = shlex.split(line)[2:]
+    name = following[0]
+    group = Commands(name="x").get_command(click.Context(cli), name)
+    assert group is not None
+    with click.Context(group, info_name=name) as context:
+        if isinstance(group, click.Group):
+            assert group.get_command(context, following[1]) is not None
+        else:
+            known = {option for parameter in group.params for option in parameter.opts}
+            assert {word for word in following if word.startswith("-")} <= known
+
+
+def test_a_public_key_is_alone_on_standard_output(desk: Desk) -> None:
+    made = desk.run("signing-key", "new", "mine.pem", "--name", "Laboratory X")
+    assert made.stdout == desk.run("signing-key", "show", "mine.pem").stdout
+    assert "Next: blackbox-conformal sign calibration.json --sign-with mine.pem" in made.stderr
