@@ -11,7 +11,7 @@ import click
 
 from blackbox_conformal.errors import UsageError
 
-OTHERS = ("annotations", "kernel-cache", "signing-passphrase", "signing-passphrase-file")
+OTHERS = ("kernel-cache", "signing-passphrase", "signing-passphrase-file")
 """What the environment can set besides options."""
 
 _NEAR = 0.8

@@ -251,6 +251,28 @@ def test_nobody_waits_for_a_writer_that_ran_out_of_memory(
     assert states(tmp_path) == ["intent"] * 3
 
 
+@pytest.mark.timeout(30)
+@pytest.mark.sqlite
+def test_a_transaction_that_memory_ran_out_in_says_so(
+    ledger: AnyLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = ledger.reserve(want("t0"), None, 10)
+
+    def short(self: LedgerTransaction, *_: object) -> None:
+        # What SQLite does by itself, before Python raises.
+        self.connection.execute("ROLLBACK")
+        raise MemoryError
+
+    monkeypatch.setattr(LedgerTransaction, "move", short)
+    with pytest.raises(MemoryError):
+        ledger.sent(number)
+    monkeypatch.undo()
+    with pytest.raises(MemoryError):
+        ledger.sent(number)
+    ledger.close()
+    assert states(tmp_path) == ["intent"]
+
+
 def test_prices_beyond_what_a_ledger_holds_stop_the_run_instead_of_the_writer(ledger: AnyLedger) -> None:
     most = VendorReport(cost_nanousd=2**62)
     numbers = [ledger.reserve(want(f"t{k}"), None, PRICE) for k in range(2)]

@@ -151,7 +151,8 @@ class SqliteWriter(Writer):
             self._connection.execute("SAVEPOINT operation")
             try:
                 results.append((operation(transaction), None))
-            except sqlite3.Error:
+            except (sqlite3.Error, MemoryError):
+                # Short of memory, SQLite undoes the whole transaction by itself: there is no savepoint to go back to.
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller, not to the batch
                 self._connection.execute("ROLLBACK TO operation")
