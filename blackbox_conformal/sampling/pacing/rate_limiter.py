@@ -258,7 +258,8 @@ def _add_account(database: sqlite3.Connection, account: bytes, longest: float, n
         (now - FORGET_S,),
     )
     database.execute(
-        "INSERT INTO pace VALUES (?1, ?2, 0, ?3) ON CONFLICT (account) DO UPDATE SET longest = max(longest, ?2)",
+        "INSERT INTO pace VALUES (?, ?, 0, ?)"
+        " ON CONFLICT (account) DO UPDATE SET longest = max(longest, excluded.longest)",
         (account, longest, now),
     )
 
