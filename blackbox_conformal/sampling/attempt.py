@@ -242,6 +242,8 @@ class AttemptRunner:
             self.turns.wait(self.control.stopping, "submit")
         if record.state != "sent":
             record.mark_sent()
+        elif repeated:
+            record.require_hold()
         if not repeated:
             self._tell("submitted", "sent")
 

@@ -219,6 +219,10 @@ class AttemptRecord:
             self._reservation = self.reservations.resume(self.earlier)
         self.state = "sent"
 
+    def require_hold(self) -> None:
+        """Refuse to send once more what another process may have settled; errors as `AnyLedger.require_hold`."""
+        self.ledger.require_hold(self.row)
+
     def accept(self, job: str) -> None:
         """Record the vendor's job.
 

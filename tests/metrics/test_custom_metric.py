@@ -40,13 +40,13 @@ class Squared(Metric):
 
 def test_one_function_is_a_metric():
     truth, delivered = _pictures()
-    metric = metrics.from_function("green", _green, 1)
+    metric = metrics.from_function("green-channel", _green, 1)
     found = error_map(truth, delivered, metric)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, _green(truth, delivered), atol=1e-7)
     assert metric_bound(metric) == 1
     assert not metric.pointwise_root_mean_square
-    assert metric.specification() == {"name": "custom-metric", "metric": "green", "version": "1", "largest": 1.0}
+    assert metric.specification() == {"name": "custom-metric", "metric": "green-channel", "version": "1", "largest": 1.0}
 
 
 def test_a_subclass_is_a_metric():
@@ -101,7 +101,7 @@ def test_the_function_cannot_change_the_pictures():
 def test_pictures_are_checked_before_the_function_sees_them():
     truth, delivered = _pictures()
     with pytest.raises(ImageError, match="one size"):
-        metrics.from_function("green", _green, 1).map(truth, delivered[:5])
+        metrics.from_function("green-channel", _green, 1).map(truth, delivered[:5])
 
 
 @pytest.mark.parametrize("module", [metrics, scores])
@@ -185,14 +185,14 @@ def test_a_calibrations_procedure_finds_the_function_again_or_says_what_to_do():
     setup = set_up(
         adapter,
         draws=2,
-        metric=metrics.from_function("green", _green, 1),
+        metric=metrics.from_function("green-channel", _green, 1),
         score=scores.from_function("red", _red_only),
     )
     again = set_up_as(adapter, setup.procedure)
     assert again.procedure.fingerprint == setup.procedure.fingerprint
     truth, delivered = _pictures()
     np.testing.assert_array_equal(again.metric.map(truth, delivered), setup.metric.map(truth, delivered))
-    newer = set_up(adapter, draws=2, metric=metrics.from_function("green", len, 1, version="2"))
+    newer = set_up(adapter, draws=2, metric=metrics.from_function("green-channel", len, 1, version="2"))
     with pytest.raises(ProcedureMismatchError, match=r"metric.version: '1' → '2'"):
         setup.procedure.require(newer.procedure)
     unknown = catalog.load("metrics", "custom-metric", metric="elsewhere", version="3", largest="1")

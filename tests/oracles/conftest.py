@@ -4,6 +4,7 @@ from importlib.util import find_spec
 
 NEEDED = {
     "test_oracles.py": ("mapie", "riskgate", "crepes"),
+    "test_mapie_names.py": ("mapie",),
     "test_martingales.py": ("mapie", "online_cp"),
     "test_power_bets.py": ("scipy",),
     "test_apprise.py": ("apprise",),

@@ -50,6 +50,13 @@ def states(address: Address) -> list[str]:
     return [attempt.state for attempt in ledger_ls(address)]
 
 
+def overdue(address: Address, ledger: PostgresLedger) -> None:
+    """Let the lease of a process be over, also that of a server which was started just now."""
+    with psycopg.connect(address.shown) as connection:
+        query = "UPDATE blackbox_conformal.owner SET expires_at = 0, lease_s = -1e9 WHERE id = %s"
+        connection.execute(query, (ledger._me,))
+
+
 def test_many_that_come_first_make_the_tables_once(address: Address) -> None:
     opened: list[PostgresLedger] = []
     threads = [threading.Thread(target=lambda: opened.append(PostgresLedger(address))) for _ in range(6)]
@@ -182,10 +189,7 @@ def test_who_is_silent_too_long_may_not_pay_any_more_and_its_answer_is_kept(
     silent.accepted(job, "job-1", VendorReport())
     other = PostgresLedger(address)
     assert other.recover() == 0, "its lease is not over"
-    with psycopg.connect(address.shown) as connection:
-        # Also that of a server which was started just now.
-        query = "UPDATE blackbox_conformal.owner SET expires_at = 0, lease_s = -1e9 WHERE id = %s"
-        connection.execute(query, (silent._me,))
+    overdue(address, silent)
     assert other.may_adopt(sent)
     assert other.recover() == 1
     assert states(address) == ["ambiguous", "cancelled", "accepted"]
@@ -202,6 +206,36 @@ def test_who_is_silent_too_long_may_not_pay_any_more_and_its_answer_is_kept(
     silent.close()
     other.close()
     assert ledger_sum(address)["cost_usd"] == Decimal("0.5")
+
+
+def test_what_is_recorded_after_the_lease_is_over_is_free_for_others_in_the_end(address: Address) -> None:
+    silent, other = PostgresLedger(address), PostgresLedger(address)
+    job, sent = silent.reserve(want(), None, PRICE), silent.reserve(want("t1"), None, PRICE)
+    silent.sent(job)
+    silent.sent(sent)
+    silent.require_hold(sent)
+    overdue(address, silent)
+    assert other.recover() == 2
+    silent.accepted(job, "job-1", VendorReport())
+    assert other.rows(["t0"])["t0"][0].busy
+    with pytest.raises(LedgerError, match="longer than its lease"):
+        silent.require_hold(sent)
+    overdue(address, silent)
+    assert other.recover() == 0
+    found = other.rows(["t0"])["t0"][0]
+    assert (found.state, found.busy) == ("accepted", False)
+    assert other.take(found)
+    silent.close()
+    other.close()
+
+
+def test_the_age_of_a_submission_is_told_by_one_clock(address: Address) -> None:
+    ledger = PostgresLedger(address)
+    number = ledger.reserve(want(), None, PRICE)
+    ledger.sent(number)
+    sent_at = ledger.attempt(number).sent_at
+    assert 0 <= ledger.now(wall=12.0) - sent_at < 60
+    ledger.close()
 
 
 def test_two_machines_ask_for_the_same_pictures_and_one_pays(address: Address, tmp_path: Path) -> None:

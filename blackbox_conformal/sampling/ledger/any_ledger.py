@@ -130,6 +130,19 @@ class AnyLedger(ABC):
     def leave(self, attempt: int) -> None:  # noqa: B027 - nothing where nobody else is
         """Let other processes go on with an attempt whose job was not fetched."""
 
+    def require_hold(self, attempt: int) -> None:  # noqa: B027 - nothing where nobody else is
+        """Refuse to send an attempt once more that another process may have settled meanwhile.
+
+        Raises
+        ------
+        LedgerError
+            This process stood still for longer than its lease.
+        """
+
+    def now(self, wall: float) -> float:
+        """Seconds since 1970 by the clock that dates attempts; `wall` is what this machine's says."""
+        return wall
+
     def has_company(self) -> bool:
         """Whether another process draws with it now."""
         return False

@@ -22,7 +22,7 @@ from blackbox_conformal.sampling.ledger.postgres.connection import (
 )
 from blackbox_conformal.sampling.ledger.postgres.reconnecting import Reconnecting
 from blackbox_conformal.sampling.ledger.postgres.schema import migrate
-from blackbox_conformal.sampling.ledger.postgres.transaction import EXPIRED, NOW, PostgresTransaction
+from blackbox_conformal.sampling.ledger.postgres.transaction import EXPIRED, NOW, UNSETTLED, PostgresTransaction
 from blackbox_conformal.sampling.ledger.postgres.writer import PostgresWriter
 from blackbox_conformal.sampling.ledger.transaction import LedgerTransaction
 
@@ -119,8 +119,7 @@ class PostgresLedger(AnyLedger):
     ) -> int:
         if self._scope.startswith("session-"):
             _shared(transaction).count_in(self._scope, spec.task)
-        number = super()._reserve(transaction, spec, attempt, price_nanousd)
-        return number
+        return super()._reserve(transaction, spec, attempt, price_nanousd)
 
     def plan(self, specs: Sequence[AttemptSpec]) -> dict[tuple[str, int], int]:
         planned: dict[tuple[str, int], int] = {}
@@ -134,6 +133,13 @@ class PostgresLedger(AnyLedger):
 
     def leave(self, attempt: int) -> None:
         self._write(lambda transaction: _shared(transaction).leave(attempt))
+
+    def require_hold(self, attempt: int) -> None:
+        self._write(lambda transaction: _shared(transaction).require_hold(attempt))
+
+    def now(self, wall: float) -> float:
+        with self._lookup() as reader:
+            return float(reader.execute(f"SELECT {NOW}").fetchone()[0])
 
     def has_company(self) -> bool:
         with self._lookup() as reader:
@@ -205,7 +211,7 @@ def _shared(transaction: LedgerTransaction) -> PostgresTransaction:
 
 def _any_expired(transaction: LedgerTransaction) -> bool:
     """Whether a process is dead that nobody has settled; being a transaction, the question renews the lease."""
-    query = f"SELECT 1 FROM owner WHERE NOT ended AND {EXPIRED} LIMIT 1"
+    query = f"SELECT 1 FROM owner WHERE {UNSETTLED} LIMIT 1"
     return transaction.connection.execute(query).fetchone() is not None
 
 

@@ -32,6 +32,12 @@ _ROW = ("state", "reserved_nanousd", "cost_nanousd", "tries", "task", "owner", "
 NOW = "extract(epoch FROM clock_timestamp())::double precision"
 # While the database is away nobody can renew a lease, so that all get one more after it has come back.
 EXPIRED = f"GREATEST(expires_at, extract(epoch FROM pg_postmaster_start_time())::double precision + lease_s) < {NOW}"
+# A process that was ended while it stood still may have recorded late answers, and so owned attempts, after that.
+UNSETTLED = f"{EXPIRED} AND (NOT ended OR EXISTS (SELECT 1 FROM attempt WHERE attempt.owner = owner.id))"
+_FENCED = (
+    "this process stood still for longer than its lease, and others settled what it had under way, so nothing more is"
+    " sent from here; run the same command again"
+)
 
 
 class PostgresTransaction(LedgerTransaction):
@@ -211,10 +217,7 @@ class PostgresTransaction(LedgerTransaction):
         others = row is not None and row[5] is not None and row[5] not in self._acting
         if state in _PAYING and row is not None:
             if self.fenced:
-                raise LedgerError(
-                    "this process stood still for longer than its lease, and others settled what it had under way, so"
-                    " nothing more is sent from here; run the same command again"
-                )
+                raise LedgerError(_FENCED)
             if others or (state == "claimed" and row[0] != "planned"):
                 raise TakenError
         values["owner"] = (row[5] if others else self._me) if state in _OWNED and row is not None else None
@@ -286,11 +289,17 @@ class PostgresTransaction(LedgerTransaction):
         if row is not None and row[5] == self._me:
             self.note(attempt, owner=None)
 
+    def require_hold(self, attempt: int) -> None:
+        """Refuse to send once more what is no longer this process's; see `AnyLedger.require_hold`."""
+        row = self._row(attempt)
+        if self.fenced or row is None or row[0] != "sent" or row[5] != self._me:
+            raise LedgerError(_FENCED)
+
     def end_owners(self, *, myself: bool = False) -> list[UUID]:
         """End the owners whose lease is over, or this process alone; `left_behind` then gives what they left."""
-        which = "id = ?" if myself else f"id <> ? AND {EXPIRED}"
+        which = "id = ?" if myself else f"id <> ? AND {UNSETTLED}"
         rows = self.connection.execute(
-            f"UPDATE owner SET ended = TRUE WHERE NOT ended AND {which} RETURNING id", (self._me,)
+            f"UPDATE owner SET ended = TRUE WHERE {which} RETURNING id", (self._me,)
         ).fetchall()
         self._dead = [row[0] for row in rows]
         self._acting.update(self._dead)
