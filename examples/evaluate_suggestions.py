@@ -1,11 +1,11 @@
 """Test that `inputs --suggest` finds chains that were planted: qualities, noise, and whether the proof passes.
 
-    python examples/evaluate_suggestions.py PHOTOGRAPHS... [--batches 30] [--first 0]
+    python examples/evaluate_suggestions.py PHOTOGRAPHS... [--batches 30] [--first 0] [--inputs 40]
 
 Photographs are cut into disjoint squares of 512 pixels, at most four each. A batch takes squares at random: 40 become
-inputs by one of the presets web, phone and scan, and 80 others are the user's photographs. In half of the batches each
-input goes through the preset by itself; in the other half one chain is drawn from the preset for all of them. All
-inputs are handed over as pixels, so that no file tells its quality.
+inputs by one of the presets web, phone and scan, and 80 others are the user's photographs; options give other numbers.
+In half of the batches each input goes through the preset by itself; in the other half one chain is drawn from the
+preset for all of them. All inputs are handed over as pixels, so that no file tells its quality.
 
 The planted chain goes through the same proof, as a control: about one in twenty fails by chance. Noise is compared by
 the middles of ranges. One JSON line a batch goes to stdout; `--summary FILE...` prints the table of earlier ones.
@@ -31,12 +31,11 @@ from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.suggesting import MOST_FITTED, Seen, halves, middle, nearest_chain, proven
 from blackbox_conformal.pipeline.suggestion_parts.candidate import Candidate
 
-SCALE, SIDE, SQUARES = 4, 512, 4
-INPUTS, PHOTOGRAPHS = 40, 80
+SCALE, SIDE = 4, 512
 PRESETS = ("web", "phone", "scan")
 
 
-def squares(sources: list[Path]) -> Iterator[NDArray[np.uint8]]:
+def squares(sources: list[Path], most: int) -> Iterator[NDArray[np.uint8]]:
     """Disjoint squares of the photographs in `sources` and of those that come with the package."""
     for photograph in (*demo_photographs(), *find_photographs(sources)):
         try:
@@ -45,32 +44,32 @@ def squares(sources: list[Path]) -> Iterator[NDArray[np.uint8]]:
             print(f"left out: {error}", file=sys.stderr)
             continue
         rows, columns = (side // SIDE for side in pixels.shape[:2])
-        for place in list(np.ndindex(rows, columns))[:SQUARES]:
+        for place in list(np.ndindex(rows, columns))[:most]:
             top, left = place[0] * SIDE, place[1] * SIDE
             yield np.ascontiguousarray(pixels[top : top + SIDE, left : left + SIDE])
 
 
-def batch(pool: list[NDArray[np.uint8]], number: int) -> dict[str, Any]:
+def batch(pool: list[NDArray[np.uint8]], number: int, count: int, photographs: int) -> dict[str, Any]:
     """Plant a chain, have one suggested, and compare."""
     preset, one_chain = PRESETS[number % 3], number // 3 % 2 == 1
     order = np.random.Generator(np.random.Philox(number)).permutation(len(pool))
     planted = Mixture.of_text(preset).at(SCALE)
-    chains = [planted.drawn("batch", number, 0 if one_chain else place) for place in range(INPUTS)]
+    chains = [planted.drawn("batch", number, 0 if one_chain else place) for place in range(count)]
     made = [
         chain.apply(pool[index], (SIDE // SCALE, SIDE // SCALE), number, place)
-        for place, (chain, index) in enumerate(zip(chains, order[:INPUTS], strict=True))
+        for place, (chain, index) in enumerate(zip(chains, order[:count], strict=True))
     ]
     inputs = [Seen.of(read_image(image_png(pixels))) for pixels in made]
     fitting, proving = halves([one.digest for one in inputs])
-    photographs = [pool[index] for index in order[INPUTS : INPUTS + PHOTOGRAPHS]]
+    known = [pool[index] for index in order[count : count + photographs]]
     suggestion = nearest_chain(
         [inputs[place] for place in fitting],
-        [middle(pixels, SCALE) for pixels in photographs[::2][:MOST_FITTED]],
+        [middle(pixels, SCALE) for pixels in known[::2][:MOST_FITTED]],
         SCALE,
     )
     truth = chains[0].text if one_chain else planted.text
     shift, control = (
-        proven(text, [inputs[place] for place in proving], photographs[1::2], SCALE)
+        proven(text, [inputs[place] for place in proving], known[1::2], SCALE)
         for text in (suggestion.degradation, truth)
     )
     qualities = [
@@ -80,6 +79,7 @@ def batch(pool: list[NDArray[np.uint8]], number: int) -> dict[str, Any]:
     ]
     return {
         "batch": number,
+        "inputs": count,
         "preset": preset,
         "planted": truth,
         "one_chain": one_chain,
@@ -124,7 +124,7 @@ def summary(files: list[Path]) -> None:
         own = [row for row in rows if preset in ("all", row["preset"])]
         errors = [error for row in own for error in row["quality_errors"]]
         near = sum(error is not None and abs(error) <= 5 for error in errors)
-        smooth = INPUTS * len(own) - len(errors)
+        smooth = sum(row["inputs"] for row in own) - len(errors)
         cells = [preset, str(len(own)), f"{near} of {len(errors)} inputs, {smooth} too smooth to tell"]
         noisy = [row for row in own if row["noise"][0]]
         after = [[sharpened(row[key]) for key in ("planted", "suggested")] for row in noisy]
@@ -140,18 +140,21 @@ def summary(files: list[Path]) -> None:
 def main() -> int:
     """Run batches, or sum them up."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photographs", nargs="*", type=Path)
+    parser.add_argument("sources", nargs="*", type=Path, metavar="PHOTOGRAPHS")
     parser.add_argument("--batches", type=int, default=30)
     parser.add_argument("--first", type=int, default=0, help="number of the first batch")
+    parser.add_argument("--inputs", type=int, default=40)
+    parser.add_argument("--photographs", type=int, default=80)
+    parser.add_argument("--squares", type=int, default=4, help="most of one photograph")
     parser.add_argument("--summary", nargs="+", type=Path, help="print the table of these outputs")
     options = parser.parse_args()
     if options.summary:
         summary(options.summary)
         return 0
-    pool = list(squares(options.photographs))
+    pool = list(squares(options.sources, options.squares))
     print(f"{len(pool)} squares", file=sys.stderr)
     for number in range(options.first, options.first + options.batches):
-        print(json.dumps(batch(pool, number)), flush=True)
+        print(json.dumps(batch(pool, number, options.inputs, options.photographs)), flush=True)
     return 0
 
 

@@ -32,6 +32,8 @@ OTHERS = {
     "export": "sets a variable",
     "opentelemetry-instrument": "is a program of another package",
     "pip": "installs from the network",
+    "pipx": "installs from the network",
+    "uvx": "installs from the network",
     "sqlite3": "is a program of the system",
     "git": "changes the reader's checkout",
 }

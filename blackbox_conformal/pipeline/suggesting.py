@@ -35,7 +35,7 @@ from blackbox_conformal.types import Image
 FEWEST = 20
 """Inputs, and photographs: half of each is for the proof."""
 
-MOST_FITTED = 40
+MOST_FITTED = 100
 """Photographs that candidates are tried on; more would take longer and tell little more."""
 
 LARGEST_INPUT, SMALLEST_INPUT = 128, 16

@@ -46,7 +46,8 @@ def test_one_function_is_a_metric():
     np.testing.assert_allclose(found, _green(truth, delivered), atol=1e-7)
     assert metric_bound(metric) == 1
     assert not metric.pointwise_root_mean_square
-    assert metric.specification() == {"name": "custom-metric", "metric": "green-channel", "version": "1", "largest": 1.0}
+    named = {"metric": "green-channel", "version": "1", "largest": 1.0}
+    assert metric.specification() == {"name": "custom-metric", **named}
 
 
 def test_a_subclass_is_a_metric():
