@@ -1,6 +1,7 @@
 """Several people's marks of the same pictures: how far they agree, and the one annotation that is made of them."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -194,7 +195,14 @@ def combine(
                 f"{printable(path)} was imported and is not replaced by what people marked; give --force or another "
                 "folder"
             )
-    return [_combined(target, people, stem, rule, origin) for stem in stems]
+    made = []
+    for stem in stems:
+        # Nobody saves between the reading of marks and the writing of what is made of them.
+        with ExitStack() as alone:
+            for marks in people.values():
+                alone.enter_context(marks.alone())
+            made.append(_combined(target, people, stem, rule, origin))
+    return made
 
 
 def overlap(levels: Sequence[Levels]) -> float:

@@ -100,7 +100,7 @@ class Marks:
         levels, version = levels_of_png(content, size, printable(path)), digest_bytes(content)
         if not _is_whole(path.with_suffix(".json"), version):
             # Saving was cut off between the two files; the PNG is the newer one.
-            self.save(pair, levels, version)
+            version = self.save(pair, levels, version)
         return levels, version
 
     def save(self, pair: Pair, levels: Levels, version: str | None, *, replace: bool = False) -> str:
@@ -123,7 +123,7 @@ class Marks:
             The folder cannot be written, or the disk is full.
         """
         mine = digest_bytes(grey_png(levels))
-        with self._alone():
+        with self.alone():
             now = self._version(pair)
             if not replace and now not in (version, mine):
                 raise ForestalledError(now)
@@ -144,7 +144,7 @@ class Marks:
         return digest_bytes(read_bytes(path, ImageLimits().max_bytes)) if path.is_file() else None
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
         """While no other window, and no other program, saves for this person."""
         self.own.mkdir(parents=True, exist_ok=True)
         try:

@@ -74,7 +74,8 @@ class RunPictures:
 
     def at_stop(self, stop: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Shares and losses of all pictures in their order; a loss is NaN where the truth is unknown."""
-        shares, losses = ([row[stop] for row in list(rows)] for rows in (self._shares, self._losses))
+        with self._lock:
+            shares, losses = ([row[stop] for row in rows] for rows in (self._shares, self._losses))
         return np.array(shares, np.float32), np.array(losses, np.float32)
 
     def of_picture(self, stem: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -30,7 +30,7 @@ def earlier(number: int, marker: str) -> int | None:
     for page in range(1, MOST_PAGES + 1):
         comments = asked("GET", f"issues/{number}/comments?per_page={PAGE}&page={page}")
         for comment in comments:
-            if (comment["body"] or "").startswith(marker) and comment["user"]["type"] == "Bot":
+            if (comment["body"] or "").startswith(marker) and (comment["user"] or {}).get("type") == "Bot":
                 return int(comment["id"])
         if len(comments) < PAGE:
             return None

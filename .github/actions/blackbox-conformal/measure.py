@@ -48,12 +48,12 @@ def called(*arguments: str) -> tuple[int, Any]:
         return done.returncode, {}
 
 
-def spending(run: str) -> tuple[int, float | None]:
-    """Paid calls in the ledger, and what they cost in US dollars; None where a price is unknown."""
+def spending(run: str) -> tuple[int | None, float | None]:
+    """Paid calls in the ledger, and what they cost in US dollars; None where it is unknown."""
     if not (Path(run) / "ledger.sqlite").exists():
         return 0, 0.0
     _, total = called("ledger", "sum", "--run", run, "--json", "--quiet")
-    return total.get("paid", 0), total.get("cost_usd")
+    return total.get("paid"), total.get("cost_usd")
 
 
 def verdict_of(code: int, document: dict[str, Any]) -> str:
@@ -70,7 +70,7 @@ def plain(text: Any, longest: int = 1000) -> str:
     return "".join(f"&#{ord(letter)};" if letter in "&<>`*_[]()|\\#!@:~" else letter for letter in whole)
 
 
-def text_of(verdict: str, document: dict[str, Any], spend: str, calls: int) -> str:
+def text_of(verdict: str, document: dict[str, Any], spend: str, calls: str) -> str:
     """The comment, in Markdown."""
     command, calibration = os.environ["COMMAND"], plain(os.environ["CALIBRATION"])
     said = [f"### blackbox-conformal {command}: {verdict}", ""]
@@ -113,7 +113,8 @@ def main() -> None:
     paid, cost = spending(run)
     verdict = verdict_of(code, document)
     spend = "unknown" if cost is None or cost_before is None else f"{max(0.0, cost - cost_before):.4f}"
-    text = text_of(verdict, document, spend, paid - paid_before)
+    calls = "unknown" if paid is None or paid_before is None else str(paid - paid_before)
+    text = text_of(verdict, document, spend, calls)
     (results / "document.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
     (results / "comment.md").write_text(text, encoding="utf-8")
     outcome = OUTCOMES.get(verdict, "failure")
@@ -121,7 +122,7 @@ def main() -> None:
         "verdict": verdict,
         "outcome": outcome,
         "spend": spend,
-        "calls": str(paid - paid_before),
+        "calls": calls,
         "report": write_report(results),
     }
     with open(os.environ["GITHUB_OUTPUT"], "a", encoding="utf-8") as file:

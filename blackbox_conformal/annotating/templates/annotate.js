@@ -81,9 +81,13 @@ const linkExports = () => {
 
 // Whether the picture that is shown may be left: its marks are saved.
 const left = async () => {
+  // What is drawn while a save is under way needs one more.
+  do {
+    if (!current) return true;
+    tools.end();
+    if (!current.unsaved) return true;
+  } while (await save());
   if (!current) return true;
-  tools.end();
-  if (!current.unsaved || (await save())) return true;
   byId("pictures").selectedIndex = current.index;
   byId("annotate").dataset.ready = "yes";
   return false;
@@ -258,10 +262,13 @@ byId("file").addEventListener("change", async () => {
   const [file] = byId("file").files;
   byId("file").value = "";
   if (!file || !current) return;
+  const shown = current;
   const asked = new URLSearchParams({format: byId("format").value, name: file.name});
   try {
-    const answer = await ask(`pictures/${current.index}/imported?${asked}`, {method: "PUT", body: file});
-    tools.all(new Uint8Array(await answer.arrayBuffer()));
+    const answer = await ask(`pictures/${shown.index}/imported?${asked}`, {method: "PUT", body: file});
+    const levels = new Uint8Array(await answer.arrayBuffer());
+    if (shown === current) tools.all(levels);
+    else say("Not imported: another picture was opened meanwhile", "bad");
   } catch (error) {
     say(`Not imported: ${error.message}`, "bad");
   }
@@ -269,8 +276,10 @@ byId("file").addEventListener("change", async () => {
 
 byId("take").addEventListener("click", async () => {
   byId("forestalled").close();
+  const shown = current;
   try {
-    const levels = await current.stored.load();
+    const levels = await shown.stored.load();
+    if (shown !== current) return;
     // As one step, so that undoing it gives the own marks back.
     tools.all(levels ?? new Uint8Array(current.marks.levels.length));
     clearTimeout(timer);
