@@ -238,6 +238,22 @@ def test_the_age_of_a_submission_is_told_by_one_clock(address: Address) -> None:
     ledger.close()
 
 
+@pytest.mark.parametrize(("hours", "sent"), [(19, 2), (38, 1)])
+def test_a_submission_is_repeated_while_the_vendor_knows_its_key_by_the_clock_of_the_database(
+    address: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: int, sent: int
+) -> None:
+    place_ledger(tmp_path, address.shown)
+    with FaultServer({"submit": "close-without-answer"}) as vendor:
+        for _ in range(2):
+            drawn = draw(SynchronousVendor(url=vendor.url, idempotent=True), tmp_path, tasks(), max_attempts=1)
+            assert drawn.states == ["ambiguous"]
+            with psycopg.connect(address.shown) as connection:
+                connection.execute("UPDATE blackbox_conformal.attempt SET sent_at = sent_at - %s", (3600 * hours,))
+            # What this machine's clock says does not count.
+            monkeypatch.setattr(time, "time", lambda: 0.0)
+        assert vendor.account.requests("submit") == sent
+
+
 def test_two_machines_ask_for_the_same_pictures_and_one_pays(address: Address, tmp_path: Path) -> None:
     wanted = tasks(3, 4)
     with FaultServer({"submit": Fault("slow-start", {"seconds": 0.2})}) as vendor:

@@ -349,6 +349,7 @@ def test_a_draw_waits_for_what_the_one_before_left_under_way(tmp_path: Path, way
         assert submissions(server) == 3
 
 
+@pytest.mark.sqlite  # A shared ledger goes by the database's clock: see test_postgres_ledger.py.
 def test_an_idempotency_key_is_as_old_as_its_first_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with FaultServer({"submit": "close-without-answer"}) as server:
         begun = time.time()
