@@ -136,7 +136,9 @@ class AnnotationSite:
         index, shown = self._shown(http)
         name, form = self._pairs.names[index], self._format(http.query.get("format", ""))
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"{file_stem(name)}{Path(http.query.get('name', '')).suffix[:8]}"
+            # As the file was called: by its own name a reader may tell that it is of another picture.
+            given = Path(http.query.get("name", ""))
+            path = Path(folder) / f"{file_stem(given.stem)}{given.suffix[:8]}"
             path.write_bytes(http.body)
             try:
                 levels = read_format(form, path, frozenset({name, file_stem(name)}), shown.truth.shape[:2])

@@ -137,8 +137,11 @@ def agreement(folder: str | Path, annotators: Sequence[str] | None = None) -> Ag
     """
     people = _chosen(Path(folder), annotators)
     sums, pictures = _Sums(), []
-    for stem in _stems(people):
-        levels = [_read(marks, stem)[1] for marks in people.values() if stem in marks.marked()]
+    marked = {name: marks.marked() for name, marks in people.items()}
+    for stem in sorted(set[str]().union(*marked.values())):
+        levels = [_read(marks, stem)[1] for name, marks in people.items() if stem in marked[name]]
+        if len({each.shape for each in levels}) > 1:
+            raise FileFormatError(f"expected marks of one picture as {stem}; got those of several. Mark it again")
         own = _sums(levels)
         sums = sums.plus(own)
         shares = tuple(float((each > 0).mean()) for each in levels)
@@ -180,7 +183,8 @@ def combine(
     people = _chosen(target, annotators)
     stems = _stems(people)
     for name, marks in people.items():
-        missing = [stem for stem in stems if stem not in marks.marked()]
+        own = marks.marked()
+        missing = [stem for stem in stems if stem not in own]
         if missing:
             raise UsageError(
                 f"expected everyone's marks of every picture; {printable(name, 60)} has not marked "
@@ -200,7 +204,8 @@ def combine(
         # Nobody saves between the reading of marks and the writing of what is made of them.
         with ExitStack() as alone:
             for marks in people.values():
-                alone.enter_context(marks.alone())
+                if marks.can_lock:
+                    alone.enter_context(marks.alone())
             made.append(_combined(target, people, stem, rule, origin))
     return made
 

@@ -3,6 +3,7 @@
 A version is the digest of the stored PNG. Who saves says which version the marks were made from.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from blackbox_conformal.annotations.annotation_file import (
 from blackbox_conformal.annotations.foreign_files import read_bytes
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import FileFormatError, UsageError
+from blackbox_conformal.files import refusal
 from blackbox_conformal.images.encode import grey_png
 from blackbox_conformal.images.read import ImageLimits
 from blackbox_conformal.text import printable
@@ -37,6 +39,7 @@ COMBINED = re.compile(r"(mean|max) of \d+")
 """What it names as the source of marks that were combined from several people's."""
 
 _PATIENCE_S = 10
+_LOCK = ".lock"
 
 
 class ForestalledError(UsageError):
@@ -146,12 +149,24 @@ class Marks:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """While no other window, and no other program, saves for this person."""
-        self.own.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.own / _LOCK, timeout=_PATIENCE_S)
         try:
-            with filelock.FileLock(self.own / ".lock", timeout=_PATIENCE_S):
-                yield
+            self.own.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
         except filelock.Timeout:
             raise UsageError(f"{printable(self.own)} is being written by another program; save again") from None
+        except OSError as error:
+            raise refusal(self.own, error) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @property
+    def can_lock(self) -> bool:
+        """Whether this process may take the lock; another user's folder it may be able to read alone."""
+        lock = self.own / _LOCK
+        return os.access(lock if lock.exists() else self.own, os.W_OK)
 
 
 def _is_whole(path: Path, version: str) -> bool:

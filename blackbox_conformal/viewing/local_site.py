@@ -50,10 +50,12 @@ class Route:
     handle: PageHandle
 
 
-def guarded(routes: Sequence[Route], names: Collection[str], largest_body: int = LARGEST_BODY) -> PageGuard:
+def guarded(
+    routes: Sequence[Route], names: Collection[str], largest_body: int = LARGEST_BODY, *, by_address: bool = False
+) -> PageGuard:
     """The routes as an application behind a new token, which may be addressed by loopback and these names."""
     inner = pages([(route.method, route.path, route.handle) for route in routes], largest_body)
-    return PageGuard(inner, secrets.token_urlsafe(24), names)
+    return PageGuard(inner, secrets.token_urlsafe(24), names, by_address=by_address)
 
 
 class LocalSite:
@@ -98,7 +100,7 @@ class LocalSite:
             )
         self._listening = listen(host, port)
         shown = f"[{host}]" if ":" in host else host
-        self._application = guarded(routes, [host, *names], largest_body)
+        self._application = guarded(routes, [host, *names], largest_body, by_address=host in ("0.0.0.0", "::"))
         self.url = f"http://{shown}:{self._listening.getsockname()[1]}/{self._application.token}/"
 
     def __enter__(self) -> Self:

@@ -1,5 +1,6 @@
 """What every request of a local page passes: which host it names, the token in its path, headers that keep it apart."""
 
+import ipaddress
 import secrets
 from collections.abc import Collection
 
@@ -32,6 +33,9 @@ class PageGuard:
     names
         Hosts, beside those of loopback, that a request may name. A page of another site, whose name was led to this
         machine, is so kept out.
+    by_address
+        Let a request also name any IP address, where the server listens at all addresses of the machine: a name that
+        was led here is none.
 
     Attributes
     ----------
@@ -39,8 +43,10 @@ class PageGuard:
         The first part of each path.
     """
 
-    def __init__(self, inner: Application, token: str, names: Collection[str] = ()) -> None:
-        self._inner, self.token = inner, token
+    def __init__(
+        self, inner: Application, token: str, names: Collection[str] = (), *, by_address: bool = False
+    ) -> None:
+        self._inner, self.token, self._by_address = inner, token, by_address
         self._names = {name.lower() for name in names}
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -72,7 +78,7 @@ class PageGuard:
     def _refused(self, scope: Message, headers: dict[str, str]) -> tuple[int, str] | None:
         host = headers.get("host", "")
         name = host_name(host)
-        if not (name in self._names or is_loopback_name(name)):
+        if not (name in self._names or is_loopback_name(name) or (self._by_address and _is_address(name))):
             return 421, "This page is not served under that host name."
         origin = headers.get("origin")
         if origin is not None and origin.lower() != f"{scope['scheme']}://{host.lower()}":
@@ -81,3 +87,11 @@ class PageGuard:
         if not (slash and secrets.compare_digest(token.encode(), self.token.encode())):
             return 404, "Open the whole address that the command printed: the part after the port is its key."
         return None
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

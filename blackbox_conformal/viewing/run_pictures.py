@@ -49,8 +49,6 @@ class RunPictures:
         By stem; masked pictures first, then by name, then those that came later.
     stops
         The slider's levels: those that are exact in every picture that was there at first.
-    left_out
-        Name of each entry that cannot be shown, and why.
     """
 
     def __init__(self, folder: Path, calibration: Calibration, expected: Sequence[float] = ()) -> None:
@@ -60,12 +58,17 @@ class RunPictures:
         self._shares: list[NDArray[np.float32]] = []
         self._losses: list[NDArray[np.float32]] = []
         self.pictures: dict[str, Listed] = {}
-        self.left_out: list[tuple[str, str]] = []
+        self._left_out: dict[str, tuple[str, str]] = {}
         entries = self._read_new()
         common = set.intersection(*(set(entry.alphas) for entry in entries)) if entries else set(expected)
         self.stops: list[Stop] = viewer_stops(calibration, sorted(common))
         self.thresholds = thresholds_of(self.stops)
         self._add(entries)
+
+    @property
+    def left_out(self) -> list[tuple[str, str]]:
+        """Name of each entry that cannot be shown, and why."""
+        return list(self._left_out.values())
 
     def refresh(self) -> None:
         """Take in what was masked or audited meanwhile; pictures keep their places."""
@@ -93,7 +96,7 @@ class RunPictures:
                     continue
                 entries.append(read_entry(path))
             except FileFormatError as error:
-                self.left_out.append((path.name, str(error)))
+                self._left_out[path.stem] = path.name, str(error)
             except OSError:
                 continue
             self._seen[path.name] = written
@@ -104,8 +107,9 @@ class RunPictures:
             places = self._places(entry)
             if places is None:
                 why = "it was kept with other levels; mask or audit it again, which costs nothing, and start anew"
-                self.left_out.append((printable(entry.name), why))
+                self._left_out[entry.stem] = printable(entry.name), why
                 continue
+            self._left_out.pop(entry.stem, None)
             shares, losses = (values.astype(np.float32) for values in _at_places(entry, places))
             there = self.pictures.get(entry.stem)
             number = len(self._shares) if there is None else there.number

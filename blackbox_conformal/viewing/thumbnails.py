@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image as PillowImage
 
+from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.reports.blocks import block_side
 from blackbox_conformal.reports.encoded import webp
 from blackbox_conformal.reports.full_size import FullSize, unpacked
@@ -32,7 +33,7 @@ class Thumbnails:
     def __init__(self, pictures: RunPictures) -> None:
         self._pictures = pictures
         self._lock, self._room = threading.Lock(), threading.Semaphore(AT_ONCE)
-        self._kept: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, ...], bytes] = OrderedDict()
         self.bytes = 0
 
     def picture(self, entry: FullSize) -> bytes:
@@ -42,7 +43,7 @@ class Thumbnails:
             block = block_side(entry.size, SIDE)
             return webp(PillowImage.fromarray(self._pictures.pixels(entry, "delivered")).reduce(block))
 
-        return self._get((entry.stem, "picture"), make)
+        return self._get(("picture", entry.stem, entry.digests.get("delivered", "")), make)
 
     def stops(self, entry: FullSize) -> bytes:
         """(h, w) uint8, row by row; 255 where no stop trusts the whole block."""
@@ -54,9 +55,10 @@ class Thumbnails:
             largest = np.maximum.reduceat(np.maximum.reduceat(levels, rows, axis=0), columns, axis=1)
             return self._pictures.first_stops(entry)[largest].tobytes()
 
-        return self._get((entry.stem, "stops"), make)
+        thresholds = digest_bytes(entry.thresholds.tobytes())
+        return self._get(("stops", entry.stem, entry.digests.get("levels", ""), thresholds), make)
 
-    def _get(self, key: tuple[str, str], make: Callable[[], bytes]) -> bytes:
+    def _get(self, key: tuple[str, ...], make: Callable[[], bytes]) -> bytes:
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)

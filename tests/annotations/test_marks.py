@@ -93,3 +93,22 @@ def test_marks_of_another_size_are_refused(marks):
     marks.save(PAIR, ONE, None)
     with pytest.raises(FileFormatError, match=r"32×24|more than"):
         marks.load(PAIR, (12, 16))
+
+
+def test_a_folder_that_cannot_be_made_is_refused_in_words(marks):
+    marks.own.parent.mkdir(parents=True)
+    marks.own.write_text("no folder")
+    with pytest.raises(UsageError, match="cannot be written"):
+        marks.save(PAIR, ONE, None)
+
+
+def test_marks_that_may_only_be_read_are_combined(marks, monkeypatch):
+    marks.save(PAIR, ONE, None)
+
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    # What a user without the right to write in that folder meets; root has every right.
+    monkeypatch.setattr("filelock.FileLock.acquire", refused)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert len(combine(marks.folder)) == 1

@@ -12,8 +12,11 @@ function makeViewer(opened = () => {}, failed = () => {}) {
     wanted = next;
     root.dataset.ready = "no";
     await next.open();
-    // Somebody may have asked for another picture meanwhile.
-    if (wanted !== next) return;
+    // Somebody may have asked for another picture meanwhile: then this one is not shown, and must not stay open.
+    if (wanted !== next) {
+      if (next !== card) next.close();
+      return;
+    }
     if (card && card !== next) card.close();
     card = next;
     byId("viewer-name").textContent = card.name;
