@@ -137,8 +137,8 @@ def agreement(folder: str | Path, annotators: Sequence[str] | None = None) -> Ag
     """
     people = _chosen(Path(folder), annotators)
     sums, pictures = _Sums(), []
-    marked = {name: marks.marked() for name, marks in people.items()}
-    for stem in sorted(set[str]().union(*marked.values())):
+    marked = _marked(people)
+    for stem in _stems(marked):
         levels = [_read(marks, stem)[1] for name, marks in people.items() if stem in marked[name]]
         if len({each.shape for each in levels}) > 1:
             raise FileFormatError(f"expected marks of one picture as {stem}; got those of several. Mark it again")
@@ -181,9 +181,9 @@ def combine(
     """
     target = Path(folder)
     people = _chosen(target, annotators)
-    stems = _stems(people)
-    for name, marks in people.items():
-        own = marks.marked()
+    marked = _marked(people)
+    stems = _stems(marked)
+    for name, own in marked.items():
         missing = [stem for stem in stems if stem not in own]
         if missing:
             raise UsageError(
@@ -287,8 +287,13 @@ def _chosen(folder: Path, annotators: Sequence[str] | None) -> dict[str, Marks]:
     return {name: people[name] for name in sorted(set(annotators))}
 
 
-def _stems(people: dict[str, Marks]) -> list[str]:
-    return sorted(set[str]().union(*(marks.marked() for marks in people.values())))
+def _marked(people: dict[str, Marks]) -> dict[str, set[str]]:
+    """The stems of the pictures that each person marked."""
+    return {name: marks.marked() for name, marks in people.items()}
+
+
+def _stems(marked: dict[str, set[str]]) -> list[str]:
+    return sorted(set[str]().union(*marked.values()))
 
 
 def _together(names: list[str]) -> str:

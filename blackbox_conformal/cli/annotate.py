@@ -1,6 +1,5 @@
 """`annotate`: a page on this machine on which people mark where delivered pictures differ in meaning."""
 
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +11,15 @@ from blackbox_conformal.cli import session
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.named_files import photograph_paths
+from blackbox_conformal.cli.serve import refuse_missing
 from blackbox_conformal.cli.signing import load_calibration
-from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
     from blackbox_conformal.annotating.pairs import Pairs
+
+
+LARGEST_BODY = 256 * 2**20
+"""Bytes of the marks of a picture, one a pixel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +54,7 @@ def command(screen: Screen, options: AnnotateOptions) -> None:
     IMAGES are photographs that `calibrate` drew, with any metric. Nothing is drawn and nothing is paid. Afterwards
     `annotations combine` makes of everyone's marks what `calibrate --metric semantic` reads.
     """
-    _refuse_missing()
+    refuse_missing()
     from blackbox_conformal.annotating.annotation_site import AnnotationSite
     from blackbox_conformal.viewing.local_site import LocalSite
 
@@ -65,10 +68,6 @@ def command(screen: Screen, options: AnnotateOptions) -> None:
     with LocalSite(routes, port=options.port, largest_body=LARGEST_BODY) as site:
         site.run(on_start)
     screen.next("annotations", "combine", options.annotations)
-
-
-LARGEST_BODY = 256 * 2**20
-"""Bytes of the marks of a picture, one a pixel."""
 
 
 def _pairs(screen: Screen, options: AnnotateOptions) -> "Pairs":
@@ -86,13 +85,3 @@ def _pairs(screen: Screen, options: AnnotateOptions) -> "Pairs":
     if pairs.missing:
         screen.note(f"note: {counted(pairs.missing, 'photograph')} left out, which {run} has no draws of")
     return pairs
-
-
-def _refuse_missing() -> None:
-    """Refuse to show a page without the packages of the extra ``serve``."""
-    missing = [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UsageError(
-            f"expected the packages of the extra serve; {', '.join(missing)} is missing. Install them: "
-            "pip install 'blackbox-conformal[serve]'"
-        )

@@ -154,7 +154,9 @@ class Processor:
         """What is left to do for the task of each key, by the ledger's rows of it."""
         wanted = {attempt.digest for attempts in rows.values() for attempt in attempts if attempt.state in WHOLE}
         on_disk = self.store.among({digest for digest in wanted if digest is not None})
-        replayable, now = self.adapter.capabilities.idempotency_header is not None, self.ledger.now(self.clock.wall())
+        replayable, now = self.adapter.capabilities.idempotency_header is not None, self.clock.wall()
+        if replayable:  # The age of a submission matters only then, and a shared ledger has to be asked for the time.
+            now = self.ledger.now(now)
         return [
             next_step(rows.get(key, ()), self.limits, on_disk=on_disk, replayable=replayable, now=now) for key in keys
         ]
