@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.job import Watch
     from blackbox_conformal.sampling.sampler import Sampler
 
-_IMPORT_WAIT_S = 0.05
+_AGAIN_AFTER_S = 0.05
 _HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 
 
@@ -46,9 +47,7 @@ def interruptible(screen: Screen) -> Iterator[Any]:
                 return
         if asked or not samplers:
             if _is_importing(frame):
-                again = threading.Timer(_IMPORT_WAIT_S, signal.raise_signal, (number,))
-                again.daemon = True
-                again.start()
+                _again(number)
                 return
             raise KeyboardInterrupt
         asked += 1
@@ -68,12 +67,30 @@ def interruptible(screen: Screen) -> Iterator[Any]:
     numbers = [signal.SIGINT, signal.SIGTERM]
     if _HANG_UP is not None and signal.getsignal(_HANG_UP) is not signal.SIG_IGN:
         numbers.append(_HANG_UP)
+    tell_ignored = sys.unraisablehook
+
+    def ignored(what: "sys.UnraisableHookArgs") -> None:
+        # Where an object is being deleted, Python drops exceptions: the interrupt would be lost.
+        if isinstance(what.exc_value, KeyboardInterrupt):
+            _again(signal.SIGINT)
+        else:
+            tell_ignored(what)
+
     previous = {number: signal.signal(number, handler) for number in numbers}
+    sys.unraisablehook = ignored
     try:
         yield opened
     finally:
+        sys.unraisablehook = tell_ignored
         for number, old in previous.items():
             signal.signal(number, old)
+
+
+def _again(number: int) -> None:
+    """Raise a signal once more, soon: an exception that it raised where it came would have done harm or got lost."""
+    again = threading.Timer(_AGAIN_AFTER_S, signal.raise_signal, (number,))
+    again.daemon = True
+    again.start()
 
 
 def _is_importing(frame: FrameType | None) -> bool:

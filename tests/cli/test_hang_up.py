@@ -133,6 +133,23 @@ def test_an_interrupt_within_an_import_comes_once_the_import_is_done(
     assert sys.modules.pop("interrupted_import").WHOLE
 
 
+def test_an_interrupt_while_an_object_is_deleted_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:
+    class Deleted:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    def wait_in_the_run() -> None:
+        with interruptible(Screen(as_json=False, quiet=True, verbose=0)):
+            Deleted()
+            time.sleep(30)
+
+    hook = sys.unraisablehook
+    with pytest.raises(KeyboardInterrupt):
+        wait_in_the_run()
+    assert sys.unraisablehook is hook
+    assert "Traceback" not in capfd.readouterr().err
+
+
 class Recorded:
     """A sampler that says when it is stopped."""
 
