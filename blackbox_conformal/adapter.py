@@ -303,6 +303,7 @@ class Adapter(BaseModel, ABC):
     vendor works with jobs and `quote` when it tells a price beforehand. Fields listed in `transient` (where the vendor
     is reached, how long to wait) do not identify the procedure; every other field does. An adapter behind whose address
     anything may be says in `named` whether its fields tell what is there; where they do not, the address identifies.
+    `key_parameters` are those with which the key is sent, with usual values, where it is not sent without them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -313,6 +314,7 @@ class Adapter(BaseModel, ABC):
     documentation: ClassVar[str] = ""
     evidence: ClassVar[Evidence] = "documents"
     transient: ClassVar[frozenset[str]] = frozenset()
+    key_parameters: ClassVar[Mapping[str, str]] = {}
 
     @property
     @abstractmethod

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from blackbox_conformal.errors import AdapterError, BlackboxConformalError, PluginError, UsageError
-from blackbox_conformal.wording import complaint
+from blackbox_conformal.wording import as_typed, complaint
 
 OWN_DISTRIBUTION = "blackbox-conformal"
 
@@ -305,7 +305,7 @@ def build(plugin: type[PluginType], name: str, parameters: dict[str, Any]) -> Pl
         problems = error.errors(include_url=False)
         message = f"{name}: {'; '.join(_problem(problem, plugin) for problem in problems)}"
         if any(problem["type"] in ("missing", "extra_forbidden") for problem in problems):
-            message += f". Its parameters are: {', '.join(map(_typed, plugin.model_fields)) or 'none'}"
+            message += f". Its parameters are: {', '.join(map(as_typed, plugin.model_fields)) or 'none'}"
         raise UsageError(message) from None
 
 
@@ -404,19 +404,14 @@ def _problem(problem: ErrorDetails, plugin: type[BaseModel]) -> str:
     name = str(problem["loc"][0]) if problem["loc"] else ""
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, plugin.model_fields, n=1)
-        return f"there is no parameter {name!r}" + (f" (did you mean {_typed(near[0])}?)" if near else "")
+        return f"there is no parameter {as_typed(name)!r}" + (f" (did you mean {as_typed(near[0])}?)" if near else "")
     field = plugin.model_fields.get(name)
     if problem["type"] == "missing" and len(problem["loc"]) == 1:
         meaning = field.description.rstrip(".") if field is not None and field.description else ""
-        return f"{name} is required" + (f" ({meaning})" if meaning else "")
-    where = ".".join(map(str, problem["loc"]))
+        return f"{as_typed(name)} is required" + (f" ({meaning})" if meaning else "")
+    where = ".".join([as_typed(name), *map(str, problem["loc"][1:])])
     what = complaint(problem, field if len(problem["loc"]) == 1 else None)
     return f"{where}: {what}" if name else what
-
-
-def _typed(name: str) -> str:
-    """A parameter's name as people type it."""
-    return name.replace("_", "-")
 
 
 def _parts(text: str) -> list[str]:

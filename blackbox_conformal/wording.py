@@ -1,5 +1,6 @@
 """What is wrong with a value, in our own words instead of the validation library's: what was expected, what arrived."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -36,6 +37,16 @@ def complaint(problem: ErrorDetails, field: FieldInfo | None = None) -> str:
         whole = isinstance(error, UsageError) or "got " in str(error) or not problem["loc"]
         return str(error) if whole else f"{error} (got {shown(problem['input'])})"
     return f"expected {_expected(problem, field)}; got {shown(problem['input'])}"
+
+
+def option_words(parameters: Mapping[str, str], option: str = "-p") -> list[str]:
+    """Vendor parameters as they are typed after `option`, word by word."""
+    return [word for name, value in parameters.items() for word in (option, f"{as_typed(name)}={value}")]
+
+
+def as_typed(name: str) -> str:
+    """A parameter's name as people type it."""
+    return name.replace("_", "-")
 
 
 def shown(value: Any) -> str:

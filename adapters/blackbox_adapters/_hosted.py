@@ -128,6 +128,7 @@ class OptionalKey(Hosted):
     """A server that may ask for a key."""
 
     transient: ClassVar[frozenset[str]] = Hosted.transient | {"authenticate"}
+    key_parameters: ClassVar[Mapping[str, str]] = {"authenticate": "true"}
 
     authenticate: bool = Field(default=False, description="Send the key.")
 

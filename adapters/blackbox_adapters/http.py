@@ -49,6 +49,7 @@ class PlainHttp(OwnServer):
         request_id_header="x-request-id",
     )
     transient = OwnServer.transient | {"key_header", "key_prefix", "idempotent"}
+    key_parameters = {"key_header": "authorization", "key_prefix": "Bearer "}
 
     url: str = Field(description="Address that takes the POST, such as http://localhost:8000/v1/upscale.")
     scale: int = Field(default=4, ge=1, le=16, description="Magnification.")

@@ -13,6 +13,7 @@ import click
 from blackbox_conformal.cli.console import Screen, limit_above
 from blackbox_conformal.cli.options import VendorOptions
 from blackbox_conformal.cli.session import vendor_parameters
+from blackbox_conformal.wording import option_words
 
 if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter
@@ -145,10 +146,9 @@ def open_line(path: Path) -> str:
 
 
 def _not_kept(adapter: "Adapter", options: VendorOptions) -> list[str]:
-    """The vendor parameters that were typed and that a calibration does not keep."""
-    return [
-        word
-        for key, value in vendor_parameters(options.parameters).items()
-        if key in adapter.transient
-        for word in ("-p", f"{key.replace('_', '-')}={value}")
-    ]
+    """What was typed of the vendors and a calibration does not keep; of a second one, all of it."""
+    typed = vendor_parameters(options.parameters).items()
+    words = option_words({key: value for key, value in typed if key in adapter.transient})
+    if options.second_adapter and ":" in options.second_adapter:
+        words += ["--second-adapter", options.second_adapter]
+    return words + option_words(vendor_parameters(options.second_parameters), "--second")

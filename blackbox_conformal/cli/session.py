@@ -1,5 +1,6 @@
 """From options to a vendor, a set-up, limits, and a run folder."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.options import JobOptions, SpendingOptions, TermsOptions, VendorOptions
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.wording import as_typed, option_words
 
 if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter
@@ -27,7 +29,7 @@ def vendor_parameters(pairs: Sequence[str]) -> dict[str, str]:
         if not equals or not key:
             raise UsageError(f"expected -p KEY=VALUE; got {pair!r}")
         if key in parameters:
-            raise UsageError(f"-p {key} is given twice; give it once")
+            raise UsageError(f"-p {as_typed(key)} is given twice; give it once")
         parameters[key] = value
     return parameters
 
@@ -216,10 +218,14 @@ def _refuse_missing(vendor: "type[Adapter]", parameters: dict[str, Any], *, pric
         missing.append("price_usd")
     if not missing:
         return
-    typed = " ".join(f"-p {name.replace('_', '-')}=…" for name in missing)
-    meant = "; ".join(f"{name}: {(fields[name].description or name).rstrip('.')}" for name in missing)
+    meant = "; ".join(f"{as_typed(name)}: {(fields[name].description or name).rstrip('.')}" for name in missing)
     price = ", nor what it costs" if "price_usd" in missing else ""
-    raise UsageError(f"the calibration does not store where the vendor {vendor.name} is{price}. Add {typed} ({meant})")
+    blanks = " ".join(option_words(dict.fromkeys(missing, "…")))
+    unsent = {name: value for name, value in vendor.key_parameters.items() if name not in parameters}
+    key = f"; if it takes a key, add {shlex.join(option_words(unsent))} too" if unsent else ""
+    raise UsageError(
+        f"the calibration does not store where the vendor {vendor.name} is{price}. Add {blanks}{key} ({meant})"
+    )
 
 
 def _refuse_other_seed(seed: int | None, procedure: "Procedure", adapter: "Adapter") -> None:

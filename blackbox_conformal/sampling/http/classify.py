@@ -1,6 +1,7 @@
 """What a failed answer means, as one of the classes of `errors`: the adapter's own reading first, then the status."""
 
 import json
+import shlex
 from urllib.parse import urlsplit
 
 from blackbox_conformal.adapter import Adapter, Answer, Send
@@ -16,6 +17,7 @@ from blackbox_conformal.errors import (
 )
 from blackbox_conformal.sampling.http.retry_after import clock_difference, parse_retry_after
 from blackbox_conformal.text import clean
+from blackbox_conformal.wording import option_words
 
 NOT_FOUND = (404, 405, 410)
 """Answers to a submission that speak of its address, so that every submission would be answered like this."""
@@ -41,9 +43,23 @@ def classify(adapter: Adapter, step: Send, answer: Answer, now: float) -> Vendor
         error = explained or _of_submission(answer, now)
     else:
         error = _of_free_request(step, answer, explained, now)
+    if isinstance(error, AccountRefusedError) and answer.status != 402:
+        error = _without_key(adapter, answer) or error
     if isinstance(error, AccountRefusedError):
         return _with_clock(error, answer, now)
     return error
+
+
+def _without_key(adapter: Adapter, answer: Answer) -> AccountRefusedError | None:
+    """What to say where the vendor asks for a key and these parameters send none; None where they send one."""
+    if adapter.key_variable is not None or adapter.auth_variable is None or not adapter.key_parameters:
+        return None
+    options = shlex.join(option_words(adapter.key_parameters))
+    return AccountRefusedError(
+        f"the vendor wants a key, and none was sent ({_said(answer)}). Add {options} to send the key in "
+        f"{adapter.auth_variable}",
+        code=str(answer.status),
+    )
 
 
 def _with_clock(error: AccountRefusedError, answer: Answer, now: float) -> AccountRefusedError:
