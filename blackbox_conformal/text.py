@@ -1,9 +1,10 @@
-"""Foreign text: names and messages as they may be shown and stored, and names as stems of files that are written."""
+"""Text as it may be shown and stored: foreign names and messages, names as stems of files, numbers of things, money."""
 
 import hashlib
 import os
 import re
 import unicodedata
+from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
@@ -94,3 +95,15 @@ def _escaped(character: str) -> str:
 def counted(number: int, thing: str) -> str:
     """``1 draw``, ``2 draws``: `thing` in the singular, and an s where there is another number of them."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def dollars(amount: Decimal | float | str, digits: int | None = None) -> str:
+    """``$0.00``, ``$1.20``, ``$0.0679``: US dollars exactly, with two decimals at least.
+
+    `digits`: significant digits that an estimate is rounded to.
+    """
+    exact = Decimal(str(amount))
+    if digits is not None:
+        exact = Decimal(f"{exact:.{digits}g}")
+    exponent = exact.normalize().as_tuple().exponent
+    return f"${exact:.{max(2, -exponent) if isinstance(exponent, int) else 2}f}"

@@ -1,13 +1,14 @@
 """Foreign names: nothing invisible is shown, nothing dangerous becomes a file."""
 
 import unicodedata
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blackbox_conformal.text import LONGEST_NAME, LONGEST_STEM, file_stem, printable
+from blackbox_conformal.text import LONGEST_NAME, LONGEST_STEM, dollars, file_stem, printable
 
 HOSTILE = [
     "a\x1b[31mred\x1b[0m",
@@ -83,3 +84,22 @@ def test_stems_are_safe_and_different_names_stay_different(one: str, other: str)
     assert stem[0] not in ".- "
     assert stem[-1] not in ".- "
     assert (stem == file_stem(other)) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("amount", "digits", "said"),
+    [
+        (Decimal(0), None, "$0.00"),
+        (Decimal("0.0"), None, "$0.00"),
+        (Decimal("1.2"), None, "$1.20"),
+        (Decimal("0.0679"), None, "$0.0679"),
+        (Decimal("5E-9"), None, "$0.000000005"),
+        (Decimal("1E+2"), None, "$100.00"),
+        ("0.40", None, "$0.40"),
+        (0.125, 3, "$0.125"),
+        (1 / 3, 3, "$0.333"),
+        (12345.6, 3, "$12300.00"),
+    ],
+)
+def test_money_has_two_decimals_at_least_and_loses_none(amount, digits, said) -> None:
+    assert dollars(amount, digits) == said

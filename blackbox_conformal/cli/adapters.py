@@ -14,6 +14,7 @@ from blackbox_conformal.cli.console import Screen, default_text, money
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.keys import destination
 from blackbox_conformal.errors import AdapterError, CheckFailedError, UsageError
+from blackbox_conformal.text import dollars
 
 if TYPE_CHECKING:
     from blackbox_conformal.example import Example
@@ -332,8 +333,8 @@ def _listed_price(described: dict[str, Any]) -> str:
     price = described["capabilities"]["price"]
     if price is None or float(price["high_usd"]) == 0:
         return _price(described)
-    high = "" if price["low_usd"] == price["high_usd"] else f"–{price['high_usd']}"
-    return f"${price['low_usd']}{high}{' by size' * price['by_size']}{' *' * bool(described['assumed'])}"
+    high = "" if price["low_usd"] == price["high_usd"] else "–" + dollars(price["high_usd"]).removeprefix("$")
+    return f"{dollars(price['low_usd'])}{high}{' by size' * price['by_size']}{' *' * bool(described['assumed'])}"
 
 
 def _price(described: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from blackbox_conformal.cli.console import Screen, share
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.text import dollars
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.comparison_parts.compared_picture import OnCompared
@@ -218,7 +219,7 @@ def show_comparison(screen: Screen, comparison: "Comparison") -> None:
                 f"{row.risk:.3f}",
                 "–" if row.psnr_trusted != row.psnr_trusted else f"{row.psnr_trusted:.2f}",
                 f"{row.psnr_all:.2f}",
-                "–" if price is None else f"${price:.3g}",
+                "–" if price is None else dollars(price, 3),
             ]
         )
     screen.table(
@@ -254,7 +255,7 @@ def _standing(standing: "Standing") -> list[str]:
         str(standing.cached),
         str(standing.failed),
         str(standing.refused),
-        "unknown" if standing.usd_per_photograph is None else f"${standing.usd_per_photograph:.4g}",
+        "unknown" if standing.usd_per_photograph is None else dollars(standing.usd_per_photograph, 4),
         "–" if latency is None else f"{latency.median:.2f}, {latency.ninety:.2f} s",
     ]
 

@@ -24,7 +24,7 @@ from rich.text import Text
 from blackbox_conformal.cli.terminal_text import DOCUMENT, json_line, shown
 from blackbox_conformal.display.progress import draw_note, terminal_progress
 from blackbox_conformal.secrets import redact
-from blackbox_conformal.text import printable
+from blackbox_conformal.text import dollars, printable
 
 _UNBOUNDED = 100_000
 """Columns of a file or a pipe, which no window limits."""
@@ -210,7 +210,7 @@ def _width(console: Console, table: Table) -> int:
 
 def money(low: Any, high: Any) -> str:
     """A price range for people."""
-    return f"${low}" if low == high else f"${low} to ${high}"
+    return " to ".join(dollars(usd) for usd in dict.fromkeys((low, high)))
 
 
 def bill(cost: Decimal, calls: int, *vendors: Any) -> Decimal | None:
@@ -221,7 +221,7 @@ def bill(cost: Decimal, calls: int, *vendors: Any) -> Decimal | None:
 
 def spent(cost: Decimal | None) -> str:
     """What was spent, for people."""
-    return "spent: unknown, as the vendor's price is" if cost is None else f"${cost} spent"
+    return "spent: unknown, as the vendor's price is" if cost is None else f"{dollars(cost)} spent"
 
 
 def mebibytes(count: int | None) -> str:

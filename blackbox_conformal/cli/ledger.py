@@ -13,6 +13,7 @@ from blackbox_conformal.cli.next_steps import run_named
 from blackbox_conformal.cli.run_folders import place_of, run_folders
 from blackbox_conformal.cli.terminal_text import json_line
 from blackbox_conformal.errors import CheckFailedError, UsageError
+from blackbox_conformal.text import dollars
 
 run_option = shared.option("--run", type=shared.FOLDER, help="Run folder.  [default: the only one there is]")
 ledger_option = shared.option(
@@ -50,7 +51,7 @@ def ls(screen: Screen, run: str | None, ledger: str | None, states: tuple[str, .
                 printable(attempt.upload_name),
                 str(attempt.draw),
                 attempt.state,
-                "unknown" if cost is None else f"${cost}",
+                "unknown" if cost is None else dollars(cost),
                 printable(attempt.error or "", 80),
             ]
             for attempt, cost in zip(attempts, costs, strict=True)
@@ -75,10 +76,13 @@ def ledger_total(screen: Screen, run: str | None, ledger: str | None) -> None:
     total = {name: sum(folder_sum[name] for folder_sum in sums) for name in sums[0]}
     if len(folders) > 1:
         screen.note(f"of {len(folders)} run folders: {', '.join(map(str, folders))}")
-    lines = {name.replace("_usd", ", US dollars"): str(value) for name, value in total.items()}
+    lines = {
+        name.replace("_usd", ", US dollars"): dollars(value)[1:] if name.endswith("_usd") else str(value)
+        for name, value in total.items()
+    }
     document: dict[str, Any] = {name: float(value) if name.endswith("_usd") else value for name, value in total.items()}
     if total["unpriced"]:
-        others = f"${total['cost_usd']} for the others" if total["cost_usd"] else "nothing is known"
+        others = f"{dollars(total['cost_usd'])} for the others" if total["cost_usd"] else "nothing is known"
         lines["cost, US dollars"] = f"unknown: {total['unpriced']} calls were made at an unknown price; {others}"
         document["cost_usd"] = None
     screen.summary(lines)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from blackbox_conformal.cli.console import Screen, money
+from blackbox_conformal.cli.console import Screen, money, spent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ def show_visit(screen: Screen, result: "VisitResult", calibration: str) -> None:
     screen.say(result.level.sentence)
     screen.say(f"the watch file: {result.standing.words}")
     if result.made:
-        screen.say(f"{result.calls} calls made, {result.cached} draws were stored, ${result.cost_usd} spent")
+        screen.say(f"{result.calls} calls made, {result.cached} draws were stored, {spent(result.cost_usd)}")
     else:
         screen.say("Nothing was sent: after an alarm nothing is bought until the calibration is accepted or made anew.")
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.text import visible
+from blackbox_conformal.text import dollars, visible
 
 Step = Callable[[str, int, int], None]
 """Called with what is going on, how many are done, and how many there are."""
@@ -162,8 +162,8 @@ def draw_note(counters: Any) -> str:
     if counters.in_flight:
         parts.append(f"{counters.in_flight} in flight")
     if counters.spent or counters.budget is not None:
-        budget = "" if counters.budget is None else f" of {counters.budget}"
-        parts.append(f"${counters.spent}{budget}")
+        budget = "" if counters.budget is None else f" of {dollars(counters.budget)}"
+        parts.append(f"{dollars(counters.spent)}{budget}")
     if counters.too_many:
         parts.append(f"{counters.too_many} × 429")
     if counters.eta_s is not None and counters.done < counters.total:

@@ -17,7 +17,7 @@ from blackbox_conformal.pipeline.stages.settings import Setup, set_up
 from blackbox_conformal.pipeline.stages.uploads import sent_pixels
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import ENDED, Outcome
-from blackbox_conformal.text import name_of
+from blackbox_conformal.text import dollars, name_of
 from blackbox_conformal.types import Image
 
 PATIENCE_S = 300.0
@@ -136,12 +136,12 @@ def _price(adapter: Adapter, outcomes: Sequence[Outcome]) -> Finding:
     upload = outcomes[0].task.upload
     name, price = "it costs what is declared", adapter.price_for(upload.width, upload.height)
     booked = [outcome.cost_usd for outcome in outcomes]
-    said = " and ".join(f"${cost.normalize():f}" for cost in dict.fromkeys(booked))
+    said = " and ".join(dollars(cost) for cost in dict.fromkeys(booked))
     if price is None:
         return Finding(
             name, True, f"no price is declared; booked at {said} a draw. Give -p price-usd=… to set a budget"
         )
-    declared = f"${price.low_usd}" if price.low_usd == price.high_usd else f"${price.low_usd} to ${price.high_usd}"
+    declared = " to ".join(dollars(usd) for usd in dict.fromkeys((price.low_usd, price.high_usd)))
     if max(booked, default=Decimal(0)) > price.high_usd:
         return Finding(name, False, f"booked at {said} a draw; the adapter declares {declared}. Give -p price-usd=…")
     return Finding(name, True, f"booked at {said} a draw; declared {declared}")

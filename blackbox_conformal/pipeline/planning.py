@@ -32,7 +32,7 @@ from blackbox_conformal.sampling.estimate import (
     known_price,
 )
 from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.text import counted
+from blackbox_conformal.text import counted, dollars
 
 if TYPE_CHECKING:
     import pandas
@@ -140,7 +140,9 @@ class Plan(Estimate):
         return rows
 
     def __repr__(self) -> str:
-        price = "unknown" if self.cost_usd is None else " to ".join(f"${usd:f}" for usd in dict.fromkeys(self.cost_usd))
+        price = (
+            "unknown" if self.cost_usd is None else " to ".join(dollars(usd) for usd in dict.fromkeys(self.cost_usd))
+        )
         return (
             f"<Plan for {self.n} photographs, {counted(self.draws, 'draw')} each: {self.calls} calls to make, "
             f"{self.cached} draws stored, price {price}, alpha from {self.reachable_alpha:.3g}>"

@@ -25,6 +25,7 @@ from blackbox_conformal.pipeline.watch_parts.visit_documents import refuse_unsig
 from blackbox_conformal.sampling.estimate import Estimate, price_missing
 from blackbox_conformal.sampling.task import task_keys
 from blackbox_conformal.signing_key import SigningKey
+from blackbox_conformal.text import dollars
 from blackbox_conformal.watching.concluding import Conclusion, conclude, current_state
 from blackbox_conformal.watching.findings import Finding, State
 from blackbox_conformal.watching.identity import Declared, compare
@@ -310,8 +311,9 @@ class _Visiting:
         spent = spending_on(job.folder, every, whole=False).spent_usd
         if spent + expected.cost_usd[1] > most:
             raise BudgetError(
-                f"this visit may cost ${expected.cost_usd[1]}, and ${spent} of the ${most} that --max-cost-in-all "
-                "allows are spent on visits before, so nothing was sent. Raise it, or end the watch"
+                f"this visit may cost {dollars(expected.cost_usd[1])}, and {dollars(spent)} of the "
+                f"{dollars(most)} that --max-cost-in-all allows are spent on visits "
+                "before, so nothing was sent. Raise it, or end the watch"
             )
 
     def _identity(self, draws: Sequence[WatchDraw], replaced: str | None) -> Finding:

@@ -12,7 +12,7 @@ from blackbox_conformal.files import write_new
 from blackbox_conformal.pipeline.comparison_parts.comparison import CONFIDENCE, OURS, Comparison, Row
 from blackbox_conformal.reports.comparison_pictures import MOST, ComparisonPictures
 from blackbox_conformal.reports.html import number, percent, render
-from blackbox_conformal.text import printable
+from blackbox_conformal.text import dollars, printable
 
 MARK = b"<!-- blackbox-conformal comparison -->"
 
@@ -99,7 +99,7 @@ def _glance(row: Row) -> Glance:
     if price is None:
         words = "price of a trusted megapixel unknown" if row.trusted_share > 0 else "nothing trusted"
     else:
-        words = f"${price:.3g} per trusted megapixel" if price > 0 else "free of charge"
+        words = f"{dollars(price, 3)} per trusted megapixel" if price > 0 else "free of charge"
     return Glance(printable(row.contestant), row.trusted_share, words)
 
 
@@ -119,7 +119,7 @@ def _figures(rows: Sequence[Row]) -> list[Dots]:
         Dots("Largest trusted error, mean over photographs", risks, line=rows[0].alpha),
     ]
     prices = [(row, row.usd_per_trusted_megapixel) for row in rows]
-    known = [_dot(row, price, f"${price:.3g}") for row, price in prices if price is not None and math.isfinite(price)]
+    known = [_dot(row, price, dollars(price, 3)) for row, price in prices if price is not None and math.isfinite(price)]
     if any(dot.value > 0 for dot in known):
         figures.append(Dots("US dollars for a trusted megapixel", known))
     return figures

@@ -32,7 +32,7 @@ from blackbox_conformal.reports.page import build_page, read_manifest
 from blackbox_conformal.reports.preview import Preview
 from blackbox_conformal.reports.report_store import ReportStore, preview_of_result
 from blackbox_conformal.reports.slider_levels import choose_stops, thresholds_of
-from blackbox_conformal.text import printable
+from blackbox_conformal.text import dollars, printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.products import Result
@@ -144,7 +144,7 @@ def render(name: str, **variables: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, percent=percent, printable=printable, base64=base64_text)
+    environment.filters.update(number=number, percent=percent, printable=printable, dollars=dollars, base64=base64_text)
     environment.tests["nan"] = math.isnan
     environment.globals["version"] = __version__
     style = "".join(text for part, text in texts.items() if part.endswith(".css"))

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from blackbox_conformal.text import printable
+from blackbox_conformal.text import dollars, printable
 from blackbox_conformal.watching.findings import Finding
 
 
@@ -60,7 +60,7 @@ def compare(before: Sequence[Declared], now: Sequence[Declared], models: Collect
         notes.append(f"the vendor names no model any more, and named {_words(known)}")
     highest, price = (max((each.cost_usd for each in answers), default=Decimal(0)) for answers in (before, now))
     if before and price != highest:
-        notes.append(f"a draw costs ${price.normalize():f}, and cost ${highest.normalize():f}")
+        notes.append(f"a draw costs {dollars(price)}, and cost {dollars(highest)}")
     if notes:
         return Finding("identity", "note", "; ".join(notes))
     model = _words(named) if named else "no model is named"

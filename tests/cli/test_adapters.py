@@ -41,7 +41,7 @@ def test_the_list_fits_into_a_hundred_columns() -> None:
 @pytest.mark.parametrize(
     ("name", "choice", "behaviour"),
     [
-        ("fal", "FAL_KEY $0–15.36 by size * model client", "– – named, not billed cancelled"),
+        ("fal", "FAL_KEY $0.00–15.36 by size * model client", "– – named, not billed cancelled"),
         (
             "replicate",
             "REPLICATE_API_TOKEN unknown model openapi",

@@ -26,8 +26,8 @@ def test_settings_of_one_vendor_in_one_table(photographs, tmp_path, capsys):
     assert "three" in out.err
     standings = [line.split() for line in out.err.split("Vendors\n")[1].splitlines()[2:4]]
     assert [one[:7] for one in standings] == [
-        ["three", "3", "18", "0", "0", "0", "$0"],
-        ["embedded", "2", "0", "12", "0", "0", "$0"],
+        ["three", "3", "18", "0", "0", "0", "$0.00"],
+        ["embedded", "2", "0", "12", "0", "0", "$0.00"],
     ]
     assert standings[0][7] == f"{three['latency_s']['median']:.2f},"
     assert "no guarantee" in out.err

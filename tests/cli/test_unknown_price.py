@@ -34,7 +34,7 @@ def test_a_sum_with_calls_at_an_unknown_price_is_unknown(tmp_path: Path) -> None
     assert ledger_sum(tmp_path / "runs" / "a")["unpriced"] == 4
     assert "unknown: 4 calls were made at an unknown price; nothing is known" in " ".join(summed(tmp_path).split())
     bought(tmp_path / "runs" / "b", "0.25", None)
-    assert "4 calls were made at an unknown price; $1 for the others" in " ".join(summed(tmp_path).split())
+    assert "4 calls were made at an unknown price; $1.00 for the others" in " ".join(summed(tmp_path).split())
     found = json.loads(summed(tmp_path, "--json"))
     assert (found["cost_usd"], found["unpriced"]) == (None, 4)
 
@@ -62,6 +62,6 @@ def test_calls_at_an_unknown_price_are_listed_as_unknown(tmp_path: Path) -> None
 def test_what_was_spent_is_unknown_only_where_calls_were_made() -> None:
     unknown, known = (SynchronousVendor(url="http://127.0.0.1:1", price_usd=price) for price in (None, "0.1"))
     assert spent(bill(Decimal(0), 3, unknown, None)) == "spent: unknown, as the vendor's price is"
-    assert spent(bill(Decimal(0), 0, unknown, None)) == "$0 spent"
-    assert spent(bill(Decimal("0.3"), 3, unknown)) == "$0.3 spent"
-    assert spent(bill(Decimal(0), 3, known)) == "$0 spent"
+    assert spent(bill(Decimal(0), 0, unknown, None)) == "$0.00 spent"
+    assert spent(bill(Decimal("0.3"), 3, unknown)) == "$0.30 spent"
+    assert spent(bill(Decimal(0), 3, known)) == "$0.00 spent"

@@ -101,7 +101,7 @@ def test_every_figure_stands_in_the_tables(found: Comparison, tmp_path) -> None:
     assert second[1:] == ["69.0 %", "+2.0 to +11.0", "0.200", "41.23", "-2.25 to -0.75", "27.50", "$0.125", "yes"]
     nothing = cells[cells.index(f"{HOSTILE}: {INTERVALS}") :][:9]
     assert nothing[1:] == ["0.0 %", "+2.0 to +11.0", "0.000", "–", "–", "27.50", "–", "none"]
-    assert cells[cells.index("plain") :][:8] == ["plain", "4", "84", "$0.4", "3", "5", "1.25 s", "2.50 s"]
+    assert cells[cells.index("plain") :][:8] == ["plain", "4", "84", "$0.40", "3", "5", "1.25 s", "2.50 s"]
     assert cells[-2:] == ["–", "–"]
     assert "calibrated on 21 photographs, measured on 20 others" in text
 

@@ -130,7 +130,8 @@ def main() -> None:
     with open(os.environ["GITHUB_STEP_SUMMARY"], "a", encoding="utf-8") as file:
         file.write(text)
     level = {"success": "notice", "neutral": "warning", "failure": "error"}[outcome]
-    print(f"::{level} title=blackbox-conformal {os.environ['COMMAND']}::{verdict}, ${spend} spent")
+    spent = "spent: unknown" if spend == "unknown" else f"${spend} spent"
+    print(f"::{level} title=blackbox-conformal {os.environ['COMMAND']}::{verdict}, {spent}")
 
 
 if __name__ == "__main__":

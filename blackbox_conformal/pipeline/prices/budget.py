@@ -14,6 +14,7 @@ from blackbox_conformal.sampling.ledger.places import has_ledger, reading
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.task import Task, idempotency_key, task_keys
 from blackbox_conformal.sampling.work_item import FREE_REPEATS
+from blackbox_conformal.text import dollars
 
 AnyEstimate = TypeVar("AnyEstimate", bound=Estimate)
 
@@ -75,8 +76,9 @@ def agreed_limits(limits: Limits, expected: Estimate, runs: Collection[Path], sc
     needed = Decimal(0) if expected.cost_usd is None else expected.cost_usd[0]
     if expected.calls and most is not None and spent + needed > most:
         raise BudgetError(
-            f"the {expected.calls} calls that are to be made cost at least ${needed}, and --max-cost (max_cost) allows "
-            f"${most}{_of_which(spent)}, so nothing was sent. Raise it, or take fewer pictures or draws"
+            f"the {expected.calls} calls that are to be made cost at least {dollars(needed)}, and "
+            f"--max-cost (max_cost) allows {dollars(most)}{_of_which(spent)}, so nothing was "
+            "sent. Raise it, or take fewer pictures or draws"
         )
     if expected.calls and most_calls is not None and made + expected.calls > most_calls:
         raise BudgetError(
@@ -93,7 +95,7 @@ def _of_which(made: Decimal | int) -> str:
     """That some of a limit is used up, by earlier runs of the same job."""
     if not made:
         return ""
-    return f" with {f'${made}' if isinstance(made, Decimal) else made} used for these draws before"
+    return f" with {dollars(made) if isinstance(made, Decimal) else made} used for these draws before"
 
 
 _STEPS_BEFORE_SENDING = 8
