@@ -41,7 +41,8 @@ Verdict = Literal["confirmed", "inconclusive", "shifted", "contradicted"]
 
 FIXED = (
     "Verdicts come from one-sided tests at the 5 % level that are fixed before looking; both ends of the interval "
-    "hold with 95 % confidence each."
+    "hold with 95 % confidence each. The interval is where the mean risk of all such photographs lies; few photographs "
+    "put its upper end far above the risk that was measured, since those that nobody looked at may be much worse."
 )
 
 EXPLAINED: dict[Verdict, str] = {
@@ -82,6 +83,11 @@ class Judgement:
         below the level, or show one above it. None where it is settled or no number would do.
     exact
         Whether the interval is the exact one of losses of 0 or 1, which holds for one fixed number of units.
+    fewest
+        Units that would confirm the level if none of them showed any loss, where those at hand are fewer and so cannot;
+        else None.
+    n
+        Units that were judged.
     """
 
     risk: float
@@ -91,6 +97,8 @@ class Judgement:
     verdict: Verdict
     further: int | None = None
     exact: bool = False
+    fewest: int | None = None
+    n: int = 0
 
 
 def judge(
@@ -141,14 +149,26 @@ def judge(
         verdict = "shifted"
     elif interval[1] <= level:
         verdict = "confirmed"
-    more = bounds.further(shares, level / bound) if verdict == "inconclusive" else None
-    return Judgement(risk, interval, p_value, p_promise, verdict, more, exact)
+    more = fewest = None
+    if verdict == "inconclusive":
+        more = bounds.further(shares, level / bound)
+        least = bounds.fewest(np.zeros(1), level / bound) if 0 < level < bound else None
+        fewest = least if least is not None and least > losses.size else None
+    return Judgement(risk, interval, p_value, p_promise, verdict, more, exact, fewest, losses.size)
 
 
 def _share_reaching(resplit: NDArray[np.float64], observed: float, bound: float) -> float:
     """The p-value of `observed` among the (splits,) risks of random splits."""
     # A hair below the observed risk counts as reaching it: the same split summed in another order must.
     return float(np.count_nonzero(resplit >= observed - 1e-9 * bound) + 1) / (resplit.size + 1)
+
+
+def too_few(judgement: Judgement, units: str = "photographs") -> str:
+    """That so few units cannot confirm the level and how many could, as a sentence with a space before it; or empty."""
+    if judgement.fewest is None:
+        return ""
+    those = "One photograph" if judgement.n == 1 else f"{judgement.n} {units}"
+    return f" {those} cannot confirm it, whatever they show; at least {judgement.fewest} are needed."
 
 
 def meaning(judgement: Judgement, level: float, units: str = "photographs") -> str:
@@ -191,7 +211,7 @@ def meaning(judgement: Judgement, level: float, units: str = "photographs") -> s
     if judgement.risk <= level:
         risk_in_words = (
             f"the risk is {judgement.risk:.3g}, not above {level:g}, but that of all such {units} may be as high as "
-            f"{high:.3g}."
+            f"{high:.3g}.{too_few(judgement, units)}"
         )
         settle = "confirm it"
     else:

@@ -166,9 +166,8 @@ def _show(
         }
     )
     _show_thresholds(screen, calibration, levels)
-    reachable = [level for level in levels if calibration.threshold(level) != float("-inf")]
-    if reachable:
-        level = next((level for level in sorted(options.alpha) if level in reachable), reachable[0])
+    level = level_to_mask_at(calibration, options.alpha, levels)
+    if level is not None:
         words = next_steps.with_calibration("mask", "small.png", path, setup.adapter, options)
         screen.next(*words, "--alpha", f"{level:g}")
     else:
@@ -200,6 +199,19 @@ def _show(
             "run": str(run.resolve()),
         }
     )
+
+
+def level_to_mask_at(calibration: "Calibration", asked: Sequence[float], levels: Sequence[float]) -> float | None:
+    """The level that was asked for, else the usual one, else the smallest; None where all of them trust nothing."""
+    from blackbox_conformal.pipeline.planning import usual_level
+
+    usual = usual_level(calibration.bound_for(calibration.rule()))
+    first = asked if len(set(asked)) == 1 else [usual]
+    thresholds = {level: calibration.threshold(level) for level in levels}
+    trusting = {
+        level for level, threshold in thresholds.items() if calibration.curves.trusted_shares_at(threshold).any()
+    }
+    return next((level for level in (*first, usual, *levels) if level in trusting), None)
 
 
 def _own_bound_is_known(setup: "Setup", rule: "Guarantee") -> bool:

@@ -19,7 +19,9 @@ from blackbox_conformal.cli.next_steps import offer
     help="The level the report opens at.  [default: chosen from the audit]",
 )
 @shared.option("--out", type=shared.NEW_FILE, help="HTML file.  [default: <run>/report.html]")
-@shared.option("--force", is_flag=True, help="Overwrite existing files.")
+@shared.option(
+    "--force", is_flag=True, help="Overwrite a file that is no report of this calibration, or was changed since."
+)
 @click.option("--open", "opened", is_flag=True, help="Open it. Does nothing without a terminal.")
 @shared.output
 def command(

@@ -13,10 +13,18 @@ LEDGER = "ledger.sqlite"
 NOTE = "ledger.address"
 
 
-def run_folder_of(named: str | None, note: Callable[[str], object], *, whole: bool = True) -> Path:
+def run_folder_of(
+    named: str | None,
+    note: Callable[[str], object],
+    *,
+    whole: bool = True,
+    option: str = "--run FOLDER",
+    file: str = "",
+) -> Path:
     """The folder that was named, or the only run folder there is: the working folder itself, or one below ``runs``.
 
-    `note` is told of folders whose ledger cannot be read, or, unless `whole` is unset, is damaged in any way.
+    `note` is told of folders whose ledger cannot be read, or, unless `whole` is unset, is damaged in any way. Errors
+    call what names the folder `option`. Only folders that hold `file` are considered, where it is given.
 
     Raises
     ------
@@ -34,11 +42,12 @@ def run_folder_of(named: str | None, note: Callable[[str], object], *, whole: bo
                 f"expected --run to name a run folder; {folder} holds no {LEDGER}, so nothing was drawn into it"
             )
         return folder
-    folders = _here(note, whole)
+    folders = [folder for folder in _here(note, whole) if (folder / file).exists()]
     if len(folders) == 1:
         return folders[0]
-    listed = ", ".join(map(str, folders)) or "none below ./runs"
-    raise UsageError(f"expected --run FOLDER, since there is none or more than one to choose from: {listed}")
+    if not folders:
+        raise UsageError(f"expected {option}, since no folder below ./runs holds {f'a {file}' if file else 'a ledger'}")
+    raise UsageError(f"expected {option}, since there is more than one: {', '.join(map(str, folders))}")
 
 
 def place_of(named: str | None, ledger: str | None, note: Callable[[str], object], *, whole: bool = True) -> "Where":

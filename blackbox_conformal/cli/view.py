@@ -47,7 +47,12 @@ def command(
     from blackbox_conformal.viewing.local_site import LocalSite
     from blackbox_conformal.viewing.view_page import open_run
 
-    folder = run_folder_of(None, screen.note) if run is None else Path(run)
+    if run is None:
+        # A run that failed has no calibration, and so nothing to show.
+        holds = "calibration.json" if calibration is None else ""
+        folder = run_folder_of(None, screen.note, option="RUN, the folder of a run", file=holds)
+    else:
+        folder = Path(run)
     about = calibration_of(folder, calibration)
     page = open_run(folder, about, alpha)
     for name, why in page.left_out[:5]:

@@ -23,6 +23,7 @@ from blackbox_conformal.audits.findings import Audit
 from blackbox_conformal.audits.random_splits import CAUTION
 from blackbox_conformal.audits.verdict import FIXED
 from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.pipeline.prices.spending import read_spending
@@ -70,7 +71,7 @@ def write_report(
     Raises
     ------
     UsageError
-        `path` exists with other content and `force` is not set, or `alpha` is not above 0.
+        `path` exists, is no unchanged report of this calibration, and `force` is not set; or `alpha` is not above 0.
     """
     if not (math.isfinite(alpha) and alpha > 0):
         raise UsageError(f"expected alpha to be a finite number above 0; got {alpha!r}")
@@ -95,7 +96,22 @@ def write_report(
         max(len(results) + len(stored) - MOST_PICTURES, 0),
     )
     variables = {field.name: getattr(page, field.name) for field in fields(page)}
-    return write_new(path, render("report", caution=CAUTION, fixed=FIXED, **variables).encode(), force=force)
+    content = _sealed(render("report", caution=CAUTION, fixed=FIXED, **variables).encode(), calibration)
+    return write_new(path, content, force=force or _is_own(path, calibration))
+
+
+def _sealed(page: bytes, calibration: Calibration) -> bytes:
+    """The page with a last line that names the calibration and the page's own digest."""
+    return page + f"\n<!-- report of {calibration.digest}, {digest_bytes(page)} -->\n".encode()
+
+
+def _is_own(path: Path, calibration: Calibration) -> bool:
+    """Whether `path` is a report of this calibration as it was written: it can be made again, so it may be replaced."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    return content == _sealed(content[: content.rfind(b"\n<!-- report of ")], calibration)
 
 
 def _previews(

@@ -38,7 +38,7 @@ def report(
     out
         The file; by default ``report.html`` in the run folder.
     force
-        Overwrite another file.
+        Overwrite a file that is no report of this calibration, or was changed since.
     audit
         An audit of the calibration; by default the one that the command line kept in the run folder.
     results
@@ -51,7 +51,7 @@ def report(
     Raises
     ------
     UsageError
-        The folder does not exist or holds no calibration, the level cannot be, or the file exists.
+        The folder does not exist or holds no calibration, the level cannot be, or another file exists.
 
     Examples
     --------

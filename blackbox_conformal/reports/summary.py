@@ -3,6 +3,7 @@
 import math
 
 from blackbox_conformal.audits.findings import Audit
+from blackbox_conformal.audits.verdict import too_few
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.reports.slider_levels import Stop
 from blackbox_conformal.text import counted
@@ -36,16 +37,20 @@ def summary(
         f"{vendor} {does} may be wrong.",
         "A trust mask marks the pixels that can be relied on.",
         stop.statement,
-        _checked(audit),
+        _checked(audit, stop),
         *(() if audit is None or audit.drift is None else (f"Warning: {audit.drift}.",)),
         *_meaning(stop, share),
     )
 
 
-def _checked(audit: Audit | None) -> str:
+def _checked(audit: Audit | None, stop: Stop) -> str:
     if audit is None:
         return "No audit has checked this promise on other photographs yet."
     others = f"{counted(audit.n, 'photograph')} that calibration has not seen"
+    if audit.verdict == "inconclusive" and audit.levels:
+        nearest = min(audit.levels, key=lambda level: abs(level.alpha - stop.alpha))
+        if few := too_few(nearest.judgement):
+            return f"An audit on {others} found nothing against this promise.{few}"
     return _FOUND[audit.verdict].format(others=others)
 
 

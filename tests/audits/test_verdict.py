@@ -136,6 +136,19 @@ def test_an_inconclusive_verdict_names_what_would_settle_it():
     assert "No practical number" in meaning(never, 0.1)
 
 
+def test_so_few_photographs_that_none_could_confirm_are_told_how_many_could():
+    found = judge(np.full(5, 0.05), 0.1, 1.0)
+    assert found.fewest is not None
+    assert judge(np.zeros(found.fewest), 0.1, 1.0).verdict == "confirmed"
+    assert judge(np.zeros(found.fewest - 1), 0.1, 1.0).verdict == "inconclusive"
+    assert f"5 photographs cannot confirm it, whatever they show; at least {found.fewest} are needed." in meaning(
+        found, 0.1
+    )
+    enough = judge(np.full(found.fewest, 0.08), 0.1, 1.0)
+    assert (enough.verdict, enough.fewest) == ("inconclusive", None)
+    assert "cannot confirm" not in meaning(enough, 0.1)
+
+
 def test_the_other_verdicts_say_their_numbers():
     confirmed = judge(np.zeros(200), 0.1, 1.0)
     assert f"at most {confirmed.interval[1]:.3g}, so not above 0.1" in meaning(confirmed, 0.1)

@@ -10,9 +10,11 @@ import click
 import pytest
 from PIL import Image as PillowImage
 from support.command_line import called
+from support.report_material import make_calibration
 from support.synthetic import photograph, write_photographs
 
 from blackbox_conformal.cli import next_steps
+from blackbox_conformal.cli.calibrate import level_to_mask_at
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.main import Commands, cli
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -68,6 +70,19 @@ def test_each_command_says_the_next_and_it_runs(desk: Desk, calibrated: str) -> 
     assert "pictures  1 masked, 3 audited" in said, "all went into the calibration's own folder"
     assert f"open '{desk.folder / 'runs/my acme/report.html'}'" in said
     assert not [path.name for path in (desk.folder / "runs").iterdir() if path.name != "my acme"]
+
+
+def test_the_level_that_is_proposed_is_the_one_asked_for_or_the_usual_one_or_the_smallest_that_trusts() -> None:
+    calibration, usual = make_calibration(hostile=False), [0.001, 0.05, 0.1, 0.2, 0.3]
+    assert calibration.threshold(0.001) == float("-inf")
+    trusting = [level for level in usual if calibration.threshold(level) > float("-inf")]
+    assert trusting[0] < 0.1
+    assert level_to_mask_at(calibration, [], usual) == 0.1
+    assert level_to_mask_at(calibration, [0.3], usual) == 0.3
+    assert level_to_mask_at(calibration, [0.001], usual) == 0.1
+    assert level_to_mask_at(calibration, [0.2, 0.3], [0.2, 0.3]) == 0.2, "several hold together, the usual is not there"
+    assert level_to_mask_at(calibration, [], [0.001, 0.2, 0.3]) == 0.2
+    assert level_to_mask_at(calibration, [0.001], [0.001]) is None
 
 
 def test_a_plan_says_how_to_carry_it_out(desk: Desk) -> None:

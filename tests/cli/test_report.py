@@ -26,12 +26,28 @@ def test_a_run_folder_becomes_one_file(folder, capsys):
     assert "report.html" in out.err
 
 
-def test_the_same_again_is_fine_and_another_is_not_overwritten(folder, capsys):
+def test_a_report_is_made_anew_and_any_other_file_is_not_overwritten(folder, tmp_path, capsys):
+    page = folder / "report.html"
     assert run(["report", "--run", str(folder), "-q"]) == 0
-    assert run(["report", "--run", str(folder), "-q", "--alpha", "0.2"]) == 2
-    assert "--force" in capsys.readouterr().err
+    assert run(["report", "--run", str(folder), "-q", "--alpha", "0.2"]) == 0
+    written = page.read_bytes()
+    assert b"alpha = 0.2" in written
+    elsewhere = make_run(tmp_path / "other", sizes=((64, 48),)).folder
+    assert run(["report", "--run", str(elsewhere), "-q"]) == 0
+    others = (
+        b"<!doctype html>mine",
+        written.replace(b"alpha = 0.2", b"alpha = 0.3"),
+        written + b"<!-- a remark -->",
+        (elsewhere / "report.html").read_bytes(),
+        b"",
+    )
+    for other in others:
+        page.write_bytes(other)
+        assert run(["report", "--run", str(folder), "-q", "--alpha", "0.2"]) == 2
+        assert "--force" in capsys.readouterr().err
+        assert page.read_bytes() == other
     assert run(["report", "--run", str(folder), "-q", "--alpha", "0.2", "--force"]) == 0
-    assert "alpha = 0.2" in (folder / "report.html").read_text()
+    assert page.read_bytes() == written
 
 
 def test_out_and_calibration_may_lie_elsewhere(folder, tmp_path):

@@ -119,11 +119,23 @@ def test_the_first_paragraph_says_who_what_is_promised_and_what_it_means(plain_r
     ],
 )
 def test_the_first_paragraph_says_what_the_audit_found(plain_run, verdict, words):
-    audit = replace(plain_run.audit, verdict=verdict)
+    levels = [replace(level, judgement=replace(level.judgement, fewest=None)) for level in plain_run.audit.levels]
+    audit = replace(plain_run.audit, verdict=verdict, levels=tuple(levels))
     assert words in summary_of(plain_run.calibration, 0.1, audit)
     assert "Warning" not in summary_of(plain_run.calibration, 0.1, audit)
     drifted = replace(audit, drift="the answers are unlike those before")
     assert "Warning: the answers are unlike those before." in summary_of(plain_run.calibration, 0.1, drifted)
+
+
+def test_the_first_paragraph_says_how_many_photographs_could_confirm(plain_run):
+    (level, *others) = plain_run.audit.levels
+    judgement = replace(level.judgement, verdict="inconclusive", fewest=69, n=2)
+    audit = replace(plain_run.audit, verdict="inconclusive", levels=(replace(level, judgement=judgement), *others))
+    said = summary_of(plain_run.calibration, level.alpha, audit)
+    assert (
+        "found nothing against this promise. 2 photographs cannot confirm it, whatever they show; at least 69" in said
+    )
+    assert "too small" not in said
 
 
 def test_where_nothing_is_trusted_nobody_is_told_to_use_it(plain_run):

@@ -257,6 +257,23 @@ def test_other_machines_are_let_in_only_by_who_types_it(viewed_run, monkeypatch,
     assert "typed" in capsys.readouterr().err
 
 
+def test_without_a_folder_only_runs_with_a_calibration_are_offered(viewed_run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("failed", "one", "two"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        shutil.copy(viewed_run.folder / "ledger.sqlite", tmp_path / "runs" / name)
+    assert run(["view"]) == 2
+    assert (
+        "expected RUN, the folder of a run, since no folder below ./runs holds a calibration" in capsys.readouterr().err
+    )
+    for name in ("one", "two"):
+        shutil.copy(viewed_run.folder / "calibration.json", tmp_path / "runs" / name)
+    assert run(["view"]) == 2
+    said = capsys.readouterr().err
+    assert "since there is more than one: runs/one, runs/two" in said
+    assert "--run" not in said
+
+
 def test_without_its_extra_the_command_says_what_to_install(viewed_run, monkeypatch, capsys):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert run(["view", str(viewed_run.folder)]) == 2

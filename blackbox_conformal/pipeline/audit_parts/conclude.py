@@ -110,7 +110,7 @@ class _Measured:
         )
         if self.stop is not None and self.stop.p_against[index] <= self.stop.share:
             p_promise = min(judgement.p_promise, self.stop.p_against[index])
-            judgement = replace(judgement, verdict="contradicted", p_promise=p_promise, further=None)
+            judgement = replace(judgement, verdict="contradicted", p_promise=p_promise, further=None, fewest=None)
         shares = np.array([picture.shares[index] for picture in self.audited])
         # A refused photograph has no pixels either, but it has a loss.
         empty = self._mean((shares == 0) & (self.losses[:, index] == 0))
@@ -119,7 +119,7 @@ class _Measured:
         reason = self.rule.choose(self.curves, alpha).reason
         if reason is not None and empty == 1:
             # A mask without pixels cannot be wrong: however many of them confirm nothing.
-            judgement = replace(judgement, verdict="inconclusive", further=None)
+            judgement = replace(judgement, verdict="inconclusive", further=None, fewest=None)
             in_words = f"{reason}. So nothing was tested."
         return AuditedLevel(
             alpha=alpha,
