@@ -41,6 +41,7 @@ from blackbox_conformal.pipeline.unmasked import Unmasked, draw_unmasked
 from blackbox_conformal.sampling.admission import Admission
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard
+from blackbox_conformal.sampling.ledger.any_ledger import AnyLedger
 from blackbox_conformal.sampling.open_run import OpenRun
 from blackbox_conformal.sampling.owned_folder import OwnedFolder
 
@@ -152,6 +153,11 @@ class Session:
     def run(self) -> Path:
         """The run folder."""
         return self._terms.folder
+
+    @property
+    def ledger(self) -> AnyLedger:
+        """The ledger that it draws with."""
+        return self._folder.ledger
 
     @property
     def at_once(self) -> int:

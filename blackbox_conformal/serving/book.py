@@ -1,76 +1,35 @@
-"""The book of requests: what was accepted, in a SQLite file, durable before the client is told.
+"""The book of requests: what was accepted, durable before the client is told.
 
-A process that died leaves requests that are accepted or running. The next one begins them again; the engine's ledger
-knows which draws are paid.
+It lies where the ledger lies: in the run folder, or in a database that several gateways share. A process that died
+leaves requests that are accepted or running. The next one, or another one, begins them again; the engine's ledger knows
+which draws are paid.
 """
 
 import json
 import secrets
-import sqlite3
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from blackbox_conformal.errors import LedgerError
+from blackbox_conformal.sampling.ledger.connection import Connection
 from blackbox_conformal.serving.request import Kept, Outcome, Request
 
-VERSION = 2
-_TABLES = """
-    CREATE TABLE request (
-        id TEXT PRIMARY KEY,
-        owner TEXT NOT NULL,
-        dialect TEXT NOT NULL,
-        name TEXT NOT NULL,
-        model TEXT,
-        options TEXT NOT NULL,
-        echo TEXT NOT NULL,
-        strict INTEGER NOT NULL,
-        input TEXT NOT NULL,
-        base TEXT NOT NULL,
-        digest TEXT NOT NULL,
-        idempotency_key TEXT,
-        state TEXT NOT NULL,
-        status INTEGER NOT NULL,
-        error TEXT,
-        facts TEXT NOT NULL,
-        files TEXT NOT NULL,
-        created REAL NOT NULL,
-        started REAL,
-        ended REAL,
-        upgrades TEXT,
-        upgrade TEXT,
-        UNIQUE (owner, dialect, idempotency_key)
-    ) STRICT;
-    CREATE INDEX request_state ON request (state);
-    CREATE TABLE notice (
-        id INTEGER PRIMARY KEY,
-        request TEXT NOT NULL REFERENCES request (id),
-        event TEXT NOT NULL,
-        address TEXT NOT NULL,
-        due REAL NOT NULL,
-        tries INTEGER NOT NULL DEFAULT 0,
-        error TEXT,
-        delivered REAL
-    ) STRICT;
-    CREATE INDEX notice_due ON notice (due) WHERE delivered IS NULL;
-    CREATE TABLE upload (
-        id TEXT PRIMARY KEY,
-        owner TEXT NOT NULL,
-        name TEXT NOT NULL,
-        type TEXT NOT NULL,
-        digest TEXT NOT NULL,
-        size INTEGER NOT NULL,
-        metadata TEXT NOT NULL,
-        created REAL NOT NULL
-    ) STRICT;
-    CREATE TABLE secret (value TEXT NOT NULL) STRICT;
-"""
 _BY_KEY = "SELECT * FROM request WHERE owner = ? AND dialect = ? AND idempotency_key = ?"
 _NEVER = 4_000_000_000.0
+_UNFINISHED = "state IN ('accepted', 'running')"
+LEFT = (
+    f"FROM request AS one WHERE {_UNFINISHED}"
+    f" AND NOT EXISTS (SELECT 1 FROM request WHERE id = one.upgrades AND {_UNFINISHED})"
+)
+"""SQL: requests that have not ended and wait for no other one."""
+
+DUE = "FROM notice WHERE delivered IS NULL AND due <= ?"
+NOTICES = 32
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,79 +60,47 @@ class Notice:
     tries: int
 
 
-class Book:
-    """The book in a folder; every method may be called from any thread, and returns when its change is on disk.
+class Book(ABC):
+    """A book that is open; every method may be called from any thread, and returns when its change is on disk.
 
-    Raises
-    ------
-    LedgerError
-        The file is damaged, or of another version.
+    What differs between databases is left to the classes that are derived from it. Errors are a `LedgerError`.
+
+    Attributes
+    ----------
+    shared
+        Whether other gateways write it at the same time.
+    trusted_share
+        SQL: the trusted share of a request; NULL where it has none.
     """
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._path = folder / "requests.sqlite"
-        self._writing_lock, self._reading_lock = threading.Lock(), threading.Lock()
-        with self._errors():
-            self._connection = self._connect()
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._begin()
-            # Who asks for a request does not wait for the disk.
-            self._reader = self._connect()
+    shared = False
+    trusted_share: str
+    _mine = ""
+    """SQL: further conditions under which this gateway may begin a request, or say how it ended."""
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        connection.row_factory = sqlite3.Row
-        return connection
-
-    def _begin(self) -> None:
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            key = secrets.token_hex(32)
-            made = f"INSERT INTO secret VALUES ('{key}'); PRAGMA user_version = {VERSION};"
-            self._connection.executescript(f"BEGIN; {_TABLES} {made} COMMIT;")
-        elif version != VERSION:
-            raise LedgerError(
-                f"expected a book of requests of version {VERSION} at {self._path}; got {version}. Give another --run"
-            )
-
+    @abstractmethod
     def close(self) -> None:
-        """Close the file."""
-        with self._reading_lock:
-            self._reader.close()
-        with self._writing_lock:
-            self._connection.close()
+        """Give the book up."""
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise LedgerError(f"{self._path} cannot be used ({error}); restore a copy, or give another --run") from None
+    @abstractmethod
+    def _write(self, operation: Callable[[Connection], Result]) -> Result:
+        """What `operation` returns once what it changed is on disk. It may run again, also after it was committed."""
 
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._writing_lock, self._errors():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
-
-    def rows(self, query: str, given: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
+    @abstractmethod
+    def rows(self, query: str, given: Sequence[Any] = ()) -> list[Any]:
         """The answer to a question that changes nothing."""
-        with self._reading_lock, self._errors():
-            return self._reader.execute(query, given).fetchall()
 
-    @contextmanager
-    def snapshot(self) -> Iterator[sqlite3.Connection]:
+    @abstractmethod
+    def snapshot(self) -> AbstractContextManager[Connection]:
         """The book as it is now, to be asked long questions while others go on."""
-        with self._errors(), closing(self._connect()) as connection:
-            connection.execute("BEGIN")
-            yield connection
+
+    def check(self) -> None:
+        """Raise the error that a question would meet now; a database that is away is not waited for."""
+        self.rows("SELECT 1")
+
+    def _holder(self) -> dict[str, Any]:
+        """Columns that say whose a request is."""
+        return {}
 
     def accept(
         self, request: Request, *, digest: str, key: str | None, webhook: str | None, events: tuple[str, ...]
@@ -193,19 +120,20 @@ class Book:
         if request.upgrade is not None:
             further = replace(request, id=request.upgrade, upgrades=request.id, upgrade=None)
             rows.append({**self._row_of(further), "digest": digest, "idempotency_key": None})
-        with self._writing() as connection:
-            if key is not None:
-                earlier = connection.execute(_BY_KEY, (request.owner, request.dialect, key)).fetchone()
-                if earlier is not None:
-                    return _request(earlier) if earlier["digest"] == digest else None
+
+        def operation(connection: Connection) -> Request | None:
             for row in rows:
-                marks = ", ".join("?" * len(row))
-                connection.execute(f"INSERT INTO request ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
+                if not _insert(connection, "request", row):
+                    by_key = connection.execute(_BY_KEY, (request.owner, request.dialect, key)).fetchone()
+                    # Without an earlier one it is this request, whose commit was not answered.
+                    return request if by_key is None else _request(by_key) if by_key["digest"] == digest else None
                 for event in events if webhook is not None else ():
                     due = request.created if event == "start" and row["upgrades"] is None else _NEVER
-                    values = (row["id"], event, webhook, due)
-                    connection.execute("INSERT INTO notice (request, event, address, due) VALUES (?, ?, ?, ?)", values)
-        return request
+                    notice = {"request": row["id"], "event": event, "address": webhook, "due": due}
+                    _insert(connection, "notice", notice)
+            return request
+
+        return self._write(operation)
 
     def _row_of(self, request: Request) -> dict[str, Any]:
         row = asdict(request)
@@ -219,33 +147,42 @@ class Book:
             "status": request.outcome.status,
             "facts": "{}",
             "files": "{}",
+            **self._holder(),
         }
 
     def begin(self, number: str) -> Request | None:
-        """Note that work on a request begins; None where it has ended meanwhile, such as by being cancelled."""
-        with self._writing() as connection:
-            connection.execute(
-                "UPDATE request SET state = 'running', started = COALESCE(started, ?)"
-                " WHERE id = ? AND state IN ('accepted', 'running')",
-                (time.time(), number),
-            )
-        found = self.find(number)
-        return found if found is not None and not found.has_ended else None
+        """Note that work on a request begins; None where it has ended meanwhile, or is another gateway's."""
+        query = (
+            "UPDATE request SET state = 'running', started = COALESCE(started, ?)"
+            f" WHERE id = ? AND {_UNFINISHED}{self._mine}"
+        )
+        begun = self._write(lambda connection: connection.execute(query, (time.time(), number)).rowcount > 0)
+        return self.find(number) if begun else None
 
     def end(self, number: str, outcome: Outcome) -> None:
-        """Note how a request ended, unless it has ended; its webhook is due."""
+        """Note how a request ended, unless it has ended, or is another gateway's by now; its webhook is due."""
+        self._end(number, outcome, self._mine)
+
+    def cancel(self, number: str) -> None:
+        """End a request that has not ended, whichever gateway is at it."""
+        self._end(number, Outcome(state="cancelled", status=409, error="cancelled"), "")
+
+    def _end(self, number: str, outcome: Outcome, condition: str) -> None:
         now = time.time()
         files = {kind: [file.digest, file.type] for kind, file in outcome.files.items()}
         told = (outcome.state, outcome.status, outcome.error, json.dumps(dict(outcome.facts)), json.dumps(files), now)
-        with self._writing() as connection:
+
+        def operation(connection: Connection) -> None:
             changed = connection.execute(
                 "UPDATE request SET state = ?, status = ?, error = ?, facts = ?, files = ?, ended = ?"
-                " WHERE id = ? AND state IN ('accepted', 'running')",
+                f" WHERE id = ? AND {_UNFINISHED}{condition}",
                 (*told, number),
             )
             if changed.rowcount:
                 query = "UPDATE notice SET due = ? WHERE request = ? AND event = 'completed'"
                 connection.execute(query, (now, number))
+
+        self._write(operation)
 
     def find(self, number: str, owner: str | None = None) -> Request | None:
         """The request of that id, of this owner where one is given."""
@@ -263,37 +200,27 @@ class Book:
         query = "SELECT * FROM request WHERE owner = ? AND dialect = ? ORDER BY created DESC LIMIT ?"
         return [_request(row) for row in self.rows(query, (owner, dialect, most))]
 
-    def unfinished(self) -> list[str]:
-        """Ids of the requests that have not ended and wait for no other one, the oldest first."""
-        query = (
-            "SELECT id FROM request AS one WHERE state IN ('accepted', 'running') AND NOT EXISTS"
-            " (SELECT 1 FROM request WHERE id = one.upgrades AND state IN ('accepted', 'running')) ORDER BY created"
-        )
-        return [row["id"] for row in self.rows(query)]
+    def take(self, most: int) -> list[str]:
+        """Make requests that nobody works on this gateway's; their ids, the oldest first.
+
+        `most` is how many, where there are other gateways to leave some to.
+        """
+        return [row["id"] for row in self.rows(f"SELECT id {LEFT} ORDER BY created")]
 
     def due(self, now: float) -> list[Notice]:
-        """Messages that are to be sent."""
-        query = "SELECT * FROM notice WHERE delivered IS NULL AND due <= ? ORDER BY due LIMIT 32"
-        return [
-            Notice(row["id"], row["request"], row["event"], row["address"], row["tries"])
-            for row in self.rows(query, (now,))
-        ]
+        """Messages that are to be sent, and that no other gateway sends."""
+        return [notice_of(row) for row in self.rows(f"SELECT * {DUE} ORDER BY due LIMIT {NOTICES}", (now,))]
 
     def note_notice(self, number: int, *, error: str | None, again: float | None) -> None:
         """Note a try to deliver a message, and when it is tried again; None: never."""
         delivered = time.time() if error is None else None
-        with self._writing() as connection:
-            connection.execute(
-                "UPDATE notice SET tries = tries + 1, error = ?, delivered = ?, due = ? WHERE id = ?",
-                (error, delivered, _NEVER if again is None else again, number),
-            )
+        query = "UPDATE notice SET tries = tries + 1, error = ?, delivered = ?, due = ? WHERE id = ?"
+        given = (error, delivered, _NEVER if again is None else again, number)
+        self._write(lambda connection: connection.execute(query, given))
 
     def keep_upload(self, upload: Upload) -> None:
         """Enter a file that a client sent."""
-        row = asdict(upload)
-        with self._writing() as connection:
-            marks = ", ".join("?" * len(row))
-            connection.execute(f"INSERT INTO upload ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
+        self._write(lambda connection: _insert(connection, "upload", asdict(upload)))
 
     def expects_upload(self, number: str) -> bool:
         """Whether a file of that id was announced or sent, by whomever."""
@@ -301,20 +228,18 @@ class Book:
 
     def fill_upload(self, number: str, digest: str, size: int) -> bool:
         """Enter the content of a file that was announced; whether it was, and has no other content already."""
-        with self._writing() as connection:
-            query = "UPDATE upload SET digest = ?, size = ? WHERE id = ? AND digest IN ('', ?)"
-            return connection.execute(query, (digest, size, number, digest)).rowcount > 0
+        query = "UPDATE upload SET digest = ?, size = ? WHERE id = ? AND digest IN ('', ?)"
+        return self._write(lambda connection: connection.execute(query, (digest, size, number, digest)).rowcount > 0)
 
     def upload(self, number: str, owner: str) -> Upload | None:
         """The file of that id, of this owner."""
         rows = self.rows("SELECT * FROM upload WHERE id = ? AND owner = ?", (number, owner))
-        return Upload(**rows[0]) if rows else None
+        return Upload(**dict(rows[0])) if rows else None
 
     def forget_upload(self, number: str, owner: str) -> bool:
         """Forget a file; whether there was one."""
-        with self._writing() as connection:
-            gone = connection.execute("DELETE FROM upload WHERE id = ? AND owner = ?", (number, owner))
-        return gone.rowcount > 0
+        query = "DELETE FROM upload WHERE id = ? AND owner = ?"
+        return self._write(lambda connection: connection.execute(query, (number, owner)).rowcount > 0)
 
     def secret(self) -> bytes:
         """What webhooks are signed with; made with the book."""
@@ -326,7 +251,19 @@ def new_id() -> str:
     return "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(32))
 
 
-def _request(row: Mapping[str, Any] | sqlite3.Row) -> Request:
+def _insert(connection: Connection, table: str, row: Mapping[str, Any]) -> bool:
+    """Enter a row; False where there is one already."""
+    marks = ", ".join("?" * len(row))
+    query = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) ON CONFLICT DO NOTHING"
+    return connection.execute(query, tuple(row.values())).rowcount > 0
+
+
+def notice_of(row: Any) -> Notice:
+    """The message in a row."""
+    return Notice(row["id"], row["request"], row["event"], row["address"], row["tries"])
+
+
+def _request(row: Any) -> Request:
     files = {kind: Kept(*kept) for kind, kept in json.loads(row["files"]).items()}
     return Request(
         id=row["id"],

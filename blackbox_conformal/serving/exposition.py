@@ -3,10 +3,10 @@
 So it is right as soon as the gateway is started again, and no counter ever falls.
 """
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from blackbox_conformal.sampling.ledger.connection import Connection
 from blackbox_conformal.sampling.ledger.queries import ledger_sum
 from blackbox_conformal.serving.book import Book
 from blackbox_conformal.serving.request import ENDED
@@ -22,7 +22,7 @@ def exposition(book: Book, runner: Runner, run: Path, limits: dict[str, float]) 
     """Every metric as text; `limits` are the gateway's, by name."""
     lines: list[str] = []
     with book.snapshot() as asked:
-        for name, kind, about, samples in _metrics(asked, runner, run, limits):
+        for name, kind, about, samples in _metrics(asked, book.trusted_share, runner, run, limits):
             if kind:
                 lines += [f"# HELP {_PREFIX}{name} {about}", f"# TYPE {_PREFIX}{name} {kind}"]
             lines += [f"{_PREFIX}{name}{labels} {_number(value)}" for labels, value in samples]
@@ -30,7 +30,7 @@ def exposition(book: Book, runner: Runner, run: Path, limits: dict[str, float]) 
 
 
 def _metrics(
-    asked: sqlite3.Connection, runner: Runner, run: Path, limits: dict[str, float]
+    asked: Connection, trusted_share: str, runner: Runner, run: Path, limits: dict[str, float]
 ) -> Iterator[tuple[str, str, str, list[Sample]]]:
     sums = ledger_sum(run)
     accepted = asked.execute("SELECT dialect, COUNT(*) AS n FROM request GROUP BY dialect")
@@ -48,8 +48,8 @@ def _metrics(
         [(f'{{state="{state}"}}', ended.get(state, 0)) for state in ENDED],
     )
     masked = asked.execute(
-        "SELECT COUNT(*) AS n, COALESCE(SUM(json_extract(facts, '$.trusted_share')), 0) AS share FROM request"
-        " WHERE json_extract(facts, '$.trusted_share') IS NOT NULL"
+        f"SELECT COUNT(*) AS n, COALESCE(SUM({trusted_share}), 0) AS share FROM request"
+        f" WHERE {trusted_share} IS NOT NULL"
     ).fetchone()
     yield "masks_total", "counter", "Pictures answered with a mask.", [("", masked["n"])]
     yield "trusted_shares_total", "counter", "Sum of the trusted shares of those masks.", [("", masked["share"])]
@@ -68,7 +68,7 @@ def _metrics(
         yield name, "gauge", "A limit that the gateway was started with.", [("", value)]
 
 
-def _histogram(asked: sqlite3.Connection) -> Iterator[tuple[str, str, str, list[Sample]]]:
+def _histogram(asked: Connection) -> Iterator[tuple[str, str, str, list[Sample]]]:
     bounds = ", ".join(f"COUNT(*) FILTER (WHERE ended - created <= {bound})" for bound in BUCKETS_S)
     row = asked.execute(
         f"SELECT {bounds}, COUNT(*), COALESCE(SUM(ended - created), 0) FROM request WHERE ended IS NOT NULL"

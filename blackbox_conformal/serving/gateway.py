@@ -84,7 +84,7 @@ class Gateway:
         _, reason = self.offer.vendor_for(asked.options, asked.model)
         digest = await asyncio.to_thread(self._store.keep, content)
         if strict:
-            await self._refuse_uncovered(reason, (asked.name, self._store.path(digest)))
+            await self._refuse_uncovered(reason, (asked.name, self._store.locate(digest)))
         request = Request(
             id=new_id(),
             owner=http.owner,
@@ -191,7 +191,7 @@ class Gateway:
     async def cancel(self, http: HttpRequest, dialect: str, number: str) -> Request:
         """Take a request back that has not ended; what was sent to the vendor is paid and kept."""
         request = await self.find(http, dialect, number)
-        await asyncio.to_thread(self.book.end, request.id, Outcome(state="cancelled", status=409, error="cancelled"))
+        await asyncio.to_thread(self.book.cancel, request.id)
         return await self.find(http, dialect, number)
 
     async def keep_upload(

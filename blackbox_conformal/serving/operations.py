@@ -56,7 +56,7 @@ class Operations:
         if gateway.runner.draining:
             return json_answer({"ready": False, "why": "stopping"}, 503, {"Retry-After": str(RETRY_AFTER_S)})
         try:
-            await asyncio.to_thread(gateway.book.rows, "SELECT 1")
+            await asyncio.to_thread(gateway.book.check)
         except BlackboxConformalError:
             return json_answer({"ready": False, "why": "the book of requests cannot be read"}, 503)
         return json_answer({"ready": True})

@@ -4,11 +4,12 @@ Everything here runs in one asyncio loop; what takes time runs in the session's 
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blackbox_conformal.errors import BlackboxConformalError
+from blackbox_conformal.errors import BlackboxConformalError, LedgerError
 from blackbox_conformal.pipeline.picture_masker import PictureMasker
 from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.session import Session
@@ -24,6 +25,12 @@ from blackbox_conformal.serving.spans import span
 
 if TYPE_CHECKING:
     from blackbox_conformal.signing_key import SigningKey
+
+LOOK_S = 5.0
+"""Seconds after which a gateway looks again for requests that others left."""
+
+LOOK_AGAIN_S = 0.25
+"""Seconds after which it looks again whether a request ended that another gateway is at."""
 
 
 class Runner:
@@ -55,13 +62,25 @@ class Runner:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._running: set[str] = set()
         self.draining = False
+        self.lost: LedgerError | None = None
+        """Why this gateway can draw nothing more, so that others have to go on with what it accepted."""
 
-    def resume(self) -> int:
-        """Begin what an earlier process left; how many requests that are."""
-        unfinished = self._book.unfinished()
-        for number in unfinished:
+    def resume(self) -> None:
+        """Begin what processes that died left."""
+        for number in self._book.take(self._session.at_once):
             self.add(number)
-        return len(unfinished)
+
+    async def look_after_others(self) -> None:
+        """Where gateways share the book, take over what others leave, until this one can draw nothing more."""
+        while self._book.shared and self.lost is None:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await asyncio.to_thread(self._session.ledger.require_lease)
+                if not self.draining and self.waiting < self._session.at_once:
+                    for number in await asyncio.to_thread(self._book.take, self._session.at_once):
+                        self.add(number)
+            except LedgerError as error:
+                self.lost = error
 
     def add(self, number: str) -> None:
         """Work on an accepted request as soon as there is room."""
@@ -69,11 +88,19 @@ class Runner:
             task = self._tasks[number] = asyncio.create_task(self._work(number), name=f"request-{number[:8]}")
             task.add_done_callback(lambda _: self._tasks.pop(number, None))
 
-    async def ended(self, number: str, seconds: float | None) -> None:
-        """Return once a request has ended, or after so many seconds; None: however long it takes."""
+    async def ended(self, number: str, seconds: float) -> None:
+        """Return once a request has ended, or after so many seconds."""
+        until = time.monotonic() + seconds
         task = self._tasks.get(number)
         if task is not None:
             await asyncio.wait({task}, timeout=seconds)
+        # Where another gateway is at it, only the book knows.
+        while self._book.shared and not self.draining:
+            found = await asyncio.to_thread(self._book.find, number)
+            left = until - time.monotonic()
+            if found is None or found.has_ended or left <= 0:
+                return
+            await asyncio.sleep(min(LOOK_AGAIN_S, left))
 
     async def drain(self) -> None:
         """Begin nothing new, and return once what has begun has ended; the rest stays accepted."""
@@ -126,6 +153,10 @@ class Runner:
             return await self._answer(request)
         except NotServedError as refusal:
             return Outcome(state="refused", status=refusal.status, error=refusal.message)
+        except LedgerError as error:
+            # A gateway that can draw nothing more leaves the request to others.
+            await asyncio.to_thread(self._session.ledger.require_lease)
+            return outcome_of(error)
         except BlackboxConformalError as error:
             return outcome_of(error)
         except Exception as error:  # noqa: BLE001 - a bug ends this request, not the gateway
@@ -134,7 +165,7 @@ class Runner:
 
     async def _answer(self, request: Request) -> Outcome:
         """The vendor's picture, with a mask where the calibration speaks of it."""
-        picture = (request.name, self._store.path(request.input))
+        picture = (request.name, await asyncio.to_thread(self._store.locate, request.input))
         if request.upgrades is not None:
             return await self._upgraded(request, picture)
         vendor, reason = self._offer.vendor_for(request.options, request.model)

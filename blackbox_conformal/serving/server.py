@@ -67,6 +67,10 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         self._on_start(self)
 
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to end: told to, or a gateway can draw nothing more."""
+        return await super().on_tick(counter) or any(gateway.runner.lost is not None for gateway in self._begun)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Drain at the first signal; at the second send nothing more, and wait for what was sent."""
         if self._loop is None or not self._begun:
@@ -111,7 +115,7 @@ def run(service: Service, listening: socket.socket, tls: Tls | None, on_start: C
     Raises
     ------
     BlackboxConformalError
-        As `Service.opened`.
+        As `Service.opened`. LedgerError: it can draw nothing more; the next one goes on.
     """
     begun: list[Gateway] = []
     with service.opened(begun.append) as application:
@@ -130,3 +134,6 @@ def run(service: Service, listening: socket.socket, tls: Tls | None, on_start: C
             ssl_keyfile=None if tls is None or tls.key is None else str(tls.key),
         )
         Server(config, begun, on_start).run([listening])
+        for gateway in begun:
+            if gateway.runner.lost is not None:
+                raise gateway.runner.lost

@@ -18,15 +18,18 @@ from blackbox_conformal.local_servers import is_loopback_name
 from blackbox_conformal.pipeline.keyword_arguments import MaskSettings
 from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.session import Session
+from blackbox_conformal.sampling.ledger.address import address_of
+from blackbox_conformal.sampling.ledger.places import answers_at
 from blackbox_conformal.serving.application import application
 from blackbox_conformal.serving.book import Book
 from blackbox_conformal.serving.dialects.dialect import Dialect
-from blackbox_conformal.serving.file_store import FileStore
+from blackbox_conformal.serving.file_store import FileStore, SharedFileStore
 from blackbox_conformal.serving.gateway import Gateway, Terms
 from blackbox_conformal.serving.guard import Application, Guard
 from blackbox_conformal.serving.offer import Offer
 from blackbox_conformal.serving.operations import Operations
 from blackbox_conformal.serving.runner import Runner
+from blackbox_conformal.serving.sqlite_book import SqliteBook
 from blackbox_conformal.serving.tokens import Tokens
 from blackbox_conformal.serving.webhooks import Webhooks
 
@@ -115,8 +118,10 @@ class Service:
         calibration = Calibration.load(self.calibration)
         offer = Offer(self.vendor, calibration, self.allowed)
         session = Session(self.calibration, self.vendor, self.alpha, run=self.run, service=True, **self.settings)
-        with session, contextlib.closing(Book(session.run / FOLDER)) as book:
-            store = FileStore(session.run / FOLDER / "files")
+        with session, contextlib.ExitStack() as kept:
+            book, store = _kept(session)
+            kept.callback(book.close)
+            kept.callback(store.close)
             upgrade = None if self.upgrade is None else session.also(self.upgrade, self.alpha, **self._mask_settings())
 
             @contextlib.asynccontextmanager
@@ -142,17 +147,33 @@ class Service:
         return {name: Decimal(str(value)) for name, value in given.items() if value is not None}
 
 
+def _kept(session: Session) -> tuple[Book, FileStore]:
+    """The book and the files of requests, where the ledger and the answers of the session are."""
+    folder, ledger = session.run / FOLDER, session.ledger
+    address = address_of(session.run)
+    if address is None:
+        return SqliteBook(folder), FileStore(folder / "files")
+    from blackbox_conformal.sampling.ledger.postgres.postgres_ledger import PostgresLedger
+    from blackbox_conformal.serving.postgres_book import PostgresBook
+
+    assert isinstance(ledger, PostgresLedger)
+    return PostgresBook(address, ledger.me), SharedFileStore(folder / "files", answers_at(address))
+
+
 @contextlib.asynccontextmanager
 async def _running(gateway: Gateway, dialects: Mapping[str, Dialect]) -> AsyncIterator[None]:
     """What goes on beside requests: those that an earlier process left, and webhooks."""
     # Reading and drawing files for clients must not hold up what is written in the book.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="gateway"))
     gateway.runner.resume()
-    delivering = asyncio.create_task(Webhooks(gateway, dialects).deliver_for_ever())
+    beside = [
+        asyncio.create_task(gateway.runner.look_after_others()),
+        asyncio.create_task(Webhooks(gateway, dialects).deliver_for_ever()),
+    ]
     try:
         yield
     finally:
         await gateway.runner.drain()
-        delivering.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await delivering
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)

@@ -1,14 +1,12 @@
 """Most tests of drawing run twice: with a ledger in the run folder, and with one in a database of the test's own."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
-from support.postgres_server import PostgresServer, binaries, postgres_server
+from support.postgres_server import PostgresServer, address_by_folder, postgres_or_skip
 
 from blackbox_conformal.sampling import owned_folder
 from blackbox_conformal.sampling.ledger import places
-from blackbox_conformal.sampling.ledger.address import Address, place_ledger
 
 BOTH = {
     "test_attempt_ledger",
@@ -31,10 +29,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def server() -> Iterator[PostgresServer]:
     """A PostgreSQL server for all tests of one worker."""
-    pytest.importorskip("psycopg", reason="psycopg is not installed here (pip install -e '.[postgres]')")
-    if binaries() is None:
-        pytest.skip("PostgreSQL is not installed here (apt-get install postgresql)")
-    with postgres_server() as running:
+    with postgres_or_skip() as running:
         yield running
 
 
@@ -47,16 +42,3 @@ def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         for module in (places, owned_folder):
             monkeypatch.setattr(module, "address_of", found)
     return kind
-
-
-def address_by_folder(server: PostgresServer) -> Callable[[Path], Address]:
-    """Gives each run folder a database the first time that it is asked for."""
-    addresses: dict[Path, Address] = {}
-
-    def address_of(run: Path) -> Address:
-        folder = Path(run).resolve()
-        if folder not in addresses:
-            addresses[folder] = place_ledger(folder, server.new_database())
-        return addresses[folder]
-
-    return address_of

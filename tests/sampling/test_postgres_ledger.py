@@ -54,7 +54,7 @@ def overdue(address: Address, ledger: PostgresLedger) -> None:
     """Let the lease of a process be over, also that of a server which was started just now."""
     with psycopg.connect(address.shown) as connection:
         query = "UPDATE blackbox_conformal.owner SET expires_at = 0, lease_s = -1e9 WHERE id = %s"
-        connection.execute(query, (ledger._me,))
+        connection.execute(query, (ledger.me,))
 
 
 def test_many_that_come_first_make_the_tables_once(address: Address) -> None:

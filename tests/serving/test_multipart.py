@@ -156,6 +156,7 @@ def test_who_does_not_wait_asks_by_the_id(
         assert gateway.get("/pictures/nothing").status_code == 404
 
 
+@pytest.mark.sqlite
 def test_what_was_accepted_before_a_crash_is_answered_and_not_paid_again(
     calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
 ) -> None:

@@ -4,9 +4,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
+
+from blackbox_conformal.sampling.ledger.address import Address, place_ledger
 
 _SETTINGS = ("-c listen_addresses=''", "-c max_connections=200", "-c shared_buffers=64MB", "-c fsync=on")
 
@@ -107,3 +111,26 @@ def postgres_server() -> Iterator[PostgresServer]:
             yield server
         finally:
             server.stop()
+
+
+@contextmanager
+def postgres_or_skip() -> Iterator[PostgresServer]:
+    """The same for tests, which are skipped where PostgreSQL or its driver is not installed."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed here (pip install -e '.[postgres]')")
+    if binaries() is None:
+        pytest.skip("PostgreSQL is not installed here (apt-get install postgresql)")
+    with postgres_server() as running:
+        yield running
+
+
+def address_by_folder(server: PostgresServer) -> Callable[[Path], Address]:
+    """Gives each run folder a database the first time that it is asked for."""
+    addresses: dict[Path, Address] = {}
+
+    def address_of(run: Path) -> Address:
+        folder = Path(run).resolve()
+        if folder not in addresses:
+            addresses[folder] = place_ledger(folder, server.new_database())
+        return addresses[folder]
+
+    return address_of

@@ -139,6 +139,15 @@ class AnyLedger(ABC):
             This process stood still for longer than its lease.
         """
 
+    def require_lease(self) -> None:  # noqa: B027 - nothing where nobody else is
+        """Refuse where this process can draw nothing more with it, whatever comes.
+
+        Raises
+        ------
+        LedgerError
+            This process stood still for longer than its lease, or the ledger cannot be written any more.
+        """
+
     def now(self, wall: float) -> float:
         """Seconds since 1970 by the clock that dates attempts; `wall` is what this machine's says."""
         return wall

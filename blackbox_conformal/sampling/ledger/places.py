@@ -13,7 +13,7 @@ from blackbox_conformal.sampling.ledger.any_ledger import AnyLedger
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.connection import Connection
 from blackbox_conformal.sampling.ledger.sample_store import Store
-from blackbox_conformal.sampling.ledger.shared_store import SharedStore
+from blackbox_conformal.sampling.ledger.shared_store import AnswerStore, SharedStore
 
 Where = Path | Address
 """A run folder, or the address of a ledger itself."""
@@ -49,10 +49,15 @@ def store_of(where: Where) -> Store:
     if address is None:
         assert isinstance(where, Path)
         return Store(where)
+    return SharedStore(where if isinstance(where, Path) else _NOWHERE, answers_at(address))
+
+
+def answers_at(address: Address) -> AnswerStore:
+    """Where the answers of a ledger in a database are kept."""
     _require_driver(address)
     from blackbox_conformal.sampling.ledger.postgres.answers import PostgresAnswers
 
-    return SharedStore(where if isinstance(where, Path) else _NOWHERE, PostgresAnswers(address))
+    return PostgresAnswers(address)
 
 
 @contextmanager

@@ -1,17 +1,10 @@
 """Answers as the database keeps them: each content once, by its digest."""
 
-import queue
-from collections.abc import Callable, Collection
-from contextlib import suppress
-from typing import TypeVar
+from collections.abc import Collection
 
 from blackbox_conformal.sampling.ledger.address import Address
-from blackbox_conformal.sampling.ledger.postgres.connection import PostgresConnection
-from blackbox_conformal.sampling.ledger.postgres.reconnecting import Reconnecting
+from blackbox_conformal.sampling.ledger.postgres.pool import Pool
 
-Result = TypeVar("Result")
-
-_CONNECTIONS = 4
 _ASKED_AT_ONCE = 5000
 
 
@@ -22,26 +15,17 @@ class PostgresAnswers:
     """
 
     def __init__(self, address: Address) -> None:
-        self._idle: queue.LifoQueue[Reconnecting] = queue.LifoQueue()
-        for _ in range(_CONNECTIONS):
-            self._idle.put(Reconnecting(address))
-
-    def _run(self, action: Callable[[PostgresConnection], Result]) -> Result:
-        connection = self._idle.get()
-        try:
-            return connection.run(action)
-        finally:
-            self._idle.put(connection)
+        self._pool = Pool(address)
 
     def put(self, digest: str, content: bytes) -> None:
         """Keep a content; nothing happens where it is kept already."""
         query = "INSERT INTO sample VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING"
-        self._run(lambda connection: connection.execute(query, (digest, len(content), content)))
+        self._pool.run(lambda connection: connection.execute(query, (digest, len(content), content)))
 
     def get(self, digest: str) -> bytes | None:
         """A content; None when there is none."""
         query = "SELECT content FROM sample WHERE digest = %s"
-        row = self._run(lambda connection: connection.raw.execute(query, (digest,), binary=True).fetchone())
+        row = self._pool.run(lambda connection: connection.raw.execute(query, (digest,), binary=True).fetchone())
         return None if row is None else bytes(row[0])
 
     def among(self, digests: Collection[str]) -> set[str]:
@@ -53,10 +37,8 @@ class PostgresAnswers:
 
     def _among(self, digests: list[str]) -> set[str]:
         query = "SELECT digest FROM sample WHERE digest = ANY(?)"
-        return self._run(lambda connection: {row[0] for row in connection.execute(query, (digests,)).fetchall()})
+        return self._pool.run(lambda connection: {row[0] for row in connection.execute(query, (digests,)).fetchall()})
 
     def close(self) -> None:
         """Close the connections; nothing is asked afterwards."""
-        with suppress(queue.Empty):
-            while True:
-                self._idle.get_nowait().close()
+        self._pool.close()

@@ -38,6 +38,11 @@ _ASKED_AT_ONCE = 5000
 class PostgresLedger(AnyLedger):
     """The ledger at an address, with a lease of this process until `close`.
 
+    Attributes
+    ----------
+    me
+        This process among the owners.
+
     Raises
     ------
     UsageError
@@ -51,7 +56,7 @@ class PostgresLedger(AnyLedger):
     def __init__(self, address: Address) -> None:
         super().__init__()
         self.address = address
-        self._me, self._scope = uuid4(), ""
+        self.me, self._scope = uuid4(), ""
         self._adopt_inbox: Callable[[], None] = lambda: None
         self._reading = threading.Lock()
         self._closed = threading.Event()
@@ -59,11 +64,11 @@ class PostgresLedger(AnyLedger):
             connection = connect_at_last(address)
             opened.callback(connection.close)
             migrate(connection, address)
-            _enter(connection, self._me)
+            _enter(connection, self.me)
             connection.close()
             self._reader = Reconnecting(address)
             opened.callback(self._reader.close)
-            self._writer = PostgresWriter(address, self._me)
+            self._writer = PostgresWriter(address, self.me)
             opened.pop_all()
         self._renewer = threading.Thread(target=self._renew, name="ledger-lease", daemon=True)
         self._renewer.start()
@@ -98,7 +103,7 @@ class PostgresLedger(AnyLedger):
         if budget.scope is not None:
             tasks = sorted(budget.scope)
             # An empty scope is that of a session, which counts what it adds.
-            scope = f"job-{digest_json(tasks).removeprefix('sha256:')}" if tasks else f"session-{self._me}"
+            scope = f"job-{digest_json(tasks).removeprefix('sha256:')}" if tasks else f"session-{self.me}"
             self._write(lambda transaction: _shared(transaction).begin_budget(scope, tasks))
         self._budget, self._scope = budget, scope
 
@@ -137,6 +142,9 @@ class PostgresLedger(AnyLedger):
     def require_hold(self, attempt: int) -> None:
         self._write(lambda transaction: _shared(transaction).require_hold(attempt))
 
+    def require_lease(self) -> None:
+        self._write(lambda transaction: _shared(transaction).require_lease())
+
     def now(self, wall: float) -> float:
         with self._lookup() as reader:
             return float(reader.execute(f"SELECT {NOW}").fetchone()[0])
@@ -144,14 +152,14 @@ class PostgresLedger(AnyLedger):
     def has_company(self) -> bool:
         with self._lookup() as reader:
             query = f"SELECT EXISTS (SELECT 1 FROM owner WHERE NOT ended AND id <> ? AND NOT {EXPIRED})"
-            return bool(reader.execute(query, (self._me,)).fetchone()[0])
+            return bool(reader.execute(query, (self.me,)).fetchone()[0])
 
     def may_adopt(self, attempt: int) -> bool:
         with self._lookup() as reader:
             row = reader.execute(
                 f"SELECT attempt.owner IS NULL OR (owner.id <> ? AND (owner.ended OR {EXPIRED}))"
                 " FROM attempt LEFT JOIN owner ON owner.id = attempt.owner WHERE attempt.id = ?",
-                (self._me, attempt),
+                (self.me, attempt),
             ).fetchone()
         return row is None or bool(row[0])
 
@@ -166,7 +174,7 @@ class PostgresLedger(AnyLedger):
                 rows = reader.execute(
                     f"SELECT {COLUMNS}, COALESCE(owner <> ?, FALSE) AS busy FROM attempt WHERE task = ANY(?)"
                     " ORDER BY id",
-                    (self._me, tasks[start : start + _ASKED_AT_ONCE]),
+                    (self.me, tasks[start : start + _ASKED_AT_ONCE]),
                 ).fetchall()
             for row in rows:
                 attempts.setdefault(row["task"], []).append(attempt_from(row))

@@ -27,15 +27,15 @@ class Reconnecting:
         self._address, self._durable = address, durable
         self._connection: PostgresConnection | None = None
 
-    def run(self, action: Callable[[PostgresConnection], Result]) -> Result:
-        """What `action` returns, which is run again after an error that passes.
+    def run(self, action: Callable[[PostgresConnection], Result], patience_s: float = PATIENCE_S) -> Result:
+        """What `action` returns, which is run again after an error that passes, for so many seconds.
 
         Raises
         ------
         LedgerError
             The database did not come back in time, or the error does not pass.
         """
-        until, pause = time.monotonic() + PATIENCE_S, _FIRST_PAUSE_S
+        until, pause = time.monotonic() + patience_s, _FIRST_PAUSE_S
         while True:
             try:
                 if self._connection is None:

@@ -112,6 +112,67 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE turn (account BYTEA NOT NULL, purpose TEXT NOT NULL, taken_at DOUBLE PRECISION NOT NULL)",
         "CREATE INDEX turn_by_time ON turn (account, taken_at)",
     ),
+    # The book of requests of gateways; `worker` is the process that is at it.
+    (
+        """
+        CREATE TABLE request (
+            id TEXT PRIMARY KEY,
+            owner TEXT NOT NULL,
+            dialect TEXT NOT NULL,
+            name TEXT NOT NULL,
+            model TEXT,
+            options TEXT NOT NULL,
+            echo TEXT NOT NULL,
+            strict INTEGER NOT NULL,
+            input TEXT NOT NULL,
+            base TEXT NOT NULL,
+            digest TEXT NOT NULL,
+            idempotency_key TEXT,
+            state TEXT NOT NULL,
+            status INTEGER NOT NULL,
+            error TEXT,
+            facts TEXT NOT NULL,
+            files TEXT NOT NULL,
+            created DOUBLE PRECISION NOT NULL,
+            started DOUBLE PRECISION,
+            ended DOUBLE PRECISION,
+            upgrades TEXT,
+            upgrade TEXT,
+            worker UUID,
+            UNIQUE (owner, dialect, idempotency_key)
+        )
+        """,
+        "CREATE INDEX request_unfinished ON request (created) WHERE state IN ('accepted', 'running')",
+        "CREATE INDEX request_latest ON request (owner, dialect, created)",
+        """
+        CREATE TABLE notice (
+            id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            request TEXT NOT NULL REFERENCES request,
+            event TEXT NOT NULL,
+            address TEXT NOT NULL,
+            due DOUBLE PRECISION NOT NULL,
+            tries INTEGER NOT NULL DEFAULT 0,
+            error TEXT,
+            delivered DOUBLE PRECISION,
+            worker UUID
+        )
+        """,
+        "CREATE INDEX notice_due ON notice (due) WHERE delivered IS NULL",
+        "CREATE INDEX notice_request ON notice (request)",
+        """
+        CREATE TABLE upload (
+            id TEXT PRIMARY KEY,
+            owner TEXT NOT NULL,
+            name TEXT NOT NULL,
+            type TEXT NOT NULL,
+            digest TEXT NOT NULL,
+            size BIGINT NOT NULL,
+            metadata TEXT NOT NULL,
+            created DOUBLE PRECISION NOT NULL
+        )
+        """,
+        "CREATE TABLE secret (id INTEGER PRIMARY KEY CHECK (id = 1), value TEXT NOT NULL)",
+    ),
 )
 
 VERSION = len(_MIGRATIONS)

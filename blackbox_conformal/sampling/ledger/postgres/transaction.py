@@ -32,6 +32,7 @@ _ROW = ("state", "reserved_nanousd", "cost_nanousd", "tries", "task", "owner", "
 NOW = "extract(epoch FROM clock_timestamp())::double precision"
 # While the database is away nobody can renew a lease, so that all get one more after it has come back.
 EXPIRED = f"GREATEST(expires_at, extract(epoch FROM pg_postmaster_start_time())::double precision + lease_s) < {NOW}"
+LIVES = f"NOT ended AND NOT {EXPIRED}"
 # A process that was ended while it stood still may have recorded late answers, and so owned attempts, after that.
 UNSETTLED = f"{EXPIRED} AND (NOT ended OR EXISTS (SELECT 1 FROM attempt WHERE attempt.owner = owner.id))"
 _FENCED = (
@@ -293,6 +294,11 @@ class PostgresTransaction(LedgerTransaction):
         """Refuse to send once more what is no longer this process's; see `AnyLedger.require_hold`."""
         row = self._row(attempt)
         if self.fenced or row is None or row[0] != "sent" or row[5] != self._me:
+            raise LedgerError(_FENCED)
+
+    def require_lease(self) -> None:
+        """Refuse to go on where this process was taken for dead; see `AnyLedger.require_lease`."""
+        if self.fenced:
             raise LedgerError(_FENCED)
 
     def end_owners(self, *, myself: bool = False) -> list[UUID]:

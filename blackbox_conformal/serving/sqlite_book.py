@@ -1,0 +1,141 @@
+"""A book of requests in a SQLite file of the run folder, for one gateway."""
+
+import secrets
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from blackbox_conformal.errors import LedgerError
+from blackbox_conformal.sampling.ledger.connection import Connection
+from blackbox_conformal.serving.book import Book
+
+Result = TypeVar("Result")
+
+VERSION = 2
+_TABLES = """
+    CREATE TABLE request (
+        id TEXT PRIMARY KEY,
+        owner TEXT NOT NULL,
+        dialect TEXT NOT NULL,
+        name TEXT NOT NULL,
+        model TEXT,
+        options TEXT NOT NULL,
+        echo TEXT NOT NULL,
+        strict INTEGER NOT NULL,
+        input TEXT NOT NULL,
+        base TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        idempotency_key TEXT,
+        state TEXT NOT NULL,
+        status INTEGER NOT NULL,
+        error TEXT,
+        facts TEXT NOT NULL,
+        files TEXT NOT NULL,
+        created REAL NOT NULL,
+        started REAL,
+        ended REAL,
+        upgrades TEXT,
+        upgrade TEXT,
+        UNIQUE (owner, dialect, idempotency_key)
+    ) STRICT;
+    CREATE INDEX request_state ON request (state);
+    CREATE TABLE notice (
+        id INTEGER PRIMARY KEY,
+        request TEXT NOT NULL REFERENCES request (id),
+        event TEXT NOT NULL,
+        address TEXT NOT NULL,
+        due REAL NOT NULL,
+        tries INTEGER NOT NULL DEFAULT 0,
+        error TEXT,
+        delivered REAL
+    ) STRICT;
+    CREATE INDEX notice_due ON notice (due) WHERE delivered IS NULL;
+    CREATE TABLE upload (
+        id TEXT PRIMARY KEY,
+        owner TEXT NOT NULL,
+        name TEXT NOT NULL,
+        type TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        metadata TEXT NOT NULL,
+        created REAL NOT NULL
+    ) STRICT;
+    CREATE TABLE secret (value TEXT NOT NULL) STRICT;
+"""
+
+
+class SqliteBook(Book):
+    """The book in a folder.
+
+    Raises
+    ------
+    LedgerError
+        The file is damaged, or of another version.
+    """
+
+    trusted_share = "json_extract(facts, '$.trusted_share')"
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path = folder / "requests.sqlite"
+        self._writing_lock, self._reading_lock = threading.Lock(), threading.Lock()
+        with self._errors():
+            self._connection = self._connect()
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._begin()
+            # Who asks for a request does not wait for the disk.
+            self._reader = self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        return connection
+
+    def _begin(self) -> None:
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            key = secrets.token_hex(32)
+            made = f"INSERT INTO secret VALUES ('{key}'); PRAGMA user_version = {VERSION};"
+            self._connection.executescript(f"BEGIN; {_TABLES} {made} COMMIT;")
+        elif version != VERSION:
+            raise LedgerError(
+                f"expected a book of requests of version {VERSION} at {self._path}; got {version}. Give another --run"
+            )
+
+    def close(self) -> None:
+        with self._reading_lock:
+            self._reader.close()
+        with self._writing_lock:
+            self._connection.close()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise LedgerError(f"{self._path} cannot be used ({error}); restore a copy, or give another --run") from None
+
+    def _write(self, operation: Callable[[Connection], Result]) -> Result:
+        with self._writing_lock, self._errors():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = operation(self._connection)
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+            return result
+
+    def rows(self, query: str, given: Sequence[Any] = ()) -> list[Any]:
+        with self._reading_lock, self._errors():
+            return self._reader.execute(query, given).fetchall()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        with self._errors(), closing(self._connect()) as connection:
+            connection.execute("BEGIN")
+            yield connection
