@@ -6,11 +6,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+SHORT_LEASE = """
+from blackbox_conformal.cli.main import main
+from blackbox_conformal.sampling.ledger.postgres import postgres_ledger
+from blackbox_conformal.serving import runner
+
+postgres_ledger.LEASE_S, runner.LOOK_S = 3.0, 0.5
+main()
+"""
 VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 
 
 class GatewayProcess:
-    """One run folder, in which processes follow each other."""
+    """One run folder, in which processes follow each other; with a shared ledger, others wait 3 seconds for them."""
 
     def __init__(self, calibration: Path, vendor_url: str, run: Path, *options: str) -> None:
         self.run = run
@@ -23,7 +31,8 @@ class GatewayProcess:
 
     def start(self) -> "GatewayProcess":
         """Start a process, and return once it serves."""
-        command = [sys.executable, "-m", "blackbox_conformal", "serve", *self._words]
+        program = ["-c", SHORT_LEASE] if "--ledger" in self._words else ["-m", "blackbox_conformal"]
+        command = [sys.executable, *program, "serve", *self._words]
         with self.logged.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
         assert self._process.stdout is not None
@@ -38,6 +47,11 @@ class GatewayProcess:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    def stand_still(self, *, still: bool = True) -> None:
+        """Stop the process as a machine that is suspended does, or let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP if still else signal.SIGCONT)
 
     def terminate(self) -> None:
         """Ask the process to end."""
