@@ -1,6 +1,7 @@
 """Many clients, a vendor that misbehaves, and a gateway that is killed again and again: what is spent, who is answered.
 
     python examples/serve_crashes.py [--clients 32] [--requests 200] [--kills 20] [--max-cost USD] [--plain]
+                                     [--gateways 2 --restarts 5]
 
 The vendor honours idempotency keys (with --plain it does not) and keeps books of its own. 5 % each of its answers are
 resets, 429, 504 and bodies that are cut. Every client sends its requests one by one, each under an idempotency key, and
@@ -9,6 +10,9 @@ sends one again whose connection broke, as clients do. It exits with 1 unless
 - the ledger, the metrics and the vendor's books agree to the cent, and the limit was not passed;
 - no draw was paid twice;
 - every id that was accepted is answered in the end.
+
+With --gateways there are several, which share a ledger on a PostgreSQL server that is started for it; clients take any
+of them each time, and the server is crashed so many times with --restarts.
 
 With --plain a draw that was sent and not answered fails, and is booked at its price whether the vendor billed it or
 not. The ledger may then say more than the vendor's books, and never less.
@@ -24,6 +28,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -32,8 +37,14 @@ import httpx
 import numpy as np
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from support.postgres_server import postgres_server
+
 import blackbox_conformal as bc
 from blackbox_conformal.images.encode import image_png
+from blackbox_conformal.sampling.ledger.address import name_address
+from blackbox_conformal.sampling.ledger.places import Where
 from blackbox_conformal.sampling.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
@@ -71,16 +82,19 @@ class Gateway:
     """The process that is killed and started again."""
 
     def __init__(
-        self, calibration: Path, vendor_url: str, folder: Path, max_cost: Decimal, *, idempotent: bool
+        self, calibration: Path, vendor_url: str, folder: Path, max_cost: Decimal, ledger: str | None, *, keyed: bool
     ) -> None:
         self.run, self.url = folder / "served", ""
+        self.where: Where = self.run if ledger is None else name_address(ledger)
+        shared = () if ledger is None else ("--ledger", ledger)
         vendor = f"{SynchronousVendor.__module__}:{SynchronousVendor.__name__}"
         self._words = [
-            *("--adapter", vendor, "-p", f"url={vendor_url}", "-p", f"idempotent={idempotent}"),
+            *("--adapter", vendor, "-p", f"url={vendor_url}", "-p", f"idempotent={keyed}"),
             *("--calibration", str(calibration), "--alpha", "0.9", "--run", str(self.run), "--port", "0"),
             *("--max-cost", str(max_cost), "--max-waiting", "100000", "--json", "--log", "json"),
+            *shared,
         ]
-        self._log = folder / "log.txt"
+        self._log = folder.with_name(f"{folder.name}-log.txt")
 
     def start(self) -> None:
         """Start a process, and return once it serves."""
@@ -103,10 +117,10 @@ class Gateway:
 class Client(threading.Thread):
     """Sends its requests one after the other, each until it is answered."""
 
-    def __init__(self, number: int, requests: int, gateway: Gateway, ended: threading.Event) -> None:
+    def __init__(self, number: int, requests: int, gateways: list[Gateway], ended: threading.Event) -> None:
         super().__init__(daemon=True)
         self._pictures = range(number * requests, (number + 1) * requests)
-        self._gateway, self._ended = gateway, ended
+        self._gateways, self._ended = gateways, ended
         self.accepted: dict[str, int] = {}
         self.statuses: Counter[int] = Counter()
 
@@ -127,7 +141,8 @@ class Client(threading.Thread):
         headers |= {} if wait else {"Prefer": "respond-async"}
         files = {"image": (f"p{picture}.png", content, "image/png")}
         try:
-            answer = httpx.post(f"{self._gateway.url}/pictures", files=files, headers=headers, timeout=120)
+            url = random.choice(self._gateways).url
+            answer = httpx.post(f"{url}/pictures", files=files, headers=headers, timeout=120)
         except httpx.HTTPError:
             return False
         told = answer.json()
@@ -138,13 +153,14 @@ class Client(threading.Thread):
         return answer.status_code != 202 or not wait
 
 
-def states(gateway: Gateway, ids: list[str]) -> dict[str, dict[str, Any]]:
+def states(gateways: list[Gateway], ids: list[str]) -> dict[str, dict[str, Any]]:
     """What became of each id, once it has ended."""
     found = {}
     with httpx.Client(timeout=60) as client:
         for number in ids:
             while True:
-                told = client.get(f"{gateway.url}/pictures/{number}", headers={"Accept": "application/json"}).json()
+                url = random.choice(gateways).url
+                told = client.get(f"{url}/pictures/{number}", headers={"Accept": "application/json"}).json()
                 if told["state"] in ENDED:
                     break
                 time.sleep(0.2)
@@ -167,6 +183,8 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=200, help="of each client")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--alive", type=float, default=6.0, help="most seconds between two kills")
+    parser.add_argument("--gateways", type=int, default=1, help="more than one share a ledger on PostgreSQL")
+    parser.add_argument("--restarts", type=int, default=0, help="crashes of the PostgreSQL server")
     parser.add_argument("--plain", action="store_true", help="the vendor honours no idempotency keys")
     parser.add_argument(
         "--max-cost", type=Decimal, help="in US dollars; nine tenths of what everything costs by default"
@@ -174,35 +192,50 @@ def main() -> int:
     given = parser.parse_args()
     number, keyed = given.clients * given.requests, not given.plain
     limit = given.max_cost or PRICE * number * 9 / 10
-    with tempfile.TemporaryDirectory() as name, FaultServer(price_usd=str(PRICE), idempotent=keyed) as server:
-        folder = Path(name)
+    with ExitStack() as opened:
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        server = opened.enter_context(FaultServer(price_usd=str(PRICE), idempotent=keyed))
+        database = opened.enter_context(postgres_server()) if given.gateways > 1 else None
+        ledger = None if database is None else database.new_database()
         calibration = calibrated(folder / "calibrated", idempotent=keyed)
         server.script = chances(1, {"submit": FAULTS})
-        gateway, ended = Gateway(calibration, server.url, folder, limit, idempotent=keyed), threading.Event()
-        gateway.start()
-        clients = [Client(index, given.requests, gateway, ended) for index in range(given.clients)]
+        names = [folder / f"gateway-{index}" for index in range(given.gateways)]
+        gateways = [Gateway(calibration, server.url, own, limit, ledger, keyed=keyed) for own in names]
+        ended = threading.Event()
+        for gateway in gateways:
+            gateway.start()
+        clients = [Client(index, given.requests, gateways, ended) for index in range(given.clients)]
         for client in clients:
             client.start()
-        luck, kills = random.Random(1), 0
-        while kills < given.kills and any(client.is_alive() for client in clients):
+        luck = random.Random(1)
+        troubles = ["kill"] * given.kills + ["restart"] * (given.restarts if database is not None else 0)
+        luck.shuffle(troubles)
+        made: Counter[str] = Counter()
+        while troubles and any(client.is_alive() for client in clients):
             time.sleep(luck.uniform(0.5, given.alive))
+            kind = troubles.pop()
+            made[kind] += 1
+            if kind == "restart" and database is not None:
+                database.restart()
+                continue
+            gateway = luck.choice(gateways)
             gateway.end(kill=True)
-            kills += 1
             gateway.start()
         for client in clients:
             client.join()
         ids = sorted({accepted for client in clients for accepted in client.accepted})
-        became = states(gateway, ids)
-        spent = metric(gateway, "spent_usd_total")
-        gateway.end(kill=False)
-        return _judged(gateway, server, limit, kills, number, became, spent, keyed=keyed)
+        became = states(gateways, ids)
+        spent = metric(gateways[0], "spent_usd_total")
+        for gateway in gateways:
+            gateway.end(kill=False)
+        return _judged(gateways[0], server, limit, made, number, became, spent, keyed=keyed)
 
 
 def _judged(
     gateway: Gateway,
     server: FaultServer,
     limit: Decimal,
-    kills: int,
+    made: Counter[str],
     number: int,
     became: dict[str, dict[str, Any]],
     spent: Decimal,
@@ -210,14 +243,14 @@ def _judged(
     keyed: bool,
 ) -> int:
     """Print what was found; the exit code."""
-    books, account = ledger_sum(gateway.run), server.account
+    books, account = ledger_sum(gateway.where), server.account
     reasons = Counter(told["error"].partition(";")[0][:30] for told in became.values() if told["error"])
-    print(f"requests {number}, kills {kills}, ids accepted {len(became)}")
+    print(f"requests {number}, {dict(made)}, ids accepted {len(became)}")
     print(f"states {dict(Counter(told['state'] for told in became.values()))}")
     print(f"errors {dict(reasons)}")
     print(f"limit {limit} USD; ledger {books['cost_usd']}, metrics {spent}, vendor {account.paid * PRICE}")
     print(f"draws that the vendor was paid for {account.paid}, different ones {account.distinct}")
-    problems = ledger_verify(gateway.run).problems
+    problems = ledger_verify(gateway.where).problems
     print(f"problems of the ledger {list(problems)}")
     billed = account.paid * PRICE
     true = (
