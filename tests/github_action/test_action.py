@@ -1,5 +1,6 @@
 """The steps of the GitHub Action, run as shell against a vendor on a socket and a stand-in of GitHub's API."""
 
+import importlib
 import io
 import json
 import os
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 from PIL import Image
 from support.command_line import VENDOR, called
 from support.synthetic import write_photographs
@@ -30,13 +32,32 @@ from blackbox_conformal.testing.pictures import encode, upscale
 ACTION = Path(__file__).parents[2] / ".github" / "actions" / "blackbox-conformal"
 DEFINITION = yaml.safe_load((ACTION / "action.yml").read_text(encoding="utf-8"))
 TOKEN = "ghs_made_up"
+ACCOUNT = 41898282
 PULL_REQUEST = 7
 NEVER_A_SHELLS = "$(touch pwned); `touch pwned`"
+MARKDOWN = MarkdownIt("commonmark").enable("table")
+HOSTILE = [
+    "@octocat https://evil.example #1 owner/name#2 :tada:",
+    "` @octocat [a](https://evil.example) ![b](https://evil.example/p.png) `",
+    "`` ` ``` @evil ```",
+    "```\n@evil\n```",
+    "`",
+    "a ` <img src=https://evil.example> <!-- ` --> @evil",
+    "\\` @evil \\",
+    "&#96; @evil &#96;",
+    "\n\n# @evil\n\n- @evil\n\n    @evil",
+    "a | @evil | ` |",
+    "`" * 999 + "@evil `",
+]
+PROGRAM = f"""#!/bin/sh
+echo "$1 $FIRST_KEY $SECOND_KEY ${{KEYS-unset}}" >> "$RUNNER_TEMP/calls"
+exec {sys.executable} -m blackbox_conformal "$@"
+"""
 
 
 @dataclass
 class GitHub:
-    """The comments of one pull request; two pages of them are there already."""
+    """The comments of one pull request, of which two pages are there already, and the account that the token is of."""
 
     url: str = ""
     read_only: bool = False
@@ -45,6 +66,9 @@ class GitHub:
     def answer(self, method: str, path: str, token: str, body: Any) -> tuple[int, Any]:
         prefix = "/repos/owner/name/issues/"
         assert token == f"Bearer {TOKEN}"
+        if path == "/graphql":
+            assert (method, body) == ("POST", {"query": "query { viewer { databaseId } }"})
+            return 200, {"data": {"viewer": {"databaseId": ACCOUNT}}}
         if method == "GET":
             page = int(re.fullmatch(rf"{prefix}{PULL_REQUEST}/comments\?per_page=100&page=(\d+)", path)[1])  # type: ignore[index]
             return 200, self.comments[100 * (page - 1) : 100 * page]
@@ -52,15 +76,15 @@ class GitHub:
             return 403, {"message": "Resource not accessible by integration"}
         if method == "POST":
             assert path == f"{prefix}{PULL_REQUEST}/comments"
-            self.comments.append(self.comment(body["body"], "Bot"))
+            self.comments.append(self.comment(body["body"], ACCOUNT))
             return 201, self.comments[-1]
         assert method == "PATCH"
         number = int(path.removeprefix(f"{prefix}comments/"))
         self.comments[number]["body"] = body["body"]
         return 200, self.comments[number]
 
-    def comment(self, body: str | None, kind: str) -> dict[str, Any]:
-        return {"id": len(self.comments), "body": body, "user": {"type": kind}}
+    def comment(self, body: str | None, account: int) -> dict[str, Any]:
+        return {"id": len(self.comments), "body": body, "user": {"id": account, "type": "Bot"}}
 
     @property
     def ours(self) -> list[str]:
@@ -90,7 +114,7 @@ def serving(github: GitHub) -> Iterator[GitHub]:
     thread.start()
     github.url = f"http://127.0.0.1:{server.server_port}"
     for _ in range(120):
-        github.comments.append(github.comment(None, "User"))
+        github.comments.append(github.comment(None, 1))
     try:
         yield github
     finally:
@@ -105,6 +129,8 @@ class Job:
 
     passed: bool
     outputs: dict[str, str]
+    names: dict[str, str]
+    temporary: Path
     summary: str
     log: str
 
@@ -122,10 +148,10 @@ class Runner:
     def checkout(self) -> Path:
         return self.folder / "checkout"
 
-    def run(self, **inputs: str) -> Job:
-        self.jobs += 1
+    def run(self, *, same_job: bool = False, **inputs: str) -> Job:
+        self.jobs += not same_job
         temporary = self.folder / f"temporary-{self.jobs}"
-        temporary.mkdir()
+        temporary.mkdir(exist_ok=same_job)
         defaults = {name: str(one.get("default", "")) for name, one in DEFINITION["inputs"].items()}
         given = {**defaults, "token": TOKEN, "calibration": "calibration.json", **inputs}
         values = {f"inputs.{name}": value for name, value in given.items()}
@@ -134,7 +160,7 @@ class Runner:
             if step["name"] == "Install":
                 program = Path(values["steps.names.outputs.folder"]) / "venv" / "bin" / "blackbox-conformal"
                 program.parent.mkdir(parents=True)
-                program.write_text(f'#!/bin/sh\nexec {sys.executable} -m blackbox_conformal "$@"\n')
+                program.write_text(PROGRAM)
                 program.chmod(0o755)
                 continue
             outputs = temporary / f"outputs-{number}"
@@ -156,7 +182,8 @@ class Runner:
             if step["name"] == "Name files" and not passed:
                 break
         found = {name: evaluated(one["value"], values) for name, one in DEFINITION["outputs"].items()}
-        return Job(passed, found, summary.read_text() if summary.exists() else "", log)
+        names = {name: values.get(f"steps.names.outputs.{name}", "") for name in ("name", "cache", "folder", "run")}
+        return Job(passed, found, names, temporary, summary.read_text() if summary.exists() else "", log)
 
     def environment(
         self, temporary: Path, outputs: Path, summary: Path, own: dict[str, str], values: dict[str, str]
@@ -176,6 +203,7 @@ class Runner:
             "GITHUB_STEP_SUMMARY": str(summary),
             "GITHUB_EVENT_PATH": str(event),
             "GITHUB_API_URL": self.github.url,
+            "GITHUB_GRAPHQL_URL": f"{self.github.url}/graphql",
             "GITHUB_SERVER_URL": "https://github.example",
             "GITHUB_REPOSITORY": "owner/name",
             "GITHUB_RUN_ID": "1",
@@ -188,8 +216,7 @@ class Runner:
             photographs=photographs,
             alpha=alpha,
             parameters=f"url={self.server.url}\n",
-            options=f"--adapter\n{VENDOR}",
-            **{"max-cost": "1", **inputs},
+            **{"max-cost": "1", "options": f"--adapter\n{VENDOR}", **inputs},
         )
 
 
@@ -298,10 +325,68 @@ def test_inputs_are_words_and_never_shell(runner: Runner) -> None:
     assert not job.passed
     assert job.outputs["outcome"] == "failure"
     assert not list(runner.folder.rglob("pwned"))
-    assert "$(touch" not in "".join(runner.github.ours), "what a stranger wrote is no markup"
     wrong = runner.run(command=NEVER_A_SHELLS)
     assert not wrong.passed
     assert "expected the input command to be audit or watch" in wrong.log
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_a_stranger_wrote_is_nothing_but_code_in_the_comment(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ACTION)
+    measure = importlib.import_module("measure")
+    for name in ("COMMAND", "CALIBRATION", "GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID"):
+        monkeypatch.setenv(
+            name, {"CALIBRATION": text, "GITHUB_SERVER_URL": "https://github.example"}.get(name, "audit")
+        )
+    finding = {"layer": "canaries", "verdict": "changed", "statement": text}
+    said = measure.text_of("failed", {"findings": [finding], "error": {"message": text}}, "0.0000", "0")
+    shown = [token for block in MARKDOWN.parse(said) for token in block.children or [block]]
+    assert [token.content for token in shown if token.type == "code_inline"] == [" ".join(text.split())[:1000]] * 3
+    assert [token.attrGet("href") for token in shown if token.type == "link_open"] == [
+        "https://github.example/audit/actions/runs/audit"
+    ]
+    assert not [token for token in shown if token.type in ("image", "html_inline", "html_block", "fence", "code_block")]
+    outside = " ".join(token.content for token in shown if token.type == "text")
+    assert "@" not in outside
+    assert "evil" not in outside
+
+
+def test_a_key_is_seen_by_the_paid_command_alone(runner: Runner) -> None:
+    job = runner.audit("0.5", keys=f"  FIRST_KEY=a=b \n\nSECOND_KEY={TOKEN}\nA_FORKS=")
+    assert job.passed, job.log
+    calls = (job.temporary / "calls").read_text().splitlines()
+    assert calls == [f"audit a=b {TOKEN} unset", "ledger   unset", "report   unset"]
+    assert [step.get("name") for step in DEFINITION["runs"]["steps"] if "inputs.keys" in str(step)] == ["Measure"]
+    wrong = runner.audit("0.5", keys=TOKEN)
+    assert not wrong.passed
+    assert "expected every line of the input keys to be NAME=VALUE" in wrong.log
+    assert TOKEN not in wrong.log
+
+
+def test_two_uses_have_each_their_own_comment_artifact_cache_and_run_folder(runner: Runner) -> None:
+    shutil.copy(runner.checkout / "calibration.json", runner.checkout / "other.json")
+    jobs = [runner.audit("0.5"), runner.audit("0.7", calibration="other.json"), runner.audit("0.7", name="strict")]
+    assert [len(set(each)) for each in zip(*(job.names.values() for job in jobs), strict=True)] == [3, 3, 3, 3]
+    assert {path.name for path in (runner.checkout / ".blackbox-conformal").iterdir()} == {
+        Path(job.names["run"]).name for job in jobs
+    }
+    first, second, third = runner.github.ours
+    assert "audit: inconclusive" in first
+    assert "other.json" in second
+    assert third.startswith("<!-- blackbox-conformal-strict -->")
+    again = runner.run(same_job=True, command="audit", name="strict")
+    assert not again.passed
+    assert "expected a name of its own for each use in a job; 'strict' was used. Add: name: strict-2" in again.log
+    bad = runner.run(command="audit", name="a/../b")
+    assert "expected the input name to have up to 60 letters, digits, _ and -; got 'a/../b'" in bad.log
+
+
+def test_every_action_is_named_by_the_hash_of_a_commit() -> None:
+    workflow = ACTION.parents[1] / "workflows" / "ci.yml"
+    used = re.findall(r"uses: (.+)", (ACTION / "action.yml").read_text() + workflow.read_text())
+    assert len(used) == 6
+    for action in used:
+        assert re.fullmatch(r"actions/[a-z/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
 
 
 def test_no_script_has_an_expression_in_it() -> None:
@@ -309,10 +394,10 @@ def test_no_script_has_an_expression_in_it() -> None:
         assert "${{" not in step.get("run", "")
 
 
-def test_only_a_workflows_own_comment_is_changed_and_a_token_that_may_not_write_is_a_warning(runner: Runner) -> None:
+def test_only_the_tokens_own_comment_is_changed_and_a_token_that_may_not_write_is_a_warning(runner: Runner) -> None:
     runner.audit("0.5")
     marked = runner.github.ours[0]
-    runner.github.comments[3]["body"] = marked
+    runner.github.comments[3]["body"] = marked  # a stranger's, who copied the marker
     runner.audit("0.7")
     assert runner.github.comments[3]["body"] == marked
     assert "audit: confirmed" in runner.github.ours[0]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -16,6 +17,9 @@ OUTCOMES = {
     "incomplete": "neutral",
 }
 """Of every verdict that is no failure. Neutral: a warning, and the check stays green."""
+
+NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+"""Of an environment variable."""
 
 INCOMPLETE = 6
 """The exit code of what can be resumed, and of `watch` when it could not tell."""
@@ -35,12 +39,24 @@ def words() -> list[str]:
     return [*command, *lines("OPTIONS"), "--json", "--", *lines("PHOTOGRAPHS")]
 
 
-def called(*arguments: str) -> tuple[int, Any]:
+def keys() -> dict[str, str]:
+    """Environment variables of the input `keys`, without empty ones, as a fork's secrets are; no error shows one."""
+    pairs = [line.partition("=") for line in lines("KEYS")]
+    if not all(NAME.fullmatch(name) and equals for name, equals, _ in pairs):
+        raise SystemExit(
+            "expected every line of the input keys to be NAME=VALUE, such as the name of a secret; got another"
+        )
+    return {name: value for name, _, value in pairs if value}
+
+
+def called(*arguments: str, keys: dict[str, str] | None = None) -> tuple[int, Any]:
     """The exit code and the document of a command; what it says to people goes to the log."""
     # Nothing that a vendor sent and the log repeats may be read as a command to the runner.
     token = secrets.token_hex(16)
     print(f"::stop-commands::{token}", flush=True)
-    done = subprocess.run([os.environ["PROGRAM"], *arguments], stdout=subprocess.PIPE, stderr=sys.stdout, check=False)
+    environment = {name: value for name, value in os.environ.items() if name != "KEYS"} | (keys or {})
+    program = [os.environ["PROGRAM"], *arguments]
+    done = subprocess.run(program, stdout=subprocess.PIPE, stderr=sys.stdout, env=environment, check=False)
     print(f"\n::{token}::", flush=True)
     try:
         return done.returncode, json.loads(done.stdout)
@@ -64,15 +80,16 @@ def verdict_of(code: int, document: dict[str, Any]) -> str:
     return found if code in (0, 3) and isinstance(found, str) else "failed"
 
 
-def plain(text: Any, longest: int = 1000) -> str:
-    """Text that is no markup, on one line."""
+def code(text: Any, longest: int = 1000) -> str:
+    """Text as a code span, in which GitHub sees no link, image or mention; escaped, a mention still is one."""
     whole = " ".join(str(text).split())[:longest]
-    return "".join(f"&#{ord(letter)};" if letter in "&<>`*_[]()|\\#!@:~" else letter for letter in whole)
+    fence = "`" * (1 + max(map(len, re.findall("`+", whole)), default=0))
+    return f"{fence} {whole} {fence}"
 
 
 def text_of(verdict: str, document: dict[str, Any], spend: str, calls: str) -> str:
     """The comment, in Markdown."""
-    command, calibration = os.environ["COMMAND"], plain(os.environ["CALIBRATION"])
+    command, calibration = os.environ["COMMAND"], code(os.environ["CALIBRATION"])
     said = [f"### blackbox-conformal {command}: {verdict}", ""]
     if levels := document.get("levels"):
         said += ["| alpha | risk | 90 % interval | trusted | verdict |", "| --- | --- | --- | --- | --- |"]
@@ -84,9 +101,9 @@ def text_of(verdict: str, document: dict[str, Any], spend: str, calls: str) -> s
             )
         said += ["", f"{document['n']} photographs that the calibration has not seen."]
     for finding in document.get("findings", []):
-        said.append(f"- {plain(finding['layer'])}: {plain(finding['verdict'])}. {plain(finding['statement'])}")
+        said.append(f"- {finding['layer']}, {finding['verdict']}: {code(finding['statement'])}")
     if error := document.get("error"):
-        said.append(plain(error["message"]))
+        said.append(f"Error: {code(error['message'])}")
     price = "at an unknown price" if spend == "unknown" else f"for ${spend}"
     address = "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}".format_map(os.environ)
     return "\n".join([*said, "", f"{calls} paid calls {price}, of {calibration}. [Report and log]({address})", ""])
@@ -109,9 +126,9 @@ def main() -> None:
     results, run = Path(os.environ["RESULTS"]), os.environ["RUN"]
     results.mkdir(parents=True, exist_ok=True)
     paid_before, cost_before = spending(run)
-    code, document = called(*words())
+    exit_code, document = called(*words(), keys=keys())
     paid, cost = spending(run)
-    verdict = verdict_of(code, document)
+    verdict = verdict_of(exit_code, document)
     spend = "unknown" if cost is None or cost_before is None else f"{max(0.0, cost - cost_before):.4f}"
     calls = "unknown" if paid is None or paid_before is None else str(paid - paid_before)
     text = text_of(verdict, document, spend, calls)
