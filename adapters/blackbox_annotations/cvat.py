@@ -14,7 +14,7 @@ from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import number, read_bytes, whole
 from blackbox_conformal.annotations.formats.format import Format, Marked, Request
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.text import printable
+from blackbox_conformal.text import printable, visible
 
 DEEPEST = 32
 _SHAPES = frozenset({"polygon", "box", "ellipse", "mask"})
@@ -42,7 +42,7 @@ class Cvat(Format):
         lines = ['<?xml version="1.0" encoding="utf-8"?>', "<annotations>", "<version>1.1</version>"]
         for index, picture in enumerate(pictures):
             height, width = picture.levels.shape
-            name = quoteattr(printable(picture.name))
+            name = quoteattr(visible(picture.name))
             lines.append(f'<image id="{index}" name={name} width="{width}" height="{height}">')
             for label, marked in picture.by_label():
                 top, left, bottom, right = box_of(marked)

@@ -90,6 +90,15 @@ class Pair(NamedTuple):
         return f"{_short(self.reference)}-{_short(self.output)}"
 
 
+def check_annotator(name: str) -> None:
+    """Raise UsageError unless `name` can be that of who marked an annotation."""
+    if not 1 <= len(name.strip()) <= LONGEST_ANNOTATOR or not name.isprintable():
+        raise UsageError(
+            f"expected the name of who marks in 1 to {LONGEST_ANNOTATOR} printable characters; got "
+            f"{printable(name, 40)!r}"
+        )
+
+
 class Origin(NamedTuple):
     """Who marked an annotation, when (YYYY-MM-DD), and the format it was imported from."""
 

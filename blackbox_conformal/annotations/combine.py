@@ -22,7 +22,7 @@ from blackbox_conformal.annotations.annotation_file import (
     stored,
     write_levels,
 )
-from blackbox_conformal.annotations.marks import COMBINED, Marks
+from blackbox_conformal.annotations.marks import Marks, is_combined
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.text import counted, printable
 
@@ -194,10 +194,10 @@ def combine(
     origin = Origin(_together(list(people)), datetime.now(UTC).date().isoformat(), f"{rule} of {len(people)}")
     for stem in stems:
         path = target / f"{stem}.json"
-        if path.is_file() and not COMBINED.fullmatch(read_sidecar(path).source) and not force:
+        if path.is_file() and not force and not is_combined(path):
             raise UsageError(
-                f"{printable(path)} was imported and is not replaced by what people marked; give --force or another "
-                "folder"
+                f"{printable(path)} was imported, or is damaged, and is not replaced by what people marked; give "
+                "--force or another folder"
             )
     made = []
     for stem in stems:

@@ -2,15 +2,16 @@
 
 import datetime
 import math
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from blackbox_conformal import catalog
 from blackbox_conformal.annotations.annotation_file import (
-    LONGEST_ANNOTATOR,
     Levels,
     Origin,
+    check_annotator,
     read_annotation,
     write_annotation,
 )
@@ -19,6 +20,7 @@ from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.files import write_together
 from blackbox_conformal.images.picture import check_pixels
 from blackbox_conformal.images.read import read_image
+from blackbox_conformal.text import printable
 from blackbox_conformal.types import Image
 
 LARGEST_SCALE = 16
@@ -74,8 +76,7 @@ def import_annotations(
     FileFormatError
         The source is damaged, hostile, of another size, or holds what has no area.
     """
-    if not 1 <= len(annotator) <= LONGEST_ANNOTATOR:
-        raise UsageError(f"expected the annotator in 1 to {LONGEST_ANNOTATOR} characters; got {len(annotator)}")
+    check_annotator(annotator)
     origin = Origin(annotator, _date(date), format)
     paths = [image] if image is not None else [path for path in (truth, delivered) if isinstance(path, str | Path)]
     names = frozenset(stem_of(str(path)) for path in paths)
@@ -145,7 +146,15 @@ def export_annotations(
         raise UsageError("expected names of pictures that are given as arrays; got none. Give names")
     called = [Path(str(delivered)).name for _, delivered in pairs] if names is None else list(names)
     if len({stem_of(name) for name in called}) < len(called) or len(called) != len(pairs):
-        raise UsageError(f"expected a different name for each of {len(pairs)} pictures; got {', '.join(called[:5])}")
+        shown = ", ".join(map(printable, called[:5]))
+        raise UsageError(f"expected a different name for each of {len(pairs)} pictures; got {shown}")
+    for name in called:
+        try:
+            os.fsencode(name)
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"expected names that files can have; got {printable(name)}, which is no text. Give another name"
+            ) from None
     pictures = [
         Marked(name, read_annotation(Path(folder), *_pair(_pixels(truth), _pixels(delivered))))
         for name, (truth, delivered) in zip(called, pairs, strict=True)

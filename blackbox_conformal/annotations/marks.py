@@ -14,11 +14,11 @@ from pathlib import Path
 import filelock
 
 from blackbox_conformal.annotations.annotation_file import (
-    LONGEST_ANNOTATOR,
     PEOPLE,
     Levels,
     Origin,
     Pair,
+    check_annotator,
     levels_of_png,
     read_sidecar,
     stored,
@@ -75,11 +75,7 @@ class Marks:
     annotator: str
 
     def __post_init__(self) -> None:
-        if not 1 <= len(self.annotator.strip()) <= LONGEST_ANNOTATOR or not self.annotator.isprintable():
-            raise UsageError(
-                f"expected the name of who marks in 1 to {LONGEST_ANNOTATOR} printable characters; got "
-                f"{printable(self.annotator, 40)!r}"
-            )
+        check_annotator(self.annotator)
 
     @property
     def own(self) -> Path:
@@ -131,7 +127,7 @@ class Marks:
             if not replace and now not in (version, mine):
                 raise ForestalledError(now)
             combined = self.folder / f"{pair.stem}.json"
-            if now != mine and combined.is_file() and COMBINED.fullmatch(read_sidecar(combined).source):
+            if now != mine and is_combined(combined):
                 combined.unlink()
                 combined.with_suffix(".png").unlink(missing_ok=True)
             today = datetime.now(UTC).date().isoformat()
@@ -167,6 +163,14 @@ class Marks:
         """Whether this process may take the lock; another user's folder it may be able to read alone."""
         lock = self.own / _LOCK
         return os.access(lock if lock.exists() else self.own, os.W_OK)
+
+
+def is_combined(path: Path) -> bool:
+    """Whether the JSON file is there and was made of people's marks; what is damaged may be somebody's import."""
+    try:
+        return COMBINED.fullmatch(read_sidecar(path).source) is not None
+    except FileFormatError:
+        return False
 
 
 def _is_whole(path: Path, version: str) -> bool:

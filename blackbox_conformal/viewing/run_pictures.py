@@ -182,9 +182,9 @@ class RunPictures:
         return [float(share) for share in np.mean(self._shares or [np.zeros(len(self.stops), np.float32)], axis=0)]
 
     def _places(self, entry: FullSize) -> NDArray[np.int64] | None:
-        """Where among the entry's thresholds those of the stops are, -1 for nothing; None where one is missing."""
+        """Where among the entry's thresholds those of the stops are, (stops,) int64; None where one is missing."""
         places = np.searchsorted(entry.thresholds, self.thresholds, side="right") - 1
-        there = entry.thresholds[np.maximum(places, 0)] == self.thresholds
+        there = entry.thresholds[places] == self.thresholds
         return places if bool(there.all()) else None
 
 

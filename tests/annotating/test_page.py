@@ -298,6 +298,32 @@ def test_what_is_drawn_while_the_next_picture_loads_is_kept(chromium, url, folde
     np.testing.assert_array_equal(stored(folder, pairs), painted([([(20, 12), (47, 31)], 15, 255)]))
 
 
+COUNTED = """
+window.bitmaps = 0;
+const make = createImageBitmap, end = ImageBitmap.prototype.close;
+createImageBitmap = async (...given) => { const made = await make(...given); bitmaps++; return made; };
+ImageBitmap.prototype.close = function () { if (this.width) bitmaps--; end.call(this); };
+"""
+
+
+def test_pictures_that_are_not_shown_take_no_memory(chromium, url):
+    with opened(chromium, url, expected=("409",)) as page:
+        page.add_init_script(COUNTED)
+        page.reload()
+        ready(page)
+        for index in (1, 2, 1):
+            page.select_option("#pictures", index=index)
+            ready(page, index)
+            assert page.evaluate("bitmaps") == 2
+        for index in (0, 1, 0, 2):
+            page.select_option("#pictures", index=index)
+        ready(page, 2)
+        until(page, "() => bitmaps === 2")
+        page.route("**/pictures/1", lambda route: route.fulfill(status=409, body="{}"))
+        page.keyboard.press("p")
+        until(page, "() => bitmaps === 0")
+
+
 def test_a_picture_that_cannot_be_shown_shows_nothing(chromium, url, folder):
     body = json.dumps({"detail": "the vendor refused p1"})
     with opened(chromium, url, expected=("409", "willReadFrequently")) as page:

@@ -95,7 +95,7 @@ def test_what_was_imported_is_not_replaced_by_accident(tmp_path):
     write_annotation(tmp_path, *PICTURES[0], marked(), Origin("one", "2026-03-01", "coco"))
     save(tmp_path, "ana", marked((0, 0, 4, 4)))
     np.testing.assert_array_equal(read_annotation(tmp_path, *PICTURES[0]), marked())
-    with pytest.raises(UsageError, match="was imported and is not replaced"):
+    with pytest.raises(UsageError, match="was imported, or is damaged, and is not replaced"):
         combine(tmp_path)
     combine(tmp_path, force=True)
     np.testing.assert_array_equal(read_annotation(tmp_path, *PICTURES[0]), marked((0, 0, 4, 4)))

@@ -100,6 +100,21 @@ def test_from_the_folder_to_a_file_and_back(tmp_path, form):
         export_annotations([pair, pair], form, tmp_path / "from", tmp_path / "out")
 
 
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("name", ["n" * 200, 'a&b"<é>', "\udcff"])
+def test_names_come_back_and_those_that_no_file_can_have_are_refused(tmp_path, form, name):
+    truth, delivered = pictures()
+    write_annotation(tmp_path / "from", truth, delivered, marked((3, 5, 10, 12)), Origin("one", "2026-03-01", "test"))
+    export = partial(export_annotations, [(truth, delivered)], form, tmp_path / "from", tmp_path / "out")
+    [file] = export(names=[f"{name}.png"])
+    # XML has no character for a byte that is no text.
+    image = "\\udcff" if (form, name) == ("cvat", "\udcff") else name
+    import_annotations(file, form, truth, delivered, tmp_path / "to", image=image)
+    np.testing.assert_array_equal(read_annotation(tmp_path / "to", truth, delivered), marked((3, 5, 10, 12)))
+    with pytest.raises(UsageError, match=r"expected names that files can have; got \\ud800.png"):
+        export(names=["\ud800.png"])
+
+
 def test_a_png_of_class_numbers_is_not_written():
     with pytest.raises(UsageError, match="expected a level above 1 somewhere"):
         written("png", ("photo.png", np.ones((2, 2), np.uint8)))

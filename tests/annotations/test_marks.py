@@ -79,6 +79,22 @@ def test_new_marks_take_away_what_older_ones_were_combined_into(marks):
         read_annotation(marks.folder, *pictures())
 
 
+def test_marks_are_saved_beside_a_damaged_file_that_is_kept(marks):
+    version = marks.save(PAIR, ONE, None)
+    [combined] = combine(marks.folder)
+    combined.write_bytes(combined.read_bytes()[:-40])
+    damaged = combined.read_bytes()
+    marks.save(PAIR, OTHER, version)
+    np.testing.assert_array_equal(marks.load(PAIR, SIZE)[0], OTHER)
+    assert combined.read_bytes() == damaged
+    with pytest.raises(FileFormatError, match="expected a JSON document"):
+        read_annotation(marks.folder, *pictures())
+    with pytest.raises(UsageError, match=r"was imported, or is damaged, .* give --force"):
+        combine(marks.folder)
+    combine(marks.folder, force=True)
+    np.testing.assert_array_equal(read_annotation(marks.folder, *pictures()), OTHER)
+
+
 def test_people_have_folders_of_their_own(tmp_path):
     names = ["Ana", "ana", "Ana!", "张伟", "李娜", "a" * 150, "a" * 151, "../../etc", "con", "."]
     folders = [Marks(tmp_path, name).own for name in names]

@@ -106,7 +106,10 @@ const open = async (index) => {
     const stored = new Stored(index, about.pair, annotator);
     const [levels, ...pictures] = await Promise.all([stored.load(), ...["reference", "output"].map((side) => picture(index, side))]);
     // Meanwhile another picture may have been asked for, or more been marked on the one that is left.
-    if (turn !== opening || !(await left()) || turn !== opening) return;
+    if (turn !== opening || !(await left()) || turn !== opening) {
+      for (const overtaken of pictures) overtaken.close();
+      return;
+    }
     current = {index, name: about.name, stored, marks: new Marks(about.width, about.height, levels), unsaved: false, edits: 0, saving: null};
     byId("size").textContent = `${about.width}×${about.height}`;
     tools.put(current.marks);

@@ -13,6 +13,7 @@ class Panels {
   constructor(stage, canvases) {
     this.stage = stage;
     this.canvases = canvases;
+    this.pictures = [];
     this.place = {zoom: 1, x: 0, y: 0};
     this.opacity = 0.7;
     this.hidden = false;
@@ -26,6 +27,7 @@ class Panels {
   }
 
   show(pictures, marks) {
+    this.release();
     this.pictures = pictures;
     this.marks = marks;
     this.tint.width = marks.width;
@@ -37,8 +39,15 @@ class Panels {
 
   // Shows no picture, so that none is taken for another.
   clear() {
+    this.release();
     this.marks = null;
     for (const canvas of this.canvases) canvas.width = canvas.width;
+  }
+
+  // The pixels of bitmaps stay in memory until they are closed; nobody collects them in time.
+  release() {
+    for (const picture of this.pictures) picture.close();
+    this.pictures = [];
   }
 
   // Shows the levels of an area as colours.

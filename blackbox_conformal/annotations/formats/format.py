@@ -37,6 +37,10 @@ class Request:
     size: tuple[int, int]
     level: Callable[[str], int]
 
+    @property
+    def _called(self) -> str:
+        return " or ".join(map(printable, sorted(self.names)))
+
     def file(self, ending: str) -> Path:
         """The source, or the one file of that folder that is called like the picture.
 
@@ -50,8 +54,8 @@ class Request:
         paths = [path for path in sorted(self.source.glob(f"*{ending}")) if not self.names or path.stem in self.names]
         if len(paths) != 1:
             raise UsageError(
-                f"expected one file {' or '.join(sorted(self.names)) or '*'}{ending} in {printable(self.source)}; "
-                f"found {len(paths)}. Name the file itself or give image"
+                f"expected one file {self._called or '*'}{ending} in {printable(self.source)}; found {len(paths)}. "
+                "Name the file itself or give image"
             )
         return paths[0]
 
@@ -74,8 +78,8 @@ class Request:
         if len(chosen) != 1:
             shown = ", ".join(printable(name, 60) for name, _ in listed[:5]) or "no picture"
             raise UsageError(
-                f"expected one picture {' or '.join(sorted(self.names)) or 'at all'} in {printable(self.source)}; "
-                f"found {len(chosen)} among {len(listed)} ({shown}). Give image with the name that the file uses"
+                f"expected one picture {self._called or 'at all'} in {printable(self.source)}; found {len(chosen)} "
+                f"among {len(listed)} ({shown}). Give image with the name that the file uses"
             )
         return chosen[0]
 
