@@ -1,10 +1,12 @@
 """``python -m blackbox_conformal.testing``: the fault server as a process of its own.
 
-Prints its address as the first line and serves until it is told to end (SIGTERM, Ctrl-C).
+Prints its address as the first line of standard output, and on standard error the options by which a command asks it.
+Serves until it is told to end (SIGTERM, Ctrl-C).
 """
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 from blackbox_conformal import local_servers
 from blackbox_conformal.testing.fault_server import FaultServer, fault_names
 from blackbox_conformal.testing.script import Script, chances, planned
+from blackbox_conformal.wording import option_words
 
 ADDRESSES = """\
 Serves until it is told to end (SIGTERM, Ctrl-C): in a script, start it with `&` and end it with `kill`.
@@ -25,7 +28,7 @@ Serves until it is told to end (SIGTERM, Ctrl-C): in a script, start it with `&`
   GET  /v1/price                      {"cost_usd"}
   GET  /account                       the vendor's own books: submissions, distinct draws, money
 
-With --api-key-file every request but those of results needs `Authorization: Bearer KEY`."""
+With --api-key-file every request but those of results and of the books needs `Authorization: Bearer KEY`."""
 
 
 def script_from(text: str, seed: int) -> Script | None:
@@ -34,6 +37,22 @@ def script_from(text: str, seed: int) -> Script | None:
     if any(isinstance(entry, dict) for entry in plan.values()):
         return chances(seed, plan)
     return planned(plan) if plan else None
+
+
+def options_for(url: str, *, price_usd: str, keyed: bool, idempotent: bool) -> str:
+    """The options by which a command asks the server at `url`, ready to paste."""
+    parameters = {"url": f"{url}/v1/upscale", "label": "test-vendor", "price_usd": price_usd}
+    parameters |= {"key_header": "authorization", "key_prefix": "Bearer "} if keyed else {}
+    parameters |= {"idempotent": "true"} if idempotent else {}
+    return shlex.join(["--adapter", "http", *option_words(parameters)])
+
+
+def key_in(file: Path) -> str:
+    """The key in a file, without white space around it."""
+    key = file.read_text(encoding="utf-8").strip()
+    if not key:
+        raise ValueError("it is empty")
+    return key
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,18 +72,34 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--polls", type=int, default=1, help="how often a job is read before it is done")
     local_servers.add_option(parser)
     chosen = parser.parse_args(arguments)
-    key = chosen.api_key_file.read_text(encoding="utf-8").strip() if chosen.api_key_file else None
-    ended = local_servers.end_requested(while_stdin=chosen.while_stdin)
-    with FaultServer(
+    file: Path | None = chosen.api_key_file
+    try:
+        key = None if file is None else key_in(file)
+    except (OSError, ValueError) as error:
+        parser.error(f"expected --api-key-file to name a file with a key; {file}: {error}")
+    server = FaultServer(
         script_from(chosen.script, chosen.seed),
         port=chosen.port,
         price_usd=chosen.price_usd,
         api_key=key,
         idempotent=chosen.idempotent,
         polls=chosen.polls,
-    ) as server:
+    )
+    try:
+        server.start()
+    except OSError as error:
+        parser.error(f"expected a free port; --port {chosen.port}: {error}. --port 0 takes a free one")
+    ended = local_servers.end_requested(while_stdin=chosen.while_stdin)
+    try:
         print(server.url, flush=True)
+        said = options_for(server.url, price_usd=chosen.price_usd, keyed=key is not None, idempotent=chosen.idempotent)
+        print(f"Ask it with: {said}", file=sys.stderr)
+        if file is not None:
+            print(f"Its key: export HTTP_VENDOR_KEY_FILE={shlex.quote(str(file.resolve()))}", file=sys.stderr)
+        print(f"Its books, of money that nobody pays: {server.url}/account. Ctrl-C ends it.", file=sys.stderr)
         ended.wait()
+    finally:
+        server.stop()
     return 0
 
 

@@ -316,14 +316,40 @@ def test_it_runs_as_a_process_of_its_own(tmp_path: Path) -> None:
         '{"submit": ["status:code=503"]}',
     ]
     with subprocess.Popen(
-        [*command, "--api-key-file", str(key)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*command, "--api-key-file", str(key)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         with urllib.request.urlopen(f"{url}/account") as answer:
             assert json.load(answer)["paid"] == 0
-        process.communicate()
+        _, said = process.communicate()
     assert process.returncode == 0
+    assert f"--adapter http -p url={url}/v1/upscale -p label=test-vendor -p price-usd=0.01" in said
+    assert "-p key-header=authorization -p 'key-prefix=Bearer '" in said
+    assert f"export HTTP_VENDOR_KEY_FILE={key}\n" in said
+    assert "sesame" not in said
+
+
+@pytest.mark.parametrize("content", [None, " \n"], ids=["missing", "empty"])
+def test_a_key_file_without_a_key_is_refused(
+    content: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "key.txt"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(SystemExit):
+        main(["--api-key-file", str(file)])
+    assert f"expected --api-key-file to name a file with a key; {file}: " in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with FaultServer() as server, pytest.raises(SystemExit):
+        main(["--port", str(server.port)])
+    assert f"expected a free port; --port {server.port}: " in capsys.readouterr().err
 
 
 def test_the_process_ends_on_sigterm() -> None:
