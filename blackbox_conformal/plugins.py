@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from types import NoneType, UnionType
@@ -18,6 +19,7 @@ from blackbox_conformal.catalog import Listing
 from blackbox_conformal.degradations.parameter_range import Range
 from blackbox_conformal.errors import AdapterError, PluginError, UsageError
 from blackbox_conformal.example import example_of
+from blackbox_conformal.wording import option_words
 
 
 def adapter_names() -> list[str]:
@@ -108,7 +110,8 @@ def describe(name: str, parameters: Mapping[str, Any] | None = None) -> dict[str
     """What ``adapters show NAME`` says, as JSON-ready values.
 
     Capabilities are those with `parameters`, which may be text. Where a required one is missing, the adapter's example
-    stands in for it; ``assumed`` holds what was taken from there and makes a difference. ``jobs`` says whether the
+    stands in for it; ``assumed`` holds what was taken from there and makes a difference. ``key_options`` are those with
+    which the key is sent, where it is not sent without them. ``jobs`` says whether the
     vendor works with jobs, None where that is not known. ``error`` is None, or says why the adapter cannot be used;
     nothing else is then known.
 
@@ -133,6 +136,7 @@ def describe(name: str, parameters: Mapping[str, Any] | None = None) -> dict[str
         "documentation": adapter.documentation,
         "evidence": adapter.evidence,
         "auth_variable": adapter.auth_variable,
+        "key_options": shlex.join(option_words(_sending_key(adapter))),
         "seeds_by_model": bool(getattr(adapter, "seeds_by_model", False)),
         "jobs": None if example is None else example.polls is not None,
         "uncertain": list(getattr(adapter, "uncertain", ())),
@@ -196,6 +200,12 @@ def _facts(member: type[catalog.Plugin]) -> dict[str, str]:
         except Exception:  # noqa: BLE001 - a foreign class may fail in any way, and the others must still be listed
             continue
     return {}
+
+
+def _sending_key(adapter: type[Adapter]) -> dict[str, str]:
+    """The parameters with which the key is sent; none where it is sent by default."""
+    fields = adapter.model_fields
+    return {name: value for name, value in adapter.key_parameters.items() if not fields[name].default}
 
 
 def _adapter_parameters(adapter: type[Adapter]) -> Iterator[dict[str, Any]]:

@@ -26,6 +26,12 @@ EVIDENCE = {
     "own-software": "run against software of this package; there is no vendor to it",
     "documents": "written from documentation, SDKs and clients, and checked against nothing else",
 }
+GUIDES = {
+    "http": "[Rehearse with a vendor that bills nothing](../your-vendor.md#rehearse-with-a-vendor-that-bills-nothing) has "
+    "a whole job with this adapter, against a server that comes with the package.",
+    "folder": "[Calibrate offline](../offline.md) has a whole job with this adapter.",
+}
+"""Adapter → the guide that uses it."""
 
 
 def pages() -> dict[str, str]:
@@ -114,6 +120,7 @@ def _page(about: dict[str, Any]) -> str:
         "",
         about["summary"],
         "",
+        *([GUIDES[about["name"]], ""] if about["name"] in GUIDES else []),
         "| | |",
         "| --- | --- |",
         f"| Vendor's documentation | <{about['documentation']}> |",
@@ -163,8 +170,9 @@ def _default(value: Any) -> str:
 
 
 def _key(about: dict[str, Any]) -> str:
-    variable = about["auth_variable"]
-    return f"`{variable}`, or a file named by `{variable}_FILE`" if variable else "none"
+    variable, options = about["auth_variable"], about["key_options"]
+    sent = f"; sent only when asked, as with `{options}`" if options else ""
+    return f"`{variable}`, or a file named by `{variable}_FILE`{sent}" if variable else "none"
 
 
 def _seed_range(capabilities: dict[str, Any]) -> str:

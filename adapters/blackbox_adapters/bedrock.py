@@ -52,7 +52,7 @@ class Bedrock(StabilityModes):
     role, ``aws configure export-credentials --format env`` makes such variables.
 
     These models are called through an inference profile, of which AWS lists one: that of the United States. Another
-    region than its own therefore needs a `model_id`.
+    region than its own therefore needs a `model-id`.
 
     Seeds: conservative and creative take one (0 would mean random) and answer with the seed used; fast takes none.
     """

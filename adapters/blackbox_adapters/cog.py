@@ -36,7 +36,7 @@ class Cog(NamedInputs):
     a moment after it has finished: that is a wait, not a failure. A model that raises an exception answers HTTP 200
     with the status ``failed``; that is asked for again, unless it speaks of a picture that can never be read.
 
-    Seeds: as the model names them; give `seed_input` for a model that is not in the table.
+    Seeds: as the model names them; give `seed-input` for a model that is not in the table.
     """
 
     name = "cog"

@@ -41,7 +41,7 @@ class ComfyCloud(ComfyUI):
     transient = ComfyUI.transient | {"concurrent_jobs"}
     uncertain = (
         "the interface is experimental, says its document",
-        "credits are billed by running time: give price_usd",
+        "credits are billed by running time: give price-usd",
         "what a 429 says of an account without a plan is not documented; any word of payment in it is taken for that",
     )
 

@@ -55,7 +55,7 @@ class ComfyRouter(NamedInputs):
     own answer unchanged. A submission carries an idempotency key, so that one whose answer was lost is found again.
     Every failure has a type, in the header X-Comfy-Error-Type.
 
-    Seeds: where `seed_input` names an input.
+    Seeds: where `seed-input` names an input.
     """
 
     name = "comfy-router"
@@ -71,7 +71,7 @@ class ComfyRouter(NamedInputs):
     uncertain = (
         "some of the vendor's pages call the router not generally available and say that it answers 404; a key without "
         "access to it is answered not_enabled",
-        "prices are not told, and the vendor's document has no estimate: give price_usd; credits that an answer tells "
+        "prices are not told, and the vendor's document has no estimate: give price-usd; credits that an answer tells "
         "are booked at 211 to the dollar, as clients say, and not every answer tells them",
         "whether a refusal by a content filter is billed depends on the provider; it is booked",
         "outputs of Bria's and Freepik's models are those of their own interfaces: the router's pages show none",
@@ -142,7 +142,7 @@ class ComfyRouter(NamedInputs):
         path = self.names().output
         picture = peek(answer.json(), path)
         if not picture:
-            raise PayloadError(f"expected a picture at {path!r} of the model's output; name it with output_path")
+            raise PayloadError(f"expected a picture at {path!r} of the model's output; name it with output-path")
         return (yield from received(picture, path))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
@@ -177,7 +177,7 @@ class ComfyRouter(NamedInputs):
         fields = [words(place, "loc") for place in places] if isinstance(places, list) else []
         if fields and not any(self.names().image in field for field in fields):
             return RunRefusedError(
-                f"{said}; correct inputs, image_input, scale_input or seed_input", request_id=request, code=code
+                f"{said}; correct inputs, image-input, scale-input or seed-input", request_id=request, code=code
             )
         return RefusedError(said, request_id=request, code=code)
 

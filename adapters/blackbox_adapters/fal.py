@@ -59,8 +59,8 @@ class Fal(NamedInputs):
     transient = NamedInputs.transient | {"usd_per_unit", "schema_url"}
     failures = Failures(message=["detail.0.msg", "detail", "error", "message"], request_id_header="x-fal-request-id")
     uncertain = (
-        "prices of ESRGAN, AuraSR, CCSR, the creative upscaler and Bria's are not published for a draw: give price_usd",
-        "the price of the units in which Topaz is billed is not documented: with usd_per_unit its bill is read",
+        "prices of ESRGAN, AuraSR, CCSR, the creative upscaler and Bria's are not published for a draw: give price-usd",
+        "the price of the units in which Topaz is billed is not documented: with usd-per-unit its bill is read",
         "sizes of recraft, ideogram and bria results are not documented, and SeedVR rounds its own; they are resampled",
     )
 

@@ -69,7 +69,7 @@ class Flux(Editor):
         "the words that end a task without a picture are those of the vendor's pages, and its client has others; at "
         "any other word a task is polled until its time is over",
         "the range of seeds is not documented",
-        "the hosts of results are from clients; name others in result_hosts if one is refused",
+        "the hosts of results are from clients; name others in result-hosts if one is refused",
         "the price of FLUX Deblur could not be read, nor whether its pictures have the size of the input: they are "
         "resampled, and the cost that its submission tells is booked",
         "the field by which FLUX.2 pro and max are told not to rewrite the prompt, disable_pup, is from clients",

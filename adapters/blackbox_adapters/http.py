@@ -34,7 +34,7 @@ class PlainHttp(OwnServer):
 
     Name vendor and model in `label`, which is part of the procedure: a server that moves then stays the same vendor.
     Without a label the address is part of the procedure. The answer is the picture itself, or JSON with the picture
-    (base64 or a link) at `picture_field`. The headers ``X-Model``, ``X-Cost-Usd``, ``X-Request-Id`` and ``X-Seed`` are
+    (base64 or a link) at `picture-field`. The headers ``X-Model``, ``X-Cost-Usd``, ``X-Request-Id`` and ``X-Seed`` are
     read where they are there. Every draw has an ``Idempotency-Key``; say `idempotent` only if the server answers a
     repeated key without drawing again.
     """
@@ -74,7 +74,9 @@ class PlainHttp(OwnServer):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("expected an address such as http://localhost:8000/v1/upscale")
         if parts.username or parts.password:
-            raise ValueError("expected no user name or password in the address; use key_header and HTTP_VENDOR_KEY")
+            raise ValueError(
+                "expected no user name or password in the address; use -p key-header=… and HTTP_VENDOR_KEY"
+            )
         return value
 
     @property
@@ -115,7 +117,7 @@ class PlainHttp(OwnServer):
         if "json" in answer.headers.get("content-type", ""):
             raise PayloadError(
                 f"expected a picture as the answer's body; got JSON {shorten(document(answer))[:120]}. "
-                "Say where the picture is in it with picture_field"
+                "Say where the picture is in it with -p picture-field=…"
             )
         return answer.body
 

@@ -25,7 +25,7 @@ class HuggingFace(Hosted):
     dedicated endpoint. A model that is still loading answers 503 and says how long it needs. An error of
     its handler is asked for again, unless it speaks of the parameters or of a picture that it cannot read.
 
-    Seeds: only where `seed_field` names a parameter of the model, as in ``seed_field=seed``.
+    Seeds: only where `seed-field` names a parameter of the model, as in ``seed-field=seed``.
     """
 
     name = "hugging-face"

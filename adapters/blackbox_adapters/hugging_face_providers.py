@@ -60,7 +60,7 @@ class HuggingFaceProviders(Hosted):
     `model` is its name on the Hub; what the provider calls it is asked of the Hub before each draw, free of charge. The
     token needs the permission to call Inference Providers, and the account is billed at the provider's price.
 
-    Seeds: only where `seed_field` names a parameter of the model, as in ``seed_field=seed``.
+    Seeds: only where `seed-field` names a parameter of the model, as in ``seed-field=seed``.
     """
 
     name = "hugging-face-providers"
@@ -74,12 +74,12 @@ class HuggingFaceProviders(Hosted):
         request_id_header="x-request-id",
     )
     uncertain = (
-        "prices are the provider's and are not told: give price_usd",
+        "prices are the provider's and are not told: give price-usd",
         "the router passes a provider's failures on as they come; what it bills of them is not documented",
         "the vendor's own client gives up a Replicate prediction after 60 s; this adapter asks the router for it, and "
         "whether the router knows such a question is not documented",
         "which inputs a model takes is not told; Replicate gets the picture under the four names that the client uses",
-        "hosts of results are from clients; name others in result_hosts if one is refused",
+        "hosts of results are from clients; name others in result-hosts if one is refused",
     )
 
     url: str = Field(default="https://router.huggingface.co", description="Address of the router.")

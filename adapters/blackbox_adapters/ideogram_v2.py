@@ -47,7 +47,7 @@ class IdeogramV2(Hosted):
         message=["error", "message", "detail"], code=["reject_reason"], request_id_header="x-request-id"
     )
     uncertain = (
-        "prices go by the megapixel of the result and were not read: plan --quote asks, or give price_usd",
+        "prices go by the megapixel of the result and were not read: plan --quote asks, or give price-usd",
         "whether repeated calls differ is not documented",
         "the file format of results is not documented",
         "the largest upload is not documented",

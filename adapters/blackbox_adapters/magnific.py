@@ -59,7 +59,7 @@ class Magnific(Hosted):
         "api.magnific.com and its header are known from third-party clients of 2026",
         "prices are a third party's reading, in euros; answers do not tell what was billed",
         "whether precision varies between calls is not documented",
-        "the hosts of results are not documented; name others in result_hosts if one is refused",
+        "the hosts of results are not documented; name others in result-hosts if one is refused",
         "precision of the first version has no documented scale_factor; its results are resampled",
     )
 

@@ -78,7 +78,7 @@ class OpenAI(Editor):
         REPAINTS,
         "the cost of a draw is its tokens at the list prices of the vendor's model pages of 2026, read in public "
         "copies, for the models that are priced here; what a picture takes in tokens is not published by size, so no "
-        "price is known beforehand: give price_usd to limit the cost",
+        "price is known beforehand: give price-usd to limit the cost",
         "whether a picture that moderation blocks is billed is not documented; it is booked unless the answer says "
         "that the input was blocked",
         "the fewest pixels that a model makes are from third-party pages",

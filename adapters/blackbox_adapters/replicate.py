@@ -47,7 +47,7 @@ class Replicate(NamedInputs):
     result's link needs no token and dies after about an hour; it is fetched as soon as it appears.
 
     Seeds: models whose schema has one take a fresh seed each draw; Clarity answers from seed 1337 unless told. A
-    model that is not in the table has no seed until `seed_input` names it. Before the first paid draw its published
+    model that is not in the table has no seed until `seed-input` names it. Before the first paid draw its published
     schema is read: it names the inputs of models that are not in the table, and what does not fit is refused.
 
     A prediction that fails, is cancelled or is interrupted (code PA) says nothing of the picture, unless it speaks of
@@ -65,9 +65,9 @@ class Replicate(NamedInputs):
     transient = NamedInputs.transient | {"cancel_after", "usd_per_second"}
     uncertain = (
         "schemas of topazlabs/image-upscale, recraft-ai/recraft-crisp-upscale and google/upscaler come from third "
-        "parties; correct them with scale_input, image_input and inputs",
+        "parties; correct them with scale-input, image-input and inputs",
         "most models are billed by the second of a GPU, so that the price of a draw is not known beforehand: give "
-        "price_usd as its highest, and usd_per_second for the exact bill; how Topaz is billed could not be read",
+        "price-usd as its highest, and usd-per-second for the exact bill; how Topaz is billed could not be read",
         "links on replicate.delivery are fetched without the token",
     )
 

@@ -30,14 +30,14 @@ FIELDS_BYTES = 16_384
 class RunPod(OptionalKey, NamedInputs):
     """A serverless worker on RunPod, or its development server on this machine.
 
-    The picture is sent in base64 under `image_input` and expected at `output_path` as base64, a data link or a web
+    The picture is sent in base64 under `image-input` and expected at `output-path` as base64, a data link or a web
     link; empty means that the output itself is the picture. For the development server (``python worker.py
     --rp_serve_api``) give its `url` and ``authenticate=false``; nothing is billed then.
 
     A job that fails, runs out of time or is cancelled says nothing of the picture, unless its worker speaks of
     moderation or of a picture that it cannot read. The vendor bills the time of its workers, also when a job fails.
 
-    Seeds: a fresh one each draw under `seed_input`, unless that is set to the empty text.
+    Seeds: a fresh one each draw under `seed-input`, unless that is set to the empty text.
     """
 
     name = "runpod"
@@ -48,8 +48,8 @@ class RunPod(OptionalKey, NamedInputs):
     failures = Failures(message=["error.message", "error", "detail", "title"], request_id=["id"])
     uncertain = (
         "the cloud's routes are those of the development server with the endpoint before them",
-        "GPU seconds are billed by the worker's hardware: give price_usd",
-        "a worker that answers with links puts them anywhere: name the host in result_hosts",
+        "GPU seconds are billed by the worker's hardware: give price-usd",
+        "a worker that answers with links puts them anywhere: name the host in result-hosts",
     )
 
     url: str = Field(default="https://api.runpod.ai/v2", description="Address of the interface.")

@@ -48,7 +48,7 @@ class Stability(StabilityModes):
     )
     uncertain = (
         "whether fast answers equal requests equally is not documented",
-        "creative results are read from /v2beta/results/{id}; results_path=… serves the older address",
+        "creative results are read from /v2beta/results/{id}; results-path=… serves the older address",
     )
     transient = StabilityModes.transient | {"results_path"}
 

@@ -79,7 +79,7 @@ class Topaz(Hosted):
     generative Super Focus V2, ``/sharpen-gen/async``, and ``colourise`` (Colorize) to ``/lighting/async``.
 
     Every finished process says how many credits it took, and an estimate says it beforehand (``plan --quote``). What a
-    credit costs depends on the plan that was bought: give it in `usd_per_credit`.
+    credit costs depends on the plan that was bought: give it in `usd-per-credit`.
 
     The vendor refunds what fails on its side (developer.topazlabs.com, error handling, 2026), so a failed process is
     asked for again.
@@ -99,10 +99,10 @@ class Topaz(Hosted):
     transient = Hosted.transient | {"usd_per_credit"}
     uncertain = (
         "the seed is absent from the OpenAPI document; Bloom 2's is described by a third party's node",
-        "the host of download links is not documented; name it in result_hosts if it is refused",
+        "the host of download links is not documented; name it in result-hosts if it is refused",
         "what a credit buys of Standard MAX, Redefine, Reimagine and models before Wonder 4 is known as a range",
         "a credit is resold at 0.08 to 0.10 US dollars, by third-party readings of 2026: put what yours cost into "
-        "usd_per_credit; the credits of each request are the vendor's own",
+        "usd-per-credit; the credits of each request are the vendor's own",
     )
 
     url: str = Field(default="https://api.topazlabs.com/image/v1", description="Address of the interface.")

@@ -40,7 +40,7 @@ class VertexImagen(Hosted):
     uncertain = (
         "whether the preview model outlived the shutdown of other Imagen models in June 2026; model=… names another",
         "whether repeated calls differ",
-        "no price of upscaling could be read in the vendor's documents: give price_usd",
+        "no price of upscaling could be read in the vendor's documents: give price-usd",
     )
 
     url: str = Field(default="", description="Address of the interface; empty = by location.")

@@ -229,8 +229,8 @@ def meaning(judgement: Judgement, level: float, units: str = "photographs") -> s
         return f"{risk_in_words} No practical number of further {units} like these would {settle}."
     if judgement.exact:
         number = f"{about(judgement.further)} {units} more than these, all of them new"
-        return f"{risk_in_words} About {number}, would {settle} if they are like these."
-    return f"{risk_in_words} About {about(judgement.further)} further {units} like these would {settle}."
+        return f"{risk_in_words} About {number}, would {settle} if they err as these do."
+    return f"{risk_in_words} About {about(judgement.further)} further {units} would {settle} if they err as these do."
 
 
 def beforehand(judgements: Sequence[Judgement]) -> str | None:

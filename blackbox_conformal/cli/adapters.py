@@ -30,7 +30,7 @@ EVIDENCE = {
 }
 
 CHOICE_LEGEND = """
-key       (in parentheses): sent only with -p authenticate=true
+key       (in parentheses): sent only with the options that `adapters show NAME` names
 price     by size: `plan` tells that of your photographs. unknown: give -p price-usd=… with your
           vendor's price, or limit the calls with --max-calls. *: of an example's model
 draws     seeded: each sends a seed of its own. vary: there is no seed, the vendor varies by itself.
@@ -236,12 +236,8 @@ def _key(described: dict[str, Any]) -> str:
     if described["auth_variable"] is None:
         own = any(parameter["name"] == "recipe" for parameter in described["parameters"])
         return "the recipe names it" if own else "no key"
-    return str(described["auth_variable"]) + (" (with authenticate=true)" if _key_is_optional(described) else "")
-
-
-def _key_is_optional(described: dict[str, Any]) -> bool:
-    """Whether the key is sent only when the user says so."""
-    return any(one["name"] == "authenticate" and one["default"] is False for one in described["parameters"])
+    options = described["key_options"]
+    return str(described["auth_variable"]) + (f" (sent with {options})" if options else "")
 
 
 def _seed(capabilities: dict[str, Any]) -> str:
@@ -308,7 +304,7 @@ def _choice(described: dict[str, Any]) -> tuple[str, ...]:
     draws = "seeded" if capabilities["seedable"] else "equal" if capabilities["deterministic"] else "vary"
     return (
         described["name"],
-        f"({variable})" if variable and _key_is_optional(described) else _key(described),
+        f"({variable})" if described["key_options"] else _key(described),
         _listed_price(described),
         "model" if described["seeds_by_model"] else draws,
         described["evidence"],

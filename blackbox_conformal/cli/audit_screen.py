@@ -227,17 +227,21 @@ def _number(value: float, digits: int) -> str:
 
 def show_outlook(screen: Screen, outlooks: "Sequence[Outlook]", photographs: int) -> None:
     """Say for which levels so few photographs are unlikely to confirm the guarantee, or cannot."""
+    from blackbox_conformal.audits.verdict import about
+
     for level in outlooks:
         if level.likely is not None and level.likely <= photographs:
             continue
-        likely = "no practical number is likely to" if level.likely is None else f"about {level.likely} are likely to"
+        needed = "no practical number" if level.likely is None else f"about {about(level.likely)}"
+        needed += " if they err as the calibration's photographs do"
         if level.fewest is None or photographs < level.fewest:
             able = "but not confirm it"
-            likely = f"{level.fewest} at the very least can, {likely}"
+            needed = f"{level.fewest} if none of them shows an error, {needed}"
         else:
             able = "and may not be enough to confirm it"
         if level.fixed is not None:
-            likely += f". With --no-stop, which fixes the number, {level.fixed} without a loss confirm it"
+            needed += f". With --no-stop, which fixes the number, {level.fixed} without an error confirm it"
         screen.note(
-            f"note: {photographs} photographs can reveal that alpha={level.alpha:g} does not hold, {able}: {likely}"
+            f"note: {photographs} photographs can reveal that alpha={level.alpha:g} does not hold, {able}. "
+            f"To confirm it takes {needed}"
         )

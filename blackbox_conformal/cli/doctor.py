@@ -191,11 +191,8 @@ def _adapters() -> list[Finding]:
             continue
         variable = described["auth_variable"]
         present = variable and (os.environ.get(variable) or os.environ.get(f"{variable}_FILE"))
-        # A switch that is off by default means that the vendor answers without a key.
-        optional = any(
-            parameter["name"] in ("authenticate", "key-header") and not parameter["default"]
-            for parameter in described["parameters"]
-        )
+        # What sends the key is off by default, so the vendor may answer without one.
+        optional = bool(described["key_options"])
         if not variable:
             key = "no key needed"
         elif present:

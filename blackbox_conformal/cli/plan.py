@@ -284,7 +284,7 @@ def _a_mask(setup: "Setup") -> str:
     if setup.procedure.draws > 1:
         return calls
     several = f"{SEVERAL_DRAWS + second} with --draws {SEVERAL_DRAWS}"
-    return f"{calls}; {several}, which trusts little more (docs/scores.md)"
+    return f"{calls}; {several}, which trusts little more"
 
 
 def _floats(prices: tuple[Decimal, Decimal] | None) -> list[float] | None:

@@ -90,7 +90,7 @@ def document(value: object) -> Response:
 def test_json_where_a_picture_was_expected_says_what_to_set() -> None:
     with RecordingServer(lambda head: document({"image": "QUJD"})) as server:
         adapter = PlainHttp(url=server.url)
-        with pytest.raises(PayloadError, match=r"got JSON .*picture_field"):
+        with pytest.raises(PayloadError, match=r"got JSON .*-p picture-field=…"):
             drive_over_http(adapter, adapter.draw(upload(), a_draw()))
         wrong = PlainHttp(url=server.url, picture_field="result")
         with pytest.raises(PayloadError, match="at result"):

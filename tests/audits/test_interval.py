@@ -78,7 +78,9 @@ def test_it_is_used_for_losses_of_0_or_1_of_a_fixed_number_alone():
     assert beforehand([open_ended]) == BEFOREHAND
     assert beforehand([judge(np.zeros(300), 0.1, 1.0)]) is None
     short = judge(np.zeros(21), 0.1, 1.0, exact=True)
-    assert "About 8 photographs more than these, all of them new, would confirm it" in meaning(short, 0.1)
+    assert "About 8 photographs more than these, all of them new, would confirm it if they err as these do" in meaning(
+        short, 0.1
+    )
 
 
 def test_a_clear_excess_of_misses_is_contradicted():

@@ -124,7 +124,7 @@ def test_an_inconclusive_verdict_names_what_would_settle_it():
     found = judge(np.full(30, 0.05), 0.1, 1.0)
     assert found.verdict == "inconclusive"
     told = meaning(found, 0.1)
-    assert f"About {about(found.further)} further photographs like these would confirm it." in told
+    assert f"About {about(found.further)} further photographs would confirm it if they err as these do." in told
     assert f"{found.interval[1]:.3g}" in told
     above = judge(np.random.default_rng(0).uniform(0, 0.3, 30), 0.12, 1.0, np.full(999, 0.9))
     assert above.verdict == "inconclusive"
