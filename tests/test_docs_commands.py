@@ -29,6 +29,7 @@ OTHERS = {
     "curl": "asks a server that the page starts before",
     "docker": "needs a daemon",
     ".": "sets up the shell",
+    "echo": "writes a line",
     "export": "sets a variable",
     "opentelemetry-instrument": "is a program of another package",
     "pip": "installs from the network",
@@ -128,7 +129,7 @@ def test_every_calibration_is_accepted_by_its_vendor(
     for table in ("groups.csv", "scenes.csv"):
         (tmp_path / table).write_text("".join(f"{path.name},{path.stem[-1]}\n" for path in names))
     monkeypatch.chdir(tmp_path)
-    for variable in ("REPLICATE_API_TOKEN", "TOPAZ_API_KEY", "STABILITY_API_KEY"):
+    for variable in ("REPLICATE_API_TOKEN", "TOPAZ_API_KEY", "STABILITY_API_KEY", "HTTP_VENDOR_KEY"):
         monkeypatch.setenv(variable, "made-up-key")
     code = run([*words, "--max-calls", "0"])
     # Stored answers need no budget.

@@ -4,8 +4,12 @@ Commands of the other pages need a key and money: `test_docs_commands.py` parses
 the budget.
 """
 
+import json
 import re
 import shlex
+import subprocess
+import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -34,3 +38,43 @@ def test_its_commands_end_well(
         words = shlex.split(re.sub(r"runs/…", f"runs/{folder}", line))
         assert words[0] == "blackbox-conformal"
         assert run(words[1:]) == 0, (line, capsys.readouterr().err)
+
+
+def test_the_rehearsal_can_be_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the server as a process, its key, and at the end the file that takes the place of the options."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HTTP_VENDOR_KEY_FILE", "key.txt")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    write_photographs(Path("photographs"), range(20))
+    write_photographs(Path("other-photographs"), range(20, 23))
+    start, job = [block for block in blocks("sh") if block.page.name == "your-vendor.md" and "8765" in block.text]
+    key, server = command_lines(start)
+    subprocess.run(key, shell=True, check=True)
+    words = [sys.executable, *shlex.split(server)[1:], "--while-stdin"]
+    words[words.index("8765")] = "0"
+    with subprocess.Popen(words, stdin=-1, stdout=-1, stderr=-1, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        address = process.stdout.readline().strip()
+
+        def here(text: str) -> str:
+            return text.replace("http://127.0.0.1:8765", address)
+
+        (printed,) = [block for block in blocks("text") if block.page.name == "your-vendor.md"]
+        said = [process.stderr.readline() for _ in range(3)]
+        assert [address, *map(str.strip, said)] == here(printed.text).replace("/home/you", str(tmp_path)).splitlines()
+        lines = command_lines(job)
+        assert (lines[0], lines[-1]) == ("export HTTP_VENDOR_KEY_FILE=key.txt", "curl http://127.0.0.1:8765/account")
+        for line in lines[1:-1]:
+            assert run(shlex.split(here(line))[1:]) == 0, (line, capsys.readouterr().err)
+        assert re.search(r"paid +23\n", capsys.readouterr().out)
+        with urllib.request.urlopen(f"{address}/account") as answer:
+            assert json.load(answer)["paid"] == 23
+
+        (settings,) = [block for block in blocks("toml") if block.page.name == "your-vendor.md"]
+        Path("blackbox-conformal.toml").write_text(here(settings.text))
+        audit = ["audit", "other-photographs", "--calibration", "runs/rehearsal/calibration.json", "--alpha", "0.2"]
+        assert run([*audit, "--max-cost", "5"]) == 0, capsys.readouterr().err
+        process.communicate()

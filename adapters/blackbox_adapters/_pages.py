@@ -27,8 +27,8 @@ EVIDENCE = {
     "documents": "written from documentation, SDKs and clients, and checked against nothing else",
 }
 GUIDES = {
-    "http": "[Rehearse with a vendor that bills nothing](../your-vendor.md#rehearse-with-a-vendor-that-bills-nothing) has "
-    "a whole job with this adapter, against a server that comes with the package.",
+    "http": "[Rehearse with a vendor that bills nothing](../your-vendor.md#rehearse-with-a-vendor-that-bills-nothing) "
+    "has a whole job with this adapter, against a server that comes with the package.",
     "folder": "[Calibrate offline](../offline.md) has a whole job with this adapter.",
 }
 """Adapter → the guide that uses it."""
