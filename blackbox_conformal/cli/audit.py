@@ -102,7 +102,7 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     watched = _watched(screen, calibration, options, file)
     priced = options.max_cost is not None
     adapter = session.open_calibrated_vendor(calibration, options, seed=options.seed, priced=priced)
-    paths = photograph_paths(options.images)
+    paths = photograph_paths(options.images, screen.step)
     run = session.calibrated_folder(screen, options, calibration.procedure, file)
     request = _request(options, calibration)
     store = ReportStore(run, calibration, request.levels) if is_own(calibration, request.rule) else None
@@ -177,7 +177,7 @@ def _audit_pool(screen: Screen, options: AuditOptions) -> None:
         raise UsageError("expected IMAGES or --calibration FILE to split; got neither")
     setup = session.build_setup(options)
     run = session.folder_of(options, setup.procedure)
-    paths = photograph_paths(options.images)
+    paths = photograph_paths(options.images, screen.step)
     with watching(screen) as watch:
         job = session.photograph_job(screen, options, setup, paths, run, watch)
         pool = calibrate_job(job, guarantee=options.guarantee or "expected").calibration

@@ -77,7 +77,7 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     out = Path(options.out or run / "calibration.json")
     guarantee, alpha = _promised(options), min(options.alpha, default=None)
     groups, clusters = read_groups(options.groups), read_groups(options.clusters)
-    paths = photograph_paths(options.images)
+    paths = photograph_paths(options.images, screen.step)
     names = [name_of(path) for path in paths]
     checked_rule(names, setup, guarantee, None if options.dry_run else alpha, groups, clusters)
     remark = check_groups(groups, names)

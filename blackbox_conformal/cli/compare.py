@@ -68,7 +68,7 @@ def command(screen: Screen, options: CompareOptions) -> None:
 
     typed = [_read(text, options) for text in options.vendors]
     contestants = [Contestant(vendor.label, session.build_setup(vendor.options(options))) for vendor in typed]
-    paths = photograph_paths(options.images)
+    paths = photograph_paths(options.images, screen.step)
     held_out = round(len(paths) * options.held_out)
     out = Path(options.out) if options.out else None
     if out is not None and not options.force:

@@ -30,7 +30,7 @@ class InputsOptions:
     photographs: tuple[str, ...] = shared.flag(
         "--photographs",
         multiple=True,
-        type=click.Path(exists=True),
+        type=shared.PicturesPath(exists=True),
         metavar="PATH",
         help="For --suggest: high-resolution photographs, of what the inputs show, too; repeatable.",
     )

@@ -42,7 +42,7 @@ FULL_SIZE = "full-size"
 class MaskOptions(shared.VendorOptions, shared.TermsOptions):
     """What `mask` is given."""
 
-    inputs: tuple[str, ...] = shared.arguments(required=True, type=click.Path(exists=True, allow_dash=True))
+    inputs: tuple[str, ...] = shared.arguments(required=True, type=shared.PicturesPath(exists=True, allow_dash=True))
     calibration: str = shared.declared("--calibration", required=True, type=shared.FILE, help="Calibration file.")
     trust: tuple[str, ...] = shared.trust()
     sign_with: str | None = shared.sign_with()
@@ -138,7 +138,7 @@ def command(screen: Screen, options: MaskOptions) -> None:
         file=Path(options.calibration),
         trusted=trusted(options.trust),
     )
-    batch = _read_batch(request, options)
+    batch = _read_batch(screen, request, options)
     hopeless = reason_of_nothing(request.rule, request.curves, options.alpha)
     run = session.calibrated_folder(screen, options, calibration.procedure, options.calibration)
     full_size = FULL_SIZE not in options.leave_out
@@ -191,11 +191,12 @@ class _Delivery:
     def _tell(self, place: int, name: str, certificate: "Certificate", products: "Products", preview: Path) -> None:
         """Say what was written of a picture, and keep it for the document."""
         from blackbox_conformal.certificate import threshold_json
+        from blackbox_conformal.pipeline.photographs_at_addresses import address_of
         from blackbox_conformal.text import printable
 
         self.previews[place] = preview
         self.entries[place] = {
-            "input": str(self.batch.paths[place]),
+            "input": address_of(self.batch.paths[place]),
             **{key: file and str(file.resolve()) for key, file in asdict(products).items()},
             "alpha": certificate.alpha,
             "threshold": threshold_json(float.fromhex(certificate.threshold_hex)),
@@ -234,6 +235,7 @@ class _Delivery:
             Some could not be masked.
         """
         from blackbox_conformal.errors import IncompleteError
+        from blackbox_conformal.pipeline.photographs_at_addresses import address_of
 
         screen, options = self.screen, self.options
         if self.entries and self.key is not None:
@@ -245,7 +247,7 @@ class _Delivery:
             screen.next(*next_steps.report_on(run, options.calibration))
             audit = ("audit", "other-photographs", options.calibration)
             screen.next(*next_steps.with_calibration(*audit, self.batch.setup.adapter, options))
-        lost = [(str(self.batch.paths[place]), str(error)) for place, error in sorted(self.batch.failed.items())]
+        lost = [(address_of(self.batch.paths[place]), str(error)) for place, error in sorted(self.batch.failed.items())]
         outside = sum(entry["status"] == "outside-calibration" for entry in self.entries.values())
         if outside:
             screen.note(f"warning: {outside} of {len(self.entries)} masks carry no guarantee: outside-calibration")
@@ -281,7 +283,7 @@ def _refuse_terminal(screen: Screen, options: MaskOptions) -> None:
         raise UsageError("expected stdout to be a file or a pipe, since it carries a PNG; got a terminal. Add > FILE")
 
 
-def _read_batch(request: "MaskRequest", options: MaskOptions) -> _Batch:
+def _read_batch(screen: Screen, request: "MaskRequest", options: MaskOptions) -> _Batch:
     """Every input, read and prepared.
 
     Raises
@@ -302,7 +304,7 @@ def _read_batch(request: "MaskRequest", options: MaskOptions) -> _Batch:
     if "-" in options.inputs:
         paths, sources, failed = [Path("-")], [("stdin", sys.stdin.buffer.read())], {}
     else:
-        paths = [path for name in options.inputs for path in _pictures(name)]
+        paths = [path for name in options.inputs for path in _pictures(screen, name)]
         sources = [(name_of(path), path) for path in paths]
         failed = _in_the_way(paths, request, options)
     pictures = prepare_inputs(sources, setup, calibration, failed, memory_bytes=options.memory)
@@ -379,6 +381,8 @@ def _in_the_way(
     return failed
 
 
-def _pictures(name: str) -> list[Path]:
-    """The file itself as it was named, or every picture in the folder."""
-    return photograph_paths([name]) if Path(name).is_dir() else [Path(name)]
+def _pictures(screen: Screen, name: str) -> list[Path]:
+    """The file itself as it was named, or every picture in the folder or at the address."""
+    from blackbox_conformal.pipeline.photographs_at_addresses import is_address
+
+    return photograph_paths([name], screen.step) if is_address(name) or Path(name).is_dir() else [Path(name)]

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 
 if TYPE_CHECKING:
+    from blackbox_conformal.display.progress import Step
     from blackbox_conformal.procedure import Procedure
 
 
-def photograph_paths(images: Sequence[str]) -> list[Path]:
-    """Every photograph in these files and folders."""
-    from blackbox_conformal.images.photographs import find_photographs
+def photograph_paths(images: Sequence[str], progress: "Step | None" = None) -> list[Path]:
+    """Every photograph in these files and folders, and at these addresses, which are fetched."""
+    from blackbox_conformal.display.progress import unseen
+    from blackbox_conformal.pipeline.photographs_in_memory import photograph_paths
 
-    return [photograph.path for photograph in find_photographs([Path(image) for image in images])]
+    return photograph_paths(images, progress or unseen)
 
 
 def read_groups(path: str | None) -> dict[str, str] | None:

@@ -25,6 +25,22 @@ if TYPE_CHECKING:
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+
+class PicturesPath(click.Path):
+    """A file or folder that exists, or an address, which is looked at later."""
+
+    name = "pictures"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """`value` itself."""
+        if isinstance(value, str) and "://" in value:
+            from blackbox_conformal.pipeline.photographs_at_addresses import is_address
+
+            if is_address(value):
+                return value
+        return super().convert(value, param, ctx)
+
+
 FILE = click.Path(exists=True, dir_okay=False)
 NEW_FILE = click.Path(dir_okay=False)
 FOLDER = click.Path(file_okay=False)
@@ -211,7 +227,7 @@ guarantee = functools.partial(
     metavar="NAME[:k=v,…]",
     help="What is guaranteed; see `guarantees list`.  [default: expected]",
 )
-photographs = functools.partial(arguments, required=True, type=click.Path(exists=True))
+photographs = functools.partial(arguments, required=True, type=PicturesPath(exists=True))
 seed = functools.partial(
     declared,
     "--seed",

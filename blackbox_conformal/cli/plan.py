@@ -34,7 +34,7 @@ class PlanOptions(shared.JobOptions):
     alpha: float | None = shared.alpha()
     inputs: str | None = shared.declared(
         "--inputs",
-        type=click.Path(exists=True),
+        type=shared.PicturesPath(exists=True),
         help="Pictures that are to be sent later: compare them with the inputs made from IMAGES.",
     )
     want_share: float | None = shared.declared(
@@ -83,7 +83,7 @@ def command(screen: Screen, options: PlanOptions) -> None:
     run = session.folder_of(options, setup.procedure)
     quoted = piloted = None
     with watching(screen) as watch:
-        paths = photograph_paths(options.images)
+        paths = photograph_paths(options.images, screen.step)
         job = session.photograph_job(screen, options, setup, paths, run, watch, keep=False)
         if options.quote:
             confirm_keys(screen, [setup.adapter], options, options.typed_parameters)
@@ -107,7 +107,7 @@ def _compared(screen: Screen, job: "Job", inputs: str) -> "InputShift":
     from blackbox_conformal.pipeline.input_comparison import read_statistics
 
     known = InputStatistics.together(picture.statistics for picture in job.pictures)
-    return compare(known, read_statistics(photograph_paths([inputs]), screen.step))
+    return compare(known, read_statistics(photograph_paths([inputs], screen.step), screen.step))
 
 
 def inspect(screen: Screen, job: "Job", options: shared.JobOptions) -> None:

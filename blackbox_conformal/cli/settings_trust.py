@@ -14,6 +14,9 @@ _CONSENT = ("yes", "max-cost", "max-cost-in-all", "max-calls", "max-resample", "
 _VOUCHING = ("sign-with", "trust", "require-signature", "ledger")
 """Settings by which a user signs in his own name, or says whose signatures count, or which database gets a password."""
 
+_PICTURES = ("fresh", "inputs")
+"""Settings that name pictures, which are fetched where they name an address."""
+
 _PARAMETERS = ("p", "second", "vendor")
 
 
@@ -115,8 +118,8 @@ def refuse_vouching(path: Path, content: Mapping[str, Any]) -> None:
     UsageError
         It does.
     """
-    for shown, name, _ in _entries(content):
-        if name in _VOUCHING:
+    for shown, name, value in _entries(content):
+        if name in _VOUCHING or (name in _PICTURES and "://" in str(value)):
             raise UsageError(
                 f"{path} sets {shown}, which a project's settings file may not; type --{name}, or set it in the "
                 "environment or in your own ~/.config/blackbox-conformal/config.toml"

@@ -49,7 +49,7 @@ class WatchOptions(shared.VendorOptions, shared.TermsOptions):
     fresh: tuple[str, ...] = shared.declared(
         "--fresh",
         multiple=True,
-        type=click.Path(exists=True),
+        type=shared.PicturesPath(exists=True),
         metavar="PHOTOGRAPHS",
         help="Photographs that calibration has not seen, by which the risk itself is watched; repeatable.",
     )

@@ -18,17 +18,19 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from PIL import Image as PillowImage
 
+from blackbox_conformal.display.progress import Step, unseen
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.files import refusal
 from blackbox_conformal.images.encode import Given
 from blackbox_conformal.images.photographs import find_photographs
+from blackbox_conformal.pipeline.photographs_at_addresses import fetch_photographs, is_address
 from blackbox_conformal.pipeline.stages.prepare import named_input
 from blackbox_conformal.text import name_of, printable
 
 Photographs = str | Path | Mapping[str, Given] | Iterable[Given | tuple[str, Given]]
-"""Photographs, each of which counts as one independent image: files and folders, or pictures in memory (bytes, open
-files, (H, W, 3) uint8 arrays, Pillow images), alone, in pairs of name and picture, or by name. One without a name is
-named after its content."""
+"""Photographs, each of which counts as one independent image: files, folders and addresses, or pictures in memory
+(bytes, open files, (H, W, 3) uint8 arrays, Pillow images), alone, in pairs of name and picture, or by name. One without
+a name is named after its content."""
 
 LONGEST_NAME = 200
 """Bytes of a picture's name, which becomes a file's."""
@@ -68,16 +70,22 @@ def as_files(photographs: Photographs) -> Iterator[list[Path]]:
         The disk is full.
     """
     with tempfile.TemporaryDirectory(prefix="blackbox-conformal-") as folder:
-        yield [_path(photograph, Path(folder) / f"{place:06d}") for place, photograph in enumerate(_each(photographs))]
+        yield [
+            path
+            for place, photograph in enumerate(_each(photographs))
+            for path in _paths(photograph, Path(folder), f"{place:06d}")
+        ]
 
 
-def photograph_paths(photographs: Photographs) -> list[Path]:
-    """Every photograph among files and folders.
+def photograph_paths(photographs: Photographs, progress: Step = unseen) -> list[Path]:
+    """Every photograph among files, folders and addresses; those at addresses are fetched.
 
     Raises
     ------
     UsageError
         None is named, or one cannot be found.
+    IncompleteError
+        An address cannot be reached.
     """
     sources = [photographs] if isinstance(photographs, str | Path) else list(photographs)
     if not sources:
@@ -85,7 +93,10 @@ def photograph_paths(photographs: Photographs) -> list[Path]:
     for source in sources:
         if not isinstance(source, str | Path):
             raise UsageError(f"expected files or folders of photographs; got {type(source).__name__}")
-    return [photograph.path for photograph in find_photographs([Path(str(source)) for source in sources])]
+    local: list[Path] = []
+    for source in map(str, sources):
+        local += fetch_photographs(source, progress=progress) if is_address(source) else [Path(source)]
+    return [photograph.path for photograph in find_photographs(local)]
 
 
 def _each(photographs: Photographs) -> Iterable[Given | tuple[str, Given]]:
@@ -101,6 +112,12 @@ def _each(photographs: Photographs) -> Iterable[Given | tuple[str, Given]]:
             f"{type(photographs).__name__}"
         )
     return photographs
+
+
+def _paths(photograph: Given | tuple[str, Given], folder: Path, below: str) -> list[Path]:
+    if is_address(photograph):
+        return fetch_photographs(photograph, folder)
+    return [_path(photograph, folder / below)]
 
 
 def _path(photograph: Given | tuple[str, Given], folder: Path) -> Path:

@@ -4,6 +4,7 @@ Pixels are not kept in memory, which does not grow with the number of photograph
 on the disk (`kept_pixels`), and those that are not kept are read again.
 """
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from blackbox_conformal.images.input_statistics.rows import InputStatistics
 from blackbox_conformal.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.images.picture import Picture
 from blackbox_conformal.images.read import DEFAULT_LIMITS, ImageLimits, read_image
+from blackbox_conformal.pipeline.photographs_at_addresses import fetch_photographs, is_address
 from blackbox_conformal.pipeline.stages.fitting import fitted
 from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
 from blackbox_conformal.pipeline.stages.kept_pixels import KeptPixels
@@ -307,9 +309,20 @@ def named_input(picture: Given | tuple[str, Given]) -> Input:
     """
     if isinstance(picture, tuple):
         name, file = picture
-        return name, as_source(file)
+        return name, _fetched(file)[1] if is_address(file) else as_source(file)
+    if is_address(picture):
+        return _fetched(picture)
     source = as_source(picture)
     return (digest_bytes(source).removeprefix("sha256:")[:12] if isinstance(source, bytes) else name_of(source)), source
+
+
+def _fetched(address: str) -> Input:
+    """Name and content of the one picture at an address."""
+    with tempfile.TemporaryDirectory(prefix="blackbox-conformal-") as folder:
+        found = fetch_photographs(address, Path(folder))
+        if len(found) > 1:
+            raise UsageError(f"expected the address of one picture; {len(found)} are there. Give them one by one")
+        return name_of(found[0]), found[0].read_bytes()
 
 
 def prepare_inputs(
