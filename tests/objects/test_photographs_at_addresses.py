@@ -238,3 +238,10 @@ def test_pictures_that_do_not_fit_on_the_disk_are_refused_before_one_is_fetched(
     monkeypatch.setattr(Bucket, "get", lambda *_: pytest.fail("fetched"))
     with pytest.raises(UsageError, match="Set TMPDIR"):
         fetch_photographs(f"{bucket}/x")
+
+
+def test_a_project_s_settings_name_no_address_of_pictures(desk: Path) -> None:
+    (desk / "blackbox-conformal.toml").write_text('[plan]\ninputs = "https://stranger.example/list.txt"\n')
+    (desk / "photographs").mkdir()
+    done = called("plan", "photographs", "--adapter", "embedded", folder=desk, code=2)
+    assert "sets [plan] inputs, which a project's settings file may not" in done.stderr
