@@ -54,8 +54,8 @@ class AnyLedger(ABC):
         """Nano-dollars spent and reserved, and calls, for the draws that the budget is for."""
 
     @abstractmethod
-    def _write(self, operation: Callable[[LedgerTransaction], Result]) -> Result:
-        """What `operation` returns, or its error, once what it changed is durable.
+    def _write(self, operation: Callable[[LedgerTransaction], Result], *attempts: int) -> Result:
+        """What `operation`, which looks at these attempts, returns, or its error, once what it changed is durable.
 
         It may be run more than once, each time as if it had not been run before.
         """
@@ -97,7 +97,8 @@ class AnyLedger(ABC):
         BudgetError
             Spent and reserved money, or calls, would exceed the limit. Nothing was written.
         """
-        return self._write(lambda transaction: self._reserve(transaction, spec, attempt, price_nanousd))
+        known = () if attempt is None else (attempt,)
+        return self._write(lambda transaction: self._reserve(transaction, spec, attempt, price_nanousd), *known)
 
     def reserve_and_mark_sent(self, spec: AttemptSpec, attempt: int, price_nanousd: int) -> None:
         """Reserve the price of what `plan` gave and record that bytes are about to leave, in one commit.
@@ -113,7 +114,7 @@ class AnyLedger(ABC):
             self._reserve(transaction, spec, attempt, price_nanousd)
             transaction.move(attempt, "sent")
 
-        self._write(operation)
+        self._write(operation, attempt)
 
     def _reserve(
         self, transaction: LedgerTransaction, spec: AttemptSpec, attempt: int | None, price_nanousd: int
@@ -179,7 +180,7 @@ class AnyLedger(ABC):
             ).fetchone()
             return None if row is None else attempt_from(row)
 
-        return self._write(operation)
+        return self._write(operation, attempt)
 
     def ready(self, attempt: int) -> None:
         """Record that the vendor has the picture."""
@@ -213,12 +214,12 @@ class AnyLedger(ABC):
 
     def note(self, attempt: int, error_class: str, error: str) -> None:
         """Write the last error beside an attempt that keeps its state."""
-        self._write(lambda transaction: transaction.note(attempt, error_class=error_class, error=error))
+        self._write(lambda transaction: transaction.note(attempt, error_class=error_class, error=error), attempt)
 
     def _move(self, attempt: int, state: AttemptState, report: VendorReport | None = None, **values: Any) -> None:
         cost = None if report is None else report.cost_nanousd
         values |= {} if report is None else _columns(report)
-        self._write(lambda transaction: transaction.move(attempt, state, cost, **values))
+        self._write(lambda transaction: transaction.move(attempt, state, cost, **values), attempt)
 
     def adopt(self, attempt: int, digest: str, size: int, report: VendorReport) -> bool:
         """Record an answer that an owner which died had made durable; False if no attempt waits for it.
@@ -254,7 +255,7 @@ class AnyLedger(ABC):
             transaction.move(attempt, state, report.cost_nanousd, **values)
             return True
 
-        return self._write(operation)
+        return self._write(operation, attempt)
 
     def recover(self) -> int:
         """Settle what an owner that died left half done; returns how many attempts may have been billed for nothing.

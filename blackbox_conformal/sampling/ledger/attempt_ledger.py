@@ -80,8 +80,8 @@ class Ledger(AnyLedger):
         with self._reading, as_ledger_error(self._path):
             yield self._reader
 
-    def _write(self, operation: Callable[[LedgerTransaction], Result]) -> Result:
-        return self._writer.call(operation)
+    def _write(self, operation: Callable[[LedgerTransaction], Result], *attempts: int) -> Result:
+        return self._writer.call(operation, attempts)
 
     def _totals_of_job(self, transaction: LedgerTransaction) -> Totals:
         return self._in_scope(self._totals(transaction))

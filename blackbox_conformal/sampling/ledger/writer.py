@@ -5,7 +5,7 @@ import queue
 import sqlite3
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -16,7 +16,8 @@ from blackbox_conformal.sampling.ledger.transaction import LedgerTransaction
 
 Result = TypeVar("Result")
 _MOST_PER_COMMIT = 256
-Change = tuple[Callable[[LedgerTransaction], Any], "Future[Any]"]
+Change = tuple[Callable[[LedgerTransaction], Any], Sequence[int], "Future[Any]"]
+"""An operation, the attempts that it looks at, and who waits for it."""
 
 
 class Writer(ABC):
@@ -43,8 +44,13 @@ class Writer(ABC):
     def _finish(self) -> None:
         """Close what was written to."""
 
-    def call(self, operation: Callable[[LedgerTransaction], Result]) -> Result:
+    def call(self, operation: Callable[[LedgerTransaction], Result], attempts: Sequence[int] = ()) -> Result:
         """Run `operation` in the next commit; what it returned, or its error, once that is durable.
+
+        Parameters
+        ----------
+        attempts
+            Those that it looks at, which may be read for all operations of a commit together.
 
         Raises
         ------
@@ -55,7 +61,7 @@ class Writer(ABC):
         with self._closing:
             if self._closed:
                 raise self._gave_up or LedgerError("the ledger is closed; nothing more can be recorded from here")
-            self._queue.put((operation, future))
+            self._queue.put((operation, attempts, future))
         return future.result()
 
     def close(self) -> None:
@@ -97,7 +103,7 @@ class Writer(ABC):
                 change = self._queue.get_nowait()
                 if change is not None:
                     batch.append(change)
-        for _, future in batch:
+        for *_, future in batch:
             if not future.done():
                 future.set_exception(error)
 
@@ -112,10 +118,10 @@ class Writer(ABC):
             if broken is None:
                 raise
             self._broken = broken
-            for _, future in batch:
+            for *_, future in batch:
                 future.set_exception(self._broken)
             return
-        for (_, future), (result, failure) in zip(batch, results, strict=True):
+        for (*_, future), (result, failure) in zip(batch, results, strict=True):
             if failure is None:
                 future.set_result(result)
             else:
@@ -147,7 +153,7 @@ class SqliteWriter(Writer):
         self._connection.execute("BEGIN IMMEDIATE")
         transaction = LedgerTransaction(self._connection)
         results: list[tuple[Any, Exception | None]] = []
-        for operation, _ in batch:
+        for operation, *_ in batch:
             self._connection.execute("SAVEPOINT operation")
             try:
                 results.append((operation(transaction), None))

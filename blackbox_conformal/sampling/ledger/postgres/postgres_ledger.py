@@ -106,6 +106,7 @@ class PostgresLedger(AnyLedger):
             scope = f"job-{digest_json(tasks).removeprefix('sha256:')}" if tasks else f"session-{self.me}"
             self._write(lambda transaction: _shared(transaction).begin_budget(scope, tasks))
         self._budget, self._scope = budget, scope
+        self._writer.budget = scope
 
     def _totals_of_job(self, transaction: LedgerTransaction) -> Totals:
         shared = _shared(transaction)
@@ -134,13 +135,13 @@ class PostgresLedger(AnyLedger):
         return planned
 
     def take(self, attempt: Attempt) -> bool:
-        return self._write(lambda transaction: _shared(transaction).take(attempt.id, attempt.state))
+        return self._write(lambda transaction: _shared(transaction).take(attempt.id, attempt.state), attempt.id)
 
     def leave(self, attempt: int) -> None:
-        self._write(lambda transaction: _shared(transaction).leave(attempt))
+        self._write(lambda transaction: _shared(transaction).leave(attempt), attempt)
 
     def require_hold(self, attempt: int) -> None:
-        self._write(lambda transaction: _shared(transaction).require_hold(attempt))
+        self._write(lambda transaction: _shared(transaction).require_hold(attempt), attempt)
 
     def require_lease(self) -> None:
         self._write(lambda transaction: _shared(transaction).require_lease())
@@ -180,8 +181,8 @@ class PostgresLedger(AnyLedger):
                 attempts.setdefault(row["task"], []).append(attempt_from(row))
         return attempts
 
-    def _write(self, operation: Callable[[LedgerTransaction], Result]) -> Result:
-        return self._writer.call(operation)
+    def _write(self, operation: Callable[[LedgerTransaction], Result], *attempts: int) -> Result:
+        return self._writer.call(operation, attempts)
 
     @contextmanager
     def _lookup(self) -> Iterator[Connection]:

@@ -28,6 +28,8 @@ _SAID_BY: dict[AttemptState, tuple[AttemptState, ...]] = {"ready": ("ready", *WH
 _KINDS = dict.fromkeys(("generation", "draw", "priced"), "integer")
 _KINDS |= dict.fromkeys(("pixels", "listed_nanousd"), "bigint")
 _ROW = ("state", "reserved_nanousd", "cost_nanousd", "tries", "task", "owner", "intent_at")
+_TASK, _OWNER = _ROW.index("task"), _ROW.index("owner")
+_SUMS = "SELECT spent_nanousd, reserved_nanousd, calls FROM budget WHERE name = ?"
 
 NOW = "extract(epoch FROM clock_timestamp())::double precision"
 # While the database is away nobody can renew a lease, so that all get one more after it has come back.
@@ -63,11 +65,15 @@ class PostgresTransaction(LedgerTransaction):
         self._booked: dict[str, Counter[str]] = {}
         self._minutes: Counter[int] = Counter()
         self._budgets: dict[str, tuple[int, int, int]] = {}
+        self._counted: dict[tuple[str, str], bool] = {}
         self._rows: dict[int, list[Any]] = {}
         self._changes: dict[int, dict[str, Any]] = {}
 
-    def begin(self, batch: UUID) -> bool:
-        """Lock the ledger, and renew the lease; False when the transaction `batch` was committed before."""
+    def begin(self, batch: UUID, attempts: Sequence[int], budget: str) -> bool:
+        """Lock the ledger, and renew the lease; False when the transaction `batch` was committed before.
+
+        Others wait from now on, so these attempts and the sums of this budget are read in the same exchange.
+        """
         with self.connection.together():
             self.connection.execute("BEGIN")
             totals = self.connection.execute(
@@ -78,11 +84,22 @@ class PostgresTransaction(LedgerTransaction):
                 " WHERE owner.id = ? AND before.id = owner.id RETURNING before.batch, owner.ended",
                 (batch, self._me),
             )
+            read = self.connection.execute(
+                "SELECT id, EXISTS (SELECT 1 FROM budget_task WHERE budget_task.task = attempt.task AND budget = ?),"
+                f" {', '.join(_ROW)} FROM attempt WHERE id = ANY(?)",
+                (budget, attempts),
+            )
+            sums_of_budget = self.connection.execute(_SUMS, (budget,))
         *sums, self._now = totals.fetchone()
         self._totals, row = Totals(*sums), renewed.fetchone()
         if row is None:
             raise LedgerError("the ledger does not know this process any more, so nothing more is sent; run again")
         self.fenced = row[1]
+        for number, counted, *values in read.fetchall():
+            self._rows[number] = values
+            self._counted[budget, self._rows[number][_TASK]] = counted
+        if (found := sums_of_budget.fetchone()) is not None:
+            self._budgets[budget] = tuple(found)
         return bool(row[0] != batch)
 
     def commit(self) -> None:
@@ -127,8 +144,7 @@ class PostgresTransaction(LedgerTransaction):
     def totals_of(self, budget: str) -> Totals:
         """The sums over the attempts that a budget is for, every change so far included."""
         if budget not in self._budgets:
-            query = "SELECT spent_nanousd, reserved_nanousd, calls FROM budget WHERE name = ?"
-            row = self.connection.execute(query, (budget,)).fetchone()
+            row = self.connection.execute(_SUMS, (budget,)).fetchone()
             if row is None:
                 raise LedgerError(f"the ledger has lost the budget {budget}; verify it")
             self._budgets[budget] = tuple(row)
@@ -140,10 +156,12 @@ class PostgresTransaction(LedgerTransaction):
 
     def _counted_tasks(self, budget: str) -> list[str]:
         """Tasks that were booked in this transaction and count in a budget."""
-        if not self._booked:
-            return []
-        query = "SELECT task FROM budget_task WHERE budget = ? AND task = ANY(?)"
-        return [row[0] for row in self.connection.execute(query, (budget, list(self._booked))).fetchall()]
+        unknown = [task for task in self._booked if (budget, task) not in self._counted]
+        if unknown:
+            query = "SELECT task FROM budget_task WHERE budget = ? AND task = ANY(?)"
+            found = {row[0] for row in self.connection.execute(query, (budget, unknown)).fetchall()}
+            self._counted |= {(budget, task): task in found for task in unknown}
+        return [task for task in self._booked if self._counted[budget, task]]
 
     def spent_of_day(self) -> int:
         """Nano-dollars booked of submissions of the last 24 hours, and of those of the minute before."""
@@ -215,13 +233,13 @@ class PostgresTransaction(LedgerTransaction):
         row = self._row(attempt)
         if row is not None and row[0] in _SAID_BY.get(state, (state,)) and state not in _PAYING:
             return  # Another process has said so, or more, of the same submission.
-        others = row is not None and row[5] is not None and row[5] not in self._acting
+        others = row is not None and row[_OWNER] is not None and row[_OWNER] not in self._acting
         if state in _PAYING and row is not None:
             if self.fenced:
                 raise LedgerError(_FENCED)
             if others or (state == "claimed" and row[0] != "planned"):
                 raise TakenError
-        values["owner"] = (row[5] if others else self._me) if state in _OWNED and row is not None else None
+        values["owner"] = (row[_OWNER] if others else self._me) if state in _OWNED and row is not None else None
         super().move(attempt, state, cost, reserve, **values)
 
     def note(self, attempt: int, **values: Any) -> None:
@@ -246,7 +264,7 @@ class PostgresTransaction(LedgerTransaction):
 
     def _book(self, attempt: int, *, spent: int = 0, reserved: int = 0, calls: int = 0, attempts: int = 0) -> None:
         row = self._row(attempt)
-        self._booked.setdefault(row[4], Counter()).update(spent=spent, reserved=reserved, calls=calls)
+        self._booked.setdefault(row[_TASK], Counter()).update(spent=spent, reserved=reserved, calls=calls)
         if spent:
             self._minutes[int((row[6] or 0) // _MINUTE_S)] += spent
         all_spent, all_reserved, all_calls, _ = self._totals
@@ -255,6 +273,7 @@ class PostgresTransaction(LedgerTransaction):
     def count_in(self, budget: str, task: str) -> None:
         """Let a budget count what the attempts at a task cost from now on."""
         self.connection.execute("INSERT INTO budget_task VALUES (?, ?) ON CONFLICT DO NOTHING", (task, budget))
+        self._counted[budget, task] = True
 
     def begin_budget(self, name: str, tasks: Sequence[str]) -> None:
         """Make sure that there is a budget of that name, and that it counts all attempts at these tasks."""
@@ -275,11 +294,12 @@ class PostgresTransaction(LedgerTransaction):
                 (list(COUNTED), name),
             )
         self._budgets.pop(name, None)
+        self._counted |= {(name, task): True for task in tasks}
 
     def take(self, attempt: int, state: AttemptState) -> bool:
         """Own an attempt that is in `state` and that nobody works on; whether it is this process's now."""
         row = self._row(attempt)
-        if row is None or row[0] != state or row[5] not in (None, self._me):
+        if row is None or row[0] != state or row[_OWNER] not in (None, self._me):
             return False
         self.note(attempt, owner=self._me)
         return True
@@ -287,13 +307,13 @@ class PostgresTransaction(LedgerTransaction):
     def leave(self, attempt: int) -> None:
         """Give up an attempt of this process."""
         row = self._row(attempt)
-        if row is not None and row[5] == self._me:
+        if row is not None and row[_OWNER] == self._me:
             self.note(attempt, owner=None)
 
     def require_hold(self, attempt: int) -> None:
         """Refuse to send once more what is no longer this process's; see `AnyLedger.require_hold`."""
         row = self._row(attempt)
-        if self.fenced or row is None or row[0] != "sent" or row[5] != self._me:
+        if self.fenced or row is None or row[0] != "sent" or row[_OWNER] != self._me:
             raise LedgerError(_FENCED)
 
     def require_lease(self) -> None:
@@ -319,3 +339,5 @@ class PostgresTransaction(LedgerTransaction):
     def release(self, owners: Sequence[UUID]) -> None:
         """Let others go on with what these owners had under way: jobs that the vendor has."""
         self.connection.execute("UPDATE attempt SET owner = NULL WHERE owner = ANY(?)", (list(owners),))
+        for row in self._rows.values():
+            row[_OWNER] = None if row[_OWNER] in owners else row[_OWNER]

@@ -5,7 +5,7 @@ the lease in the same transaction; so the next connection looks for it, once it 
 transaction again only where it is not there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -30,34 +30,40 @@ class _FailedOperationError(Exception):
 
 
 class PostgresWriter(Writer):
-    """Writes as the process `me`, which has a row among the owners."""
+    """Writes as the process `me`, which has a row among the owners.
+
+    Attributes
+    ----------
+    budget
+        Whose sums are read with every transaction; empty: none.
+    """
 
     def __init__(self, address: Address, me: UUID) -> None:
         self._connection = Reconnecting(address)
-        self._me = me
+        self._me, self.budget = me, ""
         super().__init__()
 
     def _write(self, batch: list[Change]) -> list[tuple[Any, Exception | None]]:
-        operations = [operation for operation, _ in batch]
         try:
-            return [(result, None) for result in self._commit_together(operations)]
+            return [(result, None) for result in self._commit_together(batch)]
         except _FailedOperationError as failed:
             if len(batch) == 1:
                 return [(None, failed.error)]
         # One of them undoes all, so each is run alone.
         return [result for change in batch for result in self._write([change])]
 
-    def _commit_together(self, operations: Sequence[Callable[[PostgresTransaction], Any]]) -> list[Any]:
+    def _commit_together(self, batch: Sequence[Change]) -> list[Any]:
         """What each operation returns, all of which are committed together."""
         number, results = uuid4(), list[Any]()
+        looked_at = sorted({attempt for _, attempts, _ in batch for attempt in attempts})
 
         def once(connection: PostgresConnection) -> None:
             transaction = PostgresTransaction(connection, self._me)
-            if not transaction.begin(number):
+            if not transaction.begin(number, looked_at, self.budget):
                 connection.execute("ROLLBACK")
                 return
             try:
-                results[:] = [operation(transaction) for operation in operations]
+                results[:] = [operation(transaction) for operation, *_ in batch]
                 transaction.commit()
             except psycopg.Error as error:
                 if not isinstance(error, _OF_ONE_OPERATION):
