@@ -1,5 +1,6 @@
 """One row of the ledger as a frozen value, what is known before it is written, and what the vendor says of it."""
 
+import sys
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -87,6 +88,9 @@ class Attempt:
         return VendorReport(self.cost_nanousd, self.model, self.request_id)
 
 
+_REPEATED = ("adapter", "upload", "upload_name", "state", "model")
+"""Texts that many attempts have in common, of which one copy is kept."""
+
 COLUMNS = ", ".join(name for name in Attempt.__dataclass_fields__ if name != "busy")
 
 
@@ -95,4 +99,7 @@ def attempt_from(row: Any) -> Attempt:
     values = dict(row)
     values["seed"] = None if values["seed"] is None else int(values["seed"])
     values["priced"] = bool(values["priced"])
+    for name in _REPEATED:
+        if type(values[name]) is str:  # Damage may have made a text of a file a blob.
+            values[name] = sys.intern(values[name])
     return Attempt(**values)
