@@ -9,6 +9,7 @@ import threading
 import time
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -22,8 +23,9 @@ from blackbox_conformal.sampling.job_budget import Budget
 from blackbox_conformal.sampling.ledger.address import Address, address_of, keep_note, name_address, place_ledger
 from blackbox_conformal.sampling.ledger.attempts import AttemptSpec, VendorReport
 from blackbox_conformal.sampling.ledger.places import doubts
-from blackbox_conformal.sampling.ledger.postgres import postgres_ledger
+from blackbox_conformal.sampling.ledger.postgres import postgres_ledger, reconnecting
 from blackbox_conformal.sampling.ledger.postgres.postgres_ledger import PostgresLedger
+from blackbox_conformal.sampling.ledger.postgres.schema import VERSION
 from blackbox_conformal.sampling.ledger.postgres.transaction import PostgresTransaction
 from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.sampling.pacing.postgres_rate_limiter import PostgresRateLimiter
@@ -68,7 +70,9 @@ def test_many_that_come_first_make_the_tables_once(address: Address) -> None:
     for ledger in opened:
         ledger.close()
     with psycopg.connect(address.shown) as connection:
-        assert connection.execute("SELECT number FROM blackbox_conformal.version").fetchall() == [(1,)]
+        assert connection.execute("SELECT number FROM blackbox_conformal.version").fetchall() == [
+            (number + 1,) for number in range(VERSION)
+        ]
 
 
 def test_a_ledger_of_a_newer_version_is_refused(address: Address) -> None:
@@ -354,6 +358,29 @@ def test_a_database_that_cannot_be_reached_is_told_without_its_password() -> Non
         ledger_sum(address)
     assert "s3cret" not in str(told.value)
     assert time.monotonic() - begun < 25
+
+
+def test_a_password_that_is_changed_meanwhile_ends_the_run_at_once(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.new_user("machine", "first")
+    monkeypatch.setenv("PGPASSWORD", "first")
+    shown = server.new_database().replace("tester@", "machine@")
+    with contextlib.closing(PostgresLedger(name_address(shown))) as ledger:
+        number = ledger.reserve(want(), None, PRICE)
+        ledger.sent(number)
+        with psycopg.connect(server.address(), autocommit=True) as connection:
+            connection.execute("ALTER ROLE machine PASSWORD 'second'")
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'machine'")
+        pauses: list[float] = []
+        monkeypatch.setattr(reconnecting, "time", SimpleNamespace(monotonic=time.monotonic, sleep=pauses.append))
+        with pytest.raises(LedgerError, match=r"does not let this user in .*PGPASSWORD") as told:
+            ledger.stored(number, VendorReport(), "sha256:x", 1)
+        assert "first" not in str(told.value)
+        # The cut itself passes; the refusal after it does not.
+        assert len(pauses) < 10
+    monkeypatch.setenv("PGPASSWORD", "second")
+    assert states(name_address(shown)) == ["sent"]
 
 
 def test_doubts_name_a_server_that_may_lose_what_it_holds(address: Address) -> None:

@@ -16,8 +16,11 @@ from blackbox_conformal.secrets import redact
 SCHEMA = "blackbox_conformal"
 _CONNECT_S = 10
 _START_S = 10.0
-_FOR_GOOD = re.compile("authentication|password|does not exist|pg_hba|translate host|not known", re.IGNORECASE)
-"""What an error says that waiting does not help against."""
+_REFUSED = re.compile("authentication|password|does not exist|pg_hba|permi(tted|ssion)", re.IGNORECASE)
+"""What the server says to somebody whom it lets in no more, however long he waits."""
+
+_UNKNOWN = re.compile("translate host|not known", re.IGNORECASE)
+"""What is said of a host that does not exist, or that cannot be found at the moment."""
 
 _SETTINGS: dict[str, Any] = {
     "connect_timeout": _CONNECT_S,
@@ -124,7 +127,7 @@ def connect_at_last(address: Address) -> PostgresConnection:
         try:
             return connect(address)
         except psycopg.OperationalError as error:
-            if _FOR_GOOD.search(str(error)) or time.monotonic() > until:
+            if _REFUSED.search(str(error)) or _UNKNOWN.search(str(error)) or time.monotonic() > until:
                 raise
         time.sleep(0.3)
 
@@ -132,13 +135,26 @@ def connect_at_last(address: Address) -> PostgresConnection:
 def is_passing(error: Exception) -> bool:
     """Whether the same transaction may succeed later: the database is away or busy, or the connection is lost."""
     kinds = (psycopg.OperationalError, psycopg.InterfaceError)
-    return isinstance(error, kinds) and not isinstance(error, psycopg.errors.DiskFull)
+    if isinstance(error, psycopg.errors.DiskFull) or _is_refused(error):
+        return False
+    return isinstance(error, kinds)
+
+
+def _is_refused(error: Exception) -> bool:
+    """Whether the server did not let us in; errors of statements have a code, those of logging in have none."""
+    return isinstance(error, psycopg.OperationalError) and not error.sqlstate and bool(_REFUSED.search(str(error)))
 
 
 def told(address: Address, error: Exception) -> LedgerError:
     """An error of a connection as the ledger's."""
     kind = DiskFullError if isinstance(error, psycopg.errors.DiskFull) else LedgerError
     text = " ".join(redact(str(error)).split())[:300]
+    if _is_refused(error):
+        return kind(
+            f"the database of the ledger {address} does not let this user in ({text}); nothing more is sent. Set"
+            " PGPASSWORD, or the file that PGPASSFILE names, to the password that holds now, and run the same command"
+            " again: what was paid for is kept"
+        )
     return kind(
         f"the ledger {address} cannot be used ({text or type(error).__name__}); nothing more is sent. Correct that, or"
         " wait until the database is back, and run the same command again"
