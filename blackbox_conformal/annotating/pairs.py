@@ -8,8 +8,9 @@ from pathlib import Path
 
 from blackbox_conformal.annotations.annotation_file import Pair
 from blackbox_conformal.errors import CalibrationError, UsageError
-from blackbox_conformal.pipeline.job import Job, Ready, Terms, Watch
+from blackbox_conformal.pipeline.job import Job, Terms, Watch
 from blackbox_conformal.pipeline.stages.evaluate import evaluate
+from blackbox_conformal.pipeline.stages.ready import Ready
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.text import counted, printable
@@ -105,7 +106,7 @@ class Pairs:
         def pair_of(ready: Ready) -> Shown | None:
             if ready.drawn.refusal is not None:
                 return None
-            truth, low = job.truth_and_input(ready.drawn.prepared, "annotated")
+            truth, low = ready.truth_and_input("annotated")
             delivered = evaluate(ready.drawn, job.setup, ready.read, low, ready.second).delivered
             return Shown(truth, delivered, Pair.of(truth, delivered))
 

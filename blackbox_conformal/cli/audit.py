@@ -11,6 +11,7 @@ import click
 
 from blackbox_conformal.cli import audit_screen, session
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.cluster import ClusterOptions, cluster_of
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import watching
@@ -27,7 +28,7 @@ _OF_PROCEDURE = ("draws", "score", "metric", "delivery", "perturbation", "seeds"
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuditOptions(shared.JobOptions):
+class AuditOptions(ClusterOptions, shared.JobOptions):
     """What `audit` is given."""
 
     images: tuple[str, ...] = shared.photographs(required=False)
@@ -112,8 +113,8 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     setup = set_up_as(adapter, calibration.procedure, session.open_second_vendor(options, calibration))
     if calibration.procedure.fit_assumption:
         screen.note(f"note: {calibration.procedure.fit_assumption}")
-    with watching(screen) as watch:
-        terms = session.job_terms(options, run, watch, Consent(screen, options, options.typed_parameters))
+    with watching(screen) as watch, cluster_of(options.cluster, options.memory) as cluster:
+        terms = session.job_terms(options, run, watch, Consent(screen, options, options.typed_parameters), cluster)
         on_picture = store.audited if store is not None else lambda *_: None
         audit = audit_photographs(
             request, setup, paths, terms, on_picture=on_picture, crops=crops, stop=not options.no_stop
@@ -178,8 +179,8 @@ def _audit_pool(screen: Screen, options: AuditOptions) -> None:
     setup = session.build_setup(options)
     run = session.folder_of(options, setup.procedure)
     paths = photograph_paths(options.images, screen.step)
-    with watching(screen) as watch:
-        job = session.photograph_job(screen, options, setup, paths, run, watch)
+    with watching(screen) as watch, cluster_of(options.cluster, options.memory) as cluster:
+        job = session.photograph_job(screen, options, setup, paths, run, watch, cluster=cluster)
         pool = calibrate_job(job, guarantee=options.guarantee or "expected").calibration
     screen.data(_splits(screen, options, pool, options.splits))
     audit_screen.show_pool(screen, run)

@@ -9,6 +9,7 @@ import click
 
 from blackbox_conformal.cli import next_steps, session
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.cluster import ClusterOptions, cluster_of
 from blackbox_conformal.cli.console import Screen, bill, share, spent
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.named_files import photograph_paths, read_groups, refuse_other_calibration
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CalibrateOptions(shared.JobOptions):
+class CalibrateOptions(ClusterOptions, shared.JobOptions):
     """What `calibrate` is given."""
 
     images: tuple[str, ...] = shared.photographs()
@@ -85,8 +86,10 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
         screen.note(f"note: {remark}")
     key = None if options.dry_run else load_signing_key(screen, options.sign_with)
     tuning = tuning_photographs(run, Path(options.tuning) if options.tuning else None)
-    with watching(screen) as watch:
-        job = _without_tuning(screen, session.photograph_job(screen, options, setup, paths, run, watch), tuning)
+    place = None if options.dry_run else options.cluster
+    with watching(screen) as watch, cluster_of(place, options.memory) as cluster:
+        job = session.photograph_job(screen, options, setup, paths, run, watch, cluster=cluster)
+        job = _without_tuning(screen, job, tuning)
         if not options.run and not options.tuning:
             refuse_looked_at(run, job.pictures)
         if options.dry_run:

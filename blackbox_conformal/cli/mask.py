@@ -2,9 +2,8 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,18 +11,20 @@ import click
 
 from blackbox_conformal.cli import next_steps, session
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.cluster import ClusterOptions, cluster_of
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, share
 from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.mask_writer import MaskWriter, Written
 from blackbox_conformal.cli.named_files import photograph_paths
+from blackbox_conformal.cli.sign import sign_paper
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key, trusted
 
 if TYPE_CHECKING:
-    from blackbox_conformal.certificate import Certificate
     from blackbox_conformal.errors import BlackboxConformalError
     from blackbox_conformal.pipeline.job import Job
     from blackbox_conformal.pipeline.masking import MaskRequest
-    from blackbox_conformal.pipeline.products import Products, Result, Wanted
+    from blackbox_conformal.pipeline.products import Result, Wanted
     from blackbox_conformal.pipeline.stages.prepare import Prepared
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.reports.report_store import ReportStore
@@ -39,7 +40,7 @@ FULL_SIZE = "full-size"
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskOptions(shared.VendorOptions, shared.TermsOptions):
+class MaskOptions(ClusterOptions, shared.VendorOptions, shared.TermsOptions):
     """What `mask` is given."""
 
     inputs: tuple[str, ...] = shared.arguments(required=True, type=shared.PicturesPath(exists=True, allow_dash=True))
@@ -143,9 +144,10 @@ def command(screen: Screen, options: MaskOptions) -> None:
     run = session.calibrated_folder(screen, options, calibration.procedure, options.calibration)
     full_size = FULL_SIZE not in options.leave_out
     store = ReportStore(run, calibration, (options.alpha,), full_size=full_size)
-    delivery = _Delivery(screen, options, wanted, batch, store, hopeless, key)
+    delivery = _Delivery(screen, options, batch, store, hopeless, key)
     _say_outside(screen, request, batch)
-    results = _masked(delivery, request, run)
+    writer = MaskWriter.of(options.out, wanted, store, key, force=options.force, elsewhere=options.cluster is not None)
+    results = _masked(delivery, None if piped else writer, request, run)
     if piped and results:
         product = encode_product(_signed(results[0], key), options.product, options.feather)
         assert product is not None
@@ -167,11 +169,10 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Delivery:
-    """Writes each result as soon as it is there, and keeps what the document says of it."""
+    """Tells of each result as soon as it is written, and keeps what the document says of it."""
 
     screen: Screen
     options: MaskOptions
-    wanted: "Wanted"
     batch: _Batch
     store: "ReportStore"
     hopeless: str | None
@@ -179,21 +180,16 @@ class _Delivery:
     entries: dict[int, dict[str, Any]] = field(default_factory=dict)
     previews: dict[int, Path] = field(default_factory=dict)
 
-    def write(self, place: int, result: "Result") -> Callable[[], None]:
-        """Write the files of one picture, in the thread that calculated it; what is returned says so."""
-        from blackbox_conformal.pipeline.products import write_products
-
-        out, force = Path(self.options.out), self.options.force
-        products = write_products(result, out, self.wanted, sign_with=self.key, force=force)
-        preview = self.store.masked(result, result.low_resolution, products.image)
-        return partial(self._tell, place, result.name, result.certificate, products, preview)
-
-    def _tell(self, place: int, name: str, certificate: "Certificate", products: "Products", preview: Path) -> None:
+    def tell(self, place: int, written: Written) -> None:
         """Say what was written of a picture, and keep it for the document."""
         from blackbox_conformal.certificate import threshold_json
         from blackbox_conformal.pipeline.photographs_at_addresses import address_of
         from blackbox_conformal.text import printable
 
+        name, certificate, products, preview = written.name, written.certificate, written.products, written.preview
+        if self.options.cluster is not None and self.key is not None:
+            # No key goes to a worker.
+            sign_paper(products.certificate, self.key, force=self.options.force)()
         self.previews[place] = preview
         self.entries[place] = {
             "input": address_of(self.batch.paths[place]),
@@ -275,6 +271,8 @@ def _refuse_terminal(screen: Screen, options: MaskOptions) -> None:
     """Refuse anything beside a picture on stdout, and a terminal there."""
     from blackbox_conformal.errors import UsageError
 
+    if options.cluster is not None:
+        raise UsageError("expected no --cluster beside -: one picture is masked here. Leave --cluster out")
     if len(options.inputs) > 1 or screen.as_json:
         raise UsageError(
             "expected - to be the only input, without --json: stdout carries one product. Mask other pictures apart"
@@ -330,7 +328,7 @@ def _say_outside(screen: Screen, request: "MaskRequest", batch: _Batch) -> None:
         )
 
 
-def _masked(delivery: _Delivery, request: "MaskRequest", run: Path) -> "list[Result]":
+def _masked(delivery: _Delivery, writer: MaskWriter | None, request: "MaskRequest", run: Path) -> "list[Result]":
     """Draw and mask the batch; results are given to `delivery` as they come, that of stdin is returned."""
     from blackbox_conformal.pipeline.masking import Receiver, mask_pictures
 
@@ -342,10 +340,11 @@ def _masked(delivery: _Delivery, request: "MaskRequest", run: Path) -> "list[Res
             screen.note(f"warning: every mask will be empty: {delivery.hopeless}")
         consent(job, expected)
 
-    with watching(screen) as watch:
-        terms = session.job_terms(options, run, watch, ask)
+    with watching(screen) as watch, cluster_of(options.cluster, options.memory) as cluster:
+        terms = session.job_terms(options, run, watch, ask, cluster)
         receiver = Receiver(
-            in_thread=None if "-" in options.inputs else delivery.write,
+            on_result=None if writer is None else delivery.tell,
+            in_thread=writer,
             on_failure=batch.failed.__setitem__ if options.keep_going else None,
             on_drift=delivery.add_drift,
             on_watch=lambda note: screen.note(f"warning: {note}"),

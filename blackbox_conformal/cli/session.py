@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.pipeline.job import Ask, Job, Terms, Watch
+    from blackbox_conformal.pipeline.stages.cluster import Cluster
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.procedure import Procedure
     from blackbox_conformal.sampling.limits import Limits
@@ -108,12 +109,13 @@ def photograph_job(
     watch: "Watch",
     *,
     keep: bool = True,
+    cluster: "Cluster | None" = None,
 ) -> "Job":
     """The job on photographs that `options` describe; it asks before anything is spent. `keep`: `of_photographs`."""
     from blackbox_conformal.pipeline.job import Job
 
     ask = Consent(screen, options, options.typed_parameters)
-    job = Job.of_photographs(setup, paths, job_terms(options, run, watch, ask), keep=keep)
+    job = Job.of_photographs(setup, paths, job_terms(options, run, watch, ask, cluster), keep=keep)
     say_fitted(screen, job)
     return job
 
@@ -134,12 +136,15 @@ def say_fitted(screen: Screen, job: "Job") -> None:
         )
 
 
-def job_terms(options: TermsOptions, run: Path, watch: "Watch", ask: "Ask") -> "Terms":
+def job_terms(
+    options: TermsOptions, run: Path, watch: "Watch", ask: "Ask", cluster: "Cluster | None" = None
+) -> "Terms":
     """The terms of a job that `options` describe, with draws in `run`."""
     from blackbox_conformal.pipeline.job import Terms
 
     place(options, run)
-    return Terms(run, build_limits(options), options.memory, ask, watch)
+    memory = options.memory if cluster is None else cluster.memory_for_one
+    return Terms(run, build_limits(options), memory, ask, watch, cluster=cluster)
 
 
 def place(options: SpendingOptions, run: Path) -> None:

@@ -34,7 +34,7 @@ def command(screen: Screen, papers: tuple[str, ...], sign_with: str, force: bool
     key = load_signing_key(screen, sign_with)
     assert key is not None
     # All are read before the first is written, so that a wrong one leaves no other half done.
-    ready = [_signed(Path(name), key, force=force) for name in papers]
+    ready = [sign_paper(Path(name), key, force=force) for name in papers]
     for name, write in zip(papers, ready, strict=True):
         write()
         screen.say(f"{printable(name)}: signed with {key.key} as {key.name}")
@@ -42,7 +42,7 @@ def command(screen: Screen, papers: tuple[str, ...], sign_with: str, force: bool
     screen.data([{"paper": name, "key": key.key, "name": key.name} for name in papers])
 
 
-def _signed(path: Path, key: "SigningKey", *, force: bool) -> Callable[[], object]:
+def sign_paper(path: Path, key: "SigningKey", *, force: bool) -> Callable[[], object]:
     """What writes the paper at `path` with a signature.
 
     Raises

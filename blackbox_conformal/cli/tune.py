@@ -9,6 +9,7 @@ import click
 
 from blackbox_conformal.cli import next_steps, session
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.cluster import ClusterOptions, cluster_of
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, bill, expected, share, spent
 from blackbox_conformal.cli.interrupts import watching
@@ -30,7 +31,7 @@ NEARLY = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneOptions(shared.JobOptions):
+class TuneOptions(ClusterOptions, shared.JobOptions):
     """What `tune` is given."""
 
     images: tuple[str, ...] = shared.photographs()
@@ -116,8 +117,8 @@ def command(screen: Screen, options: TuneOptions) -> None:
     out = Path(options.out or run / (TUNING_FILE if options.only_choose else "calibration.json"))
     if options.only_choose and out.exists():
         TuningRecord.load(out)
-    with watching(screen) as watch:
-        terms = session.job_terms(options, run, watch, Consent(screen, options, options.typed_parameters))
+    with watching(screen) as watch, cluster_of(options.cluster, options.memory) as cluster:
+        terms = session.job_terms(options, run, watch, Consent(screen, options, options.typed_parameters), cluster)
         job = _job(options, setup, out, len(candidates), terms)
         session.say_fitted(screen, job.whole)
         tuning = job.choose(candidates, options.alpha, rule, options.want_share)

@@ -131,13 +131,14 @@ def audit_photographs(
     )
     _refuse_known(job.pictures, calibration)
     job.confirm()
-    measure = Measure(job, rule, request.curves, levels, tolerance_of(rule), on_picture, crops)
+    keep = crops or WorstCrops(0)
+    measure = Measure(rule, request.curves, levels, tolerance_of(rule), on_picture, keep.most > 0)
     ending = None
     if stop and not setup.adapter.capabilities.local:
-        audited, answers, ending = _until_settled(job, measure, request)
+        audited, answers, ending = _until_settled(job, measure, request, keep)
     else:
         audited, answers = [], []
-        _measure(job, measure, audited, answers, len(job.pictures))
+        _measure(job, measure, audited, answers, keep, len(job.pictures))
     audited.sort(key=lambda picture: picture.truth)
     tiles = clusters_of(rule, [picture.name for picture in audited], request.clusters)
     thresholds = [rule.threshold(request.curves, alpha) for alpha in levels]
@@ -149,7 +150,7 @@ def audit_photographs(
 
 
 def _until_settled(
-    job: Job, measure: Measure, request: AuditRequest
+    job: Job, measure: Measure, request: AuditRequest, keep: WorstCrops
 ) -> tuple[list[AuditedPicture], list[Answers], Stop]:
     """Draw and measure photographs in turn until the audit is settled, or none is left."""
     audited: list[AuditedPicture] = []
@@ -158,18 +159,27 @@ def _until_settled(
     stopping = Stopping(request.calibration, request.rule, request.levels, request.clusters)
     for batch in turns.batches(stopping):
         part = job.only(batch)
-        _measure(part, measure, audited, answers, len(job.pictures))
+        _measure(part, measure, audited, answers, keep, len(job.pictures))
         job.calls, job.cached = job.calls + part.calls, job.cached + part.cached
         stopping.look(audited)
     return audited, answers, stopping.stop(turns.given)
 
 
-def _measure(job: Job, measure: Measure, audited: list[AuditedPicture], answers: list[Answers], given: int) -> None:
+def _measure(
+    job: Job,
+    measure: Measure,
+    audited: list[AuditedPicture],
+    answers: list[Answers],
+    keep: WorstCrops,
+    given: int,
+) -> None:
     """Draw and measure the pictures of `job`; `given`: how many there are in all."""
     with job.run(measure) as measured:
-        for _, (picture, answers_to_picture) in measured:
-            audited.append(picture)
-            answers.append(answers_to_picture)
+        for _, one in measured:
+            audited.append(one.picture)
+            answers.append(one.answers)
+            for crop in one.crops:
+                keep.offer(*crop)
             job.watch.progress("auditing", len(audited), given)
 
 

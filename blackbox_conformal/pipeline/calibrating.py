@@ -12,12 +12,13 @@ from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.images.duplicates import Distinct
 from blackbox_conformal.images.input_statistics.rows import InputStatistics
 from blackbox_conformal.pipeline.calibrated_rule import checked_rule, left_out_of, tolerances_of
-from blackbox_conformal.pipeline.job import Job, Ready
+from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.pipeline.planning import plan_job
 from blackbox_conformal.pipeline.run_folder import write_manifest
 from blackbox_conformal.pipeline.stages.draws import Drawn
 from blackbox_conformal.pipeline.stages.evaluate import calibration_curves
 from blackbox_conformal.pipeline.stages.prepare import Prepared
+from blackbox_conformal.pipeline.stages.ready import Ready
 from blackbox_conformal.pipeline.stages.settings import member
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
@@ -77,7 +78,7 @@ def calibrate_job(
     answers: list[Answers] = []
     inputs: list[InputStatistics] = []
     images: list[CalibrationImage] = []
-    with job.run(partial(_measure, job, tolerances, left_out)) as measured:
+    with job.run(partial(_measure, tolerances, left_out)) as measured:
         for drawn, (curves_of_photograph, answers_to_photograph) in measured:
             curves.append(curves_of_photograph)
             answers.append(answers_to_photograph)
@@ -101,16 +102,15 @@ def calibrate_job(
     return CalibrationRun(calibration, job.calls, job.cached, job.cost_usd, refused)
 
 
-def _measure(
-    job: Job, tolerances: Sequence[float], left_out: Sequence[float], ready: Ready
-) -> tuple[list[RiskCurve], Answers]:
+def _measure(tolerances: Sequence[float], left_out: Sequence[float], ready: Ready) -> tuple[list[RiskCurve], Answers]:
     """The curves of one photograph, and what the answers to it were like; the worst of a refused one."""
+    setup = ready.setup
     if ready.drawn.refusal is not None:
-        bound = job.setup.metric.capped_bound
+        bound = setup.metric.capped_bound
         shares = [RiskCurve.worst(bound, tolerance=tolerance) for tolerance in (None, *tolerances)]
         return [*shares, *(RiskCurve.worst(bound, left_out=share) for share in left_out)], Answers.unknown(1)
-    truth, low = job.truth_and_input(ready.drawn.prepared, "calibrated")
-    return calibration_curves(ready.drawn, job.setup, ready.read, truth, low, tolerances, left_out, ready.second)
+    truth, low = ready.truth_and_input("calibrated")
+    return calibration_curves(ready.drawn, setup, ready.read, truth, low, tolerances, left_out, ready.second)
 
 
 def _refuse_all_refused(images: Sequence[CalibrationImage], run: Path) -> int:

@@ -27,10 +27,11 @@ from blackbox_conformal.pipeline.comparison_parts.contestants import (
     remaining,
 )
 from blackbox_conformal.pipeline.held_out import split_prepared
-from blackbox_conformal.pipeline.job import Job, Ready
+from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.pipeline.prices.budget import refuse_unlimited
 from blackbox_conformal.pipeline.prices.spending import DrawsSpending, spending_on
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
+from blackbox_conformal.pipeline.stages.ready import Ready
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.trust import trusted
@@ -134,7 +135,7 @@ def _draw_and_measure(
 def _evaluate(job: Job, baselines_too: bool, ready: Ready) -> tuple[Image, Image, Evaluation, Map, list[Image]]:
     """Truth, input, evaluation, error map, and the draws where earlier methods need them."""
     setup = job.setup
-    truth, low = job.truth_and_input(ready.drawn.prepared, "compared")
+    truth, low = ready.truth_and_input("compared")
     draws: list[Image] = []
     keep = draws.append if baselines_too else lambda _: None
     evaluation = evaluate(ready.drawn, setup, ready.read, low, on_draw=keep)

@@ -8,16 +8,18 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.errors import CalibrationError, IncompleteError
+from blackbox_conformal.errors import IncompleteError
 from blackbox_conformal.pipeline.prices.budget import AnyEstimate, agreed_limits, refuse_unlimited, total
 from blackbox_conformal.pipeline.prices.spending import DrawsSpending, spending_on
+from blackbox_conformal.pipeline.stages.cluster import Cluster
 from blackbox_conformal.pipeline.stages.draws import Drawn, EqualDraws, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.kept_pixels import KeptPixels
 from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES, narrowed, refuse_large
-from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs, read_truth
+from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs
+from blackbox_conformal.pipeline.stages.ready import Ready, each_on_cluster, refuse_defined_here
 from blackbox_conformal.pipeline.stages.second_vendor import SecondOpinions, second_opinions, second_tasks
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.pipeline.stages.warming import warming
@@ -28,9 +30,10 @@ from blackbox_conformal.sampling.open_run import OpenRun
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task, task_keys
 from blackbox_conformal.scores.score import Score
-from blackbox_conformal.types import Image
 
 Value = TypeVar("Value")
+
+About = Callable[[Prepared], Any]
 
 Progress = Callable[[str, int, int], None]
 """Called with what is going on, how many are done, and how many there are."""
@@ -59,25 +62,6 @@ class Watch:
     listener: Callable[[Event], None] | None = None
     progress: Progress = lambda *_: None
     on_sampler: Callable[[Sampler], None] = lambda _: None
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A picture whose draws are there.
-
-    Attributes
-    ----------
-    drawn
-        The picture and its draws, or why the vendor refused it.
-    read
-        The file of a draw by its index.
-    second
-        The second vendor's picture, (H, W, 3) uint8; None when the score needs none, and for a refused picture.
-    """
-
-    drawn: Drawn
-    read: Callable[[int], bytes]
-    second: Image | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +102,8 @@ class Terms:
         Who is told of what goes on.
     shared
         What the job shares with others; then the kernels are compiled, and a limit is given.
+    cluster
+        Who evaluates the pictures; None: threads of this process. `memory_bytes` is then what each worker may take.
     """
 
     folder: Path
@@ -126,6 +112,7 @@ class Terms:
     ask: Ask | None = None
     watch: Watch = Watch()
     shared: Shared = ALONE
+    cluster: Cluster | None = None
 
     def refuse_unlimited(self, adapter: Adapter) -> None:
         """Refuse to spend money when nobody is asked and no limit is given; errors as for `budget.refuse_unlimited`."""
@@ -193,7 +180,8 @@ class Job:
             See `prepare_photographs` and `refuse_large`.
         """
         refuse_large(paths, terms.memory_bytes, pixel_bytes=pixel_bytes)
-        kept = KeptPixels(terms.folder) if keep else None
+        # Workers read photographs themselves.
+        kept = KeptPixels(terms.folder) if keep and terms.cluster is None else None
         pictures = prepare_photographs(paths, setup, terms.watch.progress, memory_bytes=terms.memory_bytes, kept=kept)
         return cls(setup, pictures, terms, models, pixel_bytes, kept)
 
@@ -299,11 +287,12 @@ class Job:
         on_unusable: Callable[[Prepared, IncompleteError], None] | None = None,
         *,
         scores: Collection[Score] = (),
+        about: About = lambda _: None,
     ) -> Iterator[Iterator[tuple[Drawn, Value]]]:
         """Draw what is missing; gives an iterator over each picture and what `work` made of it, in arrival order.
 
-        `work` is called in threads. An error in the ``with`` block ends drawing at once, so that nothing more is
-        bought.
+        `work` is called in threads, or by the workers of a cluster, so it holds neither this job nor the screen. An
+        error in the ``with`` block ends drawing at once, so that nothing more is bought.
 
         Parameters
         ----------
@@ -311,14 +300,21 @@ class Job:
             Gets each picture that lacks a usable draw, instead of an error at the end.
         scores
             What `work` computes instead of the set-up's score. Draws may then be equal, since some need only one.
+        about
+            What `work` is told of a picture, as `Ready.about`.
         """
         with self.drawing(scores) as drawing:
-            yield drawing.each(work, self.pictures, on_unusable)
+            yield drawing.each(work, self.pictures, on_unusable, about)
 
     @contextmanager
     def drawing(self, scores: Collection[Score] = ()) -> Iterator["Drawing"]:
         """What `run` draws with, for whoever goes through the pictures part by part."""
         setup, watch, shared = self.setup, self.watch, self.terms.shared
+        if self.terms.cluster is not None:
+            refuse_defined_here([*(scores or [setup.score]), setup.metric, setup.perturbation])
+            self.terms.cluster.refuse_unseen(
+                [picture.path for picture in self.pictures[:1] if picture.path is not None]
+            )
         before = self._taken()
         with (
             self._warming(scores or [setup.score]),
@@ -344,33 +340,11 @@ class Job:
     def _warming(self, scores: Collection[Score]) -> Iterator[None]:
         """The kernels of every kind of score among `scores`, compiled in the background."""
         sizes = [picture.size for picture in self.pictures]
-        scores = scores if self.terms.shared is ALONE else ()
+        scores = scores if self.terms.shared is ALONE and self.terms.cluster is None else ()
         with ExitStack() as stack:
             for score in {score.plugin_name(): score for score in scores}.values():
                 stack.enter_context(warming(replace(self.setup, score=score), truths=self.has_truths, sizes=sizes))
             yield
-
-    def truth_and_input(self, picture: Prepared, doing: str) -> tuple[Image, Image]:
-        """The photograph, (H, W, 3) uint8, cut to a multiple of the scale, and what is sent for it, (h, w, 3) uint8.
-
-        Parameters
-        ----------
-        doing
-            What the photograph is being, for the message.
-
-        Raises
-        ------
-        CalibrationError
-            They were not kept, and the file is not the one that was prepared.
-        """
-        assert picture.path is not None
-        kept = None if self.kept is None else self.kept.get(picture.path)
-        if kept is not None:
-            return kept
-        truth = read_truth(picture.path, self.setup)
-        if truth.picture.file_digest != picture.file_digest:
-            raise CalibrationError(f"{picture.path} was changed while it was being {doing}; run again")
-        return truth.pixels, picture.input_of(truth.pixels, self.setup)
 
     def _taken(self) -> DrawsSpending:
         """What the draws took so far; the samplers compare the ledger with its checksums."""
@@ -399,17 +373,26 @@ class Drawing:
         work: Callable[[Ready], Value],
         pictures: Sequence[Prepared],
         on_unusable: Callable[[Prepared, IncompleteError], None] | None = None,
+        about: About = lambda _: None,
     ) -> Iterator[tuple[Drawn, Value]]:
-        """Each of these pictures and what `work` made of it in a thread, in arrival order; see `Job.run`."""
+        """Each of these pictures and what `work` made of it, in arrival order; see `Job.run`."""
 
         def evaluated(drawn: Drawn) -> Value:
-            second = None if drawn.refusal is not None else self.opinions(drawn.prepared)
-            with self.job.terms.shared.room(drawn.prepared.size):
-                return work(Ready(drawn, lambda index: self.sampler.read(drawn.outcomes[index]), second))
+            second = None if drawn.refusal is not None else self.opinions.of(drawn.prepared)
+            with terms.shared.room(drawn.prepared.size):
+                read = lambda index: self.sampler.read(drawn.outcomes[index])  # noqa: E731
+                return work(Ready(drawn, job.setup, read, second, about(drawn.prepared), job.kept))
 
-        job = self.job
-        memory_bytes = narrowed(job.terms.memory_bytes, job.pixel_bytes)
+        job, terms, fail = self.job, self.job.terms, self.sampler.fail
         arriving = drawn_pictures(self.sampler, pictures, on_unusable)
-        for drawn, value in map_pictures(arriving, evaluated, memory_bytes=memory_bytes, on_error=self.sampler.fail):
+        memory = terms.memory_bytes, job.pixel_bytes
+        if terms.cluster is None:
+            found = map_pictures(arriving, evaluated, memory_bytes=narrowed(*memory), on_error=fail)
+        else:
+            second = self.opinions.outcomes
+            found = each_on_cluster(
+                terms.cluster, work, job.setup, job.folder, arriving, second, about, memory, on_error=fail
+            )
+        for drawn, value in found:
             job.vendor_models.update(outcome.model for outcome in drawn.outcomes if outcome.model)
             yield drawn, value

@@ -18,7 +18,7 @@ from blackbox_conformal.calibration import KnownPhotograph
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.pipeline.held_out import split_prepared
-from blackbox_conformal.pipeline.job import Job, Ready, Terms
+from blackbox_conformal.pipeline.job import Job, Terms
 from blackbox_conformal.pipeline.keyword_arguments import (
     Settings,
     named_keywords,
@@ -28,6 +28,7 @@ from blackbox_conformal.pipeline.keyword_arguments import (
 from blackbox_conformal.pipeline.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.pipeline.run_folder import TUNING_FILE, TuningRecord, run_folder
 from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
+from blackbox_conformal.pipeline.stages.ready import Ready
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.scores._price_features import features
@@ -245,7 +246,7 @@ def _lesson(job: Job, ready: Ready) -> Lesson | None:
     if drawn.refusal is not None:
         return None
     scale = setup.procedure.scale
-    truth, low = job.truth_and_input(drawn.prepared, "learned from")
+    truth, low = ready.truth_and_input("learned from")
     first, *_ = decoded_draws(drawn, setup, ready.read, low)
     delivered = setup.delivered(first, low)
     errors = setup.errors(truth, delivered, low).reshape(low.shape[0], scale, low.shape[1], scale)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.guarantees.instance_bound import refuse_bound, rule_for_picture
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.empty_masks import refuse_paid_emptiness
-from blackbox_conformal.pipeline.job import Job, Ready, Terms
+from blackbox_conformal.pipeline.job import Job, Terms
 from blackbox_conformal.pipeline.keyword_arguments import calibrated
 from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.stages.certify import certify
@@ -26,6 +26,7 @@ from blackbox_conformal.pipeline.stages.grouped_errors import names
 from blackbox_conformal.pipeline.stages.input_check import check_input
 from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Input, Prepared
+from blackbox_conformal.pipeline.stages.ready import Ready
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up_as
 from blackbox_conformal.pipeline.watch_parts.live_pictures import LiveWatch, live_watch
 from blackbox_conformal.risk.answers import Answers
@@ -149,14 +150,14 @@ class Receiver:
     Attributes
     ----------
     on_result
-        Gets each result as soon as it is there; results are then not kept.
+        Gets each result as soon as it is there, or what `in_thread` made of it; neither is then kept.
     on_answers
         Gets what the answers to each picture were like.
     on_watch
         Gets a sentence when the calibration's watch finds that the inputs drifted.
     in_thread
-        Gets each result instead, in the thread that calculated it, for what takes time, such as writing files; what it
-        returns is called in the caller's thread.
+        Makes of each result what `on_result` gets, where it was calculated: in a thread, or on a worker of a cluster.
+        For what takes time, such as writing files.
     on_failure
         Gets what is wrong with an input that cannot be masked; the others are masked all the same. None: one that
         cannot is an error.
@@ -166,11 +167,11 @@ class Receiver:
         Signs what is entered into the calibration's watch; None: it is not signed.
     """
 
-    on_result: Callable[[int, Result], None] | None = None
+    on_result: Callable[[int, Any], None] | None = None
     on_failure: Callable[[int, BlackboxConformalError], None] | None = None
     on_drift: Callable[[str], None] = lambda _: None
     on_answers: Callable[[Answers], None] = lambda _: None
-    in_thread: Callable[[int, Result], Callable[[], None]] | None = None
+    in_thread: Callable[[int, Result], Any] | None = None
     on_watch: Callable[[str], None] = lambda _: None
     sign_with: SigningKey | None = None
 
@@ -219,7 +220,8 @@ def mask_pictures(
         job.confirm()
         masking = _Masking(job, inputs, pictures, request, receiver, live)
         on_unusable = None if receiver.on_failure is None else masking.give_up
-        with job.run(masking.mask, on_unusable) as masked:
+        mask = _Mask(request, receiver.in_thread, lenient=receiver.on_failure is not None)
+        with job.run(mask, on_unusable, about=masking.about) as masked:
             for done, (drawn, found) in enumerate(masked, 1):
                 masking.finish(drawn.prepared, found)
                 job.watch.progress("masking", done, len(job.pictures))
@@ -227,11 +229,64 @@ def mask_pictures(
 
 
 @dataclass(frozen=True, slots=True)
+class _Sought:
+    """What masking takes of a picture beside its draws: its file or content, its places, and what certificates add."""
+
+    source: Path | bytes
+    places: tuple[tuple[int, Prepared], ...]
+    watched: WatchState | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Masked:
-    """What the answers to a picture were like, and what hands its results over when it is called."""
+    """What the answers to a picture were like, and its results by place, or what was made of them."""
 
     answers: Answers
-    hand_over: tuple[Callable[[], None], ...]
+    results: tuple[tuple[int, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Mask:
+    """Masks one picture, in a thread or on a worker; `lenient`: what is wrong with it is returned, not raised."""
+
+    request: MaskRequest
+    made_of: Callable[[int, Result], Any] | None
+    lenient: bool
+
+    def __call__(self, ready: Ready) -> _Masked | BlackboxConformalError:
+        """The results of a picture from its draws, or why there are none."""
+        if ready.drawn.refusal is not None:
+            return ready.drawn.refusal
+        # The last draw that was evaluated is often the file that is delivered, too.
+        read = lru_cache(1)(ready.read)
+        try:
+            pixels = _input_pixels(ready.about.source, ready.drawn.prepared)
+            evaluation = evaluate(ready.drawn, ready.setup, read, pixels, ready.second)
+        except (IncompleteError, CalibrationError) as error:
+            if not self.lenient:
+                raise
+            return error
+        vendor = _vendor_file(evaluation, ready.setup, read)
+        results = self._results_of(ready.setup, ready.about, evaluation, vendor)
+        made_of = self.made_of or (lambda _, result: result)
+        return _Masked(evaluation.answers, tuple((place, made_of(place, result)) for place, result in results))
+
+    def _results_of(
+        self, setup: Setup, sought: _Sought, evaluation: Evaluation, vendor: bytes | None
+    ) -> Iterator[tuple[int, Result]]:
+        """Mask and certificate of a picture, by place: equal pictures are drawn once, and each has a result."""
+        request = self.request
+        delivered, low, scores = evaluation.delivered, evaluation.low_resolution, evaluation.indecision
+        rule = rule_for_picture(request.rule, setup.metric, delivered, low, scores, setup.procedure.mixture)
+        threshold = rule.threshold(request.curves, request.alpha)
+        mask = trusted(scores, threshold)
+        for place, named in sought.places:
+            check = request.check(named)
+            certificate = certify(
+                request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, check
+            )
+            result = Result(named.name, delivered, mask, scores, low, certificate, vendor)
+            yield place, result if sought.watched is None else _with_watch(result, sought.watched)
 
 
 class _Masking:
@@ -246,7 +301,7 @@ class _Masking:
         receiver: Receiver,
         live: LiveWatch | None,
     ) -> None:
-        self._job, self._inputs, self._pictures = job, inputs, pictures
+        self._inputs, self._pictures = inputs, pictures
         self._request, self._receiver = request, receiver
         self._places: dict[str, list[int]] = {picture.input_digest: [] for picture in job.pictures}
         for place, picture in pictures.items():
@@ -257,53 +312,20 @@ class _Masking:
         self._live, self._watched = live, request.watched
         self._threshold = request.rule.threshold(request.curves, request.alpha)
 
-    def mask(self, ready: Ready) -> _Masked | BlackboxConformalError:
-        """The results of a picture from its draws, or why there are none; called in threads."""
-        if ready.drawn.refusal is not None:
-            return ready.drawn.refusal
-        picture = ready.drawn.prepared
-        # The last draw that was evaluated is often the file that is delivered, too.
-        read = lru_cache(1)(ready.read)
-        try:
-            pixels = _input_pixels(self._inputs[self._places[picture.input_digest][0]][1], picture)
-            evaluation = evaluate(ready.drawn, self._job.setup, read, pixels, ready.second)
-        except (IncompleteError, CalibrationError) as error:
-            if self._receiver.on_failure is None:
-                raise
-            return error
-        vendor = _vendor_file(evaluation, self._job.setup, read)
-        handing_over = self._receiver.in_thread or self._later
-        results = self._results_of(picture, evaluation, vendor)
-        return _Masked(evaluation.answers, tuple(handing_over(place, result) for place, result in results))
-
-    def _results_of(
-        self, picture: Prepared, evaluation: Evaluation, vendor: bytes | None
-    ) -> Iterator[tuple[int, Result]]:
-        """Mask and certificate of a picture, by place: equal pictures are drawn once, and each has a result."""
-        request, setup = self._request, self._job.setup
-        delivered, low, scores = evaluation.delivered, evaluation.low_resolution, evaluation.indecision
-        rule = rule_for_picture(request.rule, setup.metric, delivered, low, scores, setup.procedure.mixture)
-        threshold = rule.threshold(request.curves, request.alpha)
-        mask = trusted(scores, threshold)
-        for place in self._places[picture.input_digest]:
-            named = self._pictures[place]
-            check = request.check(named)
-            certificate = certify(
-                request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, check
-            )
-            result = Result(named.name, delivered, mask, scores, low, certificate, vendor)
-            yield place, result if self._watched is None else _with_watch(result, self._watched)
-
-    def _later(self, place: int, result: Result) -> Callable[[], None]:
-        return partial(self._receiver.on_result or self._results.__setitem__, place, result)
+    def about(self, picture: Prepared) -> _Sought:
+        """What `_Mask` is told of a picture, as the watch stands now."""
+        places = self._places[picture.input_digest]
+        source = self._inputs[places[0]][1]
+        named = tuple((place, self._pictures[place]) for place in places)
+        return _Sought(source.absolute() if isinstance(source, Path) else source, named, self._watched)
 
     def finish(self, picture: Prepared, masked: _Masked | BlackboxConformalError) -> None:
         """Hand the results of a picture over."""
         if isinstance(masked, BlackboxConformalError):
             self.give_up(picture, masked)
             return
-        for hand_over in masked.hand_over:
-            hand_over()
+        for place, result in masked.results:
+            (self._receiver.on_result or self._results.__setitem__)(place, result)
         self._answers.append(masked.answers)
         self._receiver.on_answers(masked.answers)
         if self._live is not None:

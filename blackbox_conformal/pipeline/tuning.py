@@ -29,13 +29,14 @@ from blackbox_conformal.pipeline.frontier_parts.candidates import (
     scored_reaching,
 )
 from blackbox_conformal.pipeline.held_out import split_prepared
-from blackbox_conformal.pipeline.job import Job, Ready, Terms
+from blackbox_conformal.pipeline.job import Job, Terms
 from blackbox_conformal.pipeline.planning import plan_job, usual_level
 from blackbox_conformal.pipeline.run_folder import tuning_photographs, unseen_by_tuning
 from blackbox_conformal.pipeline.stages.defaults import SEVERAL_DRAWS
 from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
 from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Prepared
+from blackbox_conformal.pipeline.stages.ready import Ready
 from blackbox_conformal.pipeline.stages.settings import Setup, member
 from blackbox_conformal.pipeline.tuned import Tuning
 from blackbox_conformal.risk.curve import RiskCurve
@@ -257,7 +258,7 @@ def tune_job(
     job.confirm()
     curves: list[list[RiskCurve]] = [[] for _ in candidates]
     photographs: list[KnownPhotograph] = []
-    with job.run(partial(_curves, job, candidates), scores=[candidate.score for candidate in candidates]) as measured:
+    with job.run(partial(_curves, candidates), scores=[candidate.score for candidate in candidates]) as measured:
         for drawn, curve_of_each in measured:
             for curves_of_candidate, curve in zip(curves, curve_of_each, strict=True):
                 curves_of_candidate.append(curve)
@@ -305,12 +306,12 @@ def bytes_a_pixel(candidates: int) -> int:
     return PIXEL_BYTES + CANDIDATE_BYTES * max(0, candidates - 1)
 
 
-def _curves(job: Job, candidates: Sequence[Candidate], ready: Ready) -> list[RiskCurve]:
+def _curves(candidates: Sequence[Candidate], ready: Ready) -> list[RiskCurve]:
     """The risk curve of a photograph under each candidate; the worst of a refused one."""
-    drawn, setup = ready.drawn, job.setup
+    drawn, setup = ready.drawn, ready.setup
     if drawn.refusal is not None:
         return [RiskCurve.worst(setup.metric.capped_bound) for _ in candidates]
-    truth, low_resolution = job.truth_and_input(drawn.prepared, "tuned on")
+    truth, low_resolution = ready.truth_and_input("tuned on")
     accumulators = [candidate.score.start(drawn.prepared.size) for candidate in candidates]
     delivered = None
     for index, pixels in enumerate(decoded_draws(drawn, setup, ready.read, low_resolution)):

@@ -46,7 +46,8 @@ class ReportStore:
     def __init__(
         self, run: Path, calibration: Calibration, alphas: Sequence[float] = (), *, full_size: bool = True
     ) -> None:
-        self.folder = run / "report" / calibration.digest.removeprefix("sha256:")[:16]
+        # Workers of a cluster may have been started in another folder.
+        self.folder = run.absolute() / "report" / calibration.digest.removeprefix("sha256:")[:16]
         self._calibration = calibration
         stops = choose_stops(calibration, alphas)
         self._thresholds = thresholds_of(stops)

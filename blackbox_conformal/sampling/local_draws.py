@@ -56,11 +56,16 @@ class LocalDraws:
         PayloadError
             They have changed since.
         """
-        data, _ = _run(self._adapter, outcome.task)
-        if digest_bytes(data) != outcome.digest:
-            name = clean(outcome.task.upload.name)
-            raise PayloadError(f"draw {outcome.task.index} of {name} changed while it was used")
-        return data
+        return read_again(self._adapter, outcome)
+
+
+def read_again(adapter: Adapter, outcome: Outcome) -> bytes:
+    """The bytes of an outcome of a local adapter; errors as for `LocalDraws.read`."""
+    data, _ = _run(adapter, outcome.task)
+    if digest_bytes(data) != outcome.digest:
+        name = clean(outcome.task.upload.name)
+        raise PayloadError(f"draw {outcome.task.index} of {name} changed while it was used")
+    return data
 
 
 def _run(adapter: Adapter, task: Task) -> tuple[bytes, str | None]:

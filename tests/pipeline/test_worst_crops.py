@@ -1,14 +1,12 @@
 """Crops of the worst places: those of the largest losses, from the right pixels, written once and never over others."""
 
-import threading
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from blackbox_conformal.audits.worst_pixels import Place
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.pipeline.audit_parts.measure import CROP_SIDE, WorstCrops
+from blackbox_conformal.pipeline.audit_parts.measure import CROP_SIDE, Crop, WorstCrops
 
 SIZE = (200, 300)
 
@@ -17,7 +15,8 @@ def offer(crops, alpha, loss, name, row=0, column=0, error=0.5):
     rng = np.random.default_rng(abs(hash(name)) % 1000)
     delivered, truth = (rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8) for _ in range(2))
     mask = rng.random(SIZE) < 0.5
-    crops.offer(alpha, loss, name, f"digest of {name}", Place(row, column, error), (delivered, truth), mask)
+    place = Place(row, column, error)
+    crops.offer(alpha, loss, error, Crop.around(place, name, f"digest of {name}", (delivered, truth), mask))
     return delivered, truth, mask
 
 
@@ -94,20 +93,3 @@ def test_none_are_kept_when_none_are_asked_for(tmp_path):
     assert crops.of(0.1) == []
     assert crops.write(tmp_path / "none") == {}
     assert not (tmp_path / "none").exists()
-
-
-def test_threads_keep_what_one_alone_would():
-    crops = WorstCrops(5)
-    threads = [
-        threading.Thread(
-            target=lambda k=k: [offer(crops, 0.1, (7 * k + 3 * j) % 97 / 97, f"{k}-{j}") for j in range(12)]
-        )
-        for k in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    losses = sorted(((7 * k + 3 * j) % 97 / 97 for k in range(8) for j in range(12)), reverse=True)
-    by_name = {f"{k}-{j}": (7 * k + 3 * j) % 97 / 97 for k in range(8) for j in range(12)}
-    assert [by_name[crop.name] for crop in crops.of(0.1)] == losses[:5]

@@ -2,7 +2,6 @@
 
 import heapq
 import math
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,9 @@ from blackbox_conformal.files import write_together
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.guarantees.instance_bound import rule_for_picture
 from blackbox_conformal.images.encode import image_png, mask_png
-from blackbox_conformal.pipeline.job import Job, Ready
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
 from blackbox_conformal.pipeline.stages.prepare import Prepared
+from blackbox_conformal.pipeline.stages.ready import Ready
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
@@ -54,38 +53,31 @@ class Crop:
     photograph: Image
     mask: Mask
 
+    @classmethod
+    def around(cls, place: Place, name: str, truth: str, pixels: tuple[Image, Image], mask: Mask) -> "Crop":
+        """The surroundings of `place`; `pixels`: delivered picture and photograph, (H, W, 3) uint8 each."""
+        rows, columns = window(place, (mask.shape[0], mask.shape[1]), CROP_SIDE)
+        delivered, photograph = (np.ascontiguousarray(image[rows, columns]) for image in pixels)
+        return cls(name, truth, rows.start, columns.start, delivered, photograph, mask[rows, columns].copy())
+
 
 class WorstCrops:
-    """Keeps the crops of the `most` photographs with the largest losses at each level; safe to use from threads."""
+    """Keeps the crops of the `most` photographs with the largest losses at each level."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self._kept: dict[float, list[tuple[float, float, str, int, Crop]]] = {}
         self._count = 0
-        self._lock = threading.Lock()
 
-    def offer(
-        self, alpha: float, loss: float, name: str, truth: str, place: Place, pixels: tuple[Image, Image], mask: Mask
-    ) -> None:
-        """Keep the surroundings of `place` if its loss is among the largest at `alpha`.
-        Parameters
-        ----------
-        pixels
-            Delivered picture and photograph, (H, W, 3) uint8 each.
-        """
-        with self._lock:
-            worst = self._kept.setdefault(alpha, [])
-            if self._most < 1 or (len(worst) >= self._most and (loss, place.error) <= worst[0][:2]):
-                return
-            rows, columns = window(place, (mask.shape[0], mask.shape[1]), CROP_SIDE)
-            delivered, photograph = (np.ascontiguousarray(image[rows, columns]) for image in pixels)
-            crop = Crop(name, truth, rows.start, columns.start, delivered, photograph, mask[rows, columns].copy())
-            self._count += 1
-            entry = (loss, place.error, truth, self._count, crop)
-            if len(worst) < self._most:
-                heapq.heappush(worst, entry)
-            else:
-                heapq.heapreplace(worst, entry)
+    def offer(self, alpha: float, loss: float, error: float, crop: Crop) -> None:
+        """Keep a crop around a pixel of this error if its picture's loss is among the largest at `alpha`."""
+        worst = self._kept.setdefault(alpha, [])
+        self._count += 1
+        entry = (loss, error, crop.truth, self._count, crop)
+        if len(worst) < self.most:
+            heapq.heappush(worst, entry)
+        elif worst and (loss, error) > worst[0][:2]:
+            heapq.heapreplace(worst, entry)
 
     def of(self, alpha: float) -> list[Crop]:
         """The crops at `alpha`, worst first."""
@@ -126,8 +118,25 @@ thresholds that its masks were made with."""
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What is measured on one photograph.
+
+    Attributes
+    ----------
+    answers
+        What the answers to it were like.
+    crops
+        Level, loss, error and surroundings of the worst trusted pixel at each level with a loss above 0.
+    """
+
+    picture: AuditedPicture
+    answers: Answers
+    crops: tuple[tuple[float, float, float, Crop], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Measure:
-    """Measures each photograph of a job.
+    """Measures photographs.
 
     Attributes
     ----------
@@ -136,29 +145,28 @@ class Measure:
     tolerance
         The error above which a trusted pixel is wrong, for guarantees on shares of the picture.
     on_picture
-        Gets each photograph's pixels and maps, in worker threads.
+        Gets each photograph's pixels and maps, where it is measured: in threads, or on workers.
     crops
-        Keeps the surroundings of the worst pixels.
+        Whether the surroundings of the worst pixels are wanted.
     """
 
-    job: Job
     rule: Guarantee
     curves: CurveSet
     levels: Sequence[float]
     tolerance: float | None
     on_picture: OnPicture
-    crops: WorstCrops | None
+    crops: bool
 
-    def __call__(self, ready: Ready) -> tuple[AuditedPicture, Answers]:
-        """What is measured on one photograph, and what the answers to it were like."""
-        picture, metric = ready.drawn.prepared, self.job.setup.metric
+    def __call__(self, ready: Ready) -> Measured:
+        """What is measured on one photograph."""
+        picture, setup, metric = ready.drawn.prepared, ready.setup, ready.setup.metric
         if ready.drawn.refusal is not None:
             worst = RiskCurve.worst(metric.capped_bound, tolerance=self.tolerance, left_out=self.rule.left_out)
             thresholds = [self.rule.threshold(self.curves, alpha) for alpha in self.levels]
-            return _refused(picture, worst, thresholds), Answers.unknown(1)
-        truth, low = self.job.truth_and_input(picture, "audited")
-        evaluation = evaluate(ready.drawn, self.job.setup, ready.read, low, ready.second)
-        errors = self.job.setup.errors(truth, evaluation.delivered, low)
+            return Measured(_refused(picture, worst, thresholds), Answers.unknown(1))
+        truth, low = ready.truth_and_input("audited")
+        evaluation = evaluate(ready.drawn, setup, ready.read, low, ready.second)
+        errors = setup.errors(truth, evaluation.delivered, low)
         curve = RiskCurve.from_maps(
             evaluation.indecision,
             errors,
@@ -166,7 +174,7 @@ class Measure:
             tolerance=self.tolerance,
             left_out=self.rule.left_out,
         )
-        mixture = self.job.setup.procedure.mixture
+        mixture = setup.procedure.mixture
         rule = rule_for_picture(
             self.rule, metric, evaluation.delivered, evaluation.low_resolution, evaluation.indecision, mixture
         )
@@ -176,7 +184,6 @@ class Measure:
         masks = [trusted(evaluation.indecision, threshold) for threshold in thresholds]
         places = [worst_place(errors, mask) for mask in masks]
         losses = [curve.loss(threshold) for threshold in thresholds]
-        self._offer(picture, evaluation.delivered, truth, losses, places, masks)
         assert picture.truth_digest is not None
         audited = AuditedPicture(
             name=picture.name,
@@ -190,23 +197,13 @@ class Measure:
             whole=quality.over(),
             broken_bound=_exceeds(rule, curve, thresholds),
         )
-        return audited, evaluation.answers
-
-    def _offer(
-        self,
-        picture: Prepared,
-        delivered: Image,
-        truth: Image,
-        losses: Sequence[float],
-        places: Sequence[Place | None],
-        masks: Sequence[Mask],
-    ) -> None:
-        """Offer the surroundings of the worst trusted pixels to `crops`."""
-        assert picture.truth_digest is not None
-        for alpha, loss, place, mask in zip(self.levels, losses, places, masks, strict=True):
-            if self.crops is not None and place is not None and loss > 0:
-                digest = picture.truth_digest
-                self.crops.offer(alpha, loss, picture.name, digest, place, (delivered, truth), mask)
+        pixels = evaluation.delivered, truth
+        crops = tuple(
+            (alpha, loss, place.error, Crop.around(place, picture.name, audited.truth, pixels, mask))
+            for alpha, loss, place, mask in zip(self.levels, losses, places, masks, strict=True)
+            if self.crops and place is not None and loss > 0
+        )
+        return Measured(audited, evaluation.answers, crops)
 
 
 def _refused(picture: Prepared, worst: RiskCurve, thresholds: Sequence[float]) -> AuditedPicture:

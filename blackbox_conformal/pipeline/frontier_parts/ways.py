@@ -9,9 +9,10 @@ import numpy as np
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.metrics.metric import Metric
-from blackbox_conformal.pipeline.job import Job, Ready
+from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.pipeline.stages.defaults import default_score
 from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
+from blackbox_conformal.pipeline.stages.ready import Ready
 from blackbox_conformal.pipeline.stages.settings import Setup, member
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
@@ -129,7 +130,7 @@ def measured_curves(job: Job, ways: Sequence[Setup], ready: Ready) -> list[tuple
     bound = setup.metric.capped_bound
     if drawn.refusal is not None:
         return [(RiskCurve.worst(bound), RiskCurve.worst(bound, left_out=LEFT_OUT)) for _ in ways]
-    truth, low_resolution = job.truth_and_input(drawn.prepared, "looked at")
+    truth, low_resolution = ready.truth_and_input("looked at")
     accumulators = [way.score.start(drawn.prepared.size) for way in ways]
     first = None
     for index, pixels in enumerate(decoded_draws(drawn, setup, ready.read, low_resolution)):

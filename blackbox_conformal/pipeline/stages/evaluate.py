@@ -11,6 +11,7 @@ import numpy as np
 from blackbox_conformal.audits.drift import drift
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import PayloadError
+from blackbox_conformal.images.picture import is_blank
 from blackbox_conformal.images.resemblance import Resemblance, Sent
 from blackbox_conformal.kernels.moments import Moments
 from blackbox_conformal.pipeline.stages.draws import (
@@ -19,7 +20,6 @@ from blackbox_conformal.pipeline.stages.draws import (
     drawn_picture,
     equal_draws,
     incomplete,
-    may_be_equal,
     must_differ,
 )
 from blackbox_conformal.pipeline.stages.memory import give_back
@@ -104,7 +104,7 @@ def evaluate(
         if moments is not None:
             moments.add(pixels)
         del pixels  # Room for the next.
-    if all_equal and must_differ(setup) and not may_be_equal(drawn.prepared.tasks[0].upload):
+    if all_equal and must_differ(setup) and not is_blank(low_resolution):
         raise equal_draws(drawn.prepared.name, procedure.draws)
     assert first is not None
     if moments is None:

@@ -3,9 +3,11 @@
 The same ledger and the same limits hold for both vendors.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from blackbox_conformal.errors import IncompleteError
 from blackbox_conformal.images.degrade import upload_from
@@ -21,8 +23,35 @@ from blackbox_conformal.sampling.task import ENDED, Outcome, Task
 from blackbox_conformal.text import printable
 from blackbox_conformal.types import Image
 
-SecondOpinions = Callable[[Prepared], Image | None]
-"""From a picture to what the second vendor made of it, (H, W, 3) uint8; None everywhere when none is needed."""
+
+@dataclass(frozen=True, slots=True)
+class SecondOpinions:
+    """What the second vendor made of each picture.
+
+    Attributes
+    ----------
+    outcomes
+        Its one draw of each picture, by the digest of the picture's input; none when none is needed.
+    read
+        The file of a draw.
+    """
+
+    setup: Setup
+    outcomes: Mapping[str, Outcome]
+    read: Callable[[Outcome], bytes]
+
+    def of(self, picture: Prepared) -> Image | None:
+        """(H, W, 3) uint8; None when none is needed."""
+        outcome = self.outcomes.get(picture.input_digest)
+        return None if outcome is None else second_picture(self.setup, self.read(outcome), outcome.task)
+
+
+def second_picture(setup: Setup, content: bytes, task: Task) -> Image:
+    """The picture in a file of the second vendor, (H, W, 3) uint8; errors as for `read_output`."""
+    assert setup.second is not None
+    kind, scale = setup.second.capabilities.output_size, setup.procedure.scale
+    size = (task.upload.height * scale, task.upload.width * scale)
+    return read_output(content, size, resample=kind == "resample", any_scale=kind == "any").pixels
 
 
 def second_tasks(setup: Setup, pictures: Sequence[Prepared]) -> dict[str, Task]:
@@ -60,20 +89,14 @@ def second_opinions(
     """
     vendor = setup.second
     if vendor is None:
-        yield lambda _: None
+        yield SecondOpinions(setup, {}, _nothing)
         return
-    capabilities = vendor.capabilities
-    resample, any_scale = capabilities.output_size == "resample", capabilities.output_size == "any"
-    scale = setup.procedure.scale
-
-    def decode(content: bytes, task: Task) -> Image:
-        size = (task.upload.height * scale, task.upload.width * scale)
-        return read_output(content, size, resample=resample, any_scale=any_scale).pixels
 
     def check(content: bytes, task: Task) -> None:
-        decode(content, task)
+        second_picture(setup, content, task)
 
     tasks = second_tasks(setup, pictures)
+    picture_of = {task.upload.digest: digest for digest, task in tasks.items()}
     outcomes: dict[str, Outcome] = {}
     with Sampler(vendor, run, limits, check=check, listener=listener, shared=shared) as sampler:
         on_sampler(sampler)
@@ -83,19 +106,13 @@ def second_opinions(
                     f"the second vendor's picture of {printable(outcome.task.upload.name)} "
                     f"{ENDED[outcome.state]}: {outcome.error}. Run again, or leave the photograph out"
                 )
-            outcomes[outcome.task.upload.digest] = outcome
-        if capabilities.local:
-
-            def read_here(picture: Prepared) -> Image:
-                task = tasks[picture.input_digest]
-                return decode(sampler.read(outcomes[task.upload.digest]), task)
-
-            yield read_here
+            outcomes[picture_of[outcome.task.upload.digest]] = outcome
+        if vendor.capabilities.local:
+            yield SecondOpinions(setup, outcomes, sampler.read)
             return
     with closing(store_of(run)) as store:
+        yield SecondOpinions(setup, outcomes, lambda outcome: store.read(outcome.digest or ""))
 
-        def read(picture: Prepared) -> Image:
-            task = tasks[picture.input_digest]
-            return decode(store.read(outcomes[task.upload.digest].digest or ""), task)
 
-        yield read
+def _nothing(outcome: Outcome) -> NoReturn:
+    raise AssertionError(outcome)

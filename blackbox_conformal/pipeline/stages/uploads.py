@@ -6,9 +6,10 @@ Nothing is encoded when every draw is stored. Memory does not grow with the numb
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import NoReturn
 
 from blackbox_conformal.adapter import Upload
-from blackbox_conformal.errors import CalibrationError
+from blackbox_conformal.errors import AdapterError, CalibrationError
 from blackbox_conformal.images.encode import upload_png
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.images.read import read_image
@@ -50,6 +51,14 @@ class SourcedUpload(Upload):
 
     def __hash__(self) -> int:
         return hash((self.name, self.digest))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Another process gets it without what is sent, which stays with the one that draws."""
+        return SourcedUpload, (self.name, self.digest, _elsewhere, _elsewhere, self.width, self.height)
+
+
+def _elsewhere() -> NoReturn:
+    raise AdapterError("expected what is sent in the process that draws alone; a worker asked for it")
 
 
 def sent_pixels(upload: Upload) -> Image:

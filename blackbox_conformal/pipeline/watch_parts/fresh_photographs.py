@@ -90,13 +90,12 @@ class Reserve:
     def measure(self, job: Job, planned: Sequence[Measured]) -> list[Measured]:
         """The loss of each photograph of the job, whose draws are bought where they are missing."""
         rule = self.rule
-        measure = Measure(
-            job, rule, self.calibration.curves_for(rule), (self.alpha,), tolerance_of(rule), lambda *_: None, None
-        )
+        curves = self.calibration.curves_for(rule)
+        measure = Measure(rule, curves, (self.alpha,), tolerance_of(rule), lambda *_: None, crops=False)
         losses: dict[str, float] = {}
         with job.run(measure) as measured:
-            for _, (picture, _answers) in measured:
-                losses[picture.truth] = picture.losses[0]
+            for _, one in measured:
+                losses[one.picture.truth] = one.picture.losses[0]
                 job.watch.progress("measuring the risk", len(losses), len(job.pictures))
         return [replace(each, loss=losses.get(each.truth)) for each in planned]
 

@@ -1,0 +1,247 @@
+"""`--cluster`: the same bytes as one process, nothing paid twice whoever is killed, and no worker of other versions."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from support.command_line import VENDOR
+from support.dask_processes import kill, scheduler, until, workers, workers_of
+from support.synthetic import write_photographs
+
+from blackbox_conformal.sampling.ledger.queries import ledger_sum
+from blackbox_conformal.testing.fault_server import FaultServer
+
+CHOICES = ("--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf")
+SLOW = {"submit": "slow-start:seconds=0.3"}
+
+
+class Place:
+    """Photographs, a vendor, and commands that draw from it."""
+
+    def __init__(self, folder: Path, server: FaultServer, photographs: int = 8) -> None:
+        self.folder, self.server, self.count = folder, server, photographs
+        write_photographs(folder / "photographs", range(photographs))
+
+    def words(self, *arguments: str, run: str = "run") -> list[str]:
+        vendor = ["--adapter", VENDOR, "-p", f"url={self.server.url}"]
+        return [sys.executable, "-m", "blackbox_conformal", *arguments, *vendor, "--run", run, "--yes"]
+
+    def run(self, *arguments: str, run: str = "run", **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.words(*arguments, run=run),
+            capture_output=True,
+            text=True,
+            timeout=200,
+            cwd=self.folder,
+            env={**os.environ, **environment},
+            check=False,
+        )
+
+    def calibrate(self, *more: str, run: str = "run", **environment: str) -> subprocess.CompletedProcess[str]:
+        return self.run("calibrate", "photographs", *CHOICES, *more, run=run, **environment)
+
+    def begin(self, *more: str) -> "subprocess.Popen[bytes]":
+        """The command as a process group of its own, as a terminal starts it."""
+        words = self.words("calibrate", "photographs", *CHOICES, "--concurrency", "2", *more)
+        with (self.folder / "said.txt").open("wb") as out:
+            return subprocess.Popen(words, stdout=out, stderr=out, cwd=self.folder, start_new_session=True)
+
+    def file(self, run: str = "run") -> bytes:
+        return (self.folder / run / "calibration.json").read_bytes()
+
+    def one_process(self) -> bytes:
+        """The calibration file that one process makes of the draws that were bought."""
+        done = self.calibrate("--out", "one.json")
+        assert done.returncode == 0, done.stderr
+        return (self.folder / "one.json").read_bytes()
+
+    @property
+    def paid(self) -> tuple[int, int]:
+        account = self.server.account
+        return account.paid, account.distinct
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    with FaultServer() as server:
+        yield Place(tmp_path, server)
+
+
+@pytest.fixture
+def slow_place(tmp_path: Path) -> Iterator[Place]:
+    with FaultServer(SLOW) as server:
+        yield Place(tmp_path, server, 12)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_command_gives_the_bytes_of_one_process_and_buys_each_draw_once(place: Place) -> None:
+    write_photographs(place.folder / "unseen", range(30, 36))
+    write_photographs(place.folder / "small", range(40, 43))
+    made: dict[str, list[object]] = {"one": [], "many": []}
+    for run, more in (("one", ()), ("many", ("--cluster", "local:2"))):
+        done = place.calibrate(*more, run=run)
+        assert done.returncode == 0, done.stderr
+        made[run].append(place.file(run))
+        calibration = ("--calibration", f"{run}/calibration.json")
+        levels = ("--alpha", "0.9", "--out", f"{run}-crops", "--no-stop", "--json")
+        audit = place.run("audit", "unseen", *calibration, *levels, *more, run=run)
+        assert audit.returncode in (0, 5), audit.stderr
+        made[run].append(audit.stdout.replace(run, "run"))
+        made[run].append(files_of(place.folder / f"{run}-crops"))
+        masks = ("--alpha", "0.9", "--out", f"{run}-masked", "--json", "--outside", "0")
+        mask = place.run("mask", "small", *calibration, *masks, *more, run=run)
+        assert mask.returncode == 0, mask.stderr
+        assert len(json.loads(mask.stdout)["pictures"]) == 3
+        made[run].append(files_of(place.folder / f"{run}-masked"))
+        # The report's pages are written by whoever measures.
+        made[run].append(sorted(files_of(place.folder / run / "report")))
+        tune = place.run("tune", "photographs", "--draws", "2", "--alpha", "0.9", *more, run=f"{run}-tuned")
+        assert tune.returncode == 0, tune.stderr
+        made[run].append(place.file(f"{run}-tuned"))
+        made[run].append(place.paid[0] - sum(paid for paid in made["one"] if isinstance(paid, int)))
+    assert len(made["one"]) == 7
+    for one, many in zip(made["one"], made["many"], strict=True):
+        assert one == many
+
+
+def test_workers_that_are_killed_cost_nothing_and_change_nothing(slow_place: Place) -> None:
+    with slow_place.begin("--cluster", "local:2") as command:
+        killed = 0
+        for bought in (2, 8, 14):
+            until(lambda: slow_place.paid[0] >= bought and len(workers_of(command.pid)) >= 2)  # noqa: B023
+            killed += kill(workers_of(command.pid))
+        assert command.wait(timeout=120) == 0, (slow_place.folder / "said.txt").read_text()
+    assert killed >= 6
+    assert slow_place.paid == (24, 24)
+    assert slow_place.file() == slow_place.one_process()
+
+
+def test_a_command_that_is_killed_leaves_no_worker_and_resumes_without_paying_twice(slow_place: Place) -> None:
+    with slow_place.begin("--cluster", "local:2") as command:
+        until(lambda: slow_place.paid[0] >= 6)
+        started = workers_of(command.pid)
+        assert len(started) == 2
+        command.kill()
+        command.wait(timeout=30)
+    until(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in started))
+    done = slow_place.calibrate("--cluster", "local:2", "--retry-ambiguous")
+    assert done.returncode == 0, done.stderr
+    paid, distinct = slow_place.paid
+    # A call that was under way at the kill may have been paid for; the ledger then says so, and is asked to pay again.
+    assert distinct == 24
+    assert paid - distinct <= 2
+    assert slow_place.file() == slow_place.one_process()
+
+
+def test_an_interrupt_from_the_terminal_waits_for_calls_and_resumes(slow_place: Place) -> None:
+    with slow_place.begin("--cluster", "local:2") as command:
+        until(lambda: slow_place.paid[0] >= 4)
+        started = workers_of(command.pid)
+        os.killpg(command.pid, signal.SIGINT)
+        assert command.wait(timeout=60) == 6
+    said = (slow_place.folder / "said.txt").read_text()
+    assert "the same command resumes" in said
+    assert "Traceback" not in said
+    assert len(started) == 2
+    until(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in started))
+    sums = ledger_sum(slow_place.folder / "run")
+    bought, _ = slow_place.paid
+    assert (sums["stored"], sums["ambiguous"], sums["reserved_usd"]) == (bought, 0, 0)
+    assert bought < 24
+    assert slow_place.calibrate("--cluster", "local:2").returncode == 0
+    assert slow_place.paid == (24, 24)
+
+
+KILLER = '''
+import os
+import signal
+
+from blackbox_conformal.scores.texture import PLUGIN as Texture
+
+
+class Killer(Texture):
+    """Ends the process at one picture, as a lack of memory does."""
+
+    def start(self, shape):
+        if shape == (64, 96):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().start(shape)
+'''
+
+
+def test_a_picture_that_kills_workers_ends_the_command_with_its_name(place: Place, tmp_path: Path) -> None:
+    from PIL import Image
+    from support.synthetic import photograph
+
+    site = announced(tmp_path / "site", "killer:Killer", {"killer.py": KILLER})
+    Image.fromarray(photograph(50, (64, 96))).save(place.folder / "photographs" / "dangerous.png")
+    choices = ("--score", "killer", "--metric", "rgb-linf", "--cluster", "local:2")
+    done = place.run("calibrate", "photographs", *choices, PYTHONPATH=added(site))
+    assert done.returncode == 6, done.stderr
+    assert "4 workers died while they worked on" in done.stderr
+    assert "the same command resumes" in " ".join(done.stderr.split())
+    assert place.paid[0] == place.paid[1]
+    (place.folder / "photographs" / "dangerous.png").unlink()
+    assert place.run("calibrate", "photographs", *choices, PYTHONPATH=added(site)).returncode == 0
+    assert place.paid == (9, 9)
+
+
+def announced(site: Path, target: str, files: dict[str, str]) -> Path:
+    """A package that announces a score, as an installer would lay it down."""
+    information = site / "other-1.0.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(f"[blackbox_conformal.scores]\nkiller = {target}\n")
+    for name, code in files.items():
+        (site / name).write_text(code)
+    return site
+
+
+def added(site: Path) -> str:
+    return os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
+
+
+def test_workers_of_a_scheduler_do_the_work_and_hold_no_key(place: Place, tmp_path: Path) -> None:
+    with scheduler(tmp_path / "scheduler") as (address, _), workers(tmp_path / "workers", address):
+        done = place.calibrate("--cluster", address, "--json")
+    assert done.returncode == 0, done.stderr
+    assert place.paid == (16, 16)
+    assert place.file() == place.one_process()
+
+
+def test_workers_with_other_packages_are_refused_before_anything_is_paid(place: Place, tmp_path: Path) -> None:
+    site = announced(tmp_path / "site", "killer:Killer", {"killer.py": KILLER})
+    with (
+        scheduler(tmp_path / "scheduler") as (address, _),
+        workers(tmp_path / "workers", address, 1, PYTHONPATH=added(site)),
+    ):
+        done = place.calibrate("--cluster", address)
+    assert done.returncode == 2
+    said = " ".join(done.stderr.split())
+    assert "expected workers with the versions of this process" in said
+    assert "other 1.0" in said
+    assert place.paid == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--cluster", "local:0"), "expected local:N"),
+        (("--cluster", "http://127.0.0.1:8786"), "expected local:N"),
+        (("--cluster", "tcp://127.0.0.1:9"), "expected a Dask scheduler at tcp://127.0.0.1:9"),
+        (("--cluster", "local:1", "--memory", "300MiB"), "memory"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_paid(place: Place, more: Sequence[str], said: str) -> None:
+    done = place.calibrate(*more)
+    assert done.returncode == 2, done.stderr
+    assert said in " ".join(done.stderr.split())
+    assert place.paid == (0, 0)
