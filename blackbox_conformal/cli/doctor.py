@@ -14,8 +14,9 @@ from pathlib import Path
 import click
 
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.cluster import cluster_place
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.errors import CheckFailedError
+from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError
 from blackbox_conformal.secrets import redact
 
 _ADAPTER = "adapter "
@@ -33,12 +34,13 @@ class Finding:
 @click.command("doctor")
 @shared.option("--run", type=shared.FOLDER, default="runs", help="Folder that holds the run folders.")
 @shared.option("--ledger", type=shared.ledger_address, metavar="ADDRESS", help="PostgreSQL ledger to look at, too.")
+@shared.option("--cluster", type=cluster_place, metavar="local:N|ADDRESS", help="Workers to look at, too.")
 @shared.output
-def command(screen: Screen, run: str, ledger: str | None) -> None:
+def command(screen: Screen, run: str, ledger: str | None, cluster: str | None) -> None:
     """Clock, proxy, TLS, disk, file system, kernel cache, keys (never their value), adapters, other packages."""
     run_folder = Path(run)
     ledgers = [*_ledgers(run_folder), *_database(ledger)]
-    machine = [_clock(), _proxy(), _tls(), *_disk(run_folder), _sqlite(), *ledgers, _kernels()]
+    machine = [_clock(), _proxy(), _tls(), *_disk(run_folder), _sqlite(), *ledgers, _kernels(), *_cluster(cluster)]
     members, adapters = _broken_members(), _adapters()
     _show(screen, "This machine", "subject", machine)
     _show(screen, "\nMembers of other packages that do not load", "member", members)
@@ -139,7 +141,6 @@ def _ledgers(run: Path) -> list[Finding]:
 
 def _database(ledger: str | None) -> list[Finding]:
     """Whether a ledger in a database can be reached, and keeps what it is given; nothing where none is named."""
-    from blackbox_conformal.errors import BlackboxConformalError
     from blackbox_conformal.sampling.ledger.address import name_address
     from blackbox_conformal.sampling.ledger.places import doubts
 
@@ -151,6 +152,24 @@ def _database(ledger: str | None) -> list[Finding]:
     except BlackboxConformalError as error:
         return [Finding(f"ledger {address}", "broken", str(error))]
     return [Finding(f"ledger {address}", "broken" if wrong else "ok", "; ".join(wrong) or server)]
+
+
+def _cluster(place: str | None) -> list[Finding]:
+    """Whether the workers of `--cluster` are there, have these versions, and how large they are."""
+    from blackbox_conformal.pipeline.stages.cluster import Cluster, dask_version
+
+    installed = dask_version()
+    if place is None and installed is None:
+        return [Finding("Dask", "note", "--cluster needs it: pip install 'blackbox-conformal[dask]'")]
+    if place is None:
+        return [Finding("Dask", "ok", f"distributed {installed}")]
+    try:
+        with Cluster(place) as cluster:
+            most = cluster.memory_for_one
+            room = "without a limit on memory" if most is None else f"{most >> 20} MiB for a picture"
+            return [Finding(f"cluster {place}", "ok", f"{len(cluster.workers)} workers of these versions, {room}")]
+    except BlackboxConformalError as error:
+        return [Finding(f"cluster {place}", "broken", str(error))]
 
 
 def _kernels() -> Finding:

@@ -11,8 +11,10 @@ from blackbox_conformal.errors import UsageError
 _CONSENT = ("yes", "max-cost", "max-cost-in-all", "max-calls", "max-resample", "retry-ambiguous", "insecure-http")
 """Settings by which a user agrees to something."""
 
-_VOUCHING = ("sign-with", "trust", "require-signature", "ledger")
-"""Settings by which a user signs in his own name, or says whose signatures count, or which database gets a password."""
+_VOUCHING = ("sign-with", "trust", "require-signature", "ledger", "cluster")
+"""Settings by which a user signs in his own name, or says whose signatures count, which database gets a password, or
+which scheduler, whose answers may hold code, is believed.
+"""
 
 _PICTURES = ("fresh", "inputs")
 """Settings that name pictures, which are fetched where they name an address."""

@@ -5,7 +5,7 @@ The only file that knows Dask. Queue, scheduling, heartbeats, restarts of worker
 
 import hashlib
 import importlib.metadata
-import importlib.util
+import logging
 import platform
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -60,6 +60,13 @@ def checked_place(text: str) -> str:
             f"{text!r}"
         )
     return text
+
+
+def dask_version() -> str | None:
+    """The version of Dask's scheduler that is installed; None where none is."""
+    with suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version("distributed")
+    return None
 
 
 @cache
@@ -126,7 +133,7 @@ class Cluster:
         self._client: Client | None = None
 
     def __enter__(self) -> "Cluster":
-        if importlib.util.find_spec("distributed") is None:
+        if dask_version() is None:
             raise UsageError("--cluster needs Dask: pip install 'blackbox-conformal[dask]', or leave --cluster out")
         with ExitStack() as opening:
             self._client = self._opened(opening)
@@ -157,6 +164,8 @@ class Cluster:
                     dashboard_address=None,
                     memory_limit=0,
                     preload=_IGNORING,
+                    # What its parts say while they end; how a task ended is told by `map`.
+                    silence_logs=logging.CRITICAL,
                 )
             )
         try:
