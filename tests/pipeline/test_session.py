@@ -360,7 +360,7 @@ def test_no_more_pictures_are_evaluated_at_once_than_there_is_room_for(
     calibrated: Calibrated, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inside, most, lock = 0, 0, threading.Lock()
-    mask = bc.pipeline.masking._Masking.mask  # type: ignore[attr-defined]
+    mask = bc.pipeline.masking._Mask.__call__  # type: ignore[attr-defined]
 
     def counting(self: Any, ready: Any) -> Any:
         nonlocal inside, most
@@ -373,7 +373,7 @@ def test_no_more_pictures_are_evaluated_at_once_than_there_is_room_for(
             with lock:
                 inside -= 1
 
-    monkeypatch.setattr("blackbox_conformal.pipeline.masking._Masking.mask", counting)
+    monkeypatch.setattr("blackbox_conformal.pipeline.masking._Mask.__call__", counting)
     monkeypatch.setattr("blackbox_conformal.pipeline.stages.memory.evaluated_at_once", lambda: 1)
     with opened(calibrated.one, server, tmp_path / "run") as session:
         assert len(list(session.apply_many((f"p{number}", picture(number)) for number in range(12)))) == 12
