@@ -77,7 +77,7 @@ class TerminalDisplay(ProgressDisplay):
 
     def _step(self, what: str, done: int, total: int, note: str) -> None:
         if self._progress is None:
-            self._progress = terminal_progress(self._console)
+            self._progress = terminal_progress(self._console, prints_above=sys.stdout.isatty())
             self._progress.start()
         if what not in self._tasks:
             self._tasks[what] = self._progress.add_task(what, total=total, note=note)
@@ -140,8 +140,11 @@ class NotebookDisplay(ProgressDisplay):
         return "\n".join([*lines, *filter(None, [self._remark])])
 
 
-def terminal_progress(console: Console, *, transient: bool = False) -> Progress:
-    """The bars of a terminal, which are given a `note` with each step; `transient`: they go at the end."""
+def terminal_progress(console: Console, *, transient: bool = False, prints_above: bool = False) -> Progress:
+    """The bars of a terminal, which are given a `note` with each step.
+
+    `transient`: they go at the end. `prints_above`: what a program prints meanwhile goes to the console, above them.
+    """
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
@@ -151,8 +154,7 @@ def terminal_progress(console: Console, *, transient: bool = False) -> Progress:
         TextColumn("{task.fields[note]}", markup=False),
         console=console,
         transient=transient,
-        # Else whatever is written to stdout meanwhile would arrive on stderr.
-        redirect_stdout=False,
+        redirect_stdout=prints_above,
     )
 
 

@@ -1,12 +1,13 @@
 """Results of many pictures as they come, with a table of the pictures that have none."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sized
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from blackbox_conformal.display.progress import Step, shown_progress
 from blackbox_conformal.errors import BlackboxConformalError, IncompleteError, UsageError
 from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.text import name_of
@@ -36,24 +37,29 @@ class MaskedStream:
 
     failures: list[tuple[str, BlackboxConformalError]]
 
-    def __init__(self, pictures: Iterable[Any], submit: Callable[[Any], "Future[Found]"], ahead: int) -> None:
+    def __init__(
+        self,
+        pictures: Iterable[Any],
+        submit: Callable[[Any], "Future[Found]"],
+        ahead: int,
+        progress: bool | Step | None = False,
+    ) -> None:
         if ahead < 1:
             raise UsageError(f"expected ahead to be at least 1 picture; got {ahead}")
         self.failures = []
         self._pictures = enumerate(pictures)
         self._submit = submit
         self._ahead = ahead
+        self._progress = progress
+        self._begun, self._total = 0, len(pictures) if isinstance(pictures, Sized) else 0
         self._under_way: dict[Future[Found], str] = {}
         self._error: BaseException | None = None
 
     def __iter__(self) -> Iterator[Result]:
-        try:
-            while self._fill():
+        with self._going() as step:
+            while self._fill(step):
                 wait(self._under_way, return_when=FIRST_COMPLETED)
                 yield from self._take()
-        finally:
-            self._cancel()
-        self._raise()
 
     async def __aiter__(self) -> AsyncIterator[Result]:
         loop, arrived = asyncio.get_running_loop(), asyncio.Event()
@@ -63,8 +69,8 @@ class MaskedStream:
             with suppress(RuntimeError):  # The loop is closed, and nobody waits any more.
                 loop.call_soon_threadsafe(arrived.set)
 
-        try:
-            while self._fill():
+        with self._going() as step:
+            while self._fill(step):
                 for future in self._under_way.keys() - told:
                     future.add_done_callback(tell)
                 told = set(self._under_way)
@@ -73,17 +79,28 @@ class MaskedStream:
                     arrived.clear()
                 for result in self._take():
                     yield result
-        finally:
-            self._cancel()
-        self._raise()
 
-    def _fill(self) -> bool:
+    @contextmanager
+    def _going(self) -> Iterator[Step]:
+        """What is to be called with each step; what has not begun is given up at the end."""
+        with shown_progress(self._progress) as step:
+            try:
+                yield step
+            finally:
+                for future in self._under_way:
+                    future.cancel()
+        if self._error is not None:
+            raise self._error
+
+    def _fill(self, step: Step) -> bool:
         """Begin as many pictures as there may be; False when none is under way any more."""
         while self._error is None and len(self._under_way) < self._ahead:
             number, picture = next(self._pictures, (0, _NO_MORE))
             if picture is _NO_MORE:
                 break
             self._under_way[self._submit(picture)] = _name(number, picture)
+            self._begun += 1
+        step("masking", self._begun - len(self._under_way), max(self._begun, self._total))
         return bool(self._under_way)
 
     def _take(self) -> Iterator[Result]:
@@ -99,14 +116,6 @@ class MaskedStream:
             yield found
         else:
             self.failures.append((name, found))
-
-    def _cancel(self) -> None:
-        for future in self._under_way:
-            future.cancel()
-
-    def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error
 
 
 def _name(number: int, picture: Any) -> str:

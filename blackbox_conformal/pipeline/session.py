@@ -20,6 +20,7 @@ from typing import Any, TypeVar, Unpack
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.canonical import digest_json
+from blackbox_conformal.display.progress import Step
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.images.encode import Given
 from blackbox_conformal.pipeline.job import Shared
@@ -219,7 +220,13 @@ class Session:
             raise
         return _result(found)
 
-    def apply_many(self, pictures: str | Path | Iterable[Picture], *, ahead: int | None = None) -> MaskedStream:
+    def apply_many(
+        self,
+        pictures: str | Path | Iterable[Picture],
+        *,
+        ahead: int | None = None,
+        progress: bool | Step | None = None,
+    ) -> MaskedStream:
         """Results of a folder, or of pictures from an iterator, as they come: for ``for`` and for ``async for``.
 
         Parameters
@@ -230,6 +237,9 @@ class Session:
         ahead
             The most pictures that are held at once, under way or done and not yet taken; by default as many as draws
             may be under way.
+        progress
+            As for `calibrate`: by default a bar in a notebook and where stderr is a terminal. An iterator's is of the
+            pictures that it gave so far.
 
         Returns
         -------
@@ -242,7 +252,7 @@ class Session:
             The folder holds no picture.
         """
         listed = photograph_paths(pictures) if isinstance(pictures, str | Path) else pictures
-        return MaskedStream(listed, self._submit, self._at_once if ahead is None else ahead)
+        return MaskedStream(listed, self._submit, self._at_once if ahead is None else ahead, progress)
 
     def close(self) -> None:
         """Finish every picture that was asked for, and give the run folder up; a second call does nothing.

@@ -130,6 +130,15 @@ def commands(vendor: bc.Adapter, arrays: dict[str, Any]) -> dict[str, Callable[.
     choices: dict[str, Any] = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf"}
     calibration = bc.calibrate(vendor, arrays, run="run", **choices)
     unseen = {f"p{seed}": photograph(seed) for seed in range(6, 9)}
+    inputs = [(name, pixels[::4, ::4]) for name, pixels in unseen.items()]
+
+    def masked(**shown: Any) -> None:
+        with bc.Session(calibration, vendor, 0.9, run="masks") as session:
+            assert len(list(session.apply_many(inputs, **shown))) == 3
+            told: list[Any] = []
+            list(session.apply_many(iter(inputs), ahead=2, progress=lambda *step: told.append(step)))
+            assert (told[0], told[-1]) == (("masking", 0, 2), ("masking", 3, 3))
+
     both = {"one": vendor, "other": (vendor, {"score": "patch-variance"})}
     small = photograph(3, (16, 20))
     return {
@@ -140,6 +149,7 @@ def commands(vendor: bc.Adapter, arrays: dict[str, Any]) -> dict[str, Callable[.
             vendor, arrays, 0.9, candidates=["pixel-variance"], run="tuned", only_choose=True, **choices, **shown
         ),
         "reading inputs": lambda **shown: bc.compare_inputs({"a": small, "b": small[::-1]}, calibration, **shown),
+        "masking": masked,
         "reading photographs": lambda **shown: bc.degrade(arrays, "inputs", force=True, **shown),
     }
 
