@@ -35,6 +35,7 @@ OTHERS = {
     "pip": "installs from the network",
     "pipx": "installs from the network",
     "uvx": "installs from the network",
+    "xdg-open": "shows a page to a person",
     "sqlite3": "is a program of the system",
     "git": "changes the reader's checkout",
 }

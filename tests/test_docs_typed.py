@@ -15,29 +15,47 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from support.documentation import DOCS, blocks, command_lines
-from support.synthetic import photograph, write_draws, write_photographs
+from support.synthetic import photograph, write_photographs
 
 from blackbox_conformal.cli.main import run
 
 
-@pytest.mark.parametrize("name", ["tutorial.md", "offline.md"])
-def test_its_commands_end_well(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_tutorial_can_be_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_photographs(Path("photographs"), range(20))
     write_photographs(Path("other-photographs"), range(20, 25))
-    write_draws(Path("outputs"), range(25), draws=1)
     Image.fromarray(photograph(40)).resize((20, 16)).save("small.png")
-    lines = [line for block in blocks("sh", "console") if block.page == DOCS / name for line in command_lines(block)]
+    lines = [
+        line for block in blocks("sh", "console") if block.page == DOCS / "tutorial.md" for line in command_lines(block)
+    ]
     lines = [line for line in lines if not line.startswith(("uvx ", "pipx "))]  # They install from the network.
     assert len(lines) >= 3
     for line in lines:
-        # A run folder that the command named by itself.
-        (folder,) = {path.name for path in tmp_path.glob("runs/*")} or {""}
-        words = shlex.split(re.sub(r"runs/…", f"runs/{folder}", line))
-        assert words[0] == "blackbox-conformal"
-        assert run(words[1:]) == 0, (line, capsys.readouterr().err)
+        typed(line, capsys)
+
+
+def typed(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = shlex.split(line)
+    assert words[0] == "blackbox-conformal"
+    assert run(words[1:]) == 0, (line, capsys.readouterr().err)
+
+
+def test_the_offline_calibration_can_be_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_photographs(Path("photographs"), range(20))
+    write_photographs(Path("other-photographs"), range(20, 25))
+    parts = sorted(block for block in blocks("sh", "python") if block.page == DOCS / "offline.md")
+    assert [part.language for part in parts] == ["sh", "python", "sh", "sh", "python"]
+    for part in parts:
+        if part.language == "python":
+            exec(compile(part.text, part.name, "exec"), {})
+        else:
+            for line in command_lines(part):
+                typed(line, capsys)
 
 
 def test_the_rehearsal_can_be_typed(
@@ -68,7 +86,7 @@ def test_the_rehearsal_can_be_typed(
         lines = command_lines(job)
         assert (lines[0], lines[-1]) == ("export HTTP_VENDOR_KEY_FILE=key.txt", "curl http://127.0.0.1:8765/account")
         for line in lines[1:-1]:
-            assert run(shlex.split(here(line))[1:]) == 0, (line, capsys.readouterr().err)
+            typed(here(line), capsys)
         assert re.search(r"paid +23\n", capsys.readouterr().out)
         with urllib.request.urlopen(f"{address}/account") as answer:
             assert json.load(answer)["paid"] == 23
