@@ -16,9 +16,10 @@ import math
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import figures
 import numpy as np
 import numpy.typing as npt
 
@@ -69,7 +70,8 @@ def candidates(draws: int, second: bool) -> list[Candidate]:
     texts += ["weighted:first=bicubic-gap,second=texture@1"]
     if second:
         texts += ["second-opinion:sigma=4@1", "weighted:first=second-opinion,second=bicubic-gap@1"]
-    return [parse_candidate(text, draws) for text in texts]
+    # Under these names, which say what is a default now and may not be later.
+    return [replace(parse_candidate(text, draws), label=text) for text in texts]
 
 
 @dataclass
@@ -109,13 +111,14 @@ def curves_of(setup: Setup, chosen: Sequence[Candidate], paths: Sequence[Path], 
             truth = read_truth(path, setup).pixels
             accumulators = [one.score.start(drawn.prepared.size) for one in chosen]
             delivered: Image | None = None
-            for index, pixels in enumerate(decoded_draws(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]))):
+            low = Mixture.of_text("bicubic").apply(truth, setup.procedure.scale)
+            draws = decoded_draws(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), low)
+            for index, pixels in enumerate(draws):
                 delivered = pixels if delivered is None else delivered
                 for one, accumulator in zip(chosen, accumulators, strict=True):
                     if index < one.draws:
                         accumulator.update(pixels)
             assert delivered is not None
-            low = Mixture.of_text("bicubic").apply(truth, setup.procedure.scale)
             context = Context(delivered, low, setup.procedure.scale, opinions.of(drawn.prepared))
             averaged, single = setup.metric.capped_map(truth, delivered), pointwise.capped_map(truth, delivered)
             scores = [accumulator.finish(context) for accumulator in accumulators]
@@ -217,16 +220,6 @@ def random_splits(pool: int, n: int, count: int) -> Splits:
     return [(np.sort(order[:n]), np.sort(order[n:])) for order in orders]
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown, padded so that it reads as text too."""
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
-
-    return "\n".join([line(head), line(["-" * width for width in widths]), *map(line, rows)])
-
-
 class Comparison:
     """All tables from one pool of curves; remembers whether any realised risk was above its level."""
 
@@ -246,7 +239,7 @@ class Comparison:
                     self.broken.append(f"{score.label}, {rule.name}: {one.risk:.4f}")
         return found
 
-    def by_score(self, reference: str) -> tuple[str, list[Curves]]:
+    def by_score(self, reference: str) -> tuple[figures.Table, list[Curves]]:
         """The table of all scores by `expected`, best first, and the scores in that order."""
         rows: list[tuple[float, Curves, list[Worth]]] = []
         for score in self.scores:
@@ -263,10 +256,10 @@ class Comparison:
             paid = str(score.calls) if score.calls else "-"
             lines.append([score.label, paid, *map(str, found), f"{100 * mean:.1f}", gained])
         columns = [f"n = {n}, {alpha:g}" for n in self.sizes for alpha in ALPHAS]
-        text = table(["score@draws", "calls", *columns, "mean share", "gain"], lines)
-        return text, [score for _, score, _ in rows if score.label != UNREACHABLE]
+        table = {"columns": ["score@draws", "calls", *columns, "mean share", "gain"], "rows": lines}
+        return table, [score for _, score, _ in rows if score.label != UNREACHABLE]
 
-    def by_money(self, calls: int) -> str:
+    def by_money(self, calls: int) -> figures.Table:
         """What a fixed number of paid calls buys: fewer draws a photograph, more photographs."""
         rows: list[tuple[float, list[str]]] = []
         for score in self.scores:
@@ -274,9 +267,10 @@ class Comparison:
             if 0 < n <= 0.9 * self.pool:
                 found = self._worth(score, "averaged", random_splits(self.pool, n, self.count), expected())
                 rows.append((-sum(one.share for one in found), [score.label, str(n), *map(str, found)]))
-        return table(["score@draws", "n", *(f"{alpha:g}" for alpha in ALPHAS)], [cells for _, cells in sorted(rows)])
+        columns = ["score@draws", "n", *(f"{alpha:g}" for alpha in ALPHAS)]
+        return {"columns": columns, "rows": [cells for _, cells in sorted(rows)]}
 
-    def by_guarantee(self, scores: Sequence[Curves]) -> str:
+    def by_guarantee(self, scores: Sequence[Curves]) -> figures.Table:
         """What each guarantee trusts with `scores`."""
         asked = list(rules())
         cells: dict[str, list[str]] = {rule.name: [] for rule in asked}
@@ -287,7 +281,7 @@ class Comparison:
                     for rule, found in zip(some, self._worth(score, kind, self.splits[n], some), strict=True):
                         cells[rule.name].append(str(found))
         head = ["guarantee", *(f"{score.label}, n = {n}" for score in scores for n in self.sizes)]
-        return table(head, [[name, *found] for name, found in cells.items()])
+        return {"columns": head, "rows": [[name, *found] for name, found in cells.items()]}
 
 
 def shown(ranked: Sequence[Curves]) -> list[Curves]:
@@ -337,6 +331,8 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=200, help="paid calls of the table by money")
     parser.add_argument("--splits", type=int, default=40)
     parser.add_argument("--out", type=Path, default=Path("scores.md"))
+    what = "write the tables by score, by money and by guarantee to those of these names on the page of scores, too"
+    parser.add_argument("--save", nargs="+", default=[], metavar="TABLE", help=what)
     options = parser.parse_args()
     adapter = bc.load_adapter(options.adapter, **dict(pair.split("=", 1) for pair in options.parameters))
     second = None
@@ -358,17 +354,20 @@ def main() -> int:
         curves = curves_of(setup, chosen, paths, Path(temporary) / "run")
     comparison = Comparison(curves, sizes, options.splits)
     scores, ranked = comparison.by_score(reference)
-    best = shown(ranked)
+    tables = [scores, comparison.by_money(options.calls), comparison.by_guarantee(shown(ranked))]
+    for name, found in zip(options.save, tables, strict=False):
+        figures.save("scores", name, found)
+    by_score, by_money, by_guarantee = (figures.rendered(found, {}).rstrip() for found in tables)
     parts = [
         f"{len(paths)} photographs, {options.splits} random splits, metric {DEFAULT_METRIC}, first draw delivered.",
         "Cells: percent of the picture trusted (realised risk) on the photographs that did not calibrate. Gain: in "
         f"percent of the picture at alpha {TOLERANCE:g} and n = {sizes[-1]}, against {reference}, ± standard error "
         "over photographs.",
-        scores,
+        by_score,
         f"What {options.calls} paid calls for calibration buy, by `expected`:",
-        comparison.by_money(options.calls),
+        by_money,
         "By guarantee:",
-        comparison.by_guarantee(best),
+        by_guarantee,
         f"Of {comparison.checked} mean realised risks, {len(comparison.broken)} lie more than three standard errors "
         f"above their level{': ' + '; '.join(comparison.broken) if comparison.broken else ''}.",
     ]

@@ -6,9 +6,10 @@ Each file of `blackbox_conformal/docs/figures` belongs to the page of its name. 
 figures; the lines of the table below it are made from them. A test compares pages and files.
 """
 
+import argparse
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,28 @@ def save(page: str, name: str, table: Table, figures: Path = FIGURES) -> Path:
     tables[name] = tables.get(name, {}) | table
     path.write_text(_one_row_a_line(tables), encoding="utf-8")
     return path
+
+
+def save_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--save`` to a program that measures."""
+    parser.add_argument("--save", action="store_true", help="write the tables to the figures of the page, too")
+
+
+def printed(row: Sequence[str]) -> list[str]:
+    """`row`, printed as a line of a table as soon as it is measured."""
+    print(_line(row), flush=True)
+    return list(row)
+
+
+def heading(columns: Sequence[str]) -> list[str]:
+    """`columns`, printed as the first lines of a table."""
+    printed(columns)
+    printed(["---"] * len(columns))
+    return list(columns)
+
+
+def _line(row: Sequence[str]) -> str:
+    return f"| {' | '.join(row)} |"
 
 
 def _one_row_a_line(tables: dict[str, Table]) -> str:
@@ -55,7 +78,7 @@ def rendered(table: Table, tables: dict[str, Table]) -> str:
     else:
         columns, rows = table["columns"], table["rows"]
     lines = [columns, ["---"] * len(columns), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return "".join(f"{_line(line)}\n" for line in lines)
 
 
 def _by_level(cells: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+import figures
 import matplotlib
 
 matplotlib.use("Agg")
@@ -143,7 +144,7 @@ def one_split(photographs: list[Photograph], chosen: npt.NDArray[np.int64], n: i
         narrow = alpha / widened
         soft = baselines.soft_scale([one.soft_errors for one in calibrating], alpha)
         at = int(np.searchsorted(SCALES, soft)) if soft else -1
-        figures: list[list[tuple[float, float, float]]] = [
+        measured: list[list[tuple[float, float, float]]] = [
             [(one.curve.loss(threshold), *one.own.below(threshold)) for one in unseen],
             [(one.width_curve.loss(narrow), *one.width.below(narrow)) for one in unseen],
             [
@@ -153,7 +154,7 @@ def one_split(photographs: list[Photograph], chosen: npt.NDArray[np.int64], n: i
                 for one in unseen
             ],
         ]
-        for row, values in enumerate(figures):
+        for row, values in enumerate(measured):
             risks, shares, psnrs = np.array(values).T
             known = psnrs[~np.isnan(psnrs)]
             found[row, column] = risks.mean(), shares.mean(), known.mean() if known.size else math.nan
@@ -207,32 +208,29 @@ def draw_leakage(out: Path, photographs: list[Photograph], n: int, alpha: float,
     plt.close(figure)
 
 
-def write_table(out: Path, splits: Array, whole: tuple[float, float], n: int, m: int) -> str:
-    """The table, as Markdown and JSON."""
-    lines = [
-        f"{n} calibration and {m} unseen photographs; mean ± standard deviation over {len(splits)} random splits.",
-        "Only the trust mask bounds its risk; the other two are baselines without such a guarantee.",
-        "",
-        "| alpha | method | PSNR in mask, dB | untrusted area | realised risk |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    rows = []
+def write_table(out: Path, splits: Array, whole: tuple[float, float], n: int, m: int) -> figures.Table:
+    """The table, which is also written as Markdown and JSON."""
+    columns, cells, rows = ["alpha", "method", "PSNR in mask, dB", "untrusted area", "realised risk"], [], []
     for alpha in TABLE:
         for row, method in enumerate(METHODS):
             values = splits[:, row, ALPHAS.index(alpha)]
             known = not np.isnan(values[:, 2]).all()
             mean, spread = values.mean(axis=0), values.std(axis=0)
             inside = f"{np.nanmean(values[:, 2]):.2f} ± {np.nanstd(values[:, 2]):.2f}" if known else "nothing trusted"
-            lines.append(
-                f"| {alpha:.3f} | {method} | {inside} | {1 - mean[1]:.2f} ± {spread[1]:.2f} "
-                f"| {mean[0]:.3f} ± {spread[0]:.3f} |"
-            )
+            untrusted, risk = f"{1 - mean[1]:.2f} ± {spread[1]:.2f}", f"{mean[0]:.3f} ± {spread[0]:.3f}"
+            cells.append([f"{alpha:.3f}", method, inside, untrusted, risk])
             rows.append({"alpha": alpha, "method": method, "untrusted": 1 - float(mean[1]), "risk": float(mean[0])})
-    lines.append(f"| no mask | – | {whole[0]:.2f} ± {whole[1]:.2f} | – | – |")
-    text = "\n".join(lines) + "\n"
+    cells.append(["no mask", "–", f"{whole[0]:.2f} ± {whole[1]:.2f}", "–", "–"])
+    table: figures.Table = {"columns": columns, "rows": cells}
+    text = (
+        f"{n} calibration and {m} unseen photographs; mean ± standard deviation over {len(splits)} random splits.\n"
+        "Only the trust mask bounds its risk; the other two are baselines without such a guarantee.\n\n"
+        f"{figures.rendered(table, {})}"
+    )
+    print(text)
     (out / "table.md").write_text(text, encoding="utf-8")
     (out / "table.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
-    return text
+    return table
 
 
 def side_by_side(out: Path, drawn: Drawn, setup: Setup, sampler: Sampler, learned: tuple[float, float, float]) -> None:
@@ -267,6 +265,7 @@ def main() -> None:
     parser.add_argument("-p", dest="parameters", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--perturb", help="for a model that never varies: dihedral, …")
     parser.add_argument("--max-cost", type=Decimal)
+    figures.save_option(parser)
     arguments = parser.parse_args()
 
     sigma, size = arguments.side / 32, max(1, round(31 * arguments.side / 2048)) | 1
@@ -310,7 +309,9 @@ def main() -> None:
         side_by_side(out, kept, setup, sampler, learned)
     draw_figures(out, splits, float(np.mean(whole)), n, setup.metric.capped_bound)
     draw_leakage(out, everything, n, alpha, 0)
-    print(write_table(out, splits, (float(np.mean(whole)), float(np.std(whole))), n, total - n))
+    table = write_table(out, splits, (float(np.mean(whole)), float(np.std(whole))), n, total - n)
+    if arguments.save:
+        figures.save("paper", "reproduced", table)
     print((__doc__ or "").split("\n\n")[-1])
     print(f"figures and table: {out.resolve()}; side by side at alpha = {alpha:g}")
 

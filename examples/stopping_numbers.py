@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
+import figures
 import numpy as np
 from numpy.typing import NDArray
 
@@ -67,9 +68,12 @@ def main() -> None:
     """Print the table of docs/audits.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--audits", type=int, default=300, help="Simulated audits a row.  [default: 300]")
-    count = parser.parse_args().audits
-    print("| losses, mean | confirmed | contradicted | mean number looked at | nine in ten stop by | fixed |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    figures.save_option(parser)
+    options = parser.parse_args()
+    count = options.audits
+    columns = ["losses, mean", "confirmed", "contradicted", "mean number looked at", "nine in ten stop by", "fixed"]
+    figures.heading(columns)
+    rows = []
     sources: list[Callable[[np.random.Generator, float, int], Losses]] = [beta, tied, binary]
     for source in sources:
         for mean in (0.02, 0.05, 0.4, 0.6):
@@ -81,11 +85,20 @@ def main() -> None:
             confirmed = float(((found[:, 0] <= MOST) & (found[:, 0] < found[:, 1])).mean())
             contradicted = float((found[:, 1] < found[:, 0]).mean())
             number = fixed(audits) if mean < ALPHA else None
-            print(
-                f"| {source.__name__}, {mean:g} | {100 * confirmed:.3g} % | {100 * contradicted:.3g} % "
-                f"| {looked.mean():.0f} | {np.quantile(looked, 0.9, method='higher'):.0f} | {number or '–'} |",
-                flush=True,
+            rows.append(
+                figures.printed(
+                    [
+                        f"{source.__name__}, {mean:g}",
+                        f"{100 * confirmed:.3g} %",
+                        f"{100 * contradicted:.3g} %",
+                        f"{looked.mean():.0f}",
+                        f"{np.quantile(looked, 0.9, method='higher'):.0f}",
+                        str(number or "–"),
+                    ]
+                )
             )
+    if options.save:
+        figures.save("audits", "stopping", {"columns": columns, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import figures
 import numpy as np
 from numpy.typing import NDArray
 
@@ -130,24 +131,31 @@ def main() -> None:
     """Print the table of docs/audits.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--audits", type=int, default=400, help="Simulated audits a row.  [default: 400]")
-    audits = parser.parse_args().audits
-    print("| population | n, m | true mean risk | confirmed | inconclusive | shifted | contradicted |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    rows: list[tuple[str, Population, int, int, float, float, Population]] = [
-        (f"{one.__name__}, good", one, 40, m, 0.2, 0.2, one) for one in (ties, binary, heavy) for m in (15, 60, 200)
+    figures.save_option(parser)
+    options = parser.parse_args()
+    columns = ["population", "n, m", "true mean risk", "confirmed", "inconclusive", "shifted", "contradicted"]
+    figures.heading(columns)
+    heavy_tails = "heavy tails (Pareto 1.1)"
+    populations: list[tuple[str, Population, int, int, float, float, Population]] = [
+        (f"{name}, good", one, 40, m, 0.2, 0.2, one)
+        for name, one in (("ties", ties), ("0/1 losses", binary), (heavy_tails, heavy))
+        for m in (15, 60, 200)
     ]
-    rows += [
-        ("ties, hard 10 % -> 36 %", ties, 40, 200, 0.1, 0.36, ties),
-        ("varied, hard 10 % -> 30 %", varied, 20, 60, 0.1, 0.3, varied),
-        ("binary, hard 10 % -> 60 %", binary, 40, 200, 0.1, 0.6, binary),
-        ("heavy, hard 10 % -> 90 %", heavy, 40, 200, 0.1, 0.9, heavy),
+    populations += [
+        ("ties, hard 10 % to 36 %", ties, 40, 200, 0.1, 0.36, ties),
+        ("ties, jumps at every second score, hard 10 % to 30 %", varied, 20, 60, 0.1, 0.3, varied),
+        ("0/1 losses, hard 10 % to 60 %", binary, 40, 200, 0.1, 0.6, binary),
+        (f"{heavy_tails}, hard 10 % to 90 %", heavy, 40, 200, 0.1, 0.9, heavy),
         ("ties, all hard, losses doubled", ties, 40, 60, 0.0, 1.0, dire),
     ]
-    for name, population, n, m, hard, harder, audited in rows:
-        found = rates(population, n, m, hard, harder, audited=audited, audits=audits)
+    rows = []
+    for name, population, n, m, hard, harder, audited in populations:
+        found = rates(population, n, m, hard, harder, audited=audited, audits=options.audits)
         shares = (found.confirmed, found.inconclusive, found.shifted, found.contradicted)
-        told = " | ".join(f"{100 * share:.3g} %" for share in shares)
-        print(f"| {name} | {n}, {m} | {found.true_risk:.3f} | {told} |", flush=True)
+        told = [f"{100 * share:.3g} %" for share in shares]
+        rows.append(figures.printed([name, f"{n}, {m}", f"{found.true_risk:.3f}", *told]))
+    if options.save:
+        figures.save("audits", "verdicts", {"columns": columns, "rows": rows})
 
 
 if __name__ == "__main__":

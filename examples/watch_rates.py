@@ -15,6 +15,7 @@ import math
 import sys
 from collections.abc import Sequence
 
+import figures
 import numpy as np
 from numpy.typing import NDArray
 
@@ -147,11 +148,12 @@ def alarms(
     return found
 
 
-def show_false_alarms(runs: int, visits: int) -> bool:
+def show_false_alarms(runs: int, visits: int, *, save: bool) -> bool:
     """Print the share of runs with an alarm, for each setting; whether all are as they must be."""
     allowed = LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / runs)
-    print(f"\nRuns of {visits} visits with an alarm at 1 / {LEVEL:g}, of {runs}; allowed: {allowed:.2%}")
-    print("canaries  references  plain  equal values  missed visits  equal values and missed visits")
+    print(f"\nRuns of {visits} visits with an alarm at 1 / {LEVEL:g}, of {runs}; allowed: {allowed:.2%}\n")
+    heads = ["canaries", "reference draws", "all values different", "many equal values", "visits missed", "both"]
+    columns, rows = figures.heading(heads), []
     fine = True
     for canaries in (1, 8, 16):
         for references in (1, 2, 8):
@@ -163,7 +165,10 @@ def show_false_alarms(runs: int, visits: int) -> bool:
                 )
                 shares.append(float((found > 0).mean()))
             fine &= max(shares) <= allowed
-            print(f"{canaries:8d}  {references:10d}  " + "  ".join(f"{share:.2%}" for share in shares), flush=True)
+            told = [f"{100 * share:.1f} %" for share in shares]
+            rows.append(figures.printed([str(canaries), str(references), *told]))
+    if save:
+        figures.save("watching", "false alarms", {"columns": columns, "rows": rows})
     visits = min(visits, 2000)
     print(f"\nThe control, beside the references alone, {visits} visits, plain: of two more than 20 % must alarm")
     print("canaries  two references  eight references")
@@ -177,26 +182,28 @@ def show_false_alarms(runs: int, visits: int) -> bool:
     return fine
 
 
-def show_power(runs: int) -> bool:
+def show_power(runs: int, *, save: bool) -> bool:
     """Print the visits to the alarm, as a watch with every feature has it; whether a plan promises what they are."""
     needed, promised = Level().needed(len(FEATURES)), set()
-    print(
-        f"\nVisits from the change to the alarm at {needed:.0f}: median (90 %), of {runs} runs; –: more than {LONGEST}"
-    )
-    print("canaries  references  change at visit  0.5 sd  1 sd  2 sd  5 sd")
+    print(f"\nVisits from the change to the alarm at {needed:.0f}: median (90 %), of {runs} runs; –: over {LONGEST}\n")
+    shifts = (0.5, 1.0, 2.0, 5.0)
+    heads = ["canaries", "reference draws", "change at visit", *(f"{shift:g} sd" for shift in shifts)]
+    columns, rows = figures.heading(heads), []
     for canaries in (4, 8, 16):
         for references, change in ((4, 0), (4, 30), (8, 0), (8, 30)):
             cells = []
-            for shift in (0.5, 1.0, 2.0, 5.0):
+            for shift in shifts:
                 found = alarms(
                     runs, change + LONGEST, canaries, references, seed=3, needed=needed, shift=shift, change=change
                 )
                 after = np.where(found == 0, 10**6, found - change)
                 median, ninety = _visits(np.median(after)), _visits(np.quantile(after, 0.9, method="higher"))
-                cells.append(f"{median or '–'} ({ninety or '–'})")
+                cells.append(f"{median} ({ninety or '–'})" if median else "–")
                 if (references, change) == (4, 30):
                     promised.add(Speed(canaries, shift, median, ninety))
-            print(f"{canaries:8d}  {references:10d}  {change + 1:15d}  " + "  ".join(cells), flush=True)
+            rows.append(figures.printed([str(canaries), str(references), str(change + 1), *cells]))
+    if save:
+        figures.save("watching", "visits", {"columns": columns, "rows": rows})
     return promised == set(SPEEDS)
 
 
@@ -209,10 +216,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--visits", type=int, default=10_000)
     parser.add_argument("--power-runs", type=int, default=1000)
+    figures.save_option(parser)
     options = parser.parse_args(arguments)
-    kept = show_power(options.power_runs)
+    kept = show_power(options.power_runs, save=options.save)
     print("\n`watch --plan` promises these" if kept else "\n`watch --plan` PROMISES OTHER ONES (watching/speed.py)")
-    fine = show_false_alarms(options.runs, options.visits)
+    fine = show_false_alarms(options.runs, options.visits, save=options.save)
     print("\nas it must be" if fine else "\nNOT AS IT MUST BE")
     return 0 if fine and kept else 1
 

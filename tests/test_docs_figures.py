@@ -2,13 +2,18 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import figures
 import pytest
 from support.documentation import DOCS, text_of
 
+from blackbox_conformal.images.photographs import demo_photographs
+
 TABLES = figures.every_table(DOCS / "figures")
+PHOTOGRAPHS = demo_photographs()[0].path.parent
 CELLS = [cell for table in TABLES.values() for cell in table.get("cells", [])]
 
 
@@ -38,6 +43,33 @@ def test_no_realised_risk_is_above_its_level() -> None:
     sizes = TABLES["trusted-share/sizes"]
     assert int(count) == shown + len(sizes["settings"]) * len(sizes["photographs"]) * len(sizes["sizes"])
     assert [cell for cell in CELLS if cell["risk"] > cell["alpha"]] == []
+
+
+@pytest.mark.parametrize(
+    ("program", "options", "names", "settings"),
+    [
+        ("stopping_numbers", "--audits 1", ["audits/stopping"], 1),
+        ("verdict_rates", "--audits 1", ["audits/verdicts"], 2),
+        ("watch_rates", "--power-runs 1 --runs 1 --visits 5", ["watching/visits", "watching/false alarms"], 2),
+        pytest.param(
+            "compare_scores",
+            "--adapter embedded --side 64 --n 10 --calls 8 --splits 2 --out scores.md -- PHOTOGRAPHS",
+            ["scores/embedded"],
+            1,
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_program_measures_what_its_table_shows(
+    tmp_path: Path, program: str, options: str, names: list[str], settings: int
+) -> None:
+    """The first cells of each row, which say what was measured, come from the program too."""
+    words = [str(PHOTOGRAPHS) if word == "PHOTOGRAPHS" else word for word in options.split()]
+    command = [sys.executable, str(Path(figures.__file__).with_name(f"{program}.py")), *words]
+    printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False).stdout
+    measured = [line[2:].split(" | ")[:settings] for line in printed.splitlines() if line.startswith("| ")]
+    for name in names:
+        assert [row[:settings] for row in TABLES[name]["rows"] if row[:settings] not in measured] == []
 
 
 def test_what_a_program_saves_is_what_the_page_shows(tmp_path: Path) -> None:
