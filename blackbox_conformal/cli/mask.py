@@ -23,6 +23,7 @@ from blackbox_conformal.cli.signing import load_calibration, load_signing_key, t
 if TYPE_CHECKING:
     from blackbox_conformal.errors import BlackboxConformalError
     from blackbox_conformal.pipeline.job import Job
+    from blackbox_conformal.pipeline.kept_results import KeptResults
     from blackbox_conformal.pipeline.masking import MaskRequest
     from blackbox_conformal.pipeline.products import Result, Wanted
     from blackbox_conformal.pipeline.stages.prepare import Prepared
@@ -118,6 +119,7 @@ def command(screen: Screen, options: MaskOptions) -> None:
     as an address. INPUT - reads a picture from stdin and writes --product to stdout.
     """
     from blackbox_conformal.guarantees.instance_bound import reason_of_nothing
+    from blackbox_conformal.pipeline.kept_results import KeptResults
     from blackbox_conformal.pipeline.masking import MaskRequest
     from blackbox_conformal.pipeline.products import encode_product
     from blackbox_conformal.reports.report_store import ReportStore
@@ -144,7 +146,9 @@ def command(screen: Screen, options: MaskOptions) -> None:
     run = session.calibrated_folder(screen, options, calibration.procedure, options.calibration)
     full_size = FULL_SIZE not in options.leave_out
     store = ReportStore(run, calibration, (options.alpha,), full_size=full_size)
-    delivery = _Delivery(screen, options, batch, store, hopeless, key)
+    session.place(options, run)
+    kept = None if piped else KeptResults.of(run)
+    delivery = _Delivery(screen, options, batch, store, hopeless, key, kept)
     _say_outside(screen, request, batch)
     writer = MaskWriter.of(options.out, wanted, store, key, force=options.force, elsewhere=options.cluster is not None)
     results = _masked(delivery, None if piped else writer, request, run)
@@ -177,6 +181,7 @@ class _Delivery:
     store: "ReportStore"
     hopeless: str | None
     key: "SigningKey | None"
+    kept: "KeptResults | None"
     entries: dict[int, dict[str, Any]] = field(default_factory=dict)
     previews: dict[int, Path] = field(default_factory=dict)
 
@@ -190,6 +195,10 @@ class _Delivery:
         if self.options.cluster is not None and self.key is not None:
             # No key goes to a worker.
             sign_paper(products.certificate, self.key, force=self.options.force)()
+        if self.kept is not None:
+            files = [file for kind, file in asdict(products).items() if file is not None and kind != "certificate"]
+            folder = Path(self.options.out).resolve().name
+            self.kept.keep([*files, products.certificate], folder, force=self.options.force)
         self.previews[place] = preview
         self.entries[place] = {
             "input": address_of(self.batch.paths[place]),
@@ -219,6 +228,8 @@ class _Delivery:
         for place, entry in self.entries.items():
             entry["notes"].append(drift)
             add_note(Path(entry["certificate"]), drift, self.key)
+            if self.kept is not None:
+                self.kept.keep([Path(entry["certificate"])], Path(self.options.out).resolve().name, force=True)
             self.store.add_note(self.previews[place], drift)
         self.screen.note(f"warning: {drift}")
 

@@ -120,6 +120,16 @@ def ledger_address(text: str) -> str:
     return text
 
 
+def store_address(text: str) -> str:
+    """The address of a store, or the path of a folder."""
+    from blackbox_conformal.sampling.ledger.store_address import normal
+
+    try:
+        return normal(text)
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 class Group(click.Group):
     """A command that holds others, and lists them with the whole first sentence of each."""
 
@@ -338,6 +348,13 @@ class SpendingOptions:
         metavar="ADDRESS",
         help="PostgreSQL database that keeps the ledger and the answers for many machines, such as "
         "postgresql://user@host/name.  [default: a file in the run folder]",
+    )
+    store: str | None = declared(
+        "--store",
+        type=store_address,
+        metavar="ADDRESS",
+        help="Where answers and finished files are kept, too: a bucket such as s3://bucket/runs, or a folder that "
+        "machines share.  [default: the run folder alone]",
     )
     max_cost: Decimal | None = declared(
         "--max-cost", type=usd, help="The most that this job may cost in all, US dollars."

@@ -183,6 +183,7 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
     settings: dict[str, Any] = {
         "limits": limits,
         "ledger": options.ledger,
+        "store": options.store,
         "max_cost": options.max_cost,
         "max_cost_per_day": options.max_cost_per_day,
         "memory": options.memory,

@@ -11,9 +11,9 @@ from blackbox_conformal.errors import UsageError
 _CONSENT = ("yes", "max-cost", "max-cost-in-all", "max-calls", "max-resample", "retry-ambiguous", "insecure-http")
 """Settings by which a user agrees to something."""
 
-_VOUCHING = ("sign-with", "trust", "require-signature", "ledger", "cluster")
-"""Settings by which a user signs in his own name, or says whose signatures count, which database gets a password, or
-which scheduler, whose answers may hold code, is believed.
+_VOUCHING = ("sign-with", "trust", "require-signature", "ledger", "store", "cluster")
+"""Settings by which a user signs in his own name, or says whose signatures count, where answers are kept, which database
+gets a password, or which scheduler, whose answers may hold code, is believed.
 """
 
 _PICTURES = ("fresh", "inputs")

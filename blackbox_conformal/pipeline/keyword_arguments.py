@@ -27,6 +27,7 @@ from blackbox_conformal.procedure import Fit, SeedPolicy
 from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.ledger.address import place_ledger
+from blackbox_conformal.sampling.ledger.store_address import place_store
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.scores.score import Score
@@ -94,6 +95,8 @@ class DrawingSettings(TypedDict, total=False):
     ledger
         Address of a PostgreSQL database that keeps the ledger and the answers for many machines, such as
         ``postgresql://user@host/name``; by default the ledger is a file in `run`.
+    store
+        Where answers and finished files are kept besides `run`: an address such as ``s3://bucket/runs``, or a folder.
     max_cost, max_calls
         The most that this job may cost in all, in US dollars, and the most paid calls that it may make in all. One of
         the two is required unless draws are free. Nothing is sent where it is known to be too small.
@@ -121,6 +124,7 @@ class DrawingSettings(TypedDict, total=False):
 
     run: str | Path | None
     ledger: str | None
+    store: str | Path | None
     max_cost: float | str | Decimal | None
     max_calls: int | None
     concurrency: int | Literal["auto"]
@@ -318,6 +322,8 @@ def terms_of(folder: Path, settings: Mapping[str, Any]) -> Terms:
     folder = Path(settings.get("run", folder))
     if settings.get("ledger") is not None:
         place_ledger(folder, settings["ledger"])
+    if settings.get("store") is not None:
+        place_store(folder, str(settings["store"]))
     if isinstance(progress := settings.get("progress"), ProgressDisplay):
         progress.keep_in(folder)
     return Terms(

@@ -16,6 +16,7 @@ from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.files import make_private, refusal, write_new, write_once
 from blackbox_conformal.images.duplicates import Distinct
+from blackbox_conformal.pipeline.kept_results import KeptResults
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.procedure import Procedure
@@ -55,6 +56,9 @@ def keep_calibration(run: Path, calibration: Calibration, path: Path, *, force: 
     if written.resolve() != (run / CALIBRATION_FILE).resolve():
         note = {"path": str(written.resolve()), "digest": calibration.digest}
         write_new(run / CALIBRATION_NOTE, json.dumps(note).encode(), force=True)
+    kept = KeptResults.of(run)
+    if kept is not None:
+        kept.keep([written], force=force)
     return written
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from blackbox_conformal.audits.findings import Audit
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.pipeline.kept_results import KeptResults
 from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.run_folder import find_calibration
 from blackbox_conformal.reports.html import write_report
@@ -64,7 +65,11 @@ def report(
     audit = ReportStore(run, calibration).audit() if audit is None else audit
     alpha = level_to_open_at(calibration, audit, alpha)
     path = Path(out or run / "report.html")
-    return write_report(run, calibration, audit, list(results), path, alpha=alpha, force=force)
+    written = write_report(run, calibration, audit, list(results), path, alpha=alpha, force=force)
+    kept = KeptResults.of(run)
+    if kept is not None:
+        kept.keep([written], force=force)
+    return written
 
 
 def calibration_of(run: Path, calibration: Calibration | str | Path | None) -> Calibration:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.files import make_private
+from blackbox_conformal.files import make_private, refusal
 from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.ledger.address import address_of
 from blackbox_conformal.sampling.ledger.places import open_ledger, store_of
 from blackbox_conformal.sampling.ledger.run_lock import RunLock
+from blackbox_conformal.sampling.ledger.shared_store import SharedStore
+from blackbox_conformal.sampling.ledger.store_address import keep_store_note, noted_store, store_address_of
 from blackbox_conformal.sampling.pacing.rate_limiter import SharedRateLimiter, pace_file
 
 
@@ -44,6 +46,7 @@ class OwnedFolder:
             self.ledger = open_ledger(run)
             stack.callback(self.ledger.close)
             self.store.prepare()
+            self._keep_note(run)
             # What died left is taken over: jobs and answers in the inbox first, then everything half done.
             self._adopt()
             self.ledger.recover()
@@ -63,6 +66,18 @@ class OwnedFolder:
         from blackbox_conformal.sampling.pacing.postgres_rate_limiter import PostgresRateLimiter
 
         return PostgresRateLimiter(adapter, rates, clock, self._address)
+
+    def _keep_note(self, run: Path) -> None:
+        """Note where the answers are kept, once those that the folder held before are kept there, too."""
+        place = store_address_of(run)
+        if place is None or noted_store(run) is not None:
+            return
+        assert isinstance(self.store, SharedStore)
+        self.store.share()
+        try:
+            keep_store_note(run, place)
+        except OSError as error:
+            raise refusal(run, error) from None
 
     def _adopt(self) -> None:
         """Take over jobs and answers that lie in the inbox and that nobody works on any more."""

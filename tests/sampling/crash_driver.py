@@ -16,6 +16,7 @@ from support.draws import limits, tasks
 from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.http.transport import Transport
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
+from blackbox_conformal.sampling.ledger.object_answers import ObjectAnswers
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
@@ -29,6 +30,11 @@ if address := os.environ.get("LEDGER_OF_THE_CRASH"):
     LEDGER = postgres_ledger.PostgresLedger  # type: ignore[assignment, misc]
     place_ledger(Path(sys.argv[2]), address)
 
+if store := os.environ.get("STORE_OF_THE_CRASH"):
+    from blackbox_conformal.sampling.ledger.store_address import place_store
+
+    place_store(Path(sys.argv[2]), store)
+
 POINTS: dict[str, tuple[Any, str]] = {
     "planned": (LEDGER, "plan"),
     "departed": (LEDGER, "reserve_and_mark_sent"),
@@ -38,6 +44,7 @@ POINTS: dict[str, tuple[Any, str]] = {
     "accepted": (LEDGER, "accepted"),
     "ready": (LEDGER, "ready"),
     "received": (Store, "receive"),
+    "kept": (ObjectAnswers, "put"),
     "settled": (Store, "settle"),
     "stored": (LEDGER, "stored"),
     "validated": (LEDGER, "validated"),

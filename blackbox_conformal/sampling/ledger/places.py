@@ -7,13 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.object_store import store_at
 from blackbox_conformal.sampling.ledger import checksums, ledger_file
 from blackbox_conformal.sampling.ledger.address import Address, address_of, is_placed, keep_note
 from blackbox_conformal.sampling.ledger.any_ledger import AnyLedger
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.connection import Connection
+from blackbox_conformal.sampling.ledger.object_answers import ObjectAnswers
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.ledger.shared_store import AnswerStore, SharedStore
+from blackbox_conformal.sampling.ledger.store_address import of_environment as store_of_environment
+from blackbox_conformal.sampling.ledger.store_address import store_address_of
 
 Where = Path | Address
 """A run folder, or the address of a ledger itself."""
@@ -46,10 +50,12 @@ def open_ledger(run: Path) -> AnyLedger:
 def store_of(where: Where) -> Store:
     """The samples of a run folder, or of a ledger itself."""
     address = address_at(where)
-    if address is None:
-        assert isinstance(where, Path)
-        return Store(where)
-    return SharedStore(where if isinstance(where, Path) else _NOWHERE, answers_at(address))
+    run = where if isinstance(where, Path) else _NOWHERE
+    kept = store_address_of(run) if isinstance(where, Path) else store_of_environment()
+    if kept is not None:
+        earlier = None if address is None else answers_at(address)
+        return SharedStore(run, ObjectAnswers(store_at(kept), earlier))
+    return Store(run) if address is None else SharedStore(run, answers_at(address))
 
 
 def answers_at(address: Address) -> AnswerStore:

@@ -1,18 +1,24 @@
-"""The samples of a run folder whose ledger many machines share: a working copy of a store that all of them reach."""
+"""The samples of a run folder that are kept elsewhere, too: a working copy of a store that all machines reach."""
 
-import hashlib
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
+from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import PayloadError
 from blackbox_conformal.files import write_once
 from blackbox_conformal.sampling.ledger.attempts import VendorReport
 from blackbox_conformal.sampling.ledger.sample_store import Arrival, Store, sniff_extension
 
+_AT_ONCE = 8
+
 
 class AnswerStore(Protocol):
     """Contents by their digests (``sha256:…``), reached from every machine; asked from any thread."""
+
+    def prepare(self) -> None:
+        """Look whether it can be relied on, before anything is drawn."""
 
     def put(self, digest: str, content: bytes) -> None:
         """Keep a content; nothing happens where it is kept already."""
@@ -33,6 +39,21 @@ class SharedStore(Store):
     def __init__(self, run: Path, answers: AnswerStore) -> None:
         super().__init__(run)
         self._answers = answers
+
+    def prepare(self) -> None:
+        super().prepare()
+        self._answers.prepare()
+
+    def share(self) -> None:
+        """Put there what the folder held before it had `answers`."""
+
+        def put(found: tuple[str, Path]) -> None:
+            digest, content = found[0], found[1].read_bytes()
+            if digest_bytes(content) == digest:
+                self._answers.put(digest, content)
+
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="share") as pool:
+            list(pool.map(put, self.files()))
 
     def receive(self, attempt: int, data: bytes, report: VendorReport = VendorReport()) -> Arrival:  # noqa: B008 - frozen
         arrival = super().receive(attempt, data, report)
@@ -64,14 +85,13 @@ class SharedStore(Store):
     def check(self, digest: str) -> None:
         if super().locate(digest) is not None:
             self.examine(digest)
-        elif self._kept(digest) is None:
-            raise PayloadError(f"expected the stored sample {digest} in the ledger; it is gone, or damaged")
+        if self._kept(digest) is None:
+            raise PayloadError(f"expected the stored sample {digest} where answers are kept; it is gone, or damaged")
 
     def _kept(self, digest: str) -> bytes | None:
         """A content of `answers`; None when there is none, or another one."""
         content = self._answers.get(digest)
-        whole = content is not None and "sha256:" + hashlib.sha256(content).hexdigest() == digest
-        return content if whole else None
+        return content if content is not None and digest_bytes(content) == digest else None
 
     def close(self) -> None:
         self._answers.close()

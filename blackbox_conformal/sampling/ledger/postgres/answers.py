@@ -17,6 +17,9 @@ class PostgresAnswers:
     def __init__(self, address: Address) -> None:
         self._pool = Pool(address)
 
+    def prepare(self) -> None:
+        """The database was looked at when its ledger was opened."""
+
     def put(self, digest: str, content: bytes) -> None:
         """Keep a content; nothing happens where it is kept already."""
         query = "INSERT INTO sample VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING"

@@ -1,0 +1,257 @@
+"""Answers and finished files in a store: nothing that was paid for is lost or paid twice, whatever dies."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from support.command_line import VENDOR, called
+from support.draws import limits, tasks
+from support.forwarding_proxy import forwarding_proxy
+from support.postgres_server import PostgresServer, binaries, postgres_server
+from support.synthetic import photograph, reduced, write_photographs
+
+from blackbox_conformal import object_store
+from blackbox_conformal.cli import main
+from blackbox_conformal.errors import LedgerError, UsageError
+from blackbox_conformal.object_store import store_at
+from blackbox_conformal.sampling.ledger import store_address
+from blackbox_conformal.sampling.ledger.queries import ledger_verify
+from blackbox_conformal.sampling.ledger.store_address import place_store
+from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+
+DRIVER = Path(__file__).parents[1] / "sampling" / "crash_driver.py"
+OPTIONS = ("--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf", "--max-cost", "1")
+MOTO = pytest.mark.parametrize("s3_url", ["moto"], indirect=True)
+
+
+def names(place: str, below: str = "") -> list[str]:
+    return sorted(found.name for found in store_at(place).names(below))
+
+
+def command(*words: str) -> None:
+    """`blackbox-conformal WORDS` in this process, which has to end well."""
+    assert main.run([*words]) == 0
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[PostgresServer]:
+    pytest.importorskip("psycopg", reason="psycopg is not installed here (pip install -e '.[postgres]')")
+    if binaries() is None:
+        pytest.skip("PostgreSQL is not installed here (apt-get install postgresql)")
+    with postgres_server() as running:
+        yield running
+
+
+@pytest.fixture
+def forgetting() -> Iterator[Callable[[], None]]:
+    """Forgets what the user of this process named, as another process would not know it."""
+
+    def forget() -> None:
+        store_address._named.clear()
+        store_address._placed.clear()
+
+    yield forget
+    forget()
+
+
+@MOTO
+def test_a_whole_run_in_a_bucket_gives_what_a_local_one_gives(
+    desk: Path, bucket: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_photographs(desk / "photographs", range(6))
+    (desk / "small").mkdir()
+    for seed in (9, 10):
+        Image.fromarray(reduced(photograph(seed), 4)).save(desk / "small" / f"i{seed}.png")
+    for folder in ("photographs", "small"):
+        for path in (desk / folder).iterdir():
+            store_at(bucket).put_if_absent(f"{folder}/{path.name}", path.read_bytes())
+    place = f"{bucket}/runs/x"
+    with FaultServer() as server:
+        vendor = ("--adapter", VENDOR, "-p", f"url={server.url}")
+        command("calibrate", "photographs", *vendor, *OPTIONS, "--run", "local")
+        command(
+            "mask", "small", *vendor, "--calibration", "local/calibration.json", "--alpha", "0.9", "--max-cost", "1"
+        )
+        paid = server.account.paid
+        there = ("--run", "remote", "--store", place)
+        command("calibrate", f"{bucket}/photographs", *vendor, *OPTIONS, *there)
+        masking = ("--calibration", "remote/calibration.json", "--alpha", "0.9", "--max-cost", "1", *there)
+        command("mask", f"{bucket}/small", *vendor, *masking, "--out", "from-bucket")
+        assert server.account.paid == 2 * paid == 32
+        monkeypatch.setenv("BLACKBOX_CONFORMAL_STORE", place)
+        command("report", "--run", "remote")
+        command("mask", f"{bucket}/small", *vendor, *masking, "--out", "from-bucket")
+        assert server.account.paid == 2 * paid
+    local = (desk / "local" / "calibration.json").read_bytes()
+    assert (desk / "remote" / "calibration.json").read_bytes() == local
+    store = store_at(place)
+    assert store.get("results/calibration.json") == local
+    assert store.get("results/report.html") == (desk / "remote" / "report.html").read_bytes()
+    assert len(names(place, "samples")) == len(list((desk / "remote" / "samples").rglob("*.*")))
+    kept = names(place, "results/from-bucket")
+    assert len(kept) == len(list((desk / "from-bucket").iterdir())) > 10
+    for name in kept:
+        content = store.get(name)
+        assert content == (desk / "from-bucket" / Path(name).name).read_bytes()
+        if not name.endswith(".json"):
+            assert content == (desk / "masked" / Path(name).name).read_bytes()
+    fetched = desk / "fetched"
+    fetched.mkdir()
+    for name in kept:
+        (fetched / Path(name).name).write_bytes(store.get(name) or b"")
+    command("verify", "fetched/i9-certificate.json", "--calibration", "remote/calibration.json")
+    assert names(bucket) == names(bucket, "photographs") + names(bucket, "runs") + names(bucket, "small")
+    texts = [*capfd.readouterr()] + [path.read_bytes().decode("latin-1") for path in desk.rglob("*") if path.is_file()]
+    assert "s3cr3t" not in "".join(texts)
+    assert "AKIA" not in "".join(texts)
+
+
+@pytest.mark.parametrize(
+    ("point", "number", "submitted"), [("received", 3, 3), ("kept", 3, 3), ("stored", 3, 3), ("settled", 2, 2)]
+)
+@MOTO
+def test_a_run_that_is_killed_around_keeping_an_answer_goes_on_and_pays_nothing_twice(
+    tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch, point: str, number: int, submitted: int
+) -> None:
+    run, place = tmp_path / "run", f"{bucket}/runs"
+    monkeypatch.setenv("STORE_OF_THE_CRASH", place)
+    with FaultServer(polls=0) as server:
+        done = subprocess.run(
+            [sys.executable, str(DRIVER), server.url, str(run), "once", point, str(number)],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert server.account.requests("submit") == submitted
+        place_store(run, place)
+        with Sampler(SynchronousVendor(url=server.url), run, limits(), check=lambda data, task: None) as sampler:
+            outcomes = list(sampler.draw(tasks(1, 4)))
+            assert [one.state for one in outcomes] == ["stored"] * 4
+        assert server.account.requests("submit") == 4
+        assert not ledger_verify(run).problems
+        assert len(names(place)) == len({one.digest for one in outcomes})
+
+
+@MOTO
+def test_an_answer_that_comes_while_the_store_is_down_is_kept_and_put_there_later(
+    tmp_path: Path, bucket: str, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_store, "RETRIES", 1)
+    run, place = tmp_path / "run", f"{bucket}/runs"
+    place_store(run, place)
+    with FaultServer(polls=0) as server, forwarding_proxy(s3_url) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        vendor = SynchronousVendor(url=server.url)
+        with Sampler(vendor, run, limits(), check=lambda data, task: None) as sampler:
+            proxy.down = ("PUT",)
+            with pytest.raises(LedgerError, match=r"it answered 503.*is in inbox/"):
+                list(sampler.draw(tasks(1, 4)))
+        paid = server.account.requests("submit")
+        assert paid >= 1
+        assert len(list((run / "inbox").iterdir())) == paid
+        assert names(place) == []
+        proxy.down = ()
+        with Sampler(vendor, run, limits(), check=lambda data, task: None) as sampler:
+            outcomes = list(sampler.draw(tasks(1, 4)))
+        assert [one.state for one in outcomes] == ["stored"] * 4
+        assert server.account.requests("submit") == 4
+        assert len(names(place)) == len({one.digest for one in outcomes})
+
+
+@MOTO
+def test_a_store_that_ignores_conditions_is_refused_before_anything_is_paid(
+    desk: Path, bucket: str, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_photographs(desk / "photographs", range(2))
+    with FaultServer() as server, forwarding_proxy(s3_url, drop="if-none-match") as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        vendor = ("--adapter", VENDOR, "-p", f"url={server.url}")
+        done = called("calibrate", "photographs", *vendor, *OPTIONS, "--store", f"{bucket}/runs")
+        assert done.returncode not in (0, 1)
+        assert "expected a store that keeps the first of two objects of one name" in done.stderr
+        assert server.account.paid == 0
+
+
+def test_what_a_folder_held_is_put_into_a_store_that_it_gets_later_and_missing_files_come_from_there(
+    tmp_path: Path, bucket: str
+) -> None:
+    run, place = tmp_path / "run", f"{bucket}/runs"
+    with FaultServer(polls=0) as server:
+        vendor = SynchronousVendor(url=server.url)
+        with Sampler(vendor, run, limits()) as sampler:
+            outcomes = list(sampler.draw(tasks(1, 3)))
+        place_store(run, place)
+        with Sampler(vendor, run, limits()) as sampler:
+            list(sampler.draw(tasks(1, 3)))
+        assert len(names(place)) == len({one.digest for one in outcomes})
+        for path in (run / "samples").rglob("*.*"):
+            path.unlink()
+        with Sampler(vendor, run, limits()) as sampler:
+            again = list(sampler.draw(tasks(1, 4)))
+            assert all(sampler.read(one) for one in again)
+        assert server.account.requests("submit") == 4
+        damaged = store_at(place)
+        (first, *_) = names(place)
+        damaged.replace(first, b"damaged")
+        assert "is gone, or damaged" in "".join(ledger_verify(run).problems)
+
+
+@MOTO
+def test_machines_with_one_ledger_and_one_store_share_what_they_drew(
+    database: PostgresServer, desk: Path, bucket: str
+) -> None:
+    write_photographs(desk / "photographs", range(4))
+    with FaultServer() as server:
+        vendor = ("--adapter", VENDOR, "-p", f"url={server.url}")
+        both = {"BLACKBOX_CONFORMAL_LEDGER": database.new_database(), "BLACKBOX_CONFORMAL_STORE": f"{bucket}/runs"}
+        for run in ("one", "two"):
+            called("calibrate", "photographs", *vendor, *OPTIONS, "--run", run, code=0, **both)
+        assert server.account.paid == 8
+        assert (desk / "one" / "calibration.json").read_bytes() == (desk / "two" / "calibration.json").read_bytes()
+        verified = called("ledger", "verify", "--ledger", both["BLACKBOX_CONFORMAL_LEDGER"], "--json", code=0, **both)
+        assert json.loads(verified.stdout)["problems"] == []
+        without = {name: value for name, value in both.items() if name.endswith("LEDGER")}
+        refused = called("calibrate", "photographs", *vendor, *OPTIONS, "--run", "three", **without)
+        assert refused.returncode != 0
+        assert server.account.paid == 8, "a machine that does not know the store pays again"
+
+
+def test_a_note_alone_makes_nobody_connect(tmp_path: Path, forgetting: Callable[[], None]) -> None:
+    run, shared = tmp_path / "run", tmp_path / "shared"
+    place_store(run, str(shared))
+    with FaultServer(polls=0) as server:
+        vendor = SynchronousVendor(url=server.url)
+        with Sampler(vendor, run, limits()) as sampler:
+            list(sampler.draw(tasks(1, 1)))
+        assert (run / "store.address").read_text() == f"{shared}\n"
+        with pytest.raises(UsageError, match="Give that, or another --run"):
+            place_store(run, "s3://another/place")
+        forgetting()
+        with pytest.raises(LedgerError, match="set BLACKBOX_CONFORMAL_STORE="), Sampler(vendor, run, limits()):
+            pytest.fail("it was opened")
+        (run / "store.address").write_text("gopher://x\n")
+        with pytest.raises(LedgerError, match="does not say where"), Sampler(vendor, run, limits()):
+            pytest.fail("it was opened")
+    assert len(names(str(shared))) == 1
+
+
+@MOTO
+def test_other_results_in_the_store_are_not_overwritten(desk: Path, bucket: str) -> None:
+    write_photographs(desk / "photographs", range(6))
+    store_at(bucket).put_if_absent("runs/results/calibration.json", b"somebody's")
+    with FaultServer() as server:
+        words = ("calibrate", "photographs", "--adapter", VENDOR, "-p", f"url={server.url}", *OPTIONS)
+        done = called(*words, "--store", f"{bucket}/runs", code=2)
+        assert f"{bucket}/runs/results/calibration.json exists with other content" in done.stderr.replace("\n", " ")
+        called(*words, "--store", f"{bucket}/runs", "--force", code=0)
+        assert server.account.paid == 12
+    assert store_at(bucket).get("runs/results/calibration.json") != b"somebody's"
