@@ -34,12 +34,13 @@ class Finding:
 @click.command("doctor")
 @shared.option("--run", type=shared.FOLDER, default="runs", help="Folder that holds the run folders.")
 @shared.option("--ledger", type=shared.ledger_address, metavar="ADDRESS", help="PostgreSQL ledger to look at, too.")
+@shared.option("--store", type=shared.store_address, metavar="ADDRESS", help="Store of a run to look at, too.")
 @shared.option("--cluster", type=cluster_place, metavar="local:N|ADDRESS", help="Workers to look at, too.")
 @shared.output
-def command(screen: Screen, run: str, ledger: str | None, cluster: str | None) -> None:
+def command(screen: Screen, run: str, ledger: str | None, store: str | None, cluster: str | None) -> None:
     """Clock, proxy, TLS, disk, file system, kernel cache, keys (never their value), adapters, other packages."""
     run_folder = Path(run)
-    ledgers = [*_ledgers(run_folder), *_database(ledger)]
+    ledgers = [*_ledgers(run_folder), *_database(ledger), *_object_store(store)]
     machine = [_clock(), _proxy(), _tls(), *_disk(run_folder), _sqlite(), *ledgers, _kernels(), *_cluster(cluster)]
     members, adapters = _broken_members(), _adapters()
     _show(screen, "This machine", "subject", machine)
@@ -152,6 +153,20 @@ def _database(ledger: str | None) -> list[Finding]:
     except BlackboxConformalError as error:
         return [Finding(f"ledger {address}", "broken", str(error))]
     return [Finding(f"ledger {address}", "broken" if wrong else "ok", "; ".join(wrong) or server)]
+
+
+def _object_store(place: str | None) -> list[Finding]:
+    """Whether a store heeds conditions and gives back what it took; nothing where none is named."""
+    from blackbox_conformal.errors import BlackboxConformalError
+    from blackbox_conformal.object_store import refuse_unconditional, store_at
+
+    if place is None:
+        return []
+    try:
+        refuse_unconditional(store_at(place))
+    except BlackboxConformalError as error:
+        return [Finding(f"store {place}", "broken", str(error))]
+    return [Finding(f"store {place}", "ok", "keeps the first of two objects of one name, and gives back what it took")]
 
 
 def _cluster(place: str | None) -> list[Finding]:

@@ -26,7 +26,15 @@ def with_calibration(
 ) -> list[str]:
     """A command on `pictures` for the calibration at `path`, with what that does not keep and a limit if draws cost."""
     named = ["--adapter", options.adapter] if options.adapter and ":" in options.adapter else []
-    return [command, pictures, "--calibration", str(path), *named, *_not_kept(adapter, options), *_limit(adapter)]
+    words = [command, pictures, "--calibration", str(path), *named, *_not_kept(adapter, options), *_limit(adapter)]
+    return words + store_typed()
+
+
+def store_typed() -> list[str]:
+    """`--store` as it was typed for the present command; from the environment the next command has it, too."""
+    context = click.get_current_context()
+    typed = context.get_parameter_source("store") is click.core.ParameterSource.COMMANDLINE
+    return ["--store", context.params["store"]] if typed else []
 
 
 def report_on(run: Path, calibration: str) -> list[str]:

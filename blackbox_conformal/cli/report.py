@@ -22,10 +22,18 @@ from blackbox_conformal.cli.next_steps import offer
 @shared.option(
     "--force", is_flag=True, help="Overwrite a file that is no report of this calibration, or was changed since."
 )
+@shared.option("--store", type=shared.store_address, metavar="ADDRESS", help="Put it there, too, as the run's files.")
 @click.option("--open", "opened", is_flag=True, help="Open it. Does nothing without a terminal.")
 @shared.output
 def command(
-    screen: Screen, run: str, calibration: str | None, alpha: float | None, out: str | None, force: bool, opened: bool
+    screen: Screen,
+    run: str,
+    calibration: str | None,
+    alpha: float | None,
+    out: str | None,
+    force: bool,
+    store: str | None,
+    opened: bool,
 ) -> None:
     """Write one HTML file about a run: a summary, its pictures in a viewer, audit and cost.
 
@@ -34,14 +42,17 @@ def command(
     """
     from blackbox_conformal.reports.report_store import ReportStore
     from blackbox_conformal.reports.run_report import calibration_of, level_to_open_at, report
+    from blackbox_conformal.sampling.ledger.store_address import place_store
 
     folder = Path(run)
+    if store is not None:
+        place_store(folder, store)
     about = calibration_of(folder, calibration)
-    store = ReportStore(folder, about)
-    audit = store.audit()
+    kept = ReportStore(folder, about)
+    audit = kept.audit()
     level = level_to_open_at(about, audit, alpha)
     path = report(folder, calibration=about, alpha=level, out=out, force=force, audit=audit)
-    masked, audited = len(store.previews("result")), len(store.previews("audit"))
+    masked, audited = len(kept.previews("result")), len(kept.previews("audit"))
     screen.summary(
         {
             "report": str(path.resolve()),

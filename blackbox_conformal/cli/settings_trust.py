@@ -12,7 +12,7 @@ _CONSENT = ("yes", "max-cost", "max-cost-in-all", "max-calls", "max-resample", "
 """Settings by which a user agrees to something."""
 
 _VOUCHING = ("sign-with", "trust", "require-signature", "ledger", "store", "cluster")
-"""Settings by which a user signs in his own name, or says whose signatures count, where answers are kept, which database
+"""Settings by which a user signs in his own name, or says whose signatures count, where answers go, which database
 gets a password, or which scheduler, whose answers may hold code, is believed.
 """
 

@@ -1,6 +1,6 @@
 """Finished files of a run in its store: calibration, masks with their certificates, reports."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from blackbox_conformal.certificate import Certificate
@@ -10,6 +10,15 @@ from blackbox_conformal.pipeline.earlier_results import comparable
 from blackbox_conformal.sampling.ledger.store_address import store_address_of
 
 _FOLDER = "results"
+
+
+def _are_of_same_mask(*contents: bytes) -> bool:
+    """Whether these are certificates of one mask."""
+    try:
+        first, second = (comparable(Certificate.from_json(content.decode())) for content in contents)
+    except (CheckFailedError, FileFormatError, ValueError):
+        return False
+    return first == second
 
 
 class KeptResults:
@@ -33,13 +42,26 @@ class KeptResults:
         place = store_address_of(run)
         return None if place is None else cls(store_at(place))
 
-    def keep(self, files: Iterable[Path], folder: str = "", *, force: bool = False) -> None:
-        """Put files into the store, the last one last; a certificate of the same mask may say more than an earlier one.
+    def keep(
+        self,
+        files: Iterable[Path],
+        folder: str = "",
+        *,
+        force: bool = False,
+        replaceable: Callable[[bytes, bytes], bool] = _are_of_same_mask,
+    ) -> None:
+        """Put files into the store, the last one last.
+
+        Parameters
+        ----------
+        replaceable
+            Whether a content that is there may be replaced by another one also without `force`; by default a
+            certificate by one of the same mask, which may have more to say.
 
         Raises
         ------
         UsageError
-            The store holds other content under one of their names, and `force` is not set.
+            The store holds other content under one of their names.
         IncompleteError
             It cannot be reached; the files are where they were written.
         """
@@ -48,21 +70,12 @@ class KeptResults:
             name = "/".join(filter(None, (_FOLDER, folder, path.name)))
             if self._store.put_if_absent(name, content):
                 continue
-            there = self._store.get(name)
+            there = self._store.get(name) or b""
             if there == content:
                 continue
-            if not force and not _is_of_same_mask(there, content):
+            if not force and not replaceable(there, content):
                 raise UsageError(
                     f"{self._store.shown}/{name} exists with other content and is not overwritten; give --force, "
                     "another --out or another --store"
                 )
             self._store.replace(name, content)
-
-
-def _is_of_same_mask(*contents: bytes | None) -> bool:
-    """Whether both are certificates of one mask."""
-    try:
-        first, second = (comparable(Certificate.from_json((content or b"").decode())) for content in contents)
-    except (CheckFailedError, FileFormatError, ValueError):
-        return False
-    return first == second

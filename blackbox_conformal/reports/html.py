@@ -106,11 +106,14 @@ def _sealed(page: bytes, calibration: Calibration) -> bytes:
 
 
 def _is_own(path: Path, calibration: Calibration) -> bool:
-    """Whether `path` is a report of this calibration as it was written: it can be made again, so it may be replaced."""
     try:
-        content = path.read_bytes()
+        return is_own_report(path.read_bytes(), calibration)
     except OSError:
         return False
+
+
+def is_own_report(content: bytes, calibration: Calibration) -> bool:
+    """Whether it is a report of this calibration as it was written: it can be made again, so it may be replaced."""
     return content == _sealed(content[: content.rfind(b"\n<!-- report of ")], calibration)
 
 

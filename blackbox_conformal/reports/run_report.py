@@ -11,7 +11,7 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.pipeline.kept_results import KeptResults
 from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.run_folder import find_calibration
-from blackbox_conformal.reports.html import write_report
+from blackbox_conformal.reports.html import is_own_report, write_report
 from blackbox_conformal.reports.report_store import ReportStore
 from blackbox_conformal.reports.slider_levels import opening_level
 
@@ -68,7 +68,7 @@ def report(
     written = write_report(run, calibration, audit, list(results), path, alpha=alpha, force=force)
     kept = KeptResults.of(run)
     if kept is not None:
-        kept.keep([written], force=force)
+        kept.keep([written], force=force, replaceable=lambda there, _: is_own_report(there, calibration))
     return written
 
 
