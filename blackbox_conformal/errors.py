@@ -23,6 +23,7 @@ BlackboxConformalError
     ├── RefusedError                     class A: the vendor said no to this picture
     │   └── RunRefusedError              class A: the vendor would say no to every picture of the run
     │       ├── AccountRefusedError      … to this key or account (401, 402, 403)
+    │       │   └── KeyNotSentError      … to requests that carried no key
     │       └── NotFoundError            … since it has no such model or address (404, 405, 410)
     ├── VendorFailedError                class V: the vendor failed on its own; the picture may be asked for again
     ├── TryLaterError                    class R: the vendor asked to wait
@@ -171,6 +172,10 @@ class AccountRefusedError(RunRefusedError):
     """Class A: the vendor said no to the key or account (401, 402, 403)."""
 
     exit_code = 5
+
+
+class KeyNotSentError(AccountRefusedError):
+    """Class A: the vendor said no to requests that carried no key; the message names the options that send it."""
 
 
 class NotFoundError(RunRefusedError):

@@ -228,6 +228,7 @@ def _number(value: float, digits: int) -> str:
 def show_outlook(screen: Screen, outlooks: "Sequence[Outlook]", photographs: int) -> None:
     """Say for which levels so few photographs are unlikely to confirm the guarantee, or cannot."""
     from blackbox_conformal.audits.verdict import about
+    from blackbox_conformal.text import counted
 
     for level in outlooks:
         if level.likely is not None and level.likely <= photographs:
@@ -242,6 +243,6 @@ def show_outlook(screen: Screen, outlooks: "Sequence[Outlook]", photographs: int
         if level.fixed is not None:
             needed += f". With --no-stop, which fixes the number, {level.fixed} without an error confirm it"
         screen.note(
-            f"note: {photographs} photographs can reveal that alpha={level.alpha:g} does not hold, {able}. "
+            f"note: {counted(photographs, 'photograph')} can reveal that alpha={level.alpha:g} does not hold, {able}. "
             f"To confirm it takes {needed}"
         )

@@ -157,14 +157,13 @@ def _wants_tracebacks(arguments: list[str]) -> bool:
 
 def _with_advice(error: Exception) -> str:
     """The error; a refused account with what to do about it."""
-    from blackbox_conformal.errors import AccountRefusedError
+    from blackbox_conformal.errors import AccountRefusedError, KeyNotSentError
 
-    if not isinstance(error, AccountRefusedError):
+    if not isinstance(error, AccountRefusedError) or isinstance(error, KeyNotSentError):
         return str(error)
     return (
-        f"{str(error).removesuffix('.')}. Check the key (`blackbox-conformal adapters show NAME` names its variable, "
-        "and marks with * the parameters that a calibration does not keep, which have to be given again) and the "
-        "account's credit, then run the same command again: what was paid for is kept"
+        f"{str(error).removesuffix('.')}. Check the key (`blackbox-conformal adapters show NAME` names its variable) "
+        "and the account's credit, then run the same command again: what was paid for is kept"
     )
 
 

@@ -8,6 +8,7 @@ from blackbox_conformal.adapter import Adapter, Answer, Send
 from blackbox_conformal.errors import (
     AccountRefusedError,
     JobError,
+    KeyNotSentError,
     MaybeSentError,
     NotFoundError,
     PayloadError,
@@ -45,19 +46,19 @@ def classify(adapter: Adapter, step: Send, answer: Answer, now: float) -> Vendor
         error = _of_free_request(step, answer, explained, now)
     if isinstance(error, AccountRefusedError) and answer.status != 402:
         error = _without_key(adapter, answer) or error
-    if isinstance(error, AccountRefusedError):
+    if isinstance(error, AccountRefusedError) and not isinstance(error, KeyNotSentError):
         return _with_clock(error, answer, now)
     return error
 
 
-def _without_key(adapter: Adapter, answer: Answer) -> AccountRefusedError | None:
+def _without_key(adapter: Adapter, answer: Answer) -> KeyNotSentError | None:
     """What to say where the vendor asks for a key and these parameters send none; None where they send one."""
     if adapter.key_variable is not None or adapter.auth_variable is None or not adapter.key_parameters:
         return None
     options = shlex.join(option_words(adapter.key_parameters))
-    return AccountRefusedError(
-        f"the vendor wants a key, and none was sent ({_said(answer)}). Add {options} to send the key in "
-        f"{adapter.auth_variable}",
+    return KeyNotSentError(
+        f"the vendor wants a key, and none was sent ({_said(answer)}). Add {options} to send the key of "
+        f"{adapter.auth_variable} or {adapter.auth_variable}_FILE",
         code=str(answer.status),
     )
 
