@@ -16,6 +16,7 @@ It exits with 1 unless
 
 import argparse
 import json
+import os
 import random
 import resource
 import subprocess
@@ -74,11 +75,12 @@ def work(given: dict[str, Any]) -> None:
     told: dict[str, Any] = {"error": None}
     states: Counter[str] = Counter()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started = time.monotonic()
+    started, used = time.monotonic(), 0.0
     while True:
         try:
             with Sampler(SynchronousVendor(url=given["vendor"]), run, limits, check=lambda data, task: None) as sampler:
                 told["open_s"] = time.monotonic() - started
+                used = time.process_time()
                 for outcome in sampler.draw(wanted):
                     states[outcome.state] += 1
             break
@@ -89,7 +91,7 @@ def work(given: dict[str, Any]) -> None:
         except BlackboxConformalError as error:
             told["error"] = f"{type(error).__name__}: {error}"
             break
-    told |= {"seconds": time.monotonic() - started, "states": dict(states)}
+    told |= {"seconds": time.monotonic() - started, "states": dict(states), "cpu_s": time.process_time() - used}
     told["memory_mib"] = [before / 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
     print(json.dumps(told), flush=True)
 
@@ -241,7 +243,9 @@ def rate(server: PostgresServer, folder: Path, processes: int = 4, count: int = 
         paid = vendor.account.paid
     seconds = max(one["seconds"] - one["open_s"] for one in told)
     draws = round(count / seconds, 1)
-    return {"processes": processes, "draws": paid, "draws a second": draws, "passed": paid == count and draws >= 100}
+    report = {"processes": processes, "draws": paid, "draws a second": draws, "load": round(os.getloadavg()[0], 1)}
+    report["processor milliseconds of a process, a draw"] = round(1000 * sum(one["cpu_s"] for one in told) / count, 2)
+    return {**report, "passed": paid == count and draws >= 100}
 
 
 def resumed(server: PostgresServer, folder: Path, count: int) -> dict[str, Any]:

@@ -90,6 +90,43 @@ def ledger_total(screen: Screen, run: str | None, ledger: str | None) -> None:
     screen.data(document)
 
 
+@command.command("limit")
+@click.argument("amount", required=False)
+@ledger_option
+@shared.output
+def limit(screen: Screen, amount: str | None, ledger: str | None) -> None:
+    """The most that everything with one PostgreSQL ledger may cost, on all machines together, in US dollars.
+
+    AMOUNT is the new limit, or `none`; without it, the limit is shown.
+    """
+    from blackbox_conformal.sampling.ledger.address import name_address
+    from blackbox_conformal.sampling.ledger.places import set_limit
+    from blackbox_conformal.sampling.ledger.queries import ledger_limit, ledger_sum
+    from blackbox_conformal.text import dollars
+
+    if ledger is None:
+        raise UsageError("expected --ledger postgresql://user@host/name; a ledger in a run folder has no such limit")
+    address = name_address(ledger)
+    if amount is not None:
+        set_limit(address, None if amount == "none" else shared.usd(amount))
+    most, sums = ledger_limit(address), ledger_sum(address)
+    spent, held = sums["cost_usd"], sums["reserved_usd"]
+    screen.summary(
+        {
+            "limit, all machines together": "none" if most is None else dollars(most),
+            "spent": dollars(spent),
+            "held for draws under way": dollars(held),
+        }
+    )
+    screen.data(
+        {
+            "limit_usd": None if most is None else float(most),
+            "cost_usd": float(spent),
+            "reserved_usd": float(held),
+        }
+    )
+
+
 @command.command("export")
 @run_option
 @ledger_option

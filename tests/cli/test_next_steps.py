@@ -164,7 +164,7 @@ def test_config_show_takes_a_command(desk: Desk) -> None:
     assert "Settings of ledger ls" in desk.run("config", "show", "ledger", "ls").stdout
     assert "Settings of calibrate" in desk.run("config", "show").stdout
     assert "did you mean calibrate?" in desk.run("config", "show", "calibrat", code=2).stderr
-    assert "ls, sum, export, verify" in desk.run("config", "show", "ledger", code=2).stderr
+    assert "ls, sum, limit, export, verify" in desk.run("config", "show", "ledger", code=2).stderr
     assert json.loads(desk.run("config", "show", "mask", "--json").stdout)["out"] == "masked"
 
 

@@ -16,10 +16,9 @@ import pytest
 from support.draws import draw, tasks
 from support.postgres_server import PostgresServer
 
-from blackbox_conformal.errors import BudgetError, LedgerError, UsageError
+from blackbox_conformal.errors import LedgerError, UsageError
 from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.clock import Clock
-from blackbox_conformal.sampling.job_budget import Budget
 from blackbox_conformal.sampling.ledger.address import Address, address_of, keep_note, name_address, place_ledger
 from blackbox_conformal.sampling.ledger.attempts import AttemptSpec, VendorReport
 from blackbox_conformal.sampling.ledger.places import doubts
@@ -102,48 +101,6 @@ def test_one_of_two_processes_makes_a_submission(address: Address) -> None:
     other.validated(number)
     assert [attempt.busy for attempt in other.rows(["t0"])["t0"]] == [False]
     assert one.totals()[2] == other.totals()[2] == 1
-    one.close()
-    other.close()
-
-
-def test_a_limit_is_one_for_all_who_give_the_same_job(address: Address) -> None:
-    ledgers = [PostgresLedger(address) for _ in range(3)]
-    scope = frozenset(f"t{number}" for number in range(40))
-    elsewhere = ledgers[0].reserve(want("elsewhere"), None, 7 * PRICE)
-    ledgers[0].sent(elsewhere)
-    for ledger in ledgers:
-        ledger.limit(Budget(max_cost_usd=Decimal("2.5"), scope=scope))
-    made: list[int] = []
-
-    def buy(number: int) -> None:
-        with contextlib.suppress(BudgetError):
-            made.append(ledgers[number % 3].reserve(want(f"t{number}"), None, PRICE))
-
-    threads = [threading.Thread(target=buy, args=(number,)) for number in range(40)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(made) == 10
-    assert {ledger.totals() for ledger in ledgers} == {(Decimal(0), Decimal("2.5"), 10)}
-    for ledger in ledgers:
-        ledger.close()
-    assert ledger_verify(address).problems == ()
-
-
-def test_a_limit_of_a_day_counts_what_others_spent(address: Address) -> None:
-    one, other = PostgresLedger(address), PostgresLedger(address)
-    for ledger in (one, other):
-        ledger.limit(Budget(max_cost_per_day_usd=Decimal("0.6"), scope=frozenset()))
-    number = one.reserve(want(), None, PRICE)
-    one.sent(number)
-    one.stored(number, VendorReport(), "sha256:a", 3)
-    other.reserve(want("t1"), None, PRICE)
-    with pytest.raises(BudgetError, match=r"0.5 spent in the last 24 hours"):
-        one.reserve(want("t2"), None, PRICE)
-    with psycopg.connect(address.shown) as connection:
-        connection.execute("UPDATE blackbox_conformal.booked_by_minute SET minute = minute - 1442")
-    one.reserve(want("t2"), None, PRICE)
     one.close()
     other.close()
 

@@ -4,6 +4,7 @@ import importlib.util
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 
 from blackbox_conformal.errors import UsageError
@@ -64,6 +65,14 @@ def answers_at(address: Address) -> AnswerStore:
     from blackbox_conformal.sampling.ledger.postgres.answers import PostgresAnswers
 
     return PostgresAnswers(address)
+
+
+def set_limit(address: Address, limit_usd: Decimal | None) -> None:
+    """Let everything with a ledger in a database cost so much in all; None: any amount. Errors as `reading`."""
+    _require_driver(address)
+    from blackbox_conformal.sampling.ledger.postgres import limit
+
+    limit.set_limit(address, limit_usd)
 
 
 @contextmanager

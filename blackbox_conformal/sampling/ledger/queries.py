@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from blackbox_conformal.errors import LedgerError, PayloadError
+from blackbox_conformal.sampling.ledger.address import Address
 from blackbox_conformal.sampling.ledger.attempts import COLUMNS, Attempt, attempt_from
 from blackbox_conformal.sampling.ledger.connection import Connection
 from blackbox_conformal.sampling.ledger.ledger_file import ledger_path
@@ -71,6 +72,13 @@ def ledger_sum(run: Where) -> dict[str, int | Decimal]:
         counts = connection.execute(f"SELECT {columns} FROM attempt").fetchone()
         spent, reserved = connection.execute("SELECT spent_nanousd, reserved_nanousd FROM total").fetchone()
     return dict(zip(conditions, counts, strict=True)) | {"cost_usd": to_usd(spent), "reserved_usd": to_usd(reserved)}
+
+
+def ledger_limit(address: Address) -> Decimal | None:
+    """The most US dollars that everything with a shared ledger may cost; None: there is no limit."""
+    with _open(address) as connection:
+        (limit,) = connection.execute("SELECT limit_nanousd FROM total").fetchone()
+    return None if limit is None else to_usd(limit)
 
 
 def ledger_export(run: Where) -> Iterator[dict[str, Any]]:

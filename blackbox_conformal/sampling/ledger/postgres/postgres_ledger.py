@@ -20,6 +20,7 @@ from blackbox_conformal.sampling.ledger.postgres.connection import (
     as_ledger_error,
     connect_at_last,
 )
+from blackbox_conformal.sampling.ledger.postgres.limit import require_room
 from blackbox_conformal.sampling.ledger.postgres.reconnecting import Reconnecting
 from blackbox_conformal.sampling.ledger.postgres.schema import migrate
 from blackbox_conformal.sampling.ledger.postgres.transaction import EXPIRED, NOW, UNSETTLED, PostgresTransaction
@@ -123,8 +124,11 @@ class PostgresLedger(AnyLedger):
     def _reserve(
         self, transaction: LedgerTransaction, spec: AttemptSpec, attempt: int | None, price_nanousd: int
     ) -> int:
+        shared = _shared(transaction)
         if self._scope.startswith("session-"):
-            _shared(transaction).count_in(self._scope, spec.task)
+            shared.count_in(self._scope, spec.task)
+        if shared.limit_nanousd is not None:
+            require_room(shared.limit_nanousd, shared.totals(), spec, price_nanousd, self.address)
         return super()._reserve(transaction, spec, attempt, price_nanousd)
 
     def plan(self, specs: Sequence[AttemptSpec]) -> dict[tuple[str, int], int]:

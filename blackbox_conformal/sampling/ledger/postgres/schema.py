@@ -173,6 +173,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE TABLE secret (id INTEGER PRIMARY KEY CHECK (id = 1), value TEXT NOT NULL)",
     ),
+    ("ALTER TABLE total ADD COLUMN limit_nanousd BIGINT CHECK (limit_nanousd >= 0)",),
 )
 
 VERSION = len(_MIGRATIONS)

@@ -50,6 +50,8 @@ class PostgresTransaction(LedgerTransaction):
     ----------
     fenced
         Whether another process found this one's lease over, and settled what it had under way.
+    limit_nanousd
+        The most that may be booked and held in all; None: there is no such limit.
     """
 
     connection: PostgresConnection
@@ -60,6 +62,7 @@ class PostgresTransaction(LedgerTransaction):
         self._acting = {me}
         self._dead: list[UUID] = []
         self.fenced = False
+        self.limit_nanousd: int | None = None
         self._totals = Totals()
         self._attempts = 0
         self._booked: dict[str, Counter[str]] = {}
@@ -77,7 +80,7 @@ class PostgresTransaction(LedgerTransaction):
         with self.connection.together():
             self.connection.execute("BEGIN")
             totals = self.connection.execute(
-                f"SELECT spent_nanousd, reserved_nanousd, calls, {NOW} FROM total FOR UPDATE"
+                f"SELECT spent_nanousd, reserved_nanousd, calls, limit_nanousd, {NOW} FROM total FOR UPDATE"
             )
             renewed = self.connection.execute(
                 f"UPDATE owner SET batch = ?, expires_at = {NOW} + owner.lease_s FROM owner AS before"
@@ -90,7 +93,7 @@ class PostgresTransaction(LedgerTransaction):
                 (budget, attempts),
             )
             sums_of_budget = self.connection.execute(_SUMS, (budget,))
-        *sums, self._now = totals.fetchone()
+        *sums, self.limit_nanousd, self._now = totals.fetchone()
         self._totals, row = Totals(*sums), renewed.fetchone()
         if row is None:
             raise LedgerError("the ledger does not know this process any more, so nothing more is sent; run again")
