@@ -29,7 +29,8 @@ _SIGNED = re.compile(
     r"([?&](?:[\w.-]*(?:sig|signature|token|key|credential|expires|policy|auth|secret)[\w.-]*)=)[^&\s\"'<>]+",
     re.I,
 )
-_USERINFO = re.compile(r"(\w+://)[^/@\s]+@")
+_USERINFO = re.compile(r"(\w+://)(?<!postgresql://)[^/@\s]+@|(postgresql://[^/@\s:]*:)[^/@\s]+@")
+"""A key may stand where an address has its user; of a database's address only the password is secret."""
 
 
 class Secret:
@@ -150,7 +151,7 @@ def checked_secret(value: str, place: str) -> Secret:
 
 
 def redact(text: str) -> str:
-    """`text` without any secret, signed-link parameter or user name in a URL.
+    """`text` without any secret, signed-link parameter or user name in a URL; that of a PostgreSQL address is shown.
 
     A secret is found as it is and as others write it: percent-encoded, in base64 alone or within a longer text, in
     hexadecimal digits, and with the escapes of JSON.
@@ -162,7 +163,7 @@ def redact(text: str) -> str:
     for pattern in patterns:
         text = pattern.sub("***", text)
     text = _SIGNED.sub(r"\1***", text)
-    return _USERINFO.sub(r"\1***@", text)
+    return _USERINFO.sub(lambda found: f"{found[1] or found[2]}***@", text)
 
 
 def _written(secret: str) -> Iterator[str]:

@@ -9,8 +9,15 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.ledger import run_option
 from blackbox_conformal.cli.next_steps import run_named
-from blackbox_conformal.cli.run_folders import run_folder_of
+from blackbox_conformal.cli.run_folders import folder_of
 from blackbox_conformal.errors import CheckFailedError
+
+ledger_option = shared.option(
+    "--ledger",
+    type=shared.ledger_address,
+    metavar="ADDRESS",
+    help="The ledger of the run folder, where it is in a database.",
+)
 
 
 @click.group("cache", cls=shared.Group)
@@ -20,8 +27,9 @@ def command() -> None:
 
 @command.command("ls")
 @run_option
+@ledger_option
 @shared.output
-def ls(screen: Screen, run: str | None) -> None:
+def ls(screen: Screen, run: str | None, ledger: str | None) -> None:
     """Every stored sample: digest, size, how many draws it serves."""
     from blackbox_conformal.sampling.ledger.stored_samples import cache_ls
 
@@ -32,7 +40,7 @@ def ls(screen: Screen, run: str | None) -> None:
             "bytes": sample.size,
             "attempts": list(sample.attempts),
         }
-        for sample in cache_ls(run_folder_of(run, screen.note))
+        for sample in cache_ls(folder_of(run, ledger, screen.note))
     ]
     screen.table(
         f"{len(samples)} samples, {sum(sample['bytes'] for sample in samples) / 2**20:.1f} MiB",
@@ -48,12 +56,13 @@ def ls(screen: Screen, run: str | None) -> None:
 
 @command.command("verify")
 @run_option
+@ledger_option
 @shared.output
-def verify(screen: Screen, run: str | None) -> None:
+def verify(screen: Screen, run: str | None, ledger: str | None) -> None:
     """Hash every sample again; exit 3 when one is damaged."""
     from blackbox_conformal.sampling.ledger.stored_samples import cache_ls, cache_verify
 
-    folder = run_folder_of(run, screen.note)
+    folder = folder_of(run, ledger, screen.note)
     problems = cache_verify(folder)
     screen.say(f"{len(cache_ls(folder))} samples, {len(problems)} damaged")
     if not problems:
@@ -65,25 +74,27 @@ def verify(screen: Screen, run: str | None) -> None:
 
 @command.command("prune")
 @run_option
+@ledger_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @shared.output
-def prune(screen: Screen, run: str | None, dry_run: bool) -> None:
+def prune(screen: Screen, run: str | None, ledger: str | None, dry_run: bool) -> None:
     """Remove files that no attempt names and what is in quarantine; what was paid for stays."""
     from blackbox_conformal.sampling.ledger.stored_samples import cache_prune
 
-    pruned = cache_prune(run_folder_of(run, screen.note), dry_run=dry_run)
+    pruned = cache_prune(folder_of(run, ledger, screen.note), dry_run=dry_run)
     screen.say(f"{len(pruned)} files {'would be removed' if dry_run else 'removed'}")
     screen.data([str(path) for path in pruned])
 
 
 @command.command("export")
 @run_option
+@ledger_option
 @click.option("--out", required=True, type=shared.FOLDER, help="Empty folder for the copies.")
 @shared.output
-def export(screen: Screen, run: str | None, out: str) -> None:
+def export(screen: Screen, run: str | None, ledger: str | None, out: str) -> None:
     """Copy every stored sample under a name that people can read: picture, draw, digest."""
     from blackbox_conformal.sampling.ledger.stored_samples import cache_export
 
-    copies = cache_export(run_folder_of(run, screen.note), Path(out))
+    copies = cache_export(folder_of(run, ledger, screen.note), Path(out))
     screen.say(f"{len(copies)} samples in {out}")
     screen.data([str(path) for path in copies])

@@ -143,16 +143,19 @@ def _ledgers(run: Path) -> list[Finding]:
 def _database(ledger: str | None) -> list[Finding]:
     """Whether a ledger in a database can be reached, and keeps what it is given; nothing where none is named."""
     from blackbox_conformal.sampling.ledger.address import name_address
-    from blackbox_conformal.sampling.ledger.places import doubts
+    from blackbox_conformal.sampling.ledger.places import inspect_database
 
     if ledger is None:
         return []
     address = name_address(ledger)
     try:
-        server, wrong = doubts(address)
+        parts = inspect_database(address)
     except BlackboxConformalError as error:
         return [Finding(f"ledger {address}", "broken", str(error))]
-    return [Finding(f"ledger {address}", "broken" if wrong else "ok", "; ".join(wrong) or server)]
+    return [
+        Finding(f"ledger {address}", "ok", "it is reached"),
+        *(Finding(f"ledger: {part}", "broken" if unfit else "ok", detail) for part, detail, unfit in parts),
+    ]
 
 
 def _object_store(place: str | None) -> list[Finding]:

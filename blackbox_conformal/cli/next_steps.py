@@ -27,14 +27,15 @@ def with_calibration(
     """A command on `pictures` for the calibration at `path`, with what that does not keep and a limit if draws cost."""
     named = ["--adapter", options.adapter] if options.adapter and ":" in options.adapter else []
     words = [command, pictures, "--calibration", str(path), *named, *_not_kept(adapter, options), *_limit(adapter)]
-    return words + store_typed()
+    return words + typed("ledger", "store")
 
 
-def store_typed() -> list[str]:
-    """`--store` as it was typed for the present command; from the environment the next command has it, too."""
+def typed(*names: str) -> list[str]:
+    """Options as they were typed for the present command; from the environment the next command has them, too."""
     context = click.get_current_context()
-    typed = context.get_parameter_source("store") is click.core.ParameterSource.COMMANDLINE
-    return ["--store", context.params["store"]] if typed else []
+    at_command_line = click.core.ParameterSource.COMMANDLINE
+    given = [name for name in names if context.get_parameter_source(name) is at_command_line]
+    return [word for name in given for word in (f"--{name}", context.params[name])]
 
 
 def report_on(run: Path, calibration: str) -> list[str]:
@@ -137,8 +138,8 @@ def _limit(adapter: "Adapter") -> list[str]:
 
 
 def run_named(run: str | None) -> list[str]:
-    """The option that named a run folder, for the next command."""
-    return [] if run is None else ["--run", run]
+    """The options that named a run folder, and a ledger in a database, for the next command."""
+    return [*([] if run is None else ["--run", run]), *typed("ledger")]
 
 
 def offer(screen: Screen, made: Path, *, opened: bool) -> None:

@@ -19,7 +19,7 @@ from blackbox_conformal.pipeline.keyword_arguments import MaskSettings
 from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.session import Session
 from blackbox_conformal.sampling.ledger.address import address_of
-from blackbox_conformal.sampling.ledger.places import answers_at
+from blackbox_conformal.sampling.ledger.places import answers_of
 from blackbox_conformal.serving.application import application
 from blackbox_conformal.serving.book import Book
 from blackbox_conformal.serving.dialects.dialect import Dialect
@@ -156,8 +156,10 @@ def _kept(session: Session) -> tuple[Book, FileStore]:
     from blackbox_conformal.sampling.ledger.postgres.postgres_ledger import PostgresLedger
     from blackbox_conformal.serving.postgres_book import PostgresBook
 
+    answers = answers_of(session.run)
     assert isinstance(ledger, PostgresLedger)
-    return PostgresBook(address, ledger.me), SharedFileStore(folder / "files", answers_at(address))
+    assert answers is not None
+    return PostgresBook(address, ledger.me), SharedFileStore(folder / "files", answers)
 
 
 @contextlib.asynccontextmanager

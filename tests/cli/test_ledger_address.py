@@ -3,8 +3,13 @@
 from pathlib import Path
 
 import pytest
+from support.postgres_server import postgres_or_skip
 
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.sampling.ledger import address as addresses
+from blackbox_conformal.sampling.ledger.places import has_ledger
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 ADDRESS = "postgresql://me:s3cret-word@127.0.0.1:9/name"
 
@@ -38,3 +43,37 @@ def test_a_projects_settings_file_names_no_database(tmp_path: Path, capsys: pyte
     (tmp_path / "blackbox-conformal.toml").write_text('ledger = "postgresql://me@stranger.example/name"\n')
     assert run(["ledger", "sum"]) == 2
     assert "sets ledger, which a project's settings file may not" in capsys.readouterr().err
+
+
+def test_commands_name_the_ledger_that_was_typed_and_keep_to_its_limit(
+    photographs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two jobs with other budgets spend no more than the ledger's limit together; what follows is ready to paste."""
+    monkeypatch.setattr(addresses, "_named", {})
+    with postgres_or_skip() as server, FaultServer(price_usd="0.01") as vendor:
+        address = server.new_database()
+        ledger = ["--ledger", address]
+        assert run(["ledger", "limit", "0.09", *ledger]) == 0
+        adapter = f"{SynchronousVendor.__module__}:{SynchronousVendor.__name__}"
+        for draws in ("1", "2"):
+            job = ["calibrate", str(photographs), "--adapter", adapter, "-p", f"url={vendor.url}", "--draws", draws]
+            ended = run([*job, "--metric", "rgb-linf", "--max-cost", "5", "--run", f"run{draws}", *ledger])
+            assert ended == (0 if draws == "1" else 4)
+        said = capsys.readouterr()
+        assert f"--ledger '{address}'" in said.out + said.err
+        assert "of 0.09 that everything with the ledger" in said.err
+        assert vendor.account.paid == vendor.account.distinct == 9
+        for words in (["ledger", "ls"], ["ledger", "sum"], ["cache", "ls", "--run", "run1"]):
+            addresses._named.clear()
+            assert run([*words, *ledger]) == 0
+            assert f"--ledger '{address}'" in capsys.readouterr().out.split("Next: ")[1]
+        # Nothing of the folder is taken for unpaid, and it keeps its ledger.
+        assert run(["cache", "prune", "--run", "run1", *ledger]) == 0
+        assert "0 files removed" in capsys.readouterr().out
+        assert not Path("run1/ledger.sqlite").exists()
+        assert has_ledger(Path("run1"))
+        assert run(["cache", "export", "--run", "run2", "--out", "copies", *ledger]) == 0
+        assert len(list(Path("copies").iterdir())) == 9
+        addresses._named.clear()
+        assert run(["cache", "ls", "--run", "run1"]) == 2
+        assert "set BLACKBOX_CONFORMAL_LEDGER" in capsys.readouterr().err

@@ -21,7 +21,7 @@ from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.ledger.address import Address, address_of, keep_note, name_address, place_ledger
 from blackbox_conformal.sampling.ledger.attempts import AttemptSpec, VendorReport
-from blackbox_conformal.sampling.ledger.places import doubts
+from blackbox_conformal.sampling.ledger.places import inspect_database
 from blackbox_conformal.sampling.ledger.postgres import postgres_ledger, reconnecting
 from blackbox_conformal.sampling.ledger.postgres.postgres_ledger import PostgresLedger
 from blackbox_conformal.sampling.ledger.postgres.schema import VERSION
@@ -340,11 +340,32 @@ def test_a_password_that_is_changed_meanwhile_ends_the_run_at_once(
     assert states(name_address(shown)) == ["sent"]
 
 
-def test_doubts_name_a_server_that_may_lose_what_it_holds(address: Address) -> None:
-    text, wrong = doubts(address)
-    assert wrong == []
-    assert text.startswith("PostgreSQL 1")
-    assert "no ledger is in it yet" in text
+def test_what_is_wrong_with_a_database_is_told_part_by_part(server: PostgresServer, address: Address) -> None:
+    parts = {part: (detail, unfit) for part, detail, unfit in inspect_database(address)}
+    assert [unfit for _, unfit in parts.values()] == [False] * len(parts)
+    assert parts.keys() == {"server", "clock", "tables", "rights", "synchronous_commit"}
+    assert "no ledger is in it yet" in parts["tables"][0]
+    PostgresLedger(address).close()
+    server.new_user("reader", "word", rights="")
+    reader = Address.of_text(address.shown.replace("tester@", "reader:word@"))
+    with psycopg.connect(address.shown, autocommit=True) as connection:
+        connection.execute("GRANT USAGE ON SCHEMA blackbox_conformal TO reader")
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA blackbox_conformal TO reader")
+        connection.execute("ALTER SYSTEM SET full_page_writes TO off")
+        connection.execute("SELECT pg_reload_conf()")
+    try:
+        while not (wrong := {part: detail for part, detail, unfit in inspect_database(reader) if unfit}).keys() >= {
+            "full_page_writes"
+        }:
+            time.sleep(0.05)
+    finally:
+        with psycopg.connect(address.shown, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM RESET full_page_writes")
+            connection.execute("SELECT pg_reload_conf()")
+    assert wrong.keys() == {"rights", "full_page_writes"}
+    assert "may not write" in wrong["rights"]
+    assert "attempt" in wrong["rights"]
+    assert "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES" in wrong["rights"]
 
 
 @pytest.mark.slow

@@ -86,14 +86,14 @@ class PostgresServer:
         """Stop and start it; ``immediate`` is a crash."""
         self._control("restart", "-m", mode)
 
-    def new_user(self, name: str, password: str) -> None:
-        """Make a user who needs a password, with all rights."""
+    def new_user(self, name: str, password: str, rights: str = "SUPERUSER") -> None:
+        """Make a user who needs a password."""
         import psycopg
 
         rules = self._data / "pg_hba.conf"
         rules.write_text(f"local all {name} scram-sha-256\n{rules.read_text()}")
         with psycopg.connect(self.address(), autocommit=True) as connection:
-            connection.execute(f"CREATE ROLE {name} LOGIN SUPERUSER PASSWORD '{password}'")
+            connection.execute(f"CREATE ROLE {name} LOGIN {rights} PASSWORD '{password}'")
             connection.execute("SELECT pg_reload_conf()")
 
     def address(self, database: str = "postgres") -> str:

@@ -50,17 +50,19 @@ def open_ledger(run: Path) -> AnyLedger:
 
 def store_of(where: Where) -> Store:
     """The samples of a run folder, or of a ledger itself."""
+    run, answers = where if isinstance(where, Path) else _NOWHERE, answers_of(where)
+    return Store(run) if answers is None else SharedStore(run, answers)
+
+
+def answers_of(where: Where) -> AnswerStore | None:
+    """Where the answers are kept beside the run folder; None: nowhere."""
     address = address_at(where)
-    run = where if isinstance(where, Path) else _NOWHERE
-    kept = store_address_of(run) if isinstance(where, Path) else store_of_environment()
-    if kept is not None:
-        earlier = None if address is None else answers_at(address)
-        return SharedStore(run, ObjectAnswers(store_at(kept), earlier))
-    return Store(run) if address is None else SharedStore(run, answers_at(address))
+    kept = store_address_of(where) if isinstance(where, Path) else store_of_environment()
+    in_database = None if address is None else _answers_at(address)
+    return in_database if kept is None else ObjectAnswers(store_at(kept), in_database)
 
 
-def answers_at(address: Address) -> AnswerStore:
-    """Where the answers of a ledger in a database are kept."""
+def _answers_at(address: Address) -> AnswerStore:
     _require_driver(address)
     from blackbox_conformal.sampling.ledger.postgres.answers import PostgresAnswers
 
@@ -109,12 +111,12 @@ def damage(connection: Connection) -> list[str]:
     return postgres.damage(connection)
 
 
-def doubts(address: Address) -> tuple[str, list[str]]:
-    """What a database is, and why a ledger should not be kept in it; errors as `reading`."""
+def inspect_database(address: Address) -> list[tuple[str, str, bool]]:
+    """Parts of a database, how each is, and whether that makes it unfit to keep a ledger; errors as `reading`."""
     _require_driver(address)
-    from blackbox_conformal.sampling.ledger.postgres import reading as postgres
+    from blackbox_conformal.sampling.ledger.postgres import inspecting
 
-    return postgres.doubts(address)
+    return [*inspecting.inspect(address)]
 
 
 def _require_driver(address: Address) -> None:

@@ -1,5 +1,6 @@
 """The samples of a run folder: list, verify, prune and export them. A sample that the ledger names is never removed."""
 
+import contextlib
 import os
 import shutil
 from collections import defaultdict
@@ -7,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blackbox_conformal.errors import PayloadError, UsageError
+from blackbox_conformal.sampling.ledger.address import address_of
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
-from blackbox_conformal.sampling.ledger.ledger_file import ledger_path
+from blackbox_conformal.sampling.ledger.places import has_ledger, store_of
 from blackbox_conformal.sampling.ledger.queries import ledger_ls
+from blackbox_conformal.sampling.ledger.run_lock import RunLock
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.ledger.states import WHOLE
 from blackbox_conformal.text import file_stem
@@ -28,7 +31,7 @@ class StoredSample:
 def cache_ls(run: Path) -> list[StoredSample]:
     """Every sample of a run folder."""
     owners: dict[str, list[int]] = defaultdict(list)
-    if ledger_path(run).exists():
+    if has_ledger(run):
         for attempt in ledger_ls(run):
             if attempt.digest is not None:
                 owners[attempt.digest].append(attempt.id)
@@ -59,15 +62,14 @@ def cache_prune(run: Path, *, dry_run: bool = False) -> list[Path]:
         The run folder is in use, or its ledger is lost: then everything may have been paid for.
     """
     store = Store(run)
-    ledger = Ledger(run)
-    try:
+    # A ledger that others share is nobody's alone; the folder still is.
+    with contextlib.ExitStack() as owned:
+        owned.callback(Ledger(run).close if address_of(run) is None else RunLock(run).release)
         unpaid = [sample.path for sample in cache_ls(run) if not sample.attempts and sample.path.parent.name != "inbox"]
         unpaid += store.quarantined()
         if not dry_run:
             for path in unpaid:
                 path.unlink(missing_ok=True)
-    finally:
-        ledger.close()
     return unpaid
 
 
@@ -81,23 +83,23 @@ def cache_export(run: Path, folder: Path) -> list[Path]:
     PayloadError
         A sample is damaged.
     """
-    store = Store(run)
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise UsageError(f"expected an empty folder to export into; {folder} holds files. Name another")
     copies = []
-    for attempt in ledger_ls(run, WHOLE):
-        if attempt.digest is None:
-            continue
-        source = store.examine(attempt.digest)
-        short = attempt.digest.removeprefix("sha256:")[:12]
-        target = folder / f"{file_stem(attempt.upload_name)}-{attempt.draw:03d}-{short}{source.suffix}"
-        try:
-            with source.open("rb") as data, target.open("xb") as copy:
-                shutil.copyfileobj(data, copy)
-                copy.flush()
-                os.fsync(copy.fileno())
-        except FileExistsError:
-            raise UsageError(f"{target} is there already; export into an empty folder") from None
-        copies.append(target)
+    with contextlib.closing(store_of(run)) as store:
+        for attempt in ledger_ls(run, WHOLE):
+            if attempt.digest is None:
+                continue
+            source = store.examine(attempt.digest)
+            short = attempt.digest.removeprefix("sha256:")[:12]
+            target = folder / f"{file_stem(attempt.upload_name)}-{attempt.draw:03d}-{short}{source.suffix}"
+            try:
+                with source.open("rb") as data, target.open("xb") as copy:
+                    shutil.copyfileobj(data, copy)
+                    copy.flush()
+                    os.fsync(copy.fileno())
+            except FileExistsError:
+                raise UsageError(f"{target} is there already; export into an empty folder") from None
+            copies.append(target)
     return copies

@@ -25,8 +25,8 @@ def require_room(limit_nanousd: int, totals: Totals, spec: AttemptSpec, price_na
     costs = f"up to {to_usd(price_nanousd)} USD" if price_nanousd or spec.priced else "nobody knows what"
     raise BudgetError(
         f"the next draw costs {costs}, with {to_usd(totals.spent)} spent and {to_usd(totals.reserved)} reserved of"
-        f" {to_usd(limit_nanousd)} that everything with the ledger {address} may cost together; `blackbox-conformal ledger"
-        f" limit USD --ledger {address}` raises that"
+        f" {to_usd(limit_nanousd)} that everything with the ledger {address} may cost together; to raise that:"
+        f" blackbox-conformal ledger limit USD --ledger {address}"
     )
 
 

@@ -1,6 +1,5 @@
 """Questions to a shared ledger while others draw with it, and whether its sums add up."""
 
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -8,11 +7,9 @@ from blackbox_conformal.sampling.ledger.address import Address
 from blackbox_conformal.sampling.ledger.connection import Connection
 from blackbox_conformal.sampling.ledger.postgres.connection import PostgresConnection, as_ledger_error, connect_at_last
 from blackbox_conformal.sampling.ledger.postgres.schema import require_version
-from blackbox_conformal.sampling.ledger.postgres.transaction import NOW
 from blackbox_conformal.sampling.ledger.states import COUNTED
 
 _MOST_NAMED = 5
-_OLDEST = 12
 
 
 @contextmanager
@@ -30,34 +27,6 @@ def reading(address: Address) -> Iterator[PostgresConnection | None]:
             return
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         yield connection
-
-
-def doubts(address: Address) -> tuple[str, list[str]]:
-    """What the database is, in words, and why it should not keep a ledger: it may lose what it says that it holds."""
-    with as_ledger_error(address), closing(connect_at_last(address)) as connection:
-        known = require_version(connection, address, may_be_empty=True)
-        begun = time.perf_counter()
-        (away,) = connection.execute(f"SELECT {NOW} - ?", (time.time(),)).fetchone()
-        taken = time.perf_counter() - begun
-        names = ("server_version", "fsync", "full_page_writes", "data_checksums")
-        values = {name: connection.execute(f"SHOW {name}").fetchone()[0] for name in names}
-        (follows,) = connection.execute("SELECT pg_is_in_recovery()").fetchone()
-    wrong = [
-        f"{name} is off, so that a crash may lose what was paid for: set it on"
-        for name in ("fsync", "full_page_writes")
-        if values[name] == "off"
-    ]
-    if int(values["server_version"].split(".")[0]) < _OLDEST:
-        wrong.append(f"PostgreSQL {values['server_version']} is too old; {_OLDEST} or newer is needed")
-    if follows:
-        wrong.append("it is a replica, which cannot be written; name the primary server")
-    sums = "" if values["data_checksums"] == "on" else ", without data checksums (initdb --data-checksums makes them)"
-    tables = "a ledger is in it" if known else "no ledger is in it yet"
-    return (
-        f"PostgreSQL {values['server_version']}{sums}; {tables}; answers in {taken * 1000:.1f} ms, its clock"
-        f" {away:+.1f} s from this one",
-        wrong,
-    )
 
 
 def damage(connection: Connection) -> list[str]:
