@@ -251,7 +251,7 @@ class _Delivery:
             (first, *others) = (Path(entry["overlay"] or entry["image"]) for _, entry in sorted(self.entries.items()))
             next_steps.offer(screen, first.parent if others else first, opened=options.opened)
             screen.next(*next_steps.view_of(run, options.calibration))
-            screen.next(*next_steps.report_on(run, options.calibration), *next_steps.store_typed())
+            screen.next(*next_steps.report_on(run, options.calibration), *next_steps.typed("store"))
             audit = ("audit", "other-photographs", options.calibration)
             screen.next(*next_steps.with_calibration(*audit, self.batch.setup.adapter, options))
         lost = [(address_of(self.batch.paths[place]), str(error)) for place, error in sorted(self.batch.failed.items())]
