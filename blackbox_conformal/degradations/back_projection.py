@@ -27,9 +27,11 @@ def back_projected(pixels: Image, low_resolution: Image, chain: Chain, steps: in
     Image
         (H, W, 3) uint8; `pixels` itself where nothing is to be changed.
     """
-    for _ in range(steps):
+    for step in range(steps):
         reduced = chain.apply(pixels, low_resolution.shape[:2])
         if np.array_equal(reduced, low_resolution):
             break
-        pixels = add_enlarged(pixels, np.subtract(low_resolution, reduced, dtype=np.int16))
+        if step == 0:
+            pixels = pixels.copy()
+        add_enlarged(pixels, np.subtract(low_resolution, reduced, dtype=np.int16))
     return pixels

@@ -81,8 +81,9 @@ class Kernel(Generic[P, R]):
                 scope[name] = scope[name].build()
         plain = FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
         # Serial and without fast mathematics: NaN must stay NaN and sums must not be reordered. The numpy error model
-        # drops the branch before each division that would keep a loop from being vectorised.
-        compiled = functools.partial(numba.njit, nogil=True, error_model="numpy")
+        # drops the branch before each division that would keep a loop from being vectorised. Inlined, since each slice
+        # that is given to a call is counted, and a call on a thousand pixels can take as long as the pixels.
+        compiled = functools.partial(numba.njit, nogil=True, error_model="numpy", forceinline=True)
         # The compiler's setting is global and belongs to the user, so it is put back at once.
         before = numba.config.CACHE_DIR
         try:

@@ -16,41 +16,37 @@ from blackbox_conformal.types import Image
 BITS = 10
 """Taps are multiples of 2^-10, exact for factors 1, 2 and 4; two passes over 8-bit values fill 30 bits."""
 
-ROWS = 5
-"""Enlarged rows that are kept: those that the rows of the picture around one row of the difference need."""
+ROWS = 4
+"""Rows of the difference, enlarged along themselves, that are kept: those that one row of the picture is made of."""
 
 TILE = 1024
-"""Values of these rows that go into all rows of the picture before the next: they stay in the first-level cache."""
+"""Values of these rows that go into the rows of the picture before the next: they stay in the first-level cache."""
 
 
-def add_enlarged(pixels: Image, difference: NDArray[np.int16]) -> Image:
-    """`pixels` plus `difference`, enlarged to their size by the bicubic filter of Keys (1981) with a = -1/2.
+def add_enlarged(pixels: Image, difference: NDArray[np.int16]) -> None:
+    """Add to `pixels` the `difference`, enlarged to their size by the bicubic filter of Keys (1981) with a = -1/2.
 
     Parameters
     ----------
     pixels
-        (H, W, 3) uint8.
+        (H, W, 3) uint8, C-contiguous; becomes the sum, rounded, halves up, and held to 0-255.
     difference
         (H / factor, W / factor, 3) int16, in [-255, 255]. The factor is a whole number; at 1 nothing is enlarged.
         Beyond the border the nearest sample counts.
 
-    Returns
-    -------
-    Image
-        (H, W, 3) uint8, rounded, halves up, and held to 0-255.
-
     Raises
     ------
     ImageError
-        The sizes do not fit.
+        The sizes do not fit, or `pixels` are not in one piece of memory that may be written.
     """
-    pixels = _checks.image(pixels)
+    _checks.image(pixels)
+    if not (pixels.flags.c_contiguous and pixels.flags.writeable):
+        raise ImageError("expected a C-contiguous picture that may be changed; got a view. Give its copy()")
     height, width = pixels.shape[:2]
     rows, columns = difference.shape[:2]
     factor = height // rows
     if (height, width) != (rows * factor, columns * factor):
         raise ImageError(f"expected a difference a whole factor smaller than {width}×{height}; got {columns}×{rows}")
-    out = np.empty_like(pixels)
     _add(
         pixels.reshape(height, -1),
         np.ascontiguousarray(difference, np.int16).reshape(rows, -1),
@@ -58,9 +54,8 @@ def add_enlarged(pixels: Image, difference: NDArray[np.int16]) -> Image:
         np.empty((columns + 4) * 3, np.int32),
         np.empty(columns * 3, np.int32),
         np.empty((ROWS, width * 3), np.int32),
-        out.reshape(height, -1),
+        np.empty(2 * TILE, np.int16),
     )
-    return out
 
 
 def phase_taps(factor: int) -> NDArray[np.int32]:
@@ -92,47 +87,54 @@ def _add(
     padded: NDArray[np.int32],
     samples: NDArray[np.int32],
     wide: NDArray[np.int32],
-    out: NDArray[np.uint8],
+    changes: NDArray[np.int16],
 ) -> None:
-    """Row by row of the difference: along it, then down the columns. A row holds its pixels' channels in turn."""
-    factor, last, widened = taps.shape[0], difference.shape[0] - 1, 0
-    for row in range(last + 1):
-        while widened <= min(row + 2, last):
-            _widen(difference[widened], taps, padded, samples, wide[widened % ROWS])
-            widened += 1
-        for start in range(0, pixels.shape[1], TILE):
-            tile = slice(start, start + TILE)
-            for phase in range(factor):
-                begin = row - 2 if 2 * phase + 1 < factor else row - 1
-                a, b = min(max(begin, 0), last) % ROWS, min(max(begin + 1, 0), last) % ROWS
-                c, d = min(max(begin + 2, 0), last) % ROWS, min(max(begin + 3, 0), last) % ROWS
+    """The picture between the centres of two rows of the difference is made of these and the next on either side.
+
+    A row holds its pixels' channels in turn.
+    """
+    factor, last = taps.shape[0], difference.shape[0] - 1
+    half = factor // 2
+    for row in range(-4, last + 1):
+        _widen(difference[min(max(row + 2, 0), last)], taps, padded, samples, wide[(row + 2) % ROWS])
+        for start in range(0, pixels.shape[1] if row >= -1 else 0, TILE):
+            tile = slice(start, min(start + TILE, pixels.shape[1]))
+            a, b = wide[(row - 1) % ROWS, tile], wide[row % ROWS, tile]
+            c, d = wide[(row + 1) % ROWS, tile], wide[(row + 2) % ROWS, tile]
+            for phase in range(half, half + factor, 2):
+                _weigh(a, b, c, d, taps[phase % factor], taps[(phase + 1) % factor], changes)
                 y = row * factor + phase
-                _add_row(
-                    pixels[y, tile],
-                    wide[a, tile],
-                    wide[b, tile],
-                    wide[c, tile],
-                    wide[d, tile],
-                    taps[phase],
-                    out[y, tile],
-                )
+                if 0 <= y < pixels.shape[0]:
+                    _change(pixels[y, tile], changes)
+                if 0 <= y + 1 < pixels.shape[0] and phase + 1 < half + factor:
+                    _change(pixels[y + 1, tile], changes[TILE:])
 
 
 @kernel
-def _add_row(
-    before: NDArray[np.uint8],
+def _weigh(
     a: NDArray[np.int32],
     b: NDArray[np.int32],
     c: NDArray[np.int32],
     d: NDArray[np.int32],
     taps: NDArray[np.int32],
-    after: NDArray[np.uint8],
+    next_taps: NDArray[np.int32],
+    changes: NDArray[np.int16],
 ) -> None:
+    """The changes of two rows at once, since reading takes longer than multiplying; those of the second from `TILE`."""
     t0, t1, t2, t3 = taps[0], taps[1], taps[2], taps[3]
+    n0, n1, n2, n3 = next_taps[0], next_taps[1], next_taps[2], next_taps[3]
+    half = np.int32(1 << (2 * BITS - 1))
     for x in range(a.size):
-        total = np.int32(t0 * a[x] + t1 * b[x] + t2 * c[x] + t3 * d[x] + np.int32(1 << (2 * BITS - 1)))
-        value = np.int32(np.int32(before[x]) + (total >> np.int32(2 * BITS)))
-        after[x] = np.uint8(min(max(value, np.int32(0)), np.int32(255)))
+        p, q, r, s = a[x], b[x], c[x], d[x]
+        changes[x] = np.int16(np.int32(t0 * p + t1 * q + t2 * r + t3 * s + half) >> np.int32(2 * BITS))
+        changes[TILE + x] = np.int16(np.int32(n0 * p + n1 * q + n2 * r + n3 * s + half) >> np.int32(2 * BITS))
+
+
+@kernel
+def _change(pixels: NDArray[np.uint8], changes: NDArray[np.int16]) -> None:
+    for x in range(pixels.size):
+        value = np.int16(np.int16(pixels[x]) + changes[x])
+        pixels[x] = np.uint8(min(max(value, np.int16(0)), np.int16(255)))
 
 
 @kernel

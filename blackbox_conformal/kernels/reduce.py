@@ -53,8 +53,9 @@ def reduced(pixels: Image, factor: int, across: NDArray[np.int32], down: NDArray
     rows, columns, (kinds, taps) = height // factor, width // factor, across.shape
     middle = across[kinds // 2]
     by_words = factor == WORDS and sys.byteorder == "little" and pixels.ctypes.data % 4 == 0
-    # A pixel takes four bytes where words are taken apart.
-    room = np.zeros((factor, (columns + taps // factor) * (4 if by_words else 3)), np.uint8)
+    # Until it is a result, a pixel takes four places where words are taken apart.
+    wide = 4 if by_words else 3
+    room = np.zeros((factor, (columns + taps // factor) * wide), np.uint8)
     out = np.empty((rows, columns * 3), np.uint8)
     _reduce(
         pixels.reshape(height, width * 3),
@@ -64,8 +65,9 @@ def reduced(pixels: Image, factor: int, across: NDArray[np.int32], down: NDArray
         down,
         room,
         room.view(np.uint32) if by_words else np.zeros((factor, 0), np.uint32),
-        np.zeros((taps, columns * 3), np.uint8),
-        np.empty(columns * (4 if by_words else 3), np.int32),
+        wide,
+        np.zeros((taps, columns * wide), np.uint8),
+        np.empty(columns * wide, np.int32),
         out,
     )
     return out.reshape(rows, columns, 3)
@@ -80,6 +82,7 @@ def _reduce(
     down: NDArray[np.int32],
     phases: NDArray[np.uint8],
     phase_words: NDArray[np.uint32],
+    wide: int,
     narrow: NDArray[np.uint8],
     sums: NDArray[np.int32],
     out: NDArray[np.uint8],
@@ -97,18 +100,20 @@ def _reduce(
                 _spread_words(words[done], before, phase_words)
             else:
                 _spread(pixels[done], before, phases)
-            _weigh_row(phases, across, paired, sums, narrow[done % taps])
+            _weigh_row(phases, across, paired, wide, sums, narrow[done % taps])
             done += 1
         own, first = down[_kind(row, rows, down.shape[0])], row * factor - before
-        total = sums[: out.shape[1]]
-        total[:] = np.int32(1 << (BITS - 1))
+        sums[:] = np.int32(1 << (BITS - 1))
         for k in range(0, taps - taps % 4, 4):
             a, b = narrow[(first + k) % taps], narrow[(first + k + 1) % taps]
             c, d = narrow[(first + k + 2) % taps], narrow[(first + k + 3) % taps]
-            _add_four(a, b, c, d, own[k : k + 4], total)
+            _add_four(a, b, c, d, own[k : k + 4], sums)
         for k in range(taps - taps % 4, taps):
-            _add_one(narrow[(first + k) % taps], own[k], total)
-        _round(total, out[row])
+            _add_one(narrow[(first + k) % taps], own[k], sums)
+        if wide == 3:
+            _round(sums, out[row])
+        else:
+            _round_wide(sums, out[row])
 
 
 @kernel
@@ -147,12 +152,12 @@ def _weigh_row(
     phases: NDArray[np.uint8],
     taps: NDArray[np.int32],
     paired: bool,
+    wide: int,
     sums: NDArray[np.int32],
     out: NDArray[np.uint8],
 ) -> None:
     """The first pass over one row: all by the taps of the middle, then those of other taps again."""
-    factor, columns, (kinds, count) = phases.shape[0], out.size // 3, taps.shape
-    wide = sums.size // columns
+    factor, columns, (kinds, count) = phases.shape[0], out.size // wide, taps.shape
     own = taps[kinds // 2]
     sums[:] = np.int32(1 << (BITS - 1))
     for k in range(0, count // 2 if paired else 0, 2):
@@ -166,10 +171,7 @@ def _weigh_row(
         _add_four(a, b, c, d, own[k : k + 4], sums)
     for k in range(max(first, count - count % 4), count):
         _add_one(_from(phases, k, wide), own[k], sums)
-    if wide == 3:
-        _round(sums, out)
-    else:
-        _round_wide(sums, out)
+    _round(sums, out)
     for kind in range(kinds):
         column = kind if kind < kinds // 2 else columns - kinds + kind
         red = green = blue = np.int32(1 << (BITS - 1))
@@ -179,7 +181,8 @@ def _weigh_row(
                 red += np.int32(tap * np.int32(phases[phase, place]))
                 green += np.int32(tap * np.int32(phases[phase, place + 1]))
                 blue += np.int32(tap * np.int32(phases[phase, place + 2]))
-        out[3 * column], out[3 * column + 1], out[3 * column + 2] = _byte(red), _byte(green), _byte(blue)
+        place = wide * column
+        out[place], out[place + 1], out[place + 2] = _byte(red), _byte(green), _byte(blue)
 
 
 @kernel

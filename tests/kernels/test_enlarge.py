@@ -6,10 +6,17 @@ from naive import enlarge as naive
 from PIL import Image as PillowImage
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.kernels.enlarge import add_enlarged, phase_taps
+from blackbox_conformal.kernels import enlarge
+from blackbox_conformal.kernels.enlarge import phase_taps
 
 RANDOM = np.random.default_rng(5)
 DIFFERENCE = RANDOM.integers(-255, 256, (7, 5, 3), np.int16)
+
+
+def add_enlarged(pixels, difference):
+    changed = pixels.copy()
+    enlarge.add_enlarged(changed, difference)
+    return changed
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 4, 5])
@@ -37,11 +44,23 @@ def test_taps_sum_to_one_so_constants_are_kept_and_held_to_8_bits(factor):
         assert (add_enlarged(pixels, np.full((2, 3, 3), level, np.int16)) == expected).all()
 
 
-def test_a_factor_of_one_adds_and_keeps_what_was_given():
-    pixels = np.full((2, 2, 3), 10, np.uint8)
-    changed = add_enlarged(pixels, np.full((2, 2, 3), 5, np.int16))
-    assert (changed == 15).all()
-    assert (pixels == 10).all()
+def test_a_factor_of_one_adds():
+    assert (add_enlarged(np.full((2, 2, 3), 10, np.uint8), np.full((2, 2, 3), 5, np.int16)) == 15).all()
+
+
+def test_rows_of_several_tiles_equal_the_plain_loops():
+    difference, pixels = (
+        RANDOM.integers(-255, 256, (1, 200, 3), np.int16),
+        RANDOM.integers(0, 256, (2, 400, 3), np.uint8),
+    )
+    np.testing.assert_array_equal(add_enlarged(pixels, difference), naive.add_enlarged(pixels, difference))
+
+
+def test_a_view_is_refused_since_the_picture_itself_is_changed():
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    for view in (pixels[:, ::-1], np.broadcast_to(pixels[:1], pixels.shape)):
+        with pytest.raises(ImageError, match=r"expected a C-contiguous picture that may be changed"):
+            enlarge.add_enlarged(view, np.zeros((2, 2, 3), np.int16))
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (7, 4), (8, 8)])
