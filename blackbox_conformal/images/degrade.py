@@ -91,6 +91,14 @@ def resized(pixels: Image, width: int, height: int, resampling: Resampling = Res
     return np.array(picture, dtype=np.uint8, order="C")
 
 
+def block_means(pixels: Image, width: int, height: int) -> Image:
+    """Means of blocks of `pixels`, (H, W, 3) uint8, rounded as Pillow's ``reduce`` does: (height, width, 3) uint8."""
+    down, across = pixels.shape[0] // height, pixels.shape[1] // width
+    if down == across <= MOST and pixels.shape[:2] == (height * down, width * down) and _pays(pixels.size):
+        return reduce.block_means(pixels, down)
+    return np.asarray(PillowImage.fromarray(pixels).reduce((across, down)))
+
+
 @lru_cache(maxsize=64)
 def reduction_taps(name: str, results: int, factor: int) -> NDArray[np.int32]:
     """What `kernels.reduce` takes for an axis of so many results: as Pillow rounds its taps, half away from 0."""

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
+from blackbox_conformal.images.degrade import block_means
 from blackbox_conformal.types import Image
 
 LEAST_MEAN = 0.25
@@ -89,12 +89,12 @@ class Sent:
     def resemblance(self, answer: Image) -> Resemblance:
         """Compare `answer`, (k h, k w, 3) uint8 with a whole k, with what was sent."""
         height, width = self.pixels.shape[:2]
-        small = PillowImage.fromarray(answer).reduce((answer.shape[1] // width, answer.shape[0] // height))
-        apart = np.abs(np.asarray(small).astype(np.int16) - self.pixels)
+        small = block_means(answer, width, height)
+        apart = np.abs(small.astype(np.int16) - self.pixels)
         difference = float((apart if self._hidden is None or self._hidden.all() else apart[~self._hidden]).mean())
         if not self._can_be_judged:
             return Resemblance(None, difference, None)
-        answered = [_edges(plane) for plane in _sizes(np.asarray(small) @ _LUMINANCE)]
+        answered = [_edges(plane) for plane in _sizes(small @ _LUMINANCE)]
         correlations = _correlations(self._edges, answered)
         return Resemblance(float(np.mean(correlations)), difference, self._fault(answered, correlations))
 

@@ -7,6 +7,7 @@ same from either end, as for an even factor, two samples share a multiplication.
 """
 
 import sys
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +72,59 @@ def reduced(pixels: Image, factor: int, across: NDArray[np.int32], down: NDArray
         out,
     )
     return out.reshape(rows, columns, 3)
+
+
+def block_means(pixels: Image, factor: int) -> Image:
+    """Means of blocks of `factor` x `factor` pixels, rounded as Pillow's ``Image.reduce`` rounds them.
+
+    Parameters
+    ----------
+    pixels
+        (H, W, 3) uint8; both sides are multiples of `factor`, which is at most 16: sums of a block fill 16 bits.
+
+    Returns
+    -------
+    Image
+        (H / factor, W / factor, 3) uint8.
+    """
+    pixels = _checks.image(pixels)
+    height, width = pixels.shape[:2]
+    out = np.empty((height // factor, width // factor * 3), np.uint8)
+    # Pillow divides by multiplying with a rounded reciprocal, which it computes in single precision.
+    reciprocal = int(np.float32(2**32) / np.float32(256 * factor**2))
+    room = np.empty((2, width * 3), np.uint16)
+    _block_means(pixels.reshape(height, width * 3), factor, reciprocal, room[0], room[1], out)
+    return out.reshape(*out.shape[:1], -1, 3)
+
+
+@kernel
+def _block_means(
+    pixels: NDArray[np.uint8],
+    factor: int,
+    reciprocal: int,
+    down: NDArray[np.uint16],
+    across: NDArray[np.uint16],
+    out: NDArray[np.uint8],
+) -> None:
+    """Whole rows are added up, also along the row, where most sums are not needed: that is quicker than to pick."""
+    half = factor * factor // 2
+    for row in range(out.shape[0]):
+        down[:] = np.uint16(0)
+        across[:] = np.uint16(0)
+        for k in range(factor):
+            _add_values(pixels[row * factor + k], down)
+        for k in range(factor):
+            _add_values(down[3 * k :], across)
+        for column in range(out.shape[1] // 3):
+            for channel in range(3):
+                total = np.int64(across[3 * factor * column + channel]) + half
+                out[row, 3 * column + channel] = np.uint8((total * reciprocal) >> 24)
+
+
+@kernel
+def _add_values(values: NDArray[Any], sums: NDArray[np.uint16]) -> None:
+    for x in range(values.size):
+        sums[x] += np.uint16(values[x])
 
 
 @kernel
@@ -262,3 +316,4 @@ def warm_up() -> None:
     """Run every kernel of this module once."""
     taps = np.full((1, 4), 1 << (BITS - 2), np.int32)
     reduced(np.zeros((4, 4, 3), np.uint8), 4, taps, taps)
+    block_means(np.zeros((2, 2, 3), np.uint8), 2)

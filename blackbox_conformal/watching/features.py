@@ -6,8 +6,8 @@ vendor stay exchangeable. Most changes (tone, sharpening, compression, another n
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
+from blackbox_conformal.images.degrade import block_means
 from blackbox_conformal.types import Image
 
 FEATURES = (
@@ -59,7 +59,7 @@ def features(pixels: Image, sent: Image) -> dict[str, float]:
         _detail(luminance),
         sum(step.mean() for plane in (warmth, tint) for step in _steps(plane)),
         _blocks(across.mean(axis=0)) + _blocks(down.mean(axis=1)),
-        np.abs(_reduced(pixels, sent).astype(np.float64) - sent).mean(),
+        np.abs(block_means(pixels, sent.shape[1], sent.shape[0]).astype(np.float64) - sent).mean(),
     )
     return {name: float(f"{value:.{_DIGITS}g}") for name, value in zip(FEATURES, values, strict=True)}
 
@@ -81,8 +81,3 @@ def _blocks(steps: Plane) -> float:
     """Mean of the (n,) steps that cross the grid of JPEG, less the mean of all others; 0 where there are none."""
     crossing = np.arange(1, len(steps) + 1) % _GRID == 0
     return float(steps[crossing].mean() - steps[~crossing].mean()) if crossing.any() else 0.0
-
-
-def _reduced(pixels: Image, sent: Image) -> Image:
-    small = PillowImage.fromarray(pixels).reduce((pixels.shape[1] // sent.shape[1], pixels.shape[0] // sent.shape[0]))
-    return np.asarray(small)

@@ -26,23 +26,30 @@ from typing import Any
 from bench import METRIC, SCORE, Bench, calibrate
 
 from blackbox_conformal.images import plain_png, read
+from blackbox_conformal.images.input_statistics.rows import InputStatistics
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.images.picture import Picture
+from blackbox_conformal.images.resemblance import Sent
 from blackbox_conformal.kernels._jit import Kernel
 from blackbox_conformal.pipeline import calibrating as calibrating
-from blackbox_conformal.pipeline.stages import evaluate, prepare
+from blackbox_conformal.pipeline.stages import prepare
+from blackbox_conformal.pipeline.stages.kept_pixels import KeptPixels
+from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.sampling.sampler import Sampler
 
 STEPS = [
     (plain_png, "_fill", "decompressing PNG, and moving its bytes"),
     (read, "inspect", "chunks and their checksums"),
     (read, "_read_file", "reading photographs"),
-    (read, "digest_bytes", "digests of photographs' files"),
+    (Picture, "file_digest", "digests of photographs' files"),
     (Picture, "digest", "digests of photographs' pixels"),
     (Sampler, "read", "reading draws and their digests"),
     (prepare, "sketch", "sketches, to find duplicates"),
-    (prepare, "degrade", "making inputs"),
-    (evaluate, "degrade", "making inputs again, for scores that need them"),
+    (Procedure, "degraded", "making inputs"),
+    (KeptPixels, "keep", "keeping photographs on the disk"),
+    (KeptPixels, "get", "reading them from there"),
+    (Sent, "resemblance", "comparing answers with uploads"),
+    (InputStatistics, "of", "statistics of inputs"),
     (calibrating, "calibration_curves", "scores, errors and curves, beside their kernels"),
 ]
 

@@ -8,7 +8,7 @@ from PIL import Image
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.images import degrade
 from blackbox_conformal.images.degrade import FILTER_NAMES, MOST, reduction_taps, resized
-from blackbox_conformal.kernels.reduce import reduced
+from blackbox_conformal.kernels.reduce import block_means, reduced
 
 RANDOM = np.random.default_rng(7)
 SIDES = [(1, 1), (1, 4), (2, 3), (5, 4), (6, 7), (7, 12)]
@@ -76,6 +76,31 @@ def test_other_sizes_are_left_to_pillow(monkeypatch, size):
     pixels = noise(9, 11, 4)
     expected = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
     np.testing.assert_array_equal(resized(pixels, *size), expected)
+
+
+@pytest.mark.parametrize("factor", range(1, MOST + 1))
+@pytest.mark.parametrize("picture", [noise, black_and_white])
+def test_block_means_equal_the_plain_loops_and_pillow(factor, picture):
+    for rows, columns in SIDES:
+        pixels = picture(rows, columns, factor)
+        expected = np.asarray(Image.fromarray(pixels).reduce(factor))
+        np.testing.assert_array_equal(naive.block_means(pixels, factor), expected)
+        np.testing.assert_array_equal(block_means(pixels, factor), expected)
+
+
+def test_block_means_hold_white_blocks_of_every_factor():
+    for factor in range(1, MOST + 1):
+        assert (block_means(np.full((factor, 2 * factor, 3), 255, np.uint8), factor) == 255).all()
+
+
+@pytest.mark.parametrize(("width", "height"), [(12, 8), (6, 8), (24, 16), (7, 8)])
+def test_block_means_of_pictures_are_those_of_pillow_with_and_without_the_kernel(monkeypatch, width, height):
+    pixels = noise(4, 6, 4)
+    expected = np.asarray(Image.fromarray(pixels).reduce((24 // width, 16 // height)))
+    np.testing.assert_array_equal(degrade.block_means(pixels, width, height), expected)
+    monkeypatch.setattr(degrade, "PAYS_FROM", 0)
+    monkeypatch.setattr(degrade, "interpreted", lambda: False)
+    np.testing.assert_array_equal(degrade.block_means(pixels, width, height), expected)
 
 
 def test_sides_that_are_no_multiples_are_refused():

@@ -1,4 +1,4 @@
-"""Pillow's reduction by plain loops: taps as fractions of 2^22, and two passes that are rounded to 8 bits each."""
+"""Pillow's reductions by plain loops: taps as fractions of 2^22 in two passes rounded to 8 bits, and block means."""
 
 import math
 
@@ -55,3 +55,13 @@ def reduced(pixels, name, factor):
     """(H, W, 3) uint8 along the rows, then down the columns: (H / factor, W / factor, 3) uint8."""
     across = along_rows(pixels, name, factor)
     return along_rows(across.swapaxes(0, 1), name, factor).swapaxes(0, 1)
+
+
+def block_means(pixels, factor):
+    """(H, W, 3) uint8 as means of blocks: halves up, but divided as Pillow divides, by a reciprocal in 2^-24."""
+    reciprocal = int(np.float32(2**24) / np.float32(factor**2))
+    out = np.zeros((pixels.shape[0] // factor, pixels.shape[1] // factor, 3), np.uint8)
+    for y, x, c in np.ndindex(out.shape):
+        block = pixels[y * factor : (y + 1) * factor, x * factor : (x + 1) * factor, c]
+        out[y, x, c] = (sum(map(int, block.flat)) + factor**2 // 2) * reciprocal >> 24
+    return out
