@@ -30,10 +30,11 @@ def mask_folder(bench: Bench) -> None:
     calibrate(set_up(adapter, draws=1, score="bicubic-gap:sigma=8"), paths[:CALIBRATING], 2).save(saved)
 
     def mask() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            where = ["-p", f"path={draws}", "--run", f"{folder}/run", "--out", f"{folder}/out"]
-            assert run(["mask", str(inputs), "--calibration", str(saved), "--alpha", "0.9", *where, "-q"]) == 0
-            assert len(list(Path(folder, "out").iterdir())) == 6 * count
+        # Its files stay until all is measured: deleting them is no part of the command.
+        folder = tempfile.mkdtemp(dir=root)
+        where = ["-p", f"path={draws}", "--run", f"{folder}/run", "--out", f"{folder}/out"]
+        assert run(["mask", str(inputs), "--calibration", str(saved), "--alpha", "0.9", *where, "-q"]) == 0
+        assert len(list(Path(folder, "out").iterdir())) == 6 * count
 
     files = [draws / path.stem / "0.png" for path in masked]
     wall, processor = pairs(mask, lambda: decode_all(files, 2), bench.repeats)
