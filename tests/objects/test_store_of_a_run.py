@@ -255,3 +255,16 @@ def test_other_results_in_the_store_are_not_overwritten(desk: Path, bucket: str)
         called(*words, "--store", f"{bucket}/runs", "--force", code=0)
         assert server.account.paid == 12
     assert store_at(bucket).get("runs/results/calibration.json") != b"somebody's"
+
+
+@MOTO
+def test_doctor_looks_at_a_store(
+    desk: Path, bucket: str, s3_url: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command("doctor", "--store", f"{bucket}/runs", "--json")
+    found = {finding["subject"]: finding["state"] for finding in json.loads(capfd.readouterr().out)}
+    assert found[f"store {bucket}/runs"] == "ok"
+    with forwarding_proxy(s3_url, drop="if-none-match") as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        assert main.run(["doctor", "--store", f"{bucket}/runs"]) == 3
+    assert "this machine is not ready to spend money: store s3:" in capfd.readouterr().err
