@@ -116,6 +116,8 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     with watching(screen) as watch, cluster_of(options.cluster, options.memory) as cluster:
         terms = session.job_terms(options, run, watch, Consent(screen, options, options.typed_parameters), cluster)
         on_picture = store.audited if store is not None else lambda *_: None
+        if cluster is not None and store is not None:
+            cluster.refuse_unshared(store.folder)
         audit = audit_photographs(
             request, setup, paths, terms, on_picture=on_picture, crops=crops, stop=not options.no_stop
         )

@@ -353,6 +353,9 @@ def _masked(delivery: _Delivery, writer: MaskWriter | None, request: "MaskReques
 
     with watching(screen) as watch, cluster_of(options.cluster, options.memory) as cluster:
         terms = session.job_terms(options, run, watch, ask, cluster)
+        if cluster is not None:
+            cluster.refuse_unshared(Path(options.out))
+            cluster.refuse_unshared(run)
         receiver = Receiver(
             on_result=None if writer is None else delivery.tell,
             in_thread=writer,

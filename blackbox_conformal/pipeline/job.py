@@ -19,7 +19,7 @@ from blackbox_conformal.pipeline.stages.draws import Drawn, EqualDraws, drawn_pi
 from blackbox_conformal.pipeline.stages.kept_pixels import KeptPixels
 from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES, narrowed, refuse_large
 from blackbox_conformal.pipeline.stages.prepare import Prepared, prepare_photographs
-from blackbox_conformal.pipeline.stages.ready import Ready, each_on_cluster, refuse_defined_here
+from blackbox_conformal.pipeline.stages.ready import Ready, each_on_cluster, refuse_elsewhere
 from blackbox_conformal.pipeline.stages.second_vendor import SecondOpinions, second_opinions, second_tasks
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.pipeline.stages.warming import warming
@@ -310,11 +310,6 @@ class Job:
     def drawing(self, scores: Collection[Score] = ()) -> Iterator["Drawing"]:
         """What `run` draws with, for whoever goes through the pictures part by part."""
         setup, watch, shared = self.setup, self.watch, self.terms.shared
-        if self.terms.cluster is not None:
-            refuse_defined_here([*(scores or [setup.score]), setup.metric, setup.perturbation])
-            self.terms.cluster.refuse_unseen(
-                [picture.path for picture in self.pictures[:1] if picture.path is not None]
-            )
         before = self._taken()
         with (
             self._warming(scores or [setup.score]),
@@ -333,6 +328,8 @@ class Job:
             ) as sampler,
         ):
             watch.on_sampler(sampler)
+            if self.terms.cluster is not None:
+                refuse_elsewhere(self.terms.cluster, setup, scores, self.folder, self.pictures)
             yield Drawing(self, sampler, opinions)
         self._count(before)
 

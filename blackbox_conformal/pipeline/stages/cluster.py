@@ -8,6 +8,7 @@ import importlib.metadata
 import logging
 import platform
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
@@ -22,14 +23,15 @@ from blackbox_conformal.pipeline.stages.memory import BASE_BYTES
 from blackbox_conformal.text import printable
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, LocalCluster
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _LOCAL = re.compile(r"local:([1-9]\d{0,2})")
 _ADDRESS = re.compile(r"(tcp|tls)://[^\s/@:]+:\d{1,5}|(tcp|tls)://\[[0-9a-fA-F:]+\]:\d{1,5}")
-_CONNECT_S = 30
+_CONNECT_S = 10
+_WORKERS_S = 60
 
 _AHEAD = 2
 """Tasks for each thread of a worker: the one that it works on and the next."""
@@ -110,6 +112,27 @@ def _missing(paths: Sequence[str]) -> list[str]:
     return [path for path in paths if not Path(path).exists()]
 
 
+def _started(count: int) -> "LocalCluster":
+    """Workers on this machine, which end with this process.
+
+    Encrypted, since whoever reaches a scheduler can run code by it; one thread each, as kernels take one.
+    """
+    from distributed import LocalCluster
+
+    return LocalCluster(
+        n_workers=count,
+        threads_per_worker=1,
+        processes=True,
+        security=True,
+        host="127.0.0.1",
+        dashboard_address=None,
+        memory_limit=0,
+        preload=_IGNORING,
+        # What its parts say while they end; how a task ended is told by `map`.
+        silence_logs=logging.CRITICAL,
+    )
+
+
 class Cluster:
     """Workers that calculate in the place of this process; use it as a context manager.
 
@@ -152,30 +175,20 @@ class Cluster:
 
         local = _LOCAL.fullmatch(self.place)
         where: Any = self.place
-        if local:
-            # One thread each, as kernels take one; encrypted, since whoever reaches a scheduler can run code by it.
-            where = stack.enter_context(
-                distributed.LocalCluster(
-                    n_workers=int(local[1]),
-                    threads_per_worker=1,
-                    processes=True,
-                    security=True,
-                    host="127.0.0.1",
-                    dashboard_address=None,
-                    memory_limit=0,
-                    preload=_IGNORING,
-                    # What its parts say while they end; how a task ended is told by `map`.
-                    silence_logs=logging.CRITICAL,
-                )
-            )
         try:
+            if local:
+                where = stack.enter_context(_started(int(local[1])))
             client = stack.enter_context(distributed.Client(where, timeout=_CONNECT_S, set_as_default=False))
+        except RuntimeError as error:
+            raise IncompleteError(
+                f"expected {self.place} to start; {printable(str(error))}. The same command tries again"
+            ) from None
         except OSError as error:
             raise UsageError(
                 f"expected a Dask scheduler at {self.place}; {printable(str(error))}. Start one with `dask scheduler`"
             ) from None
         try:
-            client.wait_for_workers(1, timeout=_CONNECT_S)
+            client.wait_for_workers(1, timeout=_WORKERS_S)
         except TimeoutError:
             raise UsageError(
                 f"expected workers of the scheduler at {self.place}; got none. Start them with `dask worker "
@@ -199,6 +212,12 @@ class Cluster:
                 )
         return answers
 
+    def refuse_unshared(self, folder: Path) -> None:
+        """Refuse workers that would write into another folder of this name; errors as for `refuse_unseen`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".seen-by-workers-") as file:
+            self.refuse_unseen([Path(file.name)])
+
     def refuse_unseen(self, paths: Sequence[Path]) -> None:
         """Refuse workers that do not see files of this machine.
 
@@ -211,7 +230,7 @@ class Cluster:
             if missing:
                 raise UsageError(
                     f"expected a file system that every worker shares; {worker} does not see {printable(missing[0])}. "
-                    "Mount it there under the same path"
+                    "Mount its folder there under the same path, or choose another folder"
                 )
 
     @property

@@ -1,6 +1,6 @@
 """A picture whose draws are there, in this process or on a worker of a cluster that reads them from the answers."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -152,6 +152,23 @@ def refuse_defined_here(parts: Iterable[Score | Metric | Perturbation | None]) -
                 f"expected scores and metrics of installed packages beside --cluster; {part.plugin_name()} is defined "
                 "by this program, and workers cannot import it. Announce it by an entry point, or leave --cluster out"
             )
+
+
+def refuse_elsewhere(
+    cluster: Cluster, setup: Setup, scores: Collection[Score], run: Path, pictures: Sequence[Prepared]
+) -> None:
+    """Refuse, before anything is paid, what workers could not evaluate.
+
+    Raises
+    ------
+    UsageError
+        A score, metric or perturbation is defined by this program alone; or a worker sees neither the photographs nor,
+        unless a database keeps the answers, the run folder.
+    """
+    refuse_defined_here([*(scores or [setup.score]), setup.metric, setup.perturbation])
+    cluster.refuse_unseen([picture.path for picture in pictures[:1] if picture.path is not None])
+    if not setup.adapter.capabilities.local and address_of(run) is None:
+        cluster.refuse_unshared(run)
 
 
 def each_on_cluster(
