@@ -2,18 +2,29 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from support.command_line import VENDOR
 from support.dask_processes import kill, scheduler, until, workers, workers_of
-from support.synthetic import write_photographs
+from support.postgres_server import binaries, postgres_server
+from support.synthetic import photograph, write_photographs
 
+import blackbox_conformal as bc
+from blackbox_conformal import catalog
+from blackbox_conformal.errors import AdapterError, UsageError
+from blackbox_conformal.pipeline.stages.cluster import Cluster
+from blackbox_conformal.pipeline.stages.ready import described, refuse_defined_here
+from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.sampling.ledger.queries import ledger_sum
+from blackbox_conformal.scores.custom_score import from_function as score_from_function
 from blackbox_conformal.testing.fault_server import FaultServer
 
 CHOICES = ("--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf")
@@ -82,6 +93,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_every_command_gives_the_bytes_of_one_process_and_buys_each_draw_once(place: Place) -> None:
     write_photographs(place.folder / "unseen", range(30, 36))
     write_photographs(place.folder / "small", range(40, 43))
@@ -112,6 +124,7 @@ def test_every_command_gives_the_bytes_of_one_process_and_buys_each_draw_once(pl
         assert one == many
 
 
+@pytest.mark.slow
 def test_workers_that_are_killed_cost_nothing_and_change_nothing(slow_place: Place) -> None:
     with slow_place.begin("--cluster", "local:2") as command:
         killed = 0
@@ -124,6 +137,7 @@ def test_workers_that_are_killed_cost_nothing_and_change_nothing(slow_place: Pla
     assert slow_place.file() == slow_place.one_process()
 
 
+@pytest.mark.slow
 def test_a_command_that_is_killed_leaves_no_worker_and_resumes_without_paying_twice(slow_place: Place) -> None:
     with slow_place.begin("--cluster", "local:2") as command:
         until(lambda: slow_place.paid[0] >= 6)
@@ -141,6 +155,7 @@ def test_a_command_that_is_killed_leaves_no_worker_and_resumes_without_paying_tw
     assert slow_place.file() == slow_place.one_process()
 
 
+@pytest.mark.slow
 def test_an_interrupt_from_the_terminal_waits_for_calls_and_resumes(slow_place: Place) -> None:
     with slow_place.begin("--cluster", "local:2") as command:
         until(lambda: slow_place.paid[0] >= 4)
@@ -177,10 +192,8 @@ class Killer(Texture):
 '''
 
 
+@pytest.mark.slow
 def test_a_picture_that_kills_workers_ends_the_command_with_its_name(place: Place, tmp_path: Path) -> None:
-    from PIL import Image
-    from support.synthetic import photograph
-
     site = announced(tmp_path / "site", "killer:Killer", {"killer.py": KILLER})
     Image.fromarray(photograph(50, (64, 96))).save(place.folder / "photographs" / "dangerous.png")
     choices = ("--score", "killer", "--metric", "rgb-linf", "--cluster", "local:2")
@@ -209,7 +222,7 @@ def added(site: Path) -> str:
     return os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
 
 
-def test_workers_of_a_scheduler_do_the_work_and_hold_no_key(place: Place, tmp_path: Path) -> None:
+def test_workers_of_a_scheduler_do_the_work(place: Place, tmp_path: Path) -> None:
     with scheduler(tmp_path / "scheduler") as (address, _), workers(tmp_path / "workers", address):
         done = place.calibrate("--cluster", address, "--json")
     assert done.returncode == 0, done.stderr
@@ -245,3 +258,46 @@ def test_what_cannot_be_is_refused_before_anything_is_paid(place: Place, more: S
     assert done.returncode == 2, done.stderr
     assert said in " ".join(done.stderr.split())
     assert place.paid == (0, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(binaries() is None, reason="no PostgreSQL server is installed")
+def test_workers_read_answers_from_the_database_where_the_run_folder_lacks_them(place: Place, tmp_path: Path) -> None:
+    with postgres_server() as server:
+        ledger = ("--ledger", server.new_database())
+        assert place.calibrate(*ledger, run="first").returncode == 0
+        with scheduler(tmp_path / "scheduler") as (address, _), workers(tmp_path / "workers", address):
+            done = place.calibrate(*ledger, "--cluster", address, run="second")
+    assert done.returncode == 0, done.stderr
+    assert place.paid == (16, 16)
+    assert place.file("second") == place.file("first")
+
+
+def test_neither_key_nor_address_nor_way_to_ask_goes_to_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    vendor = bc.load_adapter("recraft")
+    monkeypatch.setenv(vendor.key_variable or "", "a-key-that-stays-here")
+    assert vendor.credential().reveal() == "a-key-that-stays-here"
+    sent = pickle.dumps(described(set_up(vendor)))
+    assert b"a-key-that-stays-here" not in sent
+    assert vendor.base_url.encode() not in sent
+    there = pickle.loads(sent)
+    assert there.procedure == set_up(vendor).procedure
+    assert there.adapter.capabilities == vendor.capabilities
+    with pytest.raises(AdapterError, match="a worker was asked to"):
+        there.adapter.draw(None, None)
+
+
+def test_functions_of_a_program_are_refused() -> None:
+    own = score_from_function("mine", lambda delivered, low, scale: np.zeros(delivered.shape[:2]))
+    refuse_defined_here([catalog.load("scores", "texture"), catalog.load("metrics", "lab-l1"), None])
+    with pytest.raises(UsageError, match="leave --cluster out"):
+        refuse_defined_here([own])
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_folder_that_workers_do_not_see_is_named(tmp_path: Path) -> None:
+    with Cluster("local:1") as cluster:
+        cluster.refuse_unshared(tmp_path / "seen")
+        assert list((tmp_path / "seen").iterdir()) == []
+        with pytest.raises(UsageError, match=r"does not see .*nowhere"):
+            cluster.refuse_unseen([tmp_path / "nowhere"])

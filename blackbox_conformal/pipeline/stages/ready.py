@@ -202,7 +202,7 @@ def each_on_cluster(
     IncompleteError
         See `Cluster.map`.
     """
-    shared = _Shared(work, _described(setup), run.absolute(), _ledger(run))
+    shared = _Shared(work, described(setup), run.absolute(), _ledger(run))
     memory_bytes = narrowed(*memory)
 
     def told(drawn: Drawn) -> _Told:
@@ -244,7 +244,7 @@ def _ledger(run: Path) -> str | None:
     return None if address is None else address.shown
 
 
-def _described(setup: Setup) -> Setup:
+def described(setup: Setup) -> Setup:
     """The set-up for workers, which need of a paid vendor only what it can do."""
     vendors = [
         vendor if vendor is None or vendor.capabilities.local else DescribedVendor(known=vendor.capabilities)
