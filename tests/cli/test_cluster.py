@@ -27,6 +27,8 @@ from blackbox_conformal.sampling.ledger.queries import ledger_sum
 from blackbox_conformal.scores.custom_score import from_function as score_from_function
 from blackbox_conformal.testing.fault_server import FaultServer
 
+pytest.importorskip("distributed", reason="distributed is not installed here (pip install -e '.[dask]')")
+
 CHOICES = ("--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf")
 SLOW = {"submit": "slow-start:seconds=0.3"}
 

@@ -9,8 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import psutil
+from typing import Any
 
 WAIT_S = 90.0
 
@@ -23,8 +22,10 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def workers_of(command: int) -> list[psutil.Process]:
+def workers_of(command: int) -> list[Any]:
     """The processes of the workers that a command, or `dask worker`, has started."""
+    import psutil
+
     try:
         children = psutil.Process(command).children(recursive=True)
     except psutil.NoSuchProcess:
@@ -32,15 +33,19 @@ def workers_of(command: int) -> list[psutil.Process]:
     return [child for child in children if _is_worker(child)]
 
 
-def _is_worker(process: psutil.Process) -> bool:
+def _is_worker(process: Any) -> bool:
+    import psutil
+
     try:
         return "spawn_main" in " ".join(process.cmdline())
     except psutil.Error:
         return False
 
 
-def kill(processes: list[psutil.Process]) -> int:
+def kill(processes: list[Any]) -> int:
     """Kill processes with SIGKILL; how many there were."""
+    import psutil
+
     count = 0
     for process in processes:
         try:
