@@ -240,8 +240,9 @@ def share(value: float) -> str:
 
 
 def expected(value: float, error: float) -> str:
-    """A share that is to be expected, and its error, for people."""
-    return f"{100 * value:.0f} % ± {100 * error:.0f}"
+    """A share that is to be expected, and between which shares it may lie, for people."""
+    low, high = max(0.0, value - error), min(1.0, value + error)
+    return f"{100 * value:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
 
 
 def default_text(value: Any) -> str:

@@ -159,8 +159,8 @@ def _what_a_mask_takes(setup: "Setup") -> str:
     draws = setup.procedure.draws
     if draws == 1:
         return (
-            "A mask takes one call, the one that makes the picture. With --draws 8 it takes eight, for little more "
-            "trust; with --preset paper of `calibrate`, the paper's recipe, ten."
+            "A mask takes one call, the one that makes the picture. With --draws 8 it takes eight, for little or no "
+            "more trust; with --preset paper of `calibrate`, the paper's recipe, ten."
         )
     return f"A mask takes {draws} calls, since {setup.score.plugin_name()} looks at where draws differ."
 

@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 import webbrowser
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,9 +70,18 @@ def calibrate_learned(score: str, tuning: Path, run: Path, adapter: "Adapter") -
     return [*words, "--run", str(run), "--tuning", str(tuning), *_limit(adapter)]
 
 
-def calibrate_as_planned(highest_usd: Decimal | None) -> list[str]:
-    """`calibrate` with what the present command was given, and a limit for `highest_usd` where there is none."""
-    words = _calibrate({"dry_run"})
+def calibrate_as_planned(
+    highest_usd: Decimal | None, chosen: Mapping[str, str] | None, *, more: bool = False
+) -> list[str]:
+    """`calibrate` with what the present command was given, and a limit for `highest_usd` where there is none.
+
+    `chosen` are options that take the place of those given; `more`: on further photographs, too.
+    """
+    chosen = chosen or {}
+    command, *words = _calibrate({"dry_run", *chosen})
+    images = len(click.get_current_context().params["images"])
+    words = [command, *words[:images], *(["more-photographs"] if more else []), *words[images:]]
+    words += [word for name, value in chosen.items() for word in (f"--{name}", value)]
     if highest_usd and not {"--max-cost", "--max-calls", "--yes"} & set(words):
         words += ["--max-cost", limit_above(highest_usd)]
     return words

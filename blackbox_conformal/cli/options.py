@@ -291,8 +291,8 @@ class ProcedureOptions:
         "--draws",
         type=click.IntRange(1, 4096),
         default=DEFAULT_DRAWS,
-        help="Draws of each picture. One makes a mask cost one call; eight cost eight times as much and trust a "
-        "little more.",
+        help="Draws of each picture. One makes a mask cost one call; eight cost eight times as much and trust "
+        "little or no more.",
     )
     score: str | None = declared(
         "--score",

@@ -166,11 +166,10 @@ def present(
     show_plan(screen, planned, pace, job.setup, shift)
     if shift is not None:
         show_shift(screen, shift, made_by)
-    if alpha is not None:
-        short = planned.needed_n[f"{alpha:g}"] - planned.n
-        if short > 0:
-            missing = "1 photograph is" if short == 1 else f"{number_in_words(short)} photographs are"
-            screen.say(f"alpha={alpha:g} is out of reach: {missing} missing")
+    short = 0 if alpha is None else planned.needed_n[f"{alpha:g}"] - planned.n
+    if short > 0:
+        missing = "1 photograph is" if short == 1 else f"{number_in_words(short)} photographs are"
+        screen.say(f"alpha={alpha:g} is out of reach of the guarantee {rule.plugin_name()}: {missing} missing")
     if planned.calls:
         for remark in (missing_key(adapter, job.tasks[0]), stored_elsewhere(screen, adapter, job.tasks, run)):
             if remark is not None:
@@ -180,7 +179,8 @@ def present(
         return
     # A limit covers the draws that are stored as well, and what they cost is not part of the estimate.
     highest = None if planned.cost_usd is None or planned.cached else planned.cost_usd[1]
-    screen.next(*next_steps.calibrate_as_planned(highest))
+    followed = None if planned.frontier is None else frontier_screen.options_to_follow(planned.frontier, planned)
+    screen.next(*next_steps.calibrate_as_planned(highest, followed, more=followed is None and short > 0))
 
 
 def _with_pilot(job: "Job", options: PlanOptions, count: int) -> "Plan":
@@ -265,7 +265,7 @@ def show_plan(
         ],
     )
     if planned.frontier is not None:
-        frontier_screen.show(screen, planned.frontier)
+        frontier_screen.show(screen, planned.frontier, planned.n)
     prices = {name: _floats(getattr(planned, name)) for name in ("cost_usd", "usd_a_photograph")}
     seconds = None if pace is None else round(pace[0], 1)
     compared = {} if shift is None else {"inputs": shift_json(shift)}
@@ -284,7 +284,7 @@ def _a_mask(setup: "Setup") -> str:
     if setup.procedure.draws > 1:
         return calls
     several = f"{SEVERAL_DRAWS + second} with --draws {SEVERAL_DRAWS}"
-    return f"{calls}; {several}, which trusts little more"
+    return f"{calls}; {several}, which trusts little or no more"
 
 
 def _floats(prices: tuple[Decimal, Decimal] | None) -> list[float] | None:

@@ -112,10 +112,13 @@ class Plan(Estimate):
         dots = [
             Dot(
                 f"{row.promise.name}, alpha {row.alpha:g}, {row.n} photographs, {counted(row.draws, 'draw')}",
-                f"{row.prospect.share:.0%} ± {100 * row.prospect.error:.0f}",
+                f"{row.prospect.share:.0%}",
                 100 * row.prospect.share,
                 "promised",
-                (100 * (row.prospect.share - row.prospect.error), 100 * (row.prospect.share + row.prospect.error)),
+                (
+                    100 * max(0.0, row.prospect.share - row.prospect.error),
+                    100 * min(1.0, row.prospect.share + row.prospect.error),
+                ),
             )
             for row in self.frontier.rows
         ]

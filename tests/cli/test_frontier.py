@@ -92,12 +92,41 @@ def test_the_table_is_for_people_with_eighty_columns(folder: Path, server: Fault
     said = plan(folder, server, "--want-share", "0.4").stdout
     table = said.partition("Expected trusted shares")[2].partition("From ")[0]
     lines = table.splitlines()
-    assert any("expected, cap 0.5" in line and "±" in line for line in lines)
+    assert any("expected, cap 0.5" in line and " % (0 to " in line for line in lines)
     assert all(len(line) <= 80 for line in lines if "--" not in line), "options to paste stay on one line"
     assert "--guarantee all-but:share=0.01" in table
     assert "--delivery consistent" in table
     capped = next(line for line in lines if "--metric" in line).partition("--metric ")[2]
     assert member("metrics", capped) == member("metrics", f"{DEFAULT_METRIC},cap=0.5")
+
+
+def test_what_is_out_of_reach_is_marked_and_the_next_command_follows_what_is_not(
+    folder: Path, server: FaultServer
+) -> None:
+    for extra in range(12, 16):
+        (folder / "photographs" / f"p{extra}.png").unlink()
+    said = plan(folder, server, "--alpha", "0.1").stdout
+    table = said.partition("Expected trusted shares")[2].partition("  expected: ")[0]
+    numbers = [line.split("0.1", 1)[1].split() for line in table.splitlines() if " % (" in line]
+    assert {words[0] for words in numbers} >= {"10", "20"}
+    for words in numbers:
+        assert words[1].startswith("+") == (int(words[0]) > 12)
+        assert not words[1].startswith("+") or words[1] == f"+{int(words[0]) - 12}"
+    assert "alpha=0.1 is out of reach of the guarantee expected: 7 photographs are missing" in said
+    for line in table.splitlines():
+        assert not line.startswith("expected  ") or int(line.split("0.1", 1)[1].split()[0]) >= 19, "nothing is reached"
+    calibrate = shlex.split(said.partition("Next: blackbox-conformal ")[2].splitlines()[0])
+    assert calibrate[:2] == ["calibrate", "photographs"]
+    assert "cap=0.5" in calibrate[calibrate.index("--metric") + 1]
+    assert calibrate.count("--alpha") == 1
+    called(*calibrate, "--yes", folder=folder)
+    assert Calibration.load(folder / "run" / "calibration.json").threshold(0.1) > float("-inf")
+
+
+def test_where_no_row_can_be_reached_the_next_command_asks_for_photographs(folder: Path, server: FaultServer) -> None:
+    said = plan(folder, server, "--alpha", "0.02", "--guarantee", "all-but:share=0.01").stdout
+    calibrate = shlex.split(said.partition("Next: blackbox-conformal ")[2].splitlines()[0])
+    assert calibrate[:3] == ["calibrate", "photographs", "more-photographs"]
 
 
 def test_settings_that_were_typed_are_not_varied(folder: Path, server: FaultServer) -> None:

@@ -146,6 +146,9 @@ def candidates(
             for alpha, prospect in zip(levels, prospects(promise, way, levels, n), strict=True):
                 if prospect is None or prospect.share < max(wish.share or 0, LITTLE):
                     continue
+                if n < promise.rule.minimum_images(alpha, promise.bound(way.metric)):
+                    # Shares are interpolated over n, and below this number nothing can be trusted.
+                    continue
                 yield Row(promise=promise, alpha=alpha, n=n, way=way, usd=usd, prospect=prospect)
                 if wish.share is not None:
                     break
