@@ -303,8 +303,10 @@ class Calibration:
 
         Raises
         ------
+        MissingPackageError
+            pandas is not installed.
         UsageError
-            pandas is not installed, or `of` is something else.
+            `of` is something else.
         """
         return frame(rows_of(of, levels=lambda: level_rows(self), photographs=lambda: photograph_rows(self)))
 

@@ -71,10 +71,12 @@ class InputCheck(BaseModel):
         """What to say of an input that differs much and is not marked; None where there is nothing to say."""
         if self.outside or not self.beyond:
             return None
-        least = f"; beside {self.n} inputs no p-value can be below {1 / (self.n + 1):.2g}"
+        said = f"{self.differs}: the guarantee is for inputs like the calibration's (p = {self.p_value:.2g})"
+        if 1 / (self.n + 1) <= self.level:
+            return said
         return (
-            f"{self.differs}: the guarantee is for inputs like the calibration's (p = {self.p_value:.2g}"
-            f"{least if 1 / (self.n + 1) > self.level else ''})"
+            f"{said}. Beside only {self.n} calibration inputs no p-value can be as small as {self.level:g}, so nobody "
+            "can tell by it whether the guarantee speaks of this picture"
         )
 
 

@@ -2,7 +2,8 @@
 
 BlackboxConformalError
 ├── UsageError (ValueError)              an option, parameter or name that cannot be used
-│   └── CredentialMissingError           no key in the environment
+│   ├── CredentialMissingError           no key in the environment
+│   └── MissingPackageError (ImportError) a package that is not installed, with the line that installs it
 ├── ImageError (ValueError)              a picture that is damaged, hostile or of an unsupported kind
 │   └── PicturesError                    several pictures that cannot be used, each with its reason
 ├── MapError (ValueError)                an indecision or error map with NaN, a wrong shape, a value above its bound
@@ -49,6 +50,10 @@ class UsageError(BlackboxConformalError, ValueError):
 
 class CredentialMissingError(UsageError):
     """The environment holds no key for the vendor."""
+
+
+class MissingPackageError(UsageError, ImportError):
+    """A package that is not installed, and without which what was asked for cannot be done."""
 
 
 class ImageError(BlackboxConformalError, ValueError):

@@ -6,6 +6,7 @@ Plain values; they are put together in `pipeline.audit_parts.conclude` and kept 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -160,8 +161,10 @@ class Audit:
 
         Raises
         ------
+        MissingPackageError
+            pandas is not installed.
         UsageError
-            pandas is not installed, or `of` is something else.
+            `of` is something else.
         """
         return frame(rows_of(of, levels=self._level_rows, photographs=self._photograph_rows))
 
@@ -234,6 +237,16 @@ class Audit:
         return sorted(wrong, key=lambda picture: (-picture.losses[level], -_error(picture.worst[level]), picture.name))[
             :most
         ]
+
+
+def ssim_lower(levels: Sequence[AuditedLevel]) -> str | None:
+    """Why the structural similarity is lower inside the mask than outside, in a sentence; None where it is not."""
+    if not any(level.inside.ssim < level.outside.ssim for level in levels):
+        return None
+    return (
+        "SSIM can be lower inside the mask than outside while errors are smaller there: it compares contrast, and in "
+        "smooth parts, which are trusted first, a grain that is hardly seen changes contrast much."
+    )
 
 
 def _error(place: Place | None) -> float:

@@ -41,7 +41,7 @@ def show_audit(
     )
     if audit.stop is not None:
         screen.say(audit.stop.sentence)
-    screen.say(f"Risk is {audit.quantity}. {FIXED}")
+    screen.say(f"Risk is {audit.quantity}; trusted is their mean trusted share. {FIXED}")
     for level in audit.levels:
         screen.say(level.sentence)
     for verdict in dict.fromkeys(level.judgement.verdict for level in audit.levels if level.tested):
@@ -133,6 +133,8 @@ def show_splits(screen: Screen, study: "Splits") -> None:
 
 
 def _show_quality(screen: Screen, audit: "Audit") -> None:
+    from blackbox_conformal.audits.findings import ssim_lower
+
     levels = audit.levels
     bounded = any(math.isfinite(level.promise.psnr) for level in levels)
     similar = any(math.isfinite(level.promise.ssim) for level in levels)
@@ -149,6 +151,8 @@ def _show_quality(screen: Screen, audit: "Audit") -> None:
         measured = "PSNR, dB in sRGB" if name == "psnr" else "SSIM of luminance"
         against = ", against its bound" if promised else ""
         screen.table(f"{measured}, inside and outside the mask{against}", columns, rows)
+    if (lower := ssim_lower(levels)) is not None:
+        screen.say(lower)
     words = levels[0].promise.words
     screen.say(f"Promised at least: {words}." if bounded or similar else f"{words[:1].upper()}{words[1:]}.")
 

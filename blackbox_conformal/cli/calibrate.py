@@ -149,6 +149,7 @@ def _show(
 ) -> None:
     """The thresholds, what they took, and what to do next."""
     from blackbox_conformal.guarantees.high_probability import levels_together
+    from blackbox_conformal.pipeline.empty_masks import own_bound_is_known
     from blackbox_conformal.pipeline.planning import usual_levels
     from blackbox_conformal.text import counted
 
@@ -175,7 +176,7 @@ def _show(
         screen.next(*words, "--alpha", f"{level:g}")
     else:
         screen.say("Next: add photographs, since nothing is trusted at these levels, and calibrate again")
-    if _own_bound_is_known(setup, rule):
+    if own_bound_is_known(setup, rule):
         screen.note(
             "note: with --guarantee expected:bound_from=input each mask takes a bound of its own picture for the loss "
             "bound, so that it trusts no less, and with few photographs much more; calibrating again makes no call"
@@ -215,21 +216,6 @@ def level_to_mask_at(calibration: "Calibration", asked: Sequence[float], levels:
         level for level, threshold in thresholds.items() if calibration.curves.trusted_shares_at(threshold).any()
     }
     return next((level for level in (*first, usual, *levels) if level in trusting), None)
-
-
-def _own_bound_is_known(setup: "Setup", rule: "Guarantee") -> bool:
-    """Whether a plain `expected` could take a bound from input and delivered colours, and does not."""
-    from blackbox_conformal.errors import UsageError
-    from blackbox_conformal.guarantees.expected import Expected
-    from blackbox_conformal.guarantees.instance_bound import refuse_bound
-
-    if rule != Expected():
-        return False
-    try:
-        refuse_bound(Expected(bound_from="input"), setup.metric, setup.procedure.mixture, setup.procedure.scale)
-    except UsageError:
-        return False
-    return True
 
 
 def _show_thresholds(screen: Screen, calibration: "Calibration", levels: Sequence[float]) -> None:

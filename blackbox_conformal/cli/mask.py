@@ -1,5 +1,6 @@
 """`mask`: pictures with trust masks and certificates; `-` is stdin to stdout."""
 
+import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -148,10 +149,10 @@ def command(screen: Screen, options: MaskOptions) -> None:
     store = ReportStore(run, calibration, (options.alpha,), full_size=full_size)
     session.place(options, run)
     kept = None if piped else KeptResults.of(run)
-    delivery = _Delivery(screen, options, batch, store, hopeless, key, kept)
+    delivery = _Delivery(screen, options, batch, request, store, hopeless, key, kept)
     _say_outside(screen, request, batch)
     writer = MaskWriter.of(options.out, wanted, store, key, force=options.force, elsewhere=options.cluster is not None)
-    results = _masked(delivery, None if piped else writer, request, run)
+    results = _masked(delivery, None if piped else writer, run)
     if piped and results:
         product = encode_product(_signed(results[0], key), options.product, options.feather)
         assert product is not None
@@ -178,6 +179,7 @@ class _Delivery:
     screen: Screen
     options: MaskOptions
     batch: _Batch
+    request: "MaskRequest"
     store: "ReportStore"
     hopeless: str | None
     key: "SigningKey | None"
@@ -242,6 +244,7 @@ class _Delivery:
             Some could not be masked.
         """
         from blackbox_conformal.errors import IncompleteError
+        from blackbox_conformal.pipeline.empty_masks import ways_out
         from blackbox_conformal.pipeline.photographs_at_addresses import address_of
 
         screen, options = self.screen, self.options
@@ -250,6 +253,8 @@ class _Delivery:
         if self.entries:
             (first, *others) = (Path(entry["overlay"] or entry["image"]) for _, entry in sorted(self.entries.items()))
             next_steps.offer(screen, first.parent if others else first, opened=options.opened)
+            if empty := sum(not entry["trusted_share"] for entry in self.entries.values()):
+                screen.say(ways_out(self.request, self.batch.setup, empty))
             screen.next(*next_steps.view_of(run, options.calibration))
             screen.next(*next_steps.report_on(run, options.calibration), *next_steps.typed("store"))
             audit = ("audit", "other-photographs", options.calibration)
@@ -334,12 +339,13 @@ def _say_outside(screen: Screen, request: "MaskRequest", batch: _Batch) -> None:
         )
     elif checks and 1 / (checks[0].n + 1) > request.outside > 0:
         screen.note(
-            f"note: beside {checks[0].n} calibration inputs no p-value can be below {1 / (checks[0].n + 1):.2g}, so no "
-            f"mask is marked at --outside {request.outside:g}; `blackbox-conformal inputs` compares many inputs at once"
+            f"note: {checks[0].n} calibration inputs are too few to tell of one picture that it is unlike them, so no "
+            f"mask is marked as outside the guarantee (--outside {request.outside:g} takes "
+            f"{math.ceil(1 / request.outside) - 1} inputs); `blackbox-conformal inputs` compares many pictures at once"
         )
 
 
-def _masked(delivery: _Delivery, writer: MaskWriter | None, request: "MaskRequest", run: Path) -> "list[Result]":
+def _masked(delivery: _Delivery, writer: MaskWriter | None, run: Path) -> "list[Result]":
     """Draw and mask the batch; results are given to `delivery` as they come, that of stdin is returned."""
     from blackbox_conformal.pipeline.masking import Receiver, mask_pictures
 
@@ -364,7 +370,7 @@ def _masked(delivery: _Delivery, writer: MaskWriter | None, request: "MaskReques
             on_watch=lambda note: screen.note(f"warning: {note}"),
             sign_with=delivery.key,
         )
-        return mask_pictures(terms, batch.setup, batch.sources, batch.pictures, request, receiver)
+        return mask_pictures(terms, batch.setup, batch.sources, batch.pictures, delivery.request, receiver)
 
 
 def _in_the_way(

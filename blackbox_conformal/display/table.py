@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from blackbox_conformal.display.figure import Figure
-from blackbox_conformal.errors import UsageError
+from blackbox_conformal.errors import MissingPackageError, UsageError
 from blackbox_conformal.text import visible
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ def frame(rows: Sequence[Row]) -> pandas.DataFrame:
 
     Raises
     ------
-    UsageError
+    MissingPackageError
         pandas is not installed.
     """
     try:
         pandas: Any = import_module("pandas")
     except ImportError:
-        raise UsageError("expected pandas, which tables need; it is not installed. Run `pip install pandas`") from None
+        raise MissingPackageError("tables need pandas, which is not installed: pip install pandas") from None
     table: pandas.DataFrame = pandas.DataFrame.from_records([dict(row) for row in rows])
     return table
 

@@ -2,13 +2,19 @@
 
 import math
 from bisect import bisect_left
+from typing import TYPE_CHECKING
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.guarantees.instance_bound import reason_of_nothing
+from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.guarantees.guarantee import Guarantee, number_in_words
+from blackbox_conformal.guarantees.instance_bound import reason_of_nothing, refuse_bound
 from blackbox_conformal.pipeline.job import Job
+from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.sampling.estimate import costs
+
+if TYPE_CHECKING:
+    from blackbox_conformal.pipeline.masking import MaskRequest
 
 LEVELS = tuple(digits / parts for parts in (1000, 100, 10) for digits in range(10, 100))
 """Levels of two digits, from 0.01 to 9.9."""
@@ -47,3 +53,30 @@ def lowest_level(rule: Guarantee, curves: CurveSet) -> float | None:
         allowed.append(level)
     first = bisect_left(allowed, True, key=lambda level: rule.threshold(curves, level) > -math.inf)
     return allowed[first] if first < len(allowed) else None
+
+
+def ways_out(request: "MaskRequest", setup: Setup, empty: int) -> str:
+    """What to do where `empty` masks were made in which nothing is trusted."""
+    rule, curves = request.rule, request.curves
+    ways = ["a larger level", "more calibration photographs"]
+    if reason_of_nothing(rule, curves, request.alpha) is not None:
+        level, missing = lowest_level(rule, curves), rule.choose(curves, request.alpha).missing_images
+        ways = [] if level is None else [f"a larger level (with this calibration from --alpha {level:g} on)"]
+        ways.append(f"more calibration photographs (at least {number_in_words(missing)} more)")
+    if own_bound_is_known(setup, rule):
+        ways.append(
+            "--guarantee expected:bound_from=input, which bounds each picture by itself and takes no further call"
+        )
+    ways.append(f"another guarantee: `blackbox-conformal plan PHOTOGRAPHS --alpha {request.alpha:g}` compares them")
+    return f"{'A mask trusts' if empty == 1 else f'{empty} masks trust'} nothing. What helps: {'; '.join(ways)}."
+
+
+def own_bound_is_known(setup: Setup, rule: Guarantee) -> bool:
+    """Whether a plain `expected` could take a bound from input and delivered colours, and does not."""
+    if rule != Expected():
+        return False
+    try:
+        refuse_bound(Expected(bound_from="input"), setup.metric, setup.procedure.mixture, setup.procedure.scale)
+    except UsageError:
+        return False
+    return True

@@ -99,7 +99,7 @@ class Plan(Estimate):
 
         Raises
         ------
-        UsageError
+        MissingPackageError
             pandas is not installed.
         """
         return frame(self._rows())

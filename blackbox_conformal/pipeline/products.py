@@ -138,7 +138,7 @@ class Result:
 
         Raises
         ------
-        UsageError
+        MissingPackageError
             pandas is not installed.
         """
         certificate = self.certificate

@@ -54,7 +54,7 @@ class Tuning:
 
         Raises
         ------
-        UsageError
+        MissingPackageError
             pandas is not installed.
         """
         return frame(self._rows())

@@ -120,7 +120,7 @@ def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chos
         size=preview.size,
         shown=(height, width),
         scale=_scale_words(preview.block),
-        notes=tuple(_sentence(note) for note in preview.notes),
+        notes=tuple(sentence(note) for note in preview.notes),
         share=shares[chosen],
         loss=losses[chosen] if known else None,
         delivered=preview.delivered,
@@ -154,6 +154,7 @@ def worst_crops(crops: Sequence[WorstCrop], alpha: float) -> tuple[WorstCrop, ..
     return tuple(sorted(at_level, key=lambda crop: -crop.worst.error)[:WORST_SHOWN])
 
 
-def _sentence(note: str) -> str:
+def sentence(note: str) -> str:
+    """A note of anybody's as a sentence: one printable line that begins with a capital and ends with a full stop."""
     text = printable(note, 400)
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

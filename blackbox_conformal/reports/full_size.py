@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.certificate import Certificate
-from blackbox_conformal.errors import IncompleteError
+from blackbox_conformal.errors import FileFormatError, IncompleteError
 from blackbox_conformal.files import refusal, write_new
 from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.kernels.below import NONE, count_below, first_above
@@ -37,6 +37,9 @@ from blackbox_conformal.types import Image, Map
 FORMAT = "blackbox-conformal full-size picture 1"
 USUAL_LEVELS = 240
 """As many levels at most are the same for every picture of a calibration; those asked for are added."""
+
+MOST_CERTIFIED = 8
+"""Masks of one picture, at several levels, whose certificates are kept."""
 
 Part = Literal["delivered", "low", "truth", "levels", "errors"]
 PARTS: tuple[Part, ...] = ("delivered", "low", "truth", "levels", "errors")
@@ -73,7 +76,8 @@ class FullSize:
     losses
         (K,) float64; None where the truth is unknown.
     certified
-        Level, threshold and guarantee of the mask that was delivered; None for an audited photograph.
+        Level, threshold, guarantee and statement of each mask that was delivered, the last one first; none for an
+        audited photograph.
     digests
         Of each part's file.
     notes
@@ -88,14 +92,22 @@ class FullSize:
     thresholds: NDArray[np.float64]
     shares: NDArray[np.float64]
     losses: NDArray[np.float64] | None
-    certified: dict[str, Any] | None = None
+    certified: tuple[dict[str, Any], ...] = ()
     digests: Mapping[Part, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
     def stem(self) -> str:
         """How its files' names begin."""
-        return f"{self.kind}-{digest_bytes(self.identity.encode()).removeprefix('sha256:')[:24]}"
+        return _stem(self.kind, self.identity)
+
+
+def _stem(kind: str, identity: str) -> str:
+    return f"{kind}-{digest_bytes(identity.encode()).removeprefix('sha256:')[:24]}"
+
+
+def _mask_of(certified: dict[str, Any]) -> tuple[float, str]:
+    return certified["alpha"], certified["guarantee"]
 
 
 class FullSizeStore:
@@ -113,7 +125,8 @@ class FullSizeStore:
         self.folder = folder / "full-size"
         self._alphas = tuple(sorted({float(f"{alpha:.12g}") for alpha in alphas}))
         self._bound = calibration.bound
-        self._thresholds = thresholds_of(viewer_stops(calibration, self._alphas))
+        self._calibration = calibration
+        self._known: dict[tuple[float, ...], NDArray[np.float64]] = {}
 
     def keep(
         self,
@@ -128,7 +141,7 @@ class FullSizeStore:
         certified: dict[str, Any] | None = None,
         notes: Sequence[str] = (),
     ) -> Path:
-        """Write a picture; an earlier one of the same identity is replaced.
+        """Write a picture; an earlier one of the same identity is replaced, but what masks of it certified stays.
 
         Parameters
         ----------
@@ -141,19 +154,23 @@ class FullSizeStore:
         -------
         The entry's file, by which `add_note` finds it.
         """
-        own = [] if certified is None else [float.fromhex(certified["threshold_hex"])]
-        thresholds = np.unique(np.array([*self._thresholds, *own], np.float64))
+        own = [] if certified is None else [certified]
+        before = self._before(kind, identity) if own else None
+        earlier = () if before is None else before.certified
+        said = [*own, *(one for one in earlier if _mask_of(one) not in map(_mask_of, own))][:MOST_CERTIFIED]
+        alphas = tuple(sorted({*self._alphas, *(float(f"{one['alpha']:.12g}") for one in said)}))
+        places = [float.fromhex(one["threshold_hex"]) for one in said]
+        thresholds = np.unique(np.array([*self._thresholds_for(alphas), *places], np.float64))
         height, width = indecision.shape
         entry = FullSize(
             kind,
             name,
             identity,
             (height, width),
-            self._alphas,
+            alphas,
             thresholds,
             count_below(indecision, thresholds) / indecision.size,
             None if curve is None else np.asarray(curve.loss(thresholds), np.float64),
-            certified,
             notes=tuple(notes),
         )
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -166,7 +183,22 @@ class FullSizeStore:
         for part in PARTS:
             if part not in written:
                 part_path(self.folder, entry.stem, part).unlink(missing_ok=True)
-        return self._write(replace(entry, digests=digests))
+        if before is not None and before.digests.get("delivered") != digests.get("delivered"):
+            # Drawn anew, with another seed: earlier masks were of another picture.
+            said = own
+        return self._write(replace(entry, digests=digests, certified=tuple(said)))
+
+    def _thresholds_for(self, alphas: tuple[float, ...]) -> NDArray[np.float64]:
+        if alphas not in self._known:
+            self._known[alphas] = thresholds_of(viewer_stops(self._calibration, alphas))
+        return self._known[alphas]
+
+    def _before(self, kind: str, identity: str) -> FullSize | None:
+        """What is kept of the same picture so far."""
+        try:
+            return read_entry(self.folder / f"{_stem(kind, identity)}.json")
+        except FileFormatError:
+            return None
 
     def add_note(self, kept: Path, note: str) -> None:
         """Add to the picture in `kept` what became known after it."""
@@ -243,7 +275,9 @@ def read_entry(path: Path) -> FullSize:
             raise ValueError("thresholds must ascend")
         if shares.shape != thresholds.shape or (losses is not None and losses.shape != thresholds.shape):
             raise ValueError("as many shares and losses as thresholds are expected")
-        certified, digests = content["certified"], dict(content["digests"])
+        certified, digests = content["certified"] or [], dict(content["digests"])
+        # At first, that of one mask alone was kept.
+        certified = [certified] if isinstance(certified, dict) else certified
         entry = FullSize(
             kind=str(content["kind"]),
             name=str(content["name"]),
@@ -253,7 +287,7 @@ def read_entry(path: Path) -> FullSize:
             thresholds=thresholds,
             shares=shares,
             losses=losses,
-            certified=None if certified is None else _certified(certified),
+            certified=tuple(map(_certified, certified)),
             digests={part: str(digests[part]) for part in PARTS if part in digests},
             notes=tuple(map(str, content["notes"])),
         )
@@ -282,7 +316,7 @@ def _to_json(entry: FullSize) -> dict[str, Any]:
         "thresholds": _text(entry.thresholds),
         "shares": _text(entry.shares),
         "losses": None if entry.losses is None else _text(entry.losses),
-        "certified": entry.certified,
+        "certified": list(entry.certified),
         "digests": dict(entry.digests),
         "notes": list(entry.notes),
     }

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from blackbox_conformal.audits.findings import Audit
+from blackbox_conformal.audits.findings import Audit, ssim_lower
 from blackbox_conformal.audits.hypothesis import quantity
 from blackbox_conformal.audits.random_splits import Splits
 from blackbox_conformal.audits.verdict import EXPLAINED, beforehand
 from blackbox_conformal.audits.worst_pixels import Place
 from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.pipeline.prices.spending import Spending
@@ -26,7 +27,7 @@ from blackbox_conformal.reports.preview import CODES, STRIPE, VEIL, Preview
 from blackbox_conformal.reports.shares_histogram import Histogram
 from blackbox_conformal.reports.slider_levels import Stop
 from blackbox_conformal.reports.summary import summary
-from blackbox_conformal.text import printable
+from blackbox_conformal.text import counted, printable
 
 MAXIMUM_MANIFEST_BYTES = 4 * 2**20
 
@@ -53,6 +54,14 @@ class LevelRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Manifest:
+    """The run's manifest, or a reason in its place when it cannot be shown, and the digest of its file."""
+
+    content: Any
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReportPage:
     """Everything that the report's template shows; each field is one of its variables.
 
@@ -70,6 +79,8 @@ class ReportPage:
         The mean trusted share at `stop`, of the photographs that `share_of` names; None when unknown.
     quantity
         The risk is the mean of this; None for a guarantee that is not known here.
+    ssim_lower
+        Why the structural similarity is lower inside the mask than outside; None where it is not.
     summary
         What a client needs to know, one sentence each.
     left_out
@@ -96,6 +107,7 @@ class ReportPage:
     slider: dict[str, Any]
     share: float | None
     share_of: str
+    ssim_lower: str | None
     audit: Audit | None
     audit_notes: tuple[str, ...]
     quantity: str | None
@@ -112,6 +124,7 @@ class ReportPage:
     worst: tuple[WorstCrop, ...]
     spending: Spending | None
     manifest: str | None
+    manifest_digest: str | None
     procedure: str
 
 
@@ -120,7 +133,7 @@ def build_page(
     audit: Audit | None,
     previews: Iterable[Preview],
     spending: Spending | None,
-    manifest: Any,
+    manifest: Manifest | None,
     stops: Sequence[Stop],
     alpha: float,
     side: int,
@@ -149,7 +162,8 @@ def build_page(
         chosen=chosen,
         slider=slider_of(stops, shares, calibration.bound),
         share=None if shares is None else shares[chosen],
-        share_of="calibration photographs" if audit is None else "audit photographs",
+        share_of=_share_of(calibration, audit),
+        ssim_lower=None if audit is None else ssim_lower(audit.levels),
         audit=audit,
         audit_notes=_audit_notes(audit),
         quantity=_quantity(rule, audit),
@@ -165,7 +179,8 @@ def build_page(
         twice=_twice(shown.cards),
         worst=worst_crops(shown.crops, alpha),
         spending=spending,
-        manifest=None if manifest is None else _pretty(manifest),
+        manifest=None if manifest is None else _pretty(manifest.content),
+        manifest_digest=None if manifest is None else manifest.digest,
         procedure=_pretty(calibration.procedure.model_dump(mode="json")),
     )
 
@@ -196,17 +211,18 @@ def threshold_words(threshold: float) -> str:
     return "nothing" if threshold == -math.inf else f"score < {threshold:.6g}"
 
 
-def read_manifest(run: Path) -> Any:
-    """The run's manifest; a reason in its place when it cannot be shown; None when there is none."""
+def read_manifest(run: Path) -> Manifest | None:
+    """The run's manifest; None when there is none."""
     path = run / "manifest.json"
     try:
         if path.stat().st_size > MAXIMUM_MANIFEST_BYTES:
-            return {"left out": f"manifest.json is larger than {MAXIMUM_MANIFEST_BYTES} bytes"}
-        return json.loads(path.read_bytes())
+            return Manifest({"left out": f"manifest.json is larger than {MAXIMUM_MANIFEST_BYTES} bytes"})
+        content = path.read_bytes()
+        return Manifest(json.loads(content), digest_bytes(content))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
-        return {"left out": f"manifest.json cannot be read: {type(error).__name__}"}
+        return Manifest({"left out": f"manifest.json cannot be read: {type(error).__name__}"})
 
 
 def slider_of(stops: Sequence[Stop], shares: list[float] | None, bound: float) -> dict[str, Any]:
@@ -238,6 +254,10 @@ def _mean_shares(
     if not calibration.curves.area_scores.size:
         return None
     return [float(np.mean(calibration.curves.trusted_shares_at(stop.threshold))) for stop in stops]
+
+
+def _share_of(calibration: Calibration, audit: Audit | None) -> str:
+    return counted(calibration.n, "calibration photograph") if audit is None else counted(audit.n, "audited photograph")
 
 
 def _rows(

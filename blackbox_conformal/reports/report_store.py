@@ -95,7 +95,7 @@ class ReportStore:
             if low is not None:
                 pictures["low"] = low
             kept = (preview.kind, preview.name, preview.identity, result.indecision, pictures)
-            self._full_size.keep(*kept, certified=certified_of(result.certificate), notes=preview.notes)
+            self._full_size.keep(*kept, certified=certified_of(result.certificate), notes=preview.notes[1:])
         return self.keep(preview)
 
     def add_note(self, kept: Path, note: str) -> None:
@@ -143,7 +143,7 @@ class ReportStore:
 def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Image | None = None) -> Preview:
     """The preview of a masked picture."""
     certificate = result.certificate
-    stated = f"Its certificate says: {certificate.stated}"
+    stated = f"Its certificate, for alpha = {certificate.alpha:g}, says: {certificate.stated}"
     return make_preview(
         "result",
         result.name,

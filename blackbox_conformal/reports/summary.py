@@ -39,7 +39,7 @@ def summary(
         stop.statement,
         _checked(audit, stop),
         *(() if audit is None or audit.drift is None else (f"Warning: {audit.drift}.",)),
-        *_meaning(stop, share),
+        *_meaning(stop, share, "a calibration photograph" if audit is None else "an audited photograph"),
     )
 
 
@@ -54,8 +54,8 @@ def _checked(audit: Audit | None, stop: Stop) -> str:
     return _FOUND[audit.verdict].format(others=others)
 
 
-def _meaning(stop: Stop, share: float | None) -> tuple[str, ...]:
+def _meaning(stop: Stop, share: float | None, of: str) -> tuple[str, ...]:
     if stop.threshold == -math.inf:
         return ()
-    trusted = "" if share is None else f"On average {100 * share:.0f} % of a picture is trusted. "
+    trusted = "" if share is None else f"On average {100 * share:.0f} % of {of} is trusted. "
     return (f"{trusted}Use the clear pixels as they are; check or leave out the darkened and striped ones.",)

@@ -196,4 +196,4 @@ def _at_places(entry: FullSize, places: NDArray[np.int64]) -> tuple[NDArray[np.f
 
 def is_outside(entry: FullSize) -> bool:
     """Whether the guarantee does not speak of the picture."""
-    return entry.certified is not None and entry.certified["status"] == OUTSIDE
+    return any(one["status"] == OUTSIDE for one in entry.certified)

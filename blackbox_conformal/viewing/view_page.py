@@ -12,6 +12,7 @@ import numpy as np
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.images.degrade import resized
 from blackbox_conformal.images.encode import image_png, mask_png
+from blackbox_conformal.reports.cards import sentence
 from blackbox_conformal.reports.full_size import PARTS, FullSize
 from blackbox_conformal.reports.html import percent
 from blackbox_conformal.reports.page import slider_of, vendor_words
@@ -131,21 +132,27 @@ class ViewPage:
                 "losses": None if np.isnan(losses).any() else [float(loss) for loss in losses],
                 "parts": sorted(entry.digests),
                 "outside": is_outside(entry),
-                "notes": self._notes(entry),
+                "certificates": self._certificates(entry),
+                "notes": [sentence(note) for note in entry.notes],
             },
             headers={"Cache-Control": "no-store"},
         )
 
-    def _notes(self, entry: FullSize) -> list[str]:
-        notes = [printable(note, 400) for note in entry.notes]
-        said = entry.certified
-        if said is not None and said["threshold_hex"] != self._calibration.threshold(said["alpha"]).hex():
-            notes.insert(
-                0,
-                f"Its own mask, at alpha = {said['alpha']:g} by the guarantee {printable(said['guarantee'])}, is "
-                "another one than this slider shows: the slider stands for the calibration's own guarantee.",
-            )
-        return notes
+    def _certificates(self, entry: FullSize) -> list[dict[str, Any]]:
+        """What the certificate of each mask says that was delivered, and the stop that shows this mask, if one does."""
+        alphas = [stop.alpha for stop in self.pictures.stops]
+        told = []
+        for one in sorted(entry.certified, key=lambda one: float(one["alpha"])):
+            alpha, text = float(f"{one['alpha']:.12g}"), sentence(one["statement"])
+            own = one["threshold_hex"] == self._calibration.threshold(one["alpha"]).hex()
+            if not own:
+                text += (
+                    f" Its mask, by the guarantee {printable(one['guarantee'])}, is another one than this slider shows:"
+                    " the slider stands for the calibration's own guarantee."
+                )
+            stop = alphas.index(alpha) if own and alpha in alphas else None
+            told.append({"alpha": f"{one['alpha']:g}", "text": text, "stop": stop})
+        return told
 
     def _part(self, http: HttpRequest) -> HttpAnswer:
         entry, part = self._entry(http), http.parameters["part"]

@@ -268,7 +268,7 @@ def test_a_level_that_nothing_can_exceed_is_refused_by_every_command(scene, tmp_
 def test_a_tiny_level_is_answered_by_every_command(scene, tmp_path, capsys, guarantee):
     tiny = ["--alpha", "1e-300", "--guarantee", guarantee]
     assert run(["plan", str(scene / "known"), *outputs(scene), *tiny, "--run", str(tmp_path)]) == 0
-    assert "e+30" in capsys.readouterr().out.partition("is out of reach: about")[2]
+    assert "e+30" in capsys.readouterr().out.partition("is out of reach of the guarantee")[2]
     assert run(["calibrate", str(scene / "known"), *outputs(scene), *tiny, "--run", str(tmp_path)]) == 2
     assert "photographs for a loss bounded by 1; got 24, so about" in capsys.readouterr().err
     assert audit(scene, *tiny, "--json", where="tiny") == 0

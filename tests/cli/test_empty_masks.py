@@ -29,6 +29,11 @@ def test_mask_refuses_to_pay_for_empty_masks_and_names_the_way_out(shop: Shop) -
     (level,) = re.findall(r"give --alpha ([\d.]+), the lowest level", said)
     forced = shop.mask("--alpha", "0.05", "--empty-masks", "--out", "forced")
     assert (forced.returncode, shop.paid) == (0, before + 2), forced.stderr
+    hint = next(line for line in forced.stdout.decode().splitlines() if "What helps" in line)
+    assert hint.startswith("A mask trusts nothing.")
+    assert f"--alpha {level} on" in hint
+    assert "more calibration photographs (at least" in hint
+    assert "plan PHOTOGRAPHS --alpha 0.05" in hint
     # All is stored now: nothing is paid, so nothing is refused.
     again = shop.mask("--alpha", "0.05", "--out", "again", "--json")
     assert (again.returncode, shop.paid) == (0, before + 2), again.stderr

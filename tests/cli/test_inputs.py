@@ -138,10 +138,11 @@ def test_too_few_photographs_to_mark_an_input_are_told(calibrated: Path, capsys:
         assert masked(calibrated, server, "compressed", "unmarked", "--json") == 0
         found = capsys.readouterr()
         assert {entry["status"] for entry in json.loads(found.out)["pictures"]} == {"guaranteed"}
-        assert "beside 24 calibration inputs no p-value can be below 0.04" in found.err
+        assert "note: 24 calibration inputs are too few to tell of one picture" in found.err
+        assert "--outside 0.01 takes 99 inputs" in found.err
         assert masked(calibrated, server, "alike", "alike-masked", "--outside", "0", "--json") == 0
         found = capsys.readouterr()
-        assert "no p-value can be below" not in found.err
+        assert "are too few to tell" not in found.err
         assert masked(calibrated, server, "alike", "refused", "--outside", "1") == 2
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,9 +93,40 @@ def test_masked_pictures_keep_what_was_certified_and_later_notes(calibration, tm
     store.add_note(kept, "the answers drifted")
     entry = read_entry(kept.parent / "full-size" / f"{kept.stem}.json")
     assert entry.notes[-1] == "the answers drifted"
-    assert entry.certified["alpha"] == 0.1
-    assert float.fromhex(entry.certified["threshold_hex"]) in entry.thresholds
+    assert [one["alpha"] for one in entry.certified] == [0.1]
+    assert float.fromhex(entry.certified[0]["threshold_hex"]) in entry.thresholds
     assert entry.losses is None
+
+
+def test_a_picture_masked_at_several_levels_keeps_each_certificate_until_it_is_drawn_anew(calibration, tmp_path):
+    def masked(alpha, seed=5):
+        store = ReportStore(tmp_path, calibration, (alpha,))
+        result = make_result(calibration, "m", 5, alpha)
+        if seed != 5:
+            result = replace(result, image=make_result(calibration, "m", seed, alpha).image)
+        kept = store.masked(result, result.low_resolution)
+        return read_entry(kept.parent / "full-size" / f"{kept.stem}.json")
+
+    for alpha in (0.1234, 0.2, 0.1234):
+        entry = masked(alpha)
+    assert [one["alpha"] for one in entry.certified] == [0.1234, 0.2]
+    for one in entry.certified:
+        assert str(one["alpha"]) in one["statement"]
+        assert float.fromhex(one["threshold_hex"]) in entry.thresholds
+    assert set(entry.alphas) == {0.1234, 0.2}
+    assert [one["alpha"] for one in masked(0.15, seed=6).certified] == [0.15], "another picture was delivered"
+
+
+def test_an_entry_that_kept_one_certificate_alone_is_read(calibration, tmp_path):
+    store = ReportStore(tmp_path, calibration)
+    result = make_result(calibration, "m", 5, 0.1)
+    kept = store.masked(result, result.low_resolution)
+    path = kept.parent / "full-size" / f"{kept.stem}.json"
+    content = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**content, "certified": content["certified"][0]}))
+    assert [one["alpha"] for one in read_entry(path).certified] == [0.1]
+    path.write_text(json.dumps({**content, "certified": None}))
+    assert read_entry(path).certified == ()
 
 
 def test_nothing_is_kept_where_it_is_left_out(calibration, tmp_path):

@@ -46,8 +46,17 @@ def test_on_paper_only_what_works_on_paper_is_left(chromium, plain_report):
         page.set_viewport_size({"width": 700, "height": 1000})
         assert page.evaluate("document.documentElement.scrollWidth") <= 700, "no table runs off the paper"
         opened_ones = page.locator("details").evaluate_all("all => all.map(one => [one.open, one.className])")
-        assert [state for state, name in opened_ones if name != "long"] == [True] * (len(opened_ones) - 1)
-        assert [state for state, name in opened_ones if name == "long"] == [False]
+        assert [state for state, name in opened_ones if name != "long"] == [True] * (len(opened_ones) - 3)
+        assert [state for state, name in opened_ones if name == "long"] == [False] * 3
+        assert page.locator("pre:visible").count() == 0, "what only machines read is left out"
+        assert "are left out on paper" in page.inner_text("main")
+        cards = page.locator(".card")
+        widths = cards.evaluate_all("all => all.map(one => [one.dataset.kind, one.getBoundingClientRect().width])")
+        assert widths[0][0] == "result"
+        assert widths[0][1] > 0.9 * page.locator("main").bounding_box()["width"] - 50, "the masked picture is large"
+        assert all(width > 180 for _, width in widths)
+        errors = page.locator("#errors").bounding_box()
+        assert all(card.bounding_box()["y"] < errors["y"] for card in cards.all()), "pictures come first"
         page.evaluate("window.dispatchEvent(new Event('afterprint'))")
         assert page.locator("details:not(.long):not([open])").count() == closed, "on the screen all is as it was"
 

@@ -106,7 +106,7 @@ def test_the_first_paragraph_says_who_what_is_promised_and_what_it_means(plain_r
     assert said.startswith("acme-x4 makes pictures 4 times larger, and some of the detail that it adds may be wrong.")
     assert plain_run.calibration.rule().statement(0.1, 60, "rgb-linf error") in said
     assert "No audit has checked this promise" in said
-    assert "On average 62 % of a picture is trusted. Use the clear pixels as they are" in said
+    assert "On average 62 % of a calibration photograph is trusted. Use the clear pixels as they are" in said
 
 
 @pytest.mark.parametrize(

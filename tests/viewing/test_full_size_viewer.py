@@ -281,3 +281,18 @@ def test_a_damaged_picture_is_said_and_the_next_one_opens(chromium, viewed_run, 
         until(page, "() => document.getElementById('viewer').dataset.ready === 'yes'")
         assert page.locator("#trouble").is_hidden()
         context.close()
+
+
+def test_a_certificate_is_shown_for_its_own_level_alone(chromium, viewed_run, viewer_url):
+    with opened(chromium, viewer_url) as page:
+        alphas = alphas_of(page)
+        show(page, "whole 0")
+        at_stop(page, alphas.index(0.1))
+        said = page.locator("#certificate").inner_text()
+        assert said.startswith("Certificate of the mask at alpha = 0.1: ")
+        assert "at most 0.1" in said
+        at_stop(page, alphas.index(0.2))
+        said = page.locator("#certificate").inner_text()
+        assert said == "The mask shown, at alpha = 0.2, has no certificate; there is one at alpha = 0.1."
+        show(page, "unseen 0")
+        assert page.locator("#certificate").inner_text() == ""

@@ -158,6 +158,26 @@ def copied(viewed_run, tmp_path):
     return tmp_path / "run", next((tmp_path / "run").glob("report/*/full-size"))
 
 
+def test_each_certificate_goes_with_the_stop_of_its_own_level(viewed_run, copied, tmp_path):
+    folder, _ = copied
+    inputs = viewed_run.folder.parent / "inputs"
+    given = ("--calibration", folder / "calibration.json", "--run", folder, "-q")
+    for alpha, guarantee in ((0.2, "expected"), (0.3, "high-probability:delta=0.1")):
+        out = ("--alpha", alpha, "--guarantee", guarantee, "--out", tmp_path / f"masked {alpha}")
+        assert run([*map(str, ("mask", inputs, *given, *out))]) == 0
+    page = open_run(folder, viewed_run.calibration)
+    with LocalSite(page.routes()) as site, site.running() as url:
+        found = httpx.get(f"{url}pictures/{stems(url)['whole 0']}").json()
+        alphas = slider(url)["alphas"]
+    told = {one["alpha"]: one for one in found["certificates"]}
+    assert list(told) == ["0.1", "0.2", "0.3"]
+    assert [told[alpha]["stop"] for alpha in told] == [alphas.index(0.1), alphas.index(0.2), None]
+    assert all(f"at most {alpha}" in told[alpha]["text"] for alpha in ("0.1", "0.2"))
+    assert "is another one than this slider shows" in told["0.3"]["text"]
+    assert not any("certificate" in note for note in found["notes"])
+    assert all(note[0].isupper() and note.endswith(".") for note in found["notes"])
+
+
 def test_a_changed_file_is_not_shown(viewed_run, copied):
     folder, kept = copied
     page = open_run(folder, viewed_run.calibration)

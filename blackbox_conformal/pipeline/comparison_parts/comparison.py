@@ -121,7 +121,7 @@ class Comparison:
 
         Raises
         ------
-        UsageError
+        MissingPackageError
             pandas is not installed.
         """
         return frame([_flat(row) for row in self.rows])

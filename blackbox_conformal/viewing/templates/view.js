@@ -63,8 +63,20 @@ function pictureOpened(card) {
 
 const mark = (element) => element.toggleAttribute("data-open", opened !== null && element.dataset.stem === opened.stem);
 
+// A certificate is for one level: it is never shown as that of another one.
+function sayCertificate() {
+  const all = opened.certificates, here = all.filter((one) => one.stop === level || one.stop === null);
+  const said = here.map((one) => `Certificate of the mask at alpha = ${one.alpha}: ${one.text}`);
+  if (all.length && !all.some((one) => one.stop === level)) {
+    const levels = all.map((one) => one.alpha).join(", ");
+    said.unshift(`The mask shown, at alpha = ${stops.labels[level]}, has no certificate; there is one at alpha = ${levels}.`);
+  }
+  byId("certificate").textContent = said.join(" ");
+}
+
 function sayFiles() {
   if (!opened) return;
+  sayCertificate();
   for (const kind of ["mask", "safe"]) byId(`save-${kind}`).href = `pictures/${opened.stem}/${kind}/${level}`;
   byId("save-safe").hidden = !opened.kinds.includes("low");
 }
