@@ -20,6 +20,7 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.pipeline.prices.spending import Spending
 from blackbox_conformal.pipeline.stages.certify import assumptions
+from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.reports.cards import WORST_SHOWN, Card, Example, WorstCrop, make_cards, worst_crops
 from blackbox_conformal.reports.error_pairs import ERRORS
 from blackbox_conformal.reports.figures import Figure, figures, realised
@@ -98,6 +99,7 @@ class ReportPage:
     adapter: str
     summary: tuple[str, ...]
     metric: str
+    score: str
     rule: Guarantee
     assumptions: tuple[str, ...]
     vouching: str
@@ -154,6 +156,7 @@ def build_page(
         summary=summary(vendor, calibration, stops[chosen], audit, None if shares is None else shares[chosen]),
         adapter=printable(str(identity.get("adapter", "unnamed"))),
         metric=metric_words(calibration),
+        score=score_words(calibration.procedure),
         rule=rule,
         assumptions=assumptions(rule, calibration.procedure, calibration.signature),
         vouching=calibration.vouching().words("`blackbox-conformal verify FILE --trust KEY` tells whose key you trust"),
@@ -202,6 +205,13 @@ def metric_words(calibration: Calibration) -> str:
         if value is not None
     )
     return f"{name} ({settings})" if settings else name
+
+
+def score_words(procedure: Procedure) -> str:
+    """The score, and what it is computed from, for people."""
+    draws = "one draw: the vendor was not asked twice" if procedure.draws == 1 else f"{procedure.draws} draws"
+    other = "" if procedure.second_opinion is None else ", and from a second vendor's picture"
+    return f"{printable(str(procedure.score.get('name', 'unnamed')))}, computed from {draws}{other}"
 
 
 def threshold_words(threshold: float) -> str:

@@ -11,7 +11,7 @@ from support.report_material import make_result, make_run
 
 from blackbox_conformal.reports.comparison_page import write_comparison
 from blackbox_conformal.reports.html import write_report
-from blackbox_conformal.reports.page import vendor_words
+from blackbox_conformal.reports.page import score_words, vendor_words
 from blackbox_conformal.reports.slider_levels import choose_stops
 from blackbox_conformal.reports.summary import summary
 
@@ -149,3 +149,11 @@ def test_a_vendor_that_restores_is_not_said_to_enlarge(plain_run):
     assert "acme-x4 restores pictures, and some of what it changes may be wrong." in summary_of(
         replace(plain_run.calibration, procedure=procedure), 0.1
     )
+
+
+def test_what_the_score_is_computed_from_is_said(plain_run):
+    procedure = plain_run.calibration.procedure
+    once = procedure.model_copy(update={"draws": 1, "score": {"name": "price"}})
+    assert score_words(once) == "price, computed from one draw: the vendor was not asked twice"
+    several = procedure.model_copy(update={"draws": 8, "score": {"name": "weighted"}})
+    assert score_words(several) == "weighted, computed from 8 draws"
