@@ -67,12 +67,22 @@ class InputCheck(BaseModel):
         )
 
     @property
+    def too_few(self) -> str | None:
+        """That there are too few inputs to mark any mask as outside the guarantee; None where there are enough."""
+        if not 0 < self.level < 1 / (self.n + 1):
+            return None
+        return (
+            f"{self.n} calibration inputs are too few to tell of one picture that it is unlike them, so no mask is "
+            f"marked as outside the guarantee (--outside {self.level:g} takes {math.ceil(1 / self.level) - 1} inputs)"
+        )
+
+    @property
     def note(self) -> str | None:
         """What to say of an input that differs much and is not marked; None where there is nothing to say."""
         if self.outside or not self.beyond:
             return None
         said = f"{self.differs}: the guarantee is for inputs like the calibration's (p = {self.p_value:.2g})"
-        if 1 / (self.n + 1) <= self.level:
+        if not self.too_few:
             return said
         return (
             f"{said}. Beside only {self.n} calibration inputs no p-value can be as small as {self.level:g}, so nobody "

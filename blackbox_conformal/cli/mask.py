@@ -1,6 +1,5 @@
 """`mask`: pictures with trust masks and certificates; `-` is stdin to stdout."""
 
-import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -337,12 +336,8 @@ def _say_outside(screen: Screen, request: "MaskRequest", batch: _Batch) -> None:
         screen.note(
             f"warning: {which} not like the calibration's, so a mask would carry no guarantee: {outside[0].differs}"
         )
-    elif checks and 1 / (checks[0].n + 1) > request.outside > 0:
-        screen.note(
-            f"note: {checks[0].n} calibration inputs are too few to tell of one picture that it is unlike them, so no "
-            f"mask is marked as outside the guarantee (--outside {request.outside:g} takes "
-            f"{math.ceil(1 / request.outside) - 1} inputs); `blackbox-conformal inputs` compares many pictures at once"
-        )
+    elif checks and (too_few := checks[0].too_few):
+        screen.note(f"note: {too_few}; `blackbox-conformal inputs` compares many pictures at once")
 
 
 def _masked(delivery: _Delivery, writer: MaskWriter | None, run: Path) -> "list[Result]":
