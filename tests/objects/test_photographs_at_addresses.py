@@ -169,19 +169,21 @@ def test_a_list_on_the_web_is_read_and_no_query_is_shown(desk: Path, capfd: pyte
     files["/d/bad.txt"] = b"missing.png?ticket=TICKET-OF-p9"
     with FaultServer() as server, web(files) as (url, asked):
         vendor = ("--adapter", VENDOR, "-p", f"url={server.url}")
-        called("calibrate", "photographs", *vendor, *OPTIONS, "--run", "run", "--out", "files.json", code=0)
+        command("calibrate", "photographs", *vendor, *OPTIONS, "--run", "run", "--out", "files.json")
         listed = f"{url}/d/list.txt?ticket=TICKET-OF-ALL"
         made = called("calibrate", listed, *vendor, *OPTIONS, "--run", "run", "-vv", code=0)
-        degraded = called("degrade", listed, "--out", "degraded", "--json", code=0)
-        failed = called("degrade", f"{url}/d/bad.txt?ticket=TICKET-OF-ALL", "--out", "degraded", code=2)
-        assert f"{url}/d/missing.png cannot be read: the server answered 404" in failed.stderr.replace("\n", "")
+        assert list((desk / "temporary").iterdir()) == [], "what was fetched outlives the command"
+        capfd.readouterr()
+        command("degrade", listed, "--out", "degraded", "--json")
+        assert run(["degrade", f"{url}/d/bad.txt?ticket=TICKET-OF-ALL", "--out", "degraded"]) == 2
+        degraded = capfd.readouterr()
+        assert f"{url}/d/missing.png cannot be read: the server answered 404" in degraded.err
         assert "TICKET-OF-p0" in "".join(asked)
         assert "AKIA" not in "".join(asked)
     assert (desk / "run" / "calibration.json").read_bytes() == (desk / "files.json").read_bytes()
-    texts = [text for done in (made, degraded, failed) for text in (done.stdout, done.stderr)]
+    texts = [made.stdout, made.stderr, *degraded]
     texts += [path.read_bytes().decode("latin-1") for path in desk.rglob("*") if path.is_file()]
     assert "TICKET-OF" not in "".join(texts)
-    assert list((desk / "temporary").iterdir()) == []
 
 
 @pytest.mark.parametrize(

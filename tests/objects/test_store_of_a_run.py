@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.command_line import VENDOR, called
+from support.command_line import VENDOR
 from support.draws import limits, tasks
 from support.forwarding_proxy import forwarding_proxy
 from support.postgres_server import PostgresServer, binaries, postgres_server
@@ -169,15 +169,14 @@ def test_an_answer_that_comes_while_the_store_is_down_is_kept_and_put_there_late
 
 @MOTO
 def test_a_store_that_ignores_conditions_is_refused_before_anything_is_paid(
-    desk: Path, bucket: str, s3_url: str, monkeypatch: pytest.MonkeyPatch
+    desk: Path, bucket: str, s3_url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write_photographs(desk / "photographs", range(2))
     with FaultServer() as server, forwarding_proxy(s3_url, drop="if-none-match") as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         vendor = ("--adapter", VENDOR, "-p", f"url={server.url}")
-        done = called("calibrate", "photographs", *vendor, *OPTIONS, "--store", f"{bucket}/runs")
-        assert done.returncode not in (0, 1)
-        assert "expected a store that keeps the first of two objects of one name" in done.stderr
+        assert main.run(["calibrate", "photographs", *vendor, *OPTIONS, "--store", f"{bucket}/runs"]) == 2
+        assert "expected a store that keeps the first of two objects of one name" in capfd.readouterr().err
         assert server.account.paid == 0
 
 
@@ -207,21 +206,30 @@ def test_what_a_folder_held_is_put_into_a_store_that_it_gets_later_and_missing_f
 
 @MOTO
 def test_machines_with_one_ledger_and_one_store_share_what_they_drew(
-    database: PostgresServer, desk: Path, bucket: str
+    database: PostgresServer,
+    desk: Path,
+    bucket: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    forgetting: Callable[[], None],
 ) -> None:
     write_photographs(desk / "photographs", range(4))
+    address = database.new_database()
+    monkeypatch.setenv("BLACKBOX_CONFORMAL_LEDGER", address)
+    monkeypatch.setenv("BLACKBOX_CONFORMAL_STORE", f"{bucket}/runs")
     with FaultServer() as server:
-        vendor = ("--adapter", VENDOR, "-p", f"url={server.url}")
-        both = {"BLACKBOX_CONFORMAL_LEDGER": database.new_database(), "BLACKBOX_CONFORMAL_STORE": f"{bucket}/runs"}
-        for run in ("one", "two"):
-            called("calibrate", "photographs", *vendor, *OPTIONS, "--run", run, code=0, **both)
+        calibrate = ("calibrate", "photographs", "--adapter", VENDOR, "-p", f"url={server.url}", *OPTIONS, "--run")
+        command(*calibrate, "one")
+        command(*calibrate, "two")
         assert server.account.paid == 8
         assert (desk / "one" / "calibration.json").read_bytes() == (desk / "two" / "calibration.json").read_bytes()
-        verified = called("ledger", "verify", "--ledger", both["BLACKBOX_CONFORMAL_LEDGER"], "--json", code=0, **both)
-        assert json.loads(verified.stdout)["problems"] == []
-        without = {name: value for name, value in both.items() if name.endswith("LEDGER")}
-        refused = called("calibrate", "photographs", *vendor, *OPTIONS, "--run", "three", **without)
-        assert refused.returncode != 0
+        capfd.readouterr()
+        command("ledger", "verify", "--ledger", address, "--json")
+        assert json.loads(capfd.readouterr().out)["problems"] == []
+        monkeypatch.delenv("BLACKBOX_CONFORMAL_STORE")
+        forgetting()
+        assert main.run([*calibrate, "three"]) != 0
+        assert "was paid for and its file is gone" in capfd.readouterr().err
         assert server.account.paid == 8, "a machine that does not know the store pays again"
 
 
@@ -245,14 +253,16 @@ def test_a_note_alone_makes_nobody_connect(tmp_path: Path, forgetting: Callable[
 
 
 @MOTO
-def test_other_results_in_the_store_are_not_overwritten(desk: Path, bucket: str) -> None:
+def test_other_results_in_the_store_are_not_overwritten(
+    desk: Path, bucket: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     write_photographs(desk / "photographs", range(6))
     store_at(bucket).put_if_absent("runs/results/calibration.json", b"somebody's")
     with FaultServer() as server:
-        words = ("calibrate", "photographs", "--adapter", VENDOR, "-p", f"url={server.url}", *OPTIONS)
-        done = called(*words, "--store", f"{bucket}/runs", code=2)
-        assert f"{bucket}/runs/results/calibration.json exists with other content" in done.stderr.replace("\n", " ")
-        called(*words, "--store", f"{bucket}/runs", "--force", code=0)
+        words = ["calibrate", "photographs", "--adapter", VENDOR, "-p", f"url={server.url}", *OPTIONS]
+        assert main.run([*words, "--store", f"{bucket}/runs"]) == 2
+        assert f"{bucket}/runs/results/calibration.json exists with other content" in capfd.readouterr().err
+        command(*words, "--store", f"{bucket}/runs", "--force")
         assert server.account.paid == 12
     assert store_at(bucket).get("runs/results/calibration.json") != b"somebody's"
 

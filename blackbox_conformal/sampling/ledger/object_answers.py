@@ -31,8 +31,8 @@ class ObjectAnswers:
         self._store, self._earlier = store, earlier
 
     def prepare(self) -> None:
-        """Refuse a store that overwrites what is there, or gives back other bytes."""
-        self._asked(lambda: refuse_unconditional(self._store))
+        """Refuse a store that overwrites what is there, or gives back other bytes; errors as `refuse_unconditional`."""
+        refuse_unconditional(self._store)
 
     def put(self, digest: str, content: bytes) -> None:
         """Keep a content; what lies there damaged is replaced."""
