@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("person", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "person")
@@ -26,6 +29,19 @@ def state_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _state_of_its_own(state_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test meets the pace of another one's vendor, or of the person who runs the tests."""
     monkeypatch.setenv("XDG_STATE_HOME", str(state_folders / str(next(_COUNT))))
+
+
+@pytest.fixture
+def server() -> Iterator[FaultServer]:
+    """A vendor on a socket that answers as it should and asks a cent a draw."""
+    with FaultServer() as running:
+        yield running
+
+
+@pytest.fixture
+def vendor(server: FaultServer) -> SynchronousVendor:
+    """Its adapter."""
+    return SynchronousVendor(url=server.url)
 
 
 @pytest.fixture(scope="session")

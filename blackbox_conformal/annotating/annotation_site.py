@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 from isal import isal_zlib
@@ -21,7 +20,7 @@ from blackbox_conformal.serving.exchange import HttpAnswer, HttpRequest, json_an
 from blackbox_conformal.serving.not_served import NotServedError
 from blackbox_conformal.text import file_stem
 from blackbox_conformal.viewing.local_site import Route
-from blackbox_conformal.viewing.page_files import asset_route, template_page, unchanging
+from blackbox_conformal.viewing.page_files import asset_route, download, template_page, unchanging
 
 PACKAGE = "blackbox_conformal.annotating"
 SCRIPTS = ("raster.js", "marks.js", "panels.js", "saving.js", "tools.js", "annotate.js")
@@ -155,8 +154,7 @@ class AnnotationSite:
         exporter: Format = catalog.load("annotations.formats", self._format(http.parameters["format"]))
         files = exporter.write([Marked(f"{file_stem(self._pairs.names[index])}.png", levels)])
         [(name, content)] = files.items()
-        disposition = f"attachment; filename*=UTF-8''{quote(name)}"
-        return HttpAnswer(200, content, "application/octet-stream", {"Content-Disposition": disposition})
+        return download(content, name, "application/octet-stream")
 
     def _shown(self, http: HttpRequest) -> tuple[int, Shown]:
         text = http.parameters["index"]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 
@@ -49,6 +50,11 @@ def unchanging(http: HttpRequest, content: bytes, kind: str) -> HttpAnswer:
     if http.headers.get("if-none-match") == tag:
         return HttpAnswer(304, b"", kind, headers)
     return HttpAnswer(200, content, kind, headers)
+
+
+def download(content: bytes, name: str, kind: str) -> HttpAnswer:
+    """A file that the browser saves under this name."""
+    return HttpAnswer(200, content, kind, {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}"})
 
 
 def _text(package: str, file: str) -> str:

@@ -3,9 +3,9 @@
 import json
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from blackbox_conformal.serving.exchange import HttpAnswer, HttpRequest, json_an
 from blackbox_conformal.serving.not_served import NotServedError
 from blackbox_conformal.text import file_stem, printable
 from blackbox_conformal.viewing.local_site import Route
-from blackbox_conformal.viewing.page_files import asset_route, template_page, unchanging
+from blackbox_conformal.viewing.page_files import asset_route, download, template_page, unchanging
 from blackbox_conformal.viewing.run_pictures import RunPictures, is_outside
 from blackbox_conformal.viewing.thumbnails import SIDE, Thumbnails
 
@@ -162,9 +162,7 @@ class ViewPage:
         if part in ("levels", "errors"):
             answer = unchanging(http, content, "application/octet-stream")
             # The browser inflates it.
-            return HttpAnswer(
-                answer.status, answer.body, answer.type, {**answer.headers, "Content-Encoding": "deflate"}
-            )
+            return replace(answer, headers={**answer.headers, "Content-Encoding": "deflate"})
         return unchanging(http, content, "image/png")
 
     def _thumbnail(self, http: HttpRequest) -> HttpAnswer:
@@ -198,9 +196,7 @@ class ViewPage:
 
     def _file(self, entry: FullSize, stop: int, kind: str, content: bytes) -> HttpAnswer:
         name = f"{file_stem(entry.name)}-alpha-{self.pictures.stops[stop].alpha:g}-{kind}.png"
-        return HttpAnswer(
-            200, content, "image/png", {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
-        )
+        return download(content, name, "image/png")
 
     def _entry(self, http: HttpRequest) -> FullSize:
         entry = self.pictures.entry(http.parameters["picture"])

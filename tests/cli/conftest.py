@@ -1,16 +1,11 @@
-"""Six small photographs that nobody writes into, and a vendor that answers as it should."""
-
-from collections.abc import Iterator
+"""Six small photographs that nobody writes into."""
 
 import numpy as np
 import pytest
 from PIL import Image
-from support.command_line import VENDOR
 
-import blackbox_conformal as bc
 from blackbox_conformal.images.photographs import demo_photographs
 from blackbox_conformal.images.read import read_image
-from blackbox_conformal.testing.fault_server import FaultServer
 
 
 @pytest.fixture(scope="session")
@@ -22,14 +17,3 @@ def photographs(tmp_path_factory):
         crop = read_image(photograph.path).pixels[100:164, 100:164]
         Image.fromarray(np.ascontiguousarray(crop)).save(folder / f"{photograph.name}.png")
     return folder
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[FaultServer]:
-    with FaultServer() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def vendor(server: FaultServer) -> bc.Adapter:
-    return bc.load_adapter(VENDOR, url=server.url)

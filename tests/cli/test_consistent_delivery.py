@@ -29,14 +29,15 @@ SENTENCE = (
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory, server: FaultServer) -> Path:
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photographs, unseen ones, an input, and a calibration."""
     folder = tmp_path_factory.mktemp("consistent")
     write_photographs(folder / "photographs", range(8))
     write_photographs(folder / "unseen", range(8, 12))
     PillowImage.fromarray(LOW).save(folder / "small.png")
-    command = ["calibrate", str(folder / "photographs"), *of(server), *TYPED, "--delivery", "consistent", "--yes", "-q"]
-    assert run([*command, "--run", str(folder / "run")]) == 0
+    more = ["--delivery", "consistent", "--yes", "-q", "--run", str(folder / "run")]
+    with FaultServer() as server:
+        assert run(["calibrate", str(folder / "photographs"), *of(server), *TYPED, *more]) == 0
     return folder
 
 

@@ -26,10 +26,11 @@ def words(folder: Path, server: FaultServer, name: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def bought(tmp_path_factory: pytest.TempPathFactory, server: FaultServer) -> Path:
+def bought(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bought")
     write_photographs(folder / "photographs", range(3))
-    called(*words(folder, server, "calibrate"), code=0)
+    with FaultServer() as server:
+        called(*words(folder, server, "calibrate"), code=0)
     shutil.copytree(folder / "run", folder / "whole")
     return folder
 
@@ -74,7 +75,7 @@ def test_commands_on_a_damaged_ledger_end_in_a_clear_error_and_buy_nothing(
             assert "bug:" not in said
             refused += code == 2
     assert refused > 0
-    assert (server.account.paid, server.account.distinct) == (6, 6)
+    assert server.account.paid == 0
 
 
 def test_verify_lists_what_is_wrong_with_the_only_ledger_there_is(

@@ -1,7 +1,6 @@
 """One draw is the default everywhere; several draws, and a preset, bring what goes with them."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +23,6 @@ from blackbox_conformal.testing.fault_server import FaultServer
 WEIGHTED = "weighted:first=bicubic-gap,second=smoothed-variance,weight=0.5,sigma=4"
 PAPER_SCORE = {"name": "patch-variance", "kernel": "box", "size": 31, "clip_quantile": 0.95, "smooth": 64.0}
 PAPER_METRIC = {"name": "lab-l1", "kernel": "gaussian", "sigma": 64.0}
-
-
-@pytest.fixture
-def server() -> Iterator[FaultServer]:
-    """A vendor that asks a cent a draw."""
-    with FaultServer() as running:
-        yield running
-
-
-@pytest.fixture
-def vendor(server: FaultServer) -> bc.Adapter:
-    return bc.load_adapter(VENDOR, url=server.url)
 
 
 @pytest.fixture

@@ -23,16 +23,17 @@ MIXED = "50% bicubic | 50% area"
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory, server: FaultServer) -> Path:
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photographs, unseen ones, inputs, and calibrations for inputs by area and for a mixture."""
     folder = tmp_path_factory.mktemp("degradation")
     write_photographs(folder / "photographs", range(8))
     write_photographs(folder / "unseen", range(8, 12))
     low = Mixture.of_text("area:4").apply(photograph(20), 4)
     PillowImage.fromarray(low).save(folder / "small.png")
-    for name, degradation in (("area", "area"), ("mixed", MIXED)):
-        command = ["calibrate", str(folder / "photographs"), *of(server), "--degradation", degradation, *SETTINGS]
-        assert run([*command, "--run", str(folder / name), "-q"]) == 0
+    with FaultServer() as server:
+        for name, degradation in (("area", "area"), ("mixed", MIXED)):
+            command = ["calibrate", str(folder / "photographs"), *of(server), "--degradation", degradation, *SETTINGS]
+            assert run([*command, "--run", str(folder / name), "-q"]) == 0
     return folder
 
 

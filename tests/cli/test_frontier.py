@@ -5,7 +5,6 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +27,6 @@ PILOT = 6
 def folder(tmp_path: Path) -> Path:
     write_photographs(tmp_path / "photographs", range(16))
     return tmp_path
-
-
-@pytest.fixture
-def server() -> Iterator[FaultServer]:
-    with FaultServer() as running:
-        yield running
 
 
 def plan(folder: Path, server: FaultServer, *more: str, code: int = 0) -> subprocess.CompletedProcess[str]:

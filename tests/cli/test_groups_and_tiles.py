@@ -9,15 +9,8 @@ from support.command_line import VENDOR
 
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.testing.fault_server import FaultServer
 
 CHOICES = ["--adapter", VENDOR, "--draws", "2", "--score", "pixel-variance", "--yes"]
-
-
-@pytest.fixture
-def server():
-    with FaultServer() as one:
-        yield one
 
 
 @pytest.fixture

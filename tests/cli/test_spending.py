@@ -6,7 +6,6 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,6 @@ from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.testing.fault_server import FaultServer
 
 CHOICES = ["--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf"]
-
-
-@pytest.fixture
-def server() -> Iterator[FaultServer]:
-    with FaultServer() as server:
-        yield server
 
 
 @pytest.fixture

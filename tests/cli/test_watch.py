@@ -5,7 +5,6 @@ import signal
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -26,12 +25,6 @@ from blackbox_conformal.testing.fault_vendor import FaultVendor
 from blackbox_conformal.testing.pictures import encode, upscale
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 from blackbox_conformal.watching.sensitivity import CHANGES
-
-
-@pytest.fixture
-def server() -> Iterator[FaultServer]:
-    with FaultServer() as server:
-        yield server
 
 
 @pytest.fixture

@@ -1,14 +1,12 @@
 """Arrays, Pillow images and bytes wherever photographs go in; what was paid for them is kept and found again."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from support.command_line import VENDOR
 from support.synthetic import photograph, reduced, write_photographs
 
 import blackbox_conformal as bc
@@ -17,17 +15,6 @@ from blackbox_conformal.pipeline.photographs_in_memory import as_files, photogra
 from blackbox_conformal.testing.fault_server import FaultServer
 
 CHOICES: dict[str, Any] = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf"}
-
-
-@pytest.fixture
-def server() -> Iterator[FaultServer]:
-    with FaultServer() as running:
-        yield running
-
-
-@pytest.fixture
-def vendor(server: FaultServer) -> bc.Adapter:
-    return bc.load_adapter(VENDOR, url=server.url)
 
 
 @pytest.fixture

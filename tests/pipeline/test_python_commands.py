@@ -2,13 +2,11 @@
 
 import doctest
 import inspect
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image as PillowImage
-from support.command_line import VENDOR
 from support.synthetic import photograph, reduced, write_photographs
 
 import blackbox_conformal as bc
@@ -28,18 +26,6 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_photographs(tmp_path / "unseen", range(10, 14))
     PillowImage.fromarray(reduced(photograph(20), 4)).save(tmp_path / "input.png")
     return tmp_path
-
-
-@pytest.fixture
-def server() -> Iterator[FaultServer]:
-    """A vendor that asks a cent a draw."""
-    with FaultServer() as running:
-        yield running
-
-
-@pytest.fixture
-def vendor(server: FaultServer) -> bc.Adapter:
-    return bc.load_adapter(VENDOR, url=server.url)
 
 
 @pytest.fixture

@@ -48,13 +48,6 @@ SHORT = 4 if os.environ.get("CI") else 1
 """Continuous integration has so many times fewer requests of each thread."""
 
 
-@pytest.fixture
-def server() -> Iterator[FaultServer]:
-    """A vendor that asks a cent a draw."""
-    with FaultServer(price_usd=str(PRICE)) as running:
-        yield running
-
-
 @dataclass(frozen=True)
 class Calibrated:
     """One draw of each picture, and two."""

@@ -10,8 +10,6 @@ from support.postgres_server import PostgresServer, address_by_folder, postgres_
 from blackbox_conformal.sampling import owned_folder
 from blackbox_conformal.sampling.ledger import places
 from blackbox_conformal.serving import service
-from blackbox_conformal.testing.fault_server import FaultServer
-from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 BOTH = {"test_fal", "test_multipart", "test_replicate", "test_upgrade"}
 """Modules whose tests run with both kinds of book, but for those that are marked with ``sqlite``."""
@@ -39,17 +37,6 @@ def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         for module in (places, owned_folder, service):
             monkeypatch.setattr(module, "address_of", found)
     return kind
-
-
-@pytest.fixture
-def server() -> Iterator[FaultServer]:
-    with FaultServer(price_usd="0.01") as running:
-        yield running
-
-
-@pytest.fixture
-def vendor(server: FaultServer) -> SynchronousVendor:
-    return SynchronousVendor(url=server.url)
 
 
 @pytest.fixture(scope="session")

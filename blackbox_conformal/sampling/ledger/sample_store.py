@@ -305,11 +305,6 @@ class Store:
             raise PayloadError(f"expected the stored sample {digest} in {self._samples}; the file is gone")
         raise PayloadError(f"the stored sample {digest} was altered or damaged on disk; moved to {moved}")
 
-    def quarantine(self, digest: str) -> Path | None:
-        """Move the file of `digest` out of the samples, keeping it as evidence."""
-        path = self.locate(digest)
-        return None if path is None else self._move_to_quarantine(path)
-
     def _move_to_quarantine(self, path: Path) -> Path:
         self._quarantine.mkdir(exist_ok=True)
         target = self._quarantine / path.name
