@@ -8,7 +8,7 @@ permutation test of `audits.input_shift` is exact for them, whatever the fit did
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -179,7 +179,7 @@ def suggest_degradation(
             [seen[place] for place in fitting],
             _each(tried, lambda path: middle(_cut(path, scale), scale), "reading photographs", step),
             scale,
-            lambda count: step("trying chains", count, count),
+            lambda done, total: step("trying chains", done, total),
         )
     others = (_cut(truths[place], scale) for place in held_out)
     proof = proven(chain.degradation, [seen[place] for place in proving], others, scale, level, seed)
@@ -201,7 +201,10 @@ def middle(pixels: Image, scale: int) -> Image:
 
 
 def nearest_chain(
-    inputs: Sequence[Seen], photographs: Sequence[Image], scale: int, watch: Callable[[int], None] = lambda tried: None
+    inputs: Sequence[Seen],
+    photographs: Sequence[Image],
+    scale: int,
+    watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> NearestChain:
     """The chain after which `photographs` measure most like `inputs`.
 
@@ -210,7 +213,7 @@ def nearest_chain(
     photographs
         (H, W, 3) uint8 each, sides multiples of `scale`; see `middle`.
     watch
-        Called with the number of chains tried so far.
+        Called with how many chains were tried, and how many may be.
     """
     found = compression([one.trace for one in inputs if one.tells])
     simulations = Simulations(photographs, scale, found)
@@ -242,7 +245,8 @@ def proven(
     made = (mixture.apply(pixels, scale, "proof", place) for place, pixels in enumerate(photographs))
     known = InputStatistics.together(InputStatistics.of(pixels) for pixels in made)
     new = InputStatistics.together(one.statistics for one in inputs)
-    return compare(_of_one_size(known), _of_one_size(new), level=level, seed=seed)
+    shift = compare(_of_one_size(known), _of_one_size(new), level=level, seed=seed)
+    return replace(shift, movements=tuple(each for each in shift.movements if each.statistic.name != SIZE))
 
 
 def _of_one_size(statistics: InputStatistics) -> InputStatistics:

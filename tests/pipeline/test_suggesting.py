@@ -17,7 +17,7 @@ from blackbox_conformal.images.jpeg_traces import JpegTrace
 from blackbox_conformal.images.photographs import demo_photographs
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.suggesting import Seen, halves, nearest_chain
-from blackbox_conformal.pipeline.suggestion_parts.candidate import PARTS, Candidate, gain, starts
+from blackbox_conformal.pipeline.suggestion_parts.candidate import Candidate, gain, starts
 from blackbox_conformal.pipeline.suggestion_parts.compression import compression
 from blackbox_conformal.pipeline.suggestion_parts.fitting import Mismatch, Search, bounded, nearest
 from blackbox_conformal.pipeline.suggestion_parts.simulations import EvenlySpread
@@ -59,6 +59,7 @@ def test_planted_chain_is_found_and_proven(folders: Path):
     assert quality.high == pytest.approx(90, abs=5)
     assert suggestion.proof.p_value > 0.05
     assert (suggestion.proof.n, suggestion.proof.m) == (PICTURES // 2, PICTURES // 2)
+    assert "size" not in {movement.statistic.name for movement in suggestion.proof.movements}
     assert suggestion.options[:3] == ("--scale", "2", "--degradation")
 
 
@@ -125,7 +126,7 @@ def test_candidates_are_chains_that_the_catalogue_knows():
     )
     near = [candidate.at(candidate.coordinates + step) for step in (*np.eye(7), *-np.eye(7))]
     assert len({one.text(4, "") for one in near}) == 14
-    for one in [*near, *starts(4, ""), *starts(1, "4:2:0"), *map(candidate.without, PARTS)]:
+    for one in [*near, *starts(4, ""), *starts(1, "4:2:0"), *candidate.simpler()]:
         assert Mixture.of_text(one.text(4, "jpeg:75"))
 
 
@@ -149,6 +150,24 @@ def test_steps_that_change_nothing_are_left_out():
     assert Candidate(blur=0.2, noise=0.2, unsharp=9).text(4, "") == "bicubic:4"
     assert Candidate(filter="").text(1, "") == "noise:0.3"
     assert Candidate(noise=1.5, shot=0.5).without("noise").text(4, "") == "bicubic:4"
+    assert Candidate(noise=1.5, shot=1e-5).text(4, "") == "bicubic:4+noise:1.5"
+
+
+def test_simpler_chains_lack_some_steps():
+    candidate = Candidate(blur=0.5, noise=3, unsharp=75, filter="area")
+    simpler = candidate.simpler()
+    assert candidate in simpler
+    found = {each.text(4, "") for each in simpler if each.filter == "area"}
+    assert len(simpler) == 3 * 6
+    assert all("unsharp" in text for text in found if "noise" in text)
+    assert "area:4" in found
+    assert sorted({each.steps for each in simpler}) == [0, 1, 2, 3]
+    assert [each.text(2, "") for each in Candidate(noise=0.2, filter="lanczos").simpler()] == [
+        "bicubic:2",
+        "area:2",
+        "lanczos:2",
+    ]
+    assert Candidate(filter="").simpler() == [Candidate(filter="")]
 
 
 @pytest.mark.parametrize("threshold", [0, 2])
@@ -158,7 +177,6 @@ def test_noise_after_sharpening_stays_as_it_is_when_sharpening_changes(threshold
         changed = candidate.at(candidate.coordinates + np.eye(7)[place])
         assert changed.sharpened == pytest.approx(candidate.sharpened)
         assert changed.noise != pytest.approx(3)
-    assert candidate.without("unsharp").noise == pytest.approx(candidate.sharpened)
 
 
 def test_photographs_take_values_evenly_spread_over_a_range():
@@ -268,10 +286,21 @@ def test_minimum_within_bounds_is_found():
 
 @pytest.mark.parametrize(("blur", "steps"), [(0.0, 3), (0.6, 4)])
 def test_blur_that_inputs_do_not_show_is_left_out(blur: float, steps: int):
-    simulations = Planted()
+    simulations, seen = Planted(), []
     inputs = simulations(Candidate(blur, 3.1, 95, 1.2, 0.6, 0.4, 1))
-    found = nearest(inputs, simulations, 4, lambda _: None)
+    found = nearest(inputs, simulations, 4, lambda *done: seen.append(done))
     assert len(Mixture.of_text(found.text(4, "")).chains[0].steps) == steps
+    # The total is known from the start, and reached.
+    assert len({total for _, total in seen}) == 1
+    assert all(done <= total for done, total in seen)
+    assert seen[-1][0] == seen[-1][1]
+
+
+@pytest.mark.parametrize("text", ["bicubic:2", "area:2+jpeg:75"])
+def test_steps_that_inputs_did_not_go_through_are_not_added(text: str):
+    chain, pieces = Mixture.of_text(text), list(squares())
+    inputs = [Seen.of(read_image(image_png(chain.apply(pieces[k], SCALE, k)))) for k in range(20)]
+    assert nearest_chain(inputs, pieces[20:50], SCALE).degradation == text
 
 
 def test_weak_noise_that_was_sharpened_is_told_from_strong_noise():

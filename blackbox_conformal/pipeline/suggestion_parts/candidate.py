@@ -44,7 +44,7 @@ COORDINATES = (
 )
 """Those that inputs show best: the square of a blur adds to that of the reduction, and noise is seen sharpened."""
 
-PARTS = ("blur", "noise")
+PARTS = ("blur", "noise", "unsharp")
 """What a chain can do without."""
 
 _LEAST_SHOWN = {"blur": 0.3, "noise": 0.3, "unsharp": 10.0}
@@ -126,10 +126,10 @@ class Candidate:
 
     def rest(self, jpeg: str) -> str:
         """The steps after the reduction, as typed; `jpeg` is the last one without its subsampling, or empty."""
-        steps = [f"blur:{self._range(self.blur)}"] if self.blur >= _LEAST_SHOWN["blur"] else []
-        if self.noise >= _LEAST_SHOWN["noise"]:
-            steps.append(f"noise:{self._range(self.noise)}" + (f",shot={self.shot:.2g}" if self.shot else ""))
-        if self.unsharp >= _LEAST_SHOWN["unsharp"]:
+        steps = [f"blur:{self._range(self.blur)}"] if self._has("blur") else []
+        if self._has("noise"):
+            steps.append(f"noise:{self._range(self.noise)}" + (f",shot={self.shot:.2f}" if self.shot >= 0.005 else ""))
+        if self._has("unsharp"):
             percent = self._range(self.unsharp, whole=True)
             steps.append(f"unsharp:{percent},radius={self.radius:.2g},threshold={self.threshold:.0f}")
         if jpeg:
@@ -142,9 +142,28 @@ class Candidate:
         return "+".join(part for part in (self.reduction(scale), self.rest(jpeg)) if part) or _NOTHING
 
     def without(self, part: str) -> "Candidate":
-        """With one of `PARTS` less, and noise as strong as it is after sharpening now."""
-        without = replace(self, **{part: 0.0})  # type: ignore[arg-type]
-        return replace(without, noise=self.sharpened) if part == "unsharp" else without
+        """With one of `PARTS` less."""
+        return replace(self, **{part: 0.0})  # type: ignore[arg-type]
+
+    def simpler(self) -> list["Candidate"]:
+        """It, and all that do without some of its steps, with each filter of the reduction.
+
+        With noise all are sharpened or none: inputs hardly tell strong noise from weak noise that was sharpened.
+        """
+        found = [replace(self, filter=each) for each in FILTERS] if self.filter else [self]
+        for part in PARTS:
+            if self._has(part):
+                found += [each.without(part) for each in found if part != "unsharp" or not each._has("noise")]
+        return found
+
+    @property
+    def steps(self) -> int:
+        """How many of `PARTS` it has."""
+        return sum(map(self._has, PARTS))
+
+    def _has(self, part: str) -> bool:
+        shown: bool = getattr(self, part) >= _LEAST_SHOWN[part]
+        return shown
 
     def _range(self, middle: float, *, whole: bool = False) -> str:
         ends = (middle * (1 - self.spread), middle * (1 + self.spread))

@@ -31,8 +31,11 @@ _FARTHEST = 2.0
 _LEAST_VARIANCE = 1e-4
 """Of a measurement: smaller ones are chance."""
 
-_WORTH = 1.0
-"""Mismatch that a step must save, or it is left out: a standard error of one measurement."""
+_WORTH = 9.0
+"""Mismatch that a step must save, or it is left out: three or four numbers, fitted to chance, seldom save so much."""
+
+_SIMPLER = len(FILTERS) * 2 ** len(PARTS)
+"""Chains at most that are tried last; see `Candidate.simpler`."""
 
 _STEPS = np.array([each.step for each in COORDINATES])
 _USUAL = np.array([each.usual for each in COORDINATES]) / _STEPS
@@ -144,28 +147,28 @@ class Search:
         return values
 
 
-def nearest(inputs: Measured, simulations: Simulations, scale: int, watch: Callable[[int], None]) -> Candidate:
-    """The candidate whose simulated inputs are nearest.
+def nearest(inputs: Measured, simulations: Simulations, scale: int, watch: Callable[[int, int], None]) -> Candidate:
+    """The candidate whose simulated inputs are nearest; of about equally near ones that with the fewest steps.
 
     Parameters
     ----------
     watch
-        Called with the number of chains tried so far.
+        Called with how many chains were tried, and how many may be.
     """
-    search = Search(inputs, simulations, watch)
-    best = min(starts(scale, simulations.subsamplings[0] if simulations.subsamplings else ""), key=search.cost)
+    coarse = starts(scale, simulations.subsamplings[0] if simulations.subsamplings else "")
+    most = len(coarse) + len(simulations.subsamplings) + len(_WIDTHS) * (_SCATTERED + 1) + _SIMPLER
+    search = Search(inputs, simulations, lambda tried: watch(min(tried, most), most))
+    best = min(coarse, key=search.cost)
     best = min((best, *(replace(best, subsampling=each) for each in simulations.subsamplings)), key=search.cost)
     for width in _WIDTHS:
         search.refer_to(best)
         search.cost(search.moved(best, width))
         best = min(search.tried, key=search.cost)
     search.refer_to(best)
-    best = search.average(best)
-    best = min((best, *(replace(best, filter=each) for each in FILTERS if best.filter)), key=search.cost)
-    for part in PARTS:
-        if search.mismatch(best.without(part)) < search.mismatch(best) + _WORTH:
-            best = best.without(part)
-    return best
+    options = search.average(best).simpler()
+    found = min(options, key=lambda each: search.mismatch(each) + _WORTH * each.steps)
+    watch(most, most)
+    return found
 
 
 def bounded(square: Measured, linear: Measured, least: Measured, largest: Measured) -> Measured:
