@@ -128,7 +128,8 @@ class Candidate:
         """The steps after the reduction, as typed; `jpeg` is the last one without its subsampling, or empty."""
         steps = [f"blur:{self._range(self.blur)}"] if self._has("blur") else []
         if self._has("noise"):
-            steps.append(f"noise:{self._range(self.noise)}" + (f",shot={self.shot:.2f}" if self.shot >= 0.005 else ""))
+            shot = round(self.shot, 2)
+            steps.append(f"noise:{self._range(self.noise)}" + (f",shot={shot:g}" if shot else ""))
         if self._has("unsharp"):
             percent = self._range(self.unsharp, whole=True)
             steps.append(f"unsharp:{percent},radius={self.radius:.2g},threshold={self.threshold:.0f}")

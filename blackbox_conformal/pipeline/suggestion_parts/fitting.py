@@ -31,7 +31,7 @@ _FARTHEST = 2.0
 _LEAST_VARIANCE = 1e-4
 """Of a measurement: smaller ones are chance."""
 
-_WORTH = 9.0
+_WORTH = 6.0
 """Mismatch that a step must save, or it is left out: three or four numbers, fitted to chance, seldom save so much."""
 
 _SIMPLER = len(FILTERS) * 2 ** len(PARTS)
