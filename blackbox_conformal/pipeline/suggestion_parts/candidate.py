@@ -44,8 +44,8 @@ COORDINATES = (
 )
 """Those that inputs show best: the square of a blur adds to that of the reduction, and noise is seen sharpened."""
 
-PARTS = ("blur", "noise", "unsharp")
-"""What a chain can do without."""
+PARTS = {"blur": 1, "noise": 2, "unsharp": 4}
+"""What a chain can do without, and how many numbers each has: sharpening its strength, radius, threshold and range."""
 
 _LEAST_SHOWN = {"blur": 0.3, "noise": 0.3, "unsharp": 10.0}
 """Weaker steps change less than rounding to whole grey levels does; they are left out."""
@@ -128,8 +128,9 @@ class Candidate:
         """The steps after the reduction, as typed; `jpeg` is the last one without its subsampling, or empty."""
         steps = [f"blur:{self._range(self.blur)}"] if self._has("blur") else []
         if self._has("noise"):
-            shot = round(self.shot, 2)
-            steps.append(f"noise:{self._range(self.noise)}" + (f",shot={shot:g}" if shot else ""))
+            # Smaller ones would be written as 1e-05.
+            shot = f",shot={self.shot:.2g}" if self.shot >= 0.001 else ""
+            steps.append(f"noise:{self._range(self.noise)}{shot}")
         if self._has("unsharp"):
             percent = self._range(self.unsharp, whole=True)
             steps.append(f"unsharp:{percent},radius={self.radius:.2g},threshold={self.threshold:.0f}")
@@ -158,9 +159,9 @@ class Candidate:
         return found
 
     @property
-    def steps(self) -> int:
-        """How many of `PARTS` it has."""
-        return sum(map(self._has, PARTS))
+    def numbers(self) -> int:
+        """How many numbers of `PARTS` it has."""
+        return sum(numbers for part, numbers in PARTS.items() if self._has(part))
 
     def _has(self, part: str) -> bool:
         shown: bool = getattr(self, part) >= _LEAST_SHOWN[part]

@@ -31,8 +31,8 @@ _FARTHEST = 2.0
 _LEAST_VARIANCE = 1e-4
 """Of a measurement: smaller ones are chance."""
 
-_WORTH = 6.0
-"""Mismatch that a step must save, or it is left out: three or four numbers, fitted to chance, seldom save so much."""
+_WORTH = 3.0
+"""Mismatch that each number of a step must save, or the step is left out: fitting to chance seldom saves so much."""
 
 _SIMPLER = len(FILTERS) * 2 ** len(PARTS)
 """Chains at most that are tried last; see `Candidate.simpler`."""
@@ -166,7 +166,7 @@ def nearest(inputs: Measured, simulations: Simulations, scale: int, watch: Calla
         best = min(search.tried, key=search.cost)
     search.refer_to(best)
     options = search.average(best).simpler()
-    found = min(options, key=lambda each: search.mismatch(each) + _WORTH * each.steps)
+    found = min(options, key=lambda each: search.mismatch(each) + _WORTH * each.numbers)
     watch(most, most)
     return found
 
