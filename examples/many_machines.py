@@ -15,6 +15,7 @@ It exits with 1 unless
 """
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -160,6 +161,15 @@ class Trouble:
         self._thread.join()
 
 
+def drawing(address: str, running: dict[int, "subprocess.Popen[str]"]) -> list[int]:
+    """Numbers of the workers that have opened the ledger: to kill one that starts would show nothing."""
+    with contextlib.suppress(psycopg.Error), psycopg.connect(address) as connection:
+        rows = connection.execute("SELECT name FROM blackbox_conformal.owner WHERE NOT ended").fetchall()
+        known = {int(row[0].split()[1]) for row in rows}
+        return [number for number, worker in running.items() if worker.pid in known and worker.poll() is None]
+    return []
+
+
 def crashes(server: PostgresServer, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Kills, restarts and cuts while the same tasks are drawn by several processes."""
     address = server.new_database()
@@ -172,9 +182,12 @@ def crashes(server: PostgresServer, folder: Path, arguments: argparse.Namespace)
         trouble = Trouble(server, address, arguments.restarts, arguments.cuts, arguments.every)
         kills = under_way = 0
         started = time.monotonic()
-        while kills < arguments.kills:
+        while kills < arguments.kills and any(worker.poll() is None for worker in running.values()):
             time.sleep(random.uniform(0.0, 2 * arguments.pause))
-            number = random.randrange(arguments.processes)
+            at_work = drawing(address, running)
+            if not at_work:
+                continue
+            number = random.choice(at_work)
             under_way += THREADS
             running[number].kill()
             running[number].communicate()
@@ -190,7 +203,7 @@ def crashes(server: PostgresServer, folder: Path, arguments: argparse.Namespace)
     sums, check = ledger_sum(where), ledger_verify(where)
     known = {str(row.seed) for row in ledger_ls(where, (*WHOLE, "ambiguous"))}
     report = {
-        "kills": kills,
+        "kills of processes that had the ledger open": kills,
         **trouble.made,
         "seconds": round(seconds),
         "tasks": arguments.tasks,
