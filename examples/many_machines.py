@@ -162,9 +162,12 @@ class Trouble:
 
 
 def drawing(address: str, running: dict[int, "subprocess.Popen[str]"]) -> list[int]:
-    """Numbers of the workers that have opened the ledger: to kill one that starts would show nothing."""
+    """Numbers of the workers that have draws under way: to kill one that starts would show nothing."""
     with contextlib.suppress(psycopg.Error), psycopg.connect(address) as connection:
-        rows = connection.execute("SELECT name FROM blackbox_conformal.owner WHERE NOT ended").fetchall()
+        rows = connection.execute(
+            "SELECT DISTINCT owner.name FROM blackbox_conformal.attempt"
+            " JOIN blackbox_conformal.owner ON owner.id = attempt.owner"
+        ).fetchall()
         known = {int(row[0].split()[1]) for row in rows}
         return [number for number, worker in running.items() if worker.pid in known and worker.poll() is None]
     return []
@@ -203,7 +206,7 @@ def crashes(server: PostgresServer, folder: Path, arguments: argparse.Namespace)
     sums, check = ledger_sum(where), ledger_verify(where)
     known = {str(row.seed) for row in ledger_ls(where, (*WHOLE, "ambiguous"))}
     report = {
-        "kills of processes that had the ledger open": kills,
+        "kills of processes with draws under way": kills,
         **trouble.made,
         "seconds": round(seconds),
         "tasks": arguments.tasks,
