@@ -40,6 +40,7 @@ from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.sampling.ledger.states import WHOLE
 from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.testing.account import Account
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 from blackbox_conformal.testing.script import Fault
@@ -87,6 +88,13 @@ class Site:
             self.ends[f"exit {self.command.returncode}"] += 1
             self.command = self.start_command()
 
+    def wait_for_draws(self, account: Account, wanted: int) -> None:
+        """Let the command come to draw before it, or its scheduler, is killed."""
+        before, most = account.paid, time.monotonic() + 60
+        while account.paid < min(before + 2 * CALLS_AT_ONCE, wanted) and time.monotonic() < most:
+            time.sleep(random.uniform(0, 0.2))
+            self.go_on()
+
     def close(self) -> None:
         """End every process."""
         self.command.kill()
@@ -108,6 +116,8 @@ def kills(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
             for kind in order:
                 time.sleep(random.uniform(0, 2 * arguments.pause))
                 site.go_on()
+                if kind != "worker":
+                    site.wait_for_draws(vendor.account, wanted)
                 if kind == "worker":
                     alive = workers_of(site.workers.pid)
                     kill(random.sample(alive, min(1, len(alive))))

@@ -11,7 +11,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -128,7 +128,6 @@ def _started(count: int) -> "LocalCluster":
         dashboard_address=None,
         memory_limit=0,
         preload=_IGNORING,
-        # What its parts say while they end; how a task ended is told by `map`.
         silence_logs=logging.CRITICAL,
     )
 
@@ -171,14 +170,16 @@ class Cluster:
         self._stack.close()
 
     def _opened(self, stack: ExitStack) -> "Client":
-        import distributed
+        from distributed import Client
 
         local = _LOCAL.fullmatch(self.place)
+        # What its connections say while they end; how a task ended is told by `map`.
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
         where: Any = self.place
         try:
             if local:
                 where = stack.enter_context(_started(int(local[1])))
-            client = stack.enter_context(distributed.Client(where, timeout=_CONNECT_S, set_as_default=False))
+            client = stack.enter_context(Client(where, timeout=_CONNECT_S, set_as_default=False))
         except RuntimeError as error:
             raise IncompleteError(
                 f"expected {self.place} to start; {printable(str(error))}. The same command tries again"
@@ -203,7 +204,8 @@ class Cluster:
     def _everywhere(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
         """What a function of this file gives on each worker, by its address."""
         assert self._client is not None
-        answers: dict[str, Any] = self._client.run(function, *arguments, on_error="return")
+        with self._reaching():
+            answers: dict[str, Any] = self._client.run(function, *arguments, on_error="return")
         for worker, answer in answers.items():
             if isinstance(answer, Exception):
                 raise UsageError(
@@ -237,8 +239,23 @@ class Cluster:
     def workers(self) -> dict[str, dict[str, Any]]:
         """What the scheduler says of each worker, by its address."""
         assert self._client is not None
-        found: dict[str, dict[str, Any]] = self._client.scheduler_info(n_workers=-1)["workers"]
+        with self._reaching():
+            found: dict[str, dict[str, Any]] = self._client.scheduler_info(n_workers=-1)["workers"]
         return found
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Say in our words that the scheduler does not answer any more."""
+        try:
+            yield
+        except (OSError, CancelledError):
+            raise self._lost() from None
+
+    def _lost(self) -> IncompleteError:
+        return IncompleteError(
+            f"the connection to the workers of {self.place} was lost; what is paid is kept, and the same command "
+            "resumes"
+        )
 
     @property
     def memory_for_one(self) -> int | None:
@@ -299,7 +316,7 @@ class Cluster:
 
         try:
             for batch in batches:
-                while len(under_way) >= _AHEAD * max(1, sum(client.nthreads().values())):
+                while len(under_way) >= _AHEAD * max(1, sum(worker["nthreads"] for worker in self.workers.values())):
                     yield from next_results()
                 future = client.submit(_work, wanted, function, given, batch, pure=False, retries=0)
                 future.add_done_callback(told)
@@ -328,7 +345,4 @@ class Cluster:
             )
         if error is not None:
             return error if isinstance(error, Exception) else IncompleteError(str(error))
-        return IncompleteError(
-            f"the connection to the workers of {self.place} was lost; what is paid is kept, and the same command "
-            "resumes"
-        )
+        return self._lost()
