@@ -125,7 +125,8 @@ def _started(count: int) -> "LocalCluster":
         processes=True,
         security=True,
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
+        scheduler_kwargs={"dashboard": False},
         memory_limit=0,
         preload=_IGNORING,
         silence_logs=logging.CRITICAL,
@@ -240,8 +241,10 @@ class Cluster:
         """What the scheduler says of each worker, by its address."""
         assert self._client is not None
         with self._reaching():
-            found: dict[str, dict[str, Any]] = self._client.scheduler_info(n_workers=-1)["workers"]
-        return found
+            found: dict[str, dict[str, dict[str, Any]]] = self._client.scheduler_info(n_workers=-1)
+        if "workers" not in found:  # So it is said where the connection is lost.
+            raise self._lost()
+        return found["workers"]
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:
