@@ -36,6 +36,9 @@ _WORKERS_S = 60
 _AHEAD = 2
 """Tasks for each thread of a worker: the one that it works on and the next."""
 
+_SMALL_BYTES = 4 * 2**20
+"""Most that goes with every task."""
+
 _IGNORING = """
 import signal
 def dask_setup(worker):
@@ -300,9 +303,12 @@ class Cluster:
         """
         assert self._client is not None
         from distributed import as_completed
+        from distributed.protocol.pickle import dumps
 
         client, wanted = self._client, versions()
-        given = client.submit(_given, shared, pure=False, retries=0)
+        # A part that is a task of its own draws the others to the worker that has it, so only a large one is.
+        small = len(dumps(shared)) <= _SMALL_BYTES
+        given = shared if small else client.submit(_given, shared, pure=False, retries=0)
         under_way: dict[Future, list[Item]] = {}
         done = as_completed(loop=client.loop)
 
@@ -329,7 +335,7 @@ class Cluster:
                 yield from next_results()
         finally:
             with suppress(Exception):
-                client.cancel([given, *under_way], force=True)
+                client.cancel([*under_way, *([] if small else [given])], force=True)
 
     def _error(self, future: "Future", names: Sequence[str]) -> Exception:
         """What is said of a task that came to no end."""
