@@ -7,6 +7,7 @@ to be installed. Those of a terminal are rich's.
 from __future__ import annotations
 
 import html
+import math
 import sys
 import threading
 import time
@@ -99,7 +100,7 @@ class NotebookDisplay(ProgressDisplay):
         self._rows: dict[str, tuple[int, int, str, float, float]] = {}
         self._handle: Any = None
         self._remark = ""
-        self._shown = 0.0
+        self._shown = -math.inf
 
     def _step(self, what: str, done: int, total: int, note: str) -> None:
         now = time.monotonic()
