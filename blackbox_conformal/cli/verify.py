@@ -117,6 +117,7 @@ def _checked(name: str, watches: WatchedPapers, options: VerifyOptions, keys: fr
         further.append(f"its calibration: {of_calibration.words()}")
         if paper.status == "outside-calibration":
             outcome += f", and it gives no guarantee: {paper.reason}"
+        further += [f"note: {note}" for note in paper.notes]
     if watch is not None:
         further.append(f"its watch: {watch[0]}")
     return _Row(name=name, lines=(f"{outcome}; {vouching.words()}", *further), entry=entry)

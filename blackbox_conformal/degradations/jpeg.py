@@ -35,6 +35,7 @@ class Jpeg(Degradation):
     """
 
     main = "quality"
+    file_format = "JPEG"
 
     quality: between(1, 100, whole=True) = Field(default=Range(75, 75), examples=["30", "60-95"])  # type: ignore[valid-type]
     subsampling: Literal["4:2:0", "4:2:2", "4:4:4"] = Field(default="4:2:0", examples=["4:2:2", "4:4:4"])

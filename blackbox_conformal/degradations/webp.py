@@ -24,6 +24,7 @@ class Webp(Degradation):
     """
 
     main = "quality"
+    file_format = "WEBP"
 
     quality: between(1, 100, whole=True) = Field(default=Range(80, 80), examples=["30", "60-95"])  # type: ignore[valid-type]
 

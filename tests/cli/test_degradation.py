@@ -59,6 +59,32 @@ def test_the_bound_of_an_input_by_area_is_certified_and_audited(scene, server, t
     assert run(["audit", str(scene / "unseen"), *given, *more, "--alpha", "0.9", "-q"]) in (0, 3)
 
 
+def test_an_input_that_came_as_a_jpeg_file_is_named_where_calibration_made_none(scene, server, tmp_path, capsys):
+    PillowImage.open(scene / "small.png").save(tmp_path / "small.jpg", quality=70)
+    PillowImage.open(scene / "small.png").save(tmp_path / "whole.png")
+    pictures = [str(tmp_path / name) for name in ("small.jpg", "whole.png")]
+    compressed = tmp_path / "compressed"
+    told = [["--degradation", "60% area+jpeg:70 | 40% area"], []]
+    for run_folder, degradation in zip((compressed, tmp_path / "plain"), told, strict=True):
+        given = ["calibrate", str(scene / "photographs"), *of(server), *degradation, *SETTINGS, "-q"]
+        assert run([*given, "--run", str(run_folder)]) == 0
+    said = {}
+    for folder in (compressed, tmp_path / "plain"):
+        out = ["--alpha", "0.9", "--out", str(tmp_path / f"out-{folder.name}"), "--json"]
+        assert run(["mask", *pictures, *calibrated(tmp_path, server, folder.name, folder), *out]) == 0
+        for entry in json.loads(capsys.readouterr().out)["pictures"]:
+            said[folder.name, Path(entry["input"]).suffix] = " ".join(entry["notes"]), entry["certificate"]
+    naming = "made without JPEG (bicubic:4)"
+    assert {key: naming in notes for key, (notes, _) in said.items()} == {
+        ("compressed", ".jpg"): False,
+        ("compressed", ".png"): False,
+        ("plain", ".jpg"): True,
+        ("plain", ".png"): False,
+    }
+    assert run(["verify", said["plain", ".jpg"][1]]) == 0
+    assert naming in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_certificate_of_a_mixture_does_not_bound_the_truth(scene, server, tmp_path, capsys):
     given = calibrated(scene, server, "mixed", tmp_path / "run")
     mask = ["mask", str(scene / "small.png"), "--alpha", "0.9", "--out", str(tmp_path / "out"), "--json"]

@@ -41,7 +41,12 @@ def certify(
     """The certificate of one mask, before its files are written; `check` says how its input compares."""
     seed_range = setup.adapter.capabilities.seed_range
     unlike = None if check is None else check.note
-    remarks = (size_note(calibration, picture.size), unlike, calibration.procedure.seed_note)
+    remarks = (
+        size_note(calibration, picture.size),
+        format_note(calibration.procedure, picture),
+        unlike,
+        calibration.procedure.seed_note,
+    )
     kind = "spread between the vendor's own draws"
     if setup.perturbation is not None:
         kind = f"spread under known changes of the input ({calibration.procedure.perturbation}), not the vendor's own"
@@ -180,6 +185,21 @@ def size_note(calibration: Calibration, size: tuple[int, int]) -> str | None:
     return (
         f"the picture has {width}×{height} pixels, the calibration photographs {calibrated}: the guarantee is for "
         "pictures like them, and the vendor may treat other sizes differently"
+    )
+
+
+def format_note(procedure: Procedure, picture: Prepared) -> str | None:
+    """What to say of an input from a JPEG file where the calibration's inputs went through none; None elsewhere.
+
+    One picture seldom tells its compression by what it is like, and its file does.
+    """
+    steps = [step for chain in procedure.mixture.chains for step in chain.steps]
+    if picture.file_format != "JPEG" or any(step.file_format == "JPEG" for step in steps):
+        return None
+    return (
+        f"the input is a JPEG file, and those of the calibration were made without JPEG ({procedure.mixture.text}): "
+        "the guarantee is for inputs that are made like them. Find a degradation with jpeg by "
+        "`blackbox-conformal inputs FOLDER --suggest`, and calibrate with it"
     )
 
 

@@ -64,6 +64,8 @@ class Prepared:
         What was done to a photograph to make it fit the vendor's limits, in words; None where nothing was.
     statistics
         What the low-resolution pixels are like, one row.
+    file_format
+        Of a picture to be masked, as Pillow calls it; "" where nobody looked.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Prepared:
     file_digest: str | None = None
     fitted: str | None = None
     statistics: InputStatistics = field(default_factory=lambda: InputStatistics.unknown(1))
+    file_format: str = ""
 
     def input_of(self, truth: Image, setup: Setup) -> Image:
         """What the vendor was sent for the photograph `truth`, (H, W, 3) uint8: (h, w, 3) uint8."""
@@ -222,7 +225,7 @@ def prepare_input(source: Path | bytes, name: str, setup: Setup, *, memory_bytes
         return read_image(source).pixels
 
     prepared = _prepared(name, path, None, picture.pixels, picture.conversions, setup, Encoder(), again)
-    return replace(prepared, statistics=InputStatistics.of(picture.pixels))
+    return replace(prepared, statistics=InputStatistics.of(picture.pixels), file_format=picture.format)
 
 
 def _look_at(path: Path, setup: Setup, limits: ImageLimits, kept: KeptPixels | None) -> _Photograph:
