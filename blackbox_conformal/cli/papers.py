@@ -29,11 +29,15 @@ def read_paper(path: Path) -> "Calibration | Certificate":
         text = path.read_text(encoding="utf-8")
         content = strict_json(text)
     except (OSError, UnicodeDecodeError) as error:
-        raise FileFormatError(f"expected a paper that can be read; {type(error).__name__}") from None
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise FileFormatError(f"expected a calibration or a certificate that can be read; {why}") from None
     except (ValueError, RecursionError) as error:
         if isinstance(error, FileFormatError):
             raise
-        raise FileFormatError(f"expected a calibration or a certificate; {type(error).__name__} in it") from None
+        raise FileFormatError(
+            "expected a calibration or a certificate; the file is neither, or was cut off. Name calibration.json, or "
+            "the …-certificate.json beside a mask"
+        ) from None
     if isinstance(content, dict) and content.get("format") == calibration_file.FORMAT:
         return Calibration.load(path)
     certificate = Certificate.from_json(text)

@@ -37,7 +37,7 @@ class VerifyOptions:
 @click.command("verify")
 @shared.takes(VerifyOptions)
 def command(screen: Screen, options: VerifyOptions) -> None:
-    """Check PAPERS: certificates with the files beside them, and calibrations.
+    """Check PAPERS: certificates with the files beside them, calibrations, and reports (.html).
 
     With --calibration also that statement, level, threshold and number of photographs follow from that file. A digest
     finds damage. A signature tells who vouches for a paper; whether its key is the signer's own, you alone can know:
@@ -51,10 +51,7 @@ def command(screen: Screen, options: VerifyOptions) -> None:
     against = None
     if options.calibration:
         against = Calibration.load(options.calibration)
-        vouching = against.vouching(keys)
-        if not vouching.checked and vouching.signature is not None:
-            ed25519.library()
-        _require(vouching, printable(options.calibration), options)
+        _require(against.vouching(keys), printable(options.calibration), options)
     rows, watches = [], WatchedPapers(against, keys)
     for name in options.papers:
         row = _checked(name, watches, options, keys)
@@ -69,10 +66,12 @@ def command(screen: Screen, options: VerifyOptions) -> None:
     if failed:
         raise CheckFailedError(f"{len(failed)} of {len(rows)} papers are not verified, first {printable(failed[0])}")
     unchecked = [row.name for row in rows if not row.verified]
+    if against is not None and options.calibration and not _is_checked(against.vouching()):
+        unchecked.append(options.calibration)
     if unchecked:
         raise UsageError(
-            f"the signatures of {len(unchecked)} of {len(rows)} papers cannot be checked here, first "
-            f"{printable(unchecked[0])}. Install what is missing: {ed25519.INSTALL}"
+            f"no signature can be checked here, and {printable(unchecked[0])} has one: only digests were checked. "
+            f"Install what is missing, and verify again: {ed25519.INSTALL}"
         )
 
 
@@ -95,6 +94,8 @@ def _checked(name: str, watches: WatchedPapers, options: VerifyOptions, keys: fr
 
     entry: dict[str, Any] = {"paper": name, "verified": False, "status": None, "reason": None}
     try:
+        if Path(name).suffix == ".html":
+            return _report(name, watches.against, options, entry)
         paper = read_paper(Path(name))
         vouching = paper.vouching(keys)
         of_calibration = paper.calibration_vouching(keys) if isinstance(paper, Certificate) else None
@@ -109,7 +110,7 @@ def _checked(name: str, watches: WatchedPapers, options: VerifyOptions, keys: fr
     entry["signature"] = vouching.to_json()
     entry["watch"] = None if watch is None else watch[1]
     entry["verified"] = _is_checked(vouching) and (of_calibration is None or _is_checked(of_calibration))
-    outcome, further = "verified" if entry["verified"] else "not verified", []
+    outcome, further = "verified" if entry["verified"] else "not verified, though its digests agree", []
     if isinstance(paper, Certificate):
         assert of_calibration is not None
         entry["status"] = paper.status
@@ -121,6 +122,33 @@ def _checked(name: str, watches: WatchedPapers, options: VerifyOptions, keys: fr
     if watch is not None:
         further.append(f"its watch: {watch[0]}")
     return _Row(name=name, lines=(f"{outcome}; {vouching.words()}", *further), entry=entry)
+
+
+def _report(name: str, against: "Calibration | None", options: VerifyOptions, entry: dict[str, Any]) -> _Row:
+    """A report names its calibration and its own digest in its last line, and carries no signature."""
+    from blackbox_conformal.reports.html import calibration_of
+    from blackbox_conformal.signature import Vouching
+
+    try:
+        of = calibration_of(Path(name).read_bytes())
+    except OSError as error:
+        raise FileFormatError(f"expected a report that can be read; {error.strerror}") from None
+    if of is None:
+        raise CheckFailedError(
+            "expected a report as `blackbox-conformal report` wrote it; this page was changed, or is another one. Make "
+            "it anew from the run folder, or verify the calibration and the certificates alone"
+        )
+    if against is not None and of != against.digest:
+        raise CheckFailedError(f"it is a report of calibration {of}, and --calibration is {against.digest}")
+    vouching = Vouching(None)
+    if options.trust or options.require_signature:
+        raise CheckFailedError(
+            "a report carries no signature, so nobody vouches for it. Verify it without --trust and "
+            "--require-signature, or make it anew from a signed calibration and its run folder"
+        )
+    entry |= {"verified": True, "status": "report", "calibration": of, "signature": vouching.to_json(), "watch": None}
+    lines = (f"as it was written, of calibration {of}; {vouching.words()}",)
+    return _Row(name=name, lines=lines, entry=entry)
 
 
 def _is_checked(vouching: "Vouching") -> bool:

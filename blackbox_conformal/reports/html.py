@@ -96,13 +96,13 @@ def write_report(
         max(len(results) + len(stored) - MOST_PICTURES, 0),
     )
     variables = {field.name: getattr(page, field.name) for field in fields(page)}
-    content = _sealed(render("report", caution=CAUTION, fixed=FIXED, **variables).encode(), calibration)
+    content = _sealed(render("report", caution=CAUTION, fixed=FIXED, **variables).encode(), calibration.digest)
     return write_new(path, content, force=force or _is_own(path, calibration))
 
 
-def _sealed(page: bytes, calibration: Calibration) -> bytes:
+def _sealed(page: bytes, calibration_digest: str) -> bytes:
     """The page with a last line that names the calibration and the page's own digest."""
-    return page + f"\n<!-- report of {calibration.digest}, {digest_bytes(page)} -->\n".encode()
+    return page + f"\n<!-- report of {calibration_digest}, {digest_bytes(page)} -->\n".encode()
 
 
 def _is_own(path: Path, calibration: Calibration) -> bool:
@@ -114,7 +114,14 @@ def _is_own(path: Path, calibration: Calibration) -> bool:
 
 def is_own_report(content: bytes, calibration: Calibration) -> bool:
     """Whether it is a report of this calibration as it was written: it can be made again, so it may be replaced."""
-    return content == _sealed(content[: content.rfind(b"\n<!-- report of ")], calibration)
+    return calibration_of(content) == calibration.digest
+
+
+def calibration_of(content: bytes) -> str | None:
+    """The digest of the calibration that a report names in its last line; None: it is not as a report was written."""
+    page, seal, line = content.rpartition(b"\n<!-- report of ")
+    digest = line.partition(b",")[0].decode("ascii", "replace")
+    return digest if seal and content == _sealed(page, digest) else None
 
 
 def _previews(

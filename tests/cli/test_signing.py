@@ -463,6 +463,7 @@ def test_without_the_extra_nothing_counts_as_verified(
         assert "pip install 'blackbox-conformal[sign]'" in said
         assert "a key that you trust" not in said
     assert run(["verify", paper, "--calibration", desk.path("c.json")]) == 2
+    assert "though its digests agree" in capsys.readouterr().out
     assert run(["verify", desk.path("plain.json")]) == 0
     assert run(["verify", desk.path("plain.json"), "--trust", lab]) == 3
     assert desk.mask(tmp_path / "out", "--trust", lab) == 2

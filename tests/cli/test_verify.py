@@ -51,6 +51,38 @@ def test_an_honest_certificate_is_verified(masked: Path, capsys: pytest.CaptureF
     assert '"verified": true' in capsys.readouterr().out
 
 
+def test_a_report_is_as_it_was_written_and_nobody_vouches_for_it(
+    masked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calibration, report = str(masked / "c.json"), tmp_path / "report.html"
+    made = ["report", "--run", str(masked / "run"), "--calibration", calibration, "--out", str(report)]
+    assert run(made) == 0
+    capsys.readouterr()
+    assert run(["verify", str(report), "--calibration", calibration]) == 0
+    said = capsys.readouterr().out
+    assert f"of calibration {Calibration.load(calibration).digest}; not signed, so nobody vouches for it" in said
+    assert run(["verify", str(report), "--require-signature"]) == 3
+    assert "a report carries no signature" in capsys.readouterr().out
+    other = json.loads(Path(calibration).read_text()) | {"vendor_models": ["another"]}
+    (tmp_path / "other.json").write_text(redigested(other))
+    assert run(["verify", str(report), "--calibration", str(tmp_path / "other.json")]) == 3
+    assert "--calibration is sha256:" in capsys.readouterr().out
+    report.write_bytes(report.read_bytes().replace(b"trusted", b"Trusted", 1))
+    assert run(["verify", str(report)]) == 3
+    assert "this page was changed" in capsys.readouterr().out
+
+
+def test_what_is_no_paper_is_told_what_verify_takes(
+    masked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("no paper")
+    assert run(["verify", str(tmp_path / "notes.txt"), str(masked / "out" / "p20-mask.png")]) == 3
+    said = capsys.readouterr().out
+    assert "Name calibration.json" in said
+    assert "it is no text" in said
+    assert "Error" not in said
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
