@@ -29,6 +29,8 @@ class Card:
         (h, w) of the picture in the page, `size` at full resolution.
     share, loss
         At the level that the page opens at; `loss` is None when the truth is unknown.
+    warnings
+        Of what its certificate notes, the beginnings, which are read without opening anything.
     still
         Base64 of a PNG that veils what is not trusted at that level, for readers without JavaScript.
     script
@@ -41,6 +43,7 @@ class Card:
     shown: tuple[int, int]
     scale: str
     notes: tuple[str, ...]
+    warnings: tuple[str, ...]
     share: float
     loss: float | None
     delivered: bytes
@@ -109,7 +112,9 @@ def _nearest(examples: Sequence[Example]) -> list[Example]:
 def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chosen: int, bound: float) -> Card:
     first = first_stops(preview.ceiling, thresholds_of(stops))
     height, width = first.shape
-    shares = [round(preview.share(stop.threshold), 5) for stop in stops]
+    exact = [preview.share(stop.threshold) for stop in stops]
+    # Zero says that nothing is trusted.
+    shares = [round(share, 5) or share for share in exact]
     losses = [(preview if curve is None else curve).loss(stop.threshold) for stop in stops]
     known = not any(math.isnan(loss) for loss in losses)
     # The delivered picture stands in the page already.
@@ -121,6 +126,8 @@ def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chos
         shown=(height, width),
         scale=_scale_words(preview.block),
         notes=tuple(sentence(note) for note in preview.notes),
+        # The first note of a masked picture is its statement.
+        warnings=tuple(sentence(note.partition(": ")[0]) for note in preview.notes[1:] if preview.kind == "result"),
         share=shares[chosen],
         loss=losses[chosen] if known else None,
         delivered=preview.delivered,

@@ -82,6 +82,8 @@ class FullSize:
         Of each part's file.
     notes
         Sentences for the reader.
+    source
+        The end of a path that tells pictures of one name apart; empty where there is none.
     """
 
     kind: str
@@ -95,6 +97,7 @@ class FullSize:
     certified: tuple[dict[str, Any], ...] = ()
     digests: Mapping[Part, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    source: str = ""
 
     @property
     def stem(self) -> str:
@@ -140,6 +143,7 @@ class FullSizeStore:
         curve: RiskCurve | None = None,
         certified: dict[str, Any] | None = None,
         notes: Sequence[str] = (),
+        source: Path | None = None,
     ) -> Path:
         """Write a picture; an earlier one of the same identity is replaced, but what masks of it certified stays.
 
@@ -149,6 +153,8 @@ class FullSizeStore:
             (H, W, 3) uint8, or a PNG file of them, which is linked where that can be, and else copied.
         curve
             Tells losses.
+        source
+            The file of an audited photograph, or the folder that a masked picture was written into.
 
         Returns
         -------
@@ -172,6 +178,7 @@ class FullSizeStore:
             count_below(indecision, thresholds) / indecision.size,
             None if curve is None else np.asarray(curve.loss(thresholds), np.float64),
             notes=tuple(notes),
+            source="" if source is None else "/".join(source.parts[-2:]),
         )
         self.folder.mkdir(parents=True, exist_ok=True)
         written: dict[Part, bytes | Path] = {"levels": packed(first_above(indecision, thresholds))}
@@ -290,6 +297,8 @@ def read_entry(path: Path) -> FullSize:
             certified=tuple(map(_certified, certified)),
             digests={part: str(digests[part]) for part in PARTS if part in digests},
             notes=tuple(map(str, content["notes"])),
+            # Earlier versions did not keep it.
+            source=str(content.get("source", "")),
         )
         if entry.kind not in ("result", "audit") or f"{entry.stem}.json" != path.name:
             raise ValueError("another picture's")
@@ -319,6 +328,7 @@ def _to_json(entry: FullSize) -> dict[str, Any]:
         "certified": list(entry.certified),
         "digests": dict(entry.digests),
         "notes": list(entry.notes),
+        "source": entry.source,
     }
 
 

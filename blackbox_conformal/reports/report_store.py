@@ -69,7 +69,7 @@ class ReportStore:
         if self._full_size is not None:
             pictures: dict[Part, Image | Path] = {"delivered": evaluation.delivered, "low": low, "truth": truth}
             kept = ("audit", picture.name, picture.truth_digest, evaluation.indecision, pictures)
-            self._full_size.keep(*kept, errors=errors, curve=curve, notes=notes)
+            self._full_size.keep(*kept, errors=errors, curve=curve, notes=notes, source=picture.path)
         self.keep(
             make_preview(
                 "audit",
@@ -95,7 +95,9 @@ class ReportStore:
             if low is not None:
                 pictures["low"] = low
             kept = (preview.kind, preview.name, preview.identity, result.indecision, pictures)
-            self._full_size.keep(*kept, certified=certified_of(result.certificate), notes=preview.notes[1:])
+            certified = certified_of(result.certificate)
+            folder = None if file is None else file.parent
+            self._full_size.keep(*kept, certified=certified, notes=preview.notes[1:], source=folder)
         return self.keep(preview)
 
     def add_note(self, kept: Path, note: str) -> None:

@@ -24,13 +24,14 @@ OUTSIDE = "outside-calibration"
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A picture in the index; `number` is its row in the tables of shares and losses."""
+    """A picture in the index; `number` is its row in the tables of shares and losses, `source` where it is from."""
 
     number: int
     stem: str
     name: str
     kind: str
     size: tuple[int, int]
+    source: str
 
 
 class RunPictures:
@@ -114,7 +115,9 @@ class RunPictures:
             there = self.pictures.get(entry.stem)
             number = len(self._shares) if there is None else there.number
             self._shares[number : number + 1], self._losses[number : number + 1] = [shares], [losses]
-            self.pictures[entry.stem] = Listed(number, entry.stem, printable(entry.name, 80), entry.kind, entry.size)
+            source = ", ".join(filter(None, [printable(entry.source, 80), entry.stem.rpartition("-")[2][:6]]))
+            name = printable(entry.name, 80)
+            self.pictures[entry.stem] = Listed(number, entry.stem, name, entry.kind, entry.size, source)
 
     def entry(self, stem: str) -> FullSize | None:
         """What is kept of a picture of the index; None: it is not in it.

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -114,7 +115,11 @@ class ViewPage:
         )
 
     def _index(self, http: HttpRequest) -> HttpAnswer:
-        rows = [[one.stem, one.name, one.kind, *one.size] for one in list(self.pictures.pictures.values())]
+        listed = list(self.pictures.pictures.values())
+        named = Counter((one.kind, one.name) for one in listed)
+        # Where two have one name, it is said where each is from.
+        names = [one.name if named[one.kind, one.name] == 1 else f"{one.name} ({one.source})" for one in listed]
+        rows = [[one.stem, name, one.kind, *one.size] for one, name in zip(listed, names, strict=True)]
         return _unnamed(json.dumps({"side": SIDE, "pictures": rows}).encode(), "application/json")
 
     def _at_stop(self, http: HttpRequest) -> HttpAnswer:

@@ -218,6 +218,14 @@ def test_bounds_of_the_picture_are_said_to_be_in_use(tmp_path):
     assert "they use the metric’s bound" not in plain.read_text()
 
 
+def test_what_a_certificate_notes_is_said_at_the_picture(plain_run, tmp_path):
+    store = ReportStore(tmp_path, plain_run.calibration, (0.1,))
+    store.add_note(store.masked(plain_run.results[0]), "the input is a JPEG file: the guarantee is for others")
+    text = write_report(tmp_path, plain_run.calibration, None, [], tmp_path / "r.html", alpha=0.1).read_text()
+    assert text.count('<p class="noted small">The input is a JPEG file.</p>') == 1
+    assert "The input is a JPEG file: the guarantee is for others.</p>" in text
+
+
 def test_a_level_at_which_nothing_is_trusted_is_no_verdict(tmp_path):
     calibration = calibration_of(curves(0, 12))
     rng = np.random.default_rng(1)
@@ -225,7 +233,7 @@ def test_a_level_at_which_nothing_is_trusted_is_no_verdict(tmp_path):
     pictures = [audited_picture(f"a{k}", *maps(rng), [calibration.threshold(a) for a in levels]) for k in range(9)]
     audit = conclude(calibration, calibration.rule(), levels, pictures)
     text = write_report(tmp_path, calibration, audit, [], tmp_path / "r.html", alpha=0.5).read_text()
-    assert text.count("nothing trusted") == 1
+    assert text.count("<td>nothing trusted</td>") == 1
     assert "Nothing can be trusted at 0.05: 12 calibration photographs" in text
 
 

@@ -1,6 +1,7 @@
 """The viewer over a run folder in a real browser: exact at full size, at every zoom, by every key, on every screen."""
 
 import io
+import json
 import shutil
 from pathlib import Path
 
@@ -43,6 +44,27 @@ def at_stop(page, stop):
 
 def alphas_of(page):
     return page.evaluate("JSON.parse(document.getElementById('stops').textContent).alphas")
+
+
+def test_a_picture_that_was_masked_meanwhile_stands_in_its_place_with_its_notes(chromium, viewed_run, tmp_path):
+    folder, aside = tmp_path / "run", tmp_path / "aside"
+    shutil.copytree(viewed_run.folder, folder)
+    kept = next(folder.glob("report/*/full-size"))
+    (masked,) = kept.glob("result-*.json")
+    masked.write_text(json.dumps(json.loads(masked.read_text()) | {"notes": ["the input is a JPEG file"]}))
+    aside.mkdir()
+    for path in kept.glob("result-*"):
+        path.rename(aside / path.name)
+    page = open_run(folder, viewed_run.calibration)
+    with LocalSite(page.routes()) as site, site.running() as url:
+        for path in aside.iterdir():
+            path.rename(kept / path.name)
+        with opened(chromium, url) as shown:
+            until(shown, "() => document.getElementById('viewer').dataset.ready === 'yes'")
+            names = shown.locator("#cards .name").all_inner_texts()
+            assert names == ["whole 0", "unseen 0", "unseen 1"]
+            assert shown.locator("#viewer-name").inner_text() == "whole 0"
+            assert "The input is a JPEG file." in shown.locator("#viewer-noted").inner_text()
 
 
 @pytest.mark.parametrize("density", [1, 2])

@@ -300,6 +300,19 @@ def test_without_its_extra_the_command_says_what_to_install(viewed_run, monkeypa
     assert "pip install 'blackbox-conformal[serve]'" in capsys.readouterr().err
 
 
+def test_pictures_of_one_name_say_where_they_are_from(viewed_run, copied):
+    folder, kept = copied
+    for path in kept.glob("audit-*.json"):
+        path.write_text(path.read_text().replace('"unseen 0"', '"unseen 1"'))
+    with LocalSite(open_run(folder, viewed_run.calibration).routes()) as site, site.running() as url:
+        rows = httpx.get(f"{url}pictures").json()["pictures"]
+    names = [name for _, name, kind, *_ in rows if kind == "audit"]
+    assert len(set(names)) == 2
+    assert all(name.startswith("unseen 1 (") for name in names)
+    assert sum("/unseen 0." in name for name in names) == 1
+    assert rows[0][1] == "whole 0"
+
+
 def test_what_is_masked_meanwhile_appears_at_the_next_look(viewed_run, copied):
     folder, kept = copied
     aside = folder.parent / "aside"

@@ -10,6 +10,9 @@ function percent(share) {
   return share >= 0.9995 && share < 1 ? "> 99.9 %" : (100 * share).toFixed(1) + " %";
 }
 
+// Where nothing is trusted no error is, which must not read as a perfect picture.
+const trustedWords = (card) => (card.share() > 0 ? `${percent(card.share())} trusted` : "nothing trusted");
+
 function sayLevel(share) {
   byId("now-alpha").textContent = stops.labels[level];
   byId("now-threshold").textContent = stops.thresholds[level];

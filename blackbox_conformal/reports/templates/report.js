@@ -16,6 +16,7 @@ function makeCard(element) {
   const card = { element, data, first: null, painted: -1, visible: false, marks: null, pictures: {} };
   card.name = element.dataset.name;
   card.kind = element.dataset.kind;
+  card.noted = [...element.querySelectorAll(".noted")].map((line) => line.textContent).join(" ");
   [card.width, card.height, card.block, card.hasErrors] = [data.width, data.height, data.block, Boolean(data.errors)];
   card.kinds = ["delivered", ...["low", "truth"].filter((kind) => data[kind])];
   card.share = () => data.shares[level];
@@ -108,8 +109,11 @@ function show() {
     line.setAttribute("x2", x);
   }
   for (const card of cards) {
-    card.shareText.textContent = percent(card.share()) + " trusted";
-    if (card.lossText && card.loss() !== null) card.lossText.textContent = card.loss().toFixed(3);
+    card.shareText.textContent = trustedWords(card);
+    if (card.lossText) {
+      card.lossText.textContent = card.loss().toFixed(3);
+      card.lossText.parentElement.hidden = !card.share();
+    }
     if (card.visible) paintCard(card);
   }
   if (viewer) viewer.levelChanged();

@@ -20,6 +20,8 @@ function makeViewer(opened = () => {}, failed = () => {}) {
     if (card && card !== next) card.close();
     card = next;
     byId("viewer-name").textContent = card.name;
+    byId("viewer-noted").textContent = card.noted;
+    byId("viewer-noted").hidden = !card.noted;
     offer(kinds.left, ["low", "truth", "delivered", "safe"]);
     offer(kinds.right, ["delivered", "safe", "truth", "low"]);
     kinds.marks.querySelector("[value=error]").disabled = !card.hasErrors;
@@ -194,8 +196,8 @@ function makeViewer(opened = () => {}, failed = () => {}) {
 
   function levelChanged() {
     if (!card) return;
-    const wrong = card.loss() === null ? "" : `, largest trusted error ${card.loss().toFixed(3)}`;
-    byId("viewer-share").textContent = `${percent(card.share())} trusted${wrong}`;
+    const wrong = card.loss() === null || !card.share() ? "" : `, largest trusted error ${card.loss().toFixed(3)}`;
+    byId("viewer-share").textContent = trustedWords(card) + wrong;
     draw();
   }
 

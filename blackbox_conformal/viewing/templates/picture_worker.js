@@ -18,6 +18,7 @@ function makePicture(number, [stem, name, kind, height, width]) {
     const most = await worker("open", { shared, at, width, height, firstStops: found.firstStops, errors });
     card.kinds = ["delivered", "low", "truth"].filter((one) => found.parts.includes(one));
     [card.hasErrors, card.notes, card.outside, card.certificates] = [errors, found.notes, found.outside, found.certificates];
+    card.noted = kind === "result" ? found.notes.join(" ") : "";
     card.marks = {
       most, image: (request) => worker("image", request), at: (...place) => worker("at", place),
       mask: (stop) => worker("mask", stop),

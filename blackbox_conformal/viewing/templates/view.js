@@ -11,6 +11,9 @@ async function begin() {
   side = index.side;
   await takeStop(level);
   cards = index.pictures.map((row, number) => makePicture(number, row));
+  // Those that were masked since the server began come last in its tables.
+  const place = (card) => (card.kind === "result" ? 0 : 1);
+  cards.sort((one, other) => place(one) - place(other) || (one.name > other.name) - (one.name < other.name));
   show();
   document.body.dataset.ready = "yes";
   if (shown.length) await showPicture(shown[0], false);
@@ -54,7 +57,7 @@ function pictureOpened(card) {
   byId("about").textContent = [
     card.kind === "audit" ? "Audit photograph, truth known." : "Masked picture, truth unknown.",
     `${card.width}×${card.height} pixels, all of them here.`,
-    ...card.notes,
+    ...(card.noted ? [] : card.notes),
   ].join(" ");
   byId("outside").hidden = !card.outside;
   for (const element of list.children) mark(element);
@@ -127,9 +130,10 @@ function put(card, element, place) {
   element.style.top = `${Math.floor(place / columns) * tall}px`;
   element.style.width = `${pitch - GAP}px`;
   element.style.height = `${tall - GAP}px`;
-  element.querySelector(".share").textContent = `${percent(card.share())} trusted`;
+  element.querySelector(".share").textContent = trustedWords(card);
   const loss = card.loss();
-  element.querySelector(".loss").textContent = loss === null ? "truth unknown" : `error up to ${loss.toFixed(3)}`;
+  const error = card.share() > 0 ? `error up to ${loss?.toFixed(3)}` : "";
+  element.querySelector(".loss").textContent = loss === null ? "truth unknown" : error;
   paint(card, element);
 }
 
@@ -145,7 +149,7 @@ function makeElement(card) {
   const element = byId("card").content.firstElementChild.cloneNode(true);
   element.dataset.stem = card.stem;
   element.dataset.name = card.name;
-  element.querySelector(".name").textContent = card.name;
+  element.querySelector(".name").textContent = element.querySelector("h3").title = card.name;
   const button = element.querySelector("button");
   button.setAttribute("aria-label", `Show ${card.name} in the viewer`);
   button.addEventListener("click", () => showPicture(card, true));
