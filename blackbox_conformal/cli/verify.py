@@ -59,10 +59,6 @@ def command(screen: Screen, options: VerifyOptions) -> None:
         screen.say(f"{printable(name)}: " + "\n  ".join(row.lines))
     screen.data([row.entry for row in rows])
     failed = [row.name for row in rows if row.failed]
-    if not failed:
-        calibrations = [row.name for row in rows if row.entry["status"] is None]
-        calibration = options.calibration or next(iter(calibrations), "calibration.json")
-        screen.next("audit", "other-photographs", "--calibration", calibration)
     if failed:
         raise CheckFailedError(f"{len(failed)} of {len(rows)} papers are not verified, first {printable(failed[0])}")
     unchecked = [row.name for row in rows if not row.verified]
@@ -73,6 +69,9 @@ def command(screen: Screen, options: VerifyOptions) -> None:
             f"no signature can be checked here, and {printable(unchecked[0])} has one: only digests were checked. "
             f"Install what is missing, and verify again: {ed25519.INSTALL}"
         )
+    calibrations = [row.name for row in rows if row.entry["status"] is None]
+    calibration = options.calibration or next(iter(calibrations), "calibration.json")
+    screen.next("audit", "other-photographs", "--calibration", calibration)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
