@@ -181,5 +181,6 @@ def refuse_shift(shift: "InputShift") -> None:
     if shift.differ:
         raise CheckFailedError(
             f"{shift.moved[0].sentence}. Calibrate with a --degradation that makes such inputs "
-            "(`blackbox-conformal inputs … --suggest --photographs FOLDER` finds one), or send others"
+            "(`blackbox-conformal inputs … --suggest --photographs FOLDER` finds one), or send others. If --suggest "
+            "found the present one, give it more inputs, photographs more like them, or another --scale"
         )

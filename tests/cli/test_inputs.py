@@ -46,6 +46,7 @@ def test_compressed_inputs_are_told_with_the_direction(calibrated: Path, capsys:
     assert "the inputs differ from the calibration's, so its guarantee does not speak of them" in found.out
     assert "12 inputs beside 24 made by bicubic:4" in found.out
     assert "Calibrate with a --degradation that makes such inputs" in found.err
+    assert "If --suggest found the present one, give it more inputs" in found.err
     text = page.read_text(encoding="utf-8")
     assert text.count("<figure>") == 9
     assert "Your inputs are blurrier in their colours" in text

@@ -19,7 +19,7 @@ from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.suggesting import Seen, halves, nearest_chain
 from blackbox_conformal.pipeline.suggestion_parts.candidate import Candidate, gain, starts
 from blackbox_conformal.pipeline.suggestion_parts.compression import compression
-from blackbox_conformal.pipeline.suggestion_parts.fitting import Mismatch, Search, bounded, nearest
+from blackbox_conformal.pipeline.suggestion_parts.fitting import Mismatch, Search, bounded, nearest, one_kind
 from blackbox_conformal.pipeline.suggestion_parts.simulations import EvenlySpread
 
 SIDE, SCALE, PICTURES = 192, 2, 40
@@ -304,7 +304,21 @@ def test_blur_that_inputs_do_not_show_is_left_out(blur: float, steps: int):
 def test_steps_that_inputs_did_not_go_through_are_not_added():
     chain, pieces = Mixture.of_text("bicubic:2"), list(squares())
     inputs = [Seen.of(read_image(image_png(chain.apply(pieces[k], SCALE, k)))) for k in range(20)]
-    assert nearest_chain(inputs, pieces[20:50], SCALE).degradation in ("bicubic:2", "area:2", "lanczos:2")
+    found = nearest_chain(inputs, pieces[20:50], SCALE)
+    assert found.degradation in ("bicubic:2", "area:2", "lanczos:2")
+    # No search: each filter was tried, and one cannot be told from the inputs.
+    assert found.tried == 3
+
+
+def test_pictures_of_one_kind_are_seldom_told_apart_and_others_always():
+    random, found = np.random.default_rng(0), []
+    mixing = random.normal(size=(10, 10))
+    for _ in range(100):
+        inputs, same = (random.normal(size=(count, 10)) @ mixing for count in (15, 40))
+        found.append(one_kind(inputs, same))
+        assert one_kind(inputs, same + 4 * mixing[0]) < 0.05
+    assert np.mean(np.array(found) <= 0.05) < 0.12
+    assert np.mean(found) == pytest.approx(0.5, abs=0.1)
 
 
 def test_weak_noise_that_was_sharpened_is_told_from_strong_noise():

@@ -49,7 +49,7 @@ STATISTICS = (
     Statistic("blockiness", "more strongly JPEG-compressed", "less JPEG-compressed", 0.01, -1, 1),
     Statistic(
         "shifted blockiness",
-        "more strongly JPEG-compressed, and cut or moved since,",
+        "more strongly JPEG-compressed and cut or moved since",
         "less JPEG-compressed and cut or moved since",
         0.01,
         -1,

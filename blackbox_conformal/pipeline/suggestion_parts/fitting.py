@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from blackbox_conformal.audits.permutation import random_orders
 from blackbox_conformal.pipeline.suggestion_parts.candidate import COORDINATES, FILTERS, PARTS, Candidate, starts
 from blackbox_conformal.pipeline.suggestion_parts.simulations import Measured, Simulations
 
@@ -33,6 +34,11 @@ _LEAST_VARIANCE = 1e-4
 
 _WORTH = 3.0
 """Mismatch that each number of a step must save, or the step is left out: fitting to chance seldom saves so much."""
+
+_REJECTED = 0.05
+"""A plain chain with a larger p-value is taken without a search."""
+
+_PERMUTATIONS = 999
 
 _SIMPLER = len(FILTERS) * 2 ** len(PARTS)
 """Chains at most that are tried last; see `Candidate.simpler`."""
@@ -59,10 +65,7 @@ class Mismatch:
     def __init__(self, inputs: Measured, near: Measured) -> None:
         n, photographs = len(inputs), len(near)
         spread = (n * np.cov(inputs.T) + photographs * np.cov(near.T)) / (n + photographs)
-        scale = np.sqrt(np.maximum(np.diag(spread), _LEAST_VARIANCE))
-        correlation = (1 - _SHRUNK) * spread / np.outer(scale, scale) + _SHRUNK * np.eye(len(scale))
-        variances, directions = np.linalg.eigh(correlation)
-        self._whiten = directions / scale[:, None] / np.sqrt(variances)
+        self._whiten = _whitening(spread)
         self._error = np.sqrt(1 / n + 1 / photographs)
         self._centre = inputs.mean(axis=0)
         self._inputs = self._mean(inputs)
@@ -150,13 +153,25 @@ class Search:
 def nearest(inputs: Measured, simulations: Simulations, scale: int, watch: Callable[[int, int], None]) -> Candidate:
     """The candidate whose simulated inputs are nearest; of about equally near ones that with the fewest steps.
 
+    Where photographs after a reduction alone, with JPEG, cannot be told from the inputs, there is no search: with few
+    inputs it would find steps by chance.
+
     Parameters
     ----------
     watch
         Called with how many chains were tried, and how many may be.
     """
     coarse = starts(scale, simulations.subsamplings[0] if simulations.subsamplings else "")
-    most = len(coarse) + len(simulations.subsamplings) + len(_WIDTHS) * (_SCATTERED + 1) + _SIMPLER
+    plain = [
+        Candidate(filter=reduction, subsampling=each)
+        for reduction in (FILTERS if scale > 1 else ("",))
+        for each in (simulations.subsamplings or ("",))
+    ]
+    most = len(plain) + len(coarse) + len(simulations.subsamplings) + len(_WIDTHS) * (_SCATTERED + 1) + _SIMPLER
+    likely = [one_kind(inputs, simulations(each)) for each in plain]
+    if max(likely) > _REJECTED:
+        watch(most, most)
+        return plain[int(np.argmax(likely))]
     search = Search(inputs, simulations, lambda tried: watch(min(tried, most), most))
     best = min(coarse, key=search.cost)
     best = min((best, *(replace(best, subsampling=each) for each in simulations.subsamplings)), key=search.cost)
@@ -169,6 +184,34 @@ def nearest(inputs: Measured, simulations: Simulations, scale: int, watch: Calla
     found = min(options, key=lambda each: search.mismatch(each) + _WORTH * each.numbers)
     watch(most, most)
     return found
+
+
+def one_kind(inputs: Measured, simulated: Measured) -> float:
+    """The p-value of both being of one kind, by random permutations of which picture is an input.
+
+    Parameters
+    ----------
+    inputs, simulated
+        (n, k) and (m, k) float64. Their means are compared in uncorrelated measurements of variance 1, of both
+        together, so that permutations change neither.
+    """
+    together = np.concatenate([inputs, simulated])
+    white = np.clip((together - together.mean(axis=0)) @ _whitening(np.cov(together.T)), -_FARTHEST, _FARTHEST)
+    white -= white.mean(axis=0)
+    apart = [
+        (white[order[: len(inputs)]].sum(axis=0) ** 2).sum()
+        for order in (np.arange(len(white)), *random_orders(len(white), _PERMUTATIONS, 0))
+    ]
+    return float(np.mean(np.array(apart) >= apart[0]))
+
+
+def _whitening(spread: Measured) -> Measured:
+    """(k, k) float64: makes measurements of this covariance, (k, k), uncorrelated and of variance 1."""
+    scale = np.sqrt(np.maximum(np.diag(spread), _LEAST_VARIANCE))
+    correlation = (1 - _SHRUNK) * spread / np.outer(scale, scale) + _SHRUNK * np.eye(len(scale))
+    variances, directions = np.linalg.eigh(correlation)
+    whitening: Measured = directions / scale[:, None] / np.sqrt(variances)
+    return whitening
 
 
 def bounded(square: Measured, linear: Measured, least: Measured, largest: Measured) -> Measured:
