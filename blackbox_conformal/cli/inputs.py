@@ -117,7 +117,8 @@ def _suggest(screen: Screen, options: InputsOptions) -> None:
             progress=screen.step,
         )
     proof = suggestion.proof
-    screen.say(f"{_compressed(suggestion)}; {suggestion.chain.tried} chains were tried\n")
+    tried = suggestion.chain.tried
+    screen.say(f"{_compressed(suggestion)}; {'1 chain was' if tried == 1 else f'{tried} chains were'} tried\n")
     show_shift(screen, proof, suggestion.degradation, suggestion.verdict)
     screen.say("None of these pictures was used to find the chain. Size is left out: no chain makes it.\n")
     if not proof.differ:

@@ -162,16 +162,15 @@ def nearest(inputs: Measured, simulations: Simulations, scale: int, watch: Calla
         Called with how many chains were tried, and how many may be.
     """
     coarse = starts(scale, simulations.subsamplings[0] if simulations.subsamplings else "")
-    plain = [
-        Candidate(filter=reduction, subsampling=each)
-        for reduction in (FILTERS if scale > 1 else ("",))
-        for each in (simulations.subsamplings or ("",))
-    ]
-    most = len(plain) + len(coarse) + len(simulations.subsamplings) + len(_WIDTHS) * (_SCATTERED + 1) + _SIMPLER
-    likely = [one_kind(inputs, simulations(each)) for each in plain]
-    if max(likely) > _REJECTED:
-        watch(most, most)
-        return plain[int(np.argmax(likely))]
+    filters, subsamplings = FILTERS if scale > 1 else ("",), simulations.subsamplings
+    plain = [[Candidate(filter=each, subsampling=colours) for colours in subsamplings or ("",)] for each in filters]
+    most = sum(map(len, plain)) + len(coarse) + len(subsamplings) + len(_WIDTHS) * (_SCATTERED + 1) + _SIMPLER
+    # Bicubic is the usual filter, and between the others in sharpness, so it comes first.
+    for options in plain:
+        likely = [one_kind(inputs, simulations(each)) for each in options]
+        if max(likely) > _REJECTED:
+            watch(most, most)
+            return options[int(np.argmax(likely))]
     search = Search(inputs, simulations, lambda tried: watch(min(tried, most), most))
     best = min(coarse, key=search.cost)
     best = min((best, *(replace(best, subsampling=each) for each in simulations.subsamplings)), key=search.cost)
