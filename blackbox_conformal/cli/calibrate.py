@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.guarantees.guarantee import Guarantee
     from blackbox_conformal.pipeline.calibrating import CalibrationRun
     from blackbox_conformal.pipeline.job import Job
-    from blackbox_conformal.pipeline.stages.settings import Setup
+    from blackbox_conformal.pipeline.prices.spending import DrawsSpending
     from blackbox_conformal.signing_key import SigningKey
 
 
@@ -105,7 +105,7 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     keep_calibration(run, calibration, out, force=options.force)
     if options.canaries is not None:
         _begin_watch(screen, options.canaries, job, calibration, out, key)
-    _show(screen, options, setup, result, out, run)
+    _show(screen, options, job, result, out)
 
 
 def _begin_watch(
@@ -144,16 +144,14 @@ def _without_tuning(screen: Screen, job: "Job", tuning: "Sequence[KnownPhotograp
     return job.only(unseen)
 
 
-def _show(
-    screen: Screen, options: CalibrateOptions, setup: "Setup", result: "CalibrationRun", path: Path, run: Path
-) -> None:
+def _show(screen: Screen, options: CalibrateOptions, job: "Job", result: "CalibrationRun", path: Path) -> None:
     """The thresholds, what they took, and what to do next."""
     from blackbox_conformal.guarantees.high_probability import levels_together
     from blackbox_conformal.pipeline.empty_masks import own_bound_is_known
     from blackbox_conformal.pipeline.planning import usual_levels
     from blackbox_conformal.text import counted
 
-    calibration = result.calibration
+    calibration, setup, run, in_all = result.calibration, job.setup, job.folder, job.in_all
     rule = calibration.rule()
     bound, n = calibration.bound_for(rule), rule.counted(calibration.n)
     levels = sorted(levels_together(rule) or {*usual_levels(bound), *options.alpha})
@@ -165,7 +163,9 @@ def _show(
             "calibration": str(path.resolve()),
             "photographs": f"{n}{tiles}, {counted(setup.procedure.draws, 'draw')} each{refused}",
             "inputs": f"made from them by {setup.procedure.mixture.text}",
-            "calls": f"{result.calls} made, {result.cached} draws were stored, {spent(cost)}",
+            "calls": f"{result.calls} made, {result.cached} draws were stored, {spent(cost)}"
+            + ("" if in_all is None else " by this command"),
+            **({} if in_all is None else {"in all": _in_all(in_all)}),
             "loss bound": f"{bound:g}: alpha reaches down to {rule.reachable_alpha(n, bound):.3g}",
         }
     )
@@ -173,7 +173,7 @@ def _show(
     level = level_to_mask_at(calibration, options.alpha, levels)
     if level is not None:
         words = next_steps.with_calibration("mask", "small.png", path, setup.adapter, options)
-        screen.next(*words, "--alpha", f"{level:g}")
+        screen.next(*words, "--alpha", f"{level:g}", *next_steps.limit_for_one(setup))
     else:
         screen.say("Next: add photographs, since nothing is trusted at these levels, and calibrate again")
     if own_bound_is_known(setup, rule):
@@ -203,6 +203,11 @@ def _show(
             "run": str(run.resolve()),
         }
     )
+
+
+def _in_all(spending: "DrawsSpending") -> str:
+    cost = None if spending.unpriced else spending.spent_usd
+    return f"{spending.calls} calls, {spent(cost)} for these draws on this ledger, by all that share it"
 
 
 def level_to_mask_at(calibration: "Calibration", asked: Sequence[float], levels: Sequence[float]) -> float | None:

@@ -121,7 +121,7 @@ def _compared(
         wanted = contest.wanted()
         expected = contest.plan(wanted)
         for vendor in wanted:
-            consent.look(vendor.job.setup, vendor.tasks, vendor.job.folder, contest.plan([vendor]).calls)
+            consent.look(vendor.job.setup, vendor.tasks, vendor.job.folder, contest.plan([vendor]))
         if spends(expected):
             # At the lowest levels nothing may be trusted; if so at all of them, the money would buy empty masks.
             check_enough(Expected(), len(paths) - held_out, max(levels), contestants[0].setup.metric.capped_bound)
@@ -274,5 +274,5 @@ def _show_next(
         f"No other trusts more than {printable(best)} at the highest level. Calibrate what you choose on other "
         "photographs: its guarantee does not hold as stated on those by which it was chosen."
     )
-    words = next_steps.calibrate_contestant(typed[place].words(), contestants[place].setup.adapter)
+    words = next_steps.calibrate_contestant(typed[place].words())
     screen.next(*words)

@@ -24,6 +24,9 @@ _ENVIRONMENT = "environment "
 _SEARCHED = f"{__name__}: searched"
 """In a context: the environment was searched for mistyped variables, once for the whole command."""
 
+_VENDOR = {"p": "adapter", "second": "second-adapter"}
+"""Settings that are parameters of a vendor, and the setting that names it."""
+
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -89,8 +92,10 @@ def _content(path: Path, changed: tuple[int, ...]) -> dict[str, Any]:
     return content
 
 
-def lookup(name: str, command: str | None, preset: str | None = None) -> Setting | None:
+def lookup(name: str, command: str | None, preset: str | None = None, vendor: str | None = None) -> Setting | None:
     """The strongest value of `name` (an option without its dashes) below flags; None when nothing sets it.
+
+    `vendor`: the adapter that was typed. A file's parameters are for the adapter that the file names, if it names one.
 
     Raises
     ------
@@ -100,9 +105,15 @@ def lookup(name: str, command: str | None, preset: str | None = None) -> Setting
     variable = PREFIX + name.upper().replace("-", "_")
     if variable in os.environ:
         return Setting(os.environ[variable], f"{_ENVIRONMENT}{variable}")
+    named = _VENDOR.get(name)
+    if named and vendor is None:
+        found = lookup(named, command)
+        vendor = None if found is None else found.value
     for path in files():
         content = read(path)
         section = content.get(command or "", {})
+        if named and vendor != _in_file(content, command, named, vendor):
+            continue
         for table, where in ((section if isinstance(section, dict) else {}, f"[{command}] "), (content, "")):
             for key in (name, name.replace("-", "_")):
                 if key in table and not (isinstance(table[key], dict) and where == "" and key != "p"):
@@ -129,7 +140,9 @@ class Configured(click.Option):
             refuse_near_variables(PREFIX)
         preset = ctx.params.get("preset")
         # One that is not given is no text, and of which kind depends on the version of click.
-        setting = lookup(self.setting, ctx.info_name, preset if isinstance(preset, str) else None)
+        # What is typed is read before what is not.
+        vendor = ctx.params.get(_VENDOR.get(self.setting, "").replace("-", "_"))
+        setting = lookup(self.setting, ctx.info_name, preset if isinstance(preset, str) else None, vendor)
         if setting is None:
             return value, source
         ctx.meta[_origin(self)] = setting.origin
@@ -158,10 +171,25 @@ class Configured(click.Option):
             raise click.BadParameter(message, ctx=error.ctx, param=error.param) from None
 
 
+def _in_file(content: dict[str, Any], command: str | None, name: str, otherwise: str | None) -> str | None:
+    """What the file says for a command, which its own section says first."""
+    section = content.get(command or "", {})
+    for table in (section if isinstance(section, dict) else {}, content):
+        for key in (name, name.replace("-", "_")):
+            if key in table:
+                return str(table[key])
+    return otherwise
+
+
+def origin_of(name: str) -> str | None:
+    """Where the option that a command knows as `name` was set; None: typed, or not at all."""
+    context = click.get_current_context(silent=True)
+    return None if context is None else context.meta.get(f"{__name__}.{name}")
+
+
 def is_typed(name: str) -> bool:
     """Whether the option that a command knows as `name` comes from the command line or the environment, not a file."""
-    context = click.get_current_context(silent=True)
-    origin = None if context is None else context.meta.get(f"{__name__}.{name}")
+    origin = origin_of(name)
     return origin is None or origin.startswith(_ENVIRONMENT)
 
 

@@ -1,8 +1,10 @@
 """Before anything is spent: the estimate, what is missing, which draws lie elsewhere, and the question."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,18 +31,21 @@ class Consent:
     ----------
     typed
         Text in which the user may have named the address of a vendor; see `confirm_keys`.
+    fresh
+        New draws are wanted, so that those of other run folders are no reason to refuse.
     """
 
     screen: Screen
     options: SpendingOptions
     typed: tuple[str, ...]
+    fresh: bool = False
 
     def __call__(self, job: "Job", expected: "Estimate") -> None:
         """Look before drawing, show what it would cost, and ask; errors as `look` and `confirm`."""
-        self.look(job.setup, job.tasks, job.folder, expected.calls)
+        self.look(job.setup, job.tasks, job.folder, expected)
         self.confirm(expected)
 
-    def look(self, setup: "Setup", tasks: "Sequence[Task]", run: Path, calls: int) -> None:
+    def look(self, setup: "Setup", tasks: "Sequence[Task]", run: Path, expected: "Estimate") -> None:
         """Refuse what cannot succeed and what need not be paid for; ask where keys go.
 
         Raises
@@ -50,21 +55,22 @@ class Consent:
         CredentialMissingError
             The key of a vendor is not set, and calls are to be made.
         BudgetError
-            Draws that would be made lie in another run folder, and the user named none.
+            Draws that would be made lie in another run folder, and the user did not say yes to buying them again.
         """
         from blackbox_conformal.pipeline.prices.budget import are_stored, missing_key
 
+        calls = expected.calls
         vendors = [vendor for vendor in (setup.adapter, setup.second) if vendor is not None]
         for vendor in vendors if calls else ():
             error = missing_key(vendor, tasks[0])
             if error is not None:
                 raise error
-        elsewhere = stored_elsewhere(self.screen, setup.adapter, tasks, run) if calls else None
-        price = setup.adapter.capabilities.price
-        # A run folder that the user named says which draws are to be used.
-        if elsewhere is not None and self.options.run is None and (price is None or price.high_usd > 0):
+        elsewhere = stored_elsewhere(self.screen, setup.adapter, tasks, run, expected.cost_usd) if calls else None
+        # A run folder is typed for many reasons, so that it alone is no yes to paying twice.
+        agreed = self.fresh or (self.options.run is not None and self.options.yes)
+        if elsewhere is not None and not agreed and spends(expected):
             raise BudgetError(elsewhere)
-        if elsewhere is not None:
+        if elsewhere is not None and not self.fresh:
             self.screen.note(f"note: {elsewhere}")
         if calls or not are_stored(setup.adapter, tasks, run):
             confirm_keys(self.screen, vendors, self.options, self.typed)
@@ -101,16 +107,26 @@ def spends(expected: "Estimate") -> bool:
     return costs(expected.calls, expected.cost_usd)
 
 
-def stored_elsewhere(screen: Screen, adapter: "Adapter", tasks: "Sequence[Task]", run: Path) -> str | None:
-    """What to say when draws that would be made lie in another run folder."""
+def stored_elsewhere(
+    screen: Screen,
+    adapter: "Adapter",
+    tasks: "Sequence[Task]",
+    run: Path,
+    cost_usd: tuple[Decimal, Decimal] | None,
+) -> str | None:
+    """What to say when draws that would be made lie in another run folder; `cost_usd`: of making them in `run`."""
+    from blackbox_conformal.cli.next_steps import again
     from blackbox_conformal.pipeline.prices.budget import stored_elsewhere
 
     other = stored_elsewhere(adapter, tasks, run, screen.note)
     if other is None:
         return None
+    line = shlex.join(["blackbox-conformal", *again({"run"}), "--run", str(other.folder)])
+    cost = "at an unknown price" if cost_usd is None else f"for {money(*cost_usd)}"
     return (
         f"{other.count} of these {len(tasks)} draws are stored in {other.folder}, and draws are shared only within a "
-        f"run folder; add --run {other.folder} to use them, or name another --run to buy them again"
+        f"run folder, here {run}. To use them: {line} (to draw all that {run} lacks {cost}, which buys them again, add "
+        f"--run {shlex.quote(str(run))} --yes)"
     )
 
 

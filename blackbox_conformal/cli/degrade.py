@@ -50,7 +50,9 @@ def command(screen: Screen, options: DegradeOptions) -> None:
         screen.say(f"{printable(each.input.name)}: {width}×{height}, {each.drawn or 'left as it is'}")
     folder = Path(options.out).resolve()
     screen.say(f"\n{counted(len(made), 'input')} in {folder}. Put the answers to NAME.png into outputs/NAME/.")
+    screen.say("Then calibrate on these photographs; or, where they are for an audit, add --calibration:")
     screen.next(*_calibration(options))
+    screen.next(*_audit(options))
     screen.data(
         [
             {
@@ -62,6 +64,11 @@ def command(screen: Screen, options: DegradeOptions) -> None:
             for each in made
         ]
     )
+
+
+def _audit(options: DegradeOptions) -> list[str]:
+    """`audit` of a calibration that was made of other photographs in this way."""
+    return ["audit", *options.images, "--calibration", "runs/VENDOR/calibration.json", "-p", "path=outputs"]
 
 
 def _calibration(options: DegradeOptions) -> list[str]:

@@ -1,5 +1,6 @@
 """What `plan` shows of promises, levels and prices and of the shares that they are expected to trust."""
 
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -138,6 +139,23 @@ def options_to_follow(frontier: "Frontier", planned: "Plan") -> dict[str, str] |
     row = max((row for row in of_promise if row.alpha == level), key=lambda row: row.prospect.share)
     delivery = {} if row.way.procedure.delivery == "first" else {"delivery": "consistent"}
     return {**_promised(row), **delivery, "alpha": f"{row.alpha:g}"}
+
+
+def what_changes(followed: Mapping[str, str], typed: Collection[str]) -> str | None:
+    """In words, what the options of a row change beside the level and what was `typed`; None: nothing."""
+    changes = {
+        "guarantee": "another promise than the default",
+        "metric": "another measure of error",
+        "delivery": "the delivered picture is made consistent with its input",
+    }
+    words = [
+        f"--{name} {followed[name]} ({change})"
+        for name, change in changes.items()
+        if name in followed and name not in typed
+    ]
+    if not words:
+        return None
+    return f"The next command is that of a row above, so it has {', '.join(words)}. Leave out what you do not want."
 
 
 def frontier_json(frontier: "Frontier") -> dict[str, Any]:

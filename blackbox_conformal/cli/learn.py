@@ -39,7 +39,7 @@ def learn(screen: Screen, options: "TuneOptions") -> None:
         learning = learn_job(job, run, options.seed or 0, out, force=options.force)
     score = specification_text(learning.score)
     _show(screen, learning, score, run / TUNING_FILE)
-    screen.next(*next_steps.calibrate_learned(score, run / TUNING_FILE, run, setup.adapter))
+    screen.next(*next_steps.calibrate_learned(score, run / TUNING_FILE, run))
 
 
 def _refuse_choosing() -> None:

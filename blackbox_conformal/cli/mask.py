@@ -257,7 +257,8 @@ class _Delivery:
             screen.next(*next_steps.view_of(run, options.calibration))
             screen.next(*next_steps.report_on(run, options.calibration), *next_steps.typed("store"))
             audit = ("audit", "other-photographs", options.calibration)
-            screen.next(*next_steps.with_calibration(*audit, self.batch.setup.adapter, options))
+            promised = ("--alpha", str(options.alpha), *next_steps.typed("guarantee", "group", "run"))
+            screen.next(*next_steps.with_calibration(*audit, self.batch.setup.adapter, options), *promised)
         lost = [(address_of(self.batch.paths[place]), str(error)) for place, error in sorted(self.batch.failed.items())]
         outside = sum(entry["status"] == "outside-calibration" for entry in self.entries.values())
         if outside:

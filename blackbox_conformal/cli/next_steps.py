@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,25 +18,35 @@ from blackbox_conformal.wording import option_words
 
 if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter
+    from blackbox_conformal.pipeline.stages.settings import Setup
 
+_SCREEN = ("as_json", "quiet", "verbose")
 _OPENERS = {"darwin": "open", "win32": "start"}
 
 
 def with_calibration(
     command: str, pictures: str, path: str | Path, adapter: "Adapter", options: VendorOptions
 ) -> list[str]:
-    """A command on `pictures` for the calibration at `path`, with what that does not keep and a limit if draws cost."""
+    """A command on `pictures` for the calibration at `path`, with what that does not keep.
+
+    It has no limit: how many pictures there will be is not known, and without one the command asks.
+    """
     named = ["--adapter", options.adapter] if options.adapter and ":" in options.adapter else []
-    words = [command, pictures, "--calibration", str(path), *named, *_not_kept(adapter, options), *_limit(adapter)]
+    words = [command, pictures, "--calibration", str(path), *named, *_not_kept(adapter, options)]
     return words + typed("ledger", "store")
+
+
+def limit_for_one(setup: "Setup") -> list[str]:
+    """A limit that the draws of one picture fit into, where their price is known and they have one."""
+    vendors = [*[setup.adapter] * setup.procedure.draws, *([] if setup.second is None else [setup.second])]
+    prices = [vendor.capabilities.price for vendor in vendors if not vendor.capabilities.local]
+    most = sum((price.high_usd for price in prices if price is not None), Decimal(0))
+    return ["--max-cost", limit_above(most)] if most and None not in prices else []
 
 
 def typed(*names: str) -> list[str]:
     """Options as they were typed for the present command; from the environment the next command has them, too."""
-    context = click.get_current_context()
-    at_command_line = click.core.ParameterSource.COMMANDLINE
-    given = [name for name in names if context.get_parameter_source(name) is at_command_line]
-    return [word for name in given for word in (f"--{name}", context.params[name])]
+    return _typed(names)
 
 
 def report_on(run: Path, calibration: str) -> list[str]:
@@ -63,11 +73,22 @@ def calibrate_with(
     return [*words, "--score", score, "--draws", str(draws), "--run", str(run), "--tuning", str(tuning)]
 
 
-def calibrate_learned(score: str, tuning: Path, run: Path, adapter: "Adapter") -> list[str]:
+def again(without: set[str]) -> list[str]:
+    """The present command as it was typed, but for some options; paths come first."""
+    context = click.get_current_context()
+    words = context.command_path.split()[1:]
+    for parameter in context.command.params:
+        if isinstance(parameter, click.Argument) and parameter.name is not None:
+            value = context.params[parameter.name]
+            words += [str(each) for each in (value if isinstance(value, tuple) else filter(None, [value]))]
+    return words + _typed({parameter.name for parameter in context.command.params if parameter.name} - without)
+
+
+def calibrate_learned(score: str, tuning: Path, run: Path) -> list[str]:
     """`calibrate` with what the present command was given, for a score that was learned, on other photographs."""
     elsewhere = {"score", "run", "out", "force", "memory", "max_cost", "max_calls"}
     words = ["calibrate", "other-photographs", *_typed_options(elsewhere), "--score", score]
-    return [*words, "--run", str(run), "--tuning", str(tuning), *_limit(adapter)]
+    return [*words, "--run", str(run), "--tuning", str(tuning)]
 
 
 def calibrate_as_planned(
@@ -107,11 +128,11 @@ def suggest_degradation(scale: int) -> list[str]:
     return ["inputs", given["inputs"], "--suggest", *photographs, "--scale", str(scale)]
 
 
-def calibrate_contestant(words: list[str], adapter: "Adapter") -> list[str]:
+def calibrate_contestant(words: list[str]) -> list[str]:
     """`calibrate` with the vendor of a comparison, on other photographs; `words` are the options of that vendor."""
     own = {word.removeprefix("--") for word in words if word.startswith("--")}
     elsewhere = {"adapter", "run", "out", "memory", "max_cost", "max_calls", "yes", "force", *own}
-    return ["calibrate", "other-photographs", *words, *_typed_options(elsewhere), *_limit(adapter)]
+    return ["calibrate", "other-photographs", *words, *_typed_options(elsewhere)]
 
 
 def _calibrate(without: set[str]) -> list[str]:
@@ -123,9 +144,12 @@ def _typed_options(without: set[str]) -> list[str]:
     """The options that were typed for the present command and that `calibrate` takes, too."""
     from blackbox_conformal.cli.calibrate import command
 
-    context = click.get_current_context()
-    wanted = {parameter.name for parameter in command.params} - {"as_json", "quiet", "verbose", *without}
-    words = []
+    return _typed({parameter.name for parameter in command.params if parameter.name} - {*_SCREEN, *without})
+
+
+def _typed(wanted: Collection[str]) -> list[str]:
+    """Those of the `wanted` options that were typed for the present command, in its own order."""
+    context, words = click.get_current_context(), list[str]()
     for option in context.command.params:
         if not isinstance(option, click.Option) or option.name not in wanted or option.name is None:
             continue
@@ -137,14 +161,6 @@ def _typed_options(without: set[str]) -> list[str]:
         else:
             words += [word for each in (value if option.multiple else [value]) for word in (flag, str(each))]
     return words
-
-
-def _limit(adapter: "Adapter") -> list[str]:
-    """A limit to begin with, unless draws are free."""
-    price = adapter.capabilities.price
-    if adapter.capabilities.local or (price is not None and price.high_usd == 0):
-        return []
-    return ["--max-calls", "100"] if price is None else ["--max-cost", "1"]
 
 
 def run_named(run: str | None) -> list[str]:

@@ -171,7 +171,10 @@ def present(
         missing = "1 photograph is" if short == 1 else f"{number_in_words(short)} photographs are"
         screen.say(f"alpha={alpha:g} is out of reach of the guarantee {rule.plugin_name()}: {missing} missing")
     if planned.calls:
-        for remark in (missing_key(adapter, job.tasks[0]), stored_elsewhere(screen, adapter, job.tasks, run)):
+        for remark in (
+            missing_key(adapter, job.tasks[0]),
+            stored_elsewhere(screen, adapter, job.tasks, run, planned.cost_usd),
+        ):
             if remark is not None:
                 screen.note(f"note: {remark}")
     if shift is not None and shift.differ:
@@ -180,6 +183,9 @@ def present(
     # A limit covers the draws that are stored as well, and what they cost is not part of the estimate.
     highest = None if planned.cost_usd is None or planned.cached else planned.cost_usd[1]
     followed = None if planned.frontier is None else frontier_screen.options_to_follow(planned.frontier, planned)
+    change = None if followed is None else frontier_screen.what_changes(followed, next_steps.chosen_settings())
+    if change is not None:
+        screen.say(change)
     screen.next(*next_steps.calibrate_as_planned(highest, followed, more=followed is None and short > 0))
 
 

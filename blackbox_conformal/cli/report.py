@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli import session
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.next_steps import offer
 
@@ -63,7 +64,8 @@ def command(
         }
     )
     offer(screen, path.resolve(), opened=opened)
-    about_it = ("--calibration", calibration or str(folder / "calibration.json"))
+    # What a calibration does not keep is not known here.
+    about_it = ("--calibration", calibration or str(folder / "calibration.json"), *session.blanks(about))
     if audit is None:
         screen.next("audit", "other-photographs", *about_it)
     else:

@@ -1,14 +1,15 @@
 """From options to a vendor, a set-up, limits, and a run folder."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blackbox_conformal.cli.config_file import origin_of
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.options import JobOptions, SpendingOptions, TermsOptions, VendorOptions
-from blackbox_conformal.errors import UsageError
+from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.wording import as_typed, option_words
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def vendor_parameters(pairs: Sequence[str]) -> dict[str, str]:
 
 def open_vendor(options: VendorOptions) -> "Adapter":
     """The adapter that was asked for."""
-    from blackbox_conformal.plugins import adapter_class, load_adapter
+    from blackbox_conformal.plugins import adapter_class
 
     name = options.adapter
     if not name:
@@ -45,13 +46,27 @@ def open_vendor(options: VendorOptions) -> "Adapter":
     parameters = vendor_parameters(options.parameters)
     if options.scale is not None and "scale" in adapter_class(name).model_fields and "scale" not in parameters:
         parameters["scale"] = str(options.scale)
-    return load_adapter(name, **parameters)
+    return _load(name, parameters, "-p" if options.parameters else None)
+
+
+def _load(name: str, parameters: dict[str, Any], option: str | None) -> "Adapter":
+    """The adapter; an error about its parameters says where those of `option` came from, if any were given."""
+    from blackbox_conformal.plugins import load_adapter
+
+    try:
+        return load_adapter(name, **parameters)
+    except UsageError as error:
+        if option is None:
+            raise
+        origin = origin_of("parameters" if option == "-p" else "second_parameters")
+        came = f"from {option} on the command line"
+        if origin is not None:
+            came = f"from {origin}: correct them there, or type {option} KEY=VALUE instead of all of them"
+        raise UsageError(f"{error}. Those given came {came}") from None
 
 
 def open_second_vendor(options: VendorOptions, calibration: "Calibration | None" = None) -> "Adapter | None":
     """The second vendor, when one was asked for or the calibration needs one."""
-    from blackbox_conformal.plugins import load_adapter
-
     identity = (None if calibration is None else calibration.procedure.second_opinion) or {}
     name = options.second_adapter or identity.get("adapter")
     if name is None:
@@ -59,7 +74,8 @@ def open_second_vendor(options: VendorOptions, calibration: "Calibration | None"
     if not options.second_adapter:
         _installed(name, "--second-adapter")
     calibrated = {key: value for key, value in identity.get("parameters", {}).items() if value is not None}
-    return load_adapter(name, **{**calibrated, **vendor_parameters(options.second_parameters)})
+    parameters = {**calibrated, **vendor_parameters(options.second_parameters)}
+    return _load(name, parameters, "--second" if options.second_parameters else None)
 
 
 def build_setup(options: JobOptions) -> "Setup":
@@ -182,13 +198,14 @@ def open_calibrated_vendor(
 
     `priced`: a limit on the cost is given, which needs the price of a call.
     """
-    from blackbox_conformal.plugins import adapter_class, load_adapter
+    from blackbox_conformal.plugins import adapter_class
 
     identity = calibration.procedure.vendor
     name = options.adapter or _installed(identity["adapter"], "--adapter")
     if adapter_class(name).name != identity["adapter"]:
         raise UsageError(
-            f"the calibration is of adapter {identity['adapter']}; got --adapter {name}. Calibrate {name} first"
+            f"the calibration is of adapter {identity['adapter']}; got {origin_of('adapter') or '--adapter'} {name}. "
+            f"Calibrate {name} first, or add --adapter {identity['adapter']}"
         )
     if options.scale not in (None, calibration.procedure.scale):
         raise UsageError(
@@ -197,7 +214,7 @@ def open_calibrated_vendor(
     calibrated = {key: value for key, value in identity["parameters"].items() if value is not None}
     parameters = {**calibrated, **vendor_parameters(options.parameters)}
     _refuse_missing(adapter_class(name), parameters, priced=priced)
-    adapter = load_adapter(name, **parameters)
+    adapter = _load(name, parameters, "-p" if options.parameters else None)
     _refuse_other_seed(seed, calibration.procedure, adapter)
     return adapter
 
@@ -220,10 +237,7 @@ def _installed(name: str, option: str) -> str:
 
 def _refuse_missing(vendor: "type[Adapter]", parameters: dict[str, Any], *, priced: bool) -> None:
     """Ask at once for all that a calibration does not keep: where the vendor is and, under a limit, what it costs."""
-    fields = vendor.model_fields
-    missing = [name for name, field in fields.items() if field.is_required() and name not in parameters]
-    if missing and priced and "price_usd" in fields and "price_usd" not in parameters:
-        missing.append("price_usd")
+    fields, missing = vendor.model_fields, _missing(vendor, parameters, priced=priced)
     if not missing:
         return
     meant = "; ".join(f"{as_typed(name)}: {(fields[name].description or name).rstrip('.')}" for name in missing)
@@ -234,6 +248,27 @@ def _refuse_missing(vendor: "type[Adapter]", parameters: dict[str, Any], *, pric
     raise UsageError(
         f"the calibration does not store where the vendor {vendor.name} is{price}. Add {blanks}{key} ({meant})"
     )
+
+
+def _missing(vendor: "type[Adapter]", parameters: Collection[str], *, priced: bool) -> list[str]:
+    """The required parameters that are not among these; with them the price, if `priced`."""
+    fields = vendor.model_fields
+    missing = [name for name, field in fields.items() if field.is_required() and name not in parameters]
+    if missing and priced and "price_usd" in fields and "price_usd" not in parameters:
+        missing.append("price_usd")
+    return missing
+
+
+def blanks(calibration: "Calibration") -> list[str]:
+    """Options to fill in: what the vendor of a calibration needs and a calibration does not keep."""
+    from blackbox_conformal.plugins import installed_adapter_class
+
+    identity = calibration.procedure.vendor
+    try:
+        vendor = installed_adapter_class(identity["adapter"], "adapter in the calibration")
+    except BlackboxConformalError:
+        return []
+    return option_words(dict.fromkeys(_missing(vendor, identity["parameters"], priced=True), "…"))
 
 
 def _refuse_other_seed(seed: int | None, procedure: "Procedure", adapter: "Adapter") -> None:

@@ -11,7 +11,7 @@ import click
 from blackbox_conformal.cli import next_steps, session, watch_demo, watch_screen
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import Consent
-from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.console import Screen, limit_above
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key, trusted
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.pipeline.visiting import VisitRequest, VisitResult
     from blackbox_conformal.pipeline.watch_parts.fresh_photographs import Reserve
+    from blackbox_conformal.pipeline.watch_parts.outlook import Outlook
     from blackbox_conformal.secrets import Secret
     from blackbox_conformal.watching.notices import Channel
 
@@ -143,7 +144,7 @@ def command(screen: Screen, options: WatchOptions) -> None:
         if options.plan:
             planned = outlook(request, setup, terms)
             watch_screen.show_outlook(screen, planned)
-            screen.next(*_visit(options, adapter))
+            screen.next(*_visit(options, adapter, planned))
             screen.data(watch_screen.outlook_json(planned))
             return
         result = visit(request, setup, terms)
@@ -155,10 +156,11 @@ def command(screen: Screen, options: WatchOptions) -> None:
     _end(result, options.file)
 
 
-def _visit(options: WatchOptions, adapter: "Adapter") -> list[str]:
-    """The next visit, with the photographs that were named."""
+def _visit(options: WatchOptions, adapter: "Adapter", planned: "Outlook") -> list[str]:
+    """The next visit, with the photographs that were named and a limit that each visit fits into."""
     words = next_steps.with_calibration("watch", "", options.file, adapter, options)
-    return [words[0], *options.images, *words[2:]]
+    most = max((one.cost_usd[1] for one in (planned.next_visit, planned.later_visit) if one.cost_usd), default=None)
+    return [words[0], *options.images, *words[2:], *(["--max-cost", limit_above(most)] if most else [])]
 
 
 def _write_page(screen: Screen, options: WatchOptions, calibration: "Calibration", page: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import IncompleteError
 from blackbox_conformal.pipeline.prices.budget import AnyEstimate, agreed_limits, refuse_unlimited, total
-from blackbox_conformal.pipeline.prices.spending import DrawsSpending, spending_on
+from blackbox_conformal.pipeline.prices.spending import NOTHING, DrawsSpending, spending_on
 from blackbox_conformal.pipeline.stages.cluster import Cluster
 from blackbox_conformal.pipeline.stages.draws import Drawn, EqualDraws, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.pipeline.stages.kept_pixels import KeptPixels
@@ -25,6 +25,7 @@ from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.pipeline.stages.warming import warming
 from blackbox_conformal.sampling.estimate import Estimate, answered, estimate
 from blackbox_conformal.sampling.events import Event
+from blackbox_conformal.sampling.ledger.address import address_of
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.open_run import OpenRun
 from blackbox_conformal.sampling.sampler import Sampler
@@ -310,11 +311,16 @@ class Job:
     def drawing(self, scores: Collection[Score] = ()) -> Iterator["Drawing"]:
         """What `run` draws with, for whoever goes through the pictures part by part."""
         setup, watch, shared = self.setup, self.watch, self.terms.shared
-        before = self._taken()
+        before, samplers = self._taken(), list[Sampler]()
+
+        def begun(sampler: Sampler) -> None:
+            samplers.append(sampler)
+            watch.on_sampler(sampler)
+
         with (
             self._warming(scores or [setup.score]),
             second_opinions(
-                setup, self.pictures, self.folder, self.limits, watch.listener, watch.on_sampler, shared.second
+                setup, self.pictures, self.folder, self.limits, watch.listener, begun, shared.second
             ) as opinions,
             Sampler(
                 setup.adapter,
@@ -327,11 +333,16 @@ class Job:
                 shared=shared.first,
             ) as sampler,
         ):
-            watch.on_sampler(sampler)
+            begun(sampler)
             if self.terms.cluster is not None:
                 refuse_elsewhere(self.terms.cluster, setup, scores, self.folder, self.pictures)
             yield Drawing(self, sampler, opinions)
-        self._count(before)
+        self._count(before, frozenset().union(*(sampler.reserved for sampler in samplers)))
+
+    @property
+    def in_all(self) -> DrawsSpending | None:
+        """What the draws took so far by all processes, where they share a ledger; else None."""
+        return None if address_of(self.folder) is None else self._taken()
 
     @contextmanager
     def _warming(self, scores: Collection[Score]) -> Iterator[None]:
@@ -347,11 +358,17 @@ class Job:
         """What the draws took so far; the samplers compare the ledger with its checksums."""
         return spending_on(self.folder, self.keys, whole=False)
 
-    def _count(self, before: DrawsSpending) -> None:
-        """Add what the draws took since `before`; those on this machine's disk are in no ledger."""
-        after, setup = self._taken(), self.setup
-        self.calls += after.calls - before.calls
-        self.cost_usd += after.spent_usd - before.spent_usd
+    def _count(self, before: DrawsSpending, reserved: frozenset[int]) -> None:
+        """Add what the draws took since `before`; those on this machine's disk are in no ledger.
+
+        Where others draw with the same ledger, only the attempts that were `reserved` here are this job's own.
+        """
+        setup, since, after = self.setup, before, self._taken()
+        if address_of(self.folder) is not None:
+            since = NOTHING
+            after = spending_on(self.folder, self.keys, whole=False, among=reserved)
+        self.calls += after.calls - since.calls
+        self.cost_usd += after.spent_usd - since.spent_usd
         self.cached += before.stored
         for vendor, tasks in ((setup.adapter, self.tasks), (setup.second, self.second_tasks)):
             self.cached += len(tasks) if vendor is not None and vendor.capabilities.local else 0

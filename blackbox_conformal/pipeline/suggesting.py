@@ -169,7 +169,11 @@ def suggest_degradation(
     paths, truths = photograph_paths(inputs), photograph_paths(photographs)
     for count, what in ((len(paths), "inputs"), (len(truths), "photographs")):
         if count < FEWEST:
-            raise UsageError(f"expected at least {FEWEST} {what}, half of them for the proof; got {count}. Give more")
+            raise UsageError(
+                f"expected at least {FEWEST} {what}; got {count}. One half finds the chain (--suggest) and the other "
+                f"proves it, and a proof by fewer than {FEWEST // 2} would miss most differences. Give more, or write "
+                "a --degradation of your own and compare with --calibration FILE, which takes any number of inputs"
+            )
     with shown_progress(progress) as step:
         seen = _each(paths, _seen, "reading inputs", step)
         fitting, proving = halves([one.digest for one in seen])

@@ -185,6 +185,7 @@ class Reservations:
 
     def _held(self, reservation: Reservation) -> Reservation:
         self.board.count(reserved_nanousd=reservation.price_nanousd, in_flight=1)
+        self.control.reserved.add(reservation.attempt)
         return reservation
 
     def settle(self, reservation: Reservation, cost_nanousd: int, *, answered: bool, billed: bool) -> None:

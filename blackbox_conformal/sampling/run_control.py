@@ -24,12 +24,15 @@ class RunControl:
         Set: nothing is waited for either; accepted jobs are left for the next session.
     error
         The first error that concerns the whole run.
+    reserved
+        Attempts whose price these workers reserved, so that they pay for them and no other process does.
     """
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
         self.leaving = threading.Event()
         self.error: BaseException | None = None
+        self.reserved: set[int] = set()
         self._lock = threading.Lock()
 
     def stop(self) -> None:

@@ -145,6 +145,11 @@ class Sampler:
         return self._local
 
     @property
+    def reserved(self) -> frozenset[int]:
+        """Attempts that this sampler pays for; other processes with the same ledger pay for others."""
+        return frozenset(self._control.reserved)
+
+    @property
     def counters(self) -> Counters:
         """The counters now."""
         return self._board.counters

@@ -51,8 +51,9 @@ def test_what_was_drawn_is_said_and_makes_the_same_again(photographs, tmp_path, 
         assert not Mixture.of_text(said).random
         low = Mixture.of_text(said).apply(photograph(seed), 4, "any")
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "inputs" / f"p{seed}.png")), low)
-    assert lines[-1].startswith("Next: blackbox-conformal calibrate ")
-    assert f"--degradation '{chain}'" in lines[-1] or f"--degradation {chain}" in lines[-1]
+    assert lines[-2].startswith("Next: blackbox-conformal calibrate ")
+    assert f"--degradation '{chain}'" in lines[-2] or f"--degradation {chain}" in lines[-2]
+    assert lines[-1].startswith("Next: blackbox-conformal audit ")
 
 
 def test_another_seed_draws_others_and_overwrites_nothing_unless_it_may(photographs, tmp_path, capsys):

@@ -60,7 +60,7 @@ def test_what_sends_the_key_is_said_and_goes_from_command_to_command(desk: Desk)
     assert set(SENDING) <= set(mask)
     audit = after(desk.run(*mask).stdout, "audit")
     audit[1] = "others"
-    desk.run(*audit, "--alpha", "0.9")
+    desk.run(*audit, "--max-cost", "1")
 
     kept = ["--calibration", "runs/workshop/calibration.json", "--max-cost", "1"]
     for command in (["mask", "small.png", "--alpha", "0.9"], ["audit", "others"], ["watch", "photographs", "--plan"]):

@@ -1,8 +1,11 @@
 """Where a ledger in a database may be named, and what is shown of it."""
 
+import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from support.command_line import called
 from support.postgres_server import postgres_or_skip
 
 from blackbox_conformal.cli.main import run
@@ -77,3 +80,23 @@ def test_commands_name_the_ledger_that_was_typed_and_keep_to_its_limit(
         addresses._named.clear()
         assert run(["cache", "ls", "--run", "run1"]) == 2
         assert "set BLACKBOX_CONFORMAL_LEDGER" in capsys.readouterr().err
+
+
+def test_commands_that_share_a_ledger_each_say_their_own_part_and_the_whole(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with postgres_or_skip() as server, FaultServer(price_usd="0.01") as vendor:
+        monkeypatch.setenv("BLACKBOX_CONFORMAL_LEDGER", server.new_database())
+        adapter = f"{SynchronousVendor.__module__}:{SynchronousVendor.__name__}"
+        job = ["calibrate", str(photographs), "--adapter", adapter, "-p", f"url={vendor.url}", "--draws", "2"]
+        job += ["--metric", "rgb-linf", "--max-cost", "5", "--concurrency", "1"]
+        with ThreadPoolExecutor() as pool:
+            machines = [(*job, "--run", name) for name in ("one/run", "two/run", "three/run")]
+            ended = list(pool.map(lambda words: called(*words, folder=tmp_path, code=0), machines))
+        paid = vendor.account.paid
+        made = [int(re.search(r"calls +(\d+) made", each.stdout)[1]) for each in ended]  # type: ignore[index]
+        assert sum(made) == paid == vendor.account.distinct == 18
+        assert all("spent by this command" in each.stdout for each in ended)
+        last = called(*job, "--run", "four/run", folder=tmp_path, code=0).stdout
+        assert "calls         0 made, 18 draws were stored, $0.00 spent by this command" in last
+        assert f"in all        {paid} calls, $0.18 spent for these draws on this ledger, by all that share it" in last

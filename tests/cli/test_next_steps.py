@@ -25,9 +25,9 @@ CHOICES = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf"]
 class Desk:
     """A working folder with photographs and an `http` vendor whose address and price a calibration does not keep."""
 
-    def __init__(self, folder: Path, url: str) -> None:
-        self.folder = folder
-        self.vendor = ["-p", f"url={url}/v1/upscale", "-p", "price-usd=0.01"]
+    def __init__(self, folder: Path, server: FaultServer) -> None:
+        self.folder, self.server = folder, server
+        self.vendor = ["-p", f"url={server.url}/v1/upscale", "-p", "price-usd=0.01"]
         write_photographs(folder / "photographs", range(8))
         write_photographs(folder / "others", range(30, 33))
         small = PillowImage.fromarray(photograph(20)).resize((20, 16), PillowImage.Resampling.BICUBIC)
@@ -40,7 +40,7 @@ class Desk:
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     with FaultServer() as server:
-        yield Desk(tmp_path_factory.mktemp("desk"), server.url)
+        yield Desk(tmp_path_factory.mktemp("desk"), server)
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +60,15 @@ def test_each_command_says_the_next_and_it_runs(desk: Desk, calibrated: str) -> 
     mask = the_next(calibrated, "mask")
     assert mask[1] == "small.png"
     assert "price-usd=0.01" in mask
+    assert mask[-2:] == ["--max-cost", "0.02"], "of two draws"
     said = desk.run(*mask).stdout
     audit = the_next(said, "audit")
     assert the_next(said, "report") == ["report", "--run", "runs/my acme"]
+    assert audit[audit.index("--alpha") + 1] == "0.9"
+    assert "--max-cost" not in audit, "nobody knows how many photographs there will be, so that it asks"
     audit[1] = "others"
-    said = desk.run(*audit, "--alpha", "0.9").stdout
+    assert "add --max-cost 0.06, or --yes" in desk.run(*audit, code=4).stderr
+    said = desk.run(*audit, "--max-cost", "0.06").stdout
     report = the_next(said, "report")
     said = desk.run(*report).stdout
     assert "pictures  1 masked, 3 audited" in said, "all went into the calibration's own folder"
@@ -102,10 +106,10 @@ def test_a_comparison_says_how_to_calibrate_what_trusts_most_and_it_runs(desk: D
     said = desk.run("compare", "photographs", *vendors, *given, "--run", "runs/compared", "--no-baselines").stdout
     calibrate = the_next(said, "calibrate")
     assert calibrate[:4] == ["calibrate", "other-photographs", "--adapter", "http"]
-    assert calibrate[-2:] == ["--max-cost", "1"]
+    assert "--max-cost" not in calibrate
     assert {"url" in calibrate[place + 1] for place, word in enumerate(calibrate) if word == "-p"} == {True, False}
     calibrate[1] = "others"
-    said = desk.run(*calibrate, "--run", "runs/chosen").stdout
+    said = desk.run(*calibrate, "--run", "runs/chosen", "--yes").stdout
     draws = 3 if "label=three" in calibrate else 2
     assert f"photographs  3, {draws} draws each" in said
 
@@ -136,6 +140,28 @@ def test_a_calibration_that_lies_elsewhere_finds_its_run_folder(desk: Desk) -> N
     PillowImage.fromarray(photograph(25)[:16, :20]).save(desk.folder / "other.png")
     mask = ["mask", "other.png", "--alpha", "0.9", *desk.vendor, "--max-cost", "1", "--calibration", "far.json"]
     assert "run folder: runs/origin" in desk.run(*mask, "--out", "far").stderr
+
+
+def test_a_second_calibration_pays_for_no_stored_draw_without_a_yes(desk: Desk) -> None:
+    PillowImage.fromarray(photograph(26)[:16, :20]).save(desk.folder / "again.png")
+    limits = ["--max-cost", "0.20", "--run"]
+    for metric in ("rgb-linf", "rgb-l1"):
+        given = ["--adapter", "http", *desk.vendor, *CHOICES, "--metric", metric, *limits, f"runs/of-{metric}", "--yes"]
+        desk.run("calibrate", "others", *given)
+    first, second = ("runs/of-rgb-linf/calibration.json", "runs/of-rgb-l1/calibration.json")
+    mask = ["mask", "again.png", "--alpha", "0.9", *desk.vendor, "--max-cost", "1"]
+    desk.run(*mask, "--calibration", first, "--out", "by first")
+    paid = desk.server.account.paid
+    mask += ["--calibration", second, "--out", "by second"]
+    for more in ([], ["--run", "runs/of-rgb-l1"]):
+        said = desk.run(*mask, *more, code=4).stderr
+        assert "2 of these 2 draws are stored in runs/of-rgb-linf" in said
+        assert "lacks for $0.02, which buys them again, add --run runs/of-rgb-l1 --yes" in said
+    line = said.partition("To use them: blackbox-conformal ")[2].partition(" (to draw all")[0]
+    assert "again.png: " in desk.run(*shlex.split(line)).stdout
+    assert desk.server.account.paid == paid
+    desk.run(*mask, "--run", "runs/of-rgb-l1", "--yes", "--force")
+    assert desk.server.account.paid == paid + 2
 
 
 def test_what_a_calibration_does_not_keep_is_asked_for_at_once(desk: Desk, calibrated: str) -> None:

@@ -121,4 +121,4 @@ def _rows(
     guarantee: str | Guarantee | None,
 ) -> tuple[Row, ...]:
     promised = promises(metric, guarantee)
-    return tuple(frontier(candidates(promised, ways, prospects, usd_a_draw, wish, number), wish))
+    return tuple(frontier(candidates(promised, ways, prospects, usd_a_draw, wish, number), wish, number))

@@ -163,8 +163,11 @@ def _numbers(wish: Wish, price: tuple[Decimal, Decimal] | None, number: int) -> 
     return sorted(numbers)
 
 
-def frontier(rows: Iterable[Row], wish: Wish) -> list[Row]:
-    """Of the rows that no other one beats those that tell most, few of each promise."""
+def frontier(rows: Iterable[Row], wish: Wish, number: int) -> list[Row]:
+    """Of the rows that no other one beats those that tell most, few of each promise.
+
+    The first promise has a row of `number` photographs, those at hand, too, at each level that they reach.
+    """
     found: dict[tuple[Promise, tuple[float, Decimal, float]], Row] = {}
     for row in rows:
         found.setdefault((row.promise, row.weighed), row)
@@ -177,11 +180,15 @@ def frontier(rows: Iterable[Row], wish: Wish) -> list[Row]:
             continue
         for alpha in sorted({row.alpha for row in of_promise}):
             at_level = [row for row in of_promise if row.alpha == alpha]
+            before = len(shown)
             if wish.alpha is None or wish.usd is not None:
                 most = max(row.prospect.share for row in at_level)
                 shown.append(next(row for row in at_level if row.prospect.share >= most - LITTLE))
             else:
                 shown += _larger_shares(at_level)
+            at_hand = next((row for row in at_level if row.n == number), None)
+            if promise == unbeaten[0].promise and at_hand is not None and at_hand not in shown[before:]:
+                shown.insert(before, at_hand)
     return shown
 
 

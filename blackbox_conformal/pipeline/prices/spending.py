@@ -140,10 +140,15 @@ class DrawsSpending:
     latency: Latency | None
 
 
-def spending_on(run: Path, keys: Collection[str], *, whole: bool = True) -> DrawsSpending:
+NOTHING = DrawsSpending(0, 0, 0, 0, Decimal(0), Decimal(0), None)
+
+
+def spending_on(
+    run: Path, keys: Collection[str], *, whole: bool = True, among: Collection[int] | None = None
+) -> DrawsSpending:
     """What the draws with these keys (see `sampling.task.task_key`) took in `run`; nothing when there is no ledger.
 
-    `whole`: see `open_for_reading`.
+    `whole`: see `open_for_reading`; `among`: only these attempts, by their numbers in the ledger.
 
     Raises
     ------
@@ -153,15 +158,16 @@ def spending_on(run: Path, keys: Collection[str], *, whole: bool = True) -> Draw
     wanted, rows = sorted(frozenset(keys)), []
     with reading(run, whole=whole) as connection:
         if connection is None:
-            return DrawsSpending(0, 0, 0, 0, Decimal(0), Decimal(0), None)
+            return NOTHING
         for start in range(0, len(wanted), _ASKED_AT_ONCE):
             part = wanted[start : start + _ASKED_AT_ONCE]
             marks = ", ".join("?" * len(part))
             rows += connection.execute(
-                f"SELECT task, state, {UNPRICED} AS unpriced, cost_nanousd, reserved_nanousd, sent_at, stored_at"
+                f"SELECT id, task, state, {UNPRICED} AS unpriced, cost_nanousd, reserved_nanousd, sent_at, stored_at"
                 f" FROM attempt WHERE task IN ({marks})",
                 part,
             ).fetchall()
+    rows = [row for row in rows if among is None or row["id"] in among]
     states = Counter(row["state"] for row in rows)
     return DrawsSpending(
         calls=sum(states[state] for state in COUNTED),
