@@ -112,3 +112,9 @@ def test_every_page_is_listed_in_one_of_the_parts() -> None:
     listed = [link for text in parts.values() for link in re.findall(r"(?<=\]\()([\w-]+)(?=\.md\))", text)]
     missing = {page.stem for page in DOCS.glob("*.md")} - set(listed) - {"index"}
     assert sorted(missing) == [], "list it on how-to.md, reference.md or explanation.md of blackbox_conformal/docs"
+
+
+def test_the_page_on_many_machines_shows_the_server_of_the_example() -> None:
+    lines = (ROOT / "examples" / "postgres" / "compose.yaml").read_text().splitlines()
+    shown = "\n".join(line for line in lines if not line.startswith("#"))
+    assert f"```yaml\n{shown}\n```" in text_of(DOCS / "many-machines.md")

@@ -81,6 +81,17 @@ def test_every_row_keeps_the_wish_and_no_row_beats_another(folder: Path, server:
     assert paid(server) == 0
 
 
+def test_the_photographs_at_hand_have_a_row_of_the_default_promise(folder: Path, server: FaultServer) -> None:
+    told = plan(folder, server, "--max-cost", "0.5")
+    at_hand = [row for row in rows(folder, server, "--max-cost", "0.5") if row["n"] == 16]
+    assert {row["promise"] for row in at_hand} >= {"expected"}
+    change, line = told.stdout.splitlines()[-2:]
+    assert "--guarantee" not in line
+    assert line.endswith("--delivery consistent --alpha 0.2")
+    assert "--delivery consistent (the delivered picture is made consistent with its input)" in change
+    assert "The next command is" not in plan(folder, server, "--max-cost", "0.5", "--delivery", "first").stdout
+
+
 def test_the_table_is_for_people_with_eighty_columns(folder: Path, server: FaultServer) -> None:
     said = plan(folder, server, "--want-share", "0.4").stdout
     table = said.partition("Expected trusted shares")[2].partition("From ")[0]

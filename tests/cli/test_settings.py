@@ -110,3 +110,23 @@ def test_the_environment_is_searched_for_mistyped_variables_once_a_command(
     monkeypatch.setattr(config_file, "refuse_near_variables", searched.append)
     assert run(plan) == 0
     assert len(searched) == 1
+
+
+def test_parameters_in_a_file_are_for_the_adapter_that_it_names(
+    plan: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, table = tmp_path / "blackbox-conformal.toml", '[p]\nurl = "http://127.0.0.1:9/v1"\nlabel = "mine"\n'
+    file.write_text(f'adapter = "http"\n{table}')
+    assert run(plan) == 0, "embedded takes no label"
+    assert run(["plan", "photographs"]) == 0
+    capsys.readouterr()
+    file.write_text(table)
+    assert run(plan) == 2
+    said = capsys.readouterr().err
+    assert "there is no parameter 'label'" in said
+    assert f"Those given came from p in {file}: correct them there, or type -p KEY=VALUE instead of all of them" in said
+    assert run([*plan, "-p", "labl=mine"]) == 2
+    assert "Those given came from -p on the command line" in capsys.readouterr().err
+    file.write_text('adapter = "http"\n[p]\nurl = "http://127.0.0.1:9/v1"\nlable = "mine"\n')
+    assert run(["plan", "photographs"]) == 2
+    assert str(file) in capsys.readouterr().err
