@@ -50,7 +50,7 @@ def command(screen: Screen, options: DegradeOptions) -> None:
         screen.say(f"{printable(each.input.name)}: {width}×{height}, {each.drawn or 'left as it is'}")
     folder = Path(options.out).resolve()
     screen.say(f"\n{counted(len(made), 'input')} in {folder}. Put the answers to NAME.png into outputs/NAME/.")
-    screen.say("Then calibrate on these photographs; or, where they are for an audit, add --calibration:")
+    screen.say("Then calibrate on these photographs, or audit a calibration of others with them:")
     screen.next(*_calibration(options))
     screen.next(*_audit(options))
     screen.data(

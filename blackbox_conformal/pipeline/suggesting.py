@@ -171,7 +171,7 @@ def suggest_degradation(
         if count < FEWEST:
             raise UsageError(
                 f"expected at least {FEWEST} {what}; got {count}. One half finds the chain (--suggest) and the other "
-                f"proves it, and a proof by fewer than {FEWEST // 2} would miss most differences. Give more, or write "
+                f"proves it, and fewer than {FEWEST // 2} would prove little. Give more, or write "
                 "a --degradation of your own and compare with --calibration FILE, which takes any number of inputs"
             )
     with shown_progress(progress) as step:

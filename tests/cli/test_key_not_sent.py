@@ -68,7 +68,7 @@ def test_what_sends_the_key_is_said_and_goes_from_command_to_command(desk: Desk)
         assert f"Add -p url=… -p price-usd=…; if it takes a key, add {shlex.join(SENDING)} too" in said
 
     (desk.folder / "key.txt").write_text("another")
-    said = desk.run(*mask, "--run", "runs/other", "--force", code=5).stderr
+    said = desk.run(*mask, "--run", "runs/other", "--yes", "--force", code=5).stderr
     assert "refused this key" in said, "a key that was sent was refused"
 
 

@@ -90,7 +90,7 @@ def test_the_level_that_is_proposed_is_the_one_asked_for_or_the_usual_one_or_the
 
 
 def test_a_plan_says_how_to_carry_it_out(desk: Desk) -> None:
-    given = ["--adapter", "http", *desk.vendor, *CHOICES, "--run", "runs/planned"]
+    given = ["--adapter", "http", *desk.vendor, *CHOICES, "-p", "label=planned", "--run", "runs/planned"]
     for command in (["plan"], ["calibrate", "--dry-run"]):
         calibrate = the_next(desk.run(*command, "photographs", *given).stdout, "calibrate")
         assert calibrate[:2] == ["calibrate", "photographs"]
@@ -115,7 +115,7 @@ def test_a_comparison_says_how_to_calibrate_what_trusts_most_and_it_runs(desk: D
 
 
 def test_a_limit_that_is_proposed_counts_what_was_paid_before(desk: Desk) -> None:
-    given = ["--adapter", "http", *desk.vendor, *CHOICES, "--run", "runs/part"]
+    given = ["--adapter", "http", *desk.vendor, *CHOICES, "-p", "label=part", "--run", "runs/part"]
     desk.run("calibrate", *(f"photographs/p{index}.png" for index in range(3)), *given, "--max-cost", "1")
     calibrate = the_next(desk.run("plan", "photographs", *given).stdout, "calibrate")
     assert "--max-cost" not in calibrate, "it would have to cover earlier draws too, and the command asks all the same"
@@ -131,6 +131,8 @@ def test_a_calibration_that_lies_elsewhere_finds_its_run_folder(desk: Desk) -> N
         *CHOICES,
         "--max-cost",
         "1",
+        "-p",
+        "label=origin",
         "--run",
         "runs/origin",
         "--out",
@@ -158,7 +160,7 @@ def test_a_second_calibration_pays_for_no_stored_draw_without_a_yes(desk: Desk) 
         assert "2 of these 2 draws are stored in runs/of-rgb-linf" in said
         assert "lacks for $0.02, which buys them again, add --run runs/of-rgb-l1 --yes" in said
     line = said.partition("To use them: blackbox-conformal ")[2].partition(" (to draw all")[0]
-    assert "again.png: " in desk.run(*shlex.split(line)).stdout
+    assert "again: " in desk.run(*shlex.split(line)).stdout
     assert desk.server.account.paid == paid
     desk.run(*mask, "--run", "runs/of-rgb-l1", "--yes", "--force")
     assert desk.server.account.paid == paid + 2
@@ -180,7 +182,7 @@ def test_the_run_folder_that_is_used_is_named(desk: Desk, calibrated: str, tmp_p
     assert f"run folder: {kept.parent}" in said
     (desk.folder / "apart.json").write_bytes(kept.read_bytes())
     assert "run folder: runs/http-" in desk.run(*mask, "--calibration", "apart.json", "--out", "b", code=4).stderr
-    named = desk.run(*mask, "--calibration", str(kept), "--run", "runs/named", "--out", "c")
+    named = desk.run(*mask, "--calibration", str(kept), "--run", "runs/named", "--yes", "--out", "c")
     assert (desk.folder / "runs" / "named" / "ledger.sqlite").is_file()
     assert "run folder:" not in named.stderr
 
