@@ -148,7 +148,19 @@ def test_a_second_calibration_pays_for_no_stored_draw_without_a_yes(desk: Desk) 
     PillowImage.fromarray(photograph(26)[:16, :20]).save(desk.folder / "again.png")
     limits = ["--max-cost", "0.20", "--run"]
     for metric in ("rgb-linf", "rgb-l1"):
-        given = ["--adapter", "http", *desk.vendor, *CHOICES, "--metric", metric, *limits, f"runs/of-{metric}", "--yes"]
+        given = [
+            "--adapter",
+            "http",
+            *desk.vendor,
+            *CHOICES,
+            "-p",
+            "label=twice",
+            "--metric",
+            metric,
+            *limits,
+            f"runs/of-{metric}",
+            "--yes",
+        ]
         desk.run("calibrate", "others", *given)
     first, second = ("runs/of-rgb-linf/calibration.json", "runs/of-rgb-l1/calibration.json")
     mask = ["mask", "again.png", "--alpha", "0.9", *desk.vendor, "--max-cost", "1"]

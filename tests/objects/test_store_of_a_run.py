@@ -27,7 +27,7 @@ from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
 DRIVER = Path(__file__).parents[1] / "sampling" / "crash_driver.py"
-OPTIONS = ("--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf", "--max-cost", "1")
+OPTIONS = ("--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf", "--max-cost", "1", "--yes")
 MOTO = pytest.mark.parametrize("s3_url", ["moto"], indirect=True)
 
 
@@ -82,7 +82,7 @@ def test_a_whole_run_in_a_bucket_gives_what_a_local_one_gives(
         paid = server.account.paid
         there = ("--run", "remote", "--store", place)
         command("calibrate", f"{bucket}/photographs", *vendor, *OPTIONS, *there)
-        masking = ("--calibration", "remote/calibration.json", "--alpha", "0.9", "--max-cost", "1", *there)
+        masking = ("--calibration", "remote/calibration.json", "--alpha", "0.9", "--max-cost", "1", "--yes", *there)
         command("mask", f"{bucket}/small", *vendor, *masking, "--out", "from-bucket")
         assert server.account.paid == 2 * paid == 32
         monkeypatch.setenv("BLACKBOX_CONFORMAL_STORE", place)
