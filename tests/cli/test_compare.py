@@ -65,7 +65,7 @@ def test_draws_of_another_run_folder_are_told_and_used_when_it_is_named(photogra
     assert run(arguments) == 0
     out = capsys.readouterr()
     assert f"18 of these 18 draws are stored in runs/{folder.name}" in out.err
-    assert f"add --run runs/{folder.name}" in out.err
+    assert f"--run runs/{folder.name} (to draw all" in out.err
     assert "three" in out.out
 
 
