@@ -112,6 +112,11 @@ class Plugin(BaseModel):
         package = {} if announcement is None else {"package": announcement.origin}
         return {"name": self.plugin_name(), **self.model_dump(mode="json"), **package}
 
+    @property
+    def is_installed(self) -> bool:
+        """Whether it comes from installed packages, so that other processes have it, too."""
+        return is_own(type(self)) or _announcement(type(self)) is not None
+
     def facts(self) -> dict[str, str]:
         """What follows from its parameters and people ask first, by what it is called; for descriptions alone."""
         return {}

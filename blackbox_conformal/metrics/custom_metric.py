@@ -48,6 +48,11 @@ class Custom(Metric):
     largest: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
     @property
+    def is_installed(self) -> bool:
+        """False: this program defined the function."""
+        return False
+
+    @property
     def bound(self) -> float:
         """The declared bound.
 

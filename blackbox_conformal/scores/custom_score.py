@@ -42,6 +42,11 @@ class Custom(Score):
     kind: Kind
 
     @property
+    def is_installed(self) -> bool:
+        """False: this program defined the function."""
+        return False
+
+    @property
     def minimum_draws(self) -> int:
         """1 for a function of the delivered picture, 2 for one of moments."""
         return 1 if self.kind == "delivered" else 2

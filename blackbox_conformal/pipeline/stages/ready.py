@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from blackbox_conformal.adapter import Adapter, Capabilities, Draw, Flow, Upload
-from blackbox_conformal.catalog import is_own
 from blackbox_conformal.errors import AdapterError, CalibrationError, UsageError
 from blackbox_conformal.images.perturbation.perturbation import Perturbation
-from blackbox_conformal.metrics.custom_metric import Custom as CustomMetric
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.stages.cluster import Cluster
 from blackbox_conformal.pipeline.stages.draws import Drawn
@@ -24,7 +22,6 @@ from blackbox_conformal.sampling.ledger.places import store_of
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.local_draws import read_again
 from blackbox_conformal.sampling.task import Outcome
-from blackbox_conformal.scores.custom_score import Custom as CustomScore
 from blackbox_conformal.scores.score import Score
 from blackbox_conformal.types import Image
 
@@ -146,8 +143,7 @@ def refuse_defined_here(parts: Iterable[Score | Metric | Perturbation | None]) -
             continue
         if isinstance(part, Score):
             refuse_defined_here(part.parts())
-        known = is_own(type(part)) or "package" in part.specification()
-        if not known or isinstance(part, CustomScore | CustomMetric):
+        if not part.is_installed:
             raise UsageError(
                 f"expected scores and metrics of installed packages beside --cluster; {part.plugin_name()} is defined "
                 "by this program, and workers cannot import it. Announce it by an entry point, or leave --cluster out"
