@@ -290,7 +290,7 @@ def test_neither_key_nor_address_nor_way_to_ask_goes_to_a_worker(monkeypatch: py
 
 
 def test_functions_of_a_program_are_refused() -> None:
-    own = score_from_function("mine", lambda delivered, low, scale: np.zeros(delivered.shape[:2]))
+    own = score_from_function("of-this-program", lambda delivered, low, scale: np.zeros(delivered.shape[:2]))
     refuse_defined_here([catalog.load("scores", "texture"), catalog.load("metrics", "lab-l1"), None])
     with pytest.raises(UsageError, match="leave --cluster out"):
         refuse_defined_here([own])

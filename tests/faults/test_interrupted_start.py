@@ -28,7 +28,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def calibrate(server: FaultServer, run: str) -> list[str]:
-    choices = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf", "--max-cost", "1"]
+    choices = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf", "--max-cost", "1", "--yes"]
     out = ["--run", run, "--out", f"{Path(run).name}.json"]
     return command("calibrate", "photographs", "--adapter", VENDOR, "-p", f"url={server.url}", *choices, *out)
 

@@ -153,8 +153,8 @@ def test_equal_windows_have_one_specification(name):
 @pytest.mark.parametrize("name", POLISHED)
 def test_options_that_mean_nothing_are_refused(name):
     for parameters, message in (
-        ({"clip_quantile": 0}, "clip_quantile.*more than 0"),
-        ({"clip_quantile": 1.01}, "clip_quantile.*at most 1"),
+        ({"clip_quantile": 0}, "clip-quantile.*more than 0"),
+        ({"clip_quantile": 1.01}, "clip-quantile.*at most 1"),
         ({"smooth": 0}, "smooth.*more than 0"),
         ({"smooth": "nan"}, "smooth"),
         ({"kernels": "box"}, "no parameter 'kernels'"),

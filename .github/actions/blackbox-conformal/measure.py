@@ -35,6 +35,9 @@ def words() -> list[str]:
     parameters = [word for parameter in lines("PARAMETERS") for word in ("-p", parameter)]
     given = {"--alpha": os.environ["ALPHA"], "--max-cost": os.environ["MAX_COST"], "--run": os.environ["RUN"]}
     options = [word for name, value in given.items() if value for word in (name, value)]
+    if given["--max-cost"]:
+        # Each use has a run folder of its own, and buys what another one has bought for itself.
+        options.append("--yes")
     command = [os.environ["COMMAND"], "--calibration", os.environ["CALIBRATION"], *parameters, *options]
     return [*command, *lines("OPTIONS"), "--json", "--", *lines("PHOTOGRAPHS")]
 
