@@ -30,7 +30,7 @@ class Card:
     share, loss
         At the level that the page opens at; `loss` is None when the truth is unknown.
     warnings
-        Of what its certificate notes, the beginnings, which are read without opening anything.
+        What is read without opening anything: that there is no guarantee, and how what its certificate notes begins.
     still
         Base64 of a PNG that veils what is not trusted at that level, for readers without JavaScript.
     script
@@ -126,8 +126,7 @@ def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chos
         shown=(height, width),
         scale=_scale_words(preview.block),
         notes=tuple(sentence(note) for note in preview.notes),
-        # The first note of a masked picture is its statement.
-        warnings=tuple(sentence(note.partition(": ")[0]) for note in preview.notes[1:] if preview.kind == "result"),
+        warnings=tuple(map(sentence, _warnings(preview))),
         share=shares[chosen],
         loss=losses[chosen] if known else None,
         delivered=preview.delivered,
@@ -144,6 +143,15 @@ def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chos
             **{key: base64_text(data) for key, data in pictures.items() if data is not None},
         },
     )
+
+
+def _warnings(preview: Preview) -> list[str]:
+    if preview.kind != "result" or not preview.notes:
+        return []
+    # The first note of a masked picture repeats what its certificate states.
+    _, none_stated, reason = preview.notes[0].partition("No guarantee: ")
+    begun = [note.partition(": ")[0] for note in preview.notes[1:]]
+    return [none_stated + reason, *begun] if none_stated else begun
 
 
 def _scale_words(block: int) -> str:

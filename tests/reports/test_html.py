@@ -277,6 +277,7 @@ def test_a_mask_outside_the_calibration_is_shown_without_its_statement(plain_run
     page = write_report(tmp_path, plain_run.calibration, None, [marked], tmp_path / "r.html", alpha=0.1).read_text()
     assert "Its certificate, for alpha = 0.1, says: No guarantee: the guarantee does not speak of it." in page
     assert f"Its certificate, for alpha = 0.1, says: {result.certificate.statement[:20]}" not in page
+    assert '<p class="noted small">No guarantee: the guarantee does not speak of it.</p>' in page
     assert "no guarantee: outside-calibration" in repr(marked)
     assert "No guarantee" in marked._repr_html_()
 
