@@ -148,7 +148,8 @@ def kills(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
                 "ends of commands": dict(site.ends),
                 "problems": list(ledger_verify(site.run).problems),
             }
-            # What was ambiguous is paid for now, so that there is a file to compare.
+            # What was ambiguous is paid for now, so that there is a file to compare. The workers may have ended.
+            site.start_cluster()
             subprocess.run(site.words("--cluster", site.address, "--retry-ambiguous"), check=True, capture_output=True)
             many = (site.run / "calibration.json").read_bytes()
             subprocess.run(site.words(), check=True, capture_output=True)
