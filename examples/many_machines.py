@@ -38,7 +38,7 @@ from support.draws import an_upload
 from support.postgres_server import PostgresServer, postgres_server
 
 from blackbox_conformal.errors import BlackboxConformalError, LedgerError
-from blackbox_conformal.sampling.ledger.address import name_address, place_ledger
+from blackbox_conformal.sampling.ledger.address import LEDGERS
 from blackbox_conformal.sampling.ledger.attempts import AttemptSpec
 from blackbox_conformal.sampling.ledger.postgres import postgres_ledger
 from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
@@ -66,7 +66,7 @@ def work(given: dict[str, Any]) -> None:
     """One worker: draws until all is done, then prints what it did."""
     postgres_ledger.LEASE_S = given["lease_s"]
     run = Path(given["run"])
-    place_ledger(run, given["ledger"])
+    LEDGERS.place(run, given["ledger"])
     limits = Limits(
         max_cost_usd=None if given["max_cost"] is None else Decimal(given["max_cost"]),
         max_calls=given["max_calls"],
@@ -206,7 +206,7 @@ def crashes(server: PostgresServer, folder: Path, arguments: argparse.Namespace)
         time.sleep(2 * LEASE_S)
         told.append(ended(workers.start(0), 900))
         billed = Counter(paid.draw.rpartition(":")[2] for paid in vendor.account.bills)
-    where = name_address(address)
+    where = LEDGERS.name(address)
     sums, check = ledger_sum(where), ledger_verify(where)
     known = {str(row.seed) for row in ledger_ls(where, (*WHOLE, "ambiguous"))}
     report = {
@@ -240,7 +240,7 @@ def one_limit(server: PostgresServer, folder: Path, processes: int = 16, most: i
         workers = Workers(folder, vendor=vendor.url, ledger=address, tasks=2400, max_calls=most, lease_s=20.0)
         told = workers.all(processes)
         paid, distinct = vendor.account.paid, vendor.account.distinct
-    where = name_address(address)
+    where = LEDGERS.name(address)
     sums = ledger_sum(where)
     return {
         "processes": processes,
@@ -285,7 +285,7 @@ def resumed(server: PostgresServer, folder: Path, count: int) -> dict[str, Any]:
 
 def store_all(address: str, run: Path, adapter: SynchronousVendor, wanted: list[Task]) -> None:
     """Put an answer to every task into the ledger and into a run folder, as a run does, but many in a commit."""
-    place_ledger(run, address)
+    LEDGERS.place(run, address)
     folder = OwnedFolder(run)
     try:
         keys = task_keys(adapter.identity(), wanted)

@@ -43,7 +43,7 @@ from support.postgres_server import postgres_server
 
 import blackbox_conformal as bc
 from blackbox_conformal.images.encode import image_png
-from blackbox_conformal.sampling.ledger.address import name_address
+from blackbox_conformal.sampling.ledger.address import LEDGERS
 from blackbox_conformal.sampling.ledger.places import Where
 from blackbox_conformal.sampling.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -85,7 +85,7 @@ class Gateway:
         self, calibration: Path, vendor_url: str, folder: Path, max_cost: Decimal, ledger: str | None, *, keyed: bool
     ) -> None:
         self.run, self.url = folder / "served", ""
-        self.where: Where = self.run if ledger is None else name_address(ledger)
+        self.where: Where = self.run if ledger is None else LEDGERS.name(ledger)
         shared = () if ledger is None else ("--ledger", ledger)
         vendor = f"{SynchronousVendor.__module__}:{SynchronousVendor.__name__}"
         self._words = [

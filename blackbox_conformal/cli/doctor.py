@@ -142,12 +142,12 @@ def _ledgers(run: Path) -> list[Finding]:
 
 def _database(ledger: str | None) -> list[Finding]:
     """Whether a ledger in a database can be reached, and keeps what it is given; nothing where none is named."""
-    from blackbox_conformal.sampling.ledger.address import name_address
+    from blackbox_conformal.sampling.ledger.address import LEDGERS
     from blackbox_conformal.sampling.ledger.places import inspect_database
 
     if ledger is None:
         return []
-    address = name_address(ledger)
+    address = LEDGERS.name(ledger)
     try:
         parts = inspect_database(address)
     except BlackboxConformalError as error:

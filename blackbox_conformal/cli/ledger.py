@@ -99,14 +99,14 @@ def limit(screen: Screen, amount: str | None, ledger: str | None) -> None:
 
     AMOUNT is the new limit, or `none`; without it, the limit is shown.
     """
-    from blackbox_conformal.sampling.ledger.address import name_address
+    from blackbox_conformal.sampling.ledger.address import LEDGERS
     from blackbox_conformal.sampling.ledger.places import set_limit
     from blackbox_conformal.sampling.ledger.queries import ledger_limit, ledger_sum
     from blackbox_conformal.text import dollars
 
     if ledger is None:
         raise UsageError("expected --ledger postgresql://user@host/name; a ledger in a run folder has no such limit")
-    address = name_address(ledger)
+    address = LEDGERS.name(ledger)
     if amount is not None:
         set_limit(address, None if amount == "none" else shared.usd(amount))
     most, sums = ledger_limit(address), ledger_sum(address)

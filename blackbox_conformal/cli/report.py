@@ -43,11 +43,11 @@ def command(
     """
     from blackbox_conformal.reports.report_store import ReportStore
     from blackbox_conformal.reports.run_report import calibration_of, level_to_open_at, report
-    from blackbox_conformal.sampling.ledger.store_address import place_store
+    from blackbox_conformal.sampling.ledger.store_address import STORES
 
     folder = Path(run)
     if store is not None:
-        place_store(folder, store)
+        STORES.place(folder, store)
     about = calibration_of(folder, calibration)
     kept = ReportStore(folder, about)
     audit = kept.audit()

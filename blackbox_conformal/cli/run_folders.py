@@ -52,19 +52,19 @@ def run_folder_of(
 
 def place_of(named: str | None, ledger: str | None, note: Callable[[str], object], *, whole: bool = True) -> "Where":
     """The address of a ledger that was given, or else the folder as `run_folder_of` says."""
-    from blackbox_conformal.sampling.ledger.address import name_address
+    from blackbox_conformal.sampling.ledger.address import LEDGERS
 
-    address = None if ledger is None else name_address(ledger)
+    address = None if ledger is None else LEDGERS.name(ledger)
     # An address from the environment says where new ledgers are; a folder that is named has one.
     return run_folder_of(named, note, whole=whole) if address is None or named is not None else address
 
 
 def folder_of(named: str | None, ledger: str | None, note: Callable[[str], object]) -> Path:
     """The folder as `run_folder_of` says, which may have its ledger at an address that was given."""
-    from blackbox_conformal.sampling.ledger.address import name_address
+    from blackbox_conformal.sampling.ledger.address import LEDGERS
 
     if ledger is not None:
-        name_address(ledger)
+        LEDGERS.name(ledger)
     return run_folder_of(named, note)
 
 

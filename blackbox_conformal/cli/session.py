@@ -165,13 +165,13 @@ def job_terms(
 
 def place(options: SpendingOptions, run: Path) -> None:
     """Let the run folder have its ledger where `--ledger` says, and its store where `--store` says."""
-    from blackbox_conformal.sampling.ledger.address import place_ledger
-    from blackbox_conformal.sampling.ledger.store_address import place_store
+    from blackbox_conformal.sampling.ledger.address import LEDGERS
+    from blackbox_conformal.sampling.ledger.store_address import STORES
 
     if options.ledger is not None:
-        place_ledger(run, options.ledger)
+        LEDGERS.place(run, options.ledger)
     if options.store is not None:
-        place_store(run, options.store)
+        STORES.place(run, options.store)
 
 
 def folder_of(options: SpendingOptions, procedure: "Procedure", calibration: str | None = None) -> Path:

@@ -25,7 +25,7 @@ from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.pipeline.stages.warming import warming
 from blackbox_conformal.sampling.estimate import Estimate, answered, estimate
 from blackbox_conformal.sampling.events import Event
-from blackbox_conformal.sampling.ledger.address import address_of
+from blackbox_conformal.sampling.ledger.address import LEDGERS
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.open_run import OpenRun
 from blackbox_conformal.sampling.sampler import Sampler
@@ -342,7 +342,7 @@ class Job:
     @property
     def in_all(self) -> DrawsSpending | None:
         """What the draws took so far by all processes, where they share a ledger; else None."""
-        return None if address_of(self.folder) is None else self._taken()
+        return None if LEDGERS.of(self.folder) is None else self._taken()
 
     @contextmanager
     def _warming(self, scores: Collection[Score]) -> Iterator[None]:
@@ -364,7 +364,7 @@ class Job:
         Where others draw with the same ledger, only the attempts that were `reserved` here are this job's own.
         """
         setup, since, after = self.setup, before, self._taken()
-        if address_of(self.folder) is not None:
+        if LEDGERS.of(self.folder) is not None:
             since = NOTHING
             after = spending_on(self.folder, self.keys, whole=False, among=reserved)
         self.calls += after.calls - since.calls

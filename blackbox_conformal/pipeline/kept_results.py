@@ -7,7 +7,7 @@ from blackbox_conformal.certificate import Certificate
 from blackbox_conformal.errors import CheckFailedError, FileFormatError, UsageError
 from blackbox_conformal.object_store import Store, refuse_unconditional, store_at
 from blackbox_conformal.pipeline.earlier_results import comparable
-from blackbox_conformal.sampling.ledger.store_address import store_address_of
+from blackbox_conformal.sampling.ledger.store_address import STORES
 
 _FOLDER = "results"
 
@@ -39,7 +39,7 @@ class KeptResults:
     @classmethod
     def of(cls, run: Path) -> "KeptResults | None":
         """The results of a run; None where it has no store."""
-        place = store_address_of(run)
+        place = STORES.of(run)
         return None if place is None else cls(store_at(place))
 
     def keep(

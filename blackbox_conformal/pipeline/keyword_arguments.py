@@ -26,8 +26,8 @@ from blackbox_conformal.pipeline.stages.settings import Setup, set_up
 from blackbox_conformal.procedure import Fit, SeedPolicy
 from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.events import Event
-from blackbox_conformal.sampling.ledger.address import place_ledger
-from blackbox_conformal.sampling.ledger.store_address import place_store
+from blackbox_conformal.sampling.ledger.address import LEDGERS
+from blackbox_conformal.sampling.ledger.store_address import STORES
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.scores.score import Score
@@ -321,9 +321,9 @@ def terms_of(folder: Path, settings: Mapping[str, Any]) -> Terms:
     watch = {name: settings[name] for name in ("listener", "progress", "on_sampler") if name in settings}
     folder = Path(settings.get("run", folder))
     if settings.get("ledger") is not None:
-        place_ledger(folder, settings["ledger"])
+        LEDGERS.place(folder, settings["ledger"])
     if settings.get("store") is not None:
-        place_store(folder, str(settings["store"]))
+        STORES.place(folder, str(settings["store"]))
     if isinstance(progress := settings.get("progress"), ProgressDisplay):
         progress.keep_in(folder)
     return Terms(

@@ -9,11 +9,11 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.files import make_private, refusal
 from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.clock import Clock
-from blackbox_conformal.sampling.ledger.address import address_of
+from blackbox_conformal.sampling.ledger.address import LEDGERS
 from blackbox_conformal.sampling.ledger.places import open_ledger, store_of
 from blackbox_conformal.sampling.ledger.run_lock import RunLock
 from blackbox_conformal.sampling.ledger.shared_store import SharedStore
-from blackbox_conformal.sampling.ledger.store_address import keep_store_note, noted_store, store_address_of
+from blackbox_conformal.sampling.ledger.store_address import STORES
 from blackbox_conformal.sampling.pacing.rate_limiter import SharedRateLimiter, pace_file
 
 
@@ -35,7 +35,7 @@ class OwnedFolder:
             make_private(run)
         except OSError as error:
             raise UsageError(f"expected a run folder that can be written; {run}: {error.strerror}") from None
-        self._address = address_of(run)
+        self._address = LEDGERS.of(run)
         with contextlib.ExitStack() as stack:
             if self._address is not None:
                 # A ledger that others share is nobody's alone; the folder with its inbox still is.
@@ -69,13 +69,13 @@ class OwnedFolder:
 
     def _keep_note(self, run: Path) -> None:
         """Note where the answers are kept, once those that the folder held before are kept there, too."""
-        place = store_address_of(run)
-        if place is None or noted_store(run) is not None:
+        place = STORES.of(run)
+        if place is None or STORES.noted(run) is not None:
             return
         assert isinstance(self.store, SharedStore)
         self.store.share()
         try:
-            keep_store_note(run, place)
+            STORES.keep(run, place)
         except OSError as error:
             raise refusal(run, error) from None
 

@@ -18,7 +18,7 @@ from blackbox_conformal.local_servers import is_loopback_name
 from blackbox_conformal.pipeline.keyword_arguments import MaskSettings
 from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.session import Session
-from blackbox_conformal.sampling.ledger.address import address_of
+from blackbox_conformal.sampling.ledger.address import LEDGERS
 from blackbox_conformal.sampling.ledger.places import answers_of
 from blackbox_conformal.serving.application import application
 from blackbox_conformal.serving.book import Book
@@ -150,7 +150,7 @@ class Service:
 def _kept(session: Session) -> tuple[Book, FileStore]:
     """The book and the files of requests, where the ledger and the answers of the session are."""
     folder, ledger = session.run / FOLDER, session.ledger
-    address = address_of(session.run)
+    address = LEDGERS.of(session.run)
     if address is None:
         return SqliteBook(folder), FileStore(folder / "files")
     from blackbox_conformal.sampling.ledger.postgres.postgres_ledger import PostgresLedger

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from support.command_line import VENDOR
 from support.dask_processes import kill, scheduler, until, workers, workers_of
-from support.postgres_server import binaries, postgres_server
+from support.postgres_server import PostgresServer
 from support.synthetic import photograph, write_photographs
 
 import blackbox_conformal as bc
@@ -263,13 +263,13 @@ def test_what_cannot_be_is_refused_before_anything_is_paid(place: Place, more: S
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(binaries() is None, reason="no PostgreSQL server is installed")
-def test_workers_read_answers_from_the_database_where_the_run_folder_lacks_them(place: Place, tmp_path: Path) -> None:
-    with postgres_server() as server:
-        ledger = ("--ledger", server.new_database())
-        assert place.calibrate(*ledger, run="first").returncode == 0
-        with scheduler(tmp_path / "scheduler") as (address, _), workers(tmp_path / "workers", address):
-            done = place.calibrate(*ledger, "--cluster", address, run="second")
+def test_workers_read_answers_from_the_database_where_the_run_folder_lacks_them(
+    place: Place, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    ledger = ("--ledger", postgres.new_database())
+    assert place.calibrate(*ledger, run="first").returncode == 0
+    with scheduler(tmp_path / "scheduler") as (address, _), workers(tmp_path / "workers", address):
+        done = place.calibrate(*ledger, "--cluster", address, run="second")
     assert done.returncode == 0, done.stderr
     assert place.paid == (16, 16)
     assert place.file("second") == place.file("first")

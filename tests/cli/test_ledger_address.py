@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from support.command_line import called
-from support.postgres_server import postgres_or_skip
+from support.postgres_server import PostgresServer
 
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.sampling.ledger import address as addresses
+from blackbox_conformal.sampling.ledger.address import LEDGERS
 from blackbox_conformal.sampling.ledger.places import has_ledger
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
@@ -49,12 +49,12 @@ def test_a_projects_settings_file_names_no_database(tmp_path: Path, capsys: pyte
 
 
 def test_commands_name_the_ledger_that_was_typed_and_keep_to_its_limit(
-    photographs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    photographs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer
 ) -> None:
     """Two jobs with other budgets spend no more than the ledger's limit together; what follows is ready to paste."""
-    monkeypatch.setattr(addresses, "_named", {})
-    with postgres_or_skip() as server, FaultServer(price_usd="0.01") as vendor:
-        address = server.new_database()
+    monkeypatch.setattr(LEDGERS, "_named", {})
+    with FaultServer(price_usd="0.01") as vendor:
+        address = postgres.new_database()
         ledger = ["--ledger", address]
         assert run(["ledger", "limit", "0.09", *ledger]) == 0
         adapter = f"{SynchronousVendor.__module__}:{SynchronousVendor.__name__}"
@@ -67,7 +67,7 @@ def test_commands_name_the_ledger_that_was_typed_and_keep_to_its_limit(
         assert "of 0.09 that everything with the ledger" in said.err
         assert vendor.account.paid == vendor.account.distinct == 9
         for words in (["ledger", "ls"], ["ledger", "sum"], ["cache", "ls", "--run", "run1"]):
-            addresses._named.clear()
+            LEDGERS._named.clear()
             assert run([*words, *ledger]) == 0
             assert f"--ledger '{address}'" in capsys.readouterr().out.split("Next: ")[1]
         # Nothing of the folder is taken for unpaid, and it keeps its ledger.
@@ -77,16 +77,16 @@ def test_commands_name_the_ledger_that_was_typed_and_keep_to_its_limit(
         assert has_ledger(Path("run1"))
         assert run(["cache", "export", "--run", "run2", "--out", "copies", *ledger]) == 0
         assert len(list(Path("copies").iterdir())) == 9
-        addresses._named.clear()
+        LEDGERS._named.clear()
         assert run(["cache", "ls", "--run", "run1"]) == 2
         assert "set BLACKBOX_CONFORMAL_LEDGER" in capsys.readouterr().err
 
 
 def test_commands_that_share_a_ledger_each_say_their_own_part_and_the_whole(
-    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres: PostgresServer
 ) -> None:
-    with postgres_or_skip() as server, FaultServer(price_usd="0.01") as vendor:
-        monkeypatch.setenv("BLACKBOX_CONFORMAL_LEDGER", server.new_database())
+    with FaultServer(price_usd="0.01") as vendor:
+        monkeypatch.setenv("BLACKBOX_CONFORMAL_LEDGER", postgres.new_database())
         adapter = f"{SynchronousVendor.__module__}:{SynchronousVendor.__name__}"
         job = ["calibrate", str(photographs), "--adapter", adapter, "-p", f"url={vendor.url}", "--draws", "2"]
         job += ["--metric", "rgb-linf", "--max-cost", "5", "--concurrency", "1"]

@@ -12,16 +12,15 @@ from PIL import Image
 from support.command_line import VENDOR
 from support.draws import limits, tasks
 from support.forwarding_proxy import forwarding_proxy
-from support.postgres_server import PostgresServer, binaries, postgres_server
+from support.postgres_server import PostgresServer
 from support.synthetic import photograph, reduced, write_photographs
 
 from blackbox_conformal import object_store
 from blackbox_conformal.cli import main
 from blackbox_conformal.errors import LedgerError, UsageError
 from blackbox_conformal.object_store import store_at
-from blackbox_conformal.sampling.ledger import store_address
 from blackbox_conformal.sampling.ledger.queries import ledger_verify
-from blackbox_conformal.sampling.ledger.store_address import place_store
+from blackbox_conformal.sampling.ledger.store_address import STORES
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
@@ -40,22 +39,13 @@ def command(*words: str) -> None:
     assert main.run([*words]) == 0
 
 
-@pytest.fixture(scope="module")
-def database() -> Iterator[PostgresServer]:
-    pytest.importorskip("psycopg", reason="psycopg is not installed here (pip install -e '.[postgres]')")
-    if binaries() is None:
-        pytest.skip("PostgreSQL is not installed here (apt-get install postgresql)")
-    with postgres_server() as running:
-        yield running
-
-
 @pytest.fixture
 def forgetting() -> Iterator[Callable[[], None]]:
     """Forgets what the user of this process named, as another process would not know it."""
 
     def forget() -> None:
-        store_address._named.clear()
-        store_address._placed.clear()
+        STORES._named.clear()
+        STORES._placed.clear()
 
     yield forget
     forget()
@@ -132,7 +122,7 @@ def test_a_run_that_is_killed_around_keeping_an_answer_goes_on_and_pays_nothing_
         )
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert server.account.requests("submit") == submitted
-        place_store(run, place)
+        STORES.place(run, place)
         with Sampler(SynchronousVendor(url=server.url), run, limits(), check=lambda data, task: None) as sampler:
             outcomes = list(sampler.draw(tasks(1, 4)))
             assert [one.state for one in outcomes] == ["stored"] * 4
@@ -147,7 +137,7 @@ def test_an_answer_that_comes_while_the_store_is_down_is_kept_and_put_there_late
 ) -> None:
     monkeypatch.setattr(object_store, "RETRIES", 1)
     run, place = tmp_path / "run", f"{bucket}/runs"
-    place_store(run, place)
+    STORES.place(run, place)
     with FaultServer(polls=0) as server, forwarding_proxy(s3_url) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         vendor = SynchronousVendor(url=server.url)
@@ -188,7 +178,7 @@ def test_what_a_folder_held_is_put_into_a_store_that_it_gets_later_and_missing_f
         vendor = SynchronousVendor(url=server.url)
         with Sampler(vendor, run, limits()) as sampler:
             outcomes = list(sampler.draw(tasks(1, 3)))
-        place_store(run, place)
+        STORES.place(run, place)
         with Sampler(vendor, run, limits()) as sampler:
             list(sampler.draw(tasks(1, 3)))
         assert len(names(place)) == len({one.digest for one in outcomes})
@@ -206,7 +196,7 @@ def test_what_a_folder_held_is_put_into_a_store_that_it_gets_later_and_missing_f
 
 @MOTO
 def test_machines_with_one_ledger_and_one_store_share_what_they_drew(
-    database: PostgresServer,
+    postgres: PostgresServer,
     desk: Path,
     bucket: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -214,7 +204,7 @@ def test_machines_with_one_ledger_and_one_store_share_what_they_drew(
     forgetting: Callable[[], None],
 ) -> None:
     write_photographs(desk / "photographs", range(4))
-    address = database.new_database()
+    address = postgres.new_database()
     monkeypatch.setenv("BLACKBOX_CONFORMAL_LEDGER", address)
     monkeypatch.setenv("BLACKBOX_CONFORMAL_STORE", f"{bucket}/runs")
     with FaultServer() as server:
@@ -235,14 +225,14 @@ def test_machines_with_one_ledger_and_one_store_share_what_they_drew(
 
 def test_a_note_alone_makes_nobody_connect(tmp_path: Path, forgetting: Callable[[], None]) -> None:
     run, shared = tmp_path / "run", tmp_path / "shared"
-    place_store(run, str(shared))
+    STORES.place(run, str(shared))
     with FaultServer(polls=0) as server:
         vendor = SynchronousVendor(url=server.url)
         with Sampler(vendor, run, limits()) as sampler:
             list(sampler.draw(tasks(1, 1)))
         assert (run / "store.address").read_text() == f"{shared}\n"
         with pytest.raises(UsageError, match="Give that, or another --run"):
-            place_store(run, "s3://another/place")
+            STORES.place(run, "s3://another/place")
         forgetting()
         with pytest.raises(LedgerError, match="set BLACKBOX_CONFORMAL_STORE="), Sampler(vendor, run, limits()):
             pytest.fail("it was opened")

@@ -23,17 +23,17 @@ from blackbox_conformal.testing.reference_adapters import JobVendor, Synchronous
 
 LEDGER = Ledger
 if address := os.environ.get("LEDGER_OF_THE_CRASH"):
-    from blackbox_conformal.sampling.ledger.address import place_ledger
+    from blackbox_conformal.sampling.ledger.address import LEDGERS
     from blackbox_conformal.sampling.ledger.postgres import postgres_ledger
 
     postgres_ledger.LEASE_S = float(os.environ["LEASE_OF_THE_CRASH"])
     LEDGER = postgres_ledger.PostgresLedger  # type: ignore[assignment, misc]
-    place_ledger(Path(sys.argv[2]), address)
+    LEDGERS.place(Path(sys.argv[2]), address)
 
 if store := os.environ.get("STORE_OF_THE_CRASH"):
-    from blackbox_conformal.sampling.ledger.store_address import place_store
+    from blackbox_conformal.sampling.ledger.store_address import STORES
 
-    place_store(Path(sys.argv[2]), store)
+    STORES.place(Path(sys.argv[2]), store)
 
 POINTS: dict[str, tuple[Any, str]] = {
     "planned": (LEDGER, "plan"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.draws import limits, tasks
 
-from blackbox_conformal.sampling.ledger import places
+from blackbox_conformal.sampling.ledger.address import LEDGERS
 from blackbox_conformal.sampling.ledger.postgres import postgres_ledger
 from blackbox_conformal.sampling.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.sampling.sampler import Sampler
@@ -58,7 +58,7 @@ def test_kill(
         # A process that is killed is taken for dead when its lease is over.
         monkeypatch.setattr(postgres_ledger, "LEASE_S", 2.0)
         monkeypatch.setenv("LEASE_OF_THE_CRASH", "2.0")
-        monkeypatch.setenv("LEDGER_OF_THE_CRASH", str(places.address_of(run)))
+        monkeypatch.setenv("LEDGER_OF_THE_CRASH", str(LEDGERS.of(run)))
     with FaultServer(polls=0) as server:
         done = subprocess.run(
             [sys.executable, str(DRIVER), server.url, str(run), kind, point, str(number)],

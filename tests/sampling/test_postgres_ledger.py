@@ -19,7 +19,7 @@ from support.postgres_server import PostgresServer
 from blackbox_conformal.errors import LedgerError, UsageError
 from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.clock import Clock
-from blackbox_conformal.sampling.ledger.address import Address, address_of, keep_note, name_address, place_ledger
+from blackbox_conformal.sampling.ledger.address import LEDGERS, Address
 from blackbox_conformal.sampling.ledger.attempts import AttemptSpec, VendorReport
 from blackbox_conformal.sampling.ledger.places import inspect_database
 from blackbox_conformal.sampling.ledger.postgres import postgres_ledger, reconnecting
@@ -39,8 +39,8 @@ PRICE = 250_000_000
 
 
 @pytest.fixture
-def address(server: PostgresServer) -> Address:
-    return name_address(server.new_database())
+def address(postgres: PostgresServer) -> Address:
+    return LEDGERS.name(postgres.new_database())
 
 
 def want(name: str = "t0", generation: int = 0) -> AttemptSpec:
@@ -203,7 +203,7 @@ def test_the_age_of_a_submission_is_told_by_one_clock(address: Address) -> None:
 def test_a_submission_is_repeated_while_the_vendor_knows_its_key_by_the_clock_of_the_database(
     address: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: int, sent: int
 ) -> None:
-    place_ledger(tmp_path, address.shown)
+    LEDGERS.place(tmp_path, address.shown)
     with FaultServer({"submit": "close-without-answer"}) as vendor:
         for _ in range(2):
             drawn = draw(SynchronousVendor(url=vendor.url, idempotent=True), tmp_path, tasks(), max_attempts=1)
@@ -221,7 +221,7 @@ def test_two_machines_ask_for_the_same_pictures_and_one_pays(address: Address, t
         drawn = {}
 
         def machine(name: str) -> None:
-            place_ledger(tmp_path / name, address.shown)
+            LEDGERS.place(tmp_path / name, address.shown)
             drawn[name] = draw(SynchronousVendor(url=vendor.url), tmp_path / name, wanted, max_cost_usd=Decimal("0.12"))
 
         threads = [threading.Thread(target=machine, args=(name,)) for name in ("one", "other")]
@@ -247,7 +247,7 @@ def test_a_job_that_a_dead_machine_left_is_fetched_by_another(
         driver = Path(__file__).with_name("crash_driver.py")
         subprocess.run([sys.executable, str(driver), *words], check=False, env={**os.environ, **given}, timeout=60)
         assert vendor.account.paid == 1
-        place_ledger(tmp_path / "other", address.shown)
+        LEDGERS.place(tmp_path / "other", address.shown)
         drawn = draw(JobVendor(url=vendor.url), tmp_path / "other", tasks(1, 4))
         assert drawn.states == ["stored"] * 4
         assert vendor.account.paid == vendor.account.distinct == 4
@@ -275,11 +275,11 @@ def test_machines_share_one_rate_and_one_pause(address: Address) -> None:
 
 def test_a_password_is_neither_shown_nor_noted(tmp_path: Path) -> None:
     text = "postgresql://me:s3cret-pass@db.example:5433/name?sslmode=require"
-    address = name_address(text)
+    address = LEDGERS.name(text)
     assert str(address) == "postgresql://me@db.example:5433/name?sslmode=require"
     assert address.password == Secret("s3cret-pass")
     assert "s3cret" not in repr(address)
-    keep_note(tmp_path, place_ledger(tmp_path, text))
+    LEDGERS.keep(tmp_path, LEDGERS.place(tmp_path, text))
     assert "s3cret" not in (tmp_path / "ledger.address").read_text()
     with pytest.raises(UsageError, match="PGPASSWORD"):
         Address.of_text("postgresql://me@db.example/name?password=s3cret-pass")
@@ -293,7 +293,7 @@ def test_a_folder_of_a_stranger_makes_nobody_connect(tmp_path: Path, monkeypatch
     with pytest.raises(LedgerError, match=r"is postgresql://me@stranger.example/name.*BLACKBOX_CONFORMAL_LEDGER="):
         ledger_sum(tmp_path)
     monkeypatch.setenv("BLACKBOX_CONFORMAL_LEDGER", "postgresql://me:word@stranger.example/name")
-    found = address_of(tmp_path)
+    found = LEDGERS.of(tmp_path)
     assert found is not None
     assert found.password == Secret("word")
 
@@ -301,15 +301,15 @@ def test_a_folder_of_a_stranger_makes_nobody_connect(tmp_path: Path, monkeypatch
 def test_a_folder_keeps_the_ledger_that_it_has(tmp_path: Path) -> None:
     (tmp_path / "ledger.sqlite").touch()
     with pytest.raises(UsageError, match="a ledger of its own"):
-        place_ledger(tmp_path, "postgresql://me@db.example/name")
+        LEDGERS.place(tmp_path, "postgresql://me@db.example/name")
     noted = tmp_path / "noted"
-    keep_note(noted, place_ledger(noted, "postgresql://me@db.example/name"))
+    LEDGERS.keep(noted, LEDGERS.place(noted, "postgresql://me@db.example/name"))
     with pytest.raises(UsageError, match=r"the ledger of .* is postgresql://me@db.example/name; got --ledger"):
-        place_ledger(noted, "postgresql://me@db.example/other")
+        LEDGERS.place(noted, "postgresql://me@db.example/other")
 
 
 def test_a_database_that_cannot_be_reached_is_told_without_its_password() -> None:
-    address = name_address("postgresql://me:s3cret-word@127.0.0.1:9/name")
+    address = LEDGERS.name("postgresql://me:s3cret-word@127.0.0.1:9/name")
     begun = time.monotonic()
     with pytest.raises(LedgerError, match=r"127.0.0.1:9/name cannot be used") as told:
         ledger_sum(address)
@@ -318,15 +318,15 @@ def test_a_database_that_cannot_be_reached_is_told_without_its_password() -> Non
 
 
 def test_a_password_that_is_changed_meanwhile_ends_the_run_at_once(
-    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.new_user("machine", "first")
+    postgres.new_user("machine", "first")
     monkeypatch.setenv("PGPASSWORD", "first")
-    shown = server.new_database().replace("tester@", "machine@")
-    with contextlib.closing(PostgresLedger(name_address(shown))) as ledger:
+    shown = postgres.new_database().replace("tester@", "machine@")
+    with contextlib.closing(PostgresLedger(LEDGERS.name(shown))) as ledger:
         number = ledger.reserve(want(), None, PRICE)
         ledger.sent(number)
-        with psycopg.connect(server.address(), autocommit=True) as connection:
+        with psycopg.connect(postgres.address(), autocommit=True) as connection:
             connection.execute("ALTER ROLE machine PASSWORD 'second'")
             connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'machine'")
         pauses: list[float] = []
@@ -337,16 +337,16 @@ def test_a_password_that_is_changed_meanwhile_ends_the_run_at_once(
         # The cut itself passes; the refusal after it does not.
         assert len(pauses) < 10
     monkeypatch.setenv("PGPASSWORD", "second")
-    assert states(name_address(shown)) == ["sent"]
+    assert states(LEDGERS.name(shown)) == ["sent"]
 
 
-def test_what_is_wrong_with_a_database_is_told_part_by_part(server: PostgresServer, address: Address) -> None:
+def test_what_is_wrong_with_a_database_is_told_part_by_part(postgres: PostgresServer, address: Address) -> None:
     parts = {part: (detail, unfit) for part, detail, unfit in inspect_database(address)}
     assert [unfit for _, unfit in parts.values()] == [False] * len(parts)
     assert parts.keys() == {"server", "clock", "tables", "rights", "synchronous_commit"}
     assert "no ledger is in it yet" in parts["tables"][0]
     PostgresLedger(address).close()
-    server.new_user("reader", "word", rights="")
+    postgres.new_user("reader", "word", rights="")
     reader = Address.of_text(address.shown.replace("tester@", "reader:word@"))
     with psycopg.connect(address.shown, autocommit=True) as connection:
         connection.execute("GRANT USAGE ON SCHEMA blackbox_conformal TO reader")
@@ -369,7 +369,7 @@ def test_what_is_wrong_with_a_database_is_told_part_by_part(server: PostgresServ
 
 
 @pytest.mark.slow
-def test_kills_restarts_and_cuts(server: PostgresServer) -> None:
+def test_kills_restarts_and_cuts(postgres: PostgresServer) -> None:
     """The example of many machines, shortened."""
     counts = {"--kills": 15, "--restarts": 3, "--cuts": 6, "--tasks": 700, "--processes": 3, "--latency": 0.4}
     words = [*(word for name, count in counts.items() for word in (name, str(count))), "--parts", "crashes"]

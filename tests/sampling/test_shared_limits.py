@@ -11,7 +11,7 @@ from support.postgres_server import PostgresServer
 
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.sampling.job_budget import Budget
-from blackbox_conformal.sampling.ledger.address import Address, name_address
+from blackbox_conformal.sampling.ledger.address import LEDGERS, Address
 from blackbox_conformal.sampling.ledger.attempts import AttemptSpec, VendorReport
 from blackbox_conformal.sampling.ledger.places import set_limit
 from blackbox_conformal.sampling.ledger.postgres.postgres_ledger import PostgresLedger
@@ -21,8 +21,8 @@ PRICE = 250_000_000
 
 
 @pytest.fixture
-def address(server: PostgresServer) -> Address:
-    return name_address(server.new_database())
+def address(postgres: PostgresServer) -> Address:
+    return LEDGERS.name(postgres.new_database())
 
 
 def want(name: str = "t0", generation: int = 0) -> AttemptSpec:

@@ -19,7 +19,7 @@ from support.gateway import calibrated, picture
 from support.gateway_process import GatewayProcess
 from support.postgres_server import PostgresServer
 
-from blackbox_conformal.sampling.ledger.address import name_address
+from blackbox_conformal.sampling.ledger.address import LEDGERS
 from blackbox_conformal.sampling.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.testing.fault_server import FaultServer
 
@@ -58,7 +58,7 @@ class Two:
 
     def require_whole(self) -> None:
         """The sums of the ledger add up."""
-        assert not ledger_verify(name_address(self.address)).problems
+        assert not ledger_verify(LEDGERS.name(self.address)).problems
 
 
 def post(gateway: GatewayProcess, number: int, **headers: str) -> httpx.Response:
@@ -120,7 +120,7 @@ def test_gateways_hold_one_limit_and_each_answers_for_the_others(
         assert Counter(told["state"] for told in became) == {"done": 25, "failed": 35}
         assert all("of 0.25 allowed" in told["error"] for told in became if told["error"])
         assert vendor.account.paid == vendor.account.distinct == 25
-        assert ledger_sum(name_address(two.address))["cost_usd"] == Decimal("0.25")
+        assert ledger_sum(LEDGERS.name(two.address))["cost_usd"] == Decimal("0.25")
         # Each of the two has the files of both.
         told = next(told for told in became if told["state"] == "done")
         for name in ("picture", "mask", "overlay", "safe", "certificate"):

@@ -4,13 +4,14 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from blackbox_conformal.sampling.ledger.address import Address, place_ledger
+from blackbox_conformal.sampling.ledger.address import LEDGERS
 
 _SETTINGS = ("-c listen_addresses=''", "-c max_connections=200", "-c shared_buffers=64MB", "-c fsync=on")
 
@@ -123,24 +124,19 @@ def postgres_server() -> Iterator[PostgresServer]:
             server.stop()
 
 
-@contextmanager
-def postgres_or_skip() -> Iterator[PostgresServer]:
-    """The same for tests, which are skipped where PostgreSQL or its driver is not installed."""
-    pytest.importorskip("psycopg", reason="psycopg is not installed here (pip install -e '.[postgres]')")
-    if binaries() is None:
-        pytest.skip("PostgreSQL is not installed here (apt-get install postgresql)")
-    with postgres_server() as running:
-        yield running
+def run_with_both(metafunc: pytest.Metafunc, modules: Collection[str]) -> None:
+    """Run the tests of `modules` with both kinds of ledger, but for those that are marked with ``sqlite``."""
+    module = metafunc.module.__name__.rpartition(".")[2]
+    if module in modules and metafunc.definition.get_closest_marker("sqlite") is None:
+        metafunc.parametrize("database", ["sqlite", "postgres"], indirect=True)
 
 
-def address_by_folder(server: PostgresServer) -> Callable[[Path], Address]:
-    """Gives each run folder a database the first time that it is asked for."""
-    addresses: dict[Path, Address] = {}
-
-    def address_of(run: Path) -> Address:
-        folder = Path(run).resolve()
-        if folder not in addresses:
-            addresses[folder] = place_ledger(folder, server.new_database())
-        return addresses[folder]
-
-    return address_of
+@pytest.fixture(autouse=True)
+def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """With ``postgres``, every run folder that a test uses has a ledger of its own in the server."""
+    kind: str = getattr(request, "param", "sqlite")
+    if kind == "postgres":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        placed = cache(lambda folder: LEDGERS.place(folder, server.new_database()))
+        monkeypatch.setattr(LEDGERS, "of", lambda run: placed(Path(run).resolve()))
+    return kind

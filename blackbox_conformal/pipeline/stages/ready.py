@@ -17,7 +17,7 @@ from blackbox_conformal.pipeline.stages.memory import narrowed, refuse_beyond
 from blackbox_conformal.pipeline.stages.prepare import Prepared, read_truth
 from blackbox_conformal.pipeline.stages.second_vendor import second_picture
 from blackbox_conformal.pipeline.stages.settings import Setup
-from blackbox_conformal.sampling.ledger.address import address_of, of_environment, place_ledger
+from blackbox_conformal.sampling.ledger.address import LEDGERS
 from blackbox_conformal.sampling.ledger.places import store_of
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.local_draws import read_again
@@ -163,7 +163,7 @@ def refuse_elsewhere(
     """
     refuse_defined_here([*(scores or [setup.score]), setup.metric, setup.perturbation])
     cluster.refuse_unseen([picture.path for picture in pictures[:1] if picture.path is not None])
-    if not setup.adapter.capabilities.local and address_of(run) is None:
+    if not setup.adapter.capabilities.local and LEDGERS.of(run) is None:
         cluster.refuse_unshared(run)
 
 
@@ -236,7 +236,7 @@ def _batches(pictures: Iterable[_Told]) -> Iterator[list[_Told]]:
 
 
 def _ledger(run: Path) -> str | None:
-    address = address_of(run)
+    address = LEDGERS.of(run)
     return None if address is None else address.shown
 
 
@@ -275,6 +275,6 @@ def _evaluated_one(shared: _Shared, told: _Told) -> Any:
 def _answers(run: Path, ledger: str | None) -> Store:
     """The answers of a run folder, as a worker reaches them: a password comes from its own environment."""
     if ledger is not None:
-        of_environment()
-        place_ledger(run, ledger)
+        LEDGERS.of_environment()
+        LEDGERS.place(run, ledger)
     return store_of(run)

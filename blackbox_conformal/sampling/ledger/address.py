@@ -1,28 +1,19 @@
-"""Addresses of ledgers that lie in a database, and which of them this process may connect to.
+"""Addresses of ledgers that lie in a database. Passwords are neither noted nor shown."""
 
-An address comes from the user: from an option or keyword, or from the environment variable `VARIABLE`. A run folder
-notes the address of its ledger, and such a note alone makes nobody connect: a folder may come from a stranger, whose
-database would be sent a password. Passwords are neither noted nor shown.
-"""
-
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
-from blackbox_conformal.errors import LedgerError, UsageError
-from blackbox_conformal.files import make_private, write_once
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.files import make_private
+from blackbox_conformal.sampling.ledger.noted_addresses import NotedAddresses
 from blackbox_conformal.secrets import Secret
 
 VARIABLE = "BLACKBOX_CONFORMAL_LEDGER"
-_NOTE = "ledger.address"
 _SCHEMES = ("postgresql", "postgres")
 _HIDDEN = re.compile("password|passwd|secret", re.IGNORECASE)
 _LONGEST = 2000
-
-_named: dict[str, "Address"] = {}
-_placed: dict[Path, "Address"] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,99 +59,44 @@ class Address:
         return self.shown
 
 
-def name_address(text: str) -> Address:
-    """Let this process connect to an address that its user named; errors as `Address.of_text`."""
-    address = Address.of_text(text)
-    known = _named.get(address.shown)
-    if known is None or address.password is not None:
-        _named[address.shown] = address
-    return _named[address.shown]
+class _Ledgers(NotedAddresses[Address]):
+    """Addresses of ledgers, with what holds for them alone."""
+
+    def name(self, text: str) -> Address:
+        """As its base; a password that was named stays when the address is named again without one."""
+        address = Address.of_text(text)
+        known = self._named.get(address.shown)
+        return super().name(text) if known is None or address.password is not None else known
+
+    def place(self, run: Path, text: str) -> Address:
+        """As its base; and a `UsageError` where the folder has a ledger of its own."""
+        if (run / "ledger.sqlite").exists():
+            raise UsageError(
+                f"{run} holds a ledger of its own (ledger.sqlite), which counts what was paid for in it; give another "
+                f"--run to draw with the ledger {Address.of_text(text)}, or leave --ledger out"
+            )
+        return super().place(run, text)
+
+    def keep(self, run: Path, place: Address) -> None:
+        """Note in a run folder where its ledger is, so that nothing is ever drawn into it with another one.
+
+        Raises
+        ------
+        UsageError
+            The folder cannot be written.
+        """
+        try:
+            make_private(run)
+            super().keep(run, place)
+        except OSError as error:
+            raise UsageError(f"expected a run folder that can be written; {run}: {error.strerror}") from None
 
 
-def of_environment() -> Address | None:
-    """The address that the environment names; None where it names none. Errors as `Address.of_text`."""
-    text = os.environ.get(VARIABLE, "").strip()
-    return name_address(text) if text else None
-
-
-def place_ledger(run: Path, text: str) -> Address:
-    """Let a run folder have its ledger in the database at an address, which the user names.
-
-    Nothing is written; `keep_note` notes it in the folder.
-
-    Raises
-    ------
-    UsageError
-        It is no address; or the folder has a ledger of its own, or one at another address.
-    """
-    address = name_address(text)
-    if (run / "ledger.sqlite").exists():
-        raise UsageError(
-            f"{run} holds a ledger of its own (ledger.sqlite), which counts what was paid for in it; give another --run"
-            f" to draw with the ledger {address}, or leave --ledger out"
-        )
-    noted = noted_address(run)
-    if noted not in (None, address.shown):
-        raise UsageError(f"the ledger of {run} is {noted}; got --ledger {address}. Give that, or another --run")
-    _placed[run.resolve()] = address
-    return address
-
-
-def keep_note(run: Path, address: Address) -> None:
-    """Note in a run folder where its ledger is, so that nothing is ever drawn into it with another one.
-
-    Raises
-    ------
-    UsageError
-        The folder cannot be written.
-    """
-    try:
-        make_private(run)
-        write_once(run / _NOTE, f"{address.shown}\n".encode())
-    except OSError as error:
-        raise UsageError(f"expected a run folder that can be written; {run}: {error.strerror}") from None
-
-
-def is_placed(run: Path) -> bool:
-    """Whether the ledger of a run folder is said to be in a database."""
-    return run.resolve() in _placed or (run / _NOTE).is_file()
-
-
-def noted_address(run: Path) -> str | None:
-    """Where the ledger of a run folder is, as the folder notes it; None when it notes nothing.
-
-    Raises
-    ------
-    LedgerError
-        The note cannot be read.
-    """
-    try:
-        with (run / _NOTE).open("rb") as file:
-            return Address.of_text(file.read(_LONGEST + 2).decode("utf-8")).shown
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, UnicodeDecodeError, UsageError):
-        raise LedgerError(
-            f"{run / _NOTE} does not say where the ledger of this folder is; write its address there, such as"
-            " postgresql://user@host:5432/name"
-        ) from None
-
-
-def address_of(run: Path) -> Address | None:
-    """The address of a run folder's ledger; None when its ledger is a file in the folder.
-
-    Raises
-    ------
-    LedgerError
-        The user of this process did not name that address.
-    """
-    shown = noted_address(run)
-    if shown is None:
-        return _placed.get(run.resolve())
-    of_environment()
-    if shown not in _named:
-        raise LedgerError(
-            f"the ledger of {run} is {shown}, and nobody connects to a database because a folder names it; if it is"
-            f' yours, set {VARIABLE}="$(cat {run / _NOTE})"'
-        )
-    return _named[shown]
+LEDGERS = _Ledgers(
+    "ledger",
+    VARIABLE,
+    Address.of_text,
+    unreadable="where the ledger of this folder is; write its address there, such as postgresql://user@host:5432/name",
+    refused="the ledger of {run} is {place}, and nobody connects to a database because a folder names it; if it is "
+    "yours",
+)

@@ -10,15 +10,14 @@ from pathlib import Path
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.object_store import store_at
 from blackbox_conformal.sampling.ledger import checksums, ledger_file
-from blackbox_conformal.sampling.ledger.address import Address, address_of, is_placed, keep_note
+from blackbox_conformal.sampling.ledger.address import LEDGERS, Address
 from blackbox_conformal.sampling.ledger.any_ledger import AnyLedger
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.connection import Connection
 from blackbox_conformal.sampling.ledger.object_answers import ObjectAnswers
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.ledger.shared_store import AnswerStore, SharedStore
-from blackbox_conformal.sampling.ledger.store_address import of_environment as store_of_environment
-from blackbox_conformal.sampling.ledger.store_address import store_address_of
+from blackbox_conformal.sampling.ledger.store_address import STORES
 
 Where = Path | Address
 """A run folder, or the address of a ledger itself."""
@@ -28,23 +27,23 @@ _NOWHERE = Path("/dev/null/no-run-folder")
 
 def has_ledger(run: Path) -> bool:
     """Whether something was, or is to be, drawn into a folder."""
-    return ledger_file.ledger_path(run).is_file() or is_placed(run)
+    return ledger_file.ledger_path(run).is_file() or LEDGERS.is_placed(run)
 
 
 def address_at(where: Where) -> Address | None:
-    """The address of a ledger; None when it is a file in the run folder. Errors as `address_of`."""
-    return where if isinstance(where, Address) else address_of(where)
+    """The address of a ledger; None when it is a file in the run folder. Errors as `LEDGERS.of`."""
+    return where if isinstance(where, Address) else LEDGERS.of(where)
 
 
 def open_ledger(run: Path) -> AnyLedger:
     """The ledger of a run folder, begun where there is none, for writing; errors as the class of ledger says."""
-    address = address_of(run)
+    address = LEDGERS.of(run)
     if address is None:
         return Ledger(run)
     _require_driver(address)
     from blackbox_conformal.sampling.ledger.postgres.postgres_ledger import PostgresLedger
 
-    keep_note(run, address)
+    LEDGERS.keep(run, address)
     return PostgresLedger(address)
 
 
@@ -57,7 +56,7 @@ def store_of(where: Where) -> Store:
 def answers_of(where: Where) -> AnswerStore | None:
     """Where the answers are kept beside the run folder; None: nowhere."""
     address = address_at(where)
-    kept = store_address_of(where) if isinstance(where, Path) else store_of_environment()
+    kept = STORES.of(where) if isinstance(where, Path) else STORES.of_environment()
     in_database = None if address is None else _answers_at(address)
     return in_database if kept is None else ObjectAnswers(store_at(kept), in_database)
 

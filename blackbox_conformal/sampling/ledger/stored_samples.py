@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blackbox_conformal.errors import PayloadError, UsageError
-from blackbox_conformal.sampling.ledger.address import address_of
+from blackbox_conformal.sampling.ledger.address import LEDGERS
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.places import has_ledger, store_of
 from blackbox_conformal.sampling.ledger.queries import ledger_ls
@@ -64,7 +64,7 @@ def cache_prune(run: Path, *, dry_run: bool = False) -> list[Path]:
     store = Store(run)
     # A ledger that others share is nobody's alone; the folder still is.
     with contextlib.ExitStack() as owned:
-        owned.callback(Ledger(run).close if address_of(run) is None else RunLock(run).release)
+        owned.callback(Ledger(run).close if LEDGERS.of(run) is None else RunLock(run).release)
         unpaid = [sample.path for sample in cache_ls(run) if not sample.attempts and sample.path.parent.name != "inbox"]
         unpaid += store.quarantined()
         if not dry_run:
