@@ -32,11 +32,6 @@ class RandomNumbers:
         """A whole number from `low` to `high`, both included."""
         return low + int(self.uniform() * (high - low + 1))
 
-    def normal(self, *shape: int) -> NDArray[np.float32]:
-        """Standard normal numbers of this shape, one of 65,536 equally likely values each: within ±4.33."""
-        normal: NDArray[np.float32] = normals()[self.places(int(np.prod(shape)))].reshape(shape)
-        return normal
-
     def places(self, count: int) -> NDArray[np.uint16]:
         """So many whole numbers from 0 to 65,535, each equally likely: places in `normals`."""
         words = self._words.random_raw(-(-count // 4)).astype("<u8", copy=False)

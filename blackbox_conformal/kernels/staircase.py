@@ -26,7 +26,7 @@ from blackbox_conformal.kernels._buckets import (
     sample,
     scan,
 )
-from blackbox_conformal.kernels._checks import float_map, map_pair, pixel
+from blackbox_conformal.kernels._checks import map_pair, pixel
 from blackbox_conformal.rounding import float32_down
 from blackbox_conformal.types import Map
 
@@ -115,14 +115,29 @@ def staircase(scores: Map, losses: Map) -> Steps:
 def staircase_and_area(
     scores: Map, losses: Map, steps: int = AREA_STEPS, survey: Survey | None = None
 ) -> tuple[Steps, Counts]:
-    """What `staircase` and `area_grid` find, together, in two passes over the maps.
+    """What `staircase` finds and how many pixels are trusted, together, in two passes over the maps.
 
     Parameters
     ----------
-    scores, losses, steps
-        As for those two; no grid when `steps` is 0.
+    scores, losses
+        As for `staircase`.
+    steps
+        How fine the counts are: so many steps of about equal height, or a few more; never more than twice as many and
+        two. None when it is 0.
     survey
         What `survey_maps` said of the same two maps, where it was asked before.
+
+    Returns
+    -------
+    records, area
+        Those of `staircase`; and scores and counts, float32 and int64, both strictly increasing: exactly `counts`
+        pixels score no more than `scores`, so that staircase is never too high, and at most 1 / `steps` of the pixels
+        too low. The last count is that of all pixels not scored NaN. The scores need not occur in the map.
+
+    Raises
+    ------
+    MapError
+        As for `staircase`.
 
     Notes
     -----
@@ -230,7 +245,8 @@ def share_staircase(scores: Map, losses: Map, tolerance: float, steps: int = 102
     """
     if not 0 <= tolerance < np.inf:
         raise UsageError(f"expected a finite tolerance >= 0; got {tolerance!r}. Choose a loss that is still right")
-    _require_steps(steps)
+    if steps < 1:
+        raise UsageError(f"expected at least one step; got {steps!r}. Ask for 1 or more")
     scores, losses = map_pair(scores, losses)
     require_in_order(scores, losses)
     # In float32: no loss lies between the tolerance and the largest float32 below it.
@@ -243,35 +259,6 @@ def share_staircase(scores: Map, losses: Map, tolerance: float, steps: int = 102
     ends = np.unique(np.append(np.searchsorted(wrong, wrong[quotas]), wrong.size))
     ends = ends[ends > 0]
     return wrong[np.append(0, ends[:-1])], _share_up(ends, scores.size)
-
-
-def area_grid(scores: Map, steps: int = AREA_STEPS) -> Counts:
-    """How many pixels are trusted, as a staircase of about so many steps of equal height.
-
-    Parameters
-    ----------
-    scores
-        As for `staircase`.
-    steps
-        How fine: so many steps, or a few more; never more than twice as many and two.
-
-    Returns
-    -------
-    scores, counts
-        float32 and int64, both strictly increasing: exactly `counts` pixels score no more than `scores`, so the
-        staircase is never too high, and at most 1 / `steps` of the pixels too low. The last count is that of all pixels
-        not scored NaN. The scores need not occur in the map.
-
-    Raises
-    ------
-    MapError
-        `scores` is not an (H, W) float32 map, or holds an infinity; names the pixel.
-    UsageError
-        `steps` < 1.
-    """
-    _require_steps(steps)
-    scores = float_map(scores, "the indecision map")
-    return staircase_and_area(scores, np.zeros_like(scores), steps)[1]
 
 
 def _bits(scores: Map, losses: Map) -> tuple[NDArray[np.int32], NDArray[np.uint32]]:
@@ -310,11 +297,6 @@ def scores_of(keys: NDArray[np.uint32]) -> NDArray[np.float32]:
     """The scores whose order-preserving keys these are."""
     negative = keys < 0x80000000
     return np.where(negative, ~keys, keys ^ SIGN).astype(np.uint32).view(np.float32)
-
-
-def _require_steps(steps: int) -> None:
-    if steps < 1:
-        raise UsageError(f"expected at least one step; got {steps!r}. Ask for 1 or more")
 
 
 def _refuse(scores: Map, losses: Map, index: int) -> None:

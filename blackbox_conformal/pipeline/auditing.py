@@ -12,7 +12,6 @@ from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.guarantees.high_probability import levels_together
 from blackbox_conformal.guarantees.instance_bound import refuse_bound
-from blackbox_conformal.pipeline.audit_parts.audit_document import audit_json as audit_json
 from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, clusters_of
 from blackbox_conformal.pipeline.audit_parts.conclude import conclude
 from blackbox_conformal.pipeline.audit_parts.measure import Measure, OnPicture, WorstCrops

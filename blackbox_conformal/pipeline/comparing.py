@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.audits.quality import decibels, squared_error
+from blackbox_conformal.audits.quality import decibels, peak_signal_to_noise
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.pipeline.comparison_parts import baselines
 from blackbox_conformal.pipeline.comparison_parts.compared_picture import ComparedPicture, OnCompared
@@ -188,7 +188,7 @@ def _measure(
             losses={alpha: figures[OURS, alpha][1] for alpha in levels},
         )
     )
-    whole = decibels(squared_error(truth, evaluation.delivered))
+    whole = peak_signal_to_noise(truth, evaluation.delivered)
     return Measured(figures, whole, height * width / 1e6, cost)
 
 
@@ -230,7 +230,7 @@ def _figures(
     scores = evaluation.indecision if method == OURS else width
     assert scores is not None
     mask = trusted(scores, scale)
-    return float(mask.mean()), _largest(errors, mask), decibels(squared_error(truth, evaluation.delivered, mask))
+    return float(mask.mean()), _largest(errors, mask), peak_signal_to_noise(truth, evaluation.delivered, mask)
 
 
 def _largest(errors: Map, mask: NDArray[np.bool_]) -> float:

@@ -13,7 +13,7 @@ from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import IncompleteError, LedgerError, PayloadError, UsageError
 from blackbox_conformal.sampling.acceptance import Acceptance, Check
 from blackbox_conformal.sampling.clock import Clock
-from blackbox_conformal.sampling.estimate import Estimate, estimate, known_price, price_missing
+from blackbox_conformal.sampling.estimate import known_price, price_missing
 from blackbox_conformal.sampling.events import Counters, Event, EventBoard
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.local_draws import LocalDraws
@@ -153,10 +153,6 @@ class Sampler:
     def counters(self) -> Counters:
         """The counters now."""
         return self._board.counters
-
-    def estimate(self, tasks: Sequence[Task]) -> Estimate:
-        """What drawing `tasks` would cost; reads only, and needs no open sampler."""
-        return estimate(self._adapter, self._run, self._limits, tasks)
 
     def stop(self) -> None:
         """Submit nothing new and finish what is under way; a second call waits for nothing that can be resumed.

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from naive import lab_given_mean as naive
+from support.lab_supports import lab_supports
 
 from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.kernels.distance import lab_planes
@@ -24,7 +25,7 @@ METRICS = [
 @pytest.mark.slow
 @pytest.mark.parametrize("index", range(len(lab_given_mean.SLOPES)))
 def test_the_supports_are_those_of_an_exhaustive_search(index):
-    supports = truth_bounds.lab_supports(slope=tuple(lab_given_mean.SLOPES[index]))
+    supports = lab_supports(slope=tuple(lab_given_mean.SLOPES[index]))
     assert (supports <= lab_given_mean.SUPPORTS[index]).all()
     assert (supports + 3e-6 >= lab_given_mean.SUPPORTS[index]).all()
 

@@ -15,6 +15,7 @@ from blackbox_conformal.errors import (
     RefusedError,
     RunRefusedError,
 )
+from blackbox_conformal.sampling.estimate import estimate
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task
 
@@ -60,7 +61,7 @@ def test_draws_are_free_cached_and_leave_no_run_folder(adapter: Folder, tmp_path
     with Sampler(adapter, run, limits()) as sampler:
         outcomes = list(sampler.draw(tasks(1, 3)))
         assert [sampler.read(one) for one in outcomes] == [b"draw 0", b"draw 1", b"draw 2"]
-        assert sampler.estimate(tasks(1, 3)).calls == 0
+        assert estimate(adapter, run, limits(), tasks(1, 3)).calls == 0
     assert all(one.cached and one.cost_usd == 0 and one.model == "disk" for one in outcomes)
     assert not run.exists()
 

@@ -21,6 +21,7 @@ from blackbox_conformal.errors import (
     UsageError,
 )
 from blackbox_conformal.rates import Rate
+from blackbox_conformal.sampling.estimate import estimate
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.sampling.ledger.attempts import VendorReport
@@ -206,18 +207,18 @@ def test_estimate_reads_only_and_counts_what_is_there(tmp_path: Path) -> None:
     with FaultServer() as server:
         adapter = SynchronousVendor(url=server.url)
         paced = limits(rates=(Rate(2, 1.0),))
-        before = Sampler(adapter, run, paced).estimate(tasks(2, 3))
+        before = estimate(adapter, run, paced, tasks(2, 3))
         assert (before.calls, before.cached, before.seconds) == (6, 0, 2.0)
         assert before.cost_usd == (Decimal("0.06"), Decimal("0.06"))
         assert before.disk_bytes == 6 * (12 * 4) * (10 * 4) * 2
         assert not run.exists()
         with Sampler(adapter, run, paced) as sampler:
             list(sampler.draw(tasks(1, 3)))
-            after = sampler.estimate(tasks(2, 3))
+            after = estimate(adapter, run, paced, tasks(2, 3))
     assert (after.calls, after.cached) == (3, 3)
     assert after.disk_bytes == sum(path.stat().st_size for path in (run / "samples").glob("??/*"))
     unknown = SynchronousVendor(url=server.url, price_usd=None)
-    assert Sampler(unknown, run, limits()).estimate(tasks()).cost_usd is None
+    assert estimate(unknown, run, limits(), tasks()).cost_usd is None
 
 
 def test_events_tell_the_run_with_counters(tmp_path: Path) -> None:
