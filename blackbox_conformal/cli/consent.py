@@ -32,7 +32,7 @@ class Consent:
     typed
         Text in which the user may have named the address of a vendor; see `confirm_keys`.
     fresh
-        New draws are wanted, so that those of other run folders are no reason to refuse.
+        New draws are wanted, so that nobody looks for them in other run folders.
     """
 
     screen: Screen
@@ -65,12 +65,12 @@ class Consent:
             error = missing_key(vendor, tasks[0])
             if error is not None:
                 raise error
-        elsewhere = stored_elsewhere(self.screen, setup.adapter, tasks, run, expected.cost_usd) if calls else None
-        # A run folder is typed for many reasons, so that it alone is no yes to paying twice.
-        agreed = self.fresh or (self.options.run is not None and self.options.yes)
-        if elsewhere is not None and not agreed and spends(expected):
-            raise BudgetError(elsewhere)
-        if elsewhere is not None and not self.fresh:
+        looked = calls and not self.fresh
+        elsewhere = stored_elsewhere(self.screen, setup.adapter, tasks, run, expected.cost_usd) if looked else None
+        if elsewhere is not None:
+            # A run folder is typed for many reasons, so that it alone is no yes to paying twice.
+            if spends(expected) and not (self.options.run is not None and self.options.yes):
+                raise BudgetError(elsewhere)
             self.screen.note(f"note: {elsewhere}")
         if calls or not are_stored(setup.adapter, tasks, run):
             confirm_keys(self.screen, vendors, self.options, self.typed)
