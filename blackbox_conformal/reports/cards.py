@@ -146,12 +146,11 @@ def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chos
 
 
 def _warnings(preview: Preview) -> list[str]:
-    if preview.kind != "result" or not preview.notes:
+    if preview.kind != "result":
         return []
     # The first note of a masked picture repeats what its certificate states.
-    _, none_stated, reason = preview.notes[0].partition("No guarantee: ")
     begun = [note.partition(": ")[0] for note in preview.notes[1:]]
-    return [none_stated + reason, *begun] if none_stated else begun
+    return [preview.no_guarantee, *begun] if preview.no_guarantee else begun
 
 
 def _scale_words(block: int) -> str:

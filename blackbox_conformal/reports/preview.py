@@ -84,7 +84,9 @@ class Preview:
     pairs
         Squares that show what an error looks like.
     notes
-        Sentences for the reader.
+        Sentences for the reader; that of a masked picture's certificate is the first.
+    no_guarantee
+        What the certificate says in place of its statement where that does not speak of this mask; else empty.
     """
 
     kind: str
@@ -103,6 +105,7 @@ class Preview:
     notes: tuple[str, ...] = ()
     errors: Map | None = None
     pairs: tuple[Pair, ...] = ()
+    no_guarantee: str = ""
 
     def share(self, threshold: float) -> float:
         """Trusted share of all pixels: exact at a known threshold, else that of the next lower one."""
@@ -192,6 +195,7 @@ def make_preview(
     losses: NDArray[np.float64] | None = None,
     worst_at: Sequence[tuple[float, float]] = (),
     notes: Sequence[str] = (),
+    no_guarantee: str = "",
 ) -> Preview:
     """A preview of one picture.
 
@@ -234,6 +238,7 @@ def make_preview(
         notes=tuple(notes),
         errors=None if errors is None else block_maximum(errors, block),
         pairs=pairs,
+        no_guarantee=no_guarantee,
     )
 
 

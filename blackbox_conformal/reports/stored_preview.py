@@ -86,6 +86,7 @@ def _content(preview: Preview) -> dict[str, Any]:
         "worst": [asdict(worst) for worst in preview.worst],
         "pairs": [asdict(pair) for pair in preview.pairs],
         "notes": list(preview.notes),
+        "no_guarantee": preview.no_guarantee,
     }
 
 
@@ -112,7 +113,13 @@ def _preview(content: dict[str, Any]) -> Preview:
         worst=tuple(map(_worst, content["worst"])),
         pairs=tuple(map(_pair, content["pairs"])),
         notes=tuple(str(note) for note in content["notes"]),
+        no_guarantee=str(content["no_guarantee"] if "no_guarantee" in content else _noted(content["notes"])),
     )
+
+
+def _noted(notes: list[str]) -> str:
+    """That there is no guarantee, which earlier versions kept in the first note alone."""
+    return "".join("".join(notes[:1]).partition("No guarantee: ")[1:])
 
 
 def _sizes(content: dict[str, Any]) -> tuple[tuple[int, int], int, tuple[int, int]]:

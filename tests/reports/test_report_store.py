@@ -95,6 +95,19 @@ def test_a_picture_that_an_earlier_version_kept_is_read(plain_run, tmp_path):
     same(replace(preview(), errors=None, pairs=()), found)
 
 
+def test_that_a_mask_has_no_guarantee_is_kept_and_known_from_what_an_earlier_version_kept(plain_run, tmp_path):
+    (result, *_) = plain_run.results
+    outside = {"status": "outside-calibration", "reason": "the guarantee does not speak of it"}
+    marked = replace(result, certificate=result.certificate.model_copy(update=outside))
+    path = ReportStore(tmp_path, plain_run.calibration).masked(marked)
+    kept = read_preview(path)
+    assert kept.no_guarantee == "No guarantee: the guarantee does not speak of it."
+    content = content_of(path.read_bytes())
+    del content["no_guarantee"]
+    path.write_bytes(b"".join(parts_of(content)))
+    same(kept, read_preview(path))
+
+
 def test_a_picture_that_is_kept_again_takes_the_place_of_an_earlier_version(plain_run, tmp_path):
     store = ReportStore(tmp_path, plain_run.calibration)
     path = store.keep(preview(name="before"))
