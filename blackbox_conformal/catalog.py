@@ -160,7 +160,7 @@ def names(family: str) -> list[str]:
 @cache
 def listings(family: str) -> tuple[Listing, ...]:
     """Every member of a family, ours and other packages', by name; broken ones are listed with their error."""
-    first = _own_listings(family)
+    first = dict(_own_listings(family))
     broken: list[Listing] = []
     # Our own first: another package can add a name, never take over one.
     points = entry_points(group=FAMILIES[family].group)
@@ -345,7 +345,8 @@ def _base(family: str) -> type[Any]:
     return base
 
 
-def _own_listings(family: str) -> dict[str, Listing]:
+@cache
+def _own_listings(family: str) -> Mapping[str, Listing]:
     """Our members in their package, by name, without importing them."""
     if not FAMILIES[family].package:
         return {}
