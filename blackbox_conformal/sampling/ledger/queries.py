@@ -3,11 +3,13 @@
 Nothing is written, and a run may go on meanwhile.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,10 @@ def _literals(states: tuple[AttemptState, ...]) -> str:
 
 _ALL = 2**62
 """A number of rows that no ledger has."""
+
+_AT_ONCE = 8
+_SUBMITTED = 1000
+"""As many samples wait for their turn to be read, so that a large ledger takes no more memory for it."""
 
 UNPRICED = f"priced = 0 AND cost_nanousd = 0 AND state IN ({_literals((*PAID, 'ambiguous'))})"
 """SQL: the attempt may have cost something that nobody knows, and is booked at nothing."""
@@ -132,22 +138,19 @@ def ledger_verify(run: Where) -> Verification:
         There is no ledger in `run`, or it cannot be read.
     """
     problems: list[str] = []
-    samples = 0
     with _open(run, whole=False) as connection:
         problems += damage(connection)
         attempts = [
             attempt_from(row) for row in connection.execute(f"SELECT {COLUMNS} FROM attempt ORDER BY id").fetchall()
         ]
-    with closing(store_of(run)) as store:
-        for attempt in attempts:
-            problems += _problems_of(attempt)
-            if attempt.state in WHOLE and isinstance(attempt.digest, str):
-                samples += 1
-                problem = _damage(store, attempt.digest)
-                if problem is not None:
-                    problems.append(f"attempt {attempt.id}: {problem}")
+    stored = [one.digest for one in attempts if one.state in WHOLE and isinstance(one.digest, str)]
+    damaged = _damaged(run, [*dict.fromkeys(stored)])
+    for attempt in attempts:
+        problems += _problems_of(attempt)
+        if attempt.state in WHOLE and attempt.digest in damaged:
+            problems.append(f"attempt {attempt.id}: {damaged[attempt.digest]}")
     problems += _bought_twice(attempts)
-    return Verification(len(attempts), samples, tuple(problems))
+    return Verification(len(attempts), len(stored), tuple(problems))
 
 
 @contextmanager
@@ -163,6 +166,17 @@ def _open(run: Where, *, whole: bool = True) -> Iterator[Connection]:
 
 def _shown(run: Where) -> str:
     return str(address_at(run) or (ledger_path(run) if isinstance(run, Path) else ""))
+
+
+def _damaged(run: Where, digests: Sequence[str]) -> dict[str, str]:
+    """What is wrong with stored samples, by their digests; several are read at once, since they may be far away."""
+    problems: dict[str, str] = {}
+    with closing(store_of(run)) as store, ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="verify") as pool:
+        for start in range(0, len(digests), _SUBMITTED):
+            part = digests[start : start + _SUBMITTED]
+            found = zip(part, pool.map(partial(_damage, store), part), strict=True)
+            problems |= {digest: problem for digest, problem in found if problem is not None}
+    return problems
 
 
 def _damage(store: Store, digest: str) -> str | None:
