@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-from blackbox_conformal.errors import UsageError
+from blackbox_conformal.errors import MissingPackageError, UsageError
 
 INSTALL = "pip install 'blackbox-conformal[sign]'"
 
@@ -47,7 +47,9 @@ def verifies(public: bytes, message: bytes, signature: bytes) -> bool:
     Raises
     ------
     UsageError
-        The key is odd, or the package is not installed.
+        The key is odd.
+    MissingPackageError
+        The package is not installed.
     """
     refuse_odd_key(public)
     library()
@@ -136,8 +138,8 @@ def library() -> None:
 
     Raises
     ------
-    UsageError
+    MissingPackageError
         It is not installed.
     """
     if not is_installed():
-        raise UsageError(f"expected the package cryptography for signatures; it cannot be imported. {INSTALL}")
+        raise MissingPackageError(f"expected the package cryptography for signatures; it cannot be imported. {INSTALL}")

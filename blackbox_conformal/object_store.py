@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from blackbox_conformal.errors import IncompleteError, UsageError
+from blackbox_conformal.errors import IncompleteError, MissingPackageError, UsageError
 from blackbox_conformal.files import refusal, write_new, write_once
 from blackbox_conformal.local_servers import is_loopback_name
 from blackbox_conformal.secrets import Secret, redact
@@ -197,13 +197,15 @@ class Bucket:
 
     Raises
     ------
+    MissingPackageError
+        obstore is not installed.
     UsageError
-        obstore is not installed, or the environment names an endpoint that cannot be used.
+        The environment names an endpoint that cannot be used.
     """
 
     def __init__(self, address: BucketAddress) -> None:
         if importlib.util.find_spec("obstore") is None:
-            raise UsageError(f"{address} needs obstore: pip install 'blackbox-conformal[objects]'")
+            raise MissingPackageError(f"{address} needs obstore: pip install 'blackbox-conformal[objects]'")
         self._address = address
         for variable in _KEYS:
             if value := os.environ.get(variable):

@@ -226,12 +226,12 @@ def _warn_of_plain_http(screen: Screen, options: ServeOptions) -> None:
 
 def refuse_missing() -> None:
     """Refuse to serve anything without the packages of the extra ``serve``."""
-    from blackbox_conformal.errors import UsageError
+    from blackbox_conformal.errors import MissingPackageError
 
     needed = ("starlette", "uvicorn", "python_multipart", "cryptography")
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
-        raise UsageError(
+        raise MissingPackageError(
             f"expected the packages of the extra serve; {', '.join(missing)} is missing. Install them: "
             "pip install 'blackbox-conformal[serve]'"
         )

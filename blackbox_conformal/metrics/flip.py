@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from blackbox_conformal.errors import MapError, UsageError
+from blackbox_conformal.errors import MapError, MissingPackageError
 from blackbox_conformal.kernels._checks import image_pair
 from blackbox_conformal.metrics._local import LocalMetric
 from blackbox_conformal.types import Image, Map
@@ -32,7 +32,7 @@ class Flip(LocalMetric):
 
         Raises
         ------
-        UsageError
+        MissingPackageError
             The package is not installed.
         MapError
             Its answer is not a map of the size of the pictures.
@@ -64,7 +64,7 @@ def _evaluator() -> Any:
     try:
         from flip_evaluator import evaluate
     except ImportError as error:
-        raise UsageError(
+        raise MissingPackageError(
             f"expected the package flip-evaluator for metric flip; it cannot be imported ({error}). "
             "Install it with: pip install 'blackbox-conformal[flip]'"
         ) from None

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from blackbox_conformal import catalog
-from blackbox_conformal.errors import IncompleteError, UsageError
+from blackbox_conformal.errors import IncompleteError, MissingPackageError, UsageError
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES
 from blackbox_conformal.text import printable
 
@@ -160,7 +160,9 @@ class Cluster:
 
     def __enter__(self) -> "Cluster":
         if dask_version() is None:
-            raise UsageError("--cluster needs Dask: pip install 'blackbox-conformal[dask]', or leave --cluster out")
+            raise MissingPackageError(
+                "--cluster needs Dask: pip install 'blackbox-conformal[dask]', or leave --cluster out"
+            )
         with ExitStack() as opening:
             self._client = self._opened(opening)
             self._refuse_other_versions()

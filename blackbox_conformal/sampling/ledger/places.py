@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
-from blackbox_conformal.errors import UsageError
+from blackbox_conformal.errors import MissingPackageError
 from blackbox_conformal.object_store import store_at
 from blackbox_conformal.sampling.ledger import checksums, ledger_file
 from blackbox_conformal.sampling.ledger.address import LEDGERS, Address
@@ -121,6 +121,6 @@ def inspect_database(address: Address) -> list[tuple[str, str, bool]]:
 def _require_driver(address: Address) -> None:
     """Refuse an address where the extra is not installed."""
     if importlib.util.find_spec("psycopg") is None:
-        raise UsageError(
+        raise MissingPackageError(
             f"the ledger {address} needs psycopg: pip install 'blackbox-conformal[postgres]', or leave --ledger out"
         )
