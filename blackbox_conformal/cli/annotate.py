@@ -8,6 +8,7 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli import session
+from blackbox_conformal.cli.cache import LEDGER_OF_RUN
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.named_files import photograph_paths
@@ -40,6 +41,7 @@ class AnnotateOptions(shared.VendorOptions):
     run: str | None = shared.declared(
         "--run", type=shared.FOLDER, help="Run folder with the draws.  [default: the calibration's]"
     )
+    ledger: str | None = shared.declared("--ledger", type=shared.ledger_address, metavar="ADDRESS", help=LEDGER_OF_RUN)
     trust: tuple[str, ...] = shared.trust()
     port: int = shared.declared(
         "--port", type=click.IntRange(0, 65535), default=0, help="Port of the page; 0 takes a free one."
@@ -74,12 +76,15 @@ def _pairs(screen: Screen, options: AnnotateOptions) -> "Pairs":
     from blackbox_conformal.annotating.pairs import Pairs
     from blackbox_conformal.pipeline.run_folder import usual_folder
     from blackbox_conformal.pipeline.stages.settings import set_up_as
+    from blackbox_conformal.sampling.ledger.address import LEDGERS
     from blackbox_conformal.text import counted
 
     calibration = load_calibration(screen, options.calibration, options.trust)
     adapter = session.open_calibrated_vendor(calibration, options)
     setup = set_up_as(adapter, calibration.procedure, session.open_second_vendor(options, calibration))
     run = Path(options.run) if options.run else usual_folder(calibration.procedure, Path(options.calibration))
+    if options.ledger is not None:
+        LEDGERS.name(options.ledger)
     with watching(screen) as watch:
         pairs = Pairs.of_photographs(setup, photograph_paths(options.images), run, watch)
     if pairs.missing:

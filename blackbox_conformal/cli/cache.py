@@ -12,12 +12,8 @@ from blackbox_conformal.cli.next_steps import run_named
 from blackbox_conformal.cli.run_folders import folder_of
 from blackbox_conformal.errors import CheckFailedError
 
-ledger_option = shared.option(
-    "--ledger",
-    type=shared.ledger_address,
-    metavar="ADDRESS",
-    help="The ledger of the run folder, where it is in a database.",
-)
+LEDGER_OF_RUN = "The ledger of the run folder, where it is in a database."
+ledger_option = shared.option("--ledger", type=shared.ledger_address, metavar="ADDRESS", help=LEDGER_OF_RUN)
 
 
 @click.group("cache", cls=shared.Group)

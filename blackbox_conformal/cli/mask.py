@@ -255,7 +255,7 @@ class _Delivery:
             if empty := sum(not entry["trusted_share"] for entry in self.entries.values()):
                 screen.say(ways_out(self.request, self.batch.setup, empty))
             screen.next(*next_steps.view_of(run, options.calibration))
-            screen.next(*next_steps.report_on(run, options.calibration), *next_steps.typed("store"))
+            screen.next(*next_steps.report_on(run, options.calibration))
             audit = ("audit", "other-photographs", options.calibration)
             promised = ("--alpha", str(options.alpha), *next_steps.typed("guarantee", "group", "run"))
             screen.next(*next_steps.with_calibration(*audit, self.batch.setup.adapter, options), *promised)

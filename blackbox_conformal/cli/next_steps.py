@@ -51,13 +51,17 @@ def typed(*names: str) -> list[str]:
 
 def report_on(run: Path, calibration: str) -> list[str]:
     """`report`, with the calibration's file unless the run folder has it under its usual name."""
-    usual = Path(calibration).resolve() == (run / "calibration.json").resolve()
-    return ["report", "--run", str(run), *([] if usual else ["--calibration", calibration])]
+    return ["report", "--run", str(run), *_calibration_of(run, calibration), *typed("ledger", "store")]
 
 
 def view_of(run: Path, calibration: str) -> list[str]:
     """`view` of the same."""
-    return ["view", *report_on(run, calibration)[2:]]
+    return ["view", str(run), *_calibration_of(run, calibration), *typed("ledger")]
+
+
+def _calibration_of(run: Path, calibration: str) -> list[str]:
+    usual = Path(calibration).resolve() == (run / "calibration.json").resolve()
+    return [] if usual else ["--calibration", calibration]
 
 
 def calibrate_with(

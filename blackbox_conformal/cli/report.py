@@ -6,8 +6,9 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli import session
+from blackbox_conformal.cli.cache import ledger_option
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.next_steps import offer
+from blackbox_conformal.cli.next_steps import offer, typed
 
 
 @click.command("report")
@@ -23,6 +24,7 @@ from blackbox_conformal.cli.next_steps import offer
 @shared.option(
     "--force", is_flag=True, help="Overwrite a file that is no report of this calibration, or was changed since."
 )
+@ledger_option
 @shared.option("--store", type=shared.store_address, metavar="ADDRESS", help="Put it there, too, as the run's files.")
 @click.option("--open", "opened", is_flag=True, help="Open it. Does nothing without a terminal.")
 @shared.output
@@ -33,6 +35,7 @@ def command(
     alpha: float | None,
     out: str | None,
     force: bool,
+    ledger: str | None,
     store: str | None,
     opened: bool,
 ) -> None:
@@ -41,6 +44,7 @@ def command(
     The file opens anywhere and fetches nothing. A slider moves the level of all masks. Pictures and audit figures are
     those that `audit` and `mask` left in the run folder for this calibration.
     """
+    from blackbox_conformal.pipeline.run_folder import calibration_file
     from blackbox_conformal.reports.report_store import ReportStore
     from blackbox_conformal.reports.run_report import calibration_of, level_to_open_at, report
     from blackbox_conformal.sampling.ledger.store_address import STORES
@@ -52,7 +56,7 @@ def command(
     kept = ReportStore(folder, about)
     audit = kept.audit()
     level = level_to_open_at(about, audit, alpha)
-    path = report(folder, calibration=about, alpha=level, out=out, force=force, audit=audit)
+    path = report(folder, calibration=about, alpha=level, out=out, force=force, audit=audit, ledger=ledger)
     masked, audited = len(kept.previews("result")), len(kept.previews("audit"))
     screen.summary(
         {
@@ -65,7 +69,9 @@ def command(
     )
     offer(screen, path.resolve(), opened=opened)
     # What a calibration does not keep is not known here.
-    about_it = ("--calibration", calibration or str(folder / "calibration.json"), *session.blanks(about))
+    file = calibration or str(calibration_file(folder))
+    elsewhere = [] if Path(file).parent.resolve() == folder.resolve() else ["--run", run]
+    about_it = ("--calibration", file, *elsewhere, *session.blanks(about), *typed("ledger", "store"))
     if audit is None:
         screen.next("audit", "other-photographs", *about_it)
     else:

@@ -7,6 +7,7 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.browser import browser
+from blackbox_conformal.cli.cache import ledger_option
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.run_folders import run_folder_of
 from blackbox_conformal.cli.serve import refuse_missing
@@ -18,6 +19,7 @@ from blackbox_conformal.cli.serve import refuse_missing
 @shared.option(
     "--alpha", type=shared.level, metavar="ALPHA", help="The level it opens at.  [default: chosen from the audit]"
 )
+@ledger_option
 @shared.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on.  [default: a free one]")
 @shared.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen on.")
 @shared.option(
@@ -32,6 +34,7 @@ def command(
     run: str | None,
     calibration: str | None,
     alpha: float | None,
+    ledger: str | None,
     port: int,
     host: str,
     beyond_loopback: bool,
@@ -44,9 +47,12 @@ def command(
     refuse_missing()
     _refuse_unless_typed(beyond_loopback)
     from blackbox_conformal.reports.run_report import calibration_of
+    from blackbox_conformal.sampling.ledger.address import LEDGERS
     from blackbox_conformal.viewing.local_site import LocalSite
     from blackbox_conformal.viewing.view_page import open_run
 
+    if ledger is not None:
+        LEDGERS.name(ledger)
     if run is None:
         # A run that failed has no calibration, and so nothing to show.
         holds = "calibration.json" if calibration is None else ""

@@ -150,17 +150,22 @@ def command(screen: Screen, options: WatchOptions) -> None:
         result = visit(request, setup, terms)
     watch_screen.show_visit(screen, result, options.file)
     if result.state == "watched":
-        screen.next("watch", "--calibration", options.file, "--page", "watch.html")
+        screen.next(*_watch(options), "--page", "watch.html")
     _tell(screen, options, calibration, channels)
     screen.data(watch_screen.visit_json(result, options.file))
     _end(result, options.file)
+
+
+def _watch(options: WatchOptions) -> list[str]:
+    return ["watch", "--calibration", options.file, *next_steps.typed("run", "ledger", "store")]
 
 
 def _visit(options: WatchOptions, adapter: "Adapter", planned: "Outlook") -> list[str]:
     """The next visit, with the photographs that were named and a limit that each visit fits into."""
     words = next_steps.with_calibration("watch", "", options.file, adapter, options)
     most = max((one.cost_usd[1] for one in (planned.next_visit, planned.later_visit) if one.cost_usd), default=None)
-    return [words[0], *options.images, *words[2:], *(["--max-cost", limit_above(most)] if most else [])]
+    limit = ["--max-cost", limit_above(most)] if most else []
+    return [words[0], *options.images, *words[2:], *next_steps.typed("run"), *limit]
 
 
 def _write_page(screen: Screen, options: WatchOptions, calibration: "Calibration", page: str) -> None:
@@ -168,10 +173,11 @@ def _write_page(screen: Screen, options: WatchOptions, calibration: "Calibration
 
     file, run = Path(options.file), session.folder_of(options, calibration.procedure, options.file)
     keys = trusted(options.trust)
+    session.place(options, run)
     written = write_watch_page(calibration, file, run, Path(page), trusted=keys, force=options.force)
     screen.say(str(written))
     next_steps.offer(screen, written, opened=options.opened)
-    screen.next("watch", "--calibration", options.file)
+    screen.next(*_watch(options), *session.blanks(calibration))
     screen.data({"page": str(written.resolve())})
 
 

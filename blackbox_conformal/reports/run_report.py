@@ -14,6 +14,7 @@ from blackbox_conformal.pipeline.run_folder import find_calibration
 from blackbox_conformal.reports.html import is_own_report, write_report
 from blackbox_conformal.reports.report_store import ReportStore
 from blackbox_conformal.reports.slider_levels import opening_level
+from blackbox_conformal.sampling.ledger.address import LEDGERS
 
 
 def report(
@@ -25,6 +26,7 @@ def report(
     force: bool = False,
     audit: Audit | None = None,
     results: Sequence[Result] = (),
+    ledger: str | None = None,
 ) -> Path:
     """Write one self-contained HTML file about a run: a summary, its pictures in a viewer, audit and cost.
 
@@ -44,6 +46,8 @@ def report(
         An audit of the calibration; by default the one that the command line kept in the run folder.
     results
         Masked pictures, beside those that the command line kept in the run folder.
+    ledger
+        The address of the run's ledger, where that is in a database.
 
     Returns
     -------
@@ -61,6 +65,8 @@ def report(
     PosixPath('run/report.html')
     """
     run = Path(run)
+    if ledger is not None:
+        LEDGERS.name(ledger)
     calibration = calibration_of(run, calibration)
     audit = ReportStore(run, calibration).audit() if audit is None else audit
     alpha = level_to_open_at(calibration, audit, alpha)

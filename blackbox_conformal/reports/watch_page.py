@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from blackbox_conformal.files import write_new
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.reports.encoded import reduced
 from blackbox_conformal.reports.html import render
+from blackbox_conformal.sampling.ledger.places import store_of
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.watching.concluding import current_state
 from blackbox_conformal.watching.features import FEATURES
@@ -86,6 +88,8 @@ def write_watch_page(
             )
         last = visits[-1].id if visits else 0
         found = [each for each in opened.findings(last) if each.layer not in ("inputs", "answers")]
+        with closing(store_of(run)) as store:
+            pairs = _pairs(opened.canaries(watch)[:MOST_SHOWN], visits, store) if visits else []
         page = render(
             "watch",
             file=str(file),
@@ -98,7 +102,7 @@ def write_watch_page(
             charts=[*([evidence_chart(opened, watch)] if visits else []), *live_charts(live)],
             pictures=len(live.inputs),
             moved=moved(visits, opened.highest(last)) if visits else [],
-            pairs=_pairs(opened.canaries(watch)[:MOST_SHOWN], visits, Store(run)) if visits else [],
+            pairs=pairs,
             states=opened.states(digest),
         )
     return write_new(path, page.encode(), force=force)

@@ -1,15 +1,12 @@
 """`annotations` and `annotate` on the command line: from marks of two people to what the metric reads."""
 
 import json
-import signal
-import subprocess
-import sys
 
 import httpx
 import numpy as np
 import pytest
 from support.annotation_files import marked, pictures, png
-from support.command_line import called
+from support.command_line import called, served
 
 from blackbox_conformal.annotations.annotation_file import Pair, read_annotation
 from blackbox_conformal.annotations.marks import Marks
@@ -56,24 +53,12 @@ def test_export_and_import(folder, capsys):
 def test_the_page_is_served_until_it_is_stopped(photographs, tmp_path):
     given = ["calibrate", str(photographs), "--adapter", "embedded", "--run", "run", "-q"]
     assert called(*given, folder=tmp_path).returncode == 0
-    words = ["annotate", str(photographs), "--calibration", "run/calibration.json", "--annotator", "ana", "--json"]
-    command = [sys.executable, "-m", "blackbox_conformal", *words]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            document = ""
-            while not document.rstrip().endswith("}"):
-                line = process.stdout.readline()
-                assert line, process.stderr.read()
-                document += line
-            said = json.loads(document)
-            assert said["pictures"] == 6
-            assert "Mark what differs" in httpx.get(said["url"]).text
-            assert httpx.get(said["url"].rsplit("/", 2)[0]).status_code == 404
-        finally:
-            process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
-    assert process.returncode == 0, errors
-    assert "annotations combine annotations" in errors
+    words = ["annotate", str(photographs), "--calibration", "run/calibration.json", "--annotator", "ana"]
+    with served(*words, folder=tmp_path) as said:
+        assert said["pictures"] == 6
+        assert "Mark what differs" in httpx.get(said["url"]).text
+        assert httpx.get(said["url"].rsplit("/", 2)[0]).status_code == 404
+    assert "annotations combine annotations" in said["stderr"]
 
 
 def test_what_annotate_refuses(photographs, tmp_path):

@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.command_line import called
+from PIL import Image
+from support.command_line import called, next_steps, served
 from support.postgres_server import PostgresServer
 
 from blackbox_conformal.cli.main import run
@@ -80,6 +81,32 @@ def test_commands_name_the_ledger_that_was_typed_and_keep_to_its_limit(
         LEDGERS._named.clear()
         assert run(["cache", "ls", "--run", "run1"]) == 2
         assert "set BLACKBOX_CONFORMAL_LEDGER" in capsys.readouterr().err
+
+
+def test_what_people_look_at_takes_the_ledger_that_was_typed(
+    photographs: Path, tmp_path: Path, postgres: PostgresServer
+) -> None:
+    """Every command that a `Next` line names is run as it stands there."""
+    with FaultServer(price_usd="0.01") as vendor:
+        ledger = ["--ledger", postgres.new_database()]
+        adapter = ["--adapter", f"{SynchronousVendor.__module__}:{SynchronousVendor.__name__}", "-p"]
+        adapter += [f"url={vendor.url}"]
+        calibrated = ["--calibration", "runs/mine/calibration.json", *adapter]
+        job = ["calibrate", str(photographs), *adapter, "--metric", "rgb-linf", "--max-cost", "5", *ledger]
+        called(*job, "--run", "runs/mine", folder=tmp_path, code=0)
+        Image.effect_mandelbrot((16, 16), (-2, -1, 1, 1), 40).convert("RGB").save(tmp_path / "low.png")
+        masked = ["mask", "low.png", *calibrated, "--alpha", "0.9", "--max-cost", "1", *ledger]
+        steps = next_steps(called(*masked, folder=tmp_path, code=0))
+        reported = called(*steps["report"], folder=tmp_path, code=0)
+        assert "$0.07" in (tmp_path / "runs/mine/report.html").read_text()
+        assert next_steps(reported)["audit"][-2:] == ledger
+        for words, count in (
+            (steps["view"], 1),
+            (["view", *ledger], 1),
+            (["annotate", str(photographs), "--annotator", "ana", *calibrated, *ledger], 6),
+        ):
+            with served(*words, folder=tmp_path) as told:
+                assert told["pictures"] == count, words
 
 
 def test_commands_that_share_a_ledger_each_say_their_own_part_and_the_whole(
