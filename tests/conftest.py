@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-from support.postgres_server import PostgresServer, binaries, postgres_server
 
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
@@ -43,16 +42,6 @@ def server() -> Iterator[FaultServer]:
 def vendor(server: FaultServer) -> SynchronousVendor:
     """Its adapter."""
     return SynchronousVendor(url=server.url)
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL server for all tests of a process, which are skipped where it or its driver is not installed."""
-    pytest.importorskip("psycopg", reason="psycopg is not installed here (pip install -e '.[postgres]')")
-    if binaries() is None:
-        pytest.skip("PostgreSQL is not installed here (apt-get install postgresql)")
-    with postgres_server() as running:
-        yield running
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from support.postgres_server import postgres as postgres
 
 from blackbox_conformal.images.photographs import demo_photographs
 from blackbox_conformal.images.read import read_image

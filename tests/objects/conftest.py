@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support import s3_server
+from support.postgres_server import postgres as postgres
 
 _numbers = itertools.count()
 

@@ -1,16 +1,13 @@
 """Answers and finished files in a store: nothing that was paid for is lost or paid twice, whatever dies."""
 
 import json
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from support.command_line import VENDOR
-from support.draws import limits, tasks
+from support.draws import killed, limits, tasks
 from support.forwarding_proxy import forwarding_proxy
 from support.postgres_server import PostgresServer
 from support.synthetic import photograph, reduced, write_photographs
@@ -25,7 +22,6 @@ from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
-DRIVER = Path(__file__).parents[1] / "sampling" / "crash_driver.py"
 OPTIONS = ("--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf", "--max-cost", "1", "--yes")
 MOTO = pytest.mark.parametrize("s3_url", ["moto"], indirect=True)
 
@@ -113,14 +109,7 @@ def test_a_run_that_is_killed_around_keeping_an_answer_goes_on_and_pays_nothing_
     run, place = tmp_path / "run", f"{bucket}/runs"
     monkeypatch.setenv("STORE_OF_THE_CRASH", place)
     with FaultServer(polls=0) as server:
-        done = subprocess.run(
-            [sys.executable, str(DRIVER), server.url, str(run), "once", point, str(number)],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == -signal.SIGKILL, done.stderr
+        killed(server.url, run, "once", point, number)
         assert server.account.requests("submit") == submitted
         STORES.place(run, place)
         with Sampler(SynchronousVendor(url=server.url), run, limits(), check=lambda data, task: None) as sampler:

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.draws import want
 
 from blackbox_conformal.errors import BudgetError, LedgerError
 from blackbox_conformal.sampling.job_budget import Budget
 from blackbox_conformal.sampling.ledger.any_ledger import AnyLedger
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
-from blackbox_conformal.sampling.ledger.attempts import AttemptSpec, VendorReport
+from blackbox_conformal.sampling.ledger.attempts import VendorReport
 from blackbox_conformal.sampling.ledger.ledger_file import LedgerFile
 from blackbox_conformal.sampling.ledger.places import open_ledger
 from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
@@ -28,10 +29,6 @@ def ledger(tmp_path: Path) -> Iterator[AnyLedger]:
     opened = open_ledger(tmp_path)
     yield opened
     opened.close()
-
-
-def want(name: str = "t0", generation: int = 0) -> AttemptSpec:
-    return AttemptSpec(name, generation, "identity", "tiny", "sha256:u", "p", 0, None, "key", 120)
 
 
 def states(run: Path) -> list[str]:

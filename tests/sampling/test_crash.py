@@ -1,12 +1,9 @@
 """Killed at every step: nothing paid is lost, and only what the ledger calls ambiguous may be paid twice."""
 
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from support.draws import limits, tasks
+from support.draws import killed, limits, tasks
 
 from blackbox_conformal.sampling.ledger.address import LEDGERS
 from blackbox_conformal.sampling.ledger.postgres import postgres_ledger
@@ -15,7 +12,6 @@ from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 
-DRIVER = Path(__file__).with_name("crash_driver.py")
 KINDS = {"once": SynchronousVendor, "jobs": JobVendor}
 # Kind, point, so-manieth call, submissions seen by the vendor at the kill, ambiguous draws afterwards.
 KILLS = [
@@ -60,14 +56,7 @@ def test_kill(
         monkeypatch.setenv("LEASE_OF_THE_CRASH", "2.0")
         monkeypatch.setenv("LEDGER_OF_THE_CRASH", str(LEDGERS.of(run)))
     with FaultServer(polls=0) as server:
-        done = subprocess.run(
-            [sys.executable, str(DRIVER), server.url, str(run), kind, point, str(number)],
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == -signal.SIGKILL, done.stderr
+        killed(server.url, run, kind, point, number)
         assert server.account.requests("submit") == submitted
         with Sampler(KINDS[kind](url=server.url), run, limits(), check=lambda data, task: None) as sampler:
             outcomes = list(sampler.draw(tasks(1, 4)))

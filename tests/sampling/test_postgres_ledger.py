@@ -13,14 +13,14 @@ from types import SimpleNamespace
 
 import psycopg
 import pytest
-from support.draws import draw, tasks
+from support.draws import draw, tasks, want
 from support.postgres_server import PostgresServer
 
 from blackbox_conformal.errors import LedgerError, UsageError
 from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.ledger.address import LEDGERS, Address
-from blackbox_conformal.sampling.ledger.attempts import AttemptSpec, VendorReport
+from blackbox_conformal.sampling.ledger.attempts import VendorReport
 from blackbox_conformal.sampling.ledger.places import inspect_database
 from blackbox_conformal.sampling.ledger.postgres import postgres_ledger, reconnecting
 from blackbox_conformal.sampling.ledger.postgres.postgres_ledger import PostgresLedger
@@ -36,15 +36,6 @@ from blackbox_conformal.testing.reference_adapters import JobVendor, Synchronous
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "many_machines.py"
 PRICE = 250_000_000
-
-
-@pytest.fixture
-def address(postgres: PostgresServer) -> Address:
-    return LEDGERS.name(postgres.new_database())
-
-
-def want(name: str = "t0", generation: int = 0) -> AttemptSpec:
-    return AttemptSpec(name, generation, "identity", "tiny", "sha256:u", "p", 0, None, "key", 120)
 
 
 def states(address: Address) -> list[str]:

@@ -7,26 +7,17 @@ from decimal import Decimal
 
 import psycopg
 import pytest
-from support.postgres_server import PostgresServer
+from support.draws import want
 
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.sampling.job_budget import Budget
-from blackbox_conformal.sampling.ledger.address import LEDGERS, Address
-from blackbox_conformal.sampling.ledger.attempts import AttemptSpec, VendorReport
+from blackbox_conformal.sampling.ledger.address import Address
+from blackbox_conformal.sampling.ledger.attempts import VendorReport
 from blackbox_conformal.sampling.ledger.places import set_limit
 from blackbox_conformal.sampling.ledger.postgres.postgres_ledger import PostgresLedger
 from blackbox_conformal.sampling.ledger.queries import ledger_verify
 
 PRICE = 250_000_000
-
-
-@pytest.fixture
-def address(postgres: PostgresServer) -> Address:
-    return LEDGERS.name(postgres.new_database())
-
-
-def want(name: str = "t0", generation: int = 0) -> AttemptSpec:
-    return AttemptSpec(name, generation, "identity", "tiny", "sha256:u", "p", 0, None, "key", 120)
 
 
 def test_a_limit_is_one_for_all_who_give_the_same_job(address: Address) -> None:

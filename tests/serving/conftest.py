@@ -1,11 +1,15 @@
 """A vendor that asks a cent a draw, and a calibration of it; a book in a file, and one in a database."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.gateway import calibrated
 from support.postgres_server import database as database
+from support.postgres_server import postgres as postgres
 from support.postgres_server import run_with_both
+
+from blackbox_conformal.testing.fault_server import FaultServer
 
 BOTH = {"test_fal", "test_multipart", "test_replicate", "test_upgrade"}
 """Modules whose tests run with both kinds of book, but for those that are marked with ``sqlite``."""
@@ -19,3 +23,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def calibration(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a calibration of one draw a picture."""
     return calibrated(tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="session")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for a vendor that honours idempotency keys."""
+    return calibrated(tmp_path_factory.mktemp("keyed"), idempotent=True)
+
+
+@pytest.fixture
+def keyed_server() -> Iterator[FaultServer]:
+    """That vendor, so that what was sent before a crash is asked for again and not paid."""
+    with FaultServer(idempotent=True) as running:
+        yield running

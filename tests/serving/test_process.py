@@ -4,15 +4,13 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
-from support.gateway import calibrated, picture
+from support.gateway import picture
 from support.gateway_process import GatewayProcess
 
 from blackbox_conformal.sampling.ledger.queries import ledger_sum, ledger_verify
@@ -20,18 +18,6 @@ from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.script import chances
 
 PRICE = Decimal("0.01")
-
-
-@pytest.fixture
-def keyed_server() -> Iterator[FaultServer]:
-    """A vendor that honours idempotency keys, so that what was sent before a crash is asked for again and not paid."""
-    with FaultServer(price_usd=str(PRICE), idempotent=True) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def keyed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return calibrated(tmp_path_factory.mktemp("keyed"), idempotent=True)
 
 
 def post(url: str, content: bytes, **headers: str) -> httpx.Response:

@@ -5,7 +5,6 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from decimal import Decimal
@@ -14,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
-from support.gateway import calibrated, picture
+from support.gateway import picture
 from support.gateway_process import GatewayProcess
 from support.postgres_server import PostgresServer
 
@@ -23,20 +21,7 @@ from blackbox_conformal.sampling.ledger.address import LEDGERS
 from blackbox_conformal.sampling.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.testing.fault_server import FaultServer
 
-PRICE = Decimal("0.01")
 BASE = "http://gateways.example"
-
-
-@pytest.fixture
-def vendor() -> Iterator[FaultServer]:
-    """A vendor that honours idempotency keys, with books of its own."""
-    with FaultServer(price_usd=str(PRICE), idempotent=True) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def keyed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return calibrated(tmp_path_factory.mktemp("keyed"), idempotent=True)
 
 
 class Two:
@@ -108,9 +93,9 @@ def held(vendor: FaultServer) -> tuple[threading.Event, threading.Event]:
 
 
 def test_gateways_hold_one_limit_and_each_answers_for_the_others(
-    keyed: Path, vendor: FaultServer, tmp_path: Path, postgres: PostgresServer
+    keyed: Path, keyed_server: FaultServer, tmp_path: Path, postgres: PostgresServer
 ) -> None:
-    with Two(keyed, vendor, tmp_path, postgres.new_database(), "--max-cost", "0.25") as two:
+    with Two(keyed, keyed_server, tmp_path, postgres.new_database(), "--max-cost", "0.25") as two:
         gateways = (two.a, two.b)
         with ThreadPoolExecutor(12) as threads:
             asked = [threads.submit(begun, gateways[number % 2], number) for number in range(60)]
@@ -119,7 +104,7 @@ def test_gateways_hold_one_limit_and_each_answers_for_the_others(
         became = [ended(other, number) for other, number in zip(others, accepted, strict=True)]
         assert Counter(told["state"] for told in became) == {"done": 25, "failed": 35}
         assert all("of 0.25 allowed" in told["error"] for told in became if told["error"])
-        assert vendor.account.paid == vendor.account.distinct == 25
+        assert keyed_server.account.paid == keyed_server.account.distinct == 25
         assert ledger_sum(LEDGERS.name(two.address))["cost_usd"] == Decimal("0.25")
         # Each of the two has the files of both.
         told = next(told for told in became if told["state"] == "done")
@@ -129,11 +114,11 @@ def test_gateways_hold_one_limit_and_each_answers_for_the_others(
 
 
 def test_a_gateway_that_dies_is_followed_by_the_other_also_over_a_crash_of_the_database(
-    keyed: Path, vendor: FaultServer, tmp_path: Path, postgres: PostgresServer
+    keyed: Path, keyed_server: FaultServer, tmp_path: Path, postgres: PostgresServer
 ) -> None:
-    gate, arrived = held(vendor)
+    gate, arrived = held(keyed_server)
     options = ("--max-cost", "1", "--concurrency", "2")
-    with Two(keyed, vendor, tmp_path, postgres.new_database(), *options) as two:
+    with Two(keyed, keyed_server, tmp_path, postgres.new_database(), *options) as two:
         accepted = [begun(two.a, number) for number in range(4)]
         assert arrived.wait(60)
         two.a.kill()
@@ -142,19 +127,19 @@ def test_a_gateway_that_dies_is_followed_by_the_other_also_over_a_crash_of_the_d
         gate.set()
         became = [ended(two.b, number) for number in accepted]
         assert [(told["state"], told["error"]) for told in became] == [("done", None)] * 4
-        assert vendor.account.paid == vendor.account.distinct == 4
+        assert keyed_server.account.paid == keyed_server.account.distinct == 4
         # The dead one comes back, and has nothing left to do.
         two.a.start()
         assert file(two.a, became[3], "picture") == file(two.b, became[3], "picture")
         two.require_whole()
-    assert vendor.account.paid == 4
+    assert keyed_server.account.paid == 4
 
 
 def test_a_gateway_that_stood_still_ends_and_the_other_has_answered(
-    keyed: Path, vendor: FaultServer, tmp_path: Path, postgres: PostgresServer
+    keyed: Path, keyed_server: FaultServer, tmp_path: Path, postgres: PostgresServer
 ) -> None:
-    gate, arrived = held(vendor)
-    with Two(keyed, vendor, tmp_path, postgres.new_database(), "--max-cost", "1") as two:
+    gate, arrived = held(keyed_server)
+    with Two(keyed, keyed_server, tmp_path, postgres.new_database(), "--max-cost", "1") as two:
         accepted = begun(two.a, 0)
         assert arrived.wait(60)
         two.a.stand_still()
@@ -165,14 +150,14 @@ def test_a_gateway_that_stood_still_ends_and_the_other_has_answered(
         assert "stood still" in two.a.logged.read_text()
         assert find(two.b, accepted)["state"] == "done"
         two.require_whole()
-    assert vendor.account.paid == 1
+    assert keyed_server.account.paid == 1
 
 
 def test_ids_keys_uploads_and_cancelling_hold_over_all_gateways(
-    keyed: Path, vendor: FaultServer, tmp_path: Path, postgres: PostgresServer
+    keyed: Path, keyed_server: FaultServer, tmp_path: Path, postgres: PostgresServer
 ) -> None:
     options = ("--max-cost", "1", "--concurrency", "1")
-    with Two(keyed, vendor, tmp_path, postgres.new_database(), *options) as two, ExitStack() as later:
+    with Two(keyed, keyed_server, tmp_path, postgres.new_database(), *options) as two, ExitStack() as later:
         files = {"content": ("in.png", picture(0), "application/octet-stream")}
         link = httpx.post(f"{two.a.url}/v1/files", files=files, data={"metadata": "{}"}).json()["urls"]["get"]
         body = {"input": {"image": link}}
@@ -182,8 +167,8 @@ def test_ids_keys_uploads_and_cancelling_hold_over_all_gateways(
         ]
         assert [told["status"] for told in put] == ["succeeded"] * 3
         assert len({told["id"] for told in put}) == 1
-        assert vendor.account.paid == 1
-        gate, arrived = held(vendor)
+        assert keyed_server.account.paid == 1
+        gate, arrived = held(keyed_server)
         threads = later.enter_context(ThreadPoolExecutor(1))
         later.callback(gate.set)
         running = begun(two.a, 1, Idempotency_Key="k")
@@ -200,7 +185,7 @@ def test_ids_keys_uploads_and_cancelling_hold_over_all_gateways(
         assert again.result().json()["id"] == running
         assert find(two.a, waiting)["state"] == "cancelled"
         assert post(two.a, 4).status_code == 200
-        assert vendor.account.paid == vendor.account.distinct == 3
+        assert keyed_server.account.paid == keyed_server.account.distinct == 3
 
 
 class _Listener(BaseHTTPRequestHandler):
@@ -217,14 +202,14 @@ class _Listener(BaseHTTPRequestHandler):
 
 
 def test_one_of_the_gateways_tells_a_webhook(
-    keyed: Path, vendor: FaultServer, tmp_path: Path, postgres: PostgresServer
+    keyed: Path, keyed_server: FaultServer, tmp_path: Path, postgres: PostgresServer
 ) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), _Listener) as listening, ExitStack() as later:
         threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         later.callback(listening.shutdown)
         address = f"http://127.0.0.1:{listening.server_address[1]}/told"
         options = ("--max-cost", "1", "--webhook-host", "127.0.0.1")
-        with Two(keyed, vendor, tmp_path, postgres.new_database(), *options) as two:
+        with Two(keyed, keyed_server, tmp_path, postgres.new_database(), *options) as two:
             for number in range(12):
                 files = {"image": ("in.png", picture(number), "image/png")}
                 gateway = (two.a, two.b)[number % 2]

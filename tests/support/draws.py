@@ -2,6 +2,9 @@
 
 import hashlib
 import io
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +17,7 @@ from PIL import Image
 from blackbox_conformal.adapter import Adapter, Upload
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.images.read import read_output
+from blackbox_conformal.sampling.ledger.attempts import AttemptSpec
 from blackbox_conformal.sampling.ledger.places import reading
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
@@ -52,6 +56,19 @@ def tasks(pictures: int = 1, draws: int = 1, **size: int) -> list[Task]:
     return [
         Task(upload, index, 1000 * number + index) for number, upload in enumerate(uploads) for index in range(draws)
     ]
+
+
+def want(name: str = "t0", generation: int = 0) -> AttemptSpec:
+    """An attempt that a ledger is to plan."""
+    return AttemptSpec(name, generation, "identity", "tiny", "sha256:u", "p", 0, None, "key", 120)
+
+
+def killed(url: str, run: Path, kind: str, point: str, number: int) -> None:
+    """Draw four draws in a process that kills itself; see `sampling/crash_driver.py`."""
+    driver = Path(__file__).parents[1] / "sampling" / "crash_driver.py"
+    words = [sys.executable, str(driver), url, str(run), kind, point, str(number)]
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL, done.stderr
 
 
 def check(content: bytes, task: Task) -> None:

@@ -124,6 +124,16 @@ def postgres_server() -> Iterator[PostgresServer]:
             server.stop()
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for the tests of a folder: with many databases it takes long to recover from a crash."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed here (pip install -e '.[postgres]')")
+    if binaries() is None:
+        pytest.skip("PostgreSQL is not installed here (apt-get install postgresql)")
+    with postgres_server() as running:
+        yield running
+
+
 def run_with_both(metafunc: pytest.Metafunc, modules: Collection[str]) -> None:
     """Run the tests of `modules` with both kinds of ledger, but for those that are marked with ``sqlite``."""
     module = metafunc.module.__name__.rpartition(".")[2]
