@@ -12,22 +12,22 @@ processors.
 """
 
 import argparse
-import json
 import os
 import pickle
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import numpy as np
+from measured_parts import parser_of, run_parts
 from PIL import Image
 from support.command_line import VENDOR
 from support.dask_processes import kill, scheduler, workers, workers_of
@@ -249,34 +249,13 @@ def overhead(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     """Run all parts; see the module's docstring."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value in (
-        ("workers", 200),
-        ("schedulers", 20),
-        ("commands", 40),
-        ("photographs", 400),
-        ("large", 48),
-        ("side", 1400),
-        ("rounds", 3),
-        ("tasks", 20),
-    ):
-        parser.add_argument(f"--{name}", type=int, default=value)
-    for name, amount in (("latency", 1.5), ("pause", 0.8), ("batch-seconds", 1.0)):
-        parser.add_argument(f"--{name}", type=float, default=amount)
-    parser.add_argument("--sleepers", type=int, nargs="*", default=[4, 16, 32])
-    parser.add_argument("--parts", nargs="*", default=["kills", "speed", "overhead"])
-    arguments = parser.parse_args()
     parts = {"kills": kills, "speed": speed, "overhead": overhead}
-    passed = True
-    with tempfile.TemporaryDirectory() as root:
-        for name in arguments.parts:
-            folder = Path(root) / name
-            folder.mkdir()
-            report = parts[name](folder, arguments)
-            passed = passed and report["passed"]
-            print(json.dumps({name: report}, indent=1), flush=True)
-    if not passed:
-        raise SystemExit(1)
+    numbers = {"workers": 200, "schedulers": 20, "commands": 40, "photographs": 400, "large": 48, "side": 1400}
+    seconds = {"latency": 1.5, "pause": 0.8, "batch_seconds": 1.0}
+    parser = parser_of(__doc__, parts, **numbers, rounds=3, tasks=20, **seconds)
+    parser.add_argument("--sleepers", type=int, nargs="*", default=[4, 16, 32])
+    arguments = parser.parse_args()
+    run_parts({name: partial(part, arguments=arguments) for name, part in parts.items()}, arguments.parts)
 
 
 if __name__ == "__main__":

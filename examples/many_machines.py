@@ -22,7 +22,6 @@ import random
 import resource
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -31,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from measured_parts import parser_of, run_parts
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -311,38 +311,22 @@ def store_all(address: str, run: Path, adapter: SynchronousVendor, wanted: list[
 
 def main() -> None:
     """Run all parts; see the module's docstring."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    numbers = {"kills": 200, "restarts": 20, "cuts": 40, "tasks": 6000, "processes": 4, "stored": 100_000}
+    seconds = {"latency": 0.1, "pause": 0.8, "every": 3.0}
+    parser = parser_of(__doc__, ("crashes", "limit", "rate", "resume"), **numbers, **seconds)
     parser.add_argument("--work", help=argparse.SUPPRESS)
-    for name, value in (
-        ("kills", 200),
-        ("restarts", 20),
-        ("cuts", 40),
-        ("tasks", 6000),
-        ("processes", 4),
-        ("stored", 100_000),
-    ):
-        parser.add_argument(f"--{name}", type=int, default=value)
-    for name, amount in (("latency", 0.1), ("pause", 0.8), ("every", 3.0)):
-        parser.add_argument(f"--{name}", type=float, default=amount)
-    parser.add_argument("--parts", nargs="*", default=["crashes", "limit", "rate", "resume"])
     arguments = parser.parse_args()
     if arguments.work:
         work(json.loads(arguments.work))
         return
-    parts = {
-        "crashes": lambda server, folder: crashes(server, folder, arguments),
-        "limit": one_limit,
-        "rate": rate,
-        "resume": lambda server, folder: resumed(server, folder, arguments.stored),
-    }
-    passed = True
-    with postgres_server() as server, tempfile.TemporaryDirectory() as root:
-        for name in arguments.parts:
-            report = parts[name](server, Path(root) / name)
-            passed = passed and report["passed"]
-            print(json.dumps({name: report}, indent=1), flush=True)
-    if not passed:
-        raise SystemExit(1)
+    with postgres_server() as server:
+        parts = {
+            "crashes": lambda folder: crashes(server, folder, arguments),
+            "limit": lambda folder: one_limit(server, folder),
+            "rate": lambda folder: rate(server, folder),
+            "resume": lambda folder: resumed(server, folder, arguments.stored),
+        }
+        run_parts(parts, arguments.parts)
 
 
 if __name__ == "__main__":
