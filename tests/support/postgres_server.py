@@ -13,7 +13,15 @@ import pytest
 
 from blackbox_conformal.sampling.ledger.address import LEDGERS
 
-_SETTINGS = ("-c listen_addresses=''", "-c max_connections=200", "-c shared_buffers=64MB", "-c fsync=on")
+_SETTINGS = (
+    "-c listen_addresses=''",
+    "-c max_connections=200",
+    "-c shared_buffers=64MB",
+    "-c fsync=on",
+    # After a crash, one call instead of one for each file: hundreds in each test's database.
+    "-c recovery_init_sync_method=syncfs",
+)
+_PATIENCE_S = 180
 
 
 def binaries() -> Path | None:
@@ -45,7 +53,7 @@ class PostgresServer:
             check=False,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=_PATIENCE_S,
             cwd="/",
         )
         assert done.returncode == 0, f"{program}: {done.stdout[-2000:]} {done.stderr[-2000:]}"
@@ -65,12 +73,14 @@ class PostgresServer:
                     "-l",
                     str(self.folder / "server.log"),
                     "-w",
+                    "-t",
+                    str(_PATIENCE_S),
                     *words,
                 ],
                 check=False,
                 stdout=out,
                 stderr=out,
-                timeout=60,
+                timeout=_PATIENCE_S + 10,
                 cwd="/",
             )
         assert done.returncode == 0, (self.folder / "pg_ctl.txt").read_text()[-2000:]
