@@ -24,7 +24,6 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -33,9 +32,11 @@ from pydantic import BaseModel, ConfigDict
 
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import PayloadError, VendorError
+from blackbox_conformal.price import FREE as FREE
+from blackbox_conformal.price import Price as Price
 from blackbox_conformal.rates import Purpose as Purpose
 from blackbox_conformal.rates import Rate as Rate
-from blackbox_conformal.secrets import Secret
+from blackbox_conformal.secrets import Secret, read_credential
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,44 +173,6 @@ Quote = Generator[Step, Answer, Decimal]
 
 Inspection = Generator[Step, Answer, str | None]
 """Yields steps whose every `Send` has the purpose ``lookup``; returns what was taken from the answers, in words."""
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """Price of one draw, as a range, with where and when it was read.
-
-    Attributes
-    ----------
-    low, high
-        The range, in `currency`.
-    source, read_on
-        Where the price, and the rate of its currency, were read, and when.
-    currency, usd_per_unit
-        ISO 4217 code of the currency of `low` and `high`, and what one unit of it is in US dollars.
-    rule
-        What the price depends on, in words, such as ``by output megapixels: 0.03 USD each``; empty = on nothing.
-    """
-
-    low: Decimal
-    high: Decimal
-    source: str
-    read_on: date | None = None
-    currency: str = "USD"
-    usd_per_unit: Decimal = Decimal(1)
-    rule: str = ""
-
-    @property
-    def low_usd(self) -> Decimal:
-        """`low` in US dollars."""
-        return self.low * self.usd_per_unit
-
-    @property
-    def high_usd(self) -> Decimal:
-        """`high` in US dollars."""
-        return self.high * self.usd_per_unit
-
-
-FREE = Price(Decimal(0), Decimal(0), "nothing is billed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,8 +371,6 @@ class Adapter(BaseModel, ABC):
 
     def credential(self) -> Secret:
         """The key from the environment variable `key_variable`, or from the file that `<variable>_FILE` names."""
-        from blackbox_conformal.secrets import read_credential
-
         return read_credential(self.key_variable or "", self.name)
 
     @property

@@ -19,7 +19,8 @@ from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.exact import largest_loss
 
 if TYPE_CHECKING:
-    from blackbox_conformal.calibration import Calibration, CalibrationImage
+    from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.calibration_images import CalibrationImage
 
 
 def check_agreement(calibration: "Calibration") -> None:

@@ -14,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from blackbox_conformal import __version__, catalog
+from blackbox_conformal import __version__, member_text
 from blackbox_conformal.agreement import check_agreement
 from blackbox_conformal.calibration_content import from_content, to_content
 from blackbox_conformal.calibration_file import FORMAT, VERSION, read_content
-from blackbox_conformal.calibration_images import CalibrationImage as CalibrationImage
-from blackbox_conformal.calibration_images import KnownPhotograph as KnownPhotograph
+from blackbox_conformal.calibration_images import CalibrationImage, KnownPhotograph
 from blackbox_conformal.calibration_summary import level_rows, photograph_rows, trusted_chart
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.display.figure import Figure
@@ -96,15 +95,13 @@ class Calibration:
     file: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        if not len(self.inputs):
-            object.__setattr__(self, "inputs", InputStatistics.unknown(len(self.images)))
-        if not len(self.answers):
-            object.__setattr__(self, "answers", Answers.unknown(len(self.images)))
+        for name, kind in (("inputs", InputStatistics), ("answers", Answers)):
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, kind.unknown(self.n))
         truths = [image.truth for image in self.images]
         if len(set(truths)) != len(truths):
             raise CalibrationError("a photograph stands twice in the calibration; each counts once")
-        shared = {photograph.truth for photograph in self.tuning} & set(truths)
-        if shared:
+        if shared := {photograph.truth for photograph in self.tuning} & set(truths):
             raise CalibrationError(
                 f"{len(shared)} photographs are both tuning and calibration photographs; a choice made on a photograph "
                 "that calibrates voids the guarantee. Calibrate on the others"
@@ -115,9 +112,7 @@ class Calibration:
             if len(curves) != len(self.images):
                 raise CalibrationError(f"expected one curve a photograph; got {len(curves)} for {len(self.images)}")
         if len(self.answers) != len(self.images):
-            raise CalibrationError(
-                f"expected answers of {len(self.images)} photographs; got those of {len(self.answers)}"
-            )
+            raise CalibrationError(f"expected answers of {self.n} photographs; got those of {len(self.answers)}")
         if len(self.inputs) != len(self.images):
             raise CalibrationError(f"expected statistics of {len(self.images)} inputs; got those of {len(self.inputs)}")
 
@@ -167,9 +162,10 @@ class Calibration:
 
     def known(self, sketch: Sketch, pixels: str) -> str | None:
         """Which photograph of this calibration or of its tuning a picture shows, in words; None: none of them.
+
         Parameters
         ----------
-        seen
+        sketch
             The picture's sketch.
         pixels
             Digest of the pixels that the vendor is sent.
@@ -215,11 +211,10 @@ class Calibration:
         if isinstance(guarantee, Guarantee):
             rule = guarantee
         else:
-            if guarantee is None:
-                typed = dict(self.guarantee)
-                name = typed.pop("name")
-            else:
-                name, typed = catalog.parse(guarantee)
+            typed = dict(self.guarantee)
+            name = typed.pop("name")
+            if guarantee is not None:
+                name, typed = member_text.parse(guarantee)
             rule = choose_guarantee(name, **{**typed, **parameters})
         clusters = [image.cluster for image in self.images if image.cluster is not None]
         return in_tiles(rule, clusters) if clusters and rule.tiles is None else rule

@@ -22,7 +22,8 @@ import blackbox_conformal as bc
 from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.pipeline.calibrating import calibrate_job
 from blackbox_conformal.pipeline.demonstration import reduced_photographs
-from blackbox_conformal.pipeline.job import Job, Terms, Watch
+from blackbox_conformal.pipeline.job import Job, Terms
+from blackbox_conformal.pipeline.listeners import Watch
 from blackbox_conformal.pipeline.stages.defaults import DEFAULT_DRAWS, DEFAULT_METRIC
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.risk.curve_set import CurveSet

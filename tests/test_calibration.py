@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from support.synthetic import sketch_of
 
-from blackbox_conformal.calibration import Calibration, CalibrationImage, KnownPhotograph
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.calibration_images import CalibrationImage, KnownPhotograph
 from blackbox_conformal.canonical import digest_bytes, digest_json
 from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageError
 from blackbox_conformal.images.input_statistics.rows import STATISTICS, InputStatistics

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 import pytest
 from pydantic import Field, field_validator, model_validator
 
-from blackbox_conformal import catalog
+from blackbox_conformal import catalog, member_text
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.plugins import load_adapter
 
@@ -22,13 +22,13 @@ from blackbox_conformal.plugins import load_adapter
     ],
 )
 def test_notation(text: str, expected: tuple[str, dict[str, str]]) -> None:
-    assert catalog.parse(text) == expected
+    assert member_text.parse(text) == expected
 
 
 @pytest.mark.parametrize("text", ["a:b", "a:=1", "a:b=1,b=2"])
 def test_bad_notation_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"expected|twice"):
-        catalog.parse(text)
+        member_text.parse(text)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_long_value_is_shortened() -> None:
 )
 def test_commas_in_brackets_part_nothing(text, parameters):
     if parameters is not None:
-        assert catalog.parse(text) == ("a", parameters)
+        assert member_text.parse(text) == ("a", parameters)
         return
     with pytest.raises(UsageError, match=r"expected (NAME:key=value|as many)"):
-        catalog.parse(text)
+        member_text.parse(text)

@@ -11,7 +11,8 @@ import pytest
 from support.mutations import mutate, redigested
 from support.synthetic import sketch_of, write_photographs
 
-from blackbox_conformal.calibration import Calibration, CalibrationImage, KnownPhotograph
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.calibration_images import CalibrationImage, KnownPhotograph
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.cli.options import VendorOptions
 from blackbox_conformal.cli.session import open_calibrated_vendor

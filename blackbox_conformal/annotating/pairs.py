@@ -8,7 +8,8 @@ from pathlib import Path
 
 from blackbox_conformal.annotations.annotation_file import Pair
 from blackbox_conformal.errors import CalibrationError, UsageError
-from blackbox_conformal.pipeline.job import Job, Terms, Watch
+from blackbox_conformal.pipeline.job import Job, Terms
+from blackbox_conformal.pipeline.listeners import Watch
 from blackbox_conformal.pipeline.stages.evaluate import evaluate
 from blackbox_conformal.pipeline.stages.ready import Ready
 from blackbox_conformal.pipeline.stages.settings import Setup

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli import values
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.ledger import run_option
 from blackbox_conformal.cli.next_steps import run_named
@@ -13,7 +14,7 @@ from blackbox_conformal.cli.run_folders import folder_of
 from blackbox_conformal.errors import CheckFailedError
 
 LEDGER_OF_RUN = "The ledger of the run folder, where it is in a database."
-ledger_option = shared.option("--ledger", type=shared.ledger_address, metavar="ADDRESS", help=LEDGER_OF_RUN)
+ledger_option = shared.option("--ledger", type=values.ledger_address, metavar="ADDRESS", help=LEDGER_OF_RUN)
 
 
 @click.group("cache", cls=shared.Group)

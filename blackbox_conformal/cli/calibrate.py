@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blackbox_conformal.cli import next_steps, session
+from blackbox_conformal.cli import next_steps, session, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.cluster import ClusterOptions, cluster_of
 from blackbox_conformal.cli.console import Screen, bill, share, spent
@@ -17,7 +17,8 @@ from blackbox_conformal.cli.plan import inspect, present
 from blackbox_conformal.cli.signing import load_signing_key
 
 if TYPE_CHECKING:
-    from blackbox_conformal.calibration import Calibration, KnownPhotograph
+    from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.calibration_images import KnownPhotograph
     from blackbox_conformal.guarantees.guarantee import Guarantee
     from blackbox_conformal.pipeline.calibrating import CalibrationRun
     from blackbox_conformal.pipeline.job import Job
@@ -33,7 +34,7 @@ class CalibrateOptions(ClusterOptions, shared.JobOptions):
     guarantee: str | None = shared.guarantee()
     alpha: tuple[float, ...] = shared.declared(
         "--alpha",
-        type=shared.level,
+        type=values.level,
         multiple=True,
         help="The level: the risk that is accepted. Several, with high-probability, then hold together.",
     )

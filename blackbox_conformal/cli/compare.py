@@ -174,7 +174,7 @@ def _read(text: str, options: CompareOptions) -> _Typed:
 
 def _parsed(text: str) -> tuple[str, dict[str, str]]:
     """Name and parameters; the name may be that of a class, package.module:Class."""
-    from blackbox_conformal.catalog import parse
+    from blackbox_conformal.member_text import parse
 
     module, _, rest = text.partition(":")
     kind, _, parameters = rest.partition(":")

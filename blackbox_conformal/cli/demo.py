@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli import values
 from blackbox_conformal.cli.console import Screen, share
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.next_steps import offer
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.audits.findings import Audit
     from blackbox_conformal.images.photographs import Photograph
     from blackbox_conformal.pipeline.calibrating import CalibrationRun
-    from blackbox_conformal.pipeline.job import Watch
+    from blackbox_conformal.pipeline.listeners import Watch
     from blackbox_conformal.pipeline.products import Products, Result
     from blackbox_conformal.pipeline.stages.settings import Setup
 
@@ -67,7 +68,7 @@ class _Demonstration:
 )
 @click.option(
     "--alpha",
-    type=shared.level,
+    type=values.level,
     help="The level: the risk that is accepted.  [default: follows from the number of photographs]",
 )
 @shared.option("--force", is_flag=True, help="Overwrite existing files.")

@@ -88,7 +88,7 @@ def _short(usd: Decimal) -> Decimal:
 
 def _notes(frontier: "Frontier", number: int) -> list[str]:
     """How to ask for each promise, and where the shares come from."""
-    from blackbox_conformal.catalog import specification_text
+    from blackbox_conformal.member_text import specification_text
     from blackbox_conformal.text import counted
 
     options = {}
@@ -114,7 +114,7 @@ def _notes(frontier: "Frontier", number: int) -> list[str]:
 
 def _promised(row: "Row") -> dict[str, str]:
     """The options that ask for a row's promise, beside its level."""
-    from blackbox_conformal.catalog import specification_text
+    from blackbox_conformal.member_text import specification_text
 
     options = {} if row.promise.guarantee == "expected" else {"guarantee": row.promise.guarantee}
     if row.promise.cap != row.way.metric.cap:

@@ -22,7 +22,7 @@ CHOOSING = ("alpha", "want_share", "guarantee", "candidates", "tuning_share", "o
 
 def learn(screen: Screen, options: "TuneOptions") -> None:
     """Learn from the photographs' free outputs, write the weights, and say how to calibrate with them."""
-    from blackbox_conformal.catalog import specification_text
+    from blackbox_conformal.member_text import specification_text
     from blackbox_conformal.pipeline.learning import job_to_learn, learn_job, setup_to_learn
     from blackbox_conformal.pipeline.run_folder import TUNING_FILE
 
@@ -60,7 +60,7 @@ def _refuse_choosing() -> None:
 
 def _refuse_unnameable(path: Path) -> None:
     """Refuse a path that no score could name."""
-    from blackbox_conformal.catalog import parse
+    from blackbox_conformal.member_text import parse
 
     try:
         named = parse(f"price:weights={path}")[1].get("weights")

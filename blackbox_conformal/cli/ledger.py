@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli import values
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.next_steps import run_named
 from blackbox_conformal.cli.run_folders import place_of, run_folders
@@ -17,7 +18,7 @@ from blackbox_conformal.text import dollars
 
 run_option = shared.option("--run", type=shared.FOLDER, help="Run folder.  [default: the only one there is]")
 ledger_option = shared.option(
-    "--ledger", type=shared.ledger_address, metavar="ADDRESS", help="A ledger in a database, without a run folder."
+    "--ledger", type=values.ledger_address, metavar="ADDRESS", help="A ledger in a database, without a run folder."
 )
 
 
@@ -108,7 +109,7 @@ def limit(screen: Screen, amount: str | None, ledger: str | None) -> None:
         raise UsageError("expected --ledger postgresql://user@host/name; a ledger in a run folder has no such limit")
     address = LEDGERS.name(ledger)
     if amount is not None:
-        set_limit(address, None if amount == "none" else shared.usd(amount))
+        set_limit(address, None if amount == "none" else values.usd(amount))
     most, sums = ledger_limit(address), ledger_sum(address)
     spent, held = sums["cost_usd"], sums["reserved_usd"]
     screen.summary(

@@ -124,8 +124,7 @@ def command(screen: Screen, options: MaskOptions) -> None:
     from blackbox_conformal.pipeline.products import encode_product
     from blackbox_conformal.reports.report_store import ReportStore
 
-    piped = "-" in options.inputs
-    wanted = options.wanted
+    piped, wanted = "-" in options.inputs, options.wanted
     if piped:
         _refuse_terminal(screen, options)
         screen.free_stdout()
@@ -144,8 +143,7 @@ def command(screen: Screen, options: MaskOptions) -> None:
     batch = _read_batch(screen, request, options)
     hopeless = reason_of_nothing(request.rule, request.curves, options.alpha)
     run = session.calibrated_folder(screen, options, calibration.procedure, options.calibration)
-    full_size = FULL_SIZE not in options.leave_out
-    store = ReportStore(run, calibration, (options.alpha,), full_size=full_size)
+    store = ReportStore(run, calibration, (options.alpha,), full_size=FULL_SIZE not in options.leave_out)
     session.place(options, run)
     kept = None if piped else KeptResults.of(run)
     delivery = _Delivery(screen, options, batch, request, store, hopeless, key, kept)
@@ -153,7 +151,9 @@ def command(screen: Screen, options: MaskOptions) -> None:
     writer = MaskWriter.of(options.out, wanted, store, key, force=options.force, elsewhere=options.cluster is not None)
     results = _masked(delivery, None if piped else writer, run)
     if piped and results:
-        product = encode_product(_signed(results[0], key), options.product, options.feather)
+        (result,) = results
+        signed = result if key is None else replace(result, certificate=result.certificate.signed(key))
+        product = encode_product(signed, options.product, options.feather)
         assert product is not None
         sys.stdout.buffer.write(product.content)
         return
@@ -276,11 +276,6 @@ class _Delivery:
                 f"{len(lost)} of {len(self.batch.paths)} pictures could not be masked; all others are done. Correct or "
                 "leave out the rest, and run the same command again: what is paid is kept"
             )
-
-
-def _signed(result: "Result", key: "SigningKey | None") -> "Result":
-    """The result with a signature on its certificate, where there is a key."""
-    return result if key is None else replace(result, certificate=result.certificate.signed(key))
 
 
 def _refuse_terminal(screen: Screen, options: MaskOptions) -> None:

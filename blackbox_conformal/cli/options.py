@@ -5,18 +5,16 @@ A command receives its options as one value of a dataclass. Each field of that c
 
 import functools
 import inspect
-import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import click
 
+from blackbox_conformal.cli import values
 from blackbox_conformal.cli.config_file import Configured
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.errors import UsageError
 from blackbox_conformal.pipeline.stages.defaults import DEFAULT_DRAWS, PRESETS
 
 if TYPE_CHECKING:
@@ -46,88 +44,6 @@ NEW_FILE = click.Path(dir_okay=False)
 FOLDER = click.Path(file_okay=False)
 EXISTING_FOLDER = click.Path(exists=True, file_okay=False)
 SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
-
-
-def usd(text: str) -> Decimal:
-    """An amount of US dollars, exact."""
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        raise click.BadParameter(f"expected an amount of US dollars such as 12.50; got {text!r}") from None
-    if not amount.is_finite() or amount < 0:
-        raise click.BadParameter(f"expected an amount of at least 0; got {text!r}")
-    return amount
-
-
-def level(text: str) -> float:
-    """A level of at least 0. The guarantee decides whether 0 is a level."""
-    try:
-        value = float(text)
-    except ValueError:
-        raise click.BadParameter(f"expected a level such as 0.1; got {text!r}") from None
-    if not 0 <= value < float("inf"):
-        raise click.BadParameter(f"expected a level of at least 0; got {text!r}")
-    return value
-
-
-_UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
-
-
-def number_of_bytes(text: str) -> int:
-    """An amount of memory with its unit, in bytes."""
-    amount = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([MG]i?B)", text.strip(), re.IGNORECASE)
-    if amount is None:
-        raise click.BadParameter(f"expected an amount with its unit, MB, GB, MiB or GiB, such as 2GB; got {text!r}")
-    return int(Decimal(amount[1]) * _UNITS[amount[2].upper()])
-
-
-def workers(text: str) -> "int | Literal['auto']":
-    """A number of concurrent calls, or ``auto``."""
-    if text == "auto":
-        return "auto"
-    try:
-        number = int(text)
-    except ValueError:
-        raise click.BadParameter(f"expected a whole number or 'auto'; got {text!r}") from None
-    if not 1 <= number <= 256:
-        raise click.BadParameter(f"expected 1 to 256 or 'auto'; got {text!r}")
-    return number
-
-
-def request_rate(text: str) -> "Rate":
-    """A request rate such as ``50/hour``."""
-    from blackbox_conformal.rates import Rate
-
-    try:
-        return Rate.of_text(text)
-    except UsageError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-def ledger_address(text: str) -> str:
-    """The address of a ledger; with a password in it only from the environment, where other users do not see it."""
-    from blackbox_conformal.sampling.ledger.address import VARIABLE, Address
-
-    try:
-        address = Address.of_text(text)
-    except UsageError as error:
-        raise click.BadParameter(str(error)) from None
-    if address.password is not None and os.environ.get(VARIABLE) != text:
-        raise click.BadParameter(
-            f"expected no password in an address that is typed, which every user of this machine can see; set "
-            f"PGPASSWORD or PGPASSFILE, or the whole address in {VARIABLE}"
-        )
-    return text
-
-
-def store_address(text: str) -> str:
-    """The address of a store, or the path of a folder."""
-    from blackbox_conformal.sampling.ledger.store_address import normal
-
-    try:
-        return normal(text)
-    except UsageError as error:
-        raise click.BadParameter(str(error)) from None
 
 
 class Group(click.Group):
@@ -202,9 +118,9 @@ def output(function: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-alpha = functools.partial(declared, "--alpha", type=level, help="The level: the risk that is accepted.")
+alpha = functools.partial(declared, "--alpha", type=values.level, help="The level: the risk that is accepted.")
 alphas = functools.partial(
-    declared, "--alpha", type=level, multiple=True, help="A level, the risk that is accepted; repeatable."
+    declared, "--alpha", type=values.level, multiple=True, help="A level, the risk that is accepted; repeatable."
 )
 clusters = functools.partial(
     declared,
@@ -344,30 +260,30 @@ class SpendingOptions:
     )
     ledger: str | None = declared(
         "--ledger",
-        type=ledger_address,
+        type=values.ledger_address,
         metavar="ADDRESS",
         help="PostgreSQL database that keeps the ledger and the answers for many machines, such as "
         "postgresql://user@host/name.  [default: a file in the run folder]",
     )
     store: str | None = declared(
         "--store",
-        type=store_address,
+        type=values.store_address,
         metavar="ADDRESS",
         help="Where answers and finished files are kept, too: a bucket such as s3://bucket/runs, or a folder that "
         "machines share.  [default: the run folder alone]",
     )
     max_cost: Decimal | None = declared(
-        "--max-cost", type=usd, help="The most that this job may cost in all, US dollars."
+        "--max-cost", type=values.usd, help="The most that this job may cost in all, US dollars."
     )
     max_calls: int | None = declared(
         "--max-calls", type=click.IntRange(0), help="The most paid calls that this job may make in all."
     )
     concurrency: "int | Literal['auto']" = declared(
-        "--concurrency", type=workers, metavar="N|auto", default="auto", help="The most calls at a time."
+        "--concurrency", type=values.workers, metavar="N|auto", default="auto", help="The most calls at a time."
     )
     rate: tuple["Rate", ...] = declared(
         "--rate",
-        type=request_rate,
+        type=values.request_rate,
         multiple=True,
         metavar="N/UNIT",
         help="The most requests in a time, such as 50/hour or '100/minute poll'; repeatable.  [default: the vendor's]",
@@ -405,7 +321,7 @@ class TermsOptions(SpendingOptions):
 
     memory: int | None = declared(
         "--memory",
-        type=number_of_bytes,
+        type=values.number_of_bytes,
         metavar="AMOUNT",
         help="The most memory that the calculation may take, such as 2GB: fewer pictures at a time.",
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli import session
+from blackbox_conformal.cli import session, values
 from blackbox_conformal.cli.cache import ledger_option
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.next_steps import offer, typed
@@ -16,7 +16,7 @@ from blackbox_conformal.cli.next_steps import offer, typed
 @shared.option("--calibration", type=shared.NEW_FILE, help="Calibration file.  [default: that of the run]")
 @shared.option(
     "--alpha",
-    type=shared.level,
+    type=values.level,
     metavar="ALPHA",
     help="The level the report opens at.  [default: chosen from the audit]",
 )
@@ -25,7 +25,7 @@ from blackbox_conformal.cli.next_steps import offer, typed
     "--force", is_flag=True, help="Overwrite a file that is no report of this calibration, or was changed since."
 )
 @ledger_option
-@shared.option("--store", type=shared.store_address, metavar="ADDRESS", help="Put it there, too, as the run's files.")
+@shared.option("--store", type=values.store_address, metavar="ADDRESS", help="Put it there, too, as the run's files.")
 @click.option("--open", "opened", is_flag=True, help="Open it. Does nothing without a terminal.")
 @shared.output
 def command(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli import session
+from blackbox_conformal.cli import session, values
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key
@@ -57,7 +57,7 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
     )
     max_cost_per_day: Decimal | None = shared.declared(
         "--max-cost-per-day",
-        type=shared.usd,
+        type=values.usd,
         help="The most that may be spent in any 24 hours, US dollars. It and --max-cost count all that the run "
         "folder's ledger holds, so they hold over restarts.",
     )
@@ -80,7 +80,7 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
     tls_cert: str | None = shared.declared("--tls-cert", type=shared.FILE, help="Certificate to serve https, PEM.")
     tls_key: str | None = shared.declared("--tls-key", type=shared.FILE, help="Key of the certificate, PEM.")
     max_body: int = shared.declared(
-        "--max-body", type=shared.number_of_bytes, metavar="AMOUNT", default="64MiB", help="Largest request."
+        "--max-body", type=values.number_of_bytes, metavar="AMOUNT", default="64MiB", help="Largest request."
     )
     max_waiting: int = shared.declared(
         "--max-waiting",

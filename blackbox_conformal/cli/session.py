@@ -15,7 +15,8 @@ from blackbox_conformal.wording import as_typed, option_words
 if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter
     from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.pipeline.job import Ask, Job, Terms, Watch
+    from blackbox_conformal.pipeline.job import Ask, Job, Terms
+    from blackbox_conformal.pipeline.listeners import Watch
     from blackbox_conformal.pipeline.stages.cluster import Cluster
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.procedure import Procedure

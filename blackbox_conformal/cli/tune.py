@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blackbox_conformal.cli import next_steps, session
+from blackbox_conformal.cli import next_steps, session, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.cluster import ClusterOptions, cluster_of
 from blackbox_conformal.cli.consent import Consent
@@ -36,7 +36,7 @@ class TuneOptions(ClusterOptions, shared.JobOptions):
 
     images: tuple[str, ...] = shared.photographs()
     alpha: float | None = shared.declared(
-        "--alpha", type=shared.level, help="The level at which candidates are compared."
+        "--alpha", type=values.level, help="The level at which candidates are compared."
     )
     want_share: float | None = shared.declared(
         "--want-share",
@@ -94,7 +94,7 @@ def command(screen: Screen, options: TuneOptions) -> None:
 
     With --want-share the level is chosen there, too. With --learn a score is made instead of chosen.
     """
-    from blackbox_conformal.catalog import specification_text
+    from blackbox_conformal.member_text import specification_text
     from blackbox_conformal.pipeline.run_folder import TUNING_FILE, TuningRecord, keep_calibration
     from blackbox_conformal.pipeline.stages.settings import member
     from blackbox_conformal.pipeline.tuning import default_candidates, parse_candidates, refuse_both, score_for
@@ -155,14 +155,14 @@ def _job(options: TuneOptions, setup: "Setup", out: Path, candidates: int, terms
 
 def _score(candidate: "Candidate") -> str:
     """The score of a candidate, as it is typed."""
-    from blackbox_conformal.catalog import specification_text
+    from blackbox_conformal.member_text import specification_text
 
     return specification_text(candidate.score)
 
 
 def _in_words(bound: "ChosenBound") -> str:
     """The guarantee with its bound, as it is typed, and what it is expected to trust."""
-    from blackbox_conformal.catalog import specification_text
+    from blackbox_conformal.member_text import specification_text
 
     return f"--guarantee {specification_text(bound.rule)}, which trusts {share(bound.trusted_share)} there"
 
@@ -205,7 +205,7 @@ def _show(
     out: Path,
 ) -> None:
     """What was chosen, what it took, and what to do next; without a calibration, `out` is the tuning file."""
-    from blackbox_conformal.catalog import specification_text
+    from blackbox_conformal.member_text import specification_text
 
     best, run = tuning.best.candidate, job.whole.folder
     n_tuning, n_calibration = len(job.tuning), len(job.calibrating)

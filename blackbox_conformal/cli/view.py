@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli import values
 from blackbox_conformal.cli.browser import browser
 from blackbox_conformal.cli.cache import ledger_option
 from blackbox_conformal.cli.console import Screen
@@ -17,7 +18,7 @@ from blackbox_conformal.cli.serve import refuse_missing
 @click.argument("run", required=False, type=shared.FOLDER)
 @shared.option("--calibration", type=shared.NEW_FILE, help="Calibration file.  [default: that of the run]")
 @shared.option(
-    "--alpha", type=shared.level, metavar="ALPHA", help="The level it opens at.  [default: chosen from the audit]"
+    "--alpha", type=values.level, metavar="ALPHA", help="The level it opens at.  [default: chosen from the audit]"
 )
 @ledger_option
 @shared.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on.  [default: a free one]")

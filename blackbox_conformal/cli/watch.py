@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blackbox_conformal.cli import next_steps, session, watch_demo, watch_screen
+from blackbox_conformal.cli import next_steps, session, values, watch_demo, watch_screen
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, limit_above
@@ -59,7 +59,7 @@ class WatchOptions(shared.VendorOptions, shared.TermsOptions):
     )
     alpha: float | None = shared.alpha()
     max_cost_in_all: Decimal | None = shared.declared(
-        "--max-cost-in-all", type=shared.usd, help="The most that all visits may cost together, US dollars."
+        "--max-cost-in-all", type=values.usd, help="The most that all visits may cost together, US dollars."
     )
     plan: bool = shared.declared(
         "--plan",

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal import catalog
+from blackbox_conformal import catalog, member_text
 from blackbox_conformal.degradations.degradation import Degradation
 from blackbox_conformal.degradations.random_numbers import RandomNumbers
 from blackbox_conformal.degradations.reduction import Reduction
@@ -283,7 +283,7 @@ def _named(typed: str) -> tuple[str, dict[str, Any]]:
         if not main:
             raise UsageError(f"expected {name.strip()}:KEY=VALUE; got {typed.strip()!r}")
         rest = f"{main}={rest}"
-    return catalog.parse(f"{name}{colon}{rest}")
+    return member_text.parse(f"{name}{colon}{rest}")
 
 
 def _typed(step: Degradation, *, short: bool) -> str:

@@ -6,7 +6,8 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
-from blackbox_conformal.calibration import Calibration, CalibrationImage, KnownPhotograph
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.calibration_images import CalibrationImage, KnownPhotograph
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.images.duplicates import Distinct

@@ -13,7 +13,8 @@ from typing import Unpack
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.audits.findings import Audit
-from blackbox_conformal.calibration import Calibration, KnownPhotograph
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.calibration_images import KnownPhotograph
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.images.encode import Given

@@ -1,7 +1,7 @@
 """What the demonstration decides before it looks: score, metric and level of a task, how many unseen photographs."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from blackbox_conformal.images.degrade import crop_to_multiple
 from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.images.photographs import Photograph
 from blackbox_conformal.images.read import read_image
+from blackbox_conformal.pipeline.listeners import Progress
 from blackbox_conformal.pipeline.stages.defaults import DEFAULT_DRAWS, DEFAULT_METRIC, SEVERAL_DRAWS
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.text import file_stem
@@ -57,7 +58,7 @@ def reduced_photographs(
     photographs: Sequence[Photograph],
     folder: Path,
     side: int,
-    progress: Callable[[str, int, int], None],
+    progress: Progress,
     *,
     force: bool = False,
 ) -> list[Reduced]:

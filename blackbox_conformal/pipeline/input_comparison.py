@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from blackbox_conformal.audits.input_shift import LEVEL, SEED, InputShift, compare
@@ -11,6 +11,7 @@ from blackbox_conformal.display.progress import Step, shown_progress
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError
 from blackbox_conformal.images.input_statistics.rows import InputStatistics
 from blackbox_conformal.images.read import read_image
+from blackbox_conformal.pipeline.listeners import Progress
 from blackbox_conformal.pipeline.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
 
@@ -67,9 +68,7 @@ def compare_inputs(
     return compare(known, new, level=level, seed=seed)
 
 
-def read_statistics(
-    paths: Sequence[Path], progress: Callable[[str, int, int], None] = lambda *_: None
-) -> InputStatistics:
+def read_statistics(paths: Sequence[Path], progress: Progress = lambda *_: None) -> InputStatistics:
     """The statistics of every picture, in order.
 
     Raises

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import IncompleteError
+from blackbox_conformal.pipeline.listeners import NOBODY, Watch
 from blackbox_conformal.pipeline.prices.budget import AnyEstimate, agreed_limits, refuse_unlimited, total
 from blackbox_conformal.pipeline.prices.spending import NOTHING, DrawsSpending, spending_on
 from blackbox_conformal.pipeline.stages.cluster import Cluster
@@ -24,7 +25,6 @@ from blackbox_conformal.pipeline.stages.second_vendor import SecondOpinions, sec
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.pipeline.stages.warming import warming
 from blackbox_conformal.sampling.estimate import Estimate, answered, estimate
-from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.ledger.address import LEDGERS
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.open_run import OpenRun
@@ -36,33 +36,11 @@ Value = TypeVar("Value")
 
 About = Callable[[Prepared], Any]
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is going on, how many are done, and how many there are."""
-
 Ask = Callable[["Job", Estimate], None]
 """Called with a job and what it would cost, before anything is sent; raises when a person does not agree."""
 
 
 NO_LIMITS = Limits()
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """Who is told of what a job does.
-
-    Attributes
-    ----------
-    listener
-        Gets every event of drawing, from any thread, one at a time.
-    progress
-        Gets what is done, how many are done, and how many there are.
-    on_sampler
-        Gets each sampler as soon as it is open, so that it can be stopped.
-    """
-
-    listener: Callable[[Event], None] | None = None
-    progress: Progress = lambda *_: None
-    on_sampler: Callable[[Sampler], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +89,7 @@ class Terms:
     limits: Limits = NO_LIMITS
     memory_bytes: int | None = None
     ask: Ask | None = None
-    watch: Watch = Watch()
+    watch: Watch = NOBODY
     shared: Shared = ALONE
     cluster: Cluster | None = None
 

@@ -19,7 +19,8 @@ from blackbox_conformal.display.progress import ProgressDisplay, shown_progress
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.metrics.metric import Metric
-from blackbox_conformal.pipeline.job import Ask, Progress, Terms, Watch
+from blackbox_conformal.pipeline.job import Ask, Terms
+from blackbox_conformal.pipeline.listeners import Progress, Watch
 from blackbox_conformal.pipeline.run_folder import usual_folder
 from blackbox_conformal.pipeline.stages.defaults import preset_settings
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up

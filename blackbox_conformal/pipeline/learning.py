@@ -14,7 +14,7 @@ from typing import Unpack
 import numpy as np
 
 from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.calibration import KnownPhotograph
+from blackbox_conformal.calibration_images import KnownPhotograph
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.pipeline.held_out import split_prepared

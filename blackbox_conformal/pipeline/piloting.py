@@ -10,10 +10,10 @@ from decimal import Decimal
 from functools import partial
 
 from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.calibration import KnownPhotograph
-from blackbox_conformal.catalog import specification_text
+from blackbox_conformal.calibration_images import KnownPhotograph
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.member_text import specification_text
 from blackbox_conformal.pipeline.frontier_parts.frontier import Curves, Pilot, pilot_frontier
 from blackbox_conformal.pipeline.frontier_parts.measured import measured_shares
 from blackbox_conformal.pipeline.frontier_parts.rows import Wish

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from blackbox_conformal.calibration import Calibration, KnownPhotograph
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.calibration_images import KnownPhotograph
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.files import make_private, refusal, write_new, write_once

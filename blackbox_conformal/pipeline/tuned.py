@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from blackbox_conformal.calibration import Calibration, KnownPhotograph
-from blackbox_conformal.catalog import specification_text
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.calibration_images import KnownPhotograph
 from blackbox_conformal.display.figure import Figure
 from blackbox_conformal.display.plots import Dot, Dots
 from blackbox_conformal.display.table import frame, html_card
+from blackbox_conformal.member_text import specification_text
 from blackbox_conformal.pipeline.bound_choice import ChosenBound
 from blackbox_conformal.pipeline.frontier_parts.candidates import Scored
 from blackbox_conformal.pipeline.run_folder import TuningRecord

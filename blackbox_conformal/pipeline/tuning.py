@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 
 from blackbox_conformal import catalog
-from blackbox_conformal.calibration import KnownPhotograph
-from blackbox_conformal.catalog import specification_text
+from blackbox_conformal.calibration_images import KnownPhotograph
 from blackbox_conformal.errors import CalibrationError, PluginError, UsageError
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.member_text import specification_text
 from blackbox_conformal.pipeline.bound_choice import chosen_bound
 from blackbox_conformal.pipeline.calibrated_rule import check_enough
 from blackbox_conformal.pipeline.calibrating import CalibrationRun, calibrate_job

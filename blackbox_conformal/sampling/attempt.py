@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 
-from blackbox_conformal.adapter import EMPTY_ANSWER, Accepted, Adapter, Answer, Draw, Flow, Observed, Send, Step, Wait
+from blackbox_conformal.adapter import EMPTY_ANSWER, Accepted, Adapter, Answer, Observed, Send, Step, Wait
 from blackbox_conformal.errors import (
     AdapterError,
     BlackboxConformalError,
@@ -27,6 +27,7 @@ from blackbox_conformal.errors import (
     VendorFailedError,
 )
 from blackbox_conformal.sampling.acceptance import Acceptance
+from blackbox_conformal.sampling.adapter_steps import adapter_bug, adapter_steps
 from blackbox_conformal.sampling.attempt_record import OUTCOME_ERRORS, AttemptRecord, is_unbilled
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard, EventKind
@@ -111,8 +112,8 @@ class AttemptRunner:
                     step = steps.throw(error)
                 except (BlackboxConformalError, StoppedError):
                     raise
-                except Exception as error:  # noqa: BLE001 - see `_adapter_bug`
-                    raise self._adapter_bug(error) from None
+                except Exception as error:  # noqa: BLE001 - see `adapter_bug`
+                    raise adapter_bug(self.adapter, error) from None
                 else:
                     step = steps.send(answer)
         except StopIteration:
@@ -140,7 +141,7 @@ class AttemptRunner:
             failure: VendorError | None = None
             try:
                 self._refuse_same_job()
-                data = yield from self._adapter_steps()
+                data = yield from adapter_steps(self.adapter, self.task, self.record.spec, self.record.job)
                 if self.restore:
                     self.record.restore_picture(data)
                 else:
@@ -159,30 +160,6 @@ class AttemptRunner:
         if self.restore or self.record.job is None or self.record.same_job is not None:
             return False
         return isinstance(failure, (PayloadError, JobError, TryLaterError)) and not isinstance(failure, DeadlineError)
-
-    def _adapter_steps(self) -> Flow:
-        """The adapter's own steps; what is wrong with it becomes an `AdapterError`."""
-        upload, job = self.task.upload, self.record.job
-        draw = Draw(self.task.index, self.task.seed, self.record.spec.idempotency_key)
-        failure: BlackboxConformalError
-        try:
-            steps = self.adapter.draw(upload, draw) if job is None else self.adapter.resume(upload, draw, job)
-            data: object = yield from steps
-        except BlackboxConformalError as error:
-            failure = cleaned(error)
-        except Exception as error:  # noqa: BLE001 - see `_adapter_bug`
-            failure = self._adapter_bug(error)
-        else:
-            if isinstance(data, (bytes, bytearray, memoryview)):
-                return bytes(data)
-            name = self.record.spec.adapter
-            failure = AdapterError(f"expected adapter {name} to return bytes; got {type(data).__name__}")
-        raise failure
-
-    def _adapter_bug(self, error: Exception) -> AdapterError:
-        """An error of the adapter's code as one of this package: what was paid for is recorded first."""
-        text = f"{type(error).__name__}: {clean(str(error))}"
-        return AdapterError(f"adapter {self.record.spec.adapter} failed while reading an answer: {text}")
 
     def _submission(self, step: Send) -> Callable[[], Answer]:
         """One try of the submission, for the retrier to repeat."""
@@ -314,8 +291,7 @@ class AttemptRunner:
         left = self._left()
         self._sleep(seconds if left is None else min(seconds, left), self._patience)
         self._waited_s += seconds
-        overdue = self._overdue("the vendor still works on it")
-        if overdue is not None:
+        if (overdue := self._overdue("the vendor still works on it")) is not None:
             raise overdue
 
     def _left(self) -> float | None:
@@ -347,8 +323,7 @@ class AttemptRunner:
 
     def _refuse_same_job(self) -> None:
         """Raise `PayloadError` if another draw has the same job."""
-        other = self.record.same_job
-        if other is not None:
+        if (other := self.record.same_job) is not None:
             text = (
                 f"the vendor gave the same job {self.record.job} to two submissions (draw {other.draw} of"
                 f" {other.upload_name} has it too); the draws are not independent"
@@ -416,8 +391,7 @@ class AttemptRunner:
 
     def _outcome(self, state: OutcomeState, error: VendorError | None, unbilled: bool = False) -> Outcome:
         record = self.record
-        changed = None if self.restore else self.acceptance.model_error(record.model)
-        if changed is not None:
+        if not self.restore and (changed := self.acceptance.model_error(record.model)) is not None:
             self.board.tell("model-changed", str(changed))
             self.control.fail(changed)
             raise StoppedError

@@ -26,8 +26,9 @@ from blackbox_conformal.errors import (
 )
 from blackbox_conformal.sampling.acceptance import Acceptance
 from blackbox_conformal.sampling.attempt import AttemptRunner
-from blackbox_conformal.sampling.attempt_record import OUTCOME_ERRORS, AttemptRecord
+from blackbox_conformal.sampling.attempt_record import AttemptRecord
 from blackbox_conformal.sampling.clock import Clock
+from blackbox_conformal.sampling.earlier_outcome import earlier_outcome, failed_earlier
 from blackbox_conformal.sampling.events import EventBoard
 from blackbox_conformal.sampling.http.classify import GoneError
 from blackbox_conformal.sampling.http.transport import Transport
@@ -51,7 +52,7 @@ from blackbox_conformal.sampling.pacing.concurrency import AdaptiveConcurrency
 from blackbox_conformal.sampling.pacing.retry import Retrier, full_jitter
 from blackbox_conformal.sampling.reservations import Reservations
 from blackbox_conformal.sampling.run_control import RunControl, StoppedError, TakenError
-from blackbox_conformal.sampling.task import Outcome, OutcomeState, Task, idempotency_key, task_keys
+from blackbox_conformal.sampling.task import Outcome, Task, idempotency_key, task_keys
 from blackbox_conformal.sampling.turn_taking import TurnTaking
 from blackbox_conformal.text import clean
 
@@ -333,7 +334,7 @@ class Processor:
     def _recorded(self, task: Task, attempt: Attempt) -> Outcome | None:
         """The outcome of an attempt that ended in an earlier session; None when it had better be fetched again."""
         if attempt.state not in WHOLE:
-            return _failed_earlier(task, attempt)
+            return failed_earlier(task, attempt)
         failure: PayloadError | None = None
         if attempt.state == "stored" and self.acceptance.check is not None:
             try:
@@ -351,7 +352,7 @@ class Processor:
                 f"the sample {attempt.digest} was paid for and its file is gone; restore it, or allow it to be bought"
                 " again with --max-resample 1"
             )
-        return _earlier_outcome(task, "stored" if failure is None else "invalid", attempt, failure)
+        return earlier_outcome(task, "stored" if failure is None else "invalid", attempt, failure)
 
     def read(self, outcome: Outcome) -> bytes:
         """The bytes of an outcome (see `Sampler.read`)."""
@@ -381,7 +382,7 @@ class Processor:
             raise StoppedError from None
         except VendorError as failure:
             error = failure
-        return _earlier_outcome(task, "stored" if error is None else "invalid", attempt, error)
+        return earlier_outcome(task, "stored" if error is None else "invalid", attempt, error)
 
     def _restore(self, task: Task, attempt: Attempt) -> None:
         """Fetch the bytes of a stored draw again by its job, and put their file back; errors as the vendor's."""
@@ -392,15 +393,3 @@ class Processor:
             )
         spec = self._spec(task, attempt.task, attempt.upload_name, attempt.generation)
         self._runner(task, spec, attempt, restore=True).run()
-
-
-def _failed_earlier(task: Task, attempt: Attempt) -> Outcome:
-    state: OutcomeState = next((state for state in OUTCOME_ERRORS if state == attempt.state), "ambiguous")
-    error = OUTCOME_ERRORS[state](
-        attempt.error or f"recorded as {attempt.state}", request_id=attempt.request_id, code=attempt.code
-    )
-    return _earlier_outcome(task, state, attempt, error)
-
-
-def _earlier_outcome(task: Task, state: OutcomeState, attempt: Attempt, error: VendorError | None) -> Outcome:
-    return Outcome(task, state, True, attempt.digest, attempt.cost_usd, attempt.model, error)

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from blackbox_conformal.catalog import parse
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.member_text import parse
 from blackbox_conformal.testing.raw_http import Connection, Head, PeerGoneError, Response
 
 

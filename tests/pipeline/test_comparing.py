@@ -261,7 +261,7 @@ from decimal import Decimal
 from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from pipeline.test_comparing import Limits, compare, vendors
-from blackbox_conformal.pipeline.job import Watch
+from blackbox_conformal.pipeline.listeners import Watch
 sent = []
 def listener(event):
     sent.extend([event] if event.kind == "submitted" else [])

@@ -9,7 +9,8 @@ from PIL import Image as PillowImage
 from support.synthetic import photograph, write_draws, write_photographs
 
 import blackbox_conformal as bc
-from blackbox_conformal.calibration import Calibration, KnownPhotograph
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.calibration_images import KnownPhotograph
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.images.duplicates import sketch
 

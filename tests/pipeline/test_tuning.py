@@ -7,8 +7,8 @@ import pytest
 from support.synthetic import write_draws, write_photographs
 
 import blackbox_conformal as bc
-from blackbox_conformal.catalog import specification_text
 from blackbox_conformal.errors import CalibrationError, PicturesError, UsageError
+from blackbox_conformal.member_text import specification_text
 from blackbox_conformal.pipeline.calibrating import calibrate_job
 from blackbox_conformal.pipeline.job import Job, Terms
 from blackbox_conformal.pipeline.stages.prepare import prepare_photographs

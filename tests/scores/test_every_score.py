@@ -10,7 +10,7 @@ from support.family_cases import NARROW_WINDOWS, built_without_parameters, cases
 from support.synthetic import draw, photograph, reduced
 
 import blackbox_conformal
-from blackbox_conformal import catalog
+from blackbox_conformal import catalog, member_text
 from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.scores._windowed import ClippedAndSmoothed
@@ -196,5 +196,5 @@ def test_every_score_says_what_it_is_at_scale_1(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setting_that_tune_tries_is_one_of_the_score(name):
     for text in catalog.member("scores", name).candidates:
-        setting, parameters = catalog.parse(f"{name}:{text}")
+        setting, parameters = member_text.parse(f"{name}:{text}")
         assert load(setting, **parameters).minimum_draws >= 1

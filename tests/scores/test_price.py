@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.synthetic import draw, photograph, reduced
 
-from blackbox_conformal import catalog
+from blackbox_conformal import catalog, member_text
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.scores._price_features import NAMES
 from blackbox_conformal.scores._price_network import MOST_BYTES, own_network
@@ -106,8 +106,8 @@ def test_a_calibration_gets_its_weights_by_their_digest(others):
 
 
 def test_it_is_typed_with_its_file(others):
-    assert catalog.specification_text(price(weights=others)) == f"price:weights={others}"
-    assert catalog.specification_text(price()) == "price"
+    assert member_text.specification_text(price(weights=others)) == f"price:weights={others}"
+    assert member_text.specification_text(price()) == "price"
 
 
 def test_a_calibration_that_names_a_file_is_refused_before_it_is_opened(tmp_path):

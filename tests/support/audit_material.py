@@ -8,7 +8,8 @@ import numpy as np
 from blackbox_conformal.audits.findings import AuditedPicture
 from blackbox_conformal.audits.quality import NO_PIXELS, Quality
 from blackbox_conformal.audits.worst_pixels import worst_place
-from blackbox_conformal.calibration import Calibration, CalibrationImage
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.calibration_images import CalibrationImage
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.risk.curve import RiskCurve

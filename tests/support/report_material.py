@@ -10,7 +10,8 @@ from PIL import Image, ImageFilter
 from blackbox_conformal.audits.findings import AuditedPicture
 from blackbox_conformal.audits.quality import QualityMaps
 from blackbox_conformal.audits.worst_pixels import worst_place
-from blackbox_conformal.calibration import Calibration, CalibrationImage
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.calibration_images import CalibrationImage
 from blackbox_conformal.certificate import Certificate, threshold_json
 from blackbox_conformal.images.duplicates import sketch
 from blackbox_conformal.images.picture import pixels_digest

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blackbox_conformal import catalog
+from blackbox_conformal import member_text
 from blackbox_conformal.audits.hypothesis import claim
 from blackbox_conformal.audits.interval import Exact, interval_for
 from blackbox_conformal.calibration import Calibration
@@ -45,7 +45,7 @@ def audited_rule(
         Only some of the calibration pictures are named, or ``by-cluster`` or ``by-group`` without its parts.
     """
     if isinstance(guarantee, str):
-        name = catalog.parse(guarantee)[0]
+        name = member_text.parse(guarantee)[0]
         if name in _BY:
             raise UsageError(f"expected the guarantee that holds within; got {name}. Name that one, and {_BY[name]}")
     rule = calibration.rule(guarantee)

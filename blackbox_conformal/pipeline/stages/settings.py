@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-from blackbox_conformal import catalog
+from blackbox_conformal import catalog, member_text
 from blackbox_conformal.adapter import Adapter, Capabilities
 from blackbox_conformal.degradations.back_projection import back_projected
 from blackbox_conformal.degradations.chain import Mixture
@@ -107,7 +107,7 @@ class Setup:
 def member(family: str, choice: Any, **parameters: Any) -> Any:
     """A family member from `name:key=value` text plus keyword parameters, or the instance that was given."""
     if isinstance(choice, str):
-        name, typed = catalog.parse(choice)
+        name, typed = member_text.parse(choice)
         return catalog.load(family, name, **{**typed, **parameters})
     if isinstance(choice, catalog.Plugin) and not parameters:
         return choice
@@ -156,16 +156,17 @@ def set_up(
     refused = chosen_score.refused_at(chosen_scale)
     if refused is not None:
         raise UsageError(f"{refused}; got scale {chosen_scale}. Give --score bicubic-gap:sigma=8")
-    if seeds == "shared" and adapter.capabilities.seed_range is None:
+    if seeds == "shared" and not adapter.capabilities.seedable:
         raise UsageError(f"adapter {adapter.name} takes no seed, so seeds cannot be shared; use per-image seeds")
     _check_second(chosen_score, second, chosen_scale)
+    seedable = adapter.capabilities.seedable or (second is not None and second.capabilities.seedable)
     procedure = Procedure(
         vendor=adapter.identity(),
         scale=chosen_scale,
         draws=draws,
         seeds=seeds,
         first_seed=(first_seed or 0) if seeds == "shared" else None,
-        root_seed=seed if mixture.random or (seeds == "per-image" and any(map(_seedable, (adapter, second)))) else 0,
+        root_seed=seed if mixture.random or (seeds == "per-image" and seedable) else 0,
         perturbation=perturbation,
         perturbation_package=None if perturb is None else perturb.specification().get("package"),
         second_opinion=None if second is None else second.identity(),
@@ -259,10 +260,6 @@ def _check_second(score: Score, second: Adapter | None, scale: int) -> None:
             f"the second vendor {second.name} does not offer scale {scale}, only {factors}: give --scale"
             f" {second.capabilities.scale_factors[0]}, or another --second-adapter"
         )
-
-
-def _seedable(adapter: Adapter | None) -> bool:
-    return adapter is not None and adapter.capabilities.seed_range is not None
 
 
 def _scale(adapter: Adapter, scale: int | None, mixture: Mixture) -> int:
