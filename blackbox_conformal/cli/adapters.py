@@ -14,7 +14,7 @@ from blackbox_conformal.cli.console import Screen, default_text, money
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.keys import destination
 from blackbox_conformal.errors import AdapterError, CheckFailedError, UsageError
-from blackbox_conformal.text import dollars
+from blackbox_conformal.text import dollars, file_stem
 
 if TYPE_CHECKING:
     from blackbox_conformal.example import Example
@@ -181,7 +181,6 @@ def _check_live(screen: Screen, options: CheckOptions) -> "list[Finding]":
     """The vendor's draws compared with what its adapter says, after a person agreed to their price."""
     from blackbox_conformal.pipeline.job import Job, Terms
     from blackbox_conformal.pipeline.live_check import check_live, prepare_check
-    from blackbox_conformal.text import file_stem
 
     vendor = shared.VendorOptions.of(options.name, options.parameters, options.scale)
     adapter = session.open_vendor(vendor)

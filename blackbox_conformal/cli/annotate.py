@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli import session
+from blackbox_conformal.cli import session, values
 from blackbox_conformal.cli.cache import LEDGER_OF_RUN
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.cli.serve import refuse_missing
 from blackbox_conformal.cli.signing import load_calibration
+from blackbox_conformal.text import counted
 
 if TYPE_CHECKING:
     from blackbox_conformal.annotating.pairs import Pairs
@@ -41,7 +42,7 @@ class AnnotateOptions(shared.VendorOptions):
     run: str | None = shared.declared(
         "--run", type=shared.FOLDER, help="Run folder with the draws.  [default: the calibration's]"
     )
-    ledger: str | None = shared.declared("--ledger", type=shared.ledger_address, metavar="ADDRESS", help=LEDGER_OF_RUN)
+    ledger: str | None = shared.declared("--ledger", type=values.ledger_address, metavar="ADDRESS", help=LEDGER_OF_RUN)
     trust: tuple[str, ...] = shared.trust()
     port: int = shared.declared(
         "--port", type=click.IntRange(0, 65535), default=0, help="Port of the page; 0 takes a free one."
@@ -77,7 +78,6 @@ def _pairs(screen: Screen, options: AnnotateOptions) -> "Pairs":
     from blackbox_conformal.pipeline.run_folder import usual_folder
     from blackbox_conformal.pipeline.stages.settings import set_up_as
     from blackbox_conformal.sampling.ledger.address import LEDGERS
-    from blackbox_conformal.text import counted
 
     calibration = load_calibration(screen, options.calibration, options.trust)
     adapter = session.open_calibrated_vendor(calibration, options)

@@ -8,6 +8,7 @@ import click
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, share
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.text import counted
 
 if TYPE_CHECKING:
     from blackbox_conformal.annotations.combine import Agreement, PictureAgreement, Rule
@@ -64,7 +65,6 @@ def combine(screen: Screen, folder: str, annotators: tuple[str, ...], rule: "Rul
     """
     from blackbox_conformal.annotations.combine import agreement as measured
     from blackbox_conformal.annotations.combine import combine as combined
-    from blackbox_conformal.text import counted
 
     made = combined(folder, rule, annotators or None, force=force)
     found = measured(folder, annotators or None)

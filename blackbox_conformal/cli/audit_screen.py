@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from blackbox_conformal.cli.console import Screen, share
 from blackbox_conformal.cli.next_steps import report_on, view_of
+from blackbox_conformal.errors import CheckFailedError
+from blackbox_conformal.text import counted, printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.audits.contamination import Leakage
@@ -87,8 +89,6 @@ def show_verdict(screen: Screen, audit: "Audit") -> None:
     CheckFailedError
         The guarantee is contradicted.
     """
-    from blackbox_conformal.errors import CheckFailedError
-
     if audit.verdict == "contradicted":
         raise CheckFailedError(
             f"the guarantee is contradicted by {audit.n} unseen photographs: they are not of the same population, or "
@@ -187,8 +187,6 @@ def _show_leakage(screen: Screen, leakage: "Leakage") -> None:
 def _show_worst(
     screen: Screen, audit: "Audit", worst: int, files: Mapping[tuple[float, str], Mapping[str, Path]]
 ) -> None:
-    from blackbox_conformal.text import printable
-
     rows = [
         (level.alpha, picture, picture.losses[index], place)
         for index, level in enumerate(audit.levels)
@@ -232,7 +230,6 @@ def _number(value: float, digits: int) -> str:
 def show_outlook(screen: Screen, outlooks: "Sequence[Outlook]", photographs: int) -> None:
     """Say for which levels so few photographs are unlikely to confirm the guarantee, or cannot."""
     from blackbox_conformal.audits.verdict import about
-    from blackbox_conformal.text import counted
 
     for level in outlooks:
         if level.likely is not None and level.likely <= photographs:

@@ -15,6 +15,7 @@ from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.named_files import photograph_paths, read_groups, refuse_other_calibration
 from blackbox_conformal.cli.plan import inspect, present
 from blackbox_conformal.cli.signing import load_signing_key
+from blackbox_conformal.text import counted, name_of, printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration
@@ -72,7 +73,6 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     from blackbox_conformal.pipeline.calibrated_rule import check_groups, checked_rule, rule_for
     from blackbox_conformal.pipeline.calibrating import calibrate_job
     from blackbox_conformal.pipeline.run_folder import keep_calibration, refuse_looked_at, tuning_photographs
-    from blackbox_conformal.text import name_of
 
     setup = session.build_setup(options)
     run = session.folder_of(options, setup.procedure)
@@ -150,7 +150,6 @@ def _show(screen: Screen, options: CalibrateOptions, job: "Job", result: "Calibr
     from blackbox_conformal.guarantees.high_probability import levels_together
     from blackbox_conformal.pipeline.empty_masks import own_bound_is_known
     from blackbox_conformal.pipeline.planning import usual_levels
-    from blackbox_conformal.text import counted
 
     calibration, setup, run, in_all = result.calibration, job.setup, job.folder, job.in_all
     rule = calibration.rule()
@@ -226,8 +225,6 @@ def level_to_mask_at(calibration: "Calibration", asked: Sequence[float], levels:
 
 def _show_thresholds(screen: Screen, calibration: "Calibration", levels: Sequence[float]) -> None:
     """The threshold and the trusted share of every level, of all photographs and within each group."""
-    from blackbox_conformal.text import printable
-
     screen.table(
         "Thresholds",
         ["alpha", "trust pixels whose score is below", "trusted share of the calibration pictures"],

@@ -14,7 +14,7 @@ from blackbox_conformal.cli.console import Screen, share
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.text import dollars
+from blackbox_conformal.text import dollars, printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.comparison_parts.compared_picture import OnCompared
@@ -265,7 +265,6 @@ def _show_next(
 ) -> None:
     """`calibrate` with the vendor that trusts most at the highest level, on photographs that nobody has looked at."""
     from blackbox_conformal.pipeline.comparison_parts.comparison import OURS
-    from blackbox_conformal.text import printable
 
     ours = [row for row in comparison.rows if row.method == OURS]
     best = max(ours, key=lambda row: (row.alpha, row.trusted_share)).contestant

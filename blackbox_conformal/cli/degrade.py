@@ -7,6 +7,7 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.text import counted, printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,6 @@ def command(screen: Screen, options: DegradeOptions) -> None:
     Calibrate on the same photographs afterwards, with --adapter folder and the same --scale, --degradation and --seed.
     """
     from blackbox_conformal.pipeline.degrading import degrade
-    from blackbox_conformal.text import counted, printable
 
     with screen.progress():
         made = degrade(

@@ -17,6 +17,7 @@ from blackbox_conformal.cli import values
 from blackbox_conformal.cli.console import Screen, share
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.next_steps import offer
+from blackbox_conformal.text import counted, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +126,6 @@ def _demonstrate(
     from blackbox_conformal.pipeline.stages.prepare import prepare_input
     from blackbox_conformal.reports.html import write_report
     from blackbox_conformal.reports.report_store import ReportStore
-    from blackbox_conformal.text import name_of
 
     photographs = reduced_photographs(sources, folder / "photographs", SIDE, watch.progress, force=force)
     calibrating, unseen = split(
@@ -169,7 +169,6 @@ def _what_a_mask_takes(setup: "Setup") -> str:
 def _show(screen: Screen, task: str, setup: "Setup", made: _Demonstration, seconds: float, *, opened: bool) -> None:
     from blackbox_conformal.audits.verdict import EXPLAINED
     from blackbox_conformal.certificate import threshold_json
-    from blackbox_conformal.text import counted
 
     certificate, level, calibration = made.masked.certificate, made.audited.levels[0], made.run.calibration
     threshold, draws = float.fromhex(certificate.threshold_hex), counted(setup.procedure.draws, "draw")

@@ -161,7 +161,6 @@ def _database(ledger: str | None) -> list[Finding]:
 
 def _object_store(place: str | None) -> list[Finding]:
     """Whether a store heeds conditions and gives back what it took; nothing where none is named."""
-    from blackbox_conformal.errors import BlackboxConformalError
     from blackbox_conformal.object_store import refuse_unconditional, store_at
 
     if place is None:

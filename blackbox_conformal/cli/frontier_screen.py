@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 from blackbox_conformal.cli.console import Screen, expected, money, spent
+from blackbox_conformal.text import counted
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.frontier_parts.frontier import Frontier
@@ -89,7 +90,6 @@ def _short(usd: Decimal) -> Decimal:
 def _notes(frontier: "Frontier", number: int) -> list[str]:
     """How to ask for each promise, and where the shares come from."""
     from blackbox_conformal.member_text import specification_text
-    from blackbox_conformal.text import counted
 
     options = {}
     for row in frontier.rows:

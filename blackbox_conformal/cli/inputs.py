@@ -10,6 +10,7 @@ import click
 from blackbox_conformal.cli import next_steps
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.errors import CheckFailedError
 
 if TYPE_CHECKING:
     from blackbox_conformal.audits.input_shift import InputShift
@@ -99,7 +100,6 @@ def command(screen: Screen, options: InputsOptions) -> None:
 
 def _suggest(screen: Screen, options: InputsOptions) -> None:
     from blackbox_conformal.audits.input_shift import shift_json
-    from blackbox_conformal.errors import CheckFailedError
     from blackbox_conformal.pipeline.suggesting import suggest_degradation
 
     if not options.photographs:
@@ -177,8 +177,6 @@ def refuse_shift(shift: "InputShift") -> None:
     CheckFailedError
         They do.
     """
-    from blackbox_conformal.errors import CheckFailedError
-
     if shift.differ:
         raise CheckFailedError(
             f"{shift.moved[0].sentence}. Calibrate with a --degradation that makes such inputs "

@@ -14,7 +14,7 @@ from blackbox_conformal.cli.next_steps import run_named
 from blackbox_conformal.cli.run_folders import place_of, run_folders
 from blackbox_conformal.cli.terminal_text import json_line
 from blackbox_conformal.errors import CheckFailedError, UsageError
-from blackbox_conformal.text import dollars
+from blackbox_conformal.text import dollars, printable, visible
 
 run_option = shared.option("--run", type=shared.FOLDER, help="Run folder.  [default: the only one there is]")
 ledger_option = shared.option(
@@ -36,7 +36,6 @@ def ls(screen: Screen, run: str | None, ledger: str | None, states: tuple[str, .
     """Every attempt: picture, draw, state, price."""
     from blackbox_conformal.sampling.ledger.queries import ledger_ls
     from blackbox_conformal.sampling.ledger.states import STATES
-    from blackbox_conformal.text import printable
 
     unknown = [state for state in states if state not in STATES]
     if unknown:
@@ -103,7 +102,6 @@ def limit(screen: Screen, amount: str | None, ledger: str | None) -> None:
     from blackbox_conformal.sampling.ledger.address import LEDGERS
     from blackbox_conformal.sampling.ledger.places import set_limit
     from blackbox_conformal.sampling.ledger.queries import ledger_limit, ledger_sum
-    from blackbox_conformal.text import dollars
 
     if ledger is None:
         raise UsageError("expected --ledger postgresql://user@host/name; a ledger in a run folder has no such limit")
@@ -143,7 +141,6 @@ def limit(screen: Screen, amount: str | None, ledger: str | None) -> None:
 def export(screen: Screen, run: str | None, ledger: str | None, kind: str) -> None:
     """Every attempt with every column, on stdout."""
     from blackbox_conformal.sampling.ledger.queries import csv_cell, ledger_export
-    from blackbox_conformal.text import visible
 
     rows = ledger_export(place_of(run, ledger, screen.note))
     if screen.as_json:

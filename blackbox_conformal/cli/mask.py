@@ -19,9 +19,10 @@ from blackbox_conformal.cli.mask_writer import MaskWriter, Written
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.cli.sign import sign_paper
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key, trusted
+from blackbox_conformal.errors import BlackboxConformalError, IncompleteError, UsageError
+from blackbox_conformal.text import name_of, printable
 
 if TYPE_CHECKING:
-    from blackbox_conformal.errors import BlackboxConformalError
     from blackbox_conformal.pipeline.job import Job
     from blackbox_conformal.pipeline.kept_results import KeptResults
     from blackbox_conformal.pipeline.masking import MaskRequest
@@ -168,7 +169,7 @@ class _Batch:
     paths: list[Path]
     sources: "list[tuple[str, Path | bytes]]"
     pictures: "dict[int, Prepared]"
-    failed: "dict[int, BlackboxConformalError]"
+    failed: dict[int, BlackboxConformalError]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,6 @@ class _Delivery:
         """Say what was written of a picture, and keep it for the document."""
         from blackbox_conformal.certificate import threshold_json
         from blackbox_conformal.pipeline.photographs_at_addresses import address_of
-        from blackbox_conformal.text import printable
 
         name, certificate, products, preview = written.name, written.certificate, written.products, written.preview
         if self.options.cluster is not None and self.key is not None:
@@ -242,7 +242,6 @@ class _Delivery:
         IncompleteError
             Some could not be masked.
         """
-        from blackbox_conformal.errors import IncompleteError
         from blackbox_conformal.pipeline.empty_masks import ways_out
         from blackbox_conformal.pipeline.photographs_at_addresses import address_of
 
@@ -280,8 +279,6 @@ class _Delivery:
 
 def _refuse_terminal(screen: Screen, options: MaskOptions) -> None:
     """Refuse anything beside a picture on stdout, and a terminal there."""
-    from blackbox_conformal.errors import UsageError
-
     if options.cluster is not None:
         raise UsageError("expected no --cluster beside -: one picture is masked here. Leave --cluster out")
     if len(options.inputs) > 1 or screen.as_json:
@@ -303,7 +300,6 @@ def _read_batch(screen: Screen, request: "MaskRequest", options: MaskOptions) ->
     from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
     from blackbox_conformal.pipeline.stages.prepare import prepare_inputs
     from blackbox_conformal.pipeline.stages.settings import set_up_as
-    from blackbox_conformal.text import name_of
 
     calibration, priced = request.calibration, options.max_cost is not None
     adapter = session.open_calibrated_vendor(calibration, options, seed=options.seed, priced=priced)
@@ -366,11 +362,9 @@ def _masked(delivery: _Delivery, writer: MaskWriter | None, run: Path) -> "list[
 
 def _in_the_way(
     paths: Sequence[Path], request: "MaskRequest", options: MaskOptions
-) -> "dict[int, BlackboxConformalError]":
+) -> dict[int, BlackboxConformalError]:
     """Inputs, by place, whose files would overwrite those of another input or of an earlier result."""
-    from blackbox_conformal.errors import UsageError
     from blackbox_conformal.pipeline.earlier_results import refuse_existing
-    from blackbox_conformal.text import name_of, printable
 
     failed: dict[int, BlackboxConformalError] = {}
     digest = request.calibration.digest

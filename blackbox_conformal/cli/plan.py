@@ -16,6 +16,9 @@ from blackbox_conformal.cli.inputs import refuse_shift, show_shift
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.cli.named_files import photograph_paths
+from blackbox_conformal.errors import IncompleteError, RunRefusedError, UsageError, VendorError
+from blackbox_conformal.pipeline.stages.defaults import SEVERAL_DRAWS
+from blackbox_conformal.text import counted
 
 if TYPE_CHECKING:
     from blackbox_conformal.audits.input_shift import InputShift
@@ -68,7 +71,6 @@ def command(screen: Screen, options: PlanOptions) -> None:
     It spends nothing, except with --pilot. It sends only free questions, which need the vendor's key: what it
     publishes of the model, where it does, and with --quote its price.
     """
-    from blackbox_conformal.errors import UsageError
     from blackbox_conformal.guarantees.instance_bound import refuse_bound
     from blackbox_conformal.pipeline.stages.settings import member
     from blackbox_conformal.sampling.quotes import ask_quotes
@@ -120,7 +122,6 @@ def inspect(screen: Screen, job: "Job", options: shared.JobOptions) -> None:
     RunRefusedError
         It does not fit the parameters.
     """
-    from blackbox_conformal.errors import IncompleteError, RunRefusedError, UsageError, VendorError
     from blackbox_conformal.pipeline.prices.budget import missing_key
     from blackbox_conformal.sampling.inspecting import inspect_vendor
 
@@ -197,7 +198,6 @@ def _with_pilot(job: "Job", options: PlanOptions, count: int) -> "Plan":
     UsageError
         Pictures that are to be sent are to be compared, or a quoted price is to be used, which a pilot does not.
     """
-    from blackbox_conformal.errors import UsageError
     from blackbox_conformal.pipeline.frontier_parts.rows import Wish
     from blackbox_conformal.pipeline.piloting import PilotRequest, plan_with_pilot
     from blackbox_conformal.plugins import load_adapter
@@ -245,7 +245,6 @@ def show_plan(
     """The plan for people and for scripts."""
     from blackbox_conformal.audits.input_shift import shift_json
     from blackbox_conformal.guarantees.guarantee import number_in_words
-    from blackbox_conformal.text import counted
 
     screen.summary(
         {
@@ -282,9 +281,6 @@ def show_plan(
 
 def _a_mask(setup: "Setup") -> str:
     """How many calls a mask will take, and what more draws would buy where there is one."""
-    from blackbox_conformal.pipeline.stages.defaults import SEVERAL_DRAWS
-    from blackbox_conformal.text import counted
-
     second = int(setup.second is not None)
     calls = counted(setup.procedure.draws + second, "call")
     if setup.procedure.draws > 1:

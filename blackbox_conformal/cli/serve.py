@@ -13,6 +13,7 @@ from blackbox_conformal.cli import session, values
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key
+from blackbox_conformal.errors import MissingPackageError, UsageError
 
 if TYPE_CHECKING:
     from blackbox_conformal.serving.server import Server
@@ -164,7 +165,6 @@ def command(screen: Screen, options: ServeOptions) -> None:
 
 def _service(screen: Screen, options: ServeOptions) -> "Service":
     """The gateway that the options describe."""
-    from blackbox_conformal.errors import UsageError
     from blackbox_conformal.serving.gateway import Terms
     from blackbox_conformal.serving.service import FOLDER, Service
     from blackbox_conformal.serving.tokens import TOKENS_FILE
@@ -226,8 +226,6 @@ def _warn_of_plain_http(screen: Screen, options: ServeOptions) -> None:
 
 def refuse_missing() -> None:
     """Refuse to serve anything without the packages of the extra ``serve``."""
-    from blackbox_conformal.errors import MissingPackageError
-
     needed = ("starlette", "uvicorn", "python_multipart", "cryptography")
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:

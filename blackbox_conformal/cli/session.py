@@ -10,6 +10,8 @@ from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.options import JobOptions, SpendingOptions, TermsOptions, VendorOptions
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
+from blackbox_conformal.pipeline.stages.defaults import DEFAULT_METRIC
+from blackbox_conformal.text import printable
 from blackbox_conformal.wording import as_typed, option_words
 
 if TYPE_CHECKING:
@@ -81,7 +83,6 @@ def open_second_vendor(options: VendorOptions, calibration: "Calibration | None"
 
 def build_setup(options: JobOptions) -> "Setup":
     """The set-up that the options describe."""
-    from blackbox_conformal.pipeline.stages.defaults import DEFAULT_METRIC
     from blackbox_conformal.pipeline.stages.settings import set_up
 
     return set_up(
@@ -140,7 +141,6 @@ def photograph_job(
 def say_fitted(screen: Screen, job: "Job") -> None:
     """Which photographs were made to fit the vendor, and how; nothing where none was."""
     from blackbox_conformal.pipeline.stages.grouped_errors import NAMED
-    from blackbox_conformal.text import printable
 
     done = [f"{printable(picture.name)} {picture.fitted}" for picture in job.pictures if picture.fitted]
     if done:

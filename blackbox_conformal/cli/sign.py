@@ -12,6 +12,7 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.papers import read_paper
 from blackbox_conformal.cli.signing import load_signing_key
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.text import printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration
@@ -29,8 +30,6 @@ def command(screen: Screen, papers: tuple[str, ...], sign_with: str, force: bool
     A certificate is checked first, as `verify` does, with the files beside it. With a calibration the watch beside it
     is signed as it stands.
     """
-    from blackbox_conformal.text import printable
-
     key = load_signing_key(screen, sign_with)
     assert key is not None
     # All are read before the first is written, so that a wrong one leaves no other half done.
@@ -52,7 +51,6 @@ def sign_paper(path: Path, key: "SigningKey", *, force: bool) -> Callable[[], ob
     """
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.files import write_new
-    from blackbox_conformal.text import printable
 
     paper = read_paper(path)
     if isinstance(paper, Calibration):

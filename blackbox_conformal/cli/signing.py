@@ -11,6 +11,7 @@ from blackbox_conformal.cli.config_file import PREFIX
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.secrets import Secret
+from blackbox_conformal.text import printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration
@@ -97,7 +98,6 @@ def load_calibration(screen: Screen, path: str, trust: tuple[str, ...]) -> "Cali
         What is to be trusted is no key, or the signature cannot be checked here.
     """
     from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.text import printable
 
     keys = trusted(trust)
     calibration = Calibration.load(path)

@@ -13,6 +13,7 @@ from blackbox_conformal.cli.papers import read_paper
 from blackbox_conformal.cli.signing import trusted
 from blackbox_conformal.cli.watched_papers import WatchedPapers
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, FileFormatError, UsageError
+from blackbox_conformal.text import printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration
@@ -45,7 +46,6 @@ def command(screen: Screen, options: VerifyOptions) -> None:
     the watch file beside the calibration has is refused.
     """
     from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.text import printable
 
     keys = trusted(options.trust)
     against = None

@@ -12,6 +12,7 @@ from blackbox_conformal.cli.cache import ledger_option
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.run_folders import run_folder_of
 from blackbox_conformal.cli.serve import refuse_missing
+from blackbox_conformal.errors import UsageError
 
 
 @click.command("view")
@@ -79,8 +80,6 @@ def command(
 
 def _refuse_unless_typed(beyond_loopback: bool) -> None:
     """Refuse to let other machines in because a file says so."""
-    from blackbox_conformal.errors import UsageError
-
     source = click.get_current_context().get_parameter_source("beyond_loopback")
     if beyond_loopback and source is not click.core.ParameterSource.COMMANDLINE:
         raise UsageError(

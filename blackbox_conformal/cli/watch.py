@@ -15,7 +15,8 @@ from blackbox_conformal.cli.console import Screen, limit_above
 from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key, trusted
-from blackbox_conformal.errors import CredentialMissingError, SuspendedError, UsageError
+from blackbox_conformal.errors import CredentialMissingError, IncompleteError, SuspendedError, UsageError
+from blackbox_conformal.secrets import Secret, read_credential
 
 if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.visiting import VisitRequest, VisitResult
     from blackbox_conformal.pipeline.watch_parts.fresh_photographs import Reserve
     from blackbox_conformal.pipeline.watch_parts.outlook import Outlook
-    from blackbox_conformal.secrets import Secret
     from blackbox_conformal.watching.notices import Channel
 
 
@@ -228,8 +228,6 @@ def _channels(options: WatchOptions) -> "dict[str, Channel]":
 
 def _address(option: str, variable: str) -> "Secret":
     """The address in an environment variable, or in the file that its twin names."""
-    from blackbox_conformal.secrets import read_credential
-
     try:
         return read_credential(variable, "")
     except CredentialMissingError:
@@ -276,8 +274,6 @@ def _end(result: "VisitResult", calibration: str) -> None:
     IncompleteError
         A layer could not tell.
     """
-    from blackbox_conformal.errors import IncompleteError
-
     if result.state in ("suspended", "void"):
         raise SuspendedError(
             f"the calibration is {result.state}. Calibrate again, or say why you use it nevertheless: "

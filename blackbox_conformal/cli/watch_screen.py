@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from blackbox_conformal.cli.console import Screen, money, spent
+from blackbox_conformal.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +28,6 @@ _LATEST = 60
 
 def show_visit(screen: Screen, result: "VisitResult", calibration: str) -> None:
     """The state first, then every layer with its own verdict, then what it took."""
-    from blackbox_conformal.text import printable
-
     screen.say(f"{headline(result)}  {printable(calibration)}")
     screen.table(
         f"Visit {result.number}",

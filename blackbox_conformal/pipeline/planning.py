@@ -29,7 +29,6 @@ from blackbox_conformal.sampling.estimate import (
     calls_again,
     estimate,
     has_jobs,
-    known_price,
 )
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.text import counted, dollars
@@ -191,7 +190,7 @@ def plan_number(
     for adapter, draws in ((setup.adapter, setup.procedure.draws), (setup.second, 1)):
         if adapter is None or adapter.capabilities.local:
             continue
-        price = known_price(adapter, run)
+        price = KnownPrices(adapter, run).of_any()
         calls += n * draws
         priced = priced and price is not None
         if price is not None:
@@ -205,7 +204,7 @@ def plan_number(
         again=calls * calls_again(limits),
     )
     local = setup.adapter.capabilities.local
-    return _plan(setup, expected, n, rule, FREE if local else known_price(setup.adapter, run), alpha, None)
+    return _plan(setup, expected, n, rule, FREE if local else KnownPrices(setup.adapter, run).of_any(), alpha, None)
 
 
 def _seconds(adapter: Adapter, limits: Limits, calls: int) -> float | None:

@@ -34,7 +34,7 @@ class Estimate:
     cached
         Draws that need none: stored, or to be fetched from a job that is paid already.
     cost_usd
-        Lowest and highest price of the calls, by what the vendor quoted or else by `known_price`; None when neither is
+        Lowest and highest price of the calls, by what the vendor quoted or else by `KnownPrices`; None when neither is
         known.
     seconds
         Time that the calls take at best at the strictest request rate, with one poll a job; None without a rate.
@@ -106,11 +106,6 @@ class KnownPrices:
             return listed
         low, high = known.lowest.raised(to_nano(listed.low_usd)), known.highest.raised(to_nano(listed.high_usd))
         return Price(to_usd(min(low, high)), to_usd(high), _BOOKED)
-
-
-def known_price(adapter: Adapter, run: Path) -> Price | None:
-    """`KnownPrices.of_any` for one question."""
-    return KnownPrices(adapter, run).of_any()
 
 
 def price_missing(adapter: Adapter) -> str:

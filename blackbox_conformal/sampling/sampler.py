@@ -13,7 +13,7 @@ from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import IncompleteError, LedgerError, PayloadError, UsageError
 from blackbox_conformal.sampling.acceptance import Acceptance, Check
 from blackbox_conformal.sampling.clock import Clock
-from blackbox_conformal.sampling.estimate import known_price, price_missing
+from blackbox_conformal.sampling.estimate import KnownPrices, price_missing
 from blackbox_conformal.sampling.events import Counters, Event, EventBoard
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.local_draws import LocalDraws
@@ -72,7 +72,7 @@ class Sampler:
     ) -> None:
         self._local = adapter.capabilities.local
         limited = limits.budget.limits_money and not self._local and shared is None
-        if limited and known_price(adapter, Path(run)) is None:
+        if limited and KnownPrices(adapter, Path(run)).of_any() is None:
             raise UsageError(price_missing(adapter))
         self._adapter, self._run, self._limits = adapter, Path(run), limits.for_vendor(adapter.capabilities)
         self._new_acceptance = partial(Acceptance, check, counted, models)

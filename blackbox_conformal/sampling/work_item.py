@@ -278,7 +278,7 @@ class Processor:
                 if not lost or resampled >= limits.max_resample or stopping.is_set():
                     return outcome
                 resampled += 1
-                step = Submit(max(row.generation for row in self.ledger.rows([item.key])[item.key]) + 1)
+                step = Submit(max(row.generation for row in self._rows(item)) + 1)
             if isinstance(step, Elsewhere):
                 raise TakenError
             earlier = None if isinstance(step, Submit) else step.attempt
@@ -298,7 +298,7 @@ class Processor:
                 continue
             spent += result.cost_usd
             result = replace(result, cost_usd=spent)
-            if result.state == "failed" and failures < FREE_REPEATS and self._failed_for_free(item):
+            if result.state == "failed" and failures < FREE_REPEATS and failed_for_free(self._rows(item)[-1]):
                 failures += 1
                 if self.clock.sleep(full_jitter(failures), stopping):
                     return result
@@ -312,8 +312,8 @@ class Processor:
                 return result
             step = Submit(generation + 1)
 
-    def _failed_for_free(self, item: WorkItem) -> bool:
-        return failed_for_free(self.ledger.rows([item.key])[item.key][-1])
+    def _rows(self, item: WorkItem) -> Sequence[Attempt]:
+        return self.ledger.rows([item.key])[item.key]
 
     def _runner(self, task: Task, spec: AttemptSpec, earlier: Attempt | None, restore: bool = False) -> AttemptRunner:
         return AttemptRunner(

@@ -9,7 +9,7 @@ from typing import TypeVar
 from blackbox_conformal.adapter import EMPTY_ANSWER, Adapter, Draw, Send
 from blackbox_conformal.errors import BudgetError, CredentialMissingError, LedgerError
 from blackbox_conformal.pipeline.prices.spending import spending_on
-from blackbox_conformal.sampling.estimate import Estimate, known_price, price_missing
+from blackbox_conformal.sampling.estimate import Estimate, KnownPrices, price_missing
 from blackbox_conformal.sampling.ledger.places import has_ledger, reading
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.task import Task, idempotency_key, task_keys
@@ -28,7 +28,7 @@ def refuse_unlimited(adapter: Adapter, limits: Limits, run: Path) -> None:
         Draws cost something, or their price is unknown, and neither a cost nor a number of calls is given; or a
         cost is given for a vendor whose price is unknown.
     """
-    price = known_price(adapter, run)
+    price = KnownPrices(adapter, run).of_any()
     if adapter.capabilities.local or (price is not None and price.high_usd == 0):
         return
     if not limits.budget.is_limited:

@@ -64,22 +64,9 @@ class Setup:
         UsageError
             See `set_up`.
         """
-        procedure = self.procedure
-        return set_up(
-            self.adapter,
-            scale=procedure.scale,
-            draws=draws,
-            score=score,
-            metric=self.metric,
-            delivery=delivery or procedure.delivery,
-            seeds=procedure.seeds,
-            first_seed=procedure.first_seed,
-            perturbation=procedure.perturbation,
-            second=self.second if score.needs_second else None,
-            seed=procedure.root_seed,
-            fit=procedure.fit,
-            degradation=procedure.degradation,
-        )
+        second = self.second if score.needs_second else None
+        settings = {**_settings(self.procedure), "draws": draws, "delivery": delivery or self.procedure.delivery}
+        return set_up(self.adapter, score=score, metric=self.metric, second=second, **settings)
 
     def with_stand_in(self, stand_in: Adapter) -> "Setup":
         """The same set-up with another vendor, which gets only what fits this one's vendor, too.
@@ -89,19 +76,8 @@ class Setup:
         UsageError
             See `set_up`.
         """
-        procedure = self.procedure
-        setup = set_up(
-            stand_in,
-            scale=procedure.scale,
-            draws=procedure.draws,
-            score=self.score,
-            metric=self.metric,
-            delivery=procedure.delivery,
-            seed=procedure.root_seed,
-            fit=procedure.fit,
-            degradation=procedure.degradation,
-        )
-        return replace(setup, beside=self.limits)
+        settings = _settings(self.procedure) | {"seeds": "per-image", "first_seed": None, "perturbation": None}
+        return replace(set_up(stand_in, score=self.score, metric=self.metric, **settings), beside=self.limits)
 
 
 def member(family: str, choice: Any, **parameters: Any) -> Any:
@@ -197,23 +173,16 @@ def set_up_as(
     """
     if degradation is not None:
         procedure.require_degradation(degradation)
-    setup = set_up(
-        adapter,
-        scale=procedure.scale,
-        draws=procedure.draws,
-        score=procedure.build_score(),
-        metric=catalog.of_specification("metrics", procedure.metric),
-        delivery=procedure.delivery,
-        seeds=procedure.seeds,
-        first_seed=procedure.first_seed,
-        perturbation=procedure.perturbation,
-        second=second,
-        seed=procedure.root_seed,
-        fit=procedure.fit,
-        degradation=procedure.degradation,
-    )
+    score, metric = procedure.build_score(), catalog.of_specification("metrics", procedure.metric)
+    setup = set_up(adapter, score=score, metric=metric, second=second, **_settings(procedure))
     procedure.require(setup.procedure)
     return setup
+
+
+def _settings(procedure: Procedure) -> dict[str, Any]:
+    """The keywords of `set_up` that a procedure answers as they are."""
+    same = ("scale", "draws", "delivery", "seeds", "first_seed", "perturbation", "fit", "degradation")
+    return {name: getattr(procedure, name) for name in same} | {"seed": procedure.root_seed}
 
 
 def _delivery(text: str, mixture: Mixture) -> str:
