@@ -5,6 +5,7 @@ Precedence: flag > environment > the project's `blackbox-conformal.toml` > user 
 
 import os
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -111,13 +112,12 @@ def lookup(name: str, command: str | None, preset: str | None = None, vendor: st
         vendor = None if found is None else found.value
     for path in files():
         content = read(path)
-        section = content.get(command or "", {})
-        if named and vendor != _in_file(content, command, named, vendor):
+        if named and vendor != next((str(value) for value, _ in _said(content, command, named)), vendor):
             continue
-        for table, where in ((section if isinstance(section, dict) else {}, f"[{command}] "), (content, "")):
-            for key in (name, name.replace("-", "_")):
-                if key in table and not (isinstance(table[key], dict) and where == "" and key != "p"):
-                    return Setting(table[key], f"{where}{key} in {path}")
+        for value, where in _said(content, command, name):
+            # The name of a table may be that of a setting, too.
+            if not isinstance(value, dict) or name == "p" or where.startswith("["):
+                return Setting(value, f"{where} in {path}")
     of_preset = {} if preset is None else preset_settings(preset)
     return Setting(of_preset[name], f"preset {preset}") if name in of_preset else None
 
@@ -171,14 +171,13 @@ class Configured(click.Option):
             raise click.BadParameter(message, ctx=error.ctx, param=error.param) from None
 
 
-def _in_file(content: dict[str, Any], command: str | None, name: str, otherwise: str | None) -> str | None:
-    """What the file says for a command, which its own section says first."""
+def _said(content: dict[str, Any], command: str | None, name: str) -> Iterator[tuple[Any, str]]:
+    """What a file says of a setting and where, first what it says for the command."""
     section = content.get(command or "", {})
-    for table in (section if isinstance(section, dict) else {}, content):
+    for table, where in ((section if isinstance(section, dict) else {}, f"[{command}] "), (content, "")):
         for key in (name, name.replace("-", "_")):
             if key in table:
-                return str(table[key])
-    return otherwise
+                yield table[key], f"{where}{key}"
 
 
 def origin_of(name: str) -> str | None:

@@ -52,7 +52,8 @@ def command(screen: Screen, options: DegradeOptions) -> None:
     screen.say(f"\n{counted(len(made), 'input')} in {folder}. Put the answers to NAME.png into outputs/NAME/.")
     screen.say("Then calibrate on these photographs, or audit a calibration of others with them:")
     screen.next(*_calibration(options))
-    screen.next(*_audit(options))
+    of_others = ("audit", *options.images, "--calibration", "runs/VENDOR/calibration.json", "-p", "path=outputs")
+    screen.next(*of_others)
     screen.data(
         [
             {
@@ -64,11 +65,6 @@ def command(screen: Screen, options: DegradeOptions) -> None:
             for each in made
         ]
     )
-
-
-def _audit(options: DegradeOptions) -> list[str]:
-    """`audit` of a calibration that was made of other photographs in this way."""
-    return ["audit", *options.images, "--calibration", "runs/VENDOR/calibration.json", "-p", "path=outputs"]
 
 
 def _calibration(options: DegradeOptions) -> list[str]:

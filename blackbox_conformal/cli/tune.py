@@ -20,7 +20,6 @@ from blackbox_conformal.errors import UsageError
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.bound_choice import ChosenBound
     from blackbox_conformal.pipeline.calibrating import CalibrationRun
-    from blackbox_conformal.pipeline.frontier_parts.candidates import Candidate
     from blackbox_conformal.pipeline.job import Terms
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.pipeline.tuned import Tuning
@@ -153,13 +152,6 @@ def _job(options: TuneOptions, setup: "Setup", out: Path, candidates: int, terms
     return job
 
 
-def _score(candidate: "Candidate") -> str:
-    """The score of a candidate, as it is typed."""
-    from blackbox_conformal.member_text import specification_text
-
-    return specification_text(candidate.score)
-
-
 def _in_words(bound: "ChosenBound") -> str:
     """The guarantee with its bound, as it is typed, and what it is expected to trust."""
     from blackbox_conformal.member_text import specification_text
@@ -214,7 +206,7 @@ def _show(
     cost = bill(sum((step.cost_usd for step in steps), Decimal(0)), calls, setup.adapter, setup.second)
     screen.summary(
         {
-            "best": f"{best.label}: --score {_score(best)} --draws {best.draws}",
+            "best": f"{best.label}: --score {specification_text(best.score)} --draws {best.draws}",
             **({} if tuning.bound is None else {"confidence bound": _in_words(tuning.bound)}),
             **({"level": f"{tuning.alpha:g}, chosen on the tuning photographs"} if options.alpha is None else {}),
             "calls": f"{calls} made, {cached} draws were stored, {spent(cost)}",
@@ -226,14 +218,15 @@ def _show(
     if result is None:
         second = best.score.needs_second
         promise = None if tuning.bound is None else specification_text(tuning.bound.rule)
-        words = next_steps.calibrate_with(_score(best), best.draws, out, run, second=second, guarantee=promise)
-        screen.next(*words, *([] if options.alpha is not None else ["--alpha", f"{tuning.alpha:g}"]))
+        words = next_steps.calibrate_with(
+            specification_text(best.score), best.draws, out, run, second=second, guarantee=promise
+        )
     else:
         words = next_steps.with_calibration("audit", "other-photographs", out, setup.adapter, options)
-        screen.next(*words, *([] if options.alpha is not None else ["--alpha", f"{tuning.alpha:g}"]))
+    screen.next(*words, *([] if options.alpha is not None else ["--alpha", f"{tuning.alpha:g}"]))
     screen.data(
         {
-            "best": {"score": _score(best), "draws": best.draws},
+            "best": {"score": specification_text(best.score), "draws": best.draws},
             "guarantee": None if tuning.bound is None else specification_text(tuning.bound.rule),
             "alpha": tuning.alpha,
             "n_tuning": n_tuning,

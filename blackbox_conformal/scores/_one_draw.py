@@ -17,10 +17,6 @@ class OneDrawScore(Windowed):
     ----------
     kernel
         `gaussian` or `box`, over which the raw map is averaged.
-    sigma
-        Standard deviation of the Gaussian in pixels, 4 unless given.
-    size
-        Side of the box in pixels, odd, 31 unless given.
     """
 
     @property

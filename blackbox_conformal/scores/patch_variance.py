@@ -17,10 +17,6 @@ class PatchVariance(Windowed, MomentsScore):
 
     Attributes
     ----------
-    kernel
-        `gaussian` or `box`.
-    sigma
-        Standard deviation of the Gaussian in pixels, 4 unless given.
     size
         Side of the box in pixels, odd, 31 unless given. A box of 1 pixel gives the pixel variance.
     """

@@ -265,27 +265,8 @@ def notice_of(row: Any) -> Notice:
 
 def _request(row: Any) -> Request:
     files = {kind: Kept(*kept) for kind, kept in json.loads(row["files"]).items()}
-    return Request(
-        id=row["id"],
-        owner=row["owner"],
-        dialect=row["dialect"],
-        name=row["name"],
-        model=row["model"],
-        options=json.loads(row["options"]),
-        echo=json.loads(row["echo"]),
-        strict=bool(row["strict"]),
-        input=row["input"],
-        base=row["base"],
-        outcome=Outcome(
-            state=row["state"],
-            status=row["status"],
-            error=row["error"],
-            facts=json.loads(row["facts"]),
-            files=files,
-        ),
-        created=row["created"],
-        started=row["started"],
-        ended=row["ended"],
-        upgrades=row["upgrades"],
-        upgrade=row["upgrade"],
-    )
+    values = {name: row[name] for name in Request.__dataclass_fields__ if name != "outcome"}
+    values |= {"options": json.loads(row["options"]), "echo": json.loads(row["echo"]), "strict": bool(row["strict"])}
+    facts = json.loads(row["facts"])
+    outcome = Outcome(state=row["state"], status=row["status"], error=row["error"], facts=facts, files=files)
+    return Request(**values, outcome=outcome)

@@ -249,14 +249,7 @@ class WatchFile:
         ):
             draws.setdefault(row["visit"], []).append(_draw(row, features.get(row["id"], {})))
         return [
-            Visit(
-                row["id"],
-                row["number"],
-                row["begun_at"],
-                row["ended_at"],
-                row["verdict"],
-                tuple(draws.get(row["id"], ())),
-            )
+            Visit(**{name: row[name] for name in _OF_VISIT}, draws=tuple(draws.get(row["id"], ())))
             for row in self._rows("SELECT * FROM visit WHERE watch = ? ORDER BY number", watch.id)
         ]
 

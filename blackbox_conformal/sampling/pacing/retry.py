@@ -87,13 +87,8 @@ class Retrier:
         budget: RetryBudget,
         board: EventBoard,
     ) -> None:
-        self._limits = limits
-        self._clock = clock
-        self._control = control
-        self._breaker = breaker
-        self._concurrency = concurrency
-        self._budget = budget
-        self._board = board
+        self._limits, self._clock, self._control, self._breaker = limits, clock, control, breaker
+        self._concurrency, self._budget, self._board = concurrency, budget, board
 
     def submit(self, once: Callable[[], Answer], replayable: bool) -> Answer:
         """Run a billable request; `replayable` when the vendor takes an idempotency key."""
