@@ -1,21 +1,21 @@
 """Processes with one ledger on PostgreSQL that are killed, cut off and crash-restarted: what is paid, what is lost.
 
-    python examples/many_machines.py [--kills 200] [--restarts 20] [--cuts 40] [--tasks 6000] [--processes 4]
+    python examples/many_machines.py [--kills 200] [--restarts 20] [--cuts 40] [--tasks 6000] [--processes 4] [--save]
 
 Starts a PostgreSQL server and a vendor of its own. Processes, each with a run folder of its own as on machines that
-share no disk, draw the same tasks. They are killed with SIGKILL at random moments and started again; the server is
-restarted with ``pg_ctl restart -m immediate``, which is a crash; connections are cut with ``pg_terminate_backend``.
-Then 16 processes share a limit of 1,000 calls for 2,400 tasks, the rate is measured, and many stored tasks are resumed.
+share no disk, draw the same tasks. They are killed with SIGKILL while they have calls under way, and started again; the
+server is restarted with ``pg_ctl restart -m immediate``, which is a crash; connections are cut with
+``pg_terminate_backend``. The part ``file`` kills one process at a time, whose ledger is a file. Then 16 processes share
+a limit of 1,000 calls for 2,400 tasks, the rate is measured, and many stored tasks are resumed.
 
 It exits with 1 unless
 
 - no task was paid twice, by the vendor's own books, and none that was paid is missing in the ledger;
-- the vendor's books are within the limit at every instant;
+- the vendor's books, and what the ledger booked and holds, are within the limit at every instant;
 - no more tasks are ambiguous than calls were under way at the kills.
 """
 
 import argparse
-import contextlib
 import json
 import os
 import random
@@ -38,7 +38,7 @@ from support.draws import an_upload
 from support.postgres_server import PostgresServer, postgres_server
 
 from blackbox_conformal.errors import BlackboxConformalError, LedgerError
-from blackbox_conformal.sampling.ledger.address import LEDGERS
+from blackbox_conformal.sampling.ledger.address import LEDGERS, Address
 from blackbox_conformal.sampling.ledger.attempts import AttemptSpec
 from blackbox_conformal.sampling.ledger.postgres import postgres_ledger
 from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
@@ -66,7 +66,8 @@ def work(given: dict[str, Any]) -> None:
     """One worker: draws until all is done, then prints what it did."""
     postgres_ledger.LEASE_S = given["lease_s"]
     run = Path(given["run"])
-    LEDGERS.place(run, given["ledger"])
+    if given["ledger"] is not None:
+        LEDGERS.place(run, given["ledger"])
     limits = Limits(
         max_cost_usd=None if given["max_cost"] is None else Decimal(given["max_cost"]),
         max_calls=given["max_calls"],
@@ -127,25 +128,23 @@ def ended(worker: "subprocess.Popen[str]", seconds: float) -> dict[str, Any]:
 
 
 class Trouble:
-    """Restarts the server and cuts connections at random moments, until it is stopped."""
+    """Restarts the server and cuts connections at random moments."""
 
     def __init__(self, server: PostgresServer, address: str, restarts: int, cuts: int, every_s: float) -> None:
         self._server, self._address, self._every_s = server, address, every_s
-        self._left = ["restart"] * restarts + ["cut"] * cuts
-        random.shuffle(self._left)
+        self._kinds = ["restart"] * restarts + ["cut"] * cuts
+        random.shuffle(self._kinds)
         self.made: Counter[str] = Counter()
-        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    @property
-    def over(self) -> bool:
-        """Whether there is no more to come."""
-        return not self._left
+    def wait(self) -> None:
+        """Wait until all of it was made."""
+        self._thread.join()
 
     def _run(self) -> None:
-        while self._left and not self._stopped.wait(random.uniform(0.2, 1.8) * self._every_s):
-            kind = self._left.pop()
+        for kind in self._kinds:
+            time.sleep(random.uniform(0.2, 1.8) * self._every_s)
             if kind == "restart":
                 self._server.restart()
             else:
@@ -156,80 +155,108 @@ class Trouble:
                     )
             self.made[kind] += 1
 
-    def stop(self) -> None:
-        """Make no more."""
-        self._stopped.set()
-        self._thread.join()
+
+class Ledger:
+    """The ledger as it is on disk, seen from outside while others draw."""
+
+    def __init__(self, where: Address | Path) -> None:
+        self.where = where
+        self.most_usd = Decimal(0)
+        self._left: set[int] = set()
+
+    def under_way(self, running: dict[int, "subprocess.Popen[str]"]) -> Counter[int]:
+        """How many calls each process has sent that are not answered; what is booked and held is looked at, too."""
+        if isinstance(self.where, Path):
+            try:
+                calls, sums = {row.id for row in ledger_ls(self.where, ("sent",))}, ledger_sum(self.where)
+            except LedgerError:  # There is none yet.
+                return Counter()
+            self.most_usd = max(self.most_usd, sums["cost_usd"] + sums["reserved_usd"])
+            own = calls - self._left
+            if all(worker.poll() is not None for worker in running.values()):
+                self._left |= calls  # The next process settles these when it has started.
+            return Counter(dict.fromkeys(running, len(own)))
+        while True:
+            try:
+                with psycopg.connect(self.where.shown, options="-c search_path=blackbox_conformal") as connection:
+                    # Locked, so that a commit which a killed process had under way is over.
+                    query = "SELECT spent_nanousd + reserved_nanousd FROM total FOR UPDATE"
+                    ((held,),) = connection.execute(query).fetchall()
+                    rows = connection.execute(
+                        "SELECT split_part(name, ' ', 2)::int, count(*) FROM attempt JOIN owner ON owner.id = owner"
+                        " WHERE state = 'sent' GROUP BY 1"
+                    ).fetchall()
+                break
+            except psycopg.errors.UndefinedTable:
+                return Counter()
+            except psycopg.OperationalError:  # The server restarts.
+                time.sleep(0.05)
+        self.most_usd = max(self.most_usd, Decimal(held) / 10**9)
+        calls_of = dict(rows)
+        return Counter({number: calls_of.get(worker.pid, 0) for number, worker in running.items()})
 
 
-def drawing(address: str, running: dict[int, "subprocess.Popen[str]"]) -> list[int]:
-    """Numbers of the workers that have draws under way: to kill one that starts would show nothing."""
-    with contextlib.suppress(psycopg.Error), psycopg.connect(address) as connection:
-        rows = connection.execute(
-            "SELECT DISTINCT owner.name FROM blackbox_conformal.attempt"
-            " JOIN blackbox_conformal.owner ON owner.id = attempt.owner"
-        ).fetchall()
-        known = {int(row[0].split()[1]) for row in rows}
-        return [number for number, worker in running.items() if worker.pid in known and worker.poll() is None]
-    return []
-
-
-def crashes(server: PostgresServer, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Kills, restarts and cuts while the same tasks are drawn by several processes."""
-    address = server.new_database()
+def crashes(server: PostgresServer | None, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Kills, restarts and cuts while the same tasks are drawn by several processes; by one where no server is given."""
+    address = None if server is None else server.new_database()
+    ledger = Ledger(folder / "machine-0" if address is None else LEDGERS.name(address))
     # Less than all tasks cost, so that the limit is met.
     limit = PRICE * (arguments.tasks * 19 // 20)
+    at_kills: list[int] = []
     with FaultServer({"submit": Fault("slow-start", {"seconds": arguments.latency})}) as vendor:
         given = {"vendor": vendor.url, "ledger": address, "tasks": arguments.tasks, "max_cost": str(limit)}
         workers = Workers(folder, **given)
-        running = {number: workers.start(number) for number in range(arguments.processes)}
-        trouble = Trouble(server, address, arguments.restarts, arguments.cuts, arguments.every)
-        kills = under_way = 0
+        running = {number: workers.start(number) for number in range(1 if server is None else arguments.processes)}
+        trouble = None
+        if server is not None and address is not None:
+            trouble = Trouble(server, address, arguments.restarts, arguments.cuts, arguments.every)
         started = time.monotonic()
-        while kills < arguments.kills and any(worker.poll() is None for worker in running.values()):
+        while sum(map(bool, at_kills)) < arguments.kills and any(worker.poll() is None for worker in running.values()):
             time.sleep(random.uniform(0.0, 2 * arguments.pause))
-            at_work = drawing(address, running)
+            calls = ledger.under_way(running)
+            at_work = [number for number, worker in running.items() if calls[number] and worker.poll() is None]
             if not at_work:
                 continue
             number = random.choice(at_work)
-            under_way += THREADS
             running[number].kill()
             running[number].communicate()
-            kills += 1
+            # Between the look and the kill all of them may have been answered; such a kill does not count.
+            at_kills.append(ledger.under_way(running)[number])
             running[number] = workers.start(number)
-        while not trouble.over:
-            time.sleep(0.2)
-        trouble.stop()
-        told = [ended(worker, 900) for worker in running.values()]
+        if trouble is not None:
+            trouble.wait()
+        told = [ended(worker, 1800) for worker in running.values()]
         seconds = time.monotonic() - started
         # What the last ones that were killed had under way is settled by whoever comes when their lease is over.
         time.sleep(2 * LEASE_S)
         told.append(ended(workers.start(0), 900))
+        ledger.under_way({})
         billed = Counter(paid.draw.rpartition(":")[2] for paid in vendor.account.bills)
-    where = LEDGERS.name(address)
-    sums, check = ledger_sum(where), ledger_verify(where)
-    known = {str(row.seed) for row in ledger_ls(where, (*WHOLE, "ambiguous"))}
+    sums, check = ledger_sum(ledger.where), ledger_verify(ledger.where)
+    known = {str(row.seed) for row in ledger_ls(ledger.where, (*WHOLE, "ambiguous"))}
     report = {
-        "kills of processes with draws under way": kills,
-        **trouble.made,
+        "kills of processes with calls under way": sum(map(bool, at_kills)),
+        **({} if trouble is None else trouble.made),
         "seconds": round(seconds),
         "tasks": arguments.tasks,
         "paid by the vendor's books": sum(billed.values()),
         "paid twice": sum(count > 1 for count in billed.values()),
         "stored": sums["stored"],
         "ambiguous": sums["ambiguous"],
-        "under way at kills, at most": under_way,
+        "under way at kills": sum(at_kills),
+        "kills by calls under way": dict(sorted(Counter(at_kills).items())),
         "paid and lost": len(set(billed) - known),
         "spent": str(sums["cost_usd"]),
         "limit": str(limit),
+        "most booked and held": str(ledger.most_usd),
         "held": str(sums["reserved_usd"]),
         "errors": [one["error"] for one in told if one["error"]],
         "ledger away": [text for one in told for text in one.get("ledger_errors", ())],
         "problems": list(check.problems),
     }
-    over = PRICE * sum(billed.values()) > limit or sums["cost_usd"] > limit
+    over = max(PRICE * sum(billed.values()), sums["cost_usd"], ledger.most_usd) > limit
     wrong = report["paid twice"] or report["paid and lost"] or report["problems"] or over
-    report["passed"] = not wrong and sums["ambiguous"] <= under_way
+    report["passed"] = not wrong and sums["ambiguous"] <= sum(at_kills)
     return report
 
 
@@ -313,7 +340,7 @@ def main() -> None:
     """Run all parts; see the module's docstring."""
     numbers = {"kills": 200, "restarts": 20, "cuts": 40, "tasks": 6000, "processes": 4, "stored": 100_000}
     seconds = {"latency": 0.1, "pause": 0.8, "every": 3.0}
-    parser = parser_of(__doc__, ("crashes", "limit", "rate", "resume"), **numbers, **seconds)
+    parser = parser_of(__doc__, ("crashes", "file", "limit", "rate", "resume"), **numbers, **seconds)
     parser.add_argument("--work", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
@@ -322,6 +349,7 @@ def main() -> None:
     with postgres_server() as server:
         parts = {
             "crashes": lambda folder: crashes(server, folder, arguments),
+            "file": lambda folder: crashes(None, folder, arguments),
             "limit": lambda folder: one_limit(server, folder),
             "rate": lambda folder: rate(server, folder),
             "resume": lambda folder: resumed(server, folder, arguments.stored),

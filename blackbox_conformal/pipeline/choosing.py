@@ -21,15 +21,14 @@ from blackbox_conformal.pipeline.frontier_parts.candidates import Candidate
 from blackbox_conformal.pipeline.frontier_parts.rows import Wish
 from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.pipeline.keyword_arguments import (
+    CalibrateSettings,
     ProcedureSettings,
     Settings,
-    levels_of,
     named_keywords,
     refuse_unknown,
-    setup_of,
-    terms_of,
     without_preset,
 )
+from blackbox_conformal.pipeline.keyword_terms import levels_of, setup_of, terms_of
 from blackbox_conformal.pipeline.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.pipeline.piloting import PilotRequest, plan_with_pilot
 from blackbox_conformal.pipeline.planning import Plan, audited_levels, plan_job, plan_number
@@ -209,7 +208,7 @@ def tune(
     tuning_share: float = 0.3,
     only_choose: bool = False,
     guarantee: str | Guarantee | None = None,
-    **settings: Unpack[Settings],
+    **settings: Unpack[CalibrateSettings],
 ) -> Tuning:
     """Compare scores on a part of the photographs, then calibrate the best on the rest, which was never looked at.
 

@@ -24,15 +24,14 @@ from blackbox_conformal.pipeline.calibrated_rule import checked_rule
 from blackbox_conformal.pipeline.calibrating import calibrate_job
 from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.pipeline.keyword_arguments import (
+    ApplyAllSettings,
     ApplySettings,
+    AuditSettings,
+    CalibrateSettings,
     JobSettings,
-    Settings,
-    calibrated,
-    levels_of,
     named_keywords,
-    setup_of,
-    terms_of,
 )
+from blackbox_conformal.pipeline.keyword_terms import calibrated, levels_of, setup_of, terms_of
 from blackbox_conformal.pipeline.masking import Receiver, mask_pictures, masking_of
 from blackbox_conformal.pipeline.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.pipeline.products import Result
@@ -62,7 +61,7 @@ def calibrate(
     groups: Mapping[str, str] | None = None,
     clusters: Mapping[str, str] | None = None,
     tuning: Sequence[KnownPhotograph] | None = None,
-    **settings: Unpack[Settings],
+    **settings: Unpack[CalibrateSettings],
 ) -> Calibration:
     """Draw the samples of photographs and calibrate `vendor` on them.
 
@@ -153,7 +152,7 @@ def apply_all(
     on_result: Callable[[int, Result], None] | None = None,
     on_failure: Callable[[int, BlackboxConformalError], None] | None = None,
     on_drift: Callable[[str], None] | None = None,
-    **settings: Unpack[ApplySettings],
+    **settings: Unpack[ApplyAllSettings],
 ) -> list[Result]:
     """Have several pictures super-resolved or restored, each as `apply` does.
 
@@ -207,7 +206,7 @@ def audit(
     on_picture: OnPicture | None = None,
     crops: WorstCrops | None = None,
     stop: bool = True,
-    **settings: Unpack[JobSettings],
+    **settings: Unpack[AuditSettings],
 ) -> Audit:
     """Measure a calibration on photographs that it has not seen: risk, trusted share, PSNR and SSIM.
 
@@ -230,7 +229,7 @@ def audit(
     degradation
         How inputs are made, such as ``area:4+jpeg:75``; refused unless the calibration's are, too.
     on_picture
-        Gets each photograph's pixels and maps, in worker threads.
+        Gets each photograph's pixels and maps, in worker threads; refused beside `cluster`.
     crops
         Keeps the surroundings of the worst pixels.
     stop
@@ -248,6 +247,8 @@ def audit(
     """
     given = None if isinstance(calibration, Calibration) else Path(calibration)
     calibration, terms = calibrated(calibration, settings)
+    if on_picture is not None and terms.cluster is not None:
+        raise UsageError("expected no on_picture beside cluster, where workers would call it; leave one of them out")
     setup = set_up_as(vendor, calibration.procedure, second_adapter, degradation)
     file = given or calibration.file
     watched = None if file is None else state_of(file, calibration)

@@ -8,30 +8,28 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
-from decimal import Decimal, InvalidOperation
+from contextlib import ExitStack
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, cast
 
 from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.display.progress import ProgressDisplay, shown_progress
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.metrics.metric import Metric
-from blackbox_conformal.pipeline.job import Ask, Terms
-from blackbox_conformal.pipeline.listeners import Progress, Watch
-from blackbox_conformal.pipeline.run_folder import usual_folder
+from blackbox_conformal.pipeline.job import Ask
+from blackbox_conformal.pipeline.listeners import Progress
+from blackbox_conformal.pipeline.stages.cluster import Cluster
 from blackbox_conformal.pipeline.stages.defaults import preset_settings
-from blackbox_conformal.pipeline.stages.settings import Setup, set_up
 from blackbox_conformal.procedure import Fit, SeedPolicy
-from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.events import Event
-from blackbox_conformal.sampling.ledger.address import LEDGERS
-from blackbox_conformal.sampling.ledger.store_address import STORES
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.scores.score import Score
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -163,6 +161,28 @@ class Settings(ProcedureSettings, JobSettings, total=False):
     """Both."""
 
 
+class ClusterSettings(TypedDict, total=False):
+    """Who evaluates the pictures.
+
+    Attributes
+    ----------
+    cluster
+        Other processes, by Dask, which evaluate pictures in the place of this one: ``local:N`` for N on this machine,
+        the address of a scheduler such as ``tcp://host:8786``, or a `distributed.Client`. Only this process asks the
+        vendor and pays. `memory` is then what each worker may take. None: threads of this process.
+    """
+
+    cluster: str | Client | None
+
+
+class CalibrateSettings(Settings, ClusterSettings, total=False):
+    """The keywords of `calibrate` and `tune`."""
+
+
+class AuditSettings(JobSettings, ClusterSettings, total=False):
+    """The keywords of `audit`."""
+
+
 class MaskSettings(TypedDict, total=False):
     """What a mask promises, and of which pictures.
 
@@ -196,7 +216,11 @@ class MaskSettings(TypedDict, total=False):
 
 
 class ApplySettings(MaskSettings, JobSettings, total=False):
-    """The keywords of `apply` and `apply_all`."""
+    """The keywords of `apply`."""
+
+
+class ApplyAllSettings(ApplySettings, ClusterSettings, total=False):
+    """The keywords of `apply_all`."""
 
 
 class SessionSettings(MaskSettings, DrawingSettings, total=False):
@@ -221,7 +245,7 @@ def named_keywords(command: Command) -> Command:
 
     The keywords of its ``**settings: Unpack[…]`` become part of its signature and of its documentation, so that editors
     and `help` show them. A keyword that is None counts as not given. A preset is replaced by the settings that it
-    stands for. The command gets `progress` as a function to call.
+    stands for. The command gets `progress` as a function to call, and `cluster` open.
     """
     signature = inspect.signature(command)
     parameters = dict(signature.parameters)
@@ -239,7 +263,10 @@ def named_keywords(command: Command) -> Command:
         settings = without_preset(known, parameters)
         if "progress" not in parameters:
             return command(*given, **settings)
-        with shown_progress(settings.pop("progress", None)) as step:
+        with ExitStack() as stack:
+            if "cluster" in settings:
+                settings["cluster"] = stack.enter_context(Cluster(settings["cluster"], settings.get("memory")))
+            step = stack.enter_context(shown_progress(settings.pop("progress", None)))
             if isinstance(step, ProgressDisplay):
                 settings["listener"] = _both(step.event, settings.get("listener"))
             return command(*given, progress=step, **settings)
@@ -272,7 +299,7 @@ def _with_keywords(documentation: str, settings: Any) -> str:
 
 def _documented(settings: Any) -> str:
     """What is documented of each keyword, by the classes that `settings` is made of."""
-    parts: list[Any] = [ProcedureSettings, MaskSettings, DrawingSettings, JobSettings, SessionSettings]
+    parts: list[Any] = [ProcedureSettings, MaskSettings, DrawingSettings, JobSettings, SessionSettings, ClusterSettings]
     taken = settings.__annotations__.keys()
     texts = [inspect.cleandoc(part.__doc__ or "") + "\n" for part in parts if part.__annotations__.keys() <= taken]
     return "".join("".join(_ENTRY.findall(text.partition("Attributes\n----------\n")[2])) for text in texts)
@@ -305,76 +332,3 @@ def refuse_unknown(name: str, keywords: Iterable[str], taken: Collection[str]) -
             near = difflib.get_close_matches(key, taken, n=2)
             hint = f"did you mean {' or '.join(near)}?" if near else f"it takes {', '.join(sorted(taken))}"
             raise UsageError(f"{name} takes no parameter {key!r}; {hint}")
-
-
-def setup_of(vendor: Adapter, settings: Mapping[str, Any]) -> Setup:
-    """The set-up that these keywords describe; errors as for `set_up`."""
-    names = {name: name for name in ProcedureSettings.__annotations__}
-    names |= {"perturb": "perturbation", "second_adapter": "second"}
-    return set_up(vendor, **{names[key]: value for key, value in settings.items() if key in names})
-
-
-def terms_of(folder: Path, settings: Mapping[str, Any]) -> Terms:
-    """The terms that these keywords describe, for draws in `folder` unless they name another; errors as `limits_of`."""
-    memory = settings.get("memory")
-    if isinstance(memory, bool) or not isinstance(memory, int | None):
-        raise UsageError(f"expected memory to be a whole number of bytes such as 2 * 10**9; got {memory!r}")
-    watch = {name: settings[name] for name in ("listener", "progress", "on_sampler") if name in settings}
-    folder = Path(settings.get("run", folder))
-    if settings.get("ledger") is not None:
-        LEDGERS.place(folder, settings["ledger"])
-    if settings.get("store") is not None:
-        STORES.place(folder, str(settings["store"]))
-    if isinstance(progress := settings.get("progress"), ProgressDisplay):
-        progress.keep_in(folder)
-    return Terms(
-        folder,
-        limits_of(settings),
-        memory,
-        settings.get("ask"),
-        Watch(**watch),
-    )
-
-
-def calibrated(calibration: Calibration | str | Path, settings: Mapping[str, Any]) -> tuple[Calibration, Terms]:
-    """The calibration, and the terms of a job with it: in its own run folder unless another is named."""
-    path = None if isinstance(calibration, Calibration) else Path(calibration)
-    loaded = calibration if isinstance(calibration, Calibration) else Calibration.load(calibration)
-    return loaded, terms_of(usual_folder(loaded.procedure, path), settings)
-
-
-_LIMITS = {name: name for name in ("max_calls", "concurrency", "max_resample", "retry_ambiguous", "insecure_http")}
-_LIMITS |= {"max_cost": "max_cost_usd", "timeout": "attempt_timeout_s", "job_timeout": "job_deadline_s"}
-
-
-def limits_of(settings: Mapping[str, Any]) -> Limits:
-    """The limits that these keywords describe.
-
-    Raises
-    ------
-    UsageError
-        A limit is no number, or below 0.
-    """
-    fields = {_LIMITS[key]: value for key, value in settings.items() if key in _LIMITS}
-    max_calls = settings.get("max_calls")
-    for name in ("max_cost", "max_cost_per_day"):
-        amount = settings.get(name)
-        if amount is None:
-            continue
-        try:
-            fields[f"{name}_usd"] = Decimal(str(amount))
-        except InvalidOperation:
-            raise UsageError(f"expected {name} to be an amount of US dollars such as 12.50; got {amount!r}") from None
-    if (rate := settings.get("rate")) is not None:
-        fields["rates"] = tuple(Rate.of_text(text) for text in ([rate] if isinstance(rate, str) else rate))
-    if isinstance(max_calls, bool) or not isinstance(max_calls, int | None):
-        raise UsageError(f"expected max_calls to be a whole number of at least 0; got {max_calls!r}")
-    limits: Limits = settings.get("limits", Limits())
-    return replace(limits, **fields)
-
-
-def levels_of(alpha: float | Collection[float] | None) -> tuple[float, ...]:
-    """One level or several as several; none where none is given."""
-    if alpha is None:
-        return ()
-    return tuple(alpha) if isinstance(alpha, Collection) else (alpha,)

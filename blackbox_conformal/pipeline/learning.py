@@ -19,12 +19,8 @@ from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.pipeline.held_out import split_prepared
 from blackbox_conformal.pipeline.job import Job, Terms
-from blackbox_conformal.pipeline.keyword_arguments import (
-    Settings,
-    named_keywords,
-    setup_of,
-    terms_of,
-)
+from blackbox_conformal.pipeline.keyword_arguments import Settings, named_keywords
+from blackbox_conformal.pipeline.keyword_terms import setup_of, terms_of
 from blackbox_conformal.pipeline.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.pipeline.run_folder import TUNING_FILE, TuningRecord, run_folder
 from blackbox_conformal.pipeline.stages.evaluate import decoded_draws

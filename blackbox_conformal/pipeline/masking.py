@@ -18,7 +18,7 @@ from blackbox_conformal.guarantees.instance_bound import refuse_bound, rule_for_
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.empty_masks import refuse_paid_emptiness
 from blackbox_conformal.pipeline.job import Job, Terms
-from blackbox_conformal.pipeline.keyword_arguments import calibrated
+from blackbox_conformal.pipeline.keyword_terms import calibrated
 from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.stages.certify import certify
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, drifted, evaluate

@@ -7,7 +7,7 @@ from PIL import Image as PillowImage
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.pipeline.keyword_arguments import limits_of
+from blackbox_conformal.pipeline.keyword_terms import limits_of
 from blackbox_conformal.sampling.limits import Limits
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from blackbox_conformal.adapter import Capabilities, Rate
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.pipeline.keyword_arguments import limits_of
+from blackbox_conformal.pipeline.keyword_terms import limits_of
 from blackbox_conformal.rates import least_seconds
 from blackbox_conformal.sampling.limits import Limits
 

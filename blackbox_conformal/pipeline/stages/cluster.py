@@ -136,24 +136,46 @@ def _started(count: int) -> "LocalCluster":
     )
 
 
+def _usable(client: Any) -> "Client":
+    """A client of Dask that somebody has open.
+
+    Raises
+    ------
+    UsageError
+        It is no such client, or one for asyncio, or closed.
+    """
+    if dask_version() is not None:
+        from distributed import Client
+
+        if isinstance(client, Client) and not client.asynchronous and client.status == "running":
+            return client
+    raise UsageError(
+        "expected cluster to be local:N, such as local:4, the address of a Dask scheduler, or a distributed.Client "
+        f"that is open and not asynchronous; got {client!r}"
+    )
+
+
 class Cluster:
     """Workers that calculate in the place of this process; use it as a context manager.
 
     Parameters
     ----------
     place
-        ``local:N`` for N processes on this machine, or the address of a Dask scheduler, ``tcp://…`` or ``tls://…``.
+        ``local:N`` for N processes on this machine, the address of a Dask scheduler, ``tcp://…`` or ``tls://…``, or a
+        `distributed.Client`, which stays open.
     memory_bytes
         Most memory that each worker may take; None: as much as its own limit allows.
 
     Raises
     ------
     UsageError
-        On entry: Dask is not installed, nobody answers, no worker is there, or one has other versions.
+        `place` is none of these. On entry: Dask is not installed, nobody answers, no worker is there, or one has other
+        versions.
     """
 
-    def __init__(self, place: str, memory_bytes: int | None = None) -> None:
-        self.place = checked_place(place)
+    def __init__(self, place: "str | Client", memory_bytes: int | None = None) -> None:
+        self._given = None if isinstance(place, str) else _usable(place)
+        self.place = checked_place(place) if isinstance(place, str) else str(place.scheduler.address)
         self._memory_bytes = memory_bytes
         self._stack = ExitStack()
         self._client: Client | None = None
@@ -161,7 +183,7 @@ class Cluster:
     def __enter__(self) -> "Cluster":
         if dask_version() is None:
             raise MissingPackageError(
-                "--cluster needs Dask: pip install 'blackbox-conformal[dask]', or leave --cluster out"
+                "--cluster (cluster in Python) needs Dask: pip install 'blackbox-conformal[dask]', or leave it out"
             )
         with ExitStack() as opening:
             self._client = self._opened(opening)
@@ -176,6 +198,17 @@ class Cluster:
         self._stack.close()
 
     def _opened(self, stack: ExitStack) -> "Client":
+        client = self._given or self._connected(stack)
+        try:
+            client.wait_for_workers(1, timeout=_WORKERS_S)
+        except TimeoutError:
+            raise UsageError(
+                f"expected workers of the scheduler at {self.place}; got none. Start them with `dask worker "
+                f"{self.place} --nthreads 1 --nworkers 4`"
+            ) from None
+        return client
+
+    def _connected(self, stack: ExitStack) -> "Client":
         from distributed import Client
 
         local = _LOCAL.fullmatch(self.place)
@@ -185,7 +218,7 @@ class Cluster:
         try:
             if local:
                 where = stack.enter_context(_started(int(local[1])))
-            client = stack.enter_context(Client(where, timeout=_CONNECT_S, set_as_default=False))
+            return stack.enter_context(Client(where, timeout=_CONNECT_S, set_as_default=False))
         except RuntimeError as error:
             raise IncompleteError(
                 f"expected {self.place} to start; {printable(str(error))}. The same command tries again"
@@ -194,14 +227,6 @@ class Cluster:
             raise UsageError(
                 f"expected a Dask scheduler at {self.place}; {printable(str(error))}. Start one with `dask scheduler`"
             ) from None
-        try:
-            client.wait_for_workers(1, timeout=_WORKERS_S)
-        except TimeoutError:
-            raise UsageError(
-                f"expected workers of the scheduler at {self.place}; got none. Start them with `dask worker "
-                f"{self.place} --nthreads 1 --nworkers 4`"
-            ) from None
-        return client
 
     def _refuse_other_versions(self) -> None:
         for worker, found in self._everywhere(versions).items():

@@ -145,8 +145,9 @@ def refuse_defined_here(parts: Iterable[Score | Metric | Perturbation | None]) -
             refuse_defined_here(part.parts())
         if not part.is_installed:
             raise UsageError(
-                f"expected scores and metrics of installed packages beside --cluster; {part.plugin_name()} is defined "
-                "by this program, and workers cannot import it. Announce it by an entry point, or leave --cluster out"
+                f"expected scores and metrics of installed packages beside --cluster (cluster in Python); "
+                f"{part.plugin_name()} is defined by this program, and workers cannot import it. Announce it by an "
+                "entry point, or leave --cluster out"
             )
 
 
