@@ -29,6 +29,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import figures
 import psycopg
 from measured_parts import parser_of, run_parts
 
@@ -260,6 +261,25 @@ def crashes(server: PostgresServer | None, folder: Path, arguments: argparse.Nam
     return report
 
 
+def killed(reports: dict[str, dict[str, Any]], processes: int) -> figures.Table:
+    """The table of kills: a line for each ledger."""
+    columns = ["ledger", "killed", "server crashed", "connections cut", "paid", "twice", "lost", "`ambiguous`"]
+    ledgers = {"crashes": f"PostgreSQL, {processes} processes", "file": "a file, one process"}
+    counts = ("paid by the vendor's books", "paid twice", "paid and lost", "ambiguous", "under way at kills")
+    rows = []
+    for part, ledger in ledgers.items():
+        if (report := reports.get(part)) is not None:
+            often = [
+                report["kills of processes with calls under way"],
+                report.get("restart", "—"),
+                report.get("cut", "—"),
+            ]
+            found = [*often, *(report[name] for name in counts)]
+            most = f"${Decimal(report['most booked and held']):.2f} of ${report['limit']}"
+            rows.append([ledger, *map(str, found), most])
+    return {"columns": [*columns, "under way at kills, in all", "most booked and held"], "rows": rows}
+
+
 def one_limit(server: PostgresServer, folder: Path, processes: int = 16, most: int = 1000) -> dict[str, Any]:
     """Processes that together want more than their limit allows."""
     address = server.new_database()
@@ -342,6 +362,7 @@ def main() -> None:
     seconds = {"latency": 0.1, "pause": 0.8, "every": 3.0}
     parser = parser_of(__doc__, ("crashes", "file", "limit", "rate", "resume"), **numbers, **seconds)
     parser.add_argument("--work", help=argparse.SUPPRESS)
+    figures.save_option(parser)
     arguments = parser.parse_args()
     if arguments.work:
         work(json.loads(arguments.work))
@@ -354,7 +375,9 @@ def main() -> None:
             "rate": lambda folder: rate(server, folder),
             "resume": lambda folder: resumed(server, folder, arguments.stored),
         }
-        run_parts(parts, arguments.parts)
+        reports = run_parts(parts, arguments.parts)
+    if arguments.save:
+        figures.save("many-machines", "kills", killed(reports, arguments.processes))
 
 
 if __name__ == "__main__":

@@ -17,15 +17,15 @@ def parser_of(description: str | None, parts: Iterable[str], **numbers: float) -
     return parser
 
 
-def run_parts(parts: Mapping[str, Callable[[Path], dict[str, Any]]], names: Iterable[str]) -> None:
-    """Run the parts of these names, each in a folder of its own; exit code 1 unless all passed."""
-    passed = True
+def run_parts(parts: Mapping[str, Callable[[Path], dict[str, Any]]], names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The reports of the parts of these names, each run in a folder of its own; exit code 1 unless all passed."""
+    reports = {}
     with tempfile.TemporaryDirectory() as root:
         for name in names:
             folder = Path(root) / name
             folder.mkdir()
-            report = parts[name](folder)
-            passed = passed and report["passed"]
-            print(json.dumps({name: report}, indent=1), flush=True)
-    if not passed:
+            reports[name] = parts[name](folder)
+            print(json.dumps({name: reports[name]}, indent=1), flush=True)
+    if not all(report["passed"] for report in reports.values()):
         raise SystemExit(1)
+    return reports

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.command_line import VENDOR
-from support.dask_processes import kill, scheduler, until, workers, workers_of
+from support.dask_processes import certificates, kill, scheduler, until, workers, workers_of
 from support.postgres_server import PostgresServer
 from support.synthetic import photograph, write_photographs
 
@@ -232,6 +232,27 @@ def test_workers_of_a_scheduler_do_the_work(place: Place, tmp_path: Path) -> Non
     assert place.file() == place.one_process()
 
 
+@pytest.mark.slow
+def test_an_encrypted_scheduler_takes_who_has_a_certificate_of_its_authority(place: Place, tmp_path: Path) -> None:
+    own, other = certificates(tmp_path / "own"), certificates(tmp_path / "other")
+    with scheduler(tmp_path / "scheduler", **own) as (address, _), workers(tmp_path / "workers", address, **own):
+        assert address.startswith("tls://")
+        plain = "tcp" + address.removeprefix("tls")
+        for named, given, said in (
+            (address, other, "certificates of one authority: DASK_DISTRIBUTED__COMM__TLS__CA_FILE"),
+            (address, {**own, "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY": "nowhere"}, "TLS__CLIENT__KEY to name a PEM"),
+            (plain, own, "or name it by tls:// where it is encrypted"),
+        ):
+            done = place.calibrate("--cluster", named, **given)
+            assert done.returncode == 2, done.stderr
+            assert said in " ".join(done.stderr.split())
+        assert place.paid == (0, 0)
+        done = place.calibrate("--cluster", address, **own)
+    assert done.returncode == 0, done.stderr
+    assert place.paid == (16, 16)
+    assert place.file() == place.one_process()
+
+
 def test_workers_with_other_packages_are_refused_before_anything_is_paid(place: Place, tmp_path: Path) -> None:
     site = announced(tmp_path / "site", "killer:Killer", {"killer.py": KILLER})
     with (
@@ -252,6 +273,7 @@ def test_workers_with_other_packages_are_refused_before_anything_is_paid(place: 
         (("--cluster", "local:0"), "expected local:N"),
         (("--cluster", "http://127.0.0.1:8786"), "expected local:N"),
         (("--cluster", "tcp://127.0.0.1:9"), "expected a Dask scheduler at tcp://127.0.0.1:9"),
+        (("--cluster", "tls://127.0.0.1:9"), "expected DASK_DISTRIBUTED__COMM__TLS__CA_FILE to name a PEM file"),
         (("--cluster", "local:1", "--memory", "300MiB"), "memory"),
     ],
 )

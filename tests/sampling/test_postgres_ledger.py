@@ -367,4 +367,4 @@ def test_kills_restarts_and_cuts(postgres: PostgresServer) -> None:
     command = [sys.executable, str(EXAMPLE), *words]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout)["crashes"]["kills of processes with draws under way"] == 15
+    assert json.loads(done.stdout)["crashes"]["kills of processes with calls under way"] == 15

@@ -56,16 +56,35 @@ def kill(processes: list[Any]) -> int:
     return count
 
 
+def certificates(folder: Path) -> dict[str, str]:
+    """Environment variables that name a certificate, its key and its authority, made for the test."""
+    from distributed.security import Security
+
+    folder.mkdir()
+    made = Security.temporary()
+    files = {"CA_FILE": made.tls_ca_file}
+    for role in ("SCHEDULER", "WORKER", "CLIENT"):
+        files |= {f"{role}__CERT": made.tls_client_cert, f"{role}__KEY": made.tls_client_key}
+    for name, content in files.items():
+        (folder / name).write_text(content)
+    return {f"DASK_DISTRIBUTED__COMM__TLS__{name}": str(folder / name) for name in files}
+
+
 @contextmanager
-def scheduler(folder: Path, port: int = 0) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """A scheduler on this machine: its address and its process."""
+def scheduler(folder: Path, port: int = 0, **tls: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """A scheduler on this machine: its address and its process; `tls`: see `certificates`."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "scheduler.txt"
     words = [sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
-    with log.open("wb") as out, subprocess.Popen([*words, "--no-show"], stdout=out, stderr=out, cwd=folder) as process:
+    words += ["--no-show", "--protocol", "tls" if tls else "tcp"]
+    environment = {**os.environ, **tls}
+    with (
+        log.open("wb") as out,
+        subprocess.Popen(words, stdout=out, stderr=out, cwd=folder, env=environment) as process,
+    ):
         try:
-            until(lambda: re.search(r"tcp://127\.0\.0\.1:\d+", log.read_text()) is not None)
-            yield re.findall(r"tcp://127\.0\.0\.1:\d+", log.read_text())[0], process
+            until(lambda: re.search(r"t(cp|ls)://127\.0\.0\.1:\d+", log.read_text()) is not None)
+            yield re.findall(r"t\w+://127\.0\.0\.1:\d+", log.read_text())[0], process
         finally:
             process.kill()
 

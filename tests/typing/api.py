@@ -40,6 +40,7 @@ frontier: bc.Plan = bc.plan(vendor, "photographs/", want_share=0.5, pilot=20, st
 tuning: bc.Tuning = bc.tune(vendor, "photographs/", 0.1, candidates=["texture"], tuning_share=0.4, run="runs/mine")
 learning: bc.Learning = bc.learn_score(vendor, "photographs/", outputs="outputs/", run="runs/mine")
 fitted: bc.Calibration = bc.calibrate(vendor, "other/", score=learning.score, tuning=learning.photographs, max_cost=5)
+on_workers: bc.Audit = bc.audit(vendor, ["other/"], calibration, cluster="local:4", max_cost=5)
 report: Path = bc.report("runs/mine", calibration=calibration, audit=audit, results=results, out="report.html")
 
 inputs: list[Path] = [each.input for each in bc.degrade("photographs/", "inputs", degradation="area:4+jpeg:75")]

@@ -30,6 +30,7 @@ Result = TypeVar("Result")
 
 _LOCAL = re.compile(r"local:([1-9]\d{0,2})")
 _ADDRESS = re.compile(r"(tcp|tls)://[^\s/@:]+:\d{1,5}|(tcp|tls)://\[[0-9a-fA-F:]+\]:\d{1,5}")
+_TLS = "DASK_DISTRIBUTED__COMM__TLS__"
 _CONNECT_S = 10
 _WORKERS_S = 60
 
@@ -137,13 +138,7 @@ def _started(count: int) -> "LocalCluster":
 
 
 def _usable(client: Any) -> "Client":
-    """A client of Dask that somebody has open.
-
-    Raises
-    ------
-    UsageError
-        It is no such client, or one for asyncio, or closed.
-    """
+    """A client of Dask that somebody has open; anything else is refused."""
     if dask_version() is not None:
         from distributed import Client
 
@@ -153,6 +148,19 @@ def _usable(client: Any) -> "Client":
         "expected cluster to be local:N, such as local:4, the address of a Dask scheduler, or a distributed.Client "
         f"that is open and not asynchronous; got {client!r}"
     )
+
+
+def _refuse_without_certificates() -> None:
+    """Refuse an encrypted connection without a client's certificate, key and authority; Dask would name no file."""
+    from distributed import Security
+
+    for name in ("ca_file", "client_cert", "client_key"):
+        found = getattr(Security(), f"tls_{name}")
+        # The text of a certificate may stand in its place.
+        if not found or ("\n" not in found and not Path(found).is_file()):
+            variable = _TLS + name.replace("t_", "t__").upper()
+            got = "no such file" if found else "nothing"
+            raise UsageError(f"expected {variable} to name a PEM file beside a tls:// address; got {got}")
 
 
 class Cluster:
@@ -215,17 +223,22 @@ class Cluster:
         # What its connections say while they end; how a task ended is told by `map`.
         logging.getLogger("distributed").setLevel(logging.CRITICAL)
         where: Any = self.place
+        hint = "Start one with `dask scheduler`, or name it by tls:// where it is encrypted"
+        if self.place.startswith("tls://"):
+            _refuse_without_certificates()
+            hint = f"Give it and this process certificates of one authority: {_TLS}CA_FILE"
         try:
             if local:
                 where = stack.enter_context(_started(int(local[1])))
             return stack.enter_context(Client(where, timeout=_CONNECT_S, set_as_default=False))
         except RuntimeError as error:
             raise IncompleteError(
-                f"expected {self.place} to start; {printable(str(error))}. The same command tries again"
+                f"expected {self.place} to start; {printable(str(error))} The same command tries again; in a script of "
+                'yours, put the call below `if __name__ == "__main__":`, since workers import the script'
             ) from None
         except OSError as error:
             raise UsageError(
-                f"expected a Dask scheduler at {self.place}; {printable(str(error))}. Start one with `dask scheduler`"
+                f"expected a Dask scheduler at {self.place}; {printable(str(error)).removesuffix('.')}. {hint}"
             ) from None
 
     def _refuse_other_versions(self) -> None:
