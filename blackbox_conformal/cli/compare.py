@@ -73,7 +73,7 @@ def command(screen: Screen, options: CompareOptions) -> None:
     out = Path(options.out) if options.out else None
     if out is not None and not options.force:
         # A comparison of ours is replaced.
-        refuse_foreign(out)
+        refuse_foreign(out, [contestant.label for contestant in contestants])
     refuse_incomparable(contestants, len(paths), held_out)
     pictures = ComparisonPictures()
     on_picture = pictures.take if out is not None else lambda _: None
@@ -82,7 +82,8 @@ def command(screen: Screen, options: CompareOptions) -> None:
     if out is None:
         screen.note("pictures and plots of these figures: add --out FILE.html")
     else:
-        screen.say(f"pictures, plots and tables: {write_comparison(comparison, out, pictures, force=True).resolve()}")
+        page = write_comparison(comparison, out, pictures, force=options.force)
+        screen.say(f"pictures, plots and tables: {page.resolve()}")
         next_steps.offer(screen, out, opened=options.opened)
     _show_next(screen, typed, contestants, comparison)
     screen.data({**comparison_json(comparison), "page": None if out is None else str(out.resolve())})

@@ -89,7 +89,8 @@ def command(screen: Screen, options: InputsOptions) -> None:
     show_shift(screen, shift, degradation)
     page = None
     if options.out is not None:
-        page = write_inputs_page(shift, degradation, Path(options.out), force=options.force).resolve()
+        of, out = calibration.digest, Path(options.out)
+        page = write_inputs_page(shift, degradation, out, calibration=of, force=options.force).resolve()
         screen.say(f"both distributions: {page}")
         next_steps.offer(screen, page, opened=options.opened)
     if not shift.differ:

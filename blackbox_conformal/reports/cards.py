@@ -1,14 +1,15 @@
 """The report's pictures: a card for each, what errors look like, and crops around the worst trusted pixels."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from typing import Any
 
 from blackbox_conformal.audits.findings import Audit
 from blackbox_conformal.reports.encoded import base64_text
 from blackbox_conformal.reports.error_pairs import CROP, Pair
+from blackbox_conformal.reports.names_apart import Named, names_apart
 from blackbox_conformal.reports.preview import Preview, Worst, error_codes, first_stops, pack, stripes, veil_png
 from blackbox_conformal.reports.slider_levels import Stop, thresholds_of
 from blackbox_conformal.risk.curve import RiskCurve
@@ -75,6 +76,8 @@ class Shown:
     cards: tuple[Card, ...]
     crops: tuple[WorstCrop, ...]
     examples: tuple[Example, ...]
+    names: Mapping[str, str]
+    """Of every picture by its stem, as the page calls it."""
 
 
 def make_cards(
@@ -93,13 +96,23 @@ def make_cards(
     cards: list[Card] = []
     crops: list[WorstCrop] = []
     examples: list[Example] = []
+    pictures: list[Named] = []
     for preview in previews:
+        pictures.append(Named(preview.stem, printable(preview.name, 80), preview.kind, printable(preview.source, 80)))
         cards.append(_card(preview.within(side), curves.get(preview.identity), stops, chosen, bound))
         size = (min(CROP, preview.size[0]), min(CROP, preview.size[1]))
-        crops.extend(WorstCrop(printable(preview.name), size, worst) for worst in preview.worst)
-        examples = _nearest([*examples, *(Example(printable(preview.name), pair) for pair in preview.pairs)])
+        crops.extend(WorstCrop(preview.stem, size, worst) for worst in preview.worst)
+        examples = _nearest([*examples, *(Example(preview.stem, pair) for pair in preview.pairs)])
+    # What others a picture has to be told from is known only now.
+    names = {one.stem: name for one, name in zip(pictures, names_apart(pictures), strict=True)}
+    cards = [replace(card, name=names[card.name]) for card in cards]
     cards.sort(key=lambda card: (card.kind != "result", math.inf if card.loss is None else -card.loss, card.name))
-    return Shown(tuple(cards), tuple(crops), tuple(examples))
+    return Shown(
+        tuple(cards),
+        tuple(replace(crop, name=names[crop.name]) for crop in crops),
+        tuple(replace(example, name=names[example.name]) for example in examples),
+        names,
+    )
 
 
 def _nearest(examples: Sequence[Example]) -> list[Example]:
@@ -121,7 +134,7 @@ def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chos
     pictures = {"low": preview.low, "truth": preview.truth}
     return Card(
         kind=preview.kind,
-        name=printable(preview.name, 80),
+        name=preview.stem,
         size=preview.size,
         shown=(height, width),
         scale=_scale_words(preview.block),

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.display.plots import Dot, Dots
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.files import write_new
 from blackbox_conformal.pipeline.comparison_parts.comparison import CONFIDENCE, OURS, Comparison, Row
 from blackbox_conformal.reports.comparison_pictures import MOST, ComparisonPictures
 from blackbox_conformal.reports.html import number, percent, render
+from blackbox_conformal.reports.seal import is_page, write_page
 from blackbox_conformal.text import dollars, printable
-
-MARK = b"<!-- blackbox-conformal comparison -->"
 
 
 def write_comparison(
@@ -30,25 +29,29 @@ def write_comparison(
     Raises
     ------
     UsageError
-        `path` exists with other content and `force` is not set.
+        `path` exists, is no unchanged comparison of the same contestants, and `force` is not set.
     """
-    return write_new(path, render("comparison", **variables(comparison, pictures)).encode(), force=force)
+    text = render("comparison", **variables(comparison, pictures))
+    return write_page(text, _about([one.contestant for one in comparison.standings]), path, force=force)
 
 
-def refuse_foreign(path: Path) -> None:
-    """Refuse, before anything is drawn, to overwrite a file that is not an earlier comparison.
+def refuse_foreign(path: Path, contestants: Sequence[str]) -> None:
+    """Refuse, before anything is drawn, to overwrite a file that is not an earlier comparison of these contestants.
 
     Raises
     ------
     UsageError
         There is such a file at `path`.
     """
-    if path.is_file():
-        with path.open("rb") as file:
-            if MARK in file.read(1024):
-                return
-    if path.exists():
-        raise UsageError(f"{path} exists and is not a comparison; give --force or another --out")
+    if path.exists() and not is_page(path, _about(contestants)):
+        raise UsageError(
+            f"{path} exists and is not a comparison of {', '.join(map(printable, contestants))} as it was written; "
+            "give --force or another --out"
+        )
+
+
+def _about(contestants: Sequence[str]) -> str:
+    return f"comparison of {digest_json(list(contestants))}"
 
 
 @dataclass(frozen=True, slots=True)

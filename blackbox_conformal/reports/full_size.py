@@ -28,6 +28,7 @@ from blackbox_conformal.files import refusal, write_new
 from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.kernels.below import NONE, count_below, first_above
 from blackbox_conformal.reports.encoded import base64_text
+from blackbox_conformal.reports.names_apart import end_of, picture_stem
 from blackbox_conformal.reports.preview import error_codes
 from blackbox_conformal.reports.slider_levels import Stop, choose_stops, thresholds_of
 from blackbox_conformal.reports.stored_audit import damaged, parse_json, read_material
@@ -102,11 +103,7 @@ class FullSize:
     @property
     def stem(self) -> str:
         """How its files' names begin."""
-        return _stem(self.kind, self.identity)
-
-
-def _stem(kind: str, identity: str) -> str:
-    return f"{kind}-{digest_bytes(identity.encode()).removeprefix('sha256:')[:24]}"
+        return picture_stem(self.kind, self.identity)
 
 
 def _mask_of(certified: dict[str, Any]) -> tuple[float, str]:
@@ -178,7 +175,7 @@ class FullSizeStore:
             count_below(indecision, thresholds) / indecision.size,
             None if curve is None else np.asarray(curve.loss(thresholds), np.float64),
             notes=tuple(notes),
-            source="" if source is None else "/".join(source.parts[-2:]),
+            source=end_of(source),
         )
         self.folder.mkdir(parents=True, exist_ok=True)
         written: dict[Part, bytes | Path] = {"levels": packed(first_above(indecision, thresholds))}
@@ -203,7 +200,7 @@ class FullSizeStore:
     def _before(self, kind: str, identity: str) -> FullSize | None:
         """What is kept of the same picture so far."""
         try:
-            return read_entry(self.folder / f"{_stem(kind, identity)}.json")
+            return read_entry(self.folder / f"{picture_stem(kind, identity)}.json")
         except FileFormatError:
             return None
 

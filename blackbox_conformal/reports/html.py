@@ -23,15 +23,14 @@ from blackbox_conformal.audits.findings import Audit
 from blackbox_conformal.audits.random_splits import CAUTION
 from blackbox_conformal.audits.verdict import FIXED
 from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.files import write_new
 from blackbox_conformal.pipeline.prices.spending import read_spending
 from blackbox_conformal.reports.blocks import SIDE
 from blackbox_conformal.reports.encoded import base64_text
 from blackbox_conformal.reports.page import build_page, read_manifest
 from blackbox_conformal.reports.preview import Preview
 from blackbox_conformal.reports.report_store import ReportStore, preview_of_result
+from blackbox_conformal.reports.seal import about_of, write_page
 from blackbox_conformal.reports.slider_levels import choose_stops, thresholds_of
 from blackbox_conformal.text import dollars, printable
 
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 PAGE_PIXELS = 32 * 2**20
 """The pictures of a page have together at most about so many pixels: 32 pictures of 1024×1024 (a page of 40 MB with
 photographs), 128 of 512×512 (46 MB), or 512 of 256×256 (52 MB) and none beyond."""
+_ABOUT = "report of "
 SIDES = (SIDE, SIDE // 2, SIDE // 4)
 MOST_PICTURES = PAGE_PIXELS // SIDES[-1] ** 2
 
@@ -96,20 +96,8 @@ def write_report(
         max(len(results) + len(stored) - MOST_PICTURES, 0),
     )
     variables = {field.name: getattr(page, field.name) for field in fields(page)}
-    content = _sealed(render("report", caution=CAUTION, fixed=FIXED, **variables).encode(), calibration.digest)
-    return write_new(path, content, force=force or _is_own(path, calibration))
-
-
-def _sealed(page: bytes, calibration_digest: str) -> bytes:
-    """The page with a last line that names the calibration and the page's own digest."""
-    return page + f"\n<!-- report of {calibration_digest}, {digest_bytes(page)} -->\n".encode()
-
-
-def _is_own(path: Path, calibration: Calibration) -> bool:
-    try:
-        return is_own_report(path.read_bytes(), calibration)
-    except OSError:
-        return False
+    text = render("report", caution=CAUTION, fixed=FIXED, **variables)
+    return write_page(text, f"{_ABOUT}{calibration.digest}", path, force=force)
 
 
 def is_own_report(content: bytes, calibration: Calibration) -> bool:
@@ -119,9 +107,8 @@ def is_own_report(content: bytes, calibration: Calibration) -> bool:
 
 def calibration_of(content: bytes) -> str | None:
     """The digest of the calibration that a report names in its last line; None: it is not as a report was written."""
-    page, seal, line = content.rpartition(b"\n<!-- report of ")
-    digest = line.partition(b",")[0].decode("ascii", "replace")
-    return digest if seal and content == _sealed(page, digest) else None
+    about = about_of(content) or ""
+    return about.removeprefix(_ABOUT) if about.startswith(_ABOUT) else None
 
 
 def _previews(

@@ -6,22 +6,31 @@ from pathlib import Path
 
 from blackbox_conformal.audits.input_shift import InputShift, Movement
 from blackbox_conformal.display.plots import Chart, Point, Series
-from blackbox_conformal.files import write_new
 from blackbox_conformal.images.input_statistics.rows import SIZE
 from blackbox_conformal.reports.html import render
+from blackbox_conformal.reports.seal import write_page
 
 
-def write_inputs_page(shift: InputShift, degradation: str, path: Path, *, force: bool = False) -> Path:
-    """Write the page; `degradation` says how the calibration's inputs were made.
+def write_inputs_page(
+    shift: InputShift, degradation: str, path: Path, *, calibration: str, force: bool = False
+) -> Path:
+    """Write the page.
+
+    Parameters
+    ----------
+    degradation
+        How the calibration's inputs were made.
+    calibration
+        The calibration's digest.
 
     Raises
     ------
     UsageError
-        `path` exists with other content and `force` is not set.
+        `path` exists, is no unchanged page of this kind for this calibration, and `force` is not set.
     """
     charts = [distributions(movement) for movement in shift.movements]
     page = render("inputs", shift=shift, degradation=degradation, charts=charts)
-    return write_new(path, page.encode(), force=force)
+    return write_page(page, f"inputs beside those of {calibration}", path, force=force)
 
 
 def distributions(movement: Movement) -> Chart:

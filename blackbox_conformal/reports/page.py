@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from blackbox_conformal.audits.findings import Audit, ssim_lower
+from blackbox_conformal.audits.findings import Audit, AuditedPicture, ssim_lower
 from blackbox_conformal.audits.hypothesis import quantity
 from blackbox_conformal.audits.random_splits import Splits
 from blackbox_conformal.audits.verdict import EXPLAINED, beforehand
@@ -24,6 +24,7 @@ from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.reports.cards import WORST_SHOWN, Card, Example, WorstCrop, make_cards, worst_crops
 from blackbox_conformal.reports.error_pairs import ERRORS
 from blackbox_conformal.reports.figures import Figure, figures, realised
+from blackbox_conformal.reports.names_apart import picture_stem
 from blackbox_conformal.reports.preview import CODES, STRIPE, VEIL, Preview
 from blackbox_conformal.reports.shares_histogram import Histogram
 from blackbox_conformal.reports.slider_levels import Stop
@@ -88,6 +89,8 @@ class ReportPage:
         How many pictures the page has no room for.
     examples
         What errors look like.
+    audited
+        Name of each audited photograph by its digest.
     twice
         Names of pictures that were both masked and audited.
     worst_alpha, worst_photographs
@@ -112,6 +115,7 @@ class ReportPage:
     ssim_lower: str | None
     audit: Audit | None
     audit_notes: tuple[str, ...]
+    audited: Mapping[str, str]
     quantity: str | None
     splits: Splits | None
     figures: tuple[Figure, ...]
@@ -147,7 +151,8 @@ def build_page(
     chosen = min(range(len(stops)), key=lambda index: abs(stops[index].alpha - alpha))
     shown = make_cards(previews, audit, stops, chosen, side, calibration.bound)
     shares = _mean_shares(calibration, audit, shown.cards, stops)
-    worst_alpha, worst_photographs = _worst_photographs(audit, alpha)
+    audited = {} if audit is None else {one.truth: _name_of(one, shown.names) for one in audit.pictures}
+    worst_alpha, worst_photographs = _worst_photographs(audit, alpha, audited)
     identity = calibration.procedure.vendor
     vendor = vendor_words(identity)
     return ReportPage(
@@ -169,6 +174,7 @@ def build_page(
         ssim_lower=None if audit is None else ssim_lower(audit.levels),
         audit=audit,
         audit_notes=_audit_notes(audit),
+        audited=audited,
         quantity=_quantity(rule, audit),
         splits=splits,
         figures=tuple(figures(rule, audit, splits, stops, shares)),
@@ -307,12 +313,19 @@ def _quantity(rule: Guarantee, audit: Audit | None) -> str | None:
         return None
 
 
-def _worst_photographs(audit: Audit | None, alpha: float) -> tuple[float | None, tuple[WorstPhotograph, ...]]:
+def _name_of(picture: AuditedPicture, names: Mapping[str, str]) -> str:
+    # A photograph that the page has no room for, or that the vendor refused, has no other name.
+    return names.get(picture_stem("audit", picture.truth), printable(picture.name))
+
+
+def _worst_photographs(
+    audit: Audit | None, alpha: float, names: Mapping[str, str]
+) -> tuple[float | None, tuple[WorstPhotograph, ...]]:
     if audit is None or not audit.levels:
         return None, ()
     index = min(range(len(audit.levels)), key=lambda place: abs(audit.levels[place].alpha - alpha))
     rows = [
-        WorstPhotograph(printable(picture.name), picture.losses[index], picture.shares[index], picture.worst[index])
+        WorstPhotograph(names[picture.truth], picture.losses[index], picture.shares[index], picture.worst[index])
         for picture in audit.worst(index, WORST_SHOWN)
     ]
     return audit.levels[index].alpha, tuple(rows)

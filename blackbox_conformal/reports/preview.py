@@ -19,6 +19,7 @@ from blackbox_conformal.kernels.below import count_below
 from blackbox_conformal.reports.blocks import block_maximum, block_side
 from blackbox_conformal.reports.encoded import base64_text, kept_picture, page_picture, webp
 from blackbox_conformal.reports.error_pairs import CROP, ERRORS, Pair, error_pairs
+from blackbox_conformal.reports.names_apart import picture_stem
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.types import Image, Map, Mask
 
@@ -77,8 +78,8 @@ class Preview:
     thresholds, shares, losses
         For each known threshold (ascending): the trusted share of all pixels, exact, and the loss (NaN when unknown).
     delivered, low, truth
-        Bytes of a JPEG, or of the WebP that `within` makes, or None; `low` is the vendor's input reduced as much as
-        the delivered picture is.
+        Bytes of a JPEG, or of the WebP that `within` makes of the last two, or None; `low` is the vendor's input
+        reduced as much as the delivered picture is.
     errors
         (h, w) float32: the largest error of each block; None where the truth is unknown.
     pairs
@@ -87,6 +88,8 @@ class Preview:
         Sentences for the reader; that of a masked picture's certificate is the first.
     no_guarantee
         What the certificate says in place of its statement where that does not speak of this mask; else empty.
+    source
+        The end of a path that tells pictures of one name apart; empty where there is none.
     """
 
     kind: str
@@ -106,6 +109,12 @@ class Preview:
     errors: Map | None = None
     pairs: tuple[Pair, ...] = ()
     no_guarantee: str = ""
+    source: str = ""
+
+    @property
+    def stem(self) -> str:
+        """How the names of its files begin."""
+        return picture_stem(self.kind, self.identity)
 
     def share(self, threshold: float) -> float:
         """Trusted share of all pixels: exact at a known threshold, else that of the next lower one."""
@@ -118,7 +127,7 @@ class Preview:
         return float(self.losses[index]) if index < len(self.losses) else math.nan
 
     def within(self, side: int) -> "Preview":
-        """The same preview with at most `side` pixels a side, and its pictures as WebP.
+        """The same preview with at most `side` pixels a side, and its pictures as a page holds them.
 
         Raises
         ------
@@ -132,7 +141,7 @@ class Preview:
             block=self.block * factor,
             ceiling=block_maximum(self.ceiling, factor),
             errors=None if self.errors is None else block_maximum(self.errors, factor),
-            delivered=page_picture(self.delivered, factor, max(size)),
+            delivered=page_picture(self.delivered, factor, max(size), "JPEG"),
             low=None if self.low is None else page_picture(self.low, factor, max(size)),
             truth=None if self.truth is None else page_picture(self.truth, factor, max(size)),
         )
@@ -196,6 +205,7 @@ def make_preview(
     worst_at: Sequence[tuple[float, float]] = (),
     notes: Sequence[str] = (),
     no_guarantee: str = "",
+    source: str = "",
 ) -> Preview:
     """A preview of one picture.
 
@@ -239,6 +249,7 @@ def make_preview(
         errors=None if errors is None else block_maximum(errors, block),
         pairs=pairs,
         no_guarantee=no_guarantee,
+        source=source,
     )
 
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from blackbox_conformal.audits.findings import Audit
 from blackbox_conformal.audits.random_splits import Splits
 from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.reports.full_size import FullSizeStore, Part, certified_of
+from blackbox_conformal.reports.names_apart import end_of, picture_stem
 from blackbox_conformal.reports.preview import Preview, make_preview
 from blackbox_conformal.reports.slider_levels import choose_stops, thresholds_of
 from blackbox_conformal.reports.stored_audit import read_audit, read_splits, write_audit, write_splits
@@ -84,19 +84,20 @@ class ReportStore:
                 losses=curve.loss(self._thresholds),
                 worst_at=levels,
                 notes=notes,
+                source=end_of(picture.path),
             )
         )
 
     def masked(self, result: "Result", low: Image | None = None, file: Path | None = None) -> Path:
         """Keep a masked picture; `low` is what the vendor was sent, `file` a PNG of the delivered picture."""
-        preview = preview_of_result(result, self._thresholds, low)
+        folder = None if file is None else file.parent
+        preview = replace(preview_of_result(result, self._thresholds, low), source=end_of(folder))
         if self._full_size is not None:
             pictures: dict[Part, Image | Path] = {"delivered": result.image if file is None else file}
             if low is not None:
                 pictures["low"] = low
             kept = (preview.kind, preview.name, preview.identity, result.indecision, pictures)
             certified = certified_of(result.certificate)
-            folder = None if file is None else file.parent
             self._full_size.keep(*kept, certified=certified, notes=preview.notes[1:], source=folder)
         return self.keep(preview)
 
@@ -109,7 +110,7 @@ class ReportStore:
 
     def keep(self, preview: Preview) -> Path:
         """Write a preview; one of the same picture is replaced."""
-        return write_preview(preview, self.folder / f"{_stem(preview.kind, preview.identity)}.{ENDING}")
+        return write_preview(preview, self.folder / f"{preview.stem}.{ENDING}")
 
     def keep_audit(self, audit: Audit) -> Path:
         """Write what the audit found."""
@@ -120,7 +121,7 @@ class ReportStore:
 
         Those of the pictures whose identities are `first` come first, in that order.
         """
-        place = {_stem(kind, identity): index for index, identity in enumerate(first)}
+        place = {picture_stem(kind, identity): index for index, identity in enumerate(first)}
         endings = (EARLIER_ENDING, ENDING)
         # Of a picture that an earlier version kept, too, the present one counts.
         kept = {path.stem: path for ending in endings for path in self.folder.glob(f"{kind}-*.{ending}")}
@@ -157,7 +158,3 @@ def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Im
         notes=(stated, *map(str, certificate.input.get("conversions", ())), *certificate.notes),
         no_guarantee=certificate.stated if certificate.status == "outside-calibration" else "",
     )
-
-
-def _stem(kind: str, identity: str) -> str:
-    return f"{kind}-{digest_bytes(identity.encode()).removeprefix('sha256:')[:24]}"

@@ -87,6 +87,7 @@ def _content(preview: Preview) -> dict[str, Any]:
         "pairs": [asdict(pair) for pair in preview.pairs],
         "notes": list(preview.notes),
         "no_guarantee": preview.no_guarantee,
+        "source": preview.source,
     }
 
 
@@ -114,6 +115,8 @@ def _preview(content: dict[str, Any]) -> Preview:
         pairs=tuple(map(_pair, content["pairs"])),
         notes=tuple(str(note) for note in content["notes"]),
         no_guarantee=str(content["no_guarantee"] if "no_guarantee" in content else _noted(content["notes"])),
+        # Earlier versions did not keep it.
+        source=str(content.get("source", "")),
     )
 
 

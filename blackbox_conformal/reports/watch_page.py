@@ -11,10 +11,10 @@ import numpy as np
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.display.plots import Chart, Series
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
-from blackbox_conformal.files import write_new
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.reports.encoded import reduced
 from blackbox_conformal.reports.html import render
+from blackbox_conformal.reports.seal import write_page
 from blackbox_conformal.sampling.ledger.places import store_of
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.watching.concluding import current_state
@@ -74,8 +74,8 @@ def write_watch_page(
     Raises
     ------
     UsageError
-        There is neither a visit nor a masked picture to show, or `path` exists with other content and `force` is not
-        set.
+        There is neither a visit nor a masked picture to show, or `path` exists, is no unchanged page of a watch of
+        this calibration, and `force` is not set.
     """
     with WatchFile(watch_path(file), make=False) as opened:
         standing, digest = opened.check(calibration, trusted), calibration.digest
@@ -105,7 +105,7 @@ def write_watch_page(
             pairs=pairs,
             states=opened.states(digest),
         )
-    return write_new(path, page.encode(), force=force)
+    return write_page(page, f"watch of {digest}", path, force=force)
 
 
 def evidence_chart(file: WatchFile, watch: Watched) -> Chart:

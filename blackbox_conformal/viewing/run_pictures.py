@@ -15,6 +15,7 @@ from blackbox_conformal.errors import FileFormatError, ImageError, IncompleteErr
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.images.safe import safe_picture
 from blackbox_conformal.reports.full_size import FullSize, Part, part_path, read_entry, unpacked, viewer_stops
+from blackbox_conformal.reports.names_apart import Named
 from blackbox_conformal.reports.slider_levels import Stop, thresholds_of
 from blackbox_conformal.text import printable
 from blackbox_conformal.types import Image, Mask
@@ -23,15 +24,11 @@ OUTSIDE = "outside-calibration"
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A picture in the index; `number` is its row in the tables of shares and losses, `source` where it is from."""
+class Listed(Named):
+    """A picture in the index; `number` is its row in the tables of shares and losses."""
 
     number: int
-    stem: str
-    name: str
-    kind: str
     size: tuple[int, int]
-    source: str
 
 
 class RunPictures:
@@ -115,9 +112,8 @@ class RunPictures:
             there = self.pictures.get(entry.stem)
             number = len(self._shares) if there is None else there.number
             self._shares[number : number + 1], self._losses[number : number + 1] = [shares], [losses]
-            source = ", ".join(filter(None, [printable(entry.source, 80), entry.stem.rpartition("-")[2][:6]]))
-            name = printable(entry.name, 80)
-            self.pictures[entry.stem] = Listed(number, entry.stem, name, entry.kind, entry.size, source)
+            name, source = printable(entry.name, 80), printable(entry.source, 80)
+            self.pictures[entry.stem] = Listed(entry.stem, name, entry.kind, source, number, entry.size)
 
     def entry(self, stem: str) -> FullSize | None:
         """What is kept of a picture of the index; None: it is not in it.

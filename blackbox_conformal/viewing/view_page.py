@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from blackbox_conformal.images.encode import image_png, mask_png
 from blackbox_conformal.reports.cards import sentence
 from blackbox_conformal.reports.full_size import PARTS, FullSize
 from blackbox_conformal.reports.html import percent
+from blackbox_conformal.reports.names_apart import names_apart
 from blackbox_conformal.reports.page import slider_of, vendor_words
 from blackbox_conformal.reports.report_store import ReportStore
 from blackbox_conformal.reports.run_report import level_to_open_at
@@ -116,10 +116,7 @@ class ViewPage:
 
     def _index(self, http: HttpRequest) -> HttpAnswer:
         listed = list(self.pictures.pictures.values())
-        named = Counter((one.kind, one.name) for one in listed)
-        # Where two have one name, it is said where each is from.
-        names = [one.name if named[one.kind, one.name] == 1 else f"{one.name} ({one.source})" for one in listed]
-        rows = [[one.stem, name, one.kind, *one.size] for one, name in zip(listed, names, strict=True)]
+        rows = [[one.stem, name, one.kind, *one.size] for one, name in zip(listed, names_apart(listed), strict=True)]
         return _unnamed(json.dumps({"side": SIDE, "pictures": rows}).encode(), "application/json")
 
     def _at_stop(self, http: HttpRequest) -> HttpAnswer:

@@ -314,6 +314,8 @@ def test_a_page_shows_evidence_canaries_and_alarms_and_makes_no_visit(post: Post
     post.first("--canaries", "2")
     post.server.script = {"submit": CHANGED}
     assert post.watch()[0] == 3
+    assert post.watch("--page", str(page))[0] == 0
+    assert "The calibration is accepted." not in page.read_text(encoding="utf-8")
     assert post.watch("--accept", "<script>alert(1)</script>")[0] == 0
     paid = post.paid
     code, document, _ = post.watch("--page", str(page))
@@ -326,6 +328,8 @@ def test_a_page_shows_evidence_canaries_and_alarms_and_makes_no_visit(post: Post
     assert "<script>alert" not in text
     assert all(feature in text for feature in ("sharpness", "lightness", "detail"))
     assert "Canaries: evidence against an unchanged vendor" in text
+    page.write_text(f"{text}mine", encoding="utf-8")
+    assert post.watch("--page", str(page))[0] == 2, "only a page as it was written is made anew"
 
 
 def test_limits_hold_for_a_visit_and_for_all_together(post: Post) -> None:

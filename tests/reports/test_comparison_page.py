@@ -135,17 +135,22 @@ def test_names_cannot_become_markup(found: Comparison, tmp_path) -> None:
 
 def test_a_page_of_other_content_or_of_another_kind_is_kept(found: Comparison, tmp_path) -> None:
     path = tmp_path / "page.html"
-    refuse_foreign(path)
+    names = [one.contestant for one in found.standings]
+    refuse_foreign(path, names)
     write_comparison(found, path)
-    write_comparison(found, path)
-    refuse_foreign(path)
-    with pytest.raises(UsageError, match="--force"):
-        write_comparison(replace(found, n_evaluation=19), path)
-    assert "measured on 20 others" in path.read_text()
-    write_comparison(replace(found, n_evaluation=19), path, force=True)
-    path.write_text("mine")
-    with pytest.raises(UsageError, match="is not a comparison"):
-        refuse_foreign(path)
+    write_comparison(replace(found, n_evaluation=19), path)
+    written = path.read_text()
+    assert "measured on 19 others" in written
+    refuse_foreign(path, names)
+    with pytest.raises(UsageError, match="is not a comparison of other"):
+        refuse_foreign(path, ["other"])
+    for mine in ("mine", written.replace("on 19 others", "on 90 others")):
+        path.write_text(mine)
+        with pytest.raises(UsageError, match="as it was written"):
+            refuse_foreign(path, names)
+        with pytest.raises(UsageError, match="--force"):
+            write_comparison(found, path)
+    write_comparison(found, path, force=True)
 
 
 @pytest.mark.browser

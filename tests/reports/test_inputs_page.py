@@ -32,12 +32,18 @@ def test_a_staircase_gives_the_share_of_inputs_up_to_each_value() -> None:
 
 def test_the_page_names_every_statistic_and_holds_no_script(tmp_path: Path) -> None:
     shift = compare(inputs(12, 1), inputs(7, 2), permutations=99)
-    page = write_inputs_page(shift, "bicubic:4<script>", tmp_path / "page.html")
+    page = write_inputs_page(shift, "bicubic:4<script>", tmp_path / "page.html", calibration="sha256:1")
     text = page.read_text(encoding="utf-8")
     for statistic in STATISTICS:
         assert f'<th scope="row">{statistic.name}</th>' in text
     assert "<script" not in text
     assert "bicubic:4&lt;script&gt;" in text
     assert not re.findall(r"NaN|Infinity|None", text)
+    other = compare(inputs(12, 1), inputs(7, 3), permutations=99)
     with pytest.raises(UsageError, match="--force"):
-        write_inputs_page(compare(inputs(12, 1), inputs(7, 3), permutations=99), "bicubic:4", page)
+        write_inputs_page(other, "bicubic:4", page, calibration="sha256:2")
+    write_inputs_page(other, "bicubic:4", page, calibration="sha256:1")
+    assert page.read_text() != text
+    page.write_text(page.read_text().replace("bicubic", "bilinear"))
+    with pytest.raises(UsageError, match="--force"):
+        write_inputs_page(other, "bicubic:4", page, calibration="sha256:1")
