@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import zlib
 from dataclasses import fields, replace
 
@@ -12,6 +13,7 @@ from support.audit_material import alike, audited_picture, calibration_of, curve
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.pipeline.audit_parts.conclude import conclude
 from blackbox_conformal.pipeline.auditing import audit_splits
+from blackbox_conformal.reports.html import write_report
 from blackbox_conformal.reports.parts import content_of, parts_of
 from blackbox_conformal.reports.preview import make_preview
 from blackbox_conformal.reports.report_store import ReportStore
@@ -40,6 +42,7 @@ def preview(identity="sha256:" + "a" * 64, name="a name"):
         losses=np.array([0, 0.2, 0.3, 0.4]),
         worst_at=[(0.1, 0.5)],
         notes=("one", "two"),
+        source="a folder/a name.png",
     )
 
 
@@ -155,6 +158,19 @@ def test_the_same_picture_is_kept_once(plain_run, tmp_path):
     store.keep(preview(name="before"))
     store.keep(preview(name="after"))
     assert [read().name for read in store.previews("audit")] == ["after"]
+
+
+def test_a_report_tells_pictures_of_one_name_apart_by_where_they_are_from(plain_run, tmp_path):
+    store = ReportStore(tmp_path, plain_run.calibration)
+    sources = {"one": "2024/x.png", "two": "2025/x.png", "three": "2025/x.png", "four": ""}
+    for identity, source in sources.items():
+        store.keep(replace(preview(identity, "x" if source else "alone"), source=source))
+    page = write_report(tmp_path, plain_run.calibration, None, [], tmp_path / "report.html", alpha=0.1).read_text()
+    names = re.findall(r'class="card" data-name="([^"]*)"', page)
+    assert {"alone", "x (2024/x.png)"} < set(names)
+    alike = [name for name in names if name.startswith("x (2025/x.png, ")]
+    assert len(set(alike)) == 2, "what tells them apart is a part of their digests"
+    assert all(name in {*names} for name in re.findall(r"<figcaption[^>]*>([^:<]*): error", page))
 
 
 def test_no_identity_leads_out_of_the_folder(plain_run, tmp_path):

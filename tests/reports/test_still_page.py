@@ -34,6 +34,31 @@ def test_printing_by_the_browsers_own_command_gives_every_picture(chromium, plai
                 assert tuple(size) in shown
 
 
+def test_delivered_pictures_are_printed_as_they_lie_in_the_page(chromium, plain_report):
+    """Pictures of another form would be printed pixel by pixel, in ten times as many bytes."""
+    with opened(chromium, plain_report) as page:
+        printed = page.pdf()
+        sources = page.locator("img.delivered").evaluate_all("all => all.map(one => one.src)")
+        for source in sources:
+            assert base64.b64decode(source.split(",")[1]) in printed
+
+
+def test_on_a_small_screen_details_are_folded_and_open_where_they_are_wanted(chromium, plain_report):
+    with opened(chromium, plain_report, width=390, height=844) as page:
+        parts = page.locator(".part")
+        assert parts.count() == 6
+        assert parts.evaluate_all("all => all.some(one => one.open)") is False
+        assert page.locator("#guarantee").is_visible()
+        page.get_by_role("link", name="What such errors look like").click()
+        assert page.locator(".examples").is_visible()
+        page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        assert parts.evaluate_all("all => all.every(one => one.open)") is True
+    with opened(chromium, plain_report, java_script_enabled=False, width=390, height=844) as page:
+        assert page.locator(".part:not([open])").count() == 0, "what cannot be opened by a script is open"
+    with opened(chromium, plain_report) as page:
+        assert page.locator(".part:not([open])").count() == 0
+
+
 def test_on_paper_only_what_works_on_paper_is_left(chromium, plain_report):
     with opened(chromium, plain_report) as page:
         closed = page.locator("details:not(.long):not([open])").count()

@@ -140,6 +140,13 @@ slider.addEventListener("input", async () => {
   requestAnimationFrame(() => { waiting = false; show(); });
 });
 
+// On a small screen pictures and guarantee come first, and the rest opens where it is wanted.
+const small = matchMedia("(max-width: 34rem)").matches;
+for (const part of document.querySelectorAll(".part")) part.open = !small;
+for (const link of document.querySelectorAll("a[href='#errors']")) {
+  link.addEventListener("click", () => { byId("errors").closest("details").open = true; });
+}
+
 let closed = [];
 window.addEventListener("beforeprint", () => {
   show();
