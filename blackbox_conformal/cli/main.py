@@ -14,6 +14,7 @@ import traceback
 import click
 
 from blackbox_conformal.cli.terminal_text import DOCUMENT, shown
+from blackbox_conformal.errors import AccountRefusedError, BlackboxConformalError, KeyNotSentError
 
 COMMANDS = {
     "demo": "The whole method on real photographs, with no key and no network.",
@@ -100,8 +101,6 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command; errors become one line on stderr, an exit code and, with --json, the document."""
-    from blackbox_conformal.errors import BlackboxConformalError
-
     loud = _wants_tracebacks(arguments)
     DOCUMENT.renew(wanted=_wants_json(arguments))
     try:
@@ -157,8 +156,6 @@ def _wants_tracebacks(arguments: list[str]) -> bool:
 
 def _with_advice(error: Exception) -> str:
     """The error; a refused account with what to do about it."""
-    from blackbox_conformal.errors import AccountRefusedError, KeyNotSentError
-
     if not isinstance(error, AccountRefusedError) or isinstance(error, KeyNotSentError):
         return str(error)
     return (

@@ -88,13 +88,6 @@ class ByGroup(Around):
         reason = choice.reason and f"group {self.group_new!r}: {choice.reason}"
         return Choice(choice.threshold, choice.missing_images, reason)
 
-    def choices(self, curves: CurveSet, alpha: float) -> dict[str, Choice]:
-        """The choice of every group there is."""
-        return {
-            group: self.model_copy(update={"group_new": group}).choose(curves, alpha)
-            for group in sorted(set(self.groups))
-        }
-
     def risk(self, curves: CurveSet, threshold: float) -> float:
         """As the guarantee within."""
         inner, group_curves = self._of_group(curves)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -15,7 +16,7 @@ from starlette.routing import Route as StarletteRoute
 
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.serving.dialects.dialect import Dialect, Route
-from blackbox_conformal.serving.exchange import Field, FormFile, HttpAnswer, HttpRequest, json_answer
+from blackbox_conformal.serving.exchange import Field, FormFile, HttpAnswer, HttpRequest, refusal_answer
 from blackbox_conformal.serving.failures import status_of, words
 from blackbox_conformal.serving.gateway import Gateway
 from blackbox_conformal.serving.guard import Application
@@ -72,7 +73,7 @@ def application(
                 raise UsageError(
                     f"the dialects {other} and {name} both serve {route.method} {route.path}; give one of them --as"
                 )
-            endpoint = _endpoint(opened, route, speaker.refused, base)
+            endpoint = _endpoint(route.path, partial(_handled, opened, route), speaker.refused, base)
             routes.append(StarletteRoute(route.path, endpoint, methods=[route.method]))
     return Starlette(
         routes=routes,
@@ -96,34 +97,34 @@ def pages(routes: Sequence[tuple[str, str, PageHandle]], largest_body: int) -> A
         Bytes of a body; a larger one is answered with 413.
     """
 
-    def served(handle: PageHandle) -> Endpoint:
-        async def serve(request: StarletteRequest) -> Response:
-            http = await _whole(request, None)
-            try:
-                answer = await asyncio.to_thread(handle, http)
-            except NotServedError as refusal:
-                answer = json_answer({"detail": refusal.message}, refusal.status, refusal.headers)
-            except BlackboxConformalError as error:
-                answer = json_answer({"detail": words(error)}, status_of(error))
-            assert isinstance(answer.body, bytes)
-            return Response(answer.body, answer.status, dict(answer.headers), answer.type)
-
-        return serve
-
     return Starlette(
-        routes=[StarletteRoute(path, served(handle), methods=[method]) for method, path, handle in routes],
+        routes=[
+            StarletteRoute(path, _endpoint(path, partial(_in_thread, handle), refusal_answer), methods=[method])
+            for method, path, handle in routes
+        ],
         max_body_size=largest_body,
         exception_handlers={404: _no_page, 405: _no_page, ClientDisconnect: _gone},
     )
 
 
+async def _in_thread(handle: PageHandle, http: HttpRequest) -> HttpAnswer:
+    return await asyncio.to_thread(handle, http)
+
+
+async def _handled(opened: Sequence[Gateway], route: Route, http: HttpRequest) -> HttpAnswer:
+    return await route.handle(opened[0], http)
+
+
 def _endpoint(
-    opened: Sequence[Gateway], route: Route, refused: Callable[[NotServedError], HttpAnswer], base: str | None
+    path: str,
+    answered: Callable[[HttpRequest], Awaitable[HttpAnswer]],
+    refused: Callable[[NotServedError], HttpAnswer],
+    base: str | None = None,
 ) -> Endpoint:
     async def serve(request: StarletteRequest) -> Response:
-        request.scope["blackbox_conformal.route"] = route.path
+        request.scope["blackbox_conformal.route"] = path
         try:
-            answer = await route.handle(opened[0], await _whole(request, base))
+            answer = await answered(await _whole(request, base))
         except NotServedError as refusal:
             answer = refused(refusal)
         except BlackboxConformalError as error:

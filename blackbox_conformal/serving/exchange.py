@@ -88,3 +88,8 @@ class HttpAnswer:
 def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpAnswer:
     """An answer of JSON."""
     return HttpAnswer(status, json.dumps(value).encode(), "application/json", headers or {})
+
+
+def refusal_answer(refusal: NotServedError) -> HttpAnswer:
+    """A request that is not served, as JSON."""
+    return json_answer({"detail": refusal.message}, refusal.status, refusal.headers)

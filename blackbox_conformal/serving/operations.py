@@ -7,10 +7,9 @@ from decimal import Decimal
 
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.serving.dialects.dialect import Dialect, Route
-from blackbox_conformal.serving.exchange import HttpAnswer, HttpRequest, json_answer
+from blackbox_conformal.serving.exchange import HttpAnswer, HttpRequest, json_answer, refusal_answer
 from blackbox_conformal.serving.exposition import exposition
 from blackbox_conformal.serving.gateway import RETRY_AFTER_S, Gateway
-from blackbox_conformal.serving.not_served import NotServedError
 from blackbox_conformal.serving.openapi import openapi
 from blackbox_conformal.serving.products import MEDIA_TYPES
 
@@ -37,9 +36,7 @@ class Operations:
             Route("GET", "/openapi.json", self._description, "This description.", {}, {200: "The document."}),
         )
 
-    def refused(self, refusal: NotServedError) -> HttpAnswer:
-        """As JSON."""
-        return json_answer({"detail": refusal.message}, refusal.status, refusal.headers)
+    refused = staticmethod(refusal_answer)
 
     async def _file(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         product = await gateway.file(http, http.parameters["id"], http.parameters["name"])

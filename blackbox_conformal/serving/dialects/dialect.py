@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from blackbox_conformal.catalog import Plugin
-from blackbox_conformal.serving.exchange import HttpAnswer, HttpRequest, json_answer
+from blackbox_conformal.serving.exchange import HttpAnswer, HttpRequest, refusal_answer
 from blackbox_conformal.serving.gateway import Gateway
 from blackbox_conformal.serving.not_served import NotServedError
 from blackbox_conformal.serving.request import Request
@@ -76,7 +76,7 @@ class Dialect(Plugin, ABC):
 
     def refused(self, refusal: NotServedError) -> HttpAnswer:
         """A request that is not served, as the service says it."""
-        return json_answer({"detail": refusal.message}, refusal.status, refusal.headers)
+        return refusal_answer(refusal)
 
     def message(self, gateway: Gateway, request: Request, event: str, number: str) -> tuple[bytes, dict[str, str]]:
         """Body and headers of a message to a webhook; `number` is the same for each try of one message."""
