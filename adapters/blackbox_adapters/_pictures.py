@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from urllib.parse import unquote_to_bytes, urljoin
+from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 from blackbox_conformal.adapter import Flow, Send
 from blackbox_conformal.errors import PayloadError
@@ -56,6 +56,7 @@ def fetched(link: object, where: str, *, base: str = "") -> Flow:
     if base:
         link = urljoin(base.rstrip("/") + "/", link)
     if not link.startswith(("http://", "https://")):
-        raise PayloadError(f"expected an http(s) or data link to the picture at {where}; got another scheme")
+        got = "another scheme" if urlsplit(link).scheme else "a relative one: give fetched the base that it starts at"
+        raise PayloadError(f"expected an http(s) or data link to the picture at {where}; got {got}")
     picture = yield Send("GET", link, purpose="download", public=True)
     return picture.body

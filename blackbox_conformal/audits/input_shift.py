@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.audits.permutation import random_orders
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.images.input_statistics.rows import STATISTICS, InputStatistics, Statistic
+from blackbox_conformal.images.input_statistics.rows import SIZE, STATISTICS, InputStatistics, Statistic
 
 LEVEL = 0.05
 PERMUTATIONS = 9999
@@ -102,6 +102,20 @@ class InputShift:
     def differ(self) -> bool:
         """Whether the new inputs are of another kind, in a way that matters."""
         return bool(self.moved)
+
+    @property
+    def size_factor(self) -> float | None:
+        """How many times as many pixels the new inputs have, by their medians; None where the size did not move."""
+        for movement in self.moved:
+            if movement.statistic.name == SIZE:
+                known, new = movement.medians
+                return float(2 ** (new - known))
+        return None
+
+    @property
+    def more_than_size(self) -> bool:
+        """Whether anything moved that a degradation can change."""
+        return any(movement.statistic.name != SIZE for movement in self.moved)
 
     @property
     def too_few(self) -> bool:

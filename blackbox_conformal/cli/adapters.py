@@ -170,7 +170,8 @@ def check(screen: Screen, options: CheckOptions) -> None:
     failed = [result.name for result in results if not result.passed]
     screen.say(f"{name}: {len(results) - len(failed)} of {len(results)} checks passed")
     if not failed:
-        screen.next("plan", "photographs/", "--adapter", name)
+        given = [word for parameter in parameters for word in ("-p", parameter)]
+        screen.next("plan", "photographs/", "--adapter", name, *given)
     screen.data([{"check": result.name, "passed": result.passed, "detail": result.detail} for result in results])
     if failed:
         broken = "is not what its vendor does" if options.live else "breaks its contract"
@@ -193,7 +194,7 @@ def _check_live(screen: Screen, options: CheckOptions) -> "list[Finding]":
         job = Job(setup, [prepared], Terms(run, session.build_limits(options), ask=consent, watch=watch))
         job.confirm()
         if job.estimate().calls == 0:
-            screen.note(f"nothing is bought: these draws are paid for already, in {run}; another --run buys new ones")
+            screen.note(f"nothing is bought: these draws are paid for already, in {run}; --run {run}-2 buys new ones")
         return check_live(job)
 
 

@@ -173,6 +173,7 @@ def _show(screen: Screen, options: CalibrateOptions, job: "Job", result: "Calibr
     level = level_to_mask_at(calibration, options.alpha, levels)
     if level is not None:
         words = next_steps.with_calibration("mask", "small.png", path, setup.adapter, options)
+        words += [] if path.parent.resolve() == run.resolve() else ["--run", str(run)]
         screen.next(*words, "--alpha", f"{level:g}", *next_steps.limit_for_one(setup))
     else:
         screen.say("Next: add photographs, since nothing is trusted at these levels, and calibrate again")

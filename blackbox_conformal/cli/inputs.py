@@ -94,7 +94,7 @@ def command(screen: Screen, options: InputsOptions) -> None:
         screen.say(f"both distributions: {page}")
         next_steps.offer(screen, page, opened=options.opened)
     if not shift.differ:
-        screen.next("mask", str(options.inputs), "--calibration", options.calibration)
+        screen.next("mask", *options.inputs, "--calibration", options.calibration)
     screen.data({**shift_json(shift), "degradation": degradation, "page": None if page is None else str(page)})
     refuse_shift(shift)
 
@@ -179,8 +179,20 @@ def refuse_shift(shift: "InputShift") -> None:
         They do.
     """
     if shift.differ:
-        raise CheckFailedError(
-            f"{shift.moved[0].sentence}. Calibrate with a --degradation that makes such inputs "
+        raise CheckFailedError(f"{shift.moved[0].sentence}. {_how_to_agree(shift)}")
+
+
+def _how_to_agree(shift: "InputShift") -> str:
+    """What makes a calibration's inputs like those that differ from them."""
+    advice = []
+    if shift.size_factor is not None:
+        advice.append(
+            f"No degradation changes the size: take photographs with about {shift.size_factor:.2g} times as many pixels"
+        )
+    if shift.more_than_size:
+        advice.append(
+            "Calibrate with a --degradation that makes such inputs "
             "(`blackbox-conformal inputs … --suggest --photographs FOLDER` finds one), or send others. If --suggest "
             "found the present one, give it more inputs, photographs more like them, or another --scale"
         )
+    return ". ".join(advice)

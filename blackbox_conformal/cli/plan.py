@@ -179,7 +179,8 @@ def present(
             if remark is not None:
                 screen.note(f"note: {remark}")
     if shift is not None and shift.differ:
-        screen.next(*next_steps.suggest_degradation(job.setup.procedure.scale))
+        if shift.more_than_size:
+            screen.next(*next_steps.suggest_degradation(job.setup.procedure.scale))
         return
     # A limit covers the draws that are stored as well, and what they cost is not part of the estimate.
     highest = None if planned.cost_usd is None or planned.cached else planned.cost_usd[1]

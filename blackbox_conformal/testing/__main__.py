@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from blackbox_conformal import local_servers
-from blackbox_conformal.testing.fault_server import FaultServer, fault_names
-from blackbox_conformal.testing.script import Script, chances, planned
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.testing.exchange import function_of, usage
+from blackbox_conformal.testing.fault_server import PURPOSES, FaultServer, fault_names
+from blackbox_conformal.testing.script import Script, as_fault, chances, planned
 from blackbox_conformal.wording import option_words
 
 ADDRESSES = """\
@@ -29,11 +31,26 @@ Serves until it is told to end (SIGTERM, Ctrl-C): in a script, start it with `&`
   GET  /account                       the vendor's own books: submissions, distinct draws, money
 
 With --api-key-file every request but those of results and of the books needs `Authorization: Bearer KEY`."""
+SCRIPTS = """\
+A script is JSON: by purpose (submit, poll, download, lookup, cancel, quote) one fault for all requests, a list for
+the first ones, or probabilities: {"submit": ["ok", "status:code=503"]} or {"poll": {"status:code=500": 0.1}}. The
+faults, with their parameters, which may be left out where a value stands:"""
 
 
 def script_from(text: str, seed: int) -> Script | None:
-    """A plan (purpose → fault or list of faults) or chances (purpose → {fault: probability}) from JSON text."""
+    """A plan (purpose → fault or list of faults) or chances (purpose → {fault: probability}) from JSON text.
+
+    Raises
+    ------
+    ValueError
+        It is no JSON, or names a purpose, a fault or a parameter that there is not.
+    """
     plan: dict[str, Any] = json.loads(text) if text else {}
+    if not isinstance(plan, dict) or not plan.keys() <= PURPOSES:
+        raise UsageError(f"expected an object with keys among {', '.join(sorted(PURPOSES))}; got {text}")
+    for entry in plan.values():
+        for named in [entry] if isinstance(entry, str) else entry or ():
+            function_of(as_fault(named))
     if any(isinstance(entry, dict) for entry in plan.values()):
         return chances(seed, plan)
     return planned(plan) if plan else None
@@ -60,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m blackbox_conformal.testing",
         description="A vendor on a loopback socket that misbehaves on request.",
-        epilog=f"{ADDRESSES}\n\nFaults: {', '.join(fault_names())}",
+        epilog=f"{ADDRESSES}\n\n{SCRIPTS}\n\n  " + "\n  ".join(map(usage, fault_names())),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 is a free one")
@@ -77,8 +94,12 @@ def main(arguments: list[str] | None = None) -> int:
         key = None if file is None else key_in(file)
     except (OSError, ValueError) as error:
         parser.error(f"expected --api-key-file to name a file with a key; {file}: {error}")
+    try:
+        script = script_from(chosen.script, chosen.seed)
+    except ValueError as error:
+        parser.error(f"--script: {error}")
     server = FaultServer(
-        script_from(chosen.script, chosen.seed),
+        script,
         port=chosen.port,
         price_usd=chosen.price_usd,
         api_key=key,

@@ -4,6 +4,7 @@ Each fault is a function of an `Exchange` in a `*_faults` module.
 """
 
 import contextlib
+import inspect
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -118,17 +119,36 @@ def yes(value: Any) -> bool:
     return str(value).lower() in {"1", "true", "yes"}
 
 
-def perform(chosen: Fault, exchange: Exchange) -> None:
-    """Answer `exchange` by `chosen`.
+def function_of(chosen: Fault) -> FaultFunction:
+    """What plays `chosen`.
 
     Raises
     ------
     UsageError
-        There is no such fault, or it has no such parameter.
+        There is no such fault, it has no such parameter, or it needs one that is missing.
     """
     function = FAULTS.get(chosen.name)
     if function is None:
         raise UsageError(f"expected a fault among {', '.join(sorted(FAULTS))}; got {chosen.name!r}")
+    try:
+        inspect.signature(function).bind(None, **chosen.parameters)
+    except TypeError as error:
+        raise UsageError(f"expected {usage(chosen.name)}; got {chosen.name!r} with {error}") from None
+    return function
+
+
+def usage(name: str) -> str:
+    """How a fault is written, with its parameters and their usual values."""
+    _, *parameters = inspect.signature(FAULTS[name]).parameters.values()
+    named = [each for each in parameters if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    values = ["…" if each.default is inspect.Parameter.empty else str(each.default) for each in named]
+    written = ",".join(f"{each.name}={value}" for each, value in zip(named, values, strict=True))
+    return f"{name}:{written}" if written else name
+
+
+def perform(chosen: Fault, exchange: Exchange) -> None:
+    """Answer `exchange` by `chosen`; a fault that cannot be played raises as in `function_of`."""
+    function = function_of(chosen)
     with contextlib.suppress(PeerGoneError):
         function(exchange, **chosen.parameters)
         return

@@ -119,6 +119,11 @@ def test_links_of_other_kinds_are_not_followed(link: object) -> None:
         next(fetched(link, "output"))
 
 
+def test_a_relative_link_without_its_start_says_what_is_missing() -> None:
+    with pytest.raises(PayloadError, match="at output; got a relative one: give fetched the base that it starts at"):
+        next(fetched("/files/o.png", "output"))
+
+
 def test_a_relative_link_starts_at_the_vendors_address() -> None:
     send = next(fetched("files/o.png", "output", base="http://127.0.0.1:5000"))
     assert getattr(send, "url", "") == "http://127.0.0.1:5000/files/o.png"

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.audits.input_shift import compare, shift_json
-from blackbox_conformal.errors import UsageError
+from blackbox_conformal.cli.inputs import refuse_shift
+from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.images.input_statistics.rows import STATISTICS, InputStatistics
 
 NAMES = [statistic.name for statistic in STATISTICS]
@@ -66,6 +67,18 @@ def test_a_difference_that_does_not_matter_is_no_difference() -> None:
     assert "by less than matters" in found.verdict
     new.values[:, size] = 18.0
     assert [movement.statistic.name for movement in compare(known, new).moved] == ["size"]
+
+
+@pytest.mark.parametrize(("moved", "degradation"), [({}, False), ({"blockiness": 0.4}, True)])
+def test_for_another_size_other_photographs_are_proposed_and_no_degradation(
+    moved: dict[str, float], degradation: bool
+) -> None:
+    found = compare(inputs(40, 5), inputs(20, 6, size=-2, **moved))
+    assert found.size_factor == pytest.approx(0.25, rel=0.1)
+    assert found.more_than_size is degradation
+    with pytest.raises(CheckFailedError, match=r"take photographs with about 0\.2. times as many") as refused:
+        refuse_shift(found)
+    assert ("--degradation" in str(refused.value)) is degradation
 
 
 def test_too_few_inputs_are_said_to_be_too_few() -> None:

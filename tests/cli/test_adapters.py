@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,12 @@ def test_ones_own_recipe_is_checked(recipe: Path) -> None:
     results = json.loads(found.stdout)
     assert {one["passed"] for one in results} == {True}
     assert f"{len(results)} of {len(results)} checks passed" in found.stderr
+
+
+def test_the_command_after_a_check_has_the_parameters_that_were_checked(recipe: Path) -> None:
+    found = run("check", "recipe", "-p", f"recipe={recipe}")
+    line = found.stdout.partition("Next: blackbox-conformal ")[2].splitlines()[0]
+    assert shlex.split(line) == ["plan", "photographs/", "--adapter", "recipe", "-p", f"recipe={recipe}"]
 
 
 def test_a_recipe_whose_example_does_not_fit_fails(recipe: Path) -> None:

@@ -1,6 +1,7 @@
 """Inputs of another kind than the calibration's are told before anything is paid, and marked when they are masked."""
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,14 @@ def test_a_picture_that_cannot_be_read_is_named(calibrated: Path, capsys: pytest
     (broken / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n no more")
     assert compared(calibrated, "broken") == 2
     assert "a.png" in capsys.readouterr().err
+
+
+def test_the_next_command_names_every_input(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pictures = sorted((calibrated / "alike").iterdir())
+    file = str(calibrated / "run" / "calibration.json")
+    assert run(["inputs", *map(str, pictures), "--calibration", file]) == 0
+    line = capsys.readouterr().out.partition("Next: blackbox-conformal ")[2].splitlines()[0]
+    assert shlex.split(line) == ["mask", *map(str, pictures), "--calibration", file]
 
 
 def test_plan_compares_before_anything_is_paid(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:

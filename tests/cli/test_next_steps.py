@@ -76,6 +76,13 @@ def test_each_command_says_the_next_and_it_runs(desk: Desk, calibrated: str) -> 
     assert not [path.name for path in (desk.folder / "runs").iterdir() if path.name != "my acme"]
 
 
+def test_a_calibration_apart_from_its_draws_names_their_folder_for_the_mask(desk: Desk, calibrated: str) -> None:
+    given = ["--adapter", "http", *desk.vendor, *CHOICES, "--max-calls", "0", "--run", "runs/my acme", "--alpha", "0.9"]
+    mask = the_next(desk.run("calibrate", "photographs", *given, "--out", "apart of it.json").stdout, "mask")
+    assert mask[mask.index("--calibration") + 1] == "apart of it.json"
+    assert mask[mask.index("--run") + 1] == "runs/my acme"
+
+
 def test_the_level_that_is_proposed_is_the_one_asked_for_or_the_usual_one_or_the_smallest_that_trusts() -> None:
     calibration, usual = make_calibration(hostile=False), [0.001, 0.05, 0.1, 0.2, 0.3]
     assert calibration.threshold(0.001) == float("-inf")

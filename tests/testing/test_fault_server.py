@@ -362,6 +362,28 @@ def test_the_process_ends_on_sigterm() -> None:
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ('{"submit": ', "Expecting value"),
+        ('["ok"]', "expected an object with keys among"),
+        ('{"sbumit": ["ok"]}', "poll, quote, submit; got"),
+        ('{"submit": ["ok", "nonsense"]}', "got 'nonsense'"),
+        ('{"submit": "status:503"}', "503"),
+        ('{"submit": "status"}', "expected status:code=…"),
+        ('{"submit": {"status:cod=503": 0.5}}', "expected status:code=…"),
+    ],
+)
+def test_a_script_that_cannot_be_played_is_refused_before_the_server_starts(
+    script: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--script", script])
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert not captured.out
+
+
 @pytest.mark.parametrize("path", ["/v1/upscale", "/v1/jobs"])
 def test_what_is_no_png_is_refused_and_not_billed(path: str) -> None:
     with FaultServer() as server:
