@@ -9,6 +9,7 @@ import time
 import urllib.request
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -191,8 +192,6 @@ def _cluster(place: str | None) -> list[Finding]:
 
 
 def _kernels() -> Finding:
-    from importlib.metadata import version
-
     from blackbox_conformal.kernels._cache import cache_directory
 
     folder = cache_directory(version("numba"))

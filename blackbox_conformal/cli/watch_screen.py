@@ -1,5 +1,6 @@
 """What a person sees of a visit, and its document for scripts."""
 
+from math import log
 from typing import TYPE_CHECKING, Any
 
 from blackbox_conformal.cli.console import Screen, money, spent
@@ -47,8 +48,6 @@ def show_visit(screen: Screen, result: "VisitResult", calibration: str) -> None:
 
 def _histories(result: "VisitResult") -> "list[tuple[str, Sequence[float], float, str]]":
     """Layers that gather evidence: the logarithms of it, that of an alarm, and what came one by one."""
-    from math import log
-
     from blackbox_conformal.watching.features import FEATURES
 
     live = result.live

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image as PillowImage
 
 from blackbox_conformal.errors import CalibrationError
@@ -82,8 +83,6 @@ def reduce(pixels: Image, side: int) -> Image:
         picture = picture.reduce(factor)
     width, height = min(side, picture.width), min(side, picture.height)
     left, top = (picture.width - width) // 2, (picture.height - height) // 2
-    import numpy as np
-
     return np.ascontiguousarray(np.asarray(picture.crop((left, top, left + width, top + height))))
 
 
