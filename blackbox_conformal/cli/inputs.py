@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blackbox_conformal.cli import next_steps
+from blackbox_conformal.cli import next_steps, session
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import CheckFailedError
@@ -74,6 +74,7 @@ def command(screen: Screen, options: InputsOptions) -> None:
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.pipeline.input_comparison import compare_inputs
     from blackbox_conformal.reports.inputs_page import write_inputs_page
+    from blackbox_conformal.reports.slider_levels import opening_level
 
     calibration = Calibration.load(options.calibration)
     with screen.progress():
@@ -94,7 +95,10 @@ def command(screen: Screen, options: InputsOptions) -> None:
         screen.say(f"both distributions: {page}")
         next_steps.offer(screen, page, opened=options.opened)
     if not shift.differ:
-        screen.next("mask", *options.inputs, "--calibration", options.calibration)
+        # What a calibration does not keep is not known here.
+        words = ("--calibration", options.calibration, *session.blanks(calibration))
+        words += ("--alpha", f"{opening_level(calibration):g}", *next_steps.typed("group"))
+        screen.next("mask", *options.inputs, *words)
     screen.data({**shift_json(shift), "degradation": degradation, "page": None if page is None else str(page)})
     refuse_shift(shift)
 

@@ -51,7 +51,11 @@ def test_compressed_inputs_are_told_with_the_direction(calibrated: Path, capsys:
     text = page.read_text(encoding="utf-8")
     assert text.count("<figure>") == 9
     assert "Your inputs are blurrier in their colours" in text
-    assert compared(calibrated, "compressed", "--out", str(page)) == 3
+    assert compared(calibrated, "alike", "--out", str(page)) == 0, "a page as it was written is made anew"
+    following = shlex.split(capsys.readouterr().out.split("Next: ")[1].splitlines()[0])
+    assert following[1:3] == ["mask", str(calibrated / "alike")]
+    assert float(following[following.index("--alpha") + 1]) > 0
+    page.write_text("mine")
     assert compared(calibrated, "alike", "--out", str(page)) == 2
     assert "--force" in capsys.readouterr().err
     assert compared(calibrated, "alike", "--out", str(page), "--force") == 0
