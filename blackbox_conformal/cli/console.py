@@ -157,7 +157,7 @@ class Screen:
         counters = event.counters
         if event.kind in TROUBLES:
             self._trouble = event.text
-        if event.kind == "inspected":
+        if event.kind in ("inspected", "remembered"):
             self.note(f"note: {event.text}")
         if counters is not None:
             self.step("drawing", counters.done, counters.total, draw_note(counters))

@@ -11,7 +11,7 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli import values
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.next_steps import run_named
-from blackbox_conformal.cli.run_folders import place_of, run_folders
+from blackbox_conformal.cli.run_folders import folder_of, place_of, run_folders
 from blackbox_conformal.cli.terminal_text import json_line
 from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.text import dollars, printable, visible
@@ -124,6 +124,27 @@ def limit(screen: Screen, amount: str | None, ledger: str | None) -> None:
             "reserved_usd": float(held),
         }
     )
+
+
+@command.command("remember")
+@run_option
+@ledger_option
+@shared.output
+def remember(screen: Screen, run: str | None, ledger: str | None) -> None:
+    """Let a ledger that was restored from an older copy know again what lies beside it of calls that it forgot.
+
+    Every command that draws does the same before it buys anything. This one buys nothing.
+    """
+    from contextlib import closing
+
+    from blackbox_conformal.sampling.owned_folder import OwnedFolder
+
+    folder = folder_of(run, ledger, screen.note)
+    with closing(OwnedFolder(folder)) as owned:
+        remembered = owned.remembered
+    screen.say(remembered or f"the ledger of {folder} knows all calls whose receipts are kept")
+    screen.next("ledger", "verify", *run_named(run))
+    screen.data({"remembered": remembered or None})
 
 
 @command.command("export")

@@ -1,6 +1,7 @@
 """The states of an attempt, the table of its endings, and its record in the ledger and on the disk."""
 
 import contextlib
+import time
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Final, Literal
 
@@ -23,6 +24,7 @@ from blackbox_conformal.errors import (
 )
 from blackbox_conformal.sampling.ledger.any_ledger import AnyLedger
 from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec, VendorReport
+from blackbox_conformal.sampling.ledger.receipts import Receipt
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.ledger.states import WITH_JOB, AttemptState
 from blackbox_conformal.sampling.money import to_nano
@@ -285,6 +287,7 @@ class AttemptRecord:
             raise AdapterError(f"adapter {self.spec.adapter} returned a picture without having submitted anything")
         arrival = self.store.receive(self.row, data, self.report)
         self.digest, self._size = arrival.digest, arrival.size
+        self.store.keep_receipt(self._receipt("stored", self.report))
         self.ledger.stored(self.row, self.report, arrival.digest, arrival.size)
         with contextlib.suppress(OSError):  # It stays in the inbox, where it is read and the next session finds it.
             self.store.settle(arrival)
@@ -326,16 +329,21 @@ class AttemptRecord:
         else:
             if rule.row == "invalid" and self.digest is None:
                 self._keep_evidence()
+            report = VendorReport() if rule.row == "cancelled" else self._report_with_cost(unbilled)
             self.ledger.end(
                 self.row,
                 rule.row,
-                VendorReport() if rule.row == "cancelled" else self._report_with_cost(unbilled),
+                report,
                 digest=self.digest,
                 size=self._size,
                 error_class=rule.error_class,
                 error=text,
                 code=code,
             )
+            # A picture that is stored has its receipt, and is checked again by whoever records that anew.
+            if rule.row != "cancelled" and self.state != "stored":
+                with contextlib.suppress(OSError):
+                    self.store.keep_receipt(self._receipt(rule.row, report, rule.error_class, text, code))
         if rule.row == "cancelled":
             self._settle(0)
             self.state, self._row = "unrecorded", None
@@ -347,6 +355,10 @@ class AttemptRecord:
         """The vendor's report, with what the attempt is booked at; a price that nobody knows stays unknown."""
         cost = self.cost_nanousd(unbilled)
         return replace(self.report, cost_nanousd=cost) if cost or unbilled else self.report
+
+    def _receipt(self, state: AttemptState, report: VendorReport, *error: str | None) -> Receipt:
+        found = (self.job, self.digest, self._size)
+        return Receipt(self.spec, state, time.time(), self._price_nanousd, report, *found, *error)
 
     def _keep_evidence(self) -> None:
         """Keep an answer that should have held the picture."""

@@ -15,6 +15,7 @@ from blackbox_conformal.text import clean
 EventKind = Literal[
     "started",
     "inspected",
+    "remembered",
     "cached",
     "submitted",
     "accepted",

@@ -67,6 +67,9 @@ class OpenRun:
                 announce=self._rate_limiter.announce_pause,
             )
             self._ledger.limit(limits.budget)
+            if folder.remembered:
+                board.tell("remembered", folder.remembered)
+                folder.remembered = ""
             # A vendor that billed more than its table says is expected to do so again.
             billed = self._ledger.billed(digest_json(self._identity))
             source = "" if capabilities.price is None else capabilities.price.source

@@ -14,7 +14,9 @@ from blackbox_conformal.sampling.ledger.places import open_ledger, store_of
 from blackbox_conformal.sampling.ledger.run_lock import RunLock
 from blackbox_conformal.sampling.ledger.shared_store import SharedStore
 from blackbox_conformal.sampling.ledger.store_address import STORES
+from blackbox_conformal.sampling.money import to_usd
 from blackbox_conformal.sampling.pacing.rate_limiter import SharedRateLimiter, pace_file
+from blackbox_conformal.text import dollars
 
 
 class OwnedFolder:
@@ -24,10 +26,18 @@ class OwnedFolder:
 
     Raises
     ------
+    Attributes
+    ----------
+    remembered
+        What the ledger had forgotten of calls that were paid, in words; "" where it knows all that lies beside it.
+
+    Raises
+    ------
     UsageError
         The folder cannot be written.
     LedgerError
-        The ledger is in use, damaged, newer, foreign, or on a network disk.
+        The ledger is in use, damaged, newer, foreign, or on a network disk; or it has forgotten calls that were paid,
+        and what is left of them is damaged.
     """
 
     def __init__(self, run: Path) -> None:
@@ -50,6 +60,7 @@ class OwnedFolder:
             # What died left is taken over: jobs and answers in the inbox first, then everything half done.
             self._adopt()
             self.ledger.recover()
+            self.remembered = self._remember()
             self.ledger.watch(self._adopt)
             self._stack = stack.pop_all()
 
@@ -86,6 +97,27 @@ class OwnedFolder:
             ledger.adopt_job(attempt, job, report)
             store.forget_job(attempt)
         for arrival in store.arrivals(ledger.may_adopt):
-            ledger.adopt(arrival.attempt, arrival.digest, arrival.size, arrival.report)
+            if ledger.adopt(arrival.attempt, arrival.digest, arrival.size, arrival.report):
+                store.keep_receipt(ledger.receipt(arrival.attempt))
             store.settle(arrival)
         store.flush()
+
+    def _remember(self) -> str:
+        """Let a ledger that was restored from an older copy know again what is kept of calls that it forgot."""
+        ledger, store = self.ledger, self.store
+        calls = answers = nanousd = unpriced = 0
+        for receipts in store.unknown_to(ledger.unknown):
+            store.share({receipt.digest for receipt in receipts if receipt.digest is not None})
+            recorded = ledger.record(receipts)
+            calls += len(recorded)
+            answers += sum(receipt.state == "stored" for receipt in recorded)
+            nanousd += sum(receipt.cost_nanousd for receipt in recorded)
+            unpriced += sum(not (receipt.spec.priced or receipt.cost_nanousd) for receipt in recorded)
+        if not calls:
+            return ""
+        unknown = f", and {unpriced} of them at a price that nobody knows" if unpriced else ""
+        return (
+            f"the ledger seems to be older than what lies beside it: it had forgotten {calls} calls, which are counted"
+            f" again ({dollars(to_usd(nanousd))}{unknown}), and their {answers} answers are used again. Calls that"
+            " were never answered may be missing: compare `ledger sum` with the vendor's invoice"
+        )

@@ -1,22 +1,25 @@
 """Answers and finished files in a store: nothing that was paid for is lost or paid twice, whatever dies."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from support.command_line import VENDOR
-from support.draws import killed, limits, tasks
+from support.draws import draw, killed, limits, tasks
 from support.forwarding_proxy import forwarding_proxy
 from support.postgres_server import PostgresServer
 from support.synthetic import photograph, reduced, write_photographs
 
 from blackbox_conformal import object_store
 from blackbox_conformal.cli import main
-from blackbox_conformal.errors import LedgerError, UsageError
+from blackbox_conformal.errors import BudgetError, LedgerError, UsageError
 from blackbox_conformal.object_store import store_at
-from blackbox_conformal.sampling.ledger.queries import ledger_verify
+from blackbox_conformal.sampling.ledger.address import LEDGERS
+from blackbox_conformal.sampling.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.sampling.ledger.store_address import STORES
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -117,7 +120,7 @@ def test_a_run_that_is_killed_around_keeping_an_answer_goes_on_and_pays_nothing_
             assert [one.state for one in outcomes] == ["stored"] * 4
         assert server.account.requests("submit") == 4
         assert not ledger_verify(run).problems
-        assert len(names(place)) == len({one.digest for one in outcomes})
+        assert len(names(place, "samples")) == len({one.digest for one in outcomes})
 
 
 @MOTO
@@ -143,7 +146,7 @@ def test_an_answer_that_comes_while_the_store_is_down_is_kept_and_put_there_late
             outcomes = list(sampler.draw(tasks(1, 4)))
         assert [one.state for one in outcomes] == ["stored"] * 4
         assert server.account.requests("submit") == 4
-        assert len(names(place)) == len({one.digest for one in outcomes})
+        assert len(names(place, "samples")) == len({one.digest for one in outcomes})
 
 
 @MOTO
@@ -170,7 +173,7 @@ def test_what_a_folder_held_is_put_into_a_store_that_it_gets_later_and_missing_f
         STORES.place(run, place)
         with Sampler(vendor, run, limits()) as sampler:
             list(sampler.draw(tasks(1, 3)))
-        assert len(names(place)) == len({one.digest for one in outcomes})
+        assert len(names(place, "samples")) == len({one.digest for one in outcomes})
         for path in (run / "samples").rglob("*.*"):
             path.unlink()
         with Sampler(vendor, run, limits()) as sampler:
@@ -178,7 +181,7 @@ def test_what_a_folder_held_is_put_into_a_store_that_it_gets_later_and_missing_f
             assert all(sampler.read(one) for one in again)
         assert server.account.requests("submit") == 4
         damaged = store_at(place)
-        (first, *_) = names(place)
+        (first, *_) = names(place, "samples")
         damaged.replace(first, b"damaged")
         assert "is gone, or damaged" in "".join(ledger_verify(run).problems)
 
@@ -212,6 +215,47 @@ def test_machines_with_one_ledger_and_one_store_share_what_they_drew(
         assert server.account.paid == 8, "a machine that does not know the store pays again"
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@MOTO
+def test_an_old_copy_of_the_ledger_and_a_bucket_buy_nothing_again(
+    tmp_path: Path, bucket: str, kind: str, request: pytest.FixtureRequest
+) -> None:
+    """All that is left is the bucket and an older copy of the ledger, on another machine."""
+    run, other, place = tmp_path / "run", tmp_path / "other", f"{bucket}/runs"
+    other.mkdir()
+    for folder in (run, other):
+        STORES.place(folder, place)
+    with FaultServer(polls=0) as server:
+        vendor = SynchronousVendor(url=server.url)
+        if kind == "postgres":
+            database: PostgresServer = request.getfixturevalue("postgres")
+            address = database.new_database()
+            for folder in (run, other):
+                LEDGERS.place(folder, address)
+        draw(vendor, run, tasks(1, 2))
+        if kind == "postgres":
+            dump = database.dump(address)
+        else:
+            shutil.copy(run / "ledger.sqlite", other)
+        draw(vendor, run, tasks(1, 6))
+        if kind == "postgres":
+            database.restore(address, dump)
+        receipts = {one: store_at(place).get(one) or b"" for one in names(place, "receipts")}
+        assert len(receipts) == 6
+        forgotten = [one for one in receipts if json.loads(receipts[one].partition(b" ")[2])["spec"]["draw"] == 4]
+        (receipt,), content = forgotten, receipts[forgotten[0]]
+        store_at(place).replace(receipt, content.replace(b"stored", b"Stored"))
+        with pytest.raises(LedgerError, match=f"{receipt}.* is damaged"):
+            draw(vendor, other, tasks(1, 6))
+        store_at(place).replace(receipt, content)
+        drawn = draw(vendor, other, tasks(1, 7), max_cost_usd=Decimal("0.06"), concurrency=1)
+        assert drawn.states == ["stored"] * 6
+        assert isinstance(drawn.error, BudgetError)
+        assert server.account.paid == 6
+        assert ledger_sum(other)["cost_usd"] == Decimal("0.06")
+        assert not ledger_verify(other).problems
+
+
 def test_a_note_alone_makes_nobody_connect(tmp_path: Path, forgetting: Callable[[], None]) -> None:
     run, shared = tmp_path / "run", tmp_path / "shared"
     STORES.place(run, str(shared))
@@ -228,7 +272,7 @@ def test_a_note_alone_makes_nobody_connect(tmp_path: Path, forgetting: Callable[
         (run / "store.address").write_text("gopher://x\n")
         with pytest.raises(LedgerError, match="does not say where"), Sampler(vendor, run, limits()):
             pytest.fail("it was opened")
-    assert len(names(str(shared))) == 1
+    assert len(names(str(shared), "samples")) == 1
 
 
 @MOTO

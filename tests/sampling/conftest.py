@@ -14,6 +14,7 @@ BOTH = {
     "test_last_day",
     "test_overdue",
     "test_queries",
+    "test_restored_ledger",
     "test_sampler",
 }
 """Modules whose tests run with both kinds of ledger, but for those that are marked with ``sqlite``."""

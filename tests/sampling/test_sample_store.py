@@ -167,7 +167,7 @@ def test_the_folders_for_paid_answers_are_durable_before_anything_is_bought(
 
     monkeypatch.setattr(os, "fsync", fsync)
     Store(tmp_path).prepare()
-    assert (tmp_path.stat().st_ino, ["inbox", "samples"]) in seen
+    assert (tmp_path.stat().st_ino, ["inbox", "receipts.jsonl", "samples"]) in seen
 
 
 def test_an_answer_that_cannot_be_moved_stays_readable_and_keeps_no_other_from_being_stored(

@@ -121,6 +121,23 @@ class PostgresServer:
             connection.execute(f"CREATE DATABASE {name}")
         return self.address(name)
 
+    def dump(self, address: str) -> Path:
+        """A copy of the database at an address, as `pg_dump` makes it."""
+        self._count += 1
+        file = self.folder / f"{self._count}.dump"
+        self._run("pg_dump", "-Fc", "-f", str(file), address)
+        return file
+
+    def restore(self, address: str, dump: Path) -> None:
+        """Put a copy in the place of the database at an address."""
+        name = address.partition("?")[0].rpartition("/")[2]
+        import psycopg
+
+        with psycopg.connect(self.address(), autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            connection.execute(f"CREATE DATABASE {name}")
+        self._run("pg_restore", "--exit-on-error", "-d", address, str(dump))
+
 
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:

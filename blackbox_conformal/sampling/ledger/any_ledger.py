@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import fields
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -17,9 +17,12 @@ from blackbox_conformal.sampling.job_budget import Budget, Totals
 from blackbox_conformal.sampling.ledger.attempts import COLUMNS, Attempt, AttemptSpec, VendorReport, attempt_from
 from blackbox_conformal.sampling.ledger.billed import Billed, billed
 from blackbox_conformal.sampling.ledger.connection import Connection
+from blackbox_conformal.sampling.ledger.receipts import TOLD, Key, Receipt
+from blackbox_conformal.sampling.ledger.recording import columns, insert, is_unknown, record, settle_left_behind
 from blackbox_conformal.sampling.ledger.states import UNSENT, WITH_JOB, AttemptState
 from blackbox_conformal.sampling.ledger.transaction import LedgerTransaction
 from blackbox_conformal.sampling.money import to_usd
+from blackbox_conformal.sampling.run_control import TakenError
 
 Result = TypeVar("Result")
 
@@ -172,7 +175,7 @@ class AnyLedger(ABC):
         """Record the vendor's job id; returns another attempt that was given the same id, if there is one."""
 
         def operation(transaction: LedgerTransaction) -> Attempt | None:
-            transaction.move(attempt, "accepted", report.cost_nanousd, job=job, **_columns(report))
+            transaction.move(attempt, "accepted", report.cost_nanousd, job=job, **columns(report))
             row = transaction.connection.execute(
                 f"SELECT {COLUMNS} FROM attempt WHERE job = ? AND id != ?"
                 " AND adapter = (SELECT adapter FROM attempt WHERE id = ?) LIMIT 1",
@@ -218,7 +221,7 @@ class AnyLedger(ABC):
 
     def _move(self, attempt: int, state: AttemptState, report: VendorReport | None = None, **values: Any) -> None:
         cost = None if report is None else report.cost_nanousd
-        values |= {} if report is None else _columns(report)
+        values |= {} if report is None else columns(report)
         self._write(lambda transaction: transaction.move(attempt, state, cost, **values), attempt)
 
     def adopt(self, attempt: int, digest: str, size: int, report: VendorReport) -> bool:
@@ -239,7 +242,7 @@ class AnyLedger(ABC):
     def _adopt(
         self, attempt: int, state: AttemptState, waiting: tuple[AttemptState, ...], report: VendorReport, **values: Any
     ) -> bool:
-        values |= {"error_class": None, "error": None, **_columns(report)}
+        values |= {"error_class": None, "error": None, **columns(report)}
 
         def operation(transaction: LedgerTransaction) -> bool:
             query = "SELECT state FROM attempt WHERE id = ?"
@@ -265,6 +268,39 @@ class AnyLedger(ABC):
         """
 
         return self._write(settle_left_behind)
+
+    def unknown(self, keys: Sequence[Key]) -> set[Key]:
+        """Those ends of attempts that receipts are of, and that this ledger knows nothing of: it is an older copy."""
+        attempts = self.rows(key.task for key in keys)
+        return {key for key in keys if is_unknown(key, attempts.get(key.task, ()))}
+
+    def record(self, receipts: Sequence[Receipt]) -> list[Receipt]:
+        """Record the ends of attempts that it knows nothing of, whatever they cost; returns those that it recorded.
+
+        Raises
+        ------
+        LedgerError
+            Another process is about to make one of these submissions again.
+        """
+        try:
+            return self._write(lambda transaction: [one for one in receipts if record(transaction, one)])
+        except TakenError:
+            raise LedgerError(
+                "the ledger is an older copy of itself, by which another process is at a draw that is paid and answered"
+                " already. Stop all processes that draw with this ledger, and run again in half a minute"
+            ) from None
+
+    def receipt(self, attempt: int) -> Receipt:
+        """The receipt of an attempt that has ended."""
+        names = [field.name for field in fields(AttemptSpec)]
+        with self._lookup() as reader:
+            row = dict(reader.execute("SELECT * FROM attempt WHERE id = ?", (attempt,)).fetchone())
+        spec = {name: row[name] for name in names} | {"priced": bool(row["priced"])}
+        spec["seed"] = None if row["seed"] is None else int(row["seed"])
+        told = {name: row[name] for name in TOLD}
+        seed = None if row["vendor_seed"] is None else int(row["vendor_seed"])
+        report = VendorReport(None, row["model"], row["request_id"], seed)
+        return Receipt(AttemptSpec(**spec), row["state"], row["sent_at"], row["cost_nanousd"], report, **told)
 
     def rows(self, keys: Iterable[str]) -> dict[str, list[Attempt]]:
         """All attempts of each task, oldest first."""
@@ -308,34 +344,3 @@ class AnyLedger(ABC):
         """Dollars spent, dollars reserved, and calls, for the draws that the budget is for."""
         spent, reserved, calls, _ = self.totals_in_scope()
         return to_usd(spent), to_usd(reserved), calls
-
-
-def insert(transaction: LedgerTransaction, spec: AttemptSpec) -> int:
-    values = asdict(spec)
-    values["seed"] = None if spec.seed is None else str(spec.seed)
-    values["priced"] = int(spec.priced)
-    return transaction.insert(**values)
-
-
-def _columns(report: VendorReport) -> dict[str, Any]:
-    """What a report says, as columns of the attempt; nothing where it says nothing."""
-    values = {
-        "model": report.model,
-        "request_id": report.request_id,
-        "vendor_seed": None if report.vendor_seed is None else str(report.vendor_seed),
-        "priced": None if report.cost_nanousd is None else 1,
-    }
-    return {column: value for column, value in values.items() if value is not None}
-
-
-def settle_left_behind(transaction: LedgerTransaction) -> int:
-    """Settle what nobody works on any more (see `AnyLedger.recover`)."""
-    for attempt in transaction.left_behind("claimed"):
-        transaction.move(attempt, "planned")
-    for attempt in transaction.left_behind("intent"):
-        transaction.move(attempt, "cancelled", error_class="N", error="the process ended before sending")
-    sent = transaction.left_behind("sent")
-    for attempt in sent:
-        error = "the process ended between sending this request and its answer"
-        transaction.move(attempt, "ambiguous", error_class="M", error=error)
-    return len(sent)

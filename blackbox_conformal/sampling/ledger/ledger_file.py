@@ -153,9 +153,9 @@ def _marked_commits(run: Path) -> int:
 def _refuse_older(run: Path, commits: int, last: int) -> None:
     if commits < last:
         raise LedgerError(
-            f"the ledger in {run} is older than its folder: it knows {commits} commits of {last}, and what the others"
-            f" paid for would be paid again. Restore the newest ledger, or delete {mark_path(run)} to go on with this"
-            " one"
+            f"the ledger in {run} is older than its folder: it knows {commits} commits of {last}. Restore the newest"
+            f" ledger; or delete {mark_path(run)} to go on with this one, which then counts and uses again what"
+            " receipts.jsonl says, but knows nothing of calls that were never answered"
         )
 
 

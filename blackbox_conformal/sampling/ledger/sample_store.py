@@ -16,6 +16,7 @@ from pathlib import Path
 
 from blackbox_conformal.errors import LedgerError, PayloadError
 from blackbox_conformal.sampling.ledger.attempts import VendorReport
+from blackbox_conformal.sampling.ledger.receipts import Receipt, ReceiptFile, Unknown
 from blackbox_conformal.sampling.ledger.vendor_reports import from_job_file, job_file, report_from_name, report_to_name
 
 _INBOX_NAME = re.compile(r"(\d{1,18})-([0-9a-f]{64})(?:-([\w-]*))?(\.\w+)", re.ASCII)
@@ -94,6 +95,7 @@ class Store:
         self._samples = run / "samples"
         self._inbox = run / "inbox"
         self._quarantine = run / "quarantine"
+        self._receipts = ReceiptFile(run / "receipts.jsonl")
         self._moved: set[str] = set()
         self._lock = threading.Lock()
         self._inbox_removed = False
@@ -104,6 +106,7 @@ class Store:
         """Make the folders; reading needs none."""
         for folder in (self._samples, self._inbox):
             folder.mkdir(parents=True, exist_ok=True)
+        self._receipts.begin()
         sync(self._samples.parent)
 
     def receive(self, attempt: int, data: bytes, report: VendorReport = VendorReport()) -> Arrival:  # noqa: B008 - frozen
@@ -257,8 +260,20 @@ class Store:
         """Hash the bytes of `digest` again; errors as `examine`."""
         self.examine(digest)
 
+    def keep_receipt(self, receipt: Receipt) -> None:
+        """Keep how an attempt ended, durable on return; errors as `ReceiptFile.add`."""
+        self._receipts.add(receipt)
+
+    def unknown_to(self, unknown: Unknown) -> Iterator[list[Receipt]]:
+        """Receipts of which a ledger knows nothing, in parts; errors as `ReceiptFile.unknown_to`."""
+        return self._receipts.unknown_to(unknown)
+
+    def share(self, digests: Collection[str] | None = None) -> None:
+        """Put these contents, or all, where they are kept besides the folder, as far as they are missing there."""
+
     def close(self) -> None:
         """Give up what reaches the samples."""
+        self._receipts.close()
 
     def _sample(self, value: str) -> Path | None:
         for extension in _EXTENSIONS:

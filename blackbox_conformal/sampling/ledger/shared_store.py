@@ -9,6 +9,7 @@ from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import PayloadError
 from blackbox_conformal.files import write_once
 from blackbox_conformal.sampling.ledger.attempts import VendorReport
+from blackbox_conformal.sampling.ledger.receipts import Receipt, Unknown
 from blackbox_conformal.sampling.ledger.sample_store import Arrival, Store, sniff_extension
 
 _AT_ONCE = 8
@@ -29,6 +30,12 @@ class AnswerStore(Protocol):
     def among(self, digests: Collection[str]) -> set[str]:
         """Those of `digests` whose contents are kept."""
 
+    def keep_receipt(self, receipt: Receipt) -> None:
+        """Keep how an attempt ended, unless that is kept already."""
+
+    def unknown_to(self, unknown: Unknown) -> Iterator[list[Receipt]]:
+        """Receipts of which a ledger knows nothing, in parts; each is to be recorded before the next one."""
+
     def close(self) -> None:
         """Give up what reaches it."""
 
@@ -44,16 +51,30 @@ class SharedStore(Store):
         super().prepare()
         self._answers.prepare()
 
-    def share(self) -> None:
-        """Put there what the folder held before it had `answers`."""
-
+    def share(self, digests: Collection[str] | None = None) -> None:
         def put(found: tuple[str, Path]) -> None:
             digest, content = found[0], found[1].read_bytes()
             if digest_bytes(content) == digest:
                 self._answers.put(digest, content)
 
+        here = self.files()
+        if digests is not None:
+            found = {digest: super(SharedStore, self).locate(digest) for digest in digests}
+            there = self._answers.among(digests)
+            here = ((digest, path) for digest, path in found.items() if path is not None and digest not in there)
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="share") as pool:
-            list(pool.map(put, self.files()))
+            list(pool.map(put, here))
+            if digests is None:
+                for _, receipts in self._receipts.parts():
+                    list(pool.map(self._answers.keep_receipt, filter(None, receipts)))
+
+    def keep_receipt(self, receipt: Receipt) -> None:
+        super().keep_receipt(receipt)
+        self._answers.keep_receipt(receipt)
+
+    def unknown_to(self, unknown: Unknown) -> Iterator[list[Receipt]]:
+        yield from super().unknown_to(unknown)
+        yield from self._answers.unknown_to(unknown)
 
     def receive(self, attempt: int, data: bytes, report: VendorReport = VendorReport()) -> Arrival:  # noqa: B008 - frozen
         arrival = super().receive(attempt, data, report)
@@ -94,4 +115,5 @@ class SharedStore(Store):
         return content if content is not None and digest_bytes(content) == digest else None
 
     def close(self) -> None:
+        super().close()
         self._answers.close()

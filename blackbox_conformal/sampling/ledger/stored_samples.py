@@ -2,15 +2,15 @@
 
 import contextlib
 import os
+import shlex
 import shutil
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from blackbox_conformal.errors import PayloadError, UsageError
+from blackbox_conformal.errors import LedgerError, PayloadError, UsageError
 from blackbox_conformal.sampling.ledger.address import LEDGERS
-from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
-from blackbox_conformal.sampling.ledger.places import has_ledger, store_of
+from blackbox_conformal.sampling.ledger.places import has_ledger, open_ledger, store_of
 from blackbox_conformal.sampling.ledger.queries import ledger_ls
 from blackbox_conformal.sampling.ledger.run_lock import RunLock
 from blackbox_conformal.sampling.ledger.sample_store import Store
@@ -59,12 +59,21 @@ def cache_prune(run: Path, *, dry_run: bool = False) -> list[Path]:
     Raises
     ------
     LedgerError
-        The run folder is in use, or its ledger is lost: then everything may have been paid for.
+        The run folder is in use, or its ledger is lost: then everything may have been paid for; or it has forgotten
+        what was paid for.
     """
     store = Store(run)
-    # A ledger that others share is nobody's alone; the folder still is.
     with contextlib.ExitStack() as owned:
-        owned.callback(Ledger(run).close if LEDGERS.of(run) is None else RunLock(run).release)
+        if LEDGERS.of(run) is not None:
+            # A ledger that others share is nobody's alone; the folder still is.
+            owned.callback(RunLock(run).release)
+        ledger = open_ledger(run)
+        owned.callback(ledger.close)
+        if next(iter(store.unknown_to(ledger.unknown)), None) is not None:
+            raise LedgerError(
+                f"the ledger of {run} is older than what lies beside it, and has forgotten what was paid for; first run"
+                f" blackbox-conformal ledger remember --run {shlex.quote(str(run))}"
+            )
         unpaid = [sample.path for sample in cache_ls(run) if not sample.attempts and sample.path.parent.name != "inbox"]
         unpaid += store.quarantined()
         if not dry_run:

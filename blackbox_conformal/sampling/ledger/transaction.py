@@ -83,6 +83,11 @@ class LedgerTransaction:
             calls=(state in COUNTED) - (before in COUNTED),
         )
 
+    def state_of(self, attempt: int) -> AttemptState:
+        """The state of an attempt that there is, every change so far included."""
+        state: AttemptState = self._row(attempt)[0]
+        return state
+
     def left_behind(self, state: AttemptState) -> list[int]:
         """Attempts in `state` that nobody works on, asked by the one process that holds the ledger: all there are."""
         rows = self.connection.execute("SELECT id FROM attempt WHERE state = ?", (state,)).fetchall()

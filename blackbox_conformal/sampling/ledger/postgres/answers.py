@@ -1,9 +1,10 @@
 """Answers as the database keeps them: each content once, by its digest."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from blackbox_conformal.sampling.ledger.address import Address
 from blackbox_conformal.sampling.ledger.postgres.pool import Pool
+from blackbox_conformal.sampling.ledger.receipts import Receipt, Unknown
 
 _ASKED_AT_ONCE = 5000
 
@@ -41,6 +42,13 @@ class PostgresAnswers:
     def _among(self, digests: list[str]) -> set[str]:
         query = "SELECT digest FROM sample WHERE digest = ANY(?)"
         return self._pool.run(lambda connection: {row[0] for row in connection.execute(query, (digests,)).fetchall()})
+
+    def keep_receipt(self, receipt: Receipt) -> None:
+        """What would be restored together with the ledger could tell it nothing."""
+
+    def unknown_to(self, unknown: Unknown) -> Iterator[list[Receipt]]:
+        """None are kept here."""
+        return iter(())
 
     def close(self) -> None:
         """Close the connections; nothing is asked afterwards."""

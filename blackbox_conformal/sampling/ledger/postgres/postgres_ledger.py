@@ -12,7 +12,7 @@ from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.sampling.job_budget import Budget, Totals
 from blackbox_conformal.sampling.ledger.address import Address
-from blackbox_conformal.sampling.ledger.any_ledger import AnyLedger, settle_left_behind
+from blackbox_conformal.sampling.ledger.any_ledger import AnyLedger
 from blackbox_conformal.sampling.ledger.attempts import COLUMNS, Attempt, AttemptSpec, attempt_from
 from blackbox_conformal.sampling.ledger.connection import Connection
 from blackbox_conformal.sampling.ledger.postgres.connection import (
@@ -25,6 +25,7 @@ from blackbox_conformal.sampling.ledger.postgres.reconnecting import Reconnectin
 from blackbox_conformal.sampling.ledger.postgres.schema import migrate
 from blackbox_conformal.sampling.ledger.postgres.transaction import EXPIRED, NOW, UNSETTLED, PostgresTransaction
 from blackbox_conformal.sampling.ledger.postgres.writer import PostgresWriter
+from blackbox_conformal.sampling.ledger.recording import settle_left_behind
 from blackbox_conformal.sampling.ledger.transaction import LedgerTransaction
 
 Result = TypeVar("Result")
