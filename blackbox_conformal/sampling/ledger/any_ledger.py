@@ -19,7 +19,7 @@ from blackbox_conformal.sampling.ledger.billed import Billed, billed
 from blackbox_conformal.sampling.ledger.connection import Connection
 from blackbox_conformal.sampling.ledger.receipts import TOLD, Key, Receipt
 from blackbox_conformal.sampling.ledger.recording import columns, insert, is_unknown, record, settle_left_behind
-from blackbox_conformal.sampling.ledger.states import UNSENT, WITH_JOB, AttemptState
+from blackbox_conformal.sampling.ledger.states import ENDED, UNSENT, WITH_JOB, AttemptState
 from blackbox_conformal.sampling.ledger.transaction import LedgerTransaction
 from blackbox_conformal.sampling.money import to_usd
 from blackbox_conformal.sampling.run_control import TakenError
@@ -271,8 +271,15 @@ class AnyLedger(ABC):
 
     def unknown(self, keys: Sequence[Key]) -> set[Key]:
         """Those ends of attempts that receipts are of, and that this ledger knows nothing of: it is an older copy."""
-        attempts = self.rows(key.task for key in keys)
-        return {key for key in keys if is_unknown(key, attempts.get(key.task, ()))}
+        ended = set[tuple[str, int]]()
+        query = f"SELECT task, generation FROM attempt WHERE state IN {ENDED} AND task IN "
+        with self._lookup() as reader:
+            for start in range(0, len(keys), 500):
+                part = [key.task for key in keys[start : start + 500]]
+                ended.update(map(tuple, reader.execute(f"{query} ({', '.join('?' * len(part))})", part)))
+        left = [key for key in keys if key[:2] not in ended]
+        attempts = self.rows(key.task for key in left)
+        return {key for key in left if is_unknown(key, attempts.get(key.task, ()))}
 
     def record(self, receipts: Sequence[Receipt]) -> list[Receipt]:
         """Record the ends of attempts that it knows nothing of, whatever they cost; returns those that it recorded.

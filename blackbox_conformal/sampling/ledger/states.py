@@ -51,15 +51,16 @@ UNBILLED: tuple[AttemptState, ...] = ("planned", "claimed", "refused", "cancelle
 COUNTED = tuple(state for state in STATES if state not in ("planned", "claimed", "cancelled"))
 """States that count against ``max_calls``."""
 
-_ENDS: tuple[AttemptState, ...] = (*WHOLE, "refused", "failed", "expired", "invalid")
+ENDED: tuple[AttemptState, ...] = (*WHOLE, "refused", "failed", "expired", "invalid")
+"""Nothing more comes from the vendor."""
 
 STEPS: dict[AttemptState, frozenset[AttemptState]] = {
     "planned": frozenset(("claimed", "intent", "cancelled")),
     "claimed": frozenset(("planned", "intent", "cancelled")),
     "intent": frozenset(("sent", "cancelled")),
-    "sent": frozenset((*WITH_JOB, "ambiguous", "cancelled", *_ENDS)),
-    "accepted": frozenset(("ready", *_ENDS)),
-    "ready": frozenset(_ENDS),
+    "sent": frozenset((*WITH_JOB, "ambiguous", "cancelled", *ENDED)),
+    "accepted": frozenset(("ready", *ENDED)),
+    "ready": frozenset(ENDED),
     "stored": frozenset((*WHOLE, "invalid", "failed", "expired", "refused")),
     "validated": frozenset(("invalid",)),
     "ambiguous": frozenset(("sent", "accepted", *WHOLE)),
