@@ -1,6 +1,7 @@
 """US dollars as whole nano-dollars, which SQLite adds up without rounding."""
 
 from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
 
 from blackbox_conformal.errors import UsageError
 
@@ -21,7 +22,8 @@ def to_nano(usd: Decimal) -> int:
     return int((usd * _NANO).to_integral_value(rounding=ROUND_CEILING))
 
 
+@lru_cache(1024)
 def to_usd(nano: int) -> Decimal:
-    """`nano` nano-dollars in US dollars, without trailing zeros."""
+    """`nano` nano-dollars in US dollars, without trailing zeros; one value for many draws at one price."""
     usd = (Decimal(nano) / _NANO).normalize()
     return usd.quantize(Decimal(1)) if usd == usd.to_integral_value() else usd

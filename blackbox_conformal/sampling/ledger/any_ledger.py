@@ -312,14 +312,16 @@ class AnyLedger(ABC):
     def rows(self, keys: Iterable[str]) -> dict[str, list[Attempt]]:
         """All attempts of each task, oldest first."""
         attempts: dict[str, list[Attempt]] = {}
-        tasks = list(dict.fromkeys(keys))
+        own = {key: key for key in keys}
+        tasks = list(own)
         with self._lookup() as reader:
             for start in range(0, len(tasks), 500):
                 part = tasks[start : start + 500]
                 marks = ", ".join("?" * len(part))
                 query = f"SELECT {COLUMNS} FROM attempt WHERE task IN ({marks}) ORDER BY id"
                 for row in reader.execute(query, part):
-                    attempts.setdefault(row["task"], []).append(attempt_from(row))
+                    task = own[row["task"]]
+                    attempts.setdefault(task, []).append(attempt_from(row, task))
         return attempts
 
     def attempt(self, number: int) -> Attempt | None:

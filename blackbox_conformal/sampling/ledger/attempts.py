@@ -94,9 +94,10 @@ _REPEATED = ("adapter", "upload", "upload_name", "state", "model")
 COLUMNS = ", ".join(name for name in Attempt.__dataclass_fields__ if name != "busy")
 
 
-def attempt_from(row: Any) -> Attempt:
-    """The attempt in a row selected by `COLUMNS`."""
+def attempt_from(row: Any, task: str | None = None) -> Attempt:
+    """The attempt in a row selected by `COLUMNS`; `task` is the caller's own copy of its key."""
     values = dict(row)
+    values["task"] = task or values["task"]
     values["seed"] = None if values["seed"] is None else int(values["seed"])
     values["priced"] = bool(values["priced"])
     for name in _REPEATED:

@@ -174,7 +174,8 @@ class PostgresLedger(AnyLedger):
 
     def rows(self, keys: Iterable[str]) -> dict[str, list[Attempt]]:
         attempts: dict[str, list[Attempt]] = {}
-        tasks = list(dict.fromkeys(keys))
+        own = {key: key for key in keys}
+        tasks = list(own)
         for start in range(0, len(tasks), _ASKED_AT_ONCE):
             with self._lookup() as reader:
                 rows = reader.execute(
@@ -183,7 +184,8 @@ class PostgresLedger(AnyLedger):
                     (self.me, tasks[start : start + _ASKED_AT_ONCE]),
                 ).fetchall()
             for row in rows:
-                attempts.setdefault(row["task"], []).append(attempt_from(row))
+                task = own[row["task"]]
+                attempts.setdefault(task, []).append(attempt_from(row, task))
         return attempts
 
     def _write(self, operation: Callable[[LedgerTransaction], Result], *attempts: int) -> Result:
