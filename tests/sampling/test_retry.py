@@ -6,7 +6,16 @@ from collections.abc import Callable
 import pytest
 
 from blackbox_conformal.adapter import Answer
-from blackbox_conformal.errors import IncompleteError, JobError, MaybeSentError, NotSentError, TryLaterError
+from blackbox_conformal.errors import (
+    IncompleteError,
+    JobError,
+    MaybeSentError,
+    NotSentError,
+    PayloadError,
+    TryLaterError,
+    VendorError,
+    VendorFailedError,
+)
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard
 from blackbox_conformal.sampling.http.classify import GoneError
@@ -105,6 +114,23 @@ def test_five_answers_that_never_came_end_the_run_at_once() -> None:
             run.retrier.submit(run.failing(MaybeSentError("lost")), replayable=False)
     assert run.control.leaving.is_set()
     assert "everything fails" in str(run.control.error)
+
+
+def unusable_until_the_end(run: Run, error: VendorError) -> int:
+    count = 0
+    while run.control.error is None:
+        run.retrier.record_unusable(error)
+        count += 1
+    assert "everything fails" in str(run.control.error)
+    return count
+
+
+def test_five_answers_that_are_not_the_picture_end_a_run_in_which_no_draw_has_worked() -> None:
+    assert unusable_until_the_end(Run(), PayloadError("no link")) == 5
+    assert unusable_until_the_end(Run(), VendorFailedError("out of memory")) == 17
+    run = Run()
+    run.retrier.record_success()
+    assert unusable_until_the_end(run, PayloadError("no link")) == 17
 
 
 def test_a_vendor_that_says_later_opens_the_breaker_and_is_asked_again_without_a_wait_of_ones_own() -> None:

@@ -17,6 +17,7 @@ from blackbox_conformal.errors import (
     JobError,
     MaybeSentError,
     NotSentError,
+    PayloadError,
     TryLaterError,
     VendorError,
 )
@@ -34,7 +35,8 @@ CAP_S = 30.0
 class RetryBudget:
     """Failures that a run may have before it ends: each withdraws from the budget, each success deposits (Finagle).
 
-    Draws that were paid for and gave nothing cost most: five in a row end the run.
+    Draws that may be billed and have no answer cost most: five in a row end the run. So do answers that are not the
+    picture while no draw has worked yet, since an adapter that misreads its vendor misreads every answer.
     """
 
     _FULL = 1000.0
@@ -46,6 +48,7 @@ class RetryBudget:
     def __init__(self, workers: int) -> None:
         self._balance = self._FULL
         self.cost_free = self._FULL / (25.0 * workers)
+        self.worked = False
         self._lock = threading.Lock()
 
     def withdraw(self, cost: float) -> bool:
@@ -174,11 +177,13 @@ class Retrier:
 
     def record_unusable(self, error: VendorError) -> None:
         """Count an attempt that the vendor took and that gave no usable picture."""
-        self._withdraw(error, RetryBudget.COST_INVALID)
+        misread = isinstance(error, PayloadError) and not self._budget.worked
+        self._withdraw(error, RetryBudget.COST_AMBIGUOUS if misread else RetryBudget.COST_INVALID)
 
     def record_success(self) -> None:
         """Count a draw that worked."""
         self._concurrency.record_success()
+        self._budget.worked = True
         self._budget.deposit(RetryBudget.DRAW)
 
     def _not_sent(self, error: NotSentError, tries: int) -> bool:
