@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blackbox_conformal.errors import BlackboxConformalError, LedgerError
+from blackbox_conformal.errors import BlackboxConformalError, ImageError, LedgerError
 from blackbox_conformal.pipeline.picture_masker import PictureMasker
 from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.session import Session
@@ -22,6 +22,7 @@ from blackbox_conformal.serving.offer import Offer
 from blackbox_conformal.serving.products import keep_masked, keep_unmasked
 from blackbox_conformal.serving.request import Outcome, Request
 from blackbox_conformal.serving.spans import span
+from blackbox_conformal.text import printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.signing_key import SigningKey
@@ -151,6 +152,10 @@ class Runner:
     async def _outcome(self, request: Request) -> Outcome:
         try:
             return await self._answer(request)
+        except ImageError as error:
+            # Where the gateway keeps uploads is not the client's business.
+            place = await asyncio.to_thread(self._store.locate, request.input)
+            return outcome_of(ImageError(str(error).removeprefix(f"{printable(place)}: ")))
         except NotServedError as refusal:
             return Outcome(state="refused", status=refusal.status, error=refusal.message)
         except LedgerError as error:

@@ -129,6 +129,7 @@ def test_no_picture_and_what_the_vendor_refuses_are_the_clients_fault(
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         damaged = gateway.post(picture(0)[:60])
         assert damaged.status_code == 422
+        assert str(tmp_path) not in damaged.text, "where the gateway keeps uploads"
         assert damaged.json()["state"] == "refused"
         server.script = {"submit": ["status:code=422"]}
         assert gateway.post(picture(0)).status_code == 422
