@@ -245,7 +245,8 @@ def _missing(folder: Path, pair: Pair) -> CalibrationError:
     if others:
         return CalibrationError(
             f"expected an annotation of output {pair.output} in {printable(folder)}; this photograph is annotated "
-            f"there for {others} other output(s) only. A vendor's new answer needs a new annotation"
+            f"there for {others} other output(s) only. Give --run, --delivery and all else as for the calibration that "
+            "was annotated; a vendor's new answer needs a new annotation"
         )
     if any((folder / PEOPLE).glob(f"*/{pair.stem}.json")):
         return CalibrationError(

@@ -9,6 +9,7 @@ import click
 from blackbox_conformal import ed25519
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.next_steps import typed
 from blackbox_conformal.cli.papers import read_paper
 from blackbox_conformal.cli.signing import trusted
 from blackbox_conformal.cli.watched_papers import WatchedPapers
@@ -71,7 +72,7 @@ def command(screen: Screen, options: VerifyOptions) -> None:
         )
     calibrations = [row.name for row in rows if row.entry["status"] is None]
     calibration = options.calibration or next(iter(calibrations), "calibration.json")
-    screen.next("audit", "other-photographs", "--calibration", calibration)
+    screen.next("audit", "other-photographs", "--calibration", calibration, *typed("trust"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -444,7 +444,11 @@ def test_papers_are_signed_later(desk: Desk, tmp_path: Path, capsys: pytest.Capt
     assert f"is signed by {desk.keys['issuer'].key}" in capsys.readouterr().err
     assert path.read_bytes() == Path(desk.path("plain.json")).read_bytes()
     assert run(["sign", str(path), str(certificate), *with_lab, "--force"]) == 0
+    capsys.readouterr()
     assert run(["verify", str(path), str(certificate), "--trust", desk.keys["lab"].key]) == 0
+    said = capsys.readouterr().out
+    assert f"Next: blackbox-conformal audit other-photographs --calibration {path}" in said
+    assert said.rstrip().endswith(f" --trust {desk.keys['lab'].key}"), "the next command asks for the same key"
     certificate.write_bytes(honest)
     (tmp_path / "p20-mask.png").unlink()
     assert run(["sign", str(certificate), "--sign-with", desk.path("issuer.pem")]) == 3
