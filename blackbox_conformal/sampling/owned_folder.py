@@ -24,8 +24,6 @@ class OwnedFolder:
 
     Its ledger may be in a database that other processes, with run folders of their own, draw with meanwhile.
 
-    Raises
-    ------
     Attributes
     ----------
     remembered
