@@ -192,6 +192,7 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
         "outside": options.outside,
         "trust": options.trust,
         "second_adapter": second,
+        "listener": lambda event: screen.note(f"note: {event.text}") if event.kind == "remembered" else None,
     }
     return Service(
         calibration=Path(options.calibration),

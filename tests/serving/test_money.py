@@ -1,5 +1,6 @@
 """Limits that hold over restarts, by the day, and whatever the number of clients."""
 
+import shutil
 import threading
 import time
 from collections import Counter
@@ -27,6 +28,24 @@ def test_the_limit_in_all_holds_over_restarts(
             statuses = [gateway.post(picture(10 * start + number)).status_code for number in range(3)]
         assert statuses == ([200, 200, 402] if start == 0 else [402] * 3)
     assert server.account.paid == 2
+
+
+def test_the_limit_holds_with_a_ledger_that_was_restored_from_an_older_copy(
+    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
+) -> None:
+    run, told = tmp_path / "run", list[str]()
+    settings = {"max_cost": "0.04", "listener": lambda event: told.append(event.kind)}
+    with serving(calibration, vendor, run, settings=settings) as gateway:
+        assert gateway.post(picture(0)).status_code == 200
+    shutil.copy(run / "ledger.sqlite", tmp_path / "copy")
+    with serving(calibration, vendor, run, settings=settings) as gateway:
+        assert [gateway.post(picture(number)).status_code for number in (1, 2)] == [200, 200]
+    shutil.copy(tmp_path / "copy", run / "ledger.sqlite")
+    (run / "ledger.commits").unlink()
+    with serving(calibration, vendor, run, settings=settings) as gateway:
+        assert [gateway.post(picture(number)).status_code for number in (3, 1, 2, 4)] == [200, 200, 200, 402]
+    assert server.account.paid == 4
+    assert told.count("remembered") == 1
 
 
 def test_the_limit_of_a_day_holds_over_restarts_and_a_day_later_there_is_room_again(
