@@ -10,6 +10,7 @@ from blackbox_conformal.files import make_private, refusal
 from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.ledger.address import LEDGERS
+from blackbox_conformal.sampling.ledger.ledger_file import mark_path, marked_commits
 from blackbox_conformal.sampling.ledger.places import open_ledger, store_of
 from blackbox_conformal.sampling.ledger.run_lock import RunLock
 from blackbox_conformal.sampling.ledger.shared_store import SharedStore
@@ -58,7 +59,8 @@ class OwnedFolder:
             # What died left is taken over: jobs and answers in the inbox first, then everything half done.
             self._adopt()
             self.ledger.recover()
-            self.remembered = self._remember()
+            missed = self._missed(run)
+            self.remembered = self._remember() or missed
             self.ledger.watch(self._adopt)
             self._stack = stack.pop_all()
 
@@ -99,6 +101,20 @@ class OwnedFolder:
                 store.keep_receipt(ledger.receipt(arrival.attempt))
             store.settle(arrival)
         store.flush()
+
+    def _missed(self, run: Path) -> str:
+        """That a shared ledger has lost what others wrote since this folder was opened last; "" where it has not."""
+        seen, commits = marked_commits(run), self.ledger.commits()
+        if self._address is not None:
+            with contextlib.suppress(OSError):  # Then nothing is compared the next time.
+                mark_path(run).write_text(str(commits), encoding="ascii")
+        if commits >= seen:
+            return ""
+        return (
+            f"the ledger seems to be an older copy of itself: it knows {commits} commits, and knew {seen} when {run}"
+            " was opened last. What lies here is counted. Run `blackbox-conformal ledger remember` for every run folder"
+            " on the other machines, or what they paid for may be paid again"
+        )
 
     def _remember(self) -> str:
         """Let a ledger that was restored from an older copy know again what is kept of calls that it forgot."""

@@ -36,6 +36,25 @@ def test_each_machine_tells_the_restored_database_of_its_own_calls(
         assert run(["ledger", "verify", "--ledger", address]) == 0
 
 
+def test_a_machine_notices_that_the_database_lost_what_others_wrote(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], postgres: PostgresServer
+) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    with FaultServer(polls=0) as account:
+        address, vendor = postgres.new_database(), SynchronousVendor(url=account.url)
+        for machine in (one, other):
+            LEDGERS.place(machine, address)
+        draw(vendor, one, tasks(1, 1))
+        dump = postgres.dump(address)
+        draw(vendor, other, tasks(1, 3))
+        draw(vendor, one, tasks(1, 1))
+        postgres.restore(address, dump)
+        remember = ["ledger", "remember", "--ledger", address, "--run"]
+        for said in ("on the other machines, or what they paid for may be paid again", "knows all calls"):
+            assert run([*remember, str(one)]) == 0
+            assert said in capsys.readouterr().out
+
+
 def test_what_was_paid_for_and_forgotten_is_not_pruned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with FaultServer(polls=0) as account:
         vendor, folder = SynchronousVendor(url=account.url), tmp_path / "run"

@@ -269,6 +269,11 @@ class AnyLedger(ABC):
 
         return self._write(settle_left_behind)
 
+    def commits(self) -> int:
+        """How many commits it has seen; an older copy of it has seen fewer."""
+        with self._lookup() as reader:
+            return int(reader.execute("SELECT commits FROM total").fetchone()[0])
+
     def unknown(self, keys: Sequence[Key]) -> set[Key]:
         """Those ends of attempts that receipts are of, and that this ledger knows nothing of: it is an older copy."""
         ended = set[tuple[str, int]]()

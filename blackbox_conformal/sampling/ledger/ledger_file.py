@@ -142,7 +142,7 @@ def _foreign(path: Path, kind: str) -> LedgerError:
     return LedgerError(f"expected an SQLite ledger at {path}; found {kind}. It is left as it is: restore a copy")
 
 
-def _marked_commits(run: Path) -> int:
+def marked_commits(run: Path) -> int:
     """The number of commits that is written down; 0 when none can be read, for then nothing is compared."""
     try:
         return int(mark_path(run).read_text(encoding="ascii"))
@@ -161,7 +161,7 @@ def _refuse_older(run: Path, commits: int, last: int) -> None:
 
 def _check(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None:
     # Read first: a run that goes on meanwhile may add commits, and the mark is never ahead of the ledger.
-    last = _marked_commits(path.parent)
+    last = marked_commits(path.parent)
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     if application != APPLICATION_ID:
         raise LedgerError(f"{path} is an SQLite file of another program; use another run folder")
