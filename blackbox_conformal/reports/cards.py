@@ -9,7 +9,7 @@ from typing import Any
 from blackbox_conformal.audits.findings import Audit
 from blackbox_conformal.reports.encoded import base64_text
 from blackbox_conformal.reports.error_pairs import CROP, Pair
-from blackbox_conformal.reports.names_apart import Named, names_apart
+from blackbox_conformal.reports.names_apart import Named, by_name, names_apart
 from blackbox_conformal.reports.preview import Preview, Worst, error_codes, first_stops, pack, stripes, veil_png
 from blackbox_conformal.reports.slider_levels import Stop, thresholds_of
 from blackbox_conformal.risk.curve import RiskCurve
@@ -106,7 +106,7 @@ def make_cards(
     # What others a picture has to be told from is known only now.
     names = {one.stem: name for one, name in zip(pictures, names_apart(pictures), strict=True)}
     cards = [replace(card, name=names[card.name]) for card in cards]
-    cards.sort(key=lambda card: (card.kind != "result", math.inf if card.loss is None else -card.loss, card.name))
+    cards.sort(key=lambda one: (one.kind != "result", math.inf if one.loss is None else -one.loss, by_name(one.name)))
     return Shown(
         tuple(cards),
         tuple(replace(crop, name=names[crop.name]) for crop in crops),

@@ -1,5 +1,6 @@
 """Names of pictures: where several of a kind have one name, each says where it is from."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,13 @@ def end_of(path: Path | None) -> str:
 def picture_stem(kind: str, identity: str) -> str:
     """How the names of the files begin that are kept of a picture."""
     return f"{kind}-{digest_bytes(identity.encode()).removeprefix('sha256:')[:24]}"
+
+
+def by_name(name: str) -> list[tuple[int, str]]:
+    """A key that sorts names as people do: IMG_9 before IMG_10."""
+    parts = enumerate(re.split("0*([0-9]+)", name))
+    # Of two numbers the longer is the larger; `int` would refuse very long ones.
+    return [(len(part) if place % 2 else 0, part) for place, part in parts]
 
 
 def names_apart(pictures: Sequence[Named]) -> list[str]:

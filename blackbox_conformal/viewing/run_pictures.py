@@ -15,7 +15,7 @@ from blackbox_conformal.errors import FileFormatError, ImageError, IncompleteErr
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.images.safe import safe_picture
 from blackbox_conformal.reports.full_size import FullSize, Part, part_path, read_entry, unpacked, viewer_stops
-from blackbox_conformal.reports.names_apart import Named
+from blackbox_conformal.reports.names_apart import Named, by_name
 from blackbox_conformal.reports.slider_levels import Stop, thresholds_of
 from blackbox_conformal.text import printable
 from blackbox_conformal.types import Image, Mask
@@ -98,7 +98,7 @@ class RunPictures:
             except OSError:
                 continue
             self._seen[path.name] = written
-        return sorted(entries, key=lambda one: (one.kind != "result", one.name, one.stem))
+        return sorted(entries, key=lambda one: (one.kind != "result", by_name(one.name), one.stem))
 
     def _add(self, entries: Sequence[FullSize]) -> None:
         for entry in entries:

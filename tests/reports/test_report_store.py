@@ -14,6 +14,7 @@ from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.pipeline.audit_parts.conclude import conclude
 from blackbox_conformal.pipeline.auditing import audit_splits
 from blackbox_conformal.reports.html import write_report
+from blackbox_conformal.reports.names_apart import by_name
 from blackbox_conformal.reports.parts import content_of, parts_of
 from blackbox_conformal.reports.preview import make_preview
 from blackbox_conformal.reports.report_store import ReportStore
@@ -171,6 +172,12 @@ def test_a_report_tells_pictures_of_one_name_apart_by_where_they_are_from(plain_
     alike = [name for name in names if name.startswith("x (2025/x.png, ")]
     assert len(set(alike)) == 2, "what tells them apart is a part of their digests"
     assert all(name in {*names} for name in re.findall(r"<figcaption[^>]*>([^:<]*): error", page))
+
+
+def test_names_are_sorted_as_people_sort_them():
+    names = ["IMG_10", "a10b10", "IMG_9", "a2", "IMG_0009b", "a", "IMG_100", "a10b2", "IMG_" + "9" * 5000]
+    expected = ["IMG_9", "IMG_0009b", "IMG_10", "IMG_100", "IMG_" + "9" * 5000, "a", "a2", "a10b2", "a10b10"]
+    assert sorted(names, key=by_name) == expected
 
 
 def test_no_identity_leads_out_of_the_folder(plain_run, tmp_path):
