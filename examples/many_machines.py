@@ -359,7 +359,7 @@ def store_all(address: str, run: Path, adapter: SynchronousVendor, wanted: list[
 def main() -> None:
     """Run all parts; see the module's docstring."""
     numbers = {"kills": 200, "restarts": 20, "cuts": 40, "tasks": 6000, "processes": 4, "stored": 100_000}
-    seconds = {"latency": 0.1, "pause": 0.8, "every": 3.0}
+    seconds = {"latency": 1.0, "pause": 0.8, "every": 8.0}
     parser = parser_of(__doc__, ("crashes", "file", "limit", "rate", "resume"), **numbers, **seconds)
     parser.add_argument("--work", help=argparse.SUPPRESS)
     figures.save_option(parser)

@@ -19,7 +19,7 @@ from support.synthetic import photograph, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal import catalog
-from blackbox_conformal.errors import AdapterError, UsageError
+from blackbox_conformal.errors import AdapterError, IncompleteError, UsageError
 from blackbox_conformal.pipeline.stages.cluster import Cluster
 from blackbox_conformal.pipeline.stages.ready import described, refuse_defined_here
 from blackbox_conformal.pipeline.stages.settings import set_up
@@ -325,3 +325,13 @@ def test_a_folder_that_workers_do_not_see_is_named(tmp_path: Path) -> None:
         assert list((tmp_path / "seen").iterdir()) == []
         with pytest.raises(UsageError, match=r"does not see .*nowhere"):
             cluster.refuse_unseen([tmp_path / "nowhere"])
+
+
+def test_a_worker_that_does_not_answer_is_not_taken_for_one_without_the_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with Cluster("local:1") as cluster:
+        late = {"tls://127.0.0.1:9": TimeoutError("Timed out trying to connect after 30 s")}
+        monkeypatch.setattr(cluster._client, "run", lambda *_, **__: late)
+        with pytest.raises(IncompleteError, match="did not answer: Timed out trying to connect after 30 s; the same"):
+            cluster.refuse_unseen([tmp_path])

@@ -231,14 +231,13 @@ class Cluster:
             if local:
                 where = stack.enter_context(_started(int(local[1])))
             return stack.enter_context(Client(where, timeout=_CONNECT_S, set_as_default=False))
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
+            said = printable(str(error)).removesuffix(".")
+            if not local:
+                raise UsageError(f"expected a Dask scheduler at {self.place}; {said}. {hint}") from None
             raise IncompleteError(
-                f"expected {self.place} to start; {printable(str(error))} The same command tries again; in a script of "
-                'yours, put the call below `if __name__ == "__main__":`, since workers import the script'
-            ) from None
-        except OSError as error:
-            raise UsageError(
-                f"expected a Dask scheduler at {self.place}; {printable(str(error)).removesuffix('.')}. {hint}"
+                f"expected {self.place} to start; {said}. The same command tries again; in a script of yours, put the "
+                'call below `if __name__ == "__main__":`, since workers import the script'
             ) from None
 
     def _refuse_other_versions(self) -> None:
@@ -251,6 +250,10 @@ class Cluster:
         with self._reaching():
             answers: dict[str, Any] = self._client.run(function, *arguments, on_error="return")
         for worker, answer in answers.items():
+            if isinstance(answer, OSError):
+                raise IncompleteError(
+                    f"{worker} did not answer: {printable(str(answer))}; the same command tries again"
+                )
             if isinstance(answer, Exception):
                 raise UsageError(
                     f"expected blackbox-conformal on every worker; {worker} answers {type(answer).__name__}: "
