@@ -68,14 +68,12 @@ def command(
         }
     )
     offer(screen, path.resolve(), opened=opened)
-    # What a calibration does not keep is not known here.
     file = calibration or str(calibration_file(folder))
     elsewhere = [] if Path(file).parent.resolve() == folder.resolve() else ["--run", run]
-    about_it = ("--calibration", file, *elsewhere, *session.blanks(about), *typed("ledger", "store"))
-    if audit is None:
-        screen.next("audit", "other-photographs", *about_it)
-    else:
-        screen.next("watch", "photographs", *about_it, "--plan")
+    command, pictures = ("audit", "other-photographs") if audit is None else ("watch", "photographs")
+    blanks = session.blanks(about, command)
+    about_it = ("--calibration", file, *elsewhere, *blanks, *typed("ledger", "store"))
+    screen.next(command, pictures, *about_it, *([] if audit is None else ["--plan"]))
     screen.data(
         {
             "report": str(path.resolve()),

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blackbox_conformal.cli.config_file import origin_of
+from blackbox_conformal.cli.config_file import lookup, origin_of
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.options import JobOptions, SpendingOptions, TermsOptions, VendorOptions
@@ -260,8 +260,8 @@ def _missing(vendor: "type[Adapter]", parameters: Collection[str], *, priced: bo
     return missing
 
 
-def blanks(calibration: "Calibration") -> list[str]:
-    """Options to fill in: what the vendor of a calibration needs and a calibration does not keep."""
+def blanks(calibration: "Calibration", command: str) -> list[str]:
+    """Options of `command` to fill in: what a vendor needs that neither its calibration nor a setting keeps."""
     from blackbox_conformal.plugins import installed_adapter_class
 
     identity = calibration.procedure.vendor
@@ -269,7 +269,11 @@ def blanks(calibration: "Calibration") -> list[str]:
         vendor = installed_adapter_class(identity["adapter"], "adapter in the calibration")
     except BlackboxConformalError:
         return []
-    return option_words(dict.fromkeys(_missing(vendor, identity["parameters"], priced=True), "…"))
+    setting = lookup("p", command, vendor=identity["adapter"])
+    value = {} if setting is None else setting.value
+    pairs = [f"{name}={entry}" for name, entry in value.items()] if isinstance(value, dict) else str(value).split()
+    known = {*identity["parameters"], *vendor_parameters(pairs)}
+    return option_words(dict.fromkeys(_missing(vendor, known, priced=True), "…"))
 
 
 def _refuse_other_seed(seed: int | None, procedure: "Procedure", adapter: "Adapter") -> None:

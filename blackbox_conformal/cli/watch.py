@@ -177,7 +177,7 @@ def _write_page(screen: Screen, options: WatchOptions, calibration: "Calibration
     written = write_watch_page(calibration, file, run, Path(page), trusted=keys, force=options.force)
     screen.say(str(written))
     next_steps.offer(screen, written, opened=options.opened)
-    screen.next(*_watch(options), *session.blanks(calibration))
+    screen.next(*_watch(options), *session.blanks(calibration, "watch"))
     screen.data({"page": str(written.resolve())})
 
 

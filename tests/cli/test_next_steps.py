@@ -194,6 +194,15 @@ def test_what_a_calibration_does_not_keep_is_asked_for_at_once(desk: Desk, calib
     assert "price-usd" not in desk.run("mask", *given[:-2], code=2).stderr, "without a limit no price is needed"
 
 
+def test_what_a_settings_file_has_is_no_blank_of_the_next_command(desk: Desk, calibrated: str, tmp_path: Path) -> None:
+    report = ["report", "--run", str(desk.folder / "runs" / "my acme")]
+    blank = the_next(called(*report, folder=tmp_path).stdout, "audit")
+    assert [word for word in blank if word.endswith("…")] == ["url=…", "price-usd=…"]
+    file = tmp_path / "blackbox-conformal.toml"
+    file.write_text(f'adapter = "http"\n[p]\nurl = "{desk.server.url}/v1/upscale"\nprice-usd = "0.01"\n')
+    assert not [word for word in the_next(called(*report, folder=tmp_path).stdout, "audit") if word.endswith("…")]
+
+
 def test_the_run_folder_that_is_used_is_named(desk: Desk, calibrated: str, tmp_path: Path) -> None:
     kept = desk.folder / "runs" / "my acme" / "calibration.json"
     mask = ["mask", "small.png", "--alpha", "0.9", *desk.vendor, "--max-cost", "1"]
