@@ -362,7 +362,15 @@ def test_what_is_wrong_with_a_database_is_told_part_by_part(postgres: PostgresSe
 @pytest.mark.slow
 def test_kills_restarts_and_cuts(postgres: PostgresServer) -> None:
     """The example of many machines, shortened."""
-    counts = {"--kills": 15, "--restarts": 3, "--cuts": 6, "--tasks": 700, "--processes": 3, "--latency": 0.4}
+    counts = {
+        "--kills": 15,
+        "--restarts": 3,
+        "--cuts": 6,
+        "--tasks": 700,
+        "--processes": 3,
+        "--latency": 0.4,
+        "--every": 3,
+    }
     words = [*(word for name, count in counts.items() for word in (name, str(count))), "--parts", "crashes"]
     command = [sys.executable, str(EXAMPLE), *words]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=280)
