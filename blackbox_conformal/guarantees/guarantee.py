@@ -138,12 +138,16 @@ class Guarantee(Plugin):
 
     def check_level(self, alpha: float, bound: float | None = None) -> None:
         """Refuse a level that is none, and one that no loss can exceed, where the losses' `bound` is known."""
-        if math.isfinite(alpha) and (alpha > 0 or (alpha == 0 and self.zero_allowed)):
+        try:
+            finite = math.isfinite(alpha)
+        except TypeError:
+            finite = False
+        if finite and (alpha > 0 or (alpha == 0 and self.zero_allowed)):
             if bound is not None and as_typed(alpha) >= exact_bound(bound):
                 raise UsageError(_vacuous(alpha, bound))
             return
         more = f"; 0 means nothing for {self.plugin_name()}" if alpha == 0 else ""
-        raise UsageError(f"expected alpha to be a finite number above 0; got {alpha!r}{more}")
+        raise UsageError(f"expected alpha to be a finite number above 0, such as 0.1; got {alpha!r}{more}")
 
     @property
     def needs(self) -> Needs:

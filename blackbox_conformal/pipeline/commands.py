@@ -187,6 +187,7 @@ def apply_all(
     else:
         for place, error in failures.items():
             on_failure(place, error)
+    terms.refuse_unlimited(vendor)
     return mask_pictures(terms, setup, inputs, prepared, request, Receiver(on_result, on_failure, warn, on_watch=warn))
 
 

@@ -258,7 +258,9 @@ def named_keywords(command: Command) -> Command:
 
     @functools.wraps(command)
     def checked(*given: Any, **keywords: Any) -> Any:
-        refuse_unknown(command.__qualname__.removesuffix(".__init__"), keywords, parameters)
+        name = command.__qualname__.removesuffix(".__init__")
+        refuse_unknown(name, keywords, parameters)
+        _refuse_missing(name, {**dict(zip(parameters, given, strict=False)), **keywords}, parameters)
         known = {key: value for key, value in keywords.items() if value is not None}
         settings = without_preset(known, parameters)
         if "progress" not in parameters:
@@ -274,6 +276,15 @@ def named_keywords(command: Command) -> Command:
     checked.__signature__ = signature.replace(parameters=list(parameters.values()))  # type: ignore[attr-defined]
     checked.__doc__ = _with_keywords(inspect.getdoc(command) or "", unpacked)
     return cast(Command, checked)
+
+
+def _refuse_missing(name: str, given: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]) -> None:
+    """Refuse a call of the command `name` without one of the parameters that it needs."""
+    needed = [key for key, parameter in parameters.items() if parameter.default is parameter.empty and key != "self"]
+    for key in needed:
+        if given.get(key) is None:
+            example = "alpha=0.1, the risk that is accepted" if key == "alpha" else f"{key}=…"
+            raise UsageError(f"{name}: expected {', '.join(needed)}; got no {key}. Give {example}")
 
 
 def _both(first: Listener, second: Listener | None) -> Listener:

@@ -94,4 +94,4 @@ def levels_of(alpha: float | Collection[float] | None) -> tuple[float, ...]:
     """One level or several as several; none where none is given."""
     if alpha is None:
         return ()
-    return tuple(alpha) if isinstance(alpha, Collection) else (alpha,)
+    return tuple(alpha) if isinstance(alpha, Collection) and not isinstance(alpha, str) else (alpha,)

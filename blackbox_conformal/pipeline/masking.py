@@ -125,7 +125,7 @@ def masking_of(
     Raises
     ------
     BlackboxConformalError
-        See `MaskRequest.of`, `set_up_as` and `Terms.refuse_unlimited`.
+        See `MaskRequest.of` and `set_up_as`.
     """
     loaded, terms = calibrated(calibration, settings)
     trust = trusted_keys(settings.get("trust", ()))
@@ -139,7 +139,6 @@ def masking_of(
     request = replace(MaskRequest.of(loaded, alpha, file=watched, trusted=trust, **given), file=file)
     if watched is None and file is not None:
         standing_of(file, loaded, trust)
-    terms.refuse_unlimited(vendor)
     return terms, setup, request
 
 

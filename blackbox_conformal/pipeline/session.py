@@ -102,6 +102,7 @@ class Session:
         **settings: Unpack[SessionSettings],
     ) -> None:
         terms, self._setup, request = masking_of(vendor, calibration, alpha, settings)
+        terms.refuse_unlimited(vendor)
         self._on_drift = on_drift or (lambda _: None)
         self._service = bool(settings.get("service"))
         self._spent_usd: Decimal | None = None

@@ -89,6 +89,17 @@ def test_what_is_no_picture_is_refused_in_words(desk: Desk, given: object) -> No
         desk.apply(given)
 
 
+def test_a_mistake_is_told_before_the_budget_that_is_missing(desk: Desk) -> None:
+    known = {"calibration": desk.calibration, "run": desk.folder / "run"}
+    with pytest.raises(ImageError, match="uint8"):
+        bc.apply(desk.vendor, np.zeros((20, 16, 3), np.float32), alpha=0.9, **known)
+    for level in ("0.9", [0.9]):
+        with pytest.raises(UsageError, match="expected alpha to be a finite number above 0, such as"):
+            bc.apply(desk.vendor, desk.small, alpha=level, **known)
+    with pytest.raises(UsageError, match=r"finite number above 0.*got '0.9'"):
+        bc.audit(desk.vendor, desk.folder / "photographs", desk.calibration, "0.9", run=desk.folder / "run")
+
+
 def test_a_certificate_is_short_on_the_screen(desk: Desk) -> None:
     certificate = desk.apply(desk.folder / "small.png").certificate
     assert len(repr(certificate)) < 120

@@ -23,6 +23,16 @@ def test_slips_name_what_was_called_and_what_is_near(tmp_path):
         bc.apply(vendor, "small.png", "calibration.json", alpha=0.1, garantee="expected")
 
 
+def test_a_needed_parameter_that_is_missing_is_named_with_an_example(tmp_path):
+    vendor = bc.load_adapter("folder", path=str(tmp_path), label="none")
+    needed = r"apply: expected vendor, picture, calibration, alpha; got no alpha. Give alpha=0.1, the risk"
+    for given, named in (((), {}), ((), {"alpha": None}), ((None,), {})):
+        with pytest.raises(UsageError, match=needed):
+            bc.apply(vendor, "small.png", "calibration.json", *given, **named)
+    with pytest.raises(UsageError, match=r"Session: expected calibration, vendor, alpha; got no vendor. Give vendor="):
+        bc.Session("calibration.json", alpha=0.1)
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
