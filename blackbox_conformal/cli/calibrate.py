@@ -1,5 +1,6 @@
 """`calibrate`: draw the samples, compute the curves, write the calibration file; with `--dry-run` it is `plan`."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,6 +183,13 @@ def _show(screen: Screen, options: CalibrateOptions, job: "Job", result: "Calibr
             "note: with --guarantee expected:bound_from=input each mask takes a bound of its own picture for the loss "
             "bound, so that it trusts no less, and with few photographs much more; calibrating again makes no call"
         )
+    refusals = [printable(image.name) for image in calibration.images if image.refused is not None]
+    if refusals:
+        named = ", ".join(refusals[:3]) + (f" and {len(refusals) - 3} more" if len(refusals) > 3 else "")
+        # What lies on this machine's disk is in no ledger.
+        listing = ["blackbox-conformal", "ledger", "ls", "--state", "refused", *next_steps.run_named(str(run))]
+        why = "" if setup.adapter.capabilities.local else f"; `{shlex.join(listing)}` shows why"
+        screen.note(f"note: the vendor refused {named}{why}")
     if setup.procedure.seed_note:
         screen.note(f"note: {setup.procedure.seed_note}; certificates say so")
     screen.data(

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +135,24 @@ def test_when_every_photograph_is_refused_a_wrong_setting_is_likely(
     said = capsys.readouterr().err
     assert "refused all 3 photographs" in said
     assert "name another run folder" in said
+
+
+def test_refused_photographs_are_named_with_the_command_that_shows_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_photographs(tmp_path / "photographs", range(9))
+    with FaultServer({"submit": ["status:code=422,message=not this one"] * 4}) as server:
+        # One after the other, so that each photograph meets one refusal.
+        given = [*calibrate(tmp_path / "photographs", server.url, "--yes"), "--draws", "1", "--score", "texture"]
+        assert run([*given, "--concurrency", "1"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert re.search(r"note: the vendor refused p\d, p\d, p\d and 1 more; `", said), said
+    command = said.split("and 1 more; `")[1].split("`")[0].split()
+    assert command[:5] == ["blackbox-conformal", "ledger", "ls", "--state", "refused"]
+    assert run([*command[1:], "--json"]) == 0
+    attempts = json.loads(capsys.readouterr().out)
+    assert len(attempts) == 4
+    assert all("not this one" in attempt["error"] for attempt in attempts)
 
 
 def test_no_limit_for_a_price_that_nobody_knows(photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
