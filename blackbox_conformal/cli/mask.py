@@ -129,8 +129,8 @@ def command(screen: Screen, options: MaskOptions) -> None:
     if piped:
         _refuse_terminal(screen, options)
         screen.free_stdout()
-    calibration = load_calibration(screen, options.calibration, options.trust)
     key = load_signing_key(screen, options.sign_with)
+    calibration = load_calibration(screen, options.calibration, options.trust, key)
     request = MaskRequest.of(
         calibration,
         options.alpha,

@@ -87,8 +87,12 @@ def trusted(trust: tuple[str, ...]) -> frozenset[str]:
     return trusted_keys(trust)
 
 
-def load_calibration(screen: Screen, path: str, trust: tuple[str, ...]) -> "Calibration":
+def load_calibration(
+    screen: Screen, path: str, trust: tuple[str, ...], own: "SigningKey | None" = None
+) -> "Calibration":
     """A calibration; where keys are trusted, one that is signed with one of them.
+
+    `own` is the key that the user signs with: it is told of as trusted, and is not one of `trust`.
 
     Raises
     ------
@@ -106,5 +110,6 @@ def load_calibration(screen: Screen, path: str, trust: tuple[str, ...]) -> "Cali
         vouching.require(printable(path), trusted=True)
     if calibration.signature is not None:
         command = click.get_current_context().info_name
-        screen.note(f"calibration: {vouching.words(f'you have not told {command} that you trust this key')}")
+        told = vouching if own is None else calibration.vouching(keys | {own.key})
+        screen.note(f"calibration: {told.words(f'you have not told {command} that you trust this key')}")
     return calibration

@@ -359,6 +359,13 @@ def test_masks_and_audits_refuse_a_calibration_of_somebody_else(
     assert not (tmp_path / "run").exists()
     assert desk.mask(tmp_path / "c") == 0
     assert "you have not told mask that you trust this key" in capsys.readouterr().err
+    # One's own key is told of as trusted, and lets nothing in that --trust does not.
+    own = ("--sign-with", desk.path("lab.pem"))
+    assert desk.mask(tmp_path / "d", *own) == 0
+    said = capsys.readouterr().err
+    assert f'signed by {lab} (says it is "Laboratory X"), a key that you trust' in said
+    assert "you have not told" not in said
+    assert desk.mask(tmp_path / "e", *own, "--trust", stranger) == 3
 
 
 def test_the_same_command_signs_the_same_bytes(desk: Desk, tmp_path: Path) -> None:
