@@ -61,7 +61,9 @@ def command(screen: Screen, options: VerifyOptions) -> None:
     screen.data([row.entry for row in rows])
     failed = [row.name for row in rows if row.failed]
     if failed:
-        raise CheckFailedError(f"{len(failed)} of {len(rows)} papers are not verified, first {printable(failed[0])}")
+        are = "is" if len(failed) == 1 else "are"
+        which = "the paper is" if len(rows) == 1 else f"{len(failed)} of {len(rows)} papers {are}"
+        raise CheckFailedError(f"{which} not verified{', first' if len(failed) > 1 else ':'} {printable(failed[0])}")
     unchecked = [row.name for row in rows if not row.verified]
     if against is not None and options.calibration and not _is_checked(against.vouching()):
         unchecked.append(options.calibration)

@@ -114,7 +114,13 @@ def test_changed_missing_and_unnamed_files_are_found(
     assert run(["verify", str(path)]) == 3
     (tmp_path / "p20-mask.png").unlink()
     assert run(["verify", str(path)]) == 3
-    assert "missing" in capsys.readouterr().out
+    found = capsys.readouterr()
+    assert "missing" in found.out
+    assert "the paper is not verified: " in found.err
+    assert run(["verify", str(path), str(masked / "c.json")]) == 3
+    assert "1 of 2 papers is not verified: " in capsys.readouterr().err
+    assert run(["verify", str(path), str(path)]) == 3
+    assert "2 of 2 papers are not verified, first " in capsys.readouterr().err
 
 
 def test_a_certificate_that_was_edited_by_hand_is_found(
