@@ -170,12 +170,12 @@ class Calibration:
         pixels
             Digest of the pixels that the vendor is sent.
         """
+        twin = self._distinct.twin(sketch)
+        if twin is not None and twin.exact:
+            return twin.name
         if pixels in self._inputs:
             return f"the input of calibration photograph {printable(self._inputs[pixels])}"
-        twin = self._distinct.twin(sketch)
-        if twin is None:
-            return None
-        return twin.name if twin.exact else f"a copy of {twin.name}: the two {twin.relation}"
+        return None if twin is None else f"a copy of {twin.name}: the two {twin.relation}"
 
     @cached_property
     def _inputs(self) -> dict[str, str]:

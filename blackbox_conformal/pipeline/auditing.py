@@ -187,9 +187,11 @@ def _refuse_known(pictures: Sequence[Prepared], calibration: Calibration) -> Non
     sources = [(picture, calibration.known(picture.sketch, picture.input_digest)) for picture in pictures]
     used = [(picture, source) for picture, source in sources if source is not None]
     if used:
+        name, source = printable(used[0][0].name), used[0][1]
+        which = "" if source == f"calibration photograph {name}" else f", which is {source}"
         raise CalibrationError(
             f"expected photographs that calibration has not seen; {len(used)} of {len(pictures)} were used for it, "
-            f"first {printable(used[0][0].name)}, which is {used[0][1]}. Leave them out"
+            f"first {name}{which}. Leave them out"
         )
 
 

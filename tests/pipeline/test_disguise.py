@@ -69,6 +69,15 @@ def test_an_audit_refuses_calibration_photographs_in_disguise(
         bc.audit(vendor, [copy], calibration, [0.5], run=tmp_path / "run")
 
 
+def test_an_audit_names_a_calibration_photograph_once(
+    calibration: Calibration, vendor: bc.Adapter, tmp_path: Path
+) -> None:
+    for name, said in (("p2", r"first p2\. Leave"), ("new", r"first new, which is calibration photograph p2\. Leave")):
+        path = saved(photograph(2), tmp_path / f"{name}.png")
+        with pytest.raises(CalibrationError, match=said):
+            bc.audit(vendor, [path], calibration, [0.5], run=tmp_path / "run")
+
+
 @pytest.mark.parametrize("disguise", DISGUISES)
 def test_a_mask_of_a_reduced_calibration_photograph_is_refused(
     disguise: str, calibration: Calibration, vendor: bc.Adapter, tmp_path: Path
