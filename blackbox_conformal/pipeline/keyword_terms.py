@@ -90,8 +90,9 @@ def limits_of(settings: Mapping[str, Any]) -> Limits:
     return replace(limits, **fields)
 
 
-def levels_of(alpha: float | Collection[float] | None) -> tuple[float, ...]:
+def levels_of(alpha: Any) -> tuple[float, ...]:
     """One level or several as several; none where none is given."""
     if alpha is None:
         return ()
+    # A text is a collection, too, and no level: what checks levels refuses it whole.
     return tuple(alpha) if isinstance(alpha, Collection) and not isinstance(alpha, str) else (alpha,)
