@@ -118,14 +118,16 @@ class AnnotationSite:
 
     def _save(self, http: HttpRequest) -> HttpAnswer:
         """Take marks made from the version in If-Match; none, from nothing; ``*``, whatever is stored."""
-        _, shown = self._shown(http)
+        index, shown = self._shown(http)
         if http.query.get("pair") != shown.pair.stem:
             raise NotServedError(409, "this picture is not the one that was marked; the vendor answered anew. Reload")
         size = shown.truth.shape[:2]
         levels = _inflated(http, size)
         made_from = http.headers.get("if-match", "").strip('"') or None
         try:
-            version = self._marks(http).save(shown.pair, levels, made_from, replace=made_from == "*")
+            version = self._marks(http).save(
+                shown.pair, levels, made_from, replace=made_from == "*", picture=self._pairs.names[index]
+            )
         except ForestalledError as error:
             raise NotServedError(412, str(error)) from None
         return json_answer({"version": version}, headers={"ETag": f'"{version}"'})

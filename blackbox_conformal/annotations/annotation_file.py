@@ -48,6 +48,8 @@ class Sidecar(BaseModel):
         When, as YYYY-MM-DD.
     source
         The form it was imported from.
+    picture
+        What the photograph is called, for people; None where that is not known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -62,6 +64,7 @@ class Sidecar(BaseModel):
     annotator: str = Field(min_length=1, max_length=LONGEST_ANNOTATOR)
     date: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$")
     source: str = Field(max_length=40)
+    picture: str | None = None
 
     @property
     def stem(self) -> str:
@@ -70,7 +73,7 @@ class Sidecar(BaseModel):
 
     def content(self) -> bytes:
         """The JSON file."""
-        return json.dumps(self.model_dump(), indent=1, ensure_ascii=False).encode() + b"\n"
+        return json.dumps(self.model_dump(exclude_none=True), indent=1, ensure_ascii=False).encode() + b"\n"
 
 
 class Pair(NamedTuple):
@@ -100,11 +103,12 @@ def check_annotator(name: str) -> None:
 
 
 class Origin(NamedTuple):
-    """Who marked an annotation, when (YYYY-MM-DD), and the format it was imported from."""
+    """Who marked an annotation, when (YYYY-MM-DD), the format it was imported from, and the photograph's name."""
 
     annotator: str
     date: str
     source: str
+    picture: str | None = None
 
 
 def write_annotation(

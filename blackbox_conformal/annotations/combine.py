@@ -17,6 +17,7 @@ from blackbox_conformal.annotations.annotation_file import (
     Levels,
     Origin,
     Pair,
+    Sidecar,
     read_levels,
     read_sidecar,
     stored,
@@ -46,6 +47,8 @@ class PictureAgreement:
         Krippendorff's alpha of their grades, at most 1; None where nothing varies, or for one person.
     shares
         Marked share of the picture for each person, in [0, 1], in the order of the people.
+    name
+        What the photograph is called; None where no one's file says it.
     """
 
     stem: str
@@ -53,6 +56,7 @@ class PictureAgreement:
     overlap: float | None
     alpha: float | None
     shares: tuple[float, ...]
+    name: str | None
 
 
 @dataclass(frozen=True)
@@ -139,14 +143,16 @@ def agreement(folder: str | Path, annotators: Sequence[str] | None = None) -> Ag
     sums, pictures = _Sums(), []
     marked = _marked(people)
     for stem in _stems(marked):
-        levels = [_read(marks, stem)[1] for name, marks in people.items() if stem in marked[name]]
+        read = [_read(marks, stem) for name, marks in people.items() if stem in marked[name]]
+        levels = [each for _, each in read]
         if len({each.shape for each in levels}) > 1:
             raise FileFormatError(f"expected marks of one picture as {stem}; got those of several. Mark it again")
         own = _sums(levels)
         sums = sums.plus(own)
         shares = tuple(float((each > 0).mean()) for each in levels)
-        several = len(levels) > 1
-        pictures.append(PictureAgreement(stem, len(levels), overlap(levels) if several else None, own.alpha, shares))
+        both = overlap(levels) if len(levels) > 1 else None
+        called = next((sidecar.picture for sidecar, _ in read if sidecar.picture), None)
+        pictures.append(PictureAgreement(stem, len(levels), both, own.alpha, shares, called))
     return Agreement(tuple(people), tuple(pictures), sums.alpha)
 
 
@@ -245,7 +251,8 @@ def _combined(folder: Path, people: dict[str, Marks], stem: str, rule: Rule, ori
     total: np.ndarray[tuple[int, ...], np.dtype[np.int64]] | None = None
     pair: Pair | None = None
     for marks in people.values():
-        found, levels = _read(marks, stem)
+        sidecar, levels = _read(marks, stem)
+        found = Pair(sidecar.reference, sidecar.output)
         if pair not in (None, found) or (total is not None and total.shape != levels.shape):
             raise FileFormatError(f"expected marks of one picture as {stem}; got those of several. Mark it again")
         pair = found
@@ -261,12 +268,12 @@ def _combined(folder: Path, people: dict[str, Marks], stem: str, rule: Rule, ori
     return write_levels(folder, pair, levels, origin, force=True)
 
 
-def _read(marks: Marks, stem: str) -> tuple[Pair, Levels]:
+def _read(marks: Marks, stem: str) -> tuple[Sidecar, Levels]:
     path = marks.own / f"{stem}.json"
     sidecar, levels = read_levels(path)
     if sidecar.stem != stem:
         raise FileFormatError(f"{printable(path)}: expected the annotation of that name; it is {sidecar.stem}")
-    return Pair(sidecar.reference, sidecar.output), levels
+    return sidecar, levels
 
 
 def _chosen(folder: Path, annotators: Sequence[str] | None) -> dict[str, Marks]:

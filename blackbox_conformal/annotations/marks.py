@@ -102,7 +102,9 @@ class Marks:
             version = self.save(pair, levels, version)
         return levels, version
 
-    def save(self, pair: Pair, levels: Levels, version: str | None, *, replace: bool = False) -> str:
+    def save(
+        self, pair: Pair, levels: Levels, version: str | None, *, replace: bool = False, picture: str | None = None
+    ) -> str:
         """Store `levels`, made from `version`; returns their version. The same levels again are no change.
 
         What was combined from this pair's marks is removed, since it is no longer of these.
@@ -113,6 +115,8 @@ class Marks:
             What was loaded or saved last; None where there was nothing.
         replace
             Whatever is stored now.
+        picture
+            What the photograph is called, for `agreement`.
 
         Raises
         ------
@@ -131,7 +135,7 @@ class Marks:
                 combined.unlink()
                 combined.with_suffix(".png").unlink(missing_ok=True)
             today = datetime.now(UTC).date().isoformat()
-            write_levels(self.own, pair, levels, Origin(self.annotator, today, SOURCE), force=True)
+            write_levels(self.own, pair, levels, Origin(self.annotator, today, SOURCE, picture), force=True)
         return mine
 
     def marked(self) -> set[str]:

@@ -8,7 +8,7 @@ import click
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen, share
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.text import counted
+from blackbox_conformal.text import counted, printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.annotations.combine import Agreement, PictureAgreement, Rule
@@ -150,7 +150,13 @@ def _show(screen: Screen, found: "Agreement", **more: object) -> None:
         "Agreement",
         ["picture", "people", "overlap", "alpha", "marked by each"],
         [
-            [one.stem, str(one.people), _share(one.overlap), _alpha(one.alpha), ", ".join(map(share, one.shares))]
+            [
+                printable(one.name or one.stem),
+                str(one.people),
+                _share(one.overlap),
+                _alpha(one.alpha),
+                ", ".join(map(share, one.shares)),
+            ]
             for one in found.pictures
         ],
     )
@@ -168,6 +174,7 @@ def _show(screen: Screen, found: "Agreement", **more: object) -> None:
 def _document(one: "PictureAgreement") -> dict[str, object]:
     return {
         "picture": one.stem,
+        "name": one.name,
         "people": one.people,
         "overlap": one.overlap,
         "alpha": one.alpha,

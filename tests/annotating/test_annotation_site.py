@@ -15,6 +15,7 @@ from blackbox_conformal.annotating.pairs import Pairs
 from blackbox_conformal.annotations.annotation_file import read_annotation
 from blackbox_conformal.annotations.combine import combine
 from blackbox_conformal.annotations.marks import Marks
+from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.metrics.semantic import Semantic
 from blackbox_conformal.pipeline.stages.settings import set_up_as
@@ -105,7 +106,7 @@ def test_formats_go_out_and_come_in_unchanged(ask, put, form):
     assert ask.get("pictures/0/exported/voc").status_code == 404
 
 
-def test_agreement_is_shown_by_name(ask, put, pairs):
+def test_agreement_is_shown_by_name(ask, put, pairs, folder, capsys):
     assert "Nobody has saved marks yet" in ask.get("agreement").text
     put(marks_of(1))
     put(marks_of(1), annotator="ben <b>")
@@ -113,6 +114,10 @@ def test_agreement_is_shown_by_name(ask, put, pairs):
     assert pairs.names[0] in page
     assert "1.000" in page
     assert "ben &lt;b&gt;" in page
+    assert run(["annotations", "agreement", str(folder)]) == 0
+    said = "".join(capsys.readouterr())
+    assert pairs.names[0] in said
+    assert ask.get("pictures/0").json()["pair"] not in said
 
 
 def test_from_marks_to_a_calibration_that_pays_nothing(put, folder, drawn):
