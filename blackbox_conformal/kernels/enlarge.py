@@ -101,6 +101,9 @@ def _add(
             tile = slice(start, min(start + TILE, pixels.shape[1]))
             a, b = wide[(row - 1) % ROWS, tile], wide[row % ROWS, tile]
             c, d = wide[(row + 1) % ROWS, tile], wide[(row + 2) % ROWS, tile]
+            if _is_zero(a) and _is_zero(b) and _is_zero(c) and _is_zero(d):
+                # As in much of a smooth picture.
+                continue
             for phase in range(half, half + factor, 2):
                 _weigh(a, b, c, d, taps[phase % factor], taps[(phase + 1) % factor], changes)
                 y = row * factor + phase
@@ -108,6 +111,14 @@ def _add(
                     _change(pixels[y, tile], changes)
                 if 0 <= y + 1 < pixels.shape[0] and phase + 1 < half + factor:
                     _change(pixels[y + 1, tile], changes[TILE:])
+
+
+@kernel
+def _is_zero(values: NDArray[np.int32]) -> bool:
+    bits = np.int32(0)
+    for x in range(values.size):
+        bits |= values[x]
+    return bool(bits == 0)
 
 
 @kernel

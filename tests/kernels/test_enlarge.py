@@ -56,6 +56,14 @@ def test_rows_of_several_tiles_equal_the_plain_loops():
     np.testing.assert_array_equal(add_enlarged(pixels, difference), naive.add_enlarged(pixels, difference))
 
 
+@pytest.mark.parametrize("place", [(0, 0), (3, 199), (5, 86), (7, 100)])
+def test_the_only_sample_that_differs_changes_all_pixels_near_it(place):
+    difference = np.zeros((8, 200, 3), np.int16)
+    difference[place] = 255, -255, 40
+    pixels = RANDOM.integers(0, 256, (32, 800, 3), np.uint8)
+    np.testing.assert_array_equal(add_enlarged(pixels, difference), naive.add_enlarged(pixels, difference))
+
+
 def test_a_view_is_refused_since_the_picture_itself_is_changed():
     pixels = np.zeros((4, 4, 3), np.uint8)
     for view in (pixels[:, ::-1], np.broadcast_to(pixels[:1], pixels.shape)):
