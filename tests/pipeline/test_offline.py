@@ -20,7 +20,7 @@ from blackbox_conformal.errors import (
     ImageError,
     ProcedureMismatchError,
 )
-from blackbox_conformal.pipeline.auditing import audit_json
+from blackbox_conformal.pipeline.audit_parts.audit_document import audit_json
 from blackbox_conformal.pipeline.commands import apply_all
 from blackbox_conformal.pipeline.products import write_products
 
