@@ -56,11 +56,11 @@ def test_rows_of_several_tiles_equal_the_plain_loops():
     np.testing.assert_array_equal(add_enlarged(pixels, difference), naive.add_enlarged(pixels, difference))
 
 
-@pytest.mark.parametrize("place", [(0, 0), (3, 199), (5, 86), (7, 100)])
+@pytest.mark.parametrize("place", [(0, 0), (1, 179), (3, 86)])
 def test_the_only_sample_that_differs_changes_all_pixels_near_it(place):
-    difference = np.zeros((8, 200, 3), np.int16)
+    difference = np.zeros((4, 180, 3), np.int16)
     difference[place] = 255, -255, 40
-    pixels = RANDOM.integers(0, 256, (32, 800, 3), np.uint8)
+    pixels = RANDOM.integers(0, 256, (8, 360, 3), np.uint8)
     np.testing.assert_array_equal(add_enlarged(pixels, difference), naive.add_enlarged(pixels, difference))
 
 
