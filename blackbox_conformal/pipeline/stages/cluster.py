@@ -6,9 +6,11 @@ The only file that knows Dask. Queue, scheduling, heartbeats, restarts of worker
 import hashlib
 import importlib.metadata
 import logging
+import math
 import platform
 import re
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
@@ -36,6 +38,9 @@ _WORKERS_S = 60
 
 _AHEAD = 2
 """Tasks for each thread of a worker: the one that it works on and the next."""
+
+_COUNTED_S = 1.0
+"""How often workers are counted: the scheduler takes milliseconds to tell of many."""
 
 _SMALL_BYTES = 4 * 2**20
 """Most that goes with every task."""
@@ -354,6 +359,7 @@ class Cluster:
         given = shared if small else client.submit(_given, shared, pure=False, retries=0)
         under_way: dict[Future, list[Item]] = {}
         done = as_completed(loop=client.loop)
+        most, asked = 0, -math.inf
 
         def told(future: "Future") -> None:
             if future.status == "error":
@@ -368,7 +374,10 @@ class Cluster:
 
         try:
             for batch in batches:
-                while len(under_way) >= _AHEAD * max(1, sum(worker["nthreads"] for worker in self.workers.values())):
+                if time.monotonic() > asked + _COUNTED_S:
+                    most = _AHEAD * max(1, sum(worker["nthreads"] for worker in self.workers.values()))
+                    asked = time.monotonic()
+                while len(under_way) >= most:
                     yield from next_results()
                 future = client.submit(_work, wanted, function, given, batch, pure=False, retries=0)
                 future.add_done_callback(told)
