@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from blackbox_adapters import _recipe_format as form
+from blackbox_adapters._failures import retry_after
 from blackbox_adapters._jobs import Job
 from blackbox_adapters._reading import document, integer, money, peek, shorten, words
 from blackbox_conformal.adapter import Answer, Observed
@@ -45,14 +46,16 @@ def kept(answer: Answer, places: dict[str, str]) -> dict[str, str]:
 
 
 def refusal(spec: form.Recipe, answer: Answer, job: str | None = None) -> VendorError | None:
-    """What an answer with a good HTTP status says no to; None: nothing."""
+    """What an answer says no to by the first row that is about its HTTP status and finds its value; None: nothing."""
     for rule in spec.refusals:
-        value = found(answer, rule.path)
-        if _applies(rule, value):
+        about = answer.status in rule.statuses if rule.statuses else 200 <= answer.status < 300
+        value = found(answer, rule.path) if about else None
+        if about and _applies(rule, value):
             message, _, request = spec.errors.read(answer)
             said = f"{rule.message}{f': {message}' if message else ''}"
             code = rule.path if isinstance(value, bool) else shorten(value)
-            return _meant(rule, said, request or job, code, spec.errors.wait)
+            asked = retry_after(answer)
+            return _meant(rule, said, request or job, code, spec.errors.wait if asked is None else asked)
     return None
 
 
@@ -123,7 +126,8 @@ def _picture(spec: form.Recipe, answer: Answer) -> Any:
 def cost(spec: form.Recipe, answer: Answer, usd_per_unit: Decimal | None) -> Decimal | None:
     """The draw's cost in US dollars, where the answer tells it and the worth of its units is known."""
     reported, price = spec.reported, spec.price
-    listed = Decimal(1) if price is None or price.currency == "USD" else price.usd_per_unit
+    currency = reported.currency or ("USD" if price is None else price.currency)
+    listed = Decimal(1) if currency == "USD" else None if price is None else price.usd_per_unit
     unit = usd_per_unit or reported.usd_per_unit or listed
     return money(found(answer, reported.cost), unit) if reported.cost and unit is not None else None
 

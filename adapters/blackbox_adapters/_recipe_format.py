@@ -12,6 +12,8 @@ from blackbox_conformal.adapter import Rate
 _MOST = 1_000_000
 """Amounts and megapixels above this are misprints."""
 
+Statuses = list[Annotated[int, Field(ge=200, le=599)]]
+
 
 def _rate(value: Any) -> Rate:
     return value if isinstance(value, Rate) else Rate.of_text(str(value))
@@ -23,6 +25,8 @@ class _Table(BaseModel):
 
 _HEADER = r"^([A-Za-z][A-Za-z0-9_-]*)?$"
 _VARIABLE = r"^[A-Z][A-Z0-9_]*_API_(KEY|TOKEN)$"
+_CURRENCY = r"^([A-Z]{3}|credits)$"
+_OF_CURRENCY = "the three capitals of a currency, such as EUR, or credits"
 _OF_VARIABLE = (
     "the name of an environment variable in capitals that ends in _API_KEY or _API_TOKEN, such as ACME_API_KEY, and"
     " never the key itself"
@@ -126,11 +130,7 @@ class Prices(_Table):
     high: Decimal | None = Field(default=None, ge=0, le=_MOST)
     rows: list[PriceRow] = []
     megapixels: Literal["output", "input"] = "output"
-    currency: str = Field(
-        default="USD",
-        pattern=r"^([A-Z]{3}|credits)$",
-        description="the three capitals of a currency, such as EUR, or credits",
-    )
+    currency: str = Field(default="USD", pattern=_CURRENCY, description=_OF_CURRENCY)
     usd_per_unit: Decimal | None = Field(default=None, gt=0, le=_MOST)
     source: str = Field(min_length=1)
     read_on: date | None = None
@@ -175,6 +175,7 @@ class Poll(Request):
     """How a job is polled; with a status in none of the three lists it is polled again.
 
     `failed` ends the job, as its reason says; `vendor_failed`: the vendor failed on its own, whatever it says.
+    `statuses`: HTTP statuses besides 2xx that come with the job's status.
     """
 
     method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
@@ -183,6 +184,7 @@ class Poll(Request):
     done: list[str] = Field(min_length=1)
     failed: list[str] = []
     vendor_failed: list[str] = []
+    statuses: Statuses = []
 
 
 class Token(Request):
@@ -210,8 +212,9 @@ class Picture(_Table):
 
 
 class Refusal(_Table):
-    """A value in an HTTP 200 answer that means no: one it equals, one it does not equal (if there is any), its words.
+    """A value in an answer that means no: one it equals, one it does not equal (if there is any), its words.
 
+    `statuses`: the HTTP statuses of the answers that it is about; none: every 2xx.
     `means`: the picture is refused (`billed`, if only after it was made), the vendor failed on its own, it asks to
     wait, or it says no to the key or account.
     """
@@ -221,6 +224,7 @@ class Refusal(_Table):
     one_of: list[Any] = []
     not_equals: Any = None
     contains: list[str] = []
+    statuses: Statuses = []
     message: str
     means: Literal["refused", "failed", "later", "account"] = "refused"
     billed: bool = False
@@ -229,10 +233,12 @@ class Refusal(_Table):
 class Reported(_Table):
     """Where an answer names the cost, the model and the seed: paths, or `header:NAME`.
 
-    The cost is in units of `usd_per_unit`; without it, in the currency of `price`, and without that in US dollars.
+    The cost is in units of `usd_per_unit`; without it, in `currency`, else in that of `price`, else in US dollars.
+    A cost in credits of unknown worth is booked only where the user gives `usd_per_unit`.
     """
 
     cost: str = ""
+    currency: str | None = Field(default=None, pattern=_CURRENCY, description=_OF_CURRENCY)
     usd_per_unit: Decimal | None = Field(default=None, gt=0, le=_MOST)
     model: str = ""
     seed: str = ""

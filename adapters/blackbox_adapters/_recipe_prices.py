@@ -33,7 +33,7 @@ def price_list(
 
     return PriceList(
         amounts,
-        _rule(prices, rows) + (f"; a credit is {rate} USD" if in_credits else ""),
+        "; ".join(filter(None, (_rule(prices, rows), f"a credit is {rate} USD" if in_credits else ""))),
         prices.source,
         prices.read_on,
         currency="USD" if in_credits else prices.currency,

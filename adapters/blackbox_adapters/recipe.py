@@ -265,6 +265,8 @@ class Recipe(Hosted):
         """Poll a job to its end, and fetch its picture."""
         spec, values = self._spec, {**values, "job": job}
         request = self._send(poll, values, upload, "poll")
+        if poll.statuses:
+            request = replace(request, accept=_GOOD | {*poll.statuses})
         cancel = None if spec.cancel is None else self._send(spec.cancel, values, upload, "cancel")
         seconds = self.poll_seconds or poll.seconds
         answer, error = yield from polled(request, seconds, ended(spec, poll, job), cancel=cancel)
@@ -277,8 +279,9 @@ class Recipe(Hosted):
         return (yield from self._picture(answer, job, values))
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
-        """By the recipe's [errors] table and the status."""
-        return self._spec.errors.error(answer, purpose)
+        """By the recipe's [[refusals]], else its [errors] table and the status."""
+        told = None if purpose in ("download", "cancel") else refusal(self._spec, answer)
+        return told or self._spec.errors.error(answer, purpose)
 
     def _values(self, upload: Upload, draw: Draw) -> dict[str, Any]:
         options = {**self._spec.options, **self.options}
@@ -360,7 +363,7 @@ class Recipe(Hosted):
             return decoded(link, self._spec.picture.link)
         if not link.startswith(("http://", "https://")):
             raise PayloadError("expected an http(s) or data link to the picture; got another scheme")
-        picture = yield Send("GET", link, purpose="download", public=True, accept=_DOWNLOAD_STATUSES)
+        picture = yield Send("GET", link, purpose="download", public=True, accept=_GOOD | {401})
         if picture.status == 401:
             raise AccountRefusedError(
                 "the picture's link asks for a key (HTTP 401); if it leads to the vendor's own host, write key = true"
@@ -369,7 +372,7 @@ class Recipe(Hosted):
         return picture.body
 
 
-_DOWNLOAD_STATUSES = frozenset({*range(200, 300), 401})
+_GOOD = frozenset(range(200, 300))
 
 
 def _shown(answer: form.ExampleAnswer) -> Answer:

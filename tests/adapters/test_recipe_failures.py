@@ -17,6 +17,7 @@ from blackbox_adapters.recipe import Recipe
 from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import (
     AccountRefusedError,
+    JobError,
     RefusedError,
     TryLaterError,
     VendorFailedError,
@@ -179,6 +180,61 @@ def test_the_job_may_stand_in_a_header(made: Callable[..., Recipe]) -> None:
     assert error.request_id == "j-9"  # type: ignore[attr-defined]
 
 
+BY_STATUS = (
+    "[errors]\n",
+    """[[refusals]]
+path = "reason"
+contains = ["purse"]
+statuses = [400, 500]
+message = "no money"
+means = "account"
+
+[errors]
+""",
+)
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_words_decide_under_the_failed_statuses_that_a_row_names(made: Callable[..., Recipe], status: int) -> None:
+    told = says('{"reason":"PURSE_EMPTY","code":1}', status)
+    error = failed(made(ADDRESS, "refused", BY_STATUS), told)
+    assert type(error) is AccountRefusedError
+    assert "no money: PURSE_EMPTY" in str(error)
+
+
+@pytest.mark.parametrize("status", [200, 422])
+def test_a_row_is_about_no_other_status(made: Callable[..., Recipe], status: int) -> None:
+    error = failed(made(ADDRESS, "refused", BY_STATUS), says('{"reason":"a purse","code":7}', status))
+    assert type(error) is RefusedError
+    assert "no money" not in str(error)
+
+
+def test_a_row_that_asks_to_wait_leaves_the_vendors_own_seconds(made: Callable[..., Recipe]) -> None:
+    later = BY_STATUS[1].replace("account", "later").replace("purse", "busy").replace("[400, 500]", "[400]")
+    adapter = made(ADDRESS, "refused", (BY_STATUS[0], later))
+    error: Any = failed(adapter, says('{"reason":"busy"}', 400, retry_after="7"))
+    assert (type(error), error.retry_after) == (TryLaterError, 7.0)
+
+
+BY_POLL = ('failed = ["ERROR"]', 'failed = ["ERROR"]\nstatuses = [422]')
+LOST = says('{"state":"ERROR","reason":"out of memory"}', 422, x_credits_consumed="2")
+
+
+def test_a_job_may_be_told_to_have_failed_by_a_failed_poll(made: Callable[..., Recipe]) -> None:
+    error = failed(made(ADDRESS, "refused", BY_POLL), ACCEPTED, LOST)
+    assert type(error) is VendorFailedError
+    assert "job j-1 ERROR: out of memory" in str(error)
+    flagged = says('{"state":"ERROR","reason":"flagged as sensitive content"}', 422)
+    assert type(failed(made(ADDRESS, "refused", BY_POLL), ACCEPTED, flagged)) is RefusedError
+    assert type(failed(made(), ACCEPTED, LOST)) is JobError
+
+
+def test_a_failed_poll_without_the_jobs_state_is_polled_again(made: Callable[..., Recipe]) -> None:
+    adapter = made(ADDRESS, "refused", BY_POLL)
+    answers = [ACCEPTED, says('{"detail":"?"}', 422), says(f'{{"state":"DONE","link":"{ADDRESS}/o"}}'), shows()]
+    assert drive(adapter, adapter.draw(upload(), seeded(adapter)), answers).waits == [0.1]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -186,6 +242,7 @@ def test_the_job_may_stand_in_a_header(made: Callable[..., Recipe]) -> None:
         (("equals = false", "equals = false\nnot_equals = 1"), "refusals.2: expected exactly one of equals"),
         (("billed = true", 'billed = true\nmeans = "failed"'), 'refusals.2.billed: expected means = "refused"'),
         (('means = "failed"', 'means = "fail"'), "refusals.1.means"),
+        (("equals = false", "equals = false\nstatuses = [4000]"), "refusals.2.statuses.0"),
     ],
 )
 def test_a_wrong_refusal_is_named(made: Callable[..., Recipe], change: tuple[str, str], said: str) -> None:

@@ -2,18 +2,31 @@
 
 import hashlib
 import json
+from decimal import Decimal
 
 import pytest
-from support.flow_driver import built, key_of, refused, refused_by, replay, unresumed
+from support.flow_driver import (
+    PICTURE,
+    built,
+    drive,
+    key_of,
+    refused,
+    refused_by,
+    replay,
+    seeded,
+    unresumed,
+    upload,
+)
 
 from blackbox_adapters.recipe import Recipe
+from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import (
     AccountRefusedError,
     RefusedError,
     TryLaterError,
     VendorFailedError,
 )
-from blackbox_conformal.example import says
+from blackbox_conformal.example import says, shows
 from blackbox_conformal.secrets import revealed
 
 
@@ -84,6 +97,32 @@ def test_krea_uploads_first_and_asks_for_the_size() -> None:
     assert type(unresumed("krea", "9b1d", says('{"status":"cancelled"}'))) is VendorFailedError
 
 
+def test_krea_gets_a_seed_of_its_own_for_each_draw_and_is_asked_for_png() -> None:
+    first, second = (replay("krea", index).submit.json for index in (0, 1))
+    assert (first["seed"], second["seed"], first["output_format"]) == (0, 1, "png")
+    assert built("krea").capabilities.default_seed_hazard
+
+
+def test_segmind_tells_its_bill_and_seed_in_headers() -> None:
+    bill = shows(x_cost="0.008", x_seed_value="42", x_request_id="r-2").headers
+    adapter = built("segmind")
+    seen = drive(adapter, adapter.draw(upload(), seeded(adapter)), [Answer(200, bill, PICTURE)]).observed[-1]
+    assert (seen.cost_usd, seen.seed, seen.request_id) == (Decimal("0.008"), 42, "r-2")
+
+
+@pytest.mark.parametrize(("name", "units"), [("hitpaw", 75), ("upscayl_cloud", 1)])
+def test_credits_are_booked_where_the_user_knows_what_one_costs(name: str, units: int) -> None:
+    assert replay(name, usd_per_unit="0.02").told_usd == units * Decimal("0.02")
+    assert replay(name).told_usd is None
+    assert built(name).capabilities.price is None
+
+
+def test_coins_of_hitpaw_make_a_price() -> None:
+    price = built("hitpaw", usd_per_unit="0.01").capabilities.price
+    assert price is not None
+    assert (price.low_usd, price.high_usd, price.rule) == (Decimal("0.10"), Decimal("4.80"), "a credit is 0.01 USD")
+
+
 def test_hitpaw_puts_the_picture_where_it_is_told_and_names_the_model_with_its_magnification() -> None:
     presign, put, submit, poll, *_ = replay("hitpaw", scale=2).sends
     assert presign.json == {"filename": "input.png", "content_type": "image/png"}
@@ -99,6 +138,8 @@ def test_hitpaw_puts_the_picture_where_it_is_told_and_names_the_model_with_its_m
     [
         (400, 110400000, AccountRefusedError),
         (400, 110400005, AccountRefusedError),
+        (400, 110400009, RefusedError),
+        (400, 100429000, TryLaterError),
         (402, 110402000, AccountRefusedError),
         (429, 100429000, TryLaterError),
         (200, 110402001, AccountRefusedError),
