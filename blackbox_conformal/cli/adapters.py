@@ -188,7 +188,7 @@ def _check_live(screen: Screen, options: CheckOptions) -> "list[Finding]":
     picture = None if options.image is None else Path(options.image)
     setup, prepared = prepare_check(adapter, picture=picture, scale=options.scale, seed=options.seed or 0)
     run = Path(options.run or Path("runs") / f"check-{file_stem(adapter.name)}")
-    consent = Consent(screen, options, options.parameters, fresh=True)
+    consent = Consent(screen, options, fresh=True)
     with watching(screen) as watch:
         session.place(options, run)
         job = Job(setup, [prepared], Terms(run, session.build_limits(options), ask=consent, watch=watch))

@@ -114,7 +114,7 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     if calibration.procedure.fit_assumption:
         screen.note(f"note: {calibration.procedure.fit_assumption}")
     with watching(screen) as watch, cluster_of(options.cluster, options.memory) as cluster:
-        terms = session.job_terms(options, run, watch, Consent(screen, options, options.typed_parameters), cluster)
+        terms = session.job_terms(options, run, watch, Consent(screen, options), cluster)
         on_picture = store.audited if store is not None else lambda *_: None
         if cluster is not None and store is not None:
             cluster.refuse_unshared(store.folder)

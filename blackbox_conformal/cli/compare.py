@@ -108,7 +108,7 @@ def _compared(
     levels = options.alphas or audited_levels(contestants[0].setup.metric.capped_bound)
     for level in levels:
         Expected().check_level(level, bound)
-    consent = Consent(screen, options, (*options.typed_parameters, *options.vendors))
+    consent = Consent(screen, options)
     with watching(screen) as watch:
         contest = Contest.of_photographs(
             contestants,

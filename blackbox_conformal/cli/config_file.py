@@ -33,10 +33,11 @@ _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: its value and where it came from, in words."""
+    """One setting: its value, where it came from, in words, and whether that is a project's file."""
 
     value: Any
     origin: str
+    of_project: bool = False
 
 
 def files() -> list[Path]:
@@ -117,7 +118,7 @@ def lookup(name: str, command: str | None, preset: str | None = None, vendor: st
         for value, where in _said(content, command, name):
             # The name of a table may be that of a setting, too.
             if not isinstance(value, dict) or name == "p" or where.startswith("["):
-                return Setting(value, f"{where} in {path}")
+                return Setting(value, f"{where} in {path}", of_project=path != user_file())
     of_preset = {} if preset is None else preset_settings(preset)
     return Setting(of_preset[name], f"preset {preset}") if name in of_preset else None
 
@@ -145,7 +146,7 @@ class Configured(click.Option):
         setting = lookup(self.setting, ctx.info_name, preset if isinstance(preset, str) else None, vendor)
         if setting is None:
             return value, source
-        ctx.meta[_origin(self)] = setting.origin
+        ctx.meta[_key(self.name)] = setting
         return self._typed(setting), click.core.ParameterSource.DEFAULT_MAP
 
     def _typed(self, setting: Setting) -> Any:
@@ -164,10 +165,10 @@ class Configured(click.Option):
         try:
             return super().process_value(ctx, value)
         except click.BadParameter as error:
-            origin = ctx.meta.get(_origin(self))
-            if origin is None:
+            setting = ctx.meta.get(_key(self.name))
+            if setting is None:
                 raise
-            message = f"{error.message.rstrip('.')} ({origin})"
+            message = f"{error.message.rstrip('.')} ({setting.origin})"
             raise click.BadParameter(message, ctx=error.ctx, param=error.param) from None
 
 
@@ -182,8 +183,8 @@ def _said(content: dict[str, Any], command: str | None, name: str) -> Iterator[t
 
 def origin_of(name: str) -> str | None:
     """Where the option that a command knows as `name` was set; None: typed, or not at all."""
-    context = click.get_current_context(silent=True)
-    return None if context is None else context.meta.get(f"{__name__}.{name}")
+    setting = _setting(name)
+    return None if setting is None else setting.origin
 
 
 def is_typed(name: str) -> bool:
@@ -192,9 +193,24 @@ def is_typed(name: str) -> bool:
     return origin is None or origin.startswith(_ENVIRONMENT)
 
 
-def _origin(option: click.Option) -> str:
-    """The name under which a context keeps where the value of an option came from."""
-    return f"{__name__}.{option.name}"
+def is_of_project(name: str) -> bool:
+    """Whether a project's settings file set the option that a command knows as `name`.
+
+    Such a file often comes with a project of somebody else, so what it names was not named by this user.
+    """
+    setting = _setting(name)
+    return setting is not None and setting.of_project
+
+
+def _setting(name: str) -> Setting | None:
+    """The setting that an option took its value from; None: typed, or not given at all."""
+    context = click.get_current_context(silent=True)
+    return None if context is None else context.meta.get(_key(name))
+
+
+def _key(name: str | None) -> str:
+    """The name under which a context keeps the setting of an option."""
+    return f"{__name__}.{name}"
 
 
 def is_yes(text: str) -> bool:

@@ -29,15 +29,12 @@ class Consent:
 
     Attributes
     ----------
-    typed
-        Text in which the user may have named the address of a vendor; see `confirm_keys`.
     fresh
         New draws are wanted, so that nobody looks for them in other run folders.
     """
 
     screen: Screen
     options: SpendingOptions
-    typed: tuple[str, ...]
     fresh: bool = False
 
     def __call__(self, job: "Job", expected: "Estimate") -> None:
@@ -73,7 +70,7 @@ class Consent:
                 raise BudgetError(elsewhere)
             self.screen.note(f"note: {elsewhere}")
         if calls or not are_stored(setup.adapter, tasks, run):
-            confirm_keys(self.screen, vendors, self.options, self.typed)
+            confirm_keys(self.screen, vendors, self.options)
 
     def confirm(self, expected: "Estimate") -> None:
         """Show the estimate and ask, unless nothing is spent or the user has said yes or set a limit.

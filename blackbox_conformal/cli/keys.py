@@ -4,14 +4,14 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
 
-from blackbox_conformal.cli.config_file import is_typed
+from blackbox_conformal.cli.config_file import is_of_project, is_typed, origin_of
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.options import SpendingOptions
 from blackbox_conformal.errors import BudgetError, UsageError
@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 
 _ADDRESS = re.compile(r"https?://[^\s,\"'<>]+", re.IGNORECASE)
 
+_CHOOSERS = {"parameters": "adapter", "second_parameters": "second_adapter", "vendors": "vendors"}
+"""Options whose text may name an address, and the option that chooses the adapter, and so the key, that goes there."""
 
-def confirm_keys(
-    screen: Screen, adapters: "Iterable[Adapter]", options: SpendingOptions, typed: Collection[str]
-) -> None:
+
+def confirm_keys(screen: Screen, adapters: "Iterable[Adapter]", options: SpendingOptions) -> None:
     """Show and ask where the key of each adapter goes, unless this user's key went there before.
 
-    `typed` is the text in which the user may have named an address.
+    The user names an address by an option of the command line, by the environment, or in his own settings file. What a
+    project's settings file names is asked about, since the project may be somebody else's.
 
     Raises
     ------
@@ -42,10 +44,10 @@ def confirm_keys(
     for adapter in adapters:
         origin = destination(adapter)
         if origin is not None:
-            _confirm(screen, adapter, origin, options, typed)
+            _confirm(screen, adapter, origin, options)
             giver = _origin(adapter.token_url) if adapter.token_url else None
             if giver is not None and giver != origin:
-                _confirm(screen, adapter, giver, options, typed)
+                _confirm(screen, adapter, giver, options)
 
 
 def destination(adapter: "Adapter") -> "Origin | None":
@@ -53,9 +55,7 @@ def destination(adapter: "Adapter") -> "Origin | None":
     return _origin(adapter.base_url) if adapter.key_variable and adapter.base_url else None
 
 
-def _confirm(
-    screen: Screen, adapter: "Adapter", where: "Origin", options: SpendingOptions, typed: Collection[str]
-) -> None:
+def _confirm(screen: Screen, adapter: "Adapter", where: "Origin", options: SpendingOptions) -> None:
     variables = [name for name in (adapter.key_variable, adapter.secret_variable) if name]
     goes = "goes" if len(variables) == 1 else "go"
     statement = f"{' and '.join(variables)} {goes} to {where.text} (adapter {adapter.name})"
@@ -64,35 +64,69 @@ def _confirm(
             f"{statement} unencrypted, where anyone on the way can read it; give an https address, or agree with "
             "--insecure-http"
         )
-    entry = f"{' '.join(variables)} {adapter.name} {where.text}"
+    fixed = (adapter.fixed_url, adapter.token_url) if adapter.fixed_url else ()
+    fixed_there = where in map(_origin, filter(None, fixed))
+    # A recipe that says something else than when the user agreed is another one.
+    recipe = "" if fixed_there else adapter.identity()["parameters"].get("recipe_digest", "")
+    entry = f"{' '.join(variables)} {adapter.name} {where.text} {recipe}".rstrip()
     if entry in _agreed():
         return
-    fixed = (adapter.fixed_url, adapter.token_url) if adapter.fixed_url else ()
-    named = where in map(_origin, filter(None, fixed)) or _is_named(where, typed)
+    named = fixed_there or _is_named(where, _texts(of_project=False))
+    told = "" if named else _told_by()
     agreed_before = (options.yes and is_typed("yes")) or (options.max_cost is not None and is_typed("max_cost"))
     if named and agreed_before:
         screen.note(statement)
     elif sys.stdin.isatty():
         with screen.paused():
-            screen.note(f"{statement}, for the first time")
+            screen.note(f"{statement}, for the first time{told}")
             agreed = click.confirm("Send it there?", err=True)
         if not agreed:
             raise BudgetError("not agreed to, so the key was not sent, and nothing was spent")
     else:
-        way = "--yes" if named else ""
-        if not named and "url" in type(adapter).model_fields and where == destination(adapter):
-            way = f"-p {shlex.quote(f'url={where.text}{urlsplit(adapter.base_url).path}')} --yes"
+        way = "--yes" if named else _naming(adapter, where)
         raise UsageError(
-            f"{statement} for the first time, and there is no terminal to ask at; "
+            f"{statement} for the first time{told}, and there is no terminal to ask at; "
             + (f"if that is right, add {way}" if way else "run the same command once at a terminal")
         )
     _remember(entry)
 
 
-def _is_named(where: "Origin", typed: Collection[str]) -> bool:
-    """Whether the user named the address, or its host alone, in a parameter."""
-    addresses = (_origin(address) for text in typed for address in _ADDRESS.findall(text))
-    return where in addresses or any(text.partition("=")[2] == where.host for text in typed)
+def _is_named(where: "Origin", texts: Iterable[str]) -> bool:
+    """Whether parameters name the address, or its host alone."""
+    return any(text.partition("=")[2] == where.host or where in map(_origin, _ADDRESS.findall(text)) for text in texts)
+
+
+def _texts(*, of_project: bool) -> Iterator[str]:
+    """The parameters that the user set for adapters that he chose; `of_project`: those of a project's file, too."""
+    for name, chooser in _CHOOSERS.items():
+        if of_project or not (is_of_project(name) or is_of_project(chooser)):
+            yield from click.get_current_context().params.get(name) or ()
+
+
+def _told_by() -> str:
+    """Which project's file chose the adapter or its parameters, as the end of a sentence."""
+    told = [origin_of(name) for pair in _CHOOSERS.items() for name in pair if is_of_project(name)]
+    return f", as {told[0]} says" if told else ""
+
+
+def _naming(adapter: "Adapter", where: "Origin") -> str:
+    """Options that name the address on the command line, what a project's file says of vendors among them.
+
+    Empty where no option of the command could.
+    """
+    context = click.get_current_context()
+    words = []
+    for option in context.command.params:
+        if option.name in {*_CHOOSERS, *_CHOOSERS.values()} and is_of_project(option.name):
+            value = context.params[option.name]
+            for text in (value,) if isinstance(value, str) else value:
+                words += [max(option.opts, key=len), text]
+    if not _is_named(where, _texts(of_project=True)):
+        if "vendors" in context.params or "url" not in type(adapter).model_fields or where != destination(adapter):
+            return ""
+        second = adapter.name == context.params.get("second_adapter") != context.params.get("adapter")
+        words += ["--second" if second else "-p", f"url={where.text}{urlsplit(adapter.base_url).path}"]
+    return shlex.join([*words, "--yes"])
 
 
 def _origin(address: str) -> "Origin | None":

@@ -337,7 +337,7 @@ def _masked(delivery: _Delivery, writer: MaskWriter | None, run: Path) -> "list[
     from blackbox_conformal.pipeline.masking import Receiver, mask_pictures
 
     screen, options, batch = delivery.screen, delivery.options, delivery.batch
-    consent = Consent(screen, options, options.typed_parameters)
+    consent = Consent(screen, options)
 
     def ask(job: "Job", expected: "Estimate") -> None:
         if delivery.hopeless:

@@ -187,11 +187,6 @@ class VendorOptions:
         """One vendor and no second one."""
         return cls(adapter=adapter, parameters=parameters, scale=scale, second_adapter=None, second_parameters=())
 
-    @property
-    def typed_parameters(self) -> tuple[str, ...]:
-        """The parameters of both vendors, in which the user may have named an address."""
-        return (*self.parameters, *self.second_parameters)
-
 
 @dataclass(frozen=True, kw_only=True)
 class ProcedureOptions:

@@ -88,7 +88,7 @@ def command(screen: Screen, options: PlanOptions) -> None:
         paths = photograph_paths(options.images, screen.step)
         job = session.photograph_job(screen, options, setup, paths, run, watch, keep=False)
         if options.quote:
-            confirm_keys(screen, [setup.adapter], options, options.typed_parameters)
+            confirm_keys(screen, [setup.adapter], options)
             quoted = ask_quotes(setup.adapter, [task.upload for task in job.tasks], job.limits, screen.step)
         inspect(screen, job, options)
         if options.pilot is not None:
@@ -129,7 +129,7 @@ def inspect(screen: Screen, job: "Job", options: shared.JobOptions) -> None:
         if adapter is None or adapter.inspect() is None or not job.estimate().calls or missing_key(adapter, tasks[0]):
             continue
         try:
-            confirm_keys(screen, [adapter], options, options.typed_parameters)
+            confirm_keys(screen, [adapter], options)
             told = inspect_vendor(adapter, job.limits)
         except RunRefusedError:
             raise

@@ -175,7 +175,7 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
     priced = options.max_cost is not None or options.max_cost_per_day is not None
     vendor = session.open_calibrated_vendor(calibration, options, priced=priced)
     second = session.open_second_vendor(options, calibration)
-    confirm_keys(screen, [vendor, *([] if second is None else [second])], options, options.typed_parameters)
+    confirm_keys(screen, [vendor, *([] if second is None else [second])], options)
     run = Path(options.run) if options.run else Path("runs") / f"served-{calibration.digest[7:19]}"
     if not options.run:
         screen.note(f"run folder: {run}")

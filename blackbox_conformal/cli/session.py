@@ -132,7 +132,7 @@ def photograph_job(
     """The job on photographs that `options` describe; it asks before anything is spent. `keep`: `of_photographs`."""
     from blackbox_conformal.pipeline.job import Job
 
-    ask = Consent(screen, options, options.typed_parameters)
+    ask = Consent(screen, options)
     job = Job.of_photographs(setup, paths, job_terms(options, run, watch, ask, cluster), keep=keep)
     say_fitted(screen, job)
     return job

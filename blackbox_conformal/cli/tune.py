@@ -117,7 +117,7 @@ def command(screen: Screen, options: TuneOptions) -> None:
     if options.only_choose and out.exists():
         TuningRecord.load(out)
     with watching(screen) as watch, cluster_of(options.cluster, options.memory) as cluster:
-        terms = session.job_terms(options, run, watch, Consent(screen, options, options.typed_parameters), cluster)
+        terms = session.job_terms(options, run, watch, Consent(screen, options), cluster)
         job = _job(options, setup, out, len(candidates), terms)
         session.say_fitted(screen, job.whole)
         tuning = job.choose(candidates, options.alpha, rule, options.want_share)

@@ -140,7 +140,7 @@ def command(screen: Screen, options: WatchOptions) -> None:
     run = session.calibrated_folder(screen, options, calibration.procedure, options.file)
     request = _request(screen, options, calibration)
     with watching(screen) as watch:
-        terms = session.job_terms(options, run, watch, Consent(screen, options, options.typed_parameters))
+        terms = session.job_terms(options, run, watch, Consent(screen, options))
         if options.plan:
             planned = outlook(request, setup, terms)
             watch_screen.show_outlook(screen, planned)

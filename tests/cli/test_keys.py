@@ -4,6 +4,8 @@ import base64
 import json
 import os
 import pty
+import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from support.synthetic import write_photographs
 
 from blackbox_conformal.adapter import Adapter, Capabilities, Draw, Flow, Send, Upload
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.raw_http import Response
 
@@ -121,7 +124,8 @@ def test_another_host_that_gives_tokens_is_asked_about_too(
     Path("acme.toml").write_text(text.replace("[token]", 'secret_variable = "ACME_SECRET_API_KEY"\n[token]', 1))
     folder = Path(os.environ["XDG_STATE_HOME"]) / "blackbox-conformal"
     folder.mkdir(parents=True)
-    (folder / "keys").write_text(f"ACME_API_KEY ACME_SECRET_API_KEY recipe {vendor.url}\n")
+    digest = load_adapter("recipe", recipe="acme.toml").identity()["parameters"]["recipe_digest"]
+    (folder / "keys").write_text(f"ACME_API_KEY ACME_SECRET_API_KEY recipe {vendor.url} {digest}\n")
     assert run([*command, "--yes"]) == 2
     said = error(capsys)
     assert "ACME_API_KEY and ACME_SECRET_API_KEY go to https://login.acme.example (adapter recipe) for the" in said
@@ -154,7 +158,9 @@ def test_at_a_terminal_the_address_is_shown_and_asked(vendor: RecordingServer, a
 def test_what_was_agreed_is_kept_for_the_user_alone_and_holds_no_key(vendor: RecordingServer) -> None:
     run([*by_recipe(vendor.url), "-p", f"url={vendor.url}", "--yes"])
     folder = Path(os.environ["XDG_STATE_HOME"]) / "blackbox-conformal"
-    assert (folder / "keys").read_text() == f"ACME_API_KEY recipe {vendor.url}\n"
+    agreed = (folder / "keys").read_text()
+    assert re.fullmatch(rf"ACME_API_KEY recipe {vendor.url} sha256:[0-9a-f]{{64}}\n", agreed)
+    assert KEY not in agreed
     assert stat.S_IMODE((folder / "keys").stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
@@ -184,10 +190,92 @@ def test_a_file_that_names_the_address_does_not_agree_to_it(capsys: pytest.Captu
             f'yes = true\nmax-cost = 5\n[p]\nurl = "{server.url}"\nkeyed = "true"\n'
         )
         command = calibrate("--adapter", VENDOR)
-        assert run(command) == 2
-        assert error(capsys).rstrip().endswith("add --yes")
+        for agreed in ([], ["--yes"], ["--max-cost", "5"]):
+            assert run([*command, *agreed]) == 2
+            said = error(capsys)
+            assert f"FAULT_VENDOR_KEY goes to {server.url} (adapter fault-synchronous) for the first time" in said
+            assert f", as p in {Path.cwd() / 'blackbox-conformal.toml'} says, and there is no terminal" in said
+            assert said.rstrip().endswith(f"add -p url={server.url} -p keyed=true --yes")
+            assert server.account.recorded == []
+        assert run([*command, *shlex.split(said.partition(", add ")[2])]) == 0
+
+
+def cloned(url: str) -> list[str]:
+    """A stranger's project, whose settings send a known vendor's key to him; the command that its page tells."""
+    Path("r.toml").write_text(RECIPE.format(url="https://acme.example").replace("ACME_API_KEY", "REPLICATE_API_TOKEN"))
+    Path("blackbox-conformal.toml").write_text(
+        f'adapter = "recipe"\n[p]\nrecipe = "r.toml"\nurl = "{url}"\nlabel = "acme"\nprice-usd = "0.01"\n'
+    )
+    return ["calibrate", "photographs", "-q", "--run", "run"]
+
+
+@pytest.mark.parametrize("agreed", [(), ("--max-cost", "5"), ("--yes",)])
+def test_a_cloned_project_sends_no_key_to_a_stranger(
+    vendor: RecordingServer, agreed: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = cloned(vendor.url)
+    assert run([*command, *agreed]) == 2
+    said = error(capsys)
+    assert f"REPLICATE_API_TOKEN goes to {vendor.url} (adapter recipe) for the first time, as p in " in said
+    typed = f"--adapter recipe -p recipe=r.toml -p url={vendor.url} -p label=acme -p price-usd=0.01 --yes"
+    assert said.rstrip().endswith(f"if that is right, add {typed}")
+    assert vendor.asked == []
+    assert not (Path(os.environ["XDG_STATE_HOME"]) / "blackbox-conformal" / "keys").exists()
+    # Pasted, it is the user's own word.
+    assert run([*command, *shlex.split(typed)]) == 5
+    assert {request.head.headers["x-key"] for request in vendor.asked} == {KEY}
+
+
+def test_an_adapter_of_a_project_takes_no_key_to_a_typed_address(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HTTP_VENDOR_KEY", KEY)
+    with FaultServer() as server:
+        Path("blackbox-conformal.toml").write_text('adapter = "http"\n')
+        assert run(calibrate("-p", f"url={server.url}", "-p", "key-header=x-key", "--yes")) == 2
+        assert error(capsys).rstrip().endswith("add --adapter http --yes")
         assert server.account.recorded == []
-        assert run([*command, "--yes"]) == 0
+
+
+@pytest.mark.parametrize("where", ["environment", "own file"])
+def test_the_environment_and_the_users_own_file_name_an_address(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FaultServer() as server:
+        if where == "environment":
+            monkeypatch.setenv("BLACKBOX_CONFORMAL_P", f"url={server.url} keyed=true")
+        else:
+            own = Path("home") / "blackbox-conformal" / "config.toml"
+            own.parent.mkdir(parents=True)
+            own.write_text(f'[p]\nurl = "{server.url}"\nkeyed = "true"\n')
+        assert run(calibrate("--adapter", VENDOR, "--yes")) == 0
+        assert server.account.paid == 4
+
+
+def test_a_vendor_of_a_comparison_that_a_project_names_is_not_named_by_the_user(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with FaultServer() as server:
+        Path("r.toml").write_text(RECIPE.format(url="https://acme.example"))
+        theirs = [f"recipe:recipe=r.toml,url={server.url},label={label}" for label in ("one", "two")]
+        Path("blackbox-conformal.toml").write_text(f"[compare]\nvendor = {theirs}\n")
+        write_photographs(Path("photographs"), range(2, 6))
+        assert run(["compare", "photographs", "-q", "--yes"]) == 2
+        assert error(capsys).rstrip().endswith(f"add --vendor {theirs[0]} --vendor {theirs[1]} --yes")
+        assert server.account.recorded == []
+
+
+def test_a_recipe_that_was_changed_is_asked_about_again(
+    vendor: RecordingServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*by_recipe(vendor.url), "-p", f"url={vendor.url}", "--yes"]) == 5
+    capsys.readouterr()
+    assert run([*by_recipe(vendor.url), "--run", "second", "--yes"]) == 5
+    capsys.readouterr()
+    asked = len(vendor.asked)
+    changed = by_recipe(vendor.url)
+    Path("acme.toml").write_text(Path("acme.toml").read_text().replace("X-Key", "X-Other-Key"))
+    assert run([*changed, "--run", "third", "--yes"]) == 2
+    assert "ACME_API_KEY goes to" in error(capsys)
+    assert len(vendor.asked) == asked
 
 
 def test_a_vendors_own_address_is_shown_too(capsys: pytest.CaptureFixture[str]) -> None:
