@@ -2,6 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
+from operator import not_
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -12,7 +13,8 @@ from blackbox_conformal.adapter import Rate
 _MOST = 1_000_000
 """Amounts and megapixels above this are misprints."""
 
-Statuses = list[Annotated[int, Field(ge=200, le=599)]]
+Statuses = Annotated[list[Annotated[int, Field(ge=200, le=599)]], Field(exclude_if=not_)]
+"""HTTP statuses. What a recipe did not say when a calibration was made is not in its digest: hence `exclude_if`."""
 
 
 def _rate(value: Any) -> Rate:
@@ -238,7 +240,7 @@ class Reported(_Table):
     """
 
     cost: str = ""
-    currency: str | None = Field(default=None, pattern=_CURRENCY, description=_OF_CURRENCY)
+    currency: str | None = Field(default=None, pattern=_CURRENCY, description=_OF_CURRENCY, exclude_if=not_)
     usd_per_unit: Decimal | None = Field(default=None, gt=0, le=_MOST)
     model: str = ""
     seed: str = ""
@@ -272,7 +274,13 @@ class ExampleExchange(_Table):
 
 
 class Recipe(_Table):
-    """A vendor, described without code. What is marked `exclude` changes no picture, so it is not in the digest."""
+    """A vendor, described without code. What is marked `exclude` changes no picture, so it is not in the digest.
+
+    `extends` names the shipped recipe whose tables this one takes over, but for those in `without`.
+    """
+
+    extends: str = Field(default="", exclude=True)
+    without: list[str] = Field(default=[], exclude=True)
 
     name: str = Field(
         pattern=r"^[a-z][a-z0-9-]*$", description="small letters, digits and dashes, such as acme-2", exclude=True

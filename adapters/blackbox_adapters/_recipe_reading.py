@@ -20,6 +20,9 @@ from blackbox_conformal.wording import complaint
 
 SHIPPED = Path(__file__).with_name("recipes")
 
+_Location = tuple[str | int, ...]
+_Problem = tuple[_Location, str]
+
 _HEADER = re.compile(r"^\s*(\[{1,2})\s*([^\[\]]+?)\s*\]{1,2}\s*(?:#.*)?$")
 _KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
 _PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
@@ -48,12 +51,14 @@ def read_recipe(name: str) -> Recipe:
         raise UsageError(f"{path.name}: expected TOML; {error}") from None
     except RecursionError:
         raise UsageError(f"{path.name}: expected a recipe; it is nested too deeply") from None
+    problems = list(_of_base(table))
     try:
+        table = table if problems else _extended(table)
         recipe = Recipe.model_validate(table)
     except ValidationError as error:
-        problems = [(problem["loc"], _said(problem)) for problem in error.errors(include_url=False)]
+        problems = problems or [(problem["loc"], _said(problem)) for problem in error.errors(include_url=False)]
     else:
-        problems = list(_problems(recipe, table))
+        problems += _problems(recipe, table)
     if problems:
         lines = sorted((line_of(text, where), ".".join(map(str, where)), said) for where, said in problems)
         raise UsageError(
@@ -67,8 +72,32 @@ def shipped_names() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.toml"))
 
 
-_Location = tuple[str | int, ...]
-_Problem = tuple[_Location, str]
+def _tables(name: str) -> dict[str, Any]:
+    """The tables of a shipped recipe, with those of the one that it extends."""
+    return _extended(tomllib.loads((SHIPPED / f"{name}.toml").read_text(encoding="utf-8")))
+
+
+def _extended(table: dict[str, Any]) -> dict[str, Any]:
+    """`table` over those of the shipped recipe that it extends, but for its name: their keys join, each as a whole."""
+    if not table.get("extends"):
+        return table
+    joined: dict[str, Any] = dict(table)
+    for key, value in _tables(table["extends"]).items():
+        own = table.get(key, {} if isinstance(value, dict) else value)
+        if key != "name" and key not in table.get("without", []):
+            joined[key] = {**value, **own} if isinstance(value, dict) and isinstance(own, dict) else own
+    return joined
+
+
+def _of_base(table: dict[str, Any]) -> Iterator[_Problem]:
+    """What is wrong with `extends` and `without`."""
+    name, without = table.get("extends", ""), table.get("without", [])
+    if name and name not in shipped_names():
+        yield ("extends",), f"expected a shipped recipe, one of {', '.join(shipped_names())}; got {name!r}"
+        return
+    offered = sorted(_tables(name)) if name else []
+    if not isinstance(without, list) or any(key not in offered for key in without):
+        yield ("without",), f"expected tables of the recipe that extends names, among {', '.join(offered) or 'none'}"
 
 
 def _said(problem: ErrorDetails) -> str:

@@ -75,6 +75,14 @@ def test_the_further_tables_of_a_recipe(table: str, tmp_path: Path) -> None:
     assert Recipe(recipe=str(path)).named
 
 
+def test_a_recipe_that_builds_on_another(tmp_path: Path) -> None:
+    (sample,) = re.findall(r"^```toml\n(extends.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
+    path = tmp_path / "old-photographs.toml"
+    path.write_text(sample, encoding="utf-8")
+    results = check_adapter(Recipe, Recipe(recipe=str(path)).example_exchange(), faults=False)
+    assert [result for result in results if not result.passed] == []
+
+
 def files() -> list[str]:
     """The whole adapters among the blocks; each begins with its docstring."""
     return re.findall(r'^```python\n(""".*?)^```', README.read_text(encoding="utf-8"), re.M | re.S)
