@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli import values
+from blackbox_conformal.cli import settle, values
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.next_steps import run_named
 from blackbox_conformal.cli.run_folders import folder_of, place_of, run_folders
@@ -17,14 +17,15 @@ from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.text import dollars, printable, visible
 
 run_option = shared.option("--run", type=shared.FOLDER, help="Run folder.  [default: the only one there is]")
-ledger_option = shared.option(
-    "--ledger", type=values.ledger_address, metavar="ADDRESS", help="A ledger in a database, without a run folder."
-)
+ledger_option = shared.ledger_address
 
 
 @click.group("ledger", cls=shared.Group)
 def command() -> None:
     """Every call ever paid for."""
+
+
+command.add_command(settle.command)
 
 
 @command.command("ls")

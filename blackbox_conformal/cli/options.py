@@ -118,6 +118,9 @@ def output(function: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
+ledger_address = option(
+    "--ledger", type=values.ledger_address, metavar="ADDRESS", help="A ledger in a database, without a run folder."
+)
 alpha = functools.partial(declared, "--alpha", type=values.level, help="The level: the risk that is accepted.")
 alphas = functools.partial(
     declared, "--alpha", type=values.level, multiple=True, help="A level, the risk that is accepted; repeatable."

@@ -133,5 +133,5 @@ class OwnedFolder:
         return (
             f"the ledger seems to be older than what lies beside it: it had forgotten {calls} calls, which are counted"
             f" again ({dollars(to_usd(nanousd))}{unknown}), and their {answers} answers are used again. Calls that"
-            " were never answered may be missing: compare `ledger sum` with the vendor's invoice"
+            " were never answered may be missing: compare with the vendor's invoice (`ledger settle`)"
         )

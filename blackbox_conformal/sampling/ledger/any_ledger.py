@@ -19,7 +19,7 @@ from blackbox_conformal.sampling.ledger.billed import Billed, billed
 from blackbox_conformal.sampling.ledger.connection import Connection
 from blackbox_conformal.sampling.ledger.receipts import TOLD, Key, Receipt
 from blackbox_conformal.sampling.ledger.recording import columns, insert, is_unknown, record, settle_left_behind
-from blackbox_conformal.sampling.ledger.states import ENDED, UNSENT, WITH_JOB, AttemptState
+from blackbox_conformal.sampling.ledger.states import ENDED, SETTLED, UNSENT, WITH_JOB, AttemptState
 from blackbox_conformal.sampling.ledger.transaction import LedgerTransaction
 from blackbox_conformal.sampling.money import to_usd
 from blackbox_conformal.sampling.run_control import TakenError
@@ -232,12 +232,20 @@ class AnyLedger(ABC):
         LedgerError
             The ledger does not know that this attempt was ever sent.
         """
-        waiting = ("sent", *WITH_JOB, "ambiguous")
+        waiting = ("sent", *WITH_JOB, "ambiguous", *SETTLED)
         return self._adopt(attempt, "stored", waiting, report, digest=digest, size=size)
 
     def adopt_job(self, attempt: int, job: str, report: VendorReport) -> bool:
         """Record a job that an earlier owner could not record; as `adopt`."""
-        return self._adopt(attempt, "accepted", ("sent", "ambiguous"), report, job=job)
+        return self._adopt(attempt, "accepted", ("sent", "ambiguous", *SETTLED), report, job=job)
+
+    def settle(self, attempt: Attempt, cost_nanousd: int) -> bool:
+        """End an attempt that may have been billed as an invoice says (see `LedgerTransaction.settle`).
+
+        False where it is no such attempt any more, or another process is at it.
+        """
+        number = attempt.id
+        return self.take(attempt) and self._write(lambda transaction: transaction.settle(number, cost_nanousd), number)
 
     def _adopt(
         self, attempt: int, state: AttemptState, waiting: tuple[AttemptState, ...], report: VendorReport, **values: Any

@@ -6,7 +6,7 @@ from typing import Any
 
 from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec, VendorReport
 from blackbox_conformal.sampling.ledger.receipts import TOLD, Key, Receipt
-from blackbox_conformal.sampling.ledger.states import STEPS, UNSENT, WITH_JOB
+from blackbox_conformal.sampling.ledger.states import SETTLED, STEPS, UNSENT, WITH_JOB
 from blackbox_conformal.sampling.ledger.transaction import LedgerTransaction
 
 
@@ -50,8 +50,9 @@ def is_unknown(key: Key, attempts: Sequence[Attempt]) -> bool:
     made = [one for one in attempts if one.generation == key.generation and one.state != "cancelled"]
     if not made or made[-1].state in UNSENT:
         return True
-    under_way = made[-1].state in (*WITH_JOB, "ambiguous") and key.state in STEPS[made[-1].state]
-    return under_way and not made[-1].busy
+    # What was settled with an invoice was never answered, as far as the ledger knows.
+    open_ended = made[-1].state in (*WITH_JOB, "ambiguous", *SETTLED) and made[-1].digest is None
+    return open_ended and key.state in STEPS[made[-1].state] and not made[-1].busy
 
 
 def record(transaction: LedgerTransaction, receipt: Receipt) -> bool:

@@ -2,8 +2,9 @@
 
     planned → claimed → intent → sent → accepted → ready → stored → validated
                           │        ├──────────────────┴──→ refused · failed · invalid · expired
-                          │        └→ ambiguous (→ sent: replayed under the same idempotency key; → accepted, stored:
-                          │                      what an earlier session could not record)
+                          │        └→ ambiguous (→ sent: replayed under the same idempotency key; → expired, failed:
+                          │                      settled with an invoice, billed or not; → accepted, stored, also after
+                          │                      that: what an earlier session could not record)
                           └→ cancelled (nothing was billed)
 
 ``intent`` holds a reserved price and is on disk before anything is sent; ``sent`` is on disk before the first byte
@@ -51,22 +52,25 @@ UNBILLED: tuple[AttemptState, ...] = ("planned", "claimed", "refused", "cancelle
 COUNTED = tuple(state for state in STATES if state not in ("planned", "claimed", "cancelled"))
 """States that count against ``max_calls``."""
 
-ENDED: tuple[AttemptState, ...] = (*WHOLE, "refused", "failed", "expired", "invalid")
+SETTLED: tuple[AttemptState, ...] = ("failed", "expired")
+"""What an invoice makes of ``ambiguous``: not billed, billed. An answer may still turn up."""
+
+ENDED: tuple[AttemptState, ...] = (*WHOLE, "refused", "invalid")
 """Nothing more comes from the vendor."""
 
 STEPS: dict[AttemptState, frozenset[AttemptState]] = {
     "planned": frozenset(("claimed", "intent", "cancelled")),
     "claimed": frozenset(("planned", "intent", "cancelled")),
     "intent": frozenset(("sent", "cancelled")),
-    "sent": frozenset((*WITH_JOB, "ambiguous", "cancelled", *ENDED)),
-    "accepted": frozenset(("ready", *ENDED)),
-    "ready": frozenset(ENDED),
+    "sent": frozenset((*WITH_JOB, "ambiguous", "cancelled", *SETTLED, *ENDED)),
+    "accepted": frozenset(("ready", *SETTLED, *ENDED)),
+    "ready": frozenset((*SETTLED, *ENDED)),
     "stored": frozenset((*WHOLE, "invalid", "failed", "expired", "refused")),
     "validated": frozenset(("invalid",)),
-    "ambiguous": frozenset(("sent", "accepted", *WHOLE)),
+    "ambiguous": frozenset(("sent", "accepted", *SETTLED, *WHOLE)),
     "refused": frozenset(),
-    "failed": frozenset(),
-    "expired": frozenset(),
+    "failed": frozenset(("accepted", "stored")),
+    "expired": frozenset(("accepted", "stored")),
     "invalid": frozenset(),
     "cancelled": frozenset(),
 }

@@ -68,7 +68,11 @@ class LedgerTransaction:
         if row is None or state not in STEPS[row[0]]:
             raise LedgerError(f"attempt {attempt} cannot go from {row and row[0]} to {state}; verify the ledger")
         before, reserved_before, spent_before, tries = tuple(row)[:4]
-        reserved, spent = _booked(state, reserved_before or spent_before, cost, reserve)
+        price = reserved_before or spent_before
+        if not price and before == "failed":
+            # It was settled as not billed, and is answered after all.
+            price = self._listed(attempt)
+        reserved, spent = _booked(state, price, cost, reserve)
         values |= {"state": state, "reserved_nanousd": reserved, "cost_nanousd": spent}
         if state == "sent":
             values["tries"] = tries + 1
@@ -82,6 +86,20 @@ class LedgerTransaction:
             reserved=reserved - reserved_before,
             calls=(state in COUNTED) - (before in COUNTED),
         )
+
+    def settle(self, attempt: int, cost: int) -> bool:
+        """End an attempt that may have been billed as the vendor's invoice says; whether it still was one.
+
+        Parameters
+        ----------
+        cost
+            What the invoice charges for it, in nano-dollars; 0: nothing.
+        """
+        if self.state_of(attempt) != "ambiguous":
+            return False
+        error = f"it was never answered; {'' if cost else 'not '}billed, by the vendor's invoice"
+        self.move(attempt, "expired" if cost else "failed", cost, priced=1, error_class="M", error=error)
+        return True
 
     def state_of(self, attempt: int) -> AttemptState:
         """The state of an attempt that there is, every change so far included."""
@@ -97,6 +115,11 @@ class LedgerTransaction:
         """State, reserved and booked price and tries of an attempt; None when there is none."""
         query = "SELECT state, reserved_nanousd, cost_nanousd, tries FROM attempt WHERE id = ?"
         return self.connection.execute(query, (attempt,)).fetchone()
+
+    def _listed(self, attempt: int) -> int:
+        """The price that the vendor's list names for an attempt; 0: none."""
+        row = self.connection.execute("SELECT listed_nanousd FROM attempt WHERE id = ?", (attempt,)).fetchone()
+        return row[0] or 0
 
     def _seal(self, attempt: int) -> None:
         """Protect a row that was changed against damage."""
