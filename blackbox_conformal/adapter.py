@@ -218,6 +218,9 @@ class Capabilities:
         True when the vendor is known to answer equal bytes for equal requests.
     degradation
         What the vendor undoes, as typed for ``--degradation``, unless the user says how the inputs are made.
+    retired
+        Day on which the vendor took the service away and where it says so, such as ``2026-08-19, acme.example/news``:
+        nothing is drawn any more. Empty = it is offered.
     result_hosts
         Hosts besides the vendor's own from which results may be fetched; a leading dot admits subdomains.
     """
@@ -246,6 +249,7 @@ class Capabilities:
     local: bool = False
     deterministic: bool = False
     degradation: str = "bicubic"
+    retired: str = ""
     result_hosts: tuple[str, ...] = ()
 
     @property

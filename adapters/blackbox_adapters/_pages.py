@@ -88,7 +88,7 @@ def _index(described: dict[str, dict[str, Any]]) -> str:
         jobs = {True: "resumable", False: "answers at once", None: "–"}[about["jobs"]]
         key = f"`{about['auth_variable']}`" if about["auth_variable"] else "none"
         cells = [
-            f"[{name}]({name}.md)",
+            f"[{name}]({name}.md)" + " (retired)" * bool(capabilities["retired"]),
             key,
             seed_class(about),
             _price(capabilities),
@@ -112,7 +112,7 @@ def _index(described: dict[str, dict[str, Any]]) -> str:
 
 def _page(about: dict[str, Any]) -> str:
     capabilities = about["capabilities"]
-    letter = seed_class(about)
+    retired, letter = capabilities["retired"], seed_class(about)
     lines = [
         f"# {about['name']}",
         "",
@@ -121,6 +121,7 @@ def _page(about: dict[str, Any]) -> str:
         about["summary"],
         "",
         *([GUIDES[about["name"]], ""] if about["name"] in GUIDES else []),
+        *([f"**Retired by its vendor** ({retired}): nothing is drawn.", ""] if retired else []),
         "| | |",
         "| --- | --- |",
         f"| Vendor's documentation | <{about['documentation']}> |",

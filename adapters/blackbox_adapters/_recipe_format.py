@@ -292,6 +292,12 @@ class Recipe(_Table):
     )
     evidence: Literal["openapi", "real-server", "client", "documents"] = Field(default="documents", exclude=True)
     uncertain: list[str] = Field(default=[], exclude=True)
+    retired: str = Field(
+        default="",
+        pattern=r"^(\d{4}-\d\d-\d\d, .+)?$",
+        description="the day and where the vendor says so, such as 2026-08-19, acme.example/news",
+        exclude=True,
+    )
     url: str = Field(pattern=r"^https?://", description="the address of the interface, beginning with https://")
     auth: Auth | None = None
     token: Token | None = None

@@ -182,6 +182,7 @@ class Recipe(Hosted):
             output_size=spec.scale.output,
             deterministic=spec.deterministic and not self.seed_field,
             degradation=spec.degradation,
+            retired=spec.retired,
             idempotency_header=spec.submit.idempotency_header,
             result_hosts=self.hosts(*spec.picture.hosts),
             transient_known=spec.transient_known,

@@ -71,6 +71,8 @@ def list_adapters(screen: Screen) -> None:
     for adapter in adapters:
         if adapter["error"]:
             screen.say(f"{adapter['name']} is broken: {adapter['error']}")
+        elif adapter["capabilities"]["retired"]:
+            screen.say(f"{adapter['name']} is retired by its vendor: {adapter['capabilities']['retired']}")
     screen.next("adapters", "show", "NAME")
     screen.data(adapters)
 
@@ -106,6 +108,7 @@ def show(screen: Screen, name: str, parameters: tuple[str, ...]) -> None:
             "not known": "; ".join(adapter["uncertain"]) or "nothing that was looked for",
             "documentation": adapter["documentation"] or "none",
         }
+        | ({"retired": f"{capabilities['retired']}: nothing is drawn any more"} if capabilities["retired"] else {})
     )
     if adapter["assumed"]:
         screen.say(_assumption(adapter["assumed"]))

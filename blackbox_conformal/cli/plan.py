@@ -120,13 +120,16 @@ def inspect(screen: Screen, job: "Job", options: shared.JobOptions) -> None:
     Raises
     ------
     RunRefusedError
-        It does not fit the parameters.
+        It does not fit the parameters, or the vendor has retired it.
     """
     from blackbox_conformal.pipeline.prices.budget import missing_key
-    from blackbox_conformal.sampling.inspecting import inspect_vendor
+    from blackbox_conformal.sampling.inspecting import inspect_vendor, refuse_retired
 
     for adapter, tasks in ((job.setup.adapter, job.tasks), (job.setup.second, job.second_tasks)):
-        if adapter is None or adapter.inspect() is None or not job.estimate().calls or missing_key(adapter, tasks[0]):
+        if adapter is None or not job.estimate().calls:
+            continue
+        refuse_retired(adapter)
+        if adapter.inspect() is None or missing_key(adapter, tasks[0]):
             continue
         try:
             confirm_keys(screen, [adapter], options)

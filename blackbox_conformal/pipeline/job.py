@@ -25,6 +25,7 @@ from blackbox_conformal.pipeline.stages.second_vendor import SecondOpinions, sec
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.pipeline.stages.warming import warming
 from blackbox_conformal.sampling.estimate import Estimate, answered, estimate
+from blackbox_conformal.sampling.inspecting import refuse_retired
 from blackbox_conformal.sampling.ledger.address import LEDGERS
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.open_run import OpenRun
@@ -249,10 +250,14 @@ class Job:
         ------
         BudgetError
             The person does not agree, nobody is asked and no limit is given, or a limit is known to be too small.
+        NotFoundError
+            Draws are missing, and the vendor has retired the service.
         """
         if self.limits.scope is not None:
             return
         expected = self.estimate() if planned is None else planned()
+        if expected.calls:
+            refuse_retired(self.setup.adapter)
         self.terms.refuse_unlimited(self.setup.adapter)
         if self.terms.ask is not None:
             self.terms.ask(self, expected)

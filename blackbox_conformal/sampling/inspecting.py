@@ -1,6 +1,7 @@
 """What a vendor publishes of itself, read once before the first paid draw of a run."""
 
 from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.errors import NotFoundError
 from blackbox_conformal.sampling.desk import PATIENCE_S, Desk
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.text import clean
@@ -14,13 +15,24 @@ def inspect_vendor(adapter: Adapter, limits: Limits, *, patience_s: float = PATI
     Raises
     ------
     RunRefusedError
-        What the vendor publishes does not fit the adapter's parameters.
+        What the vendor publishes does not fit the adapter's parameters, or the service is retired.
     IncompleteError, VendorError
         The vendor could not be asked; the same command asks again.
     """
+    refuse_retired(adapter)
     steps = adapter.inspect()
     if steps is None:
         return None
     with Desk(adapter, limits, patience_s) as desk:
         told = desk.ask(steps, "lookup", _LATE)
     return None if told is None else clean(told)
+
+
+def refuse_retired(adapter: Adapter) -> None:
+    """Raise `NotFoundError` if the vendor does not offer any more what the adapter asks for."""
+    retired = adapter.capabilities.retired
+    if retired:
+        raise NotFoundError(
+            f"adapter {adapter.name} asks for a service that its vendor has retired ({retired}), so nothing is sent;"
+            " choose another one: blackbox-conformal adapters list"
+        )

@@ -8,6 +8,7 @@ from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import AdapterError, BlackboxConformalError, UsageError
 from blackbox_conformal.example import Example, example_of
 from blackbox_conformal.plugins import adapter_class
+from blackbox_conformal.sampling.inspecting import refuse_retired
 from blackbox_conformal.testing.declared_contract import declared_checks
 from blackbox_conformal.testing.fault_contract import fault_checks
 from blackbox_conformal.testing.rehearsal import environment
@@ -42,6 +43,8 @@ def check_adapter(
         The adapter shows no example, or cannot be built from it.
     UsageError
         There is no adapter of that name; or it sends nothing, so that there is nothing to check.
+    NotFoundError
+        Its vendor has retired the service, so that the sampler does not draw.
     """
     kind = adapter_class(adapter) if isinstance(adapter, str) else adapter
     shown = example or example_of(kind)
@@ -59,6 +62,8 @@ def check_adapter(
             subject = Subject(kind, shown)
         except (BlackboxConformalError, ValueError, TypeError) as error:
             raise AdapterError(f"adapter {kind.name} cannot be built from its own example: {error}") from None
+        if faults:
+            refuse_retired(subject.adapter)
         results = static_checks(subject)
         if faults and all(result.passed for result in results):
             results += fault_checks(kind, shown) + declared_checks(subject)
