@@ -139,7 +139,9 @@ class Certificate(BaseModel):
     guarantee: dict[str, Any]
     theorem: str
     alpha: float = Field(allow_inf_nan=False)
-    rule: str = "trusted where score < threshold; a pixel without a score is never trusted"
+    rule: Literal["trusted where score < threshold; a pixel without a score is never trusted"] = (
+        "trusted where score < threshold; a pixel without a score is never trusted"
+    )
     threshold: float | Literal["inf"] | None
     threshold_hex: str
     trusted_share: float

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blackbox_conformal.errors import FileFormatError
+from blackbox_conformal.errors import CheckFailedError, FileFormatError
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration
@@ -22,6 +22,7 @@ def read_paper(path: Path) -> "Calibration | Certificate":
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.canonical import strict_json
     from blackbox_conformal.certificate import Certificate
+    from blackbox_conformal.pipeline.stages.certify import file_contradictions
 
     try:
         if path.stat().st_size > calibration_file.MAXIMUM_FILE_BYTES:
@@ -43,5 +44,7 @@ def read_paper(path: Path) -> "Calibration | Certificate":
     certificate = Certificate.from_json(text)
     certificate.vouching()
     certificate.calibration_vouching()
-    certificate.verify(path.parent)
+    wrong = file_contradictions(certificate, path.parent)
+    if wrong:
+        raise CheckFailedError(f"the certificate contradicts itself or its files: {'; '.join(wrong)}")
     return certificate

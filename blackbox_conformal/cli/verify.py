@@ -1,5 +1,6 @@
 """`verify`: papers against the files beside them, the calibration that they name, and the keys that are trusted."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.certificate import Certificate
     from blackbox_conformal.signature import Vouching
+    from blackbox_conformal.types import Image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,12 @@ class VerifyOptions:
         "--calibration", type=shared.FILE, help="Calibration file: check also that the certificates follow from it."
     )
     trust: tuple[str, ...] = shared.trust()
+    inputs: tuple[str, ...] = shared.declared(
+        "--input",
+        type=shared.FILE,
+        multiple=True,
+        help="A picture that was sent, by which a certificate's bound from the input is computed again; repeatable.",
+    )
     require_signature: bool = shared.declared(
         "--require-signature", is_flag=True, help="Refuse what is not signed, whoever's signature it is."
     )
@@ -42,11 +50,14 @@ def command(screen: Screen, options: VerifyOptions) -> None:
     """Check PAPERS: certificates with the files beside them, calibrations, and reports (.html).
 
     With --calibration also that statement, level, threshold and number of photographs follow from that file. A digest
-    finds damage. A signature tells who vouches for a paper; whether its key is the signer's own, you alone can know:
+    finds damage, and anybody can compute it: a paper without a signature is `undamaged, not signed`, and never
+    verified. A signature tells who vouches for a paper; whether its key is the signer's own, you alone can know:
     give those that are with --trust. Of a watch it is told how far it reached, and a certificate that names more than
     the watch file beside the calibration has is refused.
     """
     from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.images.picture import pixels_digest
+    from blackbox_conformal.images.read import read_image
 
     keys = trusted(options.trust)
     against = None
@@ -54,8 +65,10 @@ def command(screen: Screen, options: VerifyOptions) -> None:
         against = Calibration.load(options.calibration)
         _require(against.vouching(keys), printable(options.calibration), options)
     rows, watches = [], WatchedPapers(against, keys)
+    pictures = (read_image(Path(name)).pixels for name in options.inputs)
+    sent = {pixels_digest(pixels): pixels for pixels in pictures}
     for name in options.papers:
-        row = _checked(name, watches, options, keys)
+        row = _checked(name, watches, options, keys, sent)
         rows.append(row)
         screen.say(f"{printable(name)}: " + "\n  ".join(row.lines))
     screen.data([row.entry for row in rows])
@@ -64,7 +77,7 @@ def command(screen: Screen, options: VerifyOptions) -> None:
         are = "is" if len(failed) == 1 else "are"
         which = "the paper is" if len(rows) == 1 else f"{len(failed)} of {len(rows)} papers {are}"
         raise CheckFailedError(f"{which} not verified{', first' if len(failed) > 1 else ':'} {printable(failed[0])}")
-    unchecked = [row.name for row in rows if not row.verified]
+    unchecked = [row.name for row in rows if not row.checked]
     if against is not None and options.calibration and not _is_checked(against.vouching()):
         unchecked.append(options.calibration)
     if unchecked:
@@ -79,19 +92,18 @@ def command(screen: Screen, options: VerifyOptions) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """What became of one paper: the lines for people, and the entry for scripts."""
+    """What became of one paper: the lines for people, and the entry for scripts; `checked`: every signature of it."""
 
     name: str
     lines: tuple[str, ...]
     entry: dict[str, Any]
     failed: bool = False
-
-    @property
-    def verified(self) -> bool:
-        return bool(self.entry["verified"])
+    checked: bool = True
 
 
-def _checked(name: str, watches: WatchedPapers, options: VerifyOptions, keys: frozenset[str]) -> _Row:
+def _checked(
+    name: str, watches: WatchedPapers, options: VerifyOptions, keys: frozenset[str], sent: "Mapping[str, Image]"
+) -> _Row:
     from blackbox_conformal.certificate import Certificate
 
     entry: dict[str, Any] = {"paper": name, "verified": False, "status": None, "reason": None}
@@ -103,6 +115,7 @@ def _checked(name: str, watches: WatchedPapers, options: VerifyOptions, keys: fr
         of_calibration = paper.calibration_vouching(keys) if isinstance(paper, Certificate) else None
         if isinstance(paper, Certificate):
             _refuse_contradictions(paper, watches.against)
+            unchecked = _unchecked(Path(name), paper, watches.against, sent)
             watch = watches.of_certificate(name, paper)
         else:
             watch = watches.of_calibration(Path(name), paper)
@@ -111,8 +124,9 @@ def _checked(name: str, watches: WatchedPapers, options: VerifyOptions, keys: fr
         return _Row(name=name, lines=(f"not verified: {error}",), failed=True, entry={**entry, "reason": str(error)})
     entry["signature"] = vouching.to_json()
     entry["watch"] = None if watch is None else watch[1]
-    entry["verified"] = _is_checked(vouching) and (of_calibration is None or _is_checked(of_calibration))
-    outcome, further = "verified" if entry["verified"] else "not verified, though its digests agree", []
+    checked = _is_checked(vouching) and (of_calibration is None or _is_checked(of_calibration))
+    entry["verified"] = checked and vouching.signature is not None
+    outcome, further = "verified" if entry["verified"] else "undamaged", []
     if isinstance(paper, Certificate):
         assert of_calibration is not None
         entry["status"] = paper.status
@@ -121,9 +135,49 @@ def _checked(name: str, watches: WatchedPapers, options: VerifyOptions, keys: fr
         if paper.status == "outside-calibration":
             outcome += f", and it gives no guarantee: {paper.reason}"
         further += [f"note: {note}" for note in paper.notes]
+        entry["unchecked"] = unchecked
+        further += [f"not checked: {'; '.join(unchecked)}"] if unchecked else []
     if watch is not None:
         further.append(f"its watch: {watch[0]}")
-    return _Row(name=name, lines=(f"{outcome}; {vouching.words()}", *further), entry=entry)
+    separator = ", " if outcome == "undamaged" else "; "
+    return _Row(name=name, lines=(f"{outcome}{separator}{vouching.words()}", *further), entry=entry, checked=checked)
+
+
+def _unchecked(
+    path: Path, certificate: "Certificate", against: "Calibration | None", sent: "Mapping[str, Image]"
+) -> list[str]:
+    """What a certificate says that nothing here shows, in words.
+
+    Raises
+    ------
+    BlackboxConformalError
+        Its bound from the input, or a note that is missing, contradicts what is here.
+    """
+    from blackbox_conformal.images.headers import inspect
+    from blackbox_conformal.images.read import read_image
+    from blackbox_conformal.pipeline.stages.certify import due_notes, input_bound_contradiction
+
+    image = path.parent / Path(certificate.outputs["image"]["file"]).name
+    low_resolution = sent.get(str(certificate.input.get("pixels")))
+    delivered = None if low_resolution is None else read_image(image).pixels
+    wrong = input_bound_contradiction(certificate, delivered, low_resolution)
+    if wrong is not None:
+        raise CheckFailedError(f"the certificate contradicts itself or its files: {wrong}")
+    notes, unchecked = list(certificate.notes), []
+    if against is None:
+        unchecked.append("that it follows from its calibration (add --calibration FILE)")
+    else:
+        container = inspect(image.read_bytes())
+        for due in due_notes(certificate, against, (container.height, container.width)):
+            if due not in notes:
+                raise CheckFailedError(f"it does not follow from the calibration: it lacks the note: {due}")
+            notes.remove(due)
+    if certificate.input_bound is not None and low_resolution is None:
+        unchecked.append("the numbers in its bound from the input (add --input FILE, the picture that was sent)")
+    if notes:
+        unchecked.append("its notes" if against is None else f"{len(notes)} of its notes")
+    further = sorted(certificate.outputs.keys() - {"image", "mask", "indecision"})
+    return [*unchecked, *([f"more than the digest of {', '.join(further)}"] if further else [])]
 
 
 def _report(name: str, against: "Calibration | None", options: VerifyOptions, entry: dict[str, Any]) -> _Row:
@@ -148,8 +202,10 @@ def _report(name: str, against: "Calibration | None", options: VerifyOptions, en
             "a report carries no signature, so nobody vouches for it. Verify it without --trust and "
             "--require-signature, or make it anew from a signed calibration and its run folder"
         )
-    entry |= {"verified": True, "status": "report", "calibration": of, "signature": vouching.to_json(), "watch": None}
-    lines = (f"as it was written, of calibration {of}; {vouching.words()}",)
+    entry |= {"status": "report", "calibration": of, "signature": vouching.to_json(), "watch": None}
+    lines = (
+        f"the digest agrees, and anybody can compute it; it says that it is of calibration {of}, {vouching.words()}",
+    )
     return _Row(name=name, lines=lines, entry=entry)
 
 

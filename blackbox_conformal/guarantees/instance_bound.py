@@ -4,6 +4,8 @@ The metric bounds its map for this picture (`Metric.bound_from_delivered`, `Metr
 no probability and no further call enter.
 """
 
+import re
+
 import numpy as np
 
 from blackbox_conformal.degradations.chain import Chain, Mixture
@@ -85,10 +87,19 @@ def input_statement(metric: Metric, delivered: Image, low_resolution: Image | No
         largest = _bound_from_input(metric, delivered, low_resolution, degradation)
     except UsageError:
         return None
+    return _bound_in_words(metric, degradation, f"{float(largest.max()):.3f}", f"{float(np.median(largest)):.3f}")
+
+
+def is_input_statement(text: str, metric: Metric, degradation: Mixture) -> bool:
+    """Whether `text` is what `input_statement` says of some picture; its two numbers may be any."""
+    numbers = re.search(r"by at most (\d{1,9}\.\d{3}) \(median over pixels (\d{1,9}\.\d{3})\)", text)
+    return numbers is not None and text == _bound_in_words(metric, degradation, *numbers.groups())
+
+
+def _bound_in_words(metric: Metric, degradation: Mixture, largest: str, median: str) -> str:
     return (
         f"Averaged with a {metric.averaging}, this picture's colours in {metric.space} differ from the truth's "
-        f"by at most {float(largest.max()):.3f} "
-        f"(median over pixels {float(np.median(largest)):.3f}), whatever the truth, provided the input was made from "
+        f"by at most {largest} (median over pixels {median}), whatever the truth, provided the input was made from "
         f"it by {degradation.text}, in 8 bits. It says nothing of detail finer than that average: invented texture "
         "passes."
     )

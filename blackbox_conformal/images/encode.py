@@ -2,14 +2,17 @@
 
 import io
 import os
+import struct
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
+from PIL import PngImagePlugin
 
 from blackbox_conformal.errors import ImageError, MapError, UsageError
+from blackbox_conformal.images.headers import PNG_SIGNATURE
 from blackbox_conformal.images.picture import check_pixels
 from blackbox_conformal.images.write_png import GREY, RGB, write_png
 from blackbox_conformal.types import Image, Map, Mask
@@ -91,6 +94,24 @@ def indecision_png(indecision: Map) -> tuple[bytes, dict[str, Any]]:
         levels[band][~scored[band]] = NO_SCORE
     rows = levels.view(np.uint8).reshape(height, -1)
     return write_png(rows, width, 16, GREY), {"offset": lowest, "step": step, "no_score": NO_SCORE}
+
+
+def grey_levels(content: bytes, size: tuple[int, int], depth: int) -> NDArray[Any]:
+    """What `mask_png` (`depth` 1) or `indecision_png` (16) wrote: (H, W) bool, or (H, W) integers from 0 to 65535.
+
+    Raises
+    ------
+    ImageError
+        It is no such PNG of `size`, (height, width); it is not decoded then.
+    """
+    height, width = size
+    header = PNG_SIGNATURE + struct.pack(">I4sIIBB", 13, b"IHDR", width, height, depth, GREY)
+    if not content.startswith(header):
+        raise ImageError(f"expected a grey PNG of {width}×{height} pixels with {depth} bits each; got another file")
+    try:
+        return np.array(PngImagePlugin.PngImageFile(io.BytesIO(content)))
+    except Exception as error:  # noqa: BLE001 - a hostile byte leads decoders to exceptions of every kind
+        raise ImageError(f"expected a whole PNG; it cannot be decoded ({type(error).__name__})") from None
 
 
 def as_source(given: Given) -> Path | bytes:

@@ -143,7 +143,7 @@ def test_masks_of_other_inputs_carry_no_guarantee(calibrated: Path, capsys: pyte
         assert certificate.stated.startswith("No guarantee: the guarantee is for inputs like the calibration's")
     path = marked[0]["certificate"]
     assert run(["verify", path, "--calibration", str(calibrated / "run" / "calibration.json")]) == 0
-    assert "verified, and it gives no guarantee" in capsys.readouterr().out
+    assert "undamaged, and it gives no guarantee" in capsys.readouterr().out
 
 
 def test_too_few_photographs_to_mark_an_input_are_told(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,8 +119,8 @@ def test_nobody_vouches_for_an_unsigned_paper(desk: Desk, tmp_path: Path, capsys
     path.write_text(json.dumps(content))
     for paper in (str(path), desk.path("plain.json")):
         code, (row,), said = verified(capsys, paper)
-        assert (code, row["verified"], row["signature"]["key"]) == (0, True, None)
-        assert "verified; not signed, so nobody vouches for it" in said
+        assert (code, row["verified"], row["signature"]["key"]) == (0, False, None)
+        assert "undamaged, not signed, so nobody vouches for it" in said
         for more in (["--require-signature"], ["--trust", desk.keys["issuer"].key]):
             code, (row,), said = verified(capsys, paper, *more)
             assert (code, row["verified"]) == (3, False)
@@ -474,7 +474,7 @@ def test_without_the_extra_nothing_counts_as_verified(
         assert "pip install 'blackbox-conformal[sign]'" in said
         assert "a key that you trust" not in said
     assert run(["verify", paper, "--calibration", desk.path("c.json")]) == 2
-    assert "though its digests agree" in capsys.readouterr().out
+    assert "undamaged, carries a signature by" in capsys.readouterr().out
     assert run(["verify", desk.path("plain.json")]) == 0
     assert run(["verify", desk.path("plain.json"), "--trust", lab]) == 3
     assert desk.mask(tmp_path / "out", "--trust", lab) == 2

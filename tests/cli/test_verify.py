@@ -2,8 +2,11 @@
 
 import json
 import random
+import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image as PillowImage
 from support.mutations import mutate, redigested
@@ -11,10 +14,14 @@ from support.synthetic import photograph, write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.cli.verify import check
 from blackbox_conformal.errors import BlackboxConformalError
+from blackbox_conformal.images.encode import mask_png
+from blackbox_conformal.reports.seal import write_page
 
+METRIC = "lab-l1:order=difference-of-blurs,sigma=4"
 CLAIMED = ("statement", "alpha", "threshold", "threshold_hex", "status", "n_calibration", "bound", "assumptions")
 
 
@@ -31,7 +38,7 @@ def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small = PillowImage.fromarray(photograph(20)).resize((20, 16), PillowImage.Resampling.BICUBIC)
     small.save(folder / "p20.png")
     common = ["--calibration", str(folder / "c.json"), "-p", f"path={draws}", "--run", str(folder / "run")]
-    assert run(["mask", str(folder / "p20.png"), *common, "--alpha", "0.9", "--out", str(folder / "out")]) == 0
+    assert run(["mask", str(folder / "p20.png"), *common, "--alpha", "0.6", "--out", str(folder / "out")]) == 0
     return folder
 
 
@@ -48,7 +55,12 @@ def test_an_honest_certificate_is_verified(masked: Path, capsys: pytest.CaptureF
     path = str(masked / "out" / "p20-certificate.json")
     assert run(["verify", path]) == 0
     assert run(["verify", path, "--calibration", str(masked / "c.json"), "--json"]) == 0
-    assert '"verified": true' in capsys.readouterr().out
+    found = capsys.readouterr()
+    # Anybody can write a paper and a calibration that agree.
+    assert json.loads(found.out[found.out.index("[") :])[0]["verified"] is False
+    assert "undamaged, not signed, so nobody vouches for it" in found.err
+    document = json.loads(found.out[found.out.index("[") :])[0]
+    assert document["unchecked"][-1] == "more than the digest of overlay, vendor"
 
 
 def test_a_report_is_as_it_was_written_and_nobody_vouches_for_it(
@@ -60,7 +72,10 @@ def test_a_report_is_as_it_was_written_and_nobody_vouches_for_it(
     capsys.readouterr()
     assert run(["verify", str(report), "--calibration", calibration]) == 0
     said = capsys.readouterr().out
-    assert f"of calibration {Calibration.load(calibration).digest}; not signed, so nobody vouches for it" in said
+    assert "the digest agrees, and anybody can compute it" in said
+    assert f"of calibration {Calibration.load(calibration).digest}, not signed, so nobody vouches for it" in said
+    assert run(["verify", str(report), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["verified"] is False
     assert run(["verify", str(report), "--require-signature"]) == 3
     assert "a report carries no signature" in capsys.readouterr().out
     other = json.loads(Path(calibration).read_text()) | {"vendor_models": ["another"]}
@@ -90,7 +105,7 @@ def test_what_is_no_paper_is_told_what_verify_takes(
         ({"statement": "Nothing can go wrong."}, "statement is 'Nothing can go wrong.'"),
         ({"n_calibration": 800}, "n_calibration is 800"),
         ({"bound": 0.2}, "bound is 0.2"),
-        ({"threshold": 0.5, "threshold_hex": (0.5).hex()}, "threshold is 0.5"),
+        ({"threshold": 0.5, "threshold_hex": (0.5).hex()}, "not where the scores of the score map are below"),
         ({"assumptions": []}, "assumptions is"),
     ],
 )
@@ -100,6 +115,16 @@ def test_what_does_not_follow_from_the_calibration_is_found(
     path = edited(masked, tmp_path, **changes)
     assert run(["verify", str(path), "--calibration", str(masked / "c.json")]) == 3
     assert says in capsys.readouterr().out
+
+
+def test_a_threshold_next_to_the_right_one_is_found(
+    masked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    honest = json.loads((masked / "out" / "p20-certificate.json").read_text())["threshold"]
+    near = float(np.nextafter(honest, 1))
+    path = edited(masked, tmp_path, threshold=near, threshold_hex=near.hex())
+    assert run(["verify", str(path), "--calibration", str(masked / "c.json")]) == 3
+    assert f"threshold is {near!r}" in capsys.readouterr().out
 
 
 def test_changed_missing_and_unnamed_files_are_found(
@@ -127,7 +152,7 @@ def test_a_certificate_that_was_edited_by_hand_is_found(
     masked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = edited(masked, tmp_path)
-    path.write_text(path.read_text().replace('"alpha": 0.9', '"alpha": 0.1'))
+    path.write_text(path.read_text().replace('"alpha": 0.6', '"alpha": 0.1'))
     assert run(["verify", str(path)]) == 3
     assert "its digest does not match" in capsys.readouterr().out
 
@@ -156,3 +181,140 @@ def try_edits(masked: Path, folder: Path, count: int, seed: int) -> dict[str, in
 
 def test_no_edit_ends_in_a_bare_exception_or_changes_a_claim(masked: Path, tmp_path: Path) -> None:
     assert try_edits(masked, tmp_path, 300, 3)["refused"] > 150
+
+
+def forged(masked: Path, tmp_path: Path, kind: str, content: bytes, **changes: object) -> Path:
+    """The certificate beside another file of one kind, whose digest it names, with other values."""
+    path = edited(masked, tmp_path)
+    certificate = json.loads(path.read_text())
+    (tmp_path / certificate["outputs"][kind]["file"]).write_bytes(content)
+    certificate["outputs"][kind]["digest"] = digest_bytes(content)
+    path.write_text(redigested(certificate | changes))
+    return path
+
+
+def mask_of(masked: Path) -> np.ndarray:
+    return np.array(PillowImage.open(masked / "out" / "p20-mask.png"))
+
+
+def test_the_mask_of_the_scene_trusts_some_pixels_and_not_all(masked: Path) -> None:
+    assert 0 < mask_of(masked).mean() < 1
+
+
+@pytest.mark.parametrize("with_calibration", [False, True])
+def test_a_mask_is_counted_and_compared_with_its_scores(
+    masked: Path, tmp_path: Path, with_calibration: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    honest = mask_of(masked)
+    more = ["--calibration", str(masked / "c.json")] if with_calibration else []
+    white = mask_png(np.ones_like(honest))
+    assert run(["verify", str(forged(masked, tmp_path, "mask", white)), *more]) == 3
+    assert "1.0 of the mask is white" in capsys.readouterr().out
+    assert run(["verify", str(forged(masked, tmp_path, "mask", white, trusted_share=1.0)), *more]) == 3
+    assert "not where the scores of the score map are below the threshold" in capsys.readouterr().out
+    moved = mask_png(np.ascontiguousarray(honest[::-1, ::-1]))
+    assert run(["verify", str(forged(masked, tmp_path, "mask", moved)), *more]) == 3
+    assert "not where the scores" in capsys.readouterr().out
+    small = mask_png(honest[:-1])
+    assert run(["verify", str(forged(masked, tmp_path, "mask", small)), *more]) == 3
+    assert "expected a grey PNG of 80×64 pixels with 1 bits each" in capsys.readouterr().out
+    image = (masked / "out" / "p20-image.png").read_bytes()
+    assert run(["verify", str(forged(masked, tmp_path, "mask", image)), *more]) == 3
+
+
+@pytest.mark.parametrize("scaling", [{"step": 0.0}, {"step": "a"}, {"offset": None}])
+def test_a_score_map_of_another_scale_shows_no_mask(masked: Path, tmp_path: Path, scaling: dict) -> None:
+    path = edited(masked, tmp_path)
+    content = json.loads(path.read_text())
+    content["outputs"]["indecision"] |= scaling
+    path.write_text(redigested(content))
+    assert run(["verify", str(path)]) == 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rule": "everything is trusted"},
+        {"input_bound": "Every trusted pixel is right."},
+        {"threshold_hex": "0x1p+4"},
+        {"threshold_hex": "0x1p+999999"},
+        {"threshold_hex": "nan"},
+        {"trusted_share": 1.0},
+        {"threshold": None, "threshold_hex": "-inf", "status": "abstains"},
+    ],
+)
+def test_a_certificate_that_contradicts_itself_is_refused(masked: Path, tmp_path: Path, changes: dict) -> None:
+    assert run(["verify", str(edited(masked, tmp_path, **changes))]) == 3
+
+
+def test_a_note_that_follows_from_the_calibration_cannot_be_dropped(
+    masked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calibration = Calibration.load(masked / "c.json")
+    content = json.loads((masked / "out" / "p20-certificate.json").read_text())
+    seeded = calibration.procedure.model_copy(update={"root_seed": 5})
+    chosen = replace(calibration, procedure=seeded)
+    chosen.save(tmp_path / "chosen.json")
+    claimed = {
+        "calibration_digest": chosen.digest,
+        "fingerprint": seeded.fingerprint,
+        "procedure": seeded.model_dump(mode="json"),
+        "assumptions": content["assumptions"],
+    }
+    path = edited(masked, tmp_path, **claimed)
+    assert run(["verify", str(path), "--calibration", str(tmp_path / "chosen.json")]) == 3
+    assert "it lacks the note: the root seed is 5" in capsys.readouterr().out
+    path = edited(masked, tmp_path, **claimed, notes=[seeded.seed_note])
+    assert run(["verify", str(path), "--calibration", str(tmp_path / "chosen.json")]) == 0
+
+
+def test_a_page_whose_seal_was_computed_anew_is_not_verified(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.html"
+    write_page("<h1>Everything is guaranteed at 0.0001</h1>", f"report of sha256:{'0' * 64}", page)
+    assert run(["verify", str(page), "--json"]) == 0
+    found = capsys.readouterr()
+    assert json.loads(found.out)[0]["verified"] is False
+    assert "the digest agrees, and anybody can compute it" in found.err
+    assert "verified" not in found.err
+
+
+@pytest.fixture(scope="module")
+def bounded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `masked`, with a metric that bounds the picture's own error from its input."""
+    folder = tmp_path_factory.mktemp("bounded")
+    draws = write_draws(folder / "draws", range(8))
+    vendor = bc.load_adapter("folder", path=str(draws), label="made up")
+    paths = write_photographs(folder / "photographs", range(8))
+    bc.calibrate(vendor, [str(path) for path in paths], metric=METRIC, run=folder / "run").save(folder / "c.json")
+    write_draws(draws, range(20, 21))
+    small = PillowImage.fromarray(photograph(20)).resize((20, 16), PillowImage.Resampling.BICUBIC)
+    small.save(folder / "p20.png")
+    common = ["--calibration", str(folder / "c.json"), "-p", f"path={draws}", "--run", str(folder / "run")]
+    words = ["mask", str(folder / "p20.png"), *common, "--alpha", "0.9", "--out", str(folder / "out"), "--empty-masks"]
+    assert run(words) == 0
+    return folder
+
+
+def test_the_bound_from_the_input_is_computed_again(
+    bounded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = bounded / "out" / "p20-certificate.json"
+    stated = json.loads(path.read_text())["input_bound"]
+    numbers = re.findall(r"\d+\.\d{3}", stated)
+    sent = ["--input", str(bounded / "p20.png")]
+    capsys.readouterr()
+    assert run(["verify", str(path)]) == 0
+    assert "not checked: that it follows from its calibration (add --calibration FILE); the numbers" in (
+        capsys.readouterr().out
+    )
+    assert run(["verify", str(path), *sent]) == 0
+    assert "bound from the input" not in capsys.readouterr().out
+    forged = edited(bounded, tmp_path, input_bound=stated.replace(numbers[0], "0.001"))
+    assert run(["verify", str(forged), *sent]) == 3
+    forged = edited(bounded, tmp_path, input_bound=None)
+    assert run(["verify", str(forged), *sent]) == 3
+    forged = edited(bounded, tmp_path, input_bound=stated.replace("invented texture passes", "nothing passes"))
+    assert run(["verify", str(forged)]) == 3
+    assert "input_bound is" in capsys.readouterr().out

@@ -2,9 +2,13 @@
 
 import json
 import math
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from blackbox_conformal import catalog
 from blackbox_conformal.calibration import Calibration
@@ -13,7 +17,9 @@ from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.guarantees.corollaries import leaked_level, psnr, statement
 from blackbox_conformal.guarantees.guarantee import NOT_SIGNED, Guarantee
-from blackbox_conformal.guarantees.instance_bound import input_statement
+from blackbox_conformal.guarantees.instance_bound import input_statement, is_input_statement
+from blackbox_conformal.images.encode import NO_SCORE, grey_levels
+from blackbox_conformal.images.headers import inspect
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation
 from blackbox_conformal.pipeline.stages.input_check import checked_again
@@ -21,7 +27,7 @@ from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.signature import Signature
-from blackbox_conformal.types import Mask
+from blackbox_conformal.types import Image, Mask
 
 SIZE_FACTOR = 2
 """How many times fewer pixels than the smallest photograph, or more than the largest, are worth a note."""
@@ -154,6 +160,88 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
         for name, value in Certificate.model_construct(**implied).model_dump(mode="json", include=set(implied)).items()
         if stated[name] != value
     ]
+
+
+def file_contradictions(certificate: Certificate, folder: Path) -> list[str]:
+    """Each thing in which mask and score map in `folder` are not as the certificate says, in words.
+
+    Raises
+    ------
+    CheckFailedError
+        A file is missing, or is not the one that the certificate names.
+    ImageError
+        A file is no picture, mask or score map.
+    """
+    certificate.verify(folder)
+    content = {kind: (folder / Path(entry["file"]).name).read_bytes() for kind, entry in certificate.outputs.items()}
+    container = inspect(content["image"])
+    mask = grey_levels(content["mask"], (container.height, container.width), 1)
+    threshold, share = _from_hex(certificate.threshold_hex), float(np.mean(mask))
+    wrong = []
+    if threshold is None or certificate.threshold != threshold_json(threshold):
+        return [f"threshold is {certificate.threshold!r}, and threshold_hex is {certificate.threshold_hex!r}"]
+    if share != certificate.trusted_share:
+        wrong.append(f"trusted_share is {certificate.trusted_share!r}, and {share!r} of the mask is white")
+    if threshold == -math.inf and mask.any():
+        wrong.append("nothing may be trusted, and the mask has white pixels")
+    if "indecision" in content:
+        levels = grey_levels(content["indecision"], mask.shape, 16)
+        if not _is_below(levels, certificate.outputs["indecision"], threshold, mask):
+            wrong.append("the mask is not where the scores of the score map are below the threshold")
+    return wrong
+
+
+def _from_hex(text: str) -> float | None:
+    try:
+        threshold = float.fromhex(text)
+    except (ValueError, OverflowError):
+        return None
+    return None if math.isnan(threshold) else threshold
+
+
+def _is_below(levels: NDArray[Any], scaling: Mapping[str, Any], threshold: float, mask: Mask) -> bool:
+    """Whether `mask` may be where scores lie below the threshold, given their levels to within half a step."""
+    offset, step = scaling.get("offset"), scaling.get("step")
+    if not (isinstance(offset, float) and isinstance(step, float) and math.isfinite(offset) and 0 < step < math.inf):
+        return False
+    scored = levels != NO_SCORE
+    scores = np.where(scored, levels * step + offset, math.inf)
+    # Half a step, and what float64 may round away.
+    slack = 0.5001 * step if levels[scored].any() else 0.0
+    sure, possible = scored & (scores + slack < threshold), scored & (scores - slack < threshold)
+    # A score of infinity has no level, and is trusted at the threshold infinity.
+    possible |= ~scored & (threshold == math.inf)
+    return bool((mask >= sure).all() and (mask <= possible).all())
+
+
+def input_bound_contradiction(
+    certificate: Certificate, delivered: Image | None, low_resolution: Image | None
+) -> str | None:
+    """That the bound from the input is not what the code says of this picture; None where it may be.
+
+    Without delivered picture and input only the words are compared, and not the two numbers in them.
+    """
+    stated = certificate.input_bound
+    if stated is None and low_resolution is None:
+        return None
+    try:
+        procedure = Procedure.model_validate(certificate.procedure)
+    except ValidationError:
+        return "procedure is none"
+    metric = catalog.of_specification("metrics", procedure.metric)
+    if delivered is not None and low_resolution is not None:
+        implied = input_statement(metric, delivered, low_resolution, procedure.mixture)
+        agrees = stated == implied
+    else:
+        agrees = metric.averages_colours and is_input_statement(str(stated), metric, procedure.mixture)
+    return None if agrees else f"input_bound is {stated!r}, which does not follow from metric, degradation and picture"
+
+
+def due_notes(certificate: Certificate, calibration: Calibration, size: tuple[int, int]) -> list[str]:
+    """The notes that follow from the calibration for a delivered picture of `size`, (height, width)."""
+    check = certificate.input_check
+    found = (size_note(calibration, size), None if check is None else check.note, calibration.procedure.seed_note)
+    return [note for note in found if note is not None]
 
 
 def _other_signer(named: Signature | None, found: Signature | None) -> list[str]:
