@@ -198,6 +198,9 @@ class Capabilities:
         ``--max-cost``.
     failures_billed
         Whether the vendor bills an attempt at which it failed on its own; True where nobody knows.
+    free_answers
+        Whether the vendor answers some calls for nothing, so that a reported cost of 0 is booked. Otherwise a call that
+        has a price is booked at that price, whatever else a vendor reports that bills later.
     transient_known
         Whether the vendor's documents name its own failures, and the adapter reads them; its example then shows one.
     rates, max_concurrency, answer_timeout_s
@@ -238,6 +241,7 @@ class Capabilities:
     max_upload_bytes: int | None = None
     price: Price | None = None
     failures_billed: bool = True
+    free_answers: bool = False
     rates: tuple[Rate, ...] = ()
     max_concurrency: int | None = None
     answer_timeout_s: float | None = None
@@ -364,6 +368,10 @@ class Adapter(BaseModel, ABC):
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """The error that a failed answer means to this vendor; None: judge it by the HTTP status."""
+        return None
+
+    def observe(self, answer: Answer) -> Observed | None:
+        """What a failed answer to a submission says besides its error, such as a cost; None: nothing."""
         return None
 
     def open(self) -> Adapter:

@@ -26,6 +26,7 @@ BlackboxConformalError
     │       ├── AccountRefusedError      … to this key or account (401, 402, 403)
     │       │   └── KeyNotSentError      … to requests that carried no key
     │       └── NotFoundError            … since it has no such model or address (404, 405, 410)
+    │           └── RedirectedError      … but names another one (301, 302, 303, 307, 308): perhaps billed
     ├── VendorFailedError                class V: the vendor failed on its own; the picture may be asked for again
     ├── TryLaterError                    class R: the vendor asked to wait
     ├── MaybeSentError                   class M: sent, no answer: perhaps billed
@@ -187,6 +188,10 @@ class NotFoundError(RunRefusedError):
     """Class A: the vendor has no such model or address (404, 405, 410), so that a parameter has to be corrected."""
 
     exit_code = 2
+
+
+class RedirectedError(NotFoundError):
+    """Class A: the vendor answered a submission with another address, where it may show what it accepted and bills."""
 
 
 class VendorFailedError(VendorError):

@@ -111,7 +111,7 @@ class PlainHttp(OwnServer):
         headers = {"content-type": "image/png", "idempotency-key": draw.idempotency_key, **self.key()}
         address = urlunsplit(parts._replace(path=parts.path or "/", query="", fragment=""))
         answer = yield Send("POST", address, purpose="submit", headers=headers, query=query, body=upload.png)
-        yield observed(answer)
+        yield self.observe(answer)
         if self.picture_field:
             return (yield from received(peek(answer.json(), self.picture_field), self.picture_field))
         if "json" in answer.headers.get("content-type", ""):
@@ -120,6 +120,10 @@ class PlainHttp(OwnServer):
                 "Say where the picture is in it with -p picture-field=…"
             )
         return answer.body
+
+    def observe(self, answer: Answer) -> Observed:
+        """By its headers, also of an answer that failed."""
+        return observed(answer)
 
 
 ADAPTER = PlainHttp

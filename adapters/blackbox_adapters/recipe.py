@@ -284,6 +284,10 @@ class Recipe(Hosted):
         told = None if purpose in ("download", "cancel") else refusal(self._spec, answer)
         return told or self._spec.errors.error(answer, purpose)
 
+    def observe(self, answer: Answer) -> Observed:
+        """By the recipe's [reported] table."""
+        return observed(self._spec, answer, None, self.usd_per_unit)
+
     def _values(self, upload: Upload, draw: Draw) -> dict[str, Any]:
         options = {**self._spec.options, **self.options}
         values = built_in(upload, draw, self._factor) | {f"option.{name}": value for name, value in options.items()}

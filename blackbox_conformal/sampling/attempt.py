@@ -197,6 +197,8 @@ class AttemptRunner:
             if paid and not unanswered:
                 record.state = "answered"
             failure = classify(self.adapter, step, answer, self.clock.wall())
+            if paid and failure is not None and (told := self.adapter.observe(answer)) is not None:
+                self._observe(told)
         if failure is not None or not step.public:
             self.turns.record(failure)
         if paid:
@@ -333,7 +335,7 @@ class AttemptRunner:
 
     def _observe(self, observed: Observed) -> None:
         try:
-            self.record.observe(observed)
+            self.record.observe(observed, free_answers=self.adapter.capabilities.free_answers)
         except UsageError as error:
             # A bill that makes no sense must not cost the picture: what was reserved is booked.
             self._tell("price-differs", f"the vendor tells no price that can be booked: {error}")

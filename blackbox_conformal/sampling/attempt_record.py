@@ -16,9 +16,11 @@ from blackbox_conformal.errors import (
     MaybeSentError,
     NotSentError,
     PayloadError,
+    RedirectedError,
     RefusedError,
     RunRefusedError,
     TryLaterError,
+    UsageError,
     VendorError,
     VendorFailedError,
 )
@@ -27,7 +29,7 @@ from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec, Ve
 from blackbox_conformal.sampling.ledger.receipts import Receipt
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.ledger.states import WITH_JOB, AttemptState
-from blackbox_conformal.sampling.money import to_nano
+from blackbox_conformal.sampling.money import to_nano, to_usd
 from blackbox_conformal.sampling.reservations import Reservation, Reservations
 from blackbox_conformal.sampling.run_control import StoppedError
 from blackbox_conformal.sampling.task import OutcomeState
@@ -106,6 +108,8 @@ _ROWS: tuple[tuple[tuple[type, ...], tuple[State, ...], Ending], ...] = (
     (_RUN_ENDS, ("intent",), Ending("cancelled", "N", None)),
     (_RUN_ENDS, ("sent",), Ending("ambiguous", "M", None)),
     ((RunRefusedError,), ("answered",), Ending("cancelled", "A", None)),
+    # "Done, see there" is a redirection, too.
+    ((RedirectedError,), ("answered",), Ending("ambiguous", "M", None)),
     ((BlackboxConformalError,), ("answered",), Ending("invalid", "P", None)),
     ((StoppedError,), ("answered",), Ending("ambiguous", "M", None)),
 )
@@ -249,13 +253,13 @@ class AttemptRecord:
         self.store.forget_job(row)
         self.state = "accepted"
 
-    def observe(self, observed: Observed) -> None:
+    def observe(self, observed: Observed, *, free_answers: bool = False) -> None:
         """Add what the vendor says to the report; what it bills is reserved from now on, if that is more.
 
         Raises
         ------
         UsageError
-            The price makes no sense; the rest is added.
+            The price makes no sense, or is 0 for a call that has one and `free_answers` is unset; the rest is added.
         """
         report = self.report
         self.report = replace(
@@ -266,6 +270,11 @@ class AttemptRecord:
         )
         if observed.cost_usd is not None:
             cost = to_nano(observed.cost_usd)
+            if not cost and self.spec.listed_nanousd and not free_answers:
+                raise UsageError(
+                    f"expected the cost of a call that is listed at {to_usd(self.spec.listed_nanousd)} USD; got 0,"
+                    " which is believed only where the adapter says that some answers are free"
+                )
             self.report = replace(self.report, cost_nanousd=cost)
             self.reservations.prices.billed(self.spec, cost)
 
@@ -329,7 +338,9 @@ class AttemptRecord:
         else:
             if rule.row == "invalid" and self.digest is None:
                 self._keep_evidence()
-            report = VendorReport() if rule.row == "cancelled" else self._report_with_cost(unbilled)
+            # What was not taken is given back, unless the vendor says that it bills it.
+            given_back = rule.row == "cancelled" and not self.report.cost_nanousd
+            report = VendorReport() if given_back else self._report_with_cost(unbilled)
             self.ledger.end(
                 self.row,
                 rule.row,
@@ -345,8 +356,8 @@ class AttemptRecord:
                 with contextlib.suppress(OSError):
                     self.store.keep_receipt(self._receipt(rule.row, report, rule.error_class, text, code))
         if rule.row == "cancelled":
-            self._settle(0)
-            self.state, self._row = "unrecorded", None
+            self._settle(self.report.cost_nanousd or 0)
+            self.state, self._row, self.report = "unrecorded", None, VendorReport()
         else:
             self._settle(self.cost_nanousd(unbilled))
             self.state = "ambiguous" if rule.row == "ambiguous" else self.state

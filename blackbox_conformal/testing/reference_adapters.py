@@ -117,12 +117,16 @@ class SynchronousVendor(_Reference):
             query=self._fields(draw),
             body=upload.png,
         )
-        yield Observed(
+        yield self.observe(answer)
+        return answer.body
+
+    def observe(self, answer: Answer) -> Observed:
+        """What the headers say."""
+        return Observed(
             cost_usd=Decimal(answer.headers["x-cost-usd"]) if "x-cost-usd" in answer.headers else None,
             model=answer.headers.get("x-model"),
             request_id=answer.headers.get("x-request-id"),
         )
-        return answer.body
 
 
 class JobVendor(_Reference):

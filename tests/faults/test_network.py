@@ -6,13 +6,20 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.draws import draw, ledger, tasks
 
-from blackbox_conformal.errors import AccountRefusedError, IncompleteError, NotFoundError
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    BudgetError,
+    IncompleteError,
+    NotFoundError,
+    RedirectedError,
+)
 from blackbox_conformal.sampling.ledger.queries import ledger_sum
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -489,6 +496,21 @@ def test_n21_a_redirected_submission_is_refused_and_shows_the_host_only(tmp_path
     assert "other.example" in drawn.text
     assert "secret/path" not in drawn.text
     assert "abcdef123" not in drawn.text
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_n21_a_redirected_submission_that_was_accepted_is_booked_and_not_paid_again(tmp_path: Path, code: int) -> None:
+    redirected = Fault("redirect", {"location": "/done", "code": code, "billed": True})
+    with FaultServer({"submit": [redirected]}) as server:
+        adapter = SynchronousVendor(url=server.url)
+        first = draw(adapter, tmp_path / "run", tasks(), max_calls=1)
+        assert isinstance(first.error, RedirectedError)
+        assert first.error.exit_code == 2
+        assert ledger_sum(tmp_path / "run")["cost_usd"] == Decimal("0.01")
+        assert draw(adapter, tmp_path / "run", tasks(), max_calls=1).states == ["ambiguous"]
+        refused = draw(adapter, tmp_path / "run", tasks(), max_calls=1, retry_ambiguous=True)
+        assert isinstance(refused.error, BudgetError)
+        assert (server.account.requests("submit"), server.account.paid) == (1, 1)
 
 
 @pytest.mark.parametrize("code", [404, 405, 410])

@@ -271,6 +271,20 @@ def test_a_refusal_of_a_repetition_says_nothing_about_the_submission_before_it(t
     assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.01")
 
 
+@pytest.mark.parametrize(
+    ("code", "state"),
+    [(422, "refused"), (500, "ambiguous"), (401, "cancelled"), (404, "cancelled"), (429, "cancelled")],
+)
+def test_what_the_vendor_says_that_an_error_cost_is_booked(tmp_path: Path, code: int, state: str) -> None:
+    with FaultServer({"submit": [Fault("status", {"code": code, "x-cost-usd": "0.07", "retry-after": "0"})]}) as server:
+        draw(SynchronousVendor(url=server.url), tmp_path, tasks())
+    (failed,) = ledger_ls(tmp_path, (state,))
+    assert failed.cost_usd == Decimal("0.07")
+    again = Decimal("0.01") if code == 429 else Decimal(0)
+    assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.07") + again
+    assert ledger_verify(tmp_path).problems == ()
+
+
 @pytest.mark.parametrize("fault", ["picture:kind=html", "close-without-answer"])
 def test_what_an_attempt_cost_stays_unknown_where_its_price_is(tmp_path: Path, fault: str) -> None:
     with FaultServer({"submit": [fault]}, reported_price=None) as server:

@@ -28,7 +28,7 @@ def key(number: int) -> str:
 
 def want(number: int) -> AttemptSpec:
     name = f"picture-{number // 8}"
-    return AttemptSpec(key(number), 0, key(7), "http", key(9), name, number % 8, number, f"key-{number}", 4096)
+    return AttemptSpec(key(number), 0, key(7), "http", key(9), name, number % 8, f"key-{number}", 4096, seed=number)
 
 
 def draw(ledger: Ledger, number: int, planned: int) -> None:

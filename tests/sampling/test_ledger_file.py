@@ -143,7 +143,7 @@ def test_a_process_that_is_refused_costs_the_owner_nothing(tmp_path: Path) -> No
         "from blackbox_conformal.sampling.ledger.queries import ledger_sum;"
         "run = Path(sys.argv[1]); ledger = Ledger(run); ledger_sum(run);"
         "print('held', flush=True); sys.stdin.readline();"
-        "ledger.plan([AttemptSpec('task', 0, 'i', 'http', 'u', 'picture', 0, 1, 'key', 1)]); os._exit(9)"
+        "ledger.plan([AttemptSpec('task', 0, 'i', 'http', 'u', 'picture', 0, 'key', 1, seed=1)]); os._exit(9)"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -245,7 +245,7 @@ def test_a_full_disk_is_told_as_such_wherever_it_shows(run: Path, room: int) -> 
         ledger = Ledger(run)
         try:
             while True:
-                ledger.plan([AttemptSpec(str(time.monotonic()), 0, "i", "http", "u", "picture", 0, 1, "key", 1)])
+                ledger.plan([AttemptSpec(str(time.monotonic()), 0, "i", "http", "u", "picture", 0, "key", 1, seed=1)])
         finally:
             ledger.close()
     except LedgerError as error:

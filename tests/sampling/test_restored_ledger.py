@@ -4,6 +4,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,41 @@ def test_a_receipt_that_is_damaged_ends_the_run_before_anything_is_paid(tmp_path
         assert server.account.paid == 4
 
 
+def test_receipts_of_draws_without_a_seed_are_read_again(tmp_path: Path, copied: Copy) -> None:
+    run = tmp_path / "run"
+    seedless = [replace(task, seed=None) for task in tasks(1, 3)]
+    with FaultServer(polls=0) as server:
+        vendor = SynchronousVendor(url=server.url, seedable=False)
+        draw(vendor, run, seedless[:1])
+        restore = copied(run)
+        draw(vendor, run, seedless)
+        restore()
+        assert draw(vendor, run, seedless).states == ["stored"] * 3
+        assert server.account.paid == 3
+
+
+@pytest.mark.parametrize("flipped", ["middle", "end"])
+def test_a_damaged_receipt_counts_where_it_is_the_only_one_that_was_forgotten(
+    tmp_path: Path, copied: Copy, flipped: str
+) -> None:
+    run = tmp_path / "run"
+    with FaultServer(polls=0) as server:
+        vendor = SynchronousVendor(url=server.url)
+        draw(vendor, run, tasks(1, 3))
+        restore = copied(run)
+        draw(vendor, run, tasks(1, 4))
+        restore()
+        receipts = bytearray((run / "receipts.jsonl").read_bytes())
+        receipts[-100 if flipped == "middle" else -1] ^= 1
+        (run / "receipts.jsonl").write_bytes(receipts)
+        if flipped == "middle":
+            with pytest.raises(LedgerError, match=r"line 4 of .*receipts\.jsonl is damaged"):
+                draw(vendor, run, tasks(1, 4))
+        else:
+            assert draw(vendor, run, tasks(1, 4)).states == ["stored"] * 4
+        assert server.account.paid == 4
+
+
 def test_a_line_that_was_being_written_is_cut_off(tmp_path: Path) -> None:
     with FaultServer(polls=0) as server:
         vendor = SynchronousVendor(url=server.url)
@@ -229,7 +265,7 @@ def test_processes_that_come_at_once_remember_each_call_once(tmp_path: Path, pos
 def test_a_draw_that_another_process_is_about_to_buy_again_ends_the_run(postgres: PostgresServer) -> None:
     address = LEDGERS.name(postgres.new_database())
     one, other = PostgresLedger(address), PostgresLedger(address)
-    spec = AttemptSpec("t0", 0, "identity", "tiny", "sha256:u", "p", 0, None, "key", 120)
+    spec = AttemptSpec("t0", 0, "identity", "tiny", "sha256:u", "p", 0, "key", 120)
     one.claim(one.plan([spec])["t0", 0])
     receipt = Receipt(spec, "stored", time.time(), 10, VendorReport(), digest="sha256:a", size=1)
     assert other.unknown([receipt.key]) == {receipt.key}

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from support.draws import check, draw, limits, tasks
 
+from blackbox_conformal.adapter import Capabilities
 from blackbox_conformal.errors import (
     AccountRefusedError,
     BudgetError,
@@ -277,6 +279,22 @@ def test_a_bill_that_makes_no_sense_costs_no_picture(tmp_path: Path, cost: str) 
         drawn = draw(SynchronousVendor(url=server.url), tmp_path, tasks(2))
     assert (drawn.states, drawn.error) == (["stored"] * 2, None)
     assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.02")
+
+
+@pytest.mark.parametrize(("free_answers", "booked"), [(False, "0.02"), (True, "0")])
+def test_a_call_with_a_price_costs_nothing_only_where_the_adapter_says_so(
+    tmp_path: Path, free_answers: bool, booked: str
+) -> None:
+    class Vendor(SynchronousVendor):
+        @property
+        def capabilities(self) -> Capabilities:
+            return replace(super().capabilities, free_answers=free_answers)
+
+    with FaultServer(reported_price="0.00") as server:
+        drawn = draw(Vendor(url=server.url), tmp_path, tasks(2))
+    assert (drawn.states, drawn.error) == (["stored"] * 2, None)
+    assert ledger_sum(tmp_path)["cost_usd"] == Decimal(booked)
+    assert ledger_verify(tmp_path).problems == ()
 
 
 def test_a_job_left_open_holds_no_money_in_the_next_draw(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def tasks(pictures: int = 1, draws: int = 1, **size: int) -> list[Task]:
 
 def want(name: str = "t0", generation: int = 0) -> AttemptSpec:
     """An attempt that a ledger is to plan."""
-    return AttemptSpec(name, generation, "identity", "tiny", "sha256:u", "p", 0, None, "key", 120)
+    return AttemptSpec(name, generation, "identity", "tiny", "sha256:u", "p", 0, "key", 120)
 
 
 def killed(url: str, run: Path, kind: str, point: str, number: int) -> None:

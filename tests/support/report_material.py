@@ -121,7 +121,6 @@ def make_ledger(folder: Path, *, price: int = 40_000_000, priced: bool = True) -
                 "upload",
                 HOSTILE[0],
                 index,
-                None,
                 f"key{index}",
                 120,
                 priced=priced,

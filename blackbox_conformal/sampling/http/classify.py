@@ -12,6 +12,7 @@ from blackbox_conformal.errors import (
     MaybeSentError,
     NotFoundError,
     PayloadError,
+    RedirectedError,
     RefusedError,
     TryLaterError,
     VendorError,
@@ -39,7 +40,8 @@ def classify(adapter: Adapter, step: Send, answer: Answer, now: float) -> Vendor
     """The error in `answer`; None when it is one that the adapter wants to see."""
     if answer.status in step.accept if step.accept is not None else 200 <= answer.status < 300:
         return None
-    explained = None if step.public else adapter.explain(answer, step.purpose)
+    redirected = 300 <= answer.status < 400
+    explained = None if step.public or redirected else adapter.explain(answer, step.purpose)
     if step.purpose in ("submit", "cancel"):
         error = explained or _of_submission(answer, now)
     else:
@@ -123,9 +125,10 @@ def _of_submission(answer: Answer, now: float) -> VendorError:
         return PayloadError(f"expected another status of success from the vendor; got {_said(answer)}", code=code)
     if 300 <= status < 400:
         host = _host(answer.headers.get("location", ""))
-        return NotFoundError(
+        return RedirectedError(
             f"the vendor redirected the submission to {host} with {_said(answer)}; a paid request is not sent"
-            " elsewhere. Correct the adapter's address, or sign in where this network asks for it",
+            " elsewhere, and this one may be billed. Correct the adapter's address, or sign in where this network asks"
+            " for it",
             code=code,
         )
     if status in (401, 402, 403):

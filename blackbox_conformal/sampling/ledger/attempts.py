@@ -1,7 +1,7 @@
 """One row of the ledger as a frozen value, what is known before it is written, and what the vendor says of it."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -24,7 +24,8 @@ class AttemptSpec:
     upload: str
     upload_name: str
     draw: int
-    seed: int | None
+    # A receipt leaves out what is None.
+    seed: int | None = field(default=None, kw_only=True)
     idempotency_key: str
     pixels: int
     listed_nanousd: int | None = 0

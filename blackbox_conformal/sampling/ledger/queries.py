@@ -192,7 +192,7 @@ def _problems_of(attempt: Attempt) -> list[str]:
     problems = []
     if attempt.reserved_nanousd and attempt.state not in RESERVING:
         problems.append("holds a reserved price")
-    if attempt.cost_nanousd and attempt.state not in (*PAID, "ambiguous", "refused"):
+    if attempt.cost_nanousd and attempt.state not in (*PAID, "ambiguous", "refused", "cancelled"):
         problems.append("is booked at a price")
     if attempt.state in WITH_JOB and attempt.job is None:
         problems.append("names no job")

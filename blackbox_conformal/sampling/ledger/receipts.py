@@ -83,8 +83,9 @@ class Receipt:
 
     @classmethod
     def from_line(cls, line: bytes) -> "Receipt | None":
-        """The receipt that a line says; None where it is damaged."""
-        checksum, _, content = line.rstrip(b"\n").partition(b" ")
+        """The receipt that a line says; None where it is damaged, but for its end."""
+        checksum, _, content = line.partition(b" ")
+        content = content[: content.rfind(b"}") + 1]
         if checksum != _checksum(content):
             return None
         try:
@@ -142,7 +143,13 @@ class ReceiptFile:
             self._descriptor = os.open(self._path, flags, 0o644)
             start = max(0, os.fstat(self._descriptor).st_size - _TAIL_BYTES)
             os.lseek(self._descriptor, start, os.SEEK_SET)
-            os.ftruncate(self._descriptor, start + os.read(self._descriptor, _TAIL_BYTES).rfind(b"\n") + 1)
+            tail = os.read(self._descriptor, _TAIL_BYTES)
+            whole = tail.rfind(b"\n") + 1
+            if Receipt.from_line(tail[whole:]) is None:
+                os.ftruncate(self._descriptor, start + whole)
+            else:  # Only its end was lost.
+                os.ftruncate(self._descriptor, start + tail.rfind(b"}") + 1)
+                os.write(self._descriptor, b"\n")
         return self._descriptor
 
     def close(self) -> None:
@@ -157,16 +164,16 @@ class ReceiptFile:
         Raises
         ------
         LedgerError
-            There are such, and others that are damaged.
+            One is damaged, so that nobody knows whether the ledger knows of it.
         """
         # A ledger that was restored lacks what came last, so that most of the time only that is looked at.
-        if not any(_of(receipts, unknown) for _, receipts in self.parts(_TAIL_BYTES)):
+        if not any(None in receipts or _of(receipts, unknown) for _, receipts in self.parts(_TAIL_BYTES)):
             return
         numbers = (first + part.index(None) for first, part in self.parts() if None in part)
         if (number := next(numbers, None)) is not None:
             raise LedgerError(
-                f"line {number} of {self._path} is damaged, and the ledger is older than this file, so that what the"
-                " line says was paid for would be paid again. Restore the newest ledger, or remove that line to go on"
+                f"line {number} of {self._path} is damaged, and what it says was paid for would be paid again where the"
+                " ledger does not know it. Restore the newest copies of both, or remove that line to go on"
             )
         for _, part in self.parts():
             if found := _of(part, unknown):
