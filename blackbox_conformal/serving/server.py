@@ -1,4 +1,4 @@
-"""Runs the application on a socket until SIGTERM; the only file that knows uvicorn."""
+"""Runs the application on a socket until SIGTERM; with `connections` alone in knowing uvicorn."""
 
 import asyncio
 import socket
@@ -8,14 +8,14 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from blackbox_conformal.descriptors import raise_descriptor_limit
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.serving.connections import ACCEPTED_AT_ONCE, Listening, Protocol, connections_within
 from blackbox_conformal.serving.gateway import Gateway
 from blackbox_conformal.serving.service import Service
 
 _GRACE_S = 30
-_READ_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +24,6 @@ class Tls:
 
     certificate: Path
     key: Path | None
-
-
-class Protocol(H11Protocol):
-    """Takes little of a body at a time, so that of one that is too large hardly more than is allowed is read."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin a connection."""
-        # What asyncio's own transports ask the system for at once; 256 KiB by default. Others go without.
-        if hasattr(transport, "max_size"):
-            transport.max_size = _READ_BYTES
-        super().connection_made(transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes; no more come until the application has taken them. By itself uvicorn keeps 64 KiB ready."""
-        super().data_received(data)
-        if self.cycle is not None and len(self.cycle.body) >= _READ_BYTES:
-            self.flow.pause_reading()
 
 
 class Server(uvicorn.Server):
@@ -92,7 +75,7 @@ def _interrupt() -> None:
     raise KeyboardInterrupt
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> Listening:
     """A socket that listens; port 0 is a free one.
 
     Raises
@@ -102,26 +85,35 @@ def listen(host: str, port: int) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return Listening(socket.create_server((host, port), family=family))
     except OSError as error:
         raise UsageError(
             f"cannot listen on {host} port {port}: {error.strerror}. Give another --host or --port"
         ) from None
 
 
-def run(service: Service, listening: socket.socket, tls: Tls | None, on_start: Callable[[Server], None]) -> None:
+def run(service: Service, listening: Listening, tls: Tls | None, on_start: Callable[[Server], None]) -> None:
     """Serve until the process is told to end; `on_start` is called once requests are accepted.
 
     Raises
     ------
     BlackboxConformalError
-        As `Service.opened`. LedgerError: it can draw nothing more; the next one goes on.
+        As `Service.opened`. LedgerError: it can draw nothing more; the next one goes on. UsageError: the process may
+        have too few files and connections open.
     """
     begun: list[Gateway] = []
-    with service.opened(begun.append) as application:
+    descriptors = raise_descriptor_limit()
+    with service.opened(begun.append) as (application, draws_at_once):
+        most = connections_within(descriptors, draws_at_once)
+        # Those that wait for a request make room for others before all are busy, and uvicorn answers 503.
+        listening.most = most * 2 // 3
         config = uvicorn.Config(
             application,
-            http=Protocol,
+            http=type("Protocol", (Protocol,), {"listening": listening}),
+            limit_concurrency=most,
+            backlog=ACCEPTED_AT_ONCE,
+            # Whom an address belongs to decides nothing here, and links begin with --public-url where a proxy stands.
+            proxy_headers=False,
             access_log=False,
             log_config=None,
             server_header=False,

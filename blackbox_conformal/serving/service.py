@@ -100,8 +100,10 @@ class Service:
         return (*self.host_names, self.host, urlsplit(self.public_url or "").hostname or self.host)
 
     @contextlib.contextmanager
-    def opened(self, on_start: Callable[[Gateway], None] = lambda _: None) -> Iterator[Application]:
-        """The ASGI application, for the ``with`` block; `on_start` gets what it works with once a server runs it.
+    def opened(self, on_start: Callable[[Gateway], None] = lambda _: None) -> Iterator[tuple[Application, int]]:
+        """The ASGI application and how many draws it makes at once, for the ``with`` block.
+
+        `on_start` gets what it works with once a server runs it.
 
         Raises
         ------
@@ -134,7 +136,7 @@ class Service:
 
             operations = Operations(dialects, self._limits())
             inner = application(open_gateway, dialects, operations, self.largest_body, self.public_url)
-            yield self.around(Guard(inner, tokens, self.addressed, loopback=loopback))
+            yield self.around(Guard(inner, tokens, self.addressed, loopback=loopback)), session.at_once
 
     def _mask_settings(self) -> MaskSettings:
         """The settings that both calibrations have in common."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from blackbox_conformal.cli.serve import command
 from blackbox_conformal.kernels import _jit
+from blackbox_conformal.serving.connections import connections_within
 
 FOLDER = Path(__file__).parents[2] / "examples" / "serve"
 
@@ -22,6 +23,8 @@ def test_the_unit_gives_options_that_the_command_takes(tmp_path: Path) -> None:
     context = command.make_context("serve", words[2:])
     assert context.params["max_cost"] == 50
     assert context.params["log"] == "json"
+    (files,) = re.findall(r"^LimitNOFILE=(\d+)$", unit, re.MULTILINE)
+    assert connections_within(int(files), 256) > 1000
 
 
 def test_the_image_warms_kernels_up_by_what_the_package_has_and_holds_what_the_wheel_is_made_of() -> None:

@@ -20,8 +20,11 @@ VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 class GatewayProcess:
     """One run folder, in which processes follow each other; with a shared ledger, others wait 3 seconds for them."""
 
-    def __init__(self, calibration: Path, vendor_url: str, run: Path, *options: str) -> None:
+    def __init__(
+        self, calibration: Path, vendor_url: str, run: Path, *options: str, descriptors: int | None = None
+    ) -> None:
         self.run = run
+        self._descriptors = descriptors
         self.url = ""
         self.logged = run.with_name(run.name + "-log.txt")
         vendor = ["--adapter", VENDOR, "-p", f"url={vendor_url}", "-p", "idempotent=true"]
@@ -33,6 +36,8 @@ class GatewayProcess:
         """Start a process, and return once it serves."""
         program = ["-c", SHORT_LEASE] if "--ledger" in self._words else ["-m", "blackbox_conformal"]
         command = [sys.executable, *program, "serve", *self._words]
+        if self._descriptors is not None:
+            command = ["sh", "-c", f'ulimit -n {self._descriptors}; exec "$@"', "sh", *command]
         with self.logged.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
         assert self._process.stdout is not None
