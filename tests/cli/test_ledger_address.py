@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.command_line import called, next_steps, served
+from support.command_line import called, called_in_new_process, next_steps, served
 from support.postgres_server import PostgresServer
 
 from blackbox_conformal.cli.main import run
@@ -119,7 +119,7 @@ def test_commands_that_share_a_ledger_each_say_their_own_part_and_the_whole(
         job += ["--metric", "rgb-linf", "--max-cost", "5", "--concurrency", "1"]
         with ThreadPoolExecutor() as pool:
             machines = [(*job, "--run", name) for name in ("one/run", "two/run", "three/run")]
-            ended = list(pool.map(lambda words: called(*words, folder=tmp_path, code=0), machines))
+            ended = list(pool.map(lambda words: called_in_new_process(*words, folder=tmp_path, code=0), machines))
         paid = vendor.account.paid
         made = [int(re.search(r"calls +(\d+) made", each.stdout)[1]) for each in ended]  # type: ignore[index]
         assert sum(made) == paid == vendor.account.distinct == 12

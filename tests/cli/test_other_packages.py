@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.command_line import called
+from support.command_line import called_in_new_process
 from support.other_package import install, pack
 from support.synthetic import photograph, reduced, write_draws, write_photographs
 
@@ -21,7 +21,7 @@ IDEAS = ["--metric", "green", "--guarantee", "careful"]
 def command(site, *arguments):
     """One run of the command line, with `site` on its path."""
     path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH", "")]))
-    return called(*map(str, arguments), PYTHONPATH=path)
+    return called_in_new_process(*map(str, arguments), PYTHONPATH=path)
 
 
 @pytest.fixture(scope="module")

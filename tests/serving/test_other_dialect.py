@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.command_line import called
+from support.command_line import called_in_new_process
 from support.gateway import calibrated, picture
 from support.gateway_process import GatewayProcess
 
@@ -63,5 +63,5 @@ def test_a_dialect_of_another_package_is_served(tmp_path: Path, site: Path, monk
         assert server.account.paid == 1
     given = ["--calibration", str(calibration), "--alpha", "0.9", "-p", f"url={server.url}", "-p", "idempotent=true"]
     vendor = ["--adapter", "blackbox_conformal.testing.reference_adapters:SynchronousVendor", "--max-cost", "1"]
-    unknown = called("serve", *given, *vendor, "--as", "rawr", "--run", str(tmp_path / "run"), code=2)
+    unknown = called_in_new_process("serve", *given, *vendor, "--as", "rawr", "--run", str(tmp_path / "run"), code=2)
     assert "expected the name of a dialect; got 'rawr'; did you mean raw?" in " ".join(unknown.stderr.split())

@@ -1,13 +1,12 @@
-"""A paid vendor on this machine and a calibration of it, driven by the command line as a process."""
+"""A paid vendor on this machine and a calibration of it, driven by the command line."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 from PIL import Image as PillowImage
 
 from blackbox_conformal.testing.fault_server import FaultServer
-from support.command_line import VENDOR
+from support.command_line import VENDOR, called_with_input
 from support.synthetic import photograph, write_photographs
 
 
@@ -26,13 +25,10 @@ class Shop:
         truth = PillowImage.fromarray(photograph(20))
         truth.resize((20, 16), PillowImage.Resampling.BICUBIC).save(folder / "small.png")
 
-    def run(self, *arguments: str, data: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-        command = [sys.executable, "-m", "blackbox_conformal", *arguments, *self.common]
-        return subprocess.run(command, capture_output=True, timeout=120, input=data, cwd=self.folder, check=False)
+    def run(self, *arguments: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        return called_with_input(data, *arguments, *self.common, folder=self.folder)
 
-    def mask(
-        self, *more: str, source: str = "small.png", data: bytes | None = None
-    ) -> subprocess.CompletedProcess[bytes]:
+    def mask(self, *more: str, source: str = "small.png", data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         return self.run("mask", source, "--calibration", self.calibration, *more, data=data)
 
     @property
