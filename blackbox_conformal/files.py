@@ -3,6 +3,7 @@
 import errno
 import os
 import secrets
+import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -70,6 +71,22 @@ def refusal(path: Path, error: OSError) -> UsageError | IncompleteError:
             " again"
         )
     return UsageError(f"{path} cannot be written: {error.strerror}. Choose a folder that can be written")
+
+
+def require_writable(folder: Path) -> None:
+    """Refuse a folder in which no file can be made, as it is or once it is made; nothing is left there.
+
+    Raises
+    ------
+    UsageError
+        It cannot be written, or a file is in its way.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise refusal(folder if error.errno in FULL_DISK or there == folder else there, error) from None
 
 
 def make_private(folder: Path) -> None:

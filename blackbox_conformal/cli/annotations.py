@@ -129,7 +129,7 @@ def import_(
 @_format
 @_truth
 @_delivered
-@shared.option("--out", type=shared.FOLDER, required=True, help="Folder for the file.")
+@shared.option("--out", type=shared.NEW_FOLDER, required=True, help="Folder for the file.")
 @_force
 @shared.output
 def export(screen: Screen, folder: str, form: str, truth: str, delivered: str, out: str, force: bool) -> None:

@@ -57,7 +57,7 @@ class AuditOptions(ClusterOptions, shared.JobOptions):
     worst: int = shared.declared(
         "--worst", type=click.IntRange(0, 1000), default=3, help="How many of the worst photographs to name."
     )
-    out: str | None = shared.declared("--out", type=shared.FOLDER, help="Folder for crops of the worst places.")
+    out: str | None = shared.declared("--out", type=shared.NEW_FOLDER, help="Folder for crops of the worst places.")
     no_stop: bool = shared.declared(
         "--no-stop",
         is_flag=True,

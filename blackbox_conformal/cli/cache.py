@@ -86,7 +86,7 @@ def prune(screen: Screen, run: str | None, ledger: str | None, dry_run: bool) ->
 @command.command("export")
 @run_option
 @ledger_option
-@click.option("--out", required=True, type=shared.FOLDER, help="Empty folder for the copies.")
+@click.option("--out", required=True, type=shared.NEW_FOLDER, help="Empty folder for the copies.")
 @shared.output
 def export(screen: Screen, run: str | None, ledger: str | None, out: str) -> None:
     """Copy every stored sample under a name that people can read: picture, draw, digest."""

@@ -22,7 +22,7 @@ class DegradeOptions:
         help="How they are made, such as area:4+noise:3+jpeg:60-95; see `degradations list`.  [default: bicubic]"
     )
     seed: int | None = shared.seed()
-    out: str = shared.declared("--out", type=shared.FOLDER, required=True, help="Folder for the inputs.")
+    out: str = shared.declared("--out", type=shared.NEW_FOLDER, required=True, help="Folder for the inputs.")
     force: bool = shared.force()
 
 

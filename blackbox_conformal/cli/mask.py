@@ -20,6 +20,7 @@ from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.cli.sign import sign_paper
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key, trusted
 from blackbox_conformal.errors import BlackboxConformalError, IncompleteError, UsageError
+from blackbox_conformal.files import require_writable
 from blackbox_conformal.text import name_of, printable
 
 if TYPE_CHECKING:
@@ -126,7 +127,9 @@ def command(screen: Screen, options: MaskOptions) -> None:
     from blackbox_conformal.reports.report_store import ReportStore
 
     piped, wanted = "-" in options.inputs, options.wanted
-    if piped:
+    if not piped:
+        require_writable(Path(options.out))
+    else:
         _refuse_terminal(screen, options)
         screen.free_stdout()
     key = load_signing_key(screen, options.sign_with)

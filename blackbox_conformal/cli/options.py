@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import click
@@ -39,8 +40,22 @@ class PicturesPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class NewPath(click.Path):
+    """Where a command writes; refused before it does anything, and pays for anything, where it cannot write."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """`value` itself."""
+        from blackbox_conformal.files import require_writable
+
+        path = Path(value)
+        require_writable(path if self.dir_okay else path.parent)
+        return super().convert(value, param, ctx)
+
+
 FILE = click.Path(exists=True, dir_okay=False)
-NEW_FILE = click.Path(dir_okay=False)
+NAMED_FILE = click.Path(dir_okay=False)
+NEW_FILE = NewPath(dir_okay=False)
+NEW_FOLDER = NewPath(file_okay=False)
 FOLDER = click.Path(file_okay=False)
 EXISTING_FOLDER = click.Path(exists=True, file_okay=False)
 SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)

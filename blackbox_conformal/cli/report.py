@@ -13,7 +13,7 @@ from blackbox_conformal.cli.next_steps import offer, typed
 
 @click.command("report")
 @shared.option("--run", type=shared.FOLDER, required=True, help="Run folder of calibrate, audit and mask.")
-@shared.option("--calibration", type=shared.NEW_FILE, help="Calibration file.  [default: that of the run]")
+@shared.option("--calibration", type=shared.NAMED_FILE, help="Calibration file.  [default: that of the run]")
 @shared.option(
     "--alpha",
     type=values.level,

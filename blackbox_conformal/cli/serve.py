@@ -76,7 +76,7 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
         "--webhook-host", multiple=True, metavar="NAME", help="Host that requests may name for webhooks; repeatable."
     )
     tokens: str | None = shared.declared(
-        "--tokens", type=shared.NEW_FILE, help="File of `serve-token new`.  [default: served/tokens.json in --run]"
+        "--tokens", type=shared.NAMED_FILE, help="File of `serve-token new`.  [default: served/tokens.json in --run]"
     )
     tls_cert: str | None = shared.declared("--tls-cert", type=shared.FILE, help="Certificate to serve https, PEM.")
     tls_key: str | None = shared.declared("--tls-key", type=shared.FILE, help="Key of the certificate, PEM.")

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from blackbox_conformal.serving.tokens import Tokens
 
 _file = shared.option(
-    "--tokens", "file", type=shared.NEW_FILE, required=True, help="File of the tokens, such as RUN/served/tokens.json."
+    "--tokens",
+    "file",
+    type=shared.NAMED_FILE,
+    required=True,
+    help="File of the tokens, such as RUN/served/tokens.json.",
 )
 
 

@@ -17,7 +17,7 @@ from blackbox_conformal.errors import UsageError
 
 @click.command("view")
 @click.argument("run", required=False, type=shared.FOLDER)
-@shared.option("--calibration", type=shared.NEW_FILE, help="Calibration file.  [default: that of the run]")
+@shared.option("--calibration", type=shared.NAMED_FILE, help="Calibration file.  [default: that of the run]")
 @shared.option(
     "--alpha", type=values.level, metavar="ALPHA", help="The level it opens at.  [default: chosen from the audit]"
 )

@@ -248,12 +248,13 @@ class Sampler:
             raise control.error
         opened.flush()
         self._board.tell("finished", f"{done} of {len(tasks)} draws are done")
-        if control.error is not None:
-            raise control.error
-        if done < len(tasks):
-            raise IncompleteError(
+        ended = control.error
+        if ended is None and done < len(tasks):
+            ended = IncompleteError(
                 f"stopped with {len(tasks) - done} of {len(tasks)} draws left; the same command resumes"
             )
+        if ended is not None:
+            raise processor.with_unanswered(ended, tasks)
 
     def _begin(self, opened: OpenRun) -> Processor:
         """Begin a new set of tasks."""

@@ -15,6 +15,7 @@ from typing import Any
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import (
+    BlackboxConformalError,
     BudgetError,
     LedgerError,
     NotSentError,
@@ -37,7 +38,7 @@ from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.ledger.states import WHOLE, WITH_JOB
 from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.money import to_nano
+from blackbox_conformal.sampling.money import may_be_billed, to_nano
 from blackbox_conformal.sampling.next_step import (
     Done,
     Elsewhere,
@@ -168,6 +169,14 @@ class Processor:
         steps = zip(tasks, keys, self._steps(keys, self.ledger.rows(keys)), strict=True)
         specs = [self._spec(task, key, "", step.generation) for task, key, step in steps if isinstance(step, Submit)]
         return sum(map(self.reservations.prices.nanousd, specs)), len(specs)
+
+    def with_unanswered(self, error: BaseException, tasks: Sequence[Task]) -> BaseException:
+        """An error that ends the run, which says from now on what of these draws may have been billed."""
+        rows = self.ledger.rows(task_keys(self.identity, tasks)).values()
+        costs = [one.known_cost_usd for attempts in rows for one in attempts if one.state == "ambiguous"]
+        if costs and isinstance(error, BlackboxConformalError):
+            error.args = (f"{str(error).removesuffix('.')}. {may_be_billed(costs)}", *error.args[1:])
+        return error
 
     def _count_stored(self, task: Task, attempt: Attempt) -> None:
         """A draw of an earlier session counts as one of this run does, before anything is bought."""

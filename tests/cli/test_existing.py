@@ -76,3 +76,43 @@ def test_tuning_again_is_no_conflict_and_another_split_is(shop: Shop, capsys: py
     apart = ["--out", str(shop.folder / "tuning.json")]
     assert shop.calibrate(*more, "--tuning-share", "0.5", "--only-choose", *apart, command="tune") == 0
     assert shop.out.read_bytes() == written
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_paid(
+    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file lies where the folder of the results is to be made."""
+    assert shop.calibrate() == 0
+    paid = shop.server.account.paid
+    (tmp_path / "taken").write_bytes(b"mine")
+    inside, new = str(tmp_path / "taken" / "below" / "new"), write_photographs(tmp_path / "new", range(10, 14))
+    vendor = ["--adapter", VENDOR, "-p", f"url={shop.server.url}"]
+    with_calibration = ["--calibration", str(shop.out), *vendor, "--yes", "--alpha", "0.9"]
+    choices = ["--alpha", "0.9", "--candidate", "pixel-variance"]
+    contest = [
+        "compare",
+        *map(str, new),
+        "--vendor",
+        "embedded:draws=3,label=three",
+        "--vendor",
+        "embedded",
+        "--alpha",
+        "0.7",
+    ]
+    commands = [
+        lambda: run(["mask", *map(str, new), *with_calibration, "--run", str(tmp_path / "run"), "--out", inside]),
+        lambda: run(["audit", *map(str, new), *with_calibration, "--run", str(tmp_path / "run"), "--out", inside]),
+        lambda: shop.calibrate("--out", inside, images=new),
+        lambda: shop.calibrate("--run", inside, "--out", str(tmp_path / "c.json"), images=new),
+        lambda: shop.calibrate("--out", inside, *choices, images=new, command="tune"),
+        lambda: run([*contest, "--run", str(tmp_path / "contest"), "--out", inside]),
+        lambda: run([*contest, "--run", inside]),
+        lambda: run(["mask", *map(str, new), *with_calibration, "--run", inside, "--out", str(tmp_path / "masked")]),
+    ]
+    for command in commands:
+        assert command() == 2
+        assert str(tmp_path / "taken") in (said := capsys.readouterr().err)
+        assert "can be written" in said
+    assert shop.server.account.paid == paid
+    assert (tmp_path / "taken").read_bytes() == b"mine"
+    assert not (tmp_path / "masked").exists()

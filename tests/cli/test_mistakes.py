@@ -85,6 +85,7 @@ def test_a_draw_that_was_never_answered_says_how_to_pay_again(
         assert "1 draw has no usable picture (ambiguous); draw " in said
         assert "was sent and never answered: " in said
         assert "the same command with --retry-ambiguous pays for them again" in said
+        assert "1 call was never answered and may have been billed (booked at $0.01): " in said
         assert run(calibrate(photographs, server.url, "--yes", "--retry-ambiguous", "-q")) == 0
 
 

@@ -147,7 +147,10 @@ def test_everything_failing_opens_the_circuit(tmp_path: Path) -> None:
         drawn = draw(SynchronousVendor(url=server.url), tmp_path, tasks(10, 10), concurrency=2)
         assert isinstance(drawn.error, IncompleteError)
         assert "everything fails" in str(drawn.error)
-        assert 5 <= server.account.requests("submit") <= 6
+        sent = server.account.requests("submit")
+        assert 5 <= sent <= 6
+        assert f"{sent} calls were never answered and may have been billed (booked at $0.0{sent}): " in str(drawn.error)
+        assert "ledger settle INVOICE.csv" in str(drawn.error)
     assert set(drawn.states) == {"ambiguous"}
     assert ledger_verify(tmp_path).problems == ()
 

@@ -19,6 +19,7 @@ from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, evaluated_at_o
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.pipeline.stages.uploads import sent_pixels
+from blackbox_conformal.sampling.money import may_be_billed
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import ENDED, Outcome, Task
 from blackbox_conformal.text import printable
@@ -118,6 +119,9 @@ def incomplete(unusable: Sequence[Outcome], *, local: bool) -> IncompleteError:
         )
     else:
         advice = "The vendor billed nothing for them; the same command asks for them again"
+    unanswered = [outcome.cost_usd for outcome in unusable if outcome.state == "ambiguous"]
+    if unanswered and not local:
+        advice += f". {may_be_billed(unanswered)}"
     pictures = list(dict.fromkeys(outcome.task.upload.name for outcome in unusable))
     of_several = f" Pictures: {names(pictures)}." if len(pictures) > 1 else ""
     return IncompleteError(
