@@ -31,12 +31,13 @@ def check_agreement(calibration: "Calibration") -> None:
     FileFormatError
         Bound, curves, photographs or guarantee do not belong together.
     UsageError
-        Score, metric, guarantee or perturbation do not exist, or have no such parameters.
+        Score, metric, guarantee, perturbation or degradation do not exist, or have no such parameters.
     """
     _check_vendor(calibration.procedure.vendor, "vendor")
     if calibration.procedure.second_opinion is not None:
         _check_vendor(calibration.procedure.second_opinion, "second opinion")
     _check_bound(calibration, _metric(calibration.procedure))
+    _check_degradation(calibration.procedure)
     _check_images(calibration)
     for curves in (calibration.curves, *calibration.shares, *calibration.all_but):
         _check_refused(calibration.images, curves)
@@ -52,6 +53,12 @@ def _metric(procedure: Procedure) -> Metric:
     _require_name("metrics", procedure.metric)
     metric: Metric = catalog.of_specification("metrics", procedure.metric)
     return metric
+
+
+def _check_degradation(procedure: Procedure) -> None:
+    # Read, it is known to exist; of white space within it the reader takes more than a terminal should.
+    if not (procedure.mixture.chains and procedure.degradation.isprintable()):
+        raise FileFormatError(f"expected how inputs are made; got {procedure.degradation!r}. The file was edited")
 
 
 def _require_name(family: str, specification: dict[str, Any]) -> None:

@@ -25,12 +25,16 @@ _MOST_SHAPED = 64
 _LONG_ENOUGH = 8
 """Characters that the shape of a secret needs, so that no part of a common word is taken for one."""
 
+# A text of a stranger may be long, so no pattern looks at a letter more often than a fixed number of times: a lookahead
+# and a possessive quantifier do not go back, and a search ends where the next one may begin.
 _SIGNED = re.compile(
-    r"([?&](?:[\w.-]*(?:sig|signature|token|key|credential|expires|policy|auth|secret)[\w.-]*)=)[^&\s\"'<>]+",
-    re.I,
+    r"([?&](?=[\w.-]*?(?:sig|token|key|credential|expires|policy|auth|secret))[\w.-]++=)[^&\s\"'<>]+", re.I
 )
-_USERINFO = re.compile(r"(\w+://)(?<!postgresql://)[^/@\s]+@|(postgresql://[^/@\s:]*:)[^/@\s]+@")
-"""A key may stand where an address has its user; of a database's address only the password is secret."""
+_USERINFO = re.compile(
+    r"(?<!postgresql://)(?<!postgres://)(?<=://)[^/@\s]++@|(postgres(?:ql)?://[^/@\s:]*+:)\S{0,500}@", re.I
+)
+"""A key may stand where an address has its user; of a database's address only the password is secret, which may hold
+any letter where it was not percent-encoded."""
 
 
 class Secret:
@@ -163,7 +167,7 @@ def redact(text: str) -> str:
     for pattern in patterns:
         text = pattern.sub("***", text)
     text = _SIGNED.sub(r"\1***", text)
-    return _USERINFO.sub(lambda found: f"{found[1] or found[2]}***@", text)
+    return _USERINFO.sub(lambda found: f"{found[1] or ''}***@", text)
 
 
 def _written(secret: str) -> Iterator[str]:

@@ -113,8 +113,13 @@ def is_encrypted(path: str | Path) -> bool:
 def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if os.name == "posix" and mode & 0o077:
+            status = os.fstat(file.fileno())
+            if os.name == "posix" and status.st_uid != os.geteuid():
+                raise UsageError(
+                    f"{path} belongs to user {status.st_uid}, not to you ({os.geteuid()}), and he could sign in your "
+                    f"name; make a key of your own, or `chown {os.geteuid()} {path}` if it is yours"
+                )
+            if os.name == "posix" and status.st_mode & 0o077:
                 raise UsageError(f"{path} can be read or written by others, so it is no secret; `chmod 600 {path}`")
             content = file.read(_LARGEST_FILE + 1)
         if len(content) > _LARGEST_FILE:

@@ -3,6 +3,7 @@
 import base64
 import json
 import pickle
+import time
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
@@ -100,3 +101,39 @@ def test_signed_links_and_user_names_are_removed(url: str) -> None:
 def test_a_secret_is_not_pickled() -> None:
     with pytest.raises(TypeError, match="not pickled"):
         pickle.dumps(Secret(CANARY))
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("postgresql://me:pa/ss@host/db", "postgresql://me:***@host/db"),
+        ("postgres://me:pa?s#s@host/db", "postgres://me:***@host/db"),
+        ("postgresql://me:p@ss/w@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me@host/db", "postgresql://me@host/db"),
+        ("https://me:pass@host/x", "https://***@host/x"),
+        ("GET https://host/a?url=b?api_key=abc&n=1", "GET https://host/a?url=b?api_key=***&n=1"),
+        ("https://host/a?X-Amz-Signature=abc'", "https://host/a?X-Amz-Signature=***'"),
+        ("https://host/a?page=3&size=4", "https://host/a?page=3&size=4"),
+    ],
+)
+def test_addresses_are_shown_without_what_gives_access(address: str, shown: str) -> None:
+    assert redact(address) == shown
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", "?key", "&a.key-", "://", "postgresql://", "postgres://a:", "a@", "%2F", "://a@"]
+)
+def test_the_work_of_redacting_grows_as_the_text_does(piece: str) -> None:
+    Secret(CANARY)
+
+    def seconds(letters: int) -> float:
+        text = piece * (letters // len(piece))
+        measured = []
+        for _ in range(3):
+            begin = time.process_time()
+            redact(text)
+            measured.append(time.process_time() - begin)
+        return min(measured)
+
+    # Sixteen times the letters: 16 times the work if it is linear, 256 times if it is quadratic.
+    assert seconds(16 * 8_000) < 64 * max(seconds(8_000), 2e-4)

@@ -174,6 +174,14 @@ def test_a_key_that_others_can_read_or_write_is_refused(tmp_path: Path, key: Sig
             read(path)
 
 
+def test_a_key_of_another_user_is_refused(tmp_path: Path, key: SigningKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, me = key.save(tmp_path / "key.pem"), os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: me + 1)
+    for read in (SigningKey.load, is_encrypted):
+        with pytest.raises(UsageError, match=f"belongs to user {me}, not to you \\({me + 1}\\)"):
+            read(path)
+
+
 def test_files_that_are_no_key_say_what_is_expected(tmp_path: Path) -> None:
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat

@@ -19,6 +19,7 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.wording import complaint
 
 SHIPPED = Path(__file__).with_name("recipes")
+_LARGEST_FILE = 1 << 18
 
 _Location = tuple[str | int, ...]
 _Problem = tuple[_Location, str]
@@ -38,7 +39,11 @@ def read_recipe(name: str) -> Recipe:
     """
     path = SHIPPED / f"{name}.toml" if name in shipped_names() else Path(name)
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE + 1)
+        if len(content) > _LARGEST_FILE:
+            raise UsageError(f"{path.name}: expected a recipe of at most {_LARGEST_FILE} bytes; it is larger")
+        text = content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         shipped = ", ".join(shipped_names())
         raise UsageError(

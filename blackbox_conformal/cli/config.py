@@ -11,6 +11,7 @@ from blackbox_conformal.cli.config_file import FILE_NAME, Configured, Setting, f
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.pipeline.stages.defaults import DEFAULT_METRIC, default_score
+from blackbox_conformal.secrets import redact
 
 
 @click.group("config", cls=shared.Group)
@@ -36,7 +37,7 @@ def show(screen: Screen, of: tuple[str, ...], origin: bool, preset: str | None) 
         setting = chosen if name == "preset" else lookup(name, target.name, chosen.value if chosen else None)
         default = parameter.to_info_dict()["default"]
         settings[name] = {
-            "value": setting.value if setting else default,
+            "value": _without_secrets(setting.value) if setting else default,
             "origin": setting.origin if setting else "default",
         }
     columns = ["setting", "value", *(["origin"] if origin else [])]
@@ -51,6 +52,15 @@ def show(screen: Screen, of: tuple[str, ...], origin: bool, preset: str | None) 
         f"looked for: {FILE_NAME} in this folder and those above it in its repository or home, then {user_file()}"
     )
     screen.data(settings if origin else {name: entry["value"] for name, entry in settings.items()})
+
+
+def _without_secrets(value: Any) -> Any:
+    """A setting to be shown; an address in it may hold a password."""
+    if isinstance(value, dict):
+        return {name: _without_secrets(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return list(map(_without_secrets, value))
+    return redact(value) if isinstance(value, str) else value
 
 
 def _command(words: tuple[str, ...]) -> tuple[click.Command, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blackbox_conformal.cli.config_file import PREFIX
+from blackbox_conformal.cli.config_file import PREFIX, origin_of
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.secrets import Secret
@@ -72,11 +72,19 @@ def trusted(trust: tuple[str, ...]) -> frozenset[str]:
     Raises
     ------
     UsageError
-        One is no key, or a setting names a file relative to the working folder: that may be another one each time.
+        One is no key, or a setting holds none, or names a file relative to the working folder: that may be another one
+        each time.
     """
     from blackbox_conformal.signature import PREFIX as KEY
     from blackbox_conformal.signature import trusted_keys
 
+    origin = origin_of("trust")
+    if origin is not None and not trust:
+        # A secret that is missing in continuous integration is empty, and may not end the check that it is for.
+        raise UsageError(
+            f"expected public keys ({KEY}…) in {origin}; it is empty, which would trust everybody. Set it to the key, "
+            "or unset it"
+        )
     typed = click.get_current_context().get_parameter_source("trust") == click.core.ParameterSource.COMMANDLINE
     for text in trust:
         if not (typed or text.startswith(KEY) or Path(text).is_absolute()):

@@ -280,6 +280,12 @@ def test_a_recipe_that_is_nested_too_deeply_is_refused(acme: Path) -> None:
         read_recipe(str(acme))
 
 
+def test_a_recipe_that_is_too_large_is_refused_unread(acme: Path) -> None:
+    acme.write_text(ACME + "# " + "x" * (1 << 18))
+    with pytest.raises(UsageError, match=r"acme\.toml: expected a recipe of at most 262144 bytes; it is larger"):
+        read_recipe(str(acme))
+
+
 @pytest.mark.parametrize("name", shipped_names())
 def test_only_a_shipped_recipe_fixes_its_address(name: str, acme: Path) -> None:
     adapter = Recipe(recipe=name, url=ADDRESS)

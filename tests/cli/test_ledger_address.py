@@ -127,3 +127,18 @@ def test_commands_that_share_a_ledger_each_say_their_own_part_and_the_whole(
         last = " ".join(called(*job, "--run", "four/run", folder=tmp_path, code=0).stdout.split())
         assert "calls 0 made, 12 draws were stored, $0.00 spent by this command" in last
         assert f"in all {paid} calls, $0.12 spent for these draws on this ledger, by all that share it" in last
+
+
+@pytest.mark.parametrize("sign", ["/", "?", "#", "@", "%2F", "/x@", "["])
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
+def test_a_password_is_shown_nowhere_however_it_is_written(
+    sign: str, scheme: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("blackbox_conformal.sampling.ledger.postgres.connection._START_S", 0.0)
+    monkeypatch.setenv("BLACKBOX_CONFORMAL_LEDGER", f"{scheme}://me:b3gun{sign}s3cret@127.0.0.1:9/name")
+    for command in (["ledger", "sum"], ["config", "show", "ledger", "sum"], ["config", "show", "--json"], ["doctor"]):
+        run(command)
+        told = "".join(capsys.readouterr())
+        assert told
+        assert "s3cret" not in told
+        assert "b3gun" not in told

@@ -4,6 +4,7 @@ import json
 import random
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -594,3 +595,32 @@ def test_a_mistyped_passphrase_variable_is_noticed(desk: Desk) -> None:
     typo = {"BLACKBOX_CONFORMAL_SIGNING_PASFRASE": "x"}
     refused = called("verify", desk.path("plain.json"), code=2, **typo)
     assert "did you mean BLACKBOX_CONFORMAL_SIGNING_PASSPHRASE" in refused.stderr
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_trusting_an_empty_setting_is_an_error(
+    desk: Desk, empty: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BLACKBOX_CONFORMAL_TRUST", empty)
+    assert run(["verify", desk.path("plain.json")]) == 2
+    said = capsys.readouterr().err
+    assert "expected public keys (ed25519:…) in environment BLACKBOX_CONFORMAL_TRUST; it is empty" in said
+    assert run(["verify", desk.path("c.json"), "--trust", desk.keys["lab"].key]) == 0
+
+
+ODD_DEGRADATIONS = ["evilmod:X", "bicubic\x1b[31m", "evilmod.steps:X=1", "", "bicubic: factor=4\x1f"]
+
+
+@pytest.mark.parametrize("degradation", ODD_DEGRADATIONS)
+def test_verify_takes_no_degradation_that_mask_would_refuse(
+    desk: Desk, tmp_path: Path, degradation: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads(Path(desk.path("plain.json")).read_text())
+    content["procedure"]["degradation"] = degradation
+    path = tmp_path / "edited.json"
+    path.write_text(redigested(content))
+    assert run(["verify", str(path)]) == 3
+    found = capsys.readouterr()
+    assert "not verified" in found.out
+    assert "\x1b" not in found.out + found.err
+    assert "evilmod" not in sys.modules

@@ -123,6 +123,21 @@ def serving(github: GitHub) -> Iterator[GitHub]:
         server.server_close()
 
 
+def test_the_install_step_runs_no_module_of_the_checkout(tmp_path: Path) -> None:
+    (install,) = [step["run"] for step in DEFINITION["runs"]["steps"] if step.get("name") == "Install"]
+    make = install.partition(" && ")[0]
+    for module in ("venv", "logging"):
+        (tmp_path / f"{module}.py").write_text("open('ran', 'w').close()\n")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "python").symlink_to(sys.executable)
+    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "VENV": str(tmp_path / "made")}
+    # Without pip, which takes seconds.
+    subprocess.run(["bash", "-c", f"{make} --without-pip"], cwd=tmp_path, env=environment, check=True, timeout=120)
+    assert (tmp_path / "made" / "pyvenv.cfg").is_file()
+    assert not (tmp_path / "ran").exists()
+
+
 @dataclass
 class Job:
     """What a job on a runner left behind."""

@@ -48,6 +48,11 @@ class Address:
             raise UsageError(f"{expected}; got something else. Write special characters percent-encoded") from None
         if parts.scheme not in _SCHEMES or len(text) > _LONGEST or not text.strip().isprintable():
             raise UsageError(f"{expected}; got another kind of address")
+        if "@" in parts.path + parts.query + parts.fragment:
+            # The password was cut at one of these letters, and is not shown as the rest of an address.
+            raise UsageError(
+                f"{expected}; got one with an @ after its host. Write / ? # @ of a password as %2F %3F %23 %40"
+            )
         if parts.fragment or any(_HIDDEN.search(name) for name, _ in parameters):
             raise UsageError(f"{expected}, without a password among its parameters: set PGPASSWORD, or PGPASSFILE")
         host = parts.netloc.rpartition("@")[2]
