@@ -18,6 +18,7 @@ from blackbox_conformal.errors import (
     TryLaterError,
     VendorError,
 )
+from blackbox_conformal.refusals import ACCOUNT, NOT_FOUND, PUT_OFF, refusal
 
 
 class Failure(NamedTuple):
@@ -81,31 +82,32 @@ class Failures(BaseModel):
         status, begins = answer.status, purpose in ("submit", "lookup", "quote")
         message, code, request = failure or self.read(answer)
         said = f"HTTP {status}" + (f": {message}" if message else "")
-        if status in (401, 402, 403) or (begins and status in self.account):
+        if begins and status in self.account:
             return AccountRefusedError(
                 f"the vendor refused this key or account with {said}", request_id=request, code=code
             )
         if begins and status in self.refused:
             return RefusedError(f"the vendor refused this picture with {said}", request_id=request, code=code)
         asked, special = retry_after(answer), begins and status in self.later
-        conflict = status == 409 and purpose != "poll"
+        own = purpose == "submit" and status in self.failed and bool(message)
         unavailable = status == 503 and (asked is not None or purpose != "submit")
-        if special or conflict or unavailable or status in (425, 429):
+        put_off = status in (PUT_OFF if purpose != "poll" else (425, 429)) and not own
+        if special or unavailable or put_off:
             return TryLaterError(
                 f"the vendor asked to wait with {said}",
                 retry_after=self.wait if asked is None and (special or status == 429) else asked,
                 request_id=request,
                 code=code,
             )
-        if purpose == "submit" and status in self.failed and message:
+        if own:
             return self.reasons.error(f"the vendor failed with {said}", message, code=code, request_id=request)
         if not 400 <= status < 500:
             return None
-        if purpose == "poll":
+        if purpose == "poll" and status not in ACCOUNT:
             return JobError(f"the vendor could not show the job: {said}", request_id=request, code=code)
-        if status in (404, 405, 410):
+        if status in NOT_FOUND:
             return not_found(Failure(said, code, request))
-        return RefusedError(f"the vendor refused this picture with {said}", request_id=request, code=code)
+        return refusal(status, said, code=code, request_id=request)
 
 
 def not_found(failure: Failure) -> NotFoundError:

@@ -1,10 +1,9 @@
 """What the words mean with which a vendor says that there will be no picture."""
 
-import re
-
 from pydantic import BaseModel, ConfigDict
 
 from blackbox_conformal.errors import RefusedError, RunRefusedError, VendorError, VendorFailedError
+from blackbox_conformal.refusals import plain
 
 MODERATION = (
     "nsfw",
@@ -61,7 +60,7 @@ class Reasons(BaseModel):
 
     def error(self, said: str, reason: str, *, code: str, request_id: str | None = None) -> VendorError:
         """The error that `reason` and `code` mean; `said` is its message."""
-        text = _plain(f"{code} {reason}")
+        text = plain(f"{code} {reason}")
         if any(word in text for word in self.every):
             return RunRefusedError(said, request_id=request_id, code=code)
         if any(word in text for word in self.filtered):
@@ -73,8 +72,3 @@ class Reasons(BaseModel):
 
 USUAL = Reasons()
 """What the words mean where a vendor has none of its own."""
-
-
-def _plain(text: str) -> str:
-    """`text` in small letters, its words parted by single spaces."""
-    return " ".join(re.sub(r"(?<=[a-z])(?=[A-Z])|[_-]+", " ", text).lower().split())

@@ -26,6 +26,7 @@ from blackbox_conformal.errors import (
     VendorError,
     VendorFailedError,
 )
+from blackbox_conformal.refusals import of_account
 from blackbox_conformal.sampling.acceptance import Acceptance
 from blackbox_conformal.sampling.adapter_steps import adapter_bug, adapter_steps
 from blackbox_conformal.sampling.attempt_record import OUTCOME_ERRORS, AttemptRecord, is_unbilled
@@ -128,7 +129,8 @@ class AttemptRunner:
         except BlackboxConformalError as error:
             if self.restore:
                 raise cleaned(error) from None
-            return self._ended(cleaned(error))
+            told = of_account(error) if isinstance(error, VendorError) and self.record.job is None else error
+            return self._ended(cleaned(told))
         finally:
             with contextlib.suppress(Exception):
                 steps.close()

@@ -263,3 +263,57 @@ class ScriptedIdeogram(ScriptedVendor):
             self.billed += Decimal("0.06")
             end["usage_cost_usd_micros"] = 60000
         return answer(end)
+
+
+class ScriptedBalance(ScriptedVendor):
+    """A recipe's vendor whose balance pays for so many draws; every further submission is answered by `refused`.
+
+    It draws for `segmind` (the answer is the picture), `novita` (a task whose result holds a link) and `leonardo` (an
+    upload, and a job).
+    """
+
+    def __init__(self, vendor: str, draws: int, refused: Response) -> None:
+        super().__init__()
+        self.played, self.left, self.refused = vendor, draws, refused
+        self._turn = Lock()
+        self._uploads: dict[str, bytes] = {}
+        self._pictures: list[bytes] = []
+
+    def play(self, head: Head, body: bytes) -> Response:
+        if head.path.startswith("/out/"):
+            return Response(200, PICTURE, self._pictures[int(head.path.rpartition("/")[2])])
+        with self._turn:
+            return self._asked(head, body)
+
+    def _asked(self, head: Head, body: bytes) -> Response:
+        number = head.query.get("task_id") or head.path.rpartition("/")[2]
+        if head.path == "/init-image":
+            place = str(len(self._uploads))
+            self._uploads[place] = b""
+            return answer({"uploadInitImage": {"id": place, "url": f"{self.url}/uploads/{place}", "fields": "{}"}})
+        if head.path.startswith("/uploads/"):
+            start = body.index(b"\x89PNG")
+            self._uploads[number] = body[start : body.index(b"IEND", start) + 8]
+            return answer({})
+        if head.method == "GET" and self.played == "leonardo":
+            return answer({"generated_image_variation_generic": [{"status": "COMPLETE", "url": self._link(number)}]})
+        if head.method == "GET":
+            done = {"status": "TASK_STATUS_SUCCEED"}
+            return answer({"task": done, "images": [{"image_url": self._link(number)}]})
+        self.submissions += 1
+        if not self.left:
+            return self.refused
+        self.left -= 1
+        return self._drawn(json.loads(body))
+
+    def _link(self, number: str) -> str:
+        return f"{self.url}/out/{number}"
+
+    def _drawn(self, given: Mapping[str, Any]) -> Response:
+        job, seed = str(len(self._pictures)), len(self._pictures)
+        if self.played == "leonardo":
+            self._pictures.append(upscale(self._uploads[given["initImageId"]], 2, seed))
+            return answer({"universalUpscaler": {"id": job}})
+        sent = given["request"]["image_base64"] if self.played == "novita" else given["image"]
+        self._pictures.append(upscale(unwrapped(sent), 4, seed))
+        return answer({"task_id": job}) if self.played == "novita" else Response(200, PICTURE, self._pictures[-1])

@@ -13,19 +13,13 @@ from blackbox_conformal.errors import (
     NotFoundError,
     PayloadError,
     RedirectedError,
-    RefusedError,
     TryLaterError,
     VendorError,
 )
+from blackbox_conformal.refusals import ACCOUNT, NOT_FOUND, PUT_OFF, refusal
 from blackbox_conformal.sampling.http.retry_after import clock_difference, parse_retry_after
 from blackbox_conformal.text import clean
 from blackbox_conformal.wording import option_words
-
-NOT_FOUND = (404, 405, 410)
-"""Answers to a submission that speak of its address, so that every submission would be answered like this."""
-
-PUT_OFF = (409, 425, 429)
-"""Answers to a submission that speak of the moment: a conflict with what the vendor is doing, or too many requests."""
 
 _CLOCK_TOLERANCE_S = 120.0
 _LONGEST_WORDS = 4096
@@ -131,14 +125,12 @@ def _of_submission(answer: Answer, now: float) -> VendorError:
             " for it",
             code=code,
         )
-    if status in (401, 402, 403):
-        return AccountRefusedError(f"the vendor refused this key or account with {_said(answer)}", code=code)
     if status in PUT_OFF or (status in (503, 529) and "retry-after" in answer.headers):
         return _later(answer, now)
     if status in NOT_FOUND:
         return NotFoundError(f"the vendor has nothing at this address ({_said(answer)}); correct it", code=code)
-    if 400 <= status < 500 and status != 408:
-        return RefusedError(f"the vendor refused this picture with {_said(answer)}", code=code)
+    if 400 <= status < 500:
+        return refusal(status, _said(answer), code=code)
     return MaybeSentError(
         f"the vendor failed after the submission with {_said(answer)}; it may have accepted and may bill it", code=code
     )
@@ -153,8 +145,8 @@ def _of_free_request(step: Send, answer: Answer, explained: VendorError | None, 
     unknown = step.purpose == "lookup" and status == 404
     if explained is not None and (unknown or not isinstance(explained, MaybeSentError)):
         return explained
-    if status in (401, 402, 403) and not step.public:
-        return AccountRefusedError(f"the vendor refused this key or account with {_said(answer)}", code=code)
+    if status in ACCOUNT and not step.public:
+        return refusal(status, _said(answer), code=code)
     if status in (425, 429, 503):
         return _later(answer, now)
     return JobError(f"the vendor answered a {step.purpose} request with {_said(answer)}", code=code)
