@@ -295,7 +295,7 @@ class Adapter(BaseModel, ABC):
     @property
     @abstractmethod
     def base_url(self) -> str:
-        """The vendor's own address; its host is the only one that ever sees the key. Empty for local adapters."""
+        """The vendor's own address; it and those of `further_urls` alone see the key. Empty for local adapters."""
 
     @property
     def key_variable(self) -> str | None:
@@ -308,9 +308,9 @@ class Adapter(BaseModel, ABC):
         return None
 
     @property
-    def token_url(self) -> str:
-        """Where the vendor gives a token for its key, if that is another host; the key goes there too. Else empty."""
-        return ""
+    def further_urls(self) -> tuple[str, ...]:
+        """Addresses on other hosts of the vendor that see the key too, such as one that takes uploads."""
+        return ()
 
     @property
     def key_in_address(self) -> bool:

@@ -14,15 +14,21 @@ MOST_DOLLARS = 1_000_000
 
 def document(answer: Answer) -> Any:
     """The body as JSON, or None when it is anything else (an error page is no reason to fail again)."""
+    return _json(answer.body)
+
+
+def _json(text: str | bytes) -> Any:
     try:
-        return json.loads(answer.body)
+        return json.loads(text)
     except (ValueError, RecursionError):
         return None
 
 
 def peek(value: Any, path: str) -> Any:
-    """The value at a dotted path such as ``data.0.url``; None where the path leads nowhere."""
+    """The value at a dotted path such as ``data.0.url``, also into JSON in a text; None where it leads nowhere."""
     for step in filter(None, path.split(".")):
+        if isinstance(value, str):
+            value = _json(value)
         if isinstance(value, dict):
             value = value.get(step)
         elif isinstance(value, list) and step.lstrip("-").isdigit() and -len(value) <= int(step) < len(value):

@@ -24,6 +24,7 @@ BUILT_IN = frozenset(
         "target.height",
         "scale",
         "scale.percent",
+        "scale.text",
         "seed",
         "key",
         "time",
@@ -46,6 +47,7 @@ def built_in(upload: Upload, draw: Draw, scale: int) -> dict[str, Any]:
         "target.height": upload.height * scale,
         "scale": scale,
         "scale.percent": scale * 100,
+        "scale.text": str(scale),
         "seed": draw.seed,
         "key": draw.idempotency_key,
     }

@@ -38,7 +38,8 @@ _OF_VARIABLE = (
 class Auth(_Table):
     """Where the key comes from and how it is sent: in a header, in the address (`query`), or as `{auth.key}`.
 
-    A second secret, such as that of an OAuth client, is `{auth.secret}`.
+    A second secret, such as that of an OAuth client, is `{auth.secret}`. `hosts` are further ones of the vendor that
+    see the key; each is a whole name.
     """
 
     variable: str = Field(
@@ -49,6 +50,7 @@ class Auth(_Table):
     prefix: str = ""
     query: str = Field(default="", pattern=r"^[A-Za-z0-9_-]*$", description="the name of a field of the address")
     secret_variable: str | None = Field(default=None, pattern=_VARIABLE, description=_OF_VARIABLE)
+    hosts: list[Annotated[str, Field(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]] = Field(default=[], exclude_if=not_)
 
 
 class Signature(_Table):
@@ -321,6 +323,12 @@ class Recipe(_Table):
     errors: Failures = Failures()
     reported: Reported = Reported()
     example: ExampleExchange = Field(exclude=True)
+
+    @property
+    def further_urls(self) -> tuple[str, ...]:
+        """Addresses on other hosts than that of `url` that see the key."""
+        tokens = () if self.token is None or self.token.path.startswith("/") else (self.token.path,)
+        return (*tokens, *(f"https://{host}" for host in (self.auth.hosts if self.auth else ())))
 
     @property
     def transient_known(self) -> bool:

@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from blackbox_adapters._recipe_fill import BUILT_IN, placeholders
-from blackbox_adapters._recipe_format import Recipe
+from blackbox_adapters._recipe_format import Recipe, Request
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.wording import complaint
 
@@ -196,6 +197,13 @@ def _of_jobs(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
         yield from _unknown(table[name], (name,), known, _secrets(recipe))
 
 
+def _requests(recipe: Recipe) -> Iterator[tuple[_Location, Request]]:
+    """Every request but that for a token, with its place."""
+    yield from ((("before", index), request) for index, request in enumerate(recipe.before))
+    others = {"submit": recipe.submit, "poll": recipe.poll, "result": recipe.result, "cancel": recipe.cancel}
+    yield from (((name,), request) for name, request in others.items() if request is not None)
+
+
 def _secrets(recipe: Recipe) -> set[str]:
     """Placeholders that stand for secrets."""
     auth = recipe.auth
@@ -223,6 +231,11 @@ def _of_keys(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
             yield ("token",), "expected the key in this request, and a header that carries the token"
     if recipe.signature is not None:
         yield from _unknown(table["signature"], ("signature",), names, _secrets(recipe) - {"signature", "auth.token"})
+    own = {urlsplit(url)[:2] for url in (recipe.url, *recipe.further_urls)}
+    for where, request in _requests(recipe):
+        scheme, host, *_ = urlsplit(request.path)
+        if request.key and host and "{" not in host and (scheme, host) not in own:
+            yield (*where, "path"), f"expected key = false beside it, or https and {host} in hosts of [auth]"
     placed = {name for part in ("token", "before", "submit") for _, name in placeholders(table.get(part))}
     if not (recipe.auth.header or recipe.auth.query or "auth.key" in placed):
         yield ("auth",), "expected a header or query that carries the key, or {auth.key} in a request"

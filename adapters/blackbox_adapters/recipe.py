@@ -152,12 +152,9 @@ class Recipe(Hosted):
         return None if self._spec.auth is None else self._spec.auth.secret_variable
 
     @property
-    def token_url(self) -> str:
-        """The recipe's, where its token is given out by another host; at another address than the recipe's, there."""
-        token = self._spec.token
-        if token is None or token.path.startswith("/"):
-            return ""
-        return f"{self.base_url}{urlsplit(token.path).path}" if self.url else token.path
+    def further_urls(self) -> tuple[str, ...]:
+        """Those that the recipe names; with another address than the recipe's, all requests go there."""
+        return () if self.url else self._spec.further_urls
 
     @property
     def key_in_address(self) -> bool:
@@ -304,8 +301,6 @@ class Recipe(Hosted):
         if token is None:
             return values
         asked = self._send(token, values, upload, "lookup")
-        if self.token_url:
-            asked = replace(asked, url=self.token_url)
         try:
             answer = yield asked
             text = kept(answer, {"token": token.token})["token"]
@@ -323,7 +318,11 @@ class Recipe(Hosted):
         purpose: Purpose,
         more: Mapping[str, Any] | None = None,
     ) -> Send:
-        return request_of(request, self._spec, self.base_url, values, upload, purpose, more)
+        asked = request_of(request, self._spec, self.base_url, values, upload, purpose, more)
+        place = urlsplit(asked.url)
+        if self.url and place.netloc in [urlsplit(url).netloc for url in self._spec.further_urls]:
+            asked = replace(asked, url=f"{self.base_url}{place.path}")
+        return asked
 
     def _asked(
         self,

@@ -12,7 +12,7 @@ from blackbox_conformal.cli import session
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, default_text, money
 from blackbox_conformal.cli.interrupts import watching
-from blackbox_conformal.cli.keys import destination
+from blackbox_conformal.cli.keys import destinations
 from blackbox_conformal.errors import AdapterError, CheckFailedError, UsageError
 from blackbox_conformal.text import dollars, file_stem
 
@@ -227,11 +227,11 @@ def _way_of_key(name: str, parameters: tuple[str, ...]) -> str:
     kind, typed = adapter_class(name), session.vendor_parameters(parameters)
     example, assumed = example_of(kind), assumed_parameters(kind, typed)
     adapter = load_adapter(name, **{**assumed, **typed})
-    origin = destination(adapter)
-    if origin is None:
+    if not destinations(adapter):
         return "none is sent"
     unnamed = example is not None and example.address in assumed
-    return f"environment variable {adapter.key_variable}, sent to {'the address given' if unnamed else origin.text}"
+    places = "the address given" if unnamed else " and ".join(origin.text for origin in destinations(adapter))
+    return f"environment variable {adapter.key_variable}, sent to {places}"
 
 
 def _key(described: dict[str, Any]) -> str:

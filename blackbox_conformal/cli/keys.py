@@ -42,17 +42,15 @@ def confirm_keys(screen: Screen, adapters: "Iterable[Adapter]", options: Spendin
         The answer is no.
     """
     for adapter in adapters:
-        origin = destination(adapter)
-        if origin is not None:
+        for origin in destinations(adapter):
             _confirm(screen, adapter, origin, options)
-            giver = _origin(adapter.token_url) if adapter.token_url else None
-            if giver is not None and giver != origin:
-                _confirm(screen, adapter, giver, options)
 
 
-def destination(adapter: "Adapter") -> "Origin | None":
-    """Where requests of `adapter` carry a key; None when they carry none."""
-    return _origin(adapter.base_url) if adapter.key_variable and adapter.base_url else None
+def destinations(adapter: "Adapter") -> "list[Origin]":
+    """Where requests of `adapter` carry a key, the vendor's own address first; nowhere when they carry none."""
+    if not (adapter.key_variable and adapter.base_url):
+        return []
+    return list(dict.fromkeys(filter(None, map(_origin, (adapter.base_url, *adapter.further_urls)))))
 
 
 def _confirm(screen: Screen, adapter: "Adapter", where: "Origin", options: SpendingOptions) -> None:
@@ -64,8 +62,8 @@ def _confirm(screen: Screen, adapter: "Adapter", where: "Origin", options: Spend
             f"{statement} unencrypted, where anyone on the way can read it; give an https address, or agree with "
             "--insecure-http"
         )
-    fixed = (adapter.fixed_url, adapter.token_url) if adapter.fixed_url else ()
-    fixed_there = where in map(_origin, filter(None, fixed))
+    fixed = (adapter.fixed_url, *adapter.further_urls) if adapter.fixed_url else ()
+    fixed_there = where in map(_origin, fixed)
     # A recipe that says something else than when the user agreed is another one.
     recipe = "" if fixed_there else adapter.identity()["parameters"].get("recipe_digest", "")
     entry = f"{' '.join(variables)} {adapter.name} {where.text} {recipe}".rstrip()
@@ -122,7 +120,11 @@ def _naming(adapter: "Adapter", where: "Origin") -> str:
             for text in (value,) if isinstance(value, str) else value:
                 words += [max(option.opts, key=len), text]
     if not _is_named(where, _texts(of_project=True)):
-        if "vendors" in context.params or "url" not in type(adapter).model_fields or where != destination(adapter):
+        if (
+            "vendors" in context.params
+            or "url" not in type(adapter).model_fields
+            or [where] != destinations(adapter)[:1]
+        ):
             return ""
         second = adapter.name == context.params.get("second_adapter") != context.params.get("adapter")
         words += ["--second" if second else "-p", f"url={where.text}{urlsplit(adapter.base_url).path}"]

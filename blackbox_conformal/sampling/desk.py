@@ -42,7 +42,7 @@ class Desk:
         self._clock = Clock()
         self._control = RunControl()
         self._breaker = CircuitBreaker(self._clock.monotonic)
-        self._transport = Transport(adapter.base_url, adapter.capabilities.result_hosts, limits, adapter.token_url)
+        self._transport = Transport(adapter.base_url, adapter.capabilities.result_hosts, limits, adapter.further_urls)
         concurrency = AdaptiveConcurrency(1, 1, self._clock.monotonic)
         board = EventBoard(self._clock, None, None)
         self._retrier = Retrier(limits, self._clock, self._control, self._breaker, concurrency, RetryBudget(1), board)

@@ -54,7 +54,7 @@ class OpenRun:
             stack.callback(self._adapter.close)
             capabilities = self._adapter.capabilities
             self._transport = Transport(
-                self._adapter.base_url, capabilities.result_hosts, limits, self._adapter.token_url
+                self._adapter.base_url, capabilities.result_hosts, limits, self._adapter.further_urls
             )
             stack.callback(self._close_transport)
             self._rate_limiter = folder.rate_limiter(

@@ -189,7 +189,7 @@ def varies(subject: Subject) -> str:
 
 def keeps_secrets(subject: Subject, sends: Sequence[Send] | None = None) -> str:
     """Keys travel as `Secret`, to the vendor's own host, and never with a public link."""
-    host = urlsplit(subject.adapter.base_url).netloc
+    hosts = [urlsplit(url).netloc for url in (subject.adapter.base_url, *subject.adapter.further_urls)]
     for send in subject.rehearse().sends if sends is None else sends:
         text = visible(send)
         if any(len(value) >= 8 and value in text for value in subject.example.environment.values()):
@@ -197,8 +197,8 @@ def keeps_secrets(subject: Subject, sends: Sequence[Send] | None = None) -> str:
         secret = any(map(holds_secret, (send.headers, send.query, send.json, send.form)))
         if secret and subject.adapter.key_variable is None:
             return f"the {send.purpose} request carries a key, and key_variable says None with these parameters"
-        if secret and (send.public or urlsplit(send.url).netloc != host):
-            return f"the {send.purpose} request carries a key to a place that is not {host}"
+        if secret and (send.public or urlsplit(send.url).netloc not in hosts):
+            return f"the {send.purpose} request carries a key to a place that is not {' or '.join(hosts)}"
         if holds_secret(send.query) and not subject.adapter.key_in_address:
             return f"the {send.purpose} request carries a key in its address, where logs keep it; use a header"
     return ""
@@ -206,14 +206,14 @@ def keeps_secrets(subject: Subject, sends: Sequence[Send] | None = None) -> str:
 
 def sends_well(subject: Subject, sends: Sequence[Send] | None = None) -> str:
     """One kind of body, JSON that is JSON, addresses under the vendor's own for what is billed."""
-    base = subject.adapter.base_url
+    base, further = subject.adapter.base_url, subject.adapter.further_urls
     for send in subject.rehearse().sends if sends is None else sends:
         kinds = (send.json is not None, bool(send.files) or send.form is not None, send.body is not None)
         if sum(kinds) > 1:
             return f"the {send.purpose} request has {sum(kinds)} kinds of body; one is allowed"
         if not send.url.startswith(("http://", "https://")):
             return f"expected an http address; got {send.url[:80]!r}"
-        if send.purpose != "download" and not send.url.startswith(base):
+        if send.purpose != "download" and not send.url.startswith((base, *further)):
             return f"expected the {send.purpose} request below {base}; got {send.url[:80]}"
     return ""
 

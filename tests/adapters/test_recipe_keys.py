@@ -177,12 +177,12 @@ def test_a_token_is_asked_for_and_sent_beside_the_key(made: Callable[..., Recipe
 
 def test_the_recipes_own_host_of_tokens_is_one_that_sees_the_key(made: Callable[..., Recipe]) -> None:
     adapter = made("token", "")
-    assert adapter.token_url == "https://login.keyed.example/token/v3"
+    assert adapter.further_urls == ("https://login.keyed.example/token/v3",)
     assert adapter.fixed_url == ""
     assert adapter.secret_variable == "KEYED_SECRET_API_KEY"
     first: Any = next(adapter.draw(upload(), seeded(adapter)))
     assert first.url == "https://login.keyed.example/token/v3"
-    assert made("json").token_url == ""
+    assert made("json").further_urls == ()
 
 
 @pytest.mark.parametrize("status", [400, 401, 422])

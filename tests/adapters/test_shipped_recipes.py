@@ -189,7 +189,7 @@ def test_firefly_exchanges_its_key_and_sends_one_seed() -> None:
     }
     assert key_of(poll, "authorization") == "Bearer made-up-token"
     assert key_of(poll, "x-api-key") == "made-up-key-for-firefly"
-    assert Recipe(recipe="firefly").token_url == "https://ims-na1.adobelogin.com/ims/token/v3"
+    assert Recipe(recipe="firefly").further_urls == ("https://ims-na1.adobelogin.com/ims/token/v3",)
 
 
 @pytest.mark.parametrize(("module", "effect"), [("cloudinary", "e_upscale"), ("cloudinary_restore", "e_gen_restore")])

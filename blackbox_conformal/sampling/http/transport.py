@@ -96,12 +96,14 @@ class Transport:
     Parameters
     ----------
     base_url
-        The vendor's own address: the only origin that is ever sent a key, but for that of `token_url`.
+        The vendor's own address: the only origin that is ever sent a key, but for those of `further_urls`.
     result_hosts
         Other hosts that results may come from.
     """
 
-    def __init__(self, base_url: str, result_hosts: tuple[str, ...], limits: Limits, token_url: str = "") -> None:
+    def __init__(
+        self, base_url: str, result_hosts: tuple[str, ...], limits: Limits, further_urls: tuple[str, ...] = ()
+    ) -> None:
         _silence_library()
         try:
             url = _parse(base_url)
@@ -109,8 +111,7 @@ class Transport:
             url = httpx.URL()
         if url.scheme not in ("http", "https"):
             raise UsageError(f"expected an http(s) address of the vendor; got {redact(base_url)[:100]!r}")
-        keyed = (_origin(_parse(token_url)),) if token_url else ()
-        self._rules = LinkRules(_origin(url), result_hosts, keyed)
+        self._rules = LinkRules(_origin(url), result_hosts, tuple(_origin(_parse(each)) for each in further_urls))
         self._limits = limits
         self._exchange = Exchange()
         self._lock = threading.Lock()
