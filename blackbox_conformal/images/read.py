@@ -58,8 +58,19 @@ class ImageLimits:
 DEFAULT_LIMITS = ImageLimits()
 
 
-def read_image(source: Path | bytes, *, limits: ImageLimits = DEFAULT_LIMITS, name: str | None = None) -> Picture:
+def read_image(
+    source: Path | bytes,
+    *,
+    limits: ImageLimits = DEFAULT_LIMITS,
+    name: str | None = None,
+    check_size: Callable[[int, int], None] = lambda *_: None,
+) -> Picture:
     """A photograph or an input from a file, or from bytes that are called `name` in messages.
+
+    Parameters
+    ----------
+    check_size
+        Gets the width and height before anything is decoded; what it raises is raised.
 
     Raises
     ------
@@ -69,7 +80,7 @@ def read_image(source: Path | bytes, *, limits: ImageLimits = DEFAULT_LIMITS, na
     shown = printable(name if name is not None else source if isinstance(source, Path) else "the picture")
     try:
         content = source if isinstance(source, bytes) else _read_file(source, limits)
-        return _decode(content, limits)
+        return _decode(content, limits, check_size, strict=False)
     except ImageError as error:
         raise ImageError(f"{shown}: {error}") from None
 
@@ -112,7 +123,7 @@ def read_output(
             )
 
     try:
-        arrived = _decode(content, limits, check_fit)
+        arrived = _decode(content, limits, check_fit, strict=True)
     except ImageError as error:
         raise PayloadError(f"the vendor's picture: {error}") from None
     pixels, notes = arrived.pixels, list(arrived.conversions)
@@ -125,9 +136,8 @@ def read_output(
     return Picture(pixels, content, tuple(notes), arrived.format)
 
 
-def _decode(content: bytes, limits: ImageLimits, check_fit: Callable[[int, int], None] | None = None) -> Picture:
-    """The picture in `content`; `check_fit` means vendors' rules, and refuses a (width, height) before decoding."""
-    strict = check_fit is not None
+def _decode(content: bytes, limits: ImageLimits, check_fit: Callable[[int, int], None], *, strict: bool) -> Picture:
+    """The picture in `content`; `check_fit` refuses a (width, height) before decoding. Strict: by vendors' rules."""
     _check_bytes(len(content), limits)
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         raise UsageError(
@@ -140,8 +150,7 @@ def _decode(content: bytes, limits: ImageLimits, check_fit: Callable[[int, int],
 
     def check_size(width: int, height: int) -> None:
         _check_limits(width, height, limits)
-        if check_fit is not None:
-            check_fit(width, height)
+        check_fit(width, height)
 
     if container.width:
         check_size(container.width, container.height)

@@ -1,7 +1,9 @@
 """One calibration of a session: masks one picture after the other, from any thread."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.occupancy import Occupancy
@@ -9,6 +11,7 @@ from blackbox_conformal.pipeline.batch_drift import BatchDrift
 from blackbox_conformal.pipeline.job import Terms
 from blackbox_conformal.pipeline.masked_stream import Found
 from blackbox_conformal.pipeline.masking import MaskRequest, Receiver, mask_pictures, with_note
+from blackbox_conformal.pipeline.stages.memory import Room, size_by_header
 from blackbox_conformal.pipeline.stages.prepare import Input, Prepared, prepare_inputs
 from blackbox_conformal.pipeline.stages.second_vendor import second_tasks
 from blackbox_conformal.pipeline.stages.settings import Setup
@@ -17,10 +20,16 @@ from blackbox_conformal.sampling.admission import Admission
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """Which pictures of a session may be drawn: equal ones one after the other, and only with room for all draws."""
+    """Which pictures of a session may be read and drawn: equal ones one after the other, with room for all draws."""
 
     admission: Admission
+    reading: Room
     under_way: Occupancy[str] = field(default_factory=Occupancy)
+
+    def reads(self, source: Path | bytes) -> AbstractContextManager[None]:
+        """Room in memory to read a picture, in the ``with`` block: a file of a few kB may hold a hundred megapixels."""
+        width, height = size_by_header(source)
+        return self.reading.taken((height, width))
 
 
 class PictureMasker:
@@ -76,7 +85,8 @@ class PictureMasker:
         """The picture of an input; raises what is wrong with it."""
         failures = dict[int, BlackboxConformalError]()
         memory_bytes = self._terms.memory_bytes
-        prepared = prepare_inputs([named], self.setup, request.calibration, failures, memory_bytes=memory_bytes)
+        with self._turns.reads(named[1]):
+            prepared = prepare_inputs([named], self.setup, request.calibration, failures, memory_bytes=memory_bytes)
         if failures:
             raise failures[0]
         return prepared[0]

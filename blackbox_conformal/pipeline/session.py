@@ -34,8 +34,8 @@ from blackbox_conformal.pipeline.masking import masking_of
 from blackbox_conformal.pipeline.photographs_in_memory import photograph_paths
 from blackbox_conformal.pipeline.picture_masker import PictureMasker, Turns
 from blackbox_conformal.pipeline.products import Result
-from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES, Room, evaluated_at_once, narrowed
-from blackbox_conformal.pipeline.stages.prepare import named_input, prepare_input
+from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES, READING_BYTES, Room, evaluated_at_once, narrowed
+from blackbox_conformal.pipeline.stages.prepare import named_input, prepare_input, refuse_misfit
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.pipeline.stages.warming import warming
 from blackbox_conformal.pipeline.unmasked import Unmasked, draw_unmasked
@@ -119,7 +119,8 @@ class Session:
             opened = [None if adapter is None else self._open(adapter, stack) for adapter in vendors]
             room = Room(narrowed(terms.memory_bytes, MASK_PIXEL_BYTES))
             self._terms = replace(terms, limits=limits, shared=Shared(opened[0], opened[1], room.taken))
-            self._turns = Turns(Admission(self._folder.ledger))
+            reading = Room(min(terms.memory_bytes or READING_BYTES, READING_BYTES))
+            self._turns = Turns(Admission(self._folder.ledger), reading)
             self._masker = PictureMasker(self._terms, self._setup, request, self._turns, self._on_drift)
             self._at_once = max((vendor.most_workers for vendor in self._vendors), default=evaluated_at_once())
             stack.enter_context(warming(self._setup, truths=False))
@@ -304,6 +305,17 @@ class Session:
         """
         return self._masker.unlike(named_input(picture))
 
+    def refuse_misfit(self, picture: Picture) -> None:
+        """Refuse a picture, by its file's header alone, whose size the vendor does not take or the memory not hold.
+
+        Raises
+        ------
+        UsageError
+            It is such a picture. One that is none, or of which only a decoder tells the size, is let pass.
+        """
+        name, source = named_input(picture)
+        refuse_misfit(source, name, self._setup, memory_bytes=self._terms.memory_bytes)
+
     def also(
         self, calibration: Calibration | str | Path, alpha: float, **settings: Unpack[MaskSettings]
     ) -> PictureMasker:
@@ -344,7 +356,8 @@ class Session:
         name, source = named_input(picture)
         setup = self._setup if vendor is None else set_up(vendor, draws=1)
         opened = self._terms.shared.first if vendor is None else self._other(vendor)
-        prepared = prepare_input(source, name, setup, memory_bytes=self._terms.memory_bytes)
+        with self._turns.reads(source):
+            prepared = prepare_input(source, name, setup, memory_bytes=self._terms.memory_bytes)
         to_buy = (0, 0) if opened is None else opened.to_buy(prepared.tasks[:1])
         key = prepared.input_digest
         with self._turns.under_way.taken(key, lambda keys: key not in keys), self._turns.admission.room(*to_buy):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,12 +20,14 @@ from blackbox_conformal.serving.dialects.dialect import Dialect, Route
 from blackbox_conformal.serving.exchange import Field, FormFile, HttpAnswer, HttpRequest, refusal_answer
 from blackbox_conformal.serving.failures import status_of, words
 from blackbox_conformal.serving.gateway import Gateway
-from blackbox_conformal.serving.guard import Application
+from blackbox_conformal.serving.guard import Application, read_off
 from blackbox_conformal.serving.not_served import NotServedError
 from blackbox_conformal.serving.operations import Operations
 
-FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+_FORM = "multipart/form-data"
 _LARGEST_FIELD = 1024 * 1024
+_LARGE_BODIES, _LARGE = 16, 1024 * 1024
+"""How many bodies of more bytes than this are in memory at once; others wait unread."""
 
 Lifespan = Callable[[], contextlib.AbstractAsyncContextManager[Gateway]]
 Endpoint = Callable[[StarletteRequest], Awaitable[Response]]
@@ -63,6 +66,7 @@ def application(
             opened.append(gateway)
             yield
 
+    large = asyncio.Semaphore(_LARGE_BODIES)
     served: dict[tuple[str, str], str] = {}
     routes = []
     speakers: dict[str, Operations | Dialect] = {"": operations, **dialects}
@@ -73,8 +77,10 @@ def application(
                 raise UsageError(
                     f"the dialects {other} and {name} both serve {route.method} {route.path}; give one of them --as"
                 )
-            endpoint = _endpoint(route.path, partial(_handled, opened, route), speaker.refused, base)
-            routes.append(StarletteRoute(route.path, endpoint, methods=[route.method]))
+            handles = _Handles(partial(_handled, opened, route), speaker.refused, partial(_expected, opened, route))
+            endpoint = _endpoint(route.path, handles, large, base)
+            limit = route.largest_body(largest_body)
+            routes.append(StarletteRoute(route.path, endpoint, methods=[route.method], max_body_size=limit))
     return Starlette(
         routes=routes,
         lifespan=lifespan,
@@ -97,9 +103,12 @@ def pages(routes: Sequence[tuple[str, str, PageHandle]], largest_body: int) -> A
         Bytes of a body; a larger one is answered with 413.
     """
 
+    large = asyncio.Semaphore(_LARGE_BODIES)
     return Starlette(
         routes=[
-            StarletteRoute(path, _endpoint(path, partial(_in_thread, handle), refusal_answer), methods=[method])
+            StarletteRoute(
+                path, _endpoint(path, _Handles(partial(_in_thread, handle), refusal_answer), large), methods=[method]
+            )
             for method, path, handle in routes
         ],
         max_body_size=largest_body,
@@ -115,20 +124,44 @@ async def _handled(opened: Sequence[Gateway], route: Route, http: HttpRequest) -
     return await route.handle(opened[0], http)
 
 
-def _endpoint(
-    path: str,
-    answered: Callable[[HttpRequest], Awaitable[HttpAnswer]],
-    refused: Callable[[NotServedError], HttpAnswer],
-    base: str | None = None,
-) -> Endpoint:
+async def _expected(opened: Sequence[Gateway], route: Route, head: HttpRequest) -> None:
+    if route.before is not None:
+        await route.before(opened[0], head)
+
+
+async def _always(_: HttpRequest) -> None:
+    """Every request is expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Handles:
+    """What answers a request, what says that it is not served, and what may refuse it before its body is read."""
+
+    answered: Callable[[HttpRequest], Awaitable[HttpAnswer]]
+    refused: Callable[[NotServedError], HttpAnswer]
+    expected: Callable[[HttpRequest], Awaitable[None]] = _always
+
+
+def _endpoint(path: str, handles: _Handles, large: asyncio.Semaphore, base: str | None = None) -> Endpoint:
+    async def answered(request: StarletteRequest) -> HttpAnswer:
+        head = _head(request, base)
+        try:
+            await handles.expected(head)
+        except NotServedError as refusal:
+            await read_off(request.receive)
+            raise NotServedError(refusal.status, refusal.message, {**refusal.headers, "Connection": "close"}) from None
+        if request.method not in ("POST", "PUT", "PATCH"):
+            return await handles.answered(head)
+        return await handles.answered(await _with_body(request, head, large))
+
     async def serve(request: StarletteRequest) -> Response:
         request.scope["blackbox_conformal.route"] = path
         try:
-            answer = await answered(await _whole(request, base))
+            answer = await answered(request)
         except NotServedError as refusal:
-            answer = refused(refusal)
+            answer = handles.refused(refusal)
         except BlackboxConformalError as error:
-            answer = refused(NotServedError(status_of(error), words(error)))
+            answer = handles.refused(NotServedError(status_of(error), words(error)))
         if isinstance(answer.body, bytes):
             return Response(answer.body, answer.status, dict(answer.headers), answer.type)
         return StreamingResponse(answer.body, answer.status, dict(answer.headers), answer.type)
@@ -136,13 +169,8 @@ def _endpoint(
     return serve
 
 
-async def _whole(request: StarletteRequest, base: str | None) -> HttpRequest:
-    """A request with its body."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    body, form = b"", None
-    if request.method in ("POST", "PUT", "PATCH"):
-        body = await request.body()
-        form = await _form(request) if kind in FORMS else None
+def _head(request: StarletteRequest, base: str | None) -> HttpRequest:
+    """A request without its body."""
     return HttpRequest(
         method=request.method,
         path=request.url.path,
@@ -151,9 +179,17 @@ async def _whole(request: StarletteRequest, base: str | None) -> HttpRequest:
         headers={name: request.headers[name] for name in request.headers},
         owner=request.scope.get("blackbox_conformal.owner", ""),
         base=base or f"{request.url.scheme}://{request.url.netloc}",
-        body=body if form is None else b"",
-        form=form,
     )
+
+
+async def _with_body(request: StarletteRequest, head: HttpRequest, large: asyncio.Semaphore) -> HttpRequest:
+    """The request with its body; a large one waits unread while there are many."""
+    length = request.headers.get("content-length", "")
+    small = length.isdecimal() and len(length) <= 7 and int(length) <= _LARGE
+    async with contextlib.nullcontext() if small else large:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM:
+            return replace(head, form=await _form(request))
+        return replace(head, body=await request.body())
 
 
 async def _form(request: StarletteRequest) -> tuple[tuple[str, Field], ...]:

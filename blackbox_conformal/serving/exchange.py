@@ -9,6 +9,12 @@ from blackbox_conformal.canonical import strict_json
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.serving.not_served import NotServedError
 
+LARGEST_JSON = 32 * 1024 * 1024
+"""Bytes: a picture of 24 MB as a ``data:`` link."""
+
+MOST_MEMBERS = 10_000
+"""Commas and opening brackets in a body of JSON. Ours have dozens; of millions, each would take a hundred bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class FormFile:
@@ -58,12 +64,18 @@ class HttpRequest:
         Raises
         ------
         NotServedError
-            It is none.
+            It is none, or too large.
         """
+        if len(self.body) > LARGEST_JSON:
+            raise NotServedError(413, f"expected at most {LARGEST_JSON} bytes of JSON; send the picture as a file")
+        if sum(self.body.count(mark) for mark in (b",", b"[", b"{")) > MOST_MEMBERS:
+            raise NotServedError(413, f"expected at most {MOST_MEMBERS} members of objects and lists in the body")
         try:
             value = strict_json(self.body)
+            # Half of a pair of surrogates is valid JSON, and no text that can be kept or sent.
+            json.dumps(value, ensure_ascii=False).encode()
         except (ValueError, RecursionError, FileFormatError):
-            raise NotServedError(400, "expected a body of JSON") from None
+            raise NotServedError(400, "expected a body of JSON, in UTF-8") from None
         if not isinstance(value, dict):
             raise NotServedError(400, f"expected a JSON object as body; got {type(value).__name__}")
         return value

@@ -10,6 +10,7 @@ from blackbox_conformal.errors import (
     RefusedError,
     RunRefusedError,
 )
+from blackbox_conformal.pipeline.stages.prepare import MisfitError
 from blackbox_conformal.secrets import redact
 from blackbox_conformal.serving.request import Outcome
 from blackbox_conformal.text import printable
@@ -44,6 +45,6 @@ def status_of(error: BaseException) -> int:
     if isinstance(error, RunRefusedError):
         # The vendor says no to the gateway's key or address, which is not the client's fault.
         return 502
-    if isinstance(error, ImageError | RefusedError):
+    if isinstance(error, ImageError | MisfitError | RefusedError):
         return 422
     return 502 if isinstance(error, BlackboxConformalError) else 500

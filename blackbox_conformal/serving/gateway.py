@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-import binascii
+import contextlib
 import hashlib
 import hmac
 import re
@@ -10,13 +10,14 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import urlsplit
 
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.ed25519 import PrivateKey
-from blackbox_conformal.errors import BlackboxConformalError, LedgerError
+from blackbox_conformal.errors import BlackboxConformalError, LedgerError, UsageError
 from blackbox_conformal.pipeline.products import Product
 from blackbox_conformal.pipeline.session import Session
+from blackbox_conformal.pipeline.stages.memory import evaluated_at_once
 from blackbox_conformal.serving.asked import Asked
 from blackbox_conformal.serving.book import Book, Upload, new_id
 from blackbox_conformal.serving.exchange import HttpRequest
@@ -24,7 +25,7 @@ from blackbox_conformal.serving.failures import status_of, words
 from blackbox_conformal.serving.file_store import FileStore
 from blackbox_conformal.serving.not_served import NotServedError
 from blackbox_conformal.serving.offer import Offer
-from blackbox_conformal.serving.products import ENDINGS, product_of
+from blackbox_conformal.serving.products import ENDINGS, MADE, product_of
 from blackbox_conformal.serving.request import Outcome, Request
 from blackbox_conformal.serving.runner import Runner
 from blackbox_conformal.text import printable
@@ -33,6 +34,9 @@ PREFIX = "X-Blackbox-Conformal"
 RETRY_AFTER_S = 5
 LONGEST_WAIT_S = 600.0
 _LONGEST_KEY = 255
+_ESCAPED = [(mark.format(ord(character)), character) for character in "+/=" for mark in ("%{:02X}", "%{:02x}")]
+"""What base64 may be percent-encoded as. To decode each ``%`` of a long link takes seconds."""
+
 _LATER = {"Retry-After": str(RETRY_AFTER_S)}
 
 
@@ -63,6 +67,7 @@ class Gateway:
     ) -> None:
         self.session, self.book, self.runner, self.offer = session, book, runner, offer
         self._store, self._terms = store, terms
+        self._decoding = asyncio.Semaphore(evaluated_at_once())
 
     async def accept(self, http: HttpRequest, dialect: str, asked: Asked) -> Request:
         """Accept a request, durably, and begin to work on it; an earlier one where the idempotency key is known.
@@ -81,10 +86,12 @@ class Gateway:
         strict = self._terms.strict or http.preferences.get("handling") == "strict"
         self._check(asked)
         content = await self._content(http, asked.picture)
-        _, reason = self.offer.vendor_for(asked.options, asked.model)
-        digest = await asyncio.to_thread(self._store.keep, content)
+        other, reason = self.offer.vendor_for(asked.options, asked.model)
+        if other is None:
+            await self._refuse_misfit(asked.name, content)
         if strict:
-            await self._refuse_uncovered(reason, (asked.name, self._store.locate(digest)))
+            await self._refuse_uncovered(reason, (asked.name, content))
+        digest = await asyncio.to_thread(self._store.keep, content)
         request = Request(
             id=new_id(),
             owner=http.owner,
@@ -120,6 +127,13 @@ class Gateway:
                     f"the webhook names the host {printable(host) or 'none'}, to which this gateway sends nothing. "
                     f"Have it started with --webhook-host {printable(host) or 'HOST'}, or ask for the result by its id",
                 )
+
+    async def _refuse_misfit(self, name: str, content: bytes) -> None:
+        """Refuse a picture that the vendor does not take, by its header: nothing of it is decoded or kept."""
+        try:
+            await asyncio.to_thread(self.session.refuse_misfit, (name, content))
+        except UsageError as error:
+            raise NotServedError(422, words(error)) from None
 
     async def _refuse_uncovered(self, reason: str | None, picture: tuple[str, Any]) -> None:
         if reason is None:
@@ -210,11 +224,16 @@ class Gateway:
         await asyncio.to_thread(self.book.keep_upload, upload)
         return upload
 
+    async def refuse_unexpected(self, number: str) -> None:
+        """Refuse a file that was not announced."""
+        if not await asyncio.to_thread(self.book.expects_upload, number):
+            raise NotServedError(404, "no file is expected at this address")
+
     async def fill_upload(self, number: str, content: bytes) -> None:
         """Keep the content of a file that was announced; refused where it was not, or has other content."""
-        expected = await asyncio.to_thread(self.book.expects_upload, number)
-        digest = await asyncio.to_thread(self._store.keep, content) if expected else ""
-        if not digest or not await asyncio.to_thread(self.book.fill_upload, number, digest, len(content)):
+        await self.refuse_unexpected(number)
+        digest = await asyncio.to_thread(self._store.keep, content)
+        if not await asyncio.to_thread(self.book.fill_upload, number, digest, len(content)):
             raise NotServedError(404, "no file is expected at this address")
 
     async def uploaded(self, http: HttpRequest, number: str) -> tuple[Upload, bytes]:
@@ -228,7 +247,8 @@ class Gateway:
         """A file of a request by its name: of whoever asks, or of anybody who knows the link and shows no token."""
         request = await asyncio.to_thread(self.book.find, number, http.owner or None)
         stem = name.partition(".")[0]
-        product = None if request is None else await asyncio.to_thread(product_of, request, stem, self._store)
+        async with self._decoding if stem in MADE else contextlib.nullcontext():
+            product = None if request is None else await asyncio.to_thread(product_of, request, stem, self._store)
         if product is None or name not in (stem, f"{stem}.{product.ending}"):
             raise NotServedError(404, "there is no such file of a request")
         return product
@@ -280,15 +300,15 @@ class Gateway:
 
 def _data(link: str) -> bytes:
     """The content of a ``data:`` link (RFC 2397)."""
-    head, comma, body = link.partition(",")
+    head, _, body = link.partition(",")
     try:
-        if comma and head.endswith(";base64"):
-            return base64.b64decode(unquote_to_bytes(body), validate=True)
-    except binascii.Error:
-        comma = ""
-    if not comma:
-        raise NotServedError(422, "expected a data: link with base64 content; it cannot be read")
-    return unquote_to_bytes(body)
+        if head.endswith(";base64"):
+            for escaped, character in _ESCAPED:
+                body = body.replace(escaped, character)
+            return base64.b64decode(body, validate=True)
+    except ValueError:
+        pass
+    raise NotServedError(422, "expected a data: link with base64 content; it cannot be read")
 
 
 def _line(text: str) -> str:

@@ -23,6 +23,9 @@ Application = Callable[[Message, Receive, Send], Awaitable[None]]
 OPEN = ("/healthz", "/readyz", "/.well-known/jwks.json")
 """Addresses that a supervisor, or who gets a webhook, asks without a token; they tell nothing secret."""
 
+_BY_LINK = ("GET", "HEAD", "PUT")
+"""What a link to a file allows: to get the file, and to send one that was announced."""
+
 _READ_OFF_BYTES, _READ_OFF_SECONDS = 1024 * 1024, 2.0
 """How much of a body is read that belongs to a refused request."""
 
@@ -73,7 +76,7 @@ class Guard:
             if refused is None:
                 await self._inner(scope, receive, sending)
             else:
-                await _read_off(receive)
+                await read_off(receive)
                 await _answer(sending, *refused)
         finally:
             method, route = scope["method"], scope.get("blackbox_conformal.route", "")
@@ -107,7 +110,8 @@ class Guard:
         if self._tokens.required:
             found = self._tokens.owner(authorization)
             # A link to a file is as good as a token; one that is shown all the same has to be right.
-            free = scope["path"] in OPEN or (scope["path"].startswith("/files/") and not authorization)
+            linked = scope["path"].startswith("/files/") and scope["method"] in _BY_LINK
+            free = scope["path"] in OPEN or (linked and not authorization)
             if found is None and not free:
                 return 401, "expected a token of this gateway in the header Authorization: Bearer TOKEN"
             owner = found or ""
@@ -123,7 +127,7 @@ def host_name(host: str) -> str:
         return ""
 
 
-async def _read_off(receive: Receive) -> None:
+async def read_off(receive: Receive) -> None:
     """Read a body and forget it, within limits: who is still sending would not see why the connection is closed."""
     size, more = 0, True
     with contextlib.suppress(TimeoutError):

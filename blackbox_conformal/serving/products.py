@@ -37,6 +37,9 @@ ENDINGS = {media_type: ending for ending, media_type in MEDIA_TYPES.items()}
 NAMES = ("picture", "mask", "overlay", "safe", "certificate")
 """Files that a request may have, as links name them."""
 
+MADE = ("overlay", "safe")
+"""Those that are made when they are asked for: two pictures are decoded."""
+
 
 def media_type(content: bytes) -> str:
     """The media type of a picture's file; errors as `inspect`."""
@@ -99,7 +102,7 @@ def product_of(request: Request, name: str, store: FileStore) -> Product | None:
     files = request.outcome.files
     if name in files:
         return Product(store.read(files[name].digest), ENDINGS[files[name].type])
-    if name not in ("overlay", "safe") or "mask" not in files:
+    if name not in MADE or "mask" not in files:
         return None
     mask = _mask(store.read(files["mask"].digest))
     picture = read_output(store.read(files["picture"].digest), mask.shape[:2]).pixels

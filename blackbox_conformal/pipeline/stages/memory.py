@@ -33,6 +33,9 @@ AUDIT_PIXEL_BYTES = 62
 """At the peak of one photograph's audit, a pixel, beside its masks: errors, PSNR and SSIM inside and outside."""
 
 
+READING_BYTES = BASE_BYTES + 2**30
+"""Memory in which pictures are read at the same time, where no less is allowed; a larger one is read alone."""
+
 LARGE_BYTES = 2**27
 """Peak memory of a picture before which freed memory is returned."""
 
@@ -154,7 +157,7 @@ def refuse_large(
     failures: list[tuple[str, BlackboxConformalError]] = []
     listed = list(pictures)
     for picture in listed:
-        width, height = _size(picture)
+        width, height = size_by_header(picture)
         needed = BASE_BYTES + pixel_bytes * width * height * scale**2
         if needed > memory_bytes:
             name = printable(picture.name) if isinstance(picture, Path) else "the picture"
@@ -174,7 +177,7 @@ def narrowed(memory_bytes: int | None, pixel_bytes: int) -> int | None:
     return BASE_BYTES + max(0, memory_bytes - BASE_BYTES) * PIXEL_BYTES // max(pixel_bytes, PIXEL_BYTES)
 
 
-def _size(picture: Path | bytes) -> tuple[int, int]:
+def size_by_header(picture: Path | bytes) -> tuple[int, int]:
     """(width, height) by the header; zeros where only a decoder can tell, and where the file is no picture."""
     try:
         if isinstance(picture, Path):

@@ -27,7 +27,7 @@ from blackbox_conformal.pipeline.photographs_at_addresses import fetch_photograp
 from blackbox_conformal.pipeline.stages.fitting import fitted
 from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
 from blackbox_conformal.pipeline.stages.kept_pixels import KeptPixels
-from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES, limits_within, refuse_large
+from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES, limits_within, refuse_large, size_by_header
 from blackbox_conformal.pipeline.stages.picture_limits import misfit, too_many_bytes
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.pipeline.stages.uploads import Encoder
@@ -186,7 +186,7 @@ def prepare_photographs(
 
 
 class MisfitError(UsageError):
-    """A picture that breaks a limit that the vendor states."""
+    """A picture that breaks a limit that the vendor states, or whose answer could not be read."""
 
 
 def _advice(failures: Sequence[tuple[str, BlackboxConformalError]], setup: Setup) -> str:
@@ -218,7 +218,7 @@ def prepare_input(source: Path | bytes, name: str, setup: Setup, *, memory_bytes
     scale = setup.procedure.scale
     limits = limits_within(memory_bytes)
     limits = replace(limits, max_pixels=limits.max_pixels if memory_bytes is None else limits.max_pixels // scale**2)
-    picture = read_image(source, limits=limits)
+    picture = read_image(source, limits=limits, check_size=partial(_check_size, name, setup))
     path = source if isinstance(source, Path) else None
 
     def again() -> Image:
@@ -257,7 +257,7 @@ def _prepared(
     again: Callable[[], Image],
 ) -> Prepared:
     height, width = low.shape[:2]
-    _check_size(name, width, height, setup)
+    _check_size(name, setup, width, height)
     plain = encoder.upload(low, name, again)
     if setup.second is not None:
         _check_bytes(name, plain, _SECOND, setup.second)
@@ -280,9 +280,30 @@ def _changed(perturbation: Perturbation, index: int, pixels: Callable[[], Image]
     return perturbation.apply(pixels(), index)
 
 
-def _check_size(name: str, width: int, height: int, setup: Setup) -> None:
+def refuse_misfit(source: Path | bytes, name: str, setup: Setup, *, memory_bytes: int | None = None) -> None:
+    """Refuse a picture to be masked by its header alone; one of which only a decoder tells the size is let pass.
+
+    Raises
+    ------
+    UsageError
+        The vendor does not take its size, or it does not fit into the memory.
+    """
+    refuse_large([source], memory_bytes, scale=setup.procedure.scale, pixel_bytes=MASK_PIXEL_BYTES)
+    width, height = size_by_header(source)
+    if width and height:
+        _check_size(name, setup, width, height)
+
+
+def _check_size(name: str, setup: Setup, width: int, height: int) -> None:
     if min(width, height) < 1:
         raise ImageError(f"{printable(name)}: expected a picture of at least one pixel a side")
+    scale, most = setup.procedure.scale, DEFAULT_LIMITS
+    if max(width, height) * scale > most.max_side or width * height * scale**2 > most.max_pixels:
+        raise MisfitError(
+            f"{printable(name)}: expected a picture whose answer has at most {most.max_side} pixels a side and "
+            f"{most.max_pixels} in all, since a larger one is not read; the answer to {width}×{height} would have "
+            f"{width * scale}×{height * scale}"
+        )
     for called, vendor in ((_FIRST, setup.adapter), (_SECOND, setup.second)):
         broken = None if vendor is None else misfit(width, height, vendor.capabilities, setup.procedure.scale)
         if broken is not None:

@@ -21,13 +21,16 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from blackbox_conformal.catalog import Plugin
-from blackbox_conformal.serving.exchange import HttpAnswer, HttpRequest, refusal_answer
+from blackbox_conformal.serving.exchange import LARGEST_JSON, HttpAnswer, HttpRequest, refusal_answer
 from blackbox_conformal.serving.gateway import Gateway
 from blackbox_conformal.serving.not_served import NotServedError
 from blackbox_conformal.serving.request import Request
 
 Handle = Callable[[Gateway, HttpRequest], Awaitable[HttpAnswer]]
 Schema = Mapping[str, Any]
+
+_LARGEST_UNUSED = 64 * 1024
+"""Bytes of a body that nothing is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,10 @@ class Route:
     summary
         What it does, one sentence, for the description of the gateway.
     takes
-        JSON schema of the body by media type; empty: it takes none.
+        JSON schema of the body by media type; ``*/*`` is any; empty: it takes none. A body of a form, or of any type,
+        may be as large as the gateway was told, others less.
+    before
+        Called with the head of the request before its body is read, which it spares where it raises.
     gives
         What each status means.
     """
@@ -52,6 +58,13 @@ class Route:
     summary: str
     takes: Mapping[str, Schema] = field(default_factory=dict)
     gives: Mapping[int, str] = field(default_factory=lambda: {200: "Done."})
+    before: Callable[[Gateway, HttpRequest], Awaitable[None]] | None = None
+
+    def largest_body(self, most: int) -> int:
+        """Bytes that the body may have, at most `most`."""
+        if {"multipart/form-data", "*/*"} & self.takes.keys():
+            return most
+        return min(most, LARGEST_JSON if self.takes else _LARGEST_UNUSED)
 
     def parameters(self, path: str) -> dict[str, str] | None:
         """The open parts of a path that this route serves; None where it does not."""

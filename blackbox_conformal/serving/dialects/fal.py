@@ -60,6 +60,7 @@ _FILE = {
         "properties": {"content_type": {"type": "string"}, "file_name": {"type": "string"}},
     }
 }
+_ANY = {"*/*": {"type": "string", "format": "binary"}}
 _RUN = {200: "The result.", 402: "The budget has no room.", 422: "A field is wrong.", 500: "The vendor failed."}
 
 
@@ -75,7 +76,7 @@ class Fal(Dialect):
         stream = {200: "Statuses as server-sent events, until the request has ended.", 404: "There is none."}
         result = {**_RUN, 400: "The request has not ended.", 404: "There is none of this id."}
         proxied = [
-            Route(way, "/fal/proxy", self._proxied, "Any of these, named in x-fal-target-url.")
+            Route(way, "/fal/proxy", self._proxied, "Any of these, named in x-fal-target-url.", _ANY)
             for way in ("GET", "POST", "PUT")
         ]
         cancelled = {202: "It is cancelled.", 400: "It has ended.", 404: "There is none of this id."}
@@ -87,7 +88,7 @@ class Fal(Dialect):
             Route("POST", model, self._submit, "Put a request into the queue.", _INPUT, {200: "It is queued."}),
             Route("POST", "/fal/run/{model:path}", self._run, "Run a model and wait.", _INPUT, _RUN),
             Route("POST", "/fal/rest/storage/upload/initiate", self._initiate, "Begin to upload a file.", _FILE),
-            Route("PUT", "/files/{id}", self._upload, "Upload a file, whatever its type."),
+            Route("PUT", "/files/{id}", self._upload, "Upload a file, whatever its type.", _ANY, before=self._expected),
             Route("GET", "/.well-known/jwks.json", self._keys, "The key that webhooks are signed with."),
             *proxied,
         )
@@ -131,6 +132,9 @@ class Fal(Dialect):
         upload = await gateway.expect_upload(http, name, kind)
         link = f"{http.base}/files/{upload.id}"
         return json_answer({"upload_url": link, "file_url": link})
+
+    async def _expected(self, gateway: Gateway, http: HttpRequest) -> None:
+        await gateway.refuse_unexpected(http.parameters["id"])
 
     async def _upload(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         await gateway.fill_upload(http.parameters["id"], http.body)

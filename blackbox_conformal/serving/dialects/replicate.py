@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -252,7 +253,7 @@ def _events(wanted: Any) -> tuple[str, ...]:
 
 
 def _seconds(text: str) -> float:
-    if not text.isdecimal() or not 1 <= int(text) <= USUAL_WAIT_S:
+    if not re.fullmatch("[0-9]{1,4}", text) or not 1 <= int(text) <= USUAL_WAIT_S:
         raise NotServedError(422, f"expected Prefer: wait=SECONDS with 1 to {USUAL_WAIT_S:.0f} seconds")
     return float(text)
 
