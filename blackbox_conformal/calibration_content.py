@@ -26,7 +26,7 @@ def to_content(calibration: "Calibration") -> dict[str, Any]:
         **({} if weights is None else {"score_weights": base64.b64encode(weights).decode()}),
         "bound": calibration.bound,
         "guarantee": calibration.guarantee,
-        "images": [image.model_dump(mode="json") for image in calibration.images],
+        "images": [_image(image) for image in calibration.images],
         "curves": calibration.curves.to_text(),
         "shares": [curves.to_text() for curves in calibration.shares],
         **({"all_but": [curves.to_text() for curves in calibration.all_but]} if calibration.all_but else {}),
@@ -39,6 +39,11 @@ def to_content(calibration: "Calibration") -> dict[str, Any]:
         ],
         "vendor_models": sorted(calibration.vendor_models),
     }
+
+
+def _image(image: CalibrationImage) -> dict[str, Any]:
+    """A photograph as JSON; files from before refusals could be reopened keep their digest."""
+    return image.model_dump(mode="json", exclude=None if image.reopened else {"reopened"})
 
 
 def from_content(content: dict[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,8 @@ class CalibrationImage(KnownPhotograph):
     """One photograph: also identity of its input, and the vendor's refusal if it refused.
 
     `group` is that of the photograph, `cluster` the photograph that this one is a tile of, where they were given.
-    `fitted` says what was done to it to make it fit the vendor's limits.
+    `fitted` says what was done to it to make it fit the vendor's limits. `reopened` is how often the vendor refused one
+    of its draws that was then asked for again by `ledger reopen`.
     """
 
     name: str
@@ -44,6 +45,7 @@ class CalibrationImage(KnownPhotograph):
     height: int = Field(ge=1)
     width: int = Field(ge=1)
     refused: str | None = None
+    reopened: int = Field(default=0, ge=0)
     group: str | None = None
     cluster: str | None = None
     fitted: str | None = None

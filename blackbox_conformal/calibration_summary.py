@@ -45,6 +45,7 @@ def photograph_rows(calibration: Calibration) -> list[dict[str, Any]]:
             "cluster": image.cluster,
             "fitted": image.fitted,
             "refused": image.refused,
+            "reopened": image.reopened,
         }
         for image, error in zip(calibration.images, errors, strict=True)
     ]

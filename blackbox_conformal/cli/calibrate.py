@@ -188,8 +188,15 @@ def _show(screen: Screen, options: CalibrateOptions, job: "Job", result: "Calibr
         named = ", ".join(refusals[:3]) + (f" and {len(refusals) - 3} more" if len(refusals) > 3 else "")
         # What lies on this machine's disk is in no ledger.
         listing = ["blackbox-conformal", "ledger", "ls", "--state", "refused", *next_steps.run_named(str(run))]
-        why = "" if setup.adapter.capabilities.local else f"; `{shlex.join(listing)}` shows why"
+        why = f"; `{shlex.join(listing)}` shows why, and `ledger reopen` has them asked for again"
+        why = "" if setup.adapter.capabilities.local else why
         screen.note(f"note: the vendor refused {named}{why}")
+    reopened = sum(image.reopened for image in calibration.images)
+    if reopened:
+        screen.note(
+            f"note: {counted(reopened, 'refusal')} had been reopened, and the calibration says so: the guarantee is"
+            " about pictures whose refusals are reopened alike"
+        )
     if setup.procedure.seed_note:
         screen.note(f"note: {setup.procedure.seed_note}; certificates say so")
     screen.data(
@@ -204,6 +211,7 @@ def _show(screen: Screen, options: CalibrateOptions, job: "Job", result: "Calibr
             "cached": result.cached,
             "cost_usd": None if cost is None else float(cost),
             "failed": result.failed,
+            "reopened": reopened,
             "thresholds": _thresholds(calibration, rule, levels),
             "groups": {
                 group: _thresholds(calibration, calibration.rule_of_group(group), levels)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli import settle, values
+from blackbox_conformal.cli import reopen, settle, values
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.next_steps import run_named
 from blackbox_conformal.cli.run_folders import folder_of, place_of, run_folders
@@ -26,6 +26,7 @@ def command() -> None:
 
 
 command.add_command(settle.command)
+command.add_command(reopen.command)
 
 
 @command.command("ls")
@@ -51,7 +52,7 @@ def ls(screen: Screen, run: str | None, ledger: str | None, states: tuple[str, .
                 str(attempt.id),
                 printable(attempt.upload_name),
                 str(attempt.draw),
-                attempt.state,
+                f"{attempt.state}, reopened" if attempt.reopened else attempt.state,
                 "unknown" if cost is None else dollars(cost),
                 printable(attempt.error or "", 80),
             ]

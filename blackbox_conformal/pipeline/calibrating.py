@@ -120,8 +120,8 @@ def _refuse_all_refused(images: Sequence[CalibrationImage], run: Path) -> int:
     if refused == len(images):
         raise CalibrationError(
             f"the vendor refused all {refused} photographs: {str(images[0].refused).removesuffix('.')}. If a setting "
-            f"such as the address or the model was wrong, correct it and name another run folder: refusals in {run} "
-            "count for good"
+            f"such as the address or the model was wrong, correct it. Refusals count until `blackbox-conformal ledger "
+            f"reopen --state refused --run {run}` has these draws asked for again"
         )
     return refused
 
@@ -147,6 +147,7 @@ def _image(drawn: Drawn, groups: Mapping[str, str], clusters: Mapping[str, str])
         height=picture.size[0],
         width=picture.size[1],
         refused=None if drawn.refusal is None else str(drawn.refusal),
+        reopened=drawn.reopened,
         group=groups.get(picture.name),
         cluster=clusters.get(picture.name),
         fitted=picture.fitted,

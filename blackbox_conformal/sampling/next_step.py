@@ -92,6 +92,8 @@ def next_step(
         return following if limits.retry_ambiguous else Done(last)
     if failed_for_free(last):
         return following
+    if last.reopened:
+        return following
     if last.state in ("invalid", "failed") and resampled <= limits.max_resample:
         return following
     return Done(last)

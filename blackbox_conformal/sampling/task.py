@@ -52,6 +52,8 @@ class Outcome:
         ``sha256:…`` of the stored bytes; of the evidence when `state` is ``invalid``; None when there are none.
     cost_usd
         What this draw is booked at, whenever it was paid, with the attempts of this session that gave no picture.
+    reopened
+        How often the vendor refused it before, where the user had these refusals reopened.
     """
 
     task: Task
@@ -61,6 +63,7 @@ class Outcome:
     cost_usd: Decimal
     model: str | None
     error: VendorError | None
+    reopened: int = 0
 
 
 def task_key(identity: dict[str, Any], task: Task) -> str:

@@ -77,6 +77,8 @@ class WorkItem:
         How often the draw was bought again because its answer proved unusable.
     looked_at
         When the ledger was last asked for it (monotonic), where others share it.
+    reopened
+        See `Outcome`.
     """
 
     task: Task
@@ -85,6 +87,7 @@ class WorkItem:
     step: NextStep
     resampled: int
     looked_at: float = -math.inf
+    reopened: int = 0
 
 
 @dataclass(kw_only=True, eq=False)
@@ -137,8 +140,10 @@ class Processor:
         for task, key, step in zip(tasks, keys, steps, strict=True):
             if isinstance(step, (Done, Fetch)) and step.attempt.state in (*WHOLE, *WITH_JOB):
                 self._count_stored(task, step.attempt)
-            resampled = times_resampled(rows.get(key, ()))
-            items.append(WorkItem(task, key, names[task.upload.name], step, resampled))
+            attempts = rows.get(key, ())
+            reopened = sum(attempt.reopened for attempt in attempts)
+            item = WorkItem(task, key, names[task.upload.name], step, times_resampled(attempts), reopened=reopened)
+            items.append(item)
         self.reservations.plan(
             [
                 self._spec(item.task, item.key, item.name, item.step.generation)
@@ -225,7 +230,7 @@ class Processor:
                 if given_up() or (asks_vendor and not self.concurrency.acquire(given_up)):
                     continue
                 try:
-                    arrived.put(self.process(item))
+                    arrived.put(replace(self.process(item), reopened=item.reopened))
                 except TakenError:
                     items.append(replace(item, step=Elsewhere(), looked_at=self.clock.monotonic()))
                 except StoppedError:

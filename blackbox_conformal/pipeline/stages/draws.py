@@ -30,11 +30,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One picture with all its draws, or the vendor's refusal of it."""
+    """One picture with all its draws, or the vendor's refusal of it; how many earlier refusals were reopened."""
 
     prepared: Prepared
     outcomes: tuple[Outcome, ...]
     refusal: VendorError | None
+    reopened: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +177,11 @@ def drawn_pictures(
             on_unusable(picture, incomplete(failed, local=sampler.local))
             continue
         unusable.extend(failed)
+        reopened = sum(outcome.reopened for outcome in arrived)
         if refusals:
-            yield Drawn(picture, (), refusals[0] or RefusedError("the vendor refused the picture"))
+            yield Drawn(picture, (), refusals[0] or RefusedError("the vendor refused the picture"), reopened)
         elif not failed:
-            yield Drawn(picture, tuple(sorted(arrived, key=lambda outcome: outcome.task.index)), None)
+            yield Drawn(picture, tuple(sorted(arrived, key=lambda outcome: outcome.task.index)), None, reopened)
     if unusable:
         raise incomplete(unusable, local=False)
 

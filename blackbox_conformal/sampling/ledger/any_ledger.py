@@ -239,6 +239,10 @@ class AnyLedger(ABC):
         """Record a job that an earlier owner could not record; as `adopt`."""
         return self._adopt(attempt, "accepted", ("sent", "ambiguous", *SETTLED), report, job=job)
 
+    def reopen(self, attempts: Sequence[int]) -> int:
+        """Let these refusals count no more (see `LedgerTransaction.reopen`); returns how many they were."""
+        return self._write(lambda transaction: sum([transaction.reopen(number) for number in attempts]), *attempts)
+
     def settle(self, attempt: Attempt, cost_nanousd: int) -> bool:
         """End an attempt that may have been billed as an invoice says (see `LedgerTransaction.settle`).
 

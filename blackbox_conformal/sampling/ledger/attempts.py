@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from blackbox_conformal.sampling.ledger.states import PAID, AttemptState
+from blackbox_conformal.sampling.ledger.states import PAID, REOPENED, AttemptState
 from blackbox_conformal.sampling.money import to_usd
 
 
@@ -82,6 +82,11 @@ class Attempt:
         """What this attempt cost; None when it was paid at a price that nobody knows, and is booked at nothing."""
         unknown = not self.priced and not self.cost_nanousd and self.state in (*PAID, "ambiguous")
         return None if unknown else self.cost_usd
+
+    @property
+    def reopened(self) -> bool:
+        """Whether the vendor refused it and the user wants the draw asked for again."""
+        return self.state == "refused" and self.error_class == REOPENED
 
     @property
     def report(self) -> VendorReport:

@@ -58,6 +58,9 @@ SETTLED: tuple[AttemptState, ...] = ("failed", "expired")
 ENDED: tuple[AttemptState, ...] = (*WHOLE, "refused", "invalid")
 """Nothing more comes from the vendor."""
 
+REOPENED = "reopened"
+"""Class of the error of a refusal that does not count any more: the draw is asked for again."""
+
 STEPS: dict[AttemptState, frozenset[AttemptState]] = {
     "planned": frozenset(("claimed", "intent", "cancelled")),
     "claimed": frozenset(("planned", "intent", "cancelled")),

@@ -10,7 +10,7 @@ from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.sampling.job_budget import Totals
 from blackbox_conformal.sampling.ledger.checksums import seal
 from blackbox_conformal.sampling.ledger.connection import Connection
-from blackbox_conformal.sampling.ledger.states import COUNTED, RESERVING, STEPS, UNBILLED, AttemptState
+from blackbox_conformal.sampling.ledger.states import COUNTED, REOPENED, RESERVING, STEPS, UNBILLED, AttemptState
 
 _TIMES = {state: f"{state}_at" for state in ("planned", "claimed", "intent", "sent", "accepted", "ready", "stored")}
 """The column that says when an attempt came to a state; ``ended_at`` for all others."""
@@ -99,6 +99,13 @@ class LedgerTransaction:
             return False
         error = f"it was never answered; {'' if cost else 'not '}billed, by the vendor's invoice"
         self.move(attempt, "expired" if cost else "failed", cost, priced=1, error_class="M", error=error)
+        return True
+
+    def reopen(self, attempt: int) -> bool:
+        """Let a refusal count no more, whatever was billed for it; whether the attempt was refused."""
+        if self.state_of(attempt) != "refused":
+            return False
+        self.note(attempt, error_class=REOPENED)
         return True
 
     def state_of(self, attempt: int) -> AttemptState:
