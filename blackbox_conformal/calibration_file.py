@@ -11,6 +11,8 @@ from blackbox_conformal.errors import FileFormatError
 FORMAT = "blackbox-conformal calibration"
 VERSION = 3
 MAXIMUM_FILE_BYTES = 2**30
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"II*\0", b"MM\0*", b"BM")
+"""How files of pictures begin."""
 
 
 class _File(BaseModel):
@@ -47,7 +49,10 @@ def read_content(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAXIMUM_FILE_BYTES:
             raise FileFormatError(f"{path}: expected a calibration below {MAXIMUM_FILE_BYTES} bytes; it is larger")
-        content = strict_json(path.read_bytes())
+        data = path.read_bytes()
+        if data.startswith(_PICTURES):
+            raise FileFormatError(f"{path}: expected a calibration, as `calibrate` writes it; this is a picture")
+        content = strict_json(data)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise FileFormatError(f"{path}: expected a {FORMAT}; this is another file")
         if isinstance(content.get("version"), int) and content["version"] > VERSION:

@@ -175,9 +175,10 @@ class RunRefusedError(RefusedError):
 
 
 class AccountRefusedError(RunRefusedError):
-    """Class A: the vendor said no to the key or account (401, 402, 403)."""
+    """Class A: the vendor said no to the key or account (401, 402, 403); `key_variable` is where the key was."""
 
     exit_code = 5
+    key_variable: str | None = None
 
 
 class KeyNotSentError(AccountRefusedError):

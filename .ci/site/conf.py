@@ -44,6 +44,7 @@ napoleon_use_ivar = True
 
 html_theme = "furo"
 html_title = "blackbox-conformal"
+html_favicon = "favicon.svg"
 html_copy_source = False
 html_show_sourcelink = False
 html_show_copyright = False

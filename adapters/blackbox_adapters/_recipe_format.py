@@ -290,7 +290,7 @@ class Recipe(_Table):
     title: str = Field(min_length=1, exclude=True)
     about: str = Field(default="", exclude=True)
     documentation: str = Field(
-        pattern=r"^https://", description="the address of a page that begins with https://", exclude=True
+        pattern=r"^https?://", description="the address of a page that begins with https:// or http://", exclude=True
     )
     evidence: Literal["openapi", "real-server", "client", "documents"] = Field(default="documents", exclude=True)
     uncertain: list[str] = Field(default=[], exclude=True)

@@ -77,6 +77,8 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
 
     setup = session.build_setup(options)
     run = session.folder_of(options, setup.procedure)
+    if not options.dry_run:
+        session.refuse_without_key(options, setup, run)
     out = Path(options.out or run / "calibration.json")
     guarantee, alpha = _promised(options), min(options.alpha, default=None)
     groups, clusters = read_groups(options.groups), read_groups(options.clusters)

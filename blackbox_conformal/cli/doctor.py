@@ -68,17 +68,15 @@ def _show(screen: Screen, title: str, subject: str, findings: list[Finding]) -> 
 
 
 def _say_adapters(screen: Screen, findings: list[Finding]) -> None:
-    """Adapters that load, by what is needed before they can draw."""
-    for state, title in (
-        ("ok", "Adapters that can draw now"),
-        ("no key", "Adapters whose key is not set, by its variable"),
-    ):
-        lines = [
-            f"{finding.subject.removeprefix(_ADAPTER)}: {finding.detail.partition(';')[0].removesuffix(' is not set')}"
-            for finding in findings
-            if finding.state == state
-        ]
-        screen.say(f"\n{title}\n  " + "\n  ".join(lines or ["none"]))
+    """Adapters that can draw now, and how many more lack their key."""
+    lines = [
+        f"{finding.subject.removeprefix(_ADAPTER)}: {finding.detail.partition(';')[0]}"
+        for finding in findings
+        if finding.state == "ok"
+    ]
+    screen.say("\nAdapters that can draw now\n  " + "\n  ".join(lines or ["none"]))
+    if without_key := sum(finding.state == "no key" for finding in findings):
+        screen.say(f"  {without_key} more lack their key; `blackbox-conformal adapters show NAME` says how to set it")
 
 
 def _clock() -> Finding:

@@ -8,13 +8,16 @@ import errno
 import importlib
 import os
 import re
+import shlex
 import sys
 import traceback
+from pathlib import Path
 
 import click
 
 from blackbox_conformal.cli.terminal_text import DOCUMENT, shown
 from blackbox_conformal.errors import AccountRefusedError, BlackboxConformalError, KeyNotSentError
+from blackbox_conformal.text import printable
 
 COMMANDS = {
     "demo": "The whole method on real photographs, with no key and no network.",
@@ -42,11 +45,13 @@ COMMANDS = {
     "guarantees": "What a threshold can promise: list, show.",
     "degradations": "Steps that make an input from a photograph: list, show.",
     "perturbations": "Changes of the input that vary the draws: list, show.",
-    "ledger": "Every call ever paid for: ls, sum, export, verify.",
+    "ledger": "Every call ever paid for: ls, sum, settle, reopen, export, verify.",
     "cache": "Stored samples: ls, verify, prune, export.",
     "doctor": "Clock, proxy, disk, kernel cache, keys present, adapters found.",
     "config": "Every setting and where it came from.",
 }
+
+_MOST_PROPOSED = 3
 
 _CATALOGUES = ("scores", "metrics", "guarantees", "degradations", "perturbations")
 """Commands that stand in one file, since they differ only in the family that they list."""
@@ -158,8 +163,10 @@ def _with_advice(error: Exception) -> str:
     """The error; a refused account with what to do about it."""
     if not isinstance(error, AccountRefusedError) or isinstance(error, KeyNotSentError):
         return str(error)
+    variable = error.key_variable
+    where = f"in {variable}" if variable else "(`blackbox-conformal adapters show NAME` names its variable)"
     return (
-        f"{str(error).removesuffix('.')}. Check the key (`blackbox-conformal adapters show NAME` names its variable) "
+        f"{str(error).removesuffix('.')}. Check the key {where} "
         "and the account's credit, then run the same command again: what was paid for is kept"
     )
 
@@ -209,10 +216,25 @@ def _open_closed_streams() -> None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
+def _proposal(name: str | None) -> str:
+    """What may be given for a parameter that is missing: a calibration that lies here, or a usual level."""
+    if name == "alpha":
+        return ", the risk that you accept: add --alpha 0.1, say"
+    if name != "calibration":
+        return ""
+    found = sorted(path for run in (Path(), Path("runs")) for path in run.glob("*/calibration.json"))[:_MOST_PROPOSED]
+    if not found:
+        return ", and none lies in runs/; `blackbox-conformal calibrate` makes one"
+    words = " or ".join(shlex.join(["--calibration", printable(path)]) for path in found)
+    return f": add {words}"
+
+
 def _one_line(error: click.ClickException) -> str:
     """An error of click in the form of our own: one line that says where to look."""
     text = " ".join(error.format_message().split()).removesuffix(".")
     context = getattr(error, "ctx", None)
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        text += _proposal(error.param.name)
     stop = "" if text.endswith("?") else "."
     return text if context is None else f"{text}{stop} See `{context.command_path} --help`"
 

@@ -9,10 +9,13 @@ from blackbox_conformal.cli import session, values
 from blackbox_conformal.cli.cache import ledger_option
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.next_steps import offer, typed
+from blackbox_conformal.cli.run_folders import run_folder_of
 
 
 @click.command("report")
-@shared.option("--run", type=shared.FOLDER, required=True, help="Run folder of calibrate, audit and mask.")
+@shared.option(
+    "--run", type=shared.FOLDER, help="Run folder of calibrate, audit and mask.  [default: the only one there is]"
+)
 @shared.option("--calibration", type=shared.NAMED_FILE, help="Calibration file.  [default: that of the run]")
 @shared.option(
     "--alpha",
@@ -30,7 +33,7 @@ from blackbox_conformal.cli.next_steps import offer, typed
 @shared.output
 def command(
     screen: Screen,
-    run: str,
+    run: str | None,
     calibration: str | None,
     alpha: float | None,
     out: str | None,
@@ -47,9 +50,14 @@ def command(
     from blackbox_conformal.pipeline.run_folder import calibration_file
     from blackbox_conformal.reports.report_store import ReportStore
     from blackbox_conformal.reports.run_report import calibration_of, level_to_open_at, report
+    from blackbox_conformal.sampling.ledger.address import LEDGERS
     from blackbox_conformal.sampling.ledger.store_address import STORES
 
-    folder = Path(run)
+    if ledger is not None:
+        LEDGERS.name(ledger)
+    # A run that failed has no calibration, and so nothing to report.
+    holds = "calibration.json" if calibration is None else ""
+    folder = run_folder_of(None, screen.note, file=holds) if run is None else Path(run)
     if store is not None:
         STORES.place(folder, store)
     about = calibration_of(folder, calibration)
@@ -69,7 +77,7 @@ def command(
     )
     offer(screen, path.resolve(), opened=opened)
     file = calibration or str(calibration_file(folder))
-    elsewhere = [] if Path(file).parent.resolve() == folder.resolve() else ["--run", run]
+    elsewhere = [] if Path(file).parent.resolve() == folder.resolve() else ["--run", str(folder)]
     command, pictures = ("audit", "other-photographs") if audit is None else ("watch", "photographs")
     blanks = session.blanks(about, command)
     about_it = ("--calibration", file, *elsewhere, *blanks, *typed("ledger", "store"))

@@ -101,6 +101,31 @@ def build_setup(options: JobOptions) -> "Setup":
     )
 
 
+def refuse_without_key(options: SpendingOptions, setup: "Setup", run: Path) -> None:
+    """Before photographs are read: tell of a key that is missing, where nothing can be stored that needs none.
+
+    Raises
+    ------
+    CredentialMissingError
+        The environment holds no key for the vendor.
+    """
+    import numpy as np
+
+    from blackbox_conformal.adapter import Upload
+    from blackbox_conformal.images.encode import upload_png
+    from blackbox_conformal.pipeline.prices.budget import missing_key
+    from blackbox_conformal.sampling.ledger.places import has_ledger
+    from blackbox_conformal.sampling.task import Task
+
+    if options.ledger or options.store or has_ledger(run):
+        return
+    blank = Upload("blank", "", upload_png(np.zeros((64, 64, 3), np.uint8)), 64, 64)
+    for vendor in (setup.adapter, setup.second):
+        error = None if vendor is None else missing_key(vendor, Task(blank, 0, None))
+        if error is not None:
+            raise error
+
+
 def build_limits(options: SpendingOptions) -> "Limits":
     """The limits that the spending options describe."""
     from blackbox_conformal.sampling.limits import Limits

@@ -113,6 +113,7 @@ def command(screen: Screen, options: TuneOptions) -> None:
         member("guarantees", "expected").check_level(options.alpha, setup.metric.capped_bound)
     rule = None if options.guarantee is None else member("guarantees", options.guarantee)
     run = session.folder_of(options, setup.procedure)
+    session.refuse_without_key(options, setup, run)
     out = Path(options.out or run / (TUNING_FILE if options.only_choose else "calibration.json"))
     if options.only_choose and out.exists():
         TuningRecord.load(out)

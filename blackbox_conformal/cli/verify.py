@@ -70,7 +70,7 @@ def command(screen: Screen, options: VerifyOptions) -> None:
     for name in options.papers:
         row = _checked(name, watches, options, keys, sent)
         rows.append(row)
-        screen.say(f"{printable(name)}: " + "\n  ".join(row.lines))
+    _say(screen, rows)
     screen.data([row.entry for row in rows])
     failed = [row.name for row in rows if row.failed]
     if failed:
@@ -88,6 +88,18 @@ def command(screen: Screen, options: VerifyOptions) -> None:
     calibrations = [row.name for row in rows if row.entry["status"] is None]
     calibration = options.calibration or next(iter(calibrations), "calibration.json")
     screen.next("audit", "other-photographs", "--calibration", calibration, *typed("trust"))
+
+
+def _say(screen: Screen, rows: "list[_Row]") -> None:
+    """Papers of which the same is to be said together, unless -v; then those that are not verified."""
+    together: dict[tuple[str, ...], list[str]] = {}
+    for number, row in enumerate(sorted(rows, key=lambda row: row.failed)):
+        apart = (str(number),) if row.failed or screen.verbose else ()
+        together.setdefault((*row.lines, *apart), []).append(row.name)
+    by_name = {row.name: row for row in rows}
+    for names in together.values():
+        who = printable(names[0]) if len(names) == 1 else f"{len(names)} papers"
+        screen.say(f"{who}: " + "\n  ".join(by_name[names[0]].lines))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from blackbox_conformal.errors import UsageError
     "--alpha", type=values.level, metavar="ALPHA", help="The level it opens at.  [default: chosen from the audit]"
 )
 @ledger_option
-@shared.option("--port", type=click.IntRange(0, 65535), default=0, help="Port to listen on.  [default: a free one]")
+@shared.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [default: a free one]")
 @shared.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen on.")
 @shared.option(
     "--beyond-loopback",
@@ -37,7 +37,7 @@ def command(
     calibration: str | None,
     alpha: float | None,
     ledger: str | None,
-    port: int,
+    port: int | None,
     host: str,
     beyond_loopback: bool,
     no_open: bool,
@@ -74,7 +74,10 @@ def command(
         if terminal and not no_open:
             shown_by.open(url)
 
-    with browser() as shown_by, LocalSite(page.routes(), host=host, port=port, beyond_loopback=beyond_loopback) as site:
+    with (
+        browser() as shown_by,
+        LocalSite(page.routes(), host=host, port=port or 0, beyond_loopback=beyond_loopback) as site,
+    ):
         site.run(tell)
 
 

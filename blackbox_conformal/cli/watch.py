@@ -231,9 +231,11 @@ def _address(option: str, variable: str) -> "Secret":
     try:
         return read_credential(variable, "")
     except CredentialMissingError:
+        # What was typed may be the address itself, with a secret in it.
+        named = f"{variable} is not set" if variable.isidentifier() else "what was typed is no name of a variable"
         raise UsageError(
-            f"expected {option} to name an environment variable that holds an address, or one whose {variable}_FILE "
-            "names a file with it; neither is set. An address may hold a secret, so it is never typed"
+            f"expected {option} to name an environment variable that holds the address, which may hold a secret and so "
+            f"is never typed; {named}. Such as: export WATCH_ADDRESS=https://…, then {option} WATCH_ADDRESS"
         ) from None
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import (
+    AccountRefusedError,
     BlackboxConformalError,
     BudgetError,
     LedgerError,
@@ -177,6 +178,8 @@ class Processor:
 
     def with_unanswered(self, error: BaseException, tasks: Sequence[Task]) -> BaseException:
         """An error that ends the run, which says from now on what of these draws may have been billed."""
+        if isinstance(error, AccountRefusedError):
+            error.key_variable = self.adapter.key_variable
         rows = self.ledger.rows(task_keys(self.identity, tasks)).values()
         costs = [one.known_cost_usd for attempts in rows for one in attempts if one.state == "ambiguous"]
         if costs and isinstance(error, BlackboxConformalError):

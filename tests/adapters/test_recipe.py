@@ -444,3 +444,8 @@ def test_upscayl_and_picsart_speak_their_own_forms() -> None:
     wavespeed = replay("wavespeed").sends
     assert wavespeed[0].url == f"{ADDRESS}/wavespeed-ai/ultimate-image-upscaler"
     assert wavespeed[1].url == f"{ADDRESS}/predictions/8f1d/result"
+
+
+def test_a_vendor_of_ones_own_may_be_documented_at_an_http_address(acme: Path) -> None:
+    acme.write_text(ACME.replace("https://acme.example/docs", "http://intranet/docs"))
+    assert load_adapter("recipe", recipe=str(acme)).base_url == "https://api.acme.example/v1"

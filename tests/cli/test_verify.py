@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -318,3 +319,22 @@ def test_the_bound_from_the_input_is_computed_again(
     forged = edited(bounded, tmp_path, input_bound=stated.replace("invented texture passes", "nothing passes"))
     assert run(["verify", str(forged)]) == 3
     assert "input_bound is" in capsys.readouterr().out
+
+
+def test_good_certificates_are_one_line_and_a_bad_one_is_named_after_them(
+    masked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    papers = []
+    for number in range(6):
+        shutil.copytree(masked / "out", tmp_path / str(number))
+        papers.append(str(tmp_path / str(number) / "p20-certificate.json"))
+    picture = next(path for path in (tmp_path / "2").iterdir() if "mask" in path.name)
+    picture.write_bytes(b"other")
+    assert run(["verify", *papers]) == 3
+    found = capsys.readouterr()
+    lines = [line for line in found.out.splitlines() if not line.startswith("  ")]
+    assert [line.partition(": ")[0] for line in lines] == ["5 papers", papers[2]]
+    assert lines[0].startswith("5 papers: undamaged, not signed")
+    assert found.err == f"error: 1 of 6 papers is not verified: {papers[2]}\n"
+    assert run(["verify", "-v", *papers]) == 3
+    assert all(f"{paper}: " in capsys.readouterr().out for paper in papers[:1])

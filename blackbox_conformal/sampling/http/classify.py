@@ -43,7 +43,8 @@ def classify(adapter: Adapter, step: Send, answer: Answer, now: float) -> Vendor
     if isinstance(error, AccountRefusedError) and answer.status != 402:
         error = _without_key(adapter, answer) or error
     if isinstance(error, AccountRefusedError) and not isinstance(error, KeyNotSentError):
-        return _with_clock(error, answer, now)
+        error = _with_clock(error, answer, now)
+        error.key_variable = adapter.key_variable
     return error
 
 
