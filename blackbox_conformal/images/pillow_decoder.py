@@ -44,7 +44,12 @@ _TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_ORIENTATION = 0x0112
+_BITS, _PHOTOMETRIC, _ORIENTATION, _BANDS, _FURTHER, _NUMBERS = 258, 262, 274, 277, 338, 339
+"""Tags of TIFF; `_ORIENTATION` is one of EXIF, too."""
+_COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3, 9: 3, 10: 3}
+"""Photometric interpretation → bands that are colours."""
+_ALPHA = (1, 2)
+"""Kinds of further bands that are alpha: associated and unassociated."""
 _STRIP = 256
 _warning_lock = threading.Lock()
 
@@ -90,8 +95,12 @@ def _load(content: bytes, container: Container, check_size: Callable[[int, int],
     if container.compressed:
         _refuse_missing_rows(container)
     with _warnings_of(container.format):
+        # Before it is opened: of a kind that it does not know, Pillow says the same as of damage.
+        tiff = _check_tiff(content) if container.format == "TIFF" else 0
         image = _DECODERS[container.format](io.BytesIO(content))
-        tiff = _check_tiff(image) if container.format == "TIFF" else 0
+    frames = image.n_frames if isinstance(image, TiffImagePlugin.TiffImageFile) else 1
+    if frames != 1:
+        raise ImageError(f"expected one picture a file; got a TIFF of {frames} pages. Save the wanted one")
     orientation = tiff or _exif_orientation(image.info.get("exif", b""))
     check_size(*image.size)
     if container.width and image.size != (container.width, container.height):
@@ -146,17 +155,27 @@ def _refuse_gaps(content: bytes, container: Container, image: Image.Image) -> No
             raise truncated("JPEG", "part of its coded pixels is missing")
 
 
-def _check_tiff(image: ImageFile.ImageFile) -> int:
-    assert isinstance(image, TiffImagePlugin.TiffImageFile)
-    if image.n_frames != 1:
-        raise ImageError(f"expected one picture a file; got a TIFF of {image.n_frames} pages. Save the wanted one")
-    bits = image.tag_v2.get(258, (1,))
-    formats = image.tag_v2.get(339, (1,))
+def _check_tiff(content: bytes) -> int:
+    """The orientation, 1 to 8; depth, numbers and bands that no 8-bit picture has are refused (TIFF 6.0, section 8)."""
+    tags = TiffImagePlugin.ImageFileDirectory_v2(content[: 16 if content[2:3] == b"+" else 8])
+    file = io.BytesIO(content)
+    file.seek(tags.next)
+    tags.load(file)
+    bits, bands = tags.get(_BITS, (1,)), tags.get(_BANDS, 1)
     if max(bits) > 8:
-        raise too_deep(f"a TIFF with {'/'.join(map(str, bits))}")
-    if set(formats) - {1, 4}:
+        few = "/".join(map(str, bits))
+        raise too_deep(f"a TIFF with {few if len(bits) < 5 else f'{bands} bands of {max(bits)}'}")
+    if set(tags.get(_NUMBERS, (1,))) - {1, 4}:
         raise ImageError("expected unsigned integers in the TIFF; got signed or floating-point numbers. Convert it")
-    orientation = image.tag_v2.get(_ORIENTATION, 1)
+    alpha = sum(kind in _ALPHA for kind in tags.get(_FURTHER, ()))
+    colours = _COLOURS.get(int(tags.get(_PHOTOMETRIC, 1)), int(bands))
+    if bands > colours + alpha:
+        raise ImageError(
+            f"expected grey or colours, and alpha at most, in the TIFF; got {bands} bands, of which {colours} hold "
+            "colours, and the others are not said to be alpha. None is dropped unasked: save those that are the "
+            "picture (for example `gdal_translate -b 1 -b 2 -b 3 in.tif out.tif`)"
+        )
+    orientation = tags.get(_ORIENTATION, 1)
     return orientation if orientation in _TRANSPOSES else 1
 
 

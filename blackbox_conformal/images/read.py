@@ -11,6 +11,7 @@ several frames or pages               refused
 no end (PNG IEND, JPEG EOI, …),       refused as truncated; PNG checksums are checked
 pixel data that are not whole
 bytes after the end                   file: ignored and noted; vendor's bytes: refused
+TIFF bands beyond colours and alpha   refused
 more than 8 bits a channel, float     refused: silent rounding would change the loss
 EXIF orientation                      file: applied and noted; vendor's bytes: refused
 ICC profile                           converted to sRGB (relative colorimetric, black point compensation)

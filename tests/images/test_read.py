@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 import struct
 import threading
 import time
@@ -116,27 +117,76 @@ def test_deep_tiff_is_refused(tmp_path: Path) -> None:
             read_image(content)
 
 
-def test_sixteen_bit_rgb_tiff_is_refused_though_pillow_would_cut_it() -> None:
-    width, height = 4, 3
-    pixels = bytes(range(72))
-    bits = struct.pack("<HHH", 16, 16, 16)
+def tiff(bands: int, bits: int, photometric: int, further: tuple[int, ...] = (), order: str = "<") -> bytes:
+    """A TIFF of 4 × 3 pixels with interleaved bands, written by hand (TIFF 6.0); `further`: kinds of further bands."""
+    pixels = bytes(index % 251 for index in range(12 * bands * bits // 8))
+    count = 10 if further else 9
+    behind = 8 + 2 + count * 12 + 4
+    arrays = struct.pack(f"{order}{bands}H", *[bits] * bands).ljust(4, b"\0")
+    kinds = struct.pack(f"{order}{len(further)}H", *further).ljust(4, b"\0")
+
+    def entry(tag: int, kind: int, number: int, value: int | bytes) -> bytes:
+        if isinstance(value, int):
+            value = struct.pack(order + ("H" if kind == 3 else "I"), value).ljust(4, b"\0")
+        return struct.pack(f"{order}HHI", tag, kind, number) + value
+
+    place = struct.pack(f"{order}I", behind)
+    depth = arrays if bands < 3 else place
+    kind_place = kinds if len(further) < 3 else struct.pack(f"{order}I", behind + len(arrays))
+    start = behind + len(arrays) + len(kinds)
     entries = [
-        (256, 3, 1, width),
-        (257, 3, 1, height),
-        (258, 3, 3, 8 + 2 + 9 * 12 + 4),
-        (259, 3, 1, 1),
-        (262, 3, 1, 2),
-        (273, 4, 1, 8 + 2 + 9 * 12 + 4 + 6),
-        (277, 3, 1, 3),
-        (278, 3, 1, height),
-        (279, 4, 1, 72),
+        entry(256, 3, 1, 4),
+        entry(257, 3, 1, 3),
+        entry(258, 3, bands, depth),
+        entry(259, 3, 1, 1),
+        entry(262, 3, 1, photometric),
+        entry(273, 4, 1, start),
+        entry(277, 3, 1, bands),
+        entry(278, 3, 1, 3),
+        entry(279, 4, 1, len(pixels)),
+        *([entry(338, 3, len(further), kind_place)] if further else []),
     ]
-    table = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
-    content = b"II*\0" + struct.pack("<I", 8) + table + bits + pixels
-    with Image.open(io.BytesIO(content)) as opened:
+    head = b"II*\0" if order == "<" else b"MM\0*"
+    table = struct.pack(f"{order}H", count) + b"".join(entries) + bytes(4)
+    return head + struct.pack(f"{order}I", 8) + table + arrays + kinds + pixels
+
+
+def test_sixteen_bit_rgb_tiff_is_refused_though_pillow_would_cut_it() -> None:
+    with Image.open(io.BytesIO(tiff(3, 16, 2))) as opened:
         assert opened.mode == "RGB"
     with pytest.raises(ImageError, match="a TIFF with 16/16/16"):
-        read_image(content)
+        read_image(tiff(3, 16, 2))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("bands", "bits", "photometric", "further", "said"),
+    [
+        (4, 16, 2, (0,), "8 bits a channel; got a TIFF with 16/16/16/16"),
+        (3, 16, 1, (0, 0), "8 bits a channel; got a TIFF with 16/16/16"),
+        (13, 16, 1, (0,) * 12, "8 bits a channel; got a TIFF with 13 bands of 16"),
+        (4, 8, 2, (0,), "got 4 bands, of which 3 hold colours"),
+        (4, 8, 2, (), "got 4 bands, of which 3 hold colours"),
+        (2, 8, 1, (0,), "got 2 bands, of which 1 hold colours"),
+        (3, 8, 1, (0, 0), "got 3 bands, of which 1 hold colours"),
+        (5, 8, 2, (2, 0), "got 5 bands, of which 3 hold colours"),
+        (13, 8, 1, (0,) * 12, "got 13 bands, of which 1 hold colours"),
+    ],
+)
+def test_bands_and_depth_of_a_tiff_are_named_and_no_band_is_dropped(
+    bands: int, bits: int, photometric: int, further: tuple[int, ...], said: str, order: str
+) -> None:
+    with pytest.raises(ImageError, match=re.escape(said)) as caught:
+        read_image(tiff(bands, bits, photometric, further, order))
+    assert "damaged" not in str(caught.value)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("bands", "photometric"), [(1, 1), (3, 2)])
+def test_a_tiff_of_colours_alone_is_read_as_it_is(bands: int, photometric: int, order: str) -> None:
+    picture = read_image(tiff(bands, 8, photometric, (), order))
+    expected = np.broadcast_to(np.arange(12 * bands).reshape(3, 4, bands), (3, 4, 3))
+    np.testing.assert_array_equal(picture.pixels, expected)
 
 
 def test_a_tiff_of_several_pages_is_refused() -> None:
