@@ -49,7 +49,7 @@ class _Demonstration:
 @click.option(
     "--images",
     multiple=True,
-    type=click.Path(exists=True),
+    type=shared.PicturesPath(exists=True),
     help="Photographs to use instead of those that come with the package; repeatable.",
 )
 @click.option(

@@ -128,9 +128,27 @@ def output(function: Callable[..., Any]) -> Callable[..., Any]:
     @option("-v", "--verbose", count=True, help="-v: events as they happen; -vv: tracebacks too.")
     @functools.wraps(function)
     def called(*, as_json: bool, quiet: bool, verbose: int, **values: Any) -> Any:
-        return function(screen=Screen(as_json=as_json, quiet=quiet, verbose=verbose), **values)
+        screen = Screen(as_json=as_json, quiet=quiet, verbose=verbose)
+        _note_left_out(screen)
+        return function(screen=screen, **values)
 
     return called
+
+
+def _note_left_out(screen: Screen) -> None:
+    """Say which files are left out of the folders of pictures that the command was given, by whichever option."""
+    context = click.get_current_context()
+    sources: list[str] = []
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if isinstance(parameter.type, PicturesPath) and value:
+            sources += (value,) if isinstance(value, str) else value
+    if any(Path(source).is_dir() for source in sources):
+        from blackbox_conformal.images.photographs import left_out
+
+        note = left_out(sources)
+        if note is not None:
+            screen.note(f"note: {note}")
 
 
 ledger_address = option(

@@ -3,7 +3,8 @@
 Files are listed, not opened.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from blackbox_conformal.text import name_of, printable
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
 """What is looked at inside a folder; a file that is named itself is taken whatever it is called."""
+
+_MOST_KINDS = 5
+"""Kinds of files that a note names."""
 
 _PACKAGED = Path(__file__).parents[1] / "photographs"
 """Those that come with the package; their authors and licences stand in the README beside them."""
@@ -51,17 +55,34 @@ def find_photographs(sources: Iterable[str | Path]) -> list[Photograph]:
     return [photographs[path] for path in sorted(photographs)]
 
 
+def left_out(sources: Iterable[str | Path]) -> str | None:
+    """How many files of which kinds `find_photographs` leaves out of folders among `sources`; None: it takes all."""
+    named = list(map(Path, sources))
+    everything = {path.resolve() for folder in named if folder.is_dir() for path in _visible(folder)}
+    everything -= {path.resolve() for path in named}
+    kinds = Counter(path.suffix.lower() for path in everything if path.suffix.lower() not in SUFFIXES)
+    if not kinds:
+        return None
+    counted = [
+        f"{count} {printable(kind, 20) or 'without an ending'}" for kind, count in kinds.most_common(_MOST_KINDS)
+    ]
+    counted += ["others"] if len(kinds) > _MOST_KINDS else []
+    files = f"{kinds.total()} file{'' if kinds.total() == 1 else 's'}"
+    return f"{files} left out: {', '.join(counted)}; what is read is {', '.join(sorted(SUFFIXES))}"
+
+
 def demo_photographs() -> list[Photograph]:
     """The colour photographs that come with the package, sorted by name."""
     return find_photographs([_PACKAGED])
 
 
 def _below(folder: Path) -> list[Path]:
-    """Pictures below `folder`; names that start with a dot are skipped."""
-    return [
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    ]
+    """Pictures below `folder`."""
+    return [path for path in _visible(folder) if path.suffix.lower() in SUFFIXES]
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    """Files below `folder`; names that start with a dot are skipped."""
+    for path in folder.rglob("*"):
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts) and path.is_file():
+            yield path

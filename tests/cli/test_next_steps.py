@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 from PIL import Image as PillowImage
-from support.command_line import called
+from support.command_line import called, every_command
 from support.report_material import make_calibration
 from support.synthetic import photograph, write_photographs
 
@@ -229,16 +229,6 @@ def test_config_show_takes_a_command(desk: Desk) -> None:
     assert "did you mean calibrate?" in desk.run("config", "show", "calibrat", code=2).stderr
     assert "ls, sum, limit, remember, export, verify" in desk.run("config", "show", "ledger", code=2).stderr
     assert json.loads(desk.run("config", "show", "mask", "--json").stdout)["out"] == "masked"
-
-
-def every_command(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
-    yield name, command
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for sub in command.list_commands(context):
-            found = command.get_command(context, sub)
-            assert found is not None
-            yield from every_command(found, f"{name} {sub}")
 
 
 ALL = dict(every_command(cli, "blackbox-conformal"))

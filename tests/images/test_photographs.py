@@ -7,7 +7,7 @@ import pytest
 from support.picture_files import png
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.images.photographs import demo_photographs, find_photographs
+from blackbox_conformal.images.photographs import demo_photographs, find_photographs, left_out
 from blackbox_conformal.images.read import read_image
 
 
@@ -20,6 +20,20 @@ def test_folders_are_searched_files_are_taken_and_each_comes_once(tmp_path: Path
     paths = [one.path.relative_to(tmp_path).as_posix() for one in found]
     assert paths == ["a.jpg", "b.PNG", "sub/c.tiff", "sub/odd.dat"]
     assert [one.name for one in found] == ["a", "b", "c", "odd"]
+
+
+def test_what_is_left_out_of_a_folder_is_counted_by_kind(tmp_path: Path) -> None:
+    names = ["a.png", "b.HEIC", "c.heic", "sub/d.gif", "README", ".hidden.heic", ".git/e.heic", "named.dat"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(png())
+    said = left_out([tmp_path, tmp_path / "sub", tmp_path / "named.dat"])
+    assert said is not None
+    assert said.startswith("4 files left out: 2 .heic, 1 ")
+    assert all(kind in said for kind in ("1 .gif", "1 without an ending", "what is read is .bmp, .jpeg"))
+    assert left_out([tmp_path / "a.png"]) is None
+    (tmp_path / "sub" / "d.\x1b[2J").write_bytes(b"")
+    assert "\x1b" not in str(left_out([tmp_path / "sub"]))
 
 
 def test_order_does_not_depend_on_how_they_are_named(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from blackbox_conformal.cli import main
@@ -23,6 +24,17 @@ COMMAND = (sys.executable, "-m", "blackbox_conformal")
 
 _one_at_a_time = threading.RLock()
 """A command has the working folder, the environment and the standard streams of the process to itself."""
+
+
+def every_command(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    """A command and all below it, each by its words."""
+    yield name, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for sub in command.list_commands(context):
+            found = command.get_command(context, sub)
+            assert found is not None
+            yield from every_command(found, f"{name} {sub}")
 
 
 def called(
