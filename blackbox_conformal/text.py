@@ -16,6 +16,11 @@ LONGEST_MESSAGE = 500
 LONGEST_STEM = 80
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.I)
 
+_LONGEST_STEM_BYTES = 200
+"""Of UTF-8: file systems take 255 bytes, and what is written adds to the name."""
+
+_LETTERS = frozenset({"Ll", "Lu", "Lt", "Lm", "Lo", "Mn", "Mc", "Nd"})
+
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 Failure = TypeVar("Failure", bound=BlackboxConformalError)
@@ -62,17 +67,30 @@ def name_of(path: str | os.PathLike[str]) -> str:
 def file_stem(name: str) -> str:
     """`name` as the stem of a file to write: one component, safe on every system, at most `LONGEST_STEM` characters.
 
-    A name of ASCII letters, digits and ``. _ -`` and spaces stays as it is unless it is too long, is reserved (``CON``)
-    or starts or ends with a dot, dash or space. Any other gets dashes, and a digest so that different names stay so.
+    A name of letters of any script, digits and ``. _ -`` and spaces stays as it is unless it is too long, is reserved
+    (``CON``) or starts or ends with a dot, dash or space. Any other gets dashes, and a digest so that different names
+    stay so.
     """
-    safe = re.sub(r"[^A-Za-z0-9._ -]+", "-", name)
-    safe = safe.strip(".- ")
+    # Composed, as some file systems write it: two spellings of one name would be one file there.
+    kept = [letter if _may_stay(letter) else "\0" for letter in unicodedata.normalize("NFC", name)]
+    safe = re.sub("\0+", "-", "".join(kept)).strip(".- ")
     reserved = bool(_RESERVED.fullmatch(safe))
-    if safe and safe == name and len(safe) <= LONGEST_STEM and not reserved:
+    if (
+        safe
+        and safe == name
+        and len(safe) <= LONGEST_STEM
+        and len(safe.encode()) <= _LONGEST_STEM_BYTES
+        and not reserved
+    ):
         return safe
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    start = "picture" if reserved else safe[: LONGEST_STEM - 13].rstrip(".- ") or "picture"
-    return f"{start}-{digest}"
+    start = safe[: LONGEST_STEM - 13].encode()[: _LONGEST_STEM_BYTES - 13].decode(errors="ignore").rstrip(".- ")
+    return f"{'picture' if reserved or not start else start}-{digest}"
+
+
+def _may_stay(character: str) -> bool:
+    """Whether a file's name may hold it: a letter, a mark on one, a digit or one of four signs."""
+    return character in "._ -" or unicodedata.category(character) in _LETTERS
 
 
 def _ends(text: str, longest: int) -> str:

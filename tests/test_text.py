@@ -58,12 +58,32 @@ def test_whatever_is_shown_is_one_short_printable_line(name: str) -> None:
     assert shown.isprintable()
 
 
-@pytest.mark.parametrize("name", ["photo", "IMG_0001", "a b", "v1.2-final", "x" * LONGEST_STEM])
+@pytest.mark.parametrize(
+    "name", ["photo", "IMG_0001", "a b", "v1.2-final", "x" * LONGEST_STEM, "写真", "пейзаж 1", "été", "हिन्दी", "صورة ٢"]
+)
 def test_plain_stems_stay(name: str) -> None:
     assert file_stem(name) == name
 
 
-DANGEROUS = ["..", "CON", "con.txt", "lpt1", "", ".hidden", "a/b", "a\\b", "-rf", "x" * 300, "写真", "a."]
+DANGEROUS = [
+    "..",
+    "CON",
+    "con.txt",
+    "lpt1",
+    "",
+    ".hidden",
+    "a/b",
+    "a\\b",
+    "-rf",
+    "x" * 300,
+    "写" * 70,
+    "a.",
+    "e\u0301",
+    "a\u202eb",
+    "a\u200bb",
+    "\u2024\u2024",
+    "a\uff0fb",
+]
 
 
 @pytest.mark.parametrize("name", DANGEROUS)
@@ -78,8 +98,10 @@ def test_dangerous_stems_become_safe(name: str) -> None:
 @given(st.text(max_size=120), st.text(max_size=120))
 def test_stems_are_safe_and_different_names_stay_different(one: str, other: str) -> None:
     stem = file_stem(one)
-    assert stem.isascii()
+    assert stem.isprintable()
+    assert stem == unicodedata.normalize("NFC", stem)
     assert 1 <= len(stem) <= LONGEST_STEM
+    assert len(stem.encode()) <= 200
     assert not set(stem) & set('/\\:*?"<>|\n')
     assert stem[0] not in ".- "
     assert stem[-1] not in ".- "

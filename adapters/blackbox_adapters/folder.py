@@ -1,6 +1,7 @@
-"""Draws that were made earlier, by any means: one folder a picture, one file a draw."""
+"""Draws that were made earlier, by any means: one folder a picture, one file a draw; or one file a picture."""
 
 import os
+import shlex
 import unicodedata
 from itertools import pairwise
 from pathlib import Path
@@ -17,16 +18,22 @@ LARGEST_FILE = 512 * 2**20
 class Folder(Adapter):
     """Reads draw k of picture NAME from ``path/NAME/``: the k-th file in the order of the stems, numbers first.
 
-    NAME is the stem of the photograph's or input's file; stems must be different, since they are all there is to go
-    by. The folder's place does not identify the procedure: name vendor, model and settings in `label`.
+    Where there is no such folder, the file ``path/NAME.png``, or ``.jpg`` and so on, is its first and only draw. NAME
+    is the stem of the photograph's or input's file; stems must be different, since they are all there is to go by. The
+    folder's place does not identify the procedure: name vendor, model and settings in `label`.
     """
 
     name = "folder"
     documentation = "https://docs.python.org/3/library/pathlib.html"
     evidence = "own-software"
-    transient = frozenset({"path"})
+    transient = frozenset({"path", "suffix"})
 
-    path: str = Field(description="Folder that holds one folder of draws for each picture.")
+    path: str = Field(description="Folder that holds one picture, or one folder of draws, for each photograph.")
+    suffix: str = Field(
+        default="",
+        max_length=100,
+        description="What stands between NAME and the dot where one picture each is there, such as `_x4`.",
+    )
     label: str = Field(min_length=1, description="Vendor, model and settings that the draws came from, in your words.")
     scale: int = Field(default=4, ge=1, le=16, description="Magnification of the draws.")
     resample: bool = Field(default=False, description="Resample a draw that is not exactly scale times the input.")
@@ -58,7 +65,10 @@ class Folder(Adapter):
         yield Observed(model=self.label)
         files = self._draws(upload.name)
         if draw.index >= len(files):
-            raise self._missing(f"draw {draw.index + 1} of picture {upload.name!r}; its folder holds {len(files)}")
+            lower = "" if draw.index == 0 else ", or lower --draws"
+            raise self._missing(
+                f"draw {draw.index + 1} of picture {upload.name!r}; its folder holds {len(files)}", f"Draw it{lower}"
+            )
         file = files[draw.index]
         try:
             if file.stat().st_size > LARGEST_FILE:
@@ -70,25 +80,42 @@ class Folder(Adapter):
     def _draws(self, name: str) -> list[Path]:
         """Files of the draws of picture `name`, in draw order."""
         # Compared with what is there and never joined to the path, so that no name leads outside the folder.
-        wanted = unicodedata.normalize("NFC", name)
+        wanted = _composed(name)
         try:
-            folders = [entry.path for entry in os.scandir(self.path) if entry.is_dir() and _stem(entry.name) == wanted]
+            there = [Path(entry.path) for entry in os.scandir(self.path)]
         except OSError as error:
             raise self._missing(f"a readable folder; it cannot be listed: {error.strerror}") from None
+        folders = [entry for entry in there if _composed(entry.name) == wanted and entry.is_dir()]
         if not folders:
-            raise self._missing(f"a folder of draws for picture {name!r}; there is none")
-        files = [file for file in Path(folders[0]).iterdir() if _is_draw(file)]
+            return [self._only_draw(wanted, [entry for entry in there if _is_draw(entry)])]
+        files = [file for file in folders[0].iterdir() if _is_draw(file)]
         files.sort(key=_order)
         for first, second in pairwise(files):
             if first.stem == second.stem:
                 raise self._missing(f"one file a draw; {first.name!r} and {second.name!r} in {name!r} are both one")
         return files
 
-    def _missing(self, expected: str) -> NotSentError:
-        return NotSentError(f"expected in {self.path!r} {expected}. Draw it, or lower --draws", permanent=True)
+    def _only_draw(self, name: str, pictures: list[Path]) -> Path:
+        """The one picture that is called `name`."""
+        called = [file for file in pictures if _composed(file.stem) == name + _composed(self.suffix)]
+        if len(called) > 1:
+            raise self._missing(f"one file a draw; {called[0].name!r} and {called[1].name!r} are both one")
+        if called:
+            return called[0]
+        expected = f"{name + self.suffix!r} with .png or another ending, or a folder of draws for picture {name!r}"
+        stems = [_composed(file.stem) for file in pictures]
+        further = [stem.removeprefix(name) for stem in stems if stem.startswith(name)]
+        suffix = next((one for one in further if all(stem.endswith(one) for stem in stems)), None)
+        if suffix is None:
+            raise self._missing(f"{expected}; there is none")
+        found = f"{len(stems)} picture{'' if len(stems) == 1 else 's'} whose names end in {suffix!r}"
+        raise self._missing(f"{expected}; there is none, but {found}", f"Add -p {shlex.quote(f'suffix={suffix}')}")
+
+    def _missing(self, expected: str, cure: str = "Draw it") -> NotSentError:
+        return NotSentError(f"expected in {self.path!r} {expected}. {cure}", permanent=True)
 
 
-def _stem(name: str) -> str:
+def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 

@@ -70,7 +70,10 @@ class WatchOptions(shared.VendorOptions, shared.TermsOptions):
         "--page",
         type=shared.NEW_FILE,
         metavar="FILE",
-        help="Write an HTML page of the watch: evidence, canaries before and now, what moved, alarms. Makes no visit.",
+        help="After the visit, write an HTML page of the watch: evidence, canaries before and now, what moved, alarms.",
+    )
+    page_only: str | None = shared.flag(
+        "--page-only", type=shared.NEW_FILE, metavar="FILE", help="Write that page and make no visit."
     )
     force: bool = shared.force()
     opened: bool = shared.opened()
@@ -123,18 +126,26 @@ def command(screen: Screen, options: WatchOptions) -> None:
     """
     from blackbox_conformal.pipeline.stages.settings import set_up_as
     from blackbox_conformal.pipeline.visiting import outlook, visit
+    from blackbox_conformal.reports.watch_page import refuse_foreign
 
     if options.demo:
         watch_demo.show(screen, Path(options.run or watch_demo.FOLDER), opened=options.opened)
         return
+    for name in ("plan", "accept"):
+        if getattr(options, name) and (options.page or options.page_only):
+            raise UsageError(f"expected a page without --{name}, which makes no visit; give --page-only FILE by itself")
     calibration = load_calibration(screen, options.file, options.trust)
     channels = _channels(options)
     if options.accept is not None:
         _accept(screen, options, calibration, channels)
         return
-    if options.page is not None:
-        _write_page(screen, options, calibration, options.page)
+    if options.page_only is not None:
+        written = _write_page(screen, options, calibration, options.page_only)
+        screen.next(*_watch(options), *session.blanks(calibration, "watch"))
+        screen.data({"page": written})
         return
+    if options.page is not None and not options.force:
+        refuse_foreign(Path(options.page), calibration)
     adapter = session.open_calibrated_vendor(calibration, options, priced=options.max_cost is not None)
     setup = set_up_as(adapter, calibration.procedure, session.open_second_vendor(options, calibration))
     run = session.calibrated_folder(screen, options, calibration.procedure, options.file)
@@ -149,11 +160,15 @@ def command(screen: Screen, options: WatchOptions) -> None:
             return
         result = visit(request, setup, terms)
     watch_screen.show_visit(screen, result, options.file)
-    if result.state == "watched":
-        screen.next(*_watch(options), "--page", "watch.html")
+    if result.state == "watched" and options.page is None:
+        screen.next(*_watch(options), "--page-only", "watch.html")
     _tell(screen, options, calibration, channels)
-    screen.data(watch_screen.visit_json(result, options.file))
-    _end(result, options.file)
+    try:
+        page = None if options.page is None else _write_page(screen, options, calibration, options.page)
+        screen.data({**watch_screen.visit_json(result, options.file), "page": page})
+    finally:
+        # That the vendor changed counts for more than that a page could not be written.
+        _end(result, options.file)
 
 
 def _watch(options: WatchOptions) -> list[str]:
@@ -168,7 +183,8 @@ def _visit(options: WatchOptions, adapter: "Adapter", planned: "Outlook") -> lis
     return [words[0], *options.images, *words[2:], *next_steps.typed("run"), *limit]
 
 
-def _write_page(screen: Screen, options: WatchOptions, calibration: "Calibration", page: str) -> None:
+def _write_page(screen: Screen, options: WatchOptions, calibration: "Calibration", page: str) -> str:
+    """Where the page lies."""
     from blackbox_conformal.reports.watch_page import write_watch_page
 
     file, run = Path(options.file), session.folder_of(options, calibration.procedure, options.file)
@@ -177,8 +193,7 @@ def _write_page(screen: Screen, options: WatchOptions, calibration: "Calibration
     written = write_watch_page(calibration, file, run, Path(page), trusted=keys, force=options.force)
     screen.say(str(written))
     next_steps.offer(screen, written, opened=options.opened)
-    screen.next(*_watch(options), *session.blanks(calibration, "watch"))
-    screen.data({"page": str(written.resolve())})
+    return str(written.resolve())
 
 
 def _request(screen: Screen, options: WatchOptions, calibration: "Calibration") -> "VisitRequest":

@@ -87,6 +87,11 @@ def calibrate_job(
             images.append(_image(drawn, groups or {}, clusters or {}))
             job.watch.progress("calibrating", len(curves), len(job.pictures))
     refused = _refuse_all_refused(images, job.folder)
+    if setup.adapter.capabilities.local and not any(kinds[0].losses.any() for kinds in curves):
+        raise CalibrationError(
+            "expected answers that differ from the photographs; all are equal to them, so that everything would be "
+            "trusted. Name the folder of the vendor's answers with -p path=FOLDER, and not that of the photographs"
+        )
     calibration = Calibration.from_curves(
         setup.procedure,
         setup.metric.capped_bound,

@@ -14,7 +14,7 @@ from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.reports.encoded import reduced
 from blackbox_conformal.reports.html import render
-from blackbox_conformal.reports.seal import write_page
+from blackbox_conformal.reports.seal import is_page, write_page
 from blackbox_conformal.sampling.ledger.places import store_of
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.watching.concluding import current_state
@@ -84,7 +84,7 @@ def write_watch_page(
         live = LiveEvidence() if watch is None else live_evidence(opened, watch)
         if watch is None or standing is None or not (visits or live.inputs):
             raise UsageError(
-                "expected a visit to show; none was made. Run `blackbox-conformal watch` without --page first"
+                "expected a visit to show; none was made. Run `blackbox-conformal watch` without --page-only first"
             )
         last = visits[-1].id if visits else 0
         found = [each for each in opened.findings(last) if each.layer not in ("inputs", "answers")]
@@ -105,7 +105,26 @@ def write_watch_page(
             pairs=pairs,
             states=opened.states(digest),
         )
-    return write_page(page, f"watch of {digest}", path, force=force)
+    return write_page(page, _about(calibration), path, force=force)
+
+
+def refuse_foreign(path: Path, calibration: Calibration) -> None:
+    """Refuse, before a visit, to overwrite a file that is not an earlier page of a watch of this calibration.
+
+    Raises
+    ------
+    UsageError
+        There is such a file at `path`.
+    """
+    if path.exists() and not is_page(path, _about(calibration)):
+        raise UsageError(
+            f"{path} exists and is not a page of a watch of this calibration as it was written; give --force or "
+            "another --page"
+        )
+
+
+def _about(calibration: Calibration) -> str:
+    return f"watch of {calibration.digest}"
 
 
 def evidence_chart(file: WatchFile, watch: Watched) -> Chart:

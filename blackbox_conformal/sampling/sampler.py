@@ -84,7 +84,7 @@ class Sampler:
         self._opened: OpenRun | LocalDraws | None = None
         self._processor: Processor | None = None
         self._threads: list[threading.Thread] = []
-        self._drawing = self._abandoned = self._asked_to_stop = self._closed = False
+        self._drawing = self._abandoned = self._asked_to_stop = self._closed = self._ended = False
 
     def __enter__(self) -> "Sampler":
         self.open()
@@ -138,6 +138,7 @@ class Sampler:
         if self._folder is not None:
             self._folder.close()
             self._folder = None
+        self._ended = True
 
     @property
     def local(self) -> bool:
@@ -153,6 +154,11 @@ class Sampler:
     def counters(self) -> Counters:
         """The counters now."""
         return self._board.counters
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` has ended, so that nothing is waited for any more."""
+        return self._ended
 
     def stop(self) -> None:
         """Submit nothing new and finish what is under way; a second call waits for nothing that can be resumed.

@@ -64,6 +64,37 @@ def test_no_name_leads_outside_the_folder(tmp_path: Path, name: str) -> None:
         draw(adapter, 0, name)
 
 
+def test_one_picture_of_the_name_is_the_first_draw(tmp_path: Path) -> None:
+    for name in ("cat.png", "dog.JPG", "notes.txt"):
+        (tmp_path / name).write_bytes(name.encode())
+    adapter = Folder(path=str(tmp_path), label="vendor 1")
+    assert (draw(adapter, 0), draw(adapter, 0, "dog")) == ("cat.png", "dog.JPG")
+    with pytest.raises(NotSentError, match=r"draw 2 of picture 'cat'.*lower --draws"):
+        draw(adapter, 1)
+    with pytest.raises(NotSentError) as e:
+        draw(adapter, 0, "owl")
+    assert "expected in" in str(e.value)
+    assert "'owl' with .png or another ending, or a folder of draws for picture 'owl'; there is none" in str(e.value)
+    assert "lower --draws" not in str(e.value)
+    (tmp_path / "cat.webp").write_bytes(b"")
+    with pytest.raises(NotSentError, match="are both one"):
+        draw(adapter, 0)
+    assert draw(filled(tmp_path, "1.png"), 0) == "1.png", "a folder of draws goes first"
+
+
+def test_a_suffix_that_all_pictures_have_is_offered(tmp_path: Path) -> None:
+    for name in ("cat_x4.png", "dog_x4.png"):
+        (tmp_path / name).write_bytes(name.encode())
+    with pytest.raises(NotSentError, match=r"2 pictures whose names end in '_x4'\. Add -p suffix=_x4$"):
+        draw(Folder(path=str(tmp_path), label="vendor 1"), 0)
+    adapter = Folder(path=str(tmp_path), label="vendor 1", suffix="_x4")
+    assert draw(adapter, 0) == "cat_x4.png"
+    assert adapter.identity() == Folder(path=str(tmp_path), label="vendor 1").identity()
+    (tmp_path / "owl.png").write_bytes(b"")
+    with pytest.raises(NotSentError, match=r"there is none\. Draw it$"):
+        draw(Folder(path=str(tmp_path), label="vendor 1"), 0)
+
+
 def test_names_match_however_their_accents_are_stored(tmp_path: Path) -> None:
     adapter = filled(tmp_path, "1.png", picture="cafe\u0301")
     assert draw(adapter, 0, "caf\u00e9") == "1.png"

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from support.synthetic import write_draws, write_photographs
 
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.scores import _price_learning
 
 VENDOR = ["--adapter", "folder", "-p", "label=synthetic", "-p", "path=outputs"]
 SIZE = (96, 112)
@@ -47,6 +49,27 @@ def learned(capsys: pytest.CaptureFixture[str], *more: str) -> dict:
     """What `tune --learn` says as JSON."""
     assert run(["tune", "--learn", "mine", *VENDOR, "--run", "run", "--json", *more]) == 0
     return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_ends_learning(number, monkeypatch, capsys):
+    write_photographs(Path("mine"), range(20))
+    write_draws(Path("outputs"), range(20), 1)
+    steps = []
+    gradient = _price_learning._batch_gradient
+
+    def interrupted(*given):
+        steps.append(given)
+        if len(steps) == 3:
+            signal.raise_signal(number)
+        return gradient(*given)
+
+    monkeypatch.setattr(_price_learning, "_batch_gradient", interrupted)
+    monkeypatch.setattr(_price_learning, "STEPS", 20)
+    assert run(["tune", "--learn", "mine", *VENDOR, "--run", "run", "--outputs", "outputs"]) == 130
+    assert len(steps) == 3
+    assert "waiting for those in flight" not in capsys.readouterr().err
+    assert not list(Path("run").glob("price-*"))
 
 
 def test_photographs_of_the_embedded_vendor_teach_and_never_calibrate(capsys, monkeypatch):

@@ -310,15 +310,15 @@ def test_a_plan_says_when_small_changes_would_be_found_and_a_change_is_found_by_
 
 def test_a_page_shows_evidence_canaries_and_alarms_and_makes_no_visit(post: Post) -> None:
     page = post.folder / "page.html"
-    assert post.watch("--page", str(page))[0] == 2, "there is nothing to show"
+    assert post.watch("--page-only", str(page))[0] == 2, "there is nothing to show"
     post.first("--canaries", "2")
     post.server.script = {"submit": CHANGED}
     assert post.watch()[0] == 3
-    assert post.watch("--page", str(page))[0] == 0
+    assert post.watch("--page-only", str(page))[0] == 0
     assert "The calibration is accepted." not in page.read_text(encoding="utf-8")
     assert post.watch("--accept", "<script>alert(1)</script>")[0] == 0
     paid = post.paid
-    code, document, _ = post.watch("--page", str(page))
+    code, document, _ = post.watch("--page-only", str(page))
     assert (code, document["page"], post.paid) == (0, str(page.resolve()), paid)
     text = page.read_text(encoding="utf-8")
     assert "The calibration is accepted." in text
@@ -329,7 +329,30 @@ def test_a_page_shows_evidence_canaries_and_alarms_and_makes_no_visit(post: Post
     assert all(feature in text for feature in ("sharpness", "lightness", "detail"))
     assert "Canaries: evidence against an unchanged vendor" in text
     page.write_text(f"{text}mine", encoding="utf-8")
-    assert post.watch("--page", str(page))[0] == 2, "only a page as it was written is made anew"
+    assert post.watch("--page-only", str(page))[0] == 2, "only a page as it was written is made anew"
+
+
+def test_a_page_is_written_beside_a_visit_and_ends_no_watch(post: Post) -> None:
+    page = post.folder / "page.html"
+    document = post.first("--canaries", "2", "--page", str(page))
+    assert (document["page"], page.is_file()) == (str(page.resolve()), True)
+    paid, first = post.paid, page.read_text(encoding="utf-8")
+    post.server.script = {"submit": CHANGED}
+    code, document, _ = post.watch("--page", str(page))
+    assert (code, document["state"], post.paid > paid) == (3, "suspended", True)
+    assert page.read_text(encoding="utf-8") != first
+    # One that would not be written costs no visit, and one that cannot be written hides no change.
+    paid = post.paid
+    foreign = post.folder / "foreign.html"
+    foreign.write_text("mine", encoding="utf-8")
+    assert post.watch("--page", str(foreign))[0] == 2
+    assert post.paid == paid
+
+
+@pytest.mark.parametrize("other", [("--plan",), ("--accept", "why")])
+def test_a_page_is_not_silently_left_out(post: Post, other: tuple[str, ...]) -> None:
+    for option in ("--page", "--page-only"):
+        assert post.watch(option, "page.html", *other)[0] == 2
 
 
 def test_limits_hold_for_a_visit_and_for_all_together(post: Post) -> None:

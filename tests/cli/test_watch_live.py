@@ -65,7 +65,7 @@ def test_a_silent_change_is_caught_by_mask_itself_within_ten_pictures(
     highest = rows(post, "SELECT max(log_wealth) FROM live_wealth WHERE feature IN ('difference', 'resemblance')")[0][0]
     assert evidence["answers"][-1] >= highest
     page = post.folder / "page.html"
-    assert post.watch("--page", str(page))[0] == 0, "there was no visit, and there are pictures to show"
+    assert post.watch("--page-only", str(page))[0] == 0, "there was no visit, and there are pictures to show"
     text = page.read_text(encoding="utf-8")
     assert f"0 visits, {len(evidence['inputs'])} pictures masked" in text
     assert all(title in text for title in ("Inputs: evidence that they drifted", "Answers: evidence against"))

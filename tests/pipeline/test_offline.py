@@ -148,6 +148,12 @@ def test_identical_draws_are_refused(tmp_path: Path, vendor: bc.Adapter, photogr
         bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
 
 
+def test_photographs_that_are_given_as_their_own_answers_are_refused(tmp_path: Path, photographs: list[Path]) -> None:
+    vendor = bc.load_adapter("folder", path=str(photographs[0].parent), label="mistaken")
+    with pytest.raises(CalibrationError, match="expected answers that differ from the photographs"):
+        bc.calibrate(vendor, photographs, run=tmp_path / "run")
+
+
 def test_an_output_of_another_size_is_refused(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
     PillowImage.fromarray(draw(photograph(3), 0)[:-4]).save(tmp_path / "outputs/p3/1.png")
     with pytest.raises((ImageError, BlackboxConformalError), match=r"80×64|80x64"):
