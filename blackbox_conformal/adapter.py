@@ -275,6 +275,7 @@ class Adapter(BaseModel, ABC):
     is reached, how long to wait) do not identify the procedure; every other field does. An adapter behind whose address
     anything may be says in `named` whether its fields tell what is there; where they do not, the address identifies.
     `key_parameters` are those with which the key is sent, with usual values, where it is not sent without them.
+    `example` is an `example.Example`, where the module has no `EXAMPLE`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -286,6 +287,7 @@ class Adapter(BaseModel, ABC):
     evidence: ClassVar[Evidence] = "documents"
     transient: ClassVar[frozenset[str]] = frozenset()
     key_parameters: ClassVar[Mapping[str, str]] = {}
+    example: ClassVar[Any] = None
 
     @property
     @abstractmethod

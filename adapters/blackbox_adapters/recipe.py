@@ -44,6 +44,7 @@ from blackbox_conformal.errors import (
     RunRefusedError,
     UsageError,
     VendorError,
+    VendorFailedError,
 )
 from blackbox_conformal.example import Example, says, shows
 from blackbox_conformal.secrets import Secret, read_credential
@@ -269,7 +270,9 @@ class Recipe(Hosted):
         seconds = self.poll_seconds or poll.seconds
         answer, error = yield from polled(request, seconds, ended(spec, poll, job), cancel=cancel)
         if error is not None:
-            yield observed(spec, answer, job, self.usd_per_unit)
+            seen = observed(spec, answer, job, self.usd_per_unit)
+            refunded = isinstance(error, VendorFailedError) and not spec.limits.failures_billed
+            yield replace(seen, cost_usd=Decimal(0)) if refunded and seen.cost_usd is None else seen
             raise error
         if spec.result is not None:
             values |= kept(answer, poll.keep)

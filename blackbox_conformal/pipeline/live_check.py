@@ -9,6 +9,7 @@ import numpy as np
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.images.encode import image_png
+from blackbox_conformal.images.headers import inspect
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.pipeline.stages.draws import drawn_picture, output_check
@@ -95,9 +96,10 @@ def check_live(job: Job) -> list[Finding]:
         failed = [outcome for outcome in outcomes if outcome.state != "stored"]
         if failed:
             return [Finding(SHOWN, False, _trouble(failed[0]))]
+        files = [sampler.read(outcome) for outcome in outcomes]
         answers = [
-            drawn_picture(sampler.read(outcome), outcome.task, setup, setup.sent(sent_pixels(outcome.task.upload)))
-            for outcome in outcomes
+            drawn_picture(file, outcome.task, setup, setup.sent(sent_pixels(outcome.task.upload)))
+            for file, outcome in zip(files, outcomes, strict=True)
         ]
     pixels = [answer.pixels for answer in answers]
     fits = [answer.resemblance.edges for answer in answers if answer.resemblance.edges is not None]
@@ -107,6 +109,7 @@ def check_live(job: Job) -> list[Finding]:
     detail = f"{len(pixels)} of {width}×{height}; {shown}" + (f"; {cached} of them drawn before" if cached else "")
     return [
         Finding(SHOWN, True, detail),
+        _without_loss(setup.adapter, files[0]),
         _draws_differ(pixels, deterministic=setup.adapter.capabilities.deterministic),
         _price(setup.adapter, outcomes),
         _model(outcomes[0]),
@@ -115,6 +118,18 @@ def check_live(job: Job) -> list[Finding]:
 
 def _trouble(outcome: Outcome) -> str:
     return f"draw {outcome.task.index} {ENDED[outcome.state]}: {outcome.error}"
+
+
+def _without_loss(adapter: Adapter, file: bytes) -> Finding:
+    name, container = "the format is as declared", inspect(file)
+    if container.lossy and adapter.capabilities.lossless_output:
+        return Finding(
+            name,
+            False,
+            f"a lossy {container.format} came, whose noise counts as difference between draws: ask the vendor for PNG,"
+            " or declare lossless_output=False (lossless = false in a recipe)",
+        )
+    return Finding(name, True, container.format)
 
 
 def _draws_differ(pixels: Sequence[Image], *, deterministic: bool) -> Finding:

@@ -28,6 +28,12 @@ class Promise(NamedTuple):
 def _failure_problem(subject: Subject) -> str:
     """Each failure is booked as declared; the draw is asked for again, at no cost or where that is allowed."""
     for number, answers in enumerate(subject.example.failures):
+        told = subject.rehearse_failure(number).told_usd
+        if told and not subject.adapter.capabilities.failures_billed:
+            return (
+                f"expected failure {number} to cost nothing, as failures_billed=False says; {told} USD are told for it:"
+                " yield Observed(cost_usd=Decimal(0)) before it is raised"
+            )
         booked = _booked_for_failure(subject, number)
         asked_at_once = booked == 0
         scene = Scene(

@@ -15,6 +15,7 @@ from blackbox_conformal.testing.script import Plan
 from blackbox_conformal.testing.subject import CheckResult
 
 PAUSE_S = 1.0
+GATEWAY = "status:code=504,kind=text/html"
 
 
 class Scenario(NamedTuple):
@@ -72,6 +73,11 @@ def _not_found(scene: Scene) -> bool:
     return stopped or _refused(scene)
 
 
+def _left_open(scene: Scene) -> bool:
+    # Under an idempotency key it is repeated, and billed once at most; else nobody knows whether it was.
+    return scene.states[0] == "ambiguous" and (scene.submissions == 1 or scene.keyed)
+
+
 def _sent_once_in_vain(scene: Scene) -> bool:
     return scene.states != ["stored"] and scene.submissions == 1
 
@@ -90,6 +96,10 @@ SCENES = (
     Scenario("an empty account stops the run", "submit", ({"submit": "status:code=402"},), _run_stopped),
     Scenario("a refused picture is not sent again", "submit", ({"submit": "status:code=422"},), _refused),
     Scenario("a wrong address stops the run", "submit", ({"submit": "status:code=404"},), _not_found),
+    Scenario(
+        "a failed submission may be billed", "submit", ({"submit": "status:code=500,kind=text/plain"},), _left_open
+    ),
+    Scenario("a submission cut off by a gateway may be billed", "submit", ({"submit": GATEWAY},), _left_open),
     Scenario(
         "a redirected submission is not followed",
         "submit",

@@ -60,6 +60,8 @@ class Scene:
         The ledger after the last round.
     limiter_rates
         The rates that the sampler's limiter was given in the last round.
+    keyed
+        Whether submissions carry an idempotency key.
     account
         The vendor's books.
     """
@@ -74,6 +76,7 @@ class Scene:
     attempts: list[Attempt] = field(default_factory=list)
     limiter_rates: tuple[Rate, ...] = ()
     most_workers: int = 0
+    keyed: bool = False
     account: Account = field(default_factory=lambda: Account(Decimal("0.01")))
 
     def play(self, *rounds: Plan) -> "Scene":
@@ -91,6 +94,7 @@ class Scene:
             for answers in self.exchanges or (self.example.answers,):
                 self._load(vendor, adapter, self.example.filled(picture, server.url, answers))
             vendor.honour(adapter.capabilities.idempotency_header)
+            self.keyed = adapter.capabilities.idempotency_header is not None
             drawn = [a_draw(adapter, index) for index in range(self.draws)]
             tasks = [Task(upload, draw.index, draw.seed) for draw in drawn]
             for number, plan in enumerate(rounds):

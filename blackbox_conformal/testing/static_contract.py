@@ -3,19 +3,26 @@
 import base64
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
+from itertools import pairwise
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
-from blackbox_conformal.adapter import Answer, Capabilities, Price, Send, Wait
+from blackbox_conformal.adapter import Answer, Capabilities, Evidence, Price, Send, Wait
 from blackbox_conformal.errors import BlackboxConformalError, VendorError, VendorFailedError
 from blackbox_conformal.pipeline.stages.picture_limits import misfit, too_many_bytes
 from blackbox_conformal.secrets import holds_secret, masked
-from blackbox_conformal.testing.rehearsal import a_draw, built, rehearse, rehearse_quote, scale_of
+from blackbox_conformal.testing.rehearsal import a_draw, built, rehearse, rehearse_failure, rehearse_quote, scale_of
 from blackbox_conformal.testing.subject import CheckResult, Subject
 from blackbox_conformal.testing.unfit_pictures import beyond
 
 A_PRICE = Decimal("0.37")
+LOOKED_FOR = 8
+"""Letters that a made-up key needs, so that it is looked for in what an adapter sends."""
+
+LOSSY = frozenset({"jpg", "jpeg", "image/jpg", "image/jpeg"})
 NONSENSE = (b"", b"{}", b"[]", b"null", b"<html>sign in</html>", b'{"id":null,"status":{}}', b"[" * 100_000)
 
 
@@ -33,6 +40,8 @@ def declares(subject: Subject) -> str:
     for attribute in ("name", "version", "documentation", "evidence"):
         if not getattr(kind, attribute, None):
             return f"expected the class to set `{attribute}`; it is missing or empty"
+    if kind.evidence not in get_args(Evidence):
+        return f"expected evidence to be one of {', '.join(get_args(Evidence))}; got {kind.evidence!r}"
     if kind.name != kind.name.lower() or "_" in kind.name:
         return f"expected a name in lower case with dashes; got {kind.name!r}"
     silent = [name for name, parameter in kind.model_fields.items() if not parameter.description]
@@ -63,8 +72,11 @@ def is_capable(subject: Subject) -> str:
 
 
 def prices(subject: Subject) -> str:
-    """The price of a picture lies within `Capabilities.price`, and a larger picture never costs less."""
+    """A picture's price lies within `Capabilities.price`, which covers the told cost; a larger one never costs less."""
     over_all, before = subject.adapter.capabilities.price, None
+    told = subject.rehearse().told_usd
+    if over_all is not None and told is not None and told > over_all.high_usd:
+        return f"expected a price of at least the {told} USD that the example's vendor bills; got {over_all}"
     for width, height in five_sizes(subject.adapter.capabilities):
         price = subject.adapter.price_for(width, height)
         if not _contains(over_all, price):
@@ -125,7 +137,7 @@ def identifies(subject: Subject) -> str:
         text = json.dumps(adapter.identity(), sort_keys=True, allow_nan=False)
     except (TypeError, ValueError) as error:
         return f"expected identity() to be plain JSON; {error}"
-    if any(len(value) >= 8 and value in text for value in subject.example.environment.values()):
+    if any(len(value) >= LOOKED_FOR and value in text for value in subject.example.environment.values()):
         return "identity() holds a value of the environment, such as a key"
     elsewhere = built(subject.kind, subject.example, "http://127.0.0.1:10")
     # An adapter may count the address, as a digest of its own beside the parameters: see `Adapter.named`.
@@ -189,10 +201,13 @@ def varies(subject: Subject) -> str:
 
 def keeps_secrets(subject: Subject, sends: Sequence[Send] | None = None) -> str:
     """Keys travel as `Secret`, to the vendor's own host, and never with a public link."""
+    for variable in (subject.adapter.key_variable, subject.adapter.secret_variable):
+        if variable and len(subject.example.environment.get(variable, "")) < LOOKED_FOR:
+            return f"expected a made-up {variable} of at least {LOOKED_FOR} letters, which are looked for in requests"
     hosts = [urlsplit(url).netloc for url in (subject.adapter.base_url, *subject.adapter.further_urls)]
     for send in subject.rehearse().sends if sends is None else sends:
         text = visible(send)
-        if any(len(value) >= 8 and value in text for value in subject.example.environment.values()):
+        if any(len(value) >= LOOKED_FOR and value in text for value in subject.example.environment.values()):
             return f"the {send.purpose} request shows a key as text; wrap it in Secret"
         secret = any(map(holds_secret, (send.headers, send.query, send.json, send.form)))
         if secret and subject.adapter.key_variable is None:
@@ -205,16 +220,57 @@ def keeps_secrets(subject: Subject, sends: Sequence[Send] | None = None) -> str:
 
 
 def sends_well(subject: Subject, sends: Sequence[Send] | None = None) -> str:
-    """One kind of body, JSON that is JSON, addresses under the vendor's own for what is billed."""
+    """One kind of body, addresses below the vendor's own, no name of the user's file, JPEG only where declared."""
     base, further = subject.adapter.base_url, subject.adapter.further_urls
     for send in subject.rehearse().sends if sends is None else sends:
         kinds = (send.json is not None, bool(send.files) or send.form is not None, send.body is not None)
         if sum(kinds) > 1:
             return f"the {send.purpose} request has {sum(kinds)} kinds of body; one is allowed"
+        if subject.upload.name in visible(send):
+            return f"the {send.purpose} request names the user's file ({subject.upload.name}); call it input.png"
+        lossy = LOSSY & {text.lower() for text in _texts([send.json, send.form, send.query, send.headers])}
+        if lossy and subject.adapter.capabilities.lossless_output:
+            return f"the {send.purpose} request asks for {min(lossy)}; ask for PNG, or declare lossless_output=False"
         if not send.url.startswith(("http://", "https://")):
             return f"expected an http address; got {send.url[:80]!r}"
         if send.purpose != "download" and not send.url.startswith((base, *further)):
             return f"expected the {send.purpose} request below {base}; got {send.url[:80]}"
+    return ""
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value's lists and tables; also in JSON that is a form's field."""
+    if isinstance(value, Mapping):
+        yield from _texts(list(value.values()))
+    elif isinstance(value, list):
+        yield from (text for inner in value for text in _texts(inner))
+    elif isinstance(value, str):
+        yield value
+        if value.startswith("{"):
+            with suppress(ValueError):
+                yield from _texts(json.loads(value))
+
+
+def pauses(subject: Subject) -> str:
+    """Between two polls of a job there is a pause."""
+    polls = next((number for number, send in enumerate(subject.rehearse().sends) if send.purpose == "poll"), None)
+    if polls is None:
+        return ""
+    adapter, unknown = subject.adapter, [Answer(200, {"content-type": "application/json"}, b"{}")] * 3
+    for answers in (list(subject.answers), [*subject.answers[:polls], *unknown]):
+        steps = rehearse_failure(adapter, adapter.draw(subject.upload, a_draw(adapter)), answers).steps
+        asked = [
+            step for step in steps if isinstance(step, Wait) or (isinstance(step, Send) and step.purpose == "poll")
+        ]
+        for first, second in pairwise(asked):
+            if (
+                isinstance(first, Send)
+                and isinstance(second, Send)
+                and (first.url, first.method) == (second.url, second.method)
+            ):
+                return "expected Wait(seconds) between two polls of a job; the second one comes at once"
+        if any(isinstance(step, Wait) and step.seconds <= 0 for step in asked):
+            return "expected Wait of more than 0 seconds between two polls of a job"
     return ""
 
 
@@ -356,6 +412,7 @@ CHECKS: tuple[Callable[[Subject], str], ...] = (
     varies,
     keeps_secrets,
     sends_well,
+    pauses,
     keeps_no_state,
     resumes,
     survives_nonsense,

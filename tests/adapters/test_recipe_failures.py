@@ -26,6 +26,7 @@ from blackbox_conformal.example import says, shows
 from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.testing.pictures import upscale
 from blackbox_conformal.testing.raw_http import Head, Response
+from blackbox_conformal.testing.rehearsal import rehearse_failure
 
 STUMBLES = """
 name = "stumbles"
@@ -296,6 +297,16 @@ def test_the_sampler_asks_again_after_a_vendors_failure_and_books_it_as_billed(
         assert sum(request.head.method == "POST" for request in server.asked) == 2
     with closing(Ledger(tmp_path / "run")) as ledger:
         assert ledger.totals()[0] == Decimal(cost)
+
+
+@pytest.mark.parametrize(("billed", "told"), [(False, "0"), (True, "0.04")])
+def test_a_bill_told_beforehand_is_void_where_failures_are_not_billed(
+    made: Callable[..., Recipe], billed: bool, told: str
+) -> None:
+    change = ("[picture]\n", f"[limits]\nfailures_billed = {str(billed).lower()}\n\n[picture]\n")
+    adapter = made(ADDRESS, "refused", change)
+    answers = (says('{"code":200,"id":"j-1"}', x_credits_consumed="4"), says(json.dumps(UNKNOWN)))
+    assert rehearse_failure(adapter, adapter.draw(upload(), seeded(adapter)), answers).told_usd == Decimal(told)
 
 
 def test_the_sampler_books_the_price_of_a_withheld_picture_or_what_the_vendor_tells(

@@ -13,8 +13,9 @@ from blackbox_conformal.cli.main import run
 from blackbox_conformal.pipeline.live_check import check_picture
 from blackbox_conformal.testing.fault_server import FaultServer
 
-SHOWN, VARIETY, PRICE, MODEL = (
+SHOWN, FORMAT, VARIETY, PRICE, MODEL = (
     "the picture that was sent comes back, at the promised size",
+    "the format is as declared",
     "draws of one picture differ",
     "it costs what is declared",
     "the model is named",
@@ -45,12 +46,12 @@ def test_a_vendor_that_is_what_its_adapter_says_passes(check: Check, tmp_path: P
         code, found, said = check(server)
         assert code == 0, said
         assert server.account.paid == 2
-    assert list(found) == [SHOWN, VARIETY, PRICE, MODEL]
+    assert list(found) == [SHOWN, FORMAT, VARIETY, PRICE, MODEL]
     assert all(passed for passed, _ in found.values())
     assert found[SHOWN][1].startswith("2 of 512×512; edges correlate with the input's at 0.9")
     assert found[PRICE][1] == "booked at $0.01 a draw; declared $0.01"
     assert found[MODEL][1] == "fault-vendor-1"
-    assert "4 of 4 checks passed" in said
+    assert "5 of 5 checks passed" in said
     assert (tmp_path / "runs" / "check-fault-synchronous" / "ledger.sqlite").is_file()
 
 
@@ -96,6 +97,14 @@ def test_a_picture_of_another_size(check: Check) -> None:
     assert code == 3
     assert list(found) == [SHOWN]
     assert "256×256" in found[SHOWN][1]
+
+
+def test_a_jpeg_where_none_is_declared(check: Check) -> None:
+    with FaultServer({"submit": "picture:kind=jpeg"}) as server:
+        code, found, said = check(server)
+    assert code == 3, said
+    assert not found[FORMAT][0]
+    assert "a lossy JPEG came" in found[FORMAT][1]
 
 
 def test_a_vendor_that_takes_more_than_it_says(check: Check) -> None:
