@@ -98,6 +98,8 @@ class Replicate(NamedInputs):
                 max_upload_bytes=100_000_000,
                 result_hosts=self.hosts("replicate.delivery", ".replicate.delivery"),
                 transient_known=True,
+                # A prediction that never began is not billed, nor is one for which no second is counted.
+                free_answers=True,
                 rates=(Rate(600, 60.0, "submit"), Rate(3000, 60.0, "poll")),
                 cancels=True,
             )

@@ -79,7 +79,7 @@ def test_verify_finds_nothing_wrong_with_a_good_run(run: Path) -> None:
         ("UPDATE total SET calls = 9", "total of calls is 9"),
         ("UPDATE attempt SET cost_nanousd = 5 WHERE id = 1", "total of spent"),
         ("UPDATE attempt SET reserved_nanousd = 5 WHERE id = 1", "holds a reserved price"),
-        ("UPDATE attempt SET state = 'cancelled' WHERE id = 1", "is booked at a price"),
+        ("UPDATE attempt SET state = 'planned' WHERE id = 1", "is booked at a price"),
         ("UPDATE attempt SET state = 'accepted' WHERE id = 1", "names no job"),
         ("UPDATE attempt SET digest = NULL WHERE id = 1", "names no bytes"),
         ("UPDATE attempt SET sent_at = NULL WHERE id = 1", "never sent"),
