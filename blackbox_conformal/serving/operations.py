@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from blackbox_conformal import __version__
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.serving.dialects.dialect import Dialect, Route
 from blackbox_conformal.serving.exchange import HttpAnswer, HttpRequest, json_answer, refusal_answer
@@ -33,6 +34,7 @@ class Operations:
             Route("GET", "/healthz", self._healthy, "Whether the process lives.", {}, {200: "It does."}),
             Route("GET", "/readyz", self._ready, "Whether requests are accepted.", {}, ready),
             Route("GET", "/metrics", self._metrics, "Metrics for Prometheus.", {}, {200: "Metrics."}),
+            Route("GET", "/", self._about, "What serves here.", {}, {200: "Its name, version and addresses."}),
             Route("GET", "/openapi.json", self._description, "This description.", {}, {200: "The document."}),
         )
 
@@ -62,6 +64,10 @@ class Operations:
         run = gateway.session.run
         text = await asyncio.to_thread(exposition, gateway.book, gateway.runner, run, self._limits)
         return HttpAnswer(200, text.encode(), "text/plain; version=0.0.4; charset=utf-8")
+
+    async def _about(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
+        about = {"service": "blackbox-conformal", "version": __version__, "dialects": sorted(self._dialects)}
+        return json_answer({**about, "description": "/openapi.json"})
 
     async def _description(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         routes = {name: dialect.routes() for name, dialect in self._dialects.items()}

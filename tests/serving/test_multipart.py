@@ -191,6 +191,8 @@ def test_the_description_names_every_address(calibration: Path, vendor: Synchron
         document = json.loads(gateway.get("/openapi.json").text)
         assert {"/pictures", "/v1/predictions/{id}", "/files/{id}/{name}", "/metrics"} <= document["paths"].keys()
         assert gateway.get("/nowhere").status_code == 404
+        about = gateway.get("/").json()
+        assert (about["service"], about["description"]) == ("blackbox-conformal", "/openapi.json")
         assert isinstance(gateway, Gateway)
 
 
