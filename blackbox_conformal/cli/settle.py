@@ -14,7 +14,7 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.next_steps import again, run_named
 from blackbox_conformal.cli.run_folders import folder_of, place_of
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.text import dollars, printable
+from blackbox_conformal.text import counted, dollars, printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.sampling.ledger.attempts import Attempt
@@ -144,7 +144,7 @@ def _of_vendor(attempts: "list[Attempt]", adapter: str | None) -> "list[Attempt]
 
 def _show(screen: Screen, invoice: "Invoice", comparison: "Comparison") -> None:
     columns = ", ".join(f"{role} in {printable(heading)!r}" for role, heading in invoice.columns.items())
-    screen.say(f"the invoice has {len(invoice.lines)} calls: {columns}")
+    screen.say(f"the invoice has {counted(len(invoice.lines), 'call')}: {columns}")
     both = [match for match in comparison.calls if match.line is not None]
     by = Counter(match.by for match in both)
     differing = [match for match in both if not match.agrees and match.attempt.state != "ambiguous"]
@@ -152,19 +152,22 @@ def _show(screen: Screen, invoice: "Invoice", comparison: "Comparison") -> None:
     unknown = _sum(line.cost_nanousd for line in comparison.unknown)
     open_calls = comparison.to_settle
     on_it = [match for match in open_calls if match.line is not None]
+    off_it = [match for match in open_calls if match.line is None]
     matched_by = f" (matched by {', '.join(f'{name}: {count}' for name, count in by.items())})" if by else ""
     screen.summary(
         {
-            "on both": f"{len(both)} calls{matched_by}",
-            "at another cost": f"{len(differing)} calls",
-            "only on the invoice": f"{len(comparison.unknown)} calls, {unknown}",
-            "only in the ledger": f"{len(lacking)} calls, {_booked(lacking)} booked",
-            "ambiguous, on the invoice": f"{len(on_it)} calls, {_booked(on_it)} booked",
-            "ambiguous, not on it": f"{len(open_calls) - len(on_it)} calls, {_booked(open_calls, on_it)} booked",
+            "on both": f"{counted(len(both), 'call')}{matched_by}",
+            "at another cost": f"{counted(len(differing), 'call')}",
+            "only on the invoice": f"{counted(len(comparison.unknown), 'call')}, {unknown}",
+            "only in the ledger": f"{counted(len(lacking), 'call')}, {_booked(lacking)} booked",
+            "ambiguous, on the invoice": f"{counted(len(on_it), 'call')}, {_booked(on_it)} booked",
+            "ambiguous, not on it": f"{counted(len(off_it), 'call')}, {_booked(off_it)} booked",
         }
     )
     if comparison.elsewhere:
-        screen.note(f"note: {len(comparison.elsewhere)} calls outside the period of the invoice are not compared")
+        screen.note(
+            f"note: {counted(len(comparison.elsewhere), 'call')} outside the period of the invoice are not compared"
+        )
     told = [*differing, *lacking, *open_calls]
     rows = [
         [
@@ -193,15 +196,15 @@ def _show_settled(screen: Screen, comparison: "Comparison", settled: "list[Match
     billed = [match for match in settled if match.invoiced_nanousd]
     free = [match for match in settled if not match.invoiced_nanousd]
     screen.say(
-        f"settled: {len(billed)} calls as billed, {_sum(match.invoiced_nanousd for match in billed)};"
+        f"settled: {counted(len(billed), 'call')} as billed, {_sum(match.invoiced_nanousd for match in billed)};"
         f" {len(free)} as not billed, {_booked(free)} given back"
     )
     if len(settled) < len(comparison.to_settle):
         screen.note(f"note: {len(comparison.to_settle) - len(settled)} are under way in another process, and were left")
 
 
-def _booked(matches: "Sequence[Match]", without: "Sequence[Match]" = ()) -> str:
-    return _sum([m.attempt.cost_nanousd for m in matches] + [-m.attempt.cost_nanousd for m in without])
+def _booked(matches: "Sequence[Match]") -> str:
+    return _sum(match.attempt.cost_nanousd for match in matches)
 
 
 def _sum(costs: Any) -> str:

@@ -80,11 +80,11 @@ def test_ambiguous_calls_end_as_the_invoice_says_and_only_once(
         before = books(folder)
         assert settle(invoice, folder, *period) == 0
         said = capsys.readouterr().out
-        for part in ("5 calls (matched by", "idempotency key: 1", "time: ", "1 calls, $0.01 booked", "--write"):
+        for part in ("5 calls (matched by", "idempotency key: 1", "time: ", "1 call, $0.01 booked", "--write"):
             assert part in said
         assert books(folder) == before
         assert settle(invoice, folder, *period, "--write") == 0
-        assert "1 calls as billed, $0.03; 2 as not billed, $0.02 given back" in capsys.readouterr().out
+        assert "1 call as billed, $0.03; 2 as not billed, $0.02 given back" in capsys.readouterr().out
         after = books(folder)
         assert after == (["validated"] * 3 + ["expired", "failed", "failed"], "0.06")
         assert settle(invoice, folder, *period, "--write") == 0
@@ -209,5 +209,5 @@ def test_a_charge_and_its_credit_are_one_call_and_a_wrong_price_is_told(
     lines = ((first, "0.05"), (first, "-0.04"), (second, "0.03"))
     assert settle(an_invoice(tmp_path / "i.csv", *lines, headings="\ufeffRequest ID,Total Cost"), folder) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "at another cost 1 calls" in said
-    assert "only in the ledger 1 calls, $0.01 booked" in said
+    assert "at another cost 1 call" in said
+    assert "only in the ledger 1 call, $0.01 booked" in said
