@@ -35,7 +35,7 @@ _LONGEST_WORD = 4096
 LINE_S = 20.0
 """Seconds between two lines of progress where there is no terminal to show it on."""
 
-TROUBLES = ("retry", "throttled", "damaged")
+TROUBLES = ("retry", "throttled", "damaged", "unwritten")
 """Events that explain why nothing seems to happen."""
 
 _NUMBER = re.compile(r"[-+$<–]|\d|nan\b|inf\b|unknown$")
@@ -157,7 +157,7 @@ class Screen:
         counters = event.counters
         if event.kind in TROUBLES:
             self._trouble = event.text
-        if event.kind in ("inspected", "remembered"):
+        if event.kind in ("inspected", "remembered", "unwritten"):
             self.note(f"note: {event.text}")
         if counters is not None:
             self.step("drawing", counters.done, counters.total, draw_note(counters))

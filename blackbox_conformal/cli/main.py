@@ -17,6 +17,7 @@ import click
 
 from blackbox_conformal.cli.terminal_text import DOCUMENT, shown
 from blackbox_conformal.errors import AccountRefusedError, BlackboxConformalError, KeyNotSentError
+from blackbox_conformal.sampling.descriptors import raise_descriptor_limit
 from blackbox_conformal.text import printable
 
 COMMANDS = {
@@ -101,6 +102,7 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     _open_closed_streams()
+    raise_descriptor_limit()
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -178,7 +180,7 @@ _OF_THE_MACHINE = {
     errno.EPERM: 2,
     errno.EROFS: 2,
     errno.ENAMETOOLONG: 2,
-    errno.EMFILE: 2,
+    errno.EMFILE: 6,
 }
 """Refusals of the operating system that a user can do something about, and the exit code of each."""
 
@@ -186,6 +188,10 @@ _OF_THE_MACHINE = {
 def _refusal(error: OSError) -> str:
     where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes | os.PathLike) else ""
     what = f"{where}the operating system refused: {error.strerror}"
+    if error.errno == errno.EMFILE:
+        return (
+            f"{what}. What was paid for is kept; allow more (ulimit -n), or give a smaller --concurrency, and run again"
+        )
     if _OF_THE_MACHINE.get(error.errno or 0) == 6:
         return f"{what}. What was paid for is kept; make room and run the same command again"
     return f"{what}. Correct that, or name another place"

@@ -4,6 +4,8 @@
 """
 
 import contextlib
+import errno
+import math
 import threading
 from collections.abc import Callable, Generator
 from dataclasses import KW_ONLY, dataclass, field, replace
@@ -45,8 +47,8 @@ from blackbox_conformal.text import clean, cleaned
 FURTHER_LOOKS = 2
 _LOOK_AGAIN_S = 0.3
 _LONGEST_WAIT_S = 10.0
-_DISK_TRIES = 3
-_DISK_WAIT_S = 1.0
+_WRITE_AGAIN_S = 1.0
+_TELL_AGAIN_S = 60.0
 
 
 @dataclass(eq=False)
@@ -215,8 +217,13 @@ class AttemptRunner:
         return answer
 
     def _prepare_to_pay(self) -> None:
-        """Reserve the price, wait for a turn, and have the ledger say ``sent`` before the first byte leaves."""
+        """Reserve place and price, wait for a turn, and have the ledger say ``sent`` before the first byte leaves."""
         record, repeated = self.record, self.record.state == "sent"
+        try:
+            record.reserve_place()
+        except OSError as error:
+            self.control.fail(IncompleteError(f"{_unwritten(error)}, so nothing was sent; then run again"))
+            raise StoppedError from None
         if record.state == "unrecorded":
             record.reserve()
         if record.state != "sent" or repeated:
@@ -356,20 +363,20 @@ class AttemptRunner:
         return failure
 
     def _write(self, data: bytes) -> str:
-        """Write a picture to the disk; where no job keeps it, a disk that is full is tried again for a while."""
-        for left in reversed(range(_DISK_TRIES)):
+        """Write a picture to the disk; what no job keeps is only here, and is tried as long as the process lives."""
+        tell_at = -math.inf
+        while True:
             try:
                 return self.record.store_picture(data)
             except OSError as error:
-                problem = f"cannot write a paid answer to the run folder ({error.strerror or type(error).__name__})"
-            self.control.fail(IncompleteError(f"{problem}; make room and run again"))
+                problem = _unwritten(error)
+            self.control.fail(IncompleteError(f"{problem}, so nothing more was sent; then run again"))
             if self.record.job is not None:
-                break
-            if left == 0:
-                self.record.end(self.record.ending(StoppedError), f"answered, but {problem}")
-            else:
-                self.clock.sleep(_DISK_WAIT_S, self.control.leaving)
-        raise StoppedError
+                raise StoppedError
+            if self.clock.monotonic() >= tell_at:
+                tell_at = self.clock.monotonic() + _TELL_AGAIN_S
+                self._tell("unwritten", f"{problem}: this process holds the only copy, and tries again until it can")
+            self.clock.sleep(_WRITE_AGAIN_S, threading.Event())
 
     def _ended(self, failure: BlackboxConformalError) -> Outcome | NotSentError | TryLaterError:
         """Record how the attempt ended; errors that concern everybody stop the run instead."""
@@ -401,3 +408,10 @@ class AttemptRunner:
             raise StoppedError
         cost = to_usd(record.cost_nanousd(unbilled))
         return Outcome(self.task, state, self.restore, record.digest, cost, record.model, error)
+
+
+def _unwritten(error: OSError) -> str:
+    """That a paid answer cannot be written, and what would help."""
+    out = error.errno in (errno.EMFILE, errno.ENFILE)
+    remedy = "close files or connections, or allow more (ulimit -n)" if out else "make room"
+    return f"a paid answer cannot be written to the run folder ({error.strerror or type(error).__name__}); {remedy}"

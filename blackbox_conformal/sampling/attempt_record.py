@@ -27,7 +27,7 @@ from blackbox_conformal.errors import (
 from blackbox_conformal.sampling.ledger.any_ledger import AnyLedger
 from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec, VendorReport
 from blackbox_conformal.sampling.ledger.receipts import Receipt
-from blackbox_conformal.sampling.ledger.sample_store import Store
+from blackbox_conformal.sampling.ledger.sample_store import Arrival, Place, Store
 from blackbox_conformal.sampling.ledger.states import WITH_JOB, AttemptState
 from blackbox_conformal.sampling.money import to_nano, to_usd
 from blackbox_conformal.sampling.reservations import Reservation, Reservations
@@ -180,6 +180,8 @@ class AttemptRecord:
     _row: int | None = field(default=None, init=False)
     _price_nanousd: int = field(default=0, init=False)
     _reservation: Reservation | None = field(default=None, init=False)
+    _place: Place | None = field(default=None, init=False)
+    _arrival: Arrival | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         earlier = self.earlier
@@ -211,6 +213,16 @@ class AttemptRecord:
         if self.report.cost_nanousd is not None:
             return self.report.cost_nanousd
         return 0 if unbilled else self._price_nanousd
+
+    def reserve_place(self) -> None:
+        """Make sure that there is a file with room for the answer; errors as `Store.reserve`."""
+        if self._place is None:
+            self._place = self.store.reserve(self.spec.idempotency_key)
+
+    def _release_place(self) -> None:
+        place, self._place = self._place, None
+        if place is not None:
+            self.store.release(place)
 
     def reserve(self) -> None:
         """Reserve the price of a new submission, which may mark it as sent (see `Reservations.reserve`)."""
@@ -252,6 +264,7 @@ class AttemptRecord:
             raise type(error)(f"{error}; {clean(text)}") from None
         self.store.forget_job(row)
         self.state = "accepted"
+        self._release_place()  # The vendor keeps the picture.
 
     def observe(self, observed: Observed, *, free_answers: bool = False) -> None:
         """Add what the vendor says to the report; what it bills is reserved from now on, if that is more.
@@ -290,14 +303,18 @@ class AttemptRecord:
         Raises
         ------
         OSError
-            The disk is full or broken; nothing is recorded.
+            The disk is full or broken, or there is no descriptor left; nothing is recorded, and it may be tried again.
         """
         if (self.state, bytes) not in ENDINGS:
             raise AdapterError(f"adapter {self.spec.adapter} returned a picture without having submitted anything")
-        arrival = self.store.receive(self.row, data, self.report)
+        # What has arrived is not written again where only its receipt could not be.
+        self._arrival = self._arrival or self.store.receive(self.row, data, self.report, self._place)
+        arrival = self._arrival
+        self._release_place()
         self.digest, self._size = arrival.digest, arrival.size
         self.store.keep_receipt(self._receipt("stored", self.report))
         self.ledger.stored(self.row, self.report, arrival.digest, arrival.size)
+        self._arrival = None
         with contextlib.suppress(OSError):  # It stays in the inbox, where it is read and the next session finds it.
             self.store.settle(arrival)
         self.state = "stored"
@@ -375,7 +392,7 @@ class AttemptRecord:
         """Keep an answer that should have held the picture."""
         if self.answer:
             with contextlib.suppress(OSError):
-                arrival = self.store.receive(self.row, self.answer, self.report)
+                arrival = self.store.receive(self.row, self.answer, self.report, self._place)
                 self.store.settle(arrival)
                 self.digest, self._size = arrival.digest, arrival.size
 
@@ -386,7 +403,8 @@ class AttemptRecord:
                 self.ledger.leave(self._row)
 
     def settle(self) -> None:
-        """Book the price that is still held, if one is: nobody may go on waiting for what it might give back."""
+        """Give up the place, and book the price, that are still held: others may wait for what that gives back."""
+        self._release_place()
         self._settle(self.cost_nanousd())
 
     def _settle(self, cost_nanousd: int) -> None:

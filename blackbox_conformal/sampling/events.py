@@ -34,6 +34,7 @@ EventKind = Literal[
     "model-changed",
     "price-differs",
     "damaged",
+    "unwritten",
     "stopping",
     "finished",
 ]

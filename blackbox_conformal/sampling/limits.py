@@ -10,6 +10,7 @@ from typing import Literal
 from blackbox_conformal.adapter import Capabilities
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.rates import Rate
+from blackbox_conformal.sampling.descriptors import descriptor_limit, draws_that_fit
 from blackbox_conformal.sampling.job_budget import Budget
 
 AUTO_START = 4
@@ -34,7 +35,8 @@ class Limits:
     concurrency
         Draws under way at once; ``auto`` starts at 4 at most and moves between 1 and `auto_most`.
     auto_most
-        The most draws under way at once for ``auto``: 32, or those that the vendor works on at once.
+        The most draws under way at once for ``auto``: 32, or those that the vendor works on at once; fewer where this
+        process may not have as many files and connections open.
     rates
         Requests in a time that may go to the vendor itself, from all processes of this user that have rates for the
         same vendor and key; None = those that the adapter names.
@@ -120,9 +122,10 @@ class Limits:
 
     def for_vendor(self, capabilities: Capabilities) -> Limits:
         """These limits, with what they leave open as the adapter of a vendor says."""
+        most, descriptors = capabilities.max_concurrency or self.auto_most, descriptor_limit()
         return replace(
             self,
             rates=capabilities.rates if self.rates is None else self.rates,
             attempt_timeout_s=self.attempt_timeout_s or capabilities.answer_timeout_s,
-            auto_most=capabilities.max_concurrency or self.auto_most,
+            auto_most=most if descriptors is None else min(most, draws_that_fit(descriptors)),
         )

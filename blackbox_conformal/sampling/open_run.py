@@ -12,6 +12,7 @@ from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.acceptance import Acceptance, FirstModel
 from blackbox_conformal.sampling.clock import Clock
+from blackbox_conformal.sampling.descriptors import require_descriptors
 from blackbox_conformal.sampling.events import EventBoard
 from blackbox_conformal.sampling.http.transport import Transport
 from blackbox_conformal.sampling.inspecting import inspect_vendor
@@ -39,6 +40,7 @@ class OpenRun:
     """
 
     def __init__(self, adapter: Adapter, folder: OwnedFolder, limits: Limits, clock: Clock, board: EventBoard) -> None:
+        require_descriptors(limits.most_workers)
         self.board, self.first_model = board, FirstModel()
         self._identity, self._limits, self._clock = adapter.identity(), limits, clock
         self._ledger, self._store = folder.ledger, folder.store

@@ -13,6 +13,7 @@ from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import IncompleteError, LedgerError, PayloadError, UsageError
 from blackbox_conformal.sampling.acceptance import Acceptance, Check
 from blackbox_conformal.sampling.clock import Clock
+from blackbox_conformal.sampling.descriptors import require_descriptors
 from blackbox_conformal.sampling.estimate import KnownPrices, price_missing
 from blackbox_conformal.sampling.events import Counters, Event, EventBoard
 from blackbox_conformal.sampling.limits import Limits
@@ -115,6 +116,7 @@ class Sampler:
 
     def _open_alone(self) -> OpenRun:
         """Own the run folder and open the vendor."""
+        require_descriptors(self._limits.most_workers)
         folder = OwnedFolder(self._run)
         try:
             opened = OpenRun(self._adapter, folder, self._limits, self._clock, self._board)

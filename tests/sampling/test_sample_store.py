@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from support.descriptors import no_descriptors
 
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import PayloadError
@@ -200,3 +201,26 @@ def test_an_answer_and_its_name_are_durable_when_it_is_received(
     monkeypatch.setattr(os, "fsync", fsync)
     arrival = store.receive(7, PNG)
     assert synced == [os.stat(arrival.path).st_ino, os.stat(tmp_path / "inbox").st_ino]
+
+
+def test_an_answer_needs_no_descriptor_and_no_room_once_its_place_is_reserved(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.prepare()
+    place = store.reserve("key")
+    assert place is not None
+    (reserved,) = (tmp_path / "inbox").iterdir()
+    assert reserved.stat().st_blocks * 512 >= 2**20
+    with no_descriptors():
+        arrival = store.receive(7, PNG, place=place)
+        store.release(place)
+    assert Path(arrival.path).read_bytes() == PNG
+    assert [one.digest for one in store.arrivals()] == [arrival.digest]
+    store.close()
+
+
+def test_places_that_a_dead_process_reserved_are_cleared(tmp_path: Path) -> None:
+    first, second = Store(tmp_path), Store(tmp_path)
+    first.prepare()
+    first.reserve("key")
+    second.prepare()
+    assert os.listdir(tmp_path / "inbox") == []

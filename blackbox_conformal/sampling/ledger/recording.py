@@ -37,7 +37,7 @@ def settle_left_behind(transaction: LedgerTransaction) -> int:
         transaction.move(attempt, "cancelled", error_class="N", error="the process ended before sending")
     sent = transaction.left_behind("sent")
     for attempt in sent:
-        error = "the process ended between sending this request and its answer"
+        error = "the process ended before it had recorded what came of this request"
         transaction.move(attempt, "ambiguous", error_class="M", error=error)
     return len(sent)
 

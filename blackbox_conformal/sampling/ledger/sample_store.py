@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blackbox_conformal.errors import LedgerError, PayloadError
+from blackbox_conformal.files import FULL_DISK
 from blackbox_conformal.sampling.ledger.attempts import VendorReport
 from blackbox_conformal.sampling.ledger.receipts import Receipt, ReceiptFile, Unknown
 from blackbox_conformal.sampling.ledger.vendor_reports import from_job_file, job_file, report_from_name, report_to_name
@@ -24,6 +25,7 @@ _JOB_NAME = re.compile(r"(\d{1,18})\.job", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SAMPLE_NAME = re.compile(r"([0-9a-f]{64})(\.\w+)")
 _EXTENSIONS = (".png", ".jpg", ".webp", ".bin")
+_FIRST_ANSWER_BYTES = 2**20
 
 
 def sniff_extension(data: bytes) -> str:
@@ -62,19 +64,42 @@ def _sync_folder(folder: Path) -> None:
         raise _removed(folder) from None
 
 
+def _write_whole(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.fsync(descriptor)
+
+
 def _write_durably(path: str, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
+        _write_whole(descriptor, data)
     except BaseException:
         os.close(descriptor)
         with contextlib.suppress(OSError):
             os.unlink(path)
         raise
     os.close(descriptor)
+
+
+@dataclass(slots=True)
+class Place:
+    """A file in the inbox that is open, and has room on the disk, for an answer that is to be paid for."""
+
+    path: str
+    descriptor: int
+
+    def write(self, path: str, data: bytes) -> None:
+        """Put an answer here, durable on return but for the file's name; may be tried again. Errors as `Store.receive`.
+
+        The file has its last name before it has the answer: a process that dies in between leaves what can be read.
+        """
+        os.rename(self.path, path)
+        self.path = path
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+        os.ftruncate(self.descriptor, min(len(data), os.fstat(self.descriptor).st_size))
+        _write_whole(self.descriptor, data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +124,7 @@ class Store:
         self._moved: set[str] = set()
         self._lock = threading.Lock()
         self._inbox_removed = False
+        self._inbox_folder: int | None = None
         self.largest_answer = 0
         """Bytes of the largest answer that was received."""
 
@@ -106,11 +132,54 @@ class Store:
         """Make the folders; reading needs none."""
         for folder in (self._samples, self._inbox):
             folder.mkdir(parents=True, exist_ok=True)
+        for leftover in self._inbox.glob("*.place"):
+            leftover.unlink()
+        if os.name != "nt":
+            self._inbox_folder = os.open(self._inbox, os.O_RDONLY)
         self._receipts.begin()
         sync(self._samples.parent)
 
-    def receive(self, attempt: int, data: bytes, report: VendorReport = VendorReport()) -> Arrival:  # noqa: B008 - frozen
+    def reserve(self, name: str) -> Place | None:
+        """The place of an answer, under a name of its own; None where a file that is open cannot be renamed.
+
+        Raises
+        ------
+        OSError
+            There is no descriptor left, or no room for an answer like the largest so far.
+        """
+        if os.name == "nt":
+            return None
+        path = f"{self._inbox}/{name}.place"
+        place = Place(path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644))
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(place.descriptor, 0, self.largest_answer or _FIRST_ANSWER_BYTES)
+            except OSError as error:
+                if error.errno in FULL_DISK:  # Others say that this disk promises no room.
+                    self.release(place)
+                    raise
+        return place
+
+    def release(self, place: Place) -> None:
+        """Give a place up; what was written there stays."""
+        os.close(place.descriptor)
+        if place.path.endswith(".place"):
+            with contextlib.suppress(OSError):
+                os.unlink(place.path)
+
+    def receive(
+        self,
+        attempt: int,
+        data: bytes,
+        report: VendorReport = VendorReport(),  # noqa: B008 - frozen
+        place: Place | None = None,
+    ) -> Arrival:
         """Put an answer into the inbox, durable on return, with the vendor's report in its name.
+
+        Parameters
+        ----------
+        place
+            Where there is room for it.
 
         Raises
         ------
@@ -119,19 +188,25 @@ class Store:
         """
         value = hashlib.sha256(data).hexdigest()
         path = f"{self._inbox}/{attempt}-{value}-{report_to_name(report)}{sniff_extension(data)}"
-        self._put(path, data)
+        self._put(path, data, place)
         self.largest_answer = max(self.largest_answer, len(data))
         return Arrival(attempt, f"sha256:{value}", len(data), path, report)
 
-    def _put(self, path: str, data: bytes) -> None:
+    def _put(self, path: str, data: bytes, place: Place | None = None) -> None:
         try:
-            _write_durably(path, data)
+            if place is None:
+                _write_durably(path, data)
+            else:
+                place.write(path, data)
         except FileNotFoundError:
             # Somebody removed the inbox during the run, which `require_folders` reports. This answer is kept.
             self._inbox_removed = True
             os.makedirs(self._inbox, exist_ok=True)
             _write_durably(path, data)
-        sync(self._inbox)
+        if self._inbox_removed or self._inbox_folder is None:
+            sync(self._inbox)
+        else:
+            os.fsync(self._inbox_folder)
 
     def keep_job(self, attempt: int, job: str, report: VendorReport) -> None:
         """Write down a job that the vendor accepted, until the ledger holds it and `forget_job` is called.
@@ -274,6 +349,9 @@ class Store:
     def close(self) -> None:
         """Give up what reaches the samples."""
         self._receipts.close()
+        folder, self._inbox_folder = self._inbox_folder, None
+        if folder is not None:
+            os.close(folder)
 
     def _sample(self, value: str) -> Path | None:
         for extension in _EXTENSIONS:

@@ -10,7 +10,7 @@ from blackbox_conformal.errors import PayloadError
 from blackbox_conformal.files import write_once
 from blackbox_conformal.sampling.ledger.attempts import VendorReport
 from blackbox_conformal.sampling.ledger.receipts import Receipt, Unknown
-from blackbox_conformal.sampling.ledger.sample_store import Arrival, Store, sniff_extension
+from blackbox_conformal.sampling.ledger.sample_store import Arrival, Place, Store, sniff_extension
 
 _AT_ONCE = 8
 
@@ -76,8 +76,14 @@ class SharedStore(Store):
         yield from super().unknown_to(unknown)
         yield from self._answers.unknown_to(unknown)
 
-    def receive(self, attempt: int, data: bytes, report: VendorReport = VendorReport()) -> Arrival:  # noqa: B008 - frozen
-        arrival = super().receive(attempt, data, report)
+    def receive(
+        self,
+        attempt: int,
+        data: bytes,
+        report: VendorReport = VendorReport(),  # noqa: B008 - frozen
+        place: Place | None = None,
+    ) -> Arrival:
+        arrival = super().receive(attempt, data, report, place)
         self._answers.put(arrival.digest, data)
         return arrival
 
