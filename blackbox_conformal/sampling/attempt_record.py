@@ -289,7 +289,7 @@ class AttemptRecord:
                     " which is believed only where the adapter says that some answers are free"
                 )
             self.report = replace(self.report, cost_nanousd=cost)
-            self.reservations.prices.billed(self.spec, cost)
+            self.reservations.prices.billed(self.spec.listed_nanousd, cost)
 
     def mark_ready(self) -> None:
         """Note that the vendor has the picture of the job."""

@@ -1,13 +1,12 @@
 """How many files and connections this process may have open at once, and how many draws at once fit into that."""
 
 import contextlib
+import sys
 
 from blackbox_conformal.errors import UsageError
 
-try:
+if sys.platform != "win32":
     import resource
-except ImportError:  # Windows has no such limit.
-    resource = None  # type: ignore[assignment]
 
 _OF_A_DRAW = 4
 """A connection, another one for the result, the file of the answer, and one that is opened for a moment."""
@@ -18,7 +17,7 @@ _ENOUGH = (65_536, 10_240)
 
 def raise_descriptor_limit() -> None:
     """Let this process open as many files as it may allow itself: answers that are paid for need some."""
-    if resource is None:
+    if sys.platform == "win32":
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for enough in _ENOUGH:  # macOS calls the hard limit infinite, and refuses more than the system has.
@@ -32,8 +31,10 @@ def raise_descriptor_limit() -> None:
 
 def descriptor_limit() -> int | None:
     """How many descriptors this process may have; None: any number."""
-    soft = None if resource is None else resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return None if resource is None or soft == resource.RLIM_INFINITY else soft
+    if sys.platform == "win32":
+        return None
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def descriptors_for(draws: int) -> int:

@@ -75,7 +75,7 @@ class OpenRun:
             # A vendor that billed more than its table says is expected to do so again.
             billed = self._ledger.billed(digest_json(self._identity))
             source = "" if capabilities.price is None else capabilities.price.source
-            self._prices = Prices(billed, source, limited=limits.budget.limits_money, board=board)
+            self._prices = Prices(billed, source, limited=self._ledger.limits_money(), board=board)
             self._stack = stack.pop_all()
 
     @property

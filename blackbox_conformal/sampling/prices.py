@@ -1,7 +1,7 @@
 """What one draw costs: the price table until the vendor bills, then what it billed.
 
-While only a table says what a draw costs and money is limited, one draw goes alone. A vendor that bills more than its
-table then exceeds the limit by that draw at most.
+While only a table says what a draw costs and money is limited, one draw goes alone, of all processes that share the
+ledger. A vendor that bills more than its table then exceeds the limit by that draw at most.
 """
 
 import math
@@ -78,14 +78,14 @@ class Prices:
                 self._known_pixels = math.inf
             self._changed.notify_all()
 
-    def billed(self, spec: AttemptSpec, cost_nanousd: int) -> None:
+    def billed(self, listed_nanousd: int | None, cost_nanousd: int) -> None:
         """Expect from now on what the vendor bills, if that is more, and tell once that it is above its list."""
         tell = False
         with self._changed:
-            if not spec.listed_nanousd:
+            if not listed_nanousd:
                 self._unlisted_nanousd = max(self._unlisted_nanousd, cost_nanousd)
-            elif Bill(cost_nanousd, spec.listed_nanousd).exceeds(self._highest):
-                self._highest = Bill(cost_nanousd, spec.listed_nanousd)
+            elif Bill(cost_nanousd, listed_nanousd).exceeds(self._highest):
+                self._highest = Bill(cost_nanousd, listed_nanousd)
                 tell, self._told = not self._told, True
         if tell:
             self._board.tell("price-differs", f"{self.explanation()}; limits count what is billed")

@@ -14,6 +14,7 @@ from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard
 from blackbox_conformal.sampling.ledger.any_ledger import AnyLedger
 from blackbox_conformal.sampling.ledger.attempts import Attempt, AttemptSpec
+from blackbox_conformal.sampling.ledger.billed import AwaitedBillError, DearerError
 from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.prices import Prices
 from blackbox_conformal.sampling.run_control import RunControl, StoppedError
@@ -116,41 +117,43 @@ class Reservations:
         self._space_until = now + 1.0
 
     def _reserved(self, spec: AttemptSpec, alone: bool) -> Reservation:
-        ledger, price = self.ledger, self.prices.nanousd(spec)
+        ledger = self.ledger
         if self.control.stopping.is_set():
             raise StoppedError
         planned = self.planned.pop((spec.task, spec.generation), None)
         if planned is not None:
-            send = partial(ledger.reserve_and_mark_sent, spec, planned, price)
-            if self.turns.is_free() and self._ask(send) is None:
-                return self._held(Reservation(planned, price, sent=True, alone=alone, pixels=spec.pixels))
+            send = partial(ledger.reserve_and_mark_sent, spec, planned, alone=alone)
+            if self.turns.is_free() and isinstance(held := self._ask(spec, send), int):
+                return self._held(Reservation(planned, held, sent=True, alone=alone, pixels=spec.pixels))
             ledger.claim(planned)
         try:
-            attempt = self._waited_for(spec, planned, price)
+            attempt, price = self._waited_for(spec, planned, alone)
         except StoppedError:
             if planned is not None:
                 ledger.put_back(planned)
             raise
         return self._held(Reservation(attempt, price, alone=alone, pixels=spec.pixels))
 
-    def _waited_for(self, spec: AttemptSpec, planned: int | None, price: int) -> int:
-        """The ledger's row that holds the price, as soon as there is room for it."""
+    def _waited_for(self, spec: AttemptSpec, planned: int | None, alone: bool) -> tuple[int, int]:
+        """The ledger's row that holds the price, and the price, as soon as there is room for it."""
         reserved: list[int] = []
         while not self.control.stopping.is_set():
             settlements = self._settlements
-            error = self._ask(lambda: reserved.append(self.ledger.reserve(spec, planned, price)))
-            if error is None:
-                return reserved[0]
-            self._wait_for_settlement(settlements, error)
+            held = self._ask(
+                spec, lambda price: reserved.append(self.ledger.reserve(spec, planned, price, alone=alone))
+            )
+            if isinstance(held, int):
+                return reserved[0], held
+            self._wait_for_settlement(settlements, held)
         raise StoppedError
 
-    def _ask(self, ask: Callable[[], None]) -> BudgetError | None:
-        """Ask the ledger for a price; its error when the budget has no room."""
+    def _ask(self, spec: AttemptSpec, ask: Callable[[int], None]) -> int | BudgetError:
+        """Ask the ledger for the price of a draw; that price, or its error when the budget has no room."""
         held = 0
         with self._changed:
             self._asking += 1
         try:
-            ask()
+            price = self._asked(spec, ask)
             held = 1
         except BudgetError as error:
             return error
@@ -159,7 +162,21 @@ class Reservations:
                 self._asking -= 1
                 self._holding += held
                 self._changed.notify_all()
-        return None
+        return price
+
+    def _asked(self, spec: AttemptSpec, ask: Callable[[int], None]) -> int:
+        """As `_ask`, after what other processes learn of it."""
+        while True:
+            price = self.prices.nanousd(spec)
+            try:
+                ask(price)
+            except DearerError as dearer:
+                self.prices.billed(dearer.listed, dearer.cost)
+            except AwaitedBillError:
+                if self.clock.sleep(_LOOK_AGAIN_S, self.control.stopping):
+                    raise StoppedError from None
+            else:
+                return price
 
     def _wait_for_settlement(self, settlements: int, error: BudgetError) -> None:
         """Return once there were more than so many settlements; end the run with `error` when there will be none."""

@@ -20,6 +20,7 @@ from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
+from blackbox_conformal.testing.script import Situation
 
 SLOW = {"submit": Fault("slow-start", {"seconds": 0.4})}
 
@@ -126,7 +127,16 @@ def test_a_folder_that_is_removed_under_a_run_stops_it_with_a_clear_error(tmp_pa
 
 def test_jobs_left_by_a_run_that_ended_otherwise_are_fetched_without_paying(tmp_path: Path) -> None:
     run, work = tmp_path / "run", tasks(2, 4)
-    slow = {"poll": Fault("slow-start", {"seconds": 0.3})}
+
+    first: list[str] = []
+
+    def slow(situation: Situation) -> Fault | None:
+        """The job that is asked for first is done long before the others."""
+        if situation.purpose != "poll":
+            return None
+        first.append(situation.head.target)
+        return None if situation.head.target == first[0] else Fault("slow-start", {"seconds": 0.5})
+
     with FaultServer(slow) as server:
         adapter = JobVendor(url=server.url)
 

@@ -4,18 +4,23 @@ import contextlib
 import threading
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
-from support.draws import want
+from support.draws import Drawn, draw, tasks, want
 
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.sampling.job_budget import Budget
-from blackbox_conformal.sampling.ledger.address import Address
+from blackbox_conformal.sampling.ledger.address import LEDGERS, Address
 from blackbox_conformal.sampling.ledger.attempts import VendorReport
 from blackbox_conformal.sampling.ledger.places import set_limit
 from blackbox_conformal.sampling.ledger.postgres.postgres_ledger import PostgresLedger
 from blackbox_conformal.sampling.ledger.queries import ledger_verify
+from blackbox_conformal.testing.exchange import Fault
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 
 PRICE = 250_000_000
 
@@ -83,3 +88,43 @@ def test_a_limit_of_a_day_counts_what_others_spent(address: Address) -> None:
     one.reserve(want("t2"), None, PRICE)
     one.close()
     other.close()
+
+
+@pytest.mark.parametrize(("processes", "bill", "paid"), [(3, "20", 1), (5, "5", 1), (3, "0.50", 3), (5, "1.00", 1)])
+@pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
+def test_a_bill_above_the_table_exceeds_the_limit_by_one_draw_for_all_processes_together(
+    tmp_path: Path, address: Address, kind: Any, processes: int, bill: str, paid: int
+) -> None:
+    slow = {"submit": Fault("slow-start", {"seconds": 0.3})}
+    drawn: list[Drawn] = []
+    with FaultServer(slow, price_usd=bill) as server:
+
+        def one(number: int) -> None:
+            run = tmp_path / f"run-{number}"
+            LEDGERS.place(run, address.shown)
+            work = tasks(8, 12)
+            vendor = kind(url=server.url, price_usd="0.02")
+            drawn.append(draw(vendor, run, work, concurrency=8, max_cost_usd=Decimal("1.92")))
+
+        threads = [threading.Thread(target=one, args=(number,)) for number in range(processes)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert server.account.paid == paid
+    assert all(isinstance(one.error, BudgetError) for one in drawn)
+    assert len(drawn) == processes
+    assert ledger_verify(address).problems == ()
+
+
+def test_a_limit_of_the_ledger_is_exceeded_by_one_draw_at_most_where_no_job_has_one(
+    tmp_path: Path, address: Address
+) -> None:
+    PostgresLedger(address).close()
+    set_limit(address, Decimal("1.92"))
+    with FaultServer({"submit": Fault("slow-start", {"seconds": 0.2})}, price_usd="20") as server:
+        LEDGERS.place(tmp_path / "run", address.shown)
+        vendor = SynchronousVendor(url=server.url, price_usd="0.02")
+        drawn = draw(vendor, tmp_path / "run", tasks(8, 4), concurrency=8)
+        assert isinstance(drawn.error, BudgetError)
+        assert server.account.paid == 1

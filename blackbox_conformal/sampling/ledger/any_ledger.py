@@ -92,40 +92,50 @@ class AnyLedger(ABC):
         """Record that what was claimed is not made now; the next `plan` gives it again."""
         self._move(attempt, "planned")
 
-    def reserve(self, spec: AttemptSpec, attempt: int | None, price_nanousd: int) -> int:
+    def reserve(self, spec: AttemptSpec, attempt: int | None, price_nanousd: int, *, alone: bool = False) -> int:
         """Reserve the price of one submission, in one transaction with the budget check; returns the attempt.
+
+        Parameters
+        ----------
+        alone
+            Whether others wait to learn from this draw what one costs (see `Prices.enter`).
 
         Raises
         ------
         BudgetError
             Spent and reserved money, or calls, would exceed the limit. Nothing was written.
+        DearerError, AwaitedBillError
+            Another process learned that it costs more, or is about to learn what it costs. Nothing was written.
         """
         known = () if attempt is None else (attempt,)
-        return self._write(lambda transaction: self._reserve(transaction, spec, attempt, price_nanousd), *known)
+        return self._write(lambda transaction: self._reserve(transaction, spec, attempt, price_nanousd, alone), *known)
 
-    def reserve_and_mark_sent(self, spec: AttemptSpec, attempt: int, price_nanousd: int) -> None:
+    def reserve_and_mark_sent(
+        self, spec: AttemptSpec, attempt: int, price_nanousd: int, *, alone: bool = False
+    ) -> None:
         """Reserve the price of what `plan` gave and record that bytes are about to leave, in one commit.
 
-        Raises
-        ------
-        BudgetError
-            As `reserve`. Nothing was written.
+        Errors as `reserve`.
         """
 
         def operation(transaction: LedgerTransaction) -> None:
             transaction.move(attempt, "claimed")
-            self._reserve(transaction, spec, attempt, price_nanousd)
+            self._reserve(transaction, spec, attempt, price_nanousd, alone)
             transaction.move(attempt, "sent")
 
         self._write(operation, attempt)
 
     def _reserve(
-        self, transaction: LedgerTransaction, spec: AttemptSpec, attempt: int | None, price_nanousd: int
+        self, transaction: LedgerTransaction, spec: AttemptSpec, attempt: int | None, price_nanousd: int, alone: bool
     ) -> int:
         self._budget.check(self._totals_of_job(transaction), price_nanousd)
         number = insert(transaction, spec) if attempt is None else attempt
         transaction.move(number, "intent", reserve=price_nanousd)
         return number
+
+    def limits_money(self) -> bool:
+        """Whether money is limited now, by the budget or for all who draw with it."""
+        return self._budget.limits_money
 
     def take(self, attempt: Attempt) -> bool:
         """Go on with an earlier attempt; whether no other process works on it."""

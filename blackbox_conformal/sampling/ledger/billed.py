@@ -25,6 +25,18 @@ class Bill:
 AS_LISTED = Bill(1, 1)
 
 
+class DearerError(Exception):
+    """Another process was billed `cost` nano-dollars for a draw that is listed at `listed`; None: without a price."""
+
+    def __init__(self, cost: int, listed: int | None) -> None:
+        super().__init__(cost, listed)
+        self.cost, self.listed = cost, listed
+
+
+class AwaitedBillError(Exception):
+    """Another process is about to learn what a draw costs: it is waited for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Billed:
     """What was billed for the draws of one procedure.

@@ -15,6 +15,7 @@ from blackbox_conformal.sampling.ledger.address import Address
 from blackbox_conformal.sampling.ledger.any_ledger import AnyLedger
 from blackbox_conformal.sampling.ledger.attempts import COLUMNS, Attempt, AttemptSpec, attempt_from
 from blackbox_conformal.sampling.ledger.connection import Connection
+from blackbox_conformal.sampling.ledger.postgres.bills import require_known_price
 from blackbox_conformal.sampling.ledger.postgres.connection import (
     PostgresConnection,
     as_ledger_error,
@@ -122,15 +123,22 @@ class PostgresLedger(AnyLedger):
     def totals_in_scope(self) -> Totals:
         return self._write(self._totals_of_job)
 
+    def limits_money(self) -> bool:
+        with self._lookup() as reader:
+            limit = reader.execute("SELECT limit_nanousd FROM total").fetchone()[0]
+        return limit is not None or super().limits_money()
+
     def _reserve(
-        self, transaction: LedgerTransaction, spec: AttemptSpec, attempt: int | None, price_nanousd: int
+        self, transaction: LedgerTransaction, spec: AttemptSpec, attempt: int | None, price_nanousd: int, alone: bool
     ) -> int:
         shared = _shared(transaction)
+        if self._budget.limits_money or shared.limit_nanousd is not None:
+            require_known_price(shared.connection, spec, price_nanousd, alone=alone)
         if self._scope.startswith("session-"):
             shared.count_in(self._scope, spec.task)
         if shared.limit_nanousd is not None:
             require_room(shared.limit_nanousd, shared.totals(), spec, price_nanousd, self.address)
-        return super()._reserve(transaction, spec, attempt, price_nanousd)
+        return super()._reserve(transaction, spec, attempt, price_nanousd, alone)
 
     def plan(self, specs: Sequence[AttemptSpec]) -> dict[tuple[str, int], int]:
         planned: dict[tuple[str, int], int] = {}

@@ -4,6 +4,7 @@ from typing import Any
 
 from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.sampling.ledger.address import Address
+from blackbox_conformal.sampling.ledger.postgres.bills import INDEXES
 from blackbox_conformal.sampling.ledger.postgres.connection import SCHEMA, PostgresConnection
 from blackbox_conformal.sampling.ledger.states import STATES
 
@@ -174,6 +175,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE secret (id INTEGER PRIMARY KEY CHECK (id = 1), value TEXT NOT NULL)",
     ),
     ("ALTER TABLE total ADD COLUMN limit_nanousd BIGINT CHECK (limit_nanousd >= 0)",),
+    INDEXES,
 )
 
 VERSION = len(_MIGRATIONS)
