@@ -1,6 +1,17 @@
-"""How many files and connections the process may have open at once."""
+"""How many files and connections the process may have open at once, and how many draws at once fit into that."""
 
+import contextlib
 import sys
+
+from blackbox_conformal.errors import UsageError
+
+_OF_A_DRAW = 4
+"""A connection, another one for the result, the file of the answer, and one that is opened for a moment."""
+
+_OF_THE_PROCESS = 64
+
+_OF_MACOS = 10_240
+"""macOS says that it has no hard limit, and takes no soft one above its own."""
 
 MOST = 65_536
 """The limit is not raised beyond this: some systems name none, and others make tables of the size of the limit."""
@@ -17,12 +28,50 @@ def raise_descriptor_limit() -> int:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        try:
+    for most in (MOST, _OF_MACOS):
+        wanted = most if hard == resource.RLIM_INFINITY else min(hard, most)
+        if soft == resource.RLIM_INFINITY or soft >= wanted:
+            break
+        with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        except (OSError, ValueError):
-            # macOS says that it has no hard limit, and takes no soft one above its own.
-            return soft
-        return wanted
+            return wanted
     return MOST if soft == resource.RLIM_INFINITY else soft
+
+
+def descriptor_limit() -> int | None:
+    """How many descriptors this process may have; None: any number."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def descriptors_for(draws: int) -> int:
+    """How many descriptors a process needs that has so many draws under way at once."""
+    return _OF_THE_PROCESS + _OF_A_DRAW * draws
+
+
+def require_descriptors(draws: int) -> None:
+    """Refuse more draws at once than this process may have descriptors for.
+
+    Raises
+    ------
+    UsageError
+        They do not fit.
+    """
+    limit = descriptor_limit()
+    if limit is None or descriptors_for(draws) <= limit:
+        return
+    fit = draws_that_fit(limit)
+    raise UsageError(
+        f"expected room for {draws} draws at once, which take {descriptors_for(draws)} open files and connections; this"
+        f" process may have {limit}, so nothing was sent. Add --concurrency {fit} (concurrency={fit} in Python), or"
+        f" first run: ulimit -n {descriptors_for(draws)}"
+    )
+
+
+def draws_that_fit(limit: int) -> int:
+    """The most draws at once that so many descriptors are enough for; at least 1."""
+    return max(1, (limit - _OF_THE_PROCESS) // _OF_A_DRAW)

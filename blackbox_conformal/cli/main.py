@@ -16,8 +16,8 @@ from pathlib import Path
 import click
 
 from blackbox_conformal.cli.terminal_text import DOCUMENT, shown
+from blackbox_conformal.descriptors import raise_descriptor_limit
 from blackbox_conformal.errors import AccountRefusedError, BlackboxConformalError, KeyNotSentError
-from blackbox_conformal.sampling.descriptors import raise_descriptor_limit
 from blackbox_conformal.text import printable
 
 COMMANDS = {

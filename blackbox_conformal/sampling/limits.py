@@ -8,9 +8,9 @@ from decimal import Decimal
 from typing import Literal
 
 from blackbox_conformal.adapter import Capabilities
+from blackbox_conformal.descriptors import descriptor_limit, draws_that_fit
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.rates import Rate
-from blackbox_conformal.sampling.descriptors import descriptor_limit, draws_that_fit
 from blackbox_conformal.sampling.job_budget import Budget
 
 AUTO_START = 4

@@ -9,10 +9,10 @@ from weakref import WeakSet
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.canonical import digest_json
+from blackbox_conformal.descriptors import require_descriptors
 from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.acceptance import Acceptance, FirstModel
 from blackbox_conformal.sampling.clock import Clock
-from blackbox_conformal.sampling.descriptors import require_descriptors
 from blackbox_conformal.sampling.events import EventBoard
 from blackbox_conformal.sampling.http.transport import Transport
 from blackbox_conformal.sampling.inspecting import inspect_vendor

@@ -10,10 +10,10 @@ from pathlib import Path
 from types import TracebackType
 
 from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.descriptors import require_descriptors
 from blackbox_conformal.errors import IncompleteError, LedgerError, PayloadError, UsageError
 from blackbox_conformal.sampling.acceptance import Acceptance, Check
 from blackbox_conformal.sampling.clock import Clock
-from blackbox_conformal.sampling.descriptors import require_descriptors
 from blackbox_conformal.sampling.estimate import KnownPrices, price_missing
 from blackbox_conformal.sampling.events import Counters, Event, EventBoard
 from blackbox_conformal.sampling.limits import Limits

@@ -11,9 +11,9 @@ from support.descriptors import descriptors
 from support.draws import draw, tasks
 
 from blackbox_conformal.cli import main
+from blackbox_conformal.descriptors import raise_descriptor_limit
 from blackbox_conformal.errors import IncompleteError, UsageError
 from blackbox_conformal.sampling import attempt
-from blackbox_conformal.sampling.descriptors import raise_descriptor_limit
 from blackbox_conformal.sampling.events import Event
 from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.sampling.ledger.sample_store import Arrival, Store
