@@ -68,9 +68,7 @@ class Fal(NamedInputs):
     schema_url: str = Field(
         default="", description="Where schemas of endpoints are published; empty = at fal, for its own queue only."
     )
-    model: str = Field(
-        pattern=r"^[\w.-]+/[\w.-]+(/[\w.-]+)*$", description="Endpoint, such as fal-ai/clarity-upscaler."
-    )
+    model: str = Field(pattern=r"^\w[\w.-]*(/\w[\w.-]*)+$", description="Endpoint, such as fal-ai/clarity-upscaler.")
     usd_per_unit: Decimal | None = Field(
         default=None,
         gt=0,

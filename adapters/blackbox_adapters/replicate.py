@@ -73,7 +73,7 @@ class Replicate(NamedInputs):
 
     url: str = Field(default="https://api.replicate.com/v1", description="Address of the interface.")
     model: str = Field(
-        pattern=r"^[\w.-]+/[\w.-]+(:[0-9a-f]{64})?$",
+        pattern=r"^\w[\w.-]*/\w[\w.-]*(:[0-9a-f]{64})?$",
         description="owner/name, or owner/name:version to pin the version that a calibration holds for.",
     )
     route: Literal["auto", "version", "official", "deployment"] = Field(

@@ -14,6 +14,7 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key
 from blackbox_conformal.errors import MissingPackageError, UsageError
+from blackbox_conformal.text import printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.serving.server import Server
@@ -73,10 +74,16 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
         "--public-url", metavar="URL", help="How links begin where a proxy stands before the gateway."
     )
     webhook_host: tuple[str, ...] = shared.declared(
-        "--webhook-host", multiple=True, metavar="NAME", help="Host that requests may name for webhooks; repeatable."
+        "--webhook-host",
+        multiple=True,
+        metavar="NAME[:PORT]",
+        help="Host that requests may name for webhooks, at its usual port, this PORT, or any (NAME:*); repeatable.",
     )
     tokens: str | None = shared.declared(
         "--tokens", type=shared.NAMED_FILE, help="File of `serve-token new`.  [default: served/tokens.json in --run]"
+    )
+    no_tokens: bool = shared.declared(
+        "--no-tokens", is_flag=True, help="Serve everybody who reaches it: whoever does spends your money."
     )
     tls_cert: str | None = shared.declared("--tls-cert", type=shared.FILE, help="Certificate to serve https, PEM.")
     tls_key: str | None = shared.declared("--tls-key", type=shared.FILE, help="Key of the certificate, PEM.")
@@ -89,6 +96,13 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
         default=1000,
         metavar="N",
         help="Requests that may wait for their turn; more are answered with 429.",
+    )
+    max_uploads: int = shared.declared(
+        "--max-uploads",
+        type=values.number_of_bytes,
+        metavar="AMOUNT",
+        default="10GiB",
+        help="What a token may upload ahead of requests in any 24 hours; more is answered with 507.",
     )
     view: bool = shared.flag(
         "--view",
@@ -133,6 +147,7 @@ def command(screen: Screen, options: ServeOptions) -> None:
     else:
         example = "in.png"
     service = _service(screen, options)
+    served = service.served()
     view = None
     if options.view:
         from blackbox_conformal.calibration import Calibration
@@ -150,15 +165,16 @@ def command(screen: Screen, options: ServeOptions) -> None:
     url = f"{'http' if tls is None else 'https'}://{host}:{listening.getsockname()[1]}"
 
     def on_start(_: "Server") -> None:
-        told = {"url": url, "dialects": list(service.dialects), "run": str(service.run.resolve())}
+        told = {"url": url, "dialects": list(service.dialects), "run": str(service.run.resolve()), "served": served}
         if view is not None:
             told["view"] = f"{service.public_url or url}{view.path}"
             screen.say(f"View pictures at {told['view']}")
         screen.say(f"serving {service.vendor.name} on {url} as {', '.join(service.dialects)}; stop with Ctrl-C")
+        screen.say(f"It serves {served}")
         if "multipart" in service.dialects:
             screen.say(f"Try: curl -F image=@{example} {url}/pictures -o out.png -D -")
         screen.data(told)
-        LOG.info("serving on %s", url)
+        LOG.info("serving on %s; it serves %s", url, served)
 
     run(service, listening, tls, on_start)
 
@@ -171,6 +187,11 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
 
     if options.calibration is None or options.alpha is None:
         raise UsageError("expected --calibration FILE and --alpha LEVEL, or --demo; add them")
+    if options.tokens is not None and not Path(options.tokens).exists():
+        raise UsageError(
+            f"expected --tokens to name a file of tokens; there is none at {printable(options.tokens)}. Make it: "
+            f"blackbox-conformal serve-token new NAME --tokens {printable(options.tokens)}"
+        )
     calibration = load_calibration(screen, options.calibration, options.trust)
     priced = options.max_cost is not None or options.max_cost_per_day is not None
     vendor = session.open_calibrated_vendor(calibration, options, priced=priced)
@@ -201,8 +222,14 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
         dialects=tuple(dict.fromkeys(options.dialects)),
         run=run,
         tokens=Path(options.tokens) if options.tokens else run / FOLDER / TOKENS_FILE,
+        no_tokens=options.no_tokens,
         settings=settings,
-        terms=Terms(strict=options.strict, webhook_hosts=options.webhook_host, most_waiting=options.max_waiting),
+        terms=Terms(
+            strict=options.strict,
+            webhook_hosts=options.webhook_host,
+            most_waiting=options.max_waiting,
+            most_uploaded=options.max_uploads,
+        ),
         allowed=options.allow,
         host=options.host,
         host_names=options.host_name,

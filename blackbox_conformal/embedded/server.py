@@ -152,7 +152,7 @@ class VendorHandler(BaseHTTPRequestHandler):
         return body
 
     def _check_host(self) -> None:
-        """Refuse requests to another host name, which a web page may have pointed at this machine (DNS rebinding)."""
+        """Refuse requests of web pages: of another site, or to a name that was led to this machine (DNS rebinding)."""
         hosts = self.headers.get_all("Host") or []
         try:
             asked = urlsplit(f"//{hosts[0]}")
@@ -163,6 +163,10 @@ class VendorHandler(BaseHTTPRequestHandler):
         if not is_this_server:
             self.close_connection = True
             raise RefusalError(421, "other_host", f"Expected the Host of {self.server.url}, got {str(hosts)[:80]}.")
+        origins = self.headers.get_all("Origin") or []
+        if any(origin.lower() != f"http://{hosts[0]}".lower() for origin in origins):
+            self.close_connection = True
+            raise RefusalError(403, "other_site", f"Expected no page of another site, got one of {str(origins)[:80]}.")
 
     def _refuse(self, refusal: RefusalError) -> None:
         body = json.dumps({"error": {"code": refusal.code, "message": str(refusal)}}).encode()

@@ -197,6 +197,8 @@ async def _form(request: StarletteRequest) -> tuple[tuple[str, Field], ...]:
         async with request.form(max_files=16, max_fields=256, max_part_size=_LARGEST_FIELD) as form:
             return tuple([(name, await _field(value)) for name, value in form.multi_items()])
     except HTTPException as error:
+        if error.status_code == 413:
+            raise
         raise NotServedError(400, f"expected a form that can be read: {error.detail}") from None
 
 

@@ -27,7 +27,7 @@ LEFT = (
 """SQL: requests that have not ended and wait for no other one."""
 
 DUE = "FROM notice WHERE delivered IS NULL AND due <= ?"
-NOTICES = 32
+NOTICES = 256
 
 Result = TypeVar("Result")
 
@@ -222,9 +222,15 @@ class Book(ABC):
         """Enter a file that a client sent."""
         self._write(lambda connection: _insert(connection, "upload", asdict(upload)))
 
-    def expects_upload(self, number: str) -> bool:
-        """Whether a file of that id was announced or sent, by whomever."""
-        return bool(self.rows("SELECT 1 FROM upload WHERE id = ?", (number,)))
+    def upload_owner(self, number: str) -> str | None:
+        """Who announced or sent the file of that id; None: it was neither."""
+        rows = self.rows("SELECT owner FROM upload WHERE id = ?", (number,))
+        return rows[0]["owner"] if rows else None
+
+    def uploaded_bytes(self, owner: str, since: float) -> int:
+        """Bytes of the files that an owner has uploaded since then."""
+        query = "SELECT COALESCE(SUM(size), 0) AS bytes FROM upload WHERE owner = ? AND created >= ?"
+        return int(self.rows(query, (owner, since))[0]["bytes"])
 
     def fill_upload(self, number: str, digest: str, size: int) -> bool:
         """Enter the content of a file that was announced; whether it was, and has no other content already."""

@@ -45,7 +45,8 @@ class FileStore:
             if write_once(path, content):
                 sync(path.parent)
         except OSError as error:
-            raise refusal(path, error) from None
+            # Where the gateway keeps files is not the client's business.
+            raise type(refusal(path, error))(f"the gateway cannot keep a file: {error.strerror}") from None
         return digest
 
     def read(self, digest: str) -> bytes:

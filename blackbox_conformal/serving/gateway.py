@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import hmac
 import re
+import shutil
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -37,6 +38,13 @@ _LONGEST_KEY = 255
 _ESCAPED = [(mark.format(ord(character)), character) for character in "+/=" for mark in ("%{:02X}", "%{:02x}")]
 """What base64 may be percent-encoded as. To decode each ``%`` of a long link takes seconds."""
 
+KEPT_FREE_BYTES = 256 * 2**20
+"""Bytes of the disk that no file of a client takes; draws stop only when less is left (`sampling.reservations`)."""
+
+_DAY_S = 24 * 3600.0
+
+_PORTS = {"http": 80, "https": 443}
+
 _LATER = {"Retry-After": str(RETRY_AFTER_S)}
 
 
@@ -49,7 +57,10 @@ class Terms:
     strict
         Refuse what the calibration does not speak of, instead of answering it without a mask.
     webhook_hosts
-        Hosts that webhooks may name; a client could otherwise have the gateway send requests anywhere.
+        Hosts that webhooks may name: ``name``, ``name:port`` or, for any port, ``name:*``. A client could otherwise
+        have the gateway send requests anywhere.
+    most_uploaded
+        Bytes that the files of one token, uploaded ahead of requests in 24 hours, may have in all.
     most_waiting
         Requests that may be accepted and not begun; more are told to come again, before anything of them is kept.
     """
@@ -57,6 +68,7 @@ class Terms:
     strict: bool = False
     webhook_hosts: Collection[str] = ()
     most_waiting: int = 1000
+    most_uploaded: int = 10 * 2**30
 
 
 class Gateway:
@@ -89,6 +101,7 @@ class Gateway:
         other, reason = self.offer.vendor_for(asked.options, asked.model)
         if other is None:
             await self._refuse_misfit(asked.name, content)
+        self._refuse_full(len(content))
         if strict:
             await self._refuse_uncovered(reason, (asked.name, content))
         digest = await asyncio.to_thread(self._store.keep, content)
@@ -116,12 +129,9 @@ class Gateway:
         if key is not None and not 0 < len(key) <= _LONGEST_KEY:
             raise NotServedError(400, f"expected an idempotency key of 1 to {_LONGEST_KEY} characters; got {len(key)}")
         if asked.webhook is not None:
-            try:
-                address = urlsplit(asked.webhook)
-                host, scheme = address.hostname or "", address.scheme
-            except ValueError:
-                host = scheme = ""
-            if scheme not in ("http", "https") or host not in self._terms.webhook_hosts:
+            host = host_and_port(asked.webhook)
+            allowed = {name.lower() for name in self._terms.webhook_hosts}
+            if not host or not {host, re.sub(r"(:\d+)?$", ":*", host, count=1)} & allowed:
                 raise NotServedError(
                     422,
                     f"the webhook names the host {printable(host) or 'none'}, to which this gateway sends nothing. "
@@ -212,6 +222,7 @@ class Gateway:
         self, http: HttpRequest, content: bytes, name: str, media_type: str, metadata: str = "{}"
     ) -> Upload:
         """Keep a file that requests may name by its link."""
+        await self._refuse_uploaded(http.owner, len(content))
         digest = await asyncio.to_thread(self._store.keep, content)
         named = (new_id(), http.owner, printable(name), media_type)
         upload = Upload(*named, digest, len(content), metadata, time.time())
@@ -224,14 +235,36 @@ class Gateway:
         await asyncio.to_thread(self.book.keep_upload, upload)
         return upload
 
-    async def refuse_unexpected(self, number: str) -> None:
-        """Refuse a file that was not announced."""
-        if not await asyncio.to_thread(self.book.expects_upload, number):
+    async def refuse_unexpected(self, number: str) -> str:
+        """Whose file of this id was announced; one that was not is refused."""
+        owner = await asyncio.to_thread(self.book.upload_owner, number)
+        if owner is None:
             raise NotServedError(404, "no file is expected at this address")
+        return owner
+
+    @property
+    def disk_is_full(self) -> bool:
+        """Whether clients can store nothing more: what is left is for answers that are paid."""
+        return shutil.disk_usage(self.session.run).free < KEPT_FREE_BYTES
+
+    def _refuse_full(self, size: int) -> None:
+        if shutil.disk_usage(self.session.run).free < KEPT_FREE_BYTES + size:
+            raise NotServedError(507, "the gateway's disk has no room for the file; ask its operator")
+
+    async def _refuse_uploaded(self, owner: str, size: int) -> None:
+        """Refuse an upload that does not fit on the disk, or into what its owner may upload in a day."""
+        self._refuse_full(size)
+        most = self._terms.most_uploaded
+        held = await asyncio.to_thread(self.book.uploaded_bytes, owner, time.time() - _DAY_S)
+        if held + size > most:
+            raise NotServedError(
+                507, f"expected uploads of at most {most} bytes in 24 hours; they have {held}, and the file {size}"
+            )
 
     async def fill_upload(self, number: str, content: bytes) -> None:
         """Keep the content of a file that was announced; refused where it was not, or has other content."""
-        await self.refuse_unexpected(number)
+        owner = await self.refuse_unexpected(number)
+        await self._refuse_uploaded(owner, len(content))
         digest = await asyncio.to_thread(self._store.keep, content)
         if not await asyncio.to_thread(self.book.fill_upload, number, digest, len(content)):
             raise NotServedError(404, "no file is expected at this address")
@@ -309,6 +342,19 @@ def _data(link: str) -> bytes:
     except ValueError:
         pass
     raise NotServedError(422, "expected a data: link with base64 content; it cannot be read")
+
+
+def host_and_port(address: str) -> str:
+    """Where a web address leads, as ``--webhook-host`` names it: the port only where it is not the scheme's own."""
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return ""
+    if not host or parts.scheme not in _PORTS or parts.username is not None:
+        return ""
+    host = f"[{host}]" if ":" in host else host
+    return host if port in (None, _PORTS[parts.scheme]) else f"{host}:{port}"
 
 
 def _line(text: str) -> str:

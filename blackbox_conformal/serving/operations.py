@@ -58,6 +58,8 @@ class Operations:
             await asyncio.to_thread(gateway.book.check)
         except BlackboxConformalError:
             return json_answer({"ready": False, "why": "the book of requests cannot be read"}, 503)
+        if gateway.disk_is_full:
+            return json_answer({"ready": False, "why": "the disk is full"}, 503)
         return json_answer({"ready": True})
 
     async def _metrics(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:

@@ -54,8 +54,8 @@ class Service:
         Names of the dialects that it speaks.
     run
         The run folder.
-    tokens
-        File of the tokens.
+    tokens, no_tokens
+        File of the tokens; whether others than programs on this machine are served without any.
     settings
         Further keywords of `Session`: ``max_cost``, ``max_cost_per_day``, ….
     allowed
@@ -82,6 +82,7 @@ class Service:
     dialects: tuple[str, ...]
     run: Path
     tokens: Path
+    no_tokens: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     terms: Terms = field(default_factory=Terms)
     allowed: tuple[str, ...] = ()
@@ -99,6 +100,29 @@ class Service:
         """Every name by which it may be addressed, beside those of loopback where it listens there."""
         return (*self.host_names, self.host, urlsplit(self.public_url or "").hostname or self.host)
 
+    def served(self) -> str:
+        """Who is served, in words.
+
+        Raises
+        ------
+        UsageError
+            Others than programs on this machine reach it, and it has no tokens; or it has some and is to ask for none.
+        """
+        names = Tokens(self.tokens).names()
+        # A proxy that others reach comes from this machine, too.
+        reached = [*self.host_names, *filter(None, [self.public_url])]
+        reached += [] if is_loopback_name(self.host) else [self.host]
+        if self.no_tokens and names:
+            raise UsageError(f"--no-tokens: there are tokens in {self.tokens}; leave it out, or give another --tokens")
+        if reached and not names and not self.no_tokens:
+            raise UsageError(
+                f"expected tokens to be served as {reached[-1]}, which other machines reach. Make one first: "
+                f"blackbox-conformal serve-token new NAME --tokens {self.tokens}; or serve everybody: --no-tokens"
+            )
+        if names:
+            return f"who has a token: {', '.join(names)}"
+        return "everybody who reaches it, without a token" if reached else "programs on this machine, without a token"
+
     @contextlib.contextmanager
     def opened(self, on_start: Callable[[Gateway], None] = lambda _: None) -> Iterator[tuple[Application, int]]:
         """The ASGI application and how many draws it makes at once, for the ``with`` block.
@@ -108,14 +132,10 @@ class Service:
         Raises
         ------
         BlackboxConformalError
-            As `Session`. UsageError: it is to listen beyond loopback, and nobody has a token.
+            As `Session`, and as `served`.
         """
         tokens, loopback = Tokens(self.tokens), is_loopback_name(self.host)
-        if not loopback and not tokens.names():
-            raise UsageError(
-                f"expected tokens to listen on {self.host}, which other machines reach. Make one first: "
-                f"blackbox-conformal serve-token new NAME --tokens {self.tokens}"
-            )
+        self.served()
         dialects = {name: catalog.load("serving.dialects", name) for name in self.dialects}
         calibration = Calibration.load(self.calibration)
         offer = Offer(self.vendor, calibration, self.allowed)

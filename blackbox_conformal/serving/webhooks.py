@@ -9,13 +9,16 @@ from functools import partial
 from blackbox_conformal.secrets import redact
 from blackbox_conformal.serving.book import Notice
 from blackbox_conformal.serving.dialects.dialect import Dialect
-from blackbox_conformal.serving.gateway import Gateway
+from blackbox_conformal.serving.gateway import Gateway, host_and_port
 from blackbox_conformal.serving.logs import LOG
 from blackbox_conformal.text import printable
 from blackbox_conformal.watching.notices import UndeliveredError, post
 
 AT_ONCE = 8
 """Messages that are sent at the same time."""
+
+AT_ONCE_A_HOST = 2
+"""Messages that are sent to one host at the same time, so that a slow one leaves room for others."""
 
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 3600.0
@@ -26,12 +29,13 @@ _LOOK_S = 0.5
 
 
 class Webhooks:
-    """Sends what is due, a few messages at a time, in threads of its own: a slow receiver holds up nothing else."""
+    """Sends what is due, a few messages at a time, in threads of its own: a slow receiver holds up no other."""
 
     def __init__(self, gateway: Gateway, dialects: Mapping[str, Dialect]) -> None:
         self._gateway, self._dialects = gateway, dialects
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook")
-        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._under_way: dict[str, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def deliver_for_ever(self) -> None:
         """Deliver until the task is cancelled."""
@@ -48,13 +52,17 @@ class Webhooks:
     def _begin(self, due: Sequence[Notice]) -> None:
         """Begin to send those that there is room for; messages of one request go one after the other."""
         for notice in due:
-            if len(self._under_way) < AT_ONCE and notice.request not in self._under_way:
+            hosts, host = list(self._under_way.values()), host_and_port(notice.address)
+            busy = len(hosts) >= AT_ONCE or hosts.count(host) >= AT_ONCE_A_HOST
+            if not busy and notice.request not in self._under_way:
+                self._under_way[notice.request] = host
                 task = asyncio.create_task(self._deliver(notice))
-                self._under_way[notice.request] = task
+                self._tasks.add(task)
                 task.add_done_callback(partial(self._ended, notice.request))
 
     def _ended(self, request: str, task: "asyncio.Task[None]") -> None:
         del self._under_way[request]
+        self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             LOG.error("a webhook could not be noted", extra={"error": type(task.exception()).__name__})
 

@@ -3,8 +3,11 @@
 import json
 
 import pytest
+from pydantic import ValidationError
 from support.flow_driver import ADDRESS, built, drive, key_of, refused, replay, resumed, seeded, unresumed, upload
 
+from blackbox_adapters.fal import Fal
+from blackbox_adapters.replicate import Replicate
 from blackbox_conformal.errors import (
     AccountRefusedError,
     JobError,
@@ -138,3 +141,10 @@ def test_a_result_may_be_a_data_link() -> None:
 def test_a_job_that_is_not_one_is_named() -> None:
     assert isinstance(unresumed("fal", "no json"), JobError)
     assert isinstance(unresumed("fal", JOB, says("{}", 404)), JobError)
+
+
+@pytest.mark.parametrize("model", ["../../v1/account", "a/b/../../c", "../..", "a/..", "/a/b", "a//b"])
+def test_a_model_names_no_other_path_of_the_vendor(model: str) -> None:
+    for adapter in (Fal, Replicate):
+        with pytest.raises(ValidationError):
+            adapter(model=model)

@@ -356,3 +356,12 @@ def test_connections_are_bounded_and_come_free_again() -> None:
             answer := exchange(own.url, "GET /v1/health HTTP/1.1", "Host: 127.0.0.1:PORT", "Connection: close")
         ):
             assert b" 503 " in answer
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:PORT", "http://127.0.0.1:1"])
+def test_a_page_of_another_site_is_not_served(vendor: VendorProcess, picture: np.ndarray, origin: str) -> None:
+    data = encoded(picture)
+    heads = ["POST /v1/upscale HTTP/1.1", "Host: 127.0.0.1:PORT", "Content-Type: image/png", "Connection: close"]
+    heads.append(f"Content-Length: {len(data)}")
+    assert b" 403 " in exchange(vendor.url, *heads, f"Origin: {origin}", body=data)
+    assert b" 200 " in exchange(vendor.url, *heads, "Origin: http://127.0.0.1:PORT", body=data)

@@ -29,6 +29,7 @@ def test_the_unit_gives_options_that_the_command_takes(tmp_path: Path) -> None:
 
 def test_the_image_warms_kernels_up_by_what_the_package_has_and_holds_what_the_wheel_is_made_of() -> None:
     text = (FOLDER / "Containerfile").read_text(encoding="utf-8")
+    assert re.findall(r"-p (\S+)", text) == ["127.0.0.1:8080:8080"]
     assert "from blackbox_conformal.kernels._jit import warm_up" in text
     assert callable(_jit.warm_up)
     ignored = (FOLDER.parents[1] / ".containerignore").read_text(encoding="utf-8").splitlines()

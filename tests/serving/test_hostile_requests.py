@@ -11,12 +11,16 @@ from typing import Any
 
 import httpx
 import pytest
+from support.command_line import called
 from support.gateway import Gateway, picture, serving
 from support.synthetic import photograph
 
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.images import read
 from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.serving import application, exchange
+from blackbox_conformal.serving import gateway as gateway_module
+from blackbox_conformal.serving.gateway import Terms
 from blackbox_conformal.serving.tokens import Tokens
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
@@ -180,3 +184,91 @@ def test_seconds_that_nobody_waits_are_refused(
         headers = {"Prefer": f"wait={seconds}".encode("latin-1")}
         refused = httpx.post(f"{gateway.url}{PREDICTIONS}", json=body, headers=headers, timeout=60)
     assert refused.status_code == 422
+
+
+def test_uploads_leave_room_for_paid_answers_and_readiness_tells_it(
+    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        assert gateway.get("/readyz").status_code == 200
+        monkeypatch.setattr(gateway_module, "KEPT_FREE_BYTES", 2**62)
+        files = {"content": ("in.png", picture(0), "image/png")}
+        refused = [httpx.post(f"{gateway.url}/v1/files", files=files), gateway.post(picture(0))]
+        ready = gateway.get("/readyz")
+    assert [answer.status_code for answer in refused] == [507, 507]
+    assert not any(str(tmp_path) in answer.text or "served" in answer.text for answer in refused)
+    assert (ready.status_code, ready.json()["why"]) == (503, "the disk is full")
+    assert files_of(tmp_path / "run") == []
+
+
+def test_a_token_uploads_no_more_than_it_may_in_a_day_and_takes_nothing_of_others(
+    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
+) -> None:
+    tokens = tmp_path / "tokens.json"
+    alice, bob = ({"Authorization": f"Key {Tokens(tokens).new(name).reveal()}"} for name in ("alice", "bob"))
+    terms = Terms(most_uploaded=len(picture(0)) + 10)
+    with serving(calibration, vendor, tmp_path / "run", terms=terms, tokens=tokens, dialects=DIALECTS) as gateway:
+
+        def upload(headers: dict[str, str]) -> int:
+            files = {"content": ("in.png", picture(0), "image/png")}
+            return httpx.post(f"{gateway.url}/v1/files", files=files, headers=headers).status_code
+
+        assert [upload(alice), upload(alice), upload(bob)] == [201, 507, 201]
+        wish = {"content_type": "image/png", "file_name": "in.png"}
+        link = httpx.post(f"{gateway.url}/fal/rest/storage/upload/initiate", json=wish, headers=alice).json()
+        assert httpx.put(link["upload_url"], content=picture(1)).status_code == 507
+
+
+def test_a_webhook_goes_to_an_allowed_port_only(calibration: Path, vendor: SynchronousVendor, tmp_path: Path) -> None:
+    terms = Terms(webhook_hosts=("one.example", "two.example:8443", "three.example:*"))
+    asked = {
+        "https://one.example/a": True,
+        "http://one.example:80/a": True,
+        "http://one.example:25/a": False,
+        "https://two.example/a": False,
+        "https://two.example:8443/a": True,
+        "http://three.example:25/a": True,
+        "http://four.example/a": False,
+        "http://user@one.example/a": False,
+        "http://one.example:99999/a": False,
+    }
+    with serving(calibration, vendor, tmp_path / "run", terms=terms) as gateway:
+        picked = {}
+        for address in asked:
+            body = {"input": {"image": "data:image/png;base64,"}, "webhook": address}
+            refused = httpx.post(f"{gateway.url}{PREDICTIONS}", json=body, timeout=60)
+            picked[address] = "--webhook-host" not in refused.text
+    assert picked == asked
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"public_url": "https://masks.example.com"},
+        {"host_names": ("masks.example.com",)},
+        {"host": "0.0.0.0", "host_names": ("127.0.0.1",)},
+    ],
+)
+def test_others_than_this_machine_are_served_with_tokens_or_because_the_operator_says_so(
+    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, given: dict[str, Any]
+) -> None:
+    with (
+        pytest.raises(UsageError, match=r"serve-token new NAME .* --no-tokens"),
+        serving(calibration, vendor, tmp_path / "run", **given),
+    ):
+        pass
+    with serving(calibration, vendor, tmp_path / "open", no_tokens=True, **given) as gateway:
+        assert gateway.get("/healthz").status_code == 200
+    tokens = tmp_path / "tokens.json"
+    Tokens(tokens).new("alice")
+    with (
+        pytest.raises(UsageError, match="there are tokens in"),
+        serving(calibration, vendor, tmp_path / "run", tokens=tokens, no_tokens=True, **given),
+    ):
+        pass
+
+
+def test_a_file_of_tokens_that_is_named_must_be_there(calibration: Path, tmp_path: Path) -> None:
+    where = ["--calibration", str(calibration), "--alpha", "0.9", "--run", str(tmp_path / "run")]
+    ended = called("serve", *where, "--tokens", str(tmp_path / "mistyped.json"), code=2)
+    assert "expected --tokens to name a file of tokens" in ended.stderr

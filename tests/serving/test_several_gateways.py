@@ -29,7 +29,7 @@ class Two:
 
     def __init__(self, calibration: Path, vendor: FaultServer, folder: Path, address: str, *options: str) -> None:
         self.address = address
-        shared = ("--ledger", address, "--public-url", BASE, "--as", "replicate", *options)
+        shared = ("--ledger", address, "--public-url", BASE, "--no-tokens", "--as", "replicate", *options)
         self.a, self.b = (GatewayProcess(calibration, vendor.url, folder / name, *shared) for name in "ab")
 
     def __enter__(self) -> "Two":

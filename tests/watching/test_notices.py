@@ -1,5 +1,6 @@
 """Notices: sent when the state changes, kept until they are delivered, with no shell and no secret shown."""
 
+import contextlib
 import json
 import socket
 import sqlite3
@@ -14,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from blackbox_conformal.secrets import Secret
+from blackbox_conformal.watching import notices
 from blackbox_conformal.watching.concluding import Conclusion, accept, conclude
 from blackbox_conformal.watching.findings import Finding
 from blackbox_conformal.watching.notices import apprise_channel, command_channel, deliver, webhook_channel
@@ -199,3 +201,31 @@ def test_apprise_gets_title_and_text(file: WatchFile, monkeypatch: pytest.Monkey
     assert address == "ntfy://room"
     assert title == "calibration void: c.json"
     assert "harm: the model is v2" in text
+
+
+def test_a_receiver_that_answers_a_byte_at_a_time_is_left_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notices, "DEADLINE_S", 0.3)
+    ended = threading.Event()
+
+    def drip(listening: socket.socket) -> None:
+        peer, _ = listening.accept()
+        with peer, contextlib.suppress(OSError):
+            while not ended.wait(0.05):
+                peer.sendall(b"H")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        dripping = threading.Thread(target=drip, args=(listening,))
+        dripping.start()
+        posting = threading.Thread(target=refused, args=(f"http://127.0.0.1:{listening.getsockname()[1]}/",))
+        posting.start()
+        posting.join(15)
+        alive = posting.is_alive()
+        ended.set()
+        dripping.join()
+        posting.join()
+    assert not alive
+
+
+def refused(address: str) -> None:
+    with pytest.raises(notices.UndeliveredError):
+        notices.post(address, b"{}", {})

@@ -14,6 +14,9 @@ from blackbox_conformal.local_servers import is_loopback_name
 AddressPolicy = Literal["own", "public", "loopback"]
 """Addresses that a connection may have: any (the vendor's own host), public ones only, loopback only."""
 
+_NOT_PUBLIC = tuple(map(ipaddress.ip_network, ("fec0::/10", "3fff::/20", "5f00::/16")))
+"""Networks that older Pythons take for public: site-local (RFC 3879), documentation (RFC 9637), SRv6 (RFC 9602)."""
+
 _PORTS = {"https": 443, "http": 80}
 
 
@@ -63,7 +66,8 @@ def is_allowed_address(address: str, policy: AddressPolicy) -> bool:
             value = inner
     if policy == "loopback":
         return value.is_loopback
-    return value.is_global and not value.is_multicast and not value.is_reserved
+    special = any(value in network for network in _NOT_PUBLIC)
+    return value.is_global and not (value.is_multicast or value.is_reserved or special)
 
 
 _PRIVATE_ENDINGS = ("localhost", "local", "internal", "localdomain", "lan", "home.arpa")

@@ -12,7 +12,7 @@ from blackbox_conformal.testing.fault_server import FaultServer
 
 CERTIFICATE = Path(__file__).parent.parent / "loopback.pem"
 DIALECTS = [word for name in ("replicate", "fal", "openai") for word in ("--as", name)]
-OPTIONS = ("--webhook-host", "127.0.0.1", "--allow", "seedable", *DIALECTS)
+OPTIONS = ("--webhook-host", "127.0.0.1:*", "--allow", "seedable", *DIALECTS)
 
 collect_ignore_glob = [] if all(map(find_spec, ("fal_client", "openai", "replicate"))) else ["test_*.py"]
 
