@@ -1,6 +1,7 @@
-"""What is wrong with a value, in our own words instead of the validation library's: what was expected, what arrived."""
+"""Values in words: what was expected of one and what arrived, and numbers rounded to the safe side."""
 
 from collections.abc import Mapping
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -37,6 +38,39 @@ def complaint(problem: ErrorDetails, field: FieldInfo | None = None) -> str:
         whole = isinstance(error, UsageError) or "got " in str(error) or not problem["loc"]
         return str(error) if whole else f"{error} (got {shown(problem['input'])})"
     return f"expected {_expected(problem, field)}; got {shown(problem['input'])}"
+
+
+def exactly(number: float) -> str:
+    """A number as it was typed, with all its digits: ``0.1``, ``0.9999999``."""
+    short = f"{number:g}"
+    return short if float(short) == number else f"{Decimal(repr(float(number))):f}"
+
+
+def complement(share: float) -> str:
+    """1 less a share, exactly: ``0.9999999`` of 1e-7."""
+    return f"{(1 - Decimal(repr(float(share)))).normalize():f}"
+
+
+def percent(share: float | str) -> str:
+    """A share in percent, with all its digits, and without the sign."""
+    return f"{(100 * Decimal(share if isinstance(share, str) else repr(float(share)))).normalize():f}"
+
+
+def at_most(number: float, digits: int = 3) -> str:
+    """An upper bound with so many significant digits, rounded up."""
+    return _rounded(number, digits, ROUND_CEILING)
+
+
+def at_least(number: float, digits: int = 3) -> str:
+    """A lower bound with so many significant digits, rounded down."""
+    return _rounded(number, digits, ROUND_FLOOR)
+
+
+def _rounded(number: float, digits: int, direction: str) -> str:
+    if number in (float("inf"), float("-inf")):
+        return str(number)
+    rounded = Context(prec=digits, rounding=direction).create_decimal(Decimal(repr(float(number))))
+    return f"{rounded:f}" if -5 <= rounded.adjusted() < 12 else str(rounded)
 
 
 def option_words(parameters: Mapping[str, str], option: str = "-p") -> list[str]:

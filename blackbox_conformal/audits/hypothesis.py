@@ -33,7 +33,7 @@ def claim(
     return rule.claim(losses if clusters is None else mean_of_clusters(losses, clusters), alpha, bound)
 
 
-def quantity(rule: Guarantee, clusters: Sequence[str] | None = None) -> str:
-    """What an audit of `rule` measures, in words."""
+def quantity(rule: Guarantee, clusters: Sequence[str] | None = None, error: str = "error") -> str:
+    """What an audit of `rule` measures, in words; `error` names the metric's error."""
     rule.refuse_unclaimed(clusters is not None)
-    return rule.quantity("photographs" if clusters is None else "photographs, each the mean over its tiles")
+    return rule.quantity("photographs" if clusters is None else "photographs, each the mean over its tiles", error)

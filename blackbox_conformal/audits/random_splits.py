@@ -83,6 +83,7 @@ def split_audit(
     n_calibration: int | None = None,
     share: float = 0.7,
     seed: int = 0,
+    error: str = "error",
 ) -> Splits:
     """Split the pool `splits` times at random, calibrate on one part, measure the other.
 
@@ -95,6 +96,8 @@ def split_audit(
         How many units calibrate; None: `share` of them, rounded.
     seed
         Equal seeds give equal splits.
+    error
+        What is measured at a pixel, in words.
 
     Raises
     ------
@@ -126,7 +129,7 @@ def split_audit(
         splits,
         seed,
         "photographs" if units.clusters is None else "photographs with all their tiles",
-        quantity(rule, units.clusters),
+        quantity(rule, units.clusters, error),
         summaries,
         (*_notes(units.rule, units.curves, n_calibration, levels), *_above(units.rule, summaries, splits)),
     )

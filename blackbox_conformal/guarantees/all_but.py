@@ -11,6 +11,7 @@ from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.risk.curve import Kind
 from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.wording import exactly, percent
 
 
 class AllBut(Expected):
@@ -38,16 +39,16 @@ class AllBut(Expected):
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
         """One sentence with the numbers, and one of what it leaves open."""
         return (
-            f"On average over new photographs, the largest {error} among trusted pixels is at most {alpha:g} when the "
-            f"worst of them, {100 * self.share:g} % of the picture, are left out{self._by(n)}. Of those left out "
-            "nothing is said."
+            f"On average over new photographs, the largest {error} among trusted pixels is at most {exactly(alpha)} "
+            f"when the worst of them, {percent(self.share)} % of the whole picture, are left out{self._by(n)}. "
+            "Nothing is said of those left out: where little is trusted they can be much of it."
         )
 
-    def quantity(self, unit: str) -> str:
+    def quantity(self, unit: str, error: str = "error") -> str:
         """The mean loss, in words."""
         return (
-            f"the mean over {unit} of the largest trusted error when the worst trusted pixels, {100 * self.share:g} % "
-            "of the picture, are left out"
+            f"the mean over {unit} of the largest {error} of a trusted pixel when the worst of them, "
+            f"{percent(self.share)} % of the picture, are left out"
         )
 
     @property

@@ -98,9 +98,9 @@ class ByCluster(Around):
         """As `clusters` says."""
         return self.clusters
 
-    def quantity(self, unit: str) -> str:
+    def quantity(self, unit: str, error: str = "error") -> str:
         """As the guarantee within."""
-        return self.inner.quantity(unit)
+        return self.inner.quantity(unit, error)
 
     def refuse_unclaimed(self, in_tiles: bool) -> None:
         """Refuse pictures whose photographs are not known, and what the guarantee within refuses."""

@@ -124,9 +124,9 @@ class ByGroup(Around):
         """As the guarantee within."""
         return self.inner.tiles
 
-    def quantity(self, unit: str) -> str:
+    def quantity(self, unit: str, error: str = "error") -> str:
         """As the guarantee within, with the group's name."""
-        return f"within group {self.group_new!r}, {self.inner.quantity(unit)}"
+        return f"within group {self.group_new!r}, {self.inner.quantity(unit, error)}"
 
     def refuse_unclaimed(self, in_tiles: bool) -> None:
         """Refuse what the guarantee within refuses."""

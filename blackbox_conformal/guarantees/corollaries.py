@@ -3,11 +3,20 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
+from blackbox_conformal.catalog import of_specification
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.metrics.metric import Metric
+from blackbox_conformal.wording import at_least, exactly
+
+MID_GREY = 128
+LARGEST_BLOCK = 64
+"""Pixels: a wrong square of that side is as good as any."""
 
 THREE_CHANNELS_DB = 10 * math.log10(3)
 """4.77 dB: a sum of absolute values over three channels is at least sqrt(3) times their root mean square."""
@@ -30,7 +39,7 @@ class Psnr:
 
 
 def statement(guarantee: Guarantee, alpha: float, n: int, metric: Mapping[str, Any]) -> str:
-    """The guarantee at `alpha` in plain words, for errors of a metric, with what a cap leaves open.
+    """The guarantee at `alpha` in plain words: which error of a metric it bounds, how large that is, what it allows.
 
     Parameters
     ----------
@@ -39,8 +48,48 @@ def statement(guarantee: Guarantee, alpha: float, n: int, metric: Mapping[str, A
     metric
         Name and parameters, as `Metric.specification` gives them.
     """
-    said = guarantee.statement(alpha, n, f"{metric.get('name', 'metric')} error")
-    return " ".join(filter(None, [said, cap_note(guarantee, metric)]))
+    measured = of_specification("metrics", dict(metric))
+    level = alpha if guarantee.stated_tolerance is None else guarantee.stated_tolerance
+    said = guarantee.statement(alpha, n, measured.error_in_words)
+    error_known = guarantee.needs.curve_kind != "share" or guarantee.stated_tolerance is not None
+    notes = (level_in_greys(measured, level), allowed_detail(measured, level)) if error_known else ()
+    return " ".join(filter(None, [said, *notes, cap_note(guarantee, metric)]))
+
+
+def error_in_words(metric: Mapping[str, Any]) -> str:
+    """What a metric measures at a pixel, by its name and parameters; see `Metric.error_in_words`."""
+    measured: Metric = of_specification("metrics", dict(metric))
+    return measured.error_in_words
+
+
+def level_in_greys(metric: Metric, level: float) -> str | None:
+    """How much an error of `level` is, as two greys; None where greys do not tell, or no two are so far apart."""
+    scale = metric.grey_scale
+    if scale is None:
+        return None
+    for grey in (MID_GREY, 0):
+        other = int(np.searchsorted(scale, scale[grey] + level))
+        if other < scale.size:
+            return f"For scale: {exactly(level)} is an even grey of {grey} that came back as {other} (of 255)."
+    return None
+
+
+def allowed_detail(metric: Metric, level: float) -> str | None:
+    """The largest square that may be wrong while no error exceeds `level`; None where that is less than a pixel."""
+    side = 0
+    while side < LARGEST_BLOCK and (error := block_error(metric, side + 1)) is not None and error <= level:
+        side += 1
+    if not side:
+        return None
+    size = f" of up to {side}×{side} pixels" if side < LARGEST_BLOCK else " of any size"
+    small = "Single pixels" if side == 1 else f"Single pixels and details{size}"
+    return f"{small} may be wrong all the same, even {metric.opposites}."
+
+
+@lru_cache(1024)
+def block_error(metric: Metric, side: int) -> float | None:
+    """`Metric.block_error`, computed once."""
+    return metric.block_error(side)
 
 
 def cap_note(guarantee: Guarantee, metric: Mapping[str, Any]) -> str | None:
@@ -91,9 +140,9 @@ def psnr(guarantee: Guarantee, alpha: float, metric: Metric) -> Psnr:
     average = ", averaged over three channels," if metric.sums_channels else ""
     return Psnr(
         decibels,
-        f"Wherever the guarantee speaks of an error of {alpha:g}, the PSNR over trusted pixels{average} in "
-        f"{metric.space} with peak 1 is at least {decibels:.2f} dB, a mask without pixels counting as infinite. "
-        f"It is no PSNR in any other colour space.",
+        f"Wherever the guarantee speaks of an error of {exactly(alpha)}, the PSNR over trusted pixels{average} in "
+        f"{metric.space} with peak 1 is at least {at_least(decibels, 4)} dB, a mask without pixels counting as "
+        f"infinite. It is no PSNR in any other colour space.",
     )
 
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, field_serializer, field_validator, model_validator
 
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.guarantees._outsiders import WithOutsiders
 from blackbox_conformal.guarantees.claims import Claim
 from blackbox_conformal.guarantees.guarantee import (
     BoundOfNew,
     BoundSource,
     Choice,
-    Guarantee,
     number_in_words,
     require_length,
 )
@@ -23,11 +23,12 @@ from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.exact import as_typed, exact_bound, float_up
 from blackbox_conformal.risk.merged_curves import WEIGHT_BITS, Merged
+from blackbox_conformal.wording import exactly
 
 _FROM = {"delivered": "delivered colours", "input": "input"}
 
 
-class Expected(Guarantee):
+class Expected(WithOutsiders):
     """``E[L_new(t)] <= alpha``, t = sup { t : sum w_i L_i(t) + w_new B_new(t) <= alpha (sum w_i + w_new) }.
 
     Attributes
@@ -122,9 +123,10 @@ class Expected(Guarantee):
     def choose(self, curves: CurveSet, alpha: float) -> Choice:
         """As for every guarantee; weighted photographs that are worth too few trust nothing."""
         choice = super().choose(curves, alpha)
-        if choice.reason is None or as_typed(alpha) >= self._floor(curves):
+        level = self._inside(as_typed(alpha), curves.bound)
+        if choice.reason is None or level >= self._floor(curves):
             return choice
-        needed = self._constant(exact_bound(curves.bound)) / as_typed(alpha) - 1
+        needed = self._constant(exact_bound(curves.bound)) / level - 1
         missing = math.ceil(needed - self._worth)
         return Choice(
             choice.threshold,
@@ -146,9 +148,10 @@ class Expected(Guarantee):
 
     def _threshold(self, curves: CurveSet, alpha: Fraction) -> float:
         merged, weight, factor = self._sides(curves)
-        if alpha < self._floor(curves):
+        level = self._inside(alpha, curves.bound)
+        if level < self._floor(curves):
             return -math.inf
-        budget, highest = alpha * factor, exact_bound(curves.bound)
+        budget, highest = level * factor, exact_bound(curves.bound)
         if self.bound_new is None or isinstance(self.bound_new, int | float):
             return merged.threshold(budget - weight * self._constant(highest))
         if isinstance(self.bound_new, RiskCurve):
@@ -163,7 +166,7 @@ class Expected(Guarantee):
         merged, weight, factor = self._sides(curves)
         refused = merged.total(float(np.finfo(np.float32).min)) if curves.scores.size else Fraction(0)
         highest = self._constant(exact_bound(curves.bound))
-        short = (refused + weight * highest) / alpha - factor
+        short = (refused + weight * highest) / self._inside(alpha, curves.bound) - factor
         each = (factor - weight) / len(curves) if self.weights is not None else Fraction(1)
         return len(curves) + (math.ceil(short / each) if each > 0 else 0)
 
@@ -180,7 +183,8 @@ class Expected(Guarantee):
             own_bound = min(Fraction(self.bound_new(threshold)), highest)
         else:
             own_bound = self._constant(highest)
-        return float_up(max((merged.total(threshold) + weight * own_bound) / factor, self._floor(curves)))
+        level = max((merged.total(threshold) + weight * own_bound) / factor, self._floor(curves))
+        return float_up(self._overall(level, curves.bound))
 
     def levels(self, curves: CurveSet) -> NDArray[np.float64]:
         """Every level at which the threshold changes, each rounded up by a few units in the last place.
@@ -198,16 +202,20 @@ class Expected(Guarantee):
         totals = np.r_[0.0, merged.totals()]
         if merged.scores.size and merged.scores[0] == -np.inf:
             totals = totals[1:]
-        levels = (totals + fixed) / float(factor) * (1 + 2**-50)
-        return np.unique(np.maximum(levels, float_up(self._floor(curves))))
+        levels = np.maximum((totals + fixed) / float(factor), float_up(self._floor(curves)))
+        if self.outsiders:
+            levels = levels * (1 - self.outsiders) + self.outsiders * float(exact_bound(curves.bound))
+        return np.unique(levels * (1 + 2**-50))
 
     def minimum_images(self, alpha: float, bound: float) -> int:
         """``ceil(B / alpha) - 1``, plus the leaked ones."""
-        return max(math.ceil(self._constant(exact_bound(bound)) / as_typed(alpha, "alpha")) - 1 + self.leaked, 0)
+        level = self._inside(as_typed(alpha, "alpha"), bound)
+        return max(math.ceil(self._constant(exact_bound(bound)) / level) - 1 + self.leaked, 0)
 
     def reachable_alpha(self, n: int, bound: float) -> float:
         """``B / (n + 1)``, leaked ones not counted in n."""
-        return float_up(self._constant(exact_bound(bound)) / max(n - self.leaked + 1, 1))
+        level = self._constant(exact_bound(bound)) / max(n - self.leaked + 1, 1)
+        return float_up(self._overall(level, bound))
 
     @property
     def effective_images(self) -> float | None:
@@ -225,7 +233,7 @@ class Expected(Guarantee):
         """One sentence with the numbers."""
         return (
             f"On average over new photographs, the largest {error} among trusted pixels "
-            f"is at most {alpha:g}{self._by(n)}."
+            f"is at most {exactly(alpha)}{self._by(n)}."
         )
 
     def _by(self, n: int) -> str:
@@ -238,7 +246,7 @@ class Expected(Guarantee):
             parts.append(f"its own loss taken to be at most {self.bound_new:g} in this picture")
         if self.bound_from != "metric":
             parts.append(f"its own loss in a picture bounded from its {_FROM[self.bound_from]}")
-        return ", ".join(parts) + ")"
+        return ", ".join(parts) + self._outsiders_in_words + ")"
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -263,12 +271,12 @@ class Expected(Guarantee):
         return self.model_copy(update={"weights": tuple(self.weights[index] for index in indices)})
 
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
-        """The mean loss is at most alpha."""
-        return Claim(losses, alpha, bound)
+        """The mean loss is at most alpha, or what outsiders leave of it to photographs like the calibration's."""
+        return Claim(losses, self._claimed(alpha, bound), bound)
 
-    def quantity(self, unit: str) -> str:
+    def quantity(self, unit: str, error: str = "error") -> str:
         """The mean loss, in words."""
-        return f"the mean over {unit} of the largest trusted error"
+        return f"the mean over {unit} of the largest {error} of a trusted pixel"
 
     def refuse_unclaimed(self, in_tiles: bool) -> None:
         """Refuse the bound of one picture."""
@@ -295,12 +303,13 @@ class Expected(Guarantee):
 
     @property
     def bounds_plain_sum(self) -> bool:
-        """Unless there are weights, leaked photographs or another bound of the new one."""
-        return self.treats_photographs_alike and self.bound_new is None
+        """Unless there are weights, leaked photographs, outsiders or another bound of the new one."""
+        return self.treats_photographs_alike and self.bound_new is None and not self.outsiders
 
     def allowing_leaked(self, count: int) -> Self | None:
-        """With ``leaked=count``, where photographs count alike and none is allowed for already."""
-        return self.model_copy(update={"leaked": count}) if self.treats_photographs_alike else None
+        """With ``leaked=count``, where photographs count alike and neither leaks nor outsiders are allowed for."""
+        alike = self.treats_photographs_alike and not self.outsiders
+        return self.model_copy(update={"leaked": count}) if alike else None
 
     @property
     def audit_notes(self) -> tuple[str, ...]:

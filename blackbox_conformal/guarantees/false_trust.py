@@ -12,6 +12,7 @@ from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.guarantees.guarantee import BoundSource
 from blackbox_conformal.risk.curve import Kind
 from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.wording import exactly
 
 
 class FalseTrust(Expected):
@@ -49,15 +50,16 @@ class FalseTrust(Expected):
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
         """One sentence with the numbers."""
-        tolerance = "the tolerance" if self.tolerance is None else f"{self.tolerance:g}"
+        tolerance = "the tolerance" if self.tolerance is None else exactly(self.tolerance)
         return (
             f"On average over new photographs, the share of the picture that is trusted although its {error} exceeds "
-            f"{tolerance} is at most {alpha:g}{self._by(n)}."
+            f"{tolerance} is at most {exactly(alpha)}{self._by(n)}."
         )
 
-    def quantity(self, unit: str) -> str:
+    def quantity(self, unit: str, error: str = "error") -> str:
         """The mean share of wrong pixels, in words."""
-        return f"the mean over {unit} of the share of the picture that is trusted and wrong"
+        over = "the tolerance" if self.tolerance is None else exactly(self.tolerance)
+        return f"the mean over {unit} of the share of the picture that is trusted with a {error} above {over}"
 
     @property
     def stated_tolerance(self) -> float | None:

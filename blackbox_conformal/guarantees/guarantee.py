@@ -253,8 +253,10 @@ class Guarantee(Plugin):
         """The level that `claim` speaks of at `alpha`, for losses in [0, `bound`]; errors as `claim`."""
         return self.claim(np.zeros(1), alpha, bound).level
 
-    def quantity(self, unit: str) -> str:
+    def quantity(self, unit: str, error: str = "error") -> str:
         """What an audit measures, in words: the mean that `claim` speaks of, over `unit`, such as ``photographs``.
+
+        `error` names what is measured at a pixel, see `Metric.error_in_words`.
 
         Raises
         ------

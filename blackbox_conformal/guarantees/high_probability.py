@@ -11,10 +11,12 @@ from pydantic import Field, field_validator, model_validator
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees._mean_bounds import Binomial, HoeffdingBentkus, MeanBound, Mixture
+from blackbox_conformal.guarantees._outsiders import WithOutsiders
 from blackbox_conformal.guarantees.claims import Claim
 from blackbox_conformal.guarantees.guarantee import Choice, Guarantee
 from blackbox_conformal.risk.curve_set import CurveSet
-from blackbox_conformal.risk.exact import as_typed, exact_bound
+from blackbox_conformal.risk.exact import as_typed, exact_bound, float_up
+from blackbox_conformal.wording import complement, exactly
 
 _BOUNDS: tuple[dict[str, Any], ...] = (
     {"method": "hoeffding-bentkus"},
@@ -24,7 +26,7 @@ _BOUNDS: tuple[dict[str, Any], ...] = (
 _IID_ONLY = "its confidence bounds need independent draws of one population, which "
 
 
-class HighProbability(Guarantee):
+class HighProbability(WithOutsiders):
     """``P( E[L(t)] <= alpha ) >= 1 - delta``, t = the largest whose upper confidence bound is <= alpha.
 
     Attributes
@@ -115,8 +117,17 @@ class HighProbability(Guarantee):
         return max((t for level, t in self._shared(curves) if as_typed(level) <= alpha), default=-math.inf)
 
     def _single(self, curves: CurveSet, alpha: Fraction, among: int) -> float:
-        level = _share(alpha, curves.bound)
+        level = self._share(alpha, curves.bound)
         return math.inf if level >= 1 else self._bound(among).threshold(curves, level)
+
+    def _share(self, alpha: Fraction, bound: float) -> float:
+        """What photographs like the calibration's must keep, as a share of the bound, above 0 however small it is."""
+        return max(float(self._inside(alpha, bound) / exact_bound(bound)), math.ulp(0.0))
+
+    def _level(self, share: float, bound: float) -> float:
+        """The level at which a confidence bound of `share` of the bound suffices, rounded up."""
+        inside = min(share * (1 + 1e-12), 1.0) * bound
+        return inside if not self.outsiders else float_up(self._overall(Fraction(inside), bound))
 
     def _shared(self, curves: CurveSet) -> list[tuple[float, float]]:
         """Each level of `together` with its threshold, the largest level first (Holm 1979).
@@ -141,7 +152,7 @@ class HighProbability(Guarantee):
         if self.together:
             allowed = (level for level, largest in self._shared(curves) if largest >= threshold)
             return min(allowed, default=curves.bound)
-        return min(self._bound().upper(curves, threshold) * (1 + 1e-12), 1.0) * curves.bound
+        return self._level(self._bound().upper(curves, threshold), curves.bound)
 
     def levels(self, curves: CurveSet) -> NDArray[np.float64]:
         """Levels from which on each of at most 128 evenly spaced scores is allowed as threshold."""
@@ -172,27 +183,28 @@ class HighProbability(Guarantee):
         )
 
     def _least_single(self, alpha: float, bound: float, refused: int, among: int) -> int:
-        level = _share(as_typed(alpha, "alpha"), bound)
+        level = self._share(as_typed(alpha, "alpha"), bound)
         return 0 if level >= 1 else self._bound(among).least(refused, level)
 
     def reachable_alpha(self, n: int, bound: float) -> float:
         """The bound for n losses of 0; of levels that hold together the least that n photographs can reach."""
         if self.together:
             return min((level for level in self.together if self._least(level, bound, 0) <= n), default=bound)
-        return bound if n < 1 else self._bound().upper_of_none(n) * bound * (1 + 1e-12)
+        return bound if n < 1 else self._level(self._bound().upper_of_none(n), bound)
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
         """One sentence with the numbers."""
         return (
-            f"With confidence {1 - self.delta:g}, {n} calibration photographs show that on average over new "
-            f"photographs the largest {error} among trusted pixels is at most {alpha:g}.{self._in_words}"
+            f"With confidence {complement(self.delta)}, {n} calibration photographs show that on average over new "
+            f"photographs the largest {error} among trusted pixels is at most {exactly(alpha)}"
+            f"{self._outsiders_in_words}.{self._in_words}"
         )
 
     @property
     def _in_words(self) -> str:
         if not self.together:
             return ""
-        levels = ", ".join(f"{level:g}" for level in self.together)
+        levels = ", ".join(exactly(level) for level in self.together)
         return f" That holds for the levels {levels} together, whichever is picked."
 
     @property
@@ -214,13 +226,13 @@ class HighProbability(Guarantee):
 
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
         """The mean loss is at most alpha with this one calibration."""
-        return Claim(losses, alpha, bound, averages=False, binary=self.method == "binomial")
+        return Claim(losses, self._claimed(alpha, bound), bound, averages=False, binary=self.method == "binomial")
 
-    def quantity(self, unit: str) -> str:
+    def quantity(self, unit: str, error: str = "error") -> str:
         """The mean loss and how surely it is bounded, in words."""
         return (
-            f"the mean over {unit} of the largest trusted error, claimed to be at most alpha for all but "
-            f"{self.delta:g} of the calibration sets"
+            f"the mean over {unit} of the largest {error} of a trusted pixel, claimed to be at most alpha for all but "
+            f"{exactly(self.delta)} of the calibration sets"
         )
 
 
@@ -244,11 +256,6 @@ def levels_together(rule: Guarantee) -> tuple[float, ...]:
     """The levels at which `rule` holds together, ascending; empty where it holds at one that was chosen beforehand."""
     inner = rule.innermost
     return inner.together if isinstance(inner, HighProbability) else ()
-
-
-def _share(alpha: Fraction, bound: float) -> float:
-    """`alpha` as a share of the bound, above 0 however small it is."""
-    return max(float(alpha / exact_bound(bound)), math.ulp(0.0))
 
 
 PLUGIN = HighProbability

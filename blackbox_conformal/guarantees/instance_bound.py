@@ -17,6 +17,7 @@ from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.exact import largest_loss
 from blackbox_conformal.types import Image, Map
+from blackbox_conformal.wording import at_most
 
 
 def rule_for_picture(
@@ -87,12 +88,12 @@ def input_statement(metric: Metric, delivered: Image, low_resolution: Image | No
         largest = _bound_from_input(metric, delivered, low_resolution, degradation)
     except UsageError:
         return None
-    return _bound_in_words(metric, degradation, f"{float(largest.max()):.3f}", f"{float(np.median(largest)):.3f}")
+    return _bound_in_words(metric, degradation, at_most(float(largest.max())), at_most(float(np.median(largest))))
 
 
 def is_input_statement(text: str, metric: Metric, degradation: Mixture) -> bool:
     """Whether `text` is what `input_statement` says of some picture; its two numbers may be any."""
-    numbers = re.search(r"by at most (\d{1,9}\.\d{3}) \(median over pixels (\d{1,9}\.\d{3})\)", text)
+    numbers = re.search(r"by at most ([\d.]{1,20}) \(median over pixels ([\d.]{1,20})\)", text)
     return numbers is not None and text == _bound_in_words(metric, degradation, *numbers.groups())
 
 

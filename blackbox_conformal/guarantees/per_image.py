@@ -13,14 +13,16 @@ from pydantic import Field
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees._binomial import MARGIN, binomial_cdf, binomial_tail, least, least_without
+from blackbox_conformal.guarantees._outsiders import WithOutsiders
 from blackbox_conformal.guarantees.claims import Claim
-from blackbox_conformal.guarantees.guarantee import Guarantee, Needs
+from blackbox_conformal.guarantees.guarantee import Needs
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.exact import as_typed, exact_bound, float_up
 from blackbox_conformal.rounding import float32_down
+from blackbox_conformal.wording import complement, exactly, percent
 
 
-class PerImage(Guarantee):
+class PerImage(WithOutsiders):
     """``P( L_new(t) <= tau ) >= 1 - delta``, t = the k-th smallest of ``s_i = sup { t : L_i(t) <= tau }``.
 
     Attributes
@@ -46,13 +48,23 @@ class PerImage(Guarantee):
     delta: float = Field(default=0.1, gt=0, lt=1)
     confidence: float | None = Field(default=None, gt=0, lt=1)
 
+    @property
+    def _inside_rate(self) -> Fraction:
+        """The miss rate of pictures like the calibration photographs."""
+        return self._inside(as_typed(self.delta), 1.0)
+
+    @property
+    def _inside_float(self) -> float:
+        """`_inside_rate`, rounded down where outsiders make it a number that was not typed."""
+        return math.nextafter(float(self._inside_rate), 0.0) if self.outsiders else self.delta
+
     def rank(self, n: int) -> int:
         """k; at 0 nothing can be trusted."""
         if self.confidence is None:
-            return math.floor(as_typed(self.delta) * (n + 1))
+            return math.floor(self._inside_rate * (n + 1))
         # P(Beta(k, n + 1 - k) > delta) = P(Bin(n, delta) <= k - 1).
         risk = float(1 - as_typed(self.confidence))
-        return int(np.count_nonzero(MARGIN * binomial_cdf(n, self.delta)[:n] <= risk))
+        return int(np.count_nonzero(MARGIN * binomial_cdf(n, self._inside_float)[:n] <= risk))
 
     def _threshold(self, curves: CurveSet, alpha: Fraction) -> float:
         if alpha >= exact_bound(curves.bound):
@@ -69,12 +81,12 @@ class PerImage(Guarantee):
 
     def _least(self, rank: int) -> int:
         if self.confidence is None:
-            return math.ceil(rank / as_typed(self.delta)) - 1
+            return math.ceil(rank / self._inside_rate) - 1
         risk = float(1 - as_typed(self.confidence))
-        fewest = least_without(risk / MARGIN, self.delta)
+        fewest = least_without(risk / MARGIN, self._inside_float)
         if rank == 1:
             return max(fewest, 1)
-        return least(lambda n: MARGIN * binomial_tail(rank - 1, n, self.delta) <= risk, max(fewest, rank))
+        return least(lambda n: MARGIN * binomial_tail(rank - 1, n, self._inside_float) <= risk, max(fewest, rank))
 
     def reachable_alpha(self, n: int, bound: float) -> float:
         """0 once k >= 1, as any tolerance can then be met; the bound before."""
@@ -104,11 +116,14 @@ class PerImage(Guarantee):
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
         """One sentence with the numbers."""
-        share = f"at least {100 * (1 - self.delta):g} % of new photographs"
-        claim = f"every trusted pixel has {error} at most {alpha:g}"
+        share = f"at least {percent(complement(self.delta))} % of new photographs"
+        claim = f"every trusted pixel has a {error} of at most {exactly(alpha)}"
         if self.confidence is None:
-            return f"In {share}, {claim} (calibrated on {n} photographs)."
-        return f"With confidence {self.confidence:g}, {n} calibration photographs show that in {share} {claim}."
+            return f"In {share}, {claim} (calibrated on {n} photographs{self._outsiders_in_words})."
+        return (
+            f"With confidence {exactly(self.confidence)}, {n} calibration photographs show that in {share} {claim}"
+            f"{self._outsiders_in_words}."
+        )
 
     @property
     def needs(self) -> Needs:
@@ -128,11 +143,13 @@ class PerImage(Guarantee):
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
         """The share of photographs whose loss exceeds the tolerance alpha is at most delta: losses become 0 or 1."""
         misses = (losses > alpha).astype(np.float64)
-        return Claim(misses, self.delta, 1.0, averages=self.confidence is None, binary=True)
+        return Claim(misses, self._claimed(self.delta, 1.0), 1.0, averages=self.confidence is None, binary=True)
 
-    def quantity(self, unit: str) -> str:
+    def quantity(self, unit: str, error: str = "error") -> str:
         """The share of misses, in words."""
-        return f"the share of {unit} with a trusted error above alpha, which is claimed to be at most {self.delta:g}"
+        claimed = self._claimed(self.delta, 1.0)
+        missing = f"the share of {unit} with a trusted pixel whose {error} is above alpha"
+        return f"{missing}, claimed to be at most {exactly(claimed)}"
 
     def refuse_unclaimed(self, in_tiles: bool) -> None:
         """Refuse tiles."""

@@ -1,5 +1,6 @@
 """Metrics that compare colours at each pixel, alone or averaged over a neighbourhood in one of two orders."""
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
@@ -10,11 +11,14 @@ from blackbox_conformal.averaging import Sigma, Size, Window, complete
 from blackbox_conformal.degradations.degradation import Degradation
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.kernels.distance import Planes
-from blackbox_conformal.kernels.windows import average
+from blackbox_conformal.kernels.windows import average, gaussian_taps
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.risk.exact import largest_loss
 from blackbox_conformal.risk.truth_bounds import BlurredTruth, blurred_truth
 from blackbox_conformal.types import Image, Map
+
+FULL_WIDTH = 2 * math.sqrt(2 * math.log(2))
+"""How wide a Gaussian is at half its height, in standard deviations."""
 
 Order = Literal["pointwise", "blur-of-difference", "difference-of-blurs"]
 
@@ -37,9 +41,12 @@ class AveragedMetric(Metric):
         Standard deviation of the Gaussian in pixels, 4 unless given.
     size
         Side of the box in pixels, odd, 31 unless given.
+    opposite_error
+        The pointwise error of `opposites`; None where the map is no norm of a difference of colours.
     """
 
     largest: ClassVar[float]
+    opposite_error: ClassVar[float | None] = None
 
     order: Order = "pointwise"
     kernel: Window | None = None
@@ -116,6 +123,36 @@ class AveragedMetric(Metric):
     def averaging(self) -> str:
         """The window in words."""
         return f"Gaussian of sigma {self.sigma:g}" if self.sigma else "box"
+
+    @property
+    def error_in_words(self) -> str:
+        """The metric, and where it averages the window and what is averaged."""
+        if self.order == "pointwise":
+            return f"{self.plugin_name()} error"
+        wide = round(FULL_WIDTH * self.sigma) if self.sigma else self.size
+        window = f"{self.averaging}, about {wide} pixels wide" if self.sigma else f"box of {wide}×{wide} pixels"
+        if self.order == "difference-of-blurs":
+            return f"{self.plugin_name()} difference of local averages ({window}; opposite errors cancel)"
+        return f"locally averaged {self.plugin_name()} error ({window})"
+
+    def block_error(self, side: int) -> float | None:
+        """The error of one opposite colour in place of the other, times the weight of the block in the window.
+
+        That is the largest value of the map in both orders, since every difference has the same direction.
+        """
+        if self.opposite_error is None:
+            return super().block_error(side)
+        return min(self.opposite_error * self._weight_of(side), self.capped_bound)
+
+    def _weight_of(self, side: int) -> float:
+        """The largest weight that a window gives to a block of `side` x `side` pixels."""
+        if self.order == "pointwise":
+            return 1.0
+        if self.sigma is None:
+            return (min(side, self.size or 1) / (self.size or 1)) ** 2
+        taps = gaussian_taps(self.sigma)
+        both = np.r_[taps[:0:-1], taps]
+        return float(both[max(taps.size - 1 - (side - 1) // 2, 0) :][:side].sum() ** 2)
 
     @property
     def averages_colours(self) -> bool:

@@ -16,9 +16,12 @@ class LocalMetric(AveragedMetric):
     ----------
     order
         `pointwise`: the map. `blur-of-difference`: the map averaged, `K * D`. Pointwise unless a window is given.
+    compares
+        What one value compares where that is more than a pixel; empty: pixels.
     """
 
     largest: ClassVar[float] = 1.0
+    compares: ClassVar[str] = ""
 
     order: Literal["pointwise", "blur-of-difference"] = "pointwise"
 
@@ -28,6 +31,11 @@ class LocalMetric(AveragedMetric):
         if isinstance(parameters, dict) and parameters.get("order") == "difference-of-blurs":
             raise ValueError("expected order pointwise or blur-of-difference; this metric has no difference of blurs")
         return parameters
+
+    @property
+    def error_in_words(self) -> str:
+        """As of every average, with what is compared."""
+        return super().error_in_words + (f", which compares {self.compares}," if self.compares else "")
 
     @property
     def pointwise_root_mean_square(self) -> bool:  # type: ignore[override]

@@ -1,6 +1,7 @@
 """Norms of the colour difference in sRGB, and the bounds that one picture gives of them."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blackbox_conformal.degradations.degradation import Degradation
 from blackbox_conformal.kernels.distance import Planes, rgb_difference
@@ -11,6 +12,11 @@ from blackbox_conformal.types import Image, Map
 
 class RgbMetric(AveragedMetric):
     """A norm of the difference of sRGB colours, white = 1."""
+
+    @property
+    def grey_scale(self) -> NDArray[np.float64]:
+        """From 0 for black to the largest error for white."""
+        return self.largest * np.arange(256) / 255
 
     def difference(self, truth: Image, delivered: Image) -> Planes:
         """Signed differences of the three channels."""

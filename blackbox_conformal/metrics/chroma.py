@@ -19,6 +19,12 @@ class Chroma(AveragedMetric):
 
     space: ClassVar[str] = "a and b of normalised Lab"
     largest: ClassVar[float] = 1.40318
+    opposite_error: ClassVar[float] = 1.403171
+
+    @property
+    def opposites(self) -> str:
+        """Two colours, since the lightness of black and white is no error here."""
+        return "pure green in place of pure blue"
 
     @property
     def pointwise_root_mean_square(self) -> bool:  # type: ignore[override]

@@ -42,6 +42,7 @@ class Custom(Metric):
     """
 
     space: ClassVar[str] = "the user's own"
+    reads_pictures: ClassVar[bool] = False
 
     metric: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,31}$")]
@@ -68,6 +69,11 @@ class Custom(Metric):
                 f"{declared:g}; got {self.largest:g}. Raise the version whenever the function or its bound changes"
             )
         return self.largest
+
+    @property
+    def error_in_words(self) -> str:
+        """The user's name for it."""
+        return f"{self.metric} error (a metric of the user's own)"
 
     def require(self) -> None:
         """Refuse the metric unless this program has defined the function, which alone vouches for the bound.

@@ -24,6 +24,7 @@ class Flip(LocalMetric):
     """
 
     space: ClassVar[str] = "FLIP"
+    compares: ClassVar[str] = "colours and edges as an eye filters them"
 
     pixels_per_degree: Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False, examples=[10.0])] = 67.0
 

@@ -22,6 +22,7 @@ class Gms(LocalMetric):
     """
 
     space: ClassVar[str] = "sRGB luminance"
+    compares: ClassVar[str] = "gradients over 3×3 pixels"
 
     downsample: Annotated[bool, Field(examples=[True])] = False
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import model_validator
 
 from blackbox_conformal import catalog
@@ -59,6 +60,25 @@ class InHoles(Metric):
     def averaging(self) -> str:
         """That of the metric inside holes."""
         return self.inner.averaging
+
+    @property
+    def error_in_words(self) -> str:
+        """That of the metric inside holes."""
+        return f"{self.inner.error_in_words} inside the holes of the input"
+
+    @property
+    def grey_scale(self) -> NDArray[np.float64] | None:
+        """That of the metric inside holes."""
+        return self.inner.grey_scale
+
+    def block_error(self, side: int) -> float | None:
+        """That of the metric inside holes, for a block that lies in one."""
+        return self.inner.block_error(side)
+
+    @property
+    def opposites(self) -> str:
+        """Those of the metric inside holes."""
+        return self.inner.opposites
 
     def require(self) -> None:
         """As the metric inside holes."""

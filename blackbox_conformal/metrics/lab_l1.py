@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blackbox_conformal.degradations.degradation import Degradation
 from blackbox_conformal.kernels.distance import Planes, lab_difference, lab_l1, lab_planes
@@ -22,6 +23,14 @@ class LabL1(AveragedMetric):
     space: ClassVar[str] = "normalised Lab"
     sums_channels: ClassVar[bool] = True
     largest: ClassVar[float] = 1.9576
+    opposite_error: ClassVar[float] = 1.0
+
+    @property
+    def grey_scale(self) -> NDArray[np.float64]:
+        """``L/100`` of each grey (CIE 1976)."""
+        encoded = np.arange(256) / 255
+        linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+        return np.where(linear > 216 / 24389, 1.16 * np.cbrt(linear) - 0.16, linear * 24389 / 2700)
 
     def distance(self, truth: Image, delivered: Image) -> Map:
         """The pointwise map."""

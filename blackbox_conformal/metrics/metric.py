@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from blackbox_conformal.catalog import Plugin
@@ -32,11 +33,14 @@ class Metric(Plugin):
         True when the map is a sum of absolute differences over three channels.
     space
         The colour space in which the map measures, as a certificate prints it.
+    reads_pictures
+        Whether the map of any two pictures can be computed here and now, without a person's marks or a user's function.
     """
 
     pointwise_root_mean_square: ClassVar[bool] = False
     sums_channels: ClassVar[bool] = False
     space: ClassVar[str] = "sRGB"
+    reads_pictures: ClassVar[bool] = True
 
     cap: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
@@ -107,6 +111,36 @@ class Metric(Plugin):
     def averages_colours(self) -> bool:
         """Whether the map is a norm of the difference of averaged colours, which the input tells something of."""
         return False
+
+    # What a sentence about its errors must say.
+
+    @property
+    def error_in_words(self) -> str:
+        """What one value of the map is: the metric, with the window that it averages over."""
+        return f"{self.plugin_name()} error"
+
+    @property
+    def grey_scale(self) -> NDArray[np.float64] | None:
+        """(256,) float64, ascending: the error of one even grey for another is their difference; None: no scale."""
+        return None
+
+    def block_error(self, side: int) -> float | None:
+        """The error where a block of `side` x `side` pixels of a white area came back black; None where none is known.
+
+        Every other pixel is right. Where pictures have two other colours that differ most, `opposites` names them.
+        """
+        if not self.reads_pictures:
+            return None
+        # The block and what windows of up to 16 pixels around it see.
+        truth = np.full((side + 64, side + 64, 3), 255, np.uint8)
+        delivered = truth.copy()
+        delivered[32 : 32 + side, 32 : 32 + side] = 0
+        return float(self.capped_map(truth, delivered).max())
+
+    @property
+    def opposites(self) -> str:
+        """The two colours of `block_error`, in words."""
+        return "black in place of white"
 
     def channel_differences(self, truth: Image, delivered: Image) -> Planes | None:
         """Signed differences, (3, H, W) float32, whose root mean square the map bounds at each pixel; else None."""

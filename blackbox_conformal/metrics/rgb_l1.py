@@ -12,6 +12,7 @@ class RgbL1(RgbMetric):
 
     sums_channels: ClassVar[bool] = True
     largest: ClassVar[float] = 3.0
+    opposite_error: ClassVar[float] = 3.0
 
     def distance(self, truth: Image, delivered: Image) -> Map:
         """The pointwise map."""

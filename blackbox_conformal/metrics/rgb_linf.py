@@ -13,6 +13,7 @@ class RgbLinf(RgbMetric):
     """Largest over channels of absolute differences, white = 1: at most 1."""
 
     largest: ClassVar[float] = 1.0
+    opposite_error: ClassVar[float] = 1.0
 
     def distance(self, truth: Image, delivered: Image) -> Map:
         """The pointwise map."""

@@ -28,6 +28,7 @@ class Semantic(Metric):
     """
 
     space: ClassVar[str] = "annotation"
+    reads_pictures: ClassVar[bool] = False
 
     annotations: Path | None = Field(default=None, exclude=True)
 
@@ -40,6 +41,11 @@ class Semantic(Metric):
     def annotations_digest(self) -> str:
         """``sha256:…`` over all annotations in the folder, for the record."""
         return folder_digest(self._folder())
+
+    @property
+    def error_in_words(self) -> str:
+        """A person's grade."""
+        return "grade by a person (semantic, 1: another meaning)"
 
     def map(self, truth: Image, delivered: Image) -> Map:
         """The annotation of `delivered` against `truth`, both (H, W, 3) uint8: (H, W) float32 in [0, 1].

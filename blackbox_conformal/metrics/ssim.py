@@ -15,6 +15,7 @@ class Ssim(LocalMetric):
     """
 
     space: ClassVar[str] = "sRGB luminance"
+    compares: ClassVar[str] = "windows of 11×11 pixels"
 
     def distance(self, truth: Image, delivered: Image) -> Map:
         """The map before averaging."""

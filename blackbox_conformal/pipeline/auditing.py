@@ -9,6 +9,7 @@ from blackbox_conformal.audits.random_splits import Splits, split_audit
 from blackbox_conformal.audits.sequential import Stop
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError
+from blackbox_conformal.guarantees.corollaries import error_in_words
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.guarantees.high_probability import levels_together
 from blackbox_conformal.guarantees.instance_bound import refuse_bound
@@ -230,8 +231,10 @@ def audit_splits(
     rule = audited_rule(calibration, guarantee, group, clusters)
     curves = calibration.curves_for(rule)
     alphas = alphas or levels_together(rule) or audited_levels(calibration.bound_for(rule))
+    error = error_in_words(calibration.procedure.metric)
     if audited is None:
-        return split_audit(rule, curves, alphas, splits=splits, share=0.7 if share is None else share, seed=seed)
+        share = 0.7 if share is None else share
+        return split_audit(rule, curves, alphas, splits=splits, share=share, seed=seed, error=error)
     names = [picture.name for picture in audited.pictures]
     tiles = clusters_of(rule, names, clusters)
     rule.refuse_unclaimed(tiles is not None)
@@ -245,4 +248,5 @@ def audit_splits(
         n_calibration=(calibrating or len(curves)) if share is None else None,
         share=share or 0.7,
         seed=seed,
+        error=error,
     )

@@ -78,7 +78,7 @@ def compare_contestants(
     n_calibration = contest.photographs - contest.held_out
     rows = [
         row
-        for standing, photographs in zip(standings, measured, strict=True)
+        for standing, photographs, job in zip(standings, measured, contest.jobs, strict=True)
         for row in rows_of(
             standing.contestant,
             photographs,
@@ -86,6 +86,7 @@ def compare_contestants(
             alphas,
             n_calibration,
             contest.seed,
+            job.setup.metric,
             priced=standing.usd_per_photograph is not None,
         )
     ]

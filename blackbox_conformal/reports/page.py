@@ -17,6 +17,7 @@ from blackbox_conformal.audits.worst_pixels import Place
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.guarantees.corollaries import error_in_words
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.pipeline.prices.spending import Spending
 from blackbox_conformal.pipeline.stages.certify import assumptions
@@ -175,7 +176,7 @@ def build_page(
         audit=audit,
         audit_notes=_audit_notes(audit),
         audited=audited,
-        quantity=_quantity(rule, audit),
+        quantity=_quantity(rule, audit, error_in_words(calibration.procedure.metric)),
         splits=splits,
         figures=tuple(figures(rule, audit, splits, stops, shares)),
         rows=_rows(stops, rule, audit, shares),
@@ -304,11 +305,11 @@ def _audit_notes(audit: Audit | None) -> tuple[str, ...]:
     )
 
 
-def _quantity(rule: Guarantee, audit: Audit | None) -> str | None:
+def _quantity(rule: Guarantee, audit: Audit | None, error: str) -> str | None:
     if audit is not None:
         return audit.quantity
     try:
-        return quantity(rule)
+        return quantity(rule, error=error)
     except UsageError:
         return None
 

@@ -105,7 +105,7 @@ class Median(Foreign):
         """Half of all photographs are within alpha."""
         return Claim((losses > alpha).astype(np.float64), 0.5, 1.0)
 
-    def quantity(self, unit):
+    def quantity(self, unit, error):
         """In words."""
         return f"the share of {unit} beyond alpha"
 

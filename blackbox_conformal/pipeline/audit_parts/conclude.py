@@ -20,7 +20,7 @@ from blackbox_conformal.audits.sequential import Stop
 from blackbox_conformal.audits.verdict import Verdict, judge, meaning, overall
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.guarantees.claims import Claim, Units
-from blackbox_conformal.guarantees.corollaries import cap_note
+from blackbox_conformal.guarantees.corollaries import cap_note, error_in_words
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.risk.curve_set import CurveSet
@@ -64,7 +64,7 @@ def conclude(
     return Audit(
         n=len(audited),
         units=len(counted),
-        quantity=quantity(rule, tiles),
+        quantity=quantity(rule, tiles, error_in_words(calibration.procedure.metric)),
         levels=audited_levels,
         verdict=verdict,
         pictures=measured.audited,

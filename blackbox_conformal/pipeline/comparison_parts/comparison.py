@@ -15,7 +15,9 @@ from blackbox_conformal.display.figure import Figure
 from blackbox_conformal.display.plots import Dot, Dots
 from blackbox_conformal.display.table import frame, html_card
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.guarantees.corollaries import statement
 from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.comparison_parts import baselines
 from blackbox_conformal.pipeline.prices.spending import Latency
 from blackbox_conformal.text import printable
@@ -187,6 +189,7 @@ def rows_of(
     alphas: Sequence[float],
     n: int,
     seed: int,
+    metric: Metric,
     *,
     priced: bool = True,
 ) -> list[Row]:
@@ -210,7 +213,7 @@ def rows_of(
                     contestant=contestant,
                     method=method,
                     alpha=alpha,
-                    guarantee=_guarantee(method, alpha, n),
+                    guarantee=_guarantee(method, alpha, n, metric),
                     trusted_share=float(shares.mean()),
                     risk=float(losses.mean()),
                     psnr_trusted=mean_of_known(psnrs),
@@ -223,9 +226,9 @@ def rows_of(
     return rows
 
 
-def _guarantee(method: str, alpha: float, n: int) -> str:
+def _guarantee(method: str, alpha: float, n: int, metric: Metric) -> str:
     if method == OURS:
-        return Expected().statement(alpha, n)
+        return statement(Expected(), alpha, n, metric.specification())
     return baselines.INTERVAL_LABEL if method == INTERVALS else baselines.SOFT_LABEL
 
 

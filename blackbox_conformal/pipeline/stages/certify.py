@@ -28,6 +28,7 @@ from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.signature import Signature
 from blackbox_conformal.types import Image, Mask
+from blackbox_conformal.wording import at_most, exactly
 
 SIZE_FACTOR = 2
 """How many times fewer pixels than the smallest photograph, or more than the largest, are worth a note."""
@@ -305,5 +306,5 @@ def _leakage(rule: Guarantee, alpha: float, n: int, bound: float) -> str | None:
     level = rule.claimed_level(alpha, bound)
     return (
         f"If {leaked} of the {n} calibration photographs were in the vendor's training set, the level is at most "
-        f"{leaked_level(level, n, leaked):.4g} instead of {level:g}."
+        f"{at_most(leaked_level(level, n, leaked), 4)} instead of {exactly(level)}."
     )
