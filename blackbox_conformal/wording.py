@@ -1,7 +1,7 @@
 """Values in words: what was expected of one and what arrived, and numbers rounded to the safe side."""
 
 from collections.abc import Mapping
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from decimal import ROUND_CEILING, Context, Decimal
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -57,19 +57,8 @@ def percent(share: float | str) -> str:
 
 
 def at_most(number: float, digits: int = 3) -> str:
-    """An upper bound with so many significant digits, rounded up."""
-    return _rounded(number, digits, ROUND_CEILING)
-
-
-def at_least(number: float, digits: int = 3) -> str:
-    """A lower bound with so many significant digits, rounded down."""
-    return _rounded(number, digits, ROUND_FLOOR)
-
-
-def _rounded(number: float, digits: int, direction: str) -> str:
-    if number in (float("inf"), float("-inf")):
-        return str(number)
-    rounded = Context(prec=digits, rounding=direction).create_decimal(Decimal(repr(float(number))))
+    """A finite upper bound with so many significant digits, rounded up."""
+    rounded = Context(prec=digits, rounding=ROUND_CEILING).create_decimal(Decimal(repr(float(number))))
     return f"{rounded:f}" if -5 <= rounded.adjusted() < 12 else str(rounded)
 
 

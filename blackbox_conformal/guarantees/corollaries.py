@@ -12,7 +12,7 @@ from blackbox_conformal.catalog import of_specification
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.metrics.metric import Metric
-from blackbox_conformal.wording import at_least, exactly
+from blackbox_conformal.wording import exactly
 
 MID_GREY = 128
 LARGEST_BLOCK = 64
@@ -138,11 +138,12 @@ def psnr(guarantee: Guarantee, alpha: float, metric: Metric) -> Psnr:
         raise UsageError(f"expected alpha to be a finite number above 0; got {alpha!r}")
     decibels = -20 * math.log10(alpha) + (THREE_CHANNELS_DB if metric.sums_channels else 0.0)
     average = ", averaged over three channels," if metric.sums_channels else ""
+    at_least = math.floor(100 * decibels) / 100
     return Psnr(
         decibels,
         f"Wherever the guarantee speaks of an error of {exactly(alpha)}, the PSNR over trusted pixels{average} in "
-        f"{metric.space} with peak 1 is at least {at_least(decibels, 4)} dB, a mask without pixels counting as "
-        f"infinite. It is no PSNR in any other colour space.",
+        f"{metric.space} with peak 1 is at least {at_least:.2f} dB, a mask without pixels counting as infinite. "
+        f"It is no PSNR in any other colour space.",
     )
 
 

@@ -59,10 +59,10 @@ def test_audited_tiles_count_once_whatever_was_calibrated():
 
 
 def test_the_quantity_is_said_in_words():
-    assert quantity(Expected()) == "the mean over photographs of the largest trusted error"
-    assert "share of photographs with a trusted error above alpha" in quantity(PerImage(delta=0.05))
+    assert quantity(Expected()) == "the mean over photographs of the largest error of a trusted pixel"
+    assert "share of photographs with a trusted pixel whose error is above alpha" in quantity(PerImage(delta=0.05))
     assert "at most 0.05" in quantity(PerImage(delta=0.05))
-    assert "trusted and wrong" in quantity(FalseTrust())
+    assert "trusted with a lab-l1 error above 0.1" in quantity(FalseTrust(tolerance=0.1), error="lab-l1 error")
     assert "all but 0.2 of the calibration sets" in quantity(HighProbability(delta=0.2))
     assert "over its tiles" in quantity(ByCluster(clusters=("x", "y")), TILES)
 
@@ -105,7 +105,7 @@ class Median(Foreign):
         """Half of all photographs are within alpha."""
         return Claim((losses > alpha).astype(np.float64), 0.5, 1.0)
 
-    def quantity(self, unit, error):
+    def quantity(self, unit, error="error"):
         """In words."""
         return f"the share of {unit} beyond alpha"
 

@@ -35,7 +35,7 @@ def test_figures_are_means_over_the_photographs():
     pictures = unseen(1, 15, thresholds_of(calibration, rule))
     found = conclude(calibration, rule, LEVELS, pictures, calls=7, cached=3)
     assert (found.n, found.units, found.calls, found.cached, found.clusters) == (15, 15, 7, 3, None)
-    assert found.quantity == "the mean over photographs of the largest trusted error"
+    assert found.quantity == "the mean over photographs of the largest rgb-linf error of a trusted pixel"
     for index, level in enumerate(found.levels):
         assert level.alpha == level.claimed == LEVELS[index]
         assert level.threshold == calibration.threshold(LEVELS[index])

@@ -92,7 +92,7 @@ class Careful(Guarantee):
     def claim(self, losses, alpha, bound):
         return Claim(losses, alpha / 2, bound)
 
-    def quantity(self, unit, error):
+    def quantity(self, unit, error="error"):
         return f"the mean over {unit} of the largest trusted error, claimed to be at most half of alpha"
 
 
