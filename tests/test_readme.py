@@ -29,7 +29,7 @@ def test_it_leads_to_the_four_parts() -> None:
 
 
 def test_the_number_of_photographs_is_right() -> None:
-    alpha, count = re.search(r"`lab-l1` at `alpha = ([\d.]+)`\s+needs at least (\d+)", TEXT).groups()
+    alpha, count = re.search(r"trusted at ([\d.]+) with (\d+) of them", TEXT).groups()
     bound = bc.metric_bound("lab-l1")
     assert int(count) == -(-(bound / float(alpha) - 1) // 1)
 

@@ -246,8 +246,9 @@ def test_a_report_without_anything_is_still_a_report(plain_run, tmp_path):
     path = write_report(tmp_path, plain_run.calibration, None, [], tmp_path / "r.html", alpha=0.2)
     words = "".join(Page(path.read_text()).words)
     assert "There is no audit yet" in words
-    assert "Risk is the mean over photographs of the largest rgb-linf error of a trusted pixel" in words
-    assert plain_run.calibration.rule().statement(0.2, 60, "rgb-linf error") in words
+    error = "locally averaged rgb-linf error (Gaussian of sigma 4, about 9 pixels wide)"
+    assert f"Risk is the mean over photographs of the largest {error} of a trusted pixel." in words
+    assert plain_run.calibration.rule().statement(0.2, 60, error) in words
 
 
 def test_how_inputs_are_made_is_among_what_must_hold(plain_run, tmp_path):
