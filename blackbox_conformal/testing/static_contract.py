@@ -361,7 +361,10 @@ def refuses_unfit(subject: Subject) -> str:
 def fails(subject: Subject) -> str:
     """An adapter that knows its vendor's own failures shows one, and reads each that it shows as one."""
     if subject.adapter.capabilities.transient_known != bool(subject.example.failures):
-        return "expected `failures` in the example of an adapter that says transient_known, and of no other"
+        return (
+            "expected `failures` in the example of an adapter that tells its vendor's own failures, and of no other:"
+            ' by transient_known in Python, by vendor_failed, means = "failed" or failed of [errors] in a recipe'
+        )
     for number, answers in enumerate(subject.example.failures):
         rehearsal = subject.rehearse_failure(number)
         if not isinstance(rehearsal.error, VendorFailedError):
