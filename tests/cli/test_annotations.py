@@ -51,26 +51,42 @@ def test_export_and_import(folder, capsys):
     np.testing.assert_array_equal(read_annotation(again, *pictures()), read_annotation(folder, *pictures()))
 
 
-def test_the_page_is_served_until_it_is_stopped(photographs, tmp_path):
-    given = ["calibrate", str(photographs), "--adapter", "embedded", "--run", "run", "-q"]
-    assert called(*given, folder=tmp_path).returncode == 0
+@pytest.fixture(scope="module")
+def calibrated(photographs, tmp_path_factory):
+    """A folder with a calibration in `run`."""
+    folder = tmp_path_factory.mktemp("calibrated")
+    called(
+        "calibrate",
+        str(photographs),
+        "--adapter",
+        "embedded",
+        "--draws",
+        "2",
+        "-q",
+        "--run",
+        "run",
+        folder=folder,
+        code=0,
+    )
+    return folder
+
+
+def test_the_page_is_served_until_it_is_stopped(photographs, calibrated):
     words = ["annotate", str(photographs), "--calibration", "run/calibration.json", "--annotator", "ana"]
-    with served(*words, folder=tmp_path) as said:
+    with served(*words, folder=calibrated) as said:
         assert said["pictures"] == 6
         assert "Mark what differs" in httpx.get(said["url"]).text
         assert httpx.get(said["url"].rsplit("/", 2)[0]).status_code == 404
     assert "annotations combine annotations" in said["stderr"]
 
 
-def test_what_annotate_refuses(photographs, tmp_path):
-    given = ["calibrate", str(photographs), "--adapter", "embedded", "--run", "run", "-q"]
-    assert called(*given, folder=tmp_path).returncode == 0
+def test_what_annotate_refuses(photographs, calibrated):
     words = ["annotate", str(photographs), "--calibration", "run/calibration.json"]
     for more, says in (
         ([], "Missing option '--annotator'"),
         (["--annotator", " "], "expected the name of who marks"),
         (["--annotator", "ana", "--run", "elsewhere"], "Draw them first with `calibrate --run elsewhere`"),
     ):
-        found = called(*words, *more, folder=tmp_path)
+        found = called(*words, *more, folder=calibrated)
         assert found.returncode == 2, found.stderr
         assert says in found.stderr

@@ -5,14 +5,13 @@ import os
 import pickle
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from support.command_line import VENDOR
+from support.command_line import COMMAND, VENDOR, called, called_in_new_process
 from support.dask_processes import certificates, kill, scheduler, until, workers, workers_of
 from support.postgres_server import PostgresServer
 from support.synthetic import photograph, write_photographs
@@ -42,25 +41,19 @@ class Place:
 
     def words(self, *arguments: str, run: str = "run") -> list[str]:
         vendor = ["--adapter", VENDOR, "-p", f"url={self.server.url}"]
-        return [sys.executable, "-m", "blackbox_conformal", *arguments, *vendor, "--run", run, "--yes"]
+        return [*arguments, *vendor, "--run", run, "--yes"]
 
     def run(self, *arguments: str, run: str = "run", **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.words(*arguments, run=run),
-            capture_output=True,
-            text=True,
-            timeout=200,
-            cwd=self.folder,
-            env={**os.environ, **environment},
-            check=False,
-        )
+        # The threads and the logging of a cluster's client last as long as its process.
+        call = called_in_new_process if "--cluster" in arguments else called
+        return call(*self.words(*arguments, run=run), folder=self.folder, **environment)
 
     def calibrate(self, *more: str, run: str = "run", **environment: str) -> subprocess.CompletedProcess[str]:
         return self.run("calibrate", "photographs", *CHOICES, *more, run=run, **environment)
 
     def begin(self, *more: str) -> "subprocess.Popen[bytes]":
         """The command as a process group of its own, as a terminal starts it."""
-        words = self.words("calibrate", "photographs", *CHOICES, "--concurrency", "2", *more)
+        words = [*COMMAND, *self.words("calibrate", "photographs", *CHOICES, "--concurrency", "2", *more)]
         with (self.folder / "said.txt").open("wb") as out:
             return subprocess.Popen(words, stdout=out, stderr=out, cwd=self.folder, start_new_session=True)
 

@@ -2,20 +2,19 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from support.command_line import called
 from support.synthetic import photograph, write_photographs
 
 from blackbox_conformal.certificate import Certificate
 
 
 def demo(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "blackbox_conformal", "demo", "--out", str(folder / "demo"), "--draws", "2", *more]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    return called("demo", "--out", str(folder / "demo"), "--draws", "2", *more)
 
 
 def test_demo_on_a_folder_of_photographs(tmp_path: Path) -> None:
@@ -82,9 +81,7 @@ def test_demo_of_denoising_takes_one_draw(tmp_path: Path) -> None:
     refused = demo(tmp_path, *wanted)
     assert refused.returncode == 2
     assert "answers equal requests equally" in refused.stderr
-    command = [sys.executable, "-m", "blackbox_conformal", "demo", *wanted, "--json"]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, cwd=tmp_path)
-    assert found.returncode == 0, found.stderr
+    found = called("demo", *wanted, "--json", folder=tmp_path, code=0)
     assert "told to denoise; inputs by noise:15; 1 draw of each of 6 photographs" in found.stderr
     assert "A mask takes one call" in found.stderr
     overlay = Path(json.loads(found.stdout)["overlay"])

@@ -1,14 +1,12 @@
 """With --json stdout carries one document and nothing else, whatever becomes of the command."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from support.command_line import VENDOR
+from support.command_line import COMMAND, VENDOR, called, called_in_new_process
 from support.synthetic import write_photographs
 
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -16,23 +14,19 @@ from blackbox_conformal.testing.fault_server import FaultServer
 CHOICES = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf"]
 
 
-def start(*arguments: str, cwd: Path, **environment: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "blackbox_conformal", *arguments]
+def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-    return subprocess.Popen(
-        command, **pipes, text=True, cwd=cwd, env={**os.environ, **environment}, start_new_session=True
-    )
+    return subprocess.Popen([*COMMAND, *arguments], **pipes, text=True, cwd=cwd, start_new_session=True)
 
 
-def failed(*arguments: str, cwd: Path, **environment: str) -> tuple[int, dict]:
+def failed(*arguments: str, cwd: Path, call=called, **environment: str) -> tuple[int, dict]:
     """Exit code and the one document's error."""
-    with start(*arguments, cwd=cwd, **environment) as process:
-        out, said = process.communicate(timeout=120)
-    document = json.loads(out)
+    ended = call(*arguments, folder=cwd, **environment)
+    document = json.loads(ended.stdout)
     assert set(document) == {"error"}
-    assert document["error"]["exit_code"] == process.returncode
-    assert document["error"]["message"] in said, "people are told the same"
-    return process.returncode, document["error"]
+    assert document["error"]["exit_code"] == ended.returncode
+    assert document["error"]["message"] in ended.stderr, "people are told the same"
+    return ended.returncode, document["error"]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +64,7 @@ def test_a_bug(desk: Path) -> None:
         "def broken(*given): raise RuntimeError('never seen')\n"
         "one.find_photographs = broken\n"
     )
-    code, error = failed(*calibrate("http://127.0.0.1:1"), cwd=desk, PYTHONPATH=str(desk))
+    code, error = failed(*calibrate("http://127.0.0.1:1"), cwd=desk, call=called_in_new_process, PYTHONPATH=str(desk))
     assert (code, error["kind"]) == (1, "RuntimeError")
     assert "never seen" in error["message"]
 
@@ -97,13 +91,10 @@ def test_an_interrupt(desk: Path, times: int, codes: set[int]) -> None:
 def test_a_document_that_was_written_stands_alone(desk: Path) -> None:
     (desk / "doctored" / "runs" / "x").mkdir(parents=True)
     (desk / "doctored" / "runs" / "x" / "ledger.sqlite").write_bytes(b"no database, " * 400)
-    with start("ledger", "verify", "--run", "doctored/runs/x", "--json", cwd=desk) as process:
-        out, _ = process.communicate(timeout=60)
-    assert process.returncode != 0
-    json.loads(out)
+    ended = called("ledger", "verify", "--run", "doctored/runs/x", "--json", folder=desk)
+    assert ended.returncode != 0
+    json.loads(ended.stdout)
 
 
 def test_without_json_stdout_stays_empty(desk: Path) -> None:
-    with start("calibrate", "photographs", "--adapter", "none", cwd=desk) as process:
-        out, _ = process.communicate(timeout=60)
-    assert (process.returncode, out) == (2, "")
+    assert called("calibrate", "photographs", "--adapter", "none", folder=desk, code=2).stdout == ""

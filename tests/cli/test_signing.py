@@ -3,7 +3,6 @@
 import json
 import random
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 from PIL import Image as PillowImage
-from support.command_line import COMMAND, called
+from support.command_line import called, called_with_input
 from support.mutations import mutate, redigested
 from support.synthetic import photograph, write_draws, write_photographs
 
@@ -584,9 +583,8 @@ def test_a_passphrase_is_no_option_and_comes_from_a_file_too(
 def test_a_certificate_on_stdout_is_signed(desk: Desk, tmp_path: Path) -> None:
     common = ["--calibration", desk.path("c.json"), "-p", f"path={desk.path('draws')}", "--run", desk.path("run")]
     sign = ["--product", "certificate", "--sign-with", desk.path("issuer.pem")]
-    command = [*COMMAND, "mask", "-", *common, "--alpha", "0.9", *sign]
     small = (desk.folder / "p20.png").read_bytes()
-    made = subprocess.run(command, input=small, capture_output=True, timeout=120, cwd=tmp_path, check=False)
+    made = called_with_input(small, "mask", "-", *common, "--alpha", "0.9", *sign, folder=tmp_path)
     assert made.returncode == 0, made.stderr
     assert Certificate.from_json(made.stdout.decode()).vouching([desk.keys["issuer"].key]).trusted
 

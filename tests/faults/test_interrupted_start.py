@@ -11,7 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support.command_line import VENDOR
+from support.command_line import COMMAND, VENDOR, called
 from support.draws import draw, tasks
 from support.synthetic import write_photographs
 
@@ -23,18 +23,10 @@ from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 BEGINNER = Path(__file__).with_name("begin_driver.py")
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "blackbox_conformal", *arguments]
-
-
 def calibrate(server: FaultServer, run: str) -> list[str]:
     choices = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf", "--max-cost", "1", "--yes"]
     out = ["--run", run, "--out", f"{Path(run).name}.json"]
-    return command("calibrate", "photographs", "--adapter", VENDOR, "-p", f"url={server.url}", *choices, *out)
-
-
-def called(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    return ["calibrate", "photographs", "--adapter", VENDOR, "-p", f"url={server.url}", *choices, *out]
 
 
 def leavings() -> dict[str, list[str]]:
@@ -109,8 +101,9 @@ def test_a_command_killed_as_it_begins_its_folder_resumes_and_harms_no_other(tmp
     with FaultServer() as server:
         for kill in range(2):
             run = f"runs/killed-{kill}"
+            words = [*COMMAND, *calibrate(server, run)]
             with subprocess.Popen(
-                calibrate(server, run), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+                words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
             ) as process:
                 while not (tmp_path / run).exists():
                     assert process.poll() is None
@@ -120,14 +113,12 @@ def test_a_command_killed_as_it_begins_its_folder_resumes_and_harms_no_other(tmp
                 _, said = process.communicate()
             assert "bug:" not in said
             assert "Traceback" not in said
-        other = called(calibrate(server, "runs/other"), tmp_path)
-        assert other.returncode == 0, other.stderr
+        called(*calibrate(server, "runs/other"), folder=tmp_path, code=0)
         for kill in range(2):
-            again = called(calibrate(server, f"runs/killed-{kill}"), tmp_path)
+            again = called(*calibrate(server, f"runs/killed-{kill}"), folder=tmp_path)
             assert again.returncode in (0, 6), again.stderr  # 6: a draw that was under way is ambiguous
             assert "bug" not in again.stderr
-    summed = called(command("ledger", "sum"), tmp_path)
-    assert summed.returncode == 0, summed.stderr
+    called("ledger", "sum", folder=tmp_path, code=0)
 
 
 def test_bad_ledgers_beside_a_run_are_named_and_passed_over(tmp_path: Path) -> None:
@@ -137,11 +128,9 @@ def test_bad_ledgers_beside_a_run_are_named_and_passed_over(tmp_path: Path) -> N
     (tmp_path / "runs" / "garbled").mkdir()
     (tmp_path / "runs" / "garbled" / "ledger.sqlite").write_bytes(b"SQLite format 3\x00" + b"\xff" * 5000)
     with FaultServer() as server:
-        done = called(calibrate(server, "runs/good"), tmp_path)
-        assert done.returncode == 0, done.stderr
+        done = called(*calibrate(server, "runs/good"), folder=tmp_path, code=0)
     for words in (["ledger", "sum"], ["ledger", "ls"], ["ledger", "verify"], ["cache", "ls"]):
-        found = called(command(*words), tmp_path)
-        assert found.returncode == 0, found.stderr
+        found = called(*words, folder=tmp_path, code=0)
         said = " ".join(found.stderr.split())
         assert "runs/foreign is left out: runs/foreign/ledger.sqlite is an SQLite file of another program" in said
         assert "runs/garbled is left out: expected an SQLite ledger at" in said
@@ -149,8 +138,7 @@ def test_bad_ledgers_beside_a_run_are_named_and_passed_over(tmp_path: Path) -> N
     said = " ".join(done.stderr.split())
     assert "runs/foreign is left out" in said
     assert "runs/garbled is left out" in said
-    doctor = called(command("doctor", "--json"), tmp_path)
-    assert doctor.returncode == 3
+    doctor = called("doctor", "--json", folder=tmp_path, code=3)
     for name, state in (("begun", "note"), ("foreign", "broken"), ("garbled", "broken")):
         assert f'"ledger in runs/{name}", "state": "{state}"' in " ".join(doctor.stdout.split()), doctor.stdout
     assert "ledger in runs/good" not in doctor.stdout

@@ -43,14 +43,14 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("name", PHOTOGRAPHS)
-def test_a_changed_copy_is_found_and_both_names_are_told(name: str, change: str) -> None:
-    seen = Distinct()
-    for other, pixels in PHOTOGRAPHS.items():
-        seen.add(f"{other}.png", sketch(pixels))
-    with pytest.raises(CalibrationError, match="expected different photographs") as found:
-        seen.add("copy.png", sketch(CHANGES[change](PHOTOGRAPHS[name])))
-    assert f"{name}.png and copy.png" in str(found.value)
+def test_a_changed_copy_is_found_and_both_names_are_told(change: str) -> None:
+    sketches = {f"{name}.png": sketch(pixels) for name, pixels in PHOTOGRAPHS.items()}
+    for name, photograph in PHOTOGRAPHS.items():
+        seen = Distinct()
+        for other, sketched in sketches.items():
+            seen.add(other, sketched)
+        with pytest.raises(CalibrationError, match=f"expected different photographs.*{name}.png and copy.png"):
+            seen.add("copy.png", sketch(CHANGES[change](photograph)))
 
 
 def test_different_photographs_pass() -> None:
