@@ -120,7 +120,8 @@ def test_on_photographs_that_it_never_saw_more_is_trusted(capsys):
     assert shares[1] > shares[0] + 0.1
 
 
-def test_the_same_again_writes_the_same_bytes_and_another_seed_others(capsys):
+def test_the_same_again_writes_the_same_bytes_and_another_seed_others(capsys, monkeypatch):
+    monkeypatch.setattr("blackbox_conformal.scores._price_learning.STEPS", 50)
     write_photographs(Path("mine"), range(20))
     write_draws(Path("outputs"), range(20), 1)
     first = learned(capsys, "--outputs", "outputs")

@@ -2,10 +2,9 @@
 
 import json
 import signal
-import subprocess
-import sys
 
 import pytest
+from support.command_line import called
 from support.shop import Shop
 from support.synthetic import write_photographs
 
@@ -32,20 +31,7 @@ def test_an_audit_stops_says_why_and_the_report_shows_the_running_bound(shop):
     assert shop.paid - before == 2 * stop["looked"] < 2 * 12
     assert " ".join(stop["meaning"].split()[:5]) in " ".join(told.stderr.decode().split())
     page = shop.folder / "page.html"
-    report = [
-        sys.executable,
-        "-m",
-        "blackbox_conformal",
-        "report",
-        "--run",
-        str(shop.folder / "run"),
-        "--out",
-        str(page),
-    ]
-    reported = subprocess.run(
-        [*report, "--calibration", shop.calibration], capture_output=True, timeout=120, check=False
-    )
-    assert reported.returncode == 0, reported.stderr
+    called("report", "--run", str(shop.folder / "run"), "--out", str(page), "--calibration", shop.calibration, code=0)
     words = page.read_text()
     assert stop["meaning"] in words
     assert "The running bound" in words

@@ -1,6 +1,7 @@
 """What `mask` itself tells of the vendor and of the inputs, from pictures whose truth nobody knows."""
 
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,18 +23,29 @@ from blackbox_conformal.testing.raw_http import Response
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 from blackbox_conformal.watching import watch_file
 
+FIXED_TIES = SimpleNamespace(token_hex=lambda count: "5" * 2 * count)
+"""The number of pictures to an alarm depends on how ties are broken."""
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a calibration on fifty photographs, whose watch is begun and was never visited."""
+    with FaultServer() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(watch_file, "secrets", FIXED_TIES)
+        made = Post(tmp_path_factory.mktemp("calibrated"), server, photographs=50)
+        made.calibrate(2, "--canaries", "2")
+    return made.folder
+
 
 @pytest.fixture
-def post(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Post]:
-    """A calibration on fifty photographs, whose watch is begun and was never visited.
-
-    Its ties are the same each time, as the number of pictures to an alarm depends on them.
-    """
-    monkeypatch.setattr(watch_file, "secrets", SimpleNamespace(token_hex=lambda count: "5" * 2 * count))
+def post(
+    calibrated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Post]:
+    """That calibration, in a folder of the test's own."""
+    monkeypatch.setattr(watch_file, "secrets", FIXED_TIES)
+    shutil.copytree(calibrated, tmp_path, dirs_exist_ok=True)
     with FaultServer() as server:
-        made = Post(tmp_path, server, capsys, photographs=50)
-        made.calibrate(2, "--canaries", "2")
-        yield made
+        yield Post(tmp_path, server, capsys, photographs=50)
 
 
 def rows(post: Post, query: str) -> list[tuple[object, ...]]:

@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.testing.fault_server import FaultServer
-from support.command_line import VENDOR
+from support.command_line import VENDOR, called
 from support.synthetic import photograph, write_photographs
 
 CHANGED = "picture:kind=flatter-and-brighter"
@@ -22,7 +22,7 @@ class Post:
 
     folder: Path
     server: FaultServer
-    capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str] | None = None
     seedable: bool = True
     idempotent: bool = False
     photographs: int = 12
@@ -51,9 +51,7 @@ class Post:
         write_photographs(self.folder / "photographs", range(self.photographs))
         score = "pixel-variance" if draws > 1 else "bicubic-gap"
         choices = ["--draws", str(draws), "--score", score, "--metric", "rgb-linf"]
-        assert run(["calibrate", str(self.folder / "photographs"), *self.common, *choices, *more]) == 0
-        self.said = self.capsys.readouterr().err
-        self.capsys.readouterr()
+        self.said = called("calibrate", str(self.folder / "photographs"), *self.common, *choices, *more, code=0).stderr
 
     def words(self, *more: str) -> list[str]:
         return ["watch", "--calibration", self.calibration, *self.common, *more]
