@@ -203,6 +203,9 @@ class Capabilities:
         has a price is booked at that price, whatever else a vendor reports that bills later.
     transient_known
         Whether the vendor's documents name its own failures, and the adapter reads them; its example then shows one.
+    job_timeout_s
+        Seconds that a job may take by the vendor's documents, where that is longer than usual; ``--job-timeout``
+        overrides.
     rates, max_concurrency, answer_timeout_s
         Requests that the vendor takes in a time, draws that it works on at once (None = no limit is known), and seconds
         that one answer may take where that is longer than usual; ``--rate``, ``--concurrency``, ``--timeout`` override.
@@ -245,6 +248,7 @@ class Capabilities:
     rates: tuple[Rate, ...] = ()
     max_concurrency: int | None = None
     answer_timeout_s: float | None = None
+    job_timeout_s: float | None = None
     cancels: bool = False
     transient_known: bool = False
     lossless_output: bool = True

@@ -10,7 +10,7 @@ from blackbox_conformal.errors import UsageError
 
 Purpose = Literal["submit", "poll", "download", "lookup", "quote", "cancel"]
 
-_SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
+_SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 _FORM = re.compile(rf"(\d{{1,9}})/({'|'.join(_SECONDS)})(?: ({'|'.join(get_args(Purpose))}))?")
 _LONGEST_S = 86400.0
 
@@ -42,8 +42,8 @@ class Rate:
         found = _FORM.fullmatch(text.strip())
         if found is None:
             raise UsageError(
-                "expected a rate such as 5/second, 100/minute or 50/hour, and after it a purpose such as submit or poll"
-                f" if it holds for those requests only; got {text!r}"
+                "expected a rate such as 5/second, 50/hour or 900/day, and after it a purpose such as submit or poll if"
+                f" it holds for those requests only; got {text!r}"
             )
         count, unit, purpose = found.groups()
         return cls(int(count), _SECONDS[unit], purpose)  # type: ignore[arg-type]
@@ -51,6 +51,14 @@ class Rate:
     def __str__(self) -> str:
         unit = next((name for name, seconds in _SECONDS.items() if seconds == self.seconds), f"{self.seconds:g} s")
         return f"{self.count}/{unit}{f' {self.purpose}' if self.purpose else ''}"
+
+    @property
+    def kept_seconds(self) -> float:
+        """The time in which at most `count` requests are sent: 1 % and up to a second longer than `seconds`.
+
+        A vendor counts requests when they arrive, and some take longer on their way than those after them.
+        """
+        return self.seconds * 1.01 + min(1.0, self.seconds / 4)
 
     def counts(self, purpose: Purpose) -> bool:
         """Whether it holds for requests of this purpose."""

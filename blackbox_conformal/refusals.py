@@ -50,6 +50,11 @@ def speaks_of_account(text: str) -> bool:
     return _ACCOUNT_WORDS.search(plain(re.sub(r"[^\w.$]+|\.(?!\d)", " ", text))) is not None
 
 
+def same_words(text: str) -> str:
+    """`text` without what differs from picture to picture: names with digits, numbers, identifiers."""
+    return plain(re.sub(r"\S*\d\S*", "#", text))
+
+
 def of_account(error: VendorError) -> VendorError:
     """`error`, or the refusal of the account that a refusal is whose words are about money or a key.
 

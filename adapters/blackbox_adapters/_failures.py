@@ -1,8 +1,7 @@
 """What a failed answer says, and the error that it becomes."""
 
 import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+import time
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -19,6 +18,7 @@ from blackbox_conformal.errors import (
     VendorError,
 )
 from blackbox_conformal.refusals import ACCOUNT, NOT_FOUND, PUT_OFF, refusal
+from blackbox_conformal.retry_after import parse_retry_after
 
 
 class Failure(NamedTuple):
@@ -120,31 +120,20 @@ def not_found(failure: Failure) -> NotFoundError:
 
 
 def retry_after(answer: Answer) -> float | None:
-    """Seconds that a vendor asks to wait; None when it does not say.
+    """Seconds that a vendor asks to wait, below a year or so; None when it does not say.
 
-    It says so in the header ``Retry-After``, in a field ``retry_after`` of its JSON, or in words such as "resets in
-    ~10s".
+    It says so in the header ``Retry-After``, in a field ``retry_after`` of its JSON, in the headers of a rate (see
+    `parse_retry_after`), or in words such as "resets in ~10s".
     """
-    problem = document(answer)
-    for said in (answer.headers.get("retry-after"), peek(problem, "retry_after"), peek(problem, "error.retry_after")):
-        asked = seconds(said.strip() if isinstance(said, str) else said)
-        if asked is not None:
-            return asked
-    until = _until(answer.headers.get("retry-after", ""))
-    return _in_words(answer) if until is None else until
+    problem, now = document(answer), time.time()
+    exact = {name: text for name, text in answer.headers.items() if name.startswith("retry-after")}
+    fields = [seconds(peek(problem, path)) for path in ("retry_after", "error.retry_after")]
+    told = [parse_retry_after(exact, now), *fields, parse_retry_after(answer.headers, now)]
+    asked = next((each for each in told if each is not None and each < _YEAR_S), None)
+    return _in_words(answer) if asked is None else asked
 
 
-def _until(date: str) -> float | None:
-    """Seconds until an HTTP date; None when it is none."""
-    try:
-        moment = parsedate_to_datetime(date)
-    except (ValueError, TypeError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
-
-
+_YEAR_S = 4e7
 _WORDS = re.compile(r"(?:resets?|retry|try again|available(?: again)?) (?:in|after) ~?([0-9.]+) ?(ms|s|m|h)", re.I)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LONGEST_PROBLEM = 4096

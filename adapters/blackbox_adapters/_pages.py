@@ -225,7 +225,9 @@ def _rates(capabilities: dict[str, Any]) -> str:
 def _overdue(about: dict[str, Any]) -> str:
     if about["jobs"] is False:
         return "none: the vendor answers at once"
-    return "cancelled" if about["capabilities"]["cancels"] else "left to the vendor; the next run looks for it"
+    end = "cancelled" if about["capabilities"]["cancels"] else "left to the vendor; the next run looks for it"
+    seconds = about["capabilities"]["job_timeout_s"]
+    return end if seconds is None else f"{end}; it may take {seconds:g} s"
 
 
 def main(folder: Path) -> None:

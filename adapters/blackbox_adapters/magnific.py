@@ -16,7 +16,7 @@ from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._pictures import base64_text, fetched
 from blackbox_adapters._price_list import PriceList
 from blackbox_adapters._reading import document, peek, require, words
-from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
+from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Rate, Upload
 from blackbox_conformal.errors import VendorError
 from blackbox_conformal.example import Example, says, shows
 from blackbox_conformal.secrets import Secret
@@ -33,6 +33,9 @@ STEPS = (
     (Decimal("Infinity"), Decimal("1.716")),
 )
 """Megapixels that go into a 2x step, at most → what the step costs in euros."""
+
+RATES = (Rate(1250, 86400.0, "submit"), Rate(1200, 120.0), Rate(250, 5.0))
+"""Tasks in a day for an account, and requests in two minutes and in five seconds from an address (docs.freepik.com)."""
 
 VARIABLES = {"freepik": "FREEPIK_API_KEY", "magnific": "MAGNIFIC_API_KEY"}
 
@@ -60,6 +63,7 @@ class Magnific(Hosted):
         "prices are a third party's reading, in euros; answers do not tell what was billed",
         "whether precision varies between calls is not documented",
         "the hosts of results are not documented; name others in result-hosts if one is refused",
+        "the limit of 1250 tasks in a day is that of the image upscaler in the premium plan: --rate replaces it",
         "precision of the first version has no documented scale_factor; its results are resampled",
     )
 
@@ -101,6 +105,7 @@ class Magnific(Hosted):
                 output_size="resample",
                 result_hosts=self.hosts(".freepik.com", ".magnific.com"),
                 transient_known=True,
+                rates=RATES,
             )
         )
 

@@ -87,7 +87,7 @@ class OpenAI(Editor):
     url: str = Field(default="https://api.openai.com", description="Address of the interface.")
     model: str = Field(default="gpt-image-2.5-sunburst", pattern=r"^[a-z0-9][a-z0-9.-]*$", description="Model.")
     quality: Literal["low", "medium", "high", "xhigh", "max", "auto"] = Field(
-        default="high", description="Effort of rendering; xhigh and max with gpt-image-2.5 only."
+        default="high", description="Effort of rendering; xhigh and max with gpt-image-2.5 and 2.6 only."
     )
     input_fidelity: Literal["", "low", "high"] = Field(
         default="", description="How closely gpt-image-1.5 keeps to the input: high is best; empty = not sent."

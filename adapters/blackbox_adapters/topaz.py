@@ -67,6 +67,10 @@ reseller; of one that is not here only the range of all is known.
 """
 
 
+LONGEST_S = {False: 10800.0, True: 3600.0}
+"""Whether a model is generative → seconds that its three attempts may take, by the vendor's FAQ of 2026."""
+
+
 class Topaz(Hosted):
     """Topaz Labs' models that enhance to an exact output size, denoise, sharpen or colourise.
 
@@ -98,6 +102,7 @@ class Topaz(Hosted):
     failures = Failures(message=["message", "error", "detail"], code=["code"], request_id_header="x-process-id")
     transient = Hosted.transient | {"usd_per_credit"}
     uncertain = (
+        "Wonder and Wonder 2 are deprecated, and retired from 2027-01-01 at the earliest: the vendor names Wonder 3.5",
         "the seed is absent from the OpenAPI document; Bloom 2's is described by a third party's node",
         "the host of download links is not documented; name it in result-hosts if it is refused",
         "what a credit buys of Standard MAX, Redefine, Reimagine and models before Wonder 4 is known as a range",
@@ -158,6 +163,7 @@ class Topaz(Hosted):
                 failures_billed=False,
                 transient_known=True,
                 cancels=True,
+                job_timeout_s=LONGEST_S[self._is_generative()],
                 result_hosts=self.hosts(".topazlabs.com", ".amazonaws.com"),
             )
         )

@@ -16,11 +16,11 @@ from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.named_files import photograph_paths, read_groups, refuse_other_calibration
 from blackbox_conformal.cli.plan import inspect, present
 from blackbox_conformal.cli.signing import load_signing_key
-from blackbox_conformal.text import counted, name_of, printable
+from blackbox_conformal.text import LONGEST_MESSAGE, counted, name_of, printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.calibration_images import KnownPhotograph
+    from blackbox_conformal.calibration_images import CalibrationImage, KnownPhotograph
     from blackbox_conformal.guarantees.guarantee import Guarantee
     from blackbox_conformal.pipeline.calibrating import CalibrationRun
     from blackbox_conformal.pipeline.job import Job
@@ -185,14 +185,14 @@ def _show(screen: Screen, options: CalibrateOptions, job: "Job", result: "Calibr
             "note: with --guarantee expected:bound_from=input each mask takes a bound of its own picture for the loss "
             "bound, so that it trusts no less, and with few photographs much more; calibrating again makes no call"
         )
-    refusals = [printable(image.name) for image in calibration.images if image.refused is not None]
+    refusals = _refusals(calibration)
     if refusals:
-        named = ", ".join(refusals[:3]) + (f" and {len(refusals) - 3} more" if len(refusals) > 3 else "")
         # What lies on this machine's disk is in no ledger.
         listing = ["blackbox-conformal", "ledger", "ls", "--state", "refused", *next_steps.run_named(str(run))]
-        why = f"; `{shlex.join(listing)}` shows why, and `ledger reopen` has them asked for again"
+        why = f"; `{shlex.join(listing)}` lists them, and `ledger reopen` has them asked for again"
         why = "" if setup.adapter.capabilities.local else why
-        screen.note(f"note: the vendor refused {named}{why}")
+        each = "; ".join(f"{one['photographs']} ({_some(one['names'])}), {one['words']}" for one in refusals)
+        screen.note(f"note: refused, and counted as the worst loss: {each}{why}")
     reopened = sum(image.reopened for image in calibration.images)
     if reopened:
         screen.note(
@@ -214,6 +214,7 @@ def _show(screen: Screen, options: CalibrateOptions, job: "Job", result: "Calibr
             "cost_usd": None if cost is None else float(cost),
             "failed": result.failed,
             "reopened": reopened,
+            "refusals": refusals,
             "thresholds": _thresholds(calibration, rule, levels),
             "groups": {
                 group: _thresholds(calibration, calibration.rule_of_group(group), levels)
@@ -222,6 +223,28 @@ def _show(screen: Screen, options: CalibrateOptions, job: "Job", result: "Calibr
             "run": str(run.resolve()),
         }
     )
+
+
+def _refusals(calibration: "Calibration") -> list[dict[str, Any]]:
+    """Which photographs were refused in which words, the most frequent words first."""
+    from blackbox_conformal.refusals import same_words
+
+    alike: dict[str, list[CalibrationImage]] = {}
+    for image in calibration.images:
+        if image.refused is not None:
+            alike.setdefault(same_words(image.refused), []).append(image)
+    return [
+        {
+            "photographs": len(images),
+            "names": [printable(image.name) for image in images],
+            "words": printable(str(images[0].refused).removesuffix("."), LONGEST_MESSAGE),
+        }
+        for images in sorted(alike.values(), key=len, reverse=True)
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _in_all(spending: "DrawsSpending") -> str:

@@ -324,11 +324,11 @@ class SpendingOptions:
         type=click.FloatRange(1, 86400),
         help="The most seconds to wait for one answer.  [default: the vendor's, or 120]",
     )
-    job_timeout: float = declared(
+    job_timeout: float | None = declared(
         "--job-timeout",
         type=click.FloatRange(1, 604800),
-        default=1800.0,
-        help="The most seconds to wait for a job that the vendor accepted; then it is cancelled where that can be.",
+        help="The most seconds to wait for a job that the vendor accepted; then it is cancelled where that can be."
+        "  [default: the vendor's, or 1800]",
     )
     retry_ambiguous: bool = declared(
         "--retry-ambiguous", is_flag=True, help="Pay again for draws that were sent but never answered."
@@ -339,6 +339,9 @@ class SpendingOptions:
         default=0,
         metavar="N",
         help="How often a draw may be paid for again when its answer is not the picture that was asked for.",
+    )
+    accept_refusals: bool = declared(
+        "--accept-refusals", is_flag=True, help="Go on although three pictures were refused in the same words."
     )
     insecure_http: bool = declared(
         "--insecure-http", is_flag=True, help="Allow a key to be sent unencrypted (http) to another machine."

@@ -139,6 +139,7 @@ def build_limits(options: SpendingOptions) -> "Limits":
         job_deadline_s=options.job_timeout,
         max_resample=options.max_resample,
         retry_ambiguous=options.retry_ambiguous,
+        accept_refusals=options.accept_refusals,
         insecure_http=options.insecure_http,
     )
 

@@ -111,6 +111,8 @@ class DrawingSettings(TypedDict, total=False):
         How often a draw may be paid again whose answer was not the picture that was asked for.
     retry_ambiguous
         Pay again for draws that were sent but never answered.
+    accept_refusals
+        Go on although the vendor has refused three pictures in the same words.
     insecure_http
         Send a key unencrypted (http) to another machine, too.
     limits
@@ -132,6 +134,7 @@ class DrawingSettings(TypedDict, total=False):
     job_timeout: float
     max_resample: int
     retry_ambiguous: bool
+    accept_refusals: bool
     insecure_http: bool
     limits: Limits | None
     memory: int | None

@@ -60,7 +60,8 @@ def calibrated(calibration: Calibration | str | Path, settings: Mapping[str, Any
     return loaded, terms_of(usual_folder(loaded.procedure, path), settings)
 
 
-_LIMITS = {name: name for name in ("max_calls", "concurrency", "max_resample", "retry_ambiguous", "insecure_http")}
+_SAME = ("max_calls", "concurrency", "max_resample", "retry_ambiguous", "accept_refusals", "insecure_http")
+_LIMITS = {name: name for name in _SAME}
 _LIMITS |= {"max_cost": "max_cost_usd", "timeout": "attempt_timeout_s", "job_timeout": "job_deadline_s"}
 
 

@@ -1,14 +1,26 @@
 """Which answers count: pictures that pass the run's check, from a model that they may be mixed with."""
 
+import shlex
 import threading
 from collections.abc import Callable, Collection
 
-from blackbox_conformal.errors import BlackboxConformalError, LedgerError, ModelChangedError, PayloadError
+from blackbox_conformal.errors import (
+    BlackboxConformalError,
+    IncompleteError,
+    LedgerError,
+    ModelChangedError,
+    PayloadError,
+    VendorError,
+)
+from blackbox_conformal.refusals import same_words
 from blackbox_conformal.sampling.run_control import RunControl
 from blackbox_conformal.sampling.task import Task
-from blackbox_conformal.text import clean
+from blackbox_conformal.text import clean, printable
 
 Check = Callable[[bytes, Task], None]
+
+SAME_REFUSALS = 3
+"""Pictures that are refused in the same words, with which a run ends: that is rarely about the pictures."""
 
 
 class FirstModel:
@@ -32,6 +44,8 @@ class Acceptance:
     ----------
     check, counted
         See `Sampler`.
+    accept_refusals
+        See `Limits`.
     calibrated
         Names of the models that a calibration was made with; empty where there is none, or where it names none: draws
         may come from the model that answers first. None: from any.
@@ -46,12 +60,16 @@ class Acceptance:
         check: Check | None,
         counted: Callable[[Task, str], None] | None,
         calibrated: Collection[str] | None,
+        accept_refusals: bool,
         control: RunControl,
         first_model: FirstModel | None = None,
     ) -> None:
         self.check = check
         self._counted = counted
         self.calibrated = None if calibrated is None else sorted(calibrated)
+        self._accept_refusals = accept_refusals
+        self._refused: dict[tuple[str | None, str], dict[str, str]] = {}
+        self._lock = threading.Lock()
         self._control = control
         self._first_model = first_model or FirstModel()
 
@@ -79,6 +97,26 @@ class Acceptance:
             self._counted(task, digest)
         except BlackboxConformalError as error:
             self._control.fail(error)
+
+    def count_refusal(self, task: Task, error: VendorError | None) -> None:
+        """Tell of a picture that the vendor refused, now or earlier; `SAME_REFUSALS` in the same words end the run."""
+        if self._accept_refusals or error is None:
+            return
+        with self._lock:
+            alike = self._refused.setdefault((error.code, same_words(str(error))), {})
+            alike[task.upload.digest] = printable(task.upload.name)
+            if len(alike) != SAME_REFUSALS:
+                return
+            names = ", ".join(alike.values())
+        which = "--state refused" if error.code is None else f"--code {shlex.quote(error.code)}"
+        self._control.fail(
+            IncompleteError(
+                f"stopped: {SAME_REFUSALS} pictures ({names}) were refused in the same words, which is rarely about the"
+                f" pictures: {str(error).removesuffix('.')}. If a setting or the account is meant, correct it, and"
+                f" `blackbox-conformal ledger reopen {which}` has the same command ask for them again. If the pictures"
+                " are meant, the same command with --accept-refusals counts them as refused and goes on"
+            )
+        )
 
     def model_error(self, model: str | None, *, stored: bool = False) -> ModelChangedError | None:
         """What is wrong with a draw from `model`, None = unnamed; `stored` in an earlier session."""

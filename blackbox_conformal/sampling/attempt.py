@@ -396,6 +396,8 @@ class AttemptRunner:
             raise StoppedError
         kind = OUTCOME_ERRORS[rule.result]
         error = failure if isinstance(failure, kind) else kind(str(failure), request_id=request_id, code=code)
+        if rule.result == "refused":
+            self.acceptance.count_refusal(self.task, error)
         if rule.result in ("invalid", "failed"):
             self.retrier.record_unusable(error)
         return self._outcome(rule.result, error, unbilled)

@@ -16,6 +16,7 @@ from blackbox_conformal.sampling.job_budget import Budget
 AUTO_START = 4
 AUTO_MOST = 32
 ANSWER_TIMEOUT_S = 120.0
+JOB_TIMEOUT_S = 1800.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Limits:
         Wall-clock time of one HTTP exchange, from connecting to the last byte of the answer; None = the vendor's own,
         or 120.
     job_deadline_s
-        Wall-clock time that one accepted job is waited for.
+        Wall-clock time that one accepted job is waited for; None = the vendor's own, or 1800.
     max_attempts
         Tries of a request that did not reach the vendor, or that the vendor deferred while no other one succeeded.
     max_retry_after_s
@@ -55,6 +56,8 @@ class Limits:
         Largest answer that is read, before and after decoding.
     max_resample
         How often one draw may be bought again after its answer proved unusable.
+    accept_refusals
+        Go on although the vendor has refused three pictures in the same words.
     retry_ambiguous
         Buy a draw again whose submission may have been billed and got no answer, or whose job gave no result.
     """
@@ -66,7 +69,7 @@ class Limits:
     auto_most: int = AUTO_MOST
     rates: tuple[Rate, ...] | None = None
     attempt_timeout_s: float | None = None
-    job_deadline_s: float = 1800.0
+    job_deadline_s: float | None = None
     connect_timeout_s: float = 10.0
     max_attempts: int = 6
     max_retry_after_s: float = 600.0
@@ -74,6 +77,7 @@ class Limits:
     max_resample: int = 0
     insecure_http: bool = False
     retry_ambiguous: bool = False
+    accept_refusals: bool = False
     max_cost_per_day_usd: Decimal | None = None
 
     def __post_init__(self) -> None:
@@ -111,6 +115,11 @@ class Limits:
         return self.attempt_timeout_s or ANSWER_TIMEOUT_S
 
     @property
+    def job_timeout_s(self) -> float:
+        """`job_deadline_s`, or what is usual."""
+        return self.job_deadline_s or JOB_TIMEOUT_S
+
+    @property
     def most_workers(self) -> int:
         """The largest number of draws that may ever be under way at once."""
         return self.auto_most if self.concurrency == "auto" else self.concurrency
@@ -127,5 +136,6 @@ class Limits:
             self,
             rates=capabilities.rates if self.rates is None else self.rates,
             attempt_timeout_s=self.attempt_timeout_s or capabilities.answer_timeout_s,
+            job_deadline_s=self.job_deadline_s or capabilities.job_timeout_s,
             auto_most=most if descriptors is None else min(most, draws_that_fit(descriptors)),
         )

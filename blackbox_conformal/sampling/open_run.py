@@ -136,7 +136,7 @@ class OpenRun:
     def to_buy(self, tasks: Sequence[Task]) -> tuple[int, int]:
         """Nano-dollars that the missing ones of these draws cost at most, and how many they are; reads only."""
         control = RunControl()
-        return self.begin(control, Acceptance(None, None, (), control)).to_buy(tasks)
+        return self.begin(control, Acceptance(None, None, (), True, control)).to_buy(tasks)
 
     def inspect(self) -> None:
         """Read what the vendor publishes of itself, once; errors as `inspect_vendor`."""

@@ -76,7 +76,7 @@ class Sampler:
         if limited and KnownPrices(adapter, Path(run)).of_any() is None:
             raise UsageError(price_missing(adapter))
         self._adapter, self._run, self._limits = adapter, Path(run), limits.for_vendor(adapter.capabilities)
-        self._new_acceptance = partial(Acceptance, check, counted, models)
+        self._new_acceptance = partial(Acceptance, check, counted, models, limits.accept_refusals)
         self._clock = clock or Clock()
         self._board = EventBoard(self._clock, listener, limits.max_cost_usd) if shared is None else shared.board
         self._control = RunControl()

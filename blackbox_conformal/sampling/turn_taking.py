@@ -39,6 +39,8 @@ class TurnTaking:
         ------
         StoppedError
             `wake` was set first.
+        TryLaterError
+            The vendor asked for a pause that is longer than the limits allow.
         """
         if wake.is_set():
             raise StoppedError
@@ -66,6 +68,8 @@ class TurnTaking:
         worker = threading.get_ident()
         self._join_pauses_of_others()
         while (seconds := self.breaker.delay(worker)) > 0:
+            if seconds > self.limits.max_retry_after_s:
+                raise TryLaterError("the vendor asked for a pause, which is not over", retry_after=seconds)
             if self.clock.sleep(seconds, wake):
                 raise StoppedError
             self._join_pauses_of_others()

@@ -141,6 +141,8 @@ class Processor:
         for task, key, step in zip(tasks, keys, steps, strict=True):
             if isinstance(step, (Done, Fetch)) and step.attempt.state in (*WHOLE, *WITH_JOB):
                 self._count_stored(task, step.attempt)
+            elif isinstance(step, Done) and step.attempt.state == "refused":
+                self.acceptance.count_refusal(task, failed_earlier(task, step.attempt).error)
             attempts = rows.get(key, ())
             reopened = sum(attempt.reopened for attempt in attempts)
             item = WorkItem(task, key, names[task.upload.name], step, times_resampled(attempts), reopened=reopened)
@@ -345,7 +347,7 @@ class Processor:
             control=self.control,
             clock=self.clock,
             board=self.board,
-            job_deadline_s=self.limits.job_deadline_s,
+            job_deadline_s=self.limits.job_timeout_s,
         )
 
     def _recorded(self, task: Task, attempt: Attempt) -> Outcome | None:

@@ -1,13 +1,16 @@
 """Vendors that stumble as they document it, with a real sampler: what is asked again, stored and booked."""
 
+import json
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.draws import draw, tasks
-from support.flow_driver import example
+from support.flow_driver import built, example
 from support.scripted_vendor import (
+    PICTURE,
     ScriptedBedrock,
     ScriptedFal,
     ScriptedGemini,
@@ -17,10 +20,16 @@ from support.scripted_vendor import (
     ScriptedRunware,
     ScriptedStability,
     ScriptedVendor,
+    answer,
+    unwrapped,
 )
 
-from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.adapter import Adapter, Answer
+from blackbox_conformal.errors import TryLaterError
 from blackbox_conformal.sampling.ledger.queries import ledger_sum
+from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.testing.pictures import upscale
+from blackbox_conformal.testing.raw_http import Head, Response
 
 
 def at(server: ScriptedVendor, module: str, **parameters: Any) -> Adapter:
@@ -141,3 +150,63 @@ def test_ideogram_bills_what_it_withholds_and_not_what_fails(tmp_path: Path) -> 
         drawn = draw(at(server, "ideogram_v2"), tmp_path / "withheld", tasks(1), concurrency=1)
     assert drawn.states == ["refused"]
     assert ledger_sum(tmp_path / "withheld")["cost_usd"] == server.billed == Decimal("0.06")
+
+
+class Segmind(ScriptedVendor):
+    """Fails at the first two requests, which it does not bill."""
+
+    def play(self, head: Head, body: bytes) -> Response:
+        self.submissions += 1
+        if self.submissions <= 2:
+            return answer({"error": "internal server error"}, 500)
+        self.billed += Decimal("0.05")
+        return Response(200, PICTURE, upscale(unwrapped(json.loads(body)["image"]), 4, self.submissions))
+
+
+class WaveSpeed(ScriptedVendor):
+    """The first two predictions fail, and are refunded."""
+
+    def play(self, head: Head, body: bytes) -> Response:
+        job = head.path.removesuffix("/result").rpartition("/")[2]
+        if head.path.endswith(".png"):
+            return Response(200, PICTURE, self.pictures[int(job.removesuffix(".png"))])
+        if head.method == "POST":
+            self.pictures = [*getattr(self, "pictures", []), upscale(unwrapped(json.loads(body)["image"]), 4, 1)]
+            self.submissions += 1
+            self.billed += Decimal(0) if self.submissions <= 2 else Decimal("0.05")
+            return answer({"code": 200, "data": {"id": str(self.submissions - 1), "status": "created"}})
+        failed = {"status": "failed", "error": "the model crashed"}
+        done = {"status": "completed", "outputs": [f"{self.url}/out/{job}.png"]}
+        return answer({"code": 200, "data": {"id": job, **(failed if int(job) < 2 else done)}})
+
+
+@pytest.mark.parametrize(("module", "vendor"), [("segmind", Segmind), ("wavespeed", WaveSpeed)])
+def test_failures_that_a_vendor_does_not_bill_are_asked_for_again_and_not_booked(
+    tmp_path: Path, module: str, vendor: type[ScriptedVendor]
+) -> None:
+    with vendor() as server:
+        adapter = at(server, module, price_usd="0.05")
+        drawn = draw(adapter, tmp_path, tasks(2, width=32, height=32), concurrency=1)
+    assert drawn.states == ["stored"] * 2
+    assert server.submissions == 4
+    assert ledger_sum(tmp_path)["cost_usd"] == server.billed == Decimal("0.10")
+
+
+def test_the_end_of_the_window_of_a_rate_is_waited_for() -> None:
+    soon = (datetime.now(UTC) + timedelta(seconds=40)).isoformat()
+    for module, headers, most in [
+        ("claid", {"ratelimit-limit": "120, 120;w=60, 4;w=1", "ratelimit-remaining": "0", "ratelimit-reset": "7"}, 7.0),
+        ("segmind", {"x-rate-limit-reset-at-utc": soon}, 40.0),
+    ]:
+        error = built(module).explain(Answer(429, headers, b'{"error":"rate_limit_exceeded"}'), "submit")
+        assert isinstance(error, TryLaterError)
+        assert error.retry_after is not None
+        assert most / 2 < error.retry_after <= most
+
+
+def test_a_job_is_waited_for_as_long_as_its_vendor_documents() -> None:
+    kinds = {model: built("topaz", model=model).capabilities for model in ("Standard V2", "Wonder 3.5")}
+    assert [able.job_timeout_s for able in kinds.values()] == [10800.0, 3600.0]
+    assert Limits().for_vendor(kinds["Standard V2"]).job_timeout_s == 10800.0
+    assert Limits(job_deadline_s=60.0).for_vendor(kinds["Standard V2"]).job_timeout_s == 60.0
+    assert Limits().for_vendor(built("claid").capabilities).job_timeout_s == 1800.0

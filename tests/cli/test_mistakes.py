@@ -132,10 +132,10 @@ def test_when_every_photograph_is_refused_a_wrong_setting_is_likely(
     photographs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with FaultServer({"submit": "status:code=422"}) as server:
-        assert run(calibrate(photographs, server.url, "--yes")) == 2
+        assert run(calibrate(photographs, server.url, "--yes", "--accept-refusals")) == 2
     said = capsys.readouterr().err
     assert "refused all 3 photographs" in said
-    assert "name another run folder" in said
+    assert "has these draws asked for again" in said
 
 
 def test_refused_photographs_are_named_with_the_command_that_shows_why(
@@ -145,15 +145,40 @@ def test_refused_photographs_are_named_with_the_command_that_shows_why(
     with FaultServer({"submit": ["status:code=422,message=not this one"] * 4}) as server:
         # One after the other, so that each photograph meets one refusal.
         given = [*calibrate(tmp_path / "photographs", server.url, "--yes"), "--draws", "1", "--score", "texture"]
-        assert run([*given, "--concurrency", "1"]) == 0
+        assert run([*given, "--concurrency", "1", "--accept-refusals"]) == 0
     said = " ".join(capsys.readouterr().err.split())
-    assert re.search(r"note: the vendor refused p\d, p\d, p\d and 1 more; `", said), said
-    command = said.split("and 1 more; `")[1].split("`")[0].split()
+    counts = r"note: refused, and counted as the worst loss: 4 \(p\d, p\d, p\d and 1 more\), the vendor refused this "
+    assert re.search(f"{counts}picture with HTTP 422: not this one; `", said), said
+    command = said.split("not this one; `")[1].split("`")[0].split()
     assert command[:5] == ["blackbox-conformal", "ledger", "ls", "--state", "refused"]
     assert run([*command[1:], "--json"]) == 0
     attempts = json.loads(capsys.readouterr().out)
     assert len(attempts) == 4
     assert all("not this one" in attempt["error"] for attempt in attempts)
+
+
+def test_three_photographs_refused_in_the_same_words_stop_the_run_until_that_is_accepted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Numbers and identifiers in the words do not count, and stored refusals do."""
+    write_photographs(tmp_path / "photographs", range(12))
+    answers = [f"status:code=422,message=upload {number}a{number} is not fit" for number in range(6)]
+    answers[1] = "status:code=422,message=nothing like it"
+    one_by_one = ["--yes", "--draws", "1", "--score", "texture", "--concurrency", "1"]
+    with FaultServer({"submit": answers}) as server:
+        given = calibrate(tmp_path / "photographs", server.url, *one_by_one)
+        assert run([*given, "--json"]) == 6
+        error = json.loads(capsys.readouterr().out)["error"]["message"]
+        assert re.search(r"stopped: 3 pictures \(p\d+, p\d+, p\d+\) were refused in the same words", error)
+        assert "ledger reopen --code 422" in error
+        assert server.account.requests("submit") == 4
+        assert run(given) == 6
+        assert server.account.requests("submit") == 4
+        assert run([*given, "--accept-refusals", "--json"]) == 0
+        document = json.loads(capsys.readouterr().out)
+    assert document["failed"] == 6
+    assert [len(one["names"]) for one in document["refusals"]] == [5, 1]
+    assert "nothing like it" in document["refusals"][1]["words"]
 
 
 def test_no_limit_for_a_price_that_nobody_knows(photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,7 +37,7 @@ def test_a_calibration_asks_again_for_refused_draws_alone_and_says_so(
     with FaultServer({"submit": ["status:code=400"] * 3}) as server:
         vendor = ["--adapter", VENDOR, "-p", f"url={server.url}", "--metric", "rgb-linf", "--concurrency", "1"]
         calibrate = ["calibrate", *photographs, *vendor, "--run", str(folder), "--yes", "--json"]
-        assert run(calibrate) == 0
+        assert run([*calibrate, "--accept-refusals"]) == 0
         first = json.loads(capsys.readouterr().out)
         assert (first["failed"], first["reopened"], server.account.paid) == (3, 0, 3)
         assert b"reopened" not in out.read_bytes()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.draws import draw, ledger, tasks
+from support.draws import draw, ledger, limits, tasks
 
 from blackbox_conformal.errors import (
     AccountRefusedError,
@@ -21,6 +21,7 @@ from blackbox_conformal.errors import (
     RedirectedError,
 )
 from blackbox_conformal.sampling.ledger.queries import ledger_sum
+from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.pictures import upscale
@@ -437,6 +438,20 @@ def test_n16_a_day_long_retry_after_stops_and_says_when_to_resume(tmp_path: Path
         assert server.account.requests("submit") == 1
         assert "86400" in drawn.text or "24" in drawn.text or "after" in drawn.text
         assert draw(adapter, tmp_path / "run", tasks(3)).states == ["stored"] * 3
+
+
+def test_n16_nobody_who_draws_from_the_same_vendor_asks_again_before_a_day_is_over(tmp_path: Path) -> None:
+    """A gateway draws so: one vendor, and a set of draws for each request."""
+    with FaultServer({"submit": [Fault("status", {"code": 429, "retry_after": "86400"})]}) as server:
+        adapter = SynchronousVendor(url=server.url)
+        with Sampler(adapter, tmp_path / "run", limits()) as first:
+            for task in tasks(3):
+                each = Sampler(adapter, tmp_path / "run", limits(), shared=first.open())
+                with each, pytest.raises(IncompleteError, match="resume after"):
+                    list(each.draw([task]))
+        assert server.account.requests("submit") == 1
+        # A command of its own may ask.
+        assert draw(adapter, tmp_path / "run", tasks(1)).states == ["stored"]
 
 
 def test_n17_a_storm_of_limits_meets_one_pause_for_all(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from blackbox_conformal.sampling.limits import Limits
         ("5/second", Rate(5, 1.0)),
         ("600/minute submit", Rate(600, 60.0, "submit")),
         (" 50/hour ", Rate(50, 3600.0)),
+        ("1250/day submit", Rate(1250, 86400.0, "submit")),
     ],
 )
 def test_a_rate_is_read_and_written_as_a_text(text: str, rate: Rate) -> None:
@@ -23,7 +24,7 @@ def test_a_rate_is_read_and_written_as_a_text(text: str, rate: Rate) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["50", "0/hour", "-1/hour", "50/day", "1.5/second", "5/hour pay", "", "9" * 30 + "/hour"]
+    "text", ["50", "0/hour", "-1/hour", "50/week", "1.5/second", "5/hour pay", "", "9" * 30 + "/hour"]
 )
 def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="expected a rate"):

@@ -17,7 +17,7 @@ from blackbox_conformal.errors import (
     VendorError,
 )
 from blackbox_conformal.refusals import ACCOUNT, NOT_FOUND, PUT_OFF, refusal
-from blackbox_conformal.sampling.http.retry_after import clock_difference, parse_retry_after
+from blackbox_conformal.retry_after import clock_difference, parse_retry_after
 from blackbox_conformal.text import clean
 from blackbox_conformal.wording import option_words
 

@@ -3,8 +3,8 @@
 A vendor counts requests by account, whatever run folder they are for, so their times are kept in a file of the user's
 own instead of a ledger. Nothing in it is worth money: where it cannot be used, each process keeps times of its own.
 Turns are given by a sliding window log: a request goes when fewer than `Rate.count` others of its kind went in the last
-`Rate.seconds`, so that no window of that length ever holds more. Turns are taken when they are used and not before:
-whoever dies while it waits holds up nobody.
+`Rate.kept_seconds`, so that no window of that length ever holds more. Turns are taken when they are used and not
+before: whoever dies while it waits holds up nobody.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 LOOK_S = 0.2
 """Seconds between two looks for a pause that another process was told to make."""
 
-FORGET_S = 86400.0
+FORGET_S = 2 * 86400.0
 _BUSY_S = 5.0
 
 _UNUSABLE = (sqlite3.Error, OSError, TypeError)
@@ -80,7 +80,7 @@ class SharedRateLimiter:
         tell: Callable[[str], None],
     ) -> None:
         self.rates = tuple(rates)
-        self._longest = max((rate.seconds for rate in rates), default=0.0)
+        self._longest = max((rate.kept_seconds for rate in rates), default=0.0)
         self._clock = clock
         self._tell = tell
         self._lock = threading.Lock()
@@ -135,9 +135,9 @@ class SharedRateLimiter:
         """From when on this rate has room for a request."""
         if not rate.counts(purpose):
             return 0.0
-        free_at = self._nth_latest(rate, rate.count) + rate.seconds
-        if purpose == "poll" and self._nth_latest(rate, rate.count // 4 + 1) > now - rate.seconds:
-            free_at = max(free_at, self._nth_latest(rate, 1) + rate.seconds / rate.count)
+        free_at = self._nth_latest(rate, rate.count) + rate.kept_seconds
+        if purpose == "poll" and self._nth_latest(rate, rate.count // 4 + 1) > now - rate.kept_seconds:
+            free_at = max(free_at, self._nth_latest(rate, 1) + rate.kept_seconds / rate.count)
         return free_at
 
     def _nth_latest(self, rate: Rate, n: int) -> float:
@@ -247,7 +247,7 @@ def _joined(file: Path | None, adapter: Adapter, longest: float, clock: Clock) -
 def _add_account(database: sqlite3.Connection, account: bytes, longest: float, now: float) -> None:
     """Make sure that the account has a row, and that turns are kept for the longest window of any process.
 
-    What was not used for a day is removed.
+    What was not used for two days is removed.
     """
     database.execute(_PACE)
     for statement in _TURN:

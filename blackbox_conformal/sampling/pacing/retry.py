@@ -30,6 +30,8 @@ from blackbox_conformal.sampling.run_control import RunControl, StoppedError
 
 BASE_S = 0.5
 CAP_S = 30.0
+LONGEST_PAUSE_S = 86400.0
+"""A vendor that asks for a longer pause is asked again after a day."""
 
 
 class RetryBudget:
@@ -201,6 +203,8 @@ class Retrier:
         self._concurrency.record_throttle()
         seconds = error.retry_after
         if seconds is not None and seconds > self._limits.max_retry_after_s:
+            # Other sets of tasks that draw from this vendor now, as in a gateway, do not ask before that either.
+            self._breaker.open(min(seconds, LONGEST_PAUSE_S))
             return self._end_run(f"{error}, for {seconds:.0f} s; resume after {self._date_in(seconds)}")
         if seconds is None:
             seconds = full_jitter(self._breaker.throttles_in_a_row + 1)
