@@ -51,9 +51,9 @@ def _window_end(headers: Mapping[str, str], now: float) -> float | None:
         if _RESET.search(name) and not _remain(headers.get(name.replace("reset", "remaining"), "")):
             ends.append(_moment(text.strip(), now))
     for item in headers.get("ratelimit", "").split(","):
-        fields = dict(re.findall(r"\b(r|remaining|t|reset)=([0-9]{1,10})\b", item))
-        if not _remain(fields.get("r", fields.get("remaining", ""))):
-            ends.append(_number(fields.get("t", fields.get("reset", ""))))
+        fields: dict[str, str] = dict(re.findall(r"\b(r|remaining|t|reset)=([0-9]{1,10})\b", item))
+        if not _remain(fields.get("r") or fields.get("remaining", "")):
+            ends.append(_number(fields.get("t") or fields.get("reset", "")))
     return max((end for end in ends if end is not None), default=None)
 
 
