@@ -231,7 +231,7 @@ def test_where_a_vendor_is_must_be_said_again(
         assert run([command, str(photographs), *calibration]) == 2
         said = capsys.readouterr().err
         assert "the calibration does not store where the vendor folder is. Add -p path=…" in said
-        assert "Folder that holds one folder of draws for each picture" in said
+        assert "Folder that holds one picture, or one folder of draws, for each photograph" in said
 
 
 def test_nobody_is_asked_to_pay_for_a_photograph_that_calibration_has_seen(
