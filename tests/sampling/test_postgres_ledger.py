@@ -10,6 +10,7 @@ import time
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psycopg
 import pytest
@@ -23,6 +24,7 @@ from blackbox_conformal.sampling.ledger.address import LEDGERS, Address
 from blackbox_conformal.sampling.ledger.attempts import VendorReport
 from blackbox_conformal.sampling.ledger.places import inspect_database
 from blackbox_conformal.sampling.ledger.postgres import postgres_ledger, reconnecting
+from blackbox_conformal.sampling.ledger.postgres.connection import PostgresConnection
 from blackbox_conformal.sampling.ledger.postgres.postgres_ledger import PostgresLedger
 from blackbox_conformal.sampling.ledger.postgres.schema import VERSION
 from blackbox_conformal.sampling.ledger.postgres.transaction import PostgresTransaction
@@ -376,3 +378,27 @@ def test_kills_restarts_and_cuts(postgres: PostgresServer) -> None:
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["crashes"]["kills of processes with calls under way"] == 15
+
+
+@pytest.mark.parametrize("cut", range(4))
+def test_a_connection_that_is_cut_while_a_process_starts_is_opened_again(
+    address: Address, monkeypatch: pytest.MonkeyPatch, cut: int
+) -> None:
+    """Every connection of the ledger is ended from outside right before its so-manieth statement of starting."""
+    execute, left = PostgresConnection.execute, [cut]
+
+    def cutting(self: PostgresConnection, *given: Any) -> Any:
+        left[0] -= 1
+        if left[0] == -1:
+            with psycopg.connect(address.shown, autocommit=True) as other:
+                other.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+                )
+        return execute(self, *given)
+
+    monkeypatch.setattr(PostgresConnection, "execute", cutting)
+    ledger = PostgresLedger(address)
+    assert ledger.reserve(want(), None, 1) > 0
+    ledger.close()
+    assert left[0] < -1

@@ -64,13 +64,11 @@ class PostgresLedger(AnyLedger):
         self._reading = threading.Lock()
         self._closed = threading.Event()
         with ExitStack() as opened, as_ledger_error(address):
-            connection = connect_at_last(address)
-            opened.callback(connection.close)
-            migrate(connection, address)
-            _enter(connection, self.me)
-            connection.close()
+            # This waits for a database that is just being started, and says at once what is wrong with an address.
+            connect_at_last(address).close()
             self._reader = Reconnecting(address)
             opened.callback(self._reader.close)
+            self._reader.run(lambda connection: _enter(connection, address, self.me))
             self._writer = PostgresWriter(address, self.me)
             opened.pop_all()
         self._renewer = threading.Thread(target=self._renew, name="ledger-lease", daemon=True)
@@ -216,14 +214,19 @@ class _Lookup:
         return self._connection.run(lambda connection: connection.execute(sql, parameters))
 
 
-def _enter(connection: PostgresConnection, me: UUID) -> None:
-    """Give a process a row among the owners; those that ended long ago and own nothing go."""
+def _enter(connection: PostgresConnection, address: Address, me: UUID) -> None:
+    """Make the tables, and give a process a row among the owners; those that ended long ago and own nothing go.
+
+    A connection that is cut meanwhile does no harm: all of it may be done again.
+    """
+    migrate(connection, address)
     connection.execute(
         "DELETE FROM owner WHERE ended AND expires_at < extract(epoch FROM now()) - 86400"
         " AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.owner = owner.id)"
     )
     connection.execute(
-        f"INSERT INTO owner (id, name, began_at, expires_at, lease_s) VALUES (?, ?, {NOW}, {NOW} + ?, ?)",
+        f"INSERT INTO owner (id, name, began_at, expires_at, lease_s) VALUES (?, ?, {NOW}, {NOW} + ?, ?)"
+        " ON CONFLICT DO NOTHING",
         (me, f"process {os.getpid()} on {socket.gethostname()}", LEASE_S, LEASE_S),
     )
 
