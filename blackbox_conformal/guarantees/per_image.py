@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from blackbox_conformal.errors import UsageError
+from blackbox_conformal.errors import PluginError, UsageError
 from blackbox_conformal.guarantees._binomial import MARGIN, binomial_cdf, binomial_tail, least, least_without
 from blackbox_conformal.guarantees._outsiders import WithOutsiders
 from blackbox_conformal.guarantees.claims import Claim
@@ -101,7 +101,13 @@ class PerImage(WithOutsiders):
         return float_up(Fraction(np.sort(curves.losses_at(threshold))[-rank])) if rank else curves.bound
 
     def levels(self, curves: CurveSet) -> NDArray[np.float64]:
-        """Every tolerance at which the threshold changes."""
+        """Every tolerance at which the threshold changes.
+
+        Raises
+        ------
+        PluginError
+            `risk` and `_threshold` of a subclass disagree: the threshold of the risk above one does not pass it.
+        """
         self.check(curves)
         if not self.rank(len(curves)):
             return np.array([curves.bound])
@@ -110,8 +116,13 @@ class PerImage(WithOutsiders):
         while threshold < math.inf:
             # The least tolerance at which the threshold passes this one: what the k-th worst curve shows just above it.
             level = self.risk(curves, math.nextafter(threshold, math.inf))
-            threshold = self._threshold(curves, as_typed(level))
+            passed, threshold = threshold, self._threshold(curves, as_typed(level))
             levels.append(level)
+            if threshold <= passed or len(levels) > curves.scores.size + 1:
+                raise PluginError(
+                    f"expected risk and _threshold of {self.plugin_name()} to be inverse to each other; at level "
+                    f"{level:g} the threshold is {threshold:g}, and not above {passed:g}. Correct one of them"
+                )
         return np.array(levels)
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive import risk_curves as naive
 
-from blackbox_conformal.errors import UsageError
+from blackbox_conformal.errors import PluginError, UsageError
 from blackbox_conformal.guarantees.choose import choose, guarantee, threshold
+from blackbox_conformal.guarantees.per_image import PerImage
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
 
@@ -103,3 +104,27 @@ def test_needs_and_statement_follow_the_confidence():
     assert "independent" in sure.assumptions[0]
     assert "at least 90 % of new photographs, every trusted pixel" in plain.statement(0.2, 60, "lab-l1")
     assert "With confidence 0.95, 60" in sure.statement(0.2, 60, "lab-l1")
+
+
+class Stuck(PerImage):
+    """Its thresholds do not follow from its risk."""
+
+    def _threshold(self, curves, alpha):
+        return -1.0
+
+
+class Crawling(PerImage):
+    """Its thresholds pass the last one by the least step there is, so that they would reach the end in years."""
+
+    def _threshold(self, curves, alpha):
+        crawled = getattr(type(self), "at", -1.0)
+        type(self).at = math.nextafter(crawled, math.inf)
+        return crawled
+
+
+@pytest.mark.parametrize("kind", [Stuck, Crawling])
+def test_a_subclass_whose_risk_and_threshold_disagree_ends_in_a_sentence(kind):
+    curves = CurveSet.of([curve([(0.0, 0.5), (1.0, 1.0)])] * 30)
+    with pytest.raises(PluginError, match=r"expected risk and _threshold of .* to be inverse to each other"):
+        kind(delta=0.1).levels(curves)
+    assert guarantee("per-image", delta=0.1).levels(curves).tolist() == [0.0, 0.5, 1.0]
