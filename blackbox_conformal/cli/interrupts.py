@@ -32,8 +32,6 @@ def watching(screen: Screen) -> "Iterator[Watch]":
 def interruptible(screen: Screen) -> Iterator[Any]:
     """Signals while drawing: the first Ctrl-C or SIGTERM stops new calls, the second leaves at once.
 
-    Where no sampler is open, as while weights are learned, the first one leaves at once.
-
     A closed terminal (SIGHUP) also stops new calls, and calls under way are waited for however often it comes. Under
     ``nohup`` it changes nothing. Yields a function that is given each sampler as soon as it is open.
     """
@@ -47,8 +45,7 @@ def interruptible(screen: Screen) -> Iterator[Any]:
             _leave_closed(terminals)
             if asked:
                 return
-        # Once all is drawn, nothing is lost that is worth waiting for.
-        if asked or all(sampler.closed for sampler in samplers):
+        if asked or not samplers:
             if _is_importing(frame):
                 _again(number)
                 return

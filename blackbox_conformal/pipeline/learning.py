@@ -6,7 +6,7 @@ folder's tuning file, which calibrations obey, before anything is made of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
@@ -15,7 +15,7 @@ import numpy as np
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.calibration_images import KnownPhotograph
-from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.errors import CalibrationError, IncompleteError, UsageError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.pipeline.held_out import split_prepared
 from blackbox_conformal.pipeline.job import Job, Terms
@@ -27,8 +27,9 @@ from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
 from blackbox_conformal.pipeline.stages.ready import Ready
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.plugins import load_adapter
+from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.scores._price_features import features
-from blackbox_conformal.scores._price_learning import Learned, Lesson, learn, usual_error
+from blackbox_conformal.scores._price_learning import STEPS, Learned, Lesson, learn, usual_error
 from blackbox_conformal.scores._price_network import network_of, own_network
 from blackbox_conformal.scores.price import Price
 from blackbox_conformal.scores.score import Context
@@ -200,8 +201,9 @@ def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *,
     CalibrationError
         The outputs are the photographs themselves, or too many were refused.
     BlackboxConformalError
-        Outputs are missing, or cannot be used; see `Job.run`.
+        Outputs are missing, or cannot be used; see `Job.run`. Or its sampler was stopped, while learning too.
     """
+    job, on_step = _stoppable(job)
     job.confirm()
     lessons: dict[str, Lesson] = {}
     with job.run(lambda ready: _lesson(job, ready), scores=[job.setup.score]) as measured:
@@ -223,7 +225,7 @@ def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *,
             "learn from. Give the vendor's outputs with --outputs"
         )
     photographs = sorted((KnownPhotograph.of(one.sketch) for one in job.pictures), key=lambda one: one.truth)
-    learned = learn(own_network(), teaching, measuring, seed)
+    learned = learn(own_network(), teaching, measuring, seed, on_step)
     weights = None
     if learned.content is not None:
         digest = network_of(learned.content).digest.removeprefix("sha256:")
@@ -234,6 +236,23 @@ def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *,
     if weights is not None and learned.content is not None:
         write_new(weights, learned.content, force=force)
     return Learning(weights, learned, len(teaching), len(measuring), tuple(photographs), job.setup.adapter.name)
+
+
+def _stoppable(job: Job) -> tuple[Job, Callable[[int], None]]:
+    """The job, and what is called at each step of learning from it: it raises once a sampler of the job was stopped."""
+    samplers, drawing = list[Sampler](), job.watch
+
+    def begun(sampler: Sampler) -> None:
+        samplers.append(sampler)
+        drawing.on_sampler(sampler)
+
+    def step(count: int) -> None:
+        drawing.progress("fitting", count, STEPS)
+        if any(sampler.asked_to_stop for sampler in samplers):
+            raise IncompleteError("stopped while learning, so nothing was learned; the same command begins anew")
+
+    job = replace(job, terms=replace(job.terms, watch=replace(drawing, on_sampler=begun)))
+    return job, step
 
 
 def _lesson(job: Job, ready: Ready) -> Lesson | None:

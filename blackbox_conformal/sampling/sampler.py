@@ -85,7 +85,7 @@ class Sampler:
         self._opened: OpenRun | LocalDraws | None = None
         self._processor: Processor | None = None
         self._threads: list[threading.Thread] = []
-        self._drawing = self._abandoned = self._asked_to_stop = self._closed = self._ended = False
+        self._drawing = self._abandoned = self._asked_to_stop = self._closed = False
 
     def __enter__(self) -> "Sampler":
         self.open()
@@ -140,7 +140,6 @@ class Sampler:
         if self._folder is not None:
             self._folder.close()
             self._folder = None
-        self._ended = True
 
     @property
     def local(self) -> bool:
@@ -158,9 +157,9 @@ class Sampler:
         return self._board.counters
 
     @property
-    def closed(self) -> bool:
-        """Whether `close` has ended, so that nothing is waited for any more."""
-        return self._ended
+    def asked_to_stop(self) -> bool:
+        """Whether `stop` was called, which what follows the drawing may ask, too."""
+        return self._asked_to_stop
 
     def stop(self) -> None:
         """Submit nothing new and finish what is under way; a second call waits for nothing that can be resumed.

@@ -6,7 +6,7 @@ that through every layer, with Adam (Kingma and Ba 2015).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -190,11 +190,17 @@ def _by_taps(back: Features, planes: Features, dilation: int) -> npt.NDArray[np.
     return found
 
 
-def learn(network: Network, teaching: Sequence[Lesson], measuring: Sequence[Lesson], seed: int) -> Learned:
+def learn(
+    network: Network,
+    teaching: Sequence[Lesson],
+    measuring: Sequence[Lesson],
+    seed: int,
+    on_step: Callable[[int], None] = lambda _: None,
+) -> Learned:
     """Begin with `network`, take `STEPS` steps on `teaching`, and keep the best weights by `measuring`.
 
     The same lessons in the same order and the same seed give the same bytes on one machine. The largest errors of some
-    teaching lesson must be above 0.
+    teaching lesson must be above 0. `on_step` is called with the number of each step, and ends it by raising.
     """
     usual, scale, random = usual_error(teaching), _Scale.of(teaching), np.random.default_rng(seed)
     weights = scale.into(network.arrays)
@@ -204,6 +210,7 @@ def learn(network: Network, teaching: Sequence[Lesson], measuring: Sequence[Less
     first, last = TEMPERATURES
     means, squares = ({name: np.zeros_like(values) for name, values in weights.items()} for _ in DECAYS)
     for step in range(1, STEPS + 1):
+        on_step(step)
         temperature = first * (last / first) ** min(1.0, step / (0.8 * STEPS))
         gradient = _batch_gradient(weights, scale, teaching, usual, temperature, random)
         size = RATE * (1 + math.cos(math.pi * step / STEPS)) / 2

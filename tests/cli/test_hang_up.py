@@ -153,8 +153,6 @@ def test_an_interrupt_while_an_object_is_deleted_is_not_lost(capfd: pytest.Captu
 class Recorded:
     """A sampler that says when it is stopped."""
 
-    closed = False
-
     def __init__(self) -> None:
         self.stopped = 0
 
