@@ -20,6 +20,7 @@ from blackbox_conformal.pipeline.audit_parts.stopping import Stopping, Turns
 from blackbox_conformal.pipeline.calibrated_rule import tolerance_of
 from blackbox_conformal.pipeline.job import Job, Terms
 from blackbox_conformal.pipeline.planning import audited_levels
+from blackbox_conformal.pipeline.run_folder import is_first_look
 from blackbox_conformal.pipeline.stages.evaluate import drifted
 from blackbox_conformal.pipeline.stages.memory import audit_bytes_a_pixel
 from blackbox_conformal.pipeline.stages.prepare import Prepared
@@ -144,7 +145,15 @@ def audit_photographs(
     thresholds = [rule.threshold(request.curves, alpha) for alpha in levels]
     drift = drifted(calibration, answers, thresholds, request.group) if tiles is None else None
     audit = conclude(
-        calibration, rule, levels, audited, clusters=tiles, stop=ending, calls=job.calls, cached=job.cached
+        calibration,
+        rule,
+        levels,
+        audited,
+        clusters=tiles,
+        stop=ending,
+        first_look=is_first_look(job.folder, [picture.truth for picture in audited]),
+        calls=job.calls,
+        cached=job.cached,
     )
     return replace(audit, drift=drift)
 

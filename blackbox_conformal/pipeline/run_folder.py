@@ -238,6 +238,34 @@ def refuse_looked_at(run: Path, pictures: Sequence[Prepared]) -> None:
             )
 
 
+LOOKS_FILE = "audited.jsonl"
+
+
+def is_first_look(run: Path, truths: Sequence[str]) -> bool:
+    """Note an audit of the photographs with these digests, and say whether none of them was audited with others before.
+
+    The same photographs again are the same look: another level, another guarantee, or a run that is resumed.
+
+    Raises
+    ------
+    FileFormatError
+        The note of earlier audits is damaged.
+    """
+    file, own = run / LOOKS_FILE, sorted(set(truths))
+    try:
+        earlier = [json.loads(line)["photographs"] for line in file.read_bytes().splitlines()] if file.exists() else []
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FileFormatError(
+            f"{file}: expected the photographs of earlier audits; {type(error).__name__}: the file is damaged. Restore "
+            "a copy, or audit in another --run"
+        ) from None
+    if own not in earlier:
+        write_new(
+            file, b"".join(json.dumps({"photographs": look}).encode() + b"\n" for look in [*earlier, own]), force=True
+        )
+    return not any(set(look) & set(own) for look in earlier if look != own)
+
+
 _PACKAGES = ("blackbox-conformal", "numpy", "numba", "pillow", "httpx", "tenacity")
 
 

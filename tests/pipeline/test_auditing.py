@@ -10,7 +10,7 @@ from support.synthetic import draw, photograph, write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.audits.quality import peak_signal_to_noise
-from blackbox_conformal.errors import CalibrationError, RefusedError, UsageError
+from blackbox_conformal.errors import CalibrationError, FileFormatError, RefusedError, UsageError
 from blackbox_conformal.pipeline import job
 from blackbox_conformal.pipeline.audit_parts.measure import CROP_SIDE, WorstCrops
 from blackbox_conformal.pipeline.commands import audit
@@ -232,6 +232,21 @@ def test_per_image_and_high_probability_are_audited_by_their_own_claims(scene):
     high = audit(vendor, unseen, calibration, [0.6], guarantee="high-probability:delta=0.2", run=folder / "run")
     assert high.levels[0].threshold == calibration.threshold(0.6, "high-probability", delta=0.2)
     assert "0.2 of the calibration sets" in high.quantity
+
+
+def test_an_interval_is_exact_only_where_no_photograph_was_audited_with_others_before(scene, tmp_path):
+    vendor, calibration, unseen, _ = scene
+    terms = {"guarantee": "per-image:delta=0.2", "run": tmp_path / "run"}
+    first, again = (audit(vendor, unseen[:6], calibration, [0.4], **terms) for _ in range(2))
+    more = audit(vendor, unseen, calibration, [0.4], **terms)
+    others = audit(vendor, unseen[6:], calibration, [0.4], run=tmp_path / "other", guarantee="per-image:delta=0.2")
+    assert [found.levels[0].judgement.exact for found in (first, again, more, others)] == [True, True, False, True]
+    assert any("were audited before, together with fewer or other ones" in note for note in more.notes)
+    exact = audit(vendor, unseen, calibration, [0.4], run=tmp_path / "fresh", guarantee="per-image:delta=0.2")
+    assert exact.levels[0].judgement.interval[1] < more.levels[0].judgement.interval[1]
+    (tmp_path / "run" / "audited.jsonl").write_bytes(b"{}\n")
+    with pytest.raises(FileFormatError, match=r"audited.jsonl: expected the photographs of earlier audits"):
+        audit(vendor, unseen, calibration, [0.4], **terms)
 
 
 def test_a_photograph_that_is_read_again_and_was_changed_is_noticed(scene, tmp_path, monkeypatch):

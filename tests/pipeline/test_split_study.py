@@ -32,7 +32,9 @@ def audit_of(calibration, rule, count=9, clusters=None):
 
 def test_a_calibration_alone_is_split_at_seven_tenths(calibration):
     found = audit_splits(calibration, LEVELS, splits=30, seed=4)
-    assert found == split_audit(Expected(), calibration.curves, LEVELS, splits=30, share=0.7, seed=4)
+    assert found == split_audit(
+        Expected(), calibration.curves, LEVELS, splits=30, share=0.7, seed=4, error="rgb-linf error"
+    )
     assert (found.n_calibration, found.n_measured) == (14, 6)
     assert audit_splits(calibration, LEVELS, splits=3, share=0.5).n_calibration == 10
 
@@ -41,7 +43,7 @@ def test_audited_photographs_join_and_as_many_calibrate_as_did(calibration):
     audit = audit_of(calibration, Expected())
     found = audit_splits(calibration, LEVELS, audited=audit, splits=30)
     together = CurveSet.from_curves([*calibration.curves, *(one.curve for one in audit.pictures)])
-    assert found == split_audit(Expected(), together, LEVELS, splits=30, n_calibration=20)
+    assert found == split_audit(Expected(), together, LEVELS, splits=30, n_calibration=20, error="rgb-linf error")
     assert (found.n_calibration, found.n_measured) == (20, 9)
     halves = audit_splits(calibration, LEVELS, audited=audit, splits=3, share=0.5)
     assert (halves.n_calibration, halves.n_measured) == (14, 15)
@@ -49,7 +51,7 @@ def test_audited_photographs_join_and_as_many_calibrate_as_did(calibration):
 
 def test_another_guarantee_is_split_by_its_own_rule(calibration):
     found = audit_splits(calibration, LEVELS, splits=20, guarantee="per-image:delta=0.3")
-    assert found == split_audit(PerImage(delta=0.3), calibration.curves, LEVELS, splits=20)
+    assert found == split_audit(PerImage(delta=0.3), calibration.curves, LEVELS, splits=20, error="rgb-linf error")
     assert [level.claimed for level in found.levels] == [0.3, 0.3]
 
 
@@ -60,7 +62,7 @@ def test_a_group_takes_the_audit_into_it(calibration):
     found = audit_splits(calibration, LEVELS, audited=audit, splits=20, group="b")
     mine = [curve for curve, is_own in zip(calibration.curves, own, strict=True) if is_own]
     together = CurveSet.from_curves([*mine, *(one.curve for one in audit.pictures)])
-    alone = split_audit(Expected(), together, LEVELS, splits=20, n_calibration=sum(own))
+    alone = split_audit(Expected(), together, LEVELS, splits=20, n_calibration=sum(own), error="rgb-linf error")
     assert found.levels == alone.levels
     assert isinstance(rule, ByGroup)
 

@@ -27,6 +27,11 @@ from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.pool import pool
 from blackbox_conformal.text import printable
 
+_LOOKED_AT = (
+    "Some of these photographs were audited before, together with fewer or other ones, so their number was not fixed "
+    "before looking. The interval is one that holds however often you look, which is wider than the exact one."
+)
+
 
 def conclude(
     calibration: Calibration,
@@ -36,6 +41,7 @@ def conclude(
     *,
     clusters: Sequence[str] | None = None,
     stop: Stop | None = None,
+    first_look: bool = True,
     calls: int = 0,
     cached: int = 0,
 ) -> Audit:
@@ -49,11 +55,14 @@ def conclude(
         The photograph that each picture is a tile of; None: each is a photograph of its own.
     stop
         How an audit that may stop went; None: the number of photographs was fixed beforehand.
+    first_look
+        Whether none of these photographs took part in an audit of other photographs before; else nobody fixed their
+        number before looking, and the interval is one that holds at every look.
     calls, cached
         Calls to the vendor that the audit made, and draws that were stored before.
     """
     tiles = None if clusters is None else tuple(clusters)
-    measured = _Measured(calibration, rule, tuple(levels), tuple(audited), tiles, stop)
+    measured = _Measured(calibration, rule, tuple(levels), tuple(audited), tiles, stop, first_look)
     audited_levels = tuple(measured.level(index) for index in range(len(levels)))
     verdict: Verdict = overall([level.judgement for level in audited_levels if level.tested], len(audited_levels))
     if any(picture.broken_bound for picture in audited):
@@ -74,6 +83,7 @@ def conclude(
             *_notes_on_pictures(measured),
             *units.rule.audit_notes,
             *([] if alike else [_NOT_ALIKE]),
+            *([] if first_look else [_LOOKED_AT]),
             *filter(None, [cap_note(rule, calibration.procedure.metric), calibration.procedure.seed_note]),
         ),
         clusters=tiles,
@@ -93,6 +103,7 @@ class _Measured:
     audited: tuple[AuditedPicture, ...]
     clusters: tuple[str, ...] | None
     stop: Stop | None
+    first_look: bool
 
     def level(self, index: int) -> AuditedLevel:
         """What the audit says at one level."""
@@ -106,7 +117,7 @@ class _Measured:
             observed,
             claim(self.units.rule, self.units.curves.losses_at(threshold), alpha, self.bound).losses,
             averages=claimed.averages,
-            exact=claimed.binary and self.clusters is None and self.stop is None,
+            exact=claimed.binary and self.clusters is None and self.stop is None and self.first_look,
         )
         if self.stop is not None and self.stop.p_against[index] <= self.stop.share:
             p_promise = min(judgement.p_promise, self.stop.p_against[index])
