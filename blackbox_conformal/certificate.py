@@ -98,7 +98,8 @@ class Certificate(BaseModel):
     status
         ``guaranteed``: the statement holds for this mask. ``abstains``: nothing could be trusted; `reason` says why.
         ``outside-calibration``: the input is not like the calibration's, so the statement does not speak of this mask;
-        `reason` says in what.
+        `reason` says in what. ``not-judged``: by input and answer nobody can tell whether the one shows the other, and
+        nothing is trusted.
     statement
         The guarantee in one plain sentence, with its numbers.
     assumptions
@@ -132,7 +133,7 @@ class Certificate(BaseModel):
 
     format: Literal["blackbox-conformal certificate"] = "blackbox-conformal certificate"
     version: Literal[2] = 2
-    status: Literal["guaranteed", "abstains", "outside-calibration"]
+    status: Literal["guaranteed", "abstains", "outside-calibration", "not-judged"]
     statement: str
     assumptions: tuple[str, ...]
     reason: str | None = None
@@ -175,9 +176,9 @@ class Certificate(BaseModel):
     @property
     def stated(self) -> str:
         """What may be said of the mask in one sentence: the statement, unless it does not speak of this mask."""
-        if self.status != "outside-calibration":
-            return self.statement
-        return f"No guarantee: {self.reason}."
+        if self.status == "outside-calibration":
+            return f"No guarantee: {self.reason}."
+        return f"Nothing is trusted: {self.reason}." if self.status == "not-judged" else self.statement
 
     def content(self) -> dict[str, Any]:
         """What its digest is of and what is signed: everything but digest and signature."""

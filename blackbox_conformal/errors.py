@@ -19,6 +19,8 @@ BlackboxConformalError
 ├── LedgerError (RuntimeError)           a ledger that is locked, corrupt, newer, or on a network file system
 │   └── DiskFullError                    a ledger that the disk has no room for; the same command resumes
 ├── IncompleteError                      work left over; the same command resumes it
+│   ├── UnusableDrawsError               draws that may be paid for have no usable picture
+│   └── VendorUnavailableError           the vendor gives nothing usable, or asks for a long pause
 └── VendorError                          the vendor, or the way to it, failed
     ├── NotSentError                     class N: nothing reached the vendor
     ├── RefusedError                     class A: the vendor said no to this picture
@@ -127,6 +129,21 @@ class IncompleteError(BlackboxConformalError):
     """Work is left over; running the same command again resumes it."""
 
     exit_code = 6
+
+
+class UnusableDrawsError(IncompleteError):
+    """Draws that may be paid for have no usable picture; they are bought again only for who asks for that."""
+
+
+class VendorUnavailableError(IncompleteError):
+    """The vendor gives no usable answers or cannot be reached, so that nothing more is sent to it for a while.
+
+    `retry_after`: the seconds after which it may be asked again; None: nobody said so.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class VendorError(BlackboxConformalError):

@@ -254,7 +254,9 @@ class _Delivery:
         if self.entries:
             (first, *others) = (Path(entry["overlay"] or entry["image"]) for _, entry in sorted(self.entries.items()))
             next_steps.offer(screen, first.parent if others else first, opened=options.opened)
-            if empty := sum(not entry["trusted_share"] for entry in self.entries.values()):
+            if empty := sum(
+                not entry["trusted_share"] and entry["status"] != "not-judged" for entry in self.entries.values()
+            ):
                 screen.say(ways_out(self.request, self.batch.setup, empty))
             screen.next(*next_steps.view_of(run, options.calibration))
             screen.next(*next_steps.report_on(run, options.calibration))

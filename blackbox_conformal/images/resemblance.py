@@ -2,7 +2,8 @@
 
 Both are compared by their edges at the size that was sent, at half and at a quarter of it. Edges do not depend on
 brightness, contrast or colours, and a sky that brightens upwards has hardly any, so that a mirrored picture does not
-pass for itself. Figures on photographs are in docs/drawing.md.
+pass for itself. Of a picture with hardly any edges the colours at a quarter of the size are compared instead, after the
+best gain and offset of each channel. Figures on photographs are in docs/drawing.md.
 """
 
 import math
@@ -36,6 +37,19 @@ LEAST_SIDE = 16
 LEAST_SHOWN = 18
 """Edges at a quarter of the size that a picture of `LEAST_SIDE` has; one that shows fewer cannot be judged either."""
 
+LEAST_SPREAD = 2.0
+"""Grey levels: standard deviation of colours at a quarter of the size, below which they tell nothing."""
+
+LEAST_SIGNAL = 2.5
+"""How many times more than the noise they have to spread."""
+
+SAME_REST = 0.6
+"""Of the spread, the share that the answer may leave unexplained, root mean square, to show what was sent."""
+
+OTHER_REST = 0.95
+OTHER_SPREAD = 6.0
+"""An answer that leaves more unexplained, of more grey levels, shows another picture; codecs alone may spread less."""
+
 _TURNED = (
     "the same",
     "turned left",
@@ -59,16 +73,20 @@ class Resemblance:
     ----------
     edges
         Correlation of edges, mean over the sizes: -1 to 1, 1 for the same scene. None: the picture that was sent is too
-        flat, too small or too noisy to tell.
+        flat, too small or too noisy to tell by them.
     difference
         Mean absolute difference of the answer made small again from what was sent: 0 to 255.
     fault
         What the answer shows instead, in words; None where it may show what was sent.
+    judged
+        Whether the answer is known to show what was sent. Where there is no fault either, nobody can tell by the two
+        pictures.
     """
 
     edges: float | None
     difference: float
     fault: str | None
+    judged: bool
 
 
 class Sent:
@@ -92,11 +110,15 @@ class Sent:
         small = block_means(answer, width, height)
         apart = np.abs(small.astype(np.int16) - self.pixels)
         difference = float((apart if self._hidden is None or self._hidden.all() else apart[~self._hidden]).mean())
-        if not self._can_be_judged:
-            return Resemblance(None, difference, None)
+        if not self._has_edges:
+            rest = self._unexplained_by(small)
+            other = rest is not None and rest > OTHER_REST and self._spread > OTHER_SPREAD
+            judged = rest is not None and rest <= SAME_REST
+            return Resemblance(None, difference, "another picture" if other else None, judged)
         answered = [_edges(plane) for plane in _sizes(small @ _LUMINANCE)]
         correlations = _correlations(self._edges, answered)
-        return Resemblance(float(np.mean(correlations)), difference, self._fault(answered, correlations))
+        fault = self._fault(answered, correlations)
+        return Resemblance(float(np.mean(correlations)), difference, fault, fault is None)
 
     @cached_property
     def _planes(self) -> list[Plane]:
@@ -110,7 +132,38 @@ class Sent:
         return [_edges(plane) for plane in self._planes]
 
     @cached_property
-    def _can_be_judged(self) -> bool:
+    def _colours(self) -> Plane:
+        return self._shown_colours(self.pixels)
+
+    @cached_property
+    def _spread(self) -> float:
+        return float(np.sqrt(np.mean(self._colours**2)))
+
+    def _shown_colours(self, pixels: Image) -> Plane:
+        """Colours at a quarter of the size where the picture that was sent shows something, less their mean: (n, 3)."""
+        rows, columns = pixels.shape[0] // 4, pixels.shape[1] // 4
+        blocks = (slice(4 * rows), slice(4 * columns)), (rows, 4, columns, 4)
+        colours = pixels[blocks[0]].reshape(*blocks[1], 3).mean((1, 3), dtype=np.float32).reshape(-1, 3)
+        if self._hidden is not None:
+            colours = colours[~self._hidden[blocks[0]].reshape(blocks[1]).any((1, 3)).ravel()]
+        return np.asarray(colours - colours.mean(0), np.float32) if len(colours) else colours
+
+    def _unexplained_by(self, small: Image) -> float | None:
+        """The share of the spread of colours that no gain and offset of the answer's explain, 0 to 1; None: unknown."""
+        ours = self._colours
+        if min(self.pixels.shape[:2]) < LEAST_SIDE or len(ours) < LEAST_SIDE:
+            return None
+        noise = float(self._edges[0].length) / math.sqrt(2 * self._edges[0].shown) / 4
+        if self._spread <= max(LEAST_SPREAD, LEAST_SIGNAL * noise):
+            return None
+        theirs = self._shown_colours(small)
+        # A negative gain would be a negative.
+        common, length = np.maximum((ours * theirs).sum(0), 0), (theirs**2).sum(0)
+        explained = np.divide(common**2, length, out=np.zeros_like(common), where=length > 0)
+        return math.sqrt(max(0.0, 1 - float(explained.sum() / (ours**2).sum())))
+
+    @cached_property
+    def _has_edges(self) -> bool:
         if min(self.pixels.shape[:2]) < LEAST_SIDE or self._edges[-1].shown < LEAST_SHOWN:
             return False
         first, last = (float(edges.length) / math.sqrt(edges.shown) for edges in (self._edges[0], self._edges[-1]))

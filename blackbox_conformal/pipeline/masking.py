@@ -1,5 +1,6 @@
 """A picture, a vendor and its calibration in; delivered picture, trust mask and certificate out."""
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -277,7 +278,7 @@ class _Mask:
         request = self.request
         delivered, low, scores = evaluation.delivered, evaluation.low_resolution, evaluation.indecision
         rule = rule_for_picture(request.rule, setup.metric, delivered, low, scores, setup.procedure.mixture)
-        threshold = rule.threshold(request.curves, request.alpha)
+        threshold = rule.threshold(request.curves, request.alpha) if evaluation.judged else -math.inf
         mask = trusted(scores, threshold)
         for place, named in sought.places:
             check = request.check(named)

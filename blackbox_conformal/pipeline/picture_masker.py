@@ -1,8 +1,9 @@
 """One calibration of a session: masks one picture after the other, from any thread."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from blackbox_conformal.errors import BlackboxConformalError
@@ -16,12 +17,49 @@ from blackbox_conformal.pipeline.stages.prepare import Input, Prepared, prepare_
 from blackbox_conformal.pipeline.stages.second_vendor import second_tasks
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.sampling.admission import Admission
+from blackbox_conformal.sampling.ledger.any_ledger import AnyLedger
+from blackbox_conformal.sampling.ledger.states import COUNTED
+from blackbox_conformal.sampling.open_run import OpenRun
+from blackbox_conformal.sampling.work_item import ToBuy
+
+
+class Payer:
+    """On whose account a picture is drawn; this one pays for everything once.
+
+    Attributes
+    ----------
+    again
+        Whether a draw that may be paid for and has no usable picture is bought once more.
+    """
+
+    again = False
+
+    def room(self, price_nanousd: int, calls: int) -> AbstractContextManager[None]:
+        """Hold room for a picture that takes so much and so many calls at most, in the ``with`` block.
+
+        Raises
+        ------
+        BudgetError
+            There is none.
+        """
+        return nullcontext()
+
+    def book(self, cost_nanousd: int, calls: int) -> None:
+        """Note what the ledger books for the picture, whatever became of it; called inside the block."""
+
+
+NOBODY_ELSE = Payer()
 
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """Which pictures of a session may be read and drawn: equal ones one after the other, with room for all draws."""
+    """Which pictures of a session may be read and drawn.
 
+    Equal ones are drawn one after the other, and each only with room for all its draws. None is while the vendor gives
+    nothing usable.
+    """
+
+    ledger: AnyLedger
     admission: Admission
     reading: Room
     under_way: Occupancy[str] = field(default_factory=Occupancy)
@@ -30,6 +68,38 @@ class Turns:
         """Room in memory to read a picture, in the ``with`` block: a file of a few kB may hold a hundred megapixels."""
         width, height = size_by_header(source)
         return self.reading.taken((height, width))
+
+    @contextmanager
+    def taken(
+        self, picture: Prepared, to_buy: Callable[[], ToBuy], vendor: OpenRun | None, payer: Payer
+    ) -> Iterator[Callable[[], None]]:
+        """Draw a picture in the ``with`` block; gives what is called once it has its answer.
+
+        Whoever asks for an equal picture at the same time waits, and finds what the first one paid. `vendor`: None
+        where draws come from this machine's disk.
+
+        Raises
+        ------
+        VendorUnavailableError, BudgetError
+            It may not be drawn.
+        """
+        key = picture.input_digest
+        with self.under_way.taken(key, lambda keys: key not in keys), ExitStack() as stack:
+            price, calls, keys = to_buy()
+            answered = stack.enter_context(vendor.outage.kept_from(calls)) if vendor is not None else lambda: None
+            stack.enter_context(payer.room(price, calls))
+            stack.enter_context(self.admission.room(price, calls))
+            before = self._booked(keys)
+            try:
+                yield answered
+            finally:
+                after = self._booked(keys)
+                payer.book(after[0] - before[0], after[1] - before[1])
+
+    def _booked(self, keys: Sequence[str]) -> tuple[int, int]:
+        """Nano-dollars and calls that draws took so far."""
+        attempts = [attempt for found in self.ledger.rows(keys).values() for attempt in found]
+        return sum(one.cost_nanousd for one in attempts), sum(one.state in COUNTED for one in attempts)
 
 
 class PictureMasker:
@@ -56,7 +126,7 @@ class PictureMasker:
         check = request.check(self._prepared(named, request))
         return None if check is None else check.reason
 
-    def masked(self, named: Input) -> Found:
+    def masked(self, named: Input, payer: Payer = NOBODY_ELSE) -> Found:
         """What becomes of a picture; raises what concerns every picture."""
         request, failures = self._request.now(), dict[int, BlackboxConformalError]()
         try:
@@ -70,13 +140,12 @@ class PictureMasker:
             on_watch=self._drift.tell,
         )
         note = self._drift.note
-        key = prepared.input_digest
-        # Who asks for an equal picture at the same time waits, and finds what the first one paid.
-        with (
-            self._turns.under_way.taken(key, lambda keys: key not in keys),
-            self._turns.admission.room(*self._to_buy(prepared)),
-        ):
-            results = mask_pictures(self._terms, self.setup, [named], {0: prepared}, request, receiver)
+        terms = replace(self._terms, limits=replace(self._terms.limits, pay_again=payer.again))
+        to_buy = partial(self._to_buy, prepared, payer.again)
+        with self._turns.taken(prepared, to_buy, terms.shared.first, payer) as answered:
+            results = mask_pictures(terms, self.setup, [named], {0: prepared}, request, receiver)
+            if results:
+                answered()
         if failures:
             return failures[0]
         return results[0] if note is None else with_note(results[0], note)
@@ -91,12 +160,13 @@ class PictureMasker:
             raise failures[0]
         return prepared[0]
 
-    def _to_buy(self, picture: Prepared) -> tuple[int, int]:
-        """Nano-dollars that the missing draws of a picture cost at most, and how many they are."""
+    def _to_buy(self, picture: Prepared, again: bool) -> ToBuy:
+        """What the missing draws of a picture take."""
         shared, seconds = self._terms.shared, list(second_tasks(self.setup, [picture]).values())
         parts = [
-            vendor.to_buy(tasks)
+            vendor.to_buy(tasks, pay_again=again)
             for vendor, tasks in ((shared.first, picture.tasks), (shared.second, seconds))
             if vendor is not None
         ]
-        return sum(price for price, _ in parts), sum(calls for _, calls in parts)
+        keys = tuple(key for part in parts for key in part.keys)
+        return ToBuy(sum(part.price_nanousd for part in parts), sum(part.calls for part in parts), keys)

@@ -32,7 +32,7 @@ from blackbox_conformal.pipeline.keyword_arguments import (
 from blackbox_conformal.pipeline.masked_stream import Found, MaskedStream, closed_before
 from blackbox_conformal.pipeline.masking import masking_of
 from blackbox_conformal.pipeline.photographs_in_memory import photograph_paths
-from blackbox_conformal.pipeline.picture_masker import PictureMasker, Turns
+from blackbox_conformal.pipeline.picture_masker import NOBODY_ELSE, Payer, PictureMasker, Turns
 from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES, READING_BYTES, Room, evaluated_at_once, narrowed
 from blackbox_conformal.pipeline.stages.prepare import named_input, prepare_input, refuse_misfit
@@ -45,6 +45,8 @@ from blackbox_conformal.sampling.events import EventBoard
 from blackbox_conformal.sampling.ledger.any_ledger import AnyLedger
 from blackbox_conformal.sampling.open_run import OpenRun
 from blackbox_conformal.sampling.owned_folder import OwnedFolder
+from blackbox_conformal.sampling.pacing.outage import Outage
+from blackbox_conformal.sampling.work_item import ToBuy
 
 MOST_OTHERS = 16
 """So many sets of other parameters of the vendor may be open, since each keeps connections."""
@@ -120,7 +122,7 @@ class Session:
             room = Room(narrowed(terms.memory_bytes, MASK_PIXEL_BYTES))
             self._terms = replace(terms, limits=limits, shared=Shared(opened[0], opened[1], room.taken))
             reading = Room(min(terms.memory_bytes or READING_BYTES, READING_BYTES))
-            self._turns = Turns(Admission(self._folder.ledger), reading)
+            self._turns = Turns(self._folder.ledger, Admission(self._folder.ledger), reading)
             self._masker = PictureMasker(self._terms, self._setup, request, self._turns, self._on_drift)
             self._at_once = max((vendor.most_workers for vendor in self._vendors), default=evaluated_at_once())
             stack.enter_context(warming(self._setup, truths=False))
@@ -161,6 +163,12 @@ class Session:
     def ledger(self) -> AnyLedger:
         """The ledger that it draws with."""
         return self._folder.ledger
+
+    @property
+    def outage(self) -> Outage | None:
+        """How the calibrated vendor does; None where draws come from this machine's disk."""
+        first = self._terms.shared.first
+        return None if first is None else first.outage
 
     @property
     def at_once(self) -> int:
@@ -206,13 +214,13 @@ class Session:
             raise
         return _result(found)
 
-    async def aapply(self, picture: Picture, by: PictureMasker | None = None) -> Result:
+    async def aapply(self, picture: Picture, by: PictureMasker | None = None, payer: Payer = NOBODY_ELSE) -> Result:
         """The same for asyncio: the loop is not blocked, and errors are those of `apply`.
 
         A task that is cancelled takes its picture back only where nothing was sent for it. `by` is another calibration
-        than the session's, from `also`.
+        than the session's, from `also`. `payer` has room for what the picture costs, and is told what it did cost.
         """
-        future = self._submit(picture, by)
+        future = self._submit(picture, by, payer)
         try:
             found = await asyncio.wrap_future(future)
         except asyncio.CancelledError:
@@ -336,7 +344,7 @@ class Session:
         self._stack.enter_context(warming(setup, truths=False))
         return PictureMasker(self._terms, setup, request, self._turns, self._on_drift)
 
-    async def adraw(self, picture: Picture, vendor: Adapter | None = None) -> Unmasked:
+    async def adraw(self, picture: Picture, vendor: Adapter | None = None, payer: Payer = NOBODY_ELSE) -> Unmasked:
         """The vendor's answer to a picture without a mask, for pictures that the calibration does not speak of.
 
         Parameters
@@ -344,24 +352,31 @@ class Session:
         vendor
             The calibrated vendor with other parameters; None: as it was calibrated. One draw either way, under the
             budget of the session.
+        payer
+            As for `aapply`.
 
         Raises
         ------
         BlackboxConformalError
             As for `apply`. UsageError: the session has too many sets of parameters open.
         """
-        return await asyncio.wrap_future(self._begin(self._unmasked, picture, vendor))
+        return await asyncio.wrap_future(self._begin(self._unmasked, picture, vendor, payer))
 
-    def _unmasked(self, picture: Picture, vendor: Adapter | None) -> Unmasked:
+    def _unmasked(self, picture: Picture, vendor: Adapter | None, payer: Payer) -> Unmasked:
         name, source = named_input(picture)
         setup = self._setup if vendor is None else set_up(vendor, draws=1)
         opened = self._terms.shared.first if vendor is None else self._other(vendor)
         with self._turns.reads(source):
             prepared = prepare_input(source, name, setup, memory_bytes=self._terms.memory_bytes)
-        to_buy = (0, 0) if opened is None else opened.to_buy(prepared.tasks[:1])
-        key = prepared.input_digest
-        with self._turns.under_way.taken(key, lambda keys: key not in keys), self._turns.admission.room(*to_buy):
-            return draw_unmasked(setup, prepared, self._terms, opened)
+
+        def to_buy() -> ToBuy:
+            return ToBuy() if opened is None else opened.to_buy(prepared.tasks[:1], pay_again=payer.again)
+
+        with self._turns.taken(prepared, to_buy, opened, payer) as answered:
+            terms = replace(self._terms, limits=replace(self._terms.limits, pay_again=payer.again))
+            drawn = draw_unmasked(setup, prepared, terms, opened)
+            answered()
+            return drawn
 
     def _other(self, vendor: Adapter) -> OpenRun | None:
         """The vendor with these parameters, which stays open with the session."""
@@ -376,8 +391,8 @@ class Session:
                 self._others[identity] = self._open(vendor, self._stack)
             return self._others[identity]
 
-    def _submit(self, picture: Picture, by: PictureMasker | None = None) -> Future[Found]:
-        return self._begin(self._masked, picture, by or self._masker)
+    def _submit(self, picture: Picture, by: PictureMasker | None = None, payer: Payer = NOBODY_ELSE) -> Future[Found]:
+        return self._begin(self._masked, picture, by or self._masker, payer)
 
     def _begin(self, work: Callable[..., Value], *given: object) -> Future[Value]:
         try:
@@ -385,13 +400,13 @@ class Session:
         except RuntimeError:
             raise UsageError("the session is closed; open another one with Session(…)") from None
 
-    def _masked(self, picture: Picture, by: PictureMasker) -> Found:
+    def _masked(self, picture: Picture, by: PictureMasker, payer: Payer) -> Found:
         """What becomes of a picture; raises what concerns every picture."""
         try:
             named = named_input(picture)
         except BlackboxConformalError as error:
             return error
-        return by.masked(named)
+        return by.masked(named, payer)
 
 
 def _result(found: Found) -> Result:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from blackbox_conformal.errors import IncompleteError
+from blackbox_conformal.errors import UnusableDrawsError
 from blackbox_conformal.pipeline.job import Terms
 from blackbox_conformal.pipeline.stages.draws import output_check
 from blackbox_conformal.pipeline.stages.prepare import Prepared
@@ -27,7 +27,7 @@ def draw_unmasked(setup: Setup, picture: Prepared, terms: Terms, shared: OpenRun
     Raises
     ------
     BlackboxConformalError
-        As `Sampler.draw`. RefusedError: the vendor says no to the picture. IncompleteError: there is no usable answer.
+        As `Sampler.draw`. RefusedError: the vendor says no to the picture. UnusableDrawsError: no answer is usable.
     """
     with Sampler(
         setup.adapter, terms.folder, terms.limits, models=None, check=output_check(setup), shared=shared
@@ -37,5 +37,5 @@ def draw_unmasked(setup: Setup, picture: Prepared, terms: Terms, shared: OpenRun
             raise outcome.error
         if outcome.state != "stored":
             why = "" if outcome.error is None else f": {outcome.error}"
-            raise IncompleteError(f"the draw of {picture.name} {ENDED[outcome.state]}{why}")
+            raise UnusableDrawsError(f"the draw of {picture.name} {ENDED[outcome.state]}{why}")
         return Unmasked(picture.name, sampler.read(outcome), outcome.model)

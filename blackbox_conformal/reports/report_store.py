@@ -156,5 +156,5 @@ def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Im
         thresholds,
         low=low,
         notes=(stated, *map(str, certificate.input.get("conversions", ())), *certificate.notes),
-        no_guarantee=certificate.stated if certificate.status == "outside-calibration" else "",
+        no_guarantee="" if certificate.stated == certificate.statement else certificate.stated,
     )

@@ -60,6 +60,8 @@ class Limits:
         Go on although the vendor has refused three pictures in the same words.
     retry_ambiguous
         Buy a draw again whose submission may have been billed and got no answer, or whose job gave no result.
+    pay_again
+        Buy once more what earlier sets of tasks paid for, or may have, without a usable picture.
     """
 
     max_cost_usd: Decimal | None = None
@@ -79,6 +81,7 @@ class Limits:
     retry_ambiguous: bool = False
     accept_refusals: bool = False
     max_cost_per_day_usd: Decimal | None = None
+    pay_again: bool = False
 
     def __post_init__(self) -> None:
         for name in ("max_cost_usd", "max_cost_per_day_usd"):

@@ -81,20 +81,20 @@ def next_step(
         last = whole[-1]
         if last.job is not None:
             return Fetch(last)
-        return following if resampled < limits.max_resample else Done(last)
+        return following if limits.pay_again or resampled < limits.max_resample else Done(last)
     last = real[-1]
     if last.state in ("ambiguous", "sent"):
         age = now - (last.sent_at or 0.0)
         if replayable and 0.0 <= age <= IDEMPOTENCY_WINDOW_S:
             return Replay(last)
-        return following if limits.retry_ambiguous else Done(last)
+        return following if limits.pay_again or limits.retry_ambiguous else Done(last)
     if last.state == "expired":
-        return following if limits.retry_ambiguous else Done(last)
+        return following if limits.pay_again or limits.retry_ambiguous else Done(last)
     if failed_for_free(last):
         return following
     if last.reopened:
         return following
-    if last.state in ("invalid", "failed") and resampled <= limits.max_resample:
+    if last.state in ("invalid", "failed") and (limits.pay_again or resampled <= limits.max_resample):
         return following
     return Done(last)
 

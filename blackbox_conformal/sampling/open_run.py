@@ -3,6 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from weakref import WeakSet
@@ -19,13 +20,14 @@ from blackbox_conformal.sampling.inspecting import inspect_vendor
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.sampling.owned_folder import OwnedFolder
 from blackbox_conformal.sampling.pacing.concurrency import AdaptiveConcurrency, CircuitBreaker
+from blackbox_conformal.sampling.pacing.outage import Outage
 from blackbox_conformal.sampling.pacing.retry import Retrier, RetryBudget
 from blackbox_conformal.sampling.prices import Prices
 from blackbox_conformal.sampling.reservations import Reservations
 from blackbox_conformal.sampling.run_control import RunControl
 from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.sampling.turn_taking import TurnTaking
-from blackbox_conformal.sampling.work_item import Processor
+from blackbox_conformal.sampling.work_item import Processor, ToBuy
 
 
 class OpenRun:
@@ -37,11 +39,13 @@ class OpenRun:
         Where every set tells of its events.
     first_model
         The model that answered first, which the draws of every set have to come from.
+    outage
+        For a service, which goes on with other pictures when the draws of one were ended.
     """
 
     def __init__(self, adapter: Adapter, folder: OwnedFolder, limits: Limits, clock: Clock, board: EventBoard) -> None:
         require_descriptors(limits.most_workers)
-        self.board, self.first_model = board, FirstModel()
+        self.board, self.first_model, self.outage = board, FirstModel(), Outage(clock.monotonic)
         self._identity, self._limits, self._clock = adapter.identity(), limits, clock
         self._ledger, self._store = folder.ledger, folder.store
         self._concurrency = AdaptiveConcurrency(limits.first_workers, limits.most_workers, clock.monotonic)
@@ -88,13 +92,14 @@ class OpenRun:
         """The largest number of draws that may ever be under way at once."""
         return self._limits.most_workers
 
-    def begin(self, control: RunControl, acceptance: Acceptance) -> Processor:
-        """What draws one set of tasks."""
+    def begin(self, control: RunControl, acceptance: Acceptance, *, pay_again: bool = False) -> Processor:
+        """What draws one set of tasks; `pay_again` as in `Limits`."""
         with self._beginning:
             self._controls.add(control)
             if self._stopped:
                 control.stop()
-        limits, clock, board, concurrency = self._limits, self._clock, self.board, self._concurrency
+        limits = replace(self._limits, pay_again=pay_again)
+        clock, board, concurrency = self._clock, self.board, self._concurrency
         turns = TurnTaking(self._breaker, self._rate_limiter, concurrency, limits, clock, board)
         reservations = Reservations(
             ledger=self._ledger,
@@ -133,10 +138,10 @@ class OpenRun:
             if leave:
                 control.leave()
 
-    def to_buy(self, tasks: Sequence[Task]) -> tuple[int, int]:
-        """Nano-dollars that the missing ones of these draws cost at most, and how many they are; reads only."""
+    def to_buy(self, tasks: Sequence[Task], *, pay_again: bool = False) -> ToBuy:
+        """What the missing ones of these draws take; reads only."""
         control = RunControl()
-        return self.begin(control, Acceptance(None, None, (), True, control)).to_buy(tasks)
+        return self.begin(control, Acceptance(None, None, (), True, control), pay_again=pay_again).to_buy(tasks)
 
     def inspect(self) -> None:
         """Read what the vendor publishes of itself, once; errors as `inspect_vendor`."""

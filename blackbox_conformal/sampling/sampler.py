@@ -268,7 +268,8 @@ class Sampler:
         self._control = RunControl()
         if self._asked_to_stop:
             self._control.stop()
-        self._processor = opened.begin(self._control, self._new_acceptance(self._control, opened.first_model))
+        acceptance = self._new_acceptance(self._control, opened.first_model)
+        self._processor = opened.begin(self._control, acceptance, pay_again=self._limits.pay_again)
         return self._processor
 
     def _join(self) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property, partial
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.canonical import digest_json
@@ -62,6 +62,14 @@ _LOOK_AGAIN_S = 0.5
 _LOOKED_AT_TOGETHER = 32
 FREE_REPEATS = 2
 """How often a run asks again for a draw at which the vendor failed on its own, where that attempt cost nothing."""
+
+
+class ToBuy(NamedTuple):
+    """What the missing ones of some draws cost at most and how many they are; `keys` (see `task_key`) are of all."""
+
+    price_nanousd: int = 0
+    calls: int = 0
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +179,12 @@ class Processor:
             next_step(rows.get(key, ()), self.limits, on_disk=on_disk, replayable=replayable, now=now) for key in keys
         ]
 
-    def to_buy(self, tasks: Sequence[Task]) -> tuple[int, int]:
-        """Nano-dollars that the missing ones of these draws cost at most, and how many they are; reads only."""
+    def to_buy(self, tasks: Sequence[Task]) -> "ToBuy":
+        """What the missing ones of these draws take; reads only."""
         keys = task_keys(self.identity, tasks)
         steps = zip(tasks, keys, self._steps(keys, self.ledger.rows(keys)), strict=True)
         specs = [self._spec(task, key, "", step.generation) for task, key, step in steps if isinstance(step, Submit)]
-        return sum(map(self.reservations.prices.nanousd, specs)), len(specs)
+        return ToBuy(sum(map(self.reservations.prices.nanousd, specs)), len(specs), tuple(keys))
 
     def with_unanswered(self, error: BaseException, tasks: Sequence[Task]) -> BaseException:
         """An error that ends the run, which says from now on what of these draws may have been billed."""

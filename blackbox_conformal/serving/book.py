@@ -18,6 +18,10 @@ from blackbox_conformal.sampling.ledger.connection import Connection
 from blackbox_conformal.serving.request import Kept, Outcome, Request
 
 _BY_KEY = "SELECT * FROM request WHERE owner = ? AND dialect = ? AND idempotency_key = ?"
+_RELEASE = (
+    "UPDATE request SET idempotency_key = NULL WHERE owner = ? AND dialect = ? AND idempotency_key = ?"
+    " AND state IN ('failed', 'refused') AND calls = 0"
+)
 _NEVER = 4_000_000_000.0
 _UNFINISHED = "state IN ('accepted', 'running')"
 LEFT = (
@@ -111,6 +115,8 @@ class Book(ABC):
         ----------
         digest
             Of everything that was asked.
+        key
+            Of an earlier request that ended without a picture and for which nothing was bought, it is free again.
 
         Returns
         -------
@@ -122,6 +128,7 @@ class Book(ABC):
             rows.append({**self._row_of(further), "digest": digest, "idempotency_key": None})
 
         def operation(connection: Connection) -> Request | None:
+            connection.execute(_RELEASE, (request.owner, request.dialect, key))
             for row in rows:
                 if not _insert(connection, "request", row):
                     by_key = connection.execute(_BY_KEY, (request.owner, request.dialect, key)).fetchone()
@@ -143,6 +150,7 @@ class Book(ABC):
             "options": json.dumps(dict(request.options)),
             "echo": json.dumps(dict(request.echo)),
             "strict": int(request.strict),
+            "pay_again": int(request.pay_again),
             "state": request.outcome.state,
             "status": request.outcome.status,
             "facts": "{}",
@@ -162,6 +170,24 @@ class Book(ABC):
     def end(self, number: str, outcome: Outcome) -> None:
         """Note how a request ended, unless it has ended, or is another gateway's by now; its webhook is due."""
         self._end(number, outcome, self._mine)
+
+    def pay(self, request: Request, calls: int, cost_nanousd: int) -> None:
+        """Add to what was bought for a request, whatever its state, and to what its owner spent."""
+
+        def operation(connection: Connection) -> None:
+            amounts = (calls, cost_nanousd)
+            query = "UPDATE request SET calls = calls + ?, cost_nanousd = cost_nanousd + ? WHERE id = ?"
+            connection.execute(query, (*amounts, request.id))
+            _insert(connection, "account", {"owner": request.owner, "calls": 0, "cost_nanousd": 0})
+            query = "UPDATE account SET calls = calls + ?, cost_nanousd = cost_nanousd + ? WHERE owner = ?"
+            connection.execute(query, (*amounts, request.owner))
+
+        self._write(operation)
+
+    def spent_nanousd(self, owner: str) -> int:
+        """What was bought for an owner's requests, also for those that were deleted."""
+        rows = self.rows("SELECT cost_nanousd FROM account WHERE owner = ?", (owner,))
+        return rows[0]["cost_nanousd"] if rows else 0
 
     def cancel(self, number: str) -> None:
         """End a request that has not ended, whichever gateway is at it."""
@@ -240,7 +266,7 @@ class Book(ABC):
     def upload(self, number: str, owner: str) -> Upload | None:
         """The file of that id, of this owner."""
         rows = self.rows("SELECT * FROM upload WHERE id = ? AND owner = ?", (number, owner))
-        return Upload(**dict(rows[0])) if rows else None
+        return Upload(*(rows[0][name] for name in Upload.__dataclass_fields__)) if rows else None
 
     def forget_upload(self, number: str, owner: str) -> bool:
         """Forget a file; whether there was one."""
@@ -273,6 +299,7 @@ def _request(row: Any) -> Request:
     files = {kind: Kept(*kept) for kind, kept in json.loads(row["files"]).items()}
     values = {name: row[name] for name in Request.__dataclass_fields__ if name != "outcome"}
     values |= {"options": json.loads(row["options"]), "echo": json.loads(row["echo"]), "strict": bool(row["strict"])}
+    values["pay_again"] = bool(row["pay_again"])
     facts = json.loads(row["facts"])
     outcome = Outcome(state=row["state"], status=row["status"], error=row["error"], facts=facts, files=files)
     return Request(**values, outcome=outcome)

@@ -5,6 +5,7 @@ import base64
 import contextlib
 import hashlib
 import hmac
+import math
 import re
 import shutil
 import time
@@ -15,10 +16,11 @@ from urllib.parse import urlsplit
 
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.ed25519 import PrivateKey
-from blackbox_conformal.errors import BlackboxConformalError, LedgerError, UsageError
+from blackbox_conformal.errors import BlackboxConformalError, LedgerError, UsageError, VendorUnavailableError
 from blackbox_conformal.pipeline.products import Product
 from blackbox_conformal.pipeline.session import Session
 from blackbox_conformal.pipeline.stages.memory import evaluated_at_once
+from blackbox_conformal.serving.accounts import Accounts
 from blackbox_conformal.serving.asked import Asked
 from blackbox_conformal.serving.book import Book, Upload, new_id
 from blackbox_conformal.serving.exchange import HttpRequest
@@ -75,9 +77,16 @@ class Gateway:
     """The desk of the gateway; every method belongs to the loop that serves."""
 
     def __init__(
-        self, session: Session, book: Book, store: FileStore, offer: Offer, runner: Runner, terms: Terms
+        self,
+        session: Session,
+        book: Book,
+        store: FileStore,
+        offer: Offer,
+        runner: Runner,
+        terms: Terms,
+        accounts: Accounts,
     ) -> None:
-        self.session, self.book, self.runner, self.offer = session, book, runner, offer
+        self.session, self.book, self.runner, self.offer, self.accounts = session, book, runner, offer, accounts
         self._store, self._terms = store, terms
         self._decoding = asyncio.Semaphore(evaluated_at_once())
 
@@ -91,10 +100,14 @@ class Gateway:
         """
         if self.runner.draining:
             raise NotServedError(503, "the gateway is being stopped; ask again", _LATER)
+        await self._refuse_while_down(http, dialect, asked)
         if self.runner.waiting >= self._terms.most_waiting:
             raise NotServedError(429, f"{self.runner.waiting} requests wait already; ask again", _LATER)
         if "upgrade" in http.preferences and not self.runner.upgrades:
             raise NotServedError(422, "Prefer: upgrade: expected a gateway that was started with --upgrade CALIBRATION")
+        again = "pay-again" in http.preferences
+        if again and not self.accounts.tokens.holder(http.owner).pay_again:
+            raise NotServedError(403, "Prefer: pay-again: this token may not; ask the operator for one that may")
         strict = self._terms.strict or http.preferences.get("handling") == "strict"
         self._check(asked)
         content = await self._content(http, asked.picture)
@@ -121,8 +134,29 @@ class Gateway:
             started=None,
             ended=None,
             upgrade=new_id() if "upgrade" in http.preferences else None,
+            pay_again=again,
         )
         return await self._enter(request, asked)
+
+    async def _refuse_while_down(self, http: HttpRequest, dialect: str, asked: Asked) -> None:
+        """While the vendor gives nothing usable, nothing of a request is kept, unless it is an earlier one."""
+        left = self.vendor_back_in_s
+        if not left:
+            return
+        key = asked.idempotency_key
+        if key is None or await asyncio.to_thread(self.book.find_by_key, key, http.owner, dialect) is None:
+            error = VendorUnavailableError("", retry_after=left)
+            raise NotServedError(status_of(error), words(error), {"Retry-After": str(math.ceil(left))})
+
+    @property
+    def vendor_is_down(self) -> bool:
+        """Whether the vendor gives nothing usable, as far as is known."""
+        return self.session.outage is not None and self.session.outage.goes_on
+
+    @property
+    def vendor_back_in_s(self) -> float:
+        """Seconds until a vendor that gives nothing usable is asked again; 0: it is asked."""
+        return 0.0 if self.session.outage is None else self.session.outage.seconds_left
 
     def _check(self, asked: Asked) -> None:
         key = asked.idempotency_key
@@ -313,6 +347,8 @@ class Gateway:
         """The same in headers, for clients that read no body."""
         facts, links = request.outcome.facts, self.links(request)
         headers = {f"{PREFIX}-Request": request.id}
+        if request.outcome.status == 503:
+            headers["Retry-After"] = str(math.ceil(self.vendor_back_in_s) or RETRY_AFTER_S)
         if "trusted_share" in facts:
             headers[f"{PREFIX}-Trusted-Share"] = f"{facts['trusted_share']:.6f}"
             headers[f"{PREFIX}-Threshold"] = str(facts["threshold"])

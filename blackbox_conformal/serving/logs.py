@@ -11,7 +11,7 @@ from blackbox_conformal.secrets import redact
 LOG = logging.getLogger("blackbox_conformal.serving")
 
 Form = Literal["text", "json"]
-_OWN = ("method", "route", "status", "seconds", "owner", "error")
+_OWN = ("method", "route", "status", "seconds", "owner", "request", "cost_usd", "error")
 
 
 class _Lines(logging.Formatter):

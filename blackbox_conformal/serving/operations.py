@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
@@ -54,6 +55,10 @@ class Operations:
     async def _ready(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         if gateway.runner.draining:
             return json_answer({"ready": False, "why": "stopping"}, 503, {"Retry-After": str(RETRY_AFTER_S)})
+        if left := gateway.vendor_back_in_s:
+            # Ready again once a request is let through to see: a balancer that sends none would wait for ever.
+            why = "the vendor gives no usable answers"
+            return json_answer({"ready": False, "why": why}, 503, {"Retry-After": str(math.ceil(left))})
         try:
             await asyncio.to_thread(gateway.book.check)
         except BlackboxConformalError:
@@ -64,7 +69,7 @@ class Operations:
 
     async def _metrics(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         run = gateway.session.run
-        text = await asyncio.to_thread(exposition, gateway.book, gateway.runner, run, self._limits)
+        text = await asyncio.to_thread(exposition, gateway, run, self._limits)
         return HttpAnswer(200, text.encode(), "text/plain; version=0.0.4; charset=utf-8")
 
     async def _about(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:

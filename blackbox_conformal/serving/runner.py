@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blackbox_conformal.errors import BlackboxConformalError, ImageError, LedgerError
-from blackbox_conformal.pipeline.picture_masker import PictureMasker
+from blackbox_conformal.errors import BlackboxConformalError, ImageError, LedgerError, VendorUnavailableError
+from blackbox_conformal.pipeline.picture_masker import Payer, PictureMasker
 from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.session import Session
+from blackbox_conformal.sampling.money import to_usd
+from blackbox_conformal.serving.accounts import Accounts
 from blackbox_conformal.serving.book import Book
-from blackbox_conformal.serving.failures import NOT_COVERED, outcome_of, words
+from blackbox_conformal.serving.failures import NOT_COVERED, operators_words, outcome_of, words
 from blackbox_conformal.serving.file_store import FileStore
 from blackbox_conformal.serving.logs import LOG
 from blackbox_conformal.serving.not_served import NotServedError
@@ -53,11 +55,13 @@ class Runner:
         book: Book,
         store: FileStore,
         offer: Offer,
+        accounts: Accounts,
         sign_with: "SigningKey | None" = None,
         upgrade: PictureMasker | None = None,
         on_masked: Callable[[Result], None] | None = None,
     ) -> None:
         self._session, self._book, self._store, self._offer = session, book, store, offer
+        self._accounts, self._was_down = accounts, False
         self._sign_with, self._upgrade, self._on_masked = sign_with, upgrade, on_masked
         self._room = asyncio.Semaphore(session.at_once)
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -145,38 +149,62 @@ class Runner:
                     self.add(request.upgrade)
             except BlackboxConformalError as error:
                 # The book itself cannot be written: the request stays unfinished, and is begun again at the next start.
-                LOG.error("a request could not be recorded", extra={"error": words(error)})
+                LOG.error("a request could not be recorded: %s", operators_words(error))
             finally:
                 self._running.discard(number)
 
     async def _outcome(self, request: Request) -> Outcome:
+        payer = self._accounts.payer(request)
         try:
-            return await self._answer(request)
-        except ImageError as error:
-            # Where the gateway keeps uploads is not the client's business.
-            place = await asyncio.to_thread(self._store.locate, request.input)
-            return outcome_of(ImageError(str(error).removeprefix(f"{printable(place)}: ")))
+            return await self._answer(request, payer)
         except NotServedError as refusal:
             return Outcome(state="refused", status=refusal.status, error=refusal.message)
-        except LedgerError as error:
-            # A gateway that can draw nothing more leaves the request to others.
-            await asyncio.to_thread(self._session.ledger.require_lease)
-            return outcome_of(error)
-        except BlackboxConformalError as error:
-            return outcome_of(error)
         except Exception as error:  # noqa: BLE001 - a bug ends this request, not the gateway
-            LOG.exception("a request failed")
+            if isinstance(error, LedgerError):
+                # A gateway that can draw nothing more leaves the request to others.
+                await asyncio.to_thread(self._session.ledger.require_lease)
+            if isinstance(error, ImageError):
+                # Where the gateway keeps uploads is not the client's business.
+                place = await asyncio.to_thread(self._store.locate, request.input)
+                error = ImageError(str(error).removeprefix(f"{printable(place)}: "))
+            self._log(request, error, payer.cost_nanousd)
             return outcome_of(error)
+        finally:
+            self._log_outage()
 
-    async def _answer(self, request: Request) -> Outcome:
+    def _log(self, request: Request, error: Exception, cost_nanousd: int) -> None:
+        """Tell the operator of a request without a picture; a refusal while the vendor is down is told of once."""
+        if isinstance(error, VendorUnavailableError) and not cost_nanousd:
+            return
+        said, cost = operators_words(error), to_usd(cost_nanousd)
+        told = {"request": request.id, "owner": request.owner, "cost_usd": str(cost), "error": said}
+        trace = None if isinstance(error, BlackboxConformalError) else error
+        LOG.warning("request %s has no picture, at %s USD: %s", request.id, cost, said, extra=told, exc_info=trace)
+
+    def _log_outage(self) -> None:
+        """Tell once that the vendor is down, and once that it is well again."""
+        outage = self._session.outage
+        if outage is None or outage.goes_on == self._was_down:
+            return
+        self._was_down = outage.goes_on
+        if self._was_down:
+            LOG.error(
+                "the vendor gives no usable answers: requests are answered with 503, and one is let through in %.0f s "
+                "to see whether it is well again",
+                outage.seconds_left,
+            )
+        else:
+            LOG.warning("the vendor gives usable answers again")
+
+    async def _answer(self, request: Request, payer: Payer) -> Outcome:
         """The vendor's picture, with a mask where the calibration speaks of it."""
         picture = (request.name, await asyncio.to_thread(self._store.locate, request.input))
         if request.upgrades is not None:
-            return await self._upgraded(request, picture)
+            return await self._upgraded(request, picture, payer)
         vendor, reason = self._offer.vendor_for(request.options, request.model)
         if reason is None:
             try:
-                result = await self._session.aapply(picture)
+                result = await self._session.aapply(picture, payer=payer)
             except NOT_COVERED as error:
                 if request.strict:
                     raise
@@ -192,7 +220,7 @@ class Runner:
                 if result.vendor is not None:
                     found = (result.vendor, result.certificate.vendor_model, reason, self._store)
                     return await asyncio.to_thread(keep_unmasked, *found)
-        drawn = await self._session.adraw(picture, vendor)
+        drawn = await self._session.adraw(picture, vendor, payer)
         return await asyncio.to_thread(keep_unmasked, drawn.vendor, drawn.model, reason, self._store)
 
     def _hand_over(self, result: Result) -> None:
@@ -201,16 +229,16 @@ class Runner:
                 self._on_masked(result)
         except (BlackboxConformalError, OSError) as error:
             # The picture is paid for, and its request is answered all the same.
-            LOG.error("a picture could not be kept for the viewer", extra={"error": words(error)})
+            LOG.error("a picture could not be kept for the viewer: %s", operators_words(error))
 
-    async def _upgraded(self, request: Request, picture: tuple[str, Path]) -> Outcome:
+    async def _upgraded(self, request: Request, picture: tuple[str, Path], payer: Payer) -> Outcome:
         """The picture masked by the calibration of more draws; only one that has a mask already."""
         first = await asyncio.to_thread(self._book.find, request.upgrades or "")
         if first is None or "mask" not in first.outcome.files:
             raise NotServedError(409, "the picture was answered without a mask, so that nothing more was drawn of it")
         if self._upgrade is None:
             raise NotServedError(409, "the gateway was started without --upgrade")
-        result = await self._session.aapply(picture, self._upgrade)
+        result = await self._session.aapply(picture, self._upgrade, payer)
         if result.certificate.status == "outside-calibration":
             raise NotServedError(409, result.certificate.reason or "the input is outside the calibration")
         return await asyncio.to_thread(keep_masked, result, self._store, self._sign_with)

@@ -20,6 +20,7 @@ from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.session import Session
 from blackbox_conformal.sampling.ledger.address import LEDGERS
 from blackbox_conformal.sampling.ledger.places import answers_of
+from blackbox_conformal.serving.accounts import Accounts
 from blackbox_conformal.serving.application import application
 from blackbox_conformal.serving.book import Book
 from blackbox_conformal.serving.dialects.dialect import Dialect
@@ -148,8 +149,9 @@ class Service:
 
             @contextlib.asynccontextmanager
             async def open_gateway() -> AsyncIterator[Gateway]:
-                runner = Runner(session, book, store, offer, self.sign_with, upgrade, self.on_masked)
-                gateway = Gateway(session, book, store, offer, runner, self.terms)
+                accounts = Accounts(book, tokens)
+                runner = Runner(session, book, store, offer, accounts, self.sign_with, upgrade, self.on_masked)
+                gateway = Gateway(session, book, store, offer, runner, self.terms, accounts)
                 async with _running(gateway, dialects):
                     on_start(gateway)
                     yield gateway

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from blackbox_conformal.errors import LedgerError
+from blackbox_conformal.sampling.ledger.checksums import checksum, know_seals
 from blackbox_conformal.sampling.ledger.connection import Connection
 from blackbox_conformal.serving.book import Book
 
 Result = TypeVar("Result")
 
-VERSION = 2
+VERSION = 3
 _TABLES = """
     CREATE TABLE request (
         id TEXT PRIMARY KEY,
@@ -39,6 +40,10 @@ _TABLES = """
         ended REAL,
         upgrades TEXT,
         upgrade TEXT,
+        pay_again INTEGER NOT NULL DEFAULT 0,
+        calls INTEGER NOT NULL DEFAULT 0,
+        cost_nanousd INTEGER NOT NULL DEFAULT 0,
+        seal INTEGER,
         UNIQUE (owner, dialect, idempotency_key)
     ) STRICT;
     CREATE INDEX request_state ON request (state);
@@ -50,7 +55,8 @@ _TABLES = """
         due REAL NOT NULL,
         tries INTEGER NOT NULL DEFAULT 0,
         error TEXT,
-        delivered REAL
+        delivered REAL,
+        seal INTEGER
     ) STRICT;
     CREATE INDEX notice_due ON notice (due) WHERE delivered IS NULL;
     CREATE TABLE upload (
@@ -61,10 +67,22 @@ _TABLES = """
         digest TEXT NOT NULL,
         size INTEGER NOT NULL,
         metadata TEXT NOT NULL,
-        created REAL NOT NULL
+        created REAL NOT NULL,
+        seal INTEGER
     ) STRICT;
-    CREATE TABLE secret (value TEXT NOT NULL) STRICT;
+    CREATE TABLE secret (value TEXT NOT NULL, seal INTEGER) STRICT;
+    CREATE TABLE account (
+        owner TEXT PRIMARY KEY,
+        calls INTEGER NOT NULL,
+        cost_nanousd INTEGER NOT NULL,
+        seal INTEGER
+    ) STRICT;
+    CREATE TABLE deleted (sample TEXT PRIMARY KEY, value REAL NOT NULL, seal INTEGER) STRICT;
 """
+_TABLE_NAMES = ("request", "notice", "upload", "secret", "account", "deleted")
+_WITHOUT_IT = (
+    "Or move it away: clients then find none of their earlier requests, and what was paid is kept in the run folder"
+)
 
 
 class SqliteBook(Book):
@@ -87,23 +105,48 @@ class SqliteBook(Book):
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             self._begin()
+            self._seal()
+            key = (secrets.token_hex(32),)
+            query = "INSERT INTO secret (value) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM secret)"
+            self._write(lambda connection: connection.execute(query, key))
             # Who asks for a request does not wait for the disk.
             self._reader = self._connect()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
+        know_seals(connection)
         return connection
 
     def _begin(self) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
-            key = secrets.token_hex(32)
-            made = f"INSERT INTO secret VALUES ('{key}'); PRAGMA user_version = {VERSION};"
-            self._connection.executescript(f"BEGIN; {_TABLES} {made} COMMIT;")
+            self._connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
         elif version != VERSION:
             raise LedgerError(
-                f"expected a book of requests of version {VERSION} at {self._path}; got {version}. Give another --run"
+                f"expected a book of requests of version {VERSION} at {self._path}; got {version}. {_WITHOUT_IT}"
+            )
+
+    def _seal(self) -> None:
+        """Refuse rows that are not as they were written, and have a checksum in each from now on."""
+        report = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        problems = [] if report == "ok" else [f"SQLite: {report}"]
+        for table in _TABLE_NAMES:
+            columns = self._connection.execute(f"PRAGMA table_info({table})").fetchall()
+            names = [column["name"] for column in columns if column["name"] != "seal"]
+            seal = checksum(names, [column["name"] for column in columns if column["type"] == "REAL"])
+            problems += [
+                f"row {row[0]} of {table} is not as it was written"
+                for row in self._connection.execute(f"SELECT rowid FROM {table} WHERE seal IS NOT {seal} LIMIT 1")
+            ]
+            for event in ("INSERT", "UPDATE"):
+                self._connection.execute(
+                    f"CREATE TEMPORARY TRIGGER {table}_{event} AFTER {event} ON main.{table}"
+                    f" BEGIN UPDATE {table} SET seal = {seal} WHERE rowid = NEW.rowid; END"
+                )
+        if problems:
+            raise LedgerError(
+                f"{self._path} is damaged ({problems[0]}); it is left as it is: restore a copy. {_WITHOUT_IT}"
             )
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from blackbox_conformal.reports.slider_levels import Stop, thresholds_of
 from blackbox_conformal.text import printable
 from blackbox_conformal.types import Image, Mask
 
-OUTSIDE = "outside-calibration"
+NO_TRUST = ("outside-calibration", "not-judged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,5 +194,5 @@ def _at_places(entry: FullSize, places: NDArray[np.int64]) -> tuple[NDArray[np.f
 
 
 def is_outside(entry: FullSize) -> bool:
-    """Whether the guarantee does not speak of the picture."""
-    return any(one["status"] == OUTSIDE for one in entry.certified)
+    """Whether the guarantee does not speak of the picture, or nobody can tell what its answer shows."""
+    return any(one["status"] in NO_TRUST for one in entry.certified)

@@ -97,13 +97,66 @@ def tiny() -> Pixels:
 
 
 @pytest.mark.parametrize("sent", [flat, grain, tiny])
-def test_a_picture_without_edges_of_its_own_cannot_be_judged(sent: Callable[[], Pixels]) -> None:
+def test_a_picture_that_shows_nothing_of_its_own_cannot_be_judged(sent: Callable[[], Pixels]) -> None:
     """A vendor that removes grain leaves nothing of it, and that is no fault."""
     side = sent().shape[0]
     smooth = np.asarray(Image.fromarray(sent()).reduce(4).resize((4 * side, 4 * side)))
     for answer in (smooth, np.random.default_rng(3).integers(0, 256, smooth.shape, dtype=np.uint8)):
         found = resemblance(answer, sent())
-        assert (found.edges, found.fault) == (None, None)
+        assert (found.edges, found.fault, found.judged) == (None, None, False)
+
+
+def sky(turned: bool = False, levels: int = 40, clouds: float = 0.0) -> Pixels:
+    """A sky of 64 × 64 without edges, which brightens downwards or, turned, to the right."""
+    ramp = np.linspace(150 - levels / 2, 150 + levels / 2, 64)
+    plane = np.tile(ramp, (64, 1)) if turned else np.tile(ramp[:, None], (1, 64))
+    places = np.mgrid[:64, :64]
+    plane = plane + clouds * np.sin(places[0] / 9) * np.sin(places[1] / 11)
+    return (plane[:, :, None] * np.array([0.7, 0.85, 1.0])).round().astype(np.uint8)
+
+
+CAST = np.array([0.8, 1.0, 1.1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda answer: answer,
+        lambda answer: (answer * 0.8 + 30).round().astype(np.uint8),
+        lambda answer: (255 * (answer / 255) ** 1.4).round().astype(np.uint8),
+        lambda answer: (answer * CAST).clip(0, 255).round().astype(np.uint8),
+        lambda answer: np.asarray(Image.fromarray(answer).convert("L").convert("RGB")),
+        lambda answer: read_image(saved(Image.fromarray(answer), "JPEG", quality=20)).pixels,
+    ],
+    ids=["as it is", "flatter", "darker", "another cast", "black and white", "heavy JPEG"],
+)
+def test_an_honest_answer_to_a_picture_without_edges_is_known_by_its_colours(change) -> None:
+    sent = sky(clouds=6)
+    found = resemblance(change(Generator().upscale(sent, 3)), sent)
+    assert (found.edges, found.fault, found.judged) == (None, None, True)
+
+
+def test_another_picture_for_one_without_edges_is_told_or_not_trusted() -> None:
+    sent = sky()
+    others = [
+        bicubic_up(sky(turned=True), 4),
+        np.ascontiguousarray(bicubic_up(sent, 4)[::-1]),
+        255 - bicubic_up(sent, 4),
+    ]
+    others += [np.random.default_rng(4).integers(0, 256, (256, 256, 3), np.uint8)]
+    for other in others:
+        found = resemblance(other, sent)
+        assert (found.edges, found.fault, found.judged) == (None, "another picture", False)
+    half = bicubic_up(sky(turned=True, levels=50) // 2 + sky(levels=40) // 2, 4)
+    found = resemblance(half, sent)
+    assert (found.fault, found.judged) == (None, False)
+
+
+def test_hardly_any_colours_tell_nothing() -> None:
+    sent = sky(levels=5)
+    for answer in (bicubic_up(sent, 4), bicubic_up(sky(turned=True, levels=5), 4)):
+        found = resemblance(answer, sent)
+        assert (found.fault, found.judged) == (None, False)
 
 
 def test_a_symmetric_picture_may_be_mirrored_and_nobody_can_tell() -> None:

@@ -1,7 +1,9 @@
 """A plain form: the vendor's bytes unchanged, the mask by links and headers, nothing dropped, nothing paid twice."""
 
+import contextlib
 import io
 import json
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,10 +19,12 @@ from support.synthetic import photograph, reduced
 import blackbox_conformal as bc
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.certificate import Certificate
-from blackbox_conformal.errors import SuspendedError
+from blackbox_conformal.errors import LedgerError, SuspendedError
 from blackbox_conformal.images.encode import image_png
+from blackbox_conformal.pipeline.stages.certify import contradictions
 from blackbox_conformal.sampling.ledger.queries import ledger_sum
 from blackbox_conformal.serving.gateway import Terms
+from blackbox_conformal.serving.sqlite_book import SqliteBook
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
@@ -178,12 +182,25 @@ def test_what_was_accepted_before_a_crash_is_answered_and_not_paid_again(
 
 def _reopen(run: Path, number: str) -> None:
     """Leave a request as a process does that dies while it works on it."""
-    import sqlite3
+    book = SqliteBook(run / "served")
+    query = "UPDATE request SET state = 'running', ended = NULL, facts = '{}', files = '{}' WHERE id = ?"
+    book._write(lambda connection: connection.execute(query, (number,)))
+    book.close()
 
-    with sqlite3.connect(run / "served" / "requests.sqlite") as book:
-        book.execute(
-            "UPDATE request SET state = 'running', ended = NULL, facts = '{}', files = '{}' WHERE id = ?", (number,)
-        )
+
+@pytest.mark.sqlite
+def test_a_row_of_the_book_that_was_changed_on_disk_is_refused(
+    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
+) -> None:
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        gateway.post(picture(0))
+    with contextlib.closing(sqlite3.connect(tmp_path / "run" / "served" / "requests.sqlite")) as book, book:
+        book.execute("UPDATE request SET owner = 'mallory'")
+    with (
+        pytest.raises(LedgerError, match="row 1 of request is not as it was written"),
+        serving(calibration, vendor, tmp_path / "run") as opened,
+    ):
+        raise AssertionError(opened)
 
 
 def test_the_description_names_every_address(calibration: Path, vendor: SynchronousVendor, tmp_path: Path) -> None:
@@ -248,3 +265,18 @@ def test_a_photograph_of_the_calibration_has_no_mask(
     assert told["state"] == "done"
     assert "mask" not in told["blackbox_conformal"]
     assert "that calibration has not seen" in told["blackbox_conformal"]["reason"]
+
+
+def test_an_answer_that_nobody_can_judge_has_an_empty_mask_and_says_so(
+    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
+) -> None:
+    """A sky of five grey levels tells nothing of an answer: the vendor's picture comes, and none of it is trusted."""
+    ramp = np.linspace(148, 153, 32)[:, None, None] * np.ones((32, 32, 3))
+    with serving(calibration, vendor, tmp_path / "run", settings={"outside": 0.0}) as gateway:
+        found = gateway.json(image_png(ramp.round().astype(np.uint8)))["blackbox_conformal"]
+        assert (found["status"], found["trusted_share"]) == ("not-judged", 0)
+        assert "too flat" in found["reason"]
+        paper = Certificate.from_json(gateway.get(found["certificate"]).text)
+    assert contradictions(paper, bc.Calibration.load(calibration)) == []
+    forged = paper.model_copy(update={"status": "guaranteed"})
+    assert contradictions(forged, bc.Calibration.load(calibration))

@@ -30,6 +30,11 @@ from blackbox_conformal.signature import Signature
 from blackbox_conformal.types import Image, Mask
 from blackbox_conformal.wording import at_most, exactly
 
+NOT_JUDGED = (
+    "the input is too flat, too small or too noisy to tell by it whether the vendor's answer shows it, and no pixel of "
+    "an answer that may show something else is trusted"
+)
+
 SIZE_FACTOR = 2
 """How many times fewer pixels than the smallest photograph, or more than the largest, are worth a note."""
 
@@ -60,7 +65,9 @@ def certify(
     elif setup.score.minimum_draws == 1:
         kind = "a one-draw score; the vendor was not asked twice"
     return Certificate(
-        **claims(calibration, setup.metric, rule, alpha, threshold, check, calibration.signature),
+        **claims(
+            calibration, setup.metric, rule, alpha, threshold, check, calibration.signature, judged=evaluation.judged
+        ),
         calibration_signature=calibration.signature,
         trusted_share=float(np.mean(mask)),
         score_kind=kind,
@@ -84,14 +91,18 @@ def claims(
     threshold: float,
     check: InputCheck | None,
     signature: Signature | None,
+    *,
+    judged: bool,
 ) -> dict[str, Any]:
     """Everything on a certificate that follows from calibration, guarantee, level, threshold and input check alone.
 
-    `signature` is the one that the calibration had when the certificate was made.
+    `signature` is the one that the calibration had when the certificate was made. `judged`: see `Evaluation`.
     """
     choice = rule.choose(calibration.curves_for(rule), alpha)
     status, reason = "abstains" if threshold == -math.inf else "guaranteed", choice.reason
-    if status == "guaranteed" and check is not None and check.outside:
+    if not judged:
+        status, reason = "not-judged", NOT_JUDGED
+    if status != "abstains" and check is not None and check.outside:
         status, reason = "outside-calibration", check.reason
     return {
         "status": status,
@@ -144,14 +155,17 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
     if of_the_picture:
         specification = without_bound(specification)
     rule = choose_guarantee(str(specification.pop("name", None)), **specification)
-    threshold = rule.threshold(calibration.curves_for(rule), certificate.alpha)
+    # What is outside the calibration has its threshold all the same, unless it could not be judged either.
+    outside = certificate.status == "outside-calibration"
+    judged = certificate.threshold_hex != (-math.inf).hex() if outside else certificate.status != "not-judged"
+    threshold = rule.threshold(calibration.curves_for(rule), certificate.alpha) if judged else -math.inf
     check = certificate.input_check
     if check is not None:
         check = checked_again(calibration, check)
     elif len(calibration.comparable_inputs()):
         raise FileFormatError("expected how the input compares with the calibration's; the certificate does not say it")
     named = certificate.calibration_signature
-    implied = claims(calibration, metric, rule, certificate.alpha, threshold, check, named)
+    implied = claims(calibration, metric, rule, certificate.alpha, threshold, check, named, judged=judged)
     if of_the_picture:
         for name in ("status", "statement", "reason", "guarantee", "threshold", "threshold_hex", "missing_images"):
             del implied[name]

@@ -9,7 +9,14 @@ from math import inf
 from typing import TypeVar
 
 from blackbox_conformal.adapter import Upload
-from blackbox_conformal.errors import AdapterError, IncompleteError, PayloadError, RefusedError, VendorError
+from blackbox_conformal.errors import (
+    AdapterError,
+    IncompleteError,
+    PayloadError,
+    RefusedError,
+    UnusableDrawsError,
+    VendorError,
+)
 from blackbox_conformal.images.headers import inspect
 from blackbox_conformal.images.picture import is_blank
 from blackbox_conformal.images.read import BLANK_NOTE, read_image, read_output
@@ -87,9 +94,13 @@ def drawn_picture(content: bytes, task: Task, setup: Setup, sent: Sent) -> Drawn
         )
     fit = sent.resemblance(picture.pixels)
     if fit.fault is not None:
+        told = (
+            "its colours have nothing in common with the upload's"
+            if fit.edges is None
+            else f"its edges correlate with the upload's at {fit.edges:.2f}, a faithful enlargement's at 0.9 or more"
+        )
         raise PayloadError(
-            f"expected an answer that shows what was sent; the vendor answered {fit.fault}: its edges correlate "
-            f"with the upload's at {fit.edges:.2f}, those of a faithful enlargement at 0.9 or more. Look at the "
+            f"expected an answer that shows what was sent; the vendor answered {fit.fault}: {told}. Look at the "
             "picture; tell the vendor if it mixes answers up"
         )
     return DrawnPicture(picture.pixels, picture.conversions, fit)
@@ -100,7 +111,7 @@ def output_size(task: Task, setup: Setup) -> tuple[int, int]:
     return task.upload.height * setup.procedure.scale, task.upload.width * setup.procedure.scale
 
 
-def incomplete(unusable: Sequence[Outcome], *, local: bool) -> IncompleteError:
+def incomplete(unusable: Sequence[Outcome], *, local: bool) -> UnusableDrawsError:
     """What is said of draws that are not usable; at least one. `local`: they are on this machine."""
     first = unusable[0]
     reason = str(first.error).removesuffix(".")
@@ -125,7 +136,7 @@ def incomplete(unusable: Sequence[Outcome], *, local: bool) -> IncompleteError:
         advice += f". {may_be_billed(unanswered)}"
     pictures = list(dict.fromkeys(outcome.task.upload.name for outcome in unusable))
     of_several = f" Pictures: {names(pictures)}." if len(pictures) > 1 else ""
-    return IncompleteError(
+    return UnusableDrawsError(
         f"{which} no usable picture ({counts}); {'the first, ' * several}draw {first.task.index} of "
         f"{printable(first.task.upload.name)}{',' * several} {ENDED[first.state]}: {reason}.{of_several} {advice}"
     )

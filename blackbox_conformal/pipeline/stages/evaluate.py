@@ -51,6 +51,8 @@ class Evaluation:
         What the draws were like beside what was sent.
     notes
         Things a reader should know, in words: lossy answers, blank answers.
+    judged
+        Whether every draw is known to show what was sent; else no pixel is to be trusted.
     """
 
     delivered: Image
@@ -60,6 +62,7 @@ class Evaluation:
     notes: tuple[str, ...]
     low_resolution: Image
     answers: Answers
+    judged: bool
 
 
 def evaluate(
@@ -116,7 +119,8 @@ def evaluate(
     indecision = accumulator.finish(setup.context(delivered, low_resolution, second))
     model = ", ".join(sorted({outcome.model for outcome in drawn.outcomes if outcome.model})) or None
     answers = Answers.of([fit.edges for fit in fits], [fit.difference for fit in fits], indecision)
-    return Evaluation(delivered, draw, indecision, model, tuple(notes), low_resolution, answers)
+    judged = all(fit.judged for fit in fits)
+    return Evaluation(delivered, draw, indecision, model, tuple(notes), low_resolution, answers, judged)
 
 
 def calibration_curves(

@@ -5,6 +5,7 @@ A bit that flips on disk must not make a draw look unpaid, nor change what a row
 
 import hashlib
 import sqlite3
+from collections.abc import Container, Iterable
 from functools import cache
 
 from blackbox_conformal.sampling.ledger.connection import Connection
@@ -14,10 +15,15 @@ from blackbox_conformal.sampling.ledger.states import COUNTED
 # Times are sealed as whole numbers of the steps that a double of this century has: how SQLite writes a fraction out
 # differs between its versions.
 _STEPS = 2**22
-_COLUMNS = ", ".join(
-    f"CAST({name} * {_STEPS} AS INTEGER)" if name.endswith("_at") else name for name in ATTEMPT_COLUMNS
-)
-_SEAL = f"seal(CAST(printf('{chr(31).join(['%s'] * len(ATTEMPT_COLUMNS))}', {_COLUMNS}) AS BLOB))"
+
+
+def checksum(columns: Iterable[str], times: Container[str]) -> str:
+    """SQL: the checksum of these columns of a row, in order; `times` are those that hold seconds as fractions."""
+    values = [f"CAST({name} * {_STEPS} AS INTEGER)" if name in times else name for name in columns]
+    return f"seal(CAST(printf('{chr(31).join(['%s'] * len(values))}', {', '.join(values)}) AS BLOB))"
+
+
+_SEAL = checksum(ATTEMPT_COLUMNS, [name for name in ATTEMPT_COLUMNS if name.endswith("_at")])
 _COUNTED = ", ".join(f"'{state}'" for state in COUNTED)
 _MOST_NAMED = 5
 

@@ -13,13 +13,13 @@ import tenacity
 
 from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import (
-    IncompleteError,
     JobError,
     MaybeSentError,
     NotSentError,
     PayloadError,
     TryLaterError,
     VendorError,
+    VendorUnavailableError,
 )
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard
@@ -205,7 +205,8 @@ class Retrier:
         if seconds is not None and seconds > self._limits.max_retry_after_s:
             # Other sets of tasks that draw from this vendor now, as in a gateway, do not ask before that either.
             self._breaker.open(min(seconds, LONGEST_PAUSE_S))
-            return self._end_run(f"{error}, for {seconds:.0f} s; resume after {self._date_in(seconds)}")
+            why = f"{error}, for {seconds:.0f} s; resume after {self._date_in(seconds)}"
+            return self._end_run(why, retry_after=seconds)
         if seconds is None:
             seconds = full_jitter(self._breaker.throttles_in_a_row + 1)
         if self._breaker.record_throttle(seconds):
@@ -222,9 +223,10 @@ class Retrier:
         self._control.leave()
         return False
 
-    def _end_run(self, why: str) -> bool:
+    def _end_run(self, why: str, retry_after: float | None = None) -> bool:
         """End the run, to be resumed; always False: nothing is tried again."""
-        self._control.fail(IncompleteError(f"stopped: {why}. What is paid is kept; the same command resumes"))
+        error = f"stopped: {why}. What is paid is kept; the same command resumes"
+        self._control.fail(VendorUnavailableError(error, retry_after=retry_after))
         return False
 
     def _date_in(self, seconds: float) -> str:

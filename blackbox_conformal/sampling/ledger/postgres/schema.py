@@ -176,6 +176,14 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     ("ALTER TABLE total ADD COLUMN limit_nanousd BIGINT CHECK (limit_nanousd >= 0)",),
     INDEXES,
+    # What was bought for a request and for an owner of tokens, and what metrics counted of requests that were deleted.
+    (
+        "ALTER TABLE request ADD COLUMN pay_again INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE request ADD COLUMN calls BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE request ADD COLUMN cost_nanousd BIGINT NOT NULL DEFAULT 0",
+        "CREATE TABLE account (owner TEXT PRIMARY KEY, calls BIGINT NOT NULL, cost_nanousd BIGINT NOT NULL)",
+        "CREATE TABLE deleted (sample TEXT PRIMARY KEY, value DOUBLE PRECISION NOT NULL)",
+    ),
 )
 
 VERSION = len(_MIGRATIONS)
