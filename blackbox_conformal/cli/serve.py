@@ -104,6 +104,12 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
         default="10GiB",
         help="What a token may upload ahead of requests in any 24 hours; more is answered with 507.",
     )
+    keep: float | None = shared.declared(
+        "--keep",
+        type=click.FloatRange(0, min_open=True),
+        metavar="DAYS",
+        help="Delete requests and uploads, with their files, so many days after their end; by default they stay.",
+    )
     view: bool = shared.flag(
         "--view",
         is_flag=True,
@@ -229,6 +235,7 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
             webhook_hosts=options.webhook_host,
             most_waiting=options.max_waiting,
             most_uploaded=options.max_uploads,
+            kept_days=options.keep,
         ),
         allowed=options.allow,
         host=options.host,

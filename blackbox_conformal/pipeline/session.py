@@ -43,6 +43,7 @@ from blackbox_conformal.sampling.admission import Admission
 from blackbox_conformal.sampling.clock import Clock
 from blackbox_conformal.sampling.events import EventBoard
 from blackbox_conformal.sampling.ledger.any_ledger import AnyLedger
+from blackbox_conformal.sampling.ledger.sample_store import Store
 from blackbox_conformal.sampling.open_run import OpenRun
 from blackbox_conformal.sampling.owned_folder import OwnedFolder
 from blackbox_conformal.sampling.pacing.outage import Outage
@@ -163,6 +164,11 @@ class Session:
     def ledger(self) -> AnyLedger:
         """The ledger that it draws with."""
         return self._folder.ledger
+
+    @property
+    def samples(self) -> Store:
+        """The stored answers."""
+        return self._folder.store
 
     @property
     def outage(self) -> Outage | None:

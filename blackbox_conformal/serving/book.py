@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from blackbox_conformal.sampling.ledger.connection import Connection
+from blackbox_conformal.serving.counts import counts
 from blackbox_conformal.serving.request import Kept, Outcome, Request
 
 _BY_KEY = "SELECT * FROM request WHERE owner = ? AND dialect = ? AND idempotency_key = ?"
@@ -272,6 +273,34 @@ class Book(ABC):
         """Forget a file; whether there was one."""
         query = "DELETE FROM upload WHERE id = ? AND owner = ?"
         return self._write(lambda connection: connection.execute(query, (number, owner)).rowcount > 0)
+
+    def delete_before(self, moment: float) -> None:
+        """Delete requests that ended before, unless a webhook waits to be told of them, and uploads from before.
+
+        Metrics go on to count them.
+        """
+        waits = f"SELECT 1 FROM notice WHERE notice.request = request.id AND delivered IS NULL AND due < {_NEVER}"
+        old = f"ended < {float(moment)!r} AND NOT EXISTS ({waits})"
+
+        def operation(connection: Connection) -> None:
+            # Of several gateways one counts and deletes at a time.
+            connection.execute("UPDATE secret SET value = value")
+            for sample, value in counts(connection, self.trusted_share, old).items():
+                _insert(connection, "deleted", {"sample": sample, "value": 0.0})
+                query = "UPDATE deleted SET value = value + ? WHERE sample = ?"
+                connection.execute(query, (float(value), sample))
+            connection.execute(f"DELETE FROM notice WHERE request IN (SELECT id FROM request WHERE {old})")
+            connection.execute(f"DELETE FROM request WHERE {old}")
+            connection.execute("DELETE FROM upload WHERE created < ?", (moment,))
+
+        self._write(operation)
+
+    def digests(self) -> set[str]:
+        """Digests of every file that a request or an upload has."""
+        rows = self.rows("SELECT input, files FROM request")
+        kept = {digest for row in rows for digest, _ in json.loads(row["files"]).values()}
+        uploads = self.rows("SELECT digest FROM upload")
+        return kept | {row["input"] for row in rows} | {row["digest"] for row in uploads}
 
     def secret(self) -> bytes:
         """What webhooks are signed with; made with the book."""

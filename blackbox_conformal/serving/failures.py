@@ -25,7 +25,7 @@ NOT_COVERED = (CheckFailedError, CalibrationError, FileFormatError)
 AGAIN = "Prefer: pay-again"
 
 _LONGEST = 600
-_OPERATORS = re.compile(r"--\w|`|\bin Python\b|-p \w+=|\bcommand\b|\brun again\b|\brun folder\b", re.ASCII)
+_OPERATORS = re.compile(r"--\w|`|\bin Python\b|-p [\w-]+=|\bcommand\b|\brun again\b|\brun folder\b", re.ASCII)
 """What only the operator of the gateway can follow."""
 
 _ADVICE: tuple[tuple[type[BlackboxConformalError], str], ...] = (

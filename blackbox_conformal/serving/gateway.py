@@ -24,8 +24,9 @@ from blackbox_conformal.serving.accounts import Accounts
 from blackbox_conformal.serving.asked import Asked
 from blackbox_conformal.serving.book import Book, Upload, new_id
 from blackbox_conformal.serving.exchange import HttpRequest
-from blackbox_conformal.serving.failures import status_of, words
+from blackbox_conformal.serving.failures import operators_words, status_of, words
 from blackbox_conformal.serving.file_store import FileStore
+from blackbox_conformal.serving.logs import LOG
 from blackbox_conformal.serving.not_served import NotServedError
 from blackbox_conformal.serving.offer import Offer
 from blackbox_conformal.serving.products import ENDINGS, MADE, product_of
@@ -36,6 +37,7 @@ from blackbox_conformal.text import printable
 PREFIX = "X-Blackbox-Conformal"
 RETRY_AFTER_S = 5
 LONGEST_WAIT_S = 600.0
+DELETE_EACH_S = 3600.0
 _LONGEST_KEY = 255
 _ESCAPED = [(mark.format(ord(character)), character) for character in "+/=" for mark in ("%{:02X}", "%{:02x}")]
 """What base64 may be percent-encoded as. To decode each ``%`` of a long link takes seconds."""
@@ -65,12 +67,15 @@ class Terms:
         Bytes that the files of one token, uploaded ahead of requests in 24 hours, may have in all.
     most_waiting
         Requests that may be accepted and not begun; more are told to come again, before anything of them is kept.
+    kept_days
+        Days after which requests that ended, uploads and their files are deleted; None: never.
     """
 
     strict: bool = False
     webhook_hosts: Collection[str] = ()
     most_waiting: int = 1000
     most_uploaded: int = 10 * 2**30
+    kept_days: float | None = None
 
 
 class Gateway:
@@ -179,7 +184,7 @@ class Gateway:
         except UsageError as error:
             raise NotServedError(422, words(error)) from None
 
-    async def _refuse_uncovered(self, reason: str | None, picture: tuple[str, Any]) -> None:
+    async def _refuse_uncovered(self, reason: str | None, picture: tuple[str, bytes]) -> None:
         if reason is None:
             try:
                 reason = await asyncio.to_thread(self.session.unlike, picture)
@@ -357,6 +362,17 @@ class Gateway:
         if facts.get("reason"):
             headers[f"{PREFIX}-Reason"] = _line(facts["reason"])
         return headers
+
+    async def delete_what_is_old(self) -> None:
+        """Delete for ever what is older than it is to be kept; answers that were paid for stay in the run folder."""
+        while self._terms.kept_days is not None:
+            before = time.time() - self._terms.kept_days * 24 * 3600
+            try:
+                await asyncio.to_thread(self.book.delete_before, before)
+                await asyncio.to_thread(lambda: self._store.forget_all_but(self.book.digests()))
+            except (BlackboxConformalError, OSError) as error:
+                LOG.error("old requests could not be deleted: %s", operators_words(error))
+            await asyncio.sleep(DELETE_EACH_S)
 
     def signing_key(self, purpose: str) -> PrivateKey:
         """A key of this gateway for signatures that anybody can check."""

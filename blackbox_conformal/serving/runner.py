@@ -6,10 +6,9 @@ Everything here runs in one asyncio loop; what takes time runs in the session's 
 import asyncio
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blackbox_conformal.errors import BlackboxConformalError, ImageError, LedgerError, VendorUnavailableError
+from blackbox_conformal.errors import BlackboxConformalError, LedgerError, VendorUnavailableError
 from blackbox_conformal.pipeline.picture_masker import Payer, PictureMasker
 from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.session import Session
@@ -24,7 +23,6 @@ from blackbox_conformal.serving.offer import Offer
 from blackbox_conformal.serving.products import keep_masked, keep_unmasked
 from blackbox_conformal.serving.request import Outcome, Request
 from blackbox_conformal.serving.spans import span
-from blackbox_conformal.text import printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.signing_key import SigningKey
@@ -163,10 +161,6 @@ class Runner:
             if isinstance(error, LedgerError):
                 # A gateway that can draw nothing more leaves the request to others.
                 await asyncio.to_thread(self._session.ledger.require_lease)
-            if isinstance(error, ImageError):
-                # Where the gateway keeps uploads is not the client's business.
-                place = await asyncio.to_thread(self._store.locate, request.input)
-                error = ImageError(str(error).removeprefix(f"{printable(place)}: "))
             self._log(request, error, payer.cost_nanousd)
             return outcome_of(error)
         finally:
@@ -198,7 +192,7 @@ class Runner:
 
     async def _answer(self, request: Request, payer: Payer) -> Outcome:
         """The vendor's picture, with a mask where the calibration speaks of it."""
-        picture = (request.name, await asyncio.to_thread(self._store.locate, request.input))
+        picture = (request.name, await asyncio.to_thread(self._store.read, request.input))
         if request.upgrades is not None:
             return await self._upgraded(request, picture, payer)
         vendor, reason = self._offer.vendor_for(request.options, request.model)
@@ -231,7 +225,7 @@ class Runner:
             # The picture is paid for, and its request is answered all the same.
             LOG.error("a picture could not be kept for the viewer: %s", operators_words(error))
 
-    async def _upgraded(self, request: Request, picture: tuple[str, Path], payer: Payer) -> Outcome:
+    async def _upgraded(self, request: Request, picture: tuple[str, bytes], payer: Payer) -> Outcome:
         """The picture masked by the calibration of more draws; only one that has a mask already."""
         first = await asyncio.to_thread(self._book.find, request.upgrades or "")
         if first is None or "mask" not in first.outcome.files:

@@ -176,14 +176,14 @@ def _kept(session: Session) -> tuple[Book, FileStore]:
     folder, ledger = session.run / FOLDER, session.ledger
     address = LEDGERS.of(session.run)
     if address is None:
-        return SqliteBook(folder), FileStore(folder / "files")
+        return SqliteBook(folder), FileStore(folder / "files", session.samples)
     from blackbox_conformal.sampling.ledger.postgres.postgres_ledger import PostgresLedger
     from blackbox_conformal.serving.postgres_book import PostgresBook
 
     answers = answers_of(session.run)
     assert isinstance(ledger, PostgresLedger)
     assert answers is not None
-    return PostgresBook(address, ledger.me), SharedFileStore(folder / "files", answers)
+    return PostgresBook(address, ledger.me), SharedFileStore(folder / "files", session.samples, answers)
 
 
 @contextlib.asynccontextmanager
@@ -194,6 +194,7 @@ async def _running(gateway: Gateway, dialects: Mapping[str, Dialect]) -> AsyncIt
     gateway.runner.resume()
     beside = [
         asyncio.create_task(gateway.runner.look_after_others()),
+        asyncio.create_task(gateway.delete_what_is_old()),
         asyncio.create_task(Webhooks(gateway, dialects).deliver_for_ever()),
     ]
     try:
