@@ -138,11 +138,17 @@ class UnusableDrawsError(IncompleteError):
 class VendorUnavailableError(IncompleteError):
     """The vendor gives no usable answers or cannot be reached, so that nothing more is sent to it for a while.
 
-    `retry_after`: the seconds after which it may be asked again; None: nobody said so.
+    Attributes
+    ----------
+    why
+        What happened at the vendor, without what follows for a run that is ended by it.
+    retry_after
+        Seconds after which it may be asked again; None: nobody said so.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, why: str = "", retry_after: float | None = None) -> None:
         super().__init__(message)
+        self.why = why or message
         self.retry_after = retry_after
 
 

@@ -50,8 +50,9 @@ def words(error: BaseException) -> str:
 
 
 def operators_words(error: BaseException) -> str:
-    """An error in one line for the log."""
-    return printable(redact(str(error)), _LONGEST) or type(error).__name__
+    """An error in one line for the log; a gateway goes on where a command is stopped."""
+    said = error.why if isinstance(error, VendorUnavailableError) else str(error)
+    return printable(redact(said), _LONGEST) or type(error).__name__
 
 
 def outcome_of(error: BaseException) -> Outcome:

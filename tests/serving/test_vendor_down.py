@@ -45,6 +45,7 @@ def test_a_vendor_that_gives_nothing_usable_is_not_paid_for_every_request(
     costly = [record for record in told if getattr(record, "cost_usd", "0") != "0"]
     assert len(costly) == paid
     assert all(record.request in record.getMessage() for record in costly)
+    assert not any("stopped" in record.getMessage() for record in told)
 
 
 def test_it_goes_on_by_itself_when_the_vendor_is_well(

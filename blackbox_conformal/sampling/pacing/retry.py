@@ -226,7 +226,7 @@ class Retrier:
     def _end_run(self, why: str, retry_after: float | None = None) -> bool:
         """End the run, to be resumed; always False: nothing is tried again."""
         error = f"stopped: {why}. What is paid is kept; the same command resumes"
-        self._control.fail(VendorUnavailableError(error, retry_after=retry_after))
+        self._control.fail(VendorUnavailableError(error, why=why, retry_after=retry_after))
         return False
 
     def _date_in(self, seconds: float) -> str:
