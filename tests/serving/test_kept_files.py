@@ -92,6 +92,7 @@ def test_old_requests_and_their_files_are_deleted_and_metrics_and_answers_stay(
         while list((tmp_path / "run" / "served" / "files").glob("*/*")):
             time.sleep(0.1)
         assert gateway.get(httpx.URL(old["blackbox_conformal"]["mask"]).path).status_code == 404
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
         assert {name: gateway.metric(name) for name in names} == pytest.approx(before)
         assert gateway.post(picture(0)).status_code == 200
         assert gateway.metric("requests_accepted_total") == before["requests_accepted_total"] + 1

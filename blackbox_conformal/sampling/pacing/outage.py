@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from blackbox_conformal.errors import VendorUnavailableError
+from blackbox_conformal.sampling.pacing.retry import LONGEST_PAUSE_S as LONGEST_ASKED_S
 
 FIRST_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 3600.0
@@ -16,7 +17,7 @@ class Outage:
 
     A picture that ends with a `VendorUnavailableError` begins an outage. Others that need it are then refused.
     After 30 s one of them is let through as a probe: one that gets its answer ends the outage, one that ends with that
-    error doubles the pause, up to an hour. A pause that the vendor asks for counts where it is longer.
+    error doubles the pause, up to an hour. A pause that the vendor asks for counts where it is longer, up to a day.
 
     Parameters
     ----------
@@ -89,5 +90,7 @@ class Outage:
             # Pictures that were under way together tell of one failure.
             if began_in == self._pauses:
                 self._pauses += 1
-            pause = min(LONGEST_PAUSE_S, max(retry_after, FIRST_PAUSE_S * 2.0 ** min(self._pauses - 1, 20)))
+            doubled = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._pauses - 1, 20))
+            # Before, the probe would only wait for its turn.
+            pause = max(doubled, min(retry_after, LONGEST_ASKED_S))
             self._over_at = max(self._over_at, self._now() + pause)
