@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from support.command_line import VENDOR, called
+from support.command_line import VENDOR, called, called_in_new_process
 from support.synthetic import photograph, reduced, write_photographs
 
 import blackbox_conformal as bc
@@ -171,7 +171,7 @@ def test_a_list_on_the_web_is_read_and_no_query_is_shown(desk: Path, capfd: pyte
         vendor = ("--adapter", VENDOR, "-p", f"url={server.url}")
         command("calibrate", "photographs", *vendor, *OPTIONS, "--run", "run", "--out", "files.json")
         listed = f"{url}/d/list.txt?ticket=TICKET-OF-ALL"
-        made = called("calibrate", listed, *vendor, *OPTIONS, "--run", "run", "-vv", code=0)
+        made = called_in_new_process("calibrate", listed, *vendor, *OPTIONS, "--run", "run", "-vv", code=0)
         assert list((desk / "temporary").iterdir()) == [], "what was fetched outlives the command"
         capfd.readouterr()
         command("degrade", listed, "--out", "degraded", "--json")
