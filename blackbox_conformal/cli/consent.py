@@ -52,12 +52,9 @@ class Consent:
         CredentialMissingError
             The key of a vendor is not set, and calls are to be made.
         BudgetError
-            Draws that would be made lie in another run folder, and the user did not say yes to buying them again; or a
-            limit is known to be too small.
+            Draws that would be made lie in another run folder, and the user did not say yes to buying them again.
         """
-        from blackbox_conformal.cli.session import build_limits
-        from blackbox_conformal.pipeline.prices.budget import agreed_limits, are_stored, missing_key
-        from blackbox_conformal.sampling.task import task_keys
+        from blackbox_conformal.pipeline.prices.budget import are_stored, missing_key
 
         calls = expected.calls
         vendors = [vendor for vendor in (setup.adapter, setup.second) if vendor is not None]
@@ -72,8 +69,6 @@ class Consent:
             if spends(expected) and not (self.options.run is not None and self.options.yes):
                 raise BudgetError(elsewhere)
             self.screen.note(f"note: {elsewhere}")
-        keys = frozenset(task_keys(setup.adapter.identity(), tasks))
-        agreed_limits(build_limits(self.options), expected, [run], keys)
         if calls or not are_stored(setup.adapter, tasks, run):
             confirm_keys(self.screen, vendors, self.options)
 

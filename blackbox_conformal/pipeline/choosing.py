@@ -191,9 +191,10 @@ def compare(
     for level in levels:
         member("guarantees", "expected").check_level(level, contestants[0].setup.metric.capped_bound)
     expected = contest.plan()
+    agreed = contest.agreed(expected)
     if terms.ask is not None:
         terms.ask(contest.jobs[0], expected)
-    return compare_contestants(contest.agreed(expected), levels)
+    return compare_contestants(agreed, levels)
 
 
 @named_keywords

@@ -259,9 +259,11 @@ class Job:
         if expected.calls:
             refuse_retired(self.setup.adapter)
         self.terms.refuse_unlimited(self.setup.adapter)
+        # A limit that is too small is said before anything is asked.
+        limits = agreed_limits(self.limits, expected, [self.folder], self.keys)
         if self.terms.ask is not None:
             self.terms.ask(self, expected)
-        self.limits = agreed_limits(self.limits, expected, [self.folder], self.keys)
+        self.limits = limits
         refuse_unlimited(self.setup.adapter, self.limits, self.folder)
 
     @contextmanager

@@ -289,9 +289,9 @@ class _Visiting:
             expected = total(expected, fresh.estimate())
         self._terms.refuse_unlimited(self._setup.adapter)
         self._refuse_beyond(expected, canaries, keys)
+        limits = agreed_limits(self._terms.limits, expected, [canaries.folder], keys)
         if self._terms.ask is not None:
             self._terms.ask(canaries, expected)
-        limits = agreed_limits(self._terms.limits, expected, [canaries.folder], keys)
         refuse_unlimited(self._setup.adapter, limits, canaries.folder)
         for job in (canaries, fresh):
             if job is not None:
