@@ -241,8 +241,8 @@ class Cluster:
             if not local:
                 raise UsageError(f"expected a Dask scheduler at {self.place}; {said}. {hint}") from None
             raise IncompleteError(
-                f"expected {self.place} to start; {said}. The same command tries again. Only a Python script needs more: "
-                'its call must stand below `if __name__ == "__main__":`, since workers import the script'
+                f"expected {self.place} to start; {said}. The same command tries again. Only a script of Python needs "
+                'more: its call must stand below `if __name__ == "__main__":`, since workers import the script'
             ) from None
 
     def _refuse_other_versions(self) -> None:
