@@ -182,8 +182,9 @@ def _show(screen: Screen, options: CalibrateOptions, job: "Job", result: "Calibr
         screen.say("Next: add photographs, since nothing is trusted at these levels, and calibrate again")
     if own_bound_is_known(setup, rule):
         screen.note(
-            "note: with --guarantee expected:bound_from=input each mask takes a bound of its own picture for the loss "
-            "bound, so that it trusts no less, and with few photographs much more; calibrating again makes no call"
+            f"note: only for inputs made exactly by {setup.procedure.mixture.text}: with --guarantee "
+            "expected:bound_from=input each mask takes a bound of its own picture for the loss bound, so that it "
+            "trusts no less, and with few photographs much more; calibrating again makes no call"
         )
     refusals = _refusals(calibration)
     if refusals:

@@ -183,7 +183,7 @@ def _show(screen: Screen, task: str, setup: "Setup", made: _Demonstration, secon
         {
             "calibrated": f"the embedded vendor, told to {task}; inputs by {setup.procedure.mixture.text}; {draws} of "
             f"each of {calibration.n} photographs ({made.run.calls} calls made, {made.run.cached} stored)",
-            "guarantee": certificate.statement,
+            "guarantee": certificate.stated,
             "threshold": "nothing can be trusted" if threshold == -math.inf else f"{threshold:.6g}",
             "trusted": f"{share(certificate.trusted_share)} of {made.masked.name}; "
             f"{share(level.trusted_share)} of {made.audited.n} photographs that calibration has not seen",

@@ -1,5 +1,6 @@
 """`mask`: pictures with trust masks and certificates; `-` is stdin to stdout."""
 
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -19,11 +20,12 @@ from blackbox_conformal.cli.mask_writer import MaskWriter, Written
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.cli.sign import sign_paper
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key, trusted
-from blackbox_conformal.errors import BlackboxConformalError, IncompleteError, UsageError
+from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, IncompleteError, UsageError
 from blackbox_conformal.files import require_writable
 from blackbox_conformal.text import name_of, printable
 
 if TYPE_CHECKING:
+    from blackbox_conformal.certificate import Certificate
     from blackbox_conformal.pipeline.job import Job
     from blackbox_conformal.pipeline.kept_results import KeptResults
     from blackbox_conformal.pipeline.masking import MaskRequest
@@ -93,7 +95,7 @@ class MaskOptions(ClusterOptions, shared.VendorOptions, shared.TermsOptions):
         type=click.FloatRange(0, 1, max_open=True),
         default=0.01,
         metavar="P",
-        help="Mark a mask as outside the guarantee when its input's conformal p-value is at most this; 0: never.",
+        help="Mark a mask as outside the guarantee when its input's own p-value is at most this; 0: never for that.",
     )
     keep_going: bool = shared.declared(
         "--keep-going",
@@ -119,6 +121,8 @@ def command(screen: Screen, options: MaskOptions) -> None:
 
     The vendor and every setting come from the calibration; -p is needed only for what a calibration does not keep, such
     as an address. INPUT - reads a picture from stdin and writes --product to stdout.
+
+    Exit code 3: inputs or answers are unlike the calibration's, so masks carry no guarantee. Everything is written.
     """
     from blackbox_conformal.guarantees.instance_bound import reason_of_nothing
     from blackbox_conformal.pipeline.kept_results import KeptResults
@@ -156,12 +160,14 @@ def command(screen: Screen, options: MaskOptions) -> None:
     results = _masked(delivery, None if piped else writer, run)
     if piped and results:
         (result,) = results
+        delivery.judge(result.certificate)
         signed = result if key is None else replace(result, certificate=result.certificate.signed(key))
         product = encode_product(signed, options.product, options.feather)
         assert product is not None
         sys.stdout.buffer.write(product.content)
-        return
-    delivery.show(run)
+    else:
+        delivery.show(run)
+    delivery.refuse_unlike()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +195,28 @@ class _Delivery:
     kept: "KeptResults | None"
     entries: dict[int, dict[str, Any]] = field(default_factory=dict)
     previews: dict[int, Path] = field(default_factory=dict)
+    unlike: list[str] = field(default_factory=list)
+
+    def judge(self, certificate: "Certificate") -> None:
+        """Keep why a mask carries no guarantee, unless its own p-value alone says so, as chance does of a few."""
+        own = None if certificate.input_check is None else certificate.input_check.reason
+        if certificate.status == "outside-calibration" and certificate.reason != own:
+            self.unlike.append(str(certificate.reason))
+
+    def refuse_unlike(self) -> None:
+        """End with exit code 3 where inputs or answers are unlike the calibration's.
+
+        Raises
+        ------
+        CheckFailedError
+            They are.
+        """
+        if self.unlike:
+            masks = "1 mask carries" if len(self.unlike) == 1 else f"{len(self.unlike)} masks carry"
+            raise CheckFailedError(
+                f"{self.unlike[0]}. {masks} no guarantee, and everything is written. "
+                f"Find how such inputs are made: {_suggesting(self.options, self.batch)}"
+            )
 
     def tell(self, place: int, written: Written) -> None:
         """Say what was written of a picture, and keep it for the document."""
@@ -218,10 +246,11 @@ class _Delivery:
         }
         trusted = f"{share(certificate.trusted_share)} trusted at alpha={certificate.alpha:g}"
         self.screen.say(f"{printable(name)}: {trusted}; {products.safe or products.overlay or products.image}")
-        if certificate.status == "outside-calibration":
+        if certificate.status == "outside-calibration" and certificate.reason not in self.unlike:
             self.screen.say(f"  no guarantee: {certificate.reason}")
-        elif certificate.reason and not self.hopeless:
+        elif certificate.status in ("abstains", "not-judged") and not self.hopeless:
             self.screen.say(f"  nothing is trusted: {certificate.reason}")
+        self.judge(certificate)
         for note in certificate.notes:
             self.screen.note(f"  note: {note}")
 
@@ -267,6 +296,10 @@ class _Delivery:
         outside = sum(entry["status"] == "outside-calibration" for entry in self.entries.values())
         if outside:
             screen.note(f"warning: {outside} of {len(self.entries)} masks carry no guarantee: outside-calibration")
+        unsure = [entry["reason"] for entry in self.entries.values() if entry["status"] == "if-like-calibration"]
+        if unsure:
+            which = f"{len(unsure)} of {len(self.entries)} guarantees hold" if len(self.entries) > 1 else "it holds"
+            screen.note(f"note: {which} if the input is like the calibration's: {unsure[0]}")
         if lost:
             screen.table("Not masked", ["picture", "why"], [list(row) for row in lost])
         screen.data(
@@ -325,7 +358,7 @@ def _read_batch(screen: Screen, request: "MaskRequest", options: MaskOptions) ->
 
 
 def _say_outside(screen: Screen, request: "MaskRequest", batch: _Batch) -> None:
-    """Before anything is paid: how many inputs the guarantee does not speak of, or that this cannot be told."""
+    """Before anything is paid: how many inputs are so unlike the calibration's that their masks are marked."""
     checks = [check for check in map(request.check, batch.pictures.values()) if check is not None]
     outside = [check for check in checks if check.outside]
     if outside:
@@ -333,8 +366,12 @@ def _say_outside(screen: Screen, request: "MaskRequest", batch: _Batch) -> None:
         screen.note(
             f"warning: {which} not like the calibration's, so a mask would carry no guarantee: {outside[0].differs}"
         )
-    elif checks and (too_few := checks[0].too_few):
-        screen.note(f"note: {too_few}; `blackbox-conformal inputs` compares many pictures at once")
+
+
+def _suggesting(options: MaskOptions, batch: _Batch) -> str:
+    """The command that finds how inputs like these are made."""
+    words = ["blackbox-conformal", "inputs", *options.inputs, "--suggest", "--photographs", "PHOTOGRAPHS"]
+    return shlex.join([*words, "--scale", str(batch.setup.procedure.scale)])
 
 
 def _masked(delivery: _Delivery, writer: MaskWriter | None, run: Path) -> "list[Result]":
@@ -359,7 +396,9 @@ def _masked(delivery: _Delivery, writer: MaskWriter | None, run: Path) -> "list[
             in_thread=writer,
             on_failure=batch.failed.__setitem__ if options.keep_going else None,
             on_drift=delivery.add_drift,
-            on_watch=lambda note: screen.note(f"warning: {note}"),
+            on_watch=lambda note: screen.note(
+                f"warning: {note}. Find how such inputs are made: {_suggesting(options, batch)}"
+            ),
             sign_with=delivery.key,
         )
         return mask_pictures(terms, batch.setup, batch.sources, batch.pictures, delivery.request, receiver)

@@ -125,7 +125,7 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
         type=click.FloatRange(0, 1, max_open=True),
         default=0.01,
         metavar="P",
-        help="Give no mask where an input's conformal p-value is at most this; 0: always give one.",
+        help="Give no mask where an input's own p-value is at most this; 0: never for that.",
     )
     trust: tuple[str, ...] = shared.trust()
     sign_with: str | None = shared.sign_with()

@@ -146,6 +146,8 @@ def _checked(
         further.append(f"its calibration: {of_calibration.words()}")
         if paper.status == "outside-calibration":
             outcome += f", and it gives no guarantee: {paper.reason}"
+        if paper.status == "if-like-calibration":
+            further.append(f"its guarantee holds if the input is like the calibration's: {paper.reason}")
         further += [f"note: {note}" for note in paper.notes]
         entry["unchecked"] = unchecked
         further += [f"not checked: {'; '.join(unchecked)}"] if unchecked else []

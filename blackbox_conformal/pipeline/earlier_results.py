@@ -125,6 +125,7 @@ def files_named_by(certificate: Certificate) -> set[str]:
 
 
 def comparable(certificate: Certificate) -> Certificate:
-    """The certificate without notes, files and who vouches: equal for equal results, whatever was written of them."""
+    """The certificate without notes, files, who vouches, and what other inputs say: equal for equal results."""
     vouching = {"assumptions": (), "calibration_signature": None, "watch": None, "signature": None}
-    return certificate.model_copy(update={"notes": (), "outputs": {}, **vouching})
+    others = {"status": "guaranteed", "reason": None, "batch_check": None, "drift": None}
+    return certificate.model_copy(update={"notes": (), "outputs": {}, **vouching, **others})

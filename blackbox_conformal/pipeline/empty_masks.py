@@ -65,7 +65,8 @@ def ways_out(request: "MaskRequest", setup: Setup, empty: int) -> str:
         ways.append(f"more calibration photographs (at least {number_in_words(missing)} more)")
     if own_bound_is_known(setup, rule):
         ways.append(
-            "--guarantee expected:bound_from=input, which bounds each picture by itself and takes no further call"
+            f"only for inputs made exactly by {setup.procedure.mixture.text}: --guarantee expected:bound_from=input, "
+            "which bounds each picture by itself and takes no further call"
         )
     ways.append(f"another guarantee: `blackbox-conformal plan PHOTOGRAPHS --alpha {request.alpha:g}` compares them")
     return f"{'A mask trusts' if empty == 1 else f'{empty} masks trust'} nothing. What helps: {'; '.join(ways)}."

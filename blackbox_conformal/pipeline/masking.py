@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,24 +13,25 @@ import numpy as np
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.audits.outlying import LEVEL, check_level
 from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.certificate import InputCheck
+from blackbox_conformal.certificate import ENOUGH, BatchCheck, InputCheck
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, IncompleteError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.guarantees.instance_bound import refuse_bound, rule_for_picture
+from blackbox_conformal.images.input_statistics.rows import InputStatistics
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.empty_masks import refuse_paid_emptiness
 from blackbox_conformal.pipeline.job import Job, Terms
 from blackbox_conformal.pipeline.keyword_terms import calibrated
 from blackbox_conformal.pipeline.products import Result
-from blackbox_conformal.pipeline.stages.certify import certify
+from blackbox_conformal.pipeline.stages.certify import Comparisons, certify
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, drifted, evaluate
 from blackbox_conformal.pipeline.stages.grouped_errors import names
-from blackbox_conformal.pipeline.stages.input_check import check_input
+from blackbox_conformal.pipeline.stages.input_check import check_batch, check_input
 from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Input, Prepared
 from blackbox_conformal.pipeline.stages.ready import Ready
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up_as
-from blackbox_conformal.pipeline.watch_parts.live_pictures import LiveWatch, live_watch
+from blackbox_conformal.pipeline.watch_parts.live_pictures import LiveWatch, live_watch, masked_before
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve_set import CurveSet
 from blackbox_conformal.risk.trust import trusted
@@ -51,7 +53,7 @@ class MaskRequest:
     empty_masks
         Pay for the pictures also where every mask is known to be empty.
     outside
-        The p-value of an input, at which and below the guarantee does not speak of it; 0: no mask is marked.
+        The p-value of an input, at which and below the guarantee does not speak of it; 0: none is marked by it.
     watched
         What every certificate says of the calibration's watch; None where nobody watches.
     file
@@ -112,6 +114,25 @@ class MaskRequest:
         """How an input compares with those of the calibration, which is known before anything is paid."""
         return check_input(self.calibration, picture.statistics, self.outside, self.group)
 
+    def check_together(self, pictures: Sequence[Prepared], folder: Path) -> tuple[BatchCheck, str | None]:
+        """How different inputs together compare with those of the calibration, and what was found before them.
+
+        A few are compared beside those that were masked last in this run folder.
+
+        Raises
+        ------
+        FileFormatError, UsageError
+            What the run folder keeps of them cannot be read.
+        """
+        inputs = InputStatistics.together(picture.statistics for picture in pictures)
+        earlier, drift = inputs[[]], None if self.watched is None else self.watched.drift
+        with masked_before(folder, self.calibration, self.group, make=False) as before:
+            if before is not None:
+                drift = drift or before.drift
+            if before is not None and len(inputs) < ENOUGH:
+                earlier = before.before([picture.input_digest for picture in pictures], ENOUGH - len(inputs))
+        return check_batch(self.calibration, inputs, earlier, self.group), drift
+
     @property
     def curves(self) -> CurveSet:
         """The curves that the guarantee is about."""
@@ -154,7 +175,8 @@ class Receiver:
     on_answers
         Gets what the answers to each picture were like.
     on_watch
-        Gets a sentence when the calibration's watch finds that the inputs drifted.
+        Gets a sentence when the inputs, or the answers so far, are found to be unlike the calibration's: of a batch
+        before anything is paid.
     in_thread
         Makes of each result what `on_result` gets, where it was calculated: in a thread, or on a worker of a cluster.
         For what takes time, such as writing files.
@@ -216,16 +238,44 @@ def mask_pictures(
     job = Job(setup, distinct, terms, request.calibration.vendor_models, MASK_PIXEL_BYTES)
     if not request.empty_masks:
         refuse_paid_emptiness(job, request.rule, request.curves, request.alpha)
-    with live_watch(request.file, request.calibration, request.group, request.trusted, receiver.sign_with) as live:
+    batch, drift = request.check_together(distinct, job.folder)
+    unlike = batch.reason or drift
+    if unlike is not None:
+        receiver.on_watch(unlike)
+    calibration, group = request.calibration, request.group
+    with ExitStack() as open_files:
+        # Whatever cannot be written is told before anything is paid.
+        watch = open_files.enter_context(live_watch(request.file, calibration, group, receiver.sign_with))
         job.confirm()
-        masking = _Masking(job, inputs, pictures, request, receiver, live)
+        before = open_files.enter_context(masked_before(job.folder, calibration, group))
+        masking = _Masking(job, inputs, pictures, request, receiver, _Company(batch, drift, before, watch))
         on_unusable = None if receiver.on_failure is None else masking.give_up
-        mask = _Mask(request, receiver.in_thread, lenient=receiver.on_failure is not None)
+        mask = _Mask(request, batch, receiver.in_thread, lenient=receiver.on_failure is not None)
         with job.run(mask, on_unusable, about=masking.about) as masked:
             for done, (drawn, found) in enumerate(masked, 1):
                 masking.finish(drawn.prepared, found)
                 job.watch.progress("masking", done, len(job.pictures))
         return masking.results()
+
+
+@dataclass(slots=True)
+class _Company:
+    """What is known beside each input by itself.
+
+    Attributes
+    ----------
+    batch
+        How all inputs together compare with the calibration's.
+    drift
+        What was found so far, by the pictures before.
+    before, watch
+        Where each picture is entered: the run folder's own file, and the calibration's watch.
+    """
+
+    batch: BatchCheck
+    drift: str | None
+    before: LiveWatch | None
+    watch: LiveWatch | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +285,7 @@ class _Sought:
     source: Path | bytes
     places: tuple[tuple[int, Prepared], ...]
     watched: WatchState | None
+    drift: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +301,7 @@ class _Mask:
     """Masks one picture, in a thread or on a worker; `lenient`: what is wrong with it is returned, not raised."""
 
     request: MaskRequest
+    batch: BatchCheck
     made_of: Callable[[int, Result], Any] | None
     lenient: bool
 
@@ -281,9 +333,9 @@ class _Mask:
         threshold = rule.threshold(request.curves, request.alpha) if evaluation.judged else -math.inf
         mask = trusted(scores, threshold)
         for place, named in sought.places:
-            check = request.check(named)
+            known = Comparisons(request.check(named), self.batch, sought.drift, named.file_format)
             certificate = certify(
-                request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, check
+                request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, known
             )
             result = Result(named.name, delivered, mask, scores, low, certificate, vendor)
             yield place, result if sought.watched is None else _with_watch(result, sought.watched)
@@ -299,7 +351,7 @@ class _Masking:
         pictures: Mapping[int, Prepared],
         request: MaskRequest,
         receiver: Receiver,
-        live: LiveWatch | None,
+        company: _Company,
     ) -> None:
         self._inputs, self._pictures = inputs, pictures
         self._request, self._receiver = request, receiver
@@ -309,7 +361,7 @@ class _Masking:
         self._results: dict[int, Result] = {}
         self._failures: dict[int, BlackboxConformalError] = {}
         self._answers: list[Answers] = []
-        self._live, self._watched = live, request.watched
+        self._company, self._watched = company, request.watched
         self._threshold = request.rule.threshold(request.curves, request.alpha)
 
     def about(self, picture: Prepared) -> _Sought:
@@ -317,7 +369,9 @@ class _Masking:
         places = self._places[picture.input_digest]
         source = self._inputs[places[0]][1]
         named = tuple((place, self._pictures[place]) for place in places)
-        return _Sought(source.absolute() if isinstance(source, Path) else source, named, self._watched)
+        return _Sought(
+            source.absolute() if isinstance(source, Path) else source, named, self._watched, self._company.drift
+        )
 
     def finish(self, picture: Prepared, masked: _Masked | BlackboxConformalError) -> None:
         """Hand the results of a picture over."""
@@ -328,16 +382,28 @@ class _Masking:
             (self._receiver.on_result or self._results.__setitem__)(place, result)
         self._answers.append(masked.answers)
         self._receiver.on_answers(masked.answers)
-        if self._live is not None:
-            self._show(self._live, picture, masked.answers)
+        self._enter(picture, masked.answers)
 
-    def _show(self, live: LiveWatch, picture: Prepared, answers: Answers) -> None:
-        """Let the watch see a picture; what it has to say stands in the certificates of those that follow."""
-        statistics = self._pictures[self._places[picture.input_digest][0]].statistics
-        before, self._watched = self._watched, live.show(picture, statistics, answers, self._threshold)
-        note = None if self._watched is None else self._watched.note
-        if note is not None and (before is None or before.note != note):
-            self._receiver.on_watch(note)
+    def _enter(self, picture: Prepared, answers: Answers) -> None:
+        """Let a picture bet; what is then found stands in the certificates of those that follow.
+
+        One that is unlike the calibration's by itself, or by its batch, is not entered in the run folder: its mask says
+        so, and it says nothing of others.
+        """
+        company, named = self._company, self._pictures[self._places[picture.input_digest][0]]
+        statistics, drift = named.statistics, None
+        if company.watch is not None:
+            company.watch.enter(picture, statistics, answers, self._threshold)
+            self._watched = self._request.now().watched
+            drift = None if self._watched is None else self._watched.drift
+        if company.before is not None:
+            alone = Comparisons(self._request.check(named), company.batch, file_format=named.file_format)
+            if alone.unlike(self._request.calibration.procedure) is None:
+                company.before.enter(picture, statistics, answers, self._threshold)
+            drift = drift or company.before.drift
+        if drift is not None and company.drift is None:
+            self._receiver.on_watch(drift)
+        company.drift = drift
 
     def give_up(self, picture: Prepared, error: BlackboxConformalError) -> None:
         """Note that a picture cannot be masked."""

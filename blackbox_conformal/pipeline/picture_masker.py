@@ -12,6 +12,7 @@ from blackbox_conformal.pipeline.batch_drift import BatchDrift
 from blackbox_conformal.pipeline.job import Terms
 from blackbox_conformal.pipeline.masked_stream import Found
 from blackbox_conformal.pipeline.masking import MaskRequest, Receiver, mask_pictures, with_note
+from blackbox_conformal.pipeline.stages.certify import format_reason
 from blackbox_conformal.pipeline.stages.memory import Room, size_by_header
 from blackbox_conformal.pipeline.stages.prepare import Input, Prepared, prepare_inputs
 from blackbox_conformal.pipeline.stages.second_vendor import second_tasks
@@ -123,8 +124,10 @@ class PictureMasker:
     def unlike(self, named: Input) -> str | None:
         """Why the calibration does not speak of a picture; errors as for `Session.unlike`."""
         request = self._request.now()
-        check = request.check(self._prepared(named, request))
-        return None if check is None else check.reason
+        picture = self._prepared(named, request)
+        check = request.check(picture)
+        reason = format_reason(request.calibration.procedure, picture.file_format)
+        return reason if reason is not None or check is None else check.reason
 
     def masked(self, named: Input, payer: Payer = NOBODY_ELSE) -> Found:
         """What becomes of a picture; raises what concerns every picture."""

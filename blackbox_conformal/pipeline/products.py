@@ -74,10 +74,13 @@ class Result:
     def __repr__(self) -> str:
         height, width = self.mask.shape
         level = self.certificate
-        outside = ", no guarantee: outside-calibration" if level.status == "outside-calibration" else ""
+        said = {
+            "outside-calibration": ", no guarantee: outside-calibration",
+            "if-like-calibration": ", if like calibration",
+        }
         return (
             f"<Result {printable(self.name, 60)}: {width}×{height} pixels, {level.trusted_share:.1%} trusted at "
-            f"alpha={level.alpha:g}, {level.guarantee['name']}{outside}>"
+            f"alpha={level.alpha:g}, {level.guarantee['name']}{said.get(level.status, '')}>"
         )
 
     @property

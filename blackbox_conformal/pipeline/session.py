@@ -74,8 +74,8 @@ class Session:
     alpha
         The level: the risk that is accepted.
     on_drift
-        Called, from any thread, with a sentence when the answers to a picture, or to 32 pictures in a row, are not like
-        those to the calibration's photographs. The certificates that follow say it, too.
+        Called, from any thread, with a sentence when inputs, or the answers to a picture or to 32 pictures in a row,
+        are not like those of the calibration. The certificates that follow say it, too.
     max_cost, max_calls
         Limit what the session adds to the ledger in its life (`max_cost`: US dollars), whatever the number of threads:
         a new session begins at 0. With `service` they limit all that the ledger holds, over restarts.

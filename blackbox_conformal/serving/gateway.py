@@ -354,6 +354,8 @@ class Gateway:
         headers = {f"{PREFIX}-Request": request.id}
         if request.outcome.status == 503:
             headers["Retry-After"] = str(math.ceil(self.vendor_back_in_s) or RETRY_AFTER_S)
+        if "status" in facts:
+            headers[f"{PREFIX}-Status"] = str(facts["status"])
         if "trusted_share" in facts:
             headers[f"{PREFIX}-Trusted-Share"] = f"{facts['trusted_share']:.6f}"
             headers[f"{PREFIX}-Threshold"] = str(facts["threshold"])

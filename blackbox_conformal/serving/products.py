@@ -77,7 +77,7 @@ def _facts(certificate: Certificate, digest: str) -> dict[str, object]:
         "threshold": threshold_json(float.fromhex(certificate.threshold_hex)),
         "alpha": certificate.alpha,
         "status": certificate.status,
-        "guarantee": certificate.statement,
+        "guarantee": certificate.stated,
         "reason": certificate.reason,
         "notes": list(certificate.notes),
         "certificate": digest,

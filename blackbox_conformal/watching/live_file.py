@@ -3,6 +3,7 @@
 import json
 import math
 import sqlite3
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,6 +97,42 @@ def enter(file: WatchFile, watch: Watched, known: Known, picture: LivePicture, t
             )
             file.record(connection, watch.calibration, "state", suspended.lastrowid)
     return True
+
+
+def inputs_before(
+    file: WatchFile, calibration: str, group: str | None, without: Collection[str], most: int
+) -> InputStatistics:
+    """The inputs that were entered last by any watch of a calibration, at most so many, each once.
+
+    Parameters
+    ----------
+    group
+        Of the photographs that they were ranked among.
+    without
+        Digests of inputs that do not count.
+
+    Raises
+    ------
+    FileFormatError
+        The file is damaged.
+    """
+    with file.transaction() as connection:
+        rows = connection.execute(
+            "SELECT statistics, max(live.id) AS last FROM live JOIN watch ON watch.id = live.watch"
+            f" WHERE calibration = ? AND photographs_of IS ? AND input NOT IN ({', '.join('?' * len(without))})"
+            " GROUP BY input ORDER BY last DESC LIMIT ?",
+            (calibration, group, *without, most),
+        ).fetchall()
+    try:
+        return InputStatistics.from_bytes(b"".join(row["statistics"] for row in rows))
+    except (ValueError, TypeError) as error:
+        raise _damaged(file.path, error) from None
+
+
+def count_of_pictures(file: WatchFile, watch: Watched) -> int:
+    """How many pictures entered a watch."""
+    with file.transaction() as connection:
+        return int(connection.execute("SELECT count(*) FROM live WHERE watch = ?", (watch.id,)).fetchone()[0])
 
 
 def live_findings(file: WatchFile, watch: Watched) -> tuple[Finding, Finding]:

@@ -33,10 +33,13 @@ class WatchState:
         A sentence; None where there is nothing to say.
     head
         Of the watch file as it was read; None where an earlier version wrote it.
+    drift
+        Why the guarantee does not speak of inputs like those that were masked; None where they did not drift.
     """
 
     note: str | None
     head: WatchHead | None
+    drift: str | None = None
 
 
 def state_of(file: Path, calibration: "Calibration", trusted: Collection[str] = ()) -> Entry | None:
@@ -144,13 +147,13 @@ def refuse_suspended(
         entry, drift = _state(connection, calibration.digest), _drift(path, connection, calibration.digest)
     head = None if standing is None else standing.head
     if entry is None or entry.state == "watched":
-        return None if drift is None and head is None else WatchState(drift, head)
+        return None if drift is None and head is None else WatchState(None, head, drift)
     if entry.state == "accepted":
         accepted = (
             f"a watch raised an alarm about this calibration, which was accepted on {entry.at[:10]}: {entry.reason}. "
             "The guarantee is about the vendor as it was calibrated"
         )
-        return WatchState(accepted if drift is None else f"{accepted}. Besides, {drift}", head)
+        return WatchState(accepted, head, drift)
     why = "its vendor is not what was calibrated" if entry.state == "suspended" else "its risk is above what it allows"
     raise SuspendedError(
         f"this calibration is {entry.state} since {entry.at}: {why} ({entry.reason}). Calibrate again, or say why you "

@@ -82,13 +82,15 @@ def test_a_silent_change_is_caught_by_mask_itself_within_ten_pictures(
     assert f"0 visits, {len(evidence['inputs'])} pictures masked" in text
     assert all(title in text for title in ("Inputs: evidence that they drifted", "Answers: evidence against"))
     assert verdicts(document) == {"inputs": "same", "answers": "changed"}
-    # Once that is accepted, the vendor is watched as it is then, from the next visit on.
+    # Once that is accepted, the vendor is watched as it is then, from the next visit on; it is not what was calibrated.
     assert post.watch("--accept", "it is known")[0] == 0
-    assert post.mask(130)[0] == 0
+    code, _, pictures = post.mask(130)
+    assert (code, pictures[0]["status"]) == (3, "outside-calibration")
+    assert "than their inputs explain" in pictures[0]["reason"]
     assert rows(post, "SELECT count(*) FROM live WHERE watch > 1") == [(0,)]
     assert post.watch()[0] == 0
     for seed in range(131, 143):
-        assert post.mask(seed)[0] == 0
+        assert post.mask(seed)[0] == 3
     assert rows(post, "SELECT count(*) FROM live WHERE watch > 1") == [(12,)]
 
 
@@ -117,11 +119,12 @@ def test_inputs_of_another_kind_are_a_note_and_no_fault_of_the_vendor(post: Post
         grainy = np.clip(small + random.normal(0, 40, small.shape), 0, 255).astype(np.uint8)
         PillowImage.fromarray(grainy).save(noisy / f"{seed}.png")
     words = ["--calibration", post.calibration, *post.common, "--out", str(post.folder / "masked"), "--alpha", "0.9"]
-    assert run(["mask", str(noisy), *words]) == 0
+    assert run(["mask", str(noisy), *words]) == 3
     assert "warning: the inputs drifted: those of the pictures that are masked are" in post.capsys.readouterr().err
     code, said, pictures = post.mask(99)
-    assert code == 0, said
-    assert any("the inputs drifted" in note for note in pictures[0]["notes"])
+    assert code == 3, said
+    assert pictures[0]["status"] == "outside-calibration"
+    assert "the inputs drifted" in pictures[0]["reason"]
     code, document, _ = post.watch()
     assert (code, document["state"], verdicts(document)["inputs"]) == (0, "watched", "note")
 

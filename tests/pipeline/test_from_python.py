@@ -103,7 +103,7 @@ def test_a_mistake_is_told_before_the_budget_that_is_missing(desk: Desk) -> None
 def test_a_certificate_is_short_on_the_screen(desk: Desk) -> None:
     certificate = desk.apply(desk.folder / "small.png").certificate
     assert len(repr(certificate)) < 120
-    assert repr(certificate).startswith("<Certificate guaranteed: ")
+    assert repr(certificate).startswith("<Certificate if-like-calibration: ")
     assert "alpha=0.9" in repr(certificate)
 
 

@@ -59,7 +59,7 @@ def test_calibrate_mask_and_audit(tmp_path: Path, vendor: bc.Adapter, photograph
     np.testing.assert_array_equal(result.mask, result.indecision < threshold)
     assert 0.1 < result.mask.mean() < 0.9
     assert result.mask[:, :20].mean() > result.mask[:, -20:].mean()
-    assert result.certificate.status == "guaranteed"
+    assert result.certificate.status == "if-like-calibration"
     assert float.fromhex(result.certificate.threshold_hex) == threshold
     assert "<script" not in result._repr_html_()
 

@@ -62,6 +62,8 @@ def test_the_vendors_bytes_come_back_and_the_mask_is_that_of_apply(
     assert told["blackbox_conformal"]["trusted_share"] == alone.certificate.trusted_share
     assert float(answer.headers["x-blackbox-conformal-trusted-share"]) == round(alone.certificate.trusted_share, 6)
     assert answer.headers["x-blackbox-conformal-certificate"].endswith("/certificate.json")
+    assert answer.headers["x-blackbox-conformal-status"] == said.status == "if-like-calibration"
+    assert told["blackbox_conformal"]["guarantee"].startswith("If this input is like the ")
 
 
 def test_equal_requests_at_once_are_one_draw(
@@ -120,6 +122,9 @@ def test_an_input_unlike_the_calibrations_has_no_mask_and_strict_asks_the_vendor
         asked = gateway.post(unlike(), Prefer="handling=strict")
         assert asked.status_code == 409
     with serving(calibration, vendor, tmp_path / "other", terms=Terms(strict=True), settings=settings) as gateway:
+        compressed = io.BytesIO()
+        PillowImage.open(io.BytesIO(picture(0))).save(compressed, "JPEG")
+        assert "the input is a JPEG file" in gateway.post(compressed.getvalue()).headers["x-blackbox-conformal-reason"]
         refused = gateway.post(unlike())
         assert refused.status_code == 409
         assert "does not speak of this one" in refused.headers["x-blackbox-conformal-reason"]

@@ -12,7 +12,7 @@ from blackbox_conformal.audits.quality import QualityMaps
 from blackbox_conformal.audits.worst_pixels import worst_place
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.calibration_images import CalibrationImage
-from blackbox_conformal.certificate import Certificate, threshold_json
+from blackbox_conformal.certificate import BatchCheck, Certificate, threshold_json
 from blackbox_conformal.images.duplicates import sketch
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.pipeline.audit_parts.conclude import conclude
@@ -165,6 +165,7 @@ def make_result(calibration: Calibration, name: str, seed: int, alpha: float, si
         fingerprint=calibration.procedure.fingerprint,
         procedure={},
         vendor_model=None,
+        batch_check=BatchCheck(pictures=20, earlier=0, n=40, p_value=0.5, level=0.1),
         input={"name": name, "pixels": pixels_digest(low), "conversions": [HOSTILE[2]]},
         outputs={},
         notes=(HOSTILE[3],),

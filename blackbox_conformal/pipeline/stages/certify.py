@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 
 from blackbox_conformal import catalog
 from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.certificate import Certificate, InputCheck, threshold_json
+from blackbox_conformal.certificate import BatchCheck, Certificate, InputCheck, threshold_json
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.guarantees.corollaries import leaked_level, psnr, statement
@@ -39,6 +40,46 @@ SIZE_FACTOR = 2
 """How many times fewer pixels than the smallest photograph, or more than the largest, are worth a note."""
 
 
+@dataclass(frozen=True, slots=True)
+class Comparisons:
+    """What is known of an input beside those of the calibration.
+
+    Attributes
+    ----------
+    own, batch
+        The input alone, and all that are masked together.
+    drift
+        What the pictures masked before found; None where they found nothing.
+    file_format
+        Of the input's file, empty where there is none.
+    """
+
+    own: InputCheck | None
+    batch: BatchCheck
+    drift: str | None = None
+    file_format: str = ""
+
+    def unlike(self, procedure: Procedure) -> str | None:
+        """Why the guarantee does not speak of the input; None where it may."""
+        own = None if self.own is None else self.own.reason
+        return format_reason(procedure, self.file_format) or self.batch.reason or self.drift or own
+
+
+def format_reason(procedure: Procedure, file_format: str) -> str | None:
+    """Why the guarantee does not speak of an input from a JPEG file where the calibration's went through none.
+
+    One picture seldom tells its compression by what it is like, and its file does.
+    """
+    steps = [step for chain in procedure.mixture.chains for step in chain.steps]
+    if file_format != "JPEG" or any(step.file_format == "JPEG" for step in steps):
+        return None
+    return (
+        f"the input is a JPEG file, and those of the calibration were made without JPEG ({procedure.mixture.text}): "
+        "the guarantee is for inputs that are made like them. Find a degradation with jpeg by "
+        "`blackbox-conformal inputs FOLDER --suggest`, and calibrate with it"
+    )
+
+
 def certify(
     calibration: Calibration,
     setup: Setup,
@@ -48,17 +89,13 @@ def certify(
     picture: Prepared,
     evaluation: Evaluation,
     mask: Mask,
-    check: InputCheck | None,
+    comparisons: Comparisons,
 ) -> Certificate:
-    """The certificate of one mask, before its files are written; `check` says how its input compares."""
+    """The certificate of one mask, before its files are written."""
     seed_range = setup.adapter.capabilities.seed_range
+    check = comparisons.own
     unlike = None if check is None else check.note
-    remarks = (
-        size_note(calibration, picture.size),
-        format_note(calibration.procedure, picture),
-        unlike,
-        calibration.procedure.seed_note,
-    )
+    remarks = (size_note(calibration, picture.size), unlike, calibration.procedure.seed_note)
     kind = "spread between the vendor's own draws"
     if setup.perturbation is not None:
         kind = f"spread under known changes of the input ({calibration.procedure.perturbation}), not the vendor's own"
@@ -66,7 +103,14 @@ def certify(
         kind = "a one-draw score; the vendor was not asked twice"
     return Certificate(
         **claims(
-            calibration, setup.metric, rule, alpha, threshold, check, calibration.signature, judged=evaluation.judged
+            calibration,
+            setup.metric,
+            rule,
+            alpha,
+            threshold,
+            comparisons,
+            calibration.signature,
+            judged=evaluation.judged,
         ),
         calibration_signature=calibration.signature,
         trusted_share=float(np.mean(mask)),
@@ -74,7 +118,12 @@ def certify(
         draw_seeds=None if seed_range is None else tuple(task.seed or 0 for task in picture.tasks),
         seed_rule=None if seed_range is None else calibration.procedure.seed_rule(seed_range),
         vendor_model=evaluation.model,
-        input={"name": picture.name, "pixels": picture.input_digest, "conversions": list(picture.conversions)},
+        input={
+            "name": picture.name,
+            "pixels": picture.input_digest,
+            "format": picture.file_format,
+            "conversions": list(picture.conversions),
+        },
         outputs={},
         input_bound=input_statement(
             setup.metric, evaluation.delivered, evaluation.low_resolution, setup.procedure.mixture
@@ -89,27 +138,31 @@ def claims(
     rule: Guarantee,
     alpha: float,
     threshold: float,
-    check: InputCheck | None,
+    comparisons: Comparisons,
     signature: Signature | None,
     *,
     judged: bool,
 ) -> dict[str, Any]:
-    """Everything on a certificate that follows from calibration, guarantee, level, threshold and input check alone.
+    """Everything on a certificate that follows from calibration, guarantee, level, threshold and comparisons alone.
 
     `signature` is the one that the calibration had when the certificate was made. `judged`: see `Evaluation`.
     """
     choice = rule.choose(calibration.curves_for(rule), alpha)
-    status, reason = "abstains" if threshold == -math.inf else "guaranteed", choice.reason
-    if not judged:
-        status, reason = "not-judged", NOT_JUDGED
-    if status != "abstains" and check is not None and check.outside:
-        status, reason = "outside-calibration", check.reason
+    status, reason = "abstains", choice.reason
+    if threshold > -math.inf or not judged:
+        unlike, unsure = comparisons.unlike(calibration.procedure), comparisons.batch.unsure
+        status = "outside-calibration" if unlike else "if-like-calibration" if unsure else "guaranteed"
+        reason = unlike or unsure or reason
+        if not judged and not unlike:
+            status, reason = "not-judged", NOT_JUDGED
     return {
         "status": status,
         "statement": statement(rule, alpha, calibration.n, calibration.procedure.metric),
         "assumptions": assumptions(rule, calibration.procedure, signature),
         "reason": reason,
-        "input_check": check,
+        "input_check": comparisons.own,
+        "batch_check": comparisons.batch,
+        "drift": comparisons.drift,
         "guarantee": rule.specification(),
         "theorem": rule.theorem,
         "alpha": alpha,
@@ -165,7 +218,10 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
     elif len(calibration.comparable_inputs()):
         raise FileFormatError("expected how the input compares with the calibration's; the certificate does not say it")
     named = certificate.calibration_signature
-    implied = claims(calibration, metric, rule, certificate.alpha, threshold, check, named, judged=judged)
+    known = len(calibration.comparable_inputs(None if check is None else check.group))
+    batch = certificate.batch_check.model_copy(update={"n": known})
+    comparisons = Comparisons(check, batch, certificate.drift, str(certificate.input.get("format")))
+    implied = claims(calibration, metric, rule, certificate.alpha, threshold, comparisons, named, judged=judged)
     if of_the_picture:
         for name in ("status", "statement", "reason", "guarantee", "threshold", "threshold_hex", "missing_images"):
             del implied[name]
@@ -288,21 +344,6 @@ def size_note(calibration: Calibration, size: tuple[int, int]) -> str | None:
     return (
         f"the picture has {width}×{height} pixels, the calibration photographs {calibrated}: the guarantee is for "
         "pictures like them, and the vendor may treat other sizes differently"
-    )
-
-
-def format_note(procedure: Procedure, picture: Prepared) -> str | None:
-    """What to say of an input from a JPEG file where the calibration's inputs went through none; None elsewhere.
-
-    One picture seldom tells its compression by what it is like, and its file does.
-    """
-    steps = [step for chain in procedure.mixture.chains for step in chain.steps]
-    if picture.file_format != "JPEG" or any(step.file_format == "JPEG" for step in steps):
-        return None
-    return (
-        f"the input is a JPEG file, and those of the calibration were made without JPEG ({procedure.mixture.text}): "
-        "the guarantee is for inputs that are made like them. Find a degradation with jpeg by "
-        "`blackbox-conformal inputs FOLDER --suggest`, and calibrate with it"
     )
 
 

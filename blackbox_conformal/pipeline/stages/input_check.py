@@ -1,8 +1,11 @@
-"""How one input compares with the calibration's inputs, as its certificate says it."""
+"""How one input, and a batch of them, compare with the calibration's inputs, as certificates say it."""
 
+from dataclasses import replace
+
+from blackbox_conformal.audits.input_shift import compare
 from blackbox_conformal.audits.outlying import place
 from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.certificate import InputCheck
+from blackbox_conformal.certificate import DOUBT, LEAST_TESTED, LEVEL, BatchCheck, InputCheck
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.images.input_statistics.rows import InputStatistics
 
@@ -31,6 +34,27 @@ def check_input(
         differs=placement.sentence,
         beyond=placement.beyond,
     )
+
+
+def check_batch(
+    calibration: Calibration, inputs: InputStatistics, earlier: InputStatistics, group: str | None = None
+) -> BatchCheck:
+    """The check of `inputs` that are masked together; where they are too few to tell, with the `earlier` ones."""
+    alone = _compared(calibration, inputs, 0, group)
+    if alone.moved or not len(earlier):
+        return alone
+    return _compared(calibration, InputStatistics.together([inputs, earlier]), len(earlier), group)
+
+
+def _compared(calibration: Calibration, inputs: InputStatistics, earlier: int, group: str | None) -> BatchCheck:
+    known, m = calibration.comparable_inputs(group), len(inputs)
+    check = BatchCheck(pictures=m, earlier=earlier, n=len(known), p_value=None, level=LEVEL)
+    shift = compare(known, inputs, level=LEVEL) if len(known) and m >= LEAST_TESTED else None
+    if shift is None or shift.too_few:
+        return check
+    at = shift if shift.differ else replace(shift, level=DOUBT)
+    moved = tuple(movement.sentence for movement in at.moved)
+    return check.model_copy(update={"p_value": shift.p_value, "level": at.level, "moved": moved})
 
 
 def checked_again(calibration: Calibration, check: InputCheck) -> InputCheck | None:
