@@ -11,7 +11,7 @@ Pixels: what the layer says after the change, of a vendor that answers equal req
 A vendor without seeds is asked for all of them at a visit, one with seeds for one after the other.
 
 Canaries: the vendor is taken as one that has no seed, so that pixels say nothing and each draw is one of the stored
-answers at random. Each run has four references, no visit or 30 visits before the change, and then visits after it.
+answers at random. Each run has 30 visits before the change, and then visits after it.
 `shift` is how far the change moves the feature that it moves most, in standard deviations of the vendor's own draws, in
 the median canary. `planned` is the same as `watch --plan` measures it, on four draws, for the changes that it plants;
 `promised` are the visits that it says, those of the next smaller shift that is in its table. Runs without a change have
@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from watch_rates import first_alarm
+from watch_rates import evidence
 
 from blackbox_conformal.embedded.generator import SCALE, Generator
 from blackbox_conformal.embedded.model import Features
@@ -160,18 +160,15 @@ def shift(before: Tables, after: Tables) -> float:
 
 def alarms(before: Tables, after: Tables, earlier: int, later: int, runs: int) -> NDArray[np.float64]:
     """The first alarm of each run, in visits after the change: (runs,); infinite where there is none."""
-    needed, found = Level().needed(len(FEATURES)), np.full(runs, math.inf)
+    needed, found = math.log(Level().needed(len(FEATURES))), np.full(runs, math.inf)
     for run in range(runs):
         random = np.random.default_rng([run, 1])
-        drawn = np.array(
-            [
-                np.concatenate([random.choice(old, REFERENCES + earlier), random.choice(new, later)])
-                for old, new in zip(before, after, strict=True)
-            ]
-        )
-        for column in range(len(FEATURES)):
-            first = first_alarm(drawn[:, :, column], REFERENCES, needed, random)
-            found[run] = min(found[run], first - earlier) if first else found[run]
+        drawn = [
+            np.concatenate([random.choice(old, earlier), random.choice(new, later)])
+            for old, new in zip(before, after, strict=True)
+        ]
+        reached = (evidence(np.stack(drawn, axis=1), random) >= needed).any(axis=1)
+        found[run] = reached.argmax() + 1 - earlier if reached.any() else math.inf
     return found
 
 
@@ -191,7 +188,7 @@ def show(name: str, vendor: Vendor, lows: Sequence[Image], options: argparse.Nam
     }
     print(f"{'':22s} pixels: {'':58s} canaries: visits to the alarm, median (90 %)")
     print(f"{'change':22s} {'verdict':8s} in  {'what differs in the worst':52s}"
-          "  shift  planned  promised  at visit 31  at visit 1")  # fmt: skip
+          "  shift  planned  promised  taken")  # fmt: skip
     for named, now in changed.items():
         apart = [Difference.between(old[0], new[0]) for old, new in zip(plain, now, strict=True)]
         worst = max(apart, key=lambda one: (one.largest, one.share))
@@ -202,9 +199,8 @@ def show(name: str, vendor: Vendor, lows: Sequence[Image], options: argparse.Nam
         said = f"{abs(plan[named]):7.1f}" if named in plan else " " * 7
         speed = speed_of(len(canaries), plan.get(named, moved))
         promised = "–" if speed is None else f"{speed.median or '–'} ({speed.ninety or '–'})"
-        late, early = (_visits(alarms(before, after, earlier, AFTER, options.runs)) for earlier in (BEFORE, 0))
-        print(f"{named:22s} {told} {moved:6.1f}  {said}  {promised:8s}  {late:11s}  {early}",
-              flush=True)  # fmt: skip
+        taken = _visits(alarms(before, after, BEFORE, AFTER, options.runs))
+        print(f"{named:22s} {told} {moved:6.1f}  {said}  {promised:8s}  {taken}", flush=True)
     silent = int(np.isfinite(alarms(before, before, 0, NULL_VISITS, options.runs)).sum())
     allowed = Level().canaries + 3 * math.sqrt(Level().canaries / options.runs)
     equal = np.array_equal(vendor.draw(canaries[0], FIRST_SEED), plain[0][0])

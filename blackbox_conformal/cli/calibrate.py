@@ -115,14 +115,11 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
 def _begin_watch(
     screen: Screen, count: int, job: "Job", calibration: "Calibration", out: Path, key: "SigningKey | None"
 ) -> None:
-    """Choose canaries, and say what the first visit draws besides."""
+    """Choose canaries, and say so."""
     from blackbox_conformal.pipeline.visiting import begin_watch
-    from blackbox_conformal.pipeline.watch_parts.planned_draws import REFERENCES, calibrated_references
 
     begin_watch(job, calibration, out, count, key)
-    drawn = calibrated_references(job.setup)
-    besides = f", and {REFERENCES - drawn} reference draws of each at the first one" if drawn < REFERENCES else ""
-    screen.note(f"note: {count} canaries are chosen; `watch` draws each of them once a visit{besides}")
+    screen.note(f"note: {count} canaries are chosen; `watch` draws each of them once a visit")
 
 
 def _promised(options: CalibrateOptions) -> "str | Guarantee":

@@ -131,7 +131,7 @@ def _say_estimate(screen: Screen, expected: "Estimate") -> None:
     """What is to be bought, what may have to be bought again, its price, and what a plan says besides."""
     from blackbox_conformal.pipeline.planning import Plan
 
-    again = f", and at most {expected.again} more for unusable answers" if expected.again else ""
+    again = f", and at most {expected.again} more for answers that are asked for again" if expected.again else ""
     price = "unknown" if expected.cost_usd is None else money(*expected.cost_usd)
     text = f"{expected.calls} calls to make{again}, {expected.cached} draws stored; price {price}"
     if isinstance(expected, Plan):

@@ -16,14 +16,14 @@ from blackbox_conformal.pipeline.stages.uploads import sent_pixels
 from blackbox_conformal.pipeline.watch_parts.canaries import choose_canaries
 from blackbox_conformal.pipeline.watch_parts.evidence import canaries_finding, gather
 from blackbox_conformal.pipeline.watch_parts.fresh_photographs import Reserve, harm_finding, next_photographs
-from blackbox_conformal.pipeline.watch_parts.looking import Looking, pixels_finding, sampler_of
+from blackbox_conformal.pipeline.watch_parts.looking import AGAIN, Looking, pixels_finding, sampler_of
 from blackbox_conformal.pipeline.watch_parts.outlook import Outlook, look_ahead
 from blackbox_conformal.pipeline.watch_parts.planned_draws import FIRST_INDEX, calibrated_draws, planned_draws, task_of
 from blackbox_conformal.pipeline.watch_parts.visit_documents import VisitRequest as VisitRequest
 from blackbox_conformal.pipeline.watch_parts.visit_documents import VisitResult as VisitResult
 from blackbox_conformal.pipeline.watch_parts.visit_documents import refuse_unsigned_visit
 from blackbox_conformal.sampling.estimate import Estimate, price_missing
-from blackbox_conformal.sampling.task import task_keys
+from blackbox_conformal.sampling.task import Task, task_keys
 from blackbox_conformal.signing_key import SigningKey
 from blackbox_conformal.text import dollars
 from blackbox_conformal.watching.concluding import Conclusion, conclude, current_state
@@ -203,12 +203,15 @@ class _Visiting:
         before = spending_on(canaries.folder, keys, whole=False)
         with sampler_of(canaries) as sampler:
             self._terms.watch.on_sampler(sampler)
-            look = Looking(canaries, sampler, self._watch, self._canaries, self._earlier).look(self._visit.draws)
+            looking = Looking(canaries, sampler, self._watch, self._canaries, self._earlier, self._plan_again)
+            look = looking.look(self._visit.draws)
+        keys |= frozenset(task_keys(self._setup.adapter.identity(), [self._task(draw) for draw in look.draws]))
         measured = self._photographs
         if fresh is not None and self._request.reserve is not None:
             measured = self._request.reserve.measure(fresh, measured)
         after = spending_on(canaries.folder, keys, whole=False)
-        evidence = gather(self._watch, self._earlier, look.draws)
+        visits = [*self._earlier, replace(self._visit, draws=tuple(look.draws))]
+        evidence = gather(self._watch, visits, len(self._canaries))
         seeded = self._setup.adapter.capabilities.seedable
         reserve = self._request.reserve
         findings = (
@@ -217,7 +220,7 @@ class _Visiting:
             canaries_finding(
                 self._level,
                 evidence,
-                self._earlier,
+                visits,
                 len(self._canaries),
                 instead=bool(look.repeats_itself) and not seeded,
             ),
@@ -228,7 +231,7 @@ class _Visiting:
             self._file,
             self._watch,
             self._visit,
-            Conclusion(evidence.draws, findings, evidence.wealth, measured, look.repeats_itself),
+            Conclusion(look.draws, findings, evidence.wealth, measured, look.repeats_itself),
         )
         standing = self._request.check(self._file)
         assert standing is not None
@@ -248,6 +251,13 @@ class _Visiting:
             after.spent_usd - before.spent_usd,
         )
 
+    def _plan_again(self, draw: WatchDraw) -> WatchDraw:
+        self._visit = self._file.plan_again(self._watch, draw)
+        return self._visit.draws[-1]
+
+    def _task(self, draw: WatchDraw) -> Task:
+        return task_of(self._canaries[draw.canary], draw)
+
     def _losses(self, measured: Sequence[Measured]) -> list[Measured]:
         """The fresh photographs of all visits, those of this one with what was measured."""
         earlier = self._file.photographs(self._watch)
@@ -258,7 +268,7 @@ class _Visiting:
         """The draws of canaries, and those of the fresh photographs of this visit."""
         pictures = []
         for canary in self._canaries:
-            tasks = tuple(task_of(canary, draw) for draw in self._visit.draws if draw.canary == canary.position)
+            tasks = tuple(self._task(draw) for draw in self._visit.draws if draw.canary == canary.position)
             shown = sketch(sent_pixels(tasks[0].upload), canary.upload)
             scale = self._setup.procedure.scale
             size = (canary.height * scale, canary.width * scale)
@@ -278,13 +288,15 @@ class _Visiting:
     def _paid_before(self, canaries: Job) -> frozenset[str]:
         """Keys of the calibration's own draws that are stored: what they cost is no cost of the watch."""
         adapter = self._setup.adapter
-        tasks = [task_of(self._canaries[draw.canary], draw) for draw in calibrated_draws(self._visit.draws)]
+        tasks = [self._task(draw) for draw in calibrated_draws(self._visit.draws)]
         stored = [task for task in tasks if are_stored(adapter, [task], canaries.folder)]
         return frozenset(task_keys(adapter.identity(), stored))
 
     def _agree(self, canaries: Job, fresh: Job | None, keys: frozenset[str]) -> None:
         """Ask whoever is to be asked, and make one budget for both jobs; errors as `Job.confirm`."""
         expected = canaries.estimate()
+        if self._watch.repeats_itself is not False:
+            expected = _with_repeats(expected)
         if fresh is not None:
             expected = total(expected, fresh.estimate())
         self._terms.refuse_unlimited(self._setup.adapter)
@@ -334,6 +346,14 @@ class _Visiting:
         canary = self._canaries[draw.canary]
         size = ((draw.width or 0) / canary.width, (draw.height or 0) / canary.height)
         return Declared(draw.model, draw.format, size, draw.cost_usd)
+
+
+def _with_repeats(expected: Estimate) -> Estimate:
+    """The estimate with the requests that are asked again where an answer is another one than before."""
+    cost = expected.cost_usd
+    if cost is not None and expected.calls:
+        cost = (cost[0], cost[1] * (expected.calls + AGAIN) / expected.calls)
+    return replace(expected, again=expected.again + AGAIN, cost_usd=cost)
 
 
 def _refuse_other(request: VisitRequest, watch: Watched, canaries: Sequence[Canary]) -> None:

@@ -179,7 +179,7 @@ def _chart(title: str, one_by_one: str, logs: Sequence[float], needed: float, li
 def moved(visits: Sequence[Visit], highest: dict[str, float]) -> list[Moved]:
     """How far each feature moved at the latest visit, in the middle canary; the largest evidence first."""
     latest = visits[-1]
-    past = [draw for visit in visits for draw in _of(visit, "reference")]
+    past = [draw for visit in visits[: len(visits) // 2] for draw in _of(visit, "fresh")]
     rows = []
     for name in FEATURES:
         shifts, deviations = [0.0], [0.0]

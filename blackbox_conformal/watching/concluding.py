@@ -50,8 +50,8 @@ def conclude(file: WatchFile, watch: Watched, visit: Visit, found: Conclusion) -
                 ),
             )
             connection.executemany(
-                "INSERT INTO feature (draw, name, value, p_value) VALUES (?, ?, ?, ?)",
-                [(draw.id, name, value, draw.p_values.get(name)) for name, value in draw.features.items()],
+                "INSERT INTO feature (draw, name, value) VALUES (?, ?, ?)",
+                [(draw.id, name, value) for name, value in draw.features.items()],
             )
         connection.executemany(
             "INSERT INTO wealth (visit, feature, log_wealth, log_highest) VALUES (?, ?, ?, ?)",

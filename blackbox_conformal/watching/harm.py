@@ -1,10 +1,12 @@
 """Whether the risk itself is above what a guarantee allows, from photographs that calibration never saw.
 
-The mirrored bets of `audits.sequential`: against "the mean loss is at most the level", valid at every number of
-photographs. A guarantee on average over calibrations lets a single one lie above its level by chance; `allowed_risk`
-says how far, so that an unlucky calibration is no alarm.
+The mirrored bets of `audits.sequential`: against "the mean loss is at most the level", valid at every number of visits.
+The photographs of one visit may have met the same one of a vendor's machines, so each visit bets once, on its mean
+loss. A guarantee on average over calibrations lets a single one lie above its level by chance; `allowed_risk` says how
+far, so that an unlucky calibration is no alarm.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.audits.confidence import p_above, stakes
 from blackbox_conformal.audits.sequential import allowed_risk
 from blackbox_conformal.guarantees.claims import Claim
+from blackbox_conformal.text import counted
 from blackbox_conformal.watching.findings import Finding
 
 
@@ -47,18 +50,19 @@ class HarmTest:
         return cls(alpha, allowed, luck, share, known.bound, stake)
 
     def evidence(self, losses: NDArray[np.float64]) -> float:
-        """What the bets are worth against "the risk is at most what is allowed"; ``1 / (share - luck)`` is an alarm."""
+        """What the bets on the mean loss of each visit are worth; ``1 / (share - luck)`` is an alarm."""
         if not losses.size or not 0 < self.allowed < 1:
             return 1.0
         return 1.0 / p_above(losses / self.bound, self.allowed, self.stake)
 
-    def finding(self, losses: NDArray[np.float64]) -> Finding:
-        """What the (m,) losses of all fresh photographs so far say."""
-        if not losses.size:
+    def finding(self, visits: Sequence[NDArray[np.float64]]) -> Finding:
+        """What the losses of the fresh photographs of each visit so far say, (m,) each with m > 0."""
+        if not visits:
             return Finding("harm", "cannot tell", "no fresh photograph was measured")
-        needed, evidence = 1.0 / (self.share - self.luck), self.evidence(losses)
-        mean = float(losses.mean())
-        known = f"mean loss {mean:.3g} over {losses.size} fresh photographs, {self.allowed * self.bound:.3g} is allowed"
+        means = np.array([losses.mean() for losses in visits])
+        needed, evidence = 1.0 / (self.share - self.luck), self.evidence(means)
+        taken = f"{counted(sum(map(len, visits)), 'fresh photograph')} of {counted(len(visits), 'visit')}"
+        known = f"mean loss {means.mean():.3g} over {taken}, {self.allowed * self.bound:.3g} is allowed"
         if evidence >= needed:
             return Finding("harm", "above", f"the risk is above alpha={self.alpha:g}: {known}", evidence)
         return Finding("harm", "same", f"{known}; evidence of harm {evidence:.3g}, {needed:.3g} is an alarm", evidence)

@@ -57,9 +57,12 @@ class Level:
     def sentence(self) -> str:
         """What the level is and how it is split."""
         live = f", {_percent(self.answers)} for answers, {_percent(self.inputs)} for inputs" if self.live else ""
+        pictures = ", and the masked pictures and the calibration's photographs," if self.live else ""
         return (
-            f"false alarms: at most {_percent(self.whole)} of watches ever raise one; {_percent(self.canaries)} for "
-            f"canaries, {_percent(self.harm)} for harm{live}"
+            f"false alarms: at most {_percent(self.whole)} of watches of an unchanged vendor ever raise one, as long "
+            f"as its visits{pictures} might have come in any other order; {_percent(self.canaries)} for canaries, "
+            f"{_percent(self.harm)} for harm{live}. Answers of one visit may have anything in common. Identity and "
+            "pixels are compared, not tested"
         )
 
 

@@ -6,6 +6,10 @@ a martingale. An answer's feature is ranked by what its input does not explain: 
 the input's statistics over the whole bag with the new picture in it. All of them take part alike, so that the ranks of
 exchangeable pictures are independent and uniform (Vovk, Gammerman and Shafer 2005, theorem 8.2). A change of inputs
 that moves answers along with them is then no change of the vendor (Prinster et al. 2025, for weights instead).
+
+The unit is the picture, and each feature bets by itself with its part of the level. So pictures must be exchangeable
+with the calibration's photographs: a vendor that sends a whole session to one of several models is not covered here, as
+it is by visits.
 """
 
 import math

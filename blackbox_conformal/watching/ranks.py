@@ -1,13 +1,16 @@
-"""Conformal p-values of one canary's draws, over a bag that grows with every visit.
+"""Conformal p-values over a bag that grows: of a live picture, and of a whole visit to the canaries.
 
-Draws of one picture from an unchanged vendor are exchangeable, whenever they were made. The place of a new one among
-all earlier ones is then uniform, and independent of the places before it: p-values over a growing bag, ties broken at
-random, are independent and uniform (Vovk, Gammerman and Shafer 2005, theorem 8.2). P-values against a bag that stays
-as it was at calibration are not independent, since all share its luck; a martingale that bets on them alarms by itself.
+What comes from an unchanged vendor is exchangeable, whenever it came. The place of a new one among all earlier ones is
+then uniform, and independent of the places before it: p-values over a growing bag, ties broken at random, are
+independent and uniform (Vovk, Gammerman and Shafer 2005, theorem 8.2). P-values against a bag that stays as it was at
+calibration are not independent, since all share its luck; a martingale that bets on them alarms by itself.
 """
 
 import hashlib
 from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 def rank_p_value(bag: Sequence[float], new: float, tie: float) -> float:
@@ -16,7 +19,7 @@ def rank_p_value(bag: Sequence[float], new: float, tie: float) -> float:
     Parameters
     ----------
     bag
-        Every earlier value of the same feature of the same canary; may be empty.
+        Every earlier value of the same feature; may be empty.
     tie
         Uniform on [0, 1) and independent of everything else: the place of `new` among its equals, itself included.
     """
@@ -25,7 +28,34 @@ def rank_p_value(bag: Sequence[float], new: float, tie: float) -> float:
     return (above + tie * equal) / (len(bag) + 1)
 
 
-def tie_of(seed: str, draw: int, feature: str) -> float:
-    """The number in [0, 1) that breaks the ties of a draw; whoever knows the recorded `seed` can compute it again."""
-    content = hashlib.sha256(f"blackbox-conformal tie {seed} {draw} {feature}".encode()).digest()
+def visit_p_values(values: NDArray[np.float64], ties: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, k): for each of k features the p-value of each of n visits among those before it; small for large values.
+
+    The visit is the unit: one p-value, whatever the answers of a visit share. Each canary's value has a place among the
+    values of the same canary, halves for equals. The sum of a visit's places is ranked among the sums of the visits
+    so far. All of them are made anew with each visit, in the same way for every visit, so that the theorem holds for
+    visits that are exchangeable.
+
+    Parameters
+    ----------
+    values
+        (n, canaries, k), in the order of the visits.
+    ties
+        (n, k), uniform on [0, 1) and independent of everything else.
+    """
+    below, found = np.zeros(values.shape), np.empty(ties.shape)
+    for visit, new in enumerate(values):
+        old = values[:visit]
+        larger, equal = old > new, old == new
+        below[:visit] += larger + equal / 2
+        below[visit] = (old < new).sum(axis=0) + equal.sum(axis=0) / 2
+        places = below[: visit + 1].sum(axis=1)
+        above = (places[:visit] > places[visit]).sum(axis=0)
+        found[visit] = (above + ties[visit] * (places == places[visit]).sum(axis=0)) / (visit + 1)
+    return found
+
+
+def tie_of(seed: str, number: int, feature: str) -> float:
+    """The number in [0, 1) that breaks the ties of a visit or picture; the recorded `seed` gives it again."""
+    content = hashlib.sha256(f"blackbox-conformal tie {seed} {number} {feature}".encode()).digest()
     return int.from_bytes(content[:6], "little") / 2**48

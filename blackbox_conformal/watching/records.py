@@ -8,11 +8,12 @@ from typing import Literal
 from blackbox_conformal.watching.findings import State
 
 Purpose = Literal["chosen", "reference", "repeat", "fresh"]
-"""``chosen``: a draw of the calibration by which the canary was chosen. ``reference``: what fresh draws are ranked
-among. ``repeat``: an earlier draw asked for again, with its seed. ``fresh``: a new draw of the canary.
+"""``chosen``: a draw of the calibration by which the canary was chosen. ``reference``: another one of the calibration,
+or of the first visit where the calibration has none. ``repeat``: an earlier draw asked for again, with its seed.
+``fresh``: a new draw of the canary.
 
-A canary is chosen for draws that lie close together, so those that it was chosen by are not like later ones, and are
-not ranked among them. Their pixels and what was declared with them are compared all the same."""
+Only fresh draws bet. The calibration's were drawn in one session, which may have had one machine of the vendor's many;
+they are compared by their pixels and by what was declared with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class WatchDraw:
     height: int | None = None
     cost_usd: Decimal | None = None
     features: Mapping[str, float] = field(default_factory=dict)
-    p_values: Mapping[str, float] = field(default_factory=dict)
+    """What was measured of it; `DIFFERENCE` of a repeated answer."""
 
     @property
     def known(self) -> bool:
@@ -86,12 +87,13 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A fresh photograph and its loss at the threshold of `alpha`; `loss` is None until it is measured."""
+    """A fresh photograph of a `visit` and its loss at the threshold of `alpha`; None until it is measured."""
 
     truth: str
     name: str
     alpha: float
     loss: float | None = None
+    visit: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """The tables of a watch file; docs/watching.md describes them for those who read it with SQL."""
 
 APPLICATION_ID = 0x42425761
-VERSION = 3
+VERSION = 4
+LOGGED = 3
+"""The first version with a log."""
 
 LIVE_TABLES = """
 CREATE TABLE live (
@@ -47,9 +49,17 @@ CREATE TABLE log (
 );
 """
 
-FROM_1 = f"ALTER TABLE watch ADD COLUMN live INTEGER NOT NULL DEFAULT 0; {LIVE_TABLES}"
-"""What makes a file of version 1 one of version 2: a watch that it holds keeps its level, which had no part for live
-pictures."""
+FROM = {
+    1: f"ALTER TABLE watch ADD COLUMN live INTEGER NOT NULL DEFAULT 0; {LIVE_TABLES} {LOG_TABLE}",
+    2: LOG_TABLE,
+    3: "",
+}
+"""Version → what makes a file of it one of the present version.
+
+A watch of version 1 keeps its level, which had no part for live pictures. Until version 3 each canary bet by itself, on
+the p-value beside its features, and what those bets came to stays in `wealth` as it was. All visits of such a watch bet
+anew, by their features alone.
+"""
 
 TABLES = (
     LIVE_TABLES

@@ -10,7 +10,7 @@ class Speed:
     Attributes
     ----------
     canaries
-        Pictures at a visit, with four reference draws each; the change comes after 30 visits.
+        Pictures at a visit; the change comes after 30 visits.
     shift
         How far it moves a feature, in standard deviations of the vendor's own draws.
     """
@@ -23,17 +23,17 @@ class Speed:
 
 SPEEDS = (
     Speed(4, 0.5, None, None),
-    Speed(4, 1.0, 12, 21),
-    Speed(4, 2.0, 7, 8),
+    Speed(4, 1.0, 24, None),
+    Speed(4, 2.0, 6, 9),
     Speed(4, 5.0, 6, 6),
-    Speed(8, 0.5, 25, None),
-    Speed(8, 1.0, 6, 9),
-    Speed(8, 2.0, 4, 4),
-    Speed(8, 5.0, 3, 3),
-    Speed(16, 0.5, 12, 20),
-    Speed(16, 1.0, 4, 5),
-    Speed(16, 2.0, 2, 2),
-    Speed(16, 5.0, 2, 2),
+    Speed(8, 0.5, None, None),
+    Speed(8, 1.0, 9, 17),
+    Speed(8, 2.0, 6, 6),
+    Speed(8, 5.0, 6, 6),
+    Speed(16, 0.5, 22, None),
+    Speed(16, 1.0, 6, 9),
+    Speed(16, 2.0, 6, 6),
+    Speed(16, 5.0, 6, 6),
 )
 
 

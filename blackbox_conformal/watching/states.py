@@ -14,7 +14,7 @@ from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.live_file import wealth_of
 from blackbox_conformal.watching.live_findings import inputs_finding
 from blackbox_conformal.watching.records import Entry
-from blackbox_conformal.watching.schema import VERSION
+from blackbox_conformal.watching.schema import LOGGED
 from blackbox_conformal.watching.watch_file import BUSY_S, watch_path
 
 if TYPE_CHECKING:
@@ -68,13 +68,13 @@ def standing_of(file: Path, calibration: "Calibration", trusted: Collection[str]
 def holds(file: Path, head: WatchHead) -> bool:
     """Whether the watch beside the calibration's file has the entry that a certificate names."""
     with _read(watch_path(file)) as connection:
-        return _version(connection) >= VERSION and log.holds(connection, head)
+        return _version(connection) >= LOGGED and log.holds(connection, head)
 
 
 def _checked(
     path: Path, connection: sqlite3.Connection, calibration: "Calibration", trusted: Collection[str], *, whole: bool
 ) -> log.Standing | None:
-    if _version(connection) >= VERSION:
+    if _version(connection) >= LOGGED:
         return log.check(path, connection, calibration, trusted, whole=whole)
     if calibration.signature is not None:
         raise log.unvouched(path, calibration, "an earlier version wrote it, and signed nothing")

@@ -9,6 +9,7 @@ import secrets
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from blackbox_conformal.watching import log
 from blackbox_conformal.watching.findings import Finding
 from blackbox_conformal.watching.log import now
 from blackbox_conformal.watching.records import Canary, Entry, Measured, Visit, WatchDraw, Watched
-from blackbox_conformal.watching.schema import APPLICATION_ID, FROM_1, LOG_TABLE, TABLES, VERSION
+from blackbox_conformal.watching.schema import APPLICATION_ID, FROM, LOGGED, TABLES, VERSION
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration
@@ -110,8 +111,8 @@ class WatchFile:
             )
             if (mark, version) == (APPLICATION_ID, VERSION):
                 return
-            if mark == APPLICATION_ID and version in (1, 2):
-                statements = LOG_TABLE if version == 2 else FROM_1 + LOG_TABLE
+            if mark == APPLICATION_ID and version in FROM:
+                statements = FROM[version]
             elif mark or version or connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 raise FileFormatError(
                     f"{self.path}: expected a watch file of version {VERSION}; it is another file, or a newer one. "
@@ -121,7 +122,8 @@ class WatchFile:
                 statements = TABLES
             for statement in filter(str.strip, statements.split(";")):
                 connection.execute(statement)
-            log.record_all(connection)
+            if version < LOGGED:
+                log.record_all(connection)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
 
@@ -219,28 +221,31 @@ class WatchFile:
             visit = connection.execute(
                 "INSERT INTO visit (watch, number, begun_at) VALUES (?, ?, ?)", (watch.id, number, now())
             ).lastrowid
-            connection.executemany(
-                "INSERT INTO draw (visit, canary, purpose, draw_index, seed) VALUES (?, ?, ?, ?, ?)",
-                [
-                    (visit, ids[draw.canary], draw.purpose, draw.index, None if draw.seed is None else str(draw.seed))
-                    for draw in draws
-                ],
-            )
+            assert visit is not None
+            _plan(connection, visit, ids, draws)
             connection.executemany(
                 "INSERT INTO photograph (visit, truth, name, alpha) VALUES (?, ?, ?, ?)",
                 [(visit, each.truth, each.name, each.alpha) for each in photographs],
             )
         return self.visits(watch)[-1]
 
+    def plan_again(self, watch: Watched, draw: WatchDraw) -> Visit:
+        """Plan one more repetition of a draw in the open visit, before it is bought; gives the visit with it."""
+        opened = self.visits(watch)[-1]
+        again = replace(draw, purpose="repeat", index=1 + max(each.index for each in opened.draws))
+        with self.transaction() as connection:
+            _plan(connection, opened.id, {each.position: each.id for each in self.canaries(watch)}, [again])
+        return self.visits(watch)[-1]
+
     def visits(self, watch: Watched) -> list[Visit]:
         """Every visit of a watch in order, the open one last."""
-        features: dict[int, dict[str, tuple[float, float | None]]] = {}
+        features: dict[int, dict[str, float]] = {}
         of_watch = "SELECT id FROM visit WHERE watch = ?"
         for row in self._rows(
             f"SELECT feature.* FROM feature JOIN draw ON draw.id = feature.draw WHERE draw.visit IN ({of_watch})",
             watch.id,
         ):
-            features.setdefault(row["draw"], {})[row["name"]] = (row["value"], row["p_value"])
+            features.setdefault(row["draw"], {})[row["name"]] = row["value"]
         draws: dict[int, list[WatchDraw]] = {}
         for row in self._rows(
             "SELECT draw.*, canary.position FROM draw JOIN canary ON canary.id = draw.canary"
@@ -262,7 +267,7 @@ class WatchFile:
             visit,
             visit,
         )
-        return [Measured(row["truth"], row["name"], row["alpha"], row["loss"]) for row in rows]
+        return [Measured(row["truth"], row["name"], row["alpha"], row["loss"], row["visit"]) for row in rows]
 
     def used_photographs(self) -> set[str]:
         """Digests of every photograph that any visit in this file measured or planned to."""
@@ -285,9 +290,15 @@ class WatchFile:
         return [(canaries[row["of"]], _draw(row, {})) for row in rows]
 
     def evidence(self, watch: Watched) -> list[float]:
-        """After each visit that was concluded, the logarithm of the largest wealth of a feature's martingale."""
+        """After each visit that was concluded, the logarithm of the largest wealth of a feature's martingale.
+
+        Visits that an earlier version concluded are left out: it let each canary bet by itself, with a p-value of its
+        own, and its wealth is no part of what later visits say.
+        """
         rows = self._rows(
             "SELECT max(log_wealth) AS largest FROM wealth JOIN visit ON visit.id = wealth.visit WHERE visit.watch = ?"
+            " AND NOT EXISTS (SELECT 1 FROM feature JOIN draw ON draw.id = feature.draw"
+            " WHERE draw.visit = visit.id AND feature.p_value IS NOT NULL)"
             " GROUP BY visit.id ORDER BY visit.number",
             watch.id,
         )
@@ -331,7 +342,17 @@ class WatchFile:
             )
 
 
-def _draw(row: sqlite3.Row, features: Mapping[str, tuple[float, float | None]]) -> WatchDraw:
+def _plan(connection: sqlite3.Connection, visit: int, ids: Mapping[int, int], draws: Sequence[WatchDraw]) -> None:
+    connection.executemany(
+        "INSERT INTO draw (visit, canary, purpose, draw_index, seed) VALUES (?, ?, ?, ?, ?)",
+        [
+            (visit, ids[draw.canary], draw.purpose, draw.index, None if draw.seed is None else str(draw.seed))
+            for draw in draws
+        ],
+    )
+
+
+def _draw(row: sqlite3.Row, features: Mapping[str, float]) -> WatchDraw:
     return WatchDraw(
         row["position"],
         row["purpose"],
@@ -345,6 +366,5 @@ def _draw(row: sqlite3.Row, features: Mapping[str, tuple[float, float | None]]) 
         row["width"],
         row["height"],
         None if row["cost_usd"] is None else Decimal(row["cost_usd"]),
-        {name: value for name, (value, _) in features.items()},
-        {name: p_value for name, (_, p_value) in features.items() if p_value is not None},
+        features,
     )

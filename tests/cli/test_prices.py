@@ -91,7 +91,7 @@ def test_yes_counts_what_may_have_to_be_bought_again(folder: Path, fault: str, o
     with FaultServer({"submit": [fault]}) as server:
         found = calibrate(folder, server, "calibrate", "--yes", *option)
         assert (found.returncode, server.account.paid) == (0, 13), found.stderr
-    assert "more for unusable answers" in found.stderr
+    assert "more for answers that are asked for again" in found.stderr
 
 
 def test_a_plan_tells_the_price_of_its_cheapest_and_of_its_dearest_photograph(

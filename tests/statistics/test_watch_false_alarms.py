@@ -1,75 +1,77 @@
-"""A watch of an unchanged vendor is silent however often it is looked at; its twin with a fixed reference is not."""
+"""A watch of an unchanged vendor is silent however often it is looked at, whatever the answers of one visit share."""
 
 import math
 
 import numpy as np
 import pytest
 import watch_rates
+from watch_rates import VENDORS, Vendor
 
-from blackbox_conformal.watching.jumper import log_wealth
-from blackbox_conformal.watching.ranks import rank_p_value
+from blackbox_conformal.pipeline.watch_parts.looking import AGAIN
+from blackbox_conformal.watching.harm import HarmTest
+from blackbox_conformal.watching.pixels import IN_A_ROW, Difference, is_changed, to_ask_again
 
-LEVEL, RUNS, VISITS = 0.05, 400, 250
+LEVEL, RUNS, VISITS = 0.05, 400, 100
 ALLOWED = LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / RUNS)
 
 
-def alarm_of_the_product(
-    values: np.ndarray, references: int, needed: float, random: np.random.Generator, missed: bool
-) -> int:
-    """`watch_rates.first_alarm` by the product's own ranks and martingale."""
-    canaries, visits = len(values), values.shape[1] - references
-    ties, luck = random.random((visits, canaries)), np.ones((visits, canaries + 1))
-    if missed:
-        luck = random.random((visits, canaries + 1))
-    bags, p_values, wealth = [list(row[:references]) for row in values], [], 1.0
-    for visit in range(visits):
-        if luck[visit, 0] < (0.5 if wealth < 1 else 0.2):
-            continue
-        for canary in range(canaries):
-            if luck[visit, 1 + canary] < 0.1:
-                continue
-            new = values[canary, references + visit]
-            p_values.append(rank_p_value(bags[canary], new, ties[visit, canary]))
-            bags[canary].append(new)
-            wealth = math.exp(log_wealth(p_values)[-1])
-            if wealth >= needed:
-                return visit + 1
-    return 0
-
-
-@pytest.mark.parametrize("missed", [False, True])
-@pytest.mark.parametrize("grid", [0.0, 1.0])
-def test_the_simulation_bets_as_the_product_does(grid: float, missed: bool) -> None:
-    alarms = set()
-    for run in range(6):
-        values = np.random.default_rng([run, 5]).normal(size=(3, 2 + 40))
-        values[:, 12:] += run % 2
-        values = np.round(values / grid) if grid else values
-        for needed in (1.2, 3.0, 30.0):
-            expected = alarm_of_the_product(values, 2, needed, np.random.default_rng(run), missed)
-            random = np.random.default_rng(run)
-            assert watch_rates.first_alarm(values, 2, needed, random, missed=missed) == expected
-            alarms.add(expected)
-    assert 0 in alarms
-    assert len(alarms) > 4
-
-
 @pytest.mark.parametrize("canaries", [1, 8])
-@pytest.mark.parametrize("references", [1, 2, 8])
-@pytest.mark.parametrize(("grid", "missed"), [(0.0, False), (1.0, True)])
-def test_an_unchanged_vendor_rarely_raises_an_alarm_at_any_visit(
-    canaries: int, references: int, grid: float, missed: bool
-) -> None:
-    found = watch_rates.alarms(RUNS, VISITS, canaries, references, seed=11, needed=1 / LEVEL, grid=grid, missed=missed)
+@pytest.mark.parametrize("name", VENDORS)
+def test_an_unchanged_vendor_rarely_raises_an_alarm_at_any_visit(name: str, canaries: int) -> None:
+    found = watch_rates.alarms(RUNS, VISITS, canaries, VENDORS[name], seed=11, needed=1 / LEVEL)
     assert (found > 0).mean() <= ALLOWED
 
 
-def test_the_control_a_bag_that_stays_as_it_was_alarms_by_itself() -> None:
-    found = watch_rates.alarms(100, 1000, 8, 8, seed=11, needed=1 / LEVEL, fixed=True)
-    assert (found > 0).mean() > 0.2
+@pytest.mark.parametrize("name", ["correlation 0.3", "two models by visit, 50:50", "two models by visit, 90:10"])
+def test_the_control_bets_of_all_canaries_multiplied_alarms_by_itself(name: str) -> None:
+    found = watch_rates.alarms(200, VISITS, 8, VENDORS[name], seed=11, needed=1 / LEVEL, control=True)
+    assert (found > 0).mean() > 0.3
+
+
+def test_the_control_eight_draws_of_one_session_alarm_by_themselves() -> None:
+    found = watch_rates.alarms(200, VISITS, 8, Vendor(rho=0.3, session=8), seed=11, needed=1 / LEVEL)
+    assert (found > 0).mean() > 2 * LEVEL
 
 
 def test_a_change_is_found_within_a_few_visits() -> None:
-    found = watch_rates.alarms(200, 50, 8, 8, seed=11, needed=2000, shift=2.0, change=10)
-    assert (found > 0).all()
-    assert np.median(found - 10) <= 5
+    found = watch_rates.alarms(200, 50, 8, Vendor(), seed=11, needed=2000, shift=2.0, change=30)
+    assert (found > 30).all()
+    assert np.median(found - 30) <= 6
+
+
+def test_photographs_of_one_visit_that_are_lost_together_are_one_loss() -> None:
+    test = HarmTest(0.1, 0.1, 0.0, LEVEL, 1.0, np.full(20, 1 / 20))
+    random, runs, alarms = np.random.default_rng(3), 100, np.zeros(2)
+    for _ in range(runs):
+        losses = np.repeat((random.random((40, 1)) < 0.1).astype(float), 4, axis=1)
+        for place, units in enumerate((losses, losses.reshape(160, 1))):
+            counts = range(len(units) // 10, len(units) + 1, len(units) // 10)
+            alarms[place] += any(test.finding(list(units[:count])).verdict == "above" for count in counts)
+    assert alarms[0] / runs <= LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / runs)
+    assert alarms[1] / runs > 3 * LEVEL, "the control, each photograph by itself, must fail"
+
+
+def false_changes(share: float, visits: int, requests: int, runs: int, again: int) -> float:
+    """The share of watches with a false `changed`, where a share of requests meets another machine, each by itself."""
+    random, equal, other = np.random.default_rng(4), Difference(0, 0.0), Difference(40, 0.5)
+
+    def answer() -> Difference:
+        return other if random.random() < share else equal
+
+    def changed() -> bool:
+        found = {canary: [answer()] for canary in range(requests)}
+        for _ in range(again):
+            canary = to_ask_again(found)
+            if canary is not None:
+                found[canary].append(answer())
+        return is_changed(found)
+
+    return float(np.mean([any(changed() for _ in range(visits)) for _ in range(runs)]))
+
+
+def test_one_request_in_a_hundred_on_another_machine_is_no_change_in_a_month(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert false_changes(0.01, 30, 8, 300, AGAIN) == 0
+    assert false_changes(1.0, 1, 8, 1, AGAIN) == 1
+    monkeypatch.setattr("blackbox_conformal.watching.pixels.IN_A_ROW", 1)
+    assert IN_A_ROW == AGAIN + 1
+    assert false_changes(0.01, 30, 8, 100, 0) > 0.7, "the control, one other answer, must fail"

@@ -21,9 +21,7 @@ def visit(file: WatchFile, calibration: Calibration, finding: Finding = SAME) ->
     watch = file.current(calibration.digest) or file.begin(calibration.digest, 0.01, [CANARY], calibrated=False)
     draws = [WatchDraw(0, "fresh", 100 + len(file.visits(watch)), 7)]
     planned = file.plan(watch, draws, [Measured(f"sha256:{len(file.visits(watch)):064}", "p", 0.5)])
-    done = [
-        replace(draw, state="stored", features={"warmth": 0.5}, p_values={"warmth": 0.25}) for draw in planned.draws
-    ]
+    done = [replace(draw, state="stored", features={"warmth": 0.5}) for draw in planned.draws]
     measured = [replace(each, loss=0.125) for each in file.photographs(watch, planned.id)]
     conclude(file, watch, planned, Conclusion(done, [finding], {"warmth": (0.1, 0.2)}, measured, True))
 

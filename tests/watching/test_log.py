@@ -256,6 +256,33 @@ def test_a_file_of_an_earlier_version_gets_a_log_of_all_it_holds(
     assert refuse_suspended(path, calibration) is not None
 
 
+def test_what_an_earlier_version_won_by_bets_of_single_canaries_is_no_evidence_any_more(
+    path: Path, calibration: Calibration, signed: bool
+) -> None:
+    key = LAB if signed else None
+    with closing(sqlite3.connect(watch_path(path))) as connection:
+        connection.executescript("UPDATE feature SET p_value = 0.001; DROP TABLE log; PRAGMA user_version = 2;")
+    with WatchFile(watch_path(path), key=key) as file:
+        watch = file.current(calibration.digest)
+        assert watch is not None
+        assert file.evidence(watch) == []
+        visit(file, calibration)
+        assert file.evidence(watch) == [0.1]
+
+
+def test_a_file_of_version_3_keeps_its_log(path: Path, calibration: Calibration, signed: bool) -> None:
+    with closing(sqlite3.connect(watch_path(path))) as connection:
+        connection.execute("PRAGMA user_version = 3")
+    before = standing_of(path, calibration)
+    with WatchFile(watch_path(path)) as file:
+        standing = file.check(calibration)
+    assert standing is not None
+    assert standing == before
+    assert standing.head.entries == 5
+    with closing(sqlite3.connect(watch_path(path))) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (4,), "an earlier version refuses it from now on"
+
+
 def test_a_rollback_to_an_older_whole_file_shows_beside_what_was_issued_since(
     path: Path, calibration: Calibration, signed: bool
 ) -> None:

@@ -1,18 +1,18 @@
-"""The martingales of a watch: from the features of all draws so far to p-values and wealth."""
+"""The martingales of a watch: from the features of all visits so far to p-values and wealth."""
 
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import exp, log
 
 import numpy as np
 
+from blackbox_conformal.text import counted
+from blackbox_conformal.watching.change_point import log_wealth
 from blackbox_conformal.watching.features import FEATURES
 from blackbox_conformal.watching.findings import Finding
-from blackbox_conformal.watching.jumper import log_wealth
 from blackbox_conformal.watching.level import Level
-from blackbox_conformal.watching.ranks import rank_p_value, tie_of
-from blackbox_conformal.watching.records import Visit, WatchDraw, Watched
+from blackbox_conformal.watching.ranks import tie_of, visit_p_values
+from blackbox_conformal.watching.records import Visit, Watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,76 +21,65 @@ class Evidence:
 
     Attributes
     ----------
-    draws
-        The visit's draws, with the p-values of the fresh ones.
+    visits
+        How many visits bet: those that every canary was answered at.
     wealth
         Feature → logarithm of its martingale now, and of its highest value ever.
     """
 
-    draws: tuple[WatchDraw, ...]
+    visits: int
     wealth: dict[str, tuple[float, float]]
 
 
-def gather(watch: Watched, earlier: Sequence[Visit], draws: Sequence[WatchDraw]) -> Evidence:
-    """The evidence after a visit with these `draws`; canaries bet in the order of their positions."""
-    past = [draw for visit in earlier for draw in visit.draws]
-    bags: dict[tuple[int, str], list[float]] = defaultdict(list)
-    for draw in [*past, *(draw for draw in draws if draw.purpose == "reference")]:
-        if draw.purpose in ("reference", "fresh"):
-            for name, value in draw.features.items():
-                bags[draw.canary, name].append(value)
-    found = []
-    for draw in draws:
-        if draw.purpose == "fresh" and draw.features:
-            draw = replace(
-                draw,
-                p_values={
-                    name: rank_p_value(bags[draw.canary, name], value, tie_of(watch.seed, draw.id, name))
-                    for name, value in draw.features.items()
-                },
-            )
-        found.append(draw)
-    betting = [draw for draw in [*past, *found] if draw.p_values]
-    wealth = {}
-    for name in FEATURES:
-        logs = log_wealth(draw.p_values[name] for draw in betting)
-        wealth[name] = (float(logs[-1]), float(max(0.0, logs.max()))) if logs.size else (0.0, 0.0)
-    return Evidence(tuple(found), wealth)
+def gather(watch: Watched, visits: Sequence[Visit], canaries: int) -> Evidence:
+    """The evidence after these visits; it is calculated anew from the features of all of them."""
+    whole = [(visit, answers) for visit in visits if len(answers := _answers(visit)) == canaries]
+    if not whole:
+        return Evidence(0, dict.fromkeys(FEATURES, (0.0, 0.0)))
+    values = [[[answers[place][name] for name in FEATURES] for place in sorted(answers)] for _, answers in whole]
+    ties = [[tie_of(watch.seed, visit.id, f"visit {name}") for name in FEATURES] for visit, _ in whole]
+    logs = log_wealth(visit_p_values(np.array(values), np.array(ties)))
+    ends = zip(FEATURES, logs[-1].tolist(), np.maximum(logs.max(axis=0), 0.0).tolist(), strict=True)
+    return Evidence(len(whole), {name: (now, highest) for name, now, highest in ends})
+
+
+def _answers(visit: Visit) -> dict[int, Mapping[str, float]]:
+    """Canary → features of its new answer at this visit."""
+    return {draw.canary: draw.features for draw in visit.draws if draw.purpose == "fresh" and draw.features}
 
 
 def canaries_finding(
-    level: Level, evidence: Evidence, earlier: Sequence[Visit], canaries: int, *, instead: bool
+    level: Level, evidence: Evidence, visits: Sequence[Visit], canaries: int, *, instead: bool
 ) -> Finding:
     """What the martingales say; `instead`: pixels are compared instead, since the vendor repeats itself."""
     if instead:
         return Finding("canaries", "not watched", "not needed: the vendor repeats itself, so pixels are compared")
-    fresh = [draw for draw in evidence.draws if draw.purpose == "fresh"]
-    came = sum(bool(draw.features) for draw in fresh)
+    came = len(_answers(visits[-1]))
     needed = level.needed(len(FEATURES))
     name, (_, highest) = max(evidence.wealth.items(), key=lambda item: item[1][1])
-    told = f"evidence {_figure(highest)} of the {needed:.0f} that are an alarm"
-    moved = _moved(name, evidence.draws, earlier)
+    told = (
+        f"evidence {_figure(highest)} of the {needed:.0f} that are an alarm, from {counted(evidence.visits, 'visit')}"
+    )
     if highest >= log(needed):
-        return Finding("canaries", "changed", f"{moved}; {told}", exp(min(highest, 700.0)))
-    if 2 * came < canaries:
-        return Finding("canaries", "cannot tell", f"only {came} of {canaries} canaries were answered; {told}")
-    missing = f"; {canaries - came} of {canaries} canaries were not answered" if came < canaries else ""
-    return Finding("canaries", "same", told + missing, exp(highest))
+        return Finding("canaries", "changed", f"{_moved(name, visits)}; {told}", exp(min(highest, 700.0)))
+    if came < canaries:
+        reason = f"only {came} of {canaries} canaries were answered, and a visit counts when all are"
+        return Finding("canaries", "cannot tell", f"{reason}; {told}")
+    return Finding("canaries", "same", told, exp(highest))
 
 
 def _figure(logarithm: float) -> str:
     return f"{exp(logarithm):.3g}" if logarithm < 700 else f"10^{logarithm / log(10):.0f}"
 
 
-def _moved(name: str, draws: Sequence[WatchDraw], earlier: Sequence[Visit]) -> str:
-    """In which direction a feature moved, in standard deviations of the canary's own reference draws."""
-    every = [*(draw for visit in earlier for draw in visit.draws), *draws]
-    past = [draw for draw in every if draw.purpose == "reference"]
+def _moved(name: str, visits: Sequence[Visit]) -> str:
+    """In which direction a feature moved, in standard deviations of the canary's draws of the first half of visits."""
+    before = [_answers(visit) for visit in visits[: len(visits) // 2]]
     shifts, steps = [], []
-    for draw in draws:
-        values = [one.features[name] for one in past if one.canary == draw.canary and name in one.features]
-        if draw.purpose == "fresh" and draw.features and values:
-            steps.append(draw.features[name] - float(np.mean(values)))
+    for canary, answer in _answers(visits[-1]).items():
+        values = [answers[canary][name] for answers in before if canary in answers]
+        if values:
+            steps.append(answer[name] - float(np.mean(values)))
             spread = float(np.std(values))
             shifts.append(steps[-1] / spread if spread else 0.0)
     if not steps:

@@ -115,8 +115,11 @@ def harm_finding(test: HarmTest | None, photographs: Sequence[Measured], visited
     """What all fresh photographs so far say; `visited`: how many this visit took."""
     if test is None:
         return Finding("harm", "not watched", "no fresh photographs are given: add --fresh PHOTOGRAPHS --alpha LEVEL")
-    losses = np.array([each.loss for each in photographs if each.loss is not None], np.float64)
-    found = test.finding(losses)
+    visits: dict[int, list[float]] = {}
+    for each in photographs:
+        if each.loss is not None:
+            visits.setdefault(each.visit, []).append(each.loss)
+    found = test.finding([np.array(losses) for losses in visits.values()])
     if not visited and found.verdict == "same":
         return replace(found, verdict="cannot tell", statement=f"no fresh photograph is left; {found.statement}")
     return found

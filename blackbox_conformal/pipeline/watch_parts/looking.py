@@ -1,9 +1,11 @@
 """Draws the canaries of one visit, and measures each answer as it comes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import floor
 
 from blackbox_conformal.errors import BlackboxConformalError, ModelChangedError, PayloadError
+from blackbox_conformal.guarantees._bounds import binomial_upper
 from blackbox_conformal.images.headers import inspect
 from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.pipeline.prices.budget import are_stored
@@ -12,14 +14,18 @@ from blackbox_conformal.pipeline.stages.uploads import sent_pixels
 from blackbox_conformal.pipeline.watch_parts.planned_draws import calibrated_draws, task_of
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Outcome, Task
+from blackbox_conformal.text import counted
 from blackbox_conformal.types import Image
 from blackbox_conformal.watching.features import features
 from blackbox_conformal.watching.findings import Finding
-from blackbox_conformal.watching.pixels import Difference
+from blackbox_conformal.watching.pixels import IN_A_ROW, LEAST_BIT, MOST_ODD, ODD, Difference, is_changed, to_ask_again
 from blackbox_conformal.watching.records import Canary, Visit, WatchDraw, Watched
 
-NOT_NEEDED = "not needed"
-"""State of a reference draw that a vendor which repeats itself needs not be asked for."""
+CONFIDENCE = 0.05
+"""Probability that the share of requests that get the same answer is below what is said of it."""
+
+AGAIN = IN_A_ROW - 1
+"""Further draws of a visit at most, where an answer is another one than before."""
 
 
 @dataclass
@@ -33,7 +39,9 @@ class Look:
     repeats_itself
         Whether the vendor answers equal requests equally; None where it could not be measured.
     differences
-        Each repeated answer beside its reference.
+        Canary → each repeated answer beside its reference.
+    compared, odd
+        Repeated answers of this visit and of those before, and how many of them were others.
     unread
         Whether a reference is not to be had any more.
     replaced
@@ -42,7 +50,9 @@ class Look:
 
     draws: list[WatchDraw]
     repeats_itself: bool | None
-    differences: list[Difference] = field(default_factory=list)
+    differences: dict[int, list[Difference]] = field(default_factory=dict)
+    compared: int = 0
+    odd: int = 0
     unread: bool = False
     replaced: str | None = None
 
@@ -56,13 +66,21 @@ class Looking:
         The draws that may have to be bought; its budget is agreed to.
     earlier
         The visits before this one.
+    plan_again
+        Plans one more repetition of a draw.
     """
 
     def __init__(
-        self, job: Job, sampler: Sampler, watch: Watched, canaries: Sequence[Canary], earlier: Sequence[Visit]
+        self,
+        job: Job,
+        sampler: Sampler,
+        watch: Watched,
+        canaries: Sequence[Canary],
+        earlier: Sequence[Visit],
+        plan_again: Callable[[WatchDraw], WatchDraw],
     ) -> None:
         self._job, self._sampler, self._watch = job, sampler, watch
-        self._canaries, self._earlier = canaries, earlier
+        self._canaries, self._earlier, self._plan_again = canaries, earlier, plan_again
         self._seeded = job.setup.adapter.capabilities.seedable
 
     def look(self, planned: Sequence[WatchDraw]) -> Look:
@@ -85,19 +103,39 @@ class Looking:
             self._take(repeats, done)
             if found.repeats_itself is None:
                 # A vendor without seeds whose calibrated draws differ is known to vary, whatever a cache answers now.
-                found.repeats_itself = self._measured([done[draw.id] for draw in (repeats or stored)[:2]])
-            rest = [draw for draw in planned if draw.id not in done]
-            if found.repeats_itself and not self._seeded:
-                unneeded = [draw for draw in rest if draw.purpose == "reference"]
-                done.update((draw.id, replace(draw, state=NOT_NEEDED)) for draw in unneeded)
-                rest = [draw for draw in rest if draw.purpose != "reference"]
-            self._take(rest, done)
+                found.repeats_itself = self._measured([done[draw.id] for draw in repeats or stored])
+            self._take([draw for draw in planned if draw.id not in done], done)
+            found.draws = [done[draw.id] for draw in planned]
+            if found.repeats_itself:
+                self._compare(found)
+                self._ask_again(found)
         except ModelChangedError as error:
             found.replaced = str(error)
-        found.draws = [done.get(draw.id, draw) for draw in planned]
+            found.draws = found.draws or [done.get(draw.id, draw) for draw in planned]
         if found.repeats_itself:
-            self._compare(found)
+            self._count(found)
         return found
+
+    def _ask_again(self, found: Look) -> None:
+        """Repeat requests that got another answer, until one is known to get no more the one before, or none is."""
+        for _ in range(AGAIN):
+            canary = to_ask_again(found.differences)
+            if canary is None:
+                return
+            asked = next(draw for draw in found.draws if draw.canary == canary and ODD in draw.features)
+            done: dict[int, WatchDraw] = {}
+            self._take([self._plan_again(asked)], done)
+            found.draws.extend(done.values())
+            self._compare(found)
+
+    def _count(self, found: Look) -> None:
+        """Count the repeated answers of all visits; a vendor with too many others does not repeat itself."""
+        every = [draw for visit in self._earlier for draw in visit.draws] + found.draws
+        apart = [draw.features[ODD] for draw in every if ODD in draw.features]
+        found.compared, found.odd = len(apart), sum(each > LEAST_BIT for each in apart)
+        settled = to_ask_again(found.differences) is None and not is_changed(found.differences)
+        if settled and found.odd > MOST_ODD * found.compared:
+            found.repeats_itself = False
 
     def _take(self, draws: Sequence[WatchDraw], done: dict[int, WatchDraw]) -> None:
         """Draw these and note what came of each."""
@@ -147,11 +185,16 @@ class Looking:
             return None
 
     def _measured(self, repeats: Sequence[WatchDraw]) -> bool | None:
-        """Whether the two answers to one request are the same picture."""
-        pictures = [self._pixels(draw) for draw in repeats if draw.state == "stored"]
-        if len(pictures) < 2 or pictures[0] is None or pictures[1] is None:
-            return None
-        return not Difference.between(pictures[0], pictures[1]).is_change
+        """Whether all answers to one request are the same picture, for the requests of these draws."""
+        first: dict[int, Image] = {}
+        equal: list[bool] = []
+        for draw in repeats:
+            picture = self._pixels(draw) if draw.state == "stored" else None
+            if picture is not None and draw.canary in first:
+                equal.append(not Difference.between(first[draw.canary], picture).is_change)
+            elif picture is not None:
+                first[draw.canary] = picture
+        return all(equal) if equal else None
 
     def _compare(self, found: Look) -> None:
         """Put each repeated answer beside the reference of its canary."""
@@ -160,14 +203,17 @@ class Looking:
             if draw.known and draw.state == "stored":
                 references.setdefault(draw.canary, draw)
         purposes = ("repeat",) if self._seeded else ("repeat", "fresh")
-        for draw in found.draws:
-            if draw.purpose not in purposes or draw.state != "stored" or draw.canary not in references:
+        for place, draw in enumerate(found.draws):
+            seen = draw.purpose not in purposes or draw.state != "stored" or ODD in draw.features
+            if seen or draw.canary not in references:
                 continue
             before, now = self._pixels(references[draw.canary]), self._pixels(draw)
             if before is None or now is None:
                 found.unread = True
             else:
-                found.differences.append(Difference.between(before, now))
+                difference = Difference.between(before, now)
+                found.differences.setdefault(draw.canary, []).append(difference)
+                found.draws[place] = replace(draw, features={**draw.features, ODD: float(difference.largest)})
 
 
 def sampler_of(job: Job) -> Sampler:
@@ -178,20 +224,32 @@ def sampler_of(job: Job) -> Sampler:
 
 def pixels_finding(found: Look) -> Finding:
     """What the repeated answers say."""
+    every = [each for own in found.differences.values() for each in own]
     if found.repeats_itself is False:
-        return Finding("pixels", "not watched", "the vendor answers equal requests differently, so pixels say nothing")
-    if not found.differences:
+        some = f": {found.odd} of {found.compared} were others" if found.odd else ""
+        told = f"the vendor answers equal requests differently{some}, so pixels say nothing"
+        return Finding("pixels", "not watched", told)
+    if not every:
         reason = (
             "its reference is not in the run folder any more, or another model's"
             if found.unread
             else "no repeated answer came"
         )
         return Finding("pixels", "cannot tell", f"{reason}")
-    worst = max(found.differences, key=lambda difference: (difference.largest, difference.share))
-    compared = f"{len(found.differences)} repeated answers" if len(found.differences) > 1 else "the repeated answer"
-    told = f"{compared} beside the reference: {worst.words}"
+    worst = max(every, key=lambda difference: (difference.largest, difference.share))
+    told = f"{counted(len(every), 'repeated answer')} beside the reference: {worst.words}"
+    if is_changed(found.differences):
+        row = f"one request was answered otherwise {IN_A_ROW} times in a row"
+        return Finding("pixels", "changed", f"{row}; {told}", float(worst.largest))
+    if to_ask_again(found.differences) is not None:
+        few = "an answer is another one, and too few came when it was asked for again"
+        return Finding("pixels", "cannot tell", f"{few}; {told}")
+    at_least = floor(100 * (1.0 - binomial_upper(found.odd, found.compared, CONFIDENCE)))
+    equal = f"{found.compared - found.odd} of {found.compared} so far were equal"
+    told = f"{told}; {equal}: at least {at_least} % of requests are, with {1 - CONFIDENCE:.0%} confidence"
     if worst.is_change:
-        return Finding("pixels", "changed", told, float(worst.largest))
+        odd = "one answer is another machine's, as it did not come when it was asked for again"
+        return Finding("pixels", "note", f"{odd}; {told}", float(worst.largest))
     if worst.largest:
         return Finding(
             "pixels", "note", f"{told}: rounding, as another machine of the vendor makes it", float(worst.largest)

@@ -9,8 +9,8 @@ from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.watching.records import Canary, Purpose, Visit, WatchDraw, Watched
 
-REFERENCES = 4
-"""Reference draws that a canary has at least; a calibration on more draws brings more."""
+REPEATS = 6
+"""Times that one request is asked to see whether the vendor repeats itself."""
 
 _MOST_CALIBRATED = 32
 
@@ -23,9 +23,9 @@ _NUMBERS = 2**31
 def planned_draws(setup: Setup, watch: Watched, canaries: Sequence[Canary], visits: Sequence[Visit]) -> list[WatchDraw]:
     """The draws of the visit that follows `visits`.
 
-    The first one also draws what later ones are compared with, and requests are repeated until it is known whether the
-    vendor repeats itself. Numbers of draws begin at random, so that a watch whose file was lost never takes old draws
-    in the ledger for new ones.
+    The first one also draws what later pixels are compared with, where the calibration has not, and a request is
+    repeated until it is known whether the vendor repeats itself. Numbers of draws begin at random, so that a watch
+    whose file was lost never takes old draws in the ledger for new ones.
     """
     numbers = itertools.count(FIRST_INDEX + secrets.randbelow(_NUMBERS))
     seeds = setup.adapter.capabilities.seed_range
@@ -41,15 +41,13 @@ def planned_draws(setup: Setup, watch: Watched, canaries: Sequence[Canary], visi
     if not visits:
         for canary in canaries:
             calibrated = list(_calibrated(setup, canary)) if watch.first_draws_calibrated else []
-            ranked = sum(draw.purpose == "reference" for draw in calibrated)
-            more = range(max(0, REFERENCES - ranked))
-            draws += [*calibrated, *(new(canary, "reference") for _ in more)]
+            draws += calibrated or [new(canary, "reference")]
     if watch.repeats_itself is None:
         references = [draw for draw in [*(visits[0].draws if visits else ()), *draws] if draw.known]
         told_by_references = not visits and len(calibrated_draws(references)) >= 2 * len(canaries)
         if setup.adapter.capabilities.seedable or not told_by_references:
-            # Two, so that a vendor which changed since its calibration is still known to repeat itself.
-            draws += [repeat(references[0]), repeat(references[0])]
+            # New ones alone, so that a vendor which changed since its calibration is still known to repeat itself.
+            draws += [repeat(references[0]) for _ in range(REPEATS)]
     elif watch.repeats_itself and setup.adapter.capabilities.seedable:
         canary = canaries[len(visits) % len(canaries)]
         draws.append(repeat(next(draw for draw in visits[0].draws if draw.canary == canary.position)))
@@ -69,16 +67,10 @@ def draws_to_choose_by(setup: Setup) -> int:
     return 1 if setup.perturbation is not None else max(1, min(setup.procedure.draws, _MOST_CALIBRATED) // 2)
 
 
-def calibrated_references(setup: Setup) -> int:
-    """How many of a calibration's draws of a canary are reference draws: those that it was not chosen by."""
-    count = 1 if setup.perturbation is not None else min(setup.procedure.draws, _MOST_CALIBRATED)
-    return count - draws_to_choose_by(setup)
-
-
 def _calibrated(setup: Setup, canary: Canary) -> Iterator[WatchDraw]:
     """The calibration's own draws of the canary."""
     chosen = draws_to_choose_by(setup)
-    for index in range(chosen + calibrated_references(setup)):
+    for index in range(1 if setup.perturbation is not None else min(setup.procedure.draws, _MOST_CALIBRATED)):
         seed = setup.procedure.seed(canary.upload, index, setup.adapter.capabilities.seed_range)
         yield WatchDraw(canary.position, "chosen" if index < chosen else "reference", index, seed)
 
