@@ -42,6 +42,7 @@ def check_agreement(calibration: "Calibration") -> None:
     for curves in (calibration.curves, *calibration.shares, *calibration.all_but):
         _check_refused(calibration.images, curves)
     _check_guarantee(calibration)
+    _check_taught(calibration)
 
 
 def _metric(procedure: Procedure) -> Metric:
@@ -144,6 +145,15 @@ def _check_guarantee(calibration: "Calibration") -> None:
     for field, values in rule.by_photograph.items():
         if len(values) != len(calibration.images):
             raise FileFormatError(f"expected {field} of {len(calibration.images)} photographs; got {len(values)}")
+
+
+def _check_taught(calibration: "Calibration") -> None:
+    taught = {photograph.truth for photograph in calibration.procedure.build_score().taught_by}
+    if count := len(taught & {image.truth for image in calibration.images}):
+        raise FileFormatError(
+            f"{count} of its photographs taught the weights of its score, so they give it no guarantee. The file was "
+            "edited"
+        )
 
 
 def _twice(values: Iterable[Hashable]) -> bool:

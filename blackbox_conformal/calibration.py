@@ -18,6 +18,7 @@ from blackbox_conformal import __version__, member_text
 from blackbox_conformal.agreement import check_agreement
 from blackbox_conformal.calibration_content import from_content, to_content
 from blackbox_conformal.calibration_file import FORMAT, VERSION, read_content
+from blackbox_conformal.calibration_history import History
 from blackbox_conformal.calibration_images import CalibrationImage, KnownPhotograph
 from blackbox_conformal.calibration_summary import level_rows, photograph_rows, trusted_chart
 from blackbox_conformal.canonical import digest_json
@@ -71,6 +72,8 @@ class Calibration:
         Photographs that choices were made on; none of them is in `images`.
     vendor_models
         What the vendor called the models that answered, when it says so.
+    history
+        What its run folder knew when it was begun.
     made_with
         The version of this package that computed it.
     signature
@@ -90,6 +93,7 @@ class Calibration:
     answers: Answers = field(default_factory=lambda: Answers.unknown(0))
     inputs: InputStatistics = field(default_factory=lambda: InputStatistics.unknown(0))
     all_but: tuple[CurveSet, ...] = ()
+    history: History = field(default_factory=History)
     made_with: str = f"blackbox-conformal {__version__}"
     signature: Signature | None = field(default=None, compare=False)
     file: Path | None = field(default=None, compare=False)

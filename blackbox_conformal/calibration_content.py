@@ -4,6 +4,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from blackbox_conformal.calibration_file import FORMAT, VERSION
+from blackbox_conformal.calibration_history import History
 from blackbox_conformal.calibration_images import CalibrationImage, KnownPhotograph
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.images.input_statistics.rows import InputStatistics
@@ -38,6 +39,7 @@ def to_content(calibration: "Calibration") -> dict[str, Any]:
             for photograph in sorted(calibration.tuning, key=lambda photograph: photograph.truth)
         ],
         "vendor_models": sorted(calibration.vendor_models),
+        **({"history": calibration.history.content} if calibration.history.content else {}),
     }
 
 
@@ -72,5 +74,6 @@ def from_content(content: dict[str, Any]) -> dict[str, Any]:
         "answers": Answers.from_bytes(base64.b64decode(content["answers"], validate=True)),
         "inputs": InputStatistics.from_bytes(base64.b64decode(content["inputs"], validate=True)),
         "all_but": tuple(map(CurveSet.from_text, content.get("all_but", ()))),
+        "history": History(**content.get("history", {})),
         "made_with": content["made_with"],
     }

@@ -34,6 +34,7 @@ class _File(BaseModel):
     made_with: str
     tuning: list[dict[str, Any]]
     vendor_models: list[str]
+    history: dict[str, Any] = {}
     digest: str
     signature: dict[str, Any] | None = None
 

@@ -29,6 +29,12 @@ SeedPolicy = Literal["per-image", "shared"]
 Fit = Literal["crop", "shrink"]
 
 
+NO_MEMORY = (
+    "No answer of the vendor depends on earlier calls: no memory of a session, no cache of an account and no "
+    "adaptation to earlier pictures changes it."
+)
+
+
 class Procedure(BaseModel):
     """One procedure, in the form that is fingerprinted.
 
@@ -170,14 +176,14 @@ class Procedure(BaseModel):
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """What the guarantee takes for granted of inputs and photographs, one sentence each."""
+        """What the guarantee takes for granted of vendor, inputs and photographs, one sentence each."""
         try:
             degradation = self.mixture.text
         except (UsageError, PluginError):
             # A step that is not installed, or broken, can still be named.
             degradation = self.degradation
         made = f"Inputs are made like those of the calibration: {degradation}."
-        return (made, *filter(None, [self.fit_assumption, self.delivery_assumption]))
+        return (made, NO_MEMORY, *filter(None, [self.fit_assumption, self.delivery_assumption]))
 
     @property
     def back_projections(self) -> int:

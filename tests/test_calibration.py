@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from support.synthetic import sketch_of
 
 from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.calibration_content import to_content
+from blackbox_conformal.calibration_history import History
 from blackbox_conformal.calibration_images import CalibrationImage, KnownPhotograph
 from blackbox_conformal.canonical import digest_bytes, digest_json
 from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageError
@@ -19,6 +22,8 @@ from blackbox_conformal.images.input_statistics.rows import STATISTICS, InputSta
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.scores._price_network import own_network, written
+from blackbox_conformal.scores.price import Price
 
 PROCEDURE = Procedure(
     vendor={"adapter": "folder", "adapter_version": 1, "parameters": {"label": "a"}},
@@ -89,6 +94,26 @@ def test_saving_never_overwrites_another_calibration(tmp_path: Path) -> None:
     make().save(tmp_path / "c.json")
     with pytest.raises(UsageError, match="--force"):
         make(4).save(tmp_path / "c.json")
+
+
+def test_photographs_that_taught_the_weights_of_its_score_cannot_calibrate(tmp_path: Path) -> None:
+    weights = written(own_network().arrays, [tuned("p2"), tuned("other")])
+    score = Price(weights=weights).specification()
+    taught = PROCEDURE.model_copy(update={"score": score, "score_weights": weights})
+    file = replace(make(), procedure=taught).save(tmp_path / "calibration.json")
+    with pytest.raises(FileFormatError, match="1 of its photographs taught the weights of its score"):
+        Calibration.load(file)
+
+
+def test_what_its_run_folder_knew_stands_in_it_and_older_files_keep_their_digest(tmp_path: Path) -> None:
+    plain, told = make(), make(history=History(earlier=4, further=1))
+    assert "history" not in to_content(plain)
+    assert told.digest != plain.digest
+    loaded = Calibration.load(told.save(tmp_path / "calibration.json"))
+    assert (loaded.history, loaded.digest) == (told.history, told.digest)
+    first, second = loaded.history.notes
+    assert first.startswith("4 other calibrations of these photographs were begun in the same run folder before")
+    assert second.startswith("1 further photograph of this vendor was calibrated")
 
 
 def test_tuning_photographs_cannot_calibrate() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blackbox_conformal.errors import ProcedureMismatchError
-from blackbox_conformal.procedure import Procedure
+from blackbox_conformal.procedure import NO_MEMORY, Procedure
 
 BASE = {
     "vendor": {"adapter": "http", "adapter_version": 1, "parameters": {"model": "a", "steps": 20}},
@@ -80,10 +80,15 @@ def test_how_inputs_are_made_is_an_assumption_also_where_a_step_is_not_installed
         ("rain:drops=3", "rain:drops=3"),
     ):
         procedure = Procedure(**{**BASE, "degradation": degradation})
-        assert procedure.assumptions == (f"{made}{named}.",)
-        (first, second) = procedure.model_copy(update={"fit": "crop"}).assumptions
-        assert first == f"{made}{named}."
-        assert "cropped to their middle" in second
+        assert procedure.assumptions == (f"{made}{named}.", NO_MEMORY)
+        (first, second, third) = procedure.model_copy(update={"fit": "crop"}).assumptions
+        assert (first, second) == (f"{made}{named}.", NO_MEMORY)
+        assert "cropped to their middle" in third
+
+
+def test_every_procedure_takes_for_granted_that_the_vendor_remembers_nothing() -> None:
+    (sentence,) = [one for one in Procedure(**BASE).assumptions if "no memory of a session" in one]
+    assert "no adaptation to earlier pictures changes it" in sentence
 
 
 def test_a_declared_degradation_is_compared_with_every_parameter() -> None:

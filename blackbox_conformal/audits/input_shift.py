@@ -168,7 +168,7 @@ def compare(
     if not n or not m:
         missing = "the calibration's" if not n else "new"
         raise UsageError(f"expected statistics of at least one of {missing} inputs; got none")
-    ranks = _centred_ranks(np.concatenate([known.values, new.values]))
+    ranks = centred_ranks(np.concatenate([known.values, new.values]))
     sums = np.array([ranks[order[:m]].sum(axis=0) for order in random_orders(n + m, permutations, seed)])
     own = ranks[n:].sum(axis=0)
     spread = np.sqrt((ranks.astype(np.float64) ** 2).sum(axis=0) * n * m / ((n + m) * max(n + m - 1, 1)))
@@ -211,7 +211,7 @@ def _movement_json(movement: Movement, *, moved: bool) -> Mapping[str, Any]:
     }
 
 
-def _centred_ranks(values: NDArray[np.float32]) -> NDArray[np.int64]:
+def centred_ranks(values: NDArray[np.float32]) -> NDArray[np.int64]:
     """Twice the mean rank of each value in its column, less the mean of all: whole numbers."""
     columns = []
     for column in values.T:

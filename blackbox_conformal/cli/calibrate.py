@@ -1,6 +1,7 @@
 """`calibrate`: draw the samples, compute the curves, write the calibration file; with `--dry-run` it is `plan`."""
 
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +17,19 @@ from blackbox_conformal.cli.interrupts import watching
 from blackbox_conformal.cli.named_files import photograph_paths, read_groups, refuse_other_calibration
 from blackbox_conformal.cli.plan import inspect, present
 from blackbox_conformal.cli.signing import load_signing_key
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.text import LONGEST_MESSAGE, counted, name_of, printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.calibration_images import CalibrationImage, KnownPhotograph
+    from blackbox_conformal.calibration_images import CalibrationImage
     from blackbox_conformal.guarantees.guarantee import Guarantee
     from blackbox_conformal.pipeline.calibrating import CalibrationRun
     from blackbox_conformal.pipeline.job import Job
+    from blackbox_conformal.pipeline.looked_at import Unseen
+    from blackbox_conformal.pipeline.parts_of_one import Question
     from blackbox_conformal.pipeline.prices.spending import DrawsSpending
+    from blackbox_conformal.pipeline.stages.prepare import Prepared
     from blackbox_conformal.signing_key import SigningKey
 
 
@@ -47,12 +52,14 @@ class CalibrateOptions(ClusterOptions, shared.JobOptions):
         "--groups", type=shared.FILE, help="CSV file with a line photograph,group for each photograph."
     )
     clusters: str | None = shared.clusters()
-    tuning: str | None = shared.declared(
+    tuning: tuple[str, ...] = shared.declared(
         "--tuning",
         type=shared.FILE,
-        help="File of `tune --only-choose`, `tune --learn` or `plan --pilot`: its photographs do not calibrate.  "
-        "[default: <run>/tuning.json, if any]",
+        multiple=True,
+        help="File of `tune`, `compare` or `plan --pilot`: the photographs that they looked at do not calibrate; "
+        "repeatable. That of the run folder is always obeyed.",
     )
+    nothing_chosen: bool = shared.nothing_chosen()
     sign_with: str | None = shared.sign_with()
     canaries: int | None = shared.declared(
         "--canaries",
@@ -73,7 +80,7 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     """
     from blackbox_conformal.pipeline.calibrated_rule import check_groups, checked_rule, rule_for
     from blackbox_conformal.pipeline.calibrating import calibrate_job
-    from blackbox_conformal.pipeline.run_folder import keep_calibration, refuse_looked_at, tuning_photographs
+    from blackbox_conformal.pipeline.run_folder import keep_calibration
 
     setup = session.build_setup(options)
     run = session.folder_of(options, setup.procedure)
@@ -89,13 +96,13 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     if remark:
         screen.note(f"note: {remark}")
     key = None if options.dry_run else load_signing_key(screen, options.sign_with)
-    tuning = tuning_photographs(run, Path(options.tuning) if options.tuning else None)
     place = None if options.dry_run else options.cluster
     with watching(screen) as watch, cluster_of(place, options.memory) as cluster:
         job = session.photograph_job(screen, options, setup, paths, run, watch, cluster=cluster)
-        job = _without_tuning(screen, job, tuning)
-        if not options.run and not options.tuning:
-            refuse_looked_at(run, job.pictures)
+        unseen = _unseen(screen, options, job)
+        job = job.only(unseen.pictures)
+        sure = options.yes or options.dry_run
+        parts = None if clusters else ask_about_parts(screen, job.pictures, sure=sure)
         if options.dry_run:
             rule = rule_for(guarantee, [picture.name for picture in job.pictures], clusters)
             inspect(screen, job, options)
@@ -103,13 +110,21 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
             return
         if not options.force:
             truths = {picture.truth_digest or "" for picture in job.pictures}
-            refuse_other_calibration(out, setup.procedure, truths, {photograph.truth for photograph in tuning})
-        result = calibrate_job(job, guarantee=guarantee, alpha=alpha, groups=groups, clusters=clusters, tuning=tuning)
+            refuse_other_calibration(out, setup.procedure, truths, {photograph.truth for photograph in unseen.known})
+        result = calibrate_job(
+            job,
+            guarantee=guarantee,
+            alpha=alpha,
+            groups=groups,
+            clusters=clusters,
+            tuning=unseen.known,
+            overruled=unseen.overruled,
+        )
     calibration = result.calibration if key is None else result.calibration.signed(key)
     keep_calibration(run, calibration, out, force=options.force)
     if options.canaries is not None:
         _begin_watch(screen, options.canaries, job, calibration, out, key)
-    _show(screen, options, job, result, out)
+    _show(screen, options, job, result, out, parts)
 
 
 def _begin_watch(
@@ -133,19 +148,54 @@ def _promised(options: CalibrateOptions) -> "str | Guarantee":
     return holding_together(member("guarantees", named), options.alpha)
 
 
-def _without_tuning(screen: Screen, job: "Job", tuning: "Sequence[KnownPhotograph]") -> "Job":
-    """The job on the photographs that neither `tune` nor a pilot looked at."""
-    from blackbox_conformal.pipeline.run_folder import unseen_by_tuning
+def _unseen(screen: Screen, options: CalibrateOptions, job: "Job") -> "Unseen":
+    """The photographs that no choice was made by, as far as records and the score's weights say."""
+    from blackbox_conformal.pipeline.looked_at import Unseen
 
-    unseen = unseen_by_tuning(job.pictures, tuning)
-    excluded = len(job.pictures) - len(unseen)
-    if not excluded:
-        return job
-    screen.note(f"note: {excluded} of {len(job.pictures)} photographs were looked at before and do not calibrate")
-    return job.only(unseen)
+    files, taught = list(map(Path, options.tuning)), job.setup.score.taught_by
+    unseen = Unseen.of(job.pictures, job.folder, taught, files, nothing_chosen=options.nothing_chosen)
+    show_left_out(screen, len(job.pictures), len(job.pictures) - len(unseen.pictures))
+    return unseen
 
 
-def _show(screen: Screen, options: CalibrateOptions, job: "Job", result: "CalibrationRun", path: Path) -> None:
+def ask_about_parts(screen: Screen, pictures: "Sequence[Prepared]", *, sure: bool) -> "Question | None":
+    """Ask whether photographs are parts of the same ones, where they look so; `sure`, or without a terminal, a note.
+
+    Raises
+    ------
+    UsageError
+        The answer is that they are.
+    """
+    from blackbox_conformal.pipeline.parts_of_one import question_of
+
+    question = question_of(pictures)
+    if question is None:
+        return None
+    way = "calibrate with --clusters FILE, a CSV file with a line tile,photograph for each"
+    screen.note(f"note: {question.words}. If they are parts, {way}")
+    if sure or not sys.stdin.isatty():
+        return question
+    with screen.paused():
+        different = click.confirm("Are they different photographs?", err=True)
+    if not different:
+        raise UsageError(f"expected independent photographs; got parts of the same ones. So {way}")
+    return question
+
+
+def show_left_out(screen: Screen, photographs: int, left_out: int) -> None:
+    """How many photographs do not calibrate since they were looked at; nothing where all do."""
+    if left_out:
+        screen.note(f"note: {left_out} of {photographs} photographs were looked at before and do not calibrate")
+
+
+def _show(
+    screen: Screen,
+    options: CalibrateOptions,
+    job: "Job",
+    result: "CalibrationRun",
+    path: Path,
+    parts: "Question | None",
+) -> None:
     """The thresholds, what they took, and what to do next."""
     from blackbox_conformal.guarantees.high_probability import levels_together
     from blackbox_conformal.pipeline.empty_masks import own_bound_is_known
@@ -197,8 +247,8 @@ def _show(screen: Screen, options: CalibrateOptions, job: "Job", result: "Calibr
             f"note: {counted(reopened, 'refusal')} had been reopened, and the calibration says so: the guarantee is"
             " about pictures whose refusals are reopened alike"
         )
-    if setup.procedure.seed_note:
-        screen.note(f"note: {setup.procedure.seed_note}; certificates say so")
+    for remark in (*calibration.history.notes, *filter(None, [setup.procedure.seed_note])):
+        screen.note(f"note: {remark}; certificates say so")
     screen.data(
         {
             "calibration": str(path.resolve()),
@@ -212,6 +262,8 @@ def _show(screen: Screen, options: CalibrateOptions, job: "Job", result: "Calibr
             "cost_usd": None if cost is None else float(cost),
             "failed": result.failed,
             "reopened": reopened,
+            "history": calibration.history.model_dump(),
+            "parts": [] if parts is None else [list(names) for names in parts.groups],
             "refusals": refusals,
             "thresholds": _thresholds(calibration, rule, levels),
             "groups": {

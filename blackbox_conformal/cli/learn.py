@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from blackbox_conformal.cli.tune import TuneOptions
     from blackbox_conformal.pipeline.learning import Learning
 
-CHOOSING = ("alpha", "want_share", "guarantee", "candidates", "tuning_share", "only_choose", "score", "perturbation")
+CHOOSING = (
+    *("alpha", "want_share", "guarantee", "candidates", "tuning_share", "only_choose", "nothing_chosen"),
+    *("score", "perturbation"),
+)
 """Options of `tune` that choose among scores; learning makes one."""
 
 
@@ -24,7 +27,7 @@ def learn(screen: Screen, options: "TuneOptions") -> None:
     """Learn from the photographs' free outputs, write the weights, and say how to calibrate with them."""
     from blackbox_conformal.member_text import specification_text
     from blackbox_conformal.pipeline.learning import job_to_learn, learn_job, setup_to_learn
-    from blackbox_conformal.pipeline.run_folder import TUNING_FILE
+    from blackbox_conformal.pipeline.looked_at import TUNING_FILE
 
     _refuse_choosing()
     plain = replace(options, score=None, second_adapter=None, perturbation=None)

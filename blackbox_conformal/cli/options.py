@@ -164,6 +164,13 @@ clusters = functools.partial(
     type=FILE,
     help="CSV file with a line tile,photograph for each tile; the tiles of one photograph count once.",
 )
+nothing_chosen = functools.partial(
+    declared,
+    "--nothing-chosen",
+    is_flag=True,
+    help="Calibrate also on photographs that were looked at, since nothing was chosen by them. The calibration notes "
+    "it.",
+)
 degradation = functools.partial(declared, "--degradation", metavar="STEP[:…][+STEP…]")
 force = functools.partial(declared, "--force", is_flag=True, help="Overwrite existing files.")
 opened = functools.partial(

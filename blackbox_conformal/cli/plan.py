@@ -221,7 +221,7 @@ def _with_pilot(job: "Job", options: PlanOptions, count: int) -> "Plan":
 
 def present_pilot(screen: Screen, job: "Job", planned: "Plan") -> None:
     """Show what calibrating on the photographs that a pilot left would take and is expected to trust."""
-    from blackbox_conformal.pipeline.run_folder import TUNING_FILE
+    from blackbox_conformal.pipeline.looked_at import TUNING_FILE
 
     pace = _pace(planned, job.folder, job.limits.for_vendor(job.setup.adapter.capabilities).first_workers)
     show_plan(screen, planned, pace, job.setup)

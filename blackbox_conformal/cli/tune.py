@@ -1,5 +1,6 @@
 """`tune`: choose a score on some photographs, calibrate it on the others."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -9,6 +10,7 @@ import click
 
 from blackbox_conformal.cli import next_steps, session, values
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.calibrate import ask_about_parts, show_left_out
 from blackbox_conformal.cli.cluster import ClusterOptions, cluster_of
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, bill, expected, share, spent
@@ -20,6 +22,7 @@ from blackbox_conformal.errors import UsageError
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.bound_choice import ChosenBound
     from blackbox_conformal.pipeline.calibrating import CalibrationRun
+    from blackbox_conformal.pipeline.frontier_parts.candidates import Candidate
     from blackbox_conformal.pipeline.job import Terms
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.pipeline.tuned import Tuning
@@ -66,6 +69,7 @@ class TuneOptions(ClusterOptions, shared.JobOptions):
         is_flag=True,
         help="Do not calibrate. Write a file that tells `calibrate` which photographs were looked at.",
     )
+    nothing_chosen: bool = shared.nothing_chosen()
     learn: bool = shared.declared(
         "--learn",
         is_flag=True,
@@ -94,7 +98,8 @@ def command(screen: Screen, options: TuneOptions) -> None:
     With --want-share the level is chosen there, too. With --learn a score is made instead of chosen.
     """
     from blackbox_conformal.member_text import specification_text
-    from blackbox_conformal.pipeline.run_folder import TUNING_FILE, TuningRecord, keep_calibration
+    from blackbox_conformal.pipeline.looked_at import TUNING_FILE, TuningRecord
+    from blackbox_conformal.pipeline.run_folder import keep_calibration
     from blackbox_conformal.pipeline.stages.settings import member
     from blackbox_conformal.pipeline.tuning import default_candidates, parse_candidates, refuse_both, score_for
 
@@ -119,8 +124,11 @@ def command(screen: Screen, options: TuneOptions) -> None:
         TuningRecord.load(out)
     with watching(screen) as watch, cluster_of(options.cluster, options.memory) as cluster:
         terms = session.job_terms(options, run, watch, Consent(screen, options), cluster)
-        job = _job(options, setup, out, len(candidates), terms)
+        paths = photograph_paths(options.images)
+        job = _job(options, setup, out, candidates, paths, terms)
         session.say_fitted(screen, job.whole)
+        show_left_out(screen, len(paths), 0 if options.only_choose else len(paths) - len(job.whole.pictures))
+        ask_about_parts(screen, job.whole.pictures, sure=options.yes)
         tuning = job.choose(candidates, options.alpha, rule, options.want_share)
         _show_candidates(screen, tuning, job)
         if options.only_choose:
@@ -132,24 +140,30 @@ def command(screen: Screen, options: TuneOptions) -> None:
     _show(screen, options, setup, job, tuning, result, out)
 
 
-def _job(options: TuneOptions, setup: "Setup", out: Path, candidates: int, terms: "Terms") -> "TuningJob":
+def _job(
+    options: TuneOptions,
+    setup: "Setup",
+    out: Path,
+    candidates: "Sequence[Candidate]",
+    paths: Sequence[Path],
+    terms: "Terms",
+) -> "TuningJob":
     """The photographs, split; refuses to overwrite another calibration."""
-    from blackbox_conformal.pipeline.run_folder import tuning_photographs
     from blackbox_conformal.pipeline.tuning import TuningJob
 
     job = TuningJob.of_photographs(
         setup,
-        photograph_paths(options.images),
+        paths,
         terms,
         candidates=candidates,
         share=options.tuning_share,
         seed=options.seed or 0,
         only_choose=options.only_choose,
+        nothing_chosen=options.nothing_chosen,
     )
     if not options.only_choose and not options.force:
         truths, tuned = ({picture.truth_digest or "" for picture in part} for part in (job.calibrating, job.tuning))
-        earlier = {photograph.truth for photograph in tuning_photographs(terms.folder)}
-        refuse_other_calibration(out, None, truths, tuned | earlier)
+        refuse_other_calibration(out, None, truths, tuned | {photograph.truth for photograph in job.known})
     return job
 
 
@@ -216,6 +230,8 @@ def _show(
             else f"{out.resolve()}, on the {n_calibration} other photographs",
         }
     )
+    for remark in () if result is None else result.calibration.history.notes:
+        screen.note(f"note: {remark}; certificates say so")
     if result is None:
         second = best.score.needs_second
         promise = None if tuning.bound is None else specification_text(tuning.bound.rule)

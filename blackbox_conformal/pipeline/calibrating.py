@@ -14,6 +14,7 @@ from blackbox_conformal.images.duplicates import Distinct
 from blackbox_conformal.images.input_statistics.rows import InputStatistics
 from blackbox_conformal.pipeline.calibrated_rule import checked_rule, left_out_of, tolerances_of
 from blackbox_conformal.pipeline.job import Job
+from blackbox_conformal.pipeline.looked_at import together
 from blackbox_conformal.pipeline.planning import plan_job
 from blackbox_conformal.pipeline.run_folder import write_manifest
 from blackbox_conformal.pipeline.stages.draws import Drawn
@@ -45,6 +46,7 @@ def calibrate_job(
     groups: Mapping[str, str] | None = None,
     clusters: Mapping[str, str] | None = None,
     tuning: Sequence[KnownPhotograph] = (),
+    overruled: int = 0,
 ) -> CalibrationRun:
     """Draw what is missing of a job's photographs, compute their curves and put the calibration together.
 
@@ -57,6 +59,8 @@ def calibrate_job(
         count once, so each needs an entry.
     tuning
         Photographs that choices were made on.
+    overruled
+        How many photographs of the job were looked at, of which the user said that nothing was chosen by them.
 
     Raises
     ------
@@ -70,10 +74,12 @@ def calibrate_job(
     """
     setup = job.setup
     rule = checked_rule([picture.name for picture in job.pictures], setup, guarantee, alpha, groups, clusters)
+    tuning = together(tuning, setup.score.taught_by)
     _refuse_tuning(job.pictures, tuning)
     job.confirm(lambda: plan_job(job, rule))
     specification = member("guarantees", guarantee).specification()
-    write_manifest(job.folder, setup, job.pictures, guarantee=specification)
+    known = [photograph.truth for photograph in tuning]
+    history = write_manifest(job.folder, setup, job.pictures, known, overruled, guarantee=specification)
     tolerances, left_out = tolerances_of(rule), left_out_of(rule)
     curves: list[list[RiskCurve]] = []
     answers: list[Answers] = []
@@ -102,8 +108,9 @@ def calibrate_job(
         guarantee=specification,
         answers=answers,
         inputs=inputs,
-        tuning=tuple(tuning),
+        tuning=tuning,
         vendor_models=tuple(sorted(job.vendor_models)),
+        history=history,
     )
     return CalibrationRun(calibration, job.calls, job.cached, job.cost_usd, refused)
 
@@ -137,7 +144,8 @@ def _refuse_tuning(pictures: Sequence[Prepared], tuning: Sequence[KnownPhotograp
     if leaked:
         raise CalibrationError(
             f"{len(leaked)} of these photographs were used for tuning and cannot calibrate, first "
-            f"{printable(leaked[0])}; leave them out"
+            f"{printable(leaked[0])}. Leave them out, by --tuning FILE (tuning=FILE in Python) where a FILE "
+            "names them"
         )
 
 

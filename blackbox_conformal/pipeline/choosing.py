@@ -32,10 +32,7 @@ from blackbox_conformal.pipeline.keyword_terms import levels_of, setup_of, terms
 from blackbox_conformal.pipeline.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.pipeline.piloting import PilotRequest, plan_with_pilot
 from blackbox_conformal.pipeline.planning import Plan, audited_levels, plan_job, plan_number
-from blackbox_conformal.pipeline.run_folder import (
-    TUNING_FILE,
-    run_folder,
-)
+from blackbox_conformal.pipeline.run_folder import run_folder
 from blackbox_conformal.pipeline.stages.defaults import DEFAULT_DRAWS
 from blackbox_conformal.pipeline.stages.settings import member
 from blackbox_conformal.pipeline.tuned import Tuning
@@ -147,7 +144,8 @@ def compare(
     """Compare vendors or settings on the same photographs: some photographs calibrate, the others are measured.
 
     Settings such as `draws` hold for every vendor, and limits for all vendors together. Without `run` each vendor has
-    a folder of its own below ``runs``.
+    a folder of its own below ``runs``. `calibrate` then refuses the photographs: what was chosen by them has no
+    guarantee on them.
 
     Parameters
     ----------
@@ -208,6 +206,7 @@ def tune(
     candidates: str | Sequence[str] | None = None,
     tuning_share: float = 0.3,
     only_choose: bool = False,
+    nothing_chosen: bool = False,
     guarantee: str | Guarantee | None = None,
     **settings: Unpack[CalibrateSettings],
 ) -> Tuning:
@@ -229,7 +228,9 @@ def tune(
         Share of the photographs that candidates are compared on.
     only_choose
         Do not calibrate the best candidate: keep in the run folder which photographs were looked at, so that
-        `calibrate` refuses them.
+        `calibrate` refuses them. They are kept in any case.
+    nothing_chosen
+        Whether photographs that other choices were made on may calibrate, as for `calibrate`.
     guarantee
         What the calibration promises, ``expected`` by default. The confidence bound of ``high-probability`` is chosen
         on the tuning photographs, too, unless its method or stake is named (`Tuning.bound`).
@@ -248,11 +249,11 @@ def tune(
     <Calibration of …>
     """
     refuse_both(alpha, want_share, guarantee)
-    chosen, job = _tuning_job(vendor, photographs, alpha, candidates, tuning_share, only_choose, settings)
+    split = {"share": tuning_share, "only_choose": only_choose, "nothing_chosen": nothing_chosen}
+    chosen, job = _tuning_job(vendor, photographs, alpha, candidates, split, settings)
     rule = None if guarantee is None else member("guarantees", guarantee)
     tuning = job.choose(chosen, alpha, rule, want_share)
     if only_choose:
-        tuning.record.keep(job.whole.folder / TUNING_FILE)
         return tuning
     calibrated = job.calibrate(tuning, rule)
     return replace(
@@ -269,8 +270,7 @@ def _tuning_job(
     photographs: Photographs,
     alpha: float | None,
     candidates: str | Sequence[str] | None,
-    share: float,
-    only_choose: bool,
+    split: Mapping[str, Any],
     settings: Mapping[str, Any],
 ) -> tuple[list[Candidate], TuningJob]:
     """The candidates, and the photographs split into those that they are compared on and those that calibrate."""
@@ -288,10 +288,9 @@ def _tuning_job(
         setup,
         photograph_paths(photographs),
         terms,
-        candidates=len(chosen),
-        share=share,
+        candidates=chosen,
         seed=settings.get("seed", 0),
-        only_choose=only_choose,
+        **split,
     )
     return chosen, job
 

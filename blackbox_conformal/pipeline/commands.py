@@ -32,13 +32,11 @@ from blackbox_conformal.pipeline.keyword_arguments import (
     named_keywords,
 )
 from blackbox_conformal.pipeline.keyword_terms import calibrated, levels_of, setup_of, terms_of
+from blackbox_conformal.pipeline.looked_at import Unseen, together
 from blackbox_conformal.pipeline.masking import Receiver, mask_pictures, masking_of
 from blackbox_conformal.pipeline.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.pipeline.products import Result
-from blackbox_conformal.pipeline.run_folder import (
-    run_folder,
-    tuning_photographs,
-)
+from blackbox_conformal.pipeline.run_folder import run_folder
 from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
 from blackbox_conformal.pipeline.stages.prepare import named_input, prepare_inputs
 from blackbox_conformal.pipeline.stages.settings import set_up_as
@@ -60,7 +58,8 @@ def calibrate(
     alpha: float | None = None,
     groups: Mapping[str, str] | None = None,
     clusters: Mapping[str, str] | None = None,
-    tuning: Sequence[KnownPhotograph] | None = None,
+    tuning: str | Path | Sequence[KnownPhotograph] = (),
+    nothing_chosen: bool = False,
     **settings: Unpack[CalibrateSettings],
 ) -> Calibration:
     """Draw the samples of photographs and calibrate `vendor` on them.
@@ -78,8 +77,11 @@ def calibrate(
     groups, clusters
         The name of a photograph, which is its file's stem → its group, or the photograph that it is a tile of.
     tuning
-        Photographs that choices were made on, which cannot calibrate; by default those that ``tune`` looked at in the
-        run folder.
+        A file that ``tune``, ``compare`` or ``plan`` wrote: its photographs are left out. Or photographs that choices
+        were made on, which are refused, as are those that were looked at in the run folder or beside it.
+    nothing_chosen
+        Whether photographs that were looked at may calibrate, since nothing was chosen by them; the calibration notes
+        it.
 
     Raises
     ------
@@ -98,13 +100,17 @@ def calibrate(
     checked_rule([name_of(path) for path in paths], setup, guarantee, alpha, groups, clusters)
     terms.refuse_unlimited(vendor)
     job = Job.of_photographs(setup, paths, terms)
+    files, given = ([Path(tuning)], ()) if isinstance(tuning, str | Path) else ([], tuning)
+    found = Unseen.of(job.pictures, job.folder, setup.score.taught_by, files, nothing_chosen=nothing_chosen)
     return calibrate_job(
-        job,
+        # Photographs are left out where that was asked for, and refused otherwise.
+        job.only(found.pictures) if files else job,
         guarantee=guarantee,
         alpha=alpha,
         groups=groups,
         clusters=clusters,
-        tuning=tuning_photographs(job.folder) if tuning is None else tuning,
+        tuning=together(found.known, given),
+        overruled=found.overruled,
     ).calibration
 
 

@@ -28,6 +28,7 @@ from blackbox_conformal.pipeline.comparison_parts.contestants import (
 )
 from blackbox_conformal.pipeline.held_out import split_prepared
 from blackbox_conformal.pipeline.job import Job
+from blackbox_conformal.pipeline.looked_at import TuningRecord
 from blackbox_conformal.pipeline.prices.budget import refuse_unlimited
 from blackbox_conformal.pipeline.prices.spending import DrawsSpending, spending_on
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, evaluate
@@ -61,9 +62,13 @@ def compare_contestants(
     ------
     BudgetError
         Draws cost something and there is no limit, or the limit is reached.
+    FileFormatError
+        The record of earlier choices in the folder is damaged.
     """
     for job in contest.jobs:
         refuse_unlimited(job.setup.adapter, contest.limits, job.folder)
+    if contest.tuning_file.exists():
+        TuningRecord.load(contest.tuning_file)
     limits = contest.limits
     if limits.scope is None and limits.budget.is_limited:
         limits = replace(limits, scope=contest.keys)
@@ -75,6 +80,8 @@ def compare_contestants(
         photographs, refused = _draw_and_measure(contestant.label, job, contest, alphas, on_picture)
         measured.append(photographs)
         standings.append(_standing(contestant.label, job, before, refused))
+    # Kept before anybody sees what the photographs show.
+    contest.record.keep(contest.tuning_file)
     n_calibration = contest.photographs - contest.held_out
     rows = [
         row

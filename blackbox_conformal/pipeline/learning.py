@@ -1,7 +1,7 @@
 """Learn weights of the score `price` on photographs of the user's own kind, from outputs that cost nothing.
 
 A score that was made by photographs gives no guarantee on them. So those that were learned from are kept in the run
-folder's tuning file, which calibrations obey, before anything is made of them.
+folder's tuning file, which calibrations obey, before anything is made of them, and in the weights themselves.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ import numpy as np
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.calibration_images import KnownPhotograph
+from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import CalibrationError, IncompleteError, UsageError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.pipeline.held_out import split_prepared
 from blackbox_conformal.pipeline.job import Job, Terms
 from blackbox_conformal.pipeline.keyword_arguments import Settings, named_keywords
 from blackbox_conformal.pipeline.keyword_terms import setup_of, terms_of
+from blackbox_conformal.pipeline.looked_at import TUNING_FILE, TuningRecord
 from blackbox_conformal.pipeline.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
-from blackbox_conformal.pipeline.run_folder import TUNING_FILE, TuningRecord, run_folder
+from blackbox_conformal.pipeline.run_folder import run_folder
 from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
 from blackbox_conformal.pipeline.stages.ready import Ready
 from blackbox_conformal.pipeline.stages.settings import Setup
@@ -30,12 +32,15 @@ from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.scores._price_features import features
 from blackbox_conformal.scores._price_learning import STEPS, Learned, Lesson, learn, usual_error
-from blackbox_conformal.scores._price_network import network_of, own_network
+from blackbox_conformal.scores._price_network import network_of, own_network, written
 from blackbox_conformal.scores.price import Price
 from blackbox_conformal.scores.score import Context
 
 FEWEST = 20
 """Photographs from which anything can be learned."""
+
+MOST = 10_000
+"""Photographs that a file of weights has room to name."""
 
 KEPT_APART = 4
 """One photograph in so many does not teach: by it the best weights are chosen."""
@@ -152,7 +157,8 @@ def job_to_learn(setup: Setup, outputs: str | None, paths: Sequence[Path], terms
     Raises
     ------
     UsageError
-        There are fewer than `FEWEST` photographs, or the outputs would cost something; see also `set_up`.
+        There are fewer than `FEWEST` photographs or more than `MOST`, or the outputs would cost something; see also
+        `set_up`.
     FileFormatError
         The tuning file in the folder is damaged.
     """
@@ -164,6 +170,8 @@ def job_to_learn(setup: Setup, outputs: str | None, paths: Sequence[Path], terms
             f"expected {FEWEST} photographs or more to learn from, since fewer say nothing of others; got "
             f"{len(paths)}. Add photographs, or leave --learn out: the score price needs no learning"
         )
+    if len(paths) > MOST:
+        raise UsageError(f"expected at most {MOST} photographs to learn from; got {len(paths)}. Name some of them")
     price = stand_in.capabilities.price
     if price is None or price.high_usd > 0:
         raise UsageError(f"expected outputs that cost nothing to learn from; got those of {stand_in.name}")
@@ -228,7 +236,8 @@ def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *,
     learned = learn(own_network(), teaching, measuring, seed, on_step)
     weights = None
     if learned.content is not None:
-        digest = network_of(learned.content).digest.removeprefix("sha256:")
+        content = written(network_of(learned.content).arrays, photographs)
+        learned, digest = replace(learned, content=content), digest_bytes(content).removeprefix("sha256:")
         weights = folder / f"price-{digest[:12]}.npz" if out is None else out
     # Kept before there is anything that they could be forgotten for.
     score = "price" if weights is None else f"price:weights={weights}"

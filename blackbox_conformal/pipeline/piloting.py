@@ -20,8 +20,8 @@ from blackbox_conformal.pipeline.frontier_parts.rows import Wish
 from blackbox_conformal.pipeline.frontier_parts.ways import measured_curves, promises, ways
 from blackbox_conformal.pipeline.held_out import split_prepared
 from blackbox_conformal.pipeline.job import Job
+from blackbox_conformal.pipeline.looked_at import TUNING_FILE, TuningRecord, Unseen, together
 from blackbox_conformal.pipeline.planning import Plan, plan_job, usual_level
-from blackbox_conformal.pipeline.run_folder import TUNING_FILE, TuningRecord, tuning_photographs, unseen_by_tuning
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup, member
 from blackbox_conformal.risk.curve import RiskCurve
@@ -112,7 +112,8 @@ def plan_with_pilot(job: Job, request: PilotRequest) -> Plan:
     request.refuse(job)
     _, looked_at = split_prepared(job.pictures, request.photographs, request.seed)
     photographs = sorted((KnownPhotograph.of(one.sketch) for one in looked_at), key=lambda one: one.truth)
-    calibrating = unseen_by_tuning(job.pictures, [*tuning_photographs(job.folder), *photographs])
+    taught = together(job.setup.score.taught_by, photographs)
+    calibrating = Unseen.of(job.pictures, job.folder, taught, everywhere=True).pictures
     pilot = job.only(looked_at) if request.stand_in is None else _standing_in(job, looked_at, request.stand_in)
     pilot.confirm(lambda: plan_job(pilot, request.rule))
     curves = _curves(pilot, request.ways(pilot.setup))

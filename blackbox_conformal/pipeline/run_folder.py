@@ -1,22 +1,19 @@
-"""What a run folder holds beside the draws: a manifest, its calibration, and which photographs tuning has seen."""
+"""What a run folder holds beside the draws: a manifest, its calibration, and which photographs audits looked at."""
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.calibration_images import KnownPhotograph
+from blackbox_conformal.calibration_history import History
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.files import make_private, refusal, write_new, write_once
-from blackbox_conformal.images.duplicates import Distinct
 from blackbox_conformal.pipeline.kept_results import KeptResults
 from blackbox_conformal.pipeline.stages.prepare import Prepared
 from blackbox_conformal.pipeline.stages.settings import Setup
@@ -124,120 +121,6 @@ def _read_note(note: Path) -> tuple[Path, str]:
         ) from None
 
 
-TUNING_FILE = "tuning.json"
-_LARGEST_TUNING_FILE = 2**26
-
-
-class TuningRecord(BaseModel):
-    """A choice and the photographs that it was made on.
-
-    Attributes
-    ----------
-    score, draws
-        The chosen score as it is typed, and its number of draws.
-    alpha
-        The level at which candidates were compared; None where a pilot showed several levels.
-    photographs
-        Every photograph that was looked at, for this choice and for earlier ones kept in the same file.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Literal["blackbox-conformal tuning"] = "blackbox-conformal tuning"
-    version: Literal[1] = 1
-    score: str
-    draws: int = Field(ge=1)
-    alpha: float | None
-    photographs: tuple[KnownPhotograph, ...]
-
-    def keep(self, path: Path) -> "TuningRecord":
-        """Write the file. Photographs of an earlier choice in it stay: looking at others does not undo it."""
-        earlier = TuningRecord.load(path).photographs if path.exists() else ()
-        photographs = {photograph.truth: photograph for photograph in (*earlier, *self.photographs)}
-        record = self.model_copy(update={"photographs": tuple(photographs[truth] for truth in sorted(photographs))})
-        write_new(path, json.dumps(record.model_dump(mode="json"), indent=1).encode() + b"\n", force=True)
-        return record
-
-    @classmethod
-    def load(cls, path: Path) -> "TuningRecord":
-        """Read the file.
-        Raises
-        ------
-        FileFormatError
-            It is missing, damaged, or another file.
-        """
-        try:
-            if path.stat().st_size > _LARGEST_TUNING_FILE:
-                raise FileFormatError(
-                    f"{path}: expected a tuning file below {_LARGEST_TUNING_FILE} bytes; it is larger"
-                )
-            record = cls.model_validate(json.loads(path.read_bytes()))
-            for photograph in record.photographs:
-                photograph.as_sketch  # noqa: B018  refuses a sketch that is none
-        except OSError as error:
-            raise FileFormatError(f"{path}: expected a readable tuning file; {error.strerror}") from None
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise FileFormatError(
-                f"{path}: expected the file that `tune --only-choose` or `plan --pilot` writes; "
-                f"{'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}"
-            ) from None
-        except (ValueError, RecursionError) as error:
-            raise FileFormatError(f"{path}: expected JSON; {type(error).__name__}: the file is damaged") from None
-        return record
-
-
-def tuning_photographs(run: Path, path: Path | None = None) -> tuple[KnownPhotograph, ...]:
-    """The photographs that tuning looked at: those in `path`, and those in the run folder's own tuning file."""
-    files = [] if path is None else [path]
-    if (run / TUNING_FILE).exists() and not (path is not None and path.resolve() == (run / TUNING_FILE).resolve()):
-        files.append(run / TUNING_FILE)
-    photographs = {photograph.truth: photograph for file in files for photograph in TuningRecord.load(file).photographs}
-    return tuple(photographs[truth] for truth in sorted(photographs))
-
-
-def unseen_by_tuning(pictures: Sequence[Prepared], photographs: Sequence[KnownPhotograph]) -> list[Prepared]:
-    """Those of `pictures` that show none of `photographs`, copies included.
-
-    Raises
-    ------
-    UsageError
-        There are none.
-    """
-    tuned_on = Distinct(("a tuning photograph", photograph.as_sketch) for photograph in photographs)
-    unseen = [picture for picture in pictures if tuned_on.twin(picture.sketch) is None]
-    if pictures and not unseen:
-        raise UsageError(
-            "expected photographs that tuning has not looked at; all of these were. Name others beside or instead"
-        )
-    return unseen
-
-
-def refuse_looked_at(run: Path, pictures: Sequence[Prepared]) -> None:
-    """Refuse photographs that were looked at in another run folder beside this one.
-
-    For a user who named neither a run folder nor a tuning file: a choice that was made there, of a metric perhaps, may
-    have led to this folder.
-
-    Raises
-    ------
-    UsageError
-        There are such photographs; the message says how to leave them out, or to use them.
-    """
-    truths = {picture.truth_digest for picture in pictures}
-    for file in sorted(run.parent.glob(f"*/{TUNING_FILE}")):
-        known = set()
-        # A damaged file of another run is no trouble of this one.
-        with suppress(FileFormatError):
-            known = {photograph.truth for photograph in TuningRecord.load(file).photographs}
-        if file.parent != run and truths & known:
-            raise UsageError(
-                f"{len(truths & known)} of these photographs were looked at in {file.parent} (`tune` or `plan "
-                "--pilot`), and they give no guarantee for what was chosen by them. Add --tuning "
-                f"{file} to leave them out, or --run {run} if nothing was chosen"
-            )
-
-
 LOOKS_FILE = "audited.jsonl"
 
 
@@ -269,11 +152,26 @@ def is_first_look(run: Path, truths: Sequence[str]) -> bool:
 _PACKAGES = ("blackbox-conformal", "numpy", "numba", "pillow", "httpx", "tenacity")
 
 
-def write_manifest(run: Path, setup: Setup, pictures: Sequence[Prepared], **settings: Any) -> Path:
-    """Write `manifest.json` into the run folder unless the same plan is there already.
+def write_manifest(
+    run: Path,
+    setup: Setup,
+    pictures: Sequence[Prepared],
+    known: Collection[str] = (),
+    overruled: int = 0,
+    **settings: Any,
+) -> History:
+    """Write `manifest.json` into the run folder unless the same plan is there already, and give the plan's history.
 
     A plan that differs (other photographs, another guarantee) gets a file of its own beside it, named by its
-    digest, so that an earlier plan is never lost.
+    digest, so that an earlier plan is never lost. The history is as it was when the plan was begun first, so that a
+    run that is resumed makes the same calibration.
+
+    Parameters
+    ----------
+    known
+        Digests of photographs that were looked at and do not calibrate.
+    overruled
+        See `History`.
     """
     plan = {
         "procedure": setup.procedure.model_dump(mode="json"),
@@ -290,13 +188,35 @@ def write_manifest(run: Path, setup: Setup, pictures: Sequence[Prepared], **sett
         ],
     }
     digest = digest_json(plan)
+    history = _history(run, plan, set(known), overruled)
     for name in ("manifest.json", f"manifest-{digest.removeprefix('sha256:')[:12]}.json"):
         path = run / name
-        if not path.exists() and _write_manifest(path, plan, digest):
-            return path
-        if json.loads(path.read_bytes()).get("plan_digest") == digest:
-            return path
-    return path
+        if not path.exists() and _write_manifest(path, plan, digest, history):
+            return history
+        written = json.loads(path.read_bytes())
+        if written.get("plan_digest") == digest:
+            return History(**written.get("history", {}))
+    return history
+
+
+def _history(run: Path, plan: Mapping[str, Any], known: set[str], overruled: int) -> History:
+    """What the manifests of earlier plans in the run folder say; those that are damaged say nothing."""
+    own, earlier, further = _truths(plan), 0, set[str]()
+    for path in run.glob("manifest*.json"):
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            other = json.loads(path.read_bytes())
+            truths = _truths(other)
+            earlier += bool(truths & own)
+            if all(other["procedure"][name] == plan["procedure"][name] for name in _SAME_DRAWS):
+                further |= truths - own - known
+    return History(earlier=earlier, further=len(further), overruled=overruled)
+
+
+_SAME_DRAWS = ("vendor", "scale", "degradation")
+
+
+def _truths(plan: Mapping[str, Any]) -> set[str]:
+    return {photograph["truth"] for photograph in plan["photographs"]}
 
 
 def is_of(run: Path, fingerprint: str) -> bool:
@@ -307,11 +227,12 @@ def is_of(run: Path, fingerprint: str) -> bool:
         return False
 
 
-def _write_manifest(path: Path, plan: dict[str, Any], digest: str) -> bool:
+def _write_manifest(path: Path, plan: dict[str, Any], digest: str, history: History) -> bool:
     """Write the manifest, unless another process has just done so; whether it was written."""
     content = {
         **plan,
         "plan_digest": digest,
+        "history": history.content,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "packages": {package: version(package) for package in _PACKAGES},
         "python": platform.python_version(),

@@ -14,7 +14,7 @@ from blackbox_conformal.display.table import frame, html_card
 from blackbox_conformal.member_text import specification_text
 from blackbox_conformal.pipeline.bound_choice import ChosenBound
 from blackbox_conformal.pipeline.frontier_parts.candidates import Scored
-from blackbox_conformal.pipeline.run_folder import TuningRecord
+from blackbox_conformal.pipeline.looked_at import TuningRecord
 
 if TYPE_CHECKING:
     import pandas

@@ -30,8 +30,8 @@ from blackbox_conformal.pipeline.frontier_parts.candidates import (
 )
 from blackbox_conformal.pipeline.held_out import split_prepared
 from blackbox_conformal.pipeline.job import Job, Terms
+from blackbox_conformal.pipeline.looked_at import TUNING_FILE, Unseen, together
 from blackbox_conformal.pipeline.planning import plan_job, usual_level
-from blackbox_conformal.pipeline.run_folder import tuning_photographs, unseen_by_tuning
 from blackbox_conformal.pipeline.stages.defaults import SEVERAL_DRAWS
 from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
 from blackbox_conformal.pipeline.stages.memory import PIXEL_BYTES
@@ -59,6 +59,10 @@ class TuningJob:
         Those that candidates are compared on.
     calibrating
         Those that calibrate.
+    known
+        Others that were looked at before, or that taught a candidate's weights.
+    overruled
+        How many of `calibrating` were looked at, of which the user said that nothing was chosen by them.
     only_choose
         Whether the best candidate is not calibrated; `whole` is then the job on `tuning` alone.
     """
@@ -66,6 +70,8 @@ class TuningJob:
     whole: Job
     tuning: tuple[Prepared, ...]
     calibrating: tuple[Prepared, ...]
+    known: tuple[KnownPhotograph, ...]
+    overruled: int
     only_choose: bool
 
     @classmethod
@@ -75,12 +81,16 @@ class TuningJob:
         paths: Sequence[Path],
         terms: Terms,
         *,
-        candidates: int,
+        candidates: Sequence[Candidate],
         share: float,
         seed: int,
         only_choose: bool = False,
+        nothing_chosen: bool = False,
     ) -> TuningJob:
         """Split the photographs, of which a `share` is tuned on, and leave out what earlier choices were made on.
+
+        With `nothing_chosen` the user says that those choices have led to nothing here.
+
         Raises
         ------
         UsageError, CalibrationError, PicturesError
@@ -88,15 +98,14 @@ class TuningJob:
         """
         if not 0 < share < 1:
             raise UsageError(f"expected tuning_share (--tuning-share) to be above 0 and below 1; got {share}")
-        job = Job.of_photographs(setup, paths, terms, pixel_bytes=bytes_a_pixel(candidates))
+        job = Job.of_photographs(setup, paths, terms, pixel_bytes=bytes_a_pixel(len(candidates)))
         calibrating, tuning = split_prepared(job.pictures, max(1, math.floor(share * len(paths))), seed)
-        if not only_choose:
-            unseen = {
-                picture.truth_digest for picture in unseen_by_tuning(job.pictures, tuning_photographs(job.folder))
-            }
-            calibrating = [picture for picture in calibrating if picture.truth_digest in unseen]
-        whole = job.only(tuning if only_choose else [*tuning, *calibrating])
-        return cls(whole, tuple(tuning), tuple(calibrating), only_choose)
+        if only_choose:
+            return cls(job.only(tuning), tuple(tuning), tuple(calibrating), (), 0, only_choose)
+        taught = together(*(candidate.score.taught_by for candidate in candidates))
+        found = Unseen.of(calibrating, job.folder, taught, nothing_chosen=nothing_chosen, everywhere=True)
+        whole = job.only([*tuning, *found.pictures])
+        return cls(whole, tuple(tuning), tuple(found.pictures), found.known, found.overruled, only_choose)
 
     def choose(
         self,
@@ -105,7 +114,7 @@ class TuningJob:
         rule: Guarantee | None = None,
         want_share: float | None = None,
     ) -> Tuning:
-        """Make the one budget for comparing and calibrating, and compare the candidates.
+        """Make the one budget for comparing and calibrating, compare the candidates, and keep what was looked at.
 
         Parameters and errors as for `tune_job`.
         """
@@ -113,17 +122,19 @@ class TuningJob:
         if rule is not None and alpha is not None:
             check_enough(rule, len(self.calibrating), alpha, self.whole.setup.metric.capped_bound)
         self.whole.confirm(lambda: plan_job(self.whole, rule or Expected()))
-        return tune_job(self.whole.only(self.tuning), candidates, alpha, len(self.calibrating), rule, want_share)
+        tuning = tune_job(self.whole.only(self.tuning), candidates, alpha, len(self.calibrating), rule, want_share)
+        # Kept before anybody sees what the photographs show.
+        tuning.record.keep(self.whole.folder / TUNING_FILE)
+        return tuning
 
     def calibrate(self, tuning: Tuning, rule: Guarantee | None = None) -> CalibrationRun:
         """Calibrate the best candidate on the photographs that were never looked at; errors as for `calibrate_job`."""
         best = tuning.best.candidate
-        earlier = {photograph.truth: photograph for photograph in tuning_photographs(self.whole.folder)}
-        photographs = {photograph.truth: photograph for photograph in tuning.tuning} | earlier
         setup = self.whole.setup.with_score(best.score, best.draws)
         job = self.whole.only(self.calibrating).chosen(setup)
         chosen = tuning.bound.rule if tuning.bound is not None else rule or "expected"
-        return calibrate_job(job, guarantee=chosen, alpha=tuning.alpha, tuning=list(photographs.values()))
+        known = together(self.known, tuning.tuning)
+        return calibrate_job(job, guarantee=chosen, alpha=tuning.alpha, tuning=known, overruled=self.overruled)
 
 
 def refuse_both(alpha: float | None, want_share: float | None, guarantee: object = None) -> None:

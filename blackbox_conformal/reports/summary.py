@@ -38,6 +38,7 @@ def summary(
         "A trust mask marks the pixels that can be relied on.",
         stop.statement,
         _checked(audit, stop),
+        *(f"{note[0].upper()}{note[1:]}." for note in calibration.history.notes),
         *(() if audit is None or audit.drift is None else (f"Warning: {audit.drift}.",)),
         *_meaning(stop, share, "a calibration photograph" if audit is None else "an audited photograph"),
     )

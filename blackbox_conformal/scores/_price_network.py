@@ -1,11 +1,13 @@
 """The small convolutional network of the score `price`: its file of weights, and what it makes of feature maps."""
 
+import base64
 import functools
 import hashlib
 import io
 import math
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -14,7 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from blackbox_conformal.calibration_images import KnownPhotograph
 from blackbox_conformal.errors import FileFormatError
+from blackbox_conformal.images.duplicates import SIDE
 from blackbox_conformal.kernels.layers import convolved
 from blackbox_conformal.kernels.windows import gaussian
 from blackbox_conformal.types import Map
@@ -26,7 +30,12 @@ DILATIONS = (1, 2, 4)
 MOST_CHANNELS, LARGEST_WEIGHT = 64, 1000.0
 """Weights within these bounds cannot lead beyond single precision."""
 
-MOST_BYTES = 1_000_000
+MOST_BYTES = 8_000_000
+
+TAUGHT = "taught"
+"""The array of the photographs that weights were learned from: a row is the digest of one and its thumbnail."""
+
+DIGEST_BYTES = 32
 LARGEST_LOG_PRICE = np.float32(20)
 
 
@@ -44,11 +53,14 @@ class Network:
         By name: ``head`` (C, F), ``head_bias`` (C,), ``picture`` (C, F), for each of three layers k ``body_k``
         (C, C, 3, 3) and ``body_k_bias`` (C,), ``tail`` (1, C), ``tail_bias`` (1,) and ``skip`` (1, F), for F features
         and C channels.
+    taught_by
+        The photographs that the weights were learned from; none where the file does not say.
     """
 
     content: bytes
     digest: str
     arrays: dict[str, Features]
+    taught_by: tuple[KnownPhotograph, ...] = ()
 
     def log_prices(self, features: Features) -> Map:
         """The logarithm of the price at which each cell joins the mask: (F, h, w) float32 to (h, w) float32."""
@@ -64,11 +76,32 @@ class Network:
         return spread(convolved(active, last, weights["tail_bias"], 1)[0])
 
 
-def written(arrays: dict[str, Features]) -> bytes:
-    """The file of these weights; the same weights give the same bytes."""
+def written(arrays: dict[str, Features], taught_by: Sequence[KnownPhotograph] = ()) -> bytes:
+    """The file of these weights, and of the photographs that taught them; the same give the same bytes."""
     content = io.BytesIO()
-    np.savez_compressed(content, **{name: values.astype(np.float32) for name, values in arrays.items()})  # type: ignore[arg-type]
+    stored: dict[str, npt.NDArray[Any]] = {name: values.astype(np.float32) for name, values in arrays.items()}
+    if taught_by:
+        rows = [
+            bytes.fromhex(one.truth.removeprefix("sha256:")) + one.as_sketch.thumbnail.tobytes() for one in taught_by
+        ]
+        stored[TAUGHT] = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1)
+    np.savez_compressed(content, **stored)  # type: ignore[arg-type]
     return content.getvalue()
+
+
+def _taught_by(rows: Any) -> tuple[KnownPhotograph, ...]:
+    """The photographs of an array as `written` makes it; none where there is no array."""
+    if rows is None:
+        return ()
+    if rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != DIGEST_BYTES + SIDE * SIDE * 3:
+        raise _unfit("photographs of a digest and a thumbnail each", f"{rows.shape} {rows.dtype}")
+    return tuple(
+        KnownPhotograph(
+            truth=f"sha256:{row[:DIGEST_BYTES].tobytes().hex()}",
+            sketch=base64.b64encode(row[DIGEST_BYTES:].tobytes()).decode(),
+        )
+        for row in rows
+    )
 
 
 def spread(values: Map) -> Map:
@@ -107,7 +140,9 @@ def network_in(file: Path) -> Network:
 @functools.lru_cache(maxsize=4)
 def network_of(raw: bytes) -> Network:
     """The network of the content of a file; errors as for `network_in`."""
-    return Network(raw, f"sha256:{hashlib.sha256(raw).hexdigest()}", _checked(_read(raw)))
+    arrays = _read(raw)
+    taught_by = _taught_by(arrays.pop(TAUGHT, None))
+    return Network(raw, f"sha256:{hashlib.sha256(raw).hexdigest()}", _checked(arrays), taught_by)
 
 
 def _read(raw: bytes) -> dict[str, Any]:

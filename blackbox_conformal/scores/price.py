@@ -11,6 +11,7 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import Field, PrivateAttr, model_validator
 
+from blackbox_conformal.calibration_images import KnownPhotograph
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.kernels.cells import MAX_SCALE
 from blackbox_conformal.scores._one_draw import DeliveredAccumulator, input_of
@@ -58,6 +59,11 @@ class Price(Score):
     def fitted_weights(self) -> bytes | None:
         """The content of the file of weights; None for this package's own."""
         return None if self.digest == own_network().digest else self._network.content
+
+    @property
+    def taught_by(self) -> tuple[KnownPhotograph, ...]:
+        """The photographs that the weights were learned from; of this package's own none is anybody's."""
+        return self._network.taught_by
 
     @property
     def minimum_draws(self) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import ClassVar, Protocol, Self
 
+from blackbox_conformal.calibration_images import KnownPhotograph
 from blackbox_conformal.catalog import Plugin
 from blackbox_conformal.degradations.chain import Chain, Mixture
 from blackbox_conformal.types import Image, Map
@@ -94,6 +95,11 @@ class Score(Plugin):
         A calibration carries them. None: it follows from its specification alone.
         """
         return None
+
+    @property
+    def taught_by(self) -> tuple[KnownPhotograph, ...]:
+        """The photographs that its weights were learned from, which cannot calibrate it, as far as they say so."""
+        return ()
 
     def refused_at(self, scale: int) -> str | None:
         """Why it cannot be used with a vendor of this magnification; None where it can."""

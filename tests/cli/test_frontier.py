@@ -208,7 +208,7 @@ def test_a_choice_that_leads_to_another_folder_leaves_them_out_as_well(folder: P
     (record,) = (folder / "runs").glob("*/tuning.json")
     chosen = ["calibrate", "photographs", *vendor, "--metric", "lab-l1:kernel=gaussian,sigma=4,cap=0.5"]
     refused = called(*chosen, folder=folder, code=2).stderr
-    assert "6 of these photographs were looked at in runs/" in refused
+    assert "6 of these photographs were looked at by `tune`, `compare` or `plan --pilot` (runs/" in refused
     assert f"--tuning {record.relative_to(folder)}" in refused
     assert paid(server) == 0
     done = json.loads(called(*chosen, "--tuning", str(record), "--json", folder=folder, code=0).stdout)

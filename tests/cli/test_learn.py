@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import signal
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 from PIL import Image as PillowImage
 from support.synthetic import write_draws, write_photographs
 
+import blackbox_conformal as bc
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.scores import _price_learning
 
 VENDOR = ["--adapter", "folder", "-p", "label=synthetic", "-p", "path=outputs"]
@@ -92,10 +95,18 @@ def test_photographs_of_the_embedded_vendor_teach_and_never_calibrate(capsys, mo
     assert calibration.n == 12
     assert {one.truth for one in calibration.tuning} == {one["truth"] for one in kept["photographs"]}
     assert calibration.procedure.score["digest"].removeprefix("sha256:").startswith(weights.stem.removeprefix("price-"))
-    # Without the folder of the run, too, they are refused.
-    chosen = ["--score", f"price:weights={weights}", "--run", "run"]
+    # The weights say so themselves where there is no folder of the run, as on another machine.
+    Path("elsewhere").mkdir()
+    shutil.copy(weights, "elsewhere/w.npz")
+    Path("run/tuning.json").unlink()
+    chosen = ["--score", "price:weights=elsewhere/w.npz", "--run", "elsewhere/run", "--nothing-chosen"]
     assert run(["calibrate", "mine", *VENDOR, *chosen]) == 2
     assert "all of these were" in capsys.readouterr().err
+    assert run(["calibrate", "other-photographs", *VENDOR, *chosen]) == 0
+    assert "5 of 17 photographs were looked at before and do not calibrate" in capsys.readouterr().err
+    adapter = bc.load_adapter("folder", label="synthetic", path="outputs")
+    with pytest.raises(CalibrationError, match="5 of these photographs were used for tuning"):
+        bc.calibrate(adapter, "other-photographs", score="price:weights=elsewhere/w.npz", run="elsewhere/python")
 
 
 def test_on_photographs_that_it_never_saw_more_is_trusted(capsys):

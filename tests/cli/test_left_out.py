@@ -53,6 +53,7 @@ def test_nothing_is_said_of_whole_folders_and_in_quiet(phone: Path, capsys: pyte
 
 
 OTHER_PATHS = {
+    " calibrate tuning": "files, each named by itself",
     " verify papers": "papers, each named by itself",
     " verify inputs": "files, each named by itself",
     " sign papers": "papers, each named by itself",

@@ -110,7 +110,7 @@ def test_a_plan_says_how_to_carry_it_out(desk: Desk) -> None:
 def test_a_comparison_says_how_to_calibrate_what_trusts_most_and_it_runs(desk: Desk) -> None:
     vendors = ["--vendor", "http:draws=3,label=three", "--vendor", "http:score=[weighted:weight=0.5],label=two"]
     given = [*desk.vendor, "--draws", "2", "--metric", "rgb-linf", "--alpha", "0.9", "--max-cost", "2"]
-    said = desk.run("compare", "photographs", *vendors, *given, "--run", "runs/compared", "--no-baselines").stdout
+    said = desk.run("compare", "photographs", *vendors, *given, "--run", "far/compared", "--no-baselines").stdout
     calibrate = the_next(said, "calibrate")
     assert calibrate[:4] == ["calibrate", "other-photographs", "--adapter", "http"]
     assert "--max-cost" not in calibrate

@@ -73,8 +73,10 @@ def test_a_calibration_in_the_same_run_folder_finds_the_file_by_itself(bench: Be
     assert bench.calibrate("--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["n"], told["n_tuning"]) == (9, 3)
-    assert bench.calibrate("-q", where="other") == 0
-    assert calibration(bench.folder / "other").n == 12, "another folder knows nothing of it"
+    assert bench.calibrate("-q", where="other") == 2
+    assert f"Add --tuning {bench.tuning}" in capsys.readouterr().err
+    assert bench.calibrate("-q", "--nothing-chosen", where="other") == 0
+    assert calibration(bench.folder / "other").n == 12
     assert bench.calibrate("--tuning", str(bench.tuning), "-q", where="third") == 0
     assert calibration(bench.folder / "third").n == 9
 

@@ -85,7 +85,7 @@ def drawn(photographs, contestants, tmp_path_factory):
 def test_settings_of_one_vendor_share_draws_and_the_plan_knows(drawn, photographs, contestants):
     planned, found, root = drawn
     assert planned == 4 * len(photographs)
-    assert len(list(root.iterdir())) == 1
+    assert len([path for path in root.iterdir() if path.is_dir()]) == 1
     assert read_spending(vendor_folder(root, contestants[0].setup)).calls == planned
     assert planned_calls(contestants, photographs, root) == 0
     standings = {one.contestant: (one.wanted, one.calls, one.cached, one.failed) for one in found.standings}

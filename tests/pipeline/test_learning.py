@@ -11,7 +11,7 @@ from support.synthetic import write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.testing.fault_server import FaultServer
 
 
@@ -35,7 +35,7 @@ def test_its_example_runs_and_its_photographs_never_calibrate() -> None:
         assert not said, "".join(said)
         assert server.account.paid == 6
         learning = bc.learn_score(vendor, "photographs", run="learned")
-        with pytest.raises(CalibrationError, match="were used for tuning"):
+        with pytest.raises(UsageError, match="all of these were"):
             bc.calibrate(vendor, "photographs", run="learned", score=learning.score, max_cost=1)
         assert server.account.paid == 6
 

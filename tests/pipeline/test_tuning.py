@@ -87,7 +87,7 @@ def test_a_photograph_that_takes_too_much_memory_for_all_scores_is_refused(tmp_p
             set_up(vendor, draws=4),
             paths,
             Terms(tmp_path / "run", memory_bytes=300 * 2**20),
-            candidates=len(candidates),
+            candidates=candidates,
             share=0.3,
             seed=0,
         )

@@ -9,6 +9,7 @@ from reports.test_comparison_page import found  # noqa: F401 - a fixture
 from reports.test_html import Page
 from support.report_material import make_result, make_run
 
+from blackbox_conformal.calibration_history import History
 from blackbox_conformal.reports.comparison_page import write_comparison
 from blackbox_conformal.reports.html import write_report
 from blackbox_conformal.reports.page import score_words, vendor_words
@@ -99,6 +100,14 @@ def test_pictures_come_before_figures_and_tables(report):
 def summary_of(calibration, alpha, audit=None, share=None):
     (stop,) = [one for one in choose_stops(calibration, [alpha]) if one.alpha == alpha]
     return " ".join(summary("acme-x4", calibration, stop, audit, share))
+
+
+def test_the_first_paragraph_says_what_was_begun_before(plain_run):
+    tried = replace(plain_run.calibration, history=History(earlier=2))
+    assert "2 other calibrations of these photographs were begun in the same run folder before" in summary_of(
+        tried, 0.1
+    )
+    assert "begun" not in summary_of(plain_run.calibration, 0.1)
 
 
 def test_the_first_paragraph_says_who_what_is_promised_and_what_it_means(plain_run):

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.synthetic import draw, photograph, reduced
+from support.synthetic import draw, photograph, reduced, sketch_of
 
 from blackbox_conformal import catalog, member_text
+from blackbox_conformal.calibration_images import KnownPhotograph
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.scores import _price_network
 from blackbox_conformal.scores._price_features import NAMES
 from blackbox_conformal.scores._price_network import MOST_BYTES, own_network
 from blackbox_conformal.scores.score import Context, score_map
@@ -138,6 +140,10 @@ WRONG = {
     "that are not finite": ({"tail_bias": np.full(1, np.nan, np.float32)}, "tail_bias within ±1000"),
     "that are too large": ({"tail_bias": np.full(1, 2000, np.float32)}, "tail_bias within ±1000"),
     "that unpack to much": ({"more": np.zeros(MOST_BYTES, np.uint8)}, f"a file of at most {MOST_BYTES} bytes"),
+    "taught by other things": (
+        {"taught": np.zeros((2, 463), np.uint8)},
+        "photographs of a digest and a thumbnail each",
+    ),
     "that run code": ({"head": np.array([print], object)}, "got ValueError: Python objects, which may hold code"),
 }
 
@@ -148,6 +154,17 @@ def test_weights_are_refused(kind, tmp_path):
     file = written(tmp_path / "weights.npz", weights(**changes))
     with pytest.raises(UsageError, match=message):
         price(weights=file)
+
+
+def test_weights_name_the_photographs_that_taught_them(tmp_path):
+    taught = [KnownPhotograph.of(sketch_of(name)) for name in ("one", "two")]
+    file = tmp_path / "taught.npz"
+    file.write_bytes(_price_network.written(weights(), taught))
+    score = price(weights=file)
+    assert score.taught_by == tuple(taught)
+    assert score.digest != price().digest, "with other photographs they are other weights"
+    assert price().taught_by == ()
+    np.testing.assert_array_equal(made(score), made(price()))
 
 
 def test_a_file_that_is_no_archive_or_not_there_is_refused(tmp_path):

@@ -6,10 +6,13 @@ from decimal import Decimal
 from itertools import combinations
 from pathlib import Path
 
+from blackbox_conformal.calibration_images import KnownPhotograph
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.member_text import specification_text
 from blackbox_conformal.pipeline.job import Job, Terms
+from blackbox_conformal.pipeline.looked_at import TUNING_FILE, TuningRecord, together
 from blackbox_conformal.pipeline.planning import Plan, memory_bytes, plan_job
 from blackbox_conformal.pipeline.prices.budget import agreed_limits, total
 from blackbox_conformal.pipeline.prices.spending import spending_on
@@ -126,6 +129,22 @@ class Contest:
     def folders(self) -> set[Path]:
         """Wherever draws may be: the root may have become a run folder after some were made below it."""
         return {self.root, *(_own_folder(self.root, job.setup) for job in self.jobs)}
+
+    @property
+    def tuning_file(self) -> Path:
+        """Where the photographs are kept that were looked at: nothing that is chosen by them calibrates on them."""
+        return self.root / TUNING_FILE
+
+    @property
+    def record(self) -> TuningRecord:
+        """All photographs, which the comparison shows."""
+        setup, pictures = self.jobs[0].setup, self.jobs[0].pictures
+        return TuningRecord(
+            score=specification_text(setup.score),
+            draws=setup.procedure.draws,
+            alpha=None,
+            photographs=together(KnownPhotograph.of(picture.sketch) for picture in pictures),
+        )
 
     def wanted(self) -> list[Wanted]:
         """What is to be drawn for all contestants, vendor by vendor."""

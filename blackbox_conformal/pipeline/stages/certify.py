@@ -128,7 +128,7 @@ def certify(
         input_bound=input_statement(
             setup.metric, evaluation.delivered, evaluation.low_resolution, setup.procedure.mixture
         ),
-        notes=(*evaluation.notes, *filter(None, remarks)),
+        notes=(*evaluation.notes, *filter(None, remarks), *calibration.history.notes),
     )
 
 
@@ -312,7 +312,7 @@ def due_notes(certificate: Certificate, calibration: Calibration, size: tuple[in
     """The notes that follow from the calibration for a delivered picture of `size`, (height, width)."""
     check = certificate.input_check
     found = (size_note(calibration, size), None if check is None else check.note, calibration.procedure.seed_note)
-    return [note for note in found if note is not None]
+    return [*(note for note in found if note is not None), *calibration.history.notes]
 
 
 def _other_signer(named: Signature | None, found: Signature | None) -> list[str]:

@@ -1,0 +1,214 @@
+"""What was looked at by `tune`, `compare` or a pilot does not calibrate, wherever the record of it lies."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from support.synthetic import draw, photograph, reduced, write_draws, write_photographs
+
+import blackbox_conformal as bc
+from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.cli.main import run
+from blackbox_conformal.errors import CalibrationError, UsageError
+
+VENDOR = ["--adapter", "folder", "-p", "label=synthetic", "-p", "path=outputs"]
+SETTINGS = ["--draws", "3", "--metric", "rgb-linf"]
+CANDIDATES = ["--candidate", "pixel-variance@3", "--candidate", "bicubic-gap@1"]
+CHOICES = {"draws": 3, "score": "pixel-variance", "metric": "rgb-linf"}
+
+
+@pytest.fixture(autouse=True)
+def _desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve photographs and their draws."""
+    monkeypatch.chdir(tmp_path)
+    write_photographs(Path("photographs"), range(12))
+    write_draws(Path("outputs"), range(12), 3)
+
+
+def tune(*more: str) -> int:
+    return run(["tune", "photographs", *VENDOR, *SETTINGS, "--alpha", "0.5", *CANDIDATES, "-q", *more])
+
+
+def compare(*more: str) -> int:
+    vendors = [word for score in ("texture", "bicubic-gap") for word in ("--vendor", vendor(score))]
+    return run(["compare", "photographs", *vendors, "--metric", "rgb-linf", "--alpha", "0.7", "-q", *more])
+
+
+def vendor(score: str) -> str:
+    return f"folder:label={score},path=outputs,score={score}"
+
+
+def calibrate(*more: str, score: str = "texture") -> int:
+    return run(["calibrate", "photographs", *VENDOR, *SETTINGS, "--score", score, *more])
+
+
+def kept(folder: str) -> set[str]:
+    return {one["truth"] for one in json.loads(Path(folder, "tuning.json").read_text())["photographs"]}
+
+
+def calibrated(file: str) -> set[str]:
+    return {image.truth for image in Calibration.load(file).images}
+
+
+def test_plain_tune_is_remembered_in_its_run_folder(capsys):
+    assert tune("--run", "rt") == 0
+    assert len(kept("rt")) == 3
+    assert not kept("rt") & calibrated("rt/calibration.json")
+    assert calibrate("--run", "rt", "--out", "again.json") == 0
+    assert "3 of 12 photographs were looked at before and do not calibrate" in capsys.readouterr().err
+    assert calibrated("again.json") == calibrated("rt/calibration.json")
+    assert {one.truth for one in Calibration.load("again.json").tuning} == kept("rt")
+    assert tune("--run", "rt") == 0, "the same again resumes"
+
+
+def test_compare_looks_at_all_photographs(capsys):
+    assert compare("--run", "rc") == 0
+    assert len(kept("rc")) == 12
+    assert calibrate("--run", "rc") == 2
+    assert "all of these were" in " ".join(capsys.readouterr().err.split())
+    assert compare() == 0
+    assert len(kept("runs")) == 12
+    assert calibrate("--run", "other") == 2
+
+
+@pytest.mark.parametrize(
+    ("looked_in", "run_in"), [("a", "b"), ("runs/a", "b"), ("a", "runs/b"), (None, "b"), ("a", None)]
+)
+def test_a_record_is_found_from_every_run_folder_and_can_be_followed_or_overruled(looked_in, run_in, capsys):
+    assert tune("--only-choose", *([] if looked_in is None else ["--run", looked_in])) == 0
+    (record,) = [*Path().glob("*/tuning.json"), *Path().glob("runs/*/tuning.json")]
+    there = [] if run_in is None else ["--run", run_in]
+    assert calibrate(*there, "--out", "c.json") == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"3 of these photographs were looked at by `tune`, `compare` or `plan --pilot` ({record})" in told
+    assert f"Add --tuning {record} " in told
+    assert calibrate(*there, "--tuning", str(record), "--out", "without.json", "-q") == 0
+    assert Calibration.load("without.json").n == 9
+    assert calibrate(*there, "--nothing-chosen", "--out", "all.json", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["n"], told["history"]["overruled"]) == (12, 3)
+    (note,) = [one for one in Calibration.load("all.json").history.notes if "nothing was chosen" in one]
+    assert note.startswith("3 of the calibration photographs were looked at before")
+
+
+def test_a_calibration_that_was_begun_before_anything_was_looked_at_is_resumed_unchanged():
+    assert calibrate("--run", "r", "-q") == 0
+    first = Path("r/calibration.json").read_bytes()
+    assert compare("--run", "r") == 0
+    assert calibrate("--run", "r", "--nothing-chosen", "-q") == 0
+    assert Path("r/calibration.json").read_bytes() == first
+
+
+def test_tune_leaves_out_what_another_choice_looked_at(capsys):
+    assert tune("--only-choose", "--run", "a") == 0
+    seed = ["--seed", "7", "--run", "b"]
+    assert tune(*seed) == 0
+    both = kept("a") | kept("b")
+    assert len(both) > 3
+    assert calibrated("b/calibration.json").isdisjoint(both)
+    assert Calibration.load("b/calibration.json").n == 12 - len(both)
+    assert compare("--run", "rc") == 0
+    assert tune("--run", "c") == 2
+    assert "add --nothing-chosen" in " ".join(capsys.readouterr().err.split())
+    assert tune("--nothing-chosen", "--run", "c") == 0
+    found = Calibration.load("c/calibration.json")
+    assert (found.n, found.history.overruled) == (9, 9)
+
+
+def test_a_damaged_record_is_told_before_anything_is_compared():
+    Path("rc").mkdir()
+    Path("rc/tuning.json").write_text("{}")
+    assert compare("--run", "rc") == 2
+    assert not list(Path("rc").glob("*/*"))
+
+
+def test_python_refuses_them_too_and_says_how_to_go_on():
+    adapter = bc.load_adapter("folder", label="synthetic", path="outputs")
+    bc.tune(
+        adapter, "photographs", 0.5, candidates=["pixel-variance", "bicubic-gap"], draws=3, metric="rgb-linf", run="a"
+    )
+    with pytest.raises(CalibrationError, match="3 of these photographs were used for tuning"):
+        bc.calibrate(adapter, "photographs", run="a", **CHOICES)
+    with pytest.raises(UsageError, match=r"3 of these .* Add --tuning a/tuning.json \(tuning in Python\)"):
+        bc.calibrate(adapter, "photographs", run="b", **CHOICES)
+    found = bc.calibrate(adapter, "photographs", run="b", tuning="a/tuning.json", **CHOICES)
+    assert (found.n, len(found.tuning)) == (9, 3)
+    assert bc.calibrate(adapter, "photographs", run="c", nothing_chosen=True, **CHOICES).history.overruled == 3
+    two = {"one": adapter, "other": (adapter, {"score": "bicubic-gap"})}
+    bc.compare(two, "photographs", 0.7, run="compared", **CHOICES)
+    with pytest.raises(UsageError, match=r"12 of these .* \(compared/tuning.json\)"):
+        bc.calibrate(adapter, "photographs", run="d", **CHOICES)
+
+
+def test_a_calibration_says_what_was_begun_there_before(capsys):
+    assert calibrate("--run", "r", "-q") == 0
+    assert Calibration.load("r/calibration.json").history.notes == ()
+    assert "history" not in json.loads(Path("r/calibration.json").read_text())
+    assert calibrate("--run", "r", "--out", "second.json", score="bicubic-gap") == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "1 other calibration of these photographs was begun in the same run folder before" in told
+    Path("photographs/p3.png").unlink()
+    Path("photographs/p4.png").unlink()
+    assert calibrate("--run", "r", "--out", "third.json", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["history"] == {"earlier": 2, "further": 2, "overruled": 0}
+    third = Calibration.load("third.json")
+    assert (
+        "2 further photographs of this vendor were calibrated in the same run folder before" in third.history.notes[1]
+    )
+    assert calibrate("--run", "r", "--out", "third.json", "-q") == 0, "the same again is the same calibration"
+    assert Calibration.load("third.json").digest == third.digest
+    Path("inputs").mkdir()
+    PillowImage.fromarray(reduced(photograph(30), 4)).save("inputs/p30.png")
+    write_draws(Path("outputs"), [30], 3)
+    words = ["mask", "inputs", "-p", "path=outputs", "--calibration", "third.json", "--alpha", "0.9", "--out", "masked"]
+    assert run([*words, "-q"]) == 0
+    assert set(third.history.notes) <= set(json.loads(Path("masked/p30-certificate.json").read_text())["notes"])
+    assert run(["verify", "masked/p30-certificate.json", "--calibration", "third.json"]) == 0
+
+
+def write_crops(folder: Path, photographs: int, crops: int) -> None:
+    """Crops of photographs that differ in colour and grain, and the vendor's answers to them in ``answers``."""
+    folder.mkdir()
+    for one in range(photographs):
+        random = np.random.default_rng(one)
+        colour, grain = random.uniform(60, 190, 3), random.uniform(3, 30)
+        for crop in range(crops):
+            name, pixels = f"scene{one}_{crop}", photograph(100 * one + crop) * 0.2 + colour
+            truth = np.clip(pixels + random.normal(0, grain, pixels.shape), 0, 255).astype(np.uint8)
+            PillowImage.fromarray(truth).save(folder / f"{name}.png")
+            (Path("answers") / name).mkdir(parents=True)
+            PillowImage.fromarray(draw(truth, crop)).save(Path("answers") / name / "0.png")
+
+
+def test_crops_are_asked_about_at_a_terminal_and_noted_elsewhere(capsys, monkeypatch):
+    write_crops(Path("crops"), 5, 8)
+    words = ["calibrate", "crops", "--adapter", "folder", "-p", "label=s", "-p", "path=answers"]
+    words += ["--score", "texture", "--metric", "rgb-linf", "--run", "r"]
+    assert run([*words, "--dry-run"]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "are these parts of the same photographs, or bursts? scene0_0/scene0_1/scene0_2/…" in told
+    assert "calibrate with --clusters FILE" in told
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("click.confirm", lambda *_, **__: False)
+    assert run(words) == 2
+    assert "expected independent photographs; got parts of the same ones" in " ".join(capsys.readouterr().err.split())
+    assert not Path("r/calibration.json").exists()
+    monkeypatch.setattr("click.confirm", lambda *_, **__: True)
+    assert run([*words, "--json"]) == 0
+    parts = json.loads(capsys.readouterr().out)["parts"]
+    assert [len(names) for names in parts] == [8] * 5
+    tiles = [f"{name},{name.partition('_')[0]}\n" for names in parts for name in names]
+    Path("clusters.csv").write_text("".join(tiles))
+    monkeypatch.setattr("click.confirm", pytest.fail)
+    assert run([*words, "--clusters", "clusters.csv", "--out", "tiles.json", "-q"]) == 0
+
+
+def test_different_photographs_with_numbers_are_not_asked_about(capsys):
+    write_photographs(Path("many"), range(63))
+    write_draws(Path("outputs"), range(12, 63), 3)
+    assert run(["calibrate", "many", *VENDOR, *SETTINGS, "--score", "texture", "--run", "r", "--json"]) == 0
+    out = capsys.readouterr()
+    assert json.loads(out.out)["parts"] == []
+    assert "are these parts" not in out.err
