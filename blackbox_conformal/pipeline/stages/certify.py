@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from blackbox_conformal import catalog
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.certificate import BatchCheck, Certificate, InputCheck, threshold_json
+from blackbox_conformal.degradations.unknown import MEASURED, is_for_unknown
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.guarantees.corollaries import leaked_level, psnr, statement
@@ -150,7 +151,10 @@ def claims(
     choice = rule.choose(calibration.curves_for(rule), alpha)
     status, reason = "abstains", choice.reason
     if threshold > -math.inf or not judged:
-        unlike, unsure = comparisons.unlike(calibration.procedure), comparisons.batch.unsure
+        procedure = calibration.procedure
+        unlike, unsure = comparisons.unlike(procedure), comparisons.batch.unsure
+        if is_for_unknown(procedure.mixture, procedure.scale):
+            unlike, unsure = None, MEASURED
         status = "outside-calibration" if unlike else "if-like-calibration" if unsure else "guaranteed"
         reason = unlike or unsure or reason
         if not judged and not unlike:

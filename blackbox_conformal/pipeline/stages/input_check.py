@@ -46,9 +46,15 @@ def check_batch(
     return _compared(calibration, InputStatistics.together([inputs, earlier]), len(earlier), group)
 
 
+def not_compared(calibration: Calibration, pictures: int, earlier: int, group: str | None) -> BatchCheck:
+    """The check of so many inputs that were not compared."""
+    known = len(calibration.comparable_inputs(group))
+    return BatchCheck(pictures=pictures, earlier=earlier, n=known, p_value=None, level=LEVEL)
+
+
 def _compared(calibration: Calibration, inputs: InputStatistics, earlier: int, group: str | None) -> BatchCheck:
     known, m = calibration.comparable_inputs(group), len(inputs)
-    check = BatchCheck(pictures=m, earlier=earlier, n=len(known), p_value=None, level=LEVEL)
+    check = not_compared(calibration, m, earlier, group)
     shift = compare(known, inputs, level=LEVEL) if len(known) and m >= LEAST_TESTED else None
     if shift is None or shift.too_few:
         return check
