@@ -135,7 +135,8 @@ def show_outlook(screen: Screen, outlook: "Outlook") -> None:
             changes,
         )
     screen.say(
-        "A vendor that answers equal requests equally is told at the first visit after a change of more than 1 of 255."
+        "A vendor that answers equal requests equally is told at the first visit after a change of more than 1 of 255; "
+        "that visit may take four calls more."
     )
 
 

@@ -329,7 +329,7 @@ class _Visiting:
             )
 
     def _identity(self, draws: Sequence[WatchDraw], replaced: str | None) -> Finding:
-        """What the vendor declared at this visit, beside the reference draws."""
+        """What the vendor declared at this visit, beside the known draws."""
         if replaced is not None:
             return Finding("identity", "changed", replaced)
         first = self._earlier[0].draws if self._earlier else draws

@@ -36,7 +36,7 @@ SIDE = 360
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A canary: its first reference draw and its latest fresh one, as WebP; None where a picture is not to be had."""
+    """A canary: its first known draw and its latest fresh one, as WebP; None where a picture is not to be had."""
 
     name: str
     before: bytes | None
@@ -45,7 +45,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A feature: its middle shift at the latest visit, also in standard deviations of references; its evidence."""
+    """A feature: its middle shift at the latest visit, also in standard deviations of earlier ones; its evidence."""
 
     name: str
     shift: float

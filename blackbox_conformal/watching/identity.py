@@ -36,7 +36,7 @@ def compare(before: Sequence[Declared], now: Sequence[Declared], models: Collect
     Parameters
     ----------
     before
-        The reference draws.
+        The draws that are known: the calibration's, or those of the first visit.
     models
         What the vendor called the models that were calibrated; empty where it named none.
     """

@@ -18,7 +18,7 @@ they are compared by their pixels and by what was declared with them."""
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A watch: `first_draws_calibrated` where its first reference draws are the calibration's own.
+    """A watch: `first_draws_calibrated` where its first draws are the calibration's own.
 
     `repeats_itself` says whether the vendor was measured to answer equal requests equally; None: not measured yet.
     `live`: a part of its level is for live pictures.

@@ -141,6 +141,20 @@ def test_a_vendor_that_never_varies_needs_no_further_references(
         assert (code, verdicts(document)["pixels"], document["calls"]) == (3, "changed", 3 + 4)
 
 
+def test_a_vendor_with_many_other_answers_does_not_repeat_itself_and_its_canaries_bet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with FaultServer(ignores_seed=True) as server:
+        post = Post(tmp_path, server, capsys, seedable=False)
+        post.calibrate(1)
+        post.first("--canaries", "2")
+        asked = server.account.requests("submit")
+        server.script = lambda situation: Fault.parse(CHANGED) if situation.number == asked else None
+        code, document, said = post.watch("--concurrency", "1")
+        assert (code, verdicts(document)["pixels"], verdicts(document)["canaries"]) == (0, "not watched", "same"), said
+        assert "the vendor answers equal requests differently: 1 of 11 were others" in said.replace("\n", " ")
+
+
 def test_whether_a_vendor_repeats_itself_is_measured_later_where_the_first_visit_could_not(post: Post) -> None:
     asked = post.server.account.requests("submit")
     refused = Fault("status", {"code": 422})

@@ -29,7 +29,7 @@ class Outlook:
     Attributes
     ----------
     next_visit
-        The visit that would be made now; the first one also draws references.
+        The visit that would be made now; the first one also repeats a request.
     later_visit
         Each one after it.
     planted
