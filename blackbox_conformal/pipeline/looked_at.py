@@ -175,7 +175,8 @@ def _without(pictures: Sequence[Prepared], photographs: Sequence[KnownPhotograph
     unseen = [picture for picture in pictures if looked_at.twin(picture.sketch) is None]
     if pictures and not unseen:
         raise UsageError(
-            "expected photographs that were not looked at before; all of these were. Name others beside or instead, or "
-            "add --nothing-chosen (nothing_chosen=True in Python) if nothing was chosen by them, and no score learned"
+            "expected photographs that were not looked at before; all of these were. Name others beside or instead. If "
+            "nothing was chosen by them, and no score learned, `calibrate` and `tune` take --nothing-chosen "
+            "(nothing_chosen=True in Python)"
         )
     return unseen

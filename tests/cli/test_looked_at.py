@@ -111,7 +111,7 @@ def test_tune_leaves_out_what_another_choice_looked_at(capsys):
     assert Calibration.load("b/calibration.json").n == 12 - len(both)
     assert compare("--run", "rc") == 0
     assert tune("--run", "c") == 2
-    assert "add --nothing-chosen" in " ".join(capsys.readouterr().err.split())
+    assert "`calibrate` and `tune` take --nothing-chosen" in " ".join(capsys.readouterr().err.split())
     assert tune("--nothing-chosen", "--run", "c") == 0
     found = Calibration.load("c/calibration.json")
     assert (found.n, found.history.overruled) == (9, 9)
