@@ -143,7 +143,7 @@ def apply(
     --------
     >>> result = bc.apply(vendor, "input.png", calibration, alpha=0.9, max_cost=1)
     >>> result
-    <Result input: …×… pixels, …% trusted at alpha=0.9, expected>
+    <Result input: …×… pixels, …% trusted at alpha=0.9, expected, if like calibration>
     """
     return apply_all(vendor, [picture], calibration, alpha, **settings)[0]
 

@@ -91,7 +91,7 @@ class Session:
     --------
     >>> with bc.Session(calibration, vendor, alpha=0.9, max_cost=1) as session:
     ...     session.apply("input.png")
-    <Result input: …×… pixels, …% trusted at alpha=0.9, expected>
+    <Result input: …×… pixels, …% trusted at alpha=0.9, expected, if like calibration>
     """
 
     @named_keywords

@@ -5,7 +5,7 @@ from support.synthetic import write_draws, write_photographs
 
 from blackbox_conformal.cli.main import run
 
-NOTE = "--guarantee expected:bound_from=input each mask takes a bound of its own picture"
+NOTE = "only for inputs made exactly by bicubic:4: with --guarantee expected:bound_from=input each mask takes a bound"
 
 
 @pytest.fixture(scope="module")
