@@ -183,5 +183,5 @@ def worst_crops(crops: Sequence[WorstCrop], alpha: float) -> tuple[WorstCrop, ..
 
 def sentence(note: str) -> str:
     """A note of anybody's as a sentence: one printable line that begins with a capital and ends with a full stop."""
-    text = printable(note, 400)
+    text = printable(note, 1000)
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
