@@ -44,8 +44,9 @@ def to_content(calibration: "Calibration") -> dict[str, Any]:
 
 
 def _image(image: CalibrationImage) -> dict[str, Any]:
-    """A photograph as JSON; files from before refusals could be reopened keep their digest."""
-    return image.model_dump(mode="json", exclude=None if image.reopened else {"reopened"})
+    """A photograph as JSON; files from before refusals could be reopened and kinds were kept keep their digest."""
+    unsaid = {name for name in ("reopened", "kind") if not getattr(image, name)}
+    return image.model_dump(mode="json", exclude=unsaid)
 
 
 def from_content(content: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 from blackbox_conformal.images.duplicates import SKETCH_LETTERS, Sketch
+from blackbox_conformal.images.input_statistics.kind import Kind
 
 DIGEST = "^sha256:[0-9a-f]{64}$"
 
@@ -37,7 +38,8 @@ class CalibrationImage(KnownPhotograph):
 
     `group` is that of the photograph, `cluster` the photograph that this one is a tile of, where they were given.
     `fitted` says what was done to it to make it fit the vendor's limits. `reopened` is how often the vendor refused one
-    of its draws that was then asked for again by `ledger reopen`.
+    of its draws that was then asked for again by `ledger reopen`. `kind` is None in files of versions that did not
+    look.
     """
 
     name: str
@@ -49,3 +51,4 @@ class CalibrationImage(KnownPhotograph):
     group: str | None = None
     cluster: str | None = None
     fitted: str | None = None
+    kind: Kind | None = None

@@ -1,7 +1,8 @@
 """Values in words: what was expected of one and what arrived, and numbers rounded to the safe side."""
 
+import math
 from collections.abc import Mapping
-from decimal import ROUND_CEILING, Context, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -56,9 +57,32 @@ def percent(share: float | str) -> str:
     return f"{(100 * Decimal(share if isinstance(share, str) else repr(float(share)))).normalize():f}"
 
 
-def at_most(number: float, digits: int = 3) -> str:
-    """A finite upper bound with so many significant digits, rounded up."""
-    rounded = Context(prec=digits, rounding=ROUND_CEILING).create_decimal(Decimal(repr(float(number))))
+def at_most(number: float, digits: int = 3, *, level: float = math.inf) -> str:
+    """A finite upper bound with so many significant digits, rounded up.
+
+    More digits are shown where a bound that is not above `level` would look as if it were.
+    """
+    text = _rounded(number, digits, ROUND_CEILING)
+    return text if not number <= level < float(text) else at_most(number, digits + 1, level=level)
+
+
+def at_least(number: float, digits: int = 3, *, level: float = -math.inf) -> str:
+    """A finite lower bound with so many significant digits, rounded down.
+
+    More digits are shown where a bound above `level` would look as if it were not.
+    """
+    text = _rounded(number, digits, ROUND_FLOOR)
+    return text if not float(text) <= level < number else at_least(number, digits + 1, level=level)
+
+
+def between(ends: tuple[float, float], digits: int = 3) -> str:
+    """A finite interval, rounded outwards."""
+    return f"{at_least(ends[0], digits)} to {at_most(ends[1], digits)}"
+
+
+def _rounded(number: float, digits: int, rounding: str) -> str:
+    exact = Decimal(repr(float(number)))
+    rounded = Context(prec=digits, rounding=rounding).create_decimal(exact)
     return f"{rounded:f}" if -5 <= rounded.adjusted() < 12 else str(rounded)
 
 

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from blackbox_conformal.audits.contamination import Leakage
 from blackbox_conformal.audits.implied_quality import Promise
+from blackbox_conformal.audits.kinds import KindRisk, kind_rows
 from blackbox_conformal.audits.quality import Quality
 from blackbox_conformal.audits.sequential import Stop
-from blackbox_conformal.audits.verdict import Judgement, Verdict
+from blackbox_conformal.audits.verdict import SHORT, Judgement, Verdict, in_short
 from blackbox_conformal.audits.worst_pixels import Place
 from blackbox_conformal.display.figure import Figure
 from blackbox_conformal.display.plots import Chart, Series
 from blackbox_conformal.display.table import frame, html_card, rows_of
+from blackbox_conformal.images.input_statistics.kind import Kind
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.text import counted
+from blackbox_conformal.wording import between
 
 if TYPE_CHECKING:
     import pandas
@@ -43,6 +47,8 @@ class AuditedPicture:
         Quality of the whole picture.
     broken_bound
         Whether its loss exceeded the bound that was computed for it, where the guarantee uses one of the picture.
+    kind
+        Of which kind it is; None in audits of versions that did not look.
     """
 
     name: str
@@ -55,6 +61,7 @@ class AuditedPicture:
     worst: tuple[Place | None, ...]
     whole: Quality
     broken_bound: bool = False
+    kind: Kind | None = None
 
     @property
     def refused(self) -> bool:
@@ -92,6 +99,11 @@ class AuditedLevel:
     def tested(self) -> bool:
         """Whether anything could have been wrong: False where calibration trusts nothing and no mask shows a pixel."""
         return self.threshold > -math.inf or self.empty_share < 1
+
+    @property
+    def found(self) -> str:
+        """The verdict for people, as it stands in a table."""
+        return SHORT[self.judgement.verdict] if self.tested else "nothing trusted"
 
     @property
     def sentence(self) -> str:
@@ -132,6 +144,8 @@ class Audit:
         tell.
     stop
         How an audit that may stop went; None: the number of photographs was fixed beforehand.
+    kinds
+        Risk and trusted share of each kind of photograph at each level at which anything is trusted.
     """
 
     n: int
@@ -147,6 +161,14 @@ class Audit:
     cached: int = 0
     drift: str | None = None
     stop: Stop | None = None
+    kinds: tuple[KindRisk, ...] = ()
+
+    @property
+    def found(self) -> str:
+        """The verdict for people."""
+        tested = [level for level in self.levels if level.tested]
+        above = any(level.judgement.risk > level.claimed for level in tested)
+        return in_short(self.verdict, [level.judgement for level in tested], above=above)
 
     def __repr__(self) -> str:
         levels = "; ".join(
@@ -156,8 +178,8 @@ class Audit:
         more = f"; and {len(self.levels) - 3} levels more" if len(self.levels) > 3 else ""
         return f"<Audit of {self.n} photographs: {self.verdict}; {levels}{more}>"
 
-    def to_frame(self, of: Literal["levels", "photographs"] = "levels") -> pandas.DataFrame:
-        """The levels, or each photograph at each level, as a table of pandas.
+    def to_frame(self, of: Literal["levels", "photographs", "kinds"] = "levels") -> pandas.DataFrame:
+        """The levels, or each photograph or each kind of photograph at each level, as a table of pandas.
 
         Raises
         ------
@@ -166,7 +188,8 @@ class Audit:
         UsageError
             `of` is something else.
         """
-        return frame(rows_of(of, levels=self._level_rows, photographs=self._photograph_rows))
+        kinds = partial(kind_rows, self.kinds)
+        return frame(rows_of(of, levels=self._level_rows, photographs=self._photograph_rows, kinds=kinds))
 
     def plot(self) -> Figure:
         """Measured risk and trusted share at each level."""
@@ -191,10 +214,10 @@ class Audit:
         )
 
     def _repr_html_(self) -> str:
-        heading = f"Audit of {counted(self.n, 'photograph')}: {self.verdict}"
+        heading = f"Audit of {counted(self.n, 'photograph')}: {self.found}"
         remarks = [*self.notes, *([] if self.drift is None else [f"Warning: {self.drift}."])]
         shown = ("alpha", "verdict", "claimed", "risk", "interval", "trusted_share", "psnr_trusted", "psnr_all")
-        rows = [{**row, "interval": f"{row['risk_low']:.3g} to {row['risk_high']:.3g}"} for row in self._level_rows()]
+        rows = [{**row, "interval": between((row["risk_low"], row["risk_high"]))} for row in self._level_rows()]
         return html_card(heading, remarks, [{name: row[name] for name in shown} for row in rows], self.plot())
 
     def _level_rows(self) -> list[dict[str, Any]]:
@@ -226,6 +249,7 @@ class Audit:
                 "psnr_trusted": picture.inside[index].psnr,
                 "psnr_all": picture.whole.psnr,
                 "refused": picture.refused,
+                **({} if picture.kind is None else asdict(picture.kind)),
             }
             for place, picture in enumerate(self.pictures)
             for index, level in enumerate(self.levels)

@@ -26,10 +26,11 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.audits.confidence import LEVEL
 from blackbox_conformal.audits.interval import interval_for
+from blackbox_conformal.wording import at_least, at_most, exactly
 
 BEFOREHAND = (
-    "The upper end of the interval holds however often you look, so you may add photographs until the audit confirms. "
-    "A difference (shifted, contradicted) is tested once: for it, fix the number of photographs before looking."
+    "You may add photographs to confirm, since the upper end of the interval holds however often you look. To test for "
+    "a failure (shifted, contradicted), fix their number beforehand."
 )
 
 BEFOREHAND_EXACT = (
@@ -40,15 +41,15 @@ BEFOREHAND_EXACT = (
 Verdict = Literal["confirmed", "inconclusive", "shifted", "contradicted"]
 
 FIXED = (
-    "Verdicts come from one-sided tests at the 5 % level that are fixed before looking; both ends of the interval "
-    "hold with 95 % confidence each. The interval is where the mean risk of all such photographs lies; few photographs "
-    "put its upper end far above the risk that was measured, since those that nobody looked at may be much worse."
+    "Verdicts come from one-sided tests at the 5 % level that are fixed before looking. The interval is for the mean "
+    "risk of all such photographs; each end of it is a 95 % bound. With few photographs the upper end is high: unseen "
+    "ones may be much worse."
 )
 
 EXPLAINED: dict[Verdict, str] = {
     "confirmed": "Confirmed: the upper end of the interval for the mean risk is not above what is claimed.",
     "inconclusive": (
-        "Inconclusive: no sign against the guarantee that chance does not explain, and not enough photographs to "
+        "Not yet confirmed: no sign against the guarantee that chance does not explain, and not enough photographs to "
         "confirm it."
     ),
     "shifted": (
@@ -62,6 +63,9 @@ EXPLAINED: dict[Verdict, str] = {
     ),
 }
 """What each verdict at one level means."""
+
+SHORT: dict[Verdict, str] = {verdict: verdict for verdict in EXPLAINED} | {"inconclusive": "not yet confirmed"}
+"""Each verdict in a table for people; `inconclusive`, as scripts read it, sounds like a failure and is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,46 +185,49 @@ def meaning(judgement: Judgement, level: float, units: str = "photographs") -> s
     units
         What is counted, plural.
     """
-    low, high = judgement.interval
+    low, high = at_least(judgement.interval[0], level=level), at_most(judgement.interval[1], level=level)
+    risk, limit, splits = f"{judgement.risk:.3g}", exactly(level), at_most(100 * judgement.p_value, 2)
+    if (float(risk) > level) != (judgement.risk > level):
+        risk = exactly(judgement.risk)
     if judgement.verdict == "confirmed":
-        return f"with 95 % confidence the mean risk of such {units} is at most {high:.3g}, so not above {level:g}."
+        return f"with 95 % confidence the mean risk of such {units} is at most {high}, so not above {limit}."
     if judgement.verdict == "contradicted" and judgement.p_value > LEVEL:
         return (
-            f"with 95 % confidence the mean risk of such {units} is at least {low:.3g}, so above {level:g}; were the "
+            f"with 95 % confidence the mean risk of such {units} is at least {low}, so above {limit}; were the "
             f"guarantee to hold, so large a risk would ever be seen with a probability of at most "
-            f"{100 * judgement.p_promise:.2g} %."
+            f"{at_most(100 * judgement.p_promise, 2)} %."
         )
     if judgement.verdict == "contradicted":
         return (
-            f"with 95 % confidence the mean risk of such {units} is at least {low:.3g}, so above {level:g}; had they "
-            f"come from the same source as the calibration's, only {100 * judgement.p_value:.2g} % of random splits "
-            f"would show a risk of {judgement.risk:.3g} or more."
+            f"with 95 % confidence the mean risk of such {units} is at least {low}, so above {limit}; had they "
+            f"come from the same source as the calibration's, only {splits} % of random splits "
+            f"would show a risk of {risk} or more."
         )
     if judgement.verdict == "shifted":
         mean = (
-            f"the mean risk of all such {units} may be as low as {low:.3g}, which is not above {level:g}"
-            if low <= level
-            else f"the mean risk of all such {units} is above {level:g}, but by no more than the luck of a calibration "
+            f"the mean risk of all such {units} may be as low as {low}, which is not above {limit}"
+            if judgement.interval[0] <= level
+            else f"the mean risk of all such {units} is above {limit}, but by no more than the luck of a calibration "
             "explains"
         )
         return (
-            f"the risk of these {units} is {judgement.risk:.3g}; had they come from the same source as the "
-            f"calibration's, only {100 * judgement.p_value:.2g} % of random splits would show as much, so they differ. "
+            f"the risk of these {units} is {risk}; had they come from the same source as the "
+            f"calibration's, only {splits} % of random splits would show as much, so they differ. "
             f"Still, {mean}. Calibrate on {units} like these before you rely on masks of such."
         )
     if judgement.risk <= level:
         risk_in_words = (
-            f"the risk is {judgement.risk:.3g}, not above {level:g}, but that of all such {units} may be as high as "
-            f"{high:.3g}.{too_few(judgement, units)}"
+            f"the risk is {risk}, not above {limit}, but that of all such {units} may be as high as "
+            f"{high}.{too_few(judgement, units)}"
         )
         settle = "confirm it"
     else:
         risk_in_words = (
-            f"the risk is {judgement.risk:.3g}, above {level:g}, but by no more than chance explains: that of all such "
-            f"{units} may be as low as {low:.3g}, and the guarantee averages over calibrations."
+            f"the risk is {risk}, above {limit}, but by no more than chance explains: that of all such "
+            f"{units} may be as low as {low}, and the guarantee averages over calibrations."
         )
         settle = "tell whether this calibration's mean risk is above the level"
-    if judgement.further is None and low > level:
+    if judgement.further is None and judgement.interval[0] > level:
         return (
             f"{risk_in_words} This calibration's own mean risk is above the level, as some calibration sets' is by "
             "chance; more photographs here do not change that. Calibrate on more photographs."
@@ -231,6 +238,29 @@ def meaning(judgement: Judgement, level: float, units: str = "photographs") -> s
         number = f"{about(judgement.further)} {units} more than these, all of them new"
         return f"{risk_in_words} About {number}, would {settle} if they err as these do."
     return f"{risk_in_words} About {about(judgement.further)} further {units} would {settle} if they err as these do."
+
+
+def in_short(verdict: Verdict, judgements: Sequence[Judgement], *, above: bool) -> str:
+    """The verdict of a whole audit for people: where it is not yet confirmed, how far it is from that.
+
+    Parameters
+    ----------
+    judgements
+        Those of the levels at which anything is trusted.
+    above
+        Whether the risk at one of them is above what is claimed.
+    """
+    if verdict != "inconclusive":
+        return verdict
+    if not judgements:
+        return "nothing is trusted, so nothing was tested"
+    open_ones = [judgement for judgement in judgements if judgement.verdict == "inconclusive"]
+    least = max((judgement.fewest or 0 for judgement in open_ones), default=0)
+    likely = max((judgement.n + judgement.further for judgement in open_ones if judgement.further), default=0)
+    n = judgements[0].n
+    of = f" of at least {least}" if least else (f" of about {about(likely)}" if likely else "")
+    sign = "a risk above its level that chance explains" if above else "no sign against it"
+    return f"{SHORT[verdict]}: {n}{of} {'photograph' if n == 1 and not of else 'photographs'}, {sign}"
 
 
 def beforehand(judgements: Sequence[Judgement]) -> str | None:

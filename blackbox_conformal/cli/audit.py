@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blackbox_conformal.cli import audit_screen, session
+from blackbox_conformal.cli import audit_screen, next_steps, session
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.cluster import ClusterOptions, cluster_of
 from blackbox_conformal.cli.consent import Consent
@@ -52,6 +52,11 @@ class AuditOptions(ClusterOptions, shared.JobOptions):
     guarantee: str | None = shared.guarantee()
     group: str | None = shared.declared(
         "--group", metavar="NAME", help="Audit the guarantee within this group, that all IMAGES belong to."
+    )
+    groups: str | None = shared.declared(
+        "--groups",
+        type=shared.FILE,
+        help="CSV file with a line photograph,group for each photograph: the risk of each group is shown.",
     )
     clusters: str | None = shared.clusters()
     worst: int = shared.declared(
@@ -129,6 +134,8 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     if options.splits is not None:
         document["splits"] = _splits(screen, options, calibration, options.splits, audit)
     audit_screen.show_next(screen, run, file, kept=store is not None)
+    if any(kind.fails for kind in audit.kinds):
+        screen.next(*next_steps.calibrate_by_group(setup, options))
     screen.data(document)
     audit_screen.show_verdict(screen, audit)
 
@@ -153,6 +160,7 @@ def _request(options: AuditOptions, calibration: "Calibration") -> "AuditRequest
         guarantee=options.guarantee,
         group=options.group,
         clusters=read_groups(options.clusters),
+        groups=read_groups(options.groups),
     )
 
 

@@ -9,6 +9,7 @@ from blackbox_conformal.cli.console import Screen, share
 from blackbox_conformal.cli.next_steps import report_on, view_of
 from blackbox_conformal.errors import CheckFailedError
 from blackbox_conformal.text import counted, printable
+from blackbox_conformal.wording import at_least, at_most, between
 
 if TYPE_CHECKING:
     from blackbox_conformal.audits.contamination import Leakage
@@ -16,49 +17,101 @@ if TYPE_CHECKING:
     from blackbox_conformal.audits.random_splits import SplitLevel, Splits
     from blackbox_conformal.pipeline.audit_parts.audited_rule import Outlook
 
+_TOLD = 2
+"""Up to so many levels are each told in a sentence."""
+
 
 def show_audit(
     screen: Screen, audit: "Audit", worst: int, files: Mapping[tuple[float, str], Mapping[str, Path]]
 ) -> None:
-    """The audit, for people."""
-    from blackbox_conformal.audits.verdict import EXPLAINED, FIXED, beforehand
-
+    """The audit, for people: verdict, a paragraph and a table; with -v all that the report shows, too."""
     tiles = "" if audit.units == audit.n else f" (tiles of {audit.units})"
+    screen.say(f"Audit on {counted(audit.n, 'unseen photograph')}{tiles}: {audit.found}")
+    screen.say(" ".join(_paragraph(screen, audit)))
     claimed = _claimed(audit.levels)
     screen.table(
-        f"Audit on {audit.n} unseen photographs{tiles}: {audit.verdict}",
+        f"Risk: {audit.quantity}",
         ["alpha", *claimed, "risk", "90 % interval", "trusted", "empty masks", "verdict"],
         [
             [
                 f"{level.alpha:g}",
                 *(f"{level.claimed:g}" for _ in claimed),
                 f"{level.judgement.risk:.4f}",
-                f"{level.judgement.interval[0]:.3f} to {level.judgement.interval[1]:.3f}",
+                between(level.judgement.interval),
                 share(level.trusted_share),
                 share(level.empty_share),
-                level.judgement.verdict if level.tested else "nothing trusted",
+                level.found,
             ]
             for level in audit.levels
         ],
     )
-    if audit.stop is not None:
-        screen.say(audit.stop.sentence)
-    screen.say(f"Risk is {audit.quantity}; trusted is their mean trusted share. {FIXED}")
-    for level in audit.levels:
-        screen.say(level.sentence)
+    if screen.verbose:
+        _show_more(screen, audit, worst)
+    if files:
+        folder = next(iter(next(iter(files.values())).values())).parent
+        screen.say(
+            f"Worst places at full resolution, delivered, true and masked: {len(files)} crops of each in {folder}"
+        )
+    screen.say(f"Calls made: {audit.calls}. Draws that were stored already: {audit.cached}.")
+    if audit.drift is not None:
+        screen.note(f"warning: {audit.drift}")
+
+
+def _paragraph(screen: Screen, audit: "Audit") -> list[str]:
+    """What was found, in sentences: of one level or two each, of more those against which something speaks."""
+    from blackbox_conformal.audits.kinds import kinds_in_words
+
+    told = [
+        level
+        for level in audit.levels
+        if screen.verbose or len(audit.levels) <= _TOLD or level.judgement.verdict in ("shifted", "contradicted")
+    ]
+    return [
+        *(level.sentence for level in told),
+        *kinds_in_words(audit.kinds),
+        *([] if audit.stop is None else [audit.stop.sentence]),
+        *audit.notes,
+        *(
+            []
+            if screen.verbose
+            else ["The report shows more, and so does -v: quality, worst and kinds of photographs."]
+        ),
+    ]
+
+
+def _show_more(screen: Screen, audit: "Audit", worst: int) -> None:
+    """What figures mean, risk by kind, quality, sensitivity to leaked photographs, and the worst photographs."""
+    from blackbox_conformal.audits.kinds import TOGETHER
+    from blackbox_conformal.audits.verdict import EXPLAINED, FIXED, beforehand
+
+    screen.say(f"Trusted is the mean trusted share of the photographs. {FIXED}")
     for verdict in dict.fromkeys(level.judgement.verdict for level in audit.levels if level.tested):
         screen.say(EXPLAINED[verdict])
     if adding := beforehand([level.judgement for level in audit.levels]):
         screen.say(adding)
-    for note in audit.notes:
-        screen.say(note)
+    if audit.kinds:
+        screen.table(
+            "Risk by kind of photograph",
+            ["alpha", "photographs", "by", "n", "risk", "interval", "trusted", ""],
+            [
+                [
+                    f"{one.alpha:g}",
+                    printable(one.name),
+                    one.range,
+                    str(one.n),
+                    f"{one.risk:.4f}",
+                    "" if one.interval is None else between(one.interval),
+                    share(one.trusted_share),
+                    f"above {one.claimed:g}" if one.fails else "",
+                ]
+                for one in audit.kinds
+            ],
+        )
+        screen.say(TOGETHER)
     _show_quality(screen, audit)
     if audit.leakage is not None:
         _show_leakage(screen, audit.leakage)
-    _show_worst(screen, audit, worst, files)
-    screen.say(f"Calls made: {audit.calls}. Draws that were stored already: {audit.cached}.")
-    if audit.drift is not None:
-        screen.note(f"warning: {audit.drift}")
+    _show_worst(screen, audit, worst)
 
 
 def show_pool(screen: Screen, run: Path) -> None:
@@ -144,17 +197,19 @@ def _show_quality(screen: Screen, audit: "Audit") -> None:
             columns += ["inside, metric's space", "promised at least"] if name == "psnr" else ["promised at least"]
         for level in levels:
             figures = [getattr(quality, name) for quality in (level.inside, level.outside, level.whole)]
-            if promised:
-                figures += [level.inside.psnr_in_space] if name == "psnr" else []
-                figures.append(getattr(level.promise, f"{name}_if_trusted"))
-            rows.append([f"{level.alpha:g}", *(_number(value, 2 if name == "psnr" else 3) for value in figures)])
+            if promised and name == "psnr":
+                figures.append(level.inside.psnr_in_space)
+            row = [f"{level.alpha:g}", *(_number(value, 2 if name == "psnr" else 3) for value in figures)]
+            least = getattr(level.promise, f"{name}_if_trusted")
+            row += [at_least(least, 4 if name == "psnr" else 3) if math.isfinite(least) else "–"] if promised else []
+            rows.append(row)
         measured = "PSNR, dB in sRGB" if name == "psnr" else "SSIM of luminance"
         against = ", against its bound" if promised else ""
         screen.table(f"{measured}, inside and outside the mask{against}", columns, rows)
     if (lower := ssim_lower(levels)) is not None:
         screen.say(lower)
-    words = levels[0].promise.words
-    screen.say(f"Promised at least: {words}." if bounded or similar else f"{words[:1].upper()}{words[1:]}.")
+    if bounded or similar:
+        screen.say(f"Promised at least: {levels[0].promise.words}.")
 
 
 def _show_leakage(screen: Screen, leakage: "Leakage") -> None:
@@ -169,7 +224,7 @@ def _show_leakage(screen: Screen, leakage: "Leakage") -> None:
                 str(point.leaked),
                 share(point.leaked / leakage.n),
                 f"{point.risk:.4f}",
-                f"{point.bound:.4f}",
+                at_most(point.bound, 4),
                 point.within,
                 f"{point.risk_allowed:.4f}",
             ]
@@ -179,14 +234,12 @@ def _show_leakage(screen: Screen, leakage: "Leakage") -> None:
     screen.say(
         "Photographs that the vendor knows show no error, so calibration on them is too hopeful; the bound is "
         f"alpha (n + 1) / (n - leaked + 1), n = {leakage.n}, and holds for the mean over calibrations and photographs: "
-        f"these may be above it by chance, which explains up to {CHANCE:g} standard errors. "
-        "In the last column calibration is told of the leak, by leaked=N in --guarantee."
+        f"a measured risk may exceed it by chance ({CHANCE:g} standard errors). Last column: with --guarantee "
+        "…leaked=N."
     )
 
 
-def _show_worst(
-    screen: Screen, audit: "Audit", worst: int, files: Mapping[tuple[float, str], Mapping[str, Path]]
-) -> None:
+def _show_worst(screen: Screen, audit: "Audit", worst: int) -> None:
     rows = [
         (level.alpha, picture, picture.losses[index], place)
         for index, level in enumerate(audit.levels)
@@ -210,11 +263,6 @@ def _show_worst(
                 ]
                 for alpha, picture, loss, place in rows
             ],
-        )
-    if files:
-        folder = next(iter(next(iter(files.values())).values())).parent
-        screen.say(
-            f"Their worst places at full resolution, delivered, true and masked: {len(files)} crops of each in {folder}"
         )
 
 

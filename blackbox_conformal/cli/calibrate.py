@@ -19,11 +19,13 @@ from blackbox_conformal.cli.plan import inspect, present
 from blackbox_conformal.cli.signing import load_signing_key
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.text import LONGEST_MESSAGE, counted, name_of, printable
+from blackbox_conformal.wording import at_most
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.calibration_images import CalibrationImage
-    from blackbox_conformal.guarantees.guarantee import Guarantee
+    from blackbox_conformal.guarantees.guarantee import Choice, Guarantee
+    from blackbox_conformal.metrics.metric import Metric
     from blackbox_conformal.pipeline.calibrating import CalibrationRun
     from blackbox_conformal.pipeline.job import Job
     from blackbox_conformal.pipeline.looked_at import Unseen
@@ -216,17 +218,10 @@ def _show(
             "calls": f"{result.calls} made, {result.cached} draws were stored, {spent(cost)}"
             + ("" if in_all is None else " by this command"),
             **({} if in_all is None else {"in all": _in_all(in_all)}),
-            "loss bound": f"{bound:g}: alpha reaches down to {rule.reachable_alpha(n, bound):.3g}",
+            "loss bound": f"{bound:g}: alpha reaches down to {at_most(rule.reachable_alpha(n, bound))}",
         }
     )
-    _show_thresholds(screen, calibration, levels)
-    level = level_to_mask_at(calibration, options.alpha, levels)
-    if level is not None:
-        words = next_steps.with_calibration("mask", "small.png", path, setup.adapter, options)
-        words += [] if path.parent.resolve() == run.resolve() else ["--run", str(run)]
-        screen.next(*words, "--alpha", f"{level:g}", *next_steps.limit_for_one(setup))
-    else:
-        screen.say("Next: add photographs, since nothing is trusted at these levels, and calibrate again")
+    _show_levels(screen, calibration, setup.metric, levels, options.alpha)
     if own_bound_is_known(setup, rule):
         screen.note(
             f"note: only for inputs made exactly by {setup.procedure.mixture.text}: with --guarantee "
@@ -249,6 +244,7 @@ def _show(
         )
     for remark in (*calibration.history.notes, *filter(None, [setup.procedure.seed_note])):
         screen.note(f"note: {remark}; certificates say so")
+    _show_next(screen, options, job, path, level_to_mask_at(calibration, options.alpha, levels))
     screen.data(
         {
             "calibration": str(path.resolve()),
@@ -302,6 +298,16 @@ def _in_all(spending: "DrawsSpending") -> str:
     return f"{spending.calls} calls, {spent(cost)} for these draws on this ledger, by all that share it"
 
 
+def _show_next(screen: Screen, options: CalibrateOptions, job: "Job", path: Path, level: float | None) -> None:
+    """`mask` at a level that trusts anything."""
+    if level is None:
+        screen.say("Next: add photographs, since nothing is trusted at these levels, and calibrate again")
+        return
+    words = next_steps.with_calibration("mask", "small.png", path, job.setup.adapter, options)
+    words += [] if path.parent.resolve() == job.folder.resolve() else ["--run", str(job.folder)]
+    screen.next(*words, "--alpha", f"{level:g}", *next_steps.limit_for_one(job.setup))
+
+
 def level_to_mask_at(calibration: "Calibration", asked: Sequence[float], levels: Sequence[float]) -> float | None:
     """The level that was asked for, else the usual one, else the smallest; None where all of them trust nothing."""
     from blackbox_conformal.pipeline.planning import usual_level
@@ -315,14 +321,55 @@ def level_to_mask_at(calibration: "Calibration", asked: Sequence[float], levels:
     return next((level for level in (*first, usual, *levels) if level in trusting), None)
 
 
+def _show_levels(
+    screen: Screen, calibration: "Calibration", metric: "Metric", levels: Sequence[float], asked: Sequence[float]
+) -> None:
+    """The levels that were asked for, or how to choose one without a look at the shares; with -v all of them."""
+    from blackbox_conformal.guarantees.high_probability import levels_together
+
+    together = bool(levels_together(calibration.rule()))
+    if not asked and not together:
+        screen.say("Which alpha? Take the error you can live with, not the share you like (-v shows shares).")
+        if rows := _sizes(calibration, metric, levels):
+            screen.columns(rows)
+    if listed := levels if screen.verbose or together else sorted(set(asked)):
+        _show_thresholds(screen, calibration, listed)
+    if screen.verbose or together:
+        screen.say(_on_picking(calibration, levels))
+
+
+def _sizes(calibration: "Calibration", metric: "Metric", levels: Sequence[float]) -> list[list[str]]:
+    """How large an error of each level is, as greys, or why nothing is trusted there."""
+    from blackbox_conformal.guarantees.corollaries import greys_apart
+
+    rule, rows = calibration.rule(), list[list[str]]()
+    errors = rule.needs.curve_kind != "share"
+    for level in levels:
+        nothing = _nothing(rule.choose(calibration.curves_for(rule), level))
+        greys = greys_apart(metric, level) if errors else None
+        if nothing or greys:
+            size = "" if greys is None else f"grey {greys[0]} that came back as {greys[1]}"
+            rows.append([f"  {level:g}:", "; ".join(filter(None, [size, nothing]))])
+    return rows
+
+
+def _nothing(choice: "Choice") -> str | None:
+    """How many photographs are missing where so few trust nothing at a level."""
+    from blackbox_conformal.guarantees.guarantee import number_in_words
+
+    if choice.threshold > float("-inf"):
+        return None
+    photographs = "photograph" if choice.missing_images == 1 else "photographs"
+    return f"nothing: {number_in_words(choice.missing_images)} {photographs} missing"
+
+
 def _show_thresholds(screen: Screen, calibration: "Calibration", levels: Sequence[float]) -> None:
-    """The threshold and the trusted share of every level, of all photographs and within each group."""
+    """The threshold and the trusted share of each of these levels, of all photographs and within each group."""
     screen.table(
         "Thresholds",
         ["alpha", "trust pixels whose score is below", "trusted share of the calibration pictures"],
         [_row(calibration, calibration.rule(), level) for level in levels],
     )
-    screen.say(_on_picking(calibration, levels))
     rules = {group: calibration.rule_of_group(group) for group in calibration.groups}
     if rules:
         screen.table(
@@ -346,8 +393,8 @@ def _on_picking(calibration: "Calibration", levels: Sequence[float]) -> str:
     reached = [level for level in levels if listed.minimum_images(level, bound) <= calibration.n]
     typed = " ".join(f"--alpha {level:g}" for level in reached)
     return (
-        "Choose alpha before you look at these shares, or on other photographs. The guarantee does not hold as stated "
-        f"for an alpha that was chosen because of them, since the {len(levels)} levels do not hold together."
+        "Choose alpha by the error you accept, not by this table: choosing the share you like voids the guarantee, "
+        f"since the {len(levels)} levels do not hold together."
         + (f" For levels that do: --guarantee high-probability {typed}" if len(reached) > 1 else "")
     )
 
@@ -361,12 +408,9 @@ def _thresholds(calibration: "Calibration", rule: "Guarantee", levels: Sequence[
 
 def _row(calibration: "Calibration", rule: "Guarantee", level: float, group: str | None = None) -> list[str]:
     """Level, threshold, and the trusted share of the calibration pictures of `group`, or of all."""
-    from blackbox_conformal.guarantees.guarantee import number_in_words
-
     choice = rule.choose(calibration.curves_for(rule), level)
-    if choice.threshold == float("-inf"):
-        photographs = "photograph" if choice.missing_images == 1 else "photographs"
-        return [f"{level:g}", f"nothing: {number_in_words(choice.missing_images)} {photographs} missing", share(0.0)]
+    if nothing := _nothing(choice):
+        return [f"{level:g}", nothing, share(0.0)]
     shares = calibration.curves.trusted_shares_at(choice.threshold)
     of_group = shares[[group in (None, image.group) for image in calibration.images]]
     threshold = "everything" if choice.threshold == float("inf") else f"{choice.threshold:.6g}"

@@ -188,7 +188,7 @@ def _show(screen: Screen, task: str, setup: "Setup", made: _Demonstration, secon
             "trusted": f"{share(certificate.trusted_share)} of {made.masked.name}; "
             f"{share(level.trusted_share)} of {made.audited.n} photographs that calibration has not seen",
             "realised risk": f"{level.judgement.risk:.3f} on them, against alpha = {level.alpha:g} "
-            f"(loss bound {calibration.bound:g}; {level.judgement.verdict})",
+            f"(loss bound {calibration.bound:g}; {made.audited.found})",
             **files,
             "report": str(made.report),
             "seconds": f"{seconds:.0f}",

@@ -36,6 +36,20 @@ def with_calibration(
     return words + typed("ledger", "store")
 
 
+def calibrate_by_group(setup: "Setup", options: VendorOptions) -> list[str]:
+    """`calibrate` as the present calibration was made, on other photographs and with a group for each of them."""
+    from blackbox_conformal.member_text import specification_text
+
+    procedure = setup.procedure
+    identity = {key: str(value) for key, value in procedure.vendor["parameters"].items() if value is not None}
+    words = ["calibrate", "other-photographs", "--groups", "groups.csv"]
+    words += ["--adapter", options.adapter or str(procedure.vendor["adapter"]), *option_words(identity)]
+    words += _not_kept(setup.adapter, options)
+    words += ["--degradation", procedure.mixture.text, "--draws", str(procedure.draws)]
+    words += ["--score", specification_text(setup.score), "--metric", specification_text(setup.metric)]
+    return words + (["--delivery", procedure.delivery] if procedure.delivery != "first" else [])
+
+
 def limit_for_one(setup: "Setup") -> list[str]:
     """A limit that the draws of one picture fit into, where their price is known and they have one."""
     vendors = [*[setup.adapter] * setup.procedure.draws, *([] if setup.second is None else [setup.second])]

@@ -63,14 +63,22 @@ def error_in_words(metric: Mapping[str, Any]) -> str:
 
 
 def level_in_greys(metric: Metric, level: float) -> str | None:
-    """How much an error of `level` is, as two greys; None where greys do not tell, or no two are so far apart."""
+    """How much an error of `level` is, in a sentence; None where greys do not tell, or no two are so far apart."""
+    greys = greys_apart(metric, level)
+    if greys is None:
+        return None
+    return f"For scale: {exactly(level)} is an even grey of {greys[0]} that came back as {greys[1]} (of 255)."
+
+
+def greys_apart(metric: Metric, level: float) -> tuple[int, int] | None:
+    """Two greys, 0 to 255, that differ by an error of `level`, from mid grey on where that is possible."""
     scale = metric.grey_scale
     if scale is None:
         return None
     for grey in (MID_GREY, 0):
         other = int(np.searchsorted(scale, scale[grey] + level))
-        if other < scale.size:
-            return f"For scale: {exactly(level)} is an even grey of {grey} that came back as {other} (of 255)."
+        if grey < other < scale.size:
+            return grey, other
     return None
 
 

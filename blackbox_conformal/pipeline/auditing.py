@@ -17,7 +17,7 @@ from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, c
 from blackbox_conformal.pipeline.audit_parts.conclude import conclude
 from blackbox_conformal.pipeline.audit_parts.measure import Measure, OnPicture, WorstCrops
 from blackbox_conformal.pipeline.audit_parts.stopping import Stopping, Turns
-from blackbox_conformal.pipeline.calibrated_rule import tolerance_of
+from blackbox_conformal.pipeline.calibrated_rule import check_groups, tolerance_of
 from blackbox_conformal.pipeline.job import Job, Terms
 from blackbox_conformal.pipeline.planning import audited_levels
 from blackbox_conformal.pipeline.run_folder import is_first_look
@@ -44,6 +44,8 @@ class AuditRequest:
         The group that every photograph is of; None: of any.
     clusters
         Picture's name → photograph that it is a tile of; a photograph then counts once.
+    groups
+        Picture's name → group; the risk of each is shown, and the guarantee stays as it is.
     """
 
     calibration: Calibration
@@ -51,6 +53,7 @@ class AuditRequest:
     levels: tuple[float, ...]
     group: str | None = None
     clusters: Mapping[str, str] | None = None
+    groups: Mapping[str, str] | None = None
 
     @classmethod
     def of(
@@ -61,6 +64,7 @@ class AuditRequest:
         guarantee: str | Guarantee | None = None,
         group: str | None = None,
         clusters: Mapping[str, str] | None = None,
+        groups: Mapping[str, str] | None = None,
     ) -> "AuditRequest":
         """The request for the levels `alphas`, or for those that hold together, or for the usual ones.
 
@@ -76,7 +80,7 @@ class AuditRequest:
         levels = tuple(sorted(set(alphas or levels_together(rule) or audited_levels(bound))))
         for alpha in levels:
             rule.check_level(alpha, bound)
-        return cls(calibration, rule, levels, group, clusters)
+        return cls(calibration, rule, levels, group, clusters, groups)
 
     @property
     def curves(self) -> CurveSet:
@@ -122,7 +126,9 @@ def audit_photographs(
     if not paths:
         raise CalibrationError("expected at least one audit photograph; got none")
     refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
-    clusters_of(rule, [name_of(path) for path in paths], request.clusters)
+    names = [name_of(path) for path in paths]
+    clusters_of(rule, names, request.clusters)
+    check_groups(request.groups, names)
     job = Job.of_photographs(
         setup,
         paths,
@@ -152,6 +158,7 @@ def audit_photographs(
         clusters=tiles,
         stop=ending,
         first_look=is_first_look(job.folder, [picture.truth for picture in audited]),
+        groups=request.groups,
         calls=job.calls,
         cached=job.cached,
     )

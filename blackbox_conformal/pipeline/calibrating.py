@@ -164,4 +164,5 @@ def _image(drawn: Drawn, groups: Mapping[str, str], clusters: Mapping[str, str])
         group=groups.get(picture.name),
         cluster=clusters.get(picture.name),
         fitted=picture.fitted,
+        kind=picture.kind,
     )

@@ -207,6 +207,7 @@ def audit(
     *,
     guarantee: str | Guarantee | None = None,
     group: str | None = None,
+    groups: Mapping[str, str] | None = None,
     clusters: Mapping[str, str] | None = None,
     second_adapter: Adapter | None = None,
     degradation: str | None = None,
@@ -229,6 +230,8 @@ def audit(
         Another guarantee than the calibration's own: ``name:key=value`` or an instance.
     group
         Audit the guarantee within this group; every photograph must be of it.
+    groups
+        Photograph's name → group: `Audit.kinds` then has the risk of each. The guarantee stays as it is.
     clusters
         Picture's name → photograph that it is a tile of; a photograph then counts once.
     second_adapter
@@ -259,7 +262,9 @@ def audit(
     setup = set_up_as(vendor, calibration.procedure, second_adapter, degradation)
     file = given or calibration.file
     watched = None if file is None else state_of(file, calibration)
-    request = AuditRequest.of(calibration, levels_of(alpha), guarantee=guarantee, group=group, clusters=clusters)
+    request = AuditRequest.of(
+        calibration, levels_of(alpha), guarantee=guarantee, group=group, clusters=clusters, groups=groups
+    )
     terms.refuse_unlimited(vendor)
     paths = photograph_paths(photographs)
     look = on_picture or (lambda *_: None)

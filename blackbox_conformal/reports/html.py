@@ -33,6 +33,7 @@ from blackbox_conformal.reports.report_store import ReportStore, preview_of_resu
 from blackbox_conformal.reports.seal import about_of, write_page
 from blackbox_conformal.reports.slider_levels import choose_stops, thresholds_of
 from blackbox_conformal.text import dollars, printable
+from blackbox_conformal.wording import at_least, at_most, between
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.products import Result
@@ -157,7 +158,8 @@ def render(name: str, **variables: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, percent=percent, printable=printable, dollars=dollars, base64=base64_text)
+    environment.filters.update(number=number, at_most=rounded_up, at_least=rounded_down, between=between)
+    environment.filters.update(percent=percent, printable=printable, dollars=dollars, base64=base64_text)
     environment.tests["nan"] = math.isnan
     environment.globals["version"] = __version__
     style = "".join(text for part, text in texts.items() if part.endswith(".css"))
@@ -180,6 +182,16 @@ def policy(style: str, script: str) -> str:
 def number(value: float | None, digits: int = 4) -> str:
     """A number for people; a dash where there is none."""
     return "–" if value is None or math.isnan(value) else ("∞" if math.isinf(value) else f"{value:.{digits}f}")
+
+
+def rounded_up(value: float, digits: int = 4) -> str:
+    """A bound from above for people."""
+    return at_most(value, digits) if math.isfinite(value) else number(value)
+
+
+def rounded_down(value: float, digits: int = 4) -> str:
+    """A bound from below for people."""
+    return at_least(value, digits) if math.isfinite(value) else number(value)
 
 
 def percent(share: float | None) -> str:

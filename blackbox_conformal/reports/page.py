@@ -11,6 +11,7 @@ import numpy as np
 
 from blackbox_conformal.audits.findings import Audit, AuditedPicture, ssim_lower
 from blackbox_conformal.audits.hypothesis import quantity
+from blackbox_conformal.audits.kinds import DESCRIPTIVE, TOGETHER, KindRisk, kinds_in_words
 from blackbox_conformal.audits.random_splits import Splits
 from blackbox_conformal.audits.verdict import EXPLAINED, beforehand
 from blackbox_conformal.audits.worst_pixels import Place
@@ -19,6 +20,7 @@ from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.corollaries import error_in_words
 from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.pipeline.audit_parts.conclude import calibrated_kinds
 from blackbox_conformal.pipeline.prices.spending import Spending
 from blackbox_conformal.pipeline.stages.certify import assumptions
 from blackbox_conformal.procedure import Procedure
@@ -96,6 +98,8 @@ class ReportPage:
         Names of pictures that were both masked and audited.
     worst_alpha, worst_photographs
         The photographs with the largest losses at the audited level nearest to `alpha`.
+    kinds, kinds_note
+        Risk by kind of photograph, at that level of the audit or else of the calibration, and what to know of it.
     """
 
     calibration: Calibration
@@ -123,6 +127,8 @@ class ReportPage:
     rows: tuple[LevelRow, ...]
     worst_alpha: float | None
     worst_photographs: tuple[WorstPhotograph, ...]
+    kinds: tuple[KindRisk, ...]
+    kinds_note: str
     cards: tuple[Card, ...]
     left_out: int
     histogram: Histogram
@@ -154,6 +160,7 @@ def build_page(
     shares = _mean_shares(calibration, audit, shown.cards, stops)
     audited = {} if audit is None else {one.truth: _name_of(one, shown.names) for one in audit.pictures}
     worst_alpha, worst_photographs = _worst_photographs(audit, alpha, audited)
+    kinds = _kinds(calibration, audit, worst_alpha, alpha)
     identity = calibration.procedure.vendor
     vendor = vendor_words(identity)
     return ReportPage(
@@ -182,6 +189,8 @@ def build_page(
         rows=_rows(stops, rule, audit, shares),
         worst_alpha=worst_alpha,
         worst_photographs=worst_photographs,
+        kinds=kinds,
+        kinds_note=DESCRIPTIVE if audit is None else TOGETHER,
         cards=shown.cards,
         left_out=left_out,
         histogram=Histogram([card.share for card in shown.cards]),
@@ -301,6 +310,7 @@ def _audit_notes(audit: Audit | None) -> tuple[str, ...]:
         *(() if audit.drift is None else (f"Warning: {audit.drift}.",)),
         *(EXPLAINED[verdict] for verdict in verdicts),
         *(() if adding is None else (adding,)),
+        *kinds_in_words(audit.kinds),
         *audit.notes,
     )
 
@@ -330,6 +340,13 @@ def _worst_photographs(
         for picture in audit.worst(index, WORST_SHOWN)
     ]
     return audit.levels[index].alpha, tuple(rows)
+
+
+def _kinds(calibration: Calibration, audit: Audit | None, audited: float | None, alpha: float) -> tuple[KindRisk, ...]:
+    """At the `audited` level that is shown; without an audit, of the calibration's own photographs at `alpha`."""
+    if audit is None:
+        return calibrated_kinds(calibration, alpha)
+    return tuple(kind for kind in audit.kinds if kind.alpha == audited)
 
 
 def _twice(cards: Sequence[Card]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from blackbox_conformal.audits.contamination import Leakage, LeakagePoint
 from blackbox_conformal.audits.findings import Audit, AuditedLevel, AuditedPicture
 from blackbox_conformal.audits.implied_quality import Promise
+from blackbox_conformal.audits.kinds import KindRisk
 from blackbox_conformal.audits.quality import Quality
 from blackbox_conformal.audits.random_splits import SplitLevel, Splits
 from blackbox_conformal.audits.sequential import Look, Stop
@@ -19,6 +20,7 @@ from blackbox_conformal.audits.verdict import Judgement
 from blackbox_conformal.audits.worst_pixels import Place
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.files import write_new
+from blackbox_conformal.images.input_statistics.kind import Kind
 from blackbox_conformal.reports.encoded import base64_text
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
@@ -60,8 +62,11 @@ def read_audit(path: Path) -> Audit:
             leakage = Leakage(points=points, **leakage)
         notes = tuple(str(note) for note in content.pop("notes"))
         stop = _stop(content.pop("stop"))
+        # Audits of versions that looked at no kinds have none.
+        kinds = tuple(KindRisk(**{key: _pair(value) for key, value in one.items()}) for one in content.pop("kinds", ()))
         rest = {key: _pair(value) for key, value in content.items()}
-        return Audit(levels=tuple(levels), pictures=tuple(pictures), leakage=leakage, notes=notes, stop=stop, **rest)
+        found = {"levels": tuple(levels), "pictures": tuple(pictures), "leakage": leakage, "kinds": kinds}
+        return Audit(**found, notes=notes, stop=stop, **rest)
 
     return _read(path, build)
 
@@ -173,6 +178,7 @@ def _picture(content: dict[str, Any], curve: RiskCurve) -> AuditedPicture:
         worst=tuple(None if place is None else Place(**place) for place in content["worst"]),
         whole=Quality(**content["whole"]),
         broken_bound=bool(content["broken_bound"]),
+        kind=None if content.get("kind") is None else Kind(**content["kind"]),
     )
 
 

@@ -39,6 +39,7 @@ def summary(
         stop.statement,
         _checked(audit, stop),
         *(f"{note[0].upper()}{note[1:]}." for note in calibration.history.notes),
+        *([] if audit is None else [one.sentence for one in audit.kinds if one.fails and one.alpha == stop.alpha]),
         *(() if audit is None or audit.drift is None else (f"Warning: {audit.drift}.",)),
         *_meaning(stop, share, "a calibration photograph" if audit is None else "an audited photograph"),
     )

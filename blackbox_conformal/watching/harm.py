@@ -17,6 +17,7 @@ from blackbox_conformal.audits.sequential import allowed_risk
 from blackbox_conformal.guarantees.claims import Claim
 from blackbox_conformal.text import counted
 from blackbox_conformal.watching.findings import Finding
+from blackbox_conformal.wording import at_least, at_most
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ class HarmTest:
         means = np.array([losses.mean() for losses in visits])
         needed, evidence = 1.0 / (self.share - self.luck), self.evidence(means)
         taken = f"{counted(sum(map(len, visits)), 'fresh photograph')} of {counted(len(visits), 'visit')}"
-        known = f"mean loss {means.mean():.3g} over {taken}, {self.allowed * self.bound:.3g} is allowed"
+        known = f"mean loss {means.mean():.3g} over {taken}, {at_most(self.allowed * self.bound)} is allowed"
         if evidence >= needed:
             return Finding("harm", "above", f"the risk is above alpha={self.alpha:g}: {known}", evidence)
-        return Finding("harm", "same", f"{known}; evidence of harm {evidence:.3g}, {needed:.3g} is an alarm", evidence)
+        told = f"{known}; evidence of harm {at_least(evidence)}, {at_most(needed)} is an alarm"
+        return Finding("harm", "same", told, evidence)

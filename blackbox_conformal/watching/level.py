@@ -1,8 +1,10 @@
 """How often an unchanged vendor may be called changed, over all visits ever, and what each layer gets of that."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.wording import at_most
 
 LEVEL = 0.01
 """Probability of ever raising a false alarm."""
@@ -67,4 +69,5 @@ class Level:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
+    """The bound of a probability; what was halved and quartered is shown with its digits, and no more than needed."""
+    return f"{Decimal(at_most(100 * share)).normalize():f} %"

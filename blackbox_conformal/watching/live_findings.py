@@ -1,12 +1,13 @@
 """What live pictures come to: whether their inputs drifted, and whether their answers say that the vendor changed."""
 
 from collections.abc import Mapping
-from math import exp, log
+from math import ceil, exp, floor, log
 
 from blackbox_conformal.images.input_statistics.rows import STATISTICS
 from blackbox_conformal.watching.findings import Finding, Layer
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.live import ANSWERS, INPUTS, POWERS, Wealth, highest
+from blackbox_conformal.wording import at_least
 
 DOUBT = 0.05
 """Where inputs have reached what unchanged ones reach with this probability, another answer may be theirs, and a vendor
@@ -56,8 +57,8 @@ def _larger(wealth: Wealth) -> bool:
 
 
 def _told(logarithm: float, needed: float) -> str:
-    figure = f"{exp(logarithm):.3g}" if logarithm < 700 else f"10^{logarithm / log(10):.0f}"
-    return f"evidence {figure} of the {needed:.0f} that are an alarm"
+    figure = at_least(exp(logarithm)) if logarithm < 700 else f"10^{floor(logarithm / log(10))}"
+    return f"evidence {figure} of the {ceil(needed)} that are an alarm"
 
 
 def _figure(logarithm: float) -> float:

@@ -2,13 +2,18 @@
 
 import json
 import re
+import shlex
 
+import numpy as np
 import pytest
+from PIL import Image
 from support.synthetic import draw, photograph, write_draws, write_photographs
 
 from blackbox_conformal.audits.random_splits import CAUTION
 from blackbox_conformal.audits.verdict import FIXED
+from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.wording import at_least
 
 VENDOR = ["--adapter", "folder", "-p", "label=synthetic", "--draws", "3"]
 SETTINGS = ["--score", "smoothed-variance:sigma=2", "--metric", "rgb-linf:kernel=gaussian,sigma=2"]
@@ -45,7 +50,7 @@ def audit(folder, *more, images="unseen", where="run"):
 
 
 def test_a_folder_of_outputs_is_audited_without_a_call(scene, capsys):
-    assert audit(scene, "--json") == 0
+    assert audit(scene, "--json", "-v") == 0
     out = capsys.readouterr()
     document = json.loads(out.out)
     assert (document["n"], document["units"]) == (8, 8)
@@ -60,21 +65,86 @@ def test_a_folder_of_outputs_is_audited_without_a_call(scene, capsys):
 
 
 def test_people_are_told_what_each_figure_is(scene, capsys):
-    assert audit(scene, "--alpha", "0.03", "--alpha", "0.2") == 0
+    assert audit(scene, "--alpha", "0.03", "--alpha", "0.2", "-v") == 0
     told = capsys.readouterr().out
-    assert "Audit on 8 unseen photographs: inconclusive" in told
+    verdict = r"Audit on 8 unseen photographs: not yet confirmed: 8 of at least \d+ photographs, no sign against it\n"
+    assert re.match(verdict, told)
     assert FIXED in told
     assert "nothing trusted" in told
     assert "Nothing can be trusted at 0.03: 24 calibration photographs, and at least 33 are needed." in told
     assert re.search(r"At 0\.2: the risk is 0\.\d+, not above 0\.2", told)
     assert "PSNR, dB in sRGB, inside and outside the mask" in told
     assert "SSIM of luminance, inside and outside the mask" in told
-    assert "No PSNR or SSIM follows" in told
+    assert "No PSNR or SSIM follows" not in told
     assert "Sensitivity at alpha = 0.2: what if the vendor trained on some of the" in told
     assert "Worst photographs" in told
     assert "Calls made: 24." in told or "stored already: 24." in told
     assert f"blackbox-conformal report --run {scene / 'run'}" in told
-    assert len(max(told.split("Risk is")[0].splitlines(), key=len)) <= 80, "the verdicts fit a narrow terminal"
+    table = told.partition("alpha ")[2].partition("Trusted is")[0]
+    assert len(max(table.splitlines(), key=len)) <= 80, "the verdicts fit a narrow terminal"
+
+
+def test_the_screen_is_a_verdict_a_paragraph_and_a_table(scene, capsys):
+    assert audit(scene, "--alpha", "0.2") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("Audit on 8 unseen photographs: not yet confirmed: 8 of at least ")
+    assert told[1].startswith("At 0.2: the risk is ")
+    assert told[1].endswith("The report shows more, and so does -v: quality, worst and kinds of photographs.")
+    assert told[2].startswith("Risk: the mean over photographs of the largest ")
+    assert len(told) == 9
+    assert told[6].startswith("Calls made: ")
+    assert [line.split()[:3] for line in told[7:]] == [
+        ["Next:", "blackbox-conformal", "view"],
+        ["Next:", "blackbox-conformal", "report"],
+    ]
+
+
+def test_kinds_of_photographs_are_shown_and_the_one_that_fails_is_named(tmp_path, capsys):
+    write_draws(tmp_path / "outputs", range(48), 3)
+    known, unseen = write_photographs(tmp_path / "known", range(24)), write_photographs(tmp_path / "u", range(24, 48))
+    lines = []
+    for seed, path in enumerate(unseen, 24):
+        lines.append(f"{path.name},{'night' if seed % 2 else 'day'}\n")
+        for one in (tmp_path / "outputs" / path.stem).iterdir() if seed % 2 else ():
+            Image.fromarray((np.asarray(Image.open(one)) * 0.3).astype(np.uint8)).save(one)
+    (tmp_path / "groups.csv").write_text("".join(lines))
+    given = [*VENDOR, "-p", f"path={tmp_path / 'outputs'}", *SETTINGS, "--run", str(tmp_path / "run")]
+    assert run(["calibrate", str(tmp_path / "known"), *given, "-q"]) == 0
+    looked_at = [str(tmp_path / "u"), "-p", f"path={tmp_path / 'outputs'}", "--run", str(tmp_path / "run")]
+    looked_at += ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.1"]
+    assert run(["audit", *looked_at, "--groups", str(tmp_path / "groups.csv"), "--json"]) == 3
+    out = capsys.readouterr()
+    rows = {row["kind"]: row for row in json.loads(out.out)["kinds"]}
+    assert [rows[name]["n"] for name in ("day", "night")] == [12, 12]
+    assert rows["night"]["fails"]
+    assert not rows["day"]["fails"]
+    assert sum(row["n"] for row in rows.values() if row["by"] == "texture") == 24
+    assert "Photographs of group night: risk 0." in out.err
+    assert "at alpha=0.1, above 0.1 (at least 0." in out.err
+    assert "must be named on photographs that were not looked at" in out.err
+    (line,) = [line for line in out.err.splitlines() if "Next: blackbox-conformal calibrate" in line]
+    words = shlex.split(line.partition("blackbox-conformal ")[2])
+    words[1:2] = [str(path) for path in known]
+    (tmp_path / "all.csv").write_text("".join(f"{path.name},day\n" for path in known))
+    words[words.index("groups.csv")] = str(tmp_path / "all.csv")
+    assert run([*words, "--run", str(tmp_path / "again"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["groups"].keys() == {"day"}
+    first, second = (Calibration.load(tmp_path / run / "calibration.json") for run in ("run", "again"))
+    assert first.procedure == second.procedure, "it is calibrated as before"
+    assert run(["report", "--run", str(tmp_path / "run"), "--out", str(tmp_path / "r.html"), "-q"]) == 0
+    page = (tmp_path / "r.html").read_text()
+    assert "Whom it fails: risk by kind of photograph at alpha = 0.1" in page
+    assert "Photographs of group night: risk 0." in page
+    assert run(["report", "--run", str(tmp_path / "again"), "--out", str(tmp_path / "s.html"), "-q"]) == 0
+    described = (tmp_path / "s.html").read_text()
+    assert "Whom it fails: risk by kind of photograph at alpha = " in described
+    assert "so the figures only describe them" in described
+    capsys.readouterr()
+    assert run(["audit", *looked_at, "-v"]) == 3
+    told = capsys.readouterr().out
+    assert "Risk by kind of photograph" in told
+    assert "rather textured" in told
+    assert "night" not in told.partition("Risk by kind")[2].partition("PSNR")[0], "nobody named groups"
 
 
 def test_the_report_shows_the_audit(scene, capsys):
@@ -98,7 +168,7 @@ def test_quality_stands_beside_its_bound_where_one_follows(scene, tmp_path, caps
     calibration = str(tmp_path / "c.json")
     settings = [*outputs(scene)[:-1], "rgb-linf"]
     assert run(["calibrate", str(scene / "known"), *settings, "--run", str(tmp_path), "--out", calibration, "-q"]) == 0
-    more = ["-p", f"path={scene / 'outputs'}", "--run", str(tmp_path), "--alpha", "0.3", "--json"]
+    more = ["-p", f"path={scene / 'outputs'}", "--run", str(tmp_path), "--alpha", "0.3", "--json", "-v"]
     assert run(["audit", str(scene / "unseen"), "--calibration", calibration, *more]) == 0
     out = capsys.readouterr()
     level = json.loads(out.out)["levels"][0]
@@ -106,7 +176,8 @@ def test_quality_stands_beside_its_bound_where_one_follows(scene, tmp_path, caps
     assert level["psnr_trusted"] >= level["psnr_bound_if_trusted"]
     lines = out.err.splitlines()
     title = lines.index("PSNR, dB in sRGB, inside and outside the mask, against its bound")
-    figures = [f"{level[key]:.2f}" for key in ("psnr_trusted", "psnr_untrusted", "psnr_all", "psnr_bound_if_trusted")]
+    figures = [f"{level[key]:.2f}" for key in ("psnr_trusted", "psnr_untrusted", "psnr_all")]
+    figures.append(at_least(level["psnr_bound_if_trusted"], 4))
     assert lines[title + 3].split()[1:4] + lines[title + 3].split()[-1:] == figures
     assert "Promised at least: PSNR over trusted pixels in sRGB with peak 1, on average over photographs" in out.err
 

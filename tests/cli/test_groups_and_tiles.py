@@ -128,7 +128,7 @@ def test_a_level_of_zero_is_for_the_guarantee_to_allow(calibrate, photographs, t
     assert mask(tmp_path, server, "--alpha", "0") == 0
     certificate = json.loads(next((tmp_path / "masked").glob("*.json")).read_text())
     assert certificate["alpha"] == 0
-    assert "every trusted pixel has rgb-linf error at most 0" in certificate["statement"]
+    assert "every trusted pixel has a rgb-linf error of at most 0" in certificate["statement"]
 
 
 def test_levels_that_are_shown_follow_the_bound_of_the_metric(calibrate, photographs, tmp_path, server, capsys):

@@ -1,6 +1,7 @@
 """`calibrate` with several levels: they hold together with high-probability, and are refused with other guarantees."""
 
 import json
+import re
 
 import pytest
 from support.synthetic import write_draws, write_photographs
@@ -50,10 +51,34 @@ def test_a_level_of_the_list_that_so_few_photographs_cannot_reach_is_refused(fol
 
 
 def test_the_screen_says_that_single_levels_do_not_hold_together_and_how_they_would(folder, capsys):
+    assert calibrate(folder, "--alpha", "0.3", "-v") == 0
+    told = capsys.readouterr().err
+    assert "choosing the share you like voids the guarantee, since the 6 levels do not hold together" in told
+    assert "For levels that do: --guarantee high-probability --alpha 0.15 --alpha 0.2 --alpha 0.3" in told
+
+
+def test_the_screen_shows_the_row_of_the_level_that_was_given_and_no_other(folder, capsys):
     assert calibrate(folder, "--alpha", "0.3") == 0
     told = capsys.readouterr().err
-    assert "the 6 levels do not hold together" in told
-    assert "For levels that do: --guarantee high-probability --alpha 0.15 --alpha 0.2 --alpha 0.3" in told
+    rows = [line.split()[0] for line in told.partition("Thresholds")[2].splitlines()[3:] if line[:1].isdigit()]
+    assert rows == ["0.3"]
+    assert "do not hold together" not in told
+    assert told.splitlines()[-1].startswith("Next: blackbox-conformal mask small.png ")
+
+
+def test_without_a_level_the_screen_shows_sizes_of_errors_and_no_share(folder, capsys):
+    assert calibrate(folder) == 0
+    told = capsys.readouterr().err
+    assert "Which alpha? Take the error you can live with, not the share you like" in told
+    assert re.search(r"^  0\.1:\s+grey 128 that came back as \d+$", told, re.MULTILINE)
+    assert re.search(
+        r"^  0\.02:\s+grey 128 that came back as \d+; nothing: \d+ photographs missing$", told, re.MULTILINE
+    )
+    shown = told.partition("loss bound")[2].partition("Next:")[0]
+    assert "%" not in shown
+    assert "Thresholds" not in shown
+    assert calibrate(folder, "-v") == 0
+    assert "trusted share of the calibration pictures" in capsys.readouterr().err
 
 
 def test_the_level_and_the_bound_that_tune_was_given_and_chose_go_into_the_next_command(folder, capsys):

@@ -20,6 +20,7 @@ from blackbox_conformal.pipeline.audit_parts.conclude import conclude
 from blackbox_conformal.reports.html import number, percent, write_report
 from blackbox_conformal.reports.report_store import ReportStore
 from blackbox_conformal.signing_key import SigningKey
+from blackbox_conformal.wording import at_most, between
 
 
 class Page(HTMLParser):
@@ -150,7 +151,7 @@ def test_every_part_of_the_audit_is_in_the_page(plain_run, tmp_path):
     for level in audit.levels:
         assert level.sentence in words
         low, high = level.judgement.interval
-        assert f"{level.judgement.risk:.4f} {low:.3f} to {high:.3f}".replace(" ", "") in words.replace(" ", "")
+        assert f"{level.judgement.risk:.4f} {between((low, high))}".replace(" ", "") in words.replace(" ", "")
         assert f"{level.inside.psnr:.2f}" in words
         assert f"{level.outside.ssim:.3f}" in words
     assert FIXED in words
@@ -158,7 +159,7 @@ def test_every_part_of_the_audit_is_in_the_page(plain_run, tmp_path):
     assert EXPLAINED[audit.levels[0].judgement.verdict] in words
     assert audit.leakage is not None
     for point in audit.leakage.points:
-        assert f"{point.bound:.4f}" in words
+        assert at_most(point.bound, 4) in words
         assert f"{point.risk_allowed:.4f}" in words
     for one in audit.worst(1, 12):
         assert one.name in words

@@ -10,6 +10,7 @@ from reports.test_html import Page
 from support.report_material import make_result, make_run
 
 from blackbox_conformal.calibration_history import History
+from blackbox_conformal.guarantees.corollaries import statement
 from blackbox_conformal.reports.comparison_page import write_comparison
 from blackbox_conformal.reports.html import write_report
 from blackbox_conformal.reports.page import score_words, vendor_words
@@ -113,7 +114,7 @@ def test_the_first_paragraph_says_what_was_begun_before(plain_run):
 def test_the_first_paragraph_says_who_what_is_promised_and_what_it_means(plain_run):
     said = summary_of(plain_run.calibration, 0.1, share=0.617)
     assert said.startswith("acme-x4 makes pictures 4 times larger, and some of the detail that it adds may be wrong.")
-    assert plain_run.calibration.rule().statement(0.1, 60, "rgb-linf error") in said
+    assert statement(plain_run.calibration.rule(), 0.1, 60, plain_run.calibration.procedure.metric) in said
     assert "No audit has checked this promise" in said
     assert "On average 62 % of a calibration photograph is trusted. Use the clear pixels as they are" in said
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from blackbox_conformal.audits.contamination import Leakage
 from blackbox_conformal.audits.findings import Audit, AuditedLevel
+from blackbox_conformal.audits.kinds import kind_rows
 from blackbox_conformal.audits.random_splits import CAUTION, VERDICT, Splits
 from blackbox_conformal.audits.sequential import Stop
 from blackbox_conformal.certificate import threshold_json
@@ -42,6 +43,7 @@ def audit_json(
         "leakage": None if audit.leakage is None else leakage_json(audit.leakage),
         "notes": list(audit.notes),
         "drift": audit.drift,
+        "kinds": kind_rows(audit.kinds),
     }
 
 

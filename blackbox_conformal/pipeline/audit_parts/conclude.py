@@ -1,6 +1,7 @@
 """From audited pictures to the audit: claims, verdicts, quality against its bounds, planted leakage."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,17 +15,19 @@ from blackbox_conformal.audits.contamination import audit_leakage
 from blackbox_conformal.audits.findings import Audit, AuditedLevel, AuditedPicture
 from blackbox_conformal.audits.hypothesis import claim, quantity
 from blackbox_conformal.audits.implied_quality import promise
+from blackbox_conformal.audits.kinds import AtLevel, KindRisk, group_of_each, kind_risks, statistics_of
 from blackbox_conformal.audits.permutation import resplit_risks
 from blackbox_conformal.audits.quality import mean_quality
 from blackbox_conformal.audits.sequential import Stop
 from blackbox_conformal.audits.verdict import Verdict, judge, meaning, overall
 from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.claims import Claim, Units
 from blackbox_conformal.guarantees.corollaries import cap_note, error_in_words
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.risk.curve_set import CurveSet
-from blackbox_conformal.risk.pool import pool
+from blackbox_conformal.risk.pool import mean_of_clusters, pool
 from blackbox_conformal.text import printable
 
 _LOOKED_AT = (
@@ -42,6 +45,7 @@ def conclude(
     clusters: Sequence[str] | None = None,
     stop: Stop | None = None,
     first_look: bool = True,
+    groups: Mapping[str, str] | None = None,
     calls: int = 0,
     cached: int = 0,
 ) -> Audit:
@@ -58,6 +62,8 @@ def conclude(
     first_look
         Whether none of these photographs took part in an audit of other photographs before; else nobody fixed their
         number before looking, and the interval is one that holds at every look.
+    groups
+        Picture's name → group; the risk of each is shown.
     calls, cached
         Calls to the vendor that the audit made, and draws that were stored before.
     """
@@ -90,7 +96,29 @@ def conclude(
         calls=calls,
         cached=cached,
         stop=stop,
+        kinds=measured.kinds(groups or {}, [level.alpha for level in audited_levels if level.tested]),
     )
+
+
+def calibrated_kinds(calibration: Calibration, alpha: float) -> tuple[KindRisk, ...]:
+    """Risk and trusted share of each kind of the calibration's own photographs, which only describe them.
+
+    None where the guarantee says of no mean that it is below a level.
+    """
+    rule = calibration.rule()
+    curves, units = calibration.curves_for(rule), rule.unit_curves(calibration.curves_for(rule))
+    threshold = rule.threshold(curves, alpha)
+    if threshold == -math.inf or not curves.area_scores.size:
+        return ()
+    try:
+        claimed = claim(units.rule, units.curves.losses_at(threshold), alpha, calibration.bound_for(rule))
+    except UsageError:
+        return ()
+    known = statistics_of([image.kind for image in calibration.images], units.clusters)
+    groups = group_of_each([image.group for image in calibration.images], units.clusters)
+    # A refused photograph has no pixels to trust.
+    shares = np.nan_to_num(units.trusted_shares_at(threshold))
+    return kind_risks(known, known, groups, [AtLevel(alpha, claimed, shares)], unseen=False)
 
 
 @dataclass(frozen=True)
@@ -211,6 +239,24 @@ class _Measured:
     def weights(self) -> list[float] | None:
         """Each photograph counts once, whatever the number of its tiles."""
         return None if self.clusters is None else [1.0 / self.clusters.count(name) for name in self.clusters]
+
+    def kinds(self, groups: Mapping[str, str], tested: Sequence[float]) -> tuple[KindRisk, ...]:
+        """Risk and trusted share of each kind of photograph at the `tested` levels; all levels share the error."""
+        images = self.calibration.images
+        tiles = [image.cluster for image in images if image.cluster is not None]
+        known = statistics_of([image.kind for image in images], tiles or None)
+        new = statistics_of([picture.kind for picture in self.audited], self.clusters)
+        of_each = group_of_each([groups.get(picture.name) for picture in self.audited], self.clusters)
+        shares = np.array([picture.shares for picture in self.audited], np.float64)
+        levels = [
+            AtLevel(
+                alpha,
+                self.claims[index],
+                shares[:, index] if self.clusters is None else mean_of_clusters(shares[:, index], self.clusters),
+            )
+            for index, alpha in enumerate(self.levels)
+        ]
+        return tuple(one for one in kind_risks(known, new, of_each, levels) if one.alpha in tested)
 
     def _mean(self, values: NDArray[Any]) -> float:
         return float(np.average(values, weights=self.weights))

@@ -196,6 +196,7 @@ class Measure:
             worst=tuple(places),
             whole=quality.over(),
             broken_bound=_exceeds(rule, curve, thresholds),
+            kind=picture.kind,
         )
         pixels = evaluation.delivered, truth
         crops = tuple(
@@ -213,7 +214,16 @@ def _refused(picture: Prepared, worst: RiskCurve, thresholds: Sequence[float]) -
     losses = tuple(worst.loss(threshold) for threshold in thresholds)
     shares, places = (0.0,) * len(thresholds), (None,) * len(thresholds)
     return AuditedPicture(
-        picture.name, picture.truth_digest, worst, losses, shares, nothing, nothing, places, NO_PIXELS
+        picture.name,
+        picture.truth_digest,
+        worst,
+        losses,
+        shares,
+        nothing,
+        nothing,
+        places,
+        NO_PIXELS,
+        kind=picture.kind,
     )
 
 

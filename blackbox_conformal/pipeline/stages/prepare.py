@@ -19,6 +19,7 @@ from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, 
 from blackbox_conformal.images.degrade import crop_note, crop_to_multiple
 from blackbox_conformal.images.duplicates import LEAST_SIDE, Distinct, Sketch, sketch
 from blackbox_conformal.images.encode import Given, as_source
+from blackbox_conformal.images.input_statistics.kind import Kind
 from blackbox_conformal.images.input_statistics.rows import InputStatistics
 from blackbox_conformal.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.images.picture import Picture
@@ -64,6 +65,8 @@ class Prepared:
         What was done to a photograph to make it fit the vendor's limits, in words; None where nothing was.
     statistics
         What the low-resolution pixels are like, one row.
+    kind
+        Of which kind a photograph is; None for a picture to be masked.
     file_format
         Of a picture to be masked, as Pillow calls it; "" where nobody looked.
     """
@@ -79,6 +82,7 @@ class Prepared:
     file_digest: str | None = None
     fitted: str | None = None
     statistics: InputStatistics = field(default_factory=lambda: InputStatistics.unknown(1))
+    kind: Kind | None = None
     file_format: str = ""
 
     def input_of(self, truth: Image, setup: Setup) -> Image:
@@ -97,6 +101,7 @@ class _Photograph:
     file_digest: str
     fitted: str | None
     statistics: InputStatistics
+    kind: Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +181,7 @@ def prepare_photographs(
                     f"expected photographs that give different inputs; {printable(twin)} and "
                     f"{printable(path)} give the same. Remove one of them"
                 )
-            seen = {name: getattr(photograph, name) for name in ("file_digest", "fitted", "statistics")}
+            seen = {name: getattr(photograph, name) for name in ("file_digest", "fitted", "statistics", "kind")}
             pictures.append(replace(picture, **seen))
         except BlackboxConformalError as error:
             failures.append((path.name, error))
@@ -238,7 +243,8 @@ def _look_at(path: Path, setup: Setup, limits: ImageLimits, kept: KeptPixels | N
     # A thumbnail shows the same of either; the smaller one is quicker to look through.
     shown = low if min(low.shape[:2]) >= LEAST_SIDE else truth
     seen = sketch(shown, picture.digest)
-    return _Photograph(seen, low, conversions, picture.file_digest, read.fitted, InputStatistics.of(low))
+    statistics, kind = InputStatistics.of(low), Kind.of(low)
+    return _Photograph(seen, low, conversions, picture.file_digest, read.fitted, statistics, kind)
 
 
 def _low_resolution(path: Path, setup: Setup) -> Image:
