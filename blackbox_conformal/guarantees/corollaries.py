@@ -73,7 +73,7 @@ def level_in_greys(metric: Metric, level: float) -> str | None:
 def greys_apart(metric: Metric, level: float) -> tuple[int, int] | None:
     """Two greys, 0 to 255, that differ by an error of `level`, from mid grey on where that is possible."""
     scale = metric.grey_scale
-    if scale is None:
+    if scale is None or not level:
         return None
     for grey in (MID_GREY, 0):
         other = int(np.searchsorted(scale, scale[grey] + level))

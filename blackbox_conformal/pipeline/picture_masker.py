@@ -35,6 +35,9 @@ class Payer:
 
     again = False
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     def room(self, price_nanousd: int, calls: int) -> AbstractContextManager[None]:
         """Hold room for a picture that takes so much and so many calls at most, in the ``with`` block.
 

@@ -13,11 +13,15 @@ from blackbox_conformal.sampling.limits import Limits
 
 def test_slips_name_what_was_called_and_what_is_near(tmp_path):
     vendor = bc.load_adapter("folder", path=str(tmp_path), label="none")
-    with pytest.raises(UsageError, match="calibrate takes no parameter 'max_prise'; it takes alpha, ask"):
+    with pytest.raises(
+        UsageError, match="calibrate takes no parameter 'max_prise'; it takes accept_refusals, alpha, ask"
+    ):
         bc.calibrate(vendor, tmp_path, max_prise=3)
     with pytest.raises(UsageError, match="did you mean max_cost"):
         bc.calibrate(vendor, tmp_path, max_costs=3)
-    with pytest.raises(UsageError, match="apply takes no parameter 'qqqqqq'; it takes alpha, ask, calibration"):
+    with pytest.raises(
+        UsageError, match="apply takes no parameter 'qqqqqq'; it takes accept_refusals, alpha, ask, calibration"
+    ):
         bc.apply(vendor, "small.png", "calibration.json", alpha=0.1, qqqqqq=1)
     with pytest.raises(UsageError, match="did you mean guarantee"):
         bc.apply(vendor, "small.png", "calibration.json", alpha=0.1, garantee="expected")

@@ -207,7 +207,8 @@ def test_a_visit_from_python_is_one_of_the_command(vendor: bc.Adapter, calibrati
         for photographs in ("photographs", ())
     ]
     assert [(visit.number, visit.state, visit.made) for visit in visits] == [(1, "watched", True), (2, "watched", True)]
-    assert [visit.calls for visit in visits] == [8 * 3 + 2 + 8, 9]
+    # The first visit finds out with six equal answers whether the vendor repeats itself.
+    assert [visit.calls for visit in visits] == [8 + 6, 9]
     with pytest.raises(UsageError, match="fresh and alpha together"):
         bc.watch(vendor, "calibration.json", alpha=0.9, run="run", max_cost=1)
     fresh = bc.watch(vendor, "calibration.json", fresh="unseen", alpha=0.9, run="run", max_cost=1)
