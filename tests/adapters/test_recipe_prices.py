@@ -50,7 +50,7 @@ cost = "header:x-credits-consumed"
 [example]
 
 [[example.answers]]
-headers = { X-Credits-Consumed = "3" }
+headers = { X-Credits-Consumed = "0.4" }
 picture = true
 """
 

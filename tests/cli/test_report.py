@@ -82,8 +82,9 @@ def test_a_calibration_that_was_written_elsewhere_is_found_by_its_run_folder(pho
     for path in photographs.iterdir():
         (tmp_path / "outputs" / path.stem).mkdir(parents=True)
         for index in range(2):
-            shutil.copy(path, tmp_path / "outputs" / path.stem / f"{index}.png")
-    vendor = ["--adapter", "folder", "-p", f"path={tmp_path / 'outputs'}", "-p", "label=copies", "--draws", "2"]
+            darker = Image.open(path).point(lambda value: max(value - 1, 0))
+            darker.save(tmp_path / "outputs" / path.stem / f"{index}.png")
+    vendor = ["--adapter", "folder", "-p", f"path={tmp_path / 'outputs'}", "-p", "label=darker", "--draws", "2"]
     vendor += ["--score", "bicubic-gap"]
     assert run(["calibrate", str(photographs), *vendor, "--run", str(folder), "--out", str(elsewhere), "-q"]) == 0
     assert not (folder / "calibration.json").exists()
