@@ -196,6 +196,7 @@ class _Delivery:
     entries: dict[int, dict[str, Any]] = field(default_factory=dict)
     previews: dict[int, Path] = field(default_factory=dict)
     unlike: list[str] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
 
     def judge(self, certificate: "Certificate") -> None:
         """Keep why a mask carries no guarantee, unless its own p-value alone says so, as chance does of a few."""
@@ -215,8 +216,15 @@ class _Delivery:
             masks = "1 mask carries" if len(self.unlike) == 1 else f"{len(self.unlike)} masks carry"
             raise CheckFailedError(
                 f"{self.unlike[0]}. {masks} no guarantee, and everything is written. "
-                f"Find how such inputs are made: {_suggesting(self.options, self.batch)}"
+                f"If the inputs changed, find how they are made: {_suggesting(self.options, self.batch)}"
             )
+        if self.warned:
+            raise CheckFailedError(f"{self.warned[0]}. The masks are written")
+
+    def warn(self, note: str, advice: str = "") -> None:
+        """Say what was found of all pictures together; the command then ends with exit code 3."""
+        self.warned.append(note)
+        self.screen.note(f"warning: {note}{advice}")
 
     def tell(self, place: int, written: Written) -> None:
         """Say what was written of a picture, and keep it for the document."""
@@ -264,7 +272,7 @@ class _Delivery:
             if self.kept is not None:
                 self.kept.keep([Path(entry["certificate"])], Path(self.options.out).resolve().name, force=True)
             self.store.add_note(self.previews[place], drift)
-        self.screen.note(f"warning: {drift}")
+        self.warn(drift)
 
     def show(self, run: Path) -> None:
         """What to do next, which pictures could not be masked, and the document.
@@ -396,8 +404,8 @@ def _masked(delivery: _Delivery, writer: MaskWriter | None, run: Path) -> "list[
             in_thread=writer,
             on_failure=batch.failed.__setitem__ if options.keep_going else None,
             on_drift=delivery.add_drift,
-            on_watch=lambda note: screen.note(
-                f"warning: {note}. Find how such inputs are made: {_suggesting(options, batch)}"
+            on_watch=lambda note: delivery.warn(
+                note, f". If the inputs changed, find how they are made: {_suggesting(options, batch)}"
             ),
             sign_with=delivery.key,
         )

@@ -425,7 +425,12 @@ class _Masking:
     def results(self) -> list[Result]:
         """Every result that was kept, after a word about the whole batch; errors as for `mask_pictures`."""
         request = self._request
-        drift = drifted(request.calibration, self._answers, [self._threshold], request.group)
+        # Answers to inputs of unknown making are no more like the calibration's than these inputs are.
+        drift = (
+            None
+            if request.for_unknown
+            else drifted(request.calibration, self._answers, [self._threshold], request.group)
+        )
         if drift is not None:
             self._receiver.on_drift(drift)
         if self._failures:

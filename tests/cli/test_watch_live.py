@@ -60,13 +60,13 @@ def test_a_silent_change_is_caught_by_mask_itself_within_ten_pictures(
         assert post.mask(seed)[0] == 0
     monkeypatch.setattr(Response, "with_headers", lambda self, **_: self)
     post.server.script = {"submit": CHANGED}
-    codes = []
-    while 3 not in codes and len(codes) < 12:
+    codes, said = [], ""
+    while "this calibration is suspended since" not in said and len(codes) < 12:
         code, said, _ = post.mask(106 + len(codes))
         codes.append(code)
-    assert codes == [0] * (len(codes) - 1) + [3], said
+    assert codes[-1] == 3, said
+    assert codes == sorted(codes), "what the run folder found stays found"
     assert len(codes) <= 10
-    assert "this calibration is suspended since" in said
     assert "answers: the" in said
     paid = post.paid
     code, document, said = post.watch()
