@@ -90,7 +90,9 @@ def test_every_other_command_takes_them(desk: Path, vendor: bc.Adapter) -> None:
     assert bc.plan(vendor, arrays, **CHOICES).cached == 20
     both = {"one": vendor, "other": (vendor, {"score": "patch-variance"})}
     assert bc.compare(both, arrays, 0.9, max_cost=1, **CHOICES).n_evaluation == 5
-    tuned = bc.tune(vendor, arrays, 0.9, candidates=["pixel-variance"], max_cost=1, run="tuned", **CHOICES)
+    tuned = bc.tune(
+        vendor, arrays, 0.9, candidates=["pixel-variance"], max_cost=1, run="tuned", nothing_chosen=True, **CHOICES
+    )
     assert tuned.calibration is not None
     assert bc.watch(vendor, "calibration.json", arrays, canaries=2, max_cost=1).number == 1
     inputs = [reduced(pixels, 4) for pixels in arrays.values()]
