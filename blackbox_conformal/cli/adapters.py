@@ -266,10 +266,12 @@ def _limits(capabilities: dict[str, Any]) -> str:
     return "; ".join(text.format(capabilities[key]) for key, text in named.items() if capabilities.get(key)) or "none"
 
 
-def _rates(capabilities: dict[str, Any]) -> str:
+def _rates(capabilities: dict[str, Any], most: int | None = None) -> str:
+    """The declared rates; the first `most` of them where a table has room for no more."""
     from blackbox_conformal.rates import Rate
 
-    return ", ".join(str(Rate(**rate)) for rate in capabilities["rates"])
+    rates = [str(Rate(**rate)) for rate in capabilities["rates"]]
+    return ", ".join(rates if most is None or len(rates) <= most else [*rates[:most], "…"])
 
 
 def _at_once(capabilities: dict[str, Any]) -> str:
@@ -320,7 +322,7 @@ def _behaviour(described: dict[str, Any]) -> tuple[str, ...]:
     return (
         described["name"],
         str(capabilities["max_concurrency"] or "–"),
-        _rates(capabilities) or "–",
+        _rates(capabilities, 2) or "–",
         named + ("" if capabilities["failures_billed"] else ", not billed"),
         {True: "cancelled" if capabilities["cancels"] else "left", False: "no jobs", None: "–"}[described["jobs"]],
     )
