@@ -70,7 +70,7 @@ print(
                     headers={"Prefer": "handling=strict"},
                 )
             ),
-            "model": raised(lambda: fal_client.submit("fal-ai/esrgan", {"image_url": "data:,"})),
+            "model": raised(lambda: fal_client.submit("fal-ai/esrgan", {"image_url": "data:image/png;base64,AAAA"})),
             "webhook": raised(
                 lambda: fal_client.submit(APPLICATION, {"image_url": link}, webhook_url="https://example.com/")
             ),
