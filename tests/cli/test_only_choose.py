@@ -84,7 +84,8 @@ def test_a_calibration_in_the_same_run_folder_finds_the_file_by_itself(bench: Be
 def test_the_screen_says_that_a_level_chosen_from_it_is_chosen_by_looking(bench: Bench, capsys):
     assert bench.calibrate() == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "does not hold as stated for an alpha that was chosen because of them" in told
+    assert "Which alpha? Take the error you can live with, not the share you like" in told
+    assert "% trusted" not in told
     assert any("no score, metric, setting, seed or level" in one for one in calibration(bench.run).rule().assumptions)
 
 
