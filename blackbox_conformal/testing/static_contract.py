@@ -407,10 +407,10 @@ def quotes(subject: Subject) -> str:
 CHECKS: tuple[Callable[[Subject], str], ...] = (
     declares,
     is_capable,
-    prices,
     takes_text,
     identifies,
     draws,
+    prices,
     sends_picture,
     varies,
     keeps_secrets,
