@@ -100,7 +100,7 @@ def test_what_a_mask_takes_an_audit_takes_and_the_statement_names_it(calibration
             "leaked": "also if up to 2 of them were in the vendor's training set",
             "weights": "weighted, worth",
             "tolerance": "exceeds 0.4",
-            "share": "worst of them, 5 % of the picture",
+            "share": "worst of them, 5 % of the whole picture",
             "bound_new": "at most 0.5 in this picture",
         }.items():
             assert (words in said) == (parameter in parameters), (name, around, parameters, said)
