@@ -65,7 +65,7 @@ def test_an_unknown_parameter_lists_those_there_are_and_names_the_nearest() -> N
 
 
 def test_a_missing_and_a_wrong_parameter_are_told_in_plain_words(tmp_path: Path) -> None:
-    missing = r"^adapter folder: label is required \(Vendor, model and .*\)\. Its parameters are: path, label"
+    missing = r"^adapter folder: label is required \(Vendor, model and .*\)\. Its parameters are: path, suffix, label"
     with pytest.raises(UsageError, match=missing):
         load_adapter("folder", path=str(tmp_path))
     with pytest.raises(UsageError, match=r"^adapter folder: path: expected a folder that exists \(got 'nowhere'\)$"):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from blackbox_conformal.guarantees.corollaries import statement
 from blackbox_conformal.reports.slider_levels import ALWAYS, MAXIMUM_STOPS, choose_levels, choose_stops, opening_level
 
 
@@ -40,7 +41,8 @@ def test_words_say_what_is_guaranteed_or_what_is_missing(plain_run):
     assert "photographs" in stops[0].statement
     assert stops[0].risk == 0
     known = next(stop for stop in stops if stop.alpha == 0.3)
-    assert known.statement == plain_run.calibration.rule().statement(0.3, 60, "rgb-linf error")
+    calibration = plain_run.calibration
+    assert known.statement == statement(calibration.rule(), 0.3, 60, calibration.procedure.metric)
     assert all(stop.risk <= stop.alpha * (1 + 1e-9) for stop in stops)
 
 
