@@ -146,7 +146,15 @@ def commands(vendor: bc.Adapter, arrays: dict[str, Any]) -> dict[str, Callable[.
         "auditing": lambda **shown: bc.audit(vendor, unseen, calibration, 0.9, run="run", **shown),
         "measuring other": lambda **shown: bc.compare(both, arrays, 0.9, run="run", **choices, **shown),
         "tuning": lambda **shown: bc.tune(
-            vendor, arrays, 0.9, candidates=["pixel-variance"], run="tuned", only_choose=True, **choices, **shown
+            vendor,
+            arrays,
+            0.9,
+            candidates=["pixel-variance"],
+            run="tuned",
+            only_choose=True,
+            **choices,
+            nothing_chosen=True,
+            **shown,
         ),
         "reading inputs": lambda **shown: bc.compare_inputs({"a": small, "b": small[::-1]}, calibration, **shown),
         "masking": masked,

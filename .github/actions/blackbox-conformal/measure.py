@@ -118,7 +118,7 @@ def write_report(results: Path) -> str:
     path = results / "report.html"
     where = ["--calibration", calibration, "--run", run]
     if os.environ["COMMAND"] == "watch":
-        called("watch", *where, "--page", str(path), "--force", "--quiet")
+        called("watch", *where, "--page-only", str(path), "--force", "--quiet")
     else:
         called("report", *where, "--out", str(path), "--force", "--quiet")
     return str(path) if path.exists() else ""
