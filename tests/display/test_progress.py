@@ -128,7 +128,7 @@ def test_a_function_is_called_instead() -> None:
 def commands(vendor: bc.Adapter, arrays: dict[str, Any]) -> dict[str, Callable[..., Any]]:
     """Every command that shows progress, with what it last shows."""
     choices: dict[str, Any] = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf"}
-    calibration = bc.calibrate(vendor, arrays, run="run", **choices)
+    calibration = bc.calibrate(vendor, arrays, run="run", nothing_chosen=True, **choices)
     unseen = {f"p{seed}": photograph(seed) for seed in range(6, 9)}
     inputs = [(name, pixels[::4, ::4]) for name, pixels in unseen.items()]
 
@@ -142,7 +142,7 @@ def commands(vendor: bc.Adapter, arrays: dict[str, Any]) -> dict[str, Callable[.
     both = {"one": vendor, "other": (vendor, {"score": "patch-variance"})}
     small = photograph(3, (16, 20))
     return {
-        "calibrating": lambda **shown: bc.calibrate(vendor, arrays, run="run", **choices, **shown),
+        "calibrating": lambda **shown: bc.calibrate(vendor, arrays, run="run", nothing_chosen=True, **choices, **shown),
         "auditing": lambda **shown: bc.audit(vendor, unseen, calibration, 0.9, run="run", **shown),
         "measuring other": lambda **shown: bc.compare(both, arrays, 0.9, run="run", **choices, **shown),
         "tuning": lambda **shown: bc.tune(
@@ -152,8 +152,8 @@ def commands(vendor: bc.Adapter, arrays: dict[str, Any]) -> dict[str, Callable[.
             candidates=["pixel-variance"],
             run="tuned",
             only_choose=True,
-            **choices,
             nothing_chosen=True,
+            **choices,
             **shown,
         ),
         "reading inputs": lambda **shown: bc.compare_inputs({"a": small, "b": small[::-1]}, calibration, **shown),
