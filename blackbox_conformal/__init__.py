@@ -42,7 +42,7 @@ _HOMES = {
     "degrade": "blackbox_conformal.pipeline.degrading",
     "metric_bound": "blackbox_conformal.pipeline.array_maps",
     "error_map": "blackbox_conformal.pipeline.array_maps",
-    "indecision_map": "blackbox_conformal.pipeline.array_maps",
+    "score_map": "blackbox_conformal.pipeline.array_maps",
     "learn_score": "blackbox_conformal.pipeline.learning",
     "load_adapter": "blackbox_conformal.plugins",
     "plan": "blackbox_conformal.pipeline.choosing",
@@ -63,8 +63,8 @@ if TYPE_CHECKING:
     from blackbox_conformal.errors import BlackboxConformalError as BlackboxConformalError
     from blackbox_conformal.guarantees.choose import threshold as threshold
     from blackbox_conformal.pipeline.array_maps import error_map as error_map
-    from blackbox_conformal.pipeline.array_maps import indecision_map as indecision_map
     from blackbox_conformal.pipeline.array_maps import metric_bound as metric_bound
+    from blackbox_conformal.pipeline.array_maps import score_map as score_map
     from blackbox_conformal.pipeline.choosing import compare as compare
     from blackbox_conformal.pipeline.choosing import plan as plan
     from blackbox_conformal.pipeline.choosing import tune as tune

@@ -6,7 +6,7 @@ BlackboxConformalError
 │   └── MissingPackageError (ImportError) a package that is not installed, with the line that installs it
 ├── ImageError (ValueError)              a picture that is damaged, hostile or of an unsupported kind
 │   └── PicturesError                    several pictures that cannot be used, each with its reason
-├── MapError (ValueError)                an indecision or error map with NaN, a wrong shape, a value above its bound
+├── MapError (ValueError)                a score or error map with NaN, a wrong shape, a value above its bound
 ├── CalibrationError (ValueError)        images that cannot carry a calibration: too few, duplicates
 ├── FileFormatError (ValueError)         a calibration or annotation file that is damaged, newer, hostile
 ├── ProcedureMismatchError (ValueError)  a calibration of another procedure

@@ -27,7 +27,7 @@ from blackbox_conformal.pipeline.stages.prepare import read_truth
 from blackbox_conformal.pipeline.stages.settings import DEFAULT_METRIC, Setup, set_up
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
-from blackbox_conformal.scores.score import score_map
+from blackbox_conformal.scores.score import accumulated_map
 
 RESAMPLES = 10_000
 
@@ -42,7 +42,9 @@ def curves(setups: Sequence[Setup], photograph: Path, outputs: Path) -> list[Ris
     delivered = shared.delivered(pixels, low)
     errors, context = shared.errors(truth, delivered, low), shared.context(delivered, low, None)
     bound = shared.metric.capped_bound
-    return [RiskCurve.from_maps(score_map(setup.score, [pixels], context), errors, bound=bound) for setup in setups]
+    return [
+        RiskCurve.from_maps(accumulated_map(setup.score, [pixels], context), errors, bound=bound) for setup in setups
+    ]
 
 
 def rows(

@@ -111,16 +111,16 @@ def measure(drawn: Drawn, setup: Setup, sampler: Sampler) -> Photograph:
     metric = setup.metric.capped_map(truth, found.delivered)
     squares = np.square((truth.astype(np.float32) - found.delivered) / 255).mean(axis=2)
     interval = baselines.intervals(draws, found.delivered, truth)
-    masks = [baselines.soft_mask(found.indecision, float(scale)) for scale in SCALES]
+    masks = [baselines.soft_mask(found.score_map, float(scale)) for scale in SCALES]
     weights = [float(mask.sum(dtype=np.float64)) for mask in masks]
     bound = setup.metric.capped_bound
     return Photograph(
-        curve=RiskCurve.from_maps(found.indecision, metric, bound=bound),
-        own=Cumulative.of(found.indecision, squares),
+        curve=RiskCurve.from_maps(found.score_map, metric, bound=bound),
+        own=Cumulative.of(found.score_map, squares),
         width_curve=RiskCurve.from_maps(interval.width, metric, bound=bound),
         width=Cumulative.of(interval.width, squares),
         ratios=interval.ratios,
-        soft_errors=baselines.soft_errors(found.indecision, metric),
+        soft_errors=baselines.soft_errors(found.score_map, metric),
         soft_shares=np.array(weights) / squares.size,
         soft_psnr=np.array(
             [
@@ -242,11 +242,11 @@ def side_by_side(out: Path, drawn: Drawn, setup: Setup, sampler: Sampler, learne
     found = evaluate(drawn, setup, lambda k: sampler.read(drawn.outcomes[k]), low, on_draw=draws.append)
     threshold, narrow, soft = learned
     width = baselines.intervals(draws, found.delivered, truth).width
-    dimmed = found.delivered * baselines.soft_mask(found.indecision, soft)[:, :, None]
+    dimmed = found.delivered * baselines.soft_mask(found.score_map, soft)[:, :, None]
     panels = [
         truth,
         found.delivered,
-        overlay(found.delivered, trusted(found.indecision, threshold)),
+        overlay(found.delivered, trusted(found.score_map, threshold)),
         overlay(found.delivered, trusted(width, narrow)),
         dimmed.astype(np.uint8),
     ]

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from blackbox_conformal.sampling.estimate import Estimate
     from blackbox_conformal.signing_key import SigningKey
 
-PRODUCTS = ("image", "mask", "overlay", "indecision", "certificate", "safe")
+PRODUCTS = ("image", "mask", "overlay", "score-map", "certificate", "safe")
 """What can be written to stdout."""
 
-OPTIONAL = ("overlay", "indecision", "vendor")
+OPTIONAL = ("overlay", "score-map", "vendor")
 FULL_SIZE = "full-size"
 """What the run folder keeps of each picture for `view`."""
 
@@ -110,7 +110,7 @@ class MaskOptions(ClusterOptions, shared.VendorOptions, shared.TermsOptions):
         """Which files are written of each picture."""
         from blackbox_conformal.pipeline.products import Wanted
 
-        left_out = tuple(kind for kind in self.leave_out if kind != FULL_SIZE)
+        left_out = tuple(kind.replace("-", "_") for kind in self.leave_out if kind != FULL_SIZE)
         return Wanted(self.safe or self.product == "safe", self.feather, left_out)
 
 
@@ -162,7 +162,7 @@ def command(screen: Screen, options: MaskOptions) -> None:
         (result,) = results
         delivery.judge(result.certificate)
         signed = result if key is None else replace(result, certificate=result.certificate.signed(key))
-        product = encode_product(signed, options.product, options.feather)
+        product = encode_product(signed, options.product.replace("-", "_"), options.feather)
         assert product is not None
         sys.stdout.buffer.write(product.content)
     else:

@@ -169,7 +169,7 @@ def _unchecked(
     """
     from blackbox_conformal.images.headers import inspect
     from blackbox_conformal.images.read import read_image
-    from blackbox_conformal.pipeline.stages.certify import due_notes, input_bound_contradiction
+    from blackbox_conformal.pipeline.stages.certify import SCORE_MAPS, due_notes, input_bound_contradiction
 
     image = path.parent / Path(certificate.outputs["image"]["file"]).name
     low_resolution = sent.get(str(certificate.input.get("pixels")))
@@ -190,7 +190,7 @@ def _unchecked(
         unchecked.append("the numbers in its bound from the input (add --input FILE, the picture that was sent)")
     if notes:
         unchecked.append("its notes" if against is None else f"{len(notes)} of its notes")
-    further = sorted(certificate.outputs.keys() - {"image", "mask", "indecision"})
+    further = sorted(certificate.outputs.keys() - {"image", "mask", *SCORE_MAPS})
     return [*unchecked, *([f"more than the digest of {', '.join(further)}"] if further else [])]
 
 

@@ -57,12 +57,12 @@ def mask_png(mask: Mask) -> bytes:
     return write_png(np.packbits(mask, axis=1), mask.shape[1], 1, GREY)
 
 
-def indecision_png(indecision: Map) -> tuple[bytes, dict[str, Any]]:
+def score_map_png(score_map: Map) -> tuple[bytes, dict[str, Any]]:
     """A score map as a 16-bit grey PNG, and how to read its levels.
 
     Parameters
     ----------
-    indecision
+    score_map
         (H, W) float; NaN and infinity mean that a pixel has no score.
 
     Returns
@@ -77,17 +77,17 @@ def indecision_png(indecision: Map) -> tuple[bytes, dict[str, Any]]:
     MapError
         Not a two-dimensional map with at least one pixel.
     """
-    if indecision.ndim != 2 or indecision.size == 0 or indecision.dtype.kind != "f":
-        raise MapError(f"expected a (H, W) float score map; got {indecision.dtype} {indecision.shape}")
-    scored = np.isfinite(indecision)
-    known = indecision if scored.all() else indecision[scored]
+    if score_map.ndim != 2 or score_map.size == 0 or score_map.dtype.kind != "f":
+        raise MapError(f"expected a (H, W) float score map; got {score_map.dtype} {score_map.shape}")
+    scored = np.isfinite(score_map)
+    known = score_map if scored.all() else score_map[scored]
     lowest, highest = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
     step = (highest - lowest) / LARGEST_LEVEL or 1.0
-    height, width = indecision.shape
+    height, width = score_map.shape
     levels = np.empty((height, width), ">u2")
     for top in range(0, height, _ROWS):
         band = slice(top, top + _ROWS)
-        exact = np.where(scored[band], indecision[band], np.float64(lowest))
+        exact = np.where(scored[band], score_map[band], np.float64(lowest))
         exact -= lowest
         exact /= step
         levels[band] = np.rint(exact, out=exact).astype(np.uint16)
@@ -97,7 +97,7 @@ def indecision_png(indecision: Map) -> tuple[bytes, dict[str, Any]]:
 
 
 def grey_levels(content: bytes, size: tuple[int, int], depth: int) -> NDArray[Any]:
-    """What `mask_png` (`depth` 1) or `indecision_png` (16) wrote: (H, W) bool, or (H, W) integers from 0 to 65535.
+    """What `mask_png` (`depth` 1) or `score_map_png` (16) wrote: (H, W) bool, or (H, W) integers from 0 to 65535.
 
     Raises
     ------

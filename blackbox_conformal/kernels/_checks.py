@@ -61,17 +61,17 @@ def float_map(values: Any, name: str = "the map") -> Map:
 
 
 def map_pair(scores: Any, losses: Any) -> tuple[Map, Map]:
-    """An indecision map and an error map checked as by `float_map`, and equal in shape.
+    """A score map and an error map checked as by `float_map`, and equal in shape.
 
     Raises
     ------
     MapError
         One of them is not a map, or their shapes differ.
     """
-    scores, losses = float_map(scores, "the indecision map"), float_map(losses, "the error map")
+    scores, losses = float_map(scores, "the score map"), float_map(losses, "the error map")
     if scores.shape != losses.shape:
         raise MapError(
-            f"expected the indecision map and the error map to have one shape; got {scores.shape} and {losses.shape}. "
+            f"expected the score map and the error map to have one shape; got {scores.shape} and {losses.shape}. "
             "Compute both at the size of the delivered image"
         )
     return scores, losses

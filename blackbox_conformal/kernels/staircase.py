@@ -303,7 +303,7 @@ def _refuse(scores: Map, losses: Map, index: int) -> None:
     where = pixel(index, scores.shape[1])
     if np.isinf(scores.flat[index]):
         raise MapError(
-            "expected finite scores (or NaN, never trusted) in the indecision map; got "
+            "expected finite scores (or NaN, never trusted) in the score map; got "
             f"{scores.flat[index]} at {where}. Give pixels that must not be trusted the score NaN"
         )
     raise MapError(

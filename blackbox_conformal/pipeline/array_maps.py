@@ -9,11 +9,11 @@ from typing import Any
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.stages.settings import member
-from blackbox_conformal.scores.score import Context, Score, score_map
+from blackbox_conformal.scores.score import Context, Score, accumulated_map
 from blackbox_conformal.types import Image, Map
 
 
-def indecision_map(
+def score_map(
     samples: Iterable[Image],
     score: str | Score,
     *,
@@ -42,7 +42,7 @@ def indecision_map(
         raise UsageError("expected at least one sample; got none")
     scale = 1 if low_resolution is None else first.shape[0] // low_resolution.shape[0]
     every = samples if isinstance(samples, Sequence) else chain([first], draws)
-    return score_map(plugin, every, Context(first, low_resolution, scale))
+    return accumulated_map(plugin, every, Context(first, low_resolution, scale))
 
 
 def error_map(truth: Image, delivered: Image, metric: str | Metric, **parameters: Any) -> Map:

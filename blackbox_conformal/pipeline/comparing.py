@@ -155,11 +155,11 @@ def _calibrate(job: Job, baselines_too: bool, ready: Ready) -> _Calibrated:
     if ready.drawn.refusal is not None:
         return _Calibrated(RiskCurve.worst(bound), None, None)
     truth, _, evaluation, errors, draws = _evaluate(job, baselines_too, ready)
-    curve = RiskCurve.from_maps(evaluation.indecision, errors, bound=bound)
+    curve = RiskCurve.from_maps(evaluation.score_map, errors, bound=bound)
     if not baselines_too:
         return _Calibrated(curve, None, None)
     ratios = baselines.intervals(draws, evaluation.delivered, truth).ratios
-    return _Calibrated(curve, ratios, baselines.soft_errors(evaluation.indecision, errors))
+    return _Calibrated(curve, ratios, baselines.soft_errors(evaluation.score_map, errors))
 
 
 def _measure(
@@ -190,7 +190,7 @@ def _measure(
             truth=truth,
             delivered=evaluation.delivered,
             low=low,
-            indecision=evaluation.indecision,
+            score_map=evaluation.score_map,
             thresholds={alpha: scales[OURS, alpha] for alpha in levels},
             shares={alpha: figures[OURS, alpha][0] for alpha in levels},
             losses={alpha: figures[OURS, alpha][1] for alpha in levels},
@@ -229,13 +229,13 @@ def _figures(
 ) -> tuple[float, float, float]:
     """Share, largest error among trusted pixels, PSNR inside the mask."""
     if method == SOFT:
-        soft = baselines.soft_mask(evaluation.indecision, scale)
+        soft = baselines.soft_mask(evaluation.score_map, scale)
         full = soft >= 1
         squares = np.square((truth.astype(np.float32) - evaluation.delivered) / 255).mean(axis=2)
         weight = float(soft.sum(dtype=np.float64))
         error = float((soft * squares).sum(dtype=np.float64)) / weight if weight else math.nan
         return float(soft.mean(dtype=np.float64)), _largest(errors, full), decibels(error)
-    scores = evaluation.indecision if method == OURS else width
+    scores = evaluation.score_map if method == OURS else width
     assert scores is not None
     mask = trusted(scores, scale)
     return float(mask.mean()), _largest(errors, mask), peak_signal_to_noise(truth, evaluation.delivered, mask)

@@ -68,12 +68,12 @@ def refuse_existing(
 
 def product_path(name: str, folder: Path, kind: str, ending: str = "png") -> Path:
     """Where the file of this kind of a result called `name` lies."""
-    return folder / f"{file_stem(name)}-{kind}.{ending}"
+    return folder / f"{file_stem(name)}-{kind.replace('_', '-')}.{ending}"
 
 
 def possible_paths(name: str, folder: Path) -> list[Path]:
     """Where files of any result called `name` would lie, its certificate last."""
-    kinds = [(kind, "png") for kind in ("image", "mask", "overlay", "indecision", "safe")]
+    kinds = [(kind, "png") for kind in ("image", "mask", "overlay", "score_map", "safe")]
     files = [*kinds, *(("vendor", ending) for ending in VENDOR_ENDINGS.values()), ("certificate", "json")]
     return [product_path(name, folder, kind, ending) for kind, ending in files]
 

@@ -340,7 +340,7 @@ class _Mask:
     ) -> Iterator[tuple[int, Result]]:
         """Mask and certificate of a picture, by place: equal pictures are drawn once, and each has a result."""
         request = self.request
-        delivered, low, scores = evaluation.delivered, evaluation.low_resolution, evaluation.indecision
+        delivered, low, scores = evaluation.delivered, evaluation.low_resolution, evaluation.score_map
         rule = rule_for_picture(request.rule, setup.metric, delivered, low, scores, setup.procedure.mixture)
         threshold = rule.threshold(request.curves, request.alpha) if evaluation.judged else -math.inf
         mask = trusted(scores, threshold)

@@ -18,7 +18,7 @@ from blackbox_conformal.display.figure import Figure, Picture
 from blackbox_conformal.display.table import frame, html_card
 from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.files import write_new, write_together
-from blackbox_conformal.images.encode import image_png, indecision_png, mask_png
+from blackbox_conformal.images.encode import image_png, mask_png, score_map_png
 from blackbox_conformal.images.headers import inspect
 from blackbox_conformal.images.overlay import overlay
 from blackbox_conformal.images.safe import safe_picture, safe_statement
@@ -52,7 +52,7 @@ class Result:
         The delivered picture: (H, W, 3) uint8.
     mask
         (H, W) bool, True = trusted.
-    indecision
+    score_map
         The score map: (H, W) float32.
     low_resolution
         What the vendor was sent: (h, w, 3) uint8.
@@ -66,7 +66,7 @@ class Result:
     name: str
     image: Image
     mask: Mask
-    indecision: Map
+    score_map: Map
     low_resolution: Image
     certificate: Certificate
     vendor: bytes | None = None
@@ -117,7 +117,7 @@ class Result:
         feather
             Over how many untrusted pixels the delivered picture fades into the enlargement in it; 0: a hard edge.
         leave_out
-            What not to write: ``overlay``, ``indecision``, ``vendor``.
+            What not to write: ``overlay``, ``score_map``, ``vendor``.
         sign_with
             Sign the certificate with this key.
         force
@@ -165,7 +165,7 @@ class Result:
             [
                 _shown("Sent", self.low_resolution, self.mask.shape),
                 _shown("Delivered, untrusted part marked", overlay(self.image, self.mask), self.mask.shape),
-                _shown("Score: brighter is less sure", _grey(self.indecision), self.mask.shape),
+                _shown("Score: brighter is less sure", _grey(self.score_map), self.mask.shape),
             ]
         )
 
@@ -190,15 +190,15 @@ def _shown(title: str, pixels: Image, size: tuple[int, ...]) -> Picture:
     return Picture(title, buffer.getvalue(), width, height)
 
 
-def _grey(indecision: Map) -> NDArray[np.uint8]:
+def _grey(score_map: Map) -> NDArray[np.uint8]:
     """A score map as grey levels, black at its 1st and white at its 99th percentile; white where there is no score."""
-    known = indecision[np.isfinite(indecision)]
+    known = score_map[np.isfinite(score_map)]
     low, high = np.percentile(known, [1, 99]) if known.size else (0.0, 0.0)
-    scaled = 255 * (np.nan_to_num(indecision, nan=high, posinf=high, neginf=low) - low) / ((high - low) or 1.0)
+    scaled = 255 * (np.nan_to_num(score_map, nan=high, posinf=high, neginf=low) - low) / ((high - low) or 1.0)
     return np.clip(scaled, 0, 255).astype(np.uint8)
 
 
-OPTIONAL = ("overlay", "indecision", "vendor")
+OPTIONAL = ("overlay", "score_map", "vendor")
 """What is written of a result unless it is left out."""
 
 
@@ -246,7 +246,7 @@ class Products:
     mask: Path
     certificate: Path
     overlay: Path | None = None
-    indecision: Path | None = None
+    score_map: Path | None = None
     safe: Path | None = None
     vendor: Path | None = None
 
@@ -279,8 +279,8 @@ def encode_product(result: Result, kind: str, feather: int = 0) -> Product | Non
             return Product(mask_png(result.mask))
         case "overlay":
             return Product(image_png(overlay(result.image, result.mask)))
-        case "indecision":
-            content, scaling = indecision_png(result.indecision)
+        case "score_map":
+            content, scaling = score_map_png(result.score_map)
             return Product(content, remarks=scaling)
         case "safe":
             enlarged = result.image.shape != result.low_resolution.shape

@@ -84,9 +84,7 @@ class ComparisonPictures:
         rows = slice(scene.row, scene.row + scene.size[0])
         columns = slice(scene.column, scene.column + scene.size[1])
         levels = sorted(picture.thresholds)
-        first = first_stops(
-            picture.indecision[rows, columns], np.array([picture.thresholds[alpha] for alpha in levels])
-        )
+        first = first_stops(picture.score_map[rows, columns], np.array([picture.thresholds[alpha] for alpha in levels]))
         scene.squares.append(
             Square(
                 picture.contestant,
@@ -107,7 +105,7 @@ class ComparisonPictures:
 
 
 def _scene(picture: ComparedPicture) -> Scene:
-    height, width = picture.indecision.shape
+    height, width = picture.score_map.shape
     size = (min(SIDE, height), min(SIDE, width))
     row, column = _most_detailed(picture.truth, size)
     # The input's own pixels of the square, enlarged by the page.

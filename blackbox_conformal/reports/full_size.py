@@ -133,7 +133,7 @@ class FullSizeStore:
         kind: str,
         name: str,
         identity: str,
-        indecision: Map,
+        score_map: Map,
         pictures: "dict[Part, Image | Path]",
         *,
         errors: Map | None = None,
@@ -164,7 +164,7 @@ class FullSizeStore:
         alphas = tuple(sorted({*self._alphas, *(float(f"{one['alpha']:.12g}") for one in said)}))
         places = [float.fromhex(one["threshold_hex"]) for one in said]
         thresholds = np.unique(np.array([*self._thresholds_for(alphas), *places], np.float64))
-        height, width = indecision.shape
+        height, width = score_map.shape
         entry = FullSize(
             kind,
             name,
@@ -172,13 +172,13 @@ class FullSizeStore:
             (height, width),
             alphas,
             thresholds,
-            count_below(indecision, thresholds) / indecision.size,
+            count_below(score_map, thresholds) / score_map.size,
             None if curve is None else np.asarray(curve.loss(thresholds), np.float64),
             notes=tuple(notes),
             source=end_of(source),
         )
         self.folder.mkdir(parents=True, exist_ok=True)
-        written: dict[Part, bytes | Path] = {"levels": packed(first_above(indecision, thresholds))}
+        written: dict[Part, bytes | Path] = {"levels": packed(first_above(score_map, thresholds))}
         for part, picture in pictures.items():
             written[part] = picture if isinstance(picture, Path) else image_png(picture)
         if errors is not None:

@@ -195,7 +195,7 @@ def make_preview(
     name: str,
     identity: str,
     delivered: Image,
-    indecision: Map,
+    score_map: Map,
     thresholds: NDArray[np.float64],
     *,
     low: Image | None = None,
@@ -215,31 +215,31 @@ def make_preview(
         (H, W, 3) uint8; `truth` may be unknown.
     low
         What the vendor was sent, (h, w, 3) uint8.
-    indecision, errors
+    score_map, errors
         (H, W) float32.
     thresholds
         Ascending, float64; shares are counted at each of them.
     worst_at
         (alpha, threshold) pairs at which to cut out the worst trusted pixel; needs `truth` and `errors`.
     """
-    height, width = indecision.shape
+    height, width = score_map.shape
     block = block_side((height, width))
-    counts = count_below(indecision, thresholds)
+    counts = count_below(score_map, thresholds)
     worst: list[Worst] = []
     pairs: tuple[Pair, ...] = ()
     if truth is not None and errors is not None:
         pairs = error_pairs(errors, delivered, truth, sorted({*ERRORS, *(alpha for alpha, _ in worst_at)}))
         for alpha, threshold in worst_at:
-            worst.extend(_worst(alpha, trusted(indecision, threshold), errors, delivered, truth))
+            worst.extend(_worst(alpha, trusted(score_map, threshold), errors, delivered, truth))
     return Preview(
         kind=kind,
         name=name,
         identity=identity,
         size=(height, width),
         block=block,
-        ceiling=block_maximum(indecision, block),
+        ceiling=block_maximum(score_map, block),
         thresholds=np.asarray(thresholds, np.float64),
-        shares=counts / indecision.size,
+        shares=counts / score_map.size,
         losses=np.full(len(thresholds), np.nan) if losses is None else np.asarray(losses, np.float64),
         delivered=kept_picture(delivered, block),
         low=None if low is None else kept_picture(low, block),

@@ -68,7 +68,7 @@ class ReportStore:
         notes = (*picture.conversions, *evaluation.notes)
         if self._full_size is not None:
             pictures: dict[Part, Image | Path] = {"delivered": evaluation.delivered, "low": low, "truth": truth}
-            kept = ("audit", picture.name, picture.truth_digest, evaluation.indecision, pictures)
+            kept = ("audit", picture.name, picture.truth_digest, evaluation.score_map, pictures)
             self._full_size.keep(*kept, errors=errors, curve=curve, notes=notes, source=picture.path)
         self.keep(
             make_preview(
@@ -76,7 +76,7 @@ class ReportStore:
                 picture.name,
                 picture.truth_digest,
                 evaluation.delivered,
-                evaluation.indecision,
+                evaluation.score_map,
                 self._thresholds,
                 low=low,
                 truth=truth,
@@ -96,7 +96,7 @@ class ReportStore:
             pictures: dict[Part, Image | Path] = {"delivered": result.image if file is None else file}
             if low is not None:
                 pictures["low"] = low
-            kept = (preview.kind, preview.name, preview.identity, result.indecision, pictures)
+            kept = (preview.kind, preview.name, preview.identity, result.score_map, pictures)
             certified = certified_of(result.certificate)
             self._full_size.keep(*kept, certified=certified, notes=preview.notes[1:], source=folder)
         return self.keep(preview)
@@ -152,7 +152,7 @@ def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Im
         result.name,
         str(certificate.input.get("pixels", result.name)),
         result.image,
-        result.indecision,
+        result.score_map,
         thresholds,
         low=low,
         notes=(stated, *map(str, certificate.input.get("conversions", ())), *certificate.notes),

@@ -76,7 +76,7 @@ class RiskCurve:
     @classmethod
     def from_maps(
         cls,
-        indecision: ArrayLike,
+        score_map: ArrayLike,
         errors: ArrayLike,
         *,
         bound: float,
@@ -87,8 +87,8 @@ class RiskCurve:
 
         Parameters
         ----------
-        indecision
-            Indecision map, (H, W) float32, finite; larger = less sure.
+        score_map
+            Score map, (H, W) float32, finite; larger = less sure.
         errors
             Error map, (H, W) float32 in [0, bound].
         bound
@@ -113,12 +113,12 @@ class RiskCurve:
         """
         tolerances = () if tolerance is None else (tolerance,)
         shares = () if left_out is None else (left_out,)
-        return cls.family(indecision, errors, bound=bound, tolerances=tolerances, left_out=shares)[-1]
+        return cls.family(score_map, errors, bound=bound, tolerances=tolerances, left_out=shares)[-1]
 
     @classmethod
     def family(
         cls,
-        indecision: ArrayLike,
+        score_map: ArrayLike,
         errors: ArrayLike,
         *,
         bound: float,
@@ -130,7 +130,7 @@ class RiskCurve:
         That is the share wrong by each of `tolerances`, then the largest error but for each share in `left_out`. Each
         is that of `from_maps`, in one go over the maps; parameters and errors as there.
         """
-        scores_map = np.ascontiguousarray(indecision, dtype=np.float32)
+        scores_map = np.ascontiguousarray(score_map, dtype=np.float32)
         error_map = np.ascontiguousarray(errors, dtype=np.float32)
         if not (math.isfinite(bound) and bound > 0):
             raise CalibrationError(f"expected a finite bound above 0; got {bound!r}")

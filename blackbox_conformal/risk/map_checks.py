@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.errors import MapError
 
 
-def check_shapes(indecision: NDArray[np.float32], errors: NDArray[np.float32]) -> None:
+def check_shapes(score_map: NDArray[np.float32], errors: NDArray[np.float32]) -> None:
     """Refuse maps that are empty, or whose shapes differ or are not (H, W).
 
     Raises
@@ -14,16 +14,16 @@ def check_shapes(indecision: NDArray[np.float32], errors: NDArray[np.float32]) -
     MapError
         They are.
     """
-    if indecision.ndim != 2 or indecision.shape != errors.shape:
+    if score_map.ndim != 2 or score_map.shape != errors.shape:
         raise MapError(
-            f"expected two maps of one shape (H, W); got shapes {indecision.shape} and {errors.shape}. "
+            f"expected two maps of one shape (H, W); got shapes {score_map.shape} and {errors.shape}. "
             "Compute both on the delivered picture's grid"
         )
-    if indecision.size == 0:
+    if score_map.size == 0:
         raise MapError("expected maps with at least one pixel; got none")
 
 
-def refuse_values(indecision: NDArray[np.float32], errors: NDArray[np.float32], bound: float) -> None:
+def refuse_values(score_map: NDArray[np.float32], errors: NDArray[np.float32], bound: float) -> None:
     """Say which value no staircase may be made of; pass where there is none.
 
     Raises
@@ -31,7 +31,7 @@ def refuse_values(indecision: NDArray[np.float32], errors: NDArray[np.float32], 
     MapError
         A value is not finite, or a metric value lies outside [0, bound]; names the pixel.
     """
-    _refuse("indecision", indecision, ~np.isfinite(indecision), "a finite number")
+    _refuse("score", score_map, ~np.isfinite(score_map), "a finite number")
     _refuse("error", errors, ~np.isfinite(errors), "a finite number")
     # Nearest float32: a map clipped at a bound that float32 cannot hold passes; `curve` clips the rounding.
     outside = (errors < 0) | (errors > np.float32(bound))

@@ -10,7 +10,7 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.types import Map, Mask
 
 
-def trusted(indecision: Map, threshold: float) -> Mask:
+def trusted(score_map: Map, threshold: float) -> Mask:
     """Pixels whose score lies strictly below the threshold.
 
     Strict, so that the risk curve is left-continuous and the largest admissible threshold is attained; pixels
@@ -18,7 +18,7 @@ def trusted(indecision: Map, threshold: float) -> Mask:
 
     Parameters
     ----------
-    indecision
+    score_map
         Score map of any shape, float32; larger = less sure.
     threshold
         ``-inf`` trusts nothing, ``+inf`` everything that has a score; NaN is refused.
@@ -35,7 +35,7 @@ def trusted(indecision: Map, threshold: float) -> Mask:
     """
     if math.isnan(threshold):
         raise UsageError("expected a threshold, -inf for nothing or +inf for everything; got NaN. Calibrate again")
-    scores = np.asarray(indecision, dtype=np.float32)
+    scores = np.asarray(score_map, dtype=np.float32)
     if threshold == math.inf:
         return ~np.isnan(scores)
     # A float64 scalar, not a Python float: the latter would be rounded to float32 before the comparison.

@@ -119,7 +119,7 @@ class Score(Plugin):
         }
 
 
-def score_map(plugin: Score, draws: Iterable[Image], context: Context) -> Map:
+def accumulated_map(plugin: Score, draws: Iterable[Image], context: Context) -> Map:
     """Run `plugin` over `draws`, consumed once: a sequence, whose draws are in memory, all together."""
     groups: Iterator[Sequence[Image]] = iter([draws]) if isinstance(draws, Sequence) else ([draw] for draw in draws)
     first = next(groups, ())

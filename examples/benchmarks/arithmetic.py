@@ -30,7 +30,7 @@ def thresholds(bench: Bench) -> None:
 
 
 def made_up_maps(count: int, side: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Indecision and error maps: errors are larger where scores are, with noise."""
+    """Score and error maps: errors are larger where scores are, with noise."""
     found = []
     for number in range(count):
         rng = np.random.default_rng(number)

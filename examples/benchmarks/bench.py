@@ -19,7 +19,7 @@ from blackbox_conformal.pipeline.stages import memory as evaluating
 from blackbox_conformal.pipeline.stages import prepare as preparing
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up
 from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.scores.score import Context, score_map
+from blackbox_conformal.scores.score import Context, accumulated_map
 
 SCORE, METRIC = "smoothed-variance:kernel=gaussian,sigma=4", "lab-l1:kernel=gaussian,sigma=4"
 PAPER = "patch-variance:kernel=box,size=31,clip_quantile=0.95,smooth=64", "lab-l1:kernel=gaussian,sigma=64"
@@ -77,8 +77,8 @@ def calibrate(setup: Setup, paths: list[Path], threads: int) -> bc.Calibration:
 
 def curve(setup: Setup, truth: np.ndarray, stack: list[np.ndarray]) -> RiskCurve:
     """The curve of one photograph from pixels."""
-    indecision = score_map(setup.score, stack, Context(stack[0], None, SCALE))
-    return RiskCurve.from_maps(indecision, setup.metric.capped_map(truth, stack[0]), bound=setup.metric.capped_bound)
+    score_map = accumulated_map(setup.score, stack, Context(stack[0], None, SCALE))
+    return RiskCurve.from_maps(score_map, setup.metric.capped_map(truth, stack[0]), bound=setup.metric.capped_bound)
 
 
 def make_low(path: Path, target: Path) -> None:

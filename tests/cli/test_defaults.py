@@ -17,7 +17,7 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.images.degrade import bicubic_up
 from blackbox_conformal.pipeline.stages.defaults import PRESETS, default_score
 from blackbox_conformal.pipeline.stages.settings import member, set_up
-from blackbox_conformal.scores.score import Context, score_map
+from blackbox_conformal.scores.score import Context, accumulated_map
 from blackbox_conformal.testing.fault_server import FaultServer
 
 WEIGHTED = "weighted:first=bicubic-gap,second=smoothed-variance,weight=0.5,sigma=4"
@@ -87,8 +87,8 @@ def test_plain_enlargement_is_not_one_tie() -> None:
     low = reduced(photograph(0), 4)
     enlarged = bicubic_up(low, 4)
     context = Context(enlarged, low, 4)
-    assert not np.any(score_map(member("scores", "bicubic-gap:sigma=8"), [enlarged], context))
-    found = score_map(member("scores", default_score(1, 4)), [enlarged], context)
+    assert not np.any(accumulated_map(member("scores", "bicubic-gap:sigma=8"), [enlarged], context))
+    found = accumulated_map(member("scores", default_score(1, 4)), [enlarged], context)
     assert np.unique(found).size > found.size / 100
 
 

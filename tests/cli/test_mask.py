@@ -30,7 +30,7 @@ def test_files_and_json(shop: Shop) -> None:
     found = shop.mask("--alpha", "0.9", "--out", "files", "--json")
     assert found.returncode == 0, found.stderr
     (entry,) = json.loads(found.stdout)["pictures"]
-    assert set(entry) >= {"input", "image", "mask", "overlay", "indecision", "certificate", "alpha", "threshold"}
+    assert set(entry) >= {"input", "image", "mask", "overlay", "score_map", "certificate", "alpha", "threshold"}
     assert entry["trusted_share"] == np.asarray(PillowImage.open(entry["mask"])).mean()
     before = shop.paid
     again = shop.mask("--alpha", "0.9", "--out", "files", "--json")
@@ -172,6 +172,6 @@ def test_equal_pictures_under_two_names_have_files_and_certificates_of_their_own
     assert [Path(entry["input"]).stem for entry in entries] == ["one", "other"]
     for entry in entries:
         name = Path(entry["input"]).stem
-        files = [Path(entry[kind]) for kind in ("image", "mask", "overlay", "indecision", "certificate")]
+        files = [Path(entry[kind]) for kind in ("image", "mask", "overlay", "score_map", "certificate")]
         assert all(path.name.startswith(f"{name}-") and path.is_file() for path in files)
         assert json.loads(Path(entry["certificate"]).read_bytes())["input"]["name"] == name

@@ -223,11 +223,12 @@ def test_a_mask_is_counted_and_compared_with_its_scores(
     assert run(["verify", str(forged(masked, tmp_path, "mask", image)), *more]) == 3
 
 
+@pytest.mark.parametrize("called", ["score_map", "indecision"])
 @pytest.mark.parametrize("scaling", [{"step": 0.0}, {"step": "a"}, {"offset": None}])
-def test_a_score_map_of_another_scale_shows_no_mask(masked: Path, tmp_path: Path, scaling: dict) -> None:
+def test_a_score_map_of_another_scale_shows_no_mask(masked: Path, tmp_path: Path, scaling: dict, called: str) -> None:
     path = edited(masked, tmp_path)
     content = json.loads(path.read_text())
-    content["outputs"]["indecision"] |= scaling
+    content["outputs"][called] = content["outputs"].pop("score_map") | scaling
     path.write_text(redigested(content))
     assert run(["verify", str(path)]) == 3
 

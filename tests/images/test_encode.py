@@ -10,7 +10,7 @@ from PIL import Image
 from support.picture_files import scene
 
 from blackbox_conformal.errors import ImageError, MapError
-from blackbox_conformal.images.encode import LARGEST_LEVEL, NO_SCORE, image_png, indecision_png, mask_png
+from blackbox_conformal.images.encode import LARGEST_LEVEL, NO_SCORE, image_png, mask_png, score_map_png
 
 
 def test_a_picture_reads_back_and_holds_nothing_else() -> None:
@@ -57,7 +57,7 @@ def levels(content: bytes) -> np.ndarray:
 @given(st.lists(st.floats(0, 1e6, width=32), min_size=2, max_size=40))
 def test_scores_read_back_to_half_a_step_in_the_same_order(values: list[float]) -> None:
     scores = np.array([values], dtype=np.float32)
-    content, scaling = indecision_png(scores)
+    content, scaling = score_map_png(scores)
     found = levels(content).astype(np.float64)
     assert found.max() <= LARGEST_LEVEL
     restored = scaling["offset"] + scaling["step"] * found
@@ -67,22 +67,22 @@ def test_scores_read_back_to_half_a_step_in_the_same_order(values: list[float]) 
 
 
 def test_the_whole_range_of_levels_is_used() -> None:
-    content, scaling = indecision_png(np.array([[2.0, 3.0, 4.0]], np.float32))
+    content, scaling = score_map_png(np.array([[2.0, 3.0, 4.0]], np.float32))
     assert levels(content).tolist() == [[0, LARGEST_LEVEL // 2, LARGEST_LEVEL]]
     assert scaling == {"offset": 2.0, "step": 2.0 / LARGEST_LEVEL, "no_score": NO_SCORE}
 
 
 def test_pixels_without_a_score_have_a_level_of_their_own() -> None:
-    content, scaling = indecision_png(np.array([[1.0, np.nan, np.inf, 2.0]], np.float32))
+    content, scaling = score_map_png(np.array([[1.0, np.nan, np.inf, 2.0]], np.float32))
     assert levels(content).tolist() == [[0, NO_SCORE, NO_SCORE, LARGEST_LEVEL]]
     assert scaling["offset"] == 1.0
-    content, scaling = indecision_png(np.full((2, 2), np.nan, np.float32))
+    content, scaling = score_map_png(np.full((2, 2), np.nan, np.float32))
     assert set(levels(content).ravel()) == {NO_SCORE}
     assert scaling["step"] == 1.0
 
 
 def test_a_constant_map_is_level_nought() -> None:
-    content, scaling = indecision_png(np.full((2, 2), 7.5, np.float32))
+    content, scaling = score_map_png(np.full((2, 2), 7.5, np.float32))
     assert levels(content).tolist() == [[0, 0], [0, 0]]
     assert scaling["offset"] == 7.5
 
@@ -90,4 +90,4 @@ def test_a_constant_map_is_level_nought() -> None:
 def test_other_maps_are_refused() -> None:
     for values in (np.zeros((2, 2), int), np.zeros(4, np.float32), np.zeros((0, 3), np.float32)):
         with pytest.raises(MapError, match="score map"):
-            indecision_png(values)
+            score_map_png(values)

@@ -248,7 +248,7 @@ def test_maps_that_do_not_fit_are_refused():
     ones = np.ones((2, 3), np.float32)
     with pytest.raises(MapError, match=r"one shape; got \(2, 3\) and \(2, 2\)"):
         staircase(ones, ones[:, :2])
-    with pytest.raises(MapError, match=r"the indecision map.*float32.*got float64"):
+    with pytest.raises(MapError, match=r"the score map.*float32.*got float64"):
         staircase(ones.astype(np.float64), ones)
     with pytest.raises(MapError, match=r"the error map.*got list"):
         staircase(ones, [[1.0]])

@@ -8,7 +8,7 @@ from blackbox_conformal.errors import ImageError, MapError, ProcedureMismatchErr
 from blackbox_conformal.kernels.moments import Moments
 from blackbox_conformal.metrics import custom_metric as metrics
 from blackbox_conformal.metrics.metric import Metric
-from blackbox_conformal.pipeline.array_maps import error_map, indecision_map, metric_bound
+from blackbox_conformal.pipeline.array_maps import error_map, metric_bound, score_map
 from blackbox_conformal.pipeline.stages.settings import set_up, set_up_as
 from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.scores import custom_score as scores
@@ -146,7 +146,7 @@ def test_a_score_of_the_delivered_picture():
     draws = _pictures(3)
     score = scores.from_function("red", _red_only)
     assert score.minimum_draws == 1
-    found = indecision_map(draws, score)
+    found = score_map(draws, score)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, draws[0, :, :, 0])
     assert score.specification() == {"name": "custom-score", "score": "red", "version": "1", "kind": "delivered"}
@@ -160,7 +160,7 @@ def test_a_score_of_moments_in_any_order():
     for draw in draws:
         moments.add(draw)
     expected = moments.variance() / (1 + moments.mean().mean(axis=2))
-    found = indecision_map(draws, score)
+    found = score_map(draws, score)
     np.testing.assert_array_equal(found, expected)
     halves = [score.start((6, 8)), score.start((6, 8))]
     for index, draw in enumerate(draws[::-1]):
@@ -178,7 +178,7 @@ def test_scores_that_are_no_scores_are_refused(value):
 
     score = scores.from_function("bad", function, version=str(value).replace("-", "m"))
     with pytest.raises(MapError, match=r"score bad .* at row 1, column 2"):
-        indecision_map(_pictures(1), score)
+        score_map(_pictures(1), score)
 
 
 def test_a_calibrations_procedure_finds_the_function_again_or_says_what_to_do():

@@ -7,20 +7,20 @@ import math
 from fractions import Fraction
 
 
-def supremum_loss(indecision, errors, threshold):
+def supremum_loss(score_map, errors, threshold):
     """Largest errors among pixels that score below the threshold."""
     worst = 0.0
-    for score_row, error_row in zip(indecision.tolist(), errors.tolist(), strict=True):
+    for score_row, error_row in zip(score_map.tolist(), errors.tolist(), strict=True):
         for score, error in zip(score_row, error_row, strict=True):
             if score < threshold and error > worst:
                 worst = error
     return worst
 
 
-def wrong_share(indecision, errors, threshold, tolerance):
+def wrong_share(score_map, errors, threshold, tolerance):
     """Share of all pixels that score below the threshold and are wrong by more than the tolerance."""
     wrong = total = 0
-    for score_row, error_row in zip(indecision.tolist(), errors.tolist(), strict=True):
+    for score_row, error_row in zip(score_map.tolist(), errors.tolist(), strict=True):
         for score, error in zip(score_row, error_row, strict=True):
             total += 1
             wrong += score < threshold and error > tolerance

@@ -58,23 +58,23 @@ def test_no_scale_where_photographs_are_too_few():
 
 def test_soft_masks_and_their_errors_by_plain_loops():
     rng = np.random.default_rng(0)
-    indecision = (rng.random((7, 5)) ** 3).astype(np.float32)
-    indecision[0, :2] = 0
+    score_map = (rng.random((7, 5)) ** 3).astype(np.float32)
+    score_map[0, :2] = 0
     errors = rng.random((7, 5)).astype(np.float32)
     with warnings.catch_warnings(action="error"):
-        found = baselines.soft_errors(indecision, 50 * errors) / 50
+        found = baselines.soft_errors(score_map, 50 * errors) / 50
     assert (np.diff(found) >= -1e-12).all()
     for index in (0, 20, 50, 70, len(SCALES) - 1):
-        mask = baselines.soft_mask(indecision, SCALES[index])
+        mask = baselines.soft_mask(score_map, SCALES[index])
         expected = np.mean(
             [
                 (1.0 if score <= SCALES[index] else SCALES[index] / score) * error
-                for score, error in zip(indecision.ravel().tolist(), errors.ravel().tolist(), strict=True)
+                for score, error in zip(score_map.ravel().tolist(), errors.ravel().tolist(), strict=True)
             ]
         )
         assert found[index] == pytest.approx(expected, rel=1e-6)
         assert np.mean(mask * errors) == pytest.approx(expected, rel=1e-5)
-    assert not baselines.soft_mask(indecision, 0.0)[indecision > 0].any()
+    assert not baselines.soft_mask(score_map, 0.0)[score_map > 0].any()
 
 
 def test_soft_scale_leaves_one_picture_in_ten_out():

@@ -102,10 +102,10 @@ def test_every_measured_photograph_is_handed_over_as_it_is_counted(drawn, photog
     by_contestant = {}
     for picture in pictures:
         by_contestant.setdefault(picture.contestant, {})[picture.identity] = picture
-        assert picture.truth.shape == picture.delivered.shape == (*picture.indecision.shape, 3)
+        assert picture.truth.shape == picture.delivered.shape == (*picture.score_map.shape, 3)
         assert picture.low.shape == (24, 24, 3)
         for alpha in ALPHAS:
-            assert picture.shares[alpha] == (picture.indecision < picture.thresholds[alpha]).mean()
+            assert picture.shares[alpha] == (picture.score_map < picture.thresholds[alpha]).mean()
     assert len({frozenset(shown) for shown in by_contestant.values()}) == 1, "the same photographs for all"
     for row in found.rows:
         if row.method == "trust mask":

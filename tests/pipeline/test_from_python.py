@@ -109,7 +109,7 @@ def test_a_certificate_is_short_on_the_screen(desk: Desk) -> None:
 
 def test_a_safe_picture_is_added_to_what_was_saved_and_stays_in_the_certificate(desk: Desk, tmp_path: Path) -> None:
     whole = desk.apply(desk.folder / "small.png")
-    result = replace(whole, mask=whole.indecision < np.median(whole.indecision))
+    result = replace(whole, mask=whole.score_map < np.median(whole.score_map))
     np.testing.assert_array_equal(result.safe[result.mask], result.image[result.mask])
     assert (result.safe[~result.mask] != result.image[~result.mask]).any()
     assert result.save(tmp_path).safe is None
@@ -172,7 +172,7 @@ def test_a_vendors_file_of_another_format_replaces_the_earlier_one_by_force_only
 def test_only_what_can_be_left_out_is(desk: Desk, tmp_path: Path) -> None:
     result = desk.apply(desk.folder / "small.png")
     assert result.save(tmp_path, leave_out=["overlay"]).overlay is None
-    with pytest.raises(UsageError, match="overlay, indecision, vendor; got mask"):
+    with pytest.raises(UsageError, match="overlay, score_map, vendor; got mask"):
         result.save(tmp_path, leave_out=["mask"])
     assert not (tmp_path / "small-overlay.png").exists()
 
@@ -180,7 +180,7 @@ def test_only_what_can_be_left_out_is(desk: Desk, tmp_path: Path) -> None:
 def test_a_result_saves_the_files_that_the_command_line_writes(desk: Desk, tmp_path: Path) -> None:
     result = desk.apply(desk.folder / "small.png")
     files = result.save(tmp_path / "new" / "folder")
-    kinds = ["certificate.json", "image.png", "indecision.png", "mask.png", "overlay.png", "vendor.png"]
+    kinds = ["certificate.json", "image.png", "mask.png", "overlay.png", "score-map.png", "vendor.png"]
     assert sorted(path.name for path in files.mask.parent.iterdir()) == [f"small-{kind}" for kind in kinds]
     Certificate.from_json(files.certificate.read_text(encoding="utf-8")).verify(files.certificate.parent)
     np.testing.assert_array_equal(np.asarray(PillowImage.open(files.mask)), result.mask)

@@ -56,7 +56,7 @@ def test_calibrate_mask_and_audit(tmp_path: Path, vendor: bc.Adapter, photograph
     result = apply_all(vendor, [("p35", low_of(35))], calibration, 0.2, run=tmp_path / "run")[0]
     assert result.image.shape == photograph(35).shape
     np.testing.assert_array_equal(result.image, draw(photograph(35), 35_000))
-    np.testing.assert_array_equal(result.mask, result.indecision < threshold)
+    np.testing.assert_array_equal(result.mask, result.score_map < threshold)
     assert 0.1 < result.mask.mean() < 0.9
     assert result.mask[:, :20].mean() > result.mask[:, -20:].mean()
     assert result.certificate.status == "if-like-calibration"
@@ -104,7 +104,7 @@ def test_files_and_certificate_of_a_mask(tmp_path: Path, vendor: bc.Adapter, pho
     assert mask.mode == "1"
     np.testing.assert_array_equal(np.asarray(mask), result.mask)
     np.testing.assert_array_equal(np.asarray(PillowImage.open(products.image)), result.image)
-    with PillowImage.open(products.indecision) as scores:
+    with PillowImage.open(products.score_map) as scores:
         assert scores.mode == "I;16"
     certificate = Certificate.from_json(products.certificate.read_text())
     certificate.verify(tmp_path / "out")

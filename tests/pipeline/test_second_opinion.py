@@ -40,7 +40,7 @@ def test_the_score_is_the_difference_of_the_two_vendors(tmp_path: Path, vendors:
     gap = (np.abs(pictures[0] - pictures[1]).sum(2) / 255).astype(np.float32)
     from scipy.ndimage import gaussian_filter
 
-    np.testing.assert_allclose(result.indecision, gaussian_filter(gap, 2, mode="reflect"), atol=1e-5)
+    np.testing.assert_allclose(result.score_map, gaussian_filter(gap, 2, mode="reflect"), atol=1e-5)
     assert result.mask.any()
     with pytest.raises(ProcedureMismatchError, match="second_opinion"):
         bc.apply(first, tmp_path / "p15.png", calibration, alpha=0.3, second_adapter=first, run=tmp_path / "run")

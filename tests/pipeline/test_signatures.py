@@ -33,7 +33,7 @@ def test_every_signature_is_readable() -> None:
 
 def test_help_of_curves_shows_no_internals_of_numpy() -> None:
     shown = pydoc.plain(pydoc.render_doc(bc.RiskCurve.from_maps))
-    assert "indecision: 'ArrayLike'" in shown
+    assert "score_map: 'ArrayLike'" in shown
     assert "numpy." not in shown
 
 

@@ -97,9 +97,9 @@ def test_weighted_is_the_geometric_mean_of_its_parts() -> None:
     generator = np.random.default_rng(0)
     draws = [generator.integers(0, 256, (16, 16, 3), dtype=np.uint8) for _ in range(3)]
     low = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-    gap = bc.indecision_map(draws, "bicubic-gap", low_resolution=low, sigma=2).astype(float)
-    spread = bc.indecision_map(draws, "smoothed-variance", sigma=2).astype(float)
-    found = bc.indecision_map(draws, "weighted", low_resolution=low, weight=0.25, sigma=2)
+    gap = bc.score_map(draws, "bicubic-gap", low_resolution=low, sigma=2).astype(float)
+    spread = bc.score_map(draws, "smoothed-variance", sigma=2).astype(float)
+    found = bc.score_map(draws, "weighted", low_resolution=low, weight=0.25, sigma=2)
     np.testing.assert_allclose(found, gap**0.25 * spread**0.75, rtol=1e-6)
 
 

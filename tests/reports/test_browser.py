@@ -34,7 +34,7 @@ def settled(page, card, stop):
 def test_masks_are_exact_at_five_levels(chromium, plain_run, plain_report):
     names = dict(zip(plain_run.names, ["masked", *(one.truth for one in plain_run.audit.pictures)], strict=True))
     scores = dict(plain_run.scores)
-    scores["masked"] = plain_run.results[0].indecision
+    scores["masked"] = plain_run.results[0].score_map
     with opened(chromium, plain_report) as page:
         alphas = page.evaluate("JSON.parse(document.getElementById('stops').textContent).alphas")
         finite = [stop for stop, alpha in enumerate(alphas) if np.isfinite(plain_run.calibration.threshold(alpha))]

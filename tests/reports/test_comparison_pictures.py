@@ -79,7 +79,7 @@ def test_all_contestants_show_the_same_square_with_their_own_mask():
         assert np.abs(shown - picture.delivered[rows, columns]).mean() < 12
         for alpha in ALPHAS:
             veil = np.asarray(Image.open(io.BytesIO(base64.b64decode(square.veils[alpha]))).convert("RGBA"))
-            assert ((veil[..., 3] == 0) == (picture.indecision[rows, columns] < picture.thresholds[alpha])).all()
+            assert ((veil[..., 3] == 0) == (picture.score_map[rows, columns] < picture.thresholds[alpha])).all()
     low = Image.open(io.BytesIO(scene.low))
     assert low.size == (SIDE // 4, SIDE // 4)
     expected = photograph(5)[::4, ::4][scene.row // 4 : scene.row // 4 + 64, scene.column // 4 : scene.column // 4 + 64]

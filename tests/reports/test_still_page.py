@@ -95,7 +95,7 @@ def test_the_button_prints(chromium, plain_report):
 
 def test_without_scripts_every_picture_is_there_with_its_mask(chromium, plain_run, plain_report):
     names = dict(zip(plain_run.names, ["masked", *(one.truth for one in plain_run.audit.pictures)], strict=True))
-    scores = {**plain_run.scores, "masked": plain_run.results[0].indecision}
+    scores = {**plain_run.scores, "masked": plain_run.results[0].score_map}
     threshold = plain_run.calibration.threshold(0.1)
     with opened(chromium, plain_report, java_script_enabled=False) as page:
         assert page.locator("figure svg path").first.is_visible()

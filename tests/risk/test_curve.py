@@ -39,32 +39,32 @@ THRESHOLDS = [
 @settings(deadline=None)
 @given(MAPS)
 def test_the_supremum_is_that_of_the_definition(maps):
-    indecision, errors = maps
-    curve = RiskCurve.from_maps(indecision, errors, bound=2.0)
+    score_map, errors = maps
+    curve = RiskCurve.from_maps(score_map, errors, bound=2.0)
     for t in THRESHOLDS:
-        assert curve.loss(t) == naive.supremum_loss(indecision, errors, t)
-        inside = errors[trusted(indecision, t)]
+        assert curve.loss(t) == naive.supremum_loss(score_map, errors, t)
+        inside = errors[trusted(score_map, t)]
         assert curve.loss(t) == (inside.max() if inside.size else 0)
 
 
 @settings(deadline=None)
 @given(MAPS, st.sampled_from([0.0, 0.1, 0.5, 2.0]))
 def test_the_share_is_that_of_the_definition_rounded_up_to_float32(maps, tolerance):
-    indecision, errors = maps
-    curve = RiskCurve.from_maps(indecision, errors, bound=2.0, tolerance=tolerance)
+    score_map, errors = maps
+    curve = RiskCurve.from_maps(score_map, errors, bound=2.0, tolerance=tolerance)
     assert (curve.kind, curve.bound, curve.tolerance) == ("share", 1.0, tolerance)
     for t in THRESHOLDS:
-        exact = naive.wrong_share(indecision, errors, t, tolerance)
+        exact = naive.wrong_share(score_map, errors, t, tolerance)
         assert exact <= curve.loss(t) <= exact * (1 + 2**-22)
 
 
 def test_a_share_of_many_pixels_is_rounded_up_to_a_bounded_number_of_records():
     rng = np.random.default_rng(1)
-    indecision, errors = rng.random((200, 200), np.float32), rng.random((200, 200), np.float32)
-    curve = RiskCurve.from_maps(indecision, errors, bound=1.0, tolerance=0.5)
+    score_map, errors = rng.random((200, 200), np.float32), rng.random((200, 200), np.float32)
+    curve = RiskCurve.from_maps(score_map, errors, bound=1.0, tolerance=0.5)
     assert curve.scores.size <= 1024
     for t in np.linspace(0, 1, 57):
-        exact = np.mean((indecision < t) & (errors > 0.5))
+        exact = np.mean((score_map < t) & (errors > 0.5))
         assert exact <= curve.loss(float(t)) <= exact + 1 / 1024
     assert curve.loss(math.inf) == pytest.approx(np.mean(errors > 0.5), abs=1e-7)
 
@@ -103,21 +103,21 @@ def test_a_refused_photograph_has_the_worst_loss_at_every_threshold_above_minus_
 
 
 @pytest.mark.parametrize(
-    ("indecision", "errors", "message"),
+    ("score_map", "errors", "message"),
     [
         ([[0.0, 1.0]], [[0.5, 2.5]], r"\[0, 2.0\] .*error map; got 2.5 at row 0, column 1"),
         ([[0.0], [1.0]], [[0.5], [-0.5]], r"\[0, 2.0\] .*got -0.5 at row 1, column 0"),
         ([[0.0, 1.0]], [[math.nan, 0.5]], r"finite .*error map; got nan at row 0, column 0"),
-        ([[0.0, math.nan]], [[0.5, 0.5]], r"finite .*indecision map; got nan at row 0, column 1"),
-        ([[0.0, math.inf]], [[0.5, 0.5]], r"indecision map; got inf"),
+        ([[0.0, math.nan]], [[0.5, 0.5]], r"finite .*score map; got nan at row 0, column 1"),
+        ([[0.0, math.inf]], [[0.5, 0.5]], r"score map; got inf"),
         ([[0.0, 1.0]], [[0.5], [0.5]], r"one shape .*\(1, 2\) and \(2, 1\)"),
         ([0.0, 1.0], [0.5, 0.5], r"one shape \(H, W\)"),
         ([[]], [[]], "at least one pixel"),
     ],
 )
-def test_maps_that_cannot_be_used_are_refused_by_pixel_and_value(indecision, errors, message):
+def test_maps_that_cannot_be_used_are_refused_by_pixel_and_value(score_map, errors, message):
     with pytest.raises(MapError, match=message):
-        RiskCurve.from_maps(np.array(indecision), np.array(errors), bound=2.0)
+        RiskCurve.from_maps(np.array(score_map), np.array(errors), bound=2.0)
 
 
 def test_a_map_clipped_at_a_bound_that_float32_cannot_hold_is_accepted():

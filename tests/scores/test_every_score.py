@@ -14,7 +14,7 @@ from blackbox_conformal import catalog, member_text
 from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.scores._windowed import ClippedAndSmoothed
-from blackbox_conformal.scores.score import Context, score_map
+from blackbox_conformal.scores.score import Context, accumulated_map
 
 NAMES = built_without_parameters("scores")
 CASES = cases("scores", NAMES)
@@ -58,14 +58,14 @@ def test_maps_equal_their_definitions(name):
         sigma, size = window.get("sigma"), window.get("size")
         weights = windows.gaussian_weights(sigma) if sigma else [1 / size] * size if size else None
         expected = twin(name)(DRAWS, LOW, CONTEXT.second, weights)
-        np.testing.assert_allclose(score_map(load(name, **window), DRAWS, CONTEXT), expected, atol=2e-6)
+        np.testing.assert_allclose(accumulated_map(load(name, **window), DRAWS, CONTEXT), expected, atol=2e-6)
 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES, ids=str)
 def test_order_of_draws_and_merging_do_not_change_a_bit(name, parameters):
     rng = np.random.default_rng(0)
     plugin = load(name, **parameters)
-    expected = score_map(plugin, DRAWS, CONTEXT)
+    expected = accumulated_map(plugin, DRAWS, CONTEXT)
     assert expected.dtype == np.float32
     assert expected.shape == TRUTH.shape[:2]
     assert np.isfinite(expected).all()
@@ -91,16 +91,16 @@ def test_a_specification_gives_the_same_score(name, parameters):
 @pytest.mark.parametrize("name", NAMES)
 def test_scores_that_need_no_other_picture_say_the_same_without_it_and_others_ask_for_it(name):
     plugin = load(name)
-    expected = score_map(plugin, DRAWS, CONTEXT)
+    expected = accumulated_map(plugin, DRAWS, CONTEXT)
     for needed, without, message in (
         (plugin.needs_input, Context(DRAWS[0], None, 4, CONTEXT.second), "give low_resolution"),
         (plugin.needs_second, Context(DRAWS[0], LOW, 4, None), "give a second vendor"),
     ):
         if needed:
             with pytest.raises(UsageError, match=message):
-                score_map(plugin, DRAWS, without)
+                accumulated_map(plugin, DRAWS, without)
         else:
-            np.testing.assert_array_equal(score_map(plugin, DRAWS, without), expected)
+            np.testing.assert_array_equal(accumulated_map(plugin, DRAWS, without), expected)
 
 
 TASKS = {
@@ -120,7 +120,7 @@ def test_a_score_can_be_used_at_scale_1(name, parameters):
         mixture = Mixture.of_text(steps).at(1)
         sent = mixture.apply(TRUTH, 1, "photograph")
         context = Context(DRAWS[0], sent, 1, CONTEXT.second, mixture.linear_part())
-        scores = score_map(load(name, **parameters), DRAWS, context)
+        scores = accumulated_map(load(name, **parameters), DRAWS, context)
         assert scores.shape == TRUTH.shape[:2], task
         assert np.isfinite(scores).all(), task
         assert scores.min() >= 0, task
@@ -132,7 +132,7 @@ def test_at_scale_1_the_gap_is_to_the_input_and_consistency_undoes_what_can_be_m
         mixture = Mixture.of_text(task)
         sent = mixture.apply(TRUTH, 1, "photograph")
         perfect = Context(TRUTH, sent, 1, None, mixture.linear_part())
-        gap, consistency = (score_map(load(name), [TRUTH], perfect) for name in ("bicubic-gap", "consistency"))
+        gap, consistency = (accumulated_map(load(name), [TRUTH], perfect) for name in ("bicubic-gap", "consistency"))
         unsmoothed = np.abs(TRUTH.astype(int) - sent).sum(axis=2) / 255
         np.testing.assert_allclose(gap, windows.separable(unsmoothed, windows.gaussian_weights(4)), atol=2e-6)
         assert (consistency == (gap if consistent is None else 0)).all()

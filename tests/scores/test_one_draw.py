@@ -12,15 +12,15 @@ LOW = reduced(TRUTH, 4)
 
 
 def test_no_gap_where_the_vendor_added_nothing() -> None:
-    assert not bc.indecision_map([bicubic_up(LOW, 4)], "bicubic-gap", low_resolution=LOW).any()
+    assert not bc.score_map([bicubic_up(LOW, 4)], "bicubic-gap", low_resolution=LOW).any()
 
 
 def test_a_faithful_picture_is_consistent() -> None:
-    assert not bc.indecision_map([TRUTH], "consistency", low_resolution=LOW).any()
+    assert not bc.score_map([TRUTH], "consistency", low_resolution=LOW).any()
 
 
 def test_a_flat_picture_has_no_texture() -> None:
-    assert not bc.indecision_map([np.full((8, 12, 3), 77, np.uint8)], "texture").any()
+    assert not bc.score_map([np.full((8, 12, 3), 77, np.uint8)], "texture").any()
 
 
 def test_a_users_function_of_the_delivered_picture_is_given_its_input():

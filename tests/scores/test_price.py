@@ -15,7 +15,7 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.scores import _price_network
 from blackbox_conformal.scores._price_features import NAMES
 from blackbox_conformal.scores._price_network import MOST_BYTES, own_network
-from blackbox_conformal.scores.score import Context, score_map
+from blackbox_conformal.scores.score import Context, accumulated_map
 
 TRUTH = photograph(1, (24, 32))
 
@@ -42,7 +42,7 @@ def price(**parameters):
 
 
 def made(score, delivered=TRUTH, scale=4):
-    return score_map(score, [delivered], Context(delivered, reduced(delivered, scale), scale))
+    return accumulated_map(score, [delivered], Context(delivered, reduced(delivered, scale), scale))
 
 
 def test_the_packages_own_weights_are_small():

@@ -37,8 +37,8 @@ def test_flat_regions_are_ordered_by_their_surroundings() -> None:
     draws = [np.full((32, 64, 3), 90, np.uint8) for _ in range(4)]
     for pixels in draws:
         pixels[:, :16] = generator.integers(0, 256, (32, 16, 3))
-    plain = bc.indecision_map(draws, "pixel-variance")
-    found = bc.indecision_map(draws, "tie-broken")
+    plain = bc.score_map(draws, "pixel-variance")
+    found = bc.score_map(draws, "tie-broken")
     assert len(np.unique(plain[:, 16:])) == 1
     assert found[16, 20] > found[16, 40]
     assert found[:, 16:].max() < found[:, :16].min()
@@ -47,7 +47,7 @@ def test_flat_regions_are_ordered_by_their_surroundings() -> None:
 def test_two_variances_of_the_same_draws_are_made_of_one_sum(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(1)
     draws = list(generator.integers(0, 256, (5, 12, 14, 3), dtype=np.uint8))
-    apart = [bc.indecision_map(draws, "smoothed-variance", sigma=sigma) for sigma in (2.0, 8.0)]
+    apart = [bc.score_map(draws, "smoothed-variance", sigma=sigma) for sigma in (2.0, 8.0)]
     score = TieBroken(first="smoothed-variance", sigma=2.0, second="smoothed-variance", second_sigma=8.0)
     added = []
     add = Moments.add
@@ -63,4 +63,4 @@ def test_two_variances_of_the_same_draws_are_made_of_one_sum(monkeypatch: pytest
 
 def test_pairs_of_pairs_are_refused() -> None:
     with pytest.raises(UsageError, match="plain scores"):
-        bc.indecision_map([], "tie-broken", first="weighted")
+        bc.score_map([], "tie-broken", first="weighted")

@@ -9,7 +9,7 @@ from naive import scores, windows
 
 from blackbox_conformal import catalog
 from blackbox_conformal.kernels.windows import gaussian
-from blackbox_conformal.scores.score import Context, score_map
+from blackbox_conformal.scores.score import Context, accumulated_map
 
 NAMES = ["pixel-variance", "patch-variance", "smoothed-variance", "variance-of-means"]
 WINDOWED = NAMES[1:]
@@ -22,7 +22,7 @@ stacks = st.integers(1, 5).flatmap(
 
 def _score(name, draws, **parameters):
     context = Context(delivered=draws[0], low_resolution=None, scale=4)
-    return score_map(catalog.load("scores", name, **parameters), draws, context)
+    return accumulated_map(catalog.load("scores", name, **parameters), draws, context)
 
 
 @settings(deadline=None, max_examples=25)

@@ -227,5 +227,5 @@ def make_run(folder: Path, *, hostile=True, sizes=((130, 100), (700, 1030)), alp
     store.keep_audit(audit)
     store.keep_splits(audit_splits(calibration, levels, audited=audit, splits=20))
     result = make_result(calibration, f"{HOSTILE[5]} masked" if hostile else "masked", 900, alphas[0])
-    scores_of[result.certificate.input["pixels"]] = result.indecision
+    scores_of[result.certificate.input["pixels"]] = result.score_map
     return Run(folder, calibration, audit, [result], scores_of, [result.name, *names])

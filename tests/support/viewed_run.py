@@ -47,12 +47,12 @@ def make_viewed_run(folder: Path, n: int = 40) -> ViewedRun:
     scores, errors, pictures = {}, {}, {}
     keep = FullSizeStore.keep
 
-    def kept(self, kind, name, identity, indecision, parts, **more):
-        scores[name], errors[name] = indecision, more.get("errors")
+    def kept(self, kind, name, identity, score_map, parts, **more):
+        scores[name], errors[name] = score_map, more.get("errors")
         pictures[name] = {
             part: np.asarray(PillowImage.open(one)) if isinstance(one, Path) else one for part, one in parts.items()
         }
-        return keep(self, kind, name, identity, indecision, parts, **more)
+        return keep(self, kind, name, identity, score_map, parts, **more)
 
     given = ("--calibration", folder / "run" / "calibration.json", *where)
     with patch.object(FullSizeStore, "keep", kept):

@@ -23,7 +23,7 @@ svg: str = calibration.plot().svg
 result: bc.Result = bc.apply(vendor, "input.png", calibration, alpha=0.1)
 image: NDArray[np.uint8] = result.image
 mask: NDArray[np.bool_] = result.mask
-indecision: NDArray[np.float32] = result.indecision
+score_map: NDArray[np.float32] = result.score_map
 share: float = result.certificate.trusted_share
 in_memory: bc.Calibration = bc.calibrate(vendor, {"one": image, "other": b"..."}, progress=False)
 unnamed: bc.Audit = bc.audit(vendor, [image, ("named", image), "third.png"], in_memory, progress=lambda *_: None)
@@ -48,7 +48,7 @@ inputs: list[Path] = [each.input for each in bc.degrade("photographs/", "inputs"
 arrays: list[NDArray[np.uint8]] = [each.pixels for each in bc.degrade({"one": image})]
 
 samples = [np.zeros((4, 4, 3), np.uint8)] * 2
-scores: NDArray[np.float32] = bc.indecision_map(samples, "patch-variance", kernel="gaussian", sigma=4)
+scores: NDArray[np.float32] = bc.score_map(samples, "patch-variance", kernel="gaussian", sigma=4)
 errors: NDArray[np.float32] = bc.error_map(samples[0], samples[1], "lab-l1", kernel="gaussian", sigma=4)
 bound: float = bc.metric_bound("lab-l1")
 curve: bc.RiskCurve = bc.RiskCurve.from_maps(scores, errors, bound=bound)

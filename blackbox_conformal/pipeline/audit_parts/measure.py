@@ -168,7 +168,7 @@ class Measure:
         evaluation = evaluate(ready.drawn, setup, ready.read, low, ready.second)
         errors = setup.errors(truth, evaluation.delivered, low)
         curve = RiskCurve.from_maps(
-            evaluation.indecision,
+            evaluation.score_map,
             errors,
             bound=metric.capped_bound,
             tolerance=self.tolerance,
@@ -176,12 +176,12 @@ class Measure:
         )
         mixture = setup.procedure.mixture
         rule = rule_for_picture(
-            self.rule, metric, evaluation.delivered, evaluation.low_resolution, evaluation.indecision, mixture
+            self.rule, metric, evaluation.delivered, evaluation.low_resolution, evaluation.score_map, mixture
         )
         thresholds = [rule.threshold(self.curves, alpha) for alpha in self.levels]
         self.on_picture(picture, evaluation, truth, low, errors, curve, list(zip(self.levels, thresholds, strict=True)))
         quality = QualityMaps(truth, evaluation.delivered, metric)
-        masks = [trusted(evaluation.indecision, threshold) for threshold in thresholds]
+        masks = [trusted(evaluation.score_map, threshold) for threshold in thresholds]
         places = [worst_place(errors, mask) for mask in masks]
         losses = [curve.loss(threshold) for threshold in thresholds]
         assert picture.truth_digest is not None

@@ -85,18 +85,18 @@ def interval_scale(ratios: Sequence[NDArray[np.float32]]) -> float:
     return float(candidates[low]) if low < candidates.size else float("inf")
 
 
-def soft_mask(indecision: Map, scale: float) -> Map:
-    """``min(1, scale / indecision)``: (H, W) float32 in [0, 1]; 0 everywhere at scale 0."""
+def soft_mask(score_map: Map, scale: float) -> Map:
+    """``min(1, scale / score_map)``: (H, W) float32 in [0, 1]; 0 everywhere at scale 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        mask = np.minimum(np.float64(scale) / indecision.astype(np.float64), 1.0)
+        mask = np.minimum(np.float64(scale) / score_map.astype(np.float64), 1.0)
     bounded: Map = np.where(np.isnan(mask), 0.0, mask).astype(np.float32)
     return bounded
 
 
-def soft_errors(indecision: Map, errors: Map) -> NDArray[np.float64]:
+def soft_errors(score_map: Map, errors: Map) -> NDArray[np.float64]:
     """(scales,) float64: the mean error weighted by the soft mask of each of `SCALES`; nondecreasing."""
-    order = np.argsort(indecision, axis=None)
-    scores, errors = indecision.ravel()[order].astype(np.float64), errors.ravel()[order].astype(np.float64)
+    order = np.argsort(score_map, axis=None)
+    scores, errors = score_map.ravel()[order].astype(np.float64), errors.ravel()[order].astype(np.float64)
     whole = np.r_[0.0, np.cumsum(errors)]
     # A score of 0 beside an error makes the sum over it infinite; no scale reaches down to it.
     with np.errstate(over="ignore"):

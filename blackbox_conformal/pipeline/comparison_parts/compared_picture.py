@@ -18,7 +18,7 @@ class ComparedPicture:
         (H, W, 3) uint8.
     low
         What the vendor was sent, (h, w, 3) uint8.
-    indecision
+    score_map
         (H, W) float32.
     thresholds, shares, losses
         By level: the trust mask's threshold, how much it trusts, and the largest error among its pixels.
@@ -30,7 +30,7 @@ class ComparedPicture:
     truth: Image
     delivered: Image
     low: Image
-    indecision: Map
+    score_map: Map
     thresholds: Mapping[float, float]
     shares: Mapping[float, float]
     losses: Mapping[float, float]

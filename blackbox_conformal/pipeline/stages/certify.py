@@ -37,6 +37,9 @@ NOT_JUDGED = (
     "an answer that may show something else is trusted"
 )
 
+SCORE_MAPS = ("score_map", "indecision")
+"""What a certificate may call its score map; the second word stands in earlier ones."""
+
 SIZE_FACTOR = 2
 """How many times fewer pixels than the smallest photograph, or more than the largest, are worth a note."""
 
@@ -259,9 +262,9 @@ def file_contradictions(certificate: Certificate, folder: Path) -> list[str]:
         wrong.append(f"trusted_share is {certificate.trusted_share!r}, and {share!r} of the mask is white")
     if threshold == -math.inf and mask.any():
         wrong.append("nothing may be trusted, and the mask has white pixels")
-    if "indecision" in content:
-        levels = grey_levels(content["indecision"], mask.shape, 16)
-        if not _is_below(levels, certificate.outputs["indecision"], threshold, mask):
+    for kind in content.keys() & set(SCORE_MAPS):
+        levels = grey_levels(content[kind], mask.shape, 16)
+        if not _is_below(levels, certificate.outputs[kind], threshold, mask):
             wrong.append("the mask is not where the scores of the score map are below the threshold")
     return wrong
 

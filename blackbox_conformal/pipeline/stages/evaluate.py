@@ -41,7 +41,7 @@ class Evaluation:
         (H, W, 3) uint8.
     draw
         The index of the one draw that is delivered, as it is or made consistent; None for the mean of several.
-    indecision
+    score_map
         (H, W) float32.
     model
         What the vendor calls the model that answered, or the models; None when it does not say.
@@ -57,7 +57,7 @@ class Evaluation:
 
     delivered: Image
     draw: int | None
-    indecision: Map
+    score_map: Map
     model: str | None
     notes: tuple[str, ...]
     low_resolution: Image
@@ -116,11 +116,11 @@ def evaluate(
         draw, delivered = None, moments.mean_image()
     if procedure.delivery == "medoid":
         draw, delivered = _closest(delivered, drawn, setup, read, low_resolution)
-    indecision = accumulator.finish(setup.context(delivered, low_resolution, second))
+    score_map = accumulator.finish(setup.context(delivered, low_resolution, second))
     model = ", ".join(sorted({outcome.model for outcome in drawn.outcomes if outcome.model})) or None
-    answers = Answers.of([fit.edges for fit in fits], [fit.difference for fit in fits], indecision)
+    answers = Answers.of([fit.edges for fit in fits], [fit.difference for fit in fits], score_map)
     judged = all(fit.judged for fit in fits)
-    return Evaluation(delivered, draw, indecision, model, tuple(notes), low_resolution, answers, judged)
+    return Evaluation(delivered, draw, score_map, model, tuple(notes), low_resolution, answers, judged)
 
 
 def calibration_curves(
@@ -136,7 +136,7 @@ def calibration_curves(
     """The risk curves of one photograph, as `RiskCurve.family` gives them, and what the answers to it were like."""
     evaluation = evaluate(drawn, setup, read, low_resolution, second)
     errors, bound = setup.errors(truth, evaluation.delivered, low_resolution), setup.metric.capped_bound
-    curves = RiskCurve.family(evaluation.indecision, errors, bound=bound, tolerances=tolerances, left_out=left_out)
+    curves = RiskCurve.family(evaluation.score_map, errors, bound=bound, tolerances=tolerances, left_out=left_out)
     return curves, evaluation.answers
 
 
