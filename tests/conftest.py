@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from blackbox_conformal import secrets
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
@@ -29,6 +30,16 @@ def state_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _state_of_its_own(state_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test meets the pace of another one's vendor, or of the person who runs the tests."""
     monkeypatch.setenv("XDG_STATE_HOME", str(state_folders / str(next(_COUNT))))
+
+
+@pytest.fixture(autouse=True)
+def _secrets_of_its_own() -> Iterator[None]:
+    """A key of one test is no secret in the next, whose texts may hold the same word."""
+    kept, shapes = secrets._secrets.copy(), secrets._shapes.copy()
+    yield
+    secrets._secrets.intersection_update(kept)
+    for key in secrets._shapes.keys() - shapes.keys():
+        del secrets._shapes[key]
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from blackbox_conformal.audits.verdict import EXPLAINED, FIXED, Judgement, about
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.risk.curve import RiskCurve
 from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.wording import at_least, at_most
 
 SIMULATIONS = 200
 N, ALPHA = 40, 0.2
@@ -125,7 +126,7 @@ def test_an_inconclusive_verdict_names_what_would_settle_it():
     assert found.verdict == "inconclusive"
     told = meaning(found, 0.1)
     assert f"About {about(found.further)} further photographs would confirm it if they err as these do." in told
-    assert f"{found.interval[1]:.3g}" in told
+    assert at_most(found.interval[1]) in told
     above = judge(np.random.default_rng(0).uniform(0, 0.3, 30), 0.12, 1.0, np.full(999, 0.9))
     assert above.verdict == "inconclusive"
     assert "no more than chance explains" in meaning(above, 0.12)
@@ -151,15 +152,15 @@ def test_so_few_photographs_that_none_could_confirm_are_told_how_many_could():
 
 def test_the_other_verdicts_say_their_numbers():
     confirmed = judge(np.zeros(200), 0.1, 1.0)
-    assert f"at most {confirmed.interval[1]:.3g}, so not above 0.1" in meaning(confirmed, 0.1)
+    assert f"at most {at_most(confirmed.interval[1])}, so not above 0.1" in meaning(confirmed, 0.1)
     contradicted = judge(np.full(50, 0.3), 0.2, 1.0, np.full(999, 0.1))
     told = meaning(contradicted, 0.2)
     assert "only 0.1 % of random splits" in told
-    assert f"is at least {contradicted.interval[0]:.3g}, so above 0.2" in told
+    assert f"is at least {at_least(contradicted.interval[0])}, so above 0.2" in told
     shifted = judge(np.full(5, 0.3), 0.2, 1.0, np.full(999, 0.1))
     assert (shifted.verdict, shifted.further) == ("shifted", None)
     told = meaning(shifted, 0.2)
-    assert f"may be as low as {shifted.interval[0]:.3g}, which is not above 0.2" in told
+    assert f"may be as low as {at_least(shifted.interval[0])}, which is not above 0.2" in told
     assert "so they differ" in told
     lucky = Judgement(0.3, (0.25, 0.4), 0.001, 0.2, "shifted")
     assert "by no more than the luck of a calibration explains" in meaning(lucky, 0.2)

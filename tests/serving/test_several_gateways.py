@@ -208,12 +208,13 @@ def test_one_of_the_gateways_tells_a_webhook(
         threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         later.callback(listening.shutdown)
         address = f"http://127.0.0.1:{listening.server_address[1]}/told"
-        options = ("--max-cost", "1", "--webhook-host", "127.0.0.1")
+        options = ("--max-cost", "1", "--webhook-host", f"127.0.0.1:{listening.server_address[1]}")
         with Two(keyed, keyed_server, tmp_path, postgres.new_database(), *options) as two:
             for number in range(12):
                 files = {"image": ("in.png", picture(number), "image/png")}
                 gateway = (two.a, two.b)[number % 2]
-                httpx.post(f"{gateway.url}/pictures", files=files, data={"webhook": address}, timeout=60)
+                answer = httpx.post(f"{gateway.url}/pictures", files=files, data={"webhook": address}, timeout=60)
+                assert answer.is_success, answer.status_code
             while len(_Listener.told) < 12:
                 time.sleep(0.05)
             # Several more looks of both.
