@@ -17,7 +17,8 @@ DOCS = Path(__file__).parent.parent / "blackbox_conformal" / "docs"
 FIGURES = DOCS / "figures"
 
 Table = dict[str, Any]
-"""Either ``columns`` and ``rows`` of text, or ``cells`` as trusted_share.py measures them."""
+"""Either ``columns`` and ``rows`` of text, or ``cells`` as trusted_share.py measures them; ``show`` names the rows (by
+the values of a column) and the columns that the page shows, where the file holds more."""
 
 
 def save(page: str, name: str, table: Table, figures: Path = FIGURES) -> Path:
@@ -77,7 +78,12 @@ def rendered(table: Table, tables: dict[str, Table]) -> str:
         columns, rows = _by_level(table["cells"])
     else:
         columns, rows = table["columns"], table["rows"]
-    lines = [columns, ["---"] * len(columns), *rows]
+    show = table.get("show", {})
+    for column, values in show.get("rows", {}).items():
+        place = columns.index(column)
+        rows = [row for row in rows if row[place] in values]
+    places = [columns.index(column) for column in show.get("columns", columns)]
+    lines = [[row[place] for place in places] for row in (columns, ["---"] * len(columns), *rows)]
     return "".join(f"{_line(line)}\n" for line in lines)
 
 
@@ -87,9 +93,8 @@ def _by_level(cells: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
     levels = [f"alpha {alphas[0]:g}", *(f"{alpha:g}" for alpha in alphas[1:])]
     rows = []
     for row in dict.fromkeys(cell["row"] for cell in cells):
-        numbers = dict.fromkeys(cell["n"] for cell in cells if cell["row"] == row)
-        for place, n in enumerate(numbers):
-            rows.append(["" if place else row, str(n), *(_cell(_one(cells, row, n, alpha)) for alpha in alphas)])
+        for n in dict.fromkeys(cell["n"] for cell in cells if cell["row"] == row):
+            rows.append([row, str(n), *(_cell(_one(cells, row, n, alpha)) for alpha in alphas)])
     return ["settings", "n", *levels], rows
 
 
@@ -98,9 +103,8 @@ def _by_size(table: Table, tables: dict[str, Table]) -> tuple[list[str], list[li
     pools = [tables[name]["cells"] for name in table["sizes"].values()]
     rows = []
     for row in table["settings"]:
-        for place, n in enumerate(table["photographs"]):
-            found = [_cell(_one(cells, row, n, table["alpha"])) for cells in pools]
-            rows.append(["" if place else row, str(n), *found])
+        for n in table["photographs"]:
+            rows.append([row, str(n), *(_cell(_one(cells, row, n, table["alpha"])) for cells in pools)])
     return ["settings", "n", *table["sizes"]], rows
 
 
@@ -121,7 +125,7 @@ def _one(cells: Iterable[dict[str, Any]], row: str, n: int, alpha: float) -> dic
 
 
 def _cell(cell: dict[str, Any]) -> str:
-    return f"{100 * cell['share']:.1f} ({cell['risk']:.3f} ± {cell['standard_error']:.3f})"
+    return f"{100 * cell['share']:.1f} ({cell['risk']:.3f})"
 
 
 def every_table(figures: Path = FIGURES) -> dict[str, Table]:
