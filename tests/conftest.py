@@ -9,6 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+# Before numpy is imported: OpenBLAS's threads wait for each other in loops, and take 15 times the processor time of one
+# where several processes of tests share the cores.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from blackbox_conformal import secrets
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
