@@ -23,7 +23,7 @@ from blackbox_conformal.images.photographs import find_photographs
 from blackbox_conformal.pipeline.calibrating import calibrate_job
 from blackbox_conformal.pipeline.demonstration import reduced_photographs
 from blackbox_conformal.pipeline.job import Job, Terms
-from blackbox_conformal.pipeline.listeners import Watch
+from blackbox_conformal.pipeline.listeners import Listeners
 from blackbox_conformal.pipeline.stages.defaults import DEFAULT_DRAWS, DEFAULT_METRIC
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.risk.curve_set import CurveSet
@@ -67,7 +67,9 @@ def main() -> int:
             degradation=options.degradation,
         )
         result = calibrate_job(
-            Job.of_photographs(setup, [one.path for one in photographs], Terms(run, watch=Watch(progress=progress)))
+            Job.of_photographs(
+                setup, [one.path for one in photographs], Terms(run, listeners=Listeners(progress=progress))
+            )
         )
     curves = list(result.calibration.curves)
     calibrating = round(options.calibrate_on * len(curves))

@@ -14,8 +14,8 @@ from support.synthetic import sketch_of, write_photographs
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.calibration_images import CalibrationImage, KnownPhotograph
 from blackbox_conformal.canonical import digest_bytes
+from blackbox_conformal.cli.from_options import open_calibrated_vendor
 from blackbox_conformal.cli.options import VendorOptions
-from blackbox_conformal.cli.session import open_calibrated_vendor
 from blackbox_conformal.errors import AdapterError, CalibrationError, FileFormatError, UsageError
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.risk.curve import RiskCurve

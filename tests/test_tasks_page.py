@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import blackbox_conformal as bc
-from blackbox_conformal.cli.session import vendor_parameters
+from blackbox_conformal.cli.from_options import vendor_parameters
 from blackbox_conformal.pipeline.stages.defaults import DEFAULT_DRAWS
 from blackbox_conformal.pipeline.stages.settings import set_up
 from blackbox_conformal.plugins import load_adapter

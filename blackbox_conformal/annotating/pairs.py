@@ -9,7 +9,7 @@ from pathlib import Path
 from blackbox_conformal.annotations.annotation_file import Pair
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.pipeline.job import Job, Terms
-from blackbox_conformal.pipeline.listeners import Watch
+from blackbox_conformal.pipeline.listeners import SILENT, Listeners
 from blackbox_conformal.pipeline.stages.evaluate import evaluate
 from blackbox_conformal.pipeline.stages.ready import Ready
 from blackbox_conformal.pipeline.stages.settings import Setup
@@ -28,9 +28,6 @@ class Shown:
     truth: Image
     delivered: Image
     pair: Pair
-
-
-UNWATCHED = Watch()
 
 
 class Pairs:
@@ -70,14 +67,14 @@ class Pairs:
         self._alone = threading.Lock()
 
     @classmethod
-    def of_photographs(cls, setup: Setup, paths: Sequence[Path], run: Path, watch: Watch = UNWATCHED) -> "Pairs":
+    def of_photographs(cls, setup: Setup, paths: Sequence[Path], run: Path, listeners: Listeners = SILENT) -> "Pairs":
         """Those of these photographs, by their draws in the run folder `run`; errors also as for `Job.of_photographs`.
 
         What is not stored stays away: nobody should spend money by looking.
         """
-        job = Job.of_photographs(setup, paths, Terms(run, Limits(max_calls=0), watch=watch), keep=False)
+        job = Job.of_photographs(setup, paths, Terms(run, Limits(max_calls=0), listeners=listeners), keep=False)
         # Of reading a stored draw, each time that somebody looks at it, there is nothing to tell.
-        job.terms = replace(job.terms, watch=UNWATCHED)
+        job.terms = replace(job.terms, listeners=SILENT)
         return cls(job)
 
     def __len__(self) -> int:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from blackbox_conformal.cli import from_options
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli import session
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, default_text, money
-from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.keys import destinations
 from blackbox_conformal.errors import AdapterError, CheckFailedError, UsageError
 from blackbox_conformal.text import dollars, file_stem
@@ -85,7 +85,7 @@ def show(screen: Screen, name: str, parameters: tuple[str, ...]) -> None:
     """What adapter NAME is for, its parameters, and with those of -p: price, limits, seeds, where its key goes."""
     from blackbox_conformal.plugins import describe
 
-    adapter = describe(name, session.vendor_parameters(parameters))
+    adapter = describe(name, from_options.vendor_parameters(parameters))
     if adapter["error"]:
         raise AdapterError(f"adapter {name} does not load: {adapter['error']}")
     capabilities = adapter["capabilities"]
@@ -187,14 +187,14 @@ def _check_live(screen: Screen, options: CheckOptions) -> "list[Finding]":
     from blackbox_conformal.pipeline.live_check import check_live, prepare_check
 
     vendor = shared.VendorOptions.of(options.name, options.parameters, options.scale)
-    adapter = session.open_vendor(vendor)
+    adapter = from_options.open_vendor(vendor)
     picture = None if options.image is None else Path(options.image)
     setup, prepared = prepare_check(adapter, picture=picture, scale=options.scale, seed=options.seed or 0)
     run = Path(options.run or Path("runs") / f"check-{file_stem(adapter.name)}")
     consent = Consent(screen, options, fresh=True)
-    with watching(screen) as watch:
-        session.place(options, run)
-        job = Job(setup, [prepared], Terms(run, session.build_limits(options), ask=consent, watch=watch))
+    with listening(screen) as listeners:
+        from_options.place(options, run)
+        job = Job(setup, [prepared], Terms(run, from_options.build_limits(options), ask=consent, listeners=listeners))
         job.confirm()
         if job.estimate().calls == 0:
             screen.note(f"nothing is bought: these draws are paid for already, in {run}; --run {run}-2 buys new ones")
@@ -206,7 +206,7 @@ def _example(name: str, parameters: tuple[str, ...]) -> "Example | None":
     from blackbox_conformal.example import example_of
     from blackbox_conformal.plugins import adapter_class, load_adapter
 
-    typed, kind = session.vendor_parameters(parameters), adapter_class(name)
+    typed, kind = from_options.vendor_parameters(parameters), adapter_class(name)
     example: Example | None = example_of(kind)
     if hasattr(kind, "example_exchange"):
         example = load_adapter(name, **typed).example_exchange()  # type: ignore[attr-defined]
@@ -224,7 +224,7 @@ def _way_of_key(name: str, parameters: tuple[str, ...]) -> str:
 
     if not parameters:
         return ""
-    kind, typed = adapter_class(name), session.vendor_parameters(parameters)
+    kind, typed = adapter_class(name), from_options.vendor_parameters(parameters)
     example, assumed = example_of(kind), assumed_parameters(kind, typed)
     adapter = load_adapter(name, **{**assumed, **typed})
     if not destinations(adapter):

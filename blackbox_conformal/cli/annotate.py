@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from blackbox_conformal.cli import from_options, values
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli import session, values
 from blackbox_conformal.cli.cache import LEDGER_OF_RUN
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.cli.serve import refuse_missing
 from blackbox_conformal.cli.signing import load_calibration
@@ -80,13 +80,13 @@ def _pairs(screen: Screen, options: AnnotateOptions) -> "Pairs":
     from blackbox_conformal.sampling.ledger.address import LEDGERS
 
     calibration = load_calibration(screen, options.calibration, options.trust)
-    adapter = session.open_calibrated_vendor(calibration, options)
-    setup = set_up_as(adapter, calibration.procedure, session.open_second_vendor(options, calibration))
+    adapter = from_options.open_calibrated_vendor(calibration, options)
+    setup = set_up_as(adapter, calibration.procedure, from_options.open_second_vendor(options, calibration))
     run = Path(options.run) if options.run else usual_folder(calibration.procedure, Path(options.calibration))
     if options.ledger is not None:
         LEDGERS.name(options.ledger)
-    with watching(screen) as watch:
-        pairs = Pairs.of_photographs(setup, photograph_paths(options.images), run, watch)
+    with listening(screen) as listeners:
+        pairs = Pairs.of_photographs(setup, photograph_paths(options.images), run, listeners)
     if pairs.missing:
         screen.note(f"note: {counted(pairs.missing, 'photograph')} left out, which {run} has no draws of")
     return pairs

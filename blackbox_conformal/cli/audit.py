@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blackbox_conformal.cli import audit_screen, next_steps, session
+from blackbox_conformal.cli import audit_screen, from_options, next_steps
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.cluster import ClusterOptions, cluster_of
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths, read_groups
 from blackbox_conformal.cli.signing import load_calibration, trusted
 from blackbox_conformal.errors import UsageError
@@ -107,19 +107,19 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
 
     watched = _watched(screen, calibration, options, file)
     priced = options.max_cost is not None
-    adapter = session.open_calibrated_vendor(calibration, options, seed=options.seed, priced=priced)
+    adapter = from_options.open_calibrated_vendor(calibration, options, seed=options.seed, priced=priced)
     paths = photograph_paths(options.images, screen.step)
-    run = session.calibrated_folder(screen, options, calibration.procedure, file)
+    run = from_options.calibrated_folder(screen, options, calibration.procedure, file)
     request = _request(options, calibration)
     store = ReportStore(run, calibration, request.levels) if is_own(calibration, request.rule) else None
     crops = WorstCrops(options.worst if options.out else 0)
     if not adapter.capabilities.local:
         _look_ahead(screen, request, len(paths), fixed=options.no_stop)
-    setup = set_up_as(adapter, calibration.procedure, session.open_second_vendor(options, calibration))
+    setup = set_up_as(adapter, calibration.procedure, from_options.open_second_vendor(options, calibration))
     if calibration.procedure.fit_assumption:
         screen.note(f"note: {calibration.procedure.fit_assumption}")
-    with watching(screen) as watch, cluster_of(options.cluster, options.memory) as cluster:
-        terms = session.job_terms(options, run, watch, Consent(screen, options), cluster)
+    with listening(screen) as listeners, cluster_of(options.cluster, options.memory) as cluster:
+        terms = from_options.job_terms(options, run, listeners, Consent(screen, options), cluster)
         on_picture = store.audited if store is not None else lambda *_: None
         if cluster is not None and store is not None:
             cluster.refuse_unshared(store.folder)
@@ -186,11 +186,11 @@ def _audit_pool(screen: Screen, options: AuditOptions) -> None:
         )
     if not options.images:
         raise UsageError("expected IMAGES or --calibration FILE to split; got neither")
-    setup = session.build_setup(options)
-    run = session.folder_of(options, setup.procedure)
+    setup = from_options.build_setup(options)
+    run = from_options.folder_of(options, setup.procedure)
     paths = photograph_paths(options.images, screen.step)
-    with watching(screen) as watch, cluster_of(options.cluster, options.memory) as cluster:
-        job = session.photograph_job(screen, options, setup, paths, run, watch, cluster=cluster)
+    with listening(screen) as listeners, cluster_of(options.cluster, options.memory) as cluster:
+        job = from_options.photograph_job(screen, options, setup, paths, run, listeners, cluster=cluster)
         pool = calibrate_job(job, guarantee=options.guarantee or "expected").calibration
     screen.data(_splits(screen, options, pool, options.splits))
     audit_screen.show_pool(screen, run)
@@ -221,7 +221,7 @@ def _splits(
         group=group,
         clusters=clusters,
     )
-    run = session.folder_of(options, calibration.procedure, options.calibration)
+    run = from_options.folder_of(options, calibration.procedure, options.calibration)
     if run.is_dir() and is_own(calibration, rule):
         ReportStore(run, calibration, levels).keep_splits(study)
     audit_screen.show_splits(screen, study)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blackbox_conformal.cli import next_steps, session, values
+from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.cluster import ClusterOptions, cluster_of
 from blackbox_conformal.cli.console import Screen, bill, share, spent
-from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths, read_groups, refuse_other_calibration
 from blackbox_conformal.cli.plan import inspect, present
 from blackbox_conformal.cli.signing import load_signing_key
@@ -84,10 +84,10 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     from blackbox_conformal.pipeline.calibrating import calibrate_job
     from blackbox_conformal.pipeline.run_folder import keep_calibration
 
-    setup = session.build_setup(options)
-    run = session.folder_of(options, setup.procedure)
+    setup = from_options.build_setup(options)
+    run = from_options.folder_of(options, setup.procedure)
     if not options.dry_run:
-        session.refuse_without_key(options, setup, run)
+        from_options.refuse_without_key(options, setup, run)
     out = Path(options.out or run / "calibration.json")
     guarantee, alpha = _promised(options), min(options.alpha, default=None)
     groups, clusters = read_groups(options.groups), read_groups(options.clusters)
@@ -99,8 +99,8 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
         screen.note(f"note: {remark}")
     key = None if options.dry_run else load_signing_key(screen, options.sign_with)
     place = None if options.dry_run else options.cluster
-    with watching(screen) as watch, cluster_of(place, options.memory) as cluster:
-        job = session.photograph_job(screen, options, setup, paths, run, watch, cluster=cluster)
+    with listening(screen) as listeners, cluster_of(place, options.memory) as cluster:
+        job = from_options.photograph_job(screen, options, setup, paths, run, listeners, cluster=cluster)
         unseen = _unseen(screen, options, job)
         job = job.only(unseen.pictures)
         sure = options.yes or options.dry_run

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blackbox_conformal.cli import next_steps, session
+from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import Consent, spends
 from blackbox_conformal.cli.console import Screen, share
-from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.text import dollars, printable
@@ -67,7 +67,7 @@ def command(screen: Screen, options: CompareOptions) -> None:
     from blackbox_conformal.reports.comparison_pictures import ComparisonPictures
 
     typed = [_read(text, options) for text in options.vendors]
-    contestants = [Contestant(vendor.label, session.build_setup(vendor.options(options))) for vendor in typed]
+    contestants = [Contestant(vendor.label, from_options.build_setup(vendor.options(options))) for vendor in typed]
     paths = photograph_paths(options.images, screen.step)
     held_out = round(len(paths) * options.held_out)
     out = Path(options.out) if options.out else None
@@ -109,16 +109,16 @@ def _compared(
     for level in levels:
         Expected().check_level(level, bound)
     consent = Consent(screen, options)
-    with watching(screen) as watch:
+    with listening(screen) as listeners:
         contest = Contest.of_photographs(
             contestants,
             paths,
-            session.job_terms(options, Path(options.run or "runs"), watch, consent),
+            from_options.job_terms(options, Path(options.run or "runs"), listeners, consent),
             held_out=held_out,
             seed=options.seed or 0,
             baselines=not options.no_baselines,
         )
-        session.say_fitted(screen, contest.jobs[0])
+        from_options.say_fitted(screen, contest.jobs[0])
         wanted = contest.wanted()
         expected = contest.plan(wanted)
         for vendor in wanted:
@@ -166,7 +166,7 @@ def _read(text: str, options: CompareOptions) -> _Typed:
     label = parameters.pop("label", None)
     # Stored draws cannot do without a label; elsewhere only one that was typed is part of what the vendor is.
     takes_label = "label" in fields and (label or fields["label"].is_required())
-    if takes_label and "label" not in session.vendor_parameters(options.parameters):
+    if takes_label and "label" not in from_options.vendor_parameters(options.parameters):
         parameters["label"] = label or text
     settings = {key: parameters.pop(key) for key in SETTINGS if key in parameters}
     _refuse_loose(settings.get("score", ""), [key for key in parameters if key not in fields])

@@ -15,7 +15,7 @@ import click
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli import values
 from blackbox_conformal.cli.console import Screen, share
-from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.next_steps import offer
 from blackbox_conformal.text import counted, name_of
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.audits.findings import Audit
     from blackbox_conformal.images.photographs import Photograph
     from blackbox_conformal.pipeline.calibrating import CalibrationRun
-    from blackbox_conformal.pipeline.listeners import Watch
+    from blackbox_conformal.pipeline.listeners import Listeners
     from blackbox_conformal.pipeline.products import Products, Result
     from blackbox_conformal.pipeline.stages.settings import Setup
 
@@ -99,8 +99,10 @@ def command(
     setup = set_up(adapter, draws=draws or choice.draws, score=choice.score, metric=choice.metric)
     folder = out or "blackbox-conformal-demo" + ("" if task == "upscale" else f"-{task}")
     photographs = find_photographs([Path(image) for image in images]) if images else demo_photographs()
-    with watching(screen) as watch:
-        made = _demonstrate(setup, photographs, Path(folder).resolve(), alpha, watch, slack=choice.slack, force=force)
+    with listening(screen) as listeners:
+        made = _demonstrate(
+            setup, photographs, Path(folder).resolve(), alpha, listeners, slack=choice.slack, force=force
+        )
     _show(screen, task, setup, made, time.monotonic() - started, opened=opened)
 
 
@@ -109,7 +111,7 @@ def _demonstrate(
     sources: "Sequence[Photograph]",
     folder: Path,
     alpha: float | None,
-    watch: "Watch",
+    listeners: "Listeners",
     *,
     slack: float,
     force: bool,
@@ -127,13 +129,13 @@ def _demonstrate(
     from blackbox_conformal.reports.html import write_report
     from blackbox_conformal.reports.report_store import ReportStore
 
-    photographs = reduced_photographs(sources, folder / "photographs", SIDE, watch.progress, force=force)
+    photographs = reduced_photographs(sources, folder / "photographs", SIDE, listeners.progress, force=force)
     calibrating, unseen = split(
         photographs, held_out_count(len(photographs)), digest=lambda photograph: photograph.digest
     )
     level = level_for(len(calibrating), setup.metric.capped_bound, slack) if alpha is None else alpha
     run = folder / "run"
-    terms = Terms(run, watch=watch)
+    terms = Terms(run, listeners=listeners)
     job = Job.of_photographs(setup, [photograph.path for photograph in calibrating], terms)
     result = calibrate_job(job, alpha=level)
     calibration = result.calibration

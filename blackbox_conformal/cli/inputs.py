@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blackbox_conformal.cli import next_steps, session
+from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import CheckFailedError
@@ -96,7 +96,7 @@ def command(screen: Screen, options: InputsOptions) -> None:
         next_steps.offer(screen, page, opened=options.opened)
     if not shift.differ:
         # What a calibration does not keep is not known here.
-        words = ("--calibration", options.calibration, *session.blanks(calibration, "mask"))
+        words = ("--calibration", options.calibration, *from_options.blanks(calibration, "mask"))
         words += ("--alpha", f"{opening_level(calibration):g}", *next_steps.typed("group"))
         screen.next("mask", *options.inputs, *words)
     screen.data({**shift_json(shift), "degradation": degradation, "page": None if page is None else str(page)})

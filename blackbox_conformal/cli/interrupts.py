@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from blackbox_conformal.cli.console import Screen
 
 if TYPE_CHECKING:
-    from blackbox_conformal.pipeline.listeners import Watch
+    from blackbox_conformal.pipeline.listeners import Listeners
     from blackbox_conformal.sampling.sampler import Sampler
 
 _AGAIN_AFTER_S = 0.05
@@ -20,12 +20,12 @@ _HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 
 
 @contextmanager
-def watching(screen: Screen) -> "Iterator[Watch]":
+def listening(screen: Screen) -> "Iterator[Listeners]":
     """Progress on `screen` and signals that stop the samplers, for the jobs in the ``with`` block."""
-    from blackbox_conformal.pipeline.listeners import Watch
+    from blackbox_conformal.pipeline.listeners import Listeners
 
     with screen.progress(), interruptible(screen) as on_sampler:
-        yield Watch(screen.event, screen.step, on_sampler)
+        yield Listeners(screen.event, screen.step, on_sampler)
 
 
 @contextmanager

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blackbox_conformal.cli import next_steps, session
+from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli.console import Screen, share
-from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.errors import UsageError
 
@@ -31,14 +31,14 @@ def learn(screen: Screen, options: "TuneOptions") -> None:
 
     _refuse_choosing()
     plain = replace(options, score=None, second_adapter=None, perturbation=None)
-    setup = setup_to_learn(session.build_setup(plain))
-    run = session.folder_of(options, setup.procedure)
+    setup = setup_to_learn(from_options.build_setup(plain))
+    run = from_options.folder_of(options, setup.procedure)
     out = Path(options.out) if options.out else None
     _refuse_unnameable(out or run)
-    with watching(screen) as watch:
-        terms = session.job_terms(options, run, watch, lambda *_: None)
+    with listening(screen) as listeners:
+        terms = from_options.job_terms(options, run, listeners, lambda *_: None)
         job = job_to_learn(setup, options.outputs, photograph_paths(options.images), terms)
-        session.say_fitted(screen, job)
+        from_options.say_fitted(screen, job)
         learning = learn_job(job, run, options.seed or 0, out, force=options.force)
     score = specification_text(learning.score)
     _show(screen, learning, score, run / TUNING_FILE)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blackbox_conformal.cli import next_steps, session
+from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.cluster import ClusterOptions, cluster_of
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, share
-from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.mask_writer import MaskWriter, Written
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.cli.sign import sign_paper
@@ -150,9 +150,9 @@ def command(screen: Screen, options: MaskOptions) -> None:
     )
     batch = _read_batch(screen, request, options)
     hopeless = reason_of_nothing(request.rule, request.curves, options.alpha)
-    run = session.calibrated_folder(screen, options, calibration.procedure, options.calibration)
+    run = from_options.calibrated_folder(screen, options, calibration.procedure, options.calibration)
     store = ReportStore(run, calibration, (options.alpha,), full_size=FULL_SIZE not in options.leave_out)
-    session.place(options, run)
+    from_options.place(options, run)
     kept = None if piped else KeptResults.of(run)
     delivery = _Delivery(screen, options, batch, request, store, hopeless, key, kept)
     _say_outside(screen, request, batch)
@@ -348,8 +348,8 @@ def _read_batch(screen: Screen, request: "MaskRequest", options: MaskOptions) ->
     from blackbox_conformal.pipeline.stages.settings import set_up_as
 
     calibration, priced = request.calibration, options.max_cost is not None
-    adapter = session.open_calibrated_vendor(calibration, options, seed=options.seed, priced=priced)
-    second = session.open_second_vendor(options, calibration)
+    adapter = from_options.open_calibrated_vendor(calibration, options, seed=options.seed, priced=priced)
+    second = from_options.open_second_vendor(options, calibration)
     setup = set_up_as(adapter, calibration.procedure, second, options.degradation)
     sources: list[tuple[str, Path | bytes]]
     if "-" in options.inputs:
@@ -394,8 +394,8 @@ def _masked(delivery: _Delivery, writer: MaskWriter | None, run: Path) -> "list[
             screen.note(f"warning: every mask will be empty: {delivery.hopeless}")
         consent(job, expected)
 
-    with watching(screen) as watch, cluster_of(options.cluster, options.memory) as cluster:
-        terms = session.job_terms(options, run, watch, ask, cluster)
+    with listening(screen) as listeners, cluster_of(options.cluster, options.memory) as cluster:
+        terms = from_options.job_terms(options, run, listeners, ask, cluster)
         if cluster is not None:
             cluster.refuse_unshared(Path(options.out))
             cluster.refuse_unshared(run)

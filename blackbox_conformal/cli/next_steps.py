@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from blackbox_conformal.cli.console import Screen, limit_above
+from blackbox_conformal.cli.from_options import vendor_parameters
 from blackbox_conformal.cli.options import VendorOptions
-from blackbox_conformal.cli.session import vendor_parameters
 from blackbox_conformal.wording import option_words
 
 if TYPE_CHECKING:

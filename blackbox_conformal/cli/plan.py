@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blackbox_conformal.cli import frontier_screen, next_steps, session
+from blackbox_conformal.cli import from_options, frontier_screen, next_steps
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import stored_elsewhere
 from blackbox_conformal.cli.console import Screen, mebibytes, money
 from blackbox_conformal.cli.inputs import refuse_shift, show_shift
-from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.errors import IncompleteError, RunRefusedError, UsageError, VendorError
@@ -77,16 +77,16 @@ def command(screen: Screen, options: PlanOptions) -> None:
 
     if options.stand_in and options.pilot is None:
         raise UsageError("expected --stand-in beside --pilot; got it alone. Add --pilot 20")
-    setup = session.build_setup(options)
+    setup = from_options.build_setup(options)
     rule = member("guarantees", options.guarantee or "expected")
     if options.alpha is not None:
         rule.check_level(options.alpha, rule.loss_bound(setup.metric.capped_bound))
     refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
-    run = session.folder_of(options, setup.procedure)
+    run = from_options.folder_of(options, setup.procedure)
     quoted = piloted = None
-    with watching(screen) as watch:
+    with listening(screen) as listeners:
         paths = photograph_paths(options.images, screen.step)
-        job = session.photograph_job(screen, options, setup, paths, run, watch, keep=False)
+        job = from_options.photograph_job(screen, options, setup, paths, run, listeners, keep=False)
         if options.quote:
             confirm_keys(screen, [setup.adapter], options)
             quoted = ask_quotes(setup.adapter, [task.upload for task in job.tasks], job.limits, screen.step)

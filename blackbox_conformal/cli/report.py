@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
+from blackbox_conformal.cli import from_options, values
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli import session, values
 from blackbox_conformal.cli.cache import ledger_option
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.next_steps import offer, typed
@@ -79,7 +79,7 @@ def command(
     file = calibration or str(calibration_file(folder))
     elsewhere = [] if Path(file).parent.resolve() == folder.resolve() else ["--run", str(folder)]
     command, pictures = ("audit", "other-photographs") if audit is None else ("watch", "photographs")
-    blanks = session.blanks(about, command)
+    blanks = from_options.blanks(about, command)
     about_it = ("--calibration", file, *elsewhere, *blanks, *typed("ledger", "store"))
     screen.next(command, pictures, *about_it, *([] if audit is None else ["--plan"]))
     screen.data(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from blackbox_conformal.cli import from_options, values
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli import session, values
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key
@@ -200,13 +200,13 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
         )
     calibration = load_calibration(screen, options.calibration, options.trust)
     priced = options.max_cost is not None or options.max_cost_per_day is not None
-    vendor = session.open_calibrated_vendor(calibration, options, priced=priced)
-    second = session.open_second_vendor(options, calibration)
+    vendor = from_options.open_calibrated_vendor(calibration, options, priced=priced)
+    second = from_options.open_second_vendor(options, calibration)
     confirm_keys(screen, [vendor, *([] if second is None else [second])], options)
     run = Path(options.run) if options.run else Path("runs") / f"served-{calibration.digest[7:19]}"
     if not options.run:
         screen.note(f"run folder: {run}")
-    limits = replace(session.build_limits(options), max_cost_per_day_usd=options.max_cost_per_day)
+    limits = replace(from_options.build_limits(options), max_cost_per_day_usd=options.max_cost_per_day)
     settings: dict[str, Any] = {
         "limits": limits,
         "ledger": options.ledger,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.interrupts import listening
 
 if TYPE_CHECKING:
     from blackbox_conformal.cli.serve import ServeOptions
@@ -30,12 +30,12 @@ def prepared(screen: Screen, options: "ServeOptions") -> "tuple[ServeOptions, st
 
     run = Path(options.run) if options.run else FOLDER
     file, vendor = run / "calibration.json", load_adapter("embedded")
-    with watching(screen) as watch:
-        first, *others = reduced_photographs(demo_photographs(), run / "photographs", SIDE, watch.progress)
+    with listening(screen) as listeners:
+        first, *others = reduced_photographs(demo_photographs(), run / "photographs", SIDE, listeners.progress)
         setup = set_up(vendor)
         if not file.exists():
             screen.note(f"calibrating the embedded vendor on {len(others)} photographs, once; it takes about a minute")
-            job = Job.of_photographs(setup, [photograph.path for photograph in others], Terms(run, watch=watch))
+            job = Job.of_photographs(setup, [photograph.path for photograph in others], Terms(run, listeners=listeners))
             calibrate_job(job).calibration.save(file)
     calibration = Calibration.load(file)
     level = level_for(calibration.n, setup.metric.capped_bound, SLACK) if options.alpha is None else options.alpha

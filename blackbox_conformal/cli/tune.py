@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blackbox_conformal.cli import next_steps, session, values
+from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.calibrate import ask_about_parts, show_left_out
 from blackbox_conformal.cli.cluster import ClusterOptions, cluster_of
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, bill, expected, share, spent
-from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.learn import learn
 from blackbox_conformal.cli.named_files import photograph_paths, refuse_other_calibration
 from blackbox_conformal.errors import UsageError
@@ -113,20 +113,22 @@ def command(screen: Screen, options: TuneOptions) -> None:
     typed = options.candidates or default_candidates(options.draws, second=second)
     candidates = parse_candidates(typed, options.draws)
     comparing = score_for(candidates, second=second)
-    setup = session.build_setup(options if comparing is None else replace(options, score=specification_text(comparing)))
+    setup = from_options.build_setup(
+        options if comparing is None else replace(options, score=specification_text(comparing))
+    )
     if options.alpha is not None:
         member("guarantees", "expected").check_level(options.alpha, setup.metric.capped_bound)
     rule = None if options.guarantee is None else member("guarantees", options.guarantee)
-    run = session.folder_of(options, setup.procedure)
-    session.refuse_without_key(options, setup, run)
+    run = from_options.folder_of(options, setup.procedure)
+    from_options.refuse_without_key(options, setup, run)
     out = Path(options.out or run / (TUNING_FILE if options.only_choose else "calibration.json"))
     if options.only_choose and out.exists():
         TuningRecord.load(out)
-    with watching(screen) as watch, cluster_of(options.cluster, options.memory) as cluster:
-        terms = session.job_terms(options, run, watch, Consent(screen, options), cluster)
+    with listening(screen) as listeners, cluster_of(options.cluster, options.memory) as cluster:
+        terms = from_options.job_terms(options, run, listeners, Consent(screen, options), cluster)
         paths = photograph_paths(options.images)
         job = _job(options, setup, out, candidates, paths, terms)
-        session.say_fitted(screen, job.whole)
+        from_options.say_fitted(screen, job.whole)
         show_left_out(screen, len(paths), 0 if options.only_choose else len(paths) - len(job.whole.pictures))
         ask_about_parts(screen, job.whole.pictures, sure=options.yes)
         tuning = job.choose(candidates, options.alpha, rule, options.want_share)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blackbox_conformal.cli import next_steps, session, values, watch_demo, watch_screen
+from blackbox_conformal.cli import from_options, next_steps, values, watch_demo, watch_screen
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, limit_above
-from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key, trusted
 from blackbox_conformal.errors import CredentialMissingError, IncompleteError, SuspendedError, UsageError
@@ -141,17 +141,17 @@ def command(screen: Screen, options: WatchOptions) -> None:
         return
     if options.page_only is not None:
         written = _write_page(screen, options, calibration, options.page_only)
-        screen.next(*_watch(options), *session.blanks(calibration, "watch"))
+        screen.next(*_watch(options), *from_options.blanks(calibration, "watch"))
         screen.data({"page": written})
         return
     if options.page is not None and not options.force:
         refuse_foreign(Path(options.page), calibration)
-    adapter = session.open_calibrated_vendor(calibration, options, priced=options.max_cost is not None)
-    setup = set_up_as(adapter, calibration.procedure, session.open_second_vendor(options, calibration))
-    run = session.calibrated_folder(screen, options, calibration.procedure, options.file)
+    adapter = from_options.open_calibrated_vendor(calibration, options, priced=options.max_cost is not None)
+    setup = set_up_as(adapter, calibration.procedure, from_options.open_second_vendor(options, calibration))
+    run = from_options.calibrated_folder(screen, options, calibration.procedure, options.file)
     request = _request(screen, options, calibration)
-    with watching(screen) as watch:
-        terms = session.job_terms(options, run, watch, Consent(screen, options))
+    with listening(screen) as listeners:
+        terms = from_options.job_terms(options, run, listeners, Consent(screen, options))
         if options.plan:
             planned = outlook(request, setup, terms)
             watch_screen.show_outlook(screen, planned)
@@ -187,9 +187,9 @@ def _write_page(screen: Screen, options: WatchOptions, calibration: "Calibration
     """Where the page lies."""
     from blackbox_conformal.reports.watch_page import write_watch_page
 
-    file, run = Path(options.file), session.folder_of(options, calibration.procedure, options.file)
+    file, run = Path(options.file), from_options.folder_of(options, calibration.procedure, options.file)
     keys = trusted(options.trust)
-    session.place(options, run)
+    from_options.place(options, run)
     written = write_watch_page(calibration, file, run, Path(page), trusted=keys, force=options.force)
     screen.say(str(written))
     next_steps.offer(screen, written, opened=options.opened)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from blackbox_conformal.cli import watch_screen
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.interrupts import watching
+from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.next_steps import offer
 from blackbox_conformal.errors import SuspendedError, UsageError
 
@@ -66,9 +66,9 @@ def _played(screen: Screen, server: "VendorServer", folder: Path) -> "tuple[Visi
 
     file = folder / "run" / "calibration.json"
     setup = set_up(load_adapter("embedded", url=server.url))
-    with watching(screen) as watch:
-        terms = Terms(folder / "run", watch=watch)
-        photographs = reduced_photographs(demo_photographs(), folder / "photographs", SIDE, watch.progress)
+    with listening(screen) as listeners:
+        terms = Terms(folder / "run", listeners=listeners)
+        photographs = reduced_photographs(demo_photographs(), folder / "photographs", SIDE, listeners.progress)
         job = Job.of_photographs(setup, [photograph.path for photograph in photographs], terms)
         calibration = calibrate_job(job).calibration
         calibration.save(file)

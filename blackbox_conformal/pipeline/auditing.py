@@ -196,7 +196,7 @@ def _measure(
             answers.append(one.answers)
             for crop in one.crops:
                 keep.offer(*crop)
-            job.watch.progress("auditing", len(audited), given)
+            job.listeners.progress("auditing", len(audited), given)
 
 
 def _refuse_known(pictures: Sequence[Prepared], calibration: Calibration) -> None:

@@ -91,7 +91,7 @@ def calibrate_job(
             answers.append(answers_to_photograph)
             inputs.append(drawn.prepared.statistics)
             images.append(_image(drawn, groups or {}, clusters or {}))
-            job.watch.progress("calibrating", len(curves), len(job.pictures))
+            job.listeners.progress("calibrating", len(curves), len(job.pictures))
     refused = _refuse_all_refused(images, job.folder)
     if setup.adapter.capabilities.local and not any(kinds[0].losses.any() for kinds in curves):
         raise CalibrationError(

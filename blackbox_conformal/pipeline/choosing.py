@@ -125,7 +125,7 @@ def plan(
             )
             return plan_with_pilot(job, request)
         uploads = [task.upload for task in job.tasks]
-        quoted = ask_quotes(vendor, uploads, terms.limits, terms.watch.progress) if quote else None
+        quoted = ask_quotes(vendor, uploads, terms.limits, terms.listeners.progress) if quote else None
         planned = plan_job(job, rule, alpha=alpha, quoted=quoted)
     return planned if wish == Wish() else planned.with_frontier(setup, wish, guarantee, settings)
 

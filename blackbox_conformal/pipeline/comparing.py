@@ -129,14 +129,14 @@ def _draw_and_measure(
         for drawn, photograph in drawing.each(partial(_calibrate, job, baselines_too), calibrating):
             calibrated.append(photograph)
             refused += drawn.refusal is not None
-            job.watch.progress(f"calibrating {label}", len(calibrated), len(calibrating))
+            job.listeners.progress(f"calibrating {label}", len(calibrated), len(calibrating))
         scales = _scales(calibrated, alphas)
         measured = []
         measure = partial(_measure, job, label, baselines_too, scales, on_picture)
         for drawn, shown in drawing.each(measure, unseen):
             measured.append((drawn.prepared.truth_digest or "", shown))
             refused += drawn.refusal is not None
-            job.watch.progress(f"measuring {label}", len(measured), len(unseen))
+            job.listeners.progress(f"measuring {label}", len(measured), len(unseen))
     return [shown for _, shown in sorted(measured, key=lambda pair: pair[0])], refused
 
 

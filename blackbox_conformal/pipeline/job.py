@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import IncompleteError
-from blackbox_conformal.pipeline.listeners import NOBODY, Watch
+from blackbox_conformal.pipeline.listeners import SILENT, Listeners
 from blackbox_conformal.pipeline.prices.budget import AnyEstimate, agreed_limits, refuse_unlimited, total
 from blackbox_conformal.pipeline.prices.spending import NOTHING, DrawsSpending, spending_on
 from blackbox_conformal.pipeline.stages.cluster import Cluster
@@ -78,7 +78,7 @@ class Terms:
         Most memory that the calculation may take: fewer pictures are evaluated at a time. None: no limit.
     ask
         Asks a person before anything is spent; None: nobody is asked, so that `limits` have to be given.
-    watch
+    listeners
         Who is told of what goes on.
     shared
         What the job shares with others; then the kernels are compiled, and a limit is given.
@@ -90,7 +90,7 @@ class Terms:
     limits: Limits = NO_LIMITS
     memory_bytes: int | None = None
     ask: Ask | None = None
-    watch: Watch = NOBODY
+    listeners: Listeners = SILENT
     shared: Shared = ALONE
     cluster: Cluster | None = None
 
@@ -162,7 +162,9 @@ class Job:
         refuse_large(paths, terms.memory_bytes, pixel_bytes=pixel_bytes)
         # Workers read photographs themselves.
         kept = KeptPixels(terms.folder) if keep and terms.cluster is None else None
-        pictures = prepare_photographs(paths, setup, terms.watch.progress, memory_bytes=terms.memory_bytes, kept=kept)
+        pictures = prepare_photographs(
+            paths, setup, terms.listeners.progress, memory_bytes=terms.memory_bytes, kept=kept
+        )
         return cls(setup, pictures, terms, models, pixel_bytes, kept)
 
     @property
@@ -171,9 +173,9 @@ class Job:
         return self.terms.folder
 
     @property
-    def watch(self) -> Watch:
+    def listeners(self) -> Listeners:
         """Who is told of what goes on."""
-        return self.terms.watch
+        return self.terms.listeners
 
     def only(self, pictures: Sequence[Prepared]) -> "Job":
         """The same job on some of its pictures."""
@@ -295,17 +297,17 @@ class Job:
     @contextmanager
     def drawing(self, scores: Collection[Score] = ()) -> Iterator["Drawing"]:
         """What `run` draws with, for whoever goes through the pictures part by part."""
-        setup, watch, shared = self.setup, self.watch, self.terms.shared
+        setup, listeners, shared = self.setup, self.listeners, self.terms.shared
         before, samplers = self._taken(), list[Sampler]()
 
         def begun(sampler: Sampler) -> None:
             samplers.append(sampler)
-            watch.on_sampler(sampler)
+            listeners.on_sampler(sampler)
 
         with (
             self._warming(scores or [setup.score]),
             second_opinions(
-                setup, self.pictures, self.folder, self.limits, watch.listener, begun, shared.second
+                setup, self.pictures, self.folder, self.limits, listeners.listener, begun, shared.second
             ) as opinions,
             Sampler(
                 setup.adapter,
@@ -314,7 +316,7 @@ class Job:
                 models=self.models,
                 check=output_check(setup),
                 counted=None if scores else EqualDraws(setup),
-                listener=watch.listener,
+                listener=listeners.listener,
                 shared=shared.first,
             ) as sampler,
         ):

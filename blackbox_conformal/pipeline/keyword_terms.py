@@ -12,7 +12,7 @@ from blackbox_conformal.display.progress import ProgressDisplay
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.pipeline.job import Terms
 from blackbox_conformal.pipeline.keyword_arguments import ProcedureSettings
-from blackbox_conformal.pipeline.listeners import Watch
+from blackbox_conformal.pipeline.listeners import Listeners
 from blackbox_conformal.pipeline.run_folder import usual_folder
 from blackbox_conformal.pipeline.stages.cluster import Cluster
 from blackbox_conformal.pipeline.stages.settings import Setup, set_up
@@ -34,7 +34,7 @@ def terms_of(folder: Path, settings: Mapping[str, Any]) -> Terms:
     memory = settings.get("memory")
     if isinstance(memory, bool) or not isinstance(memory, int | None):
         raise UsageError(f"expected memory to be a whole number of bytes such as 2 * 10**9; got {memory!r}")
-    watch = {name: settings[name] for name in ("listener", "progress", "on_sampler") if name in settings}
+    listeners = {name: settings[name] for name in ("listener", "progress", "on_sampler") if name in settings}
     folder = Path(settings.get("run", folder))
     if settings.get("ledger") is not None:
         LEDGERS.place(folder, settings["ledger"])
@@ -48,7 +48,7 @@ def terms_of(folder: Path, settings: Mapping[str, Any]) -> Terms:
         limits_of(settings),
         memory if cluster is None else cluster.memory_for_one,
         settings.get("ask"),
-        Watch(**watch),
+        Listeners(**listeners),
         cluster=cluster,
     )
 

@@ -218,7 +218,7 @@ def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *,
         for count, (drawn, lesson) in enumerate(measured, 1):
             if lesson is not None:
                 lessons[drawn.prepared.input_digest] = lesson
-            job.watch.progress("learning", count, len(job.pictures))
+            job.listeners.progress("learning", count, len(job.pictures))
     usable = sorted((one for one in job.pictures if one.input_digest in lessons), key=lambda one: one.input_digest)
     if len(usable) < FEWEST:
         raise CalibrationError(
@@ -249,7 +249,7 @@ def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *,
 
 def _stoppable(job: Job) -> tuple[Job, Callable[[int], None]]:
     """The job, and what is called at each step of learning from it: it raises once a sampler of the job was stopped."""
-    samplers, drawing = list[Sampler](), job.watch
+    samplers, drawing = list[Sampler](), job.listeners
 
     def begun(sampler: Sampler) -> None:
         samplers.append(sampler)
@@ -260,7 +260,7 @@ def _stoppable(job: Job) -> tuple[Job, Callable[[int], None]]:
         if any(sampler.asked_to_stop for sampler in samplers):
             raise IncompleteError("stopped while learning, so nothing was learned; the same command begins anew")
 
-    job = replace(job, terms=replace(job.terms, watch=replace(drawing, on_sampler=begun)))
+    job = replace(job, terms=replace(job.terms, listeners=replace(drawing, on_sampler=begun)))
     return job, step
 
 

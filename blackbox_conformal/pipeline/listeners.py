@@ -1,4 +1,4 @@
-"""Who is told of what a job does."""
+"""Who hears of what a job does."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
-    """Who is told of what a job does.
+class Listeners:
+    """Receivers of what a job does: events, progress, samplers.
 
     Attributes
     ----------
@@ -29,4 +29,4 @@ class Watch:
     on_sampler: Callable[[Sampler], None] = lambda _: None
 
 
-NOBODY = Watch()
+SILENT = Listeners()

@@ -90,8 +90,10 @@ def check_live(job: Job) -> list[Finding]:
     setup = job.setup
     job.confirm()
     limits = replace(job.limits, job_deadline_s=min(job.limits.job_deadline_s or PATIENCE_S, PATIENCE_S))
-    with Sampler(setup.adapter, job.folder, limits, check=output_check(setup), listener=job.watch.listener) as sampler:
-        job.watch.on_sampler(sampler)
+    with Sampler(
+        setup.adapter, job.folder, limits, check=output_check(setup), listener=job.listeners.listener
+    ) as sampler:
+        job.listeners.on_sampler(sampler)
         outcomes = sorted(sampler.draw(job.tasks), key=lambda outcome: outcome.task.index)
         failed = [outcome for outcome in outcomes if outcome.state != "stored"]
         if failed:

@@ -266,7 +266,7 @@ def mask_pictures(
         with job.run(mask, on_unusable, about=masking.about) as masked:
             for done, (drawn, found) in enumerate(masked, 1):
                 masking.finish(drawn.prepared, found)
-                job.watch.progress("masking", done, len(job.pictures))
+                job.listeners.progress("masking", done, len(job.pictures))
         return masking.results()
 
 

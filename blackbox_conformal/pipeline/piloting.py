@@ -156,7 +156,7 @@ def _curves(pilot: Job, compared: Sequence[Setup]) -> list[Curves]:
     with pilot.run(partial(measured_curves, pilot, compared), scores=[way.score for way in compared]) as measured:
         for drawn, curves in measured:
             found[drawn.prepared.input_digest] = curves
-            pilot.watch.progress("pilot", len(found), len(pilot.pictures))
+            pilot.listeners.progress("pilot", len(found), len(pilot.pictures))
     by_photograph = [found[digest] for digest in sorted(found)]
     return [
         (

@@ -115,7 +115,7 @@ class Session:
             # Nothing that the folder holds already counts: the budget is for what the session adds.
             limits = replace(terms.limits, scope=frozenset())
             self._limits = replace(limits, scope=None) if self._service else limits
-            self._board = EventBoard(Clock(), terms.watch.listener, limits.max_cost_usd)
+            self._board = EventBoard(Clock(), terms.listeners.listener, limits.max_cost_usd)
             self._vendors: list[OpenRun] = []
             self._opening, self._others = threading.Lock(), dict[str, OpenRun | None]()
             vendors = (self._setup.adapter, self._setup.second)

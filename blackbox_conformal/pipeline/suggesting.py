@@ -208,7 +208,7 @@ def nearest_chain(
     inputs: Sequence[Seen],
     photographs: Sequence[Image],
     scale: int,
-    watch: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> NearestChain:
     """The chain after which `photographs` measure most like `inputs`.
 
@@ -216,12 +216,12 @@ def nearest_chain(
     ----------
     photographs
         (H, W, 3) uint8 each, sides multiples of `scale`; see `middle`.
-    watch
+    progress
         Called with how many chains were tried, and how many may be.
     """
     found = compression([one.trace for one in inputs if one.tells])
     simulations = Simulations(photographs, scale, found)
-    best = nearest(np.array([one.measured for one in inputs]), simulations, scale, watch)
+    best = nearest(np.array([one.measured for one in inputs]), simulations, scale, progress)
     return NearestChain(best.text(scale, simulations.jpeg), found, len(simulations))
 
 

@@ -274,7 +274,7 @@ def tune_job(
             for curves_of_candidate, curve in zip(curves, curve_of_each, strict=True):
                 curves_of_candidate.append(curve)
             photographs.append(KnownPhotograph.of(drawn.prepared.sketch))
-            job.watch.progress("tuning", len(photographs), len(job.pictures))
+            job.listeners.progress("tuning", len(photographs), len(job.pictures))
     sets = {one.label: CurveSet.from_curves(of_one) for one, of_one in zip(candidates, curves, strict=True)}
     if alpha is not None:
         scored = [scored_at(alpha, one, sets[one.label], n_calibration) for one in candidates]

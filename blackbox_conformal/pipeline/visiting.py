@@ -202,7 +202,7 @@ class _Visiting:
         self._agree(canaries, fresh, keys - self._paid_before(canaries))
         before = spending_on(canaries.folder, keys, whole=False)
         with sampler_of(canaries) as sampler:
-            self._terms.watch.on_sampler(sampler)
+            self._terms.listeners.on_sampler(sampler)
             looking = Looking(canaries, sampler, self._watch, self._canaries, self._earlier, self._plan_again)
             look = looking.look(self._visit.draws)
         keys |= frozenset(task_keys(self._setup.adapter.identity(), [self._task(draw) for draw in look.draws]))

@@ -261,7 +261,7 @@ from decimal import Decimal
 from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from pipeline.test_comparing import Limits, compare, vendors
-from blackbox_conformal.pipeline.listeners import Watch
+from blackbox_conformal.pipeline.listeners import Listeners
 sent = []
 def listener(event):
     sent.extend([event] if event.kind == "submitted" else [])
@@ -269,7 +269,7 @@ def listener(event):
         os._exit(9)
 both = vendors({server.url!r})
 compare([both["other"], both["one"]], [Path(one) for one in sys.argv[2:]], (0.5,), root=Path(sys.argv[1]), held_out=2,
-        limits=Limits(max_cost_usd=Decimal("0.08"), concurrency=8), baselines=False, watch=Watch(listener))
+        limits=Limits(max_cost_usd=Decimal("0.08"), concurrency=8), baselines=False, listeners=Listeners(listener))
 """
         arguments = [sys.executable, "-c", script, str(tmp_path), *map(str, photographs[:4])]
         assert subprocess.run(arguments, check=False, timeout=120).returncode == 9

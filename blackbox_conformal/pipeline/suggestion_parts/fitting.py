@@ -92,12 +92,12 @@ class Search:
     ----------
     inputs
         (n, k) float64.
-    watch
+    progress
         Called with the number of chains tried so far.
     """
 
-    def __init__(self, inputs: Measured, simulations: Simulations, watch: Callable[[int], None]) -> None:
-        self._inputs, self._simulations, self._watch = inputs, simulations, watch
+    def __init__(self, inputs: Measured, simulations: Simulations, progress: Callable[[int], None]) -> None:
+        self._inputs, self._simulations, self._progress = inputs, simulations, progress
         self._mismatch = Mismatch(inputs, inputs)
         self.tried: dict[Candidate, None] = {}
 
@@ -146,11 +146,11 @@ class Search:
     def _simulated(self, candidate: Candidate) -> Measured:
         values = self._simulations(candidate)
         self.tried[candidate] = None
-        self._watch(len(self._simulations))
+        self._progress(len(self._simulations))
         return values
 
 
-def nearest(inputs: Measured, simulations: Simulations, scale: int, watch: Callable[[int, int], None]) -> Candidate:
+def nearest(inputs: Measured, simulations: Simulations, scale: int, progress: Callable[[int, int], None]) -> Candidate:
     """The candidate whose simulated inputs are nearest; of about equally near ones that with the fewest steps.
 
     Where photographs after a reduction alone, with JPEG, cannot be told from the inputs, there is no search: with few
@@ -158,7 +158,7 @@ def nearest(inputs: Measured, simulations: Simulations, scale: int, watch: Calla
 
     Parameters
     ----------
-    watch
+    progress
         Called with how many chains were tried, and how many may be.
     """
     coarse = starts(scale, simulations.subsamplings[0] if simulations.subsamplings else "")
@@ -169,9 +169,9 @@ def nearest(inputs: Measured, simulations: Simulations, scale: int, watch: Calla
     for options in plain:
         likely = [one_kind(inputs, simulations(each)) for each in options]
         if max(likely) > _REJECTED:
-            watch(most, most)
+            progress(most, most)
             return options[int(np.argmax(likely))]
-    search = Search(inputs, simulations, lambda tried: watch(min(tried, most), most))
+    search = Search(inputs, simulations, lambda tried: progress(min(tried, most), most))
     best = min(coarse, key=search.cost)
     best = min((best, *(replace(best, subsampling=each) for each in simulations.subsamplings)), key=search.cost)
     for width in _WIDTHS:
@@ -181,7 +181,7 @@ def nearest(inputs: Measured, simulations: Simulations, scale: int, watch: Calla
     search.refer_to(best)
     options = search.average(best).simpler()
     found = min(options, key=lambda each: search.mismatch(each) + _WORTH * each.numbers)
-    watch(most, most)
+    progress(most, most)
     return found
 
 

@@ -50,11 +50,11 @@ def _measured(job: Job, candidates: Sequence[Prepared]) -> list[tuple[Prepared, 
     setup, found = job.setup, []
     with Sampler(setup.adapter, job.folder, job.limits, check=output_check(setup)) as sampler:
         for done, picture in enumerate(candidates):
-            job.watch.progress("choosing canaries", done, len(candidates))
+            job.listeners.progress("choosing canaries", done, len(candidates))
             pictures = stored_draws(setup, sampler, picture.tasks[: draws_to_choose_by(setup)])
             if pictures is not None:
                 found.append((picture, sensitivity(*pictures)))
-    job.watch.progress("choosing canaries", len(candidates), len(candidates))
+    job.listeners.progress("choosing canaries", len(candidates), len(candidates))
     return found
 
 

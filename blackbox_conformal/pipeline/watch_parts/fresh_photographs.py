@@ -96,7 +96,7 @@ class Reserve:
         with job.run(measure) as measured:
             for _, one in measured:
                 losses[one.picture.truth] = one.picture.losses[0]
-                job.watch.progress("measuring the risk", len(losses), len(job.pictures))
+                job.listeners.progress("measuring the risk", len(losses), len(job.pictures))
         return [replace(each, loss=losses.get(each.truth)) for each in planned]
 
 

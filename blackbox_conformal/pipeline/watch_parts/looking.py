@@ -144,7 +144,7 @@ class Looking:
         for outcome in arriving:
             draw = by_task[outcome.task.upload.digest, outcome.task.index]
             done[draw.id] = self._looked_at(draw, outcome)
-            self._job.watch.progress("looking at canaries", len(done), len(self._job.tasks))
+            self._job.listeners.progress("looking at canaries", len(done), len(self._job.tasks))
 
     def _outcomes(self, draws: Iterable[WatchDraw]) -> Iterator[Outcome]:
         tasks = [task_of(self._canaries[draw.canary], draw) for draw in draws]
@@ -219,7 +219,7 @@ class Looking:
 def sampler_of(job: Job) -> Sampler:
     """What the canaries of a job are drawn with."""
     setup = job.setup
-    return Sampler(setup.adapter, job.folder, job.limits, check=output_check(setup), listener=job.watch.listener)
+    return Sampler(setup.adapter, job.folder, job.limits, check=output_check(setup), listener=job.listeners.listener)
 
 
 def pixels_finding(found: Look) -> Finding:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.pipeline.job import Ask, Job, Terms
-    from blackbox_conformal.pipeline.listeners import Watch
+    from blackbox_conformal.pipeline.listeners import Listeners
     from blackbox_conformal.pipeline.stages.cluster import Cluster
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.procedure import Procedure
@@ -150,7 +150,7 @@ def photograph_job(
     setup: "Setup",
     paths: Sequence[Path],
     run: Path,
-    watch: "Watch",
+    listeners: "Listeners",
     *,
     keep: bool = True,
     cluster: "Cluster | None" = None,
@@ -159,7 +159,7 @@ def photograph_job(
     from blackbox_conformal.pipeline.job import Job
 
     ask = Consent(screen, options)
-    job = Job.of_photographs(setup, paths, job_terms(options, run, watch, ask, cluster), keep=keep)
+    job = Job.of_photographs(setup, paths, job_terms(options, run, listeners, ask, cluster), keep=keep)
     say_fitted(screen, job)
     return job
 
@@ -180,14 +180,14 @@ def say_fitted(screen: Screen, job: "Job") -> None:
 
 
 def job_terms(
-    options: TermsOptions, run: Path, watch: "Watch", ask: "Ask", cluster: "Cluster | None" = None
+    options: TermsOptions, run: Path, listeners: "Listeners", ask: "Ask", cluster: "Cluster | None" = None
 ) -> "Terms":
     """The terms of a job that `options` describe, with draws in `run`."""
     from blackbox_conformal.pipeline.job import Terms
 
     place(options, run)
     memory = options.memory if cluster is None else cluster.memory_for_one
-    return Terms(run, build_limits(options), memory, ask, watch, cluster=cluster)
+    return Terms(run, build_limits(options), memory, ask, listeners, cluster=cluster)
 
 
 def place(options: SpendingOptions, run: Path) -> None:
