@@ -21,7 +21,6 @@ from blackbox_conformal.pipeline.products import Product
 from blackbox_conformal.pipeline.session import Session
 from blackbox_conformal.pipeline.stages.memory import evaluated_at_once
 from blackbox_conformal.serving.accounts import Accounts
-from blackbox_conformal.serving.asked import Asked
 from blackbox_conformal.serving.book import Book, Upload, new_id
 from blackbox_conformal.serving.exchange import HttpRequest
 from blackbox_conformal.serving.failures import operators_words, status_of, words
@@ -29,6 +28,7 @@ from blackbox_conformal.serving.file_store import FileStore
 from blackbox_conformal.serving.logs import LOG
 from blackbox_conformal.serving.not_served import NotServedError
 from blackbox_conformal.serving.offer import Offer
+from blackbox_conformal.serving.order import Order
 from blackbox_conformal.serving.products import ENDINGS, MADE, product_of
 from blackbox_conformal.serving.request import Outcome, Request
 from blackbox_conformal.serving.runner import Runner
@@ -95,7 +95,7 @@ class Gateway:
         self._store, self._terms = store, terms
         self._decoding = asyncio.Semaphore(evaluated_at_once())
 
-    async def accept(self, http: HttpRequest, dialect: str, asked: Asked) -> Request:
+    async def accept(self, http: HttpRequest, dialect: str, order: Order) -> Request:
         """Accept a request, durably, and begin to work on it; an earlier one where the idempotency key is known.
 
         Raises
@@ -105,7 +105,7 @@ class Gateway:
         """
         if self.runner.draining:
             raise NotServedError(503, "the gateway is being stopped; ask again", _LATER)
-        await self._refuse_while_down(http, dialect, asked)
+        await self._refuse_while_down(http, dialect, order)
         if self.runner.waiting >= self._terms.most_waiting:
             raise NotServedError(429, f"{self.runner.waiting} requests wait already; ask again", _LATER)
         if "upgrade" in http.preferences and not self.runner.upgrades:
@@ -114,23 +114,23 @@ class Gateway:
         if again and not self.accounts.tokens.holder(http.owner).pay_again:
             raise NotServedError(403, "Prefer: pay-again: this token may not; ask the operator for one that may")
         strict = self._terms.strict or http.preferences.get("handling") == "strict"
-        self._check(asked)
-        content = await self._content(http, asked.picture)
-        other, reason = self.offer.vendor_for(asked.options, asked.model)
+        self._check(order)
+        content = await self._content(http, order.picture)
+        other, reason = self.offer.vendor_for(order.options, order.model)
         if other is None:
-            await self._refuse_misfit(asked.name, content)
+            await self._refuse_misfit(order.name, content)
         self._refuse_full(len(content))
         if strict:
-            await self._refuse_uncovered(reason, (asked.name, content))
+            await self._refuse_uncovered(reason, (order.name, content))
         digest = await asyncio.to_thread(self._store.keep, content)
         request = Request(
             id=new_id(),
             owner=http.owner,
             dialect=dialect,
-            name=printable(asked.name),
-            model=asked.model,
-            options=asked.options,
-            echo=asked.echo,
+            name=printable(order.name),
+            model=order.model,
+            options=order.options,
+            echo=order.echo,
             strict=strict,
             input=digest,
             base=http.base,
@@ -141,14 +141,14 @@ class Gateway:
             upgrade=new_id() if "upgrade" in http.preferences else None,
             pay_again=again,
         )
-        return await self._enter(request, asked)
+        return await self._enter(request, order)
 
-    async def _refuse_while_down(self, http: HttpRequest, dialect: str, asked: Asked) -> None:
+    async def _refuse_while_down(self, http: HttpRequest, dialect: str, order: Order) -> None:
         """While the vendor gives nothing usable, nothing of a request is kept, unless it is an earlier one."""
         left = self.vendor_back_in_s
         if not left:
             return
-        key = asked.idempotency_key
+        key = order.idempotency_key
         if key is None or await asyncio.to_thread(self.book.find_by_key, key, http.owner, dialect) is None:
             error = VendorUnavailableError("", retry_after=left)
             raise NotServedError(status_of(error), words(error), {"Retry-After": str(math.ceil(left))})
@@ -163,12 +163,12 @@ class Gateway:
         """Seconds until a vendor that gives nothing usable is asked again; 0: it is asked."""
         return 0.0 if self.session.outage is None else self.session.outage.seconds_left
 
-    def _check(self, asked: Asked) -> None:
-        key = asked.idempotency_key
+    def _check(self, order: Order) -> None:
+        key = order.idempotency_key
         if key is not None and not 0 < len(key) <= _LONGEST_KEY:
             raise NotServedError(400, f"expected an idempotency key of 1 to {_LONGEST_KEY} characters; got {len(key)}")
-        if asked.webhook is not None:
-            host = host_and_port(asked.webhook)
+        if order.webhook is not None:
+            host = host_and_port(order.webhook)
             allowed = {name.lower() for name in self._terms.webhook_hosts}
             if not host or not {host, re.sub(r"(:\d+)?$", ":*", host, count=1)} & allowed:
                 raise NotServedError(
@@ -195,11 +195,11 @@ class Gateway:
                 409, f"{reason}. Strict: nothing was asked of the vendor", {f"{PREFIX}-Reason": _line(reason)}
             )
 
-    async def _enter(self, request: Request, asked: Asked) -> Request:
-        content = {"options": dict(asked.options), "model": asked.model, "input": request.input}
-        wish = {"digest": digest_json(content), "key": asked.idempotency_key, "webhook": asked.webhook}
+    async def _enter(self, request: Request, order: Order) -> Request:
+        content = {"options": dict(order.options), "model": order.model, "input": request.input}
+        wish = {"digest": digest_json(content), "key": order.idempotency_key, "webhook": order.webhook}
         try:
-            entered = await asyncio.to_thread(self.book.accept, request, **wish, events=asked.events)  # type: ignore[arg-type]
+            entered = await asyncio.to_thread(self.book.accept, request, **wish, events=order.events)  # type: ignore[arg-type]
         except LedgerError as error:
             raise NotServedError(503, words(error)) from None
         if entered is None:
@@ -342,7 +342,7 @@ class Gateway:
         upgrade = {} if request.upgrade is None else {"upgrade": f"{request.base}/requests/{request.upgrade}"}
         return {**request.outcome.facts, **self.links(request), **upgrade}
 
-    def told(self, request: Request) -> dict[str, Any]:
+    def as_json(self, request: Request) -> dict[str, Any]:
         """A request in no service's form: id, state, error, and under ``blackbox_conformal`` its `facts`."""
         outcome = request.outcome
         facts = {"blackbox_conformal": self.facts(request)}

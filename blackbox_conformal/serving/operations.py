@@ -47,7 +47,7 @@ class Operations:
         return HttpAnswer(200, product.content, MEDIA_TYPES[product.ending], caching)
 
     async def _find(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
-        return json_answer(gateway.told(await gateway.find(http, None, http.parameters["id"])))
+        return json_answer(gateway.as_json(await gateway.find(http, None, http.parameters["id"])))
 
     async def _healthy(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         return json_answer({"alive": True})

@@ -12,7 +12,7 @@ from support.gateway_process import GatewayProcess
 from blackbox_conformal.testing.fault_server import FaultServer
 
 CODE = '''
-from blackbox_conformal.serving.asked import Asked
+from blackbox_conformal.serving.order import Order
 from blackbox_conformal.serving.dialects.dialect import Dialect, Route
 from blackbox_conformal.serving.exchange import HttpAnswer
 
@@ -24,12 +24,12 @@ class Raw(Dialect):
         return (Route("POST", "/raw", self._create, "Send a picture.", {"image/png": {}}),)
 
     async def _create(self, gateway, http):
-        asked = Asked(picture=http.body, options=dict(http.query))
+        order = Order(picture=http.body, options=dict(http.query))
         request = await gateway.ended(await gateway.accept(http, "raw", asked))
         return HttpAnswer(200, gateway.content(request, "picture"), "image/png", gateway.headers(request))
 
-    def told(self, gateway, request):
-        return gateway.told(request)
+    def as_json(self, gateway, request):
+        return gateway.as_json(request)
 '''
 
 

@@ -5,12 +5,12 @@ the library that carries HTTP. A route reads like the service's documentation::
 
     async def create(self, gateway, http):
         body = http.json()
-        asked = Asked(picture=body["image"], options=…, webhook=body.get("webhook"))
+        order = Order(picture=body["image"], options=…, webhook=body.get("webhook"))
         request = await gateway.accept(http, "name", asked)
         request = await gateway.ended(request, seconds=60)
-        return json_answer(self.told(gateway, request))
+        return json_answer(self.as_json(gateway, request))
 
-Fields that it does not know go into `Asked.options`: the gateway passes them on to the vendor or refuses them by name.
+Fields that it does not know go into `Order.options`: the gateway passes them on to the vendor or refuses them by name.
 """
 
 import json
@@ -84,7 +84,7 @@ class Dialect(Plugin, ABC):
         """Every address that it serves."""
 
     @abstractmethod
-    def told(self, gateway: Gateway, request: Request) -> dict[str, Any]:
+    def as_json(self, gateway: Gateway, request: Request) -> dict[str, Any]:
         """A request as the service tells of it, JSON-ready, whatever its state."""
 
     def refused(self, refusal: NotServedError) -> HttpAnswer:
@@ -93,4 +93,4 @@ class Dialect(Plugin, ABC):
 
     def message(self, gateway: Gateway, request: Request, event: str, number: str) -> tuple[bytes, dict[str, str]]:
         """Body and headers of a message to a webhook; `number` is the same for each try of one message."""
-        return json.dumps(self.told(gateway, request)).encode(), {}
+        return json.dumps(self.as_json(gateway, request)).encode(), {}

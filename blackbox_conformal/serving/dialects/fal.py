@@ -20,11 +20,11 @@ from typing import Any
 from urllib.parse import parse_qsl, quote
 
 from blackbox_conformal.images.headers import inspect
-from blackbox_conformal.serving.asked import Asked, picture_field
 from blackbox_conformal.serving.dialects.dialect import Dialect, Route
 from blackbox_conformal.serving.exchange import HttpAnswer, HttpRequest, json_answer
 from blackbox_conformal.serving.gateway import Gateway
 from blackbox_conformal.serving.not_served import NotServedError
+from blackbox_conformal.serving.order import Order, picture_field
 from blackbox_conformal.serving.request import Request
 from blackbox_conformal.text import printable
 
@@ -94,11 +94,11 @@ class Fal(Dialect):
         )
 
     async def _submit(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
-        request = await gateway.accept(http, NAME, _asked(http))
+        request = await gateway.accept(http, NAME, _order(http))
         return self._answer({**_links(request), "queue_position": 0, "status": "IN_QUEUE"}, request)
 
     async def _run(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
-        request = await gateway.ended(await gateway.accept(http, NAME, _asked(http)))
+        request = await gateway.ended(await gateway.accept(http, NAME, _order(http)))
         if not request.has_ended:
             raise NotServedError(504, "the vendor takes longer than a connection is kept; use the queue")
         return await self._ended(gateway, request)
@@ -155,8 +155,8 @@ class Fal(Dialect):
             for route in self.routes():
                 parameters = route.parameters(path)
                 if parameters is not None and route.method == http.method:
-                    asked = replace(http, path=path, parameters=parameters, query=dict(parse_qsl(query)))
-                    return await route.handle(gateway, asked)
+                    further = replace(http, path=path, parameters=parameters, query=dict(parse_qsl(query)))
+                    return await route.handle(gateway, further)
         raise NotServedError(
             404, f"expected x-fal-target-url to be an address of fal; got {printable(named) or 'none'}"
         )
@@ -167,10 +167,10 @@ class Fal(Dialect):
     async def _ended(self, gateway: Gateway, request: Request) -> HttpAnswer:
         headers = {**gateway.headers(request), "x-fal-request-id": request.id}
         if request.outcome.state == "done":
-            return json_answer(await asyncio.to_thread(self.told, gateway, request), 200, headers)
+            return json_answer(await asyncio.to_thread(self.as_json, gateway, request), 200, headers)
         return self.refused(_failure(request, headers))
 
-    def told(self, gateway: Gateway, request: Request) -> dict[str, Any]:
+    def as_json(self, gateway: Gateway, request: Request) -> dict[str, Any]:
         """The result: the picture as ``image``, where most models have it, and as the only one of ``images``."""
         if request.outcome.state != "done":
             return _problem(_failure(request))
@@ -200,7 +200,7 @@ class Fal(Dialect):
         if request.outcome.state != "done":
             code = _status_code(_failure(request))
             told |= {"status": "ERROR", "error": f"Invalid status code: {code}"}
-        body = json.dumps({**told, "payload": self.told(gateway, request)}).encode()
+        body = json.dumps({**told, "payload": self.as_json(gateway, request)}).encode()
         now, user = str(int(time.time())), request.owner or "anonymous"
         signed = "\n".join((request.id, user, now, hashlib.sha256(body).hexdigest()))
         return body, {
@@ -211,14 +211,14 @@ class Fal(Dialect):
         }
 
 
-def _asked(http: HttpRequest) -> Asked:
+def _order(http: HttpRequest) -> Order:
     unknown = sorted(http.query.keys() - _QUERY)
     if unknown:
         raise NotServedError(422, f"there is no {printable(unknown[0])} in the address of a request; leave it out")
     _refuse_settings(http)
     given = http.json()
     picture = picture_field(given)
-    return Asked(
+    return Order(
         picture=given[picture],
         options={name: value for name, value in given.items() if name != picture},
         model=http.parameters["model"],

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from blackbox_conformal.serving.asked import Asked, renamed
 from blackbox_conformal.serving.dialects.dialect import Dialect, Route
 from blackbox_conformal.serving.exchange import FormFile, HttpAnswer, HttpRequest, json_answer
 from blackbox_conformal.serving.gateway import Gateway
 from blackbox_conformal.serving.not_served import NotServedError
+from blackbox_conformal.serving.order import Order, renamed
 from blackbox_conformal.serving.request import Request
 
 NAME = "multipart"
@@ -38,13 +38,13 @@ class Multipart(Dialect):
     def routes(self) -> tuple[Route, ...]:
         """Send a picture, and ask for one that was sent."""
         sent = Route("POST", "/pictures", self._create, "Send a picture and wait for the vendor's.", _FORM, _GIVES)
-        asked = Route(
+        found = Route(
             "GET", "/pictures/{id}", self._find, "A picture that was sent.", {}, {**_GIVES, 404: "No such id."}
         )
-        return sent, asked
+        return sent, found
 
     async def _create(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
-        request = await gateway.accept(http, NAME, _asked(http))
+        request = await gateway.accept(http, NAME, _order(http))
         wait = http.preferences.get("wait")
         seconds = 0.0 if "respond-async" in http.preferences else seconds_of(wait)
         return await self._answer(gateway, http, await gateway.ended(request, seconds))
@@ -56,19 +56,19 @@ class Multipart(Dialect):
         headers = gateway.headers(request)
         if not request.has_ended:
             location = {"Location": f"{request.base}/pictures/{request.id}", "Retry-After": "1"}
-            return json_answer(self.told(gateway, request), 202, {**headers, **location})
+            return json_answer(self.as_json(gateway, request), 202, {**headers, **location})
         outcome = request.outcome
         if outcome.state != "done" or "application/json" in http.headers.get("accept", ""):
-            return json_answer(self.told(gateway, request), outcome.status, headers)
+            return json_answer(self.as_json(gateway, request), outcome.status, headers)
         product = await gateway.file(http, request.id, "picture")
         return HttpAnswer(200, product.content, outcome.files["picture"].type, headers)
 
-    def told(self, gateway: Gateway, request: Request) -> dict[str, Any]:
+    def as_json(self, gateway: Gateway, request: Request) -> dict[str, Any]:
         """Id, state and error, and under ``blackbox_conformal`` what is known of the result."""
-        return gateway.told(request)
+        return gateway.as_json(request)
 
 
-def _asked(http: HttpRequest) -> Asked:
+def _order(http: HttpRequest) -> Order:
     if http.form is None:
         raise NotServedError(415, "expected a form with the field image, as curl -F image=@in.png sends it")
     pictures = [value for name, value in http.form if name == "image" and isinstance(value, FormFile)]
@@ -80,8 +80,8 @@ def _asked(http: HttpRequest) -> Asked:
         raise NotServedError(422, "expected each field once; a field stands twice in the form")
     webhook = options.pop("webhook", None)
     key = http.headers.get("idempotency-key")
-    asked = Asked(picture=pictures[0].content, options=options, idempotency_key=key, webhook=webhook)
-    return renamed(asked, pictures[0].name)
+    order = Order(picture=pictures[0].content, options=options, idempotency_key=key, webhook=webhook)
+    return renamed(order, pictures[0].name)
 
 
 def seconds_of(text: str | None) -> float | None:

@@ -10,11 +10,11 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from blackbox_conformal.serving.asked import Asked, renamed
 from blackbox_conformal.serving.dialects.dialect import Dialect, Route
 from blackbox_conformal.serving.exchange import FormFile, HttpAnswer, HttpRequest, json_answer
 from blackbox_conformal.serving.gateway import RETRY_AFTER_S, Gateway
 from blackbox_conformal.serving.not_served import NotServedError
+from blackbox_conformal.serving.order import Order, renamed
 from blackbox_conformal.serving.request import Request
 from blackbox_conformal.text import printable
 
@@ -72,20 +72,20 @@ class OpenAI(Dialect):
         return edit, Route("GET", "/v1/models", self._models, "The models that are served.", {}, {200: "Models."})
 
     async def _edit(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
-        request = await gateway.ended(await gateway.accept(http, NAME, _asked(http)))
+        request = await gateway.ended(await gateway.accept(http, NAME, _order(http)))
         if not request.has_ended:
             later = {"Retry-After": str(RETRY_AFTER_S)}
             raise NotServedError(504, "the vendor takes longer than a connection is kept; ask again", later)
         if request.outcome.state != "done":
             raise _failure(request, gateway.headers(request))
-        told = await asyncio.to_thread(self.told, gateway, request)
+        told = await asyncio.to_thread(self.as_json, gateway, request)
         return json_answer(told, 200, gateway.headers(request))
 
     async def _models(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         listed = [{"id": name, "object": "model", "created": 0, "owned_by": "vendor"} for name in gateway.offer.models]
         return json_answer({"object": "list", "data": listed})
 
-    def told(self, gateway: Gateway, request: Request) -> dict[str, Any]:
+    def as_json(self, gateway: Gateway, request: Request) -> dict[str, Any]:
         """The picture, and under ``blackbox_conformal`` what is known of it."""
         if request.outcome.state != "done":
             return _error(_failure(request))
@@ -115,7 +115,7 @@ def _failure(request: Request, headers: Mapping[str, str] | None = None) -> NotS
     return NotServedError(request.outcome.status, request.outcome.error or request.outcome.state, headers)
 
 
-def _asked(http: HttpRequest) -> Asked:
+def _order(http: HttpRequest) -> Order:
     if http.form is None:
         raise NotServedError(415, "expected a form with the picture in the field image")
     files = [(name, value) for name, value in http.form if isinstance(value, FormFile)]
@@ -138,14 +138,14 @@ def _asked(http: HttpRequest) -> Asked:
         # The client insists on a prompt; an empty one asks for nothing.
         del fields["prompt"]
     ((_, file),) = files
-    asked = Asked(
+    order = Order(
         picture=file.content,
         model=fields.pop("model", None),
         options=fields,
         idempotency_key=http.headers.get("idempotency-key"),
         echo={"response_format": form},
     )
-    return renamed(asked, file.name)
+    return renamed(order, file.name)
 
 
 PLUGIN = OpenAI

@@ -18,12 +18,12 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-from blackbox_conformal.serving.asked import Asked, picture_field
 from blackbox_conformal.serving.book import Upload
 from blackbox_conformal.serving.dialects.dialect import Dialect, Route
 from blackbox_conformal.serving.exchange import FormFile, HttpAnswer, HttpRequest, json_answer
 from blackbox_conformal.serving.gateway import Gateway
 from blackbox_conformal.serving.not_served import NotServedError
+from blackbox_conformal.serving.order import Order, picture_field
 from blackbox_conformal.serving.request import Request, State
 
 NAME = "replicate"
@@ -93,18 +93,18 @@ class Replicate(Dialect):
     async def _create(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         wait = http.preferences.get("wait")
         seconds = 0.0 if wait is None else USUAL_WAIT_S if wait == "" else _seconds(wait)
-        return await self._begun(gateway, http, _asked(http), seconds)
+        return await self._begun(gateway, http, _order(http), seconds)
 
     async def _put(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         """As Cog does: sent again after a time-out, it finds the prediction, and waits for it unless told not to."""
-        asked, number = _asked(http), http.parameters["id"]
-        asked = replace(asked, idempotency_key=number, echo={**asked.echo, "id": number})
-        return await self._begun(gateway, http, asked, 0.0 if "respond-async" in http.preferences else None)
+        order, number = _order(http), http.parameters["id"]
+        order = replace(order, idempotency_key=number, echo={**order.echo, "id": number})
+        return await self._begun(gateway, http, order, 0.0 if "respond-async" in http.preferences else None)
 
-    async def _begun(self, gateway: Gateway, http: HttpRequest, asked: Asked, seconds: float | None) -> HttpAnswer:
-        request = await gateway.accept(http, NAME, asked)
+    async def _begun(self, gateway: Gateway, http: HttpRequest, order: Order, seconds: float | None) -> HttpAnswer:
+        request = await gateway.accept(http, NAME, order)
         request = request if seconds == 0.0 else await gateway.ended(request, seconds)
-        told = await asyncio.to_thread(self.told, gateway, request)
+        told = await asyncio.to_thread(self.as_json, gateway, request)
         if not request.has_ended:
             # The JavaScript client asks again where it is starting, and takes what is processing for done.
             told["status"] = "starting"
@@ -112,7 +112,7 @@ class Replicate(Dialect):
 
     async def _find(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         request = await gateway.find(http, NAME, http.parameters["id"])
-        return json_answer(await asyncio.to_thread(self.told, gateway, request), 200, gateway.headers(request))
+        return json_answer(await asyncio.to_thread(self.as_json, gateway, request), 200, gateway.headers(request))
 
     async def _list(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         latest = await asyncio.to_thread(gateway.book.latest, http.owner, NAME, 100)
@@ -122,7 +122,7 @@ class Replicate(Dialect):
 
     async def _cancel(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         request = await gateway.cancel(http, NAME, http.parameters["id"])
-        return json_answer(self.told(gateway, request), 200)
+        return json_answer(self.as_json(gateway, request), 200)
 
     async def _model(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         owner, name = http.parameters["owner"], http.parameters["name"]
@@ -154,7 +154,7 @@ class Replicate(Dialect):
         secret = base64.b64encode(gateway.webhook_secret(http.owner)).decode()
         return json_answer({"key": f"whsec_{secret}"})
 
-    def told(self, gateway: Gateway, request: Request) -> dict[str, Any]:
+    def as_json(self, gateway: Gateway, request: Request) -> dict[str, Any]:
         """The prediction; reads its picture from disk."""
         return self._told(gateway, request, _output(gateway, request))
 
@@ -189,7 +189,7 @@ class Replicate(Dialect):
 
     def message(self, gateway: Gateway, request: Request, event: str, number: str) -> tuple[bytes, dict[str, str]]:
         """The prediction, signed as Replicate signs: HMAC-SHA256 over id, time and body."""
-        body, now = json.dumps(self.told(gateway, request)).encode(), str(int(time.time()))
+        body, now = json.dumps(self.as_json(gateway, request)).encode(), str(int(time.time()))
         signed = b".".join((number.encode(), now.encode(), body))
         signature = hmac.new(gateway.webhook_secret(request.owner), signed, hashlib.sha256).digest()
         return body, {
@@ -199,7 +199,7 @@ class Replicate(Dialect):
         }
 
 
-def _asked(http: HttpRequest) -> Asked:
+def _order(http: HttpRequest) -> Order:
     body = http.json()
     unknown = sorted(body.keys() - _TOP)
     given = body.get("input")
@@ -215,7 +215,7 @@ def _asked(http: HttpRequest) -> Asked:
     owner, version = http.parameters.get("owner"), _text(body, "version")
     model = version if owner is None else f"{owner}/{http.parameters['name']}"
     echo = {"model": model, "version": version or "hidden", "input": {**given, picture: shown}}
-    return Asked(
+    return Order(
         picture=link,
         options={name: value for name, value in given.items() if name != picture},
         model=model if version is None else version.rpartition(":")[2],

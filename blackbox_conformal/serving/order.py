@@ -11,7 +11,7 @@ _LINKS = ("data:", "http://", "https://")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Order:
     """A picture to be super-resolved or restored.
 
     Attributes
@@ -43,9 +43,9 @@ class Asked:
     echo: Mapping[str, Any] = field(default_factory=dict)
 
 
-def renamed(asked: Asked, file: str) -> Asked:
+def renamed(order: Order, file: str) -> Order:
     """The same with a picture that is named after a client's file."""
-    return replace(asked, name=name_of(file) or asked.name)
+    return replace(order, name=name_of(file) or order.name)
 
 
 def picture_field(given: Mapping[str, Any]) -> str:
