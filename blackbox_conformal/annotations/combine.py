@@ -43,7 +43,7 @@ class PictureAgreement:
     overlap
         Mean over all two of them of intersection over union of what they marked at all, in [0, 1]; 1 where both marked
         nothing. None for one person.
-    alpha
+    krippendorff_alpha
         Krippendorff's alpha of their grades, at most 1; None where nothing varies, or for one person.
     shares
         Marked share of the picture for each person, in [0, 1], in the order of the people.
@@ -54,7 +54,7 @@ class PictureAgreement:
     stem: str
     people: int
     overlap: float | None
-    alpha: float | None
+    krippendorff_alpha: float | None
     shares: tuple[float, ...]
     name: str | None
 
@@ -69,14 +69,14 @@ class Agreement:
         Their names, sorted.
     pictures
         One entry for each pair that anyone marked.
-    alpha
+    krippendorff_alpha
         Krippendorff's alpha over the pixels of all pictures; None where nothing varies, or without a picture that two
         people marked.
     """
 
     people: tuple[str, ...]
     pictures: tuple[PictureAgreement, ...]
-    alpha: float | None
+    krippendorff_alpha: float | None
 
 
 class _Sums(NamedTuple):

@@ -148,23 +148,23 @@ def export(screen: Screen, folder: str, form: str, truth: str, delivered: str, o
 def _show(screen: Screen, found: "Agreement", **more: object) -> None:
     screen.table(
         "Agreement",
-        ["picture", "people", "overlap", "alpha", "marked by each"],
+        ["picture", "people", "overlap", "agreement", "marked by each"],
         [
             [
                 printable(one.name or one.stem),
                 str(one.people),
                 _share(one.overlap),
-                _alpha(one.alpha),
+                _alpha(one.krippendorff_alpha),
                 ", ".join(map(share, one.shares)),
             ]
             for one in found.pictures
         ],
     )
-    screen.summary({"people": "; ".join(found.people), "Krippendorff's alpha": _alpha(found.alpha)})
+    screen.summary({"people": "; ".join(found.people), "Krippendorff's alpha": _alpha(found.krippendorff_alpha)})
     screen.data(
         {
             "people": list(found.people),
-            "alpha": found.alpha,
+            "krippendorff_alpha": found.krippendorff_alpha,
             "pictures": [_document(one) for one in found.pictures],
             **more,
         }
@@ -177,7 +177,7 @@ def _document(one: "PictureAgreement") -> dict[str, object]:
         "name": one.name,
         "people": one.people,
         "overlap": one.overlap,
-        "alpha": one.alpha,
+        "krippendorff_alpha": one.krippendorff_alpha,
         "shares": list(one.shares),
     }
 

@@ -111,11 +111,11 @@ def test_agreement_of_a_folder(tmp_path):
     assert found.people == ("ana", "ben")
     by_stem = {one.stem: one for one in found.pictures}
     same, differ, alone = (by_stem[pair.stem] for pair in PAIRS)
-    assert (same.overlap, same.alpha, same.shares) == (1, 1, (0.5, 0.5))
+    assert (same.overlap, same.krippendorff_alpha, same.shares) == (1, 1, (0.5, 0.5))
     assert differ.overlap == pytest.approx(1 / 3)
-    assert (alone.people, alone.overlap, alone.alpha) == (1, None, None)
+    assert (alone.people, alone.overlap, alone.krippendorff_alpha) == (1, None, None)
     together = [np.stack([marked((0, 0, 16, 24)), one]) for one in (marked((0, 0, 16, 24)), marked((8, 0, 24, 24)))]
-    assert found.alpha == pytest.approx(interval_alpha(list(np.stack(together, axis=1))))
+    assert found.krippendorff_alpha == pytest.approx(interval_alpha(list(np.stack(together, axis=1))))
 
 
 def test_marks_in_another_persons_folder_are_refused(tmp_path):

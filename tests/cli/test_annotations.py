@@ -29,7 +29,7 @@ def test_agreement_and_combine(folder, capsys):
     assert found["people"] == ["ana", "ben"]
     assert found["pictures"][0]["overlap"] == 0.5
     assert found["pictures"][0]["name"] is None
-    assert 0 < found["alpha"] < 1
+    assert 0 < found["krippendorff_alpha"] < 1
     assert run(["annotations", "combine", str(folder), "--rule", "max"]) == 0
     shown = capsys.readouterr()
     assert "1 picture in" in shown.out + shown.err
