@@ -4,7 +4,7 @@
 
     vendor = bc.load_adapter("embedded")
     calibration = bc.calibrate(vendor, "photographs/")
-    result = bc.apply(vendor, "input.png", calibration, alpha=0.3)
+    result = bc.mask(vendor, "input.png", calibration, alpha=0.3)
 
 `audit`, `watch`, `compare`, `tune`, `plan`, `degrade` and `report` do what the commands of these names do. Names are
 loaded when first used, so that importing this package costs nothing.
@@ -33,13 +33,13 @@ _HOMES = {
     "Suggestion": "blackbox_conformal.pipeline.suggesting",
     "Tuning": "blackbox_conformal.pipeline.tuned",
     "VisitResult": "blackbox_conformal.pipeline.visiting",
-    "apply": "blackbox_conformal.pipeline.commands",
-    "apply_all": "blackbox_conformal.pipeline.commands",
     "compare_inputs": "blackbox_conformal.pipeline.input_comparison",
     "audit": "blackbox_conformal.pipeline.commands",
     "calibrate": "blackbox_conformal.pipeline.commands",
     "compare": "blackbox_conformal.pipeline.choosing",
     "degrade": "blackbox_conformal.pipeline.degrading",
+    "mask": "blackbox_conformal.pipeline.commands",
+    "mask_all": "blackbox_conformal.pipeline.commands",
     "metric_bound": "blackbox_conformal.pipeline.array_maps",
     "error_map": "blackbox_conformal.pipeline.array_maps",
     "score_map": "blackbox_conformal.pipeline.array_maps",
@@ -68,10 +68,10 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.choosing import compare as compare
     from blackbox_conformal.pipeline.choosing import plan as plan
     from blackbox_conformal.pipeline.choosing import tune as tune
-    from blackbox_conformal.pipeline.commands import apply as apply
-    from blackbox_conformal.pipeline.commands import apply_all as apply_all
     from blackbox_conformal.pipeline.commands import audit as audit
     from blackbox_conformal.pipeline.commands import calibrate as calibrate
+    from blackbox_conformal.pipeline.commands import mask as mask
+    from blackbox_conformal.pipeline.commands import mask_all as mask_all
     from blackbox_conformal.pipeline.commands import watch as watch
     from blackbox_conformal.pipeline.comparison_parts.comparison import Comparison as Comparison
     from blackbox_conformal.pipeline.degrading import degrade as degrade

@@ -59,7 +59,7 @@ def test_every_dialect_has_a_page_tests_and_routes(name: str) -> None:
 FUNCTIONS = {
     "calibrate": ["calibrate"],
     "audit": ["audit"],
-    "mask": ["apply_all"],
+    "mask": ["mask_all"],
     "compare": ["compare"],
     "tune": ["tune", "learn_score"],
     "plan": ["plan"],

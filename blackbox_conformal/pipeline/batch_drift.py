@@ -14,7 +14,7 @@ DRIFT_BATCH = 32
 class BatchDrift:
     """Compares the answers to pictures, batch by batch, with those to the calibration's photographs.
 
-    Batches do not overlap, so that each is called another by chance as rarely as one batch that `apply_all` is given.
+    Batches do not overlap, so that each is called another by chance as rarely as one batch that `mask_all` is given.
     `note` is what was found of the latest batch; None: it is like the calibration, or there is none yet.
     """
 

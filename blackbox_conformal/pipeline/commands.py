@@ -1,4 +1,4 @@
-"""`calibrate`, `apply`, `audit` and `watch` from Python, under the words of the command line.
+"""`calibrate`, `mask`, `audit` and `watch` from Python, under the words of the command line.
 
 Keywords that several take are described in `keyword_arguments`, and added to their documentation.
 """
@@ -115,7 +115,7 @@ def calibrate(
 
 
 @named_keywords
-def apply(
+def mask(
     vendor: Adapter,
     picture: Given,
     calibration: Calibration | str | Path,
@@ -141,15 +141,15 @@ def apply(
 
     Examples
     --------
-    >>> result = bc.apply(vendor, "input.png", calibration, alpha=0.9, max_cost=1)
+    >>> result = bc.mask(vendor, "input.png", calibration, alpha=0.9, max_cost=1)
     >>> result
     <Result input: …×… pixels, …% trusted at alpha=0.9, expected, if like calibration>
     """
-    return apply_all(vendor, [picture], calibration, alpha, **settings)[0]
+    return mask_all(vendor, [picture], calibration, alpha, **settings)[0]
 
 
 @named_keywords
-def apply_all(
+def mask_all(
     vendor: Adapter,
     pictures: Iterable[Given | tuple[str, Given]],
     calibration: Calibration | str | Path,
@@ -160,12 +160,12 @@ def apply_all(
     on_drift: Callable[[str], None] | None = None,
     **settings: Unpack[ApplyAllSettings],
 ) -> list[Result]:
-    """Have several pictures super-resolved or restored, each as `apply` does.
+    """Have several pictures super-resolved or restored, each as `mask` does.
 
     Parameters
     ----------
     pictures
-        Each in any form that `apply` takes, or as a pair of name and picture.
+        Each in any form that `mask` takes, or as a pair of name and picture.
     on_result, on_failure, on_drift
         Who gets each result, what is wrong with each picture that cannot be masked, and a warning: see `Receiver`.
 
@@ -180,7 +180,7 @@ def apply_all(
 
     Examples
     --------
-    >>> bc.apply_all(vendor, ["input.png"], calibration, alpha=0.9, max_cost=1)
+    >>> bc.mask_all(vendor, ["input.png"], calibration, alpha=0.9, max_cost=1)
     [<Result input: …>]
     """
     warn = on_drift or (lambda _: None)

@@ -219,11 +219,11 @@ class MaskSettings(TypedDict, total=False):
 
 
 class ApplySettings(MaskSettings, JobSettings, total=False):
-    """The keywords of `apply`."""
+    """The keywords of `mask`."""
 
 
 class ApplyAllSettings(ApplySettings, ClusterSettings, total=False):
-    """The keywords of `apply_all`."""
+    """The keywords of `mask_all`."""
 
 
 class SessionSettings(MaskSettings, DrawingSettings, total=False):

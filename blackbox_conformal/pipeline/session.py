@@ -1,7 +1,7 @@
 """A vendor and its calibration that stay open for a program: any number of pictures, from any thread, under one budget.
 
 What a session holds: the run folder and its ledger, the vendor's connections and pace, the budget, the compiled
-kernels. What is done for each picture is what `apply` does: prepare, draw, evaluate, certify.
+kernels. What is done for each picture is what `mask` does: prepare, draw, evaluate, certify.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ MOST_OTHERS = 16
 Value = TypeVar("Value")
 
 Picture = Given | tuple[str, Given]
-"""A picture in any form that `apply` takes, or its name and itself."""
+"""A picture in any form that `mask` takes, or its name and itself."""
 
 
 class Session:
@@ -90,7 +90,7 @@ class Session:
     Examples
     --------
     >>> with bc.Session(calibration, vendor, alpha=0.9, max_cost=1) as session:
-    ...     session.apply("input.png")
+    ...     session.mask("input.png")
     <Result input: …×… pixels, …% trusted at alpha=0.9, expected, if like calibration>
     """
 
@@ -189,8 +189,8 @@ class Session:
         """
         return self._folder.ledger.totals()[0] if self._spent_usd is None else self._spent_usd
 
-    def apply(self, picture: Picture) -> Result:
-        """Have a picture super-resolved or restored, as `blackbox_conformal.apply` does; from any thread.
+    def mask(self, picture: Picture) -> Result:
+        """Have a picture super-resolved or restored, as `blackbox_conformal.mask` does; from any thread.
 
         Parameters
         ----------
@@ -220,8 +220,8 @@ class Session:
             raise
         return _result(found)
 
-    async def aapply(self, picture: Picture, by: PictureMasker | None = None, payer: Payer = NOBODY_ELSE) -> Result:
-        """The same for asyncio: the loop is not blocked, and errors are those of `apply`.
+    async def amask(self, picture: Picture, by: PictureMasker | None = None, payer: Payer = NOBODY_ELSE) -> Result:
+        """The same for asyncio: the loop is not blocked, and errors are those of `mask`.
 
         A task that is cancelled takes its picture back only where nothing was sent for it. `by` is another calibration
         than the session's, from `also`. `payer` has room for what the picture costs, and is told what it did cost.
@@ -236,7 +236,7 @@ class Session:
             raise
         return _result(found)
 
-    def apply_many(
+    def mask_many(
         self,
         pictures: str | Path | Iterable[Picture],
         *,
@@ -248,7 +248,7 @@ class Session:
         Parameters
         ----------
         pictures
-            A folder, a file, or pictures, each as `apply` takes it. An iterator is asked for the next picture only when
+            A folder, a file, or pictures, each as `mask` takes it. An iterator is asked for the next picture only when
             there is room for it.
         ahead
             The most pictures that are held at once, under way or done and not yet taken; by default as many as draws
@@ -333,7 +333,7 @@ class Session:
     def also(
         self, calibration: Calibration | str | Path, alpha: float, **settings: Unpack[MaskSettings]
     ) -> PictureMasker:
-        """Another calibration of the same vendor, such as one of more draws, for `aapply`; it shares draws and budget.
+        """Another calibration of the same vendor, such as one of more draws, for `amask`; it shares draws and budget.
 
         Raises
         ------
@@ -359,12 +359,12 @@ class Session:
             The calibrated vendor with other parameters; None: as it was calibrated. One draw either way, under the
             budget of the session.
         payer
-            As for `aapply`.
+            As for `amask`.
 
         Raises
         ------
         BlackboxConformalError
-            As for `apply`. UsageError: the session has too many sets of parameters open.
+            As for `mask`. UsageError: the session has too many sets of parameters open.
         """
         return await asyncio.wrap_future(self._begin(self._unmasked, picture, vendor, payer))
 

@@ -33,7 +33,7 @@ def report(
     Parameters
     ----------
     run
-        The run folder of `calibrate`, `audit` and `apply`. Nothing is drawn and nothing is spent.
+        The run folder of `calibrate`, `audit` and `mask`. Nothing is drawn and nothing is spent.
     calibration
         A calibration, or the path of its file; by default that of the run folder.
     alpha

@@ -198,7 +198,7 @@ class Runner:
         vendor, reason = self._offer.vendor_for(request.options, request.model)
         if reason is None:
             try:
-                result = await self._session.aapply(picture, payer=payer)
+                result = await self._session.amask(picture, payer=payer)
             except NOT_COVERED as error:
                 if request.strict:
                     raise
@@ -232,7 +232,7 @@ class Runner:
             raise NotServedError(409, "the picture was answered without a mask, so that nothing more was drawn of it")
         if self._upgrade is None:
             raise NotServedError(409, "the gateway was started without --upgrade")
-        result = await self._session.aapply(picture, self._upgrade, payer)
+        result = await self._session.amask(picture, self._upgrade, payer)
         if result.certificate.status == "outside-calibration":
             raise NotServedError(409, result.certificate.reason or "the input is outside the calibration")
         return await asyncio.to_thread(keep_masked, result, self._store, self._sign_with)

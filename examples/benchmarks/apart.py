@@ -13,7 +13,7 @@ import sys, time
 import blackbox_conformal as bc
 start = time.perf_counter()
 adapter = bc.load_adapter("folder", path=sys.argv[1], label="benchmark")
-bc.apply(adapter, sys.argv[2], bc.Calibration.load(sys.argv[3]), 1.0)
+bc.mask(adapter, sys.argv[2], bc.Calibration.load(sys.argv[3]), 1.0)
 print(time.perf_counter() - start)
 """
 

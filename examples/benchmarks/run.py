@@ -47,7 +47,7 @@ from timing import COLUMNS, ROWS, at_least, at_most, heading, pairs, row
 
 import blackbox_conformal as bc
 from blackbox_conformal.images.photographs import find_photographs
-from blackbox_conformal.pipeline.commands import apply_all
+from blackbox_conformal.pipeline.commands import mask_all
 from blackbox_conformal.pipeline.stages.defaults import DRAWING_SCORE
 from blackbox_conformal.pipeline.stages.settings import set_up
 
@@ -106,7 +106,7 @@ def masks(bench: Bench) -> None:
 
     def mask() -> None:
         with tempfile.TemporaryDirectory() as run:
-            apply_all(adapter, [(path.stem, source)], calibration, 1.0, run=Path(run))
+            mask_all(adapter, [(path.stem, source)], calibration, 1.0, run=Path(run))
 
     _, processor = pairs(mask, lambda: decode_all(bench.files(path), 1), bench.repeats)
     at_most("mask of one photograph / Pillow decoding its draws, 1 thread", processor, 1.3)

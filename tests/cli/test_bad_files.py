@@ -15,7 +15,7 @@ import blackbox_conformal as bc
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.certificate import Certificate
 from blackbox_conformal.errors import ImageError, IncompleteError, PicturesError
-from blackbox_conformal.pipeline.commands import apply_all
+from blackbox_conformal.pipeline.commands import mask_all
 from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -154,10 +154,10 @@ def test_from_python_failures_are_handed_over(shop: Shop, monkeypatch: pytest.Mo
     vendor = load_adapter("blackbox_conformal.testing.reference_adapters:SynchronousVendor", url=shop.server.url)
     inputs = [(path.stem, path) for path in sorted((shop.folder / "inputs").glob("[a-e]*"))]
     with pytest.raises(PicturesError, match="3 of 5") as raised:
-        apply_all(vendor, inputs, calibration, 0.9, run=shop.folder / "run", limits=Limits(max_calls=100))
+        mask_all(vendor, inputs, calibration, 0.9, run=shop.folder / "run", limits=Limits(max_calls=100))
     assert [name for name, _ in raised.value.failures] == ["b-truncated", "c-transparent", "d-text"]
     failed: dict[int, Exception] = {}
-    results = apply_all(
+    results = mask_all(
         vendor,
         inputs,
         calibration,

@@ -85,7 +85,7 @@ def test_python_delivers_the_same_and_more_steps_are_nearer(scene, vendor, tmp_p
         calibration = bc.calibrate(
             vendor, scene / "photographs", run=scene / "run", max_calls=8, delivery=delivery, **CHOICES
         )
-        result = bc.apply(vendor, scene / "small.png", calibration, alpha=0.9, run=tmp_path / "run", max_cost=1)
+        result = bc.mask(vendor, scene / "small.png", calibration, alpha=0.9, run=tmp_path / "run", max_cost=1)
         gaps.append(np.abs(BICUBIC.apply(result.image, 4).astype(int) - LOW).mean())
         assert f"by {steps} step{'s' * (steps > 1)} of back-projection" in " ".join(result.certificate.assumptions)
     assert gaps[1] < gaps[0]

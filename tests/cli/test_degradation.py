@@ -121,7 +121,7 @@ TWINS: dict[str, Twin] = {
     "plan": lambda vendor, scene: bc.plan(
         vendor, 100, guarantee=FROM_INPUT, degradation=MIXED, run=scene / "none", **ALL
     ),
-    "apply": lambda vendor, scene: bc.apply(
+    "mask": lambda vendor, scene: bc.mask(
         vendor,
         scene / "small.png",
         scene / "mixed" / "calibration.json",
@@ -168,11 +168,11 @@ def test_from_python_they_are_refused_as_well(scene, vendor):
     for degradation, error in (("bicubic", ProcedureMismatchError), ("area:2", UsageError), ("no-step", UsageError)):
         where: dict = {"degradation": degradation, "max_cost": 1, "run": scene / "none"}
         with pytest.raises(error):
-            bc.apply(vendor, scene / "small.png", calibration, 0.9, **where)
+            bc.mask(vendor, scene / "small.png", calibration, 0.9, **where)
         with pytest.raises(error):
             bc.audit(vendor, scene / "unseen", calibration, 0.9, **where)
     assert not (scene / "none").exists()
-    assert bc.apply(vendor, scene / "small.png", calibration, 0.9, degradation="area", max_cost=1, run=scene / "area")
+    assert bc.mask(vendor, scene / "small.png", calibration, 0.9, degradation="area", max_cost=1, run=scene / "area")
 
 
 def test_compare_tune_and_plan_make_their_inputs_by_it(scene, server, vendor, tmp_path, capsys):

@@ -50,8 +50,8 @@ def test_from_python_too(shop: Shop) -> None:
     before = shop.paid
     choices = {"alpha": 0.05, "max_calls": 2, "run": shop.folder / "run"}
     with pytest.raises(UsageError, match=r"empty_masks=True in Python"):
-        bc.apply(vendor, shop.folder / "small.png", shop.calibration, **choices)
+        bc.mask(vendor, shop.folder / "small.png", shop.calibration, **choices)
     assert shop.paid == before
-    result = bc.apply(vendor, shop.folder / "small.png", shop.calibration, empty_masks=True, **choices)
+    result = bc.mask(vendor, shop.folder / "small.png", shop.calibration, empty_masks=True, **choices)
     assert (result.mask.any(), shop.paid) == (False, before + 2)
-    assert not bc.apply(vendor, shop.folder / "small.png", shop.calibration, **choices).mask.any()
+    assert not bc.mask(vendor, shop.folder / "small.png", shop.calibration, **choices).mask.any()

@@ -18,7 +18,7 @@ from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.pipeline import calibrating
 from blackbox_conformal.pipeline.audit_parts import measure
-from blackbox_conformal.pipeline.commands import apply_all
+from blackbox_conformal.pipeline.commands import mask_all
 from blackbox_conformal.pipeline.comparison_parts.contestants import bytes_a_pixel as bytes_a_pixel_of_draws
 from blackbox_conformal.pipeline.products import Result
 from blackbox_conformal.pipeline.stages import memory
@@ -187,10 +187,10 @@ def test_results_that_are_handed_over_are_not_kept(tmp_path: Path, arguments: li
         gc.collect()
         most = max(most, sum(one() is not None for one in handed))
 
-    assert apply_all(vendor, inputs, calibration, 0.9, on_result=take) == []
+    assert mask_all(vendor, inputs, calibration, 0.9, on_result=take) == []
     assert most <= 2
     assert sorted(places) == [(index, name) for index, (name, _) in enumerate(inputs)]
-    kept = apply_all(vendor, inputs, calibration, 0.9)
+    kept = mask_all(vendor, inputs, calibration, 0.9)
     assert [one.name for one in kept] == [name for name, _ in inputs]
 
 

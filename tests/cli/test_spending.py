@@ -269,6 +269,6 @@ def test_from_python_each_call_has_its_own_limit(server: FaultServer, photograph
     write_photographs(photographs.parent / "others", [20])
     (other,) = (photographs.parent / "others").iterdir()
     with pytest.raises(BudgetError, match=r"cost at least \$0.03, and --max-cost \(max_cost\) allows \$0.02"):
-        bc.apply(vendor, other, calibration, alpha=0.9, max_cost=0.02, run=run_folder)
-    assert bc.apply(vendor, other, calibration, alpha=0.9, max_cost=0.03, run=run_folder).mask.any()
+        bc.mask(vendor, other, calibration, alpha=0.9, max_cost=0.02, run=run_folder)
+    assert bc.mask(vendor, other, calibration, alpha=0.9, max_cost=0.03, run=run_folder).mask.any()
     assert paid(server) == 15

@@ -208,5 +208,5 @@ def test_verify_recomputes_the_status_from_what_the_certificate_states(mask: Mas
 def test_a_session_says_guaranteed_once_enough_pictures_were_compared(mask: Masking, server: FaultServer) -> None:
     vendor = SynchronousVendor(url=server.url)
     with bc.Session(mask.calibration, vendor, 0.9, run=mask.folder / "session", max_cost=9) as session:
-        found = [session.apply((f"new{seed}", small(seed))).certificate.status for seed in range(100, 100 + ENOUGH)]
+        found = [session.mask((f"new{seed}", small(seed))).certificate.status for seed in range(100, 100 + ENOUGH)]
     assert found == ["if-like-calibration"] * (ENOUGH - 1) + ["guaranteed"]

@@ -17,7 +17,7 @@ from support.watch_post import CHANGED, Post, verdicts
 
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import SuspendedError
-from blackbox_conformal.pipeline.commands import apply
+from blackbox_conformal.pipeline.commands import mask
 from blackbox_conformal.testing import fault_vendor
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -179,13 +179,13 @@ def test_mask_refuses_after_an_alarm_until_it_is_accepted_with_a_reason(post: Po
     vendor = SynchronousVendor(url=post.server.url)
     small = post.folder / "small.png"
     with pytest.raises(SuspendedError, match="is suspended since"):
-        apply(vendor, small, post.calibration, 0.9, run=post.folder / "run", max_cost=1)
+        mask(vendor, small, post.calibration, 0.9, run=post.folder / "run", max_cost=1)
     assert post.watch("--accept", " ")[0] == 2
     code, document, _ = post.watch("--accept", "the new model was looked at")
     assert (code, document["state"]) == (0, "accepted")
     assert any(
         "the new model" in note
-        for note in apply(vendor, small, post.calibration, 0.9, run=post.folder / "run", max_cost=1).certificate.notes
+        for note in mask(vendor, small, post.calibration, 0.9, run=post.folder / "run", max_cost=1).certificate.notes
     )
     code, said, pictures = post.mask()
     assert code == 0, said

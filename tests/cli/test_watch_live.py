@@ -100,14 +100,14 @@ def test_the_pictures_of_a_session_are_watched_too(post: Post) -> None:
     done: list[int] = []
     with Session(post.calibration, vendor, 0.9, run=post.folder / "run", max_cost=9) as session:
 
-        def apply_until_refused() -> None:
+        def mask_until_refused() -> None:
             for seed in range(100, 110):
                 small = PillowImage.fromarray(photograph(seed)).resize((20, 16), PillowImage.Resampling.BICUBIC)
-                session.apply(np.asarray(small))
+                session.mask(np.asarray(small))
                 done.append(seed)
 
         with pytest.raises(SuspendedError, match="answers: the"):
-            apply_until_refused()
+            mask_until_refused()
     assert 0 < len(done) < 10
 
 

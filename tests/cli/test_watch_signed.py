@@ -12,7 +12,7 @@ from support.watch_post import CHANGED, Post
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import CheckFailedError, UsageError
-from blackbox_conformal.pipeline.commands import apply, audit, watch
+from blackbox_conformal.pipeline.commands import audit, mask, watch
 from blackbox_conformal.signing_key import SigningKey
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
@@ -70,10 +70,10 @@ def test_a_visit_to_a_signed_calibration_needs_a_key_and_masks_heed_whose_it_is(
     assert masked(post, *trust)[0] == 0
     vendor, small = SynchronousVendor(url=post.server.url), post.folder / "small.png"
     with pytest.raises(CheckFailedError, match="signed by its key"):
-        apply(vendor, small, post.calibration, 0.9, run=post.folder / "run", max_cost=1)
-    assert apply(vendor, small, post.calibration, 0.9, run=post.folder / "run", max_cost=1, trust=[lab, company])
+        mask(vendor, small, post.calibration, 0.9, run=post.folder / "run", max_cost=1)
+    assert mask(vendor, small, post.calibration, 0.9, run=post.folder / "run", max_cost=1, trust=[lab, company])
     with pytest.raises(CheckFailedError, match="expected a signature by a key that you trust"):
-        apply(vendor, small, post.calibration, 0.9, run=post.folder / "run", max_cost=1, trust=[company])
+        mask(vendor, small, post.calibration, 0.9, run=post.folder / "run", max_cost=1, trust=[company])
 
 
 def test_an_alarm_is_accepted_with_the_key_alone(post: Post) -> None:

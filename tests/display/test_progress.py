@@ -134,9 +134,9 @@ def commands(vendor: bc.Adapter, arrays: dict[str, Any]) -> dict[str, Callable[.
 
     def masked(**shown: Any) -> None:
         with bc.Session(calibration, vendor, 0.9, run="masks") as session:
-            assert len(list(session.apply_many(inputs, **shown))) == 3
+            assert len(list(session.mask_many(inputs, **shown))) == 3
             told: list[Any] = []
-            list(session.apply_many(iter(inputs), ahead=2, progress=lambda *step: told.append(step)))
+            list(session.mask_many(iter(inputs), ahead=2, progress=lambda *step: told.append(step)))
             assert (told[0], told[-1]) == (("masking", 0, 2), ("masking", 3, 3))
 
     both = {"one": vendor, "other": (vendor, {"score": "patch-variance"})}

@@ -51,7 +51,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     unseen = {f"p{seed}": photograph(seed) for seed in range(10, 13)}
     return {
         "calibration": calibration,
-        "result": bc.apply(vendor, ("p13", reduced(photograph(13), 4)), calibration, 0.9, **run),
+        "result": bc.mask(vendor, ("p13", reduced(photograph(13), 4)), calibration, 0.9, **run),
         "audit": bc.audit(vendor, unseen, calibration, [0.5, 0.9], **run),
         "comparison": bc.compare(both, arrays, [0.5, 0.9], run=folder / "compared", **CHOICES),
         "tuning": bc.tune(

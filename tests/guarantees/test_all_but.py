@@ -117,7 +117,7 @@ def test_it_is_calibrated_stored_applied_audited_and_reported(vendor: bc.Adapter
     calibration = Calibration.load(made.save(tmp_path / "calibration.json"))
     assert [each.left_out for each in calibration.all_but] == [0.05]
     assert calibration.threshold(0.3) == made.threshold(0.3)
-    found = bc.apply(vendor, photograph(20)[::2, ::2].copy(), calibration, 0.3, **terms)
+    found = bc.mask(vendor, photograph(20)[::2, ::2].copy(), calibration, 0.3, **terms)
     assert "5 % of the whole picture, are left out" in found.certificate.statement
     assert contradictions(found.certificate, calibration) == []
     audit = bc.audit(vendor, write_photographs(tmp_path / "audit", range(30, 36)), calibration, [0.3], **terms)

@@ -211,11 +211,11 @@ def test_calibration_mask_audit_and_certificate_agree_on_the_cap(desk: Desk) -> 
     assert capped.procedure.fingerprint != plain.procedure.fingerprint
     small = photograph(20)[::2, ::2].copy()
     terms = {"run": desk.folder / "run", "max_cost": 1}
-    found = bc.apply(desk.vendor, small, capped, 0.04, **terms)
+    found = bc.mask(desk.vendor, small, capped, 0.04, **terms)
     assert found.certificate.bound == 0.05
     assert found.certificate.statement.endswith(NOTE)
     assert found.certificate.psnr is None
-    assert NOTE not in bc.apply(desk.vendor, small, plain, 1.5, **terms).certificate.statement
+    assert NOTE not in bc.mask(desk.vendor, small, plain, 1.5, **terms).certificate.statement
     audit = bc.audit(desk.vendor, write_photographs(desk.folder / "audit", range(30, 36)), capped, [0.04], **terms)
     assert NOTE in audit.notes
     assert max(picture.losses[0] for picture in audit.pictures) <= 0.05

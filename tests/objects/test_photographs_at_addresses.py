@@ -88,7 +88,7 @@ def test_a_bucket_calibrates_as_its_files_do_and_pays_nothing_again(desk: Path, 
         assert in_bucket.digest == of_files.digest
         assert server.account.paid == paid
         store_at(bucket).put_if_absent("small.png", png(reduced(photograph(9), 4)))
-        result = bc.apply(vendor, f"{bucket}/small.png", of_files, alpha=0.9, run="files", max_cost=1)
+        result = bc.mask(vendor, f"{bucket}/small.png", of_files, alpha=0.9, run="files", max_cost=1)
         assert result.name == "small"
     assert list((desk / "temporary").rglob("*.png")) == [], "what was fetched for a command outlives it"
 

@@ -41,7 +41,7 @@ def made(server: FaultServer, folder: Path, cluster: Any) -> list[object]:
     calibration = bc.calibrate(vendor, photographs, **CHOICES, **terms)
     audit = bc.audit(vendor, unseen, calibration, [0.5, 0.9], stop=False, **terms)
     pictures = [("in memory", photograph(40, (24, 20))), folder.parent / "small.png"]
-    masked = bc.apply_all(vendor, pictures, calibration, 0.9, outside=0.0, **terms)
+    masked = bc.mask_all(vendor, pictures, calibration, 0.9, outside=0.0, **terms)
     shown = [(one.certificate, one.image.tobytes(), one.mask.tobytes(), one.score_map.tobytes()) for one in masked]
     tuned = bc.tune(vendor, photographs, 0.9, draws=2, **{**terms, "run": folder / "tuned"}).calibration
     assert tuned is not None

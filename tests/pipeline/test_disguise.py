@@ -86,7 +86,7 @@ def test_a_mask_of_a_reduced_calibration_photograph_is_refused(
     small = PillowImage.fromarray(pixels).resize((20, 16), PillowImage.Resampling.LANCZOS)
     path = saved(np.asarray(small), tmp_path / "small.png")
     with pytest.raises(CalibrationError, match="small is a copy of calibration photograph p2"):
-        bc.apply(vendor, path, calibration, 0.5, run=tmp_path / "run")
+        bc.mask(vendor, path, calibration, 0.5, run=tmp_path / "run")
 
 
 @pytest.mark.parametrize("disguise", DISGUISES)

@@ -36,8 +36,8 @@ class Desk:
         self.small = PillowImage.fromarray(photograph(20)).resize((20, 16), PillowImage.Resampling.BICUBIC)
         self.small.save(folder / "small.png")
 
-    def apply(self, image: object) -> bc.Result:
-        return bc.apply(self.vendor, image, self.calibration, 0.9, run=self.folder / "run", max_cost=1)  # type: ignore[arg-type]
+    def mask(self, image: object) -> bc.Result:
+        return bc.mask(self.vendor, image, self.calibration, 0.9, run=self.folder / "run", max_cost=1)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +64,8 @@ def test_a_picture_may_come_in_any_usual_form(desk: Desk, kind: str) -> None:
         "strided array": np.repeat(pixels, 2, axis=1)[:, ::2],
         "picture": desk.small,
     }[kind]
-    found = desk.apply(given)
-    expected = desk.apply(path)
+    found = desk.mask(given)
+    expected = desk.mask(path)
     np.testing.assert_array_equal(found.image, expected.image)
     assert found.certificate.input["pixels"] == expected.certificate.input["pixels"]
 
@@ -74,8 +74,8 @@ def test_an_open_picture_is_taken_by_the_same_rules_as_a_file(desk: Desk) -> Non
     clear = desk.small.convert("RGBA")
     clear.putalpha(90)
     with pytest.raises(ImageError, match="transparent"):
-        desk.apply(clear)
-    grey = desk.apply(desk.small.convert("L"))
+        desk.mask(clear)
+    grey = desk.mask(desk.small.convert("L"))
     assert any("grey" in one for one in grey.certificate.input["conversions"])
 
 
@@ -86,29 +86,29 @@ def test_an_open_picture_is_taken_by_the_same_rules_as_a_file(desk: Desk) -> Non
 )
 def test_what_is_no_picture_is_refused_in_words(desk: Desk, given: object) -> None:
     with pytest.raises((UsageError, ImageError), match="expected"):
-        desk.apply(given)
+        desk.mask(given)
 
 
 def test_a_mistake_is_told_before_the_budget_that_is_missing(desk: Desk) -> None:
     known = {"calibration": desk.calibration, "run": desk.folder / "run"}
     with pytest.raises(ImageError, match="uint8"):
-        bc.apply(desk.vendor, np.zeros((20, 16, 3), np.float32), alpha=0.9, **known)
+        bc.mask(desk.vendor, np.zeros((20, 16, 3), np.float32), alpha=0.9, **known)
     for level in ("0.9", [0.9]):
         with pytest.raises(UsageError, match="expected alpha to be a finite number above 0, such as"):
-            bc.apply(desk.vendor, desk.small, alpha=level, **known)
+            bc.mask(desk.vendor, desk.small, alpha=level, **known)
     with pytest.raises(UsageError, match=r"finite number above 0.*got '0.9'"):
         bc.audit(desk.vendor, desk.folder / "photographs", desk.calibration, "0.9", run=desk.folder / "run")
 
 
 def test_a_certificate_is_short_on_the_screen(desk: Desk) -> None:
-    certificate = desk.apply(desk.folder / "small.png").certificate
+    certificate = desk.mask(desk.folder / "small.png").certificate
     assert len(repr(certificate)) < 120
     assert repr(certificate).startswith("<Certificate if-like-calibration: ")
     assert "alpha=0.9" in repr(certificate)
 
 
 def test_a_safe_picture_is_added_to_what_was_saved_and_stays_in_the_certificate(desk: Desk, tmp_path: Path) -> None:
-    whole = desk.apply(desk.folder / "small.png")
+    whole = desk.mask(desk.folder / "small.png")
     result = replace(whole, mask=whole.score_map < np.median(whole.score_map))
     np.testing.assert_array_equal(result.safe[result.mask], result.image[result.mask])
     assert (result.safe[~result.mask] != result.image[~result.mask]).any()
@@ -132,7 +132,7 @@ def test_a_safe_picture_is_added_to_what_was_saved_and_stays_in_the_certificate(
 
 
 def test_a_safe_picture_of_an_overwritten_result_does_not_stay(desk: Desk, tmp_path: Path) -> None:
-    result = desk.apply(desk.folder / "small.png")
+    result = desk.mask(desk.folder / "small.png")
     safe = result.save(tmp_path, safe=True).safe
     assert safe is not None
     result.save(tmp_path, force=True)
@@ -149,14 +149,14 @@ def test_an_answer_to_a_changed_input_is_no_file_of_the_delivered_picture(
     choices = {**CHOICES, "perturb": perturb, "run": tmp_path / "run", "max_calls": 100}
     calibration = bc.calibrate(desk.vendor, write_photographs(tmp_path / "photographs", range(8)), **choices)
     small = desk.folder / "small.png"
-    result = bc.apply(desk.vendor, small, calibration, alpha=0.9, run=tmp_path / "run", max_calls=10)
+    result = bc.mask(desk.vendor, small, calibration, alpha=0.9, run=tmp_path / "run", max_calls=10)
     assert (result.vendor is not None) == is_a_file
     if result.vendor is not None:
         np.testing.assert_array_equal(np.asarray(PillowImage.open(io.BytesIO(result.vendor))), result.image)
 
 
 def test_a_vendors_file_of_another_format_replaces_the_earlier_one_by_force_only(desk: Desk, tmp_path: Path) -> None:
-    result = desk.apply(desk.folder / "small.png")
+    result = desk.mask(desk.folder / "small.png")
     assert result.save(tmp_path).vendor == tmp_path / "small-vendor.png"
     out = io.BytesIO()
     PillowImage.fromarray(result.image).save(out, "WEBP", lossless=True)
@@ -170,7 +170,7 @@ def test_a_vendors_file_of_another_format_replaces_the_earlier_one_by_force_only
 
 
 def test_only_what_can_be_left_out_is(desk: Desk, tmp_path: Path) -> None:
-    result = desk.apply(desk.folder / "small.png")
+    result = desk.mask(desk.folder / "small.png")
     assert result.save(tmp_path, leave_out=["overlay"]).overlay is None
     with pytest.raises(UsageError, match="overlay, score_map, vendor; got mask"):
         result.save(tmp_path, leave_out=["mask"])
@@ -178,7 +178,7 @@ def test_only_what_can_be_left_out_is(desk: Desk, tmp_path: Path) -> None:
 
 
 def test_a_result_saves_the_files_that_the_command_line_writes(desk: Desk, tmp_path: Path) -> None:
-    result = desk.apply(desk.folder / "small.png")
+    result = desk.mask(desk.folder / "small.png")
     files = result.save(tmp_path / "new" / "folder")
     kinds = ["certificate.json", "image.png", "mask.png", "overlay.png", "score-map.png", "vendor.png"]
     assert sorted(path.name for path in files.mask.parent.iterdir()) == [f"small-{kind}" for kind in kinds]

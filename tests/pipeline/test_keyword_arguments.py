@@ -20,19 +20,19 @@ def test_slips_name_what_was_called_and_what_is_near(tmp_path):
     with pytest.raises(UsageError, match="did you mean max_cost"):
         bc.calibrate(vendor, tmp_path, max_costs=3)
     with pytest.raises(
-        UsageError, match="apply takes no parameter 'qqqqqq'; it takes accept_refusals, alpha, ask, calibration"
+        UsageError, match="mask takes no parameter 'qqqqqq'; it takes accept_refusals, alpha, ask, calibration"
     ):
-        bc.apply(vendor, "small.png", "calibration.json", alpha=0.1, qqqqqq=1)
+        bc.mask(vendor, "small.png", "calibration.json", alpha=0.1, qqqqqq=1)
     with pytest.raises(UsageError, match="did you mean guarantee"):
-        bc.apply(vendor, "small.png", "calibration.json", alpha=0.1, garantee="expected")
+        bc.mask(vendor, "small.png", "calibration.json", alpha=0.1, garantee="expected")
 
 
 def test_a_needed_parameter_that_is_missing_is_named_with_an_example(tmp_path):
     vendor = bc.load_adapter("folder", path=str(tmp_path), label="none")
-    needed = r"apply: expected vendor, picture, calibration, alpha; got no alpha. Give alpha=0.1, the risk"
+    needed = r"mask: expected vendor, picture, calibration, alpha; got no alpha. Give alpha=0.1, the risk"
     for given, named in (((), {}), ((), {"alpha": None}), ((None,), {})):
         with pytest.raises(UsageError, match=needed):
-            bc.apply(vendor, "small.png", "calibration.json", *given, **named)
+            bc.mask(vendor, "small.png", "calibration.json", *given, **named)
     with pytest.raises(UsageError, match=r"Session: expected calibration, vendor, alpha; got no vendor. Give vendor="):
         bc.Session("calibration.json", alpha=0.1)
 

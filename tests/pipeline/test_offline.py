@@ -21,7 +21,7 @@ from blackbox_conformal.errors import (
     ProcedureMismatchError,
 )
 from blackbox_conformal.pipeline.audit_parts.audit_document import audit_json
-from blackbox_conformal.pipeline.commands import apply_all
+from blackbox_conformal.pipeline.commands import mask_all
 from blackbox_conformal.pipeline.products import write_products
 
 DRAWS = 4
@@ -53,7 +53,7 @@ def test_calibrate_mask_and_audit(tmp_path: Path, vendor: bc.Adapter, photograph
     threshold = calibration.threshold(0.2)
     assert 0 < threshold < math.inf
 
-    result = apply_all(vendor, [("p35", low_of(35))], calibration, 0.2, run=tmp_path / "run")[0]
+    result = mask_all(vendor, [("p35", low_of(35))], calibration, 0.2, run=tmp_path / "run")[0]
     assert result.image.shape == photograph(35).shape
     np.testing.assert_array_equal(result.image, draw(photograph(35), 35_000))
     np.testing.assert_array_equal(result.mask, result.score_map < threshold)
@@ -98,7 +98,7 @@ def test_another_level_or_guarantee_reads_no_picture(
 
 def test_files_and_certificate_of_a_mask(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
     calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
-    result = apply_all(vendor, [("p31", low_of(31))], calibration, 0.2, run=tmp_path / "run")[0]
+    result = mask_all(vendor, [("p31", low_of(31))], calibration, 0.2, run=tmp_path / "run")[0]
     products = write_products(result, tmp_path / "out")
     mask = PillowImage.open(products.mask)
     assert mask.mode == "1"
@@ -120,7 +120,7 @@ def test_an_unreachable_level_gives_an_empty_mask_that_says_why(
     tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]
 ) -> None:
     calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
-    result = apply_all(vendor, [("p31", low_of(31))], calibration, 0.01, run=tmp_path / "run")[0]
+    result = mask_all(vendor, [("p31", low_of(31))], calibration, 0.01, run=tmp_path / "run")[0]
     assert not result.mask.any()
     assert result.certificate.status == "abstains"
     assert result.certificate.missing_images == 99 - 30
@@ -172,7 +172,7 @@ def test_a_foreign_calibration_is_refused_with_each_difference(
     calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
     other = bc.load_adapter("folder", path=str(tmp_path / "outputs"), label="another vendor")
     with pytest.raises(ProcedureMismatchError, match=r"label: 'synthetic' → 'another vendor'"):
-        bc.apply(other, low_of(31), calibration, alpha=0.2, run=tmp_path / "run")
+        bc.mask(other, low_of(31), calibration, alpha=0.2, run=tmp_path / "run")
 
 
 def test_a_calibration_photograph_is_neither_masked_nor_audited(
@@ -180,9 +180,9 @@ def test_a_calibration_photograph_is_neither_masked_nor_audited(
 ) -> None:
     calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
     with pytest.raises(CalibrationError, match="has not seen"):
-        apply_all(vendor, [("p3", low_of(3))], calibration, 0.2, run=tmp_path / "run")
+        mask_all(vendor, [("p3", low_of(3))], calibration, 0.2, run=tmp_path / "run")
     with pytest.raises(CalibrationError, match=r"again is calibration photograph p4: .*has not seen"):
-        apply_all(vendor, [("again", photographs[4])], calibration, 0.2, run=tmp_path / "run")
+        mask_all(vendor, [("again", photographs[4])], calibration, 0.2, run=tmp_path / "run")
     with pytest.raises(CalibrationError, match="has not seen"):
         bc.audit(vendor, photographs[:3], calibration, [0.2], run=tmp_path / "run")
 
@@ -190,7 +190,7 @@ def test_a_calibration_photograph_is_neither_masked_nor_audited(
 @pytest.mark.parametrize("delivery", ["mean", "medoid"])
 def test_other_delivery_rules(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path], delivery: str) -> None:
     calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", delivery=delivery, **CHOICES)
-    result = apply_all(vendor, [("p33", low_of(33))], calibration, 0.3, run=tmp_path / "run")[0]
+    result = mask_all(vendor, [("p33", low_of(33))], calibration, 0.3, run=tmp_path / "run")[0]
     draws = np.stack([draw(photograph(33), 33_000 + index) for index in range(DRAWS)]).astype(int)
     if delivery == "mean":
         np.testing.assert_array_equal(result.image, (2 * draws.sum(0) + DRAWS) // (2 * DRAWS))
@@ -209,8 +209,8 @@ def test_a_bound_from_the_delivered_colours_never_trusts_less(
     calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **choices)
     gained = 0
     for alpha in (0.05, 0.06, 0.07, 0.08, 0.1, 0.12):
-        plain = apply_all(vendor, [("p35", low_of(35))], calibration, alpha)[0]
-        own = apply_all(
+        plain = mask_all(vendor, [("p35", low_of(35))], calibration, alpha)[0]
+        own = mask_all(
             vendor,
             [("p35", low_of(35))],
             calibration,
@@ -233,7 +233,7 @@ def test_a_bound_of_the_picture_counts_within_its_group_and_is_refused_where_it_
     )
 
     def masked(guarantee: str) -> Certificate:
-        return apply_all(vendor, [("p35", low_of(35))], calibration, 0.08, guarantee=guarantee, group="odd")[
+        return mask_all(vendor, [("p35", low_of(35))], calibration, 0.08, guarantee=guarantee, group="odd")[
             0
         ].certificate
 
@@ -248,7 +248,7 @@ def test_a_bound_of_the_picture_counts_within_its_group_and_is_refused_where_it_
 def test_the_bound_from_the_input_is_certified(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
     choices = {**CHOICES, "metric": "rgb-l1:kernel=gaussian,sigma=4,order=difference-of-blurs"}
     calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **choices)
-    result = apply_all(vendor, [("p35", low_of(35))], calibration, 0.5, guarantee="expected:bound_from=input")[0]
+    result = mask_all(vendor, [("p35", low_of(35))], calibration, 0.5, guarantee="expected:bound_from=input")[0]
     assert "whatever the truth" in str(result.certificate.input_bound)
     assert result.mask.any()
 
@@ -261,7 +261,7 @@ def test_groups_calibrate_apart(tmp_path: Path, vendor: bc.Adapter, photographs:
     kept = [curve for curve, image in zip(loaded.curves, loaded.images, strict=True) if image.group == "even"]
     assert even == bc.threshold(kept, 0.2)
     with pytest.raises(CalibrationError, match="calibrated, even, odd; got none"):
-        apply_all(vendor, [("p35", low_of(35))], loaded, 0.2, group="none", run=tmp_path / "other")
+        mask_all(vendor, [("p35", low_of(35))], loaded, 0.2, group="none", run=tmp_path / "other")
     assert not (tmp_path / "other").exists()
     with pytest.raises(BlackboxConformalError, match="groups of these photographs, p0, p1, p10, …; got groups of x"):
         bc.calibrate(vendor, photographs, run=tmp_path / "other", groups={"x": "even"}, **CHOICES)
@@ -282,7 +282,7 @@ def test_false_trust_comes_from_the_same_calibration(
     write_photographs(tmp_path / "photographs", range(30))
     own = bc.calibrate(vendor, photographs, guarantee="false-trust:tolerance=0.3", run=tmp_path / "run", **CHOICES)
     assert own.threshold(0.05) >= usual
-    result = apply_all(vendor, [("p35", low_of(35))], own, 0.05, run=tmp_path / "run")[0]
+    result = mask_all(vendor, [("p35", low_of(35))], own, 0.05, run=tmp_path / "run")[0]
     errors = bc.error_map(photograph(35), result.image, "rgb-linf", kernel="gaussian", sigma=2)
     assert (result.mask & (errors > 0.3)).mean() <= 0.05
     assert "exceeds 0.3 is at most 0.05" in result.certificate.statement

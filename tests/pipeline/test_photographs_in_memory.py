@@ -74,7 +74,7 @@ def test_a_certificate_without_a_file_of_the_users(desk: Path, vendor: bc.Adapte
     audit = bc.audit(vendor, unseen, calibration, 0.9, max_cost=1)
     assert audit.n == 4
     small = reduced(photograph(20), 4)
-    results = bc.apply_all(
+    results = bc.mask_all(
         vendor, [small, ("named", PillowImage.fromarray(small)), png(small)], calibration, 0.9, max_cost=1
     )
     assert [result.name for result in results] == [results[0].name, "named", results[2].name]

@@ -152,7 +152,7 @@ def test_a_picture_to_be_masked_that_the_second_vendor_does_not_take_is_named_an
         calibration = bc.calibrate(vendors[0], paths, fit="shrink", **told, **choices)
         paid = server.account.paid
         with pytest.raises(UsageError, match="the second vendor takes sides of at most"):
-            bc.apply(vendors[0], wide, calibration, alpha=0.9, max_calls=20, empty_masks=True, **told)
+            bc.mask(vendors[0], wide, calibration, alpha=0.9, max_calls=20, empty_masks=True, **told)
         assert server.account.paid == paid
 
 

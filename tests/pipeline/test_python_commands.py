@@ -14,7 +14,7 @@ from blackbox_conformal.errors import BudgetError, UsageError
 from blackbox_conformal.pipeline.looked_at import TUNING_FILE, TuningRecord
 from blackbox_conformal.testing.fault_server import FaultServer
 
-COMMANDS = ("calibrate", "apply", "apply_all", "audit", "compare", "tune", "plan", "report", "watch")
+COMMANDS = ("calibrate", "mask", "mask_all", "audit", "compare", "tune", "plan", "report", "watch")
 CHOICES = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf"}
 
 
@@ -39,7 +39,7 @@ def calibration(desk: Path, vendor: bc.Adapter) -> bc.Calibration:
 def test_the_example_of_every_command_runs(name: str, vendor: bc.Adapter, calibration: bc.Calibration) -> None:
     function = getattr(bc, name)
     names = {"bc": bc, "vendor": vendor, "calibration": calibration}
-    names["result"] = bc.apply(vendor, "input.png", calibration, alpha=0.9, max_cost=1)
+    names["result"] = bc.mask(vendor, "input.png", calibration, alpha=0.9, max_cost=1)
     example = doctest.DocTestParser().get_doctest(inspect.getdoc(function) or "", names, name, None, None)
     assert example.examples, f"{name} has no example"
     said: list[str] = []
@@ -56,8 +56,8 @@ def calls(vendor: bc.Adapter, calibration: bc.Calibration) -> dict[str, Any]:
     both = {"one": vendor, "other": (vendor, {"score": "patch-variance"})}
     return {
         "calibrate": lambda: bc.calibrate(vendor, "photographs", max_cost="0.19", **short),
-        "apply": lambda: bc.apply(vendor, "input.png", calibration, 0.9, run="other", max_cost="0.01"),
-        "apply_all": lambda: bc.apply_all(vendor, ["input.png"], calibration, 0.9, run="other", max_calls=1),
+        "mask": lambda: bc.mask(vendor, "input.png", calibration, 0.9, run="other", max_cost="0.01"),
+        "mask_all": lambda: bc.mask_all(vendor, ["input.png"], calibration, 0.9, run="other", max_calls=1),
         "audit": lambda: bc.audit(vendor, "unseen", calibration, 0.9, run="other", max_cost="0.07"),
         "watch": lambda: bc.watch(vendor, "calibration.json", "photographs", run="other", max_cost="0.07"),
         "compare": lambda: bc.compare(both, "photographs", 0.9, max_calls=19, **short),
@@ -65,7 +65,7 @@ def calls(vendor: bc.Adapter, calibration: bc.Calibration) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("name", ["calibrate", "apply", "apply_all", "audit", "compare", "tune", "watch"])
+@pytest.mark.parametrize("name", ["calibrate", "mask", "mask_all", "audit", "compare", "tune", "watch"])
 def test_a_budget_that_is_too_small_spends_nothing(
     name: str, server: FaultServer, vendor: bc.Adapter, calibration: bc.Calibration
 ) -> None:
@@ -75,7 +75,7 @@ def test_a_budget_that_is_too_small_spends_nothing(
     assert server.account.paid == paid
 
 
-@pytest.mark.parametrize("name", ["calibrate", "apply", "audit", "compare", "tune", "watch"])
+@pytest.mark.parametrize("name", ["calibrate", "mask", "audit", "compare", "tune", "watch"])
 def test_money_is_not_spent_without_a_budget(
     name: str, server: FaultServer, vendor: bc.Adapter, calibration: bc.Calibration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,7 +92,7 @@ def test_money_is_not_spent_without_a_budget(
     assert server.account.paid == paid
 
 
-@pytest.mark.parametrize("name", ["calibrate", "apply", "apply_all", "audit", "compare", "tune", "plan", "watch"])
+@pytest.mark.parametrize("name", ["calibrate", "mask", "mask_all", "audit", "compare", "tune", "plan", "watch"])
 def test_every_command_names_what_is_near_a_misspelled_keyword(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=rf"{name} takes no parameter 'max_costs'; did you mean max_cost"):
         getattr(bc, name)(max_costs=3)
@@ -171,9 +171,9 @@ def test_a_share_that_is_none_and_one_candidate_alone(vendor: bc.Adapter, server
 def test_a_calibration_file_says_which_run_folder_is_used(vendor: bc.Adapter, server: FaultServer, desk: Path) -> None:
     calibration = bc.calibrate(vendor, "photographs", run="run", max_cost=1, **CHOICES)
     calibration.save("run/calibration.json")
-    bc.apply(vendor, "input.png", "run/calibration.json", 0.9, max_cost="0.02")
+    bc.mask(vendor, "input.png", "run/calibration.json", 0.9, max_cost="0.02")
     paid = server.account.paid
-    bc.apply(vendor, "input.png", calibration, 0.9, run="run", max_cost="0.02")
+    bc.mask(vendor, "input.png", calibration, 0.9, run="run", max_cost="0.02")
     assert server.account.paid == paid
     assert not Path("runs").exists()
 
@@ -190,7 +190,7 @@ def test_results_are_short_on_the_screen(vendor: bc.Adapter, calibration: bc.Cal
 
 def test_the_report_shows_what_it_is_given(vendor: bc.Adapter, calibration: bc.Calibration) -> None:
     audit = bc.audit(vendor, "unseen", calibration, 0.9, run="run", max_cost=1)
-    result = bc.apply(vendor, "input.png", calibration, 0.9, run="run", max_cost=1)
+    result = bc.mask(vendor, "input.png", calibration, 0.9, run="run", max_cost=1)
     path = bc.report("run", calibration=calibration, audit=audit, results=[result])
     page = path.read_text(encoding="utf-8")
     assert path == Path("run") / "report.html"

@@ -35,7 +35,7 @@ def test_the_score_is_the_difference_of_the_two_vendors(tmp_path: Path, vendors:
     low = io.BytesIO()
     PillowImage.fromarray(photograph(15)).resize((20, 16), PillowImage.Resampling.BICUBIC).save(low, "PNG")
     (tmp_path / "p15.png").write_bytes(low.getvalue())
-    result = bc.apply(first, tmp_path / "p15.png", calibration, alpha=0.3, second_adapter=second, run=tmp_path / "run")
+    result = bc.mask(first, tmp_path / "p15.png", calibration, alpha=0.3, second_adapter=second, run=tmp_path / "run")
     pictures = np.stack([draw(photograph(15), 15_000), draw(photograph(15), 77_015)]).astype(float)
     gap = (np.abs(pictures[0] - pictures[1]).sum(2) / 255).astype(np.float32)
     from scipy.ndimage import gaussian_filter
@@ -43,7 +43,7 @@ def test_the_score_is_the_difference_of_the_two_vendors(tmp_path: Path, vendors:
     np.testing.assert_allclose(result.score_map, gaussian_filter(gap, 2, mode="reflect"), atol=1e-5)
     assert result.mask.any()
     with pytest.raises(ProcedureMismatchError, match="second_opinion"):
-        bc.apply(first, tmp_path / "p15.png", calibration, alpha=0.3, second_adapter=first, run=tmp_path / "run")
+        bc.mask(first, tmp_path / "p15.png", calibration, alpha=0.3, second_adapter=first, run=tmp_path / "run")
 
 
 def test_the_second_vendor_is_asked_for_and_not_taken_for_nothing(vendors: tuple[bc.Adapter, bc.Adapter]) -> None:

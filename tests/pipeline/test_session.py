@@ -94,12 +94,12 @@ def test_threads_share_a_run_folder_and_results_are_those_of_apply(
     calibrated: Calibrated, server: FaultServer, tmp_path: Path
 ) -> None:
     with opened(calibrated.two, server, tmp_path / "run") as session, ThreadPoolExecutor(4) as threads:
-        results = list(threads.map(session.apply, [(f"p{number}", picture(number)) for number in range(4)]))
+        results = list(threads.map(session.mask, [(f"p{number}", picture(number)) for number in range(4)]))
         assert session.spent_usd == 8 * PRICE
     assert [result.name for result in results] == [f"p{number}" for number in range(4)]
     vendor = SynchronousVendor(url=server.url)
     for number, result in enumerate(results):
-        alone = bc.apply(vendor, picture(number), calibrated.two, 0.9, run=tmp_path / "run", max_calls=2)
+        alone = bc.mask(vendor, picture(number), calibrated.two, 0.9, run=tmp_path / "run", max_calls=2)
         np.testing.assert_array_equal(result.image, alone.image)
         np.testing.assert_array_equal(result.mask, alone.mask)
         np.testing.assert_array_equal(result.safe, alone.safe)
@@ -123,7 +123,7 @@ def test_many_threads_and_a_bad_vendor_spend_what_the_vendor_bills_and_never_mor
     def ask(thread: int) -> None:
         for number in range(requests):
             try:
-                session.apply(picture((thread * requests + number) % distinct))
+                session.mask(picture((thread * requests + number) % distinct))
                 became["result"] += 1
             except (BudgetError, IncompleteError) as error:
                 became[type(error).__name__] += 1
@@ -148,9 +148,9 @@ def test_the_same_picture_at_once_is_paid_once_and_later_answered_from_the_folde
     server.script = {"submit": "slow-start:seconds=0.3"}
     with opened(calibrated.two, server, tmp_path / "run") as session:
         with ThreadPoolExecutor(8) as threads:
-            results = list(threads.map(session.apply, [(f"name{number}", picture(0)) for number in range(8)]))
+            results = list(threads.map(session.mask, [(f"name{number}", picture(0)) for number in range(8)]))
         assert server.account.paid == 2
-        session.apply(picture(0))
+        session.mask(picture(0))
         assert server.account.paid == 2
     assert {result.name for result in results} == {f"name{number}" for number in range(8)}
     assert len({result.mask.tobytes() for result in results}) == 1
@@ -165,7 +165,7 @@ def test_a_picture_that_the_budget_has_no_room_for_spends_nothing_and_those_unde
 
     def ask(number: int) -> None:
         try:
-            session.apply(picture(number))
+            session.mask(picture(number))
             became.append("result")
         except BudgetError as error:
             became.append(str(error))
@@ -176,13 +176,13 @@ def test_a_picture_that_the_budget_has_no_room_for_spends_nothing_and_those_unde
         assert became.count("result") == 4
         assert all("the next 2 draws cost up to 0.02 USD" in one for one in became if one != "result")
         assert server.account.paid == 8
-        session.apply(picture(next(number for number in range(8) if _is_stored(session, number))))
+        session.mask(picture(next(number for number in range(8) if _is_stored(session, number))))
     assert server.account.paid == 8
 
 
 def _is_stored(session: bc.Session, number: int) -> bool:
     try:
-        session.apply(picture(number))
+        session.mask(picture(number))
     except BudgetError:
         return False
     return True
@@ -193,16 +193,16 @@ def test_draws_at_once_are_those_of_all_pictures_together(
 ) -> None:
     server.script = {"submit": "slow-start:seconds=0.25"}
     with opened(calibrated.two, server, tmp_path / "run", concurrency=3) as session, ThreadPoolExecutor(12) as threads:
-        list(threads.map(session.apply, map(picture, range(12))))
+        list(threads.map(session.mask, map(picture, range(12))))
     assert server.account.summary()["most_at_once"]["submit"] == 3
     assert server.account.paid == 24
 
 
 def test_calls_are_limited_as_money_is(calibrated: Calibrated, server: FaultServer, tmp_path: Path) -> None:
     with opened(calibrated.two, server, tmp_path / "run", max_cost=None, max_calls=3) as session:
-        session.apply(picture(0))
+        session.mask(picture(0))
         with pytest.raises(BudgetError, match="2 calls of 3 allowed are made, and 2 more are needed"):
-            session.apply(picture(1))
+            session.mask(picture(1))
     assert server.account.paid == 2
     with pytest.raises(BudgetError, match="costs money: give max_cost"):
         opened(calibrated.two, server, tmp_path / "run", max_cost=None)
@@ -211,9 +211,9 @@ def test_calls_are_limited_as_money_is(calibrated: Calibrated, server: FaultServ
 def test_a_new_session_has_a_budget_of_its_own(calibrated: Calibrated, server: FaultServer, tmp_path: Path) -> None:
     for number in range(2):
         with opened(calibrated.one, server, tmp_path / "run", max_cost=PRICE) as session:
-            session.apply(picture(number))
+            session.mask(picture(number))
             with pytest.raises(BudgetError):
-                session.apply(picture(10 + number))
+                session.mask(picture(10 + number))
     assert spent(tmp_path / "run") == 2 * PRICE
 
 
@@ -233,7 +233,7 @@ def test_a_picture_may_come_in_any_usual_form(
         "picture": small,
     }[kind]
     with opened(calibrated.one, server, tmp_path / "run") as session:
-        np.testing.assert_array_equal(session.apply(given).low_resolution, picture(0))
+        np.testing.assert_array_equal(session.mask(given).low_resolution, picture(0))
 
 
 def test_a_loop_goes_on_while_many_tasks_wait(calibrated: Calibrated, server: FaultServer, tmp_path: Path) -> None:
@@ -252,10 +252,10 @@ def test_a_loop_goes_on_while_many_tasks_wait(calibrated: Calibrated, server: Fa
 
     async def serve() -> list[bc.Result]:
         async with opened(calibrated.one, server, tmp_path / "run") as session:
-            tasks = [asyncio.create_task(session.aapply((f"p{number}", picture(number)))) for number in range(20)]
+            tasks = [asyncio.create_task(session.amask((f"p{number}", picture(number)))) for number in range(20)]
             await heartbeat()
             with pytest.raises(ImageError):
-                await session.aapply(b"no picture")
+                await session.amask(b"no picture")
             return await asyncio.gather(*tasks)
 
     assert [result.name for result in asyncio.run(serve())] == [f"p{number}" for number in range(20)]
@@ -271,10 +271,10 @@ def test_a_task_that_is_cancelled_takes_back_what_was_not_begun(
 
     async def serve() -> None:
         async with opened(calibrated.one, server, tmp_path / "run", concurrency=1) as session:
-            begun = asyncio.create_task(session.aapply(picture(0)))
+            begun = asyncio.create_task(session.amask(picture(0)))
             while not server.account.requests("submit"):
                 await asyncio.sleep(0.01)
-            waiting = asyncio.create_task(session.aapply(picture(1)))
+            waiting = asyncio.create_task(session.amask(picture(1)))
             await asyncio.sleep(0.01)
             for task in (begun, waiting):
                 task.cancel()
@@ -285,7 +285,7 @@ def test_a_task_that_is_cancelled_takes_back_what_was_not_begun(
     asyncio.run(serve())
     assert server.account.paid == 1
     with opened(calibrated.one, server, tmp_path / "run") as session:
-        session.apply(picture(0))
+        session.mask(picture(0))
     assert server.account.paid == 1
 
 
@@ -308,19 +308,19 @@ def test_many_pictures_come_as_they_are_done_and_a_bad_one_does_not_end_it(
 
     with opened(calibrated.one, server, tmp_path / "run", max_cost=None, max_calls=4) as session:
         server.script = late
-        begun = session.apply_many([("p0", first), *(folder / f"p{number}.png" for number in range(1, 4))], ahead=4)
+        begun = session.mask_many([("p0", first), *(folder / f"p{number}.png" for number in range(1, 4))], ahead=4)
         names = []
         for result in begun:
             names.append(result.name)
             taken.release()
         assert sorted(names) == ["p0", "p1", "p2", "p3"]
-        stream = session.apply_many(folder)
+        stream = session.mask_many(folder)
         assert sorted(result.name for result in stream) == ["p0", "p1", "p2", "p3"]
         failures = {name: type(error) for name, error in stream.failures}
         assert failures == {"damaged": ImageError, "calibrated": CalibrationError}
 
         async def again() -> list[str]:
-            return sorted([result.name async for result in session.apply_many(folder)])
+            return sorted([result.name async for result in session.mask_many(folder)])
 
         assert asyncio.run(again()) == ["p0", "p1", "p2", "p3"]
     assert server.account.paid == 4
@@ -338,15 +338,15 @@ def test_an_iterator_is_read_no_further_ahead_than_there_is_room(
             yield f"p{number}", picture(number)
 
     with opened(calibrated.one, server, tmp_path / "run") as session:
-        for taken, _ in enumerate(session.apply_many(pictures(), ahead=3)):
+        for taken, _ in enumerate(session.mask_many(pictures(), ahead=3)):
             assert given <= taken + 3
         assert taken == 11
         given = 0
-        for _ in session.apply_many(pictures(), ahead=2):
+        for _ in session.mask_many(pictures(), ahead=2):
             break
         assert given == 2
         with pytest.raises(UsageError, match="ahead to be at least 1"):
-            session.apply_many(pictures(), ahead=0)
+            session.mask_many(pictures(), ahead=0)
 
 
 def test_no_more_pictures_are_evaluated_at_once_than_there_is_room_for(
@@ -369,7 +369,7 @@ def test_no_more_pictures_are_evaluated_at_once_than_there_is_room_for(
     monkeypatch.setattr("blackbox_conformal.pipeline.masking._Mask.__call__", counting)
     monkeypatch.setattr("blackbox_conformal.pipeline.stages.memory.evaluated_at_once", lambda: 1)
     with opened(calibrated.one, server, tmp_path / "run") as session:
-        assert len(list(session.apply_many((f"p{number}", picture(number)) for number in range(12)))) == 12
+        assert len(list(session.mask_many((f"p{number}", picture(number)) for number in range(12)))) == 12
     assert most == 1
 
 
@@ -378,7 +378,7 @@ def test_a_spent_budget_ends_a_stream_after_what_is_under_way(
 ) -> None:
     results: list[bc.Result] = []
     with opened(calibrated.one, server, tmp_path / "run", max_cost="0.05") as session:
-        stream = session.apply_many(picture(number) for number in range(40))
+        stream = session.mask_many(picture(number) for number in range(40))
         with pytest.raises(BudgetError):
             results.extend(stream)
     assert len(results) == server.account.paid == 5
@@ -390,8 +390,8 @@ def test_what_the_vendor_refuses_is_the_fault_of_that_picture(
     server.script = {"submit": ["status:code=422"]}
     with opened(calibrated.one, server, tmp_path / "run", concurrency=1) as session:
         with pytest.raises(RefusedError):
-            session.apply(picture(0))
-        session.apply(picture(1))
+            session.mask(picture(0))
+        session.mask(picture(1))
 
 
 def test_a_closed_account_is_asked_again_once_it_is_open(
@@ -401,9 +401,9 @@ def test_a_closed_account_is_asked_again_once_it_is_open(
     with opened(calibrated.one, server, tmp_path / "run") as session:
         for _ in range(2):
             with pytest.raises(bc.BlackboxConformalError, match="402"):
-                session.apply(picture(0))
+                session.mask(picture(0))
         server.script = None
-        session.apply(picture(0))
+        session.mask(picture(0))
     assert spent(tmp_path / "run") == PRICE
     assert is_settled(tmp_path / "run")
 
@@ -413,7 +413,7 @@ def test_two_sessions_on_one_folder_are_refused(calibrated: Calibrated, server: 
         with pytest.raises(LedgerError, match="in use by another call in this same process"):
             opened(calibrated.one, server, tmp_path / "run")
         with pytest.raises(LedgerError, match="in use by another call in this same process"):
-            bc.apply(SynchronousVendor(url=server.url), picture(0), calibrated.one, 0.9, run=session.run, max_cost=1)
+            bc.mask(SynchronousVendor(url=server.url), picture(0), calibrated.one, 0.9, run=session.run, max_cost=1)
     opened(calibrated.one, server, tmp_path / "run").close()
 
 
@@ -423,7 +423,7 @@ def test_closing_finishes_what_was_asked_for_and_refuses_what_comes_after(
     server.script = {"submit": "slow-start:seconds=0.2"}
     session = opened(calibrated.one, server, tmp_path / "run", concurrency=2)
     with ThreadPoolExecutor(6) as threads:
-        waiting = [threads.submit(session.apply, picture(number)) for number in range(6)]
+        waiting = [threads.submit(session.mask, picture(number)) for number in range(6)]
         while server.account.requests("submit") < 1:
             threading.Event().wait(0.01)
         while session._pool._work_queue.qsize() < 4:
@@ -432,7 +432,7 @@ def test_closing_finishes_what_was_asked_for_and_refuses_what_comes_after(
         session.close()
         assert all(future.result().mask.size for future in waiting)
     with pytest.raises(UsageError, match="the session is closed"):
-        session.apply(picture(0))
+        session.mask(picture(0))
     assert session.spent_usd == 6 * PRICE
 
 
@@ -445,7 +445,7 @@ def test_an_error_in_the_block_sends_nothing_more_and_keeps_what_is_under_way(
 
     def interrupted() -> None:
         with opened(calibrated.one, server, tmp_path / "run", concurrency=2) as session:
-            waiting.extend(threads.submit(session.apply, picture(number)) for number in range(6))
+            waiting.extend(threads.submit(session.mask, picture(number)) for number in range(6))
             while not server.account.requests("submit"):
                 threading.Event().wait(0.01)
             threading.Timer(0.3, gate.set).start()
@@ -462,7 +462,7 @@ def test_an_error_in_the_block_sends_nothing_more_and_keeps_what_is_under_way(
     paid = server.account.paid
     with opened(calibrated.one, server, tmp_path / "run") as session:
         for number in range(6):
-            session.apply(picture(number))
+            session.mask(picture(number))
     assert server.account.paid == 6 >= paid
     assert is_settled(tmp_path / "run")
 
@@ -477,7 +477,7 @@ def test_a_second_interrupt_leaves_a_job_to_the_next_session(tmp_path: Path, mon
         assert isinstance(server.vendor, FaultVendor)
         server.vendor.polls, polled = 1_000_000, server.account.requests("poll")
         session = bc.Session(calibration, vendor, alpha=0.9, run=tmp_path / "run", max_cost=1)
-        waiting = threads.submit(session.apply, picture(0))
+        waiting = threads.submit(session.mask, picture(0))
         while server.account.requests("poll") == polled:
             threading.Event().wait(0.01)
         shutdown, interrupts = session._pool.shutdown, [KeyboardInterrupt()]
@@ -493,7 +493,7 @@ def test_a_second_interrupt_leaves_a_job_to_the_next_session(tmp_path: Path, mon
         assert isinstance(waiting.exception(), IncompleteError)
         server.vendor.polls, paid = 1, server.account.paid
         with bc.Session(calibration, vendor, alpha=0.9, run=tmp_path / "run", max_cost=1) as session:
-            session.apply(picture(0))
+            session.mask(picture(0))
             assert session.spent_usd == 0
         assert server.account.paid == paid == 9
 
@@ -502,11 +502,11 @@ def test_another_model_than_the_calibrated_one_is_refused_and_nothing_else_is_br
     calibrated: Calibrated, server: FaultServer, tmp_path: Path
 ) -> None:
     with opened(calibrated.one, server, tmp_path / "run") as session:
-        session.apply(picture(0))
+        session.mask(picture(0))
         server.script = {"submit": "model:name=other"}
         with pytest.raises(ModelChangedError, match="'other'"):
-            session.apply(picture(1))
-        session.apply(picture(0))
+            session.mask(picture(1))
+        session.mask(picture(0))
 
 
 def test_answers_to_many_pictures_that_are_unlike_the_calibrations_are_told_of(
@@ -522,7 +522,7 @@ def test_answers_to_many_pictures_that_are_unlike_the_calibrations_are_told_of(
     monkeypatch.setattr(batch_drift, "drifted", drifted)
     told: list[str] = []
     with opened(calibrated.one, server, tmp_path / "run", on_drift=told.append) as session:
-        results = [session.apply(picture(number)) for number in range(7)]
+        results = [session.mask(picture(number)) for number in range(7)]
     assert batches == [3, 3]
     assert told == ["not like those"] * 2
     noted = ["not like those" in result.certificate.notes for result in results]
@@ -545,10 +545,10 @@ def test_an_alarm_of_the_watch_is_noticed_by_a_session_that_is_open(
 
     monkeypatch.setattr("blackbox_conformal.pipeline.masking.refuse_suspended", refuse)
     with opened(calibration, server, tmp_path / "run") as session:
-        session.apply(picture(0))
+        session.mask(picture(0))
         raised = True
         with pytest.raises(SuspendedError):
-            session.apply(picture(0))
+            session.mask(picture(0))
 
 
 def test_a_keyword_that_is_misspelled_is_named(calibrated: Calibrated, server: FaultServer) -> None:
@@ -570,7 +570,7 @@ def test_the_example_of_the_page_answers_requests_at_once(
     answers = asyncio.run(names["serve"](file, vendor, [*uploads, b"no picture"]))
     assert [status for status, _ in answers] == [200, 200, 200, 200, 422]
     for (_, body), upload in zip(answers, uploads, strict=False):
-        expected = bc.apply(vendor, upload, file, 0.9, max_calls=1).safe
+        expected = bc.mask(vendor, upload, file, 0.9, max_calls=1).safe
         np.testing.assert_array_equal(np.asarray(PillowImage.open(io.BytesIO(body))), expected)
     (tmp_path / "inputs").mkdir()
     for number, content in enumerate([*uploads, uploads[0][:60]]):
@@ -591,11 +591,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell in the backg
 pixels = np.random.default_rng(0).integers(0, 256, (16, 20, 3), dtype=np.uint8)
 session = bc.Session(file, SynchronousVendor(url=url), alpha=0.9, run=run, max_cost=1)
 if ending == "forgotten":
-    begun = session.apply_many([pixels, pixels[::-1]])
+    begun = session.mask_many([pixels, pixels[::-1]])
     next(iter(begun))
 else:
     with session:
-        session.apply(pixels)
+        session.mask(pixels)
 """
 
 
@@ -621,7 +621,7 @@ def test_a_program_that_ends_anyhow_keeps_what_it_paid(
     paid = server.account.paid
     pixels = np.random.default_rng(0).integers(0, 256, (16, 20, 3), dtype=np.uint8)
     with opened(file, server, run) as session:
-        session.apply(pixels)
+        session.mask(pixels)
     assert server.account.paid == paid >= 1
 
 
@@ -634,11 +634,11 @@ def test_a_second_vendor_shares_folder_and_budget(server: FaultServer, tmp_path:
     paid = server.account.paid
     with opened(calibration, server, tmp_path / "run", second_adapter=second, max_cost="0.09") as session:
         with ThreadPoolExecutor(4) as threads:
-            results = list(threads.map(session.apply, [(f"p{number}", picture(number)) for number in range(4)]))
+            results = list(threads.map(session.mask, [(f"p{number}", picture(number)) for number in range(4)]))
         with pytest.raises(BudgetError, match=r"the next 2 draws cost up to 0\.02 USD"):
-            session.apply(picture(4))
+            session.mask(picture(4))
         assert session.spent_usd == 8 * PRICE
     assert server.account.paid == paid + 8
-    alone = bc.apply(first, picture(2), calibration, 0.9, max_calls=2, **both)
+    alone = bc.mask(first, picture(2), calibration, 0.9, max_calls=2, **both)
     np.testing.assert_array_equal(alone.mask, results[2].mask)
     assert server.account.paid == paid + 8

@@ -37,7 +37,7 @@ def test_help_of_curves_shows_no_internals_of_numpy() -> None:
     assert "numpy." not in shown
 
 
-@pytest.mark.parametrize("name", ["calibrate", "apply", "apply_all", "audit", "compare", "tune", "plan", "watch"])
+@pytest.mark.parametrize("name", ["calibrate", "mask", "mask_all", "audit", "compare", "tune", "plan", "watch"])
 def test_every_keyword_is_in_the_signature_and_documented(name: str) -> None:
     function = getattr(bc, name)
     parameters = inspect.signature(function).parameters

@@ -25,7 +25,7 @@ def test_inputs_of_another_making_are_masked_and_never_called_guaranteed(tmp_pat
     for degradation in ("unknown", "bicubic"):
         run = tmp_path / degradation
         calibration = bc.calibrate(vendor, photographs, degradation=degradation, run=run)
-        results = bc.apply_all(vendor, [read_image(path).pixels for path in inputs], calibration, 0.3, run=run)
+        results = bc.mask_all(vendor, [read_image(path).pixels for path in inputs], calibration, 0.3, run=run)
         statuses[degradation] = {result.certificate.status for result in results}
         if degradation == "unknown":
             certificate = results[0].certificate

@@ -49,7 +49,7 @@ def test_every_command_warms_what_it_runs(tmp_path, warmed):
 
     small = io.BytesIO()
     PillowImage.fromarray(photograph(11)).resize((20, 16), PillowImage.Resampling.BICUBIC).save(small, "PNG")
-    bc.apply_all(vendor, [("p11", small.getvalue())], calibration, 0.9, run=tmp_path / "run")
+    bc.mask_all(vendor, [("p11", small.getvalue())], calibration, 0.9, run=tmp_path / "run")
     assert warmed == [("pixel-variance", "rgb-linf", False)]
     warmed.clear()
 

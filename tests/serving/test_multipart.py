@@ -50,7 +50,7 @@ def test_the_vendors_bytes_come_back_and_the_mask_is_that_of_apply(
         files = {name: gateway.get(told["blackbox_conformal"][name]) for name in ("picture", "mask", "overlay", "safe")}
         certificate = gateway.get(told["blackbox_conformal"]["certificate"])
     assert server.account.paid == 1
-    alone = bc.apply(vendor, picture(0), calibration, 0.9, run=tmp_path / "alone", max_calls=1)
+    alone = bc.mask(vendor, picture(0), calibration, 0.9, run=tmp_path / "alone", max_calls=1)
     assert answer.content == files["picture"].content == alone.vendor
     assert answer.headers["content-type"] == "image/png"
     np.testing.assert_array_equal(pixels(files["mask"]), alone.mask)

@@ -25,7 +25,7 @@ class Raw(Dialect):
 
     async def _create(self, gateway, http):
         order = Order(picture=http.body, options=dict(http.query))
-        request = await gateway.ended(await gateway.accept(http, "raw", asked))
+        request = await gateway.ended(await gateway.accept(http, "raw", order))
         return HttpAnswer(200, gateway.content(request, "picture"), "image/png", gateway.headers(request))
 
     def as_json(self, gateway, request):

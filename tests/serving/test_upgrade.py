@@ -41,7 +41,7 @@ def test_further_draws_follow_the_answer_and_only_they_are_paid(
         answer = gateway.get(further["blackbox_conformal"]["picture"]).content
         assert answer == gateway.get(told["blackbox_conformal"]["picture"]).content
     assert server.account.paid == 1 + 4
-    alone = bc.apply(vendor, picture(0), four, 0.9, run=tmp_path / "alone", max_calls=4)
+    alone = bc.mask(vendor, picture(0), four, 0.9, run=tmp_path / "alone", max_calls=4)
     assert further["blackbox_conformal"]["trusted_share"] == alone.certificate.trusted_share
     assert further["blackbox_conformal"]["guarantee"] == alone.certificate.stated
     assert mask.status_code == 200

@@ -20,14 +20,14 @@ levels: NDArray[np.float64] = calibration.alphas
 drawing: Path = calibration.plot().save("trusted.svg")
 svg: str = calibration.plot().svg
 
-result: bc.Result = bc.apply(vendor, "input.png", calibration, alpha=0.1)
+result: bc.Result = bc.mask(vendor, "input.png", calibration, alpha=0.1)
 image: NDArray[np.uint8] = result.image
 mask: NDArray[np.bool_] = result.mask
 score_map: NDArray[np.float32] = result.score_map
 share: float = result.certificate.trusted_share
 in_memory: bc.Calibration = bc.calibrate(vendor, {"one": image, "other": b"..."}, progress=False)
 unnamed: bc.Audit = bc.audit(vendor, [image, ("named", image), "third.png"], in_memory, progress=lambda *_: None)
-results: list[bc.Result] = bc.apply_all(vendor, ["input.png", ("named", image)], calibration, alpha=0.1, max_calls=16)
+results: list[bc.Result] = bc.mask_all(vendor, ["input.png", ("named", image)], calibration, alpha=0.1, max_calls=16)
 
 suggestion: bc.Suggestion = bc.suggest_degradation("real-inputs/", "photographs/", scale=4)
 degradation: str = suggestion.degradation
@@ -62,11 +62,11 @@ vouched: bool = calibration.vouching([key.key]).trusted
 image_file: Path = result.save("out", sign_with=key).image
 
 with bc.Session("calibration.json", vendor, alpha=0.1, max_cost=20, memory=None) as session:
-    masked: bc.Result = session.apply(("named", image))
-    names: list[str] = [each.name for each in session.apply_many("inputs/", ahead=4)]
+    masked: bc.Result = session.mask(("named", image))
+    names: list[str] = [each.name for each in session.mask_many("inputs/", ahead=4)]
     spent: str = f"{session.spent_usd:.2f}"
 
 
 async def serve() -> bc.Result:
     async with bc.Session(calibration, vendor, 0.1) as opened:
-        return await opened.aapply(b"...")
+        return await opened.amask(b"...")

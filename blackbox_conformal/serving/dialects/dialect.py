@@ -6,7 +6,7 @@ the library that carries HTTP. A route reads like the service's documentation::
     async def create(self, gateway, http):
         body = http.json()
         order = Order(picture=body["image"], options=…, webhook=body.get("webhook"))
-        request = await gateway.accept(http, "name", asked)
+        request = await gateway.accept(http, "name", order)
         request = await gateway.ended(request, seconds=60)
         return json_answer(self.as_json(gateway, request))
 
