@@ -5,6 +5,7 @@ The form: sorted keys, no spaces, UTF-8, no NaN or infinity.
 
 import hashlib
 import json
+import math
 from typing import Any
 
 from blackbox_conformal.errors import FileFormatError
@@ -41,7 +42,7 @@ def strict_json(text: str | bytes) -> Any:
     ValueError, RecursionError
         It is no JSON, or nested too deeply.
     """
-    return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+    return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite)
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -49,6 +50,11 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(keys) != len(pairs):
         raise FileFormatError("a key stands twice in an object of the file; it is damaged or hostile")
     return keys
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_constant(text)
 
 
 def _no_constant(name: str) -> float:

@@ -1,6 +1,6 @@
 """What an audit found: photograph by photograph, level by level, and altogether.
 
-Plain values; they are put together in `pipeline.audit_parts.conclude` and kept by `reports.stored_audit`.
+Plain values; they are put together in `pipeline.audit_parts.conclude` and kept by `reports.report_store`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from blackbox_conformal.display.figure import Figure
 from blackbox_conformal.display.plots import Chart, Series
 from blackbox_conformal.display.table import frame, html_card, rows_of
 from blackbox_conformal.images.input_statistics.kind import Kind
-from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.risk.curve_set import StoredCurve
 from blackbox_conformal.text import counted
 from blackbox_conformal.wording import between
 
@@ -53,7 +53,7 @@ class AuditedPicture:
 
     name: str
     truth: str
-    curve: RiskCurve
+    curve: StoredCurve
     losses: tuple[float, ...]
     shares: tuple[float, ...]
     inside: tuple[Quality, ...]

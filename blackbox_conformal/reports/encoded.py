@@ -2,9 +2,13 @@
 
 import base64
 import io
-from typing import Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as PillowImage
+from pydantic import PlainSerializer, PlainValidator, Strict
+from pydantic_core.core_schema import SerializationInfo
 
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.types import Image
@@ -16,6 +20,39 @@ _KEPT_QUALITY = 90
 def base64_text(data: bytes) -> str:
     """`data` in base64."""
     return base64.b64encode(data).decode()
+
+
+Bytes = Annotated[bytes, Strict()]
+"""Bytes as a field of a stored document, which no text is taken for."""
+
+
+def _bytes_of(value: Any) -> bytes:
+    if isinstance(value, str):
+        return base64.b64decode(value, validate=True)
+    if not isinstance(value, bytes):
+        raise ValueError("bytes are expected")
+    return value
+
+
+def _as_stored(values: NDArray[Any], info: SerializationInfo) -> Any:
+    """The little-endian values, as they are or, where JSON alone carries them, in base64."""
+    data = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).data.cast("B")
+    return base64_text(bytes(data)) if info.mode == "json" else data
+
+
+Doubles = Annotated[
+    NDArray[np.float64],
+    PlainValidator(lambda value: np.frombuffer(_bytes_of(value), "<f8").astype(np.float64)),
+    PlainSerializer(_as_stored),
+]
+"""(n,) float64 as a field of a stored document, exact to the last bit."""
+
+Singles = Annotated[
+    NDArray[np.float32],
+    PlainValidator(lambda value: np.frombuffer(_bytes_of(value), "<f4").astype(np.float32)),
+    PlainSerializer(_as_stored),
+]
+"""A map of float32 as a field of a stored document; it is read flat, since its shape follows from other fields."""
 
 
 def kept_picture(pixels: Image, block: int) -> bytes:

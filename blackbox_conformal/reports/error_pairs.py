@@ -9,7 +9,7 @@ from PIL import Image as PillowImage
 
 from blackbox_conformal.audits.worst_pixels import worst_place
 from blackbox_conformal.reports.blocks import block_maximum
-from blackbox_conformal.reports.encoded import webp
+from blackbox_conformal.reports.encoded import Bytes, webp
 from blackbox_conformal.types import Image, Map
 
 CROP = 96
@@ -47,8 +47,8 @@ class Pair:
     row: int
     column: int
     error: float
-    delivered: bytes
-    truth: bytes
+    delivered: Bytes
+    truth: Bytes
     at: tuple[int, int]
 
 

@@ -4,17 +4,14 @@ A pixel's byte is the index of the first threshold above its score. A mask at an
 exactly, at a quarter of what the scores take.
 """
 
-import base64
-import binascii
 import contextlib
-import json
 import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from isal import isal_zlib
@@ -27,15 +24,14 @@ from blackbox_conformal.errors import FileFormatError, IncompleteError
 from blackbox_conformal.files import refusal, write_new
 from blackbox_conformal.images.encode import image_png
 from blackbox_conformal.kernels.below import NONE, count_below, first_above
-from blackbox_conformal.reports.encoded import base64_text
+from blackbox_conformal.reports.encoded import Doubles
 from blackbox_conformal.reports.names_apart import end_of, picture_stem
-from blackbox_conformal.reports.preview import error_codes
+from blackbox_conformal.reports.preview import PictureKind, error_codes
 from blackbox_conformal.reports.slider_levels import Stop, choose_stops, thresholds_of
-from blackbox_conformal.reports.stored_audit import damaged, parse_json, read_material
 from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.stored import Stored
 from blackbox_conformal.types import Image, Map
 
-FORMAT = "blackbox-conformal full-size picture 1"
 USUAL_LEVELS = 240
 """As many levels at most are the same for every picture of a calibration; those asked for are added."""
 
@@ -59,6 +55,28 @@ def viewer_stops(calibration: Calibration, wanted: Sequence[float] = ()) -> list
 
 
 @dataclass(frozen=True, slots=True)
+class Certified:
+    """What is kept of a mask that was delivered; `threshold_hex` is exact."""
+
+    alpha: float
+    threshold_hex: str
+    guarantee: str
+    status: str
+    statement: str
+
+    @classmethod
+    def of(cls, certificate: Certificate) -> "Certified":
+        """Of the mask that this certificate is of."""
+        said = (str(certificate.guarantee.get("name", "")), certificate.status, certificate.stated)
+        return cls(certificate.alpha, certificate.threshold_hex, *said)
+
+    @property
+    def mask(self) -> tuple[float, str]:
+        """Which of a picture's masks it is: its level, and its guarantee's name."""
+        return self.alpha, self.guarantee
+
+
+@dataclass(frozen=True, slots=True)
 class FullSize:
     """One picture as a run folder keeps it.
 
@@ -77,8 +95,7 @@ class FullSize:
     losses
         (K,) float64; None where the truth is unknown.
     certified
-        Level, threshold, guarantee and statement of each mask that was delivered, the last one first; none for an
-        audited photograph.
+        Of each mask that was delivered, the last one first; none for an audited photograph.
     digests
         Of each part's file.
     notes
@@ -87,15 +104,15 @@ class FullSize:
         The end of a path that tells pictures of one name apart; empty where there is none.
     """
 
-    kind: str
+    kind: PictureKind
     name: str
     identity: str
     size: tuple[int, int]
     alphas: tuple[float, ...]
-    thresholds: NDArray[np.float64]
-    shares: NDArray[np.float64]
-    losses: NDArray[np.float64] | None
-    certified: tuple[dict[str, Any], ...] = ()
+    thresholds: Doubles
+    shares: Doubles
+    losses: Doubles | None
+    certified: tuple[Certified, ...] = ()
     digests: Mapping[Part, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     source: str = ""
@@ -106,8 +123,12 @@ class FullSize:
         return picture_stem(self.kind, self.identity)
 
 
-def _mask_of(certified: dict[str, Any]) -> tuple[float, str]:
-    return certified["alpha"], certified["guarantee"]
+_ENTRIES = Stored(
+    FullSize,
+    "full-size picture",
+    2,
+    anew="Mask or audit the picture again in the same run folder: the draws are stored, so no call is made",
+)
 
 
 class FullSizeStore:
@@ -130,7 +151,7 @@ class FullSizeStore:
 
     def keep(
         self,
-        kind: str,
+        kind: PictureKind,
         name: str,
         identity: str,
         score_map: Map,
@@ -138,7 +159,7 @@ class FullSizeStore:
         *,
         errors: Map | None = None,
         curve: RiskCurve | None = None,
-        certified: dict[str, Any] | None = None,
+        certified: Certified | None = None,
         notes: Sequence[str] = (),
         source: Path | None = None,
     ) -> Path:
@@ -160,9 +181,9 @@ class FullSizeStore:
         own = [] if certified is None else [certified]
         before = self._before(kind, identity) if own else None
         earlier = () if before is None else before.certified
-        said = [*own, *(one for one in earlier if _mask_of(one) not in map(_mask_of, own))][:MOST_CERTIFIED]
-        alphas = tuple(sorted({*self._alphas, *(float(f"{one['alpha']:.12g}") for one in said)}))
-        places = [float.fromhex(one["threshold_hex"]) for one in said]
+        said = [*own, *(one for one in earlier if one.mask not in [mine.mask for mine in own])][:MOST_CERTIFIED]
+        alphas = tuple(sorted({*self._alphas, *(float(f"{one.alpha:.12g}") for one in said)}))
+        places = [float.fromhex(one.threshold_hex) for one in said]
         thresholds = np.unique(np.array([*self._thresholds_for(alphas), *places], np.float64))
         height, width = score_map.shape
         entry = FullSize(
@@ -197,7 +218,7 @@ class FullSizeStore:
             self._known[alphas] = thresholds_of(viewer_stops(self._calibration, alphas))
         return self._known[alphas]
 
-    def _before(self, kind: str, identity: str) -> FullSize | None:
+    def _before(self, kind: PictureKind, identity: str) -> FullSize | None:
         """What is kept of the same picture so far."""
         try:
             return read_entry(self.folder / f"{picture_stem(kind, identity)}.json")
@@ -210,19 +231,7 @@ class FullSizeStore:
         self._write(replace(entry, notes=(*entry.notes, note)))
 
     def _write(self, entry: FullSize) -> Path:
-        path = self.folder / f"{entry.stem}.json"
-        return write_new(path, json.dumps(_to_json(entry)).encode(), force=True)
-
-
-def certified_of(certificate: Certificate) -> dict[str, Any]:
-    """What is kept of the mask that was delivered."""
-    return {
-        "alpha": certificate.alpha,
-        "threshold_hex": certificate.threshold_hex,
-        "guarantee": certificate.guarantee.get("name", ""),
-        "status": certificate.status,
-        "statement": certificate.stated,
-    }
+        return _ENTRIES.write(entry, self.folder / f"{entry.stem}.json")
 
 
 def part_path(folder: Path, stem: str, part: Part) -> Path:
@@ -264,77 +273,22 @@ def read_entry(path: Path) -> FullSize:
     Raises
     ------
     FileFormatError
-        It is damaged or foreign.
+        It is damaged, foreign or of an earlier version.
     """
-    content = parse_json(path, read_material(path))
-    try:
-        if content["format"] != FORMAT:
-            raise ValueError("another format")
-        height, width = map(int, content["size"])
-        thresholds, shares = _numbers(content["thresholds"]), _numbers(content["shares"])
-        losses = None if content["losses"] is None else _numbers(content["losses"])
-        if not 1 <= min(height, width) <= max(height, width) <= _LARGEST_SIDE:
+    entry = _ENTRIES.read(path)
+    with _ENTRIES.refusing(str(path)):
+        if not 1 <= min(entry.size) <= max(entry.size) <= _LARGEST_SIDE:
             raise ValueError("size out of range")
+        thresholds, shares, losses = entry.thresholds, entry.shares, entry.losses
         if not 1 <= thresholds.size <= NONE or (np.diff(thresholds) <= 0).any() or np.isnan(thresholds).any():
             raise ValueError("thresholds must ascend")
         if shares.shape != thresholds.shape or (losses is not None and losses.shape != thresholds.shape):
             raise ValueError("as many shares and losses as thresholds are expected")
-        certified, digests = content["certified"] or [], dict(content["digests"])
-        # At first, that of one mask alone was kept.
-        certified = [certified] if isinstance(certified, dict) else certified
-        entry = FullSize(
-            kind=str(content["kind"]),
-            name=str(content["name"]),
-            identity=str(content["identity"]),
-            size=(height, width),
-            alphas=tuple(float(alpha) for alpha in content["alphas"]),
-            thresholds=thresholds,
-            shares=shares,
-            losses=losses,
-            certified=tuple(map(_certified, certified)),
-            digests={part: str(digests[part]) for part in PARTS if part in digests},
-            notes=tuple(map(str, content["notes"])),
-            # Earlier versions did not keep it.
-            source=str(content.get("source", "")),
-        )
-        if entry.kind not in ("result", "audit") or f"{entry.stem}.json" != path.name:
+        for one in entry.certified:
+            float.fromhex(one.threshold_hex)
+        if f"{entry.stem}.json" != path.name:
             raise ValueError("another picture's")
-        return entry
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, binascii.Error) as error:
-        raise damaged(path, error) from None
-
-
-def _certified(content: dict[str, Any]) -> dict[str, Any]:
-    threshold = str(content["threshold_hex"])
-    float.fromhex(threshold)
-    said = {key: str(content[key]) for key in ("guarantee", "status", "statement")}
-    return {"alpha": float(content["alpha"]), "threshold_hex": threshold, **said}
-
-
-def _to_json(entry: FullSize) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "kind": entry.kind,
-        "name": entry.name,
-        "identity": entry.identity,
-        "size": list(entry.size),
-        "alphas": list(entry.alphas),
-        "thresholds": _text(entry.thresholds),
-        "shares": _text(entry.shares),
-        "losses": None if entry.losses is None else _text(entry.losses),
-        "certified": list(entry.certified),
-        "digests": dict(entry.digests),
-        "notes": list(entry.notes),
-        "source": entry.source,
-    }
-
-
-def _text(values: NDArray[np.float64]) -> str:
-    return base64_text(values.astype("<f8").tobytes())
-
-
-def _numbers(text: str) -> NDArray[np.float64]:
-    return np.frombuffer(base64.b64decode(text, validate=True), "<f8").astype(np.float64)
+    return entry
 
 
 def _put(path: Path, content: bytes | Path) -> str:

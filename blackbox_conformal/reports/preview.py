@@ -8,6 +8,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from isal import isal_zlib
@@ -17,11 +18,13 @@ from PIL import Image as PillowImage
 from blackbox_conformal.audits.worst_pixels import window, worst_place
 from blackbox_conformal.kernels.below import count_below
 from blackbox_conformal.reports.blocks import block_maximum, block_side
-from blackbox_conformal.reports.encoded import base64_text, kept_picture, page_picture, webp
+from blackbox_conformal.reports.encoded import Bytes, Doubles, Singles, base64_text, kept_picture, page_picture, webp
 from blackbox_conformal.reports.error_pairs import CROP, ERRORS, Pair, error_pairs
 from blackbox_conformal.reports.names_apart import picture_stem
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.types import Image, Map, Mask
+
+PictureKind = Literal["result", "audit"]
 
 NEVER = 255
 """The index of a pixel that no stop trusts."""
@@ -55,9 +58,9 @@ class Worst:
     row: int
     column: int
     error: float
-    delivered: bytes
-    truth: bytes
-    mask: bytes
+    delivered: Bytes
+    truth: Bytes
+    mask: Bytes
     at: tuple[int, int]
 
 
@@ -92,21 +95,21 @@ class Preview:
         The end of a path that tells pictures of one name apart; empty where there is none.
     """
 
-    kind: str
+    kind: PictureKind
     name: str
     identity: str
     size: tuple[int, int]
     block: int
-    ceiling: Map
-    thresholds: NDArray[np.float64]
-    shares: NDArray[np.float64]
-    losses: NDArray[np.float64]
-    delivered: bytes
-    low: bytes | None = None
-    truth: bytes | None = None
+    ceiling: Singles
+    thresholds: Doubles
+    shares: Doubles
+    losses: Doubles
+    delivered: Bytes
+    low: Bytes | None = None
+    truth: Bytes | None = None
     worst: tuple[Worst, ...] = ()
     notes: tuple[str, ...] = ()
-    errors: Map | None = None
+    errors: Singles | None = None
     pairs: tuple[Pair, ...] = ()
     no_guarantee: str = ""
     source: str = ""
@@ -191,7 +194,7 @@ def veil_png(first: NDArray[np.uint8], stop: int) -> str:
 
 
 def make_preview(
-    kind: str,
+    kind: PictureKind,
     name: str,
     identity: str,
     delivered: Image,

@@ -15,19 +15,22 @@ from numpy.typing import NDArray
 from blackbox_conformal.audits.findings import Audit
 from blackbox_conformal.audits.random_splits import Splits
 from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.reports.full_size import FullSizeStore, Part, certified_of
+from blackbox_conformal.reports.full_size import Certified, FullSizeStore, Part
 from blackbox_conformal.reports.names_apart import end_of, picture_stem
 from blackbox_conformal.reports.preview import Preview, make_preview
 from blackbox_conformal.reports.slider_levels import choose_stops, thresholds_of
-from blackbox_conformal.reports.stored_audit import read_audit, read_splits, write_audit, write_splits
 from blackbox_conformal.reports.stored_preview import EARLIER_ENDING, ENDING, read_preview, write_preview
 from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.stored import Stored
 from blackbox_conformal.types import Image, Map
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.products import Result
     from blackbox_conformal.pipeline.stages.evaluate import Evaluation
     from blackbox_conformal.pipeline.stages.prepare import Prepared
+
+AUDITS = Stored(Audit, "audit", 1, anew="Remove it and audit again in the same run folder: the draws are stored")
+SPLITS = Stored(Splits, "random splits", 1, anew="Remove them and run `audit --splits` again: the draws are stored")
 
 
 class ReportStore:
@@ -68,8 +71,8 @@ class ReportStore:
         notes = (*picture.conversions, *evaluation.notes)
         if self._full_size is not None:
             pictures: dict[Part, Image | Path] = {"delivered": evaluation.delivered, "low": low, "truth": truth}
-            kept = ("audit", picture.name, picture.truth_digest, evaluation.score_map, pictures)
-            self._full_size.keep(*kept, errors=errors, curve=curve, notes=notes, source=picture.path)
+            kept = (picture.name, picture.truth_digest, evaluation.score_map, pictures)
+            self._full_size.keep("audit", *kept, errors=errors, curve=curve, notes=notes, source=picture.path)
         self.keep(
             make_preview(
                 "audit",
@@ -97,7 +100,7 @@ class ReportStore:
             if low is not None:
                 pictures["low"] = low
             kept = (preview.kind, preview.name, preview.identity, result.score_map, pictures)
-            certified = certified_of(result.certificate)
+            certified = Certified.of(result.certificate)
             self._full_size.keep(*kept, certified=certified, notes=preview.notes[1:], source=folder)
         return self.keep(preview)
 
@@ -114,7 +117,7 @@ class ReportStore:
 
     def keep_audit(self, audit: Audit) -> Path:
         """Write what the audit found."""
-        return write_audit(audit, self.folder / "audit.json")
+        return AUDITS.write(audit, self.folder / "audit.json")
 
     def previews(self, kind: str, first: Sequence[str] = ()) -> list[Callable[[], Preview]]:
         """A reader for each stored preview of `kind`, so that one at a time is in memory.
@@ -131,16 +134,16 @@ class ReportStore:
     def audit(self) -> Audit | None:
         """The stored audit, or None."""
         path = self.folder / "audit.json"
-        return read_audit(path) if path.is_file() else None
+        return AUDITS.read(path) if path.is_file() else None
 
     def keep_splits(self, splits: Splits) -> Path:
         """Write what random splits of a pool found."""
-        return write_splits(splits, self.folder / "splits.json")
+        return SPLITS.write(splits, self.folder / "splits.json")
 
     def splits(self) -> Splits | None:
         """The stored random splits, or None."""
         path = self.folder / "splits.json"
-        return read_splits(path) if path.is_file() else None
+        return SPLITS.read(path) if path.is_file() else None
 
 
 def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Image | None = None) -> Preview:

@@ -4,10 +4,11 @@ import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import PlainSerializer, PlainValidator
 
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.risk import codec
@@ -271,3 +272,19 @@ def _ranges(offsets: NDArray[np.int64], indices: NDArray[np.int64]) -> NDArray[n
     counts = np.diff(offsets)[indices]
     starts = np.repeat(offsets[indices] - (np.cumsum(counts) - counts), counts)
     return starts + np.arange(starts.size)
+
+
+def _one_of_text(text: str) -> RiskCurve:
+    curves = CurveSet.from_text(text)
+    if len(curves) != 1:
+        raise CalibrationError(f"expected one risk curve; got {len(curves)}")
+    return curves[0]
+
+
+StoredCurve = Annotated[
+    RiskCurve, PlainValidator(_one_of_text), PlainSerializer(lambda curve: CurveSet.from_curves([curve]).to_text())
+]
+"""A curve as a field of a stored document: the packed form in base64."""
+
+StoredCurves = Annotated[CurveSet, PlainValidator(CurveSet.from_text), PlainSerializer(CurveSet.to_text)]
+"""Many curves as a field of a stored document."""

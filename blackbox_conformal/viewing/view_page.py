@@ -144,16 +144,16 @@ class ViewPage:
         """What the certificate of each mask says that was delivered, and the stop that shows this mask, if one does."""
         alphas = [stop.alpha for stop in self.pictures.stops]
         told = []
-        for one in sorted(entry.certified, key=lambda one: float(one["alpha"])):
-            alpha, text = float(f"{one['alpha']:.12g}"), sentence(one["statement"])
-            own = one["threshold_hex"] == self._calibration.threshold(one["alpha"]).hex()
+        for one in sorted(entry.certified, key=lambda one: one.alpha):
+            alpha, text = float(f"{one.alpha:.12g}"), sentence(one.statement)
+            own = one.threshold_hex == self._calibration.threshold(one.alpha).hex()
             if not own:
                 text += (
-                    f" Its mask, by the guarantee {printable(one['guarantee'])}, is another one than this slider shows:"
+                    f" Its mask, by the guarantee {printable(one.guarantee)}, is another one than this slider shows:"
                     " the slider stands for the calibration's own guarantee."
                 )
             stop = alphas.index(alpha) if own and alpha in alphas else None
-            told.append({"alpha": f"{one['alpha']:g}", "text": text, "stop": stop})
+            told.append({"alpha": f"{one.alpha:g}", "text": text, "stop": stop})
         return told
 
     def _part(self, http: HttpRequest) -> HttpAnswer:

@@ -14,7 +14,7 @@ from blackbox_conformal.guarantees.claims import Claim
 from blackbox_conformal.images.input_statistics.kind import Kind
 from blackbox_conformal.pipeline.audit_parts.audit_document import audit_json
 from blackbox_conformal.pipeline.audit_parts.conclude import calibrated_kinds, conclude
-from blackbox_conformal.reports.stored_audit import read_audit, write_audit
+from blackbox_conformal.reports.report_store import AUDITS
 
 
 def kind(texture, brightness=100.0, pixels=64):
@@ -113,13 +113,13 @@ def test_calibrations_and_audits_of_versions_that_did_not_look_have_no_quarters(
     calibration = calibration_of(curves(0, 20))
     found = conclude(calibration, calibration.rule(), [0.5], unseen(calibration, [0.5]))
     assert found.kinds == ()
-    path = write_audit(found, tmp_path / "audit.json")
+    path = AUDITS.write(found, tmp_path / "audit.json")
     content = json.loads(path.read_text())
     del content["kinds"]
     for picture in content["pictures"]:
         del picture["kind"]
     path.write_text(json.dumps(content))
-    assert read_audit(path).kinds == ()
+    assert AUDITS.read(path).kinds == ()
 
 
 def test_files_and_documents_hold_the_kinds(tmp_path):
@@ -127,7 +127,7 @@ def test_files_and_documents_hold_the_kinds(tmp_path):
     thresholds = [calibration.threshold(level) for level in levels]
     pictures = [*unseen(calibration, levels), replace(refused_picture("r", thresholds), kind=kind(9.9))]
     found = conclude(calibration, calibration.rule(), levels, pictures, groups={"a1": "x"})
-    assert alike(read_audit(write_audit(found, tmp_path / "audit.json")), found)
+    assert alike(AUDITS.read(AUDITS.write(found, tmp_path / "audit.json")), found)
     rows = json.loads(json.dumps(audit_json(found), allow_nan=False))["kinds"]
     assert rows == kind_rows(found.kinds)
     assert {row["by"] for row in rows} == {"texture", "brightness", "group"}

@@ -11,7 +11,7 @@ from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.pipeline.audit_parts.audit_document import audit_json
 from blackbox_conformal.pipeline.audit_parts.conclude import conclude
 from blackbox_conformal.pipeline.audit_parts.stopping import Stopping
-from blackbox_conformal.reports.stored_audit import read_audit, write_audit
+from blackbox_conformal.reports.report_store import AUDITS
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
@@ -60,7 +60,7 @@ def test_how_it_went_is_in_the_document_and_is_kept(shop, tmp_path):
     assert (told["given"], told["looked"], told["reason"]) == (GIVEN, found.n, "confirmed")
     assert told["meaning"] == found.stop.sentence
     assert told["looks"][-1] == {"units": found.n, "bounds": list(found.stop.looks[-1].bounds)}
-    assert read_audit(write_audit(found, tmp_path / "audit.json")).stop == found.stop
+    assert AUDITS.read(AUDITS.write(found, tmp_path / "audit.json")).stop == found.stop
     fixed = audit(shop, tmp_path, stop=False)
     assert (fixed.stop, audit_json(fixed)["stop"], fixed.n) == (None, None, GIVEN)
 

@@ -11,7 +11,7 @@ from support.report_material import make_run
 from blackbox_conformal.images.encode import mask_png
 from blackbox_conformal.reports.encoded import webp
 from blackbox_conformal.reports.html import write_report
-from blackbox_conformal.reports.parts import content_of, parts_of
+from blackbox_conformal.reports.stored_preview import content_of, parts_of
 
 pytestmark = pytest.mark.browser
 

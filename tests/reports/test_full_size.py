@@ -93,8 +93,8 @@ def test_masked_pictures_keep_what_was_certified_and_later_notes(calibration, tm
     store.add_note(kept, "the answers drifted")
     entry = read_entry(kept.parent / "full-size" / f"{kept.stem}.json")
     assert entry.notes[-1] == "the answers drifted"
-    assert [one["alpha"] for one in entry.certified] == [0.1]
-    assert float.fromhex(entry.certified[0]["threshold_hex"]) in entry.thresholds
+    assert [one.alpha for one in entry.certified] == [0.1]
+    assert float.fromhex(entry.certified[0].threshold_hex) in entry.thresholds
     assert entry.losses is None
 
 
@@ -109,24 +109,26 @@ def test_a_picture_masked_at_several_levels_keeps_each_certificate_until_it_is_d
 
     for alpha in (0.1234, 0.2, 0.1234):
         entry = masked(alpha)
-    assert [one["alpha"] for one in entry.certified] == [0.1234, 0.2]
+    assert [one.alpha for one in entry.certified] == [0.1234, 0.2]
     for one in entry.certified:
-        assert str(one["alpha"]) in one["statement"]
-        assert float.fromhex(one["threshold_hex"]) in entry.thresholds
+        assert str(one.alpha) in one.statement
+        assert float.fromhex(one.threshold_hex) in entry.thresholds
     assert set(entry.alphas) == {0.1234, 0.2}
-    assert [one["alpha"] for one in masked(0.15, seed=6).certified] == [0.15], "another picture was delivered"
+    assert [one.alpha for one in masked(0.15, seed=6).certified] == [0.15], "another picture was delivered"
 
 
-def test_an_entry_that_kept_one_certificate_alone_is_read(calibration, tmp_path):
+def test_an_entry_of_an_earlier_version_is_refused_with_what_makes_it_anew(calibration, tmp_path):
     store = ReportStore(tmp_path, calibration)
     result = make_result(calibration, "m", 5, 0.1)
     kept = store.masked(result, result.low_resolution)
     path = kept.parent / "full-size" / f"{kept.stem}.json"
     content = json.loads(path.read_bytes())
-    path.write_text(json.dumps({**content, "certified": content["certified"][0]}))
-    assert [one["alpha"] for one in read_entry(path).certified] == [0.1]
-    path.write_text(json.dumps({**content, "certified": None}))
-    assert read_entry(path).certified == ()
+    del content["version"]
+    path.write_text(json.dumps({**content, "format": "blackbox-conformal full-size picture 1"}))
+    with pytest.raises(FileFormatError, match="Mask or audit the picture again in the same run folder"):
+        read_entry(path)
+    store.masked(result, result.low_resolution)
+    assert read_entry(path).certified
 
 
 def test_nothing_is_kept_where_it_is_left_out(calibration, tmp_path):
@@ -139,7 +141,10 @@ def test_nothing_is_kept_where_it_is_left_out(calibration, tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": "another"},
+        {"version": "2"},
+        {"unknown": 1},
+        {"losses": "AAAAAAAAAAA="},
+        {"certified": [{"alpha": 1}]},
         {"size": [0, 5]},
         {"size": [10**6, 5]},
         {"thresholds": ""},
@@ -156,5 +161,5 @@ def test_what_is_read_is_checked(store, change):
     _, delivered, _, scores, _ = maps(3, 8, 9)
     path = store.keep("result", "x", "id", scores, {"delivered": delivered})
     path.write_text(json.dumps({**json.loads(path.read_bytes()), **change}))
-    with pytest.raises(FileFormatError, match="damaged"):
+    with pytest.raises(FileFormatError, match=r"damaged|format '2'"):
         read_entry(path)
