@@ -20,10 +20,14 @@ from blackbox_conformal.cli.main import COMMANDS, Commands, run
 
 BLOCKS = blocks("sh", "console")
 LINES = sorted({line for block in BLOCKS for line in command_lines(block)})
-# In blocks, and in lines that are indented instead.
+# In the shell's blocks, and in the files that others show, such as a table of cron.
 CALLS = sorted(
     {line.partition("blackbox-conformal ")[2] for line in LINES if re.search(r"(^|/| )blackbox-conformal [a-z]", line)}
-    | {line for page in PAGES for line in re.findall(r"^ {4}blackbox-conformal (.+)$", text_of(page), re.MULTILINE)}
+    | {
+        line
+        for block in blocks("text", "ini")
+        for line in re.findall(r"/blackbox-conformal ([a-z].+)$", block.text, re.MULTILINE)
+    }
 )
 OTHERS = {
     "curl": "asks a server that the page starts before",

@@ -16,14 +16,33 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "adapters/README.md")),
 ]
 
+MARKS = {
+    "needs a key": "a vendor or a cloud that bills",
+    "needs the network": "pip, git",
+    "needs another program": "Docker, PostgreSQL, Dask, cron, examples that need other photographs",
+    "waits for a person": "a page or a server until Ctrl-C",
+    "to be filled in": "the reader's own names",
+    "part of a file": "a fragment",
+}
+"""Why a block of a page is not run: ``<!-- not run: needs a key -->`` stands above its fence.
+
+``<!-- run by tests/test_that.py -->`` names a test of its own instead.
+"""
+
+FENCED = re.compile(r"^( *)(?:<!-- ((?:not run|run by).*?) -->\n *)?```(\w+)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+
 
 class Block(NamedTuple):
-    """A fenced block of code; `line` is the number of its fence."""
+    """A fenced block of code; `line` is the number of its fence.
+
+    `mark` is the comment above it that says why a test does not run it, or which test does: see `MARKS`.
+    """
 
     page: Path
     line: int
     language: str
     text: str
+    mark: str = ""
 
     @property
     def name(self) -> str:
@@ -40,10 +59,10 @@ def blocks(*languages: str) -> list[Block]:
     found = []
     for page in PAGES:
         text = text_of(page)
-        for match in re.finditer(r"^( *)```(\w+)\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL):
-            if match[2] in languages:
-                line = text.count("\n", 0, match.start()) + 1
-                found.append(Block(page, line, match[2], textwrap.dedent(match[3])))
+        for match in re.finditer(FENCED, text):
+            if match[3] in languages:
+                line = text.count("\n", 0, match.start(3)) + 1
+                found.append(Block(page, line, match[3], textwrap.dedent(match[4]), match[2] or ""))
     return found
 
 
