@@ -62,6 +62,10 @@ FAMILIES = {
 }
 
 
+_RENAMED = {("scores", "price"): "learned"}
+"""Members that earlier calibrations name otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """One member that can be asked for, or one that cannot be used.
@@ -177,6 +181,11 @@ def member(family: str, name: str) -> type[Any]:
         usable, kind = names(family), kind_of(family)
         near = difflib.get_close_matches(name, usable, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(usable) or 'none'}"
+        if (family, name) in _RENAMED:
+            hint = (
+                f"it is called {_RENAMED[family, name]} now. Give that name; a calibration of the old one is made anew by "
+                "the command that made it, which makes no call again"
+            )
         raise UsageError(f"expected the name of {'an' if kind[0] in 'aeiou' else 'a'} {kind}; got {name!r}; {hint}")
     what = f"{kind_of(family)} {name} from {listing.origin}"
     if listing.error is not None:

@@ -1,4 +1,4 @@
-"""Measure what weights of the score price gain that `tune --learn` fits to a kind of photographs.
+"""Measure what weights of the score learned gain that `tune --learn` fits to a kind of photographs.
 
     python examples/draw_with_ncnn.py Urban100/ --out draws --crop --side 384 --draws 1
     python examples/compare_learned_score.py draws/photographs draws/outputs
@@ -45,7 +45,7 @@ def measured(
         print(learning, flush=True)
         setups = [
             set_up(vendor, draws=1, score=score, metric=DEFAULT_METRIC, delivery=options.delivery)
-            for score in ("price", learning.score)
+            for score in ("learned", learning.score)
         ]
     made = [curves(setups, path, options.outputs) for path in part]
     splits = random_splits(len(part), round(CALIBRATING * len(part)), options.splits)

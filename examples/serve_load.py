@@ -209,7 +209,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--wait", type=float, default=0.0)
-    parser.add_argument("--score", default="price")
+    parser.add_argument("--score", default="learned")
     parser.add_argument("--pictures", type=int, default=600)
     parser.add_argument("--requests", type=int, help="Measure memory over so many requests instead.")
     options = parser.parse_args()

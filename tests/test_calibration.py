@@ -22,8 +22,8 @@ from blackbox_conformal.images.input_statistics.rows import STATISTICS, InputSta
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.scores._price_network import own_network, written
-from blackbox_conformal.scores.price import Price
+from blackbox_conformal.scores._learned_network import own_network, written
+from blackbox_conformal.scores.learned import LearnedScore
 
 PROCEDURE = Procedure(
     vendor={"adapter": "folder", "adapter_version": 1, "parameters": {"label": "a"}},
@@ -98,7 +98,7 @@ def test_saving_never_overwrites_another_calibration(tmp_path: Path) -> None:
 
 def test_photographs_that_taught_the_weights_of_its_score_cannot_calibrate(tmp_path: Path) -> None:
     weights = written(own_network().arrays, [tuned("p2"), tuned("other")])
-    score = Price(weights=weights).specification()
+    score = LearnedScore(weights=weights).specification()
     taught = PROCEDURE.model_copy(update={"score": score, "score_weights": weights})
     file = replace(make(), procedure=taught).save(tmp_path / "calibration.json")
     with pytest.raises(FileFormatError, match="1 of its photographs taught the weights of its score"):

@@ -1,4 +1,4 @@
-"""`tune --learn`: weights of the score price for the user's own kind of photographs."""
+"""`tune --learn`: weights of the score learned for the user's own kind of photographs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +56,7 @@ def _refuse_choosing() -> None:
     ]
     if typed:
         raise UsageError(
-            f"expected --learn without {' and '.join(typed)}, since it makes weights of the score price and chooses "
+            f"expected --learn without {' and '.join(typed)}, since it makes weights of the score learned and chooses "
             "nothing. Leave out what is not for it; `calibrate` takes the level and the guarantee"
         )
 
@@ -66,12 +66,12 @@ def _refuse_unnameable(path: Path) -> None:
     from blackbox_conformal.member_text import parse
 
     try:
-        named = parse(f"price:weights={path}")[1].get("weights")
+        named = parse(f"learned:weights={path}")[1].get("weights")
     except UsageError:
         named = None
     if named != str(path):
         raise UsageError(
-            f"expected a path without commas and single brackets, which --score price:weights=FILE can name; got "
+            f"expected a path without commas and single brackets, which --score learned:weights=FILE can name; got "
             f"{path}. Give --run run"
         )
 

@@ -73,7 +73,7 @@ class TuneOptions(ClusterOptions, shared.JobOptions):
     learn: bool = shared.declared(
         "--learn",
         is_flag=True,
-        help="Instead: fit the score price to IMAGES, at no cost. They never calibrate; the weights go to a file.",
+        help="Instead: fit the score learned to IMAGES, at no cost. They never calibrate; the weights go to a file.",
     )
     outputs: str | None = shared.declared(
         "--outputs",

@@ -1,4 +1,4 @@
-"""Learn weights of the score `price` on photographs of the user's own kind, from outputs that cost nothing.
+"""Learn weights of the score `learned` on photographs of the user's own kind, from outputs that cost nothing.
 
 A score that was made by photographs gives no guarantee on them. So those that were learned from are kept in the run
 folder's tuning file, which calibrations obey, before anything is made of them, and in the weights themselves.
@@ -30,10 +30,10 @@ from blackbox_conformal.pipeline.stages.ready import Ready
 from blackbox_conformal.pipeline.stages.settings import Setup
 from blackbox_conformal.plugins import load_adapter
 from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.scores._price_features import features
-from blackbox_conformal.scores._price_learning import STEPS, Learned, Lesson, learn, usual_error
-from blackbox_conformal.scores._price_network import network_of, own_network, written
-from blackbox_conformal.scores.price import Price
+from blackbox_conformal.scores._learned_features import features
+from blackbox_conformal.scores._learned_network import network_of, own_network, written
+from blackbox_conformal.scores._learned_training import STEPS, Learned, Lesson, learn, usual_error
+from blackbox_conformal.scores.learned import LearnedScore
 from blackbox_conformal.scores.score import Context
 
 FEWEST = 20
@@ -72,9 +72,9 @@ class Learning:
     outputs_of: str
 
     @property
-    def score(self) -> Price:
+    def score(self) -> LearnedScore:
         """The score to calibrate with."""
-        return Price(weights=self.weights)
+        return LearnedScore(weights=self.weights)
 
     def __repr__(self) -> str:
         learned = self.learned
@@ -93,7 +93,7 @@ def learn_score(
     outputs: str | Path | None = None,
     **settings: Unpack[Settings],
 ) -> Learning:
-    """Fit the score price to photographs of one's own kind, by outputs that cost nothing; no photograph is sent.
+    """Fit the score learned to photographs of one's own kind, by outputs that cost nothing; no photograph is sent.
 
     The weights and the tuning file, which keeps the photographs from calibrating, go into the run folder.
     `score` and `second_adapter` are refused, and `seed` also chooses which photographs teach.
@@ -123,7 +123,7 @@ def learn_score(
     """
     for name in ("score", "second_adapter"):
         if name in settings:
-            raise UsageError(f"expected learn_score without {name}, since it makes weights of the score price")
+            raise UsageError(f"expected learn_score without {name}, since it makes weights of the score learned")
     setup = setup_to_learn(setup_of(vendor, settings))
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
     job = job_to_learn(setup, None if outputs is None else str(outputs), photograph_paths(photographs), terms)
@@ -131,17 +131,17 @@ def learn_score(
 
 
 def setup_to_learn(setup: Setup) -> Setup:
-    """The same set-up with the score price.
+    """The same set-up with the score learned.
 
     Raises
     ------
     UsageError
         It is not for this scale.
     """
-    price, scale = Price(), setup.procedure.scale
-    if (refused := price.refused_at(scale)) is not None:
+    learned, scale = LearnedScore(), setup.procedure.scale
+    if (refused := learned.refused_at(scale)) is not None:
         raise UsageError(f"{refused}; got scale {scale}. Leave --learn out (tune in Python), to choose among others")
-    return setup.with_score(price, setup.procedure.draws)
+    return setup.with_score(learned, setup.procedure.draws)
 
 
 def job_to_learn(setup: Setup, outputs: str | None, paths: Sequence[Path], terms: Terms) -> Job:
@@ -168,7 +168,7 @@ def job_to_learn(setup: Setup, outputs: str | None, paths: Sequence[Path], terms
     if len(paths) < FEWEST:
         raise UsageError(
             f"expected {FEWEST} photographs or more to learn from, since fewer say nothing of others; got "
-            f"{len(paths)}. Add photographs, or leave --learn out: the score price needs no learning"
+            f"{len(paths)}. Add photographs, or leave --learn out: the score learned needs no learning"
         )
     if len(paths) > MOST:
         raise UsageError(f"expected at most {MOST} photographs to learn from; got {len(paths)}. Name some of them")
@@ -238,9 +238,9 @@ def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *,
     if learned.content is not None:
         content = written(network_of(learned.content).arrays, photographs)
         learned, digest = replace(learned, content=content), digest_bytes(content).removeprefix("sha256:")
-        weights = folder / f"price-{digest[:12]}.npz" if out is None else out
+        weights = folder / f"learned-{digest[:12]}.npz" if out is None else out
     # Kept before there is anything that they could be forgotten for.
-    score = "price" if weights is None else f"price:weights={weights}"
+    score = "learned" if weights is None else f"learned:weights={weights}"
     TuningRecord(score=score, draws=1, alpha=None, photographs=tuple(photographs)).keep(folder / TUNING_FILE)
     if weights is not None and learned.content is not None:
         write_new(weights, learned.content, force=force)

@@ -75,7 +75,7 @@ def test_several_draws_bring_the_score_that_compares_them(vendor: bc.Adapter) ->
 
 
 def test_the_fitted_score_is_the_default_at_the_scale_that_it_was_fitted_on() -> None:
-    assert default_score(1, 4) == "price"
+    assert default_score(1, 4) == "learned"
     assert {default_score(1, scale) for scale in (2, 3, 8)} == {"tie-broken:first=bicubic-gap,second=texture,sigma=8"}
 
 

@@ -1,4 +1,4 @@
-"""`tune --learn`: weights of the score price for a kind of photographs, from outputs that cost nothing."""
+"""`tune --learn`: weights of the score learned for a kind of photographs, from outputs that cost nothing."""
 
 import json
 import shlex
@@ -15,7 +15,7 @@ import blackbox_conformal as bc
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import CalibrationError
-from blackbox_conformal.scores import _price_learning
+from blackbox_conformal.scores import _learned_training
 
 VENDOR = ["--adapter", "folder", "-p", "label=synthetic", "-p", "path=outputs"]
 SIZE = (96, 112)
@@ -59,7 +59,7 @@ def test_the_first_signal_ends_learning(number, monkeypatch, capsys):
     write_photographs(Path("mine"), range(20))
     write_draws(Path("outputs"), range(20), 1)
     steps = []
-    gradient = _price_learning._batch_gradient
+    gradient = _learned_training._batch_gradient
 
     def interrupted(*given):
         steps.append(given)
@@ -67,46 +67,48 @@ def test_the_first_signal_ends_learning(number, monkeypatch, capsys):
             signal.raise_signal(number)
         return gradient(*given)
 
-    monkeypatch.setattr(_price_learning, "_batch_gradient", interrupted)
-    monkeypatch.setattr(_price_learning, "STEPS", 20)
+    monkeypatch.setattr(_learned_training, "_batch_gradient", interrupted)
+    monkeypatch.setattr(_learned_training, "STEPS", 20)
     assert run(["tune", "--learn", "mine", *VENDOR, "--run", "run", "--outputs", "outputs"]) == 6
     assert len(steps) == 3
     assert "stopped while learning" in capsys.readouterr().err
-    assert not list(Path("run").glob("price-*"))
+    assert not list(Path("run").glob("learned-*"))
 
 
 def test_photographs_of_the_embedded_vendor_teach_and_never_calibrate(capsys, monkeypatch):
     """End to end: nobody is paid, and the printed command calibrates the rest."""
-    monkeypatch.setattr("blackbox_conformal.scores._price_learning.STEPS", 50)
+    monkeypatch.setattr("blackbox_conformal.scores._learned_training.STEPS", 50)
     write_photographs(Path("mine"), range(20))
     write_photographs(Path("other-photographs"), range(15, 32))
     write_draws(Path("outputs"), range(15, 32), 1)
     assert run(["tune", "--learn", "mine", *VENDOR, "--run", "run"]) == 0
     said = capsys.readouterr()
     assert "outputs of embedded, at no cost" in said.out
-    (weights,) = Path("run").glob("price-*.npz")
+    (weights,) = Path("run").glob("learned-*.npz")
     kept = json.loads(Path("run/tuning.json").read_text())
     assert len(kept["photographs"]) == 20
-    assert kept["score"] == f"price:weights={weights}"
+    assert kept["score"] == f"learned:weights={weights}"
     line = next(line for line in said.out.splitlines() if "blackbox-conformal calibrate" in line)
     assert run(shlex.split(line.partition("blackbox-conformal ")[2])) == 0
     assert "5 of 17 photographs were looked at before and do not calibrate" in capsys.readouterr().err
     calibration = Calibration.load(Path("run/calibration.json"))
     assert calibration.n == 12
     assert {one.truth for one in calibration.tuning} == {one["truth"] for one in kept["photographs"]}
-    assert calibration.procedure.score["digest"].removeprefix("sha256:").startswith(weights.stem.removeprefix("price-"))
+    assert (
+        calibration.procedure.score["digest"].removeprefix("sha256:").startswith(weights.stem.removeprefix("learned-"))
+    )
     # The weights say so themselves where there is no folder of the run, as on another machine.
     Path("elsewhere").mkdir()
     shutil.copy(weights, "elsewhere/w.npz")
     Path("run/tuning.json").unlink()
-    chosen = ["--score", "price:weights=elsewhere/w.npz", "--run", "elsewhere/run", "--nothing-chosen"]
+    chosen = ["--score", "learned:weights=elsewhere/w.npz", "--run", "elsewhere/run", "--nothing-chosen"]
     assert run(["calibrate", "mine", *VENDOR, *chosen]) == 2
     assert "all of these were" in capsys.readouterr().err
     assert run(["calibrate", "other-photographs", *VENDOR, *chosen]) == 0
     assert "5 of 17 photographs were looked at before and do not calibrate" in capsys.readouterr().err
     adapter = bc.load_adapter("folder", label="synthetic", path="outputs")
     with pytest.raises(CalibrationError, match="5 of these photographs were used for tuning"):
-        bc.calibrate(adapter, "other-photographs", score="price:weights=elsewhere/w.npz", run="elsewhere/python")
+        bc.calibrate(adapter, "other-photographs", score="learned:weights=elsewhere/w.npz", run="elsewhere/python")
 
 
 def test_on_photographs_that_it_never_saw_more_is_trusted(capsys):
@@ -120,7 +122,7 @@ def test_on_photographs_that_it_never_saw_more_is_trusted(capsys):
     assert told["teaching_share_after"] > told["teaching_share_before"]
     assert told["share_after"] > told["share_before"]
     shares = []
-    for score in ("price", told["score"]):
+    for score in ("learned", told["score"]):
         out = f"{len(shares)}.json"
         assert run(["calibrate", "calibrating", *VENDOR, "--score", score, "--run", "run", "--out", out, "-q"]) == 0
         words = ["audit", "unseen", "-p", "path=outputs", "--calibration", out, "--alpha", "0.12", "--json"]
@@ -132,7 +134,7 @@ def test_on_photographs_that_it_never_saw_more_is_trusted(capsys):
 
 
 def test_the_same_again_writes_the_same_bytes_and_another_seed_others(capsys, monkeypatch):
-    monkeypatch.setattr("blackbox_conformal.scores._price_learning.STEPS", 50)
+    monkeypatch.setattr("blackbox_conformal.scores._learned_training.STEPS", 50)
     write_photographs(Path("mine"), range(20))
     write_draws(Path("outputs"), range(20), 1)
     first = learned(capsys, "--outputs", "outputs")
@@ -163,7 +165,7 @@ def test_outputs_that_are_the_photographs_teach_nothing(capsys):
     ("more", "message"),
     [
         (["--learn", "--alpha", "0.1"], "expected --learn without --alpha"),
-        (["--learn", "--score", "price", "--only-choose"], "expected --learn without --only-choose and --score"),
+        (["--learn", "--score", "learned", "--only-choose"], "expected --learn without --only-choose and --score"),
         (["--outputs", "outputs"], "expected --outputs beside --learn"),
         (["--learn", "--run", "a,b"], "expected a path without commas"),
         (["--learn", "--degradation", "grey"], "got scale 1. Leave --learn out"),

@@ -1,4 +1,4 @@
-"""`learn_score`: the score price fitted to one's own photographs, from Python."""
+"""`learn_score`: the score learned fitted to one's own photographs, from Python."""
 
 import doctest
 import inspect
@@ -18,7 +18,7 @@ from blackbox_conformal.testing.fault_server import FaultServer
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("blackbox_conformal.scores._price_learning.STEPS", 20)
+    monkeypatch.setattr("blackbox_conformal.scores._learned_training.STEPS", 20)
     write_photographs(Path("photographs"), range(20))
     write_photographs(Path("unseen"), range(20, 26))
 

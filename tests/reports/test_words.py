@@ -163,7 +163,7 @@ def test_a_vendor_that_restores_is_not_said_to_enlarge(plain_run):
 
 def test_what_the_score_is_computed_from_is_said(plain_run):
     procedure = plain_run.calibration.procedure
-    once = procedure.model_copy(update={"draws": 1, "score": {"name": "price"}})
-    assert score_words(once) == "price, computed from one draw: the vendor was not asked twice"
+    once = procedure.model_copy(update={"draws": 1, "score": {"name": "learned"}})
+    assert score_words(once) == "learned, computed from one draw: the vendor was not asked twice"
     several = procedure.model_copy(update={"draws": 8, "score": {"name": "weighted"}})
     assert score_words(several) == "weighted, computed from 8 draws"

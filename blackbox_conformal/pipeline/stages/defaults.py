@@ -19,7 +19,7 @@ DRAWING_SCORE = "weighted:first=bicubic-gap,second=smoothed-variance,weight=0.5,
 ONE_DRAW_SCORE = "tie-broken:first=bicubic-gap,second=texture,sigma=8"
 """A vendor that does no more than plain enlargement has a gap of 0 everywhere; then texture decides."""
 
-FITTED_SCORE, FITTED_SCALES = "price", (4,)
+FITTED_SCORE, FITTED_SCALES = "learned", (4,)
 """Fitted on enlargements by these scales, where it trusted more of photographs and networks that it had not seen."""
 
 RESTORING_SCORE = "texture"

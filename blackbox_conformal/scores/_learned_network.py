@@ -1,4 +1,4 @@
-"""The small convolutional network of the score `price`: its file of weights, and what it makes of feature maps."""
+"""The small convolutional network of the score `learned`: its file of weights, and what it makes of feature maps."""
 
 import base64
 import functools
@@ -25,7 +25,7 @@ from blackbox_conformal.types import Map
 
 Features = npt.NDArray[np.float32]
 
-OWN_FILE = "price_weights.npz"
+OWN_FILE = "learned_weights.npz"
 DILATIONS = (1, 2, 4)
 MOST_CHANNELS, LARGEST_WEIGHT = 64, 1000.0
 """Weights within these bounds cannot lead beyond single precision."""
@@ -62,8 +62,8 @@ class Network:
     arrays: dict[str, Features]
     taught_by: tuple[KnownPhotograph, ...] = ()
 
-    def log_prices(self, features: Features) -> Map:
-        """The logarithm of the price at which each cell joins the mask: (F, h, w) float32 to (h, w) float32."""
+    def log_multipliers(self, features: Features) -> Map:
+        """The logarithm of the multiplier at which each cell joins the mask: (F, h, w) float32 to (h, w) float32."""
         weights = self.arrays
         # What the picture is like as a whole shifts every channel.
         mean = features.mean(axis=(1, 2), dtype=np.float64)
@@ -105,7 +105,7 @@ def _taught_by(rows: Any) -> tuple[KnownPhotograph, ...]:
 
 
 def spread(values: Map) -> Map:
-    """What a cell takes on of its neighbours' log prices, (h, w) float32, since errors spread, too.
+    """What a cell takes on of its neighbours' log multipliers, (h, w) float32, since errors spread, too.
 
     They are averaged by a Gaussian of 0.7 cells, and then each cell gets the largest of the 3 × 3 around it.
     """
@@ -131,7 +131,7 @@ def network_in(file: Path) -> Network:
             raw = opened.read(MOST_BYTES + 1)
     except OSError as error:
         raise FileFormatError(
-            f"expected weights of the score price in {file}; got {error.strerror}. Give a file that "
+            f"expected weights of the score learned in {file}; got {error.strerror}. Give a file that "
             "`tune --learn` wrote"
         ) from None
     return network_of(raw)
@@ -174,7 +174,7 @@ def _array(content: bytes) -> Any:
 
 def _checked(arrays: dict[str, Any]) -> dict[str, Features]:
     """`arrays`, each of the name, shape and range that the network needs."""
-    from blackbox_conformal.scores._price_features import NAMES
+    from blackbox_conformal.scores._learned_features import NAMES
 
     head = arrays.get("head")
     channels = len(head) if isinstance(head, np.ndarray) and head.ndim == 2 else 0
@@ -197,8 +197,8 @@ def _checked(arrays: dict[str, Any]) -> dict[str, Features]:
 
 def _unfit(expected: str, got: str) -> FileFormatError:
     return FileFormatError(
-        f"expected the weights of a score price to be {expected}; got {got}. Give a file that "
-        "`tune --learn` or examples/train_price_score.py wrote, whole"
+        f"expected the weights of a score learned to be {expected}; got {got}. Give a file that "
+        "`tune --learn` or examples/train_learned_score.py wrote, whole"
     )
 
 

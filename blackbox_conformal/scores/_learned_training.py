@@ -1,8 +1,8 @@
-"""Learn the weights of the score `price` anew, by gradient steps on what masks of given photographs are worth.
+"""Learn the weights of the score `learned` anew, by gradient steps on what masks of given photographs are worth.
 
-For a price p a mask M is worth ``largest error in M - p * share of M``, which is to be small: the trade that the whole
-network was fitted to (`blackbox_conformal/scores/price.py`). Steps begin with given weights and follow the gradient of
-that through every layer, with Adam (Kingma and Ba 2015).
+For a multiplier p a mask M is worth ``largest error in M - p * share of M``, which is to be small: the trade that the
+whole network was fitted to (`blackbox_conformal/scores/learned.py`). Steps begin with given weights and follow the
+gradient of that through every layer, with Adam (Kingma and Ba 2015).
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from blackbox_conformal.kernels.layers import convolved
-from blackbox_conformal.scores._price_network import DILATIONS, Features, Network, spread, written
+from blackbox_conformal.scores._learned_network import DILATIONS, Features, Network, spread, written
 from blackbox_conformal.types import Map
 
 Vector = npt.NDArray[np.float64]
@@ -45,7 +45,7 @@ LOOKED, THRESHOLDS = 20, 500
 """Steps after which the photographs that do not teach are looked at, and thresholds that are tried on them."""
 
 LEVELS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
-"""Averages of the largest trusted error that are of use, in the same unit as prices."""
+"""Averages of the largest trusted error that are of use, in the same unit as multipliers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +153,16 @@ class Pass:
             hidden = hidden + convolved(self.active[-1], weights[f"body_{k}"], weights[f"body_{k}_bias"], dilation)
         self.active.append(np.maximum(hidden, 0))
         last = np.tensordot(weights["tail"][0], self.active[-1], 1) + np.tensordot(weights["skip"][0], maps, 1)
-        self.log_prices: Map = last + weights["tail_bias"][0]
+        self.log_multipliers: Map = last + weights["tail_bias"][0]
 
-    def gradient(self, by_prices: Map) -> Weights:
-        """The gradient by every weight of what has the gradient `by_prices`, (h, w) float32, by the log prices."""
+    def gradient(self, by_multipliers: Map) -> Weights:
+        """The gradient by every weight of what has the gradient `by_multipliers`, (h, w) float32, by the output."""
         weights = self.weights
-        found = {"tail_bias": by_prices.sum(keepdims=True).reshape(1)}
-        found["tail"], found["skip"] = (_by_planes(by_prices[None], planes) for planes in (self.active[-1], self.maps))
-        back = weights["tail"][0][:, None, None] * by_prices * (self.active[-1] > 0)
+        found = {"tail_bias": by_multipliers.sum(keepdims=True).reshape(1)}
+        found["tail"], found["skip"] = (
+            _by_planes(by_multipliers[None], planes) for planes in (self.active[-1], self.maps)
+        )
+        back = weights["tail"][0][:, None, None] * by_multipliers * (self.active[-1] > 0)
         none = np.zeros(len(back), np.float32)
         for k, dilation in reversed(list(enumerate(DILATIONS))):
             found[f"body_{k}"] = _by_taps(back, self.active[k], dilation)
@@ -243,15 +245,15 @@ def trusted_share(weights: Weights, scale: _Scale, lessons: Sequence[Lesson], us
     between them.
     """
     passes = (_pass(weights, scale, one, one.maps) for one in lessons)
-    found = [spread(one.log_prices).ravel() for one in passes]
+    found = [spread(one.log_multipliers).ravel() for one in passes]
     thresholds = np.quantile(np.concatenate(found), np.linspace(0, 1, THRESHOLDS))
     largest, share = np.zeros((2, THRESHOLDS))
-    for one, log_prices in zip(lessons, found, strict=True):
-        order = np.argsort(log_prices, kind="stable")
+    for one, log_multipliers in zip(lessons, found, strict=True):
+        order = np.argsort(log_multipliers, kind="stable")
         running = np.append(0.0, np.maximum.accumulate(one.errors.ravel()[order]))
-        count = np.searchsorted(log_prices[order], thresholds, side="right")
+        count = np.searchsorted(log_multipliers[order], thresholds, side="right")
         largest += running[count] / len(lessons)
-        share += count / log_prices.size / len(lessons)
+        share += count / log_multipliers.size / len(lessons)
     return float(np.mean([share[largest <= level * usual].max(initial=0.0) for level in LEVELS]))
 
 
@@ -267,43 +269,43 @@ def _batch_gradient(
     temperature: float,
     random: np.random.Generator,
 ) -> Weights:
-    """The gradient of what soft masks of random crops at random prices are worth on average, of limited norm."""
+    """The gradient of what soft masks of random crops at random multipliers are worth on average, of limited norm."""
     total = {name: np.zeros_like(values) for name, values in weights.items()}
     for k in random.integers(len(lessons), size=BATCH):
         one = lessons[k]
         top, left = (int(random.integers(max(0, side - SIDE) + 1)) for side in one.errors.shape)
-        price = float(usual * np.exp(random.uniform(math.log(LOWEST), math.log(HIGHEST))))
+        multiplier = float(usual * np.exp(random.uniform(math.log(LOWEST), math.log(HIGHEST))))
         crop = slice(top, top + SIDE), slice(left, left + SIDE)
         passed, errors = _pass(weights, scale, one, one.maps[:, *crop]), one.errors[crop]
-        flat = passed.log_prices.ravel().astype(np.float64), errors.ravel().astype(np.float64)
-        _, by_prices = soft_worth(*flat, price, temperature, SHARPNESS / usual)
-        by_prices /= BATCH * math.sqrt(usual)
-        for name, by in passed.gradient(by_prices.reshape(errors.shape).astype(np.float32)).items():
+        flat = passed.log_multipliers.ravel().astype(np.float64), errors.ravel().astype(np.float64)
+        _, by_multipliers = soft_worth(*flat, multiplier, temperature, SHARPNESS / usual)
+        by_multipliers /= BATCH * math.sqrt(usual)
+        for name, by in passed.gradient(by_multipliers.reshape(errors.shape).astype(np.float32)).items():
             total[name] += by
     norm = math.sqrt(sum(float((by**2).sum()) for by in total.values()))
     return {name: by * np.float32(min(1.0, LONGEST / (norm + 1e-12))) for name, by in total.items()}
 
 
 def soft_worth(
-    log_prices: Vector, errors: Vector, price: float, temperature: float, sharpness: float
+    log_multipliers: Vector, errors: Vector, multiplier: float, temperature: float, sharpness: float
 ) -> tuple[float, Vector]:
-    """What a soft mask at `price` is worth, over the root of the price, and its gradient by each log price.
+    """What a soft mask at `learned` is worth, over the root of the multiplier, and its gradient by each log multiplier.
 
     Parameters
     ----------
-    log_prices, errors
+    log_multipliers, errors
         Of each cell, (n,) float64.
     temperature
-        The mask is ``sigmoid((log price - log_prices) / temperature)``.
+        The mask is ``sigmoid((log multiplier - log_multipliers) / temperature)``.
     sharpness
         The largest error is the mean of the masked errors e, each counted as often as ``exp(sharpness * e)``.
     """
-    mask = 0.5 + 0.5 * np.tanh((math.log(price) - log_prices) / (2 * temperature))
+    mask = 0.5 + 0.5 * np.tanh((math.log(multiplier) - log_multipliers) / (2 * temperature))
     trusted = mask * errors
     counted = np.exp(sharpness * (trusted - trusted.max()))
     counted /= counted.sum()
     largest = float(counted @ trusted)
-    by_mask = counted * (1 + sharpness * (trusted - largest)) * errors - price / len(errors)
-    root = math.sqrt(price)
+    by_mask = counted * (1 + sharpness * (trusted - largest)) * errors - multiplier / len(errors)
+    root = math.sqrt(multiplier)
     gradient: Vector = by_mask * mask * (1 - mask) / (-temperature * root)
-    return (largest - price * float(mask.mean())) / root, gradient
+    return (largest - multiplier * float(mask.mean())) / root, gradient

@@ -14,7 +14,7 @@ from support.synthetic import photograph, reduced, write_photographs
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.scores._price_network import own_network
+from blackbox_conformal.scores._learned_network import own_network
 from blackbox_conformal.testing.fault_server import FaultServer
 
 
@@ -30,7 +30,7 @@ def test_a_calibration_carries_its_weights_wherever_it_goes(capsys: pytest.Captu
     weights = Path("mine.npz").read_bytes()
     with FaultServer() as server:
         vendor = ["--adapter", VENDOR, "-p", f"url={server.url}", "--yes", "-q"]
-        calibrate = ["calibrate", "photographs", *vendor, "--score", "price:weights=mine.npz", "--run", "run"]
+        calibrate = ["calibrate", "photographs", *vendor, "--score", "learned:weights=mine.npz", "--run", "run"]
         assert run(calibrate) == 0
         written = Path("run/calibration.json").read_bytes()
         assert b"mine.npz" not in written
@@ -52,15 +52,15 @@ def test_weights_are_compared_and_the_text_of_the_best_can_be_typed(capsys: pyte
     write_photographs(Path("more"), range(10, 24))
     with FaultServer() as server:
         vendor = ["--adapter", VENDOR, "-p", f"url={server.url}", "--yes"]
-        words = ["tune", "more", *vendor, "--candidate", "price:weights=mine.npz", "--alpha", "0.9", "--only-choose"]
+        words = ["tune", "more", *vendor, "--candidate", "learned:weights=mine.npz", "--alpha", "0.9", "--only-choose"]
         assert run([*words, "--run", "run"]) == 0
-    assert "--score price:weights=mine.npz --draws 1" in capsys.readouterr().out
+    assert "--score learned:weights=mine.npz --draws 1" in capsys.readouterr().out
 
 
 WRONG = {
     "others": (own_network().content, "expected the weights sha256"),
-    "none": (None, "expected the weights sha256:.* Name the file of those weights with --score price:weights=FILE"),
-    "no archive": (b"weights", "expected the weights of a score price to be an npz file"),
+    "none": (None, "expected the weights sha256:.* Name the file of those weights with --score learned:weights=FILE"),
+    "no archive": (b"weights", "expected the weights of a score learned to be an npz file"),
 }
 
 
@@ -95,6 +95,6 @@ def test_weights_of_a_score_that_takes_none_are_refused() -> None:
 def _calibrated() -> dict:
     with FaultServer() as server:
         vendor = ["--adapter", VENDOR, "-p", f"url={server.url}", "--yes", "-q"]
-        assert run(["calibrate", "photographs", *vendor, "--score", "price:weights=mine.npz", "--run", "run"]) == 0
+        assert run(["calibrate", "photographs", *vendor, "--score", "learned:weights=mine.npz", "--run", "run"]) == 0
     content: dict = json.loads(Path("run/calibration.json").read_bytes())
     return content

@@ -1,14 +1,14 @@
-"""Learning the weights of `price`: the gradient, and what steps do."""
+"""Learning the weights of `learned`: the gradient, and what steps do."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import price_learning as naive
+from naive import learned_training as naive
 
-from blackbox_conformal.scores._price_features import NAMES
-from blackbox_conformal.scores._price_learning import Lesson, Pass, learn, soft_worth, usual_error
-from blackbox_conformal.scores._price_network import network_of, own_network, spread
+from blackbox_conformal.scores._learned_features import NAMES
+from blackbox_conformal.scores._learned_network import network_of, own_network, spread
+from blackbox_conformal.scores._learned_training import Lesson, Pass, learn, soft_worth, usual_error
 
 FEATURES = len(NAMES)
 
@@ -19,12 +19,12 @@ FEATURES = len(NAMES)
     st.floats(0.12, 0.5),
     st.floats(5, 80),
 )
-def test_the_gradient_is_that_of_the_twin(cells, price, temperature, sharpness):
-    log_prices, errors = np.array(cells).T
-    found, gradient = soft_worth(log_prices, errors, price, temperature, sharpness)
-    rest = (price, temperature, sharpness)
-    assert found == pytest.approx(naive.soft_worth(log_prices, errors, *rest), rel=1e-9, abs=1e-9)
-    np.testing.assert_allclose(gradient, naive.gradient(log_prices, errors, *rest), rtol=1e-4, atol=1e-6)
+def test_the_gradient_is_that_of_the_twin(cells, multiplier, temperature, sharpness):
+    log_multipliers, errors = np.array(cells).T
+    found, gradient = soft_worth(log_multipliers, errors, multiplier, temperature, sharpness)
+    rest = (multiplier, temperature, sharpness)
+    assert found == pytest.approx(naive.soft_worth(log_multipliers, errors, *rest), rel=1e-9, abs=1e-9)
+    np.testing.assert_allclose(gradient, naive.gradient(log_multipliers, errors, *rest), rtol=1e-4, atol=1e-6)
 
 
 def lessons(count: int, seed: int = 0) -> list[Lesson]:
@@ -43,24 +43,24 @@ def test_the_gradient_by_every_weight_is_that_of_differences():
     weights = {name: values.copy() for name, values in own_network().arrays.items()}
     weights |= {name: random.normal(0, 0.2, weights[name].shape).astype(np.float32) for name in ("picture", "skip")}
     maps = random.normal(size=(FEATURES, 7, 9)).astype(np.float32)
-    mean, by_prices = maps.mean(axis=(1, 2)), random.normal(size=(7, 9)).astype(np.float32)
-    gradient = Pass(weights, maps, mean).gradient(by_prices)
+    mean, by_multipliers = maps.mean(axis=(1, 2)), random.normal(size=(7, 9)).astype(np.float32)
+    gradient = Pass(weights, maps, mean).gradient(by_multipliers)
     assert gradient.keys() == weights.keys()
     for name, values in weights.items():
         assert gradient[name].shape == values.shape
         direction = gradient[name] / np.linalg.norm(gradient[name])
         ends = [
-            Pass({**weights, name: values + sign * np.float32(1e-3) * direction}, maps, mean).log_prices
+            Pass({**weights, name: values + sign * np.float32(1e-3) * direction}, maps, mean).log_multipliers
             for sign in (np.float32(1), np.float32(-1))
         ]
-        difference = float(((ends[0] - ends[1]).astype(np.float64) * by_prices).sum()) / 2e-3
+        difference = float(((ends[0] - ends[1]).astype(np.float64) * by_multipliers).sum()) / 2e-3
         assert difference == pytest.approx(np.linalg.norm(gradient[name]), rel=0.03), name
 
 
 def test_a_pass_gives_the_prices_of_the_network():
     maps = np.random.default_rng(0).normal(size=(FEATURES, 7, 9)).astype(np.float32)
-    found = spread(Pass(own_network().arrays, maps, maps.mean(axis=(1, 2))).log_prices)
-    np.testing.assert_allclose(found, own_network().log_prices(maps), rtol=1e-4, atol=1e-4)
+    found = spread(Pass(own_network().arrays, maps, maps.mean(axis=(1, 2))).log_multipliers)
+    np.testing.assert_allclose(found, own_network().log_multipliers(maps), rtol=1e-4, atol=1e-4)
 
 
 def test_learning_lets_more_be_trusted_of_photographs_that_teach_and_of_those_that_do_not():
@@ -80,11 +80,11 @@ def test_the_same_lessons_and_seed_give_the_same_bytes():
 
 
 def test_weights_that_only_help_those_that_taught_are_not_kept():
-    """On what is kept apart the package's own prices are the errors themselves, and nothing orders cells better."""
+    """On what is kept apart the package's own values are the errors themselves, and nothing orders cells better."""
     apart = []
     for one in lessons(5, seed=1):
-        prices = own_network().log_prices(one.maps.astype(np.float32))
-        apart.append(Lesson(one.maps, one.mean, np.exp(np.clip(prices, -4, 0))))
+        multipliers = own_network().log_multipliers(one.maps.astype(np.float32))
+        apart.append(Lesson(one.maps, one.mean, np.exp(np.clip(multipliers, -4, 0))))
     learned = learn(own_network(), lessons(15), apart, seed=0)
     assert learned.content is None
     assert learned.after == learned.before

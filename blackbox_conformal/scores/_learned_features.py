@@ -1,4 +1,4 @@
-"""Feature maps of the score `price`: what each cell, the block of one pixel of the input, says of its error."""
+"""Feature maps of the score `learned`: what each cell, the block of one pixel of the input, says of its error."""
 
 import numpy as np
 import numpy.typing as npt

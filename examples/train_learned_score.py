@@ -1,16 +1,16 @@
-"""Train the network of the score `price` on stored pictures of free networks and write its weights.
+"""Train the network of the score `learned` on stored pictures of free networks and write its weights.
 
     pip install torch
     python examples/draw_with_ncnn.py PHOTOGRAPHS... --out draws --draws 1 --model spanx4_ch48
-    python examples/train_price_score.py --drawn draws/photographs draws/outputs --out weights.npz
+    python examples/train_learned_score.py --drawn draws/photographs draws/outputs --out weights.npz
 
 ``--drawn`` is given once for each network. An output lies in OUTPUTS/STEM/0.png, or is OUTPUTS/STEM.png; photographs
-without one are left out. ``--score price:weights=weights.npz`` uses what was written. Photographs that train must not
+without one are left out. ``--score learned:weights=weights.npz`` uses what was written. Photographs that train must not
 calibrate. Only this file needs PyTorch.
 
-For a price p a mask M is worth ``largest error in M - p * share of M``, which is to be small. The trained network gives
-each cell, one pixel of the input, the logarithm of the price at which it joins; the loss is what soft masks at random
-prices are worth. In the first eighth of the steps the network learns the 0.75-quantile of the error instead.
+For a multiplier p a mask M is worth ``largest error in M - p * share of M``, which is to be small. The trained network
+gives each cell, one pixel of the input, the logarithm of the multiplier at which it joins; the loss is what soft masks
+at random multipliers are worth. In the first eighth of the steps it learns the 0.75-quantile of the error instead.
 
 The weights of the package were made by three processes that took these steps together, to use three processors: each
 had 8 crops a step and an optimizer of its own, every 25 steps their weights were averaged, and the first one's moving
@@ -39,14 +39,14 @@ from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.images.degrade import crop_to_multiple
 from blackbox_conformal.images.read import read_image
 from blackbox_conformal.metrics.lab_l1 import LabL1
-from blackbox_conformal.scores._price_features import NAMES, features
-from blackbox_conformal.scores._price_network import DILATIONS, network_in
+from blackbox_conformal.scores._learned_features import NAMES, features
+from blackbox_conformal.scores._learned_network import DILATIONS, network_in
 from blackbox_conformal.scores.score import Context
 
 SCALE = 4
 SIDE = 64  # of a crop, in cells
 BATCH = 24
-PRICES = math.log(0.03), math.log(1.5)
+MULTIPLIERS = math.log(0.03), math.log(1.5)
 SHARPNESS = 60.0  # of the soft maximum over a picture's errors
 TEMPERATURES = 0.5, 0.12  # of the soft mask, first and last
 QUANTILE, WARM = 0.75, 0.12
@@ -81,7 +81,7 @@ def samples(photographs: Path, outputs: Path) -> Iterator[Sample]:
 
 
 class PriceNet(nn.Module):
-    """The network of `blackbox_conformal/scores/_price_network.py`, on features of mean 0 and deviation 1."""
+    """The network of `blackbox_conformal/scores/_learned_network.py`, on features of mean 0 and deviation 1."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class PriceNet(nn.Module):
                 layer.weight.mul_(0.5)
 
     def forward(self, maps: Tensor, mean: Tensor) -> Tensor:
-        """(N, F, h, w) and the mean over each whole picture (N, F) to log prices (N, h, w)."""
+        """(N, F, h, w) and the mean over each whole picture (N, F) to log multipliers (N, h, w)."""
         hidden = self.head(maps) + self.picture(mean)[:, :, None, None]
         for layer in self.body:
             hidden = hidden + layer(functional.relu(hidden))
@@ -146,35 +146,35 @@ class Data:
         return maps, self.pictures[chosen], errors, inside
 
 
-def worth(log_prices: Tensor, errors: Tensor, inside: Tensor, temperature: float) -> Tensor:
-    """What soft masks at random prices are worth, over the root of the price, so that all prices count alike."""
-    asked = torch.empty(len(errors)).uniform_(*PRICES)
-    mask = torch.sigmoid((asked[:, None, None] - log_prices) / temperature) * inside
+def worth(log_multipliers: Tensor, errors: Tensor, inside: Tensor, temperature: float) -> Tensor:
+    """What soft masks at random multipliers are worth, over the root of each, so that all count alike."""
+    asked = torch.empty(len(errors)).uniform_(*MULTIPLIERS)
+    mask = torch.sigmoid((asked[:, None, None] - log_multipliers) / temperature) * inside
     trusted = (mask * errors).flatten(1)
     largest = (torch.softmax(SHARPNESS * trusted, 1) * trusted).sum(1)
-    price, share = asked.exp(), mask.sum((1, 2)) / inside.sum((1, 2))
-    return ((largest - price * share) / price.sqrt()).mean()
+    multiplier, share = asked.exp(), mask.sum((1, 2)) / inside.sum((1, 2))
+    return ((largest - multiplier * share) / multiplier.sqrt()).mean()
 
 
-def quantile_loss(log_prices: Tensor, errors: Tensor, inside: Tensor) -> Tensor:
+def quantile_loss(log_multipliers: Tensor, errors: Tensor, inside: Tensor) -> Tensor:
     """Pinball loss of the log error."""
-    residual = torch.log(errors + 0.003) - log_prices
+    residual = torch.log(errors + 0.003) - log_multipliers
     return (torch.maximum(QUANTILE * residual, (QUANTILE - 1) * residual) * inside).sum() / inside.sum()
 
 
 def measured(net: PriceNet, data: Data) -> float:
     """What exact masks are worth on photographs that do not train."""
-    total, prices = 0.0, np.linspace(math.log(0.04), math.log(1.2), 12)
+    total, multipliers = 0.0, np.linspace(math.log(0.04), math.log(1.2), 12)
     with torch.no_grad():
         for k in data.measuring:
             found = net(data.normal(k)[None], data.pictures[k : k + 1])[0].numpy().ravel()
             order = np.argsort(found, kind="stable")
             largest = np.maximum.accumulate(data.samples[k].errors.ravel()[order])
-            for price in prices:
-                count = int(np.searchsorted(found[order], price))
-                trade = (largest[count - 1] if count else 0) - math.exp(price) * count / found.size
-                total += trade / math.exp(price / 2)
-    return total / max(1, len(data.measuring) * len(prices))
+            for multiplier in multipliers:
+                count = int(np.searchsorted(found[order], multiplier))
+                trade = (largest[count - 1] if count else 0) - math.exp(multiplier) * count / found.size
+                total += trade / math.exp(multiplier / 2)
+    return total / max(1, len(data.measuring) * len(multipliers))
 
 
 def moved(averaged: Tensor, weights: Tensor, steps: int) -> Tensor:
@@ -193,11 +193,13 @@ def train(data: Data, channels: int, steps: int) -> PriceNet:
     started = time.monotonic()
     for step in range(steps):
         maps, means, errors, inside = data.batch()
-        log_prices = net(maps, means)
+        log_multipliers = net(maps, means)
         done = (step / steps - WARM) / (1 - WARM)
         temperature = first * (last / first) ** min(1.0, done / 0.8)
         loss = (
-            worth(log_prices, errors, inside, temperature) if done >= 0 else quantile_loss(log_prices, errors, inside)
+            worth(log_multipliers, errors, inside, temperature)
+            if done >= 0
+            else quantile_loss(log_multipliers, errors, inside)
         )
         optimizer.zero_grad()
         loss.backward()

@@ -1,8 +1,8 @@
-"""Price: at which price a pixel is worth trusting, as a small network fitted on other vendors' pictures says.
+"""A learned score: how dear it is to trust each pixel, as a small network fitted on other vendors' pictures says.
 
 A guarantee bounds the largest trusted error of a picture on average. The masks that trust most under such a bound
-minimise the expected largest error less a price for each trusted pixel (its Lagrangian). They grow with the price, so
-that one map of prices gives them all. The network was fitted to that trade directly.
+minimise the expected largest error less a Lagrange multiplier times the trusted share. They grow with the multiplier,
+so that one map, of the multiplier at which each pixel joins, gives them all. The network was fitted to that trade.
 """
 
 from pathlib import Path
@@ -14,20 +14,22 @@ from pydantic import Field, PrivateAttr, model_validator
 from blackbox_conformal.calibration_images import KnownPhotograph
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.kernels.cells import MAX_SCALE
+from blackbox_conformal.scores._learned_features import features
+from blackbox_conformal.scores._learned_network import Network, network_in, network_of, own_network
 from blackbox_conformal.scores._one_draw import DeliveredAccumulator, input_of
-from blackbox_conformal.scores._price_features import features
-from blackbox_conformal.scores._price_network import Network, network_in, network_of, own_network
 from blackbox_conformal.scores.score import Context, Score
 from blackbox_conformal.types import Map
 
 
-class Price(Score):
-    """The price at which a pixel joins the mask, > 0; all pixels of a cell, one pixel of the input, have one price.
+class LearnedScore(Score):
+    """The Lagrange multiplier at which a pixel joins the mask, > 0.
+
+    All pixels of a cell, the block made of one pixel of the input, have one value.
 
     Attributes
     ----------
     weights
-        A file of weights that `tune --learn` or `examples/train_price_score.py` wrote, or its content; this package's
+        A file of weights that `tune --learn` or `examples/train_learned_score.py` wrote, or its content; this package's
         own unless given. Not part of the procedure, which names weights by their digest.
     digest
         ``sha256:`` and the digest of the file of weights; filled in, and checked where given.
@@ -50,7 +52,7 @@ class Price(Score):
         if self.digest not in ("", self._network.digest):
             raise ValueError(
                 f"expected the weights {self.digest}; got {self._network.digest}. Name the file of those weights with "
-                "--score price:weights=FILE and calibrate with it: draws are stored, so that no call is made again"
+                "--score learned:weights=FILE and calibrate with it: draws are stored, so that no call is made again"
             )
         object.__setattr__(self, "digest", self._network.digest)
         return self
@@ -75,7 +77,7 @@ class Price(Score):
         if 2 <= scale <= MAX_SCALE:
             return None
         return (
-            f"price needs a vendor that enlarges by 2 to {MAX_SCALE}, since it looks at the pixels made of each pixel"
+            f"learned needs a vendor that enlarges by 2 to {MAX_SCALE}, since it looks at the pixels made of each pixel"
         )
 
     def start(self, shape: tuple[int, int]) -> DeliveredAccumulator:
@@ -86,9 +88,9 @@ class Price(Score):
         reason = self.refused_at(context.scale)
         if reason is not None:
             raise UsageError(f"{reason}; got scale {context.scale}. Give --score bicubic-gap:sigma=8")
-        low = input_of(context, "price")
-        prices = np.exp(self._network.log_prices(features(context, low)))
-        return np.ascontiguousarray(prices.repeat(context.scale, axis=0).repeat(context.scale, axis=1))
+        low = input_of(context, "learned")
+        multipliers = np.exp(self._network.log_multipliers(features(context, low)))
+        return np.ascontiguousarray(multipliers.repeat(context.scale, axis=0).repeat(context.scale, axis=1))
 
 
 def _network(weights: Path | bytes | None) -> Network:
@@ -97,4 +99,4 @@ def _network(weights: Path | bytes | None) -> Network:
     return network_of(weights) if isinstance(weights, bytes) else network_in(weights)
 
 
-PLUGIN = Price
+PLUGIN = LearnedScore

@@ -1,4 +1,4 @@
-"""The score `price` by its definition in float64: features of cells, then the network layer by layer."""
+"""The score `learned` by its definition in float64: features of cells, then the network layer by layer."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,16 +8,16 @@ from naive import cells, distance, layers, windows
 from PIL import Image
 
 # The weights stand in the package, wherever that is installed; a twin runs none of the package's code.
-WEIGHTS = Path(find_spec("blackbox_conformal").origin).parent / "scores" / "price_weights.npz"
+WEIGHTS = Path(find_spec("blackbox_conformal").origin).parent / "scores" / "learned_weights.npz"
 
 FLOORS = [4, 4, 4, 4, 4, 2, 2, 1, 2, 2, 4, 2, 2, 2, 1, 4]
 
 
-def prices(delivered, low):
+def multipliers(delivered, low):
     """(H, W) of a picture and its input, both (., ., 3) uint8."""
     scale = delivered.shape[0] // low.shape[0]
     found = features(delivered, low, scale)
-    logs = log_prices(found, {name: values.astype(float) for name, values in np.load(WEIGHTS).items()})
+    logs = log_multipliers(found, {name: values.astype(float) for name, values in np.load(WEIGHTS).items()})
     return np.kron(np.exp(logs), np.ones((scale, scale)))
 
 
@@ -38,7 +38,7 @@ def features(delivered, low, scale):
     return np.stack([*(np.log(plane + floor / 1000) for plane, floor in zip(logs, FLOORS, strict=True)), *linear])
 
 
-def log_prices(found, weights):
+def log_multipliers(found, weights):
     """(F, h, w) to (h, w)."""
     shift = weights["head_bias"] + weights["picture"] @ found.mean(axis=(1, 2))
     hidden = layers.convolved(found, weights["head"][:, :, None, None], shift, 1)

@@ -1,4 +1,4 @@
-"""The score `price`: which weights it takes, by which name, and what it makes of pictures of every kind."""
+"""The score `learned`: which weights it takes, by which name, and what it makes of pictures of every kind."""
 
 import io
 import threading
@@ -12,9 +12,9 @@ from support.synthetic import draw, photograph, reduced, sketch_of
 from blackbox_conformal import catalog, member_text
 from blackbox_conformal.calibration_images import KnownPhotograph
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.scores import _price_network
-from blackbox_conformal.scores._price_features import NAMES
-from blackbox_conformal.scores._price_network import MOST_BYTES, own_network
+from blackbox_conformal.scores import _learned_network
+from blackbox_conformal.scores._learned_features import NAMES
+from blackbox_conformal.scores._learned_network import MOST_BYTES, own_network
 from blackbox_conformal.scores.score import Context, accumulated_map
 
 TRUTH = photograph(1, (24, 32))
@@ -37,8 +37,8 @@ def others(tmp_path):
     return written(tmp_path / "others.npz", weights(tail_bias=np.ones(1, np.float32)))
 
 
-def price(**parameters):
-    return catalog.load("scores", "price", **parameters)
+def learned(**parameters):
+    return catalog.load("scores", "learned", **parameters)
 
 
 def made(score, delivered=TRUTH, scale=4):
@@ -57,29 +57,29 @@ def test_every_picture_gets_prices(kind, scale):
     noise = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
     picture = np.full(size, values[kind], np.uint8) if kind in values else noise if kind == "noise" else TRUTH
     picture = picture[: picture.shape[0] // 24 * 24, :24]
-    prices = made(price(), np.ascontiguousarray(picture), scale)
-    assert prices.dtype == np.float32
-    assert np.isfinite(prices).all()
-    assert prices.min() > 0
+    multipliers = made(learned(), np.ascontiguousarray(picture), scale)
+    assert multipliers.dtype == np.float32
+    assert np.isfinite(multipliers).all()
+    assert multipliers.min() > 0
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 2), (3, 1)])
 def test_an_input_of_few_pixels_is_enough(shape):
     small = np.random.default_rng(1).integers(0, 256, (4 * shape[0], 4 * shape[1], 3), dtype=np.uint8)
-    assert made(price(), small).shape == small.shape[:2]
+    assert made(learned(), small).shape == small.shape[:2]
 
 
 def test_the_pixels_of_a_cell_are_tied():
-    prices = made(price(), draw(TRUTH, 2))
-    cells = prices.reshape(6, 4, 8, 4)
+    multipliers = made(learned(), draw(TRUTH, 2))
+    cells = multipliers.reshape(6, 4, 8, 4)
     assert (cells == cells[:, :1, :, :1]).all()
-    assert np.unique(prices).size > 1
+    assert np.unique(multipliers).size > 1
 
 
 def test_threads_change_nothing():
-    expected = made(price()).tobytes()
+    expected = made(learned()).tobytes()
     found = []
-    threads = [threading.Thread(target=lambda: found.append(made(price()).tobytes())) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: found.append(made(learned()).tobytes())) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -88,15 +88,15 @@ def test_threads_change_nothing():
 
 
 def test_other_weights_are_another_score_and_no_place_is_written_down(others):
-    own, other = price().specification(), price(weights=others).specification()
+    own, other = learned().specification(), learned(weights=others).specification()
     assert own["digest"] != other["digest"]
     assert str(others) not in str(other)
     assert set(other) == {"name", "digest"}
-    assert (made(price(weights=others)) > made(price())).any()
+    assert (made(learned(weights=others)) > made(learned())).any()
 
 
 def test_a_calibration_gets_its_weights_by_their_digest(others):
-    fitted = price(weights=others)
+    fitted = learned(weights=others)
     with pytest.raises(UsageError, match=r"expected the weights sha256:.* Name the file of those weights with --score"):
         catalog.of_specification("scores", fitted.specification())
     content = others.read_bytes()
@@ -104,30 +104,30 @@ def test_a_calibration_gets_its_weights_by_their_digest(others):
     again = catalog.of_specification("scores", fitted.specification(), weights=fitted.fitted_weights)
     np.testing.assert_array_equal(made(again), made(fitted))
     assert again.fitted_weights == content
-    assert price().fitted_weights is None
-    assert price().specification() == catalog.of_specification("scores", price().specification()).specification()
+    assert learned().fitted_weights is None
+    assert learned().specification() == catalog.of_specification("scores", learned().specification()).specification()
 
 
 def test_it_is_typed_with_its_file(others):
-    assert member_text.specification_text(price(weights=others)) == f"price:weights={others}"
-    assert member_text.specification_text(price()) == "price"
+    assert member_text.specification_text(learned(weights=others)) == f"learned:weights={others}"
+    assert member_text.specification_text(learned()) == "learned"
 
 
 def test_a_calibration_that_names_a_file_is_refused_before_it_is_opened(tmp_path):
-    specification = {**price().specification(), "weights": str(tmp_path / "missing.npz")}
+    specification = {**learned().specification(), "weights": str(tmp_path / "missing.npz")}
     with pytest.raises(UsageError, match="names no file or folder, as calibrations do not; got weights"):
         catalog.of_specification("scores", specification)
 
 
 def test_a_file_that_was_tampered_with_is_another_score_or_none(others):
-    digest = price(weights=others).digest
+    digest = learned(weights=others).digest
     raw = others.read_bytes()
     others.write_bytes(raw[:-30])
-    with pytest.raises(UsageError, match="expected the weights of a score price to be an npz file"):
-        price(weights=others)
+    with pytest.raises(UsageError, match="expected the weights of a score learned to be an npz file"):
+        learned(weights=others)
     written(others, weights(tail_bias=np.zeros(1, np.float32)))
     with pytest.raises(UsageError, match=f"expected the weights {digest}; got sha256:"):
-        price(weights=others, digest=digest)
+        learned(weights=others, digest=digest)
 
 
 WRONG = {
@@ -153,30 +153,30 @@ def test_weights_are_refused(kind, tmp_path):
     changes, message = WRONG[kind]
     file = written(tmp_path / "weights.npz", weights(**changes))
     with pytest.raises(UsageError, match=message):
-        price(weights=file)
+        learned(weights=file)
 
 
 def test_weights_name_the_photographs_that_taught_them(tmp_path):
     taught = [KnownPhotograph.of(sketch_of(name)) for name in ("one", "two")]
     file = tmp_path / "taught.npz"
-    file.write_bytes(_price_network.written(weights(), taught))
-    score = price(weights=file)
+    file.write_bytes(_learned_network.written(weights(), taught))
+    score = learned(weights=file)
     assert score.taught_by == tuple(taught)
-    assert score.digest != price().digest, "with other photographs they are other weights"
-    assert price().taught_by == ()
-    np.testing.assert_array_equal(made(score), made(price()))
+    assert score.digest != learned().digest, "with other photographs they are other weights"
+    assert learned().taught_by == ()
+    np.testing.assert_array_equal(made(score), made(learned()))
 
 
 def test_a_file_that_is_no_archive_or_not_there_is_refused(tmp_path):
     file = tmp_path / "weights.npz"
-    with pytest.raises(UsageError, match=r"expected weights of the score price in .*No such file"):
-        price(weights=file)
+    with pytest.raises(UsageError, match=r"expected weights of the score learned in .*No such file"):
+        learned(weights=file)
     buffer = io.BytesIO()
     np.save(buffer, np.zeros(3))
     for raw in (b"", b"not weights", buffer.getvalue(), bytes(MOST_BYTES + 1)):
         file.write_bytes(raw)
-        with pytest.raises(UsageError, match="expected the weights of a score price to be"):
-            price(weights=file)
+        with pytest.raises(UsageError, match="expected the weights of a score learned to be"):
+            learned(weights=file)
 
 
 @pytest.mark.parametrize("shape", ["(1099511627776,)", "(1048576, 1048576)", "(0, 1099511627776)", "(-3,)"])
@@ -186,15 +186,20 @@ def test_an_array_that_says_to_be_larger_than_it_is_takes_no_memory(shape, tmp_p
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("head.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(64))
     with pytest.raises(UsageError, match="whose shape is not that of its content"):
-        price(weights=file)
+        learned(weights=file)
 
 
 @pytest.mark.parametrize("scale", [1, 17])
 def test_a_scale_without_cells_is_refused(scale):
-    with pytest.raises(UsageError, match="price needs a vendor that enlarges by 2 to 16"):
-        made(price(), np.zeros((34, 34, 3), np.uint8), scale)
+    with pytest.raises(UsageError, match="learned needs a vendor that enlarges by 2 to 16"):
+        made(learned(), np.zeros((34, 34, 3), np.uint8), scale)
 
 
 def test_it_is_no_part_of_a_pair():
-    with pytest.raises(UsageError, match="expected two scores that follow from their names; price depends on a file"):
-        catalog.load("scores", "weighted", first="price")
+    with pytest.raises(UsageError, match="expected two scores that follow from their names; learned depends on a file"):
+        catalog.load("scores", "weighted", first="learned")
+
+
+def test_a_calibration_of_its_old_name_is_made_anew():
+    with pytest.raises(UsageError, match="got 'price'; it is called learned now. .* which makes no call again"):
+        catalog.of_specification("scores", {**learned().specification(), "name": "price"})
