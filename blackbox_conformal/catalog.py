@@ -183,8 +183,8 @@ def member(family: str, name: str) -> type[Any]:
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(usable) or 'none'}"
         if (family, name) in _RENAMED:
             hint = (
-                f"it is called {_RENAMED[family, name]} now. Give that name; a calibration of the old one is made anew by "
-                "the command that made it, which makes no call again"
+                f"it is called {_RENAMED[family, name]} now. Give that name; a calibration of the old one is made anew "
+                "by the command that made it, which makes no call again"
             )
         raise UsageError(f"expected the name of {'an' if kind[0] in 'aeiou' else 'a'} {kind}; got {name!r}; {hint}")
     what = f"{kind_of(family)} {name} from {listing.origin}"

@@ -58,7 +58,7 @@ class AuditOptions(ClusterOptions, shared.JobOptions):
         type=shared.FILE,
         help="CSV file with a line photograph,group for each photograph: the risk of each group is shown.",
     )
-    clusters: str | None = shared.clusters()
+    tiles: str | None = shared.tiles()
     worst: int = shared.declared(
         "--worst", type=click.IntRange(0, 1000), default=3, help="How many of the worst photographs to name."
     )
@@ -159,7 +159,7 @@ def _request(options: AuditOptions, calibration: "Calibration") -> "AuditRequest
         options.alphas,
         guarantee=options.guarantee,
         group=options.group,
-        clusters=read_groups(options.clusters),
+        tiles=read_groups(options.tiles),
         groups=read_groups(options.groups),
     )
 
@@ -169,7 +169,7 @@ def _look_ahead(screen: Screen, request: "AuditRequest", photographs: int, *, fi
     from blackbox_conformal.pipeline.audit_parts.audited_rule import outlook, refuse_hopeless
 
     refuse_hopeless(request.calibration, request.rule, request.levels)
-    if request.clusters is None:
+    if request.tiles is None:
         # How many photographs tiles are of is known to the audit alone.
         found = outlook(request.calibration, request.rule, request.levels, fixed=fixed)
         audit_screen.show_outlook(screen, found, photographs)
@@ -207,8 +207,8 @@ def _splits(
     from blackbox_conformal.pipeline.planning import audited_levels
     from blackbox_conformal.reports.report_store import ReportStore
 
-    guarantee, group, clusters = options.guarantee, options.group, read_groups(options.clusters)
-    rule = audited_rule(calibration, guarantee, group, clusters)
+    guarantee, group, tiles = options.guarantee, options.group, read_groups(options.tiles)
+    rule = audited_rule(calibration, guarantee, group, tiles)
     levels = tuple(options.alphas or levels_together(rule) or audited_levels(calibration.bound_for(rule)))
     study = audit_splits(
         calibration,
@@ -219,7 +219,7 @@ def _splits(
         seed=calibration.procedure.root_seed if options.seed is None else options.seed,
         guarantee=guarantee,
         group=group,
-        clusters=clusters,
+        tiles=tiles,
     )
     run = from_options.folder_of(options, calibration.procedure, options.calibration)
     if run.is_dir() and is_own(calibration, rule):

@@ -53,7 +53,7 @@ class CalibrateOptions(ClusterOptions, shared.JobOptions):
     groups: str | None = shared.declared(
         "--groups", type=shared.FILE, help="CSV file with a line photograph,group for each photograph."
     )
-    clusters: str | None = shared.clusters()
+    tiles: str | None = shared.tiles()
     tuning: tuple[str, ...] = shared.declared(
         "--tuning",
         type=shared.FILE,
@@ -90,10 +90,10 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
         from_options.refuse_without_key(options, setup, run)
     out = Path(options.out or run / "calibration.json")
     guarantee, alpha = _promised(options), min(options.alpha, default=None)
-    groups, clusters = read_groups(options.groups), read_groups(options.clusters)
+    groups, tiles = read_groups(options.groups), read_groups(options.tiles)
     paths = photograph_paths(options.images, screen.step)
     names = [name_of(path) for path in paths]
-    checked_rule(names, setup, guarantee, None if options.dry_run else alpha, groups, clusters)
+    checked_rule(names, setup, guarantee, None if options.dry_run else alpha, groups, tiles)
     remark = check_groups(groups, names)
     if remark:
         screen.note(f"note: {remark}")
@@ -104,9 +104,9 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
         unseen = _unseen(screen, options, job)
         job = job.only(unseen.pictures)
         sure = options.yes or options.dry_run
-        parts = None if clusters else ask_about_parts(screen, job.pictures, sure=sure)
+        parts = None if tiles else ask_about_parts(screen, job.pictures, sure=sure)
         if options.dry_run:
-            rule = rule_for(guarantee, [picture.name for picture in job.pictures], clusters)
+            rule = rule_for(guarantee, [picture.name for picture in job.pictures], tiles)
             inspect(screen, job, options)
             present(screen, job, rule, alpha)
             return
@@ -118,7 +118,7 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
             guarantee=guarantee,
             alpha=alpha,
             groups=groups,
-            clusters=clusters,
+            tiles=tiles,
             tuning=unseen.known,
             overruled=unseen.overruled,
         )
@@ -173,7 +173,7 @@ def ask_about_parts(screen: Screen, pictures: "Sequence[Prepared]", *, sure: boo
     question = question_of(pictures)
     if question is None:
         return None
-    way = "calibrate with --clusters FILE, a CSV file with a line tile,photograph for each"
+    way = "calibrate with --tiles FILE, a CSV file with a line tile,photograph for each"
     screen.note(f"note: {question.words}. If they are parts, {way}")
     if sure or not sys.stdin.isatty():
         return question
@@ -208,7 +208,7 @@ def _show(
     bound, n = calibration.bound_for(rule), rule.counted(calibration.n)
     levels = sorted(levels_together(rule) or {*usual_levels(bound), *options.alpha})
     cost = bill(result.cost_usd, result.calls, setup.adapter, setup.second)
-    tiles = f" in {calibration.n} tiles" if options.clusters else ""
+    tiles = f" in {calibration.n} tiles" if options.tiles else ""
     refused = f", {result.failed} refused by the vendor and counted as the worst loss" if result.failed else ""
     screen.summary(
         {

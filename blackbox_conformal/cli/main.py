@@ -237,7 +237,11 @@ def _proposal(name: str | None) -> str:
 
 def _one_line(error: click.ClickException) -> str:
     """An error of click in the form of our own: one line that says where to look."""
+    from blackbox_conformal.cli.unknown_settings import RENAMED
+
     text = " ".join(error.format_message().split()).removesuffix(".")
+    if isinstance(error, click.NoSuchOption) and (new := RENAMED.get(error.option_name.lstrip("-"))):
+        text = f"{error.option_name} is called --{new}. Give that"
     context = getattr(error, "ctx", None)
     if isinstance(error, click.MissingParameter) and error.param is not None:
         text += _proposal(error.param.name)

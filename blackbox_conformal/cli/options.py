@@ -158,9 +158,9 @@ alpha = functools.partial(declared, "--alpha", type=values.level, help="The leve
 alphas = functools.partial(
     declared, "--alpha", type=values.level, multiple=True, help="A level, the risk that is accepted; repeatable."
 )
-clusters = functools.partial(
+tiles = functools.partial(
     declared,
-    "--clusters",
+    "--tiles",
     type=FILE,
     help="CSV file with a line tile,photograph for each tile; the tiles of one photograph count once.",
 )

@@ -14,6 +14,9 @@ from blackbox_conformal.errors import UsageError
 OTHERS = ("kernel-cache", "signing-passphrase", "signing-passphrase-file")
 """What the environment can set besides options."""
 
+RENAMED = {"clusters": "tiles"}
+"""Settings that had another name before, by that."""
+
 _NEAR = 0.8
 
 
@@ -61,7 +64,7 @@ def refuse_near_variables(prefix: str) -> None:
 def _refuse(path: Path, place: str, name: str, names: Collection[str]) -> None:
     if name in names:
         return
-    near = difflib.get_close_matches(name, names, n=1)
+    near = [RENAMED[name]] if name in RENAMED else difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {near[0]}?" if near else "`blackbox-conformal config show` lists them"
     raise UsageError(f"{path}: there is no setting {place!r}; {hint}")
 

@@ -107,7 +107,7 @@ class ByCluster(Around):
         if not in_tiles:
             raise UsageError(
                 "expected the photograph that each audited tile belongs to, since by-cluster speaks of photographs; "
-                "got none. Give --clusters FILE with one tile,photograph line each"
+                "got none. Give --tiles FILE with one tile,photograph line each"
             )
         self.inner.refuse_unclaimed(in_tiles)
 

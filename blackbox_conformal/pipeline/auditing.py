@@ -13,7 +13,7 @@ from blackbox_conformal.guarantees.corollaries import error_in_words
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.guarantees.high_probability import levels_together
 from blackbox_conformal.guarantees.instance_bound import refuse_bound
-from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, clusters_of
+from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, photographs_of
 from blackbox_conformal.pipeline.audit_parts.conclude import conclude
 from blackbox_conformal.pipeline.audit_parts.measure import Measure, OnPicture, WorstCrops
 from blackbox_conformal.pipeline.audit_parts.stopping import Stopping, Turns
@@ -42,7 +42,7 @@ class AuditRequest:
         Ascending.
     group
         The group that every photograph is of; None: of any.
-    clusters
+    tiles
         Picture's name → photograph that it is a tile of; a photograph then counts once.
     groups
         Picture's name → group; the risk of each is shown, and the guarantee stays as it is.
@@ -52,7 +52,7 @@ class AuditRequest:
     rule: Guarantee
     levels: tuple[float, ...]
     group: str | None = None
-    clusters: Mapping[str, str] | None = None
+    tiles: Mapping[str, str] | None = None
     groups: Mapping[str, str] | None = None
 
     @classmethod
@@ -63,7 +63,7 @@ class AuditRequest:
         *,
         guarantee: str | Guarantee | None = None,
         group: str | None = None,
-        clusters: Mapping[str, str] | None = None,
+        tiles: Mapping[str, str] | None = None,
         groups: Mapping[str, str] | None = None,
     ) -> "AuditRequest":
         """The request for the levels `alphas`, or for those that hold together, or for the usual ones.
@@ -73,14 +73,14 @@ class AuditRequest:
         UsageError
             The guarantee cannot be audited; says why. Or a level cannot be.
         """
-        rule = audited_rule(calibration, guarantee, group, clusters)
+        rule = audited_rule(calibration, guarantee, group, tiles)
         rule.unit_curves(calibration.curves_for(rule))
-        rule.refuse_unclaimed(clusters is not None)
+        rule.refuse_unclaimed(tiles is not None)
         bound = calibration.bound_for(rule)
         levels = tuple(sorted(set(alphas or levels_together(rule) or audited_levels(bound))))
         for alpha in levels:
             rule.check_level(alpha, bound)
-        return cls(calibration, rule, levels, group, clusters, groups)
+        return cls(calibration, rule, levels, group, tiles, groups)
 
     @property
     def curves(self) -> CurveSet:
@@ -127,7 +127,7 @@ def audit_photographs(
         raise CalibrationError("expected at least one audit photograph; got none")
     refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
     names = [name_of(path) for path in paths]
-    clusters_of(rule, names, request.clusters)
+    photographs_of(rule, names, request.tiles)
     check_groups(request.groups, names)
     job = Job.of_photographs(
         setup,
@@ -147,15 +147,15 @@ def audit_photographs(
         audited, answers = [], []
         _measure(job, measure, audited, answers, keep, len(job.pictures))
     audited.sort(key=lambda picture: picture.truth)
-    tiles = clusters_of(rule, [picture.name for picture in audited], request.clusters)
+    photographs = photographs_of(rule, [picture.name for picture in audited], request.tiles)
     thresholds = [rule.threshold(request.curves, alpha) for alpha in levels]
-    drift = drifted(calibration, answers, thresholds, request.group) if tiles is None else None
+    drift = drifted(calibration, answers, thresholds, request.group) if photographs is None else None
     audit = conclude(
         calibration,
         rule,
         levels,
         audited,
-        clusters=tiles,
+        clusters=photographs,
         stop=ending,
         first_look=is_first_look(job.folder, [picture.truth for picture in audited]),
         groups=request.groups,
@@ -171,8 +171,8 @@ def _until_settled(
     """Draw and measure photographs in turn until the audit is settled, or none is left."""
     audited: list[AuditedPicture] = []
     answers: list[Answers] = []
-    turns = Turns(job, request.clusters)
-    stopping = Stopping(request.calibration, request.rule, request.levels, request.clusters)
+    turns = Turns(job, request.tiles)
+    stopping = Stopping(request.calibration, request.rule, request.levels, request.tiles)
     for batch in turns.batches(stopping):
         part = job.only(batch)
         _measure(part, measure, audited, answers, keep, len(job.pictures))
@@ -222,7 +222,7 @@ def audit_splits(
     seed: int = 0,
     guarantee: str | Guarantee | None = None,
     group: str | None = None,
-    clusters: Mapping[str, str] | None = None,
+    tiles: Mapping[str, str] | None = None,
 ) -> Splits:
     """Split a pool at random, calibrate on a part, measure the rest; from curves alone.
 
@@ -236,15 +236,15 @@ def audit_splits(
         How many random splits.
     share
         The share of the pool that calibrates; None: 0.7, or as many as `calibration` has when others join.
-    guarantee, group, clusters
-        As for `AuditRequest`; clusters are split whole.
+    guarantee, group, tiles
+        As for `AuditRequest`; tiles are split whole.
 
     Raises
     ------
     UsageError
         Random splits say nothing of the guarantee; says why.
     """
-    rule = audited_rule(calibration, guarantee, group, clusters)
+    rule = audited_rule(calibration, guarantee, group, tiles)
     curves = calibration.curves_for(rule)
     alphas = alphas or levels_together(rule) or audited_levels(calibration.bound_for(rule))
     error = error_in_words(calibration.procedure.metric)
@@ -252,10 +252,10 @@ def audit_splits(
         share = 0.7 if share is None else share
         return split_audit(rule, curves, alphas, splits=splits, share=share, seed=seed, error=error)
     names = [picture.name for picture in audited.pictures]
-    tiles = clusters_of(rule, names, clusters)
-    rule.refuse_unclaimed(tiles is not None)
+    photographs = photographs_of(rule, names, tiles)
+    rule.refuse_unclaimed(photographs is not None)
     together = CurveSet.from_curves([*curves, *(picture.curve for picture in audited.pictures)])
-    extended, calibrating = rule.extended(tiles, len(names))
+    extended, calibrating = rule.extended(photographs, len(names))
     return split_audit(
         extended,
         together,

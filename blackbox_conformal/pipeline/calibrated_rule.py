@@ -23,7 +23,7 @@ def checked_rule(
     guarantee: str | Guarantee,
     alpha: float | None,
     groups: Mapping[str, str] | None,
-    clusters: Mapping[str, str] | None,
+    tiles: Mapping[str, str] | None,
 ) -> Guarantee:
     """The guarantee of a calibration on photographs with these names, which are enough for `alpha`.
 
@@ -32,11 +32,11 @@ def checked_rule(
     CalibrationError
         They are too few.
     UsageError
-        `groups` or `clusters` are those of other photographs, no error of the metric can exceed the guarantee's
+        `groups` or `tiles` are those of other photographs, no error of the metric can exceed the guarantee's
         tolerance, or the guarantee takes a bound from the picture that metric or degradation do not allow.
     """
     check_groups(groups, names)
-    rule = rule_for(guarantee, names, clusters)
+    rule = rule_for(guarantee, names, tiles)
     refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
     tolerance = tolerance_of(rule)
     if tolerance is not None and tolerance >= setup.metric.capped_bound:
@@ -49,13 +49,13 @@ def checked_rule(
     return rule
 
 
-def rule_for(guarantee: str | Guarantee, names: Sequence[str], clusters: Mapping[str, str] | None) -> Guarantee:
+def rule_for(guarantee: str | Guarantee, names: Sequence[str], tiles: Mapping[str, str] | None) -> Guarantee:
     """The guarantee of a calibration on pictures with these names; tiles of one photograph count once."""
     rule: Guarantee = member("guarantees", guarantee)
-    if clusters is None:
+    if tiles is None:
         return rule
-    check_clusters(clusters, names)
-    return in_tiles(rule, [clusters[name] for name in names])
+    check_tiles(tiles, names)
+    return in_tiles(rule, [tiles[name] for name in names])
 
 
 def tolerance_of(rule: Guarantee) -> float | None:
@@ -120,9 +120,9 @@ def check_groups(groups: Mapping[str, str] | None, names: Sequence[str]) -> str 
     )
 
 
-def check_clusters(clusters: Mapping[str, str] | None, names: Sequence[str]) -> None:
+def check_tiles(tiles: Mapping[str, str] | None, names: Sequence[str]) -> None:
     """Refuse tiles whose photograph is not named, since how many photographs there are is then unknown."""
-    without = [name for name in names if clusters is not None and name not in clusters]
+    without = [name for name in names if tiles is not None and name not in tiles]
     if without:
         raise UsageError(
             f"expected the photograph of every calibration picture; {len(without)} of {len(names)} have none: "

@@ -44,7 +44,7 @@ def calibrate_job(
     guarantee: str | Guarantee = "expected",
     alpha: float | None = None,
     groups: Mapping[str, str] | None = None,
-    clusters: Mapping[str, str] | None = None,
+    tiles: Mapping[str, str] | None = None,
     tuning: Sequence[KnownPhotograph] = (),
     overruled: int = 0,
 ) -> CalibrationRun:
@@ -54,7 +54,7 @@ def calibrate_job(
     ----------
     alpha
         A level that the photographs have to be enough for; None: none is checked.
-    groups, clusters
+    groups, tiles
         The stem of a photograph's file → its group, or the photograph that it is a tile of. Tiles of one photograph
         count once, so each needs an entry.
     tuning
@@ -68,12 +68,12 @@ def calibrate_job(
         Too few photographs for `alpha`, or one of `tuning` among them (before anything is drawn), or every photograph
         was refused.
     UsageError
-        `groups` or `clusters` are those of other photographs (before anything is drawn).
+        `groups` or `tiles` are those of other photographs (before anything is drawn).
     BudgetError
         See `Job.confirm`.
     """
     setup = job.setup
-    rule = checked_rule([picture.name for picture in job.pictures], setup, guarantee, alpha, groups, clusters)
+    rule = checked_rule([picture.name for picture in job.pictures], setup, guarantee, alpha, groups, tiles)
     tuning = together(tuning, setup.score.taught_by)
     _refuse_tuning(job.pictures, tuning)
     job.confirm(lambda: plan_job(job, rule))
@@ -90,7 +90,7 @@ def calibrate_job(
             curves.append(curves_of_photograph)
             answers.append(answers_to_photograph)
             inputs.append(drawn.prepared.statistics)
-            images.append(_image(drawn, groups or {}, clusters or {}))
+            images.append(_image(drawn, groups or {}, tiles or {}))
             job.listeners.progress("calibrating", len(curves), len(job.pictures))
     refused = _refuse_all_refused(images, job.folder)
     if setup.adapter.capabilities.local and not any(kinds[0].losses.any() for kinds in curves):
@@ -149,7 +149,7 @@ def _refuse_tuning(pictures: Sequence[Prepared], tuning: Sequence[KnownPhotograp
         )
 
 
-def _image(drawn: Drawn, groups: Mapping[str, str], clusters: Mapping[str, str]) -> CalibrationImage:
+def _image(drawn: Drawn, groups: Mapping[str, str], tiles: Mapping[str, str]) -> CalibrationImage:
     picture = drawn.prepared
     assert picture.truth_digest is not None
     return CalibrationImage(
@@ -162,7 +162,7 @@ def _image(drawn: Drawn, groups: Mapping[str, str], clusters: Mapping[str, str])
         refused=None if drawn.refusal is None else str(drawn.refusal),
         reopened=drawn.reopened,
         group=groups.get(picture.name),
-        cluster=clusters.get(picture.name),
+        cluster=tiles.get(picture.name),
         fitted=picture.fitted,
         kind=picture.kind,
     )

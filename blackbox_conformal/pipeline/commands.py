@@ -57,7 +57,7 @@ def calibrate(
     guarantee: str | Guarantee = "expected",
     alpha: float | None = None,
     groups: Mapping[str, str] | None = None,
-    clusters: Mapping[str, str] | None = None,
+    tiles: Mapping[str, str] | None = None,
     tuning: str | Path | Sequence[KnownPhotograph] = (),
     nothing_chosen: bool = False,
     **settings: Unpack[CalibrateSettings],
@@ -74,7 +74,7 @@ def calibrate(
         What is guaranteed: ``name:key=value`` or an instance.
     alpha
         A level that the photographs have to be enough for.
-    groups, clusters
+    groups, tiles
         The name of a photograph, which is its file's stem → its group, or the photograph that it is a tile of.
     tuning
         A file that ``tune``, ``compare`` or ``plan`` wrote: its photographs are left out. Or photographs that choices
@@ -97,7 +97,7 @@ def calibrate(
     setup = setup_of(vendor, settings)
     paths = photograph_paths(photographs)
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
-    checked_rule([name_of(path) for path in paths], setup, guarantee, alpha, groups, clusters)
+    checked_rule([name_of(path) for path in paths], setup, guarantee, alpha, groups, tiles)
     terms.refuse_unlimited(vendor)
     job = Job.of_photographs(setup, paths, terms)
     files, given = ([Path(tuning)], ()) if isinstance(tuning, str | Path) else ([], tuning)
@@ -108,7 +108,7 @@ def calibrate(
         guarantee=guarantee,
         alpha=alpha,
         groups=groups,
-        clusters=clusters,
+        tiles=tiles,
         tuning=together(found.known, given),
         overruled=found.overruled,
     ).calibration
@@ -208,7 +208,7 @@ def audit(
     guarantee: str | Guarantee | None = None,
     group: str | None = None,
     groups: Mapping[str, str] | None = None,
-    clusters: Mapping[str, str] | None = None,
+    tiles: Mapping[str, str] | None = None,
     second_adapter: Adapter | None = None,
     degradation: str | None = None,
     on_picture: OnPicture | None = None,
@@ -232,7 +232,7 @@ def audit(
         Audit the guarantee within this group; every photograph must be of it.
     groups
         Photograph's name → group: `Audit.kinds` then has the risk of each. The guarantee stays as it is.
-    clusters
+    tiles
         Picture's name → photograph that it is a tile of; a photograph then counts once.
     second_adapter
         The second vendor, where the calibrated score compares with one.
@@ -263,7 +263,7 @@ def audit(
     file = given or calibration.file
     watched = None if file is None else state_of(file, calibration)
     request = AuditRequest.of(
-        calibration, levels_of(alpha), guarantee=guarantee, group=group, clusters=clusters, groups=groups
+        calibration, levels_of(alpha), guarantee=guarantee, group=group, tiles=tiles, groups=groups
     )
     terms.refuse_unlimited(vendor)
     paths = photograph_paths(photographs)

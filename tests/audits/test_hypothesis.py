@@ -74,7 +74,7 @@ class Foreign(Guarantee):
 @pytest.mark.parametrize(
     ("rule", "clusters", "match"),
     [
-        (ByCluster(clusters=("x", "y")), None, "--clusters FILE"),
+        (ByCluster(clusters=("x", "y")), None, "--tiles FILE"),
         (PerImage(), TILES, "Audit one picture of each photograph"),
         (ByGroup(of="per-image", groups=("a",), group_new="a"), TILES, "one picture of each photograph"),
         (Expected(bound_new=lambda t: 0.1), None, "bound_from=delivered"),

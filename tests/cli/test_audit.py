@@ -289,7 +289,7 @@ def test_a_vendor_that_differs_but_may_keep_the_promise_is_shifted_and_exits_wit
         (["--calibration", "CALIBRATION", "--draws", "4", "UNSEEN"], r"expected no --draws beside --calibration"),
         (["--calibration", "CALIBRATION", "--fit", "crop", "UNSEEN"], r"expected no --fit beside --calibration"),
         (["--calibration", "CALIBRATION", "KNOWN", "-p", "PATH"], r"has not seen; 24 of 24 were used for it"),
-        (["--calibration", "CALIBRATION", "UNSEEN", "-p", "PATH", "--guarantee", "by-cluster"], r"--clusters FILE"),
+        (["--calibration", "CALIBRATION", "UNSEEN", "-p", "PATH", "--guarantee", "by-cluster"], r"--tiles FILE"),
         (
             ["--calibration", "CALIBRATION", "UNSEEN", "-p", "PATH", "--guarantee", "false-trust:bound_from=delivered"],
             r"Leave bound_from",

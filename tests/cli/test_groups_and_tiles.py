@@ -69,7 +69,7 @@ def test_groups_have_thresholds_of_their_own_and_a_mistyped_one_is_refused(calib
 
 def test_tiles_are_calibrated_and_masked_by_the_photograph_they_are_of(calibrate, tmp_path, server, names, capsys):
     tiles = table(tmp_path, [(f"{name}.png", f"scene {index // 2}") for index, name in enumerate(names)])
-    assert calibrate("--clusters", tiles, "--alpha", "0.5", "--json") == 0
+    assert calibrate("--tiles", tiles, "--alpha", "0.5", "--json") == 0
     document, calibration = json.loads(capsys.readouterr().out), Calibration.load(tmp_path / "run" / "calibration.json")
     clusters = tuple(image.cluster for image in calibration.images)
     assert (document["n"], len(set(clusters)), calibration.n) == (3, 3, 6)
@@ -106,7 +106,7 @@ def test_tiles_that_cannot_calibrate_are_refused_before_anything_is_paid(
     calibrate, tmp_path, server, names, capsys, entries, more, said
 ):
     tiles = table(tmp_path, [(name, f"scene {index // 2}") for index, name in enumerate(names[:entries])])
-    assert calibrate("--clusters", tiles, *more) == 2
+    assert calibrate("--tiles", tiles, *more) == 2
     assert said in capsys.readouterr().err
     assert server.account.paid == 0
 

@@ -189,7 +189,7 @@ def test_crops_are_asked_about_at_a_terminal_and_noted_elsewhere(capsys, monkeyp
     assert run([*words, "--dry-run"]) == 0
     told = " ".join(capsys.readouterr().err.split())
     assert "are these parts of the same photographs, or bursts? scene0_0/scene0_1/scene0_2/…" in told
-    assert "calibrate with --clusters FILE" in told
+    assert "calibrate with --tiles FILE" in told
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr("click.confirm", lambda *_, **__: False)
     assert run(words) == 2
@@ -202,7 +202,7 @@ def test_crops_are_asked_about_at_a_terminal_and_noted_elsewhere(capsys, monkeyp
     tiles = [f"{name},{name.partition('_')[0]}\n" for names in parts for name in names]
     Path("clusters.csv").write_text("".join(tiles))
     monkeypatch.setattr("click.confirm", pytest.fail)
-    assert run([*words, "--clusters", "clusters.csv", "--out", "tiles.json", "-q"]) == 0
+    assert run([*words, "--tiles", "clusters.csv", "--out", "tiles.json", "-q"]) == 0
 
 
 def test_different_photographs_with_numbers_are_not_asked_about(capsys):

@@ -36,6 +36,7 @@ def test_help_imports_neither_numba_nor_numpy() -> None:
         (["nonsense"], 2, "No such command"),
         (["calibrat"], 2, "did you mean calibrate?"),
         (["calibrate", ".", "--adaptr", "x"], 2, "--adapter"),
+        (["calibrate", ".", "--clusters", "x"], 2, "--clusters is called --tiles"),
         (["calibrate"], 2, "Missing argument"),
         (["calibrate", "/nowhere"], 2, "does not exist"),
         (["calibrate", ".", "--alpha", "-1"], 2, "level of at least 0"),

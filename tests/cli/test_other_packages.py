@@ -78,7 +78,7 @@ def test_a_pair_and_tiles_with_their_ideas_state_their_version(site, scene, tmp_
     ideas = ["--score", "weighted:first=spread,second=texture", *IDEAS]
     tiles = tmp_path / "tiles.csv"
     tiles.write_text("".join(f"p{index}.png,scene {index // 2}\n" for index in range(14)))
-    given = ["--clusters", tiles, *FOLDER, "-p", f"path={scene / 'outputs'}"]
+    given = ["--tiles", tiles, *FOLDER, "-p", f"path={scene / 'outputs'}"]
     ran = command(site, "calibrate", scene / "known", *ideas, *given, "--run", tmp_path / "run")
     assert ran.returncode == 0, ran.stderr
     calibration = tmp_path / "run" / "calibration.json"

@@ -24,6 +24,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ("content", "said"),
     [
         ("drwas = 5", "there is no setting 'drwas'; did you mean draws?"),
+        ("clusters = 'tiles.csv'", "there is no setting 'clusters'; did you mean tiles?"),
         ("max_cots = 5", "there is no setting 'max_cots'; did you mean max-cost?"),
         ("[calibrat]\nalpha = 0.5", "there is no setting 'calibrat'; did you mean calibrate?"),
         ("[mask]\nalpah = 0.5", "there is no setting '[mask] alpah'; did you mean alpha?"),

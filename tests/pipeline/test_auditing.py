@@ -136,15 +136,15 @@ def test_a_photograph_that_the_vendor_refuses_counts_at_the_worst_loss(scene, tm
 def test_tiles_count_once_and_need_their_photographs_named(scene):
     vendor, calibration, unseen, folder = scene
     tiles = {path.stem: f"whole {index // 3}" for index, path in enumerate(unseen)}
-    found = audit(vendor, unseen, calibration, [0.5], run=folder / "run", clusters=tiles)
+    found = audit(vendor, unseen, calibration, [0.5], run=folder / "run", tiles=tiles)
     assert (found.n, found.units) == (12, 4)
     by_name = {one.name: one.losses[0] for one in found.pictures}
     means = [np.mean([by_name[name] for name, whole in tiles.items() if whole == f"whole {k}"]) for k in range(4)]
     assert found.levels[0].judgement.risk == pytest.approx(np.mean(means))
     with pytest.raises(UsageError, match="the photograph of every audited picture; 11 of 12"):
-        audit(vendor, unseen, calibration, [0.5], run=folder / "run", clusters={unseen[0].stem: "x"})
+        audit(vendor, unseen, calibration, [0.5], run=folder / "run", tiles={unseen[0].stem: "x"})
     with pytest.raises(UsageError, match="Audit one picture of each photograph"):
-        audit(vendor, unseen, calibration, [0.5], run=folder / "run", clusters=tiles, guarantee="per-image")
+        audit(vendor, unseen, calibration, [0.5], run=folder / "run", tiles=tiles, guarantee="per-image")
 
 
 def test_the_bound_in_use_is_the_one_that_is_audited(tmp_path):

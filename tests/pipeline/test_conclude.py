@@ -195,7 +195,7 @@ def test_one_shifted_level_of_many_is_explained():
 
 def test_the_claim_must_be_one():
     calibration = calibration_of(curves(0, 20))
-    with pytest.raises(UsageError, match="--clusters"):
+    with pytest.raises(UsageError, match="--tiles"):
         conclude(calibration, ByCluster(clusters=("a",) * 20), LEVELS, unseen(1, 3, [0.1, 0.2]))
 
 

@@ -72,15 +72,15 @@ def test_tiles_join_as_photographs(calibration):
     new = {f"a{k}": f"q{k // 3}" for k in range(9)}
     rule = ByCluster(of="expected", clusters=tuple(tiles[image.name] for image in calibration.images))
     audit = audit_of(calibration, rule, clusters=[new[f"a{k}"] for k in range(9)])
-    found = audit_splits(calibration, LEVELS, audited=audit, splits=20, clusters={**tiles, **new})
+    found = audit_splits(calibration, LEVELS, audited=audit, splits=20, tiles={**tiles, **new})
     assert (found.n_calibration, found.n_measured) == (10, 3)
     assert found.unit == "photographs with all their tiles"
     with pytest.raises(UsageError, match="groups or tiles, not both"):
-        audit_splits(calibration, LEVELS, audited=audit, splits=3, clusters={**tiles, **new}, group="b")
+        audit_splits(calibration, LEVELS, audited=audit, splits=3, tiles={**tiles, **new}, group="b")
 
 
 def test_tiles_on_one_side_only_cannot_change_sides(calibration):
     new = {f"a{k}": f"q{k // 3}" for k in range(9)}
     audit = audit_of(calibration, Expected(), clusters=list(new.values()))
     with pytest.raises(UsageError, match="cannot change sides"):
-        audit_splits(calibration, LEVELS, audited=audit, splits=3, clusters=new)
+        audit_splits(calibration, LEVELS, audited=audit, splits=3, tiles=new)

@@ -99,7 +99,7 @@ def test_photographs_that_were_added_come_after_those_that_were_looked_at(shop, 
 
 def test_tiles_of_a_photograph_are_drawn_together(shop, tmp_path):
     tiles = {path.stem: f"whole {index // 2}" for index, path in enumerate(shop[3])}
-    found = audit(shop, tmp_path, clusters=tiles)
+    found = audit(shop, tmp_path, tiles=tiles)
     assert found.verdict == "confirmed"
     assert found.n == 2 * found.units == 2 * found.stop.looked < GIVEN
     assert found.stop.given == GIVEN // 2

@@ -201,5 +201,5 @@ def test_it_is_no_part_of_a_pair():
 
 
 def test_a_calibration_of_its_old_name_is_made_anew():
-    with pytest.raises(UsageError, match="got 'price'; it is called learned now. .* which makes no call again"):
+    with pytest.raises(UsageError, match=r"got 'price'; it is called learned now\. .* which makes no call again"):
         catalog.of_specification("scores", {**learned().specification(), "name": "price"})

@@ -16,7 +16,7 @@ from blackbox_conformal.guarantees.instance_bound import reason_of_nothing
 from blackbox_conformal.text import printable
 
 _BY = {
-    "by-cluster": "the photograph of each tile with --clusters FILE",
+    "by-cluster": "the photograph of each tile with --tiles FILE",
     "by-group": "calibrate with --groups FILE and audit with --group NAME",
 }
 
@@ -25,7 +25,7 @@ def audited_rule(
     calibration: Calibration,
     guarantee: str | Guarantee | None = None,
     group: str | None = None,
-    clusters: Mapping[str, str] | None = None,
+    tiles: Mapping[str, str] | None = None,
 ) -> Guarantee:
     """The guarantee to audit: the calibration's own unless another is named.
 
@@ -35,7 +35,7 @@ def audited_rule(
         An instance, or ``name:key=value``.
     group
         Audit the guarantee within this group.
-    clusters
+    tiles
         Picture → photograph it is a tile of. When calibration pictures are among them, the guarantee becomes
         ``by-cluster``: a photograph counts once.
 
@@ -50,7 +50,7 @@ def audited_rule(
             raise UsageError(f"expected the guarantee that holds within; got {name}. Name that one, and {_BY[name]}")
     rule = calibration.rule(guarantee)
     names = [image.name for image in calibration.images]
-    photographs = clusters or {}
+    photographs = tiles or {}
     if rule.tiles is None and any(name in photographs for name in names):
         missing = [name for name in names if name not in photographs]
         if missing:
@@ -67,7 +67,7 @@ def is_own(calibration: Calibration, rule: Guarantee) -> bool:
     return rule == calibration.rule()
 
 
-def clusters_of(rule: Guarantee, names: Sequence[str], clusters: Mapping[str, str] | None) -> tuple[str, ...] | None:
+def photographs_of(rule: Guarantee, names: Sequence[str], tiles: Mapping[str, str] | None) -> tuple[str, ...] | None:
     """The photograph that each of the audited `names` is a tile of; None: each is a photograph of its own.
 
     Raises
@@ -77,15 +77,15 @@ def clusters_of(rule: Guarantee, names: Sequence[str], clusters: Mapping[str, st
     CalibrationError
         A photograph has tiles among both calibration and audit pictures.
     """
-    if clusters is None:
+    if tiles is None:
         return None
-    missing = [name for name in names if name not in clusters]
+    missing = [name for name in names if name not in tiles]
     if missing:
         raise UsageError(
             f"expected the photograph of every audited picture; {len(missing)} of {len(names)} have none, first "
             f"{printable(missing[0])}. A picture that is no tile is its own photograph"
         )
-    photographs = tuple(clusters[name] for name in names)
+    photographs = tuple(tiles[name] for name in names)
     shared = sorted(set(photographs) & set(rule.tiles or ()))
     if shared:
         raise CalibrationError(

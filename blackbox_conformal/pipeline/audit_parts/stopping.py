@@ -23,14 +23,14 @@ class Turns:
 
     Parameters
     ----------
-    clusters
+    tiles
         Picture's name → photograph that it is a tile of; None: each is a photograph of its own.
     """
 
-    def __init__(self, job: Job, clusters: Mapping[str, str] | None) -> None:
+    def __init__(self, job: Job, tiles: Mapping[str, str] | None) -> None:
         units: dict[str, list[Prepared]] = {}
         for picture in sorted(job.pictures, key=_digest):
-            units.setdefault(picture.input_digest if clusters is None else clusters[picture.name], []).append(picture)
+            units.setdefault(picture.input_digest if tiles is None else tiles[picture.name], []).append(picture)
         stored = job.answered_pictures()
         self._stored: list[list[Prepared]] = []
         self._waiting: list[list[Prepared]] = []
@@ -60,15 +60,15 @@ class Stopping:
 
     Parameters
     ----------
-    clusters
+    tiles
         As for `Turns`.
     """
 
     def __init__(
-        self, calibration: Calibration, rule: Guarantee, levels: Sequence[float], clusters: Mapping[str, str] | None
+        self, calibration: Calibration, rule: Guarantee, levels: Sequence[float], tiles: Mapping[str, str] | None
     ) -> None:
         curves = calibration.curves_for(rule)
-        self._rule, self._levels, self._clusters = rule, levels, clusters
+        self._rule, self._levels, self._tiles = rule, levels, tiles
         self._bound = calibration.bound_for(rule)
         self._thresholds = [rule.threshold(curves, alpha) for alpha in levels]
         self._reasons = [rule.choose(curves, alpha).reason for alpha in levels]
@@ -98,7 +98,7 @@ class Stopping:
         """Look at all photographs audited so far."""
         table = np.array([picture.losses for picture in audited], dtype=np.float64)
         shown = np.array([picture.shares for picture in audited]) > 0
-        names = None if self._clusters is None else [self._clusters[picture.name] for picture in audited]
+        names = None if self._tiles is None else [self._tiles[picture.name] for picture in audited]
         claims = [claim(self._rule, table[:, index], alpha, self._bound, names) for index, alpha in self._numbered]
         self._losses = [claimed.losses / self._scale for claimed in claims]
         bounds = tuple(test.bound(losses) * self._scale for test, losses in zip(self._tests, self._losses, strict=True))
