@@ -21,6 +21,7 @@ needed = [
     "blackbox_conformal/photographs/astronaut.jpg",
     "blackbox_conformal/docs/pictures/demo.webp",
     "blackbox_conformal/display/templates/figure.svg.jinja",
+    "blackbox_conformal/display/templates/plots.svg.jinja",
     "blackbox_conformal/reports/templates/report.html.jinja",
     "blackbox_adapters/recipes/bria.toml",
 ]

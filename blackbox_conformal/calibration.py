@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,13 @@ from pydantic import ValidationError
 
 from blackbox_conformal import __version__, member_text
 from blackbox_conformal.agreement import check_agreement
+from blackbox_conformal.blocks import Block, Faces, Figure, Table
 from blackbox_conformal.calibration_content import from_content, to_content
 from blackbox_conformal.calibration_file import FORMAT, VERSION, read_content
 from blackbox_conformal.calibration_history import History
 from blackbox_conformal.calibration_images import CalibrationImage, KnownPhotograph
 from blackbox_conformal.calibration_summary import level_rows, photograph_rows, trusted_chart
 from blackbox_conformal.canonical import digest_json
-from blackbox_conformal.display.figure import Figure
-from blackbox_conformal.display.table import frame, html_card, rows_of
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, FileFormatError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.guarantees.by_cluster import in_tiles
@@ -39,13 +38,11 @@ from blackbox_conformal.signature import Signature, Vouching
 from blackbox_conformal.text import counted, printable
 
 if TYPE_CHECKING:
-    import pandas
-
     from blackbox_conformal.signing_key import SigningKey
 
 
 @dataclass(frozen=True, repr=False)
-class Calibration:
+class Calibration(Faces):
     """Curves of n photographs under one procedure.
 
     Attributes
@@ -297,24 +294,12 @@ class Calibration:
         rule = self.rule()
         return rule.levels(self.curves_for(rule))
 
-    def to_frame(self, of: Literal["levels", "photographs"] = "levels") -> pandas.DataFrame:
-        """The usual levels with their thresholds and trusted shares, or the photographs, as a table of pandas.
-
-        Raises
-        ------
-        MissingPackageError
-            pandas is not installed.
-        UsageError
-            `of` is something else.
-        """
-        return frame(rows_of(of, levels=lambda: level_rows(self), photographs=lambda: photograph_rows(self)))
-
-    def plot(self) -> Figure:
-        """The share of its photographs that is trusted, against alpha."""
-        return Figure([trusted_chart(self)])
-
-    def _repr_html_(self) -> str:
-        return html_card(repr(self)[1:-1], [], level_rows(self), self.plot())
+    def blocks(self) -> Iterator[Block]:
+        """The usual levels with their thresholds and trusted shares; for pandas the photographs, too."""
+        columns = {"alpha": "{alpha:g}", "threshold": "{threshold:.4g}", "trusted share": "{trusted_share:share}"}
+        yield Table("levels", columns, level_rows(self))
+        yield Figure(lambda: [trusted_chart(self)])
+        yield Table("photographs", {}, photograph_rows(self))
 
     @cached_property
     def digest(self) -> str:

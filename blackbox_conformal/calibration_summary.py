@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from blackbox_conformal.display.plots import Chart, Series
+from blackbox_conformal.plots import Chart, Series
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration

@@ -125,3 +125,13 @@ def dollars(amount: Decimal | float | str, digits: int | None = None) -> str:
         exact = Decimal(f"{exact:.{digits}g}")
     exponent = exact.normalize().as_tuple().exponent
     return f"${exact:.{max(2, -exponent) if isinstance(exponent, int) else 2}f}"
+
+
+def money(low: Decimal, high: Decimal) -> str:
+    """A price range for people."""
+    return " to ".join(dollars(usd) for usd in dict.fromkeys((low, high)))
+
+
+def mebibytes(count: int | None) -> str:
+    """A number of bytes for people."""
+    return "unknown" if count is None else f"{count / 2**20:.0f} MiB"

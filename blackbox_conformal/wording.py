@@ -57,6 +57,21 @@ def percent(share: float | str) -> str:
     return f"{(100 * Decimal(share if isinstance(share, str) else repr(float(share)))).normalize():f}"
 
 
+def share(value: float | None) -> str:
+    """A share for people."""
+    if value is None or math.isnan(value):
+        return "–"
+    if 0 < value < 0.0005:
+        return "< 0.1 %"
+    return "> 99.9 %" if 0.9995 <= value < 1 else f"{100 * value:.1f} %"
+
+
+def expected(value: float, error: float) -> str:
+    """A share that is to be expected, and between which shares it may lie, for people."""
+    low, high = max(0.0, value - error), min(1.0, value + error)
+    return f"{100 * value:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+
+
 def at_most(number: float, digits: int = 3, *, level: float = math.inf) -> str:
     """A finite upper bound with so many significant digits, rounded up.
 

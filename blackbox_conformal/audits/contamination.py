@@ -4,13 +4,14 @@ The guarantee that allows for it is `guarantees.expected` with ``leaked``.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from blackbox_conformal.blocks import Block, Note, Table
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.guarantees.guarantee import Guarantee
@@ -65,6 +66,42 @@ class Leakage:
     alpha: float
     n: int
     points: tuple[LeakagePoint, ...]
+
+    def blocks(self) -> Iterator[Block]:
+        """The risk at each number of leaked photographs, beside its bound."""
+        rows = [
+            {
+                "leaked": point.leaked,
+                "share": point.leaked / self.n,
+                "risk": point.risk,
+                "bound": point.bound,
+                "risk_allowed": point.risk_allowed,
+                "standard_error": point.error,
+                "within": point.within,
+            }
+            for point in self.points
+        ]
+        columns = {
+            "leaked": "{leaked}",
+            "share": "{share:share}",
+            "risk": "{risk:.4f}",
+            "bound": "{bound:at_most}",
+            "within": "{within}",
+            "risk when allowed for": "{risk_allowed:.4f}",
+        }
+        title = (
+            f"Sensitivity at alpha = {self.alpha:g}: what if the vendor trained on some of the {self.n} calibration "
+            "photographs?"
+        )
+        data = {"leakage": {"alpha": self.alpha, "n": self.n, "points": rows}}
+        yield Table("leakage", columns, rows, data, title=title, detail=True)
+        yield Note(
+            "Photographs that the vendor knows show no error, so calibration on them is too hopeful; the bound is "
+            f"alpha (n + 1) / (n - leaked + 1), n = {self.n}, and holds for the mean over calibrations and "
+            f"photographs: a measured risk may exceed it by chance ({CHANCE:g} standard errors). Last column: with "
+            "--guarantee …leaked=N.",
+            detail=True,
+        )
 
 
 def leakage_curve(

@@ -6,28 +6,32 @@ Plain values; they are put together in `pipeline.audit_parts.conclude` and kept 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any
 
 from blackbox_conformal.audits.contamination import Leakage
 from blackbox_conformal.audits.implied_quality import Promise
-from blackbox_conformal.audits.kinds import KindRisk, kind_rows
+from blackbox_conformal.audits.kinds import TOGETHER, KindRisk, kind_rows, kinds_in_words
 from blackbox_conformal.audits.quality import Quality
+from blackbox_conformal.audits.random_splits import claimed_column
 from blackbox_conformal.audits.sequential import Stop
-from blackbox_conformal.audits.verdict import SHORT, Judgement, Verdict, in_short
+from blackbox_conformal.audits.verdict import EXPLAINED, FIXED, SHORT, Judgement, Verdict, beforehand, in_short
 from blackbox_conformal.audits.worst_pixels import Place
-from blackbox_conformal.display.figure import Figure
-from blackbox_conformal.display.plots import Chart, Series
-from blackbox_conformal.display.table import frame, html_card, rows_of
+from blackbox_conformal.blocks import Block, Faces, Figure, How, Note, Table
+from blackbox_conformal.certificate import threshold_json
 from blackbox_conformal.images.input_statistics.kind import Kind
+from blackbox_conformal.plots import Chart, Series
 from blackbox_conformal.risk.curve_set import StoredCurve
 from blackbox_conformal.text import counted
 from blackbox_conformal.wording import between
 
-if TYPE_CHECKING:
-    import pandas
+WORST = 3
+"""How many of the worst photographs are named at each level unless told otherwise."""
+
+_TOLD = 2
+"""Up to so many levels are each told in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +115,41 @@ class AuditedLevel:
         return f"At {self.alpha:g}: {self.meaning}" if self.tested else self.meaning[:1].upper() + self.meaning[1:]
 
     @property
-    def psnr_trusted(self) -> float:
-        """Mean PSNR inside the mask, dB, sRGB."""
-        return self.inside.psnr
-
-    @property
-    def psnr_all(self) -> float:
-        """Mean PSNR of the whole pictures, dB, sRGB."""
-        return self.whole.psnr
+    def row(self) -> dict[str, Any]:
+        """As tables and scripts read it."""
+        judgement, promise = self.judgement, self.promise
+        return {
+            "alpha": self.alpha,
+            "claimed": self.claimed,
+            "threshold": self.threshold,
+            "risk": judgement.risk,
+            "ci": judgement.interval,
+            "ci_exact": judgement.exact,
+            "p_value": judgement.p_value,
+            "p_promise": judgement.p_promise,
+            "trusted_share": self.trusted_share,
+            "empty_share": self.empty_share,
+            "psnr_trusted": self.inside.psnr,
+            "psnr_untrusted": self.outside.psnr,
+            "psnr_all": self.whole.psnr,
+            "ssim_trusted": self.inside.ssim,
+            "ssim_untrusted": self.outside.ssim,
+            "ssim_all": self.whole.ssim,
+            "psnr_bound": promise.psnr,
+            "psnr_bound_if_trusted": promise.psnr_if_trusted,
+            "psnr_trusted_in_metric_space": self.inside.psnr_in_space,
+            "ssim_bound": promise.ssim,
+            "ssim_bound_if_trusted": promise.ssim_if_trusted,
+            "bound_of": promise.words,
+            "tested": self.tested,
+            "verdict": judgement.verdict,
+            "meaning": self.meaning,
+            "further": judgement.further,
+        }
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Audit:
+class Audit(Faces):
     """An audit of one calibration.
 
     Attributes
@@ -178,20 +205,64 @@ class Audit:
         more = f"; and {len(self.levels) - 3} levels more" if len(self.levels) > 3 else ""
         return f"<Audit of {self.n} photographs: {self.verdict}; {levels}{more}>"
 
-    def to_frame(self, of: Literal["levels", "photographs", "kinds"] = "levels") -> pandas.DataFrame:
-        """The levels, or each photograph or each kind of photograph at each level, as a table of pandas.
+    def blocks(
+        self, worst: int = WORST, files: Mapping[tuple[float, str], Mapping[str, Path]] | None = None
+    ) -> Iterator[Block]:
+        """Verdict, sentences and levels; as details what figures mean, kinds of photographs, quality and worst places.
 
-        Raises
-        ------
-        MissingPackageError
-            pandas is not installed.
-        UsageError
-            `of` is something else.
+        Parameters
+        ----------
+        worst
+            How many of the worst photographs are named at each level.
+        files
+            Crops that were written, by level and digest of the photograph.
         """
-        kinds = partial(kind_rows, self.kinds)
-        return frame(rows_of(of, levels=self._level_rows, photographs=self._photograph_rows, kinds=kinds))
+        tiles = "" if self.units == self.n else f" (tiles of {self.units})"
+        yield Note(
+            f"Audit on {counted(self.n, 'unseen photograph')}{tiles}: {self.found}",
+            {
+                "n": self.n,
+                "units": self.units,
+                "stop": None if self.stop is None else self.stop.document,
+                "quantity": self.quantity,
+                "verdict": self.verdict,
+                "notes": list(self.notes),
+                "drift": self.drift,
+            },
+        )
+        few = len(self.levels) <= _TOLD
+        said = [few or level.judgement.verdict in ("shifted", "contradicted") for level in self.levels]
+        stop = [] if self.stop is None else [self.stop.sentence]
+        told = [level.sentence for level, now in zip(self.levels, said, strict=True) if now]
+        yield Note(" ".join([*told, *kinds_in_words(self.kinds), *stop, *self.notes]))
+        rest = [level.sentence for level, now in zip(self.levels, said, strict=True) if not now]
+        yield Note(" ".join(rest), detail=True)
+        yield self._level_table()
+        yield self._figure()
+        yield from self._explanations()
+        yield from self._kind_blocks()
+        yield from self.quality_blocks()
+        yield from [Note("", {"leakage": None})] if self.leakage is None else self.leakage.blocks()
+        yield self._worst_table(worst, files or {})
+        yield Table("photographs", {}, self._photograph_rows(), {})
+        yield Note(f"Calls made: {self.calls}. Draws that were stored already: {self.cached}.")
+        yield Note("" if self.drift is None else self.drift, remark="warning")
 
-    def plot(self) -> Figure:
+    def _level_table(self) -> Table:
+        columns: dict[str, How] = {
+            "alpha": "{alpha:g}",
+            **claimed_column(self.levels),
+            "risk": "{risk:.4f}",
+            "90 % interval": "{ci:between}",
+            "trusted": "{trusted_share:share}",
+            "empty masks": "{empty_share:share}",
+            "verdict": lambda row: next(level.found for level in self.levels if level.alpha == row["alpha"]),
+        }
+        rows = [level.row for level in self.levels]
+        document = [{**row, "threshold": threshold_json(row["threshold"])} for row in rows]
+        return Table("levels", columns, rows, {"levels": document}, title=f"Risk: {self.quantity}")
+
+    def _figure(self) -> Figure:
         """Measured risk and trusted share at each level."""
         ends = (0.0, 1.1 * max(level.alpha for level in self.levels))
         risks = tuple((level.alpha, level.judgement.risk) for level in self.levels)
@@ -213,30 +284,90 @@ class Audit:
             ]
         )
 
-    def _repr_html_(self) -> str:
-        heading = f"Audit of {counted(self.n, 'photograph')}: {self.found}"
-        remarks = [*self.notes, *([] if self.drift is None else [f"Warning: {self.drift}."])]
-        shown = ("alpha", "verdict", "claimed", "risk", "interval", "trusted_share", "psnr_trusted", "psnr_all")
-        rows = [{**row, "interval": between((row["risk_low"], row["risk_high"]))} for row in self._level_rows()]
-        return html_card(heading, remarks, [{name: row[name] for name in shown} for row in rows], self.plot())
+    def _explanations(self) -> Iterator[Block]:
+        judgements = [level.judgement for level in self.levels]
+        verdicts = dict.fromkeys(level.judgement.verdict for level in self.levels if level.tested)
+        yield Note(f"Trusted is the mean trusted share of the photographs. {FIXED}", detail=True)
+        for sentence in (*(EXPLAINED[verdict] for verdict in verdicts), beforehand(judgements) or ""):
+            yield Note(sentence, detail=True)
 
-    def _level_rows(self) -> list[dict[str, Any]]:
-        return [
+    def _kind_blocks(self) -> Iterator[Block]:
+        columns: dict[str, How] = {
+            "alpha": "{alpha:g}",
+            "photographs": "{kind}",
+            "by": "{range}",
+            "n": "{n}",
+            "risk": "{risk:.4f}",
+            "interval": lambda row: "" if row["risk_low"] is None else between((row["risk_low"], row["risk_high"])),
+            "trusted": "{trusted_share:share}",
+            "": lambda row: f"above {row['claimed']:g}" if row["fails"] else "",
+        }
+        yield Table("kinds", columns, kind_rows(self.kinds), title="Risk by kind of photograph", detail=True)
+        if self.kinds:
+            yield Note(TOGETHER, detail=True)
+
+    def quality_blocks(self) -> Iterator[Block]:
+        """PSNR and SSIM inside and outside the mask, with the bound that is promised where there is one."""
+        levels, promised = self.levels, False
+        for name, measured, digits in (("psnr", "PSNR, dB in sRGB", 2), ("ssim", "SSIM of luminance", 3)):
+            places = ("inside", "outside", "whole")
+            columns: dict[str, How] = {"alpha": "{alpha:g}", **{place: f"{{{place}:.{digits}f}}" for place in places}}
+            bounded = any(math.isfinite(getattr(level.promise, name)) for level in levels)
+            if bounded and name == "psnr":
+                columns["inside, metric's space"] = "{space:.2f}"
+            if bounded:
+                columns["promised at least"] = f"{{least:{'at_least' if name == 'psnr' else 'at_least3'}}}"
+            rows = [
+                {
+                    "alpha": level.alpha,
+                    **{place: getattr(getattr(level, place), name) for place in places},
+                    "space": level.inside.psnr_in_space,
+                    "least": getattr(level.promise, f"{name}_if_trusted"),
+                }
+                for level in levels
+            ]
+            against = ", against its bound" if bounded else ""
+            title = f"{measured}, inside and outside the mask{against}"
+            yield Table(name, columns, rows, {}, title=title, detail=True)
+            promised = promised or bounded
+        if (lower := ssim_lower(levels)) is not None:
+            yield Note(lower, detail=True)
+        if promised:
+            yield Note(f"Promised at least: {levels[0].promise.words}.", detail=True)
+
+    def _worst_table(self, most: int, files: Mapping[tuple[float, str], Mapping[str, Path]]) -> Table:
+        """The worst photographs, with the trusted pixel of the largest error."""
+        rows = [
             {
                 "alpha": level.alpha,
-                "verdict": level.judgement.verdict,
-                "risk": level.judgement.risk,
-                "risk_low": level.judgement.interval[0],
-                "risk_high": level.judgement.interval[1],
-                "claimed": level.claimed,
-                "threshold": level.threshold,
-                "trusted_share": level.trusted_share,
-                "empty_share": level.empty_share,
-                "psnr_trusted": level.psnr_trusted,
-                "psnr_all": level.psnr_all,
+                "name": picture.name,
+                "photograph": picture.truth,
+                "loss": picture.losses[index],
+                "row": place.row,
+                "column": place.column,
+                "error": place.error,
+                "files": {
+                    kind: str(path.resolve()) for kind, path in files.get((level.alpha, picture.truth), {}).items()
+                },
             }
-            for level in self.levels
+            for index, level in enumerate(self.levels)
+            for picture in self.worst(index, most)
+            if (place := picture.worst[index]) is not None
         ]
+        # Of a largest error the loss is the error itself; of a share of wrong pixels it is not.
+        apart: dict[str, How] = (
+            {"error there": "{error:.4f}"} if any(row["loss"] != row["error"] for row in rows) else {}
+        )
+        columns: dict[str, How] = {
+            "alpha": "{alpha:g}",
+            "photograph": "{name}",
+            "loss": "{loss:.4f}",
+            **apart,
+            "row": "{row}",
+            "column": "{column}",
+        }
+        title = "Worst photographs, with the trusted pixel of the largest error"
+        return Table("worst", columns, rows, title=title, detail=True)
 
     def _photograph_rows(self) -> list[dict[str, Any]]:
         return [

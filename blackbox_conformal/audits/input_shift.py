@@ -10,17 +10,19 @@ the probability of naming any statistic that has not moved is at most the level 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import comb
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.audits.permutation import random_orders
+from blackbox_conformal.blocks import Block, Faces, Figure, How, Note, Table
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.images.input_statistics.rows import SIZE, STATISTICS, InputStatistics, Statistic
+from blackbox_conformal.plots import Chart, Point, Series
 
 LEVEL = 0.05
 PERMUTATIONS = 9999
@@ -59,6 +61,22 @@ class Movement:
         return abs(new - known) >= self.statistic.least
 
     @property
+    def chart(self) -> Chart:
+        """How large a share of the inputs on each side has at most a value."""
+        name = self.statistic.name
+        low, high = min(self.known[0], self.new[0]), max(self.known[-1], self.new[-1])
+        margin = 0.05 * (high - low) or self.statistic.least
+        ends = (low - margin, high + margin)
+        series = [
+            Series("the calibration's inputs", "bound", _steps(self.known, ends), "step"),
+            Series("your inputs", "realised", _steps(self.new, ends), "step"),
+        ]
+        label = f"{name}, base-2 logarithm of pixels" if name == SIZE else name
+        return Chart(
+            name.capitalize(), label, "inputs", series, x_range=ends, y_range=(0.0, 1.0), percent=True, slider=False
+        )
+
+    @property
     def sentence(self) -> str:
         """In which direction it moved, in plain words."""
         known, new = self.medians
@@ -67,8 +85,15 @@ class Movement:
         return f"your inputs are {kind}: {self.statistic.name} median {shown(new)} against {shown(known)}"
 
 
+def _steps(values: Sequence[float], ends: Point) -> tuple[Point, ...]:
+    """The staircase of the share of values that are at most x, from one end of the axis to the other."""
+    inner = [(value, place / len(values)) for place, value in enumerate(values, 1)]
+    last = [point for point, after in pairwise([*inner, (ends[1], 1.0)]) if point[0] != after[0]]
+    return ((ends[0], 0.0), *last, (ends[1], 1.0))
+
+
 @dataclass(frozen=True, slots=True, repr=False)
-class InputShift:
+class InputShift(Faces):
     """A comparison of inputs with those of a calibration.
 
     Attributes
@@ -134,6 +159,65 @@ class InputShift:
             return f"the inputs differ from the calibration's, but by less than matters ({which})"
         return f"no difference was found at level {self.level:g} ({which}); a small one may be there all the same"
 
+    def blocks(self, made_by: str = "", verdict: str | None = None) -> Iterator[Block]:
+        """What was found, every statistic on both sides, and its distributions.
+
+        Parameters
+        ----------
+        made_by
+            How the inputs that were compared with were made; empty: not known.
+        verdict
+            What was found, where they are no calibration's.
+        """
+        rows = [
+            {
+                "name": movement.statistic.name,
+                "moved": movement in self.moved,
+                "p_value": movement.p_value,
+                "median": movement.medians[1],
+                "calibration_median": movement.medians[0],
+                "sentence": movement.sentence if movement in self.moved else None,
+            }
+            for movement in self.movements
+        ]
+        shown = {movement.statistic.name: movement.statistic.shown for movement in self.movements}
+        known = "median of the calibration's" if verdict is None else "median of those made"
+        columns: dict[str, How] = {
+            "statistic": "{name}",
+            known: lambda row: shown[row["name"]](row["calibration_median"]),
+            "median of yours": lambda row: shown[row["name"]](row["median"]),
+            "p, for all statistics": lambda row: f"{row['p_value']:.2g}" + (" *" if row["moved"] else ""),
+        }
+        beside = f"{self.m} inputs beside {self.n}" + (f" made by {made_by}" if made_by else "")
+        yield Table("statistics", columns, rows, title=beside)
+        for movement in self.moved:
+            yield Note(f"* {movement.sentence}")
+        yield Note(
+            f"p = {self.p_value:.2g}: {verdict or self.verdict}",
+            {
+                "differ": self.differ,
+                "verdict": self.verdict if verdict is None else verdict,
+                "p_value": self.p_value,
+                "level": self.level,
+                "inputs": self.m,
+                "calibration_inputs": self.n,
+                "seed": self.seed,
+                "permutations": self.permutations,
+            },
+        )
+        yield Note(
+            f"The p-value is from {self.permutations} random permutations with seed {self.seed}. Inputs of one kind "
+            f"are called different with a probability of at most {self.level:g}.",
+            detail=True,
+        )
+        yield Note(
+            "Each line gives the share of inputs whose value is at most that on the axis. Statistics that moved most "
+            "come first.",
+            title="Both distributions",
+            detail=True,
+        )
+        yield Figure(lambda: [movement.chart for movement in self.movements])
+
     def __repr__(self) -> str:
         moved = ", ".join(movement.statistic.name for movement in self.moved) or "nothing"
         return f"<InputShift of {self.m} inputs against {self.n}: p={self.p_value:.4g}, {moved} moved>"
@@ -182,33 +266,6 @@ def compare(
         found.append(Movement(statistic, before, after, standardised, (1 + at_least) / (1 + permutations)))
     found.sort(key=lambda movement: -abs(movement.standardised))
     return InputShift(n, m, found[0].p_value, level, tuple(found), seed, permutations)
-
-
-def shift_json(shift: InputShift) -> dict[str, Any]:
-    """The comparison as a document carries it."""
-    return {
-        "differ": shift.differ,
-        "verdict": shift.verdict,
-        "p_value": shift.p_value,
-        "level": shift.level,
-        "inputs": shift.m,
-        "calibration_inputs": shift.n,
-        "seed": shift.seed,
-        "permutations": shift.permutations,
-        "statistics": [_movement_json(movement, moved=movement in shift.moved) for movement in shift.movements],
-    }
-
-
-def _movement_json(movement: Movement, *, moved: bool) -> Mapping[str, Any]:
-    known, new = movement.medians
-    return {
-        "name": movement.statistic.name,
-        "moved": moved,
-        "p_value": movement.p_value,
-        "median": new,
-        "calibration_median": known,
-        "sentence": movement.sentence if moved else None,
-    }
 
 
 def centred_ranks(values: NDArray[np.float32]) -> NDArray[np.int64]:

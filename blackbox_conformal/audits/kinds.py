@@ -218,6 +218,7 @@ def kind_rows(risks: Sequence[KindRisk]) -> list[dict[str, Any]]:
             "alpha": one.alpha,
             "by": one.by,
             "kind": one.name,
+            "range": one.range,
             "from": one.low if one.low is not None and np.isfinite(one.low) else None,
             "below": one.high if one.high is not None and np.isfinite(one.high) else None,
             "n": one.n,

@@ -5,13 +5,15 @@ follows.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.audits.hypothesis import claim, quantity
+from blackbox_conformal.blocks import Block, Faces, How, Note, Table
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.guarantees.claims import Units
 from blackbox_conformal.guarantees.guarantee import Guarantee
@@ -53,7 +55,7 @@ class SplitLevel:
 
 
 @dataclass(frozen=True, slots=True)
-class Splits:
+class Splits(Faces):
     """A pool of units split `splits` times: `n_calibration` calibrate, `n_measured` are measured.
 
     Attributes
@@ -72,6 +74,51 @@ class Splits:
     quantity: str
     levels: tuple[SplitLevel, ...]
     notes: tuple[str, ...] = ()
+
+    def blocks(self) -> Iterator[Block]:
+        """Each level over all splits; spreads are standard deviations, ranges the 5th and 95th percentile."""
+        names = ("splits", "seed", "unit", "n_calibration", "n_measured", "quantity")
+        rows = [
+            {
+                "alpha": level.alpha,
+                "claimed": level.claimed,
+                "risk": level.risk[0],
+                "risk_spread": level.risk[1],
+                "risk_range": list(level.risk_range),
+                "trusted_share": level.trusted_share[0],
+                "trusted_share_spread": level.trusted_share[1],
+                "trusted_share_range": list(level.trusted_range),
+                "empty_share": level.empty_share[0],
+                "splits_above": level.above,
+                "verdict": VERDICT,
+            }
+            for level in self.levels
+        ]
+        columns: dict[str, How] = {
+            "alpha": "{alpha:g}",
+            **claimed_column(self.levels),
+            "risk": "{risk:.4f} ± {risk_spread:.4f}",
+            "trusted": "{trusted_share:share} ± {trusted_share_spread:share}",
+            "empty masks": "{empty_share:share}",
+            "splits above": "{splits_above:share}",
+        }
+        title = (
+            f"{self.splits} random splits of {self.n_calibration + self.n_measured} {self.unit}, {self.n_calibration} "
+            f"calibrate and {self.n_measured} are measured: no verdict"
+        )
+        yield Table("levels", columns, rows, title=title)
+        yield Note(
+            f"Risk is {self.quantity}. Each figure is a mean over splits, ± its standard deviation over them; splits "
+            "above is the share of splits whose risk exceeds what is claimed.",
+            {name: getattr(self, name) for name in names},
+        )
+        yield Note(CAUTION, {"verdict": VERDICT, "caution": CAUTION})
+        yield Note("\n".join(self.notes), {"notes": list(self.notes)})
+
+
+def claimed_column(levels: Sequence[Any]) -> dict[str, How]:
+    """A column for what is claimed, where that is not alpha itself."""
+    return {"claimed at most": "{claimed:g}"} if any(level.claimed != level.alpha for level in levels) else {}
 
 
 def split_audit(

@@ -8,7 +8,7 @@ far, without a look at any loss. The permutation test of `verdict` is no such te
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,17 @@ class Stop:
     def looked(self) -> int:
         """Photographs looked at."""
         return self.looks[-1].units
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """As scripts read it."""
+        return {
+            "given": self.given,
+            "looked": self.looked,
+            "reason": self.reason,
+            "meaning": self.sentence,
+            "looks": [{"units": look.units, "bounds": list(look.bounds)} for look in self.looks],
+        }
 
     @property
     def sentence(self) -> str:

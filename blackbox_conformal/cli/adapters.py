@@ -10,11 +10,11 @@ import click
 from blackbox_conformal.cli import from_options
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import Consent
-from blackbox_conformal.cli.console import Screen, default_text, money
+from blackbox_conformal.cli.console import Screen, default_text
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.keys import destinations
 from blackbox_conformal.errors import AdapterError, CheckFailedError, UsageError
-from blackbox_conformal.text import dollars, file_stem
+from blackbox_conformal.text import dollars, file_stem, money
 
 if TYPE_CHECKING:
     from blackbox_conformal.example import Example

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import click
 
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.console import Screen, share
+from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.text import counted, printable
+from blackbox_conformal.wording import share
 
 if TYPE_CHECKING:
     from blackbox_conformal.annotations.combine import Agreement, PictureAgreement, Rule

@@ -98,7 +98,7 @@ def command(screen: Screen, options: AuditOptions) -> None:
 
 
 def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", file: str) -> None:
-    from blackbox_conformal.pipeline.audit_parts.audit_document import audit_json
+    from blackbox_conformal.blocks import document
     from blackbox_conformal.pipeline.audit_parts.audited_rule import is_own
     from blackbox_conformal.pipeline.audit_parts.measure import WorstCrops
     from blackbox_conformal.pipeline.auditing import audit_photographs
@@ -129,14 +129,21 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     if store is not None:
         store.keep_audit(audit)
     files = crops.write(Path(options.out), force=options.force) if options.out else {}
-    audit_screen.show_audit(screen, audit, options.worst, files)
-    document = {**audit_json(audit, options.worst, files), "watch": watched}
+    blocks = list(audit.blocks(options.worst, files))
+    screen.show(blocks)
+    if not screen.verbose:
+        screen.say("The report shows more, and so does -v: quality, worst and kinds of photographs.")
+    if files:
+        screen.say(
+            f"Worst places at full resolution, delivered, true and masked: {len(files)} crops of each in {options.out}"
+        )
+    content = {**document(blocks), "watch": watched}
     if options.splits is not None:
-        document["splits"] = _splits(screen, options, calibration, options.splits, audit)
+        content["splits"] = _splits(screen, options, calibration, options.splits, audit)
     audit_screen.show_next(screen, run, file, kept=store is not None)
     if any(kind.fails for kind in audit.kinds):
         screen.next(*next_steps.calibrate_by_group(setup, options))
-    screen.data(document)
+    screen.data(content)
     audit_screen.show_verdict(screen, audit)
 
 
@@ -201,7 +208,6 @@ def _splits(
 ) -> dict[str, Any]:
     """Split at random, show, keep for the report, and return the document."""
     from blackbox_conformal.guarantees.high_probability import levels_together
-    from blackbox_conformal.pipeline.audit_parts.audit_document import splits_json
     from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, is_own
     from blackbox_conformal.pipeline.auditing import audit_splits
     from blackbox_conformal.pipeline.planning import audited_levels
@@ -224,8 +230,8 @@ def _splits(
     run = from_options.folder_of(options, calibration.procedure, options.calibration)
     if run.is_dir() and is_own(calibration, rule):
         ReportStore(run, calibration, levels).keep_splits(study)
-    audit_screen.show_splits(screen, study)
-    return splits_json(study)
+    screen.show(study.blocks())
+    return study.document()
 
 
 def _refuse_procedure(context: click.Context) -> None:

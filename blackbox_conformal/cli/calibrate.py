@@ -12,14 +12,14 @@ import click
 from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.cluster import ClusterOptions, cluster_of
-from blackbox_conformal.cli.console import Screen, bill, share, spent
+from blackbox_conformal.cli.console import Screen, bill, spent
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths, read_groups, refuse_other_calibration
 from blackbox_conformal.cli.plan import inspect, present
 from blackbox_conformal.cli.signing import load_signing_key
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.text import LONGEST_MESSAGE, counted, name_of, printable
-from blackbox_conformal.wording import at_most
+from blackbox_conformal.wording import at_most, share
 
 if TYPE_CHECKING:
     from blackbox_conformal.calibration import Calibration

@@ -10,15 +10,15 @@ import click
 from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import Consent, spends
-from blackbox_conformal.cli.console import Screen, share
+from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.text import dollars, printable
+from blackbox_conformal.text import printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.comparison_parts.compared_picture import OnCompared
-    from blackbox_conformal.pipeline.comparison_parts.comparison import Comparison, Standing
+    from blackbox_conformal.pipeline.comparison_parts.comparison import Comparison
     from blackbox_conformal.pipeline.comparison_parts.contestants import Contestant
 
 SETTINGS = ("draws", "score", "delivery", "perturb", "seeds", "scale")
@@ -61,7 +61,6 @@ def command(screen: Screen, options: CompareOptions) -> None:
     photograph. Options given beside --vendor hold for every vendor. Without --run each vendor has a run folder of its
     own below ./runs; a run folder that exists is used for all.
     """
-    from blackbox_conformal.pipeline.comparison_parts.comparison import comparison_json
     from blackbox_conformal.pipeline.comparison_parts.contestants import Contestant, refuse_incomparable
     from blackbox_conformal.reports.comparison_page import refuse_foreign, write_comparison
     from blackbox_conformal.reports.comparison_pictures import ComparisonPictures
@@ -78,7 +77,7 @@ def command(screen: Screen, options: CompareOptions) -> None:
     pictures = ComparisonPictures()
     on_picture = pictures.take if out is not None else lambda _: None
     comparison = _compared(screen, options, contestants, paths, held_out, on_picture)
-    show_comparison(screen, comparison)
+    screen.show(comparison.blocks())
     if out is None:
         screen.note("pictures and plots of these figures: add --out FILE.html")
     else:
@@ -86,7 +85,7 @@ def command(screen: Screen, options: CompareOptions) -> None:
         screen.say(f"pictures, plots and tables: {page.resolve()}")
         next_steps.offer(screen, out, opened=options.opened)
     _show_next(screen, typed, contestants, comparison)
-    screen.data({**comparison_json(comparison), "page": None if out is None else str(out.resolve())})
+    screen.data({**comparison.document(), "page": None if out is None else str(out.resolve())})
 
 
 def _compared(
@@ -202,63 +201,6 @@ def _value(key: str, value: str) -> int | str:
     if not value.isdecimal() or int(value) < 1:
         raise UsageError(f"expected {key} to be a whole number above 0; got {value!r}")
     return int(value)
-
-
-def show_comparison(screen: Screen, comparison: "Comparison") -> None:
-    """The comparison, for people."""
-    rows = []
-    first = comparison.rows[0].contestant, comparison.rows[0].method
-    for row in sorted(comparison.rows, key=lambda row: row.alpha):
-        price, (_, low, high) = row.usd_per_trusted_megapixel, row.share_gain
-        mark = "*" if row.guarantee.startswith("no guarantee") else ""
-        rows.append(
-            [
-                f"{row.alpha:g}",
-                f"{row.contestant}: {row.method}{mark}",
-                share(row.trusted_share),
-                "–" if (row.contestant, row.method) == first else f"{100 * low:+.1f} to {100 * high:+.1f}",
-                f"{row.risk:.3f}",
-                "–" if row.psnr_trusted != row.psnr_trusted else f"{row.psnr_trusted:.2f}",
-                f"{row.psnr_all:.2f}",
-                "–" if price is None else dollars(price, 3),
-            ]
-        )
-    screen.table(
-        f"Calibrated on {comparison.n_calibration} photographs, measured on {comparison.n_evaluation} others",
-        ["alpha", "method", "trusted", "gain", "risk", "dB in", "dB all", "per MP"],
-        rows,
-    )
-    screen.say(
-        "gain: percentage points of trusted share over the first row's, 90 % interval paired by photograph; "
-        "risk: mean of the largest trusted error, the worst one for a refused photograph; dB: PSNR inside the mask and "
-        "of the whole picture; per MP: price of a trusted megapixel"
-    )
-    screen.table(
-        "Vendors",
-        ["vendor", "draws", "made", "stored", "failed", "refused", "price", "latency"],
-        [_standing(standing) for standing in comparison.standings],
-    )
-    screen.say(
-        "draws: of each photograph; made: calls made now; stored: draws that were stored before; failed: calls without "
-        "a picture; refused: photographs; price: of a photograph's draws; latency: median, and what 9 in 10 stay within"
-    )
-    labels = {row.method: row.guarantee for row in comparison.rows if row.guarantee.startswith("no guarantee")}
-    for method, label in labels.items():
-        screen.say(f"* {method}: {label}")
-
-
-def _standing(standing: "Standing") -> list[str]:
-    latency = standing.latency
-    return [
-        standing.contestant,
-        str(standing.draws),
-        str(standing.calls),
-        str(standing.cached),
-        str(standing.failed),
-        str(standing.refused),
-        "unknown" if standing.usd_per_photograph is None else dollars(standing.usd_per_photograph, 4),
-        "–" if latency is None else f"{latency.median:.2f}, {latency.ninety:.2f} s",
-    ]
 
 
 def _show_next(

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blackbox_conformal.cli.console import Screen, limit_above, mebibytes, money
+from blackbox_conformal.cli.console import Screen, limit_above
 from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.cli.options import SpendingOptions
 from blackbox_conformal.errors import BudgetError
+from blackbox_conformal.text import mebibytes, money
 
 if TYPE_CHECKING:
     from blackbox_conformal.adapter import Adapter

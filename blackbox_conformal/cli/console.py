@@ -5,11 +5,10 @@ With `--json`, stdout carries the one document and nothing else, and results for
 
 import json
 import os
-import re
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
@@ -18,9 +17,10 @@ from rich import box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
+from blackbox_conformal.blocks import NUMBER, Block, Facts, Note, Table
 from blackbox_conformal.cli.terminal_text import DOCUMENT, json_line, shown
 from blackbox_conformal.display.progress import draw_note, terminal_progress
 from blackbox_conformal.secrets import redact
@@ -37,8 +37,6 @@ LINE_S = 20.0
 
 TROUBLES = ("retry", "throttled", "damaged", "unwritten")
 """Events that explain why nothing seems to happen."""
-
-_NUMBER = re.compile(r"[-+$<–]|\d|nan\b|inf\b|unknown$")
 
 
 class _Stream(Console):
@@ -110,6 +108,21 @@ class Screen:
             table = _table(columns, cells, whole_words=False)
         console.print(Text(shown(title), style="bold"))
         console.print(table, soft_wrap=False)
+
+    def show(self, blocks: Iterable[Block]) -> None:
+        """What a result shows, for people; details with -v alone, and figures not."""
+        for block in blocks:
+            if block.detail and not self.verbose:
+                continue
+            match block:
+                case Facts(known=known) if known:
+                    if block.title:
+                        self.say(block.title)
+                    self.summary({printable(name): said for name, said in known.items()})
+                case Table(columns=columns, rows=rows) if columns and rows:
+                    self.table(block.title, *block.cells(without=block.wide))
+                case Note(text=text, remark=remark) if text:
+                    (self.note if remark else self.say)(f"{remark}: {text}" if remark else text)
 
     def data(self, document: Any) -> None:
         """The one JSON document, when it was asked for."""
@@ -184,12 +197,12 @@ def _stream(*, stderr: bool) -> Console:
     return _Stream(stderr=stderr, highlight=False, soft_wrap=True, width=None if terminal else _UNBOUNDED)
 
 
-def _table(columns: list[str], rows: list[list[str]], *, whole_words: bool) -> Table:
+def _table(columns: list[str], rows: list[list[str]], *, whole_words: bool) -> RichTable:
     """Numbers to the right, text to the left; with `whole_words` lines are broken at spaces only."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    table = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         cells = [row[index] for row in rows]
-        numbers = index > 0 and all(_NUMBER.match(cell) for cell in cells if cell)
+        numbers = index > 0 and all(NUMBER.match(cell) for cell in cells if cell)
         longest = max(len(word) for cell in (column, *cells) for word in cell.split(" "))
         table.add_column(
             Text(column),
@@ -202,15 +215,10 @@ def _table(columns: list[str], rows: list[list[str]], *, whole_words: bool) -> T
     return table
 
 
-def _width(console: Console, table: Table) -> int:
+def _width(console: Console, table: RichTable) -> int:
     """Columns that `table` takes; words that must stay whole can make it wider than the terminal."""
     text = "".join(segment.text for segment in console.render(table))
     return max(map(cell_len, text.splitlines()), default=0)
-
-
-def money(low: Any, high: Any) -> str:
-    """A price range for people."""
-    return " to ".join(dollars(usd) for usd in dict.fromkeys((low, high)))
 
 
 def bill(cost: Decimal, calls: int, *vendors: Any) -> Decimal | None:
@@ -224,25 +232,9 @@ def spent(cost: Decimal | None) -> str:
     return "spent: unknown, as the vendor's price is" if cost is None else f"{dollars(cost)} spent"
 
 
-def mebibytes(count: int | None) -> str:
-    """A number of bytes for people."""
-    return "unknown" if count is None else f"{count / 2**20:.0f} MiB"
-
-
 def limit_above(amount: Decimal) -> str:
     """A limit for people that `amount` fits into: whole dollars, or cents below one."""
     return str(amount.quantize(Decimal(1) if amount > 1 else Decimal("0.01"), ROUND_CEILING))
-
-
-def share(value: float) -> str:
-    """A share for people."""
-    return "< 0.1 %" if 0 < value < 0.0005 else f"{100 * value:.1f} %"
-
-
-def expected(value: float, error: float) -> str:
-    """A share that is to be expected, and between which shares it may lie, for people."""
-    low, high = max(0.0, value - error), min(1.0, value + error)
-    return f"{100 * value:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
 
 
 def default_text(value: Any) -> str:

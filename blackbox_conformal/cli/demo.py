@@ -14,10 +14,11 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli import values
-from blackbox_conformal.cli.console import Screen, share
+from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.next_steps import offer
 from blackbox_conformal.text import counted, name_of
+from blackbox_conformal.wording import share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -70,7 +70,7 @@ def command(screen: Screen, options: InputsOptions) -> None:
         return
     if options.calibration is None:
         raise click.UsageError("expected the inputs to compare with; give --calibration FILE, or --suggest")
-    from blackbox_conformal.audits.input_shift import shift_json
+    from blackbox_conformal.blocks import document
     from blackbox_conformal.calibration import Calibration
     from blackbox_conformal.pipeline.input_comparison import compare_inputs
     from blackbox_conformal.reports.inputs_page import write_inputs_page
@@ -87,7 +87,8 @@ def command(screen: Screen, options: InputsOptions) -> None:
             progress=screen.step,
         )
     degradation = calibration.procedure.mixture.text
-    show_shift(screen, shift, degradation)
+    blocks = list(shift.blocks(degradation))
+    screen.show(blocks)
     page = None
     if options.out is not None:
         of, out = calibration.digest, Path(options.out)
@@ -99,12 +100,12 @@ def command(screen: Screen, options: InputsOptions) -> None:
         words = ("--calibration", options.calibration, *from_options.blanks(calibration, "mask"))
         words += ("--alpha", f"{opening_level(calibration):g}", *next_steps.typed("group"))
         screen.next("mask", *options.inputs, *words)
-    screen.data({**shift_json(shift), "degradation": degradation, "page": None if page is None else str(page)})
+    screen.data({**document(blocks), "degradation": degradation, "page": None if page is None else str(page)})
     refuse_shift(shift)
 
 
 def _suggest(screen: Screen, options: InputsOptions) -> None:
-    from blackbox_conformal.audits.input_shift import shift_json
+    from blackbox_conformal.blocks import document
     from blackbox_conformal.pipeline.suggesting import suggest_degradation
 
     if not options.photographs:
@@ -124,7 +125,8 @@ def _suggest(screen: Screen, options: InputsOptions) -> None:
     proof = suggestion.proof
     tried = suggestion.chain.tried
     screen.say(f"{_compressed(suggestion)}; {'1 chain was' if tried == 1 else f'{tried} chains were'} tried\n")
-    show_shift(screen, proof, suggestion.degradation, suggestion.verdict)
+    blocks = list(proof.blocks(suggestion.degradation, suggestion.verdict))
+    screen.show(blocks)
     screen.say("None of these pictures was used to find the chain. Size is left out: no chain makes it.\n")
     if not proof.differ:
         photographs = [str(one) for one in options.photographs]
@@ -133,7 +135,7 @@ def _suggest(screen: Screen, options: InputsOptions) -> None:
     screen.say(shlex.join(suggestion.options))
     screen.data(
         {"scale": suggestion.scale, "degradation": suggestion.degradation, "tried": suggestion.chain.tried}
-        | {"proof": {**shift_json(proof), "verdict": suggestion.verdict}}
+        | {"proof": document(blocks)}
     )
     if proof.differ:
         raise CheckFailedError(
@@ -149,29 +151,6 @@ def _compressed(suggestion: "Suggestion") -> str:
         return "no trace of JPEG"
     qualities = f"{found.low}" if found.low == found.high else f"{found.low} to {found.high}"
     return f"traces of JPEG in {found.share:.0%} of the inputs, quality {qualities}"
-
-
-def show_shift(screen: Screen, shift: "InputShift", degradation: str, verdict: str | None = None) -> None:
-    """The comparison with inputs that were made by a degradation, for people.
-
-    Parameters
-    ----------
-    verdict
-        What was found, where the inputs compared with are no calibration's.
-    """
-    rows = []
-    for movement in shift.movements:
-        known, new = map(movement.statistic.shown, movement.medians)
-        p_value = f"{movement.p_value:.2g}" + (" *" if movement in shift.moved else "")
-        rows.append([movement.statistic.name, known, new, p_value])
-    screen.table(
-        f"{shift.m} inputs beside {shift.n} made by {degradation}",
-        ["median of", "calibration's" if verdict is None else "made", "yours", "p, for all statistics"],
-        rows,
-    )
-    for movement in shift.moved:
-        screen.say(f"* {movement.sentence}")
-    screen.say(f"p = {shift.p_value:.2g}: {verdict or shift.verdict}")
 
 
 def refuse_shift(shift: "InputShift") -> None:

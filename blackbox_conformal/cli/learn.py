@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from blackbox_conformal.cli import from_options, next_steps
-from blackbox_conformal.cli.console import Screen, share
+from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.wording import share
 
 if TYPE_CHECKING:
     from blackbox_conformal.cli.tune import TuneOptions

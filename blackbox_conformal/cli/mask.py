@@ -14,7 +14,7 @@ from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.cluster import ClusterOptions, cluster_of
 from blackbox_conformal.cli.consent import Consent
-from blackbox_conformal.cli.console import Screen, share
+from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.mask_writer import MaskWriter, Written
 from blackbox_conformal.cli.named_files import photograph_paths
@@ -23,6 +23,7 @@ from blackbox_conformal.cli.signing import load_calibration, load_signing_key, t
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, IncompleteError, UsageError
 from blackbox_conformal.files import require_writable
 from blackbox_conformal.text import name_of, printable
+from blackbox_conformal.wording import share
 
 if TYPE_CHECKING:
     from blackbox_conformal.certificate import Certificate

@@ -1,18 +1,18 @@
 """`plan`: what a calibration would cost before a cent is spent."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from blackbox_conformal.cli import from_options, frontier_screen, next_steps
+from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import stored_elsewhere
-from blackbox_conformal.cli.console import Screen, mebibytes, money
-from blackbox_conformal.cli.inputs import refuse_shift, show_shift
+from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.inputs import refuse_shift
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.cli.named_files import photograph_paths
@@ -23,6 +23,8 @@ from blackbox_conformal.text import counted
 if TYPE_CHECKING:
     from blackbox_conformal.audits.input_shift import InputShift
     from blackbox_conformal.guarantees.guarantee import Guarantee
+    from blackbox_conformal.pipeline.frontier_parts.frontier import Frontier
+    from blackbox_conformal.pipeline.frontier_parts.rows import Wish
     from blackbox_conformal.pipeline.job import Job
     from blackbox_conformal.pipeline.planning import Plan
     from blackbox_conformal.pipeline.stages.settings import Setup
@@ -59,6 +61,14 @@ class PlanOptions(shared.JobOptions):
     quote: bool = shared.declared(
         "--quote", is_flag=True, help="Ask the vendor for its price, free of charge, instead of its price list."
     )
+
+    @property
+    def wish(self) -> "Wish | None":
+        """What rows must keep; None where nothing is wished for."""
+        from blackbox_conformal.pipeline.frontier_parts.rows import Wish
+
+        wish = Wish(alpha=self.alpha, share=self.want_share, usd=self.max_cost)
+        return None if wish == Wish() else wish
 
 
 @click.command("plan")
@@ -162,14 +172,14 @@ def present(
 
     adapter, run = job.setup.adapter, job.folder
     planned = plan_job(job, rule, alpha=alpha, quoted=quoted)
-    wish = None if options is None else frontier_screen.wish_of(options)
+    wish = None if options is None else options.wish
     if options is not None and wish is not None:
         planned = planned.with_frontier(job.setup, wish, options.guarantee, next_steps.chosen_settings())
     pace = _pace(planned, run, job.limits.for_vendor(adapter.capabilities).first_workers)
     made_by = job.setup.procedure.mixture.text
     show_plan(screen, planned, pace, job.setup, shift)
     if shift is not None:
-        show_shift(screen, shift, made_by)
+        screen.show(shift.blocks(made_by))
     short = 0 if alpha is None else planned.needed_n[f"{alpha:g}"] - planned.n
     if short > 0:
         missing = "1 photograph is" if short == 1 else f"{number_in_words(short)} photographs are"
@@ -187,8 +197,8 @@ def present(
         return
     # A limit covers the draws that are stored as well, and what they cost is not part of the estimate.
     highest = None if planned.cost_usd is None or planned.cached else planned.cost_usd[1]
-    followed = None if planned.frontier is None else frontier_screen.options_to_follow(planned.frontier, planned)
-    change = None if followed is None else frontier_screen.what_changes(followed, next_steps.chosen_settings())
+    followed = None if planned.frontier is None else options_to_follow(planned.frontier, planned)
+    change = None if followed is None else what_changes(followed, next_steps.chosen_settings())
     if change is not None:
         screen.say(change)
     screen.next(*next_steps.calibrate_as_planned(highest, followed, more=followed is None and short > 0))
@@ -210,7 +220,7 @@ def _with_pilot(job: "Job", options: PlanOptions, count: int) -> "Plan":
         raise UsageError("expected --pilot without --inputs and --quote; run `plan` with those first, without --pilot")
     request = PilotRequest(
         photographs=count,
-        wish=frontier_screen.wish_of(options) or Wish(),
+        wish=options.wish or Wish(),
         guarantee=options.guarantee,
         typed=next_steps.chosen_settings(),
         seed=options.seed or 0,
@@ -247,40 +257,17 @@ def show_plan(
     screen: Screen, planned: "Plan", pace: tuple[float, str] | None, setup: "Setup", shift: "InputShift | None" = None
 ) -> None:
     """The plan for people and for scripts."""
-    from blackbox_conformal.audits.input_shift import shift_json
-    from blackbox_conformal.guarantees.guarantee import number_in_words
-
+    screen.show(planned.blocks())
     screen.summary(
         {
-            "photographs": f"{planned.n}, {counted(planned.draws, 'draw')} each",
-            "inputs": f"made from them by {setup.procedure.mixture.text}",
-            "calls": f"{planned.calls} to make, {planned.cached} draws stored",
+            "inputs": f"made of the photographs by {setup.procedure.mixture.text}",
             **({} if setup.adapter.capabilities.local else {"a mask": _a_mask(setup)}),
-            "price": _price(planned),
-            **({"a photograph": f"{_more(planned, 1)}, {planned.price_rule}"} if planned.price_rule else {}),
             "time": "unknown" if pace is None else f"about {pace[0]:.0f} s, {pace[1]}",
-            "disk, memory": f"{mebibytes(planned.disk_bytes)}, {mebibytes(planned.memory_bytes)}",
-            "reachable alpha": f"{planned.reachable_alpha:.4g} with these {planned.n} photographs",
         }
     )
-    screen.table(
-        "Fewest photographs for a level",
-        ["alpha", "photographs", "missing", "price of the missing"],
-        [
-            [level, number_in_words(count) if count else "any", number_in_words(more), _more(planned, more)]
-            for level, count, more in (
-                (level, count, max(0, count - planned.n)) for level, count in planned.needed_n.items()
-            )
-        ],
-    )
-    if planned.frontier is not None:
-        frontier_screen.show(screen, planned.frontier, planned.n)
-    prices = {name: _floats(getattr(planned, name)) for name in ("cost_usd", "usd_a_photograph")}
     seconds = None if pace is None else round(pace[0], 1)
-    compared = {} if shift is None else {"inputs": shift_json(shift)}
-    rows = {} if planned.frontier is None else frontier_screen.frontier_json(planned.frontier)
-    numbers = {field.name: getattr(planned, field.name) for field in fields(planned) if field.name != "frontier"}
-    screen.data({**numbers, **prices, "seconds": seconds, **compared, **rows})
+    compared = {} if shift is None else {"inputs": shift.document()}
+    screen.data({**planned.document(), "seconds": seconds, **compared})
 
 
 def _a_mask(setup: "Setup") -> str:
@@ -293,20 +280,36 @@ def _a_mask(setup: "Setup") -> str:
     return f"{calls}; {several}, which trusts little or no more"
 
 
-def _floats(prices: tuple[Decimal, Decimal] | None) -> list[float] | None:
-    return None if prices is None else [float(price) for price in prices]
+def options_to_follow(frontier: "Frontier", planned: "Plan") -> dict[str, str] | None:
+    """The options of the row to follow; None where the photographs at hand reach none with the planned draws.
+
+    Of the first promise that they reach, at the usual level or else the smallest, it is the row that trusts most.
+    """
+    from blackbox_conformal.pipeline.planning import usual_level
+
+    reached = [row for row in frontier.rows if row.n <= planned.n and row.draws == planned.draws]
+    if not reached:
+        return None
+    of_promise = [row for row in reached if row.promise == reached[0].promise]
+    usual, levels = usual_level(reached[0].way.metric.capped_bound), {row.alpha for row in of_promise}
+    level = usual if usual in levels else min(levels)
+    row = max((row for row in of_promise if row.alpha == level), key=lambda row: row.prospect.share)
+    delivery = {} if row.way.procedure.delivery == "first" else {"delivery": "consistent"}
+    return {**row.options, **delivery, "alpha": f"{row.alpha:g}"}
 
 
-def _price(planned: "Plan") -> str:
-    """The price, and where it is from."""
-    if planned.cost_usd is None:
-        return "unknown: give -p price-usd=…"
-    return money(*planned.cost_usd) + (f" ({planned.price_source})" if planned.price_source else "")
-
-
-def _more(planned: "Plan", photographs: int) -> str:
-    """What that many more photographs would cost."""
-    if planned.usd_a_photograph is None:
-        return "unknown"
-    low, high = planned.usd_a_photograph
-    return money(low * photographs, high * photographs)
+def what_changes(followed: Mapping[str, str], typed: Collection[str]) -> str | None:
+    """In words, what the options of a row change beside the level and what was `typed`; None: nothing."""
+    changes = {
+        "guarantee": "another promise than the default",
+        "metric": "another measure of error",
+        "delivery": "the delivered picture is made consistent with its input",
+    }
+    words = [
+        f"--{name} {followed[name]} ({change})"
+        for name, change in changes.items()
+        if name in followed and name not in typed
+    ]
+    if not words:
+        return None
+    return f"The next command is that of a row above, so it has {', '.join(words)}. Leave out what you do not want."

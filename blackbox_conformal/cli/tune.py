@@ -13,23 +13,19 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.calibrate import ask_about_parts, show_left_out
 from blackbox_conformal.cli.cluster import ClusterOptions, cluster_of
 from blackbox_conformal.cli.consent import Consent
-from blackbox_conformal.cli.console import Screen, bill, expected, share, spent
+from blackbox_conformal.cli.console import Screen, bill, spent
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.learn import learn
 from blackbox_conformal.cli.named_files import photograph_paths, refuse_other_calibration
 from blackbox_conformal.errors import UsageError
 
 if TYPE_CHECKING:
-    from blackbox_conformal.pipeline.bound_choice import ChosenBound
     from blackbox_conformal.pipeline.calibrating import CalibrationRun
     from blackbox_conformal.pipeline.frontier_parts.candidates import Candidate
     from blackbox_conformal.pipeline.job import Terms
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.pipeline.tuned import Tuning
     from blackbox_conformal.pipeline.tuning import TuningJob
-
-NEARLY = 0.01
-"""Trusted share that no reasonable number of tuning photographs tells apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +128,7 @@ def command(screen: Screen, options: TuneOptions) -> None:
         show_left_out(screen, len(paths), 0 if options.only_choose else len(paths) - len(job.whole.pictures))
         ask_about_parts(screen, job.whole.pictures, sure=options.yes)
         tuning = job.choose(candidates, options.alpha, rule, options.want_share)
-        _show_candidates(screen, tuning, job)
+        screen.show(tuning.blocks())
         if options.only_choose:
             tuning.record.keep(out)
             result = None
@@ -169,41 +165,6 @@ def _job(
     return job
 
 
-def _in_words(bound: "ChosenBound") -> str:
-    """The guarantee with its bound, as it is typed, and what it is expected to trust."""
-    from blackbox_conformal.member_text import specification_text
-
-    return f"--guarantee {specification_text(bound.rule)}, which trusts {share(bound.trusted_share)} there"
-
-
-def _show_candidates(screen: Screen, tuning: "Tuning", job: "TuningJob") -> None:
-    """Every candidate, and a cheaper one that is nearly as good."""
-    n_tuning = len(job.tuning)
-    calls = f"paid calls for {len(job.calibrating)} photographs"
-    if tuning.best.error is not None:
-        screen.table(
-            f"Smallest levels for the wanted share, on {n_tuning} tuning photographs",
-            ["score", "alpha", "trusted share", calls],
-            [
-                [one.candidate.label, f"{one.alpha:g}", expected(one.trusted_share, one.error or 0), str(one.calls)]
-                for one in tuning.scored
-            ],
-        )
-        return
-    screen.table(
-        f"Candidates at alpha={tuning.alpha:g}, on {n_tuning} tuning photographs",
-        ["score", "trusted share", calls],
-        [[scored.candidate.label, share(scored.trusted_share), str(scored.calls)] for scored in tuning.scored],
-    )
-    cheaper = tuning.cheapest(NEARLY)
-    if cheaper.calls < tuning.best.calls:
-        screen.note(
-            f"note: {cheaper.candidate.label} trusts {share(cheaper.trusted_share)} for {cheaper.calls} calls "
-            f"instead of {tuning.best.calls}, and {n_tuning} photographs hardly tell the two apart; --candidate "
-            f"{cheaper.candidate.label} chooses it"
-        )
-
-
 def _show(
     screen: Screen,
     options: TuneOptions,
@@ -223,9 +184,6 @@ def _show(
     cost = bill(sum((step.cost_usd for step in steps), Decimal(0)), calls, setup.adapter, setup.second)
     screen.summary(
         {
-            "best": f"{best.label}: --score {specification_text(best.score)} --draws {best.draws}",
-            **({} if tuning.bound is None else {"confidence bound": _in_words(tuning.bound)}),
-            **({"level": f"{tuning.alpha:g}, chosen on the tuning photographs"} if options.alpha is None else {}),
             "calls": f"{calls} made, {cached} draws were stored, {spent(cost)}",
             "calibration": f"none was asked for; {out} says which {n_tuning} photographs were looked at"
             if result is None
@@ -245,21 +203,8 @@ def _show(
     screen.next(*words, *([] if options.alpha is not None else ["--alpha", f"{tuning.alpha:g}"]))
     screen.data(
         {
-            "best": {"score": specification_text(best.score), "draws": best.draws},
-            "guarantee": None if tuning.bound is None else specification_text(tuning.bound.rule),
-            "alpha": tuning.alpha,
-            "n_tuning": n_tuning,
+            **tuning.document(),
             "n_calibration": n_calibration,
-            "candidates": [
-                {
-                    "score": scored.candidate.label,
-                    "alpha": scored.alpha,
-                    "trusted_share": scored.trusted_share,
-                    "error": scored.error,
-                    "calls": scored.calls,
-                }
-                for scored in tuning.scored
-            ],
             "calls": calls,
             "cached": cached,
             "cost_usd": None if cost is None else float(cost),

@@ -3,8 +3,8 @@
 from math import log
 from typing import TYPE_CHECKING, Any
 
-from blackbox_conformal.cli.console import Screen, money, spent
-from blackbox_conformal.text import printable
+from blackbox_conformal.cli.console import Screen, spent
+from blackbox_conformal.text import money, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

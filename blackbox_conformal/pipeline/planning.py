@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from blackbox_conformal.adapter import FREE, Adapter, Price
-from blackbox_conformal.display.figure import Figure
-from blackbox_conformal.display.plots import Bar, Bars, Dot, Dots
-from blackbox_conformal.display.table import frame, html_card
+from blackbox_conformal.blocks import Block, Faces, Facts, Figure, Table
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.guarantees.guarantee import Guarantee, number_in_words
 from blackbox_conformal.pipeline.frontier_parts.frontier import Frontier, measured_frontier
 from blackbox_conformal.pipeline.frontier_parts.measured import measured_shares
 from blackbox_conformal.pipeline.frontier_parts.rows import Wish
@@ -22,6 +19,7 @@ from blackbox_conformal.pipeline.frontier_parts.ways import ways
 from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.pipeline.stages.memory import BASE_BYTES
 from blackbox_conformal.pipeline.stages.settings import Setup
+from blackbox_conformal.plots import Bar, Bars
 from blackbox_conformal.rates import least_seconds
 from blackbox_conformal.sampling.estimate import (
     Estimate,
@@ -31,17 +29,14 @@ from blackbox_conformal.sampling.estimate import (
     has_jobs,
 )
 from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.text import counted, dollars
-
-if TYPE_CHECKING:
-    import pandas
+from blackbox_conformal.text import counted, mebibytes, money
 
 COMPARED_DRAWS = (1, 8)
 """Numbers of draws that the shares that ship with the package were measured with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Plan(Estimate):
+class Plan(Estimate, Faces):
     """Calls, money, time and levels of a calibration: an estimate, and what the levels take.
 
     Attributes
@@ -93,58 +88,53 @@ class Plan(Estimate):
             compared = [measured_shares().as_measured(way) for way in compared]
         return replace(self, frontier=measured_frontier(compared, wish, self.usd_a_draw, self.n, guarantee))
 
-    def to_frame(self) -> pandas.DataFrame:
-        """The rows of `frontier` where there is one, else the photographs that each level needs, as a table of pandas.
+    def blocks(self) -> Iterator[Block]:
+        """Calls, price and levels; with a frontier what promises are expected to trust, else what each level needs."""
+        numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "frontier"}
+        yield Facts(
+            {
+                "photographs": f"{self.n}, {counted(self.draws, 'draw')} each",
+                "calls": f"{self.calls} to make, {self.cached} draws stored",
+                "price": self._price,
+                "a photograph": f"{self._more(1)}, {self.price_rule}" if self.price_rule else None,
+                "disk, memory": f"{mebibytes(self.disk_bytes)}, {mebibytes(self.memory_bytes)}",
+                "reachable alpha": f"{self.reachable_alpha:.4g} with these {self.n} photographs",
+            },
+            numbers,
+        )
+        if self.frontier is not None:
+            yield from self.frontier.blocks(self.n)
+        yield Table(
+            "needed",
+            {
+                "alpha": "{alpha:g}",
+                "photographs": lambda row: number_in_words(row["needed_n"]) if row["needed_n"] else "any",
+                "missing": lambda row: number_in_words(max(0, row["needed_n"] - self.n)),
+                "price of the missing": lambda row: self._more(max(0, row["needed_n"] - self.n)),
+            },
+            [{"alpha": float(level), "needed_n": n} for level, n in self.needed_n.items()],
+            {},
+            title="Fewest photographs for a level",
+        )
+        bars = [Bar(f"alpha = {level}", n, "realised") for level, n in self.needed_n.items()]
+        yield Figure([Bars("Photographs that a level needs at least", "", bars, digits=0)])
 
-        Raises
-        ------
-        MissingPackageError
-            pandas is not installed.
-        """
-        return frame(self._rows())
+    @property
+    def _price(self) -> str:
+        """The price, and where it is from."""
+        if self.cost_usd is None:
+            return "unknown: give -p price-usd=…"
+        return money(*self.cost_usd) + (f" ({self.price_source})" if self.price_source else "")
 
-    def plot(self) -> Figure:
-        """The share that each row of `frontier` is expected to trust, else the photographs that each level needs."""
-        if self.frontier is None or not self.frontier.rows:
-            needed = [Bar(f"alpha = {level}", n, "realised") for level, n in self.needed_n.items()]
-            return Figure([Bars("Photographs that a level needs at least", "", needed, digits=0)])
-        dots = [
-            Dot(
-                f"{row.promise.name}, alpha {row.alpha:g}, {row.n} photographs, {counted(row.draws, 'draw')}",
-                f"{row.prospect.share:.0%}",
-                100 * row.prospect.share,
-                "promised",
-                (
-                    100 * max(0.0, row.prospect.share - row.prospect.error),
-                    100 * min(1.0, row.prospect.share + row.prospect.error),
-                ),
-            )
-            for row in self.frontier.rows
-        ]
-        return Figure([Dots("Trusted share to expect", dots, scale=(0.0, 100.0), unit="%")])
-
-    def _repr_html_(self) -> str:
-        if self.frontier is None:
-            return html_card(repr(self)[1:-1], [], [], self.plot())
-        shown = ("promise", "alpha", "n", "draws", "calls", "usd_high", "expected_share")
-        rows = [{name: row[name] for name in shown} for row in self._rows()] if self.frontier.rows else []
-        return html_card(repr(self)[1:-1], [f"Expected shares: {self.frontier.source}."], rows, self.plot())
-
-    def _rows(self) -> list[dict[str, Any]]:
-        if self.frontier is None or not self.frontier.rows:
-            return [{"alpha": float(level), "needed_n": n} for level, n in self.needed_n.items()]
-        rows = []
-        for row in self.frontier.rows:
-            values = row.json()
-            low, high = values.pop("cost_usd") or (None, None)
-            expected, error = values.pop("expected_share"), values.pop("error")
-            rows.append({**values, "usd_low": low, "usd_high": high, "expected_share": expected, "error_share": error})
-        return rows
+    def _more(self, photographs: int) -> str:
+        """What that many more photographs would cost."""
+        if self.usd_a_photograph is None:
+            return "unknown"
+        low, high = self.usd_a_photograph
+        return money(low * photographs, high * photographs)
 
     def __repr__(self) -> str:
-        price = (
-            "unknown" if self.cost_usd is None else " to ".join(dollars(usd) for usd in dict.fromkeys(self.cost_usd))
-        )
+        price = "unknown" if self.cost_usd is None else money(*self.cost_usd)
         return (
             f"<Plan for {self.n} photographs, {counted(self.draws, 'draw')} each: {self.calls} calls to make, "
             f"{self.cached} draws stored, price {price}, alpha from {self.reachable_alpha:.3g}>"

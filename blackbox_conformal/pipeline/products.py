@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
+from blackbox_conformal.blocks import Block, Faces, Figure, Note, Table
 from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.certificate import Certificate
-from blackbox_conformal.display.figure import Figure, Picture
-from blackbox_conformal.display.table import frame, html_card
 from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.files import write_new, write_together
 from blackbox_conformal.images.encode import image_png, mask_png, score_map_png
@@ -33,17 +32,16 @@ from blackbox_conformal.pipeline.earlier_results import (
     product_path,
     refuse_unsigned,
 )
+from blackbox_conformal.plots import Raster
 from blackbox_conformal.text import printable
 from blackbox_conformal.types import Image, Map, Mask
 
 if TYPE_CHECKING:
-    import pandas
-
     from blackbox_conformal.signing_key import SigningKey
 
 
 @dataclass(frozen=True, repr=False)
-class Result:
+class Result(Faces):
     """One super-resolved or restored picture with its trust mask.
 
     Attributes
@@ -136,13 +134,10 @@ class Result:
         wanted = Wanted(safe, feather, tuple(leave_out))
         return write_products(self, Path(folder), wanted, sign_with=sign_with, force=force)
 
-    def to_frame(self) -> pandas.DataFrame:
-        """Name, size, level and trusted share as one row of pandas; `pandas.concat` makes a table of several results.
+    def blocks(self) -> Iterator[Block]:
+        """What is guaranteed, name, size, level and trusted share, and the pictures.
 
-        Raises
-        ------
-        MissingPackageError
-            pandas is not installed.
+        `pandas.concat` makes one table of the rows of several results.
         """
         certificate = self.certificate
         height, width = self.mask.shape
@@ -157,29 +152,26 @@ class Result:
             "trusted_share": certificate.trusted_share,
             "n_calibration": certificate.n_calibration,
         }
-        return frame([row])
+        yield Note(certificate.stated)
+        for note in certificate.notes:
+            yield Note(f"{note}.", remark="note")
+        yield Table("results", {}, [row])
+        yield Figure(self._pictures)
 
-    def plot(self) -> Figure:
-        """What was sent, what is delivered with its untrusted part marked, and the score map, side by side."""
-        return Figure(
-            [
-                _shown("Sent", self.low_resolution, self.mask.shape),
-                _shown("Delivered, untrusted part marked", overlay(self.image, self.mask), self.mask.shape),
-                _shown("Score: brighter is less sure", _grey(self.score_map), self.mask.shape),
-            ]
-        )
-
-    def _repr_html_(self) -> str:
-        heading = f"{self.name}: {self.certificate.trusted_share:.1%} trusted"
-        notes = [f"Note: {note}." for note in self.certificate.notes]
-        return html_card(heading, [self.certificate.stated, *notes], [], self.plot())
+    def _pictures(self) -> list[Raster]:
+        """What was sent, what is delivered with its untrusted part marked, and the score map."""
+        return [
+            _shown("Sent", self.low_resolution, self.mask.shape),
+            _shown("Delivered, untrusted part marked", overlay(self.image, self.mask), self.mask.shape),
+            _shown("Score: brighter is less sure", _grey(self.score_map), self.mask.shape),
+        ]
 
 
 SHOWN_SIDE = 320
 """The longest side of a picture in a notebook, in units of its figure; it is stored with twice as many pixels."""
 
 
-def _shown(title: str, pixels: Image, size: tuple[int, ...]) -> Picture:
+def _shown(title: str, pixels: Image, size: tuple[int, ...]) -> Raster:
     """A picture for a notebook, as large as one of `size`, (height, width)."""
     factor = SHOWN_SIDE / max(size)
     height, width = max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
@@ -187,7 +179,7 @@ def _shown(title: str, pixels: Image, size: tuple[int, ...]) -> Picture:
     picture.thumbnail((2 * SHOWN_SIDE, 2 * SHOWN_SIDE))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
-    return Picture(title, buffer.getvalue(), width, height)
+    return Raster(title, buffer.getvalue(), width, height)
 
 
 def _grey(score_map: Map) -> NDArray[np.uint8]:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
 
+from blackbox_conformal.blocks import Block, Faces, Facts, Figure, How, Note, Table
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.calibration_images import KnownPhotograph
-from blackbox_conformal.display.figure import Figure
-from blackbox_conformal.display.plots import Dot, Dots
-from blackbox_conformal.display.table import frame, html_card
 from blackbox_conformal.member_text import specification_text
 from blackbox_conformal.pipeline.bound_choice import ChosenBound
 from blackbox_conformal.pipeline.frontier_parts.candidates import Scored
 from blackbox_conformal.pipeline.looked_at import TuningRecord
+from blackbox_conformal.plots import Dot, Dots
+from blackbox_conformal.text import counted
+from blackbox_conformal.wording import expected, share
 
-if TYPE_CHECKING:
-    import pandas
+NEARLY = 0.01
+"""Trusted shares that are no farther apart are nearly as good."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Tuning:
+class Tuning(Faces):
     """Every candidate, the best first, the photographs that were looked at, and what that took.
 
     Attributes
@@ -50,38 +51,60 @@ class Tuning:
             f"with {best.trusted_share:.1%} trusted on {len(self.tuning)} photographs>"
         )
 
-    def to_frame(self) -> pandas.DataFrame:
-        """A row for each candidate, the best first, as a table of pandas.
-
-        Raises
-        ------
-        MissingPackageError
-            pandas is not installed.
-        """
-        return frame(self._rows())
-
-    def plot(self) -> Figure:
-        """The share that each candidate trusts."""
-        dots = [
-            Dot(scored.candidate.label, f"{scored.trusted_share:.1%}", 100 * scored.trusted_share, "promised")
-            for scored in self.scored
-        ]
-        return Figure([Dots("Trusted share of the tuning photographs", dots, scale=(0.0, 100.0), unit="%")])
-
-    def _repr_html_(self) -> str:
-        return html_card(repr(self)[1:-1], [], self._rows(), self.plot())
-
-    def _rows(self) -> list[dict[str, Any]]:
-        return [
+    def blocks(self) -> Iterator[Block]:
+        """Every candidate with what it trusts and costs, a cheaper one that is nearly as good, and what was chosen."""
+        shared = self.best.error is not None
+        n = counted(len(self.tuning), "tuning photograph")
+        level: dict[str, How] = {"alpha": "{alpha:g}"} if shared else {}
+        yield Table(
+            "candidates",
             {
-                "candidate": scored.candidate.label,
-                "draws": scored.candidate.draws,
-                "alpha": scored.alpha,
-                "trusted_share": scored.trusted_share,
-                "calls": scored.calls,
-            }
+                "score": "{score}",
+                **level,
+                "trusted share": lambda row: (
+                    expected(row["trusted_share"], row["error"]) if shared else share(row["trusted_share"])
+                ),
+                "paid calls to calibrate on the other photographs": "{calls}",
+            },
+            [scored.row for scored in self.scored],
+            title=f"Smallest levels for the wanted share, on {n}"
+            if shared
+            else f"Candidates at alpha={self.alpha:g}, on {n}",
+        )
+        dots = [
+            Dot(scored.candidate.label, share(scored.trusted_share), 100 * scored.trusted_share, "promised")
             for scored in self.scored
         ]
+        yield Figure([Dots("Trusted share of the tuning photographs", dots, scale=(0.0, 100.0), unit="%")])
+        best, cheaper = self.best.candidate, self.cheapest(NEARLY)
+        if cheaper.calls < self.best.calls and not shared:
+            yield Note(
+                f"{cheaper.candidate.label} trusts {share(cheaper.trusted_share)} for {cheaper.calls} calls instead of "
+                f"{self.best.calls}, and {n} hardly tell the two apart; --candidate {cheaper.candidate.label} chooses "
+                "it",
+                remark="note",
+            )
+        score = specification_text(best.score)
+        rule = None if self.bound is None else specification_text(self.bound.rule)
+        yield Facts(
+            {
+                "best": f"{best.label}: --score {score} --draws {best.draws}",
+                **(
+                    {}
+                    if self.bound is None
+                    else {
+                        "confidence bound": f"--guarantee {rule}, which trusts {share(self.bound.trusted_share)} there"
+                    }
+                ),
+                **({"level": f"{self.alpha:g}, chosen on the tuning photographs"} if shared else {}),
+            },
+            {
+                "best": {"score": score, "draws": best.draws},
+                "guarantee": rule,
+                "alpha": self.alpha,
+                "n_tuning": len(self.tuning),
+            },
+        )
 
     @property
     def record(self) -> TuningRecord:

@@ -8,8 +8,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image as PillowImage
 
 from blackbox_conformal.audits.worst_pixels import worst_place
-from blackbox_conformal.reports.blocks import block_maximum
 from blackbox_conformal.reports.encoded import Bytes, webp
+from blackbox_conformal.reports.pixel_blocks import block_maximum
 from blackbox_conformal.types import Image, Map
 
 CROP = 96

@@ -11,8 +11,8 @@ from blackbox_conformal.audits.findings import Audit, AuditedLevel
 from blackbox_conformal.audits.hypothesis import claim
 from blackbox_conformal.audits.quality import Quality
 from blackbox_conformal.audits.random_splits import Splits
-from blackbox_conformal.display.plots import Bar, Bars, Chart, Point, Series
 from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.plots import Bar, Bars, Chart, Point, Series
 from blackbox_conformal.reports.slider_levels import Stop
 
 Figure = Chart | Bars

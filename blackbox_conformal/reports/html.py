@@ -6,7 +6,7 @@ style and address that is not the report's own.
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from importlib import resources
 from itertools import islice
@@ -22,18 +22,20 @@ from blackbox_conformal import __version__
 from blackbox_conformal.audits.findings import Audit
 from blackbox_conformal.audits.random_splits import CAUTION
 from blackbox_conformal.audits.verdict import FIXED
+from blackbox_conformal.blocks import NUMBER, Block
 from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.display.notebook import LOOKS, PLOTS, template_text
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.pipeline.prices.spending import read_spending
-from blackbox_conformal.reports.blocks import SIDE
 from blackbox_conformal.reports.encoded import base64_text
 from blackbox_conformal.reports.page import build_page, read_manifest
+from blackbox_conformal.reports.pixel_blocks import SIDE
 from blackbox_conformal.reports.preview import Preview
 from blackbox_conformal.reports.report_store import ReportStore, preview_of_result
 from blackbox_conformal.reports.seal import about_of, write_page
 from blackbox_conformal.reports.slider_levels import choose_stops, thresholds_of
 from blackbox_conformal.text import dollars, printable
-from blackbox_conformal.wording import at_least, at_most, between
+from blackbox_conformal.wording import at_least, at_most, between, share
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.products import Result
@@ -127,6 +129,7 @@ def _previews(
             yield preview
 
 
+_PAGE = ("page.html.jinja", "report.css")
 _PARTS = {
     "report": (
         "report.html.jinja",
@@ -141,10 +144,21 @@ _PARTS = {
         "gallery.js",
         "report.js",
     ),
-    "comparison": ("comparison.html.jinja", "report.css", "comparison.css"),
-    "inputs": ("inputs.html.jinja", "chart.html.jinja", "report.css"),
+    "page": _PAGE,
+    "comparison": ("comparison.html.jinja", *_PAGE, "comparison.css"),
     "watch": ("watch.html.jinja", "chart.html.jinja", "report.css", "watch.css"),
 }
+
+
+def render_blocks(title: str, blocks: Iterable[Block], name: str = "page", **variables: Any) -> str:
+    """A page of blocks, or the page called `name`, which adds to them; each title begins a section."""
+    lead: list[Block] = []
+    sections: list[tuple[str, list[Block]]] = []
+    for block in blocks:
+        if block.title:
+            sections.append((block.title, []))
+        (sections[-1][1] if sections else lead).append(block)
+    return render(name, title=title, lead=lead, sections=sections, looks=LOOKS, **variables)
 
 
 def render(name: str, **variables: Any) -> str:
@@ -152,15 +166,16 @@ def render(name: str, **variables: Any) -> str:
     folder = resources.files("blackbox_conformal.reports") / "templates"
     texts = {part: (folder / part).read_text("utf-8") for part in _PARTS[name]}
     environment = jinja2.Environment(
-        loader=jinja2.DictLoader(texts),
+        loader=jinja2.DictLoader({**texts, PLOTS: template_text(PLOTS)}),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters.update(number=number, at_most=rounded_up, at_least=rounded_down, between=between)
-    environment.filters.update(percent=percent, printable=printable, dollars=dollars, base64=base64_text)
-    environment.tests["nan"] = math.isnan
+    environment.filters.update(percent=share, printable=printable, dollars=dollars, base64=base64_text)
+    environment.filters["kind"] = lambda block: type(block).__name__
+    environment.tests.update(nan=math.isnan, numeric=NUMBER.match)
     environment.globals["version"] = __version__
     style = "".join(text for part, text in texts.items() if part.endswith(".css"))
     scripts = "".join(text for part, text in texts.items() if part.endswith(".js"))
@@ -192,15 +207,6 @@ def rounded_up(value: float, digits: int = 4) -> str:
 def rounded_down(value: float, digits: int = 4) -> str:
     """A bound from below for people."""
     return at_least(value, digits) if math.isfinite(value) else number(value)
-
-
-def percent(share: float | None) -> str:
-    """A share for people."""
-    if share is None or math.isnan(share):
-        return "–"
-    if 0 < share < 0.0005:
-        return "< 0.1 %"
-    return "> 99.9 %" if 0.9995 <= share < 1 else f"{100 * share:.1f} %"
 
 
 def _hash(text: str) -> str:

@@ -17,10 +17,10 @@ from PIL import Image as PillowImage
 
 from blackbox_conformal.audits.worst_pixels import window, worst_place
 from blackbox_conformal.kernels.below import count_below
-from blackbox_conformal.reports.blocks import block_maximum, block_side
 from blackbox_conformal.reports.encoded import Bytes, Doubles, Singles, base64_text, kept_picture, page_picture, webp
 from blackbox_conformal.reports.error_pairs import CROP, ERRORS, Pair, error_pairs
 from blackbox_conformal.reports.names_apart import picture_stem
+from blackbox_conformal.reports.pixel_blocks import block_maximum, block_side
 from blackbox_conformal.risk.trust import trusted
 from blackbox_conformal.types import Image, Map, Mask
 

@@ -12,7 +12,7 @@ from typing import Any
 from isal import isal_zlib
 
 from blackbox_conformal.files import Content
-from blackbox_conformal.reports.blocks import SIDE
+from blackbox_conformal.reports.pixel_blocks import SIDE
 from blackbox_conformal.reports.preview import NEVER, Preview
 from blackbox_conformal.stored import Stored
 from blackbox_conformal.types import Map

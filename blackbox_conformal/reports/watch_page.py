@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.display.plots import Chart, Series
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.images.read import read_image
+from blackbox_conformal.plots import Chart, Series
 from blackbox_conformal.reports.encoded import reduced
 from blackbox_conformal.reports.html import render
 from blackbox_conformal.reports.seal import is_page, write_page

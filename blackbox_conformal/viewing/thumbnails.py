@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from blackbox_conformal.canonical import digest_bytes
-from blackbox_conformal.reports.blocks import block_side
 from blackbox_conformal.reports.encoded import webp
 from blackbox_conformal.reports.full_size import FullSize, unpacked
+from blackbox_conformal.reports.pixel_blocks import block_side
 from blackbox_conformal.viewing.run_pictures import RunPictures
 
 SIDE = 240

@@ -14,7 +14,6 @@ from blackbox_conformal.images.degrade import resized
 from blackbox_conformal.images.encode import image_png, mask_png
 from blackbox_conformal.reports.cards import sentence
 from blackbox_conformal.reports.full_size import PARTS, FullSize
-from blackbox_conformal.reports.html import percent
 from blackbox_conformal.reports.names_apart import names_apart
 from blackbox_conformal.reports.page import slider_of, vendor_words
 from blackbox_conformal.reports.report_store import ReportStore
@@ -27,6 +26,7 @@ from blackbox_conformal.viewing.local_site import Route
 from blackbox_conformal.viewing.page_files import asset_route, download, template_page, unchanging
 from blackbox_conformal.viewing.run_pictures import RunPictures, is_outside
 from blackbox_conformal.viewing.thumbnails import SIDE, Thumbnails
+from blackbox_conformal.wording import share
 
 _REPORTS, _OWN = "blackbox_conformal.reports", "blackbox_conformal.viewing"
 _PAGE = [(_OWN, "view.html.jinja"), (_REPORTS, "viewer.html.jinja"), (_REPORTS, "gallery.html.jinja")]
@@ -107,7 +107,7 @@ class ViewPage:
             digest=self._calibration.digest[7:19],
             slider=slider,
             chosen=self._chosen,
-            share=percent(slider["shares"][self._chosen]),
+            share=share(slider["shares"][self._chosen]),
             histogram=Histogram([float(share) for share in shares]),
             count=len(shares),
             left_out=self.pictures.left_out[:20],

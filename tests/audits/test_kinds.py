@@ -12,7 +12,6 @@ from blackbox_conformal.audits.kinds import AtLevel, KindRisk, kind_risks, kind_
 from blackbox_conformal.guarantees.by_cluster import ByCluster
 from blackbox_conformal.guarantees.claims import Claim
 from blackbox_conformal.images.input_statistics.kind import Kind
-from blackbox_conformal.pipeline.audit_parts.audit_document import audit_json
 from blackbox_conformal.pipeline.audit_parts.conclude import calibrated_kinds, conclude
 from blackbox_conformal.reports.report_store import AUDITS
 
@@ -128,7 +127,7 @@ def test_files_and_documents_hold_the_kinds(tmp_path):
     pictures = [*unseen(calibration, levels), replace(refused_picture("r", thresholds), kind=kind(9.9))]
     found = conclude(calibration, calibration.rule(), levels, pictures, groups={"a1": "x"})
     assert alike(AUDITS.read(AUDITS.write(found, tmp_path / "audit.json")), found)
-    rows = json.loads(json.dumps(audit_json(found), allow_nan=False))["kinds"]
+    rows = json.loads(json.dumps(found.document(), allow_nan=False))["kinds"]
     assert rows == kind_rows(found.kinds)
     assert {row["by"] for row in rows} == {"texture", "brightness", "group"}
 

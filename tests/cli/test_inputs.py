@@ -52,7 +52,7 @@ def test_compressed_inputs_are_told_with_the_direction(calibrated: Path, capsys:
     assert "If --suggest found the present one, give it more inputs" in found.err
     text = page.read_text(encoding="utf-8")
     assert text.count("<figure>") == 9
-    assert "Your inputs are blurrier in their colours" in text
+    assert "your inputs are blurrier in their colours" in text
     assert compared(calibrated, "alike", "--out", str(page)) == 0, "a page as it was written is made anew"
     page.write_text("mine")
     assert compared(calibrated, "alike", "--out", str(page)) == 2

@@ -1,20 +1,22 @@
 """Figures are SVG that stands alone, and that takes the colours of a notebook's page."""
 
 import xml.etree.ElementTree as ElementTree
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 from support.synthetic import photograph
 
-from blackbox_conformal.display.figure import LOOKS, Figure, Picture
-from blackbox_conformal.display.plots import Bar, Bars, Chart, Dot, Dots, Series
+from blackbox_conformal.blocks import Figure
+from blackbox_conformal.display.notebook import LOOKS
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.images.encode import image_png
+from blackbox_conformal.plots import Bar, Bars, Chart, Dot, Dots, Plot, Raster, Series
 
 HOSTILE = '</svg><script>alert("x")</script>'
 
 
-def plots() -> list[Chart | Dots | Bars | Picture]:
+def plots() -> list[Plot]:
     points = ((0.1, 0.2), (0.2, 0.3), (0.3, 0.6))
     series = [
         Series(HOSTILE, "realised", points, "dots", ((0.1, 0.1, 0.3), (0.3, 0.2, 9.0))),
@@ -25,7 +27,7 @@ def plots() -> list[Chart | Dots | Bars | Picture]:
         Chart(HOSTILE, "alpha", "risk", series, y_range=(0.0, 1.0)),
         Dots("dots", [Dot(HOSTILE, "1", 1.0, "promised", (0.5, 1.5)), Dot("b", "2", 2.0, "unpromised")], line=1.5),
         Bars("bars", "", [Bar(HOSTILE, 3, "realised"), Bar("b", 1, "bound")]),
-        Picture("picture", image_png(photograph(1)), 80, 64),
+        Raster("picture", image_png(photograph(1)), 80, 64),
     ]
 
 
@@ -34,7 +36,7 @@ def test_it_is_xml_without_foreign_marks_and_says_what_it_shows(alone: bool) -> 
     figure = Figure(plots())
     root = ElementTree.fromstring(figure.svg if alone else figure._repr_html_())
     names = {element.tag.rpartition("}")[2] for element in root.iter()}
-    assert names == {"svg", "title", "g", "text", "line", "path", "circle", "image"} | {"rect"}
+    assert names == {"svg", "title", "g", "text", "line", "path", "circle", "image", "rect", "tspan"}
     assert root.get("role") == "img"
     assert HOSTILE in root.get("aria-label", "")
     text = "".join(root.itertext())
@@ -44,10 +46,13 @@ def test_it_is_xml_without_foreign_marks_and_says_what_it_shows(alone: bool) -> 
 def test_every_plot_lies_within_it_and_none_on_another() -> None:
     root = ElementTree.fromstring(Figure(plots()).svg)
     space = "{http://www.w3.org/2000/svg}"
-    lefts = [float(group.get("transform", "").split("(")[1].split()[0]) for group in root.findall(f"{space}g")]
-    widths = [plot.width for plot in plots()]
-    assert all(right >= left + width for left, width, right in zip(lefts, widths, lefts[1:], strict=False))
-    assert lefts[-1] + widths[-1] <= float(root.get("width", ""))
+    groups = [group.get("transform", "")[len("translate(") : -1].split() for group in root.findall(f"{space}g")]
+    corners = [(float(x), float(y)) for x, y in groups]
+    boxes = [(x, y, x + plot.width, y + plot.height) for (x, y), plot in zip(corners, plots(), strict=True)]
+    for (left, top, right, bottom), other in combinations(boxes, 2):
+        assert right <= other[0] or other[2] <= left or bottom <= other[1] or other[3] <= top
+    assert max(box[2] for box in boxes) <= float(root.get("width", ""))
+    assert max(box[3] for box in boxes) <= float(root.get("height", ""))
 
 
 def test_alone_it_is_dark_on_white_and_in_a_page_in_the_pages_colour() -> None:

@@ -13,14 +13,14 @@ import pytest
 from support.synthetic import photograph, reduced, write_draws
 
 import blackbox_conformal as bc
-from blackbox_conformal.display.figure import Figure
+from blackbox_conformal.blocks import Figure
 from blackbox_conformal.errors import UsageError
 
 CHOICES: dict[str, Any] = {"draws": 4, "score": "pixel-variance", "metric": "rgb-linf"}
 COLUMNS = {
     "calibration": {"alpha", "threshold", "trusted_share"},
     "result": {"name", "alpha", "trusted_share", "status"},
-    "audit": {"alpha", "verdict", "risk", "risk_low", "risk_high", "trusted_share", "psnr_trusted"},
+    "audit": {"alpha", "verdict", "risk", "ci_low", "ci_high", "trusted_share", "psnr_trusted"},
     "comparison": {
         "contestant",
         "method",
@@ -31,9 +31,9 @@ COLUMNS = {
         "share_gain_low",
         "guarantee",
     },
-    "tuning": {"candidate", "draws", "alpha", "trusted_share", "calls"},
+    "tuning": {"score", "draws", "alpha", "trusted_share", "calls"},
     "plan": {"alpha", "needed_n"},
-    "planned shares": {"promise", "alpha", "n", "draws", "expected_share", "usd_high"},
+    "planned shares": {"promise", "alpha", "n", "draws", "expected_share", "cost_usd_high"},
 }
 ROWS = {"result": 1, "audit": 2, "comparison": 12, "tuning": 2}
 

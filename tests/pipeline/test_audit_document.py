@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from support.audit_material import audited_picture, calibration_of, curves, maps, refused_picture
 
+from blackbox_conformal.audits.findings import WORST
 from blackbox_conformal.audits.random_splits import CAUTION
-from blackbox_conformal.pipeline.audit_parts.audit_document import WORST, audit_json, splits_json
+from blackbox_conformal.blocks import document as document_of
 from blackbox_conformal.pipeline.audit_parts.conclude import conclude
 from blackbox_conformal.pipeline.auditing import audit_splits
 
@@ -26,12 +27,12 @@ def found():
 
 
 def test_it_is_strict_json(found):
-    text = json.dumps(audit_json(found), allow_nan=False)
-    assert json.loads(text) == audit_json(found)
+    text = json.dumps(found.document(), allow_nan=False)
+    assert json.loads(text) == found.document()
 
 
 def test_levels_carry_every_figure_of_the_audit(found):
-    document = audit_json(found)
+    document = found.document()
     assert (document["n"], document["units"], document["verdict"]) == (9, 9, found.verdict)
     assert [level["tested"] for level in document["levels"]] == [False, True, True]
     for level, given in zip(document["levels"], found.levels, strict=True):
@@ -52,7 +53,7 @@ def test_levels_carry_every_figure_of_the_audit(found):
 
 
 def test_planted_leakage_stands_beside_its_bound(found):
-    leakage = audit_json(found)["leakage"]
+    leakage = found.document()["leakage"]
     assert (leakage["alpha"], leakage["n"]) == (0.4, 20)
     assert [point["leaked"] for point in leakage["points"]] == [0, 1, 2, 4, 6, 8, 10]
     for point in leakage["points"]:
@@ -64,7 +65,7 @@ def test_planted_leakage_stands_beside_its_bound(found):
 def test_the_worst_are_named_at_each_level_with_their_files(found, most):
     one = found.worst(1, 1)[0]
     files = {(0.4, one.truth): {"delivered": Path("crops/x.png")}}
-    worst = audit_json(found, most, files)["worst"]
+    worst = document_of(found.blocks(most, files))["worst"]
     for index, alpha in enumerate(LEVELS):
         own = [entry for entry in worst if entry["alpha"] == alpha]
         assert [entry["name"] for entry in own] == [picture.name for picture in found.worst(index, most)]
@@ -77,7 +78,7 @@ def test_the_worst_are_named_at_each_level_with_their_files(found, most):
 
 
 def test_splits_say_that_they_give_no_verdict():
-    document = splits_json(audit_splits(calibration_of(curves(0, 20)), [0.4, 0.6], splits=20, seed=9))
+    document = audit_splits(calibration_of(curves(0, 20)), [0.4, 0.6], splits=20, seed=9).document()
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert (document["splits"], document["seed"], document["n_calibration"], document["n_measured"]) == (20, 9, 14, 6)
     assert document["verdict"] == "none: dependent splits"

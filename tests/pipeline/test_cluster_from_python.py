@@ -10,7 +10,6 @@ from support.synthetic import photograph, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.pipeline.audit_parts.audit_document import audit_json
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
@@ -46,7 +45,7 @@ def made(server: FaultServer, folder: Path, cluster: Any) -> list[object]:
     tuned = bc.tune(vendor, photographs, 0.9, draws=2, **{**terms, "run": folder / "tuned"}).calibration
     assert tuned is not None
     files = [one.save(folder / f"{name}.json").read_bytes() for name, one in (("one", calibration), ("two", tuned))]
-    return [files, audit_json(audit, 3, {}), shown, server.account.paid - before]
+    return [files, audit.document(), shown, server.account.paid - before]
 
 
 @pytest.mark.slow

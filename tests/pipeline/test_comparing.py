@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from blackbox_conformal.cli.compare import show_comparison
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import BudgetError, CalibrationError, IncompleteError, PicturesError, UsageError
 from blackbox_conformal.images.photographs import demo_photographs
@@ -18,7 +17,7 @@ from blackbox_conformal.images.read import read_image
 from blackbox_conformal.pipeline.calibrating import calibrate_job
 from blackbox_conformal.pipeline.commands import audit
 from blackbox_conformal.pipeline.comparing import compare_contestants
-from blackbox_conformal.pipeline.comparison_parts.comparison import comparison_json, mean_of_known, paired_bootstrap
+from blackbox_conformal.pipeline.comparison_parts.comparison import mean_of_known, paired_bootstrap
 from blackbox_conformal.pipeline.comparison_parts.contestants import (
     Contest,
     Contestant,
@@ -144,8 +143,8 @@ def test_trust_mask_rows_are_those_of_calibrate_and_audit(drawn, photographs, co
         assert row.alpha == level.alpha
         assert row.trusted_share == pytest.approx(level.trusted_share)
         assert row.risk == pytest.approx(level.judgement.risk)
-        assert row.psnr_trusted == pytest.approx(level.psnr_trusted, nan_ok=True)
-        assert row.psnr_all == pytest.approx(level.psnr_all)
+        assert row.psnr_trusted == pytest.approx(level.inside.psnr, nan_ok=True)
+        assert row.psnr_all == pytest.approx(level.whole.psnr)
         assert row.share_gain == (0, 0, 0)
 
 
@@ -197,7 +196,7 @@ def test_json_holds_no_nan(drawn):
     import json
 
     _, found, _ = drawn
-    text = json.dumps(comparison_json(found), allow_nan=False)
+    text = json.dumps(found.document(), allow_nan=False)
     content = json.loads(text)
     assert {"n_calibration", "n_evaluation", "rows", "vendors"} <= content.keys()
     assert content["vendors"][0]["latency_s"]["median"] > 0
@@ -319,10 +318,10 @@ def test_draws_at_an_unknown_price_do_not_look_free(photographs, tmp_path, capsy
     assert (embedded.spent_usd, embedded.usd_per_photograph) == (0, 0)
     assert (vendor.calls, vendor.spent_usd, vendor.usd_per_photograph) == (12, None, None)
     assert [row.usd_per_trusted_megapixel for row in found.rows] == [0, None]
-    assert [one["usd_per_photograph"] for one in comparison_json(found)["vendors"]] == [0, None]
+    assert [one["usd_per_photograph"] for one in found.document()["vendors"]] == [0, None]
     page = write_comparison(found, tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<td>unknown</td>" in page
-    show_comparison(Screen(as_json=False, quiet=False, verbose=0), found)
+    Screen(as_json=False, quiet=False, verbose=0).show(found.blocks())
     assert "unknown" in capsys.readouterr().out
 
 

@@ -20,7 +20,6 @@ from blackbox_conformal.errors import (
     ImageError,
     ProcedureMismatchError,
 )
-from blackbox_conformal.pipeline.audit_parts.audit_document import audit_json
 from blackbox_conformal.pipeline.commands import mask_all
 from blackbox_conformal.pipeline.products import write_products
 
@@ -65,7 +64,7 @@ def test_calibrate_mask_and_audit(tmp_path: Path, vendor: bc.Adapter, photograph
 
     unseen = write_photographs(tmp_path / "unseen", range(30, 40))
     found = bc.audit(vendor, unseen, calibration, [0.2, 0.3], run=tmp_path / "run")
-    document = json.loads(json.dumps(audit_json(found)))
+    document = json.loads(json.dumps(found.document()))
     assert document["n"] == 10
     assert document["verdict"] in ("confirmed", "inconclusive")
     for level in document["levels"]:

@@ -8,7 +8,6 @@ from support.synthetic import write_photographs
 import blackbox_conformal as bc
 from blackbox_conformal.audits.findings import Audit
 from blackbox_conformal.errors import BudgetError
-from blackbox_conformal.pipeline.audit_parts.audit_document import audit_json
 from blackbox_conformal.pipeline.audit_parts.conclude import conclude
 from blackbox_conformal.pipeline.audit_parts.stopping import Stopping
 from blackbox_conformal.reports.report_store import AUDITS
@@ -56,13 +55,13 @@ def test_fewer_calls_are_paid_than_photographs_were_given_and_the_same_command_p
 
 def test_how_it_went_is_in_the_document_and_is_kept(shop, tmp_path):
     found = audit(shop, tmp_path)
-    told = audit_json(found)["stop"]
+    told = found.document()["stop"]
     assert (told["given"], told["looked"], told["reason"]) == (GIVEN, found.n, "confirmed")
     assert told["meaning"] == found.stop.sentence
     assert told["looks"][-1] == {"units": found.n, "bounds": list(found.stop.looks[-1].bounds)}
     assert AUDITS.read(AUDITS.write(found, tmp_path / "audit.json")).stop == found.stop
     fixed = audit(shop, tmp_path, stop=False)
-    assert (fixed.stop, audit_json(fixed)["stop"], fixed.n) == (None, None, GIVEN)
+    assert (fixed.stop, fixed.document()["stop"], fixed.n) == (None, None, GIVEN)
 
 
 def test_an_interrupted_audit_goes_on_in_the_same_order(shop, tmp_path):

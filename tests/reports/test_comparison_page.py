@@ -8,11 +8,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from blackbox_conformal.display.plots import Dot, Dots
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.pipeline.comparison_parts.comparison import INTERVALS, OURS, Comparison, Row, Standing
 from blackbox_conformal.pipeline.prices.spending import Latency
-from blackbox_conformal.reports.comparison_page import refuse_foreign, variables, write_comparison
+from blackbox_conformal.plots import Dot, Dots
+from blackbox_conformal.reports.comparison_page import refuse_foreign, write_comparison
 
 HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(2)>'
 
@@ -101,15 +101,14 @@ def test_every_figure_stands_in_the_tables(found: Comparison, tmp_path) -> None:
     assert second[1:] == ["69.0 %", "+2.0 to +11.0", "0.200", "41.23", "-2.25 to -0.75", "27.50", "$0.125", "yes"]
     nothing = cells[cells.index(f"{HOSTILE}: {INTERVALS}") :][:9]
     assert nothing[1:] == ["0.0 %", "+2.0 to +11.0", "0.000", "–", "–", "27.50", "–", "none"]
-    assert cells[cells.index("plain") :][:8] == ["plain", "4", "84", "$0.40", "3", "5", "1.25 s", "2.50 s"]
-    assert cells[-2:] == ["–", "–"]
-    assert "calibrated on 21 photographs, measured on 20 others" in text
+    assert cells[cells.index("plain") :][:6] == ["plain", "4", "5", "3", "$0.40", "1.25, 2.50 s"]
+    assert cells[-1] == "–"
+    assert "Calibrated on 21 photographs, measured on 20 others" in text
 
 
 def test_what_has_no_guarantee_is_hollow_and_says_so(found: Comparison) -> None:
-    page = variables(found)
-    assert page["labels"] == {INTERVALS: "no guarantee on errors: made up"}
-    shares, gains, risks, prices = page["levels"][0].figures
+    assert f"the largest error: {INTERVALS}, no guarantee on errors: made up." in str(list(found.blocks()))
+    shares, gains, risks, prices = found.plot().plots
     assert [dot.role for dot in shares.dots] == ["promised", "promised", "unpromised"]
     assert [dot.value for dot in shares.dots] == [62.0, 69.0, 0.0]
     assert [(round(dot.value, 9), dot.interval) for dot in gains.dots] == [(7.0, (2.0, 11.0))]
@@ -119,7 +118,7 @@ def test_what_has_no_guarantee_is_hollow_and_says_so(found: Comparison) -> None:
 
 def test_where_nothing_costs_anything_no_price_is_plotted(found: Comparison) -> None:
     free = replace(found, rows=tuple(replace(one, usd_per_trusted_megapixel=0.0) for one in found.rows))
-    assert len(variables(free)["levels"][0].figures) == 3
+    assert len(free.plot().plots) == 3
 
 
 def test_names_cannot_become_markup(found: Comparison, tmp_path) -> None:

@@ -17,10 +17,10 @@ from blackbox_conformal.audits.random_splits import CAUTION
 from blackbox_conformal.audits.verdict import EXPLAINED, FIXED
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.pipeline.audit_parts.conclude import conclude
-from blackbox_conformal.reports.html import number, percent, write_report
+from blackbox_conformal.reports.html import number, write_report
 from blackbox_conformal.reports.report_store import ReportStore
 from blackbox_conformal.signing_key import SigningKey
-from blackbox_conformal.wording import at_most, between
+from blackbox_conformal.wording import at_most, between, share
 
 
 class Page(HTMLParser):
@@ -323,7 +323,7 @@ def test_writing_twice_gives_the_same_bytes(hostile_run, tmp_path):
 
 def test_numbers_for_people():
     assert [number(value) for value in (None, float("nan"), float("inf"), 0.12345)] == ["–", "–", "∞", "0.1235"]
-    assert [percent(value) for value in (None, float("nan"), 0.5)] == ["–", "–", "50.0 %"]
+    assert [share(value) for value in (None, float("nan"), 0.5)] == ["–", "–", "50.0 %"]
 
 
 def test_of_too_many_pictures_the_worst_are_shown(plain_run, tmp_path, monkeypatch):

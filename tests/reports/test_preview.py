@@ -11,9 +11,9 @@ from PIL import Image
 from support.picture_files import png
 
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.reports.blocks import SIDE, block_maximum, block_side
 from blackbox_conformal.reports.encoded import kept_picture
 from blackbox_conformal.reports.error_pairs import CROP
+from blackbox_conformal.reports.pixel_blocks import SIDE, block_maximum, block_side
 from blackbox_conformal.reports.preview import CODES, NEVER, error_codes, first_stops, make_preview, pack
 from blackbox_conformal.risk.trust import trusted
 

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.display.figure import Figure
-from blackbox_conformal.display.plots import Dot, Dots
-from blackbox_conformal.display.table import frame, html_card
+from blackbox_conformal.blocks import Block, Faces, Facts, Figure, How, Note, Table, words
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.guarantees.corollaries import statement
 from blackbox_conformal.guarantees.expected import Expected
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.comparison_parts import baselines
 from blackbox_conformal.pipeline.prices.spending import Latency
-from blackbox_conformal.text import printable
-
-if TYPE_CHECKING:
-    import pandas
+from blackbox_conformal.plots import Dot, Dots
+from blackbox_conformal.text import dollars, printable
+from blackbox_conformal.wording import share
 
 OURS, INTERVALS, SOFT = "trust mask", "interval image", "soft mask"
 RESAMPLES = 2000
 _NAMED = 3
 """Contestants that a comparison names in one line."""
 CONFIDENCE = 0.9
+
+_NONE = "no guarantee"
+"""How the guarantee of a baseline begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,11 @@ class Row:
     usd_per_trusted_megapixel: float | None
     share_gain: tuple[float, float, float]
     psnr_gain: tuple[float, float, float]
+
+    @property
+    def promised(self) -> bool:
+        """Whether anything is guaranteed."""
+        return not self.guarantee.startswith(_NONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +102,26 @@ class Standing:
     usd_per_photograph: Decimal | None
     latency: Latency | None
 
+    @property
+    def row(self) -> dict[str, Any]:
+        """As scripts read it."""
+        latency = self.latency
+        return {
+            "vendor": self.contestant,
+            "draws": self.draws,
+            "wanted": self.wanted,
+            "calls": self.calls,
+            "cached": self.cached,
+            "refused": self.refused,
+            "failed": self.failed,
+            "cost_usd": self.spent_usd,
+            "usd_per_photograph": self.usd_per_photograph,
+            "latency_s": None if latency is None else {"median": latency.median, "p90": latency.ninety},
+        }
+
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Comparison:
+class Comparison(Faces):
     """The whole comparison."""
 
     n_calibration: int
@@ -118,58 +140,158 @@ class Comparison:
             f"photographs, measured on {self.n_evaluation}>"
         )
 
-    def to_frame(self) -> pandas.DataFrame:
-        """A row for each contestant, method and level, as a table of pandas.
+    @property
+    def alphas(self) -> list[float]:
+        """The levels that were compared, ascending."""
+        return sorted({row.alpha for row in self.rows})
 
-        Raises
-        ------
-        MissingPackageError
-            pandas is not installed.
-        """
-        return frame([_flat(row) for row in self.rows])
+    @property
+    def telling_alpha(self) -> float:
+        """The least level from 0.1 on at which some mask trusts anything, else the largest level."""
+        trusting = {row.alpha for row in self.rows if row.method == OURS and row.trusted_share > 0}
+        return min((alpha for alpha in trusting if alpha >= 0.1), default=max(self.alphas))
 
     def plot(self, alpha: float | None = None) -> Figure:
-        """Trusted share and risk of each contestant and method at a level, the lowest by default.
+        """Trusted share, its gain, risk and price of each contestant and method at a level, the lowest by default.
 
         Raises
         ------
         UsageError
             Nothing was compared at this level.
         """
-        levels = sorted({row.alpha for row in self.rows})
-        shown = levels[0] if alpha is None else alpha
-        rows = [row for row in self.rows if row.alpha == shown]
-        if not rows:
-            compared = ", ".join(f"{level:g}" for level in levels)
+        if alpha is not None and alpha not in self.alphas:
+            compared = ", ".join(f"{level:g}" for level in self.alphas)
             raise UsageError(f"expected one of the levels that were compared, {compared}; got {alpha}")
-        shares = [_dot(row, 100 * row.trusted_share, f"{row.trusted_share:.1%}") for row in rows]
-        risks = [_dot(row, row.risk, f"{row.risk:.3f}") for row in rows]
-        return Figure(
-            [
-                Dots(f"Trusted share at alpha = {shown:g}", shares, scale=(0.0, 100.0), unit="%"),
-                Dots("Largest trusted error, mean over photographs", risks, line=shown),
-            ]
+        return _figure(self._at(self.alphas[0] if alpha is None else alpha))
+
+    def blocks(self) -> Iterator[Block]:
+        """Both sides of the split, what each vendor trusts and costs, each level, the vendors, and how to read it."""
+        numbers = {"n_calibration": self.n_calibration, "n_evaluation": self.n_evaluation}
+        split = f"Calibrated on {self.n_calibration} photographs, measured on {self.n_evaluation} others, the same for"
+        yield Note(f"{split} all.", numbers)
+        glance = {
+            printable(row.contestant): f"{share(row.trusted_share)} trusted, {_price(row)}"
+            for row in self._at(self.telling_alpha)
+            if row.method == OURS
+        }
+        yield Facts(glance, title=f"Trusted share and price at alpha = {self.telling_alpha:g}")
+        for alpha in self.alphas:
+            rows = self._at(alpha)
+            yield Table(
+                "rows", _columns(rows[0]), [asdict(row) for row in rows], title=f"alpha = {alpha:g}", wide=_WIDE
+            )
+            yield replace(_figure(rows), detail=alpha != self.alphas[0])
+        vendors = [standing.row for standing in self.standings]
+        yield Table("vendors", _VENDOR_COLUMNS, vendors, title="Vendors", passing=_PASSING)
+        yield Note(
+            "Prices and latencies are those of these draws, whenever they were made: the median, and what 9 in 10 stay "
+            "within. A dash means that the pictures came from this machine's disk."
+        )
+        ours = next(row.guarantee for row in self.rows if row.method == OURS)
+        yield Note(
+            f"A guarantee, and a filled dot, means: {ours[0].lower()}{ours[1:]} The same holds at the other levels.",
+            title="How to read it",
+            detail=True,
+        )
+        labels = {row.method: row.guarantee for row in self.rows if not row.promised}
+        if labels:
+            baselines_are = "; ".join(f"{method}, {label}" for method, label in labels.items())
+            yield Note(f"A hollow dot is a baseline without a guarantee for the largest error: {baselines_are}.")
+        yield Note(
+            f"A difference is from the first row, with its {100 * CONFIDENCE:g} % confidence interval, paired by "
+            "photograph. If the interval does not hold 0, the choice of photographs does not explain the difference. "
+            "The calibration photographs are held fixed."
+        )
+        yield Note(
+            "The largest trusted error is a mean over photographs; with a guarantee it must stay below alpha. A mask "
+            "that trusts nothing has error 0. A photograph that the vendor refused counts as the largest possible "
+            "error whenever anything may be trusted."
         )
 
-    def _repr_html_(self) -> str:
-        shown = ("contestant", "method", "alpha", "trusted_share", "risk", "psnr_trusted", "usd_per_trusted_megapixel")
-        rows = [{name: getattr(row, name) for name in shown} for row in self.rows]
-        return html_card(repr(self)[1:-1], [], rows, self.plot())
+    def _at(self, alpha: float) -> list[Row]:
+        return [row for row in self.rows if row.alpha == alpha]
 
 
-def _flat(row: Row) -> dict[str, Any]:
-    """A row with one number a column, and the sentence last."""
-    flat: dict[str, Any] = {}
-    for name, value in asdict(row).items():
-        names = (name, f"{name}_low", f"{name}_high")
-        flat |= dict(zip(names, value, strict=True)) if isinstance(value, tuple) else {name: value}
-    guarantee = flat.pop("guarantee")
-    return {**flat, "guarantee": guarantee}
+_WIDE = ("difference, dB",)
+_PASSING = ("calls now", "stored before")
+
+_VENDOR_COLUMNS: dict[str, How] = {
+    "vendor": "{vendor}",
+    "draws of each": "{draws}",
+    "calls now": "{calls}",
+    "stored before": "{cached}",
+    "calls without a picture": "{failed}",
+    "photographs refused": "{refused}",
+    "price of a photograph": lambda row: (
+        "unknown" if row["usd_per_photograph"] is None else dollars(row["usd_per_photograph"], 4)
+    ),
+    "latency": lambda row: words("{median:.2f}, {p90:.2f} s", row["latency_s"]) if row["latency_s"] else "–",
+}
 
 
-def _dot(row: Row, value: float, words: str) -> Dot:
-    role = "unpromised" if row.guarantee.startswith("no guarantee") else "promised"
-    return Dot(f"{printable(row.contestant)}: {row.method}", words, value, role)
+def _columns(first: Row) -> dict[str, How]:
+    """Of the rows of one level; the `first` is what the others differ from."""
+    reference = first.contestant, first.method
+
+    def difference(template: str) -> How:
+        # A dash, too, where no pair is known.
+        return lambda row: (
+            "–" if (row["contestant"], row["method"]) == reference else words(template, row).replace("– to –", "–")
+        )
+
+    return {
+        "method": "{contestant}: {method}",
+        "trusted": "{trusted_share:share}",
+        "difference, points": difference("{share_gain[1]:points} to {share_gain[2]:points}"),
+        "largest trusted error": "{risk:.3f}",
+        "PSNR trusted, dB": "{psnr_trusted:.2f}",
+        "difference, dB": difference("{psnr_gain[1]:+.2f} to {psnr_gain[2]:+.2f}"),
+        "PSNR all, dB": "{psnr_all:.2f}",
+        "per trusted megapixel": "{usd_per_trusted_megapixel:usd3}",
+        "guarantee": lambda row: "none" if row["guarantee"].startswith(_NONE) else "yes",
+    }
+
+
+def _price(row: Row) -> str:
+    price = row.usd_per_trusted_megapixel
+    if price is None:
+        return "price of a trusted megapixel unknown" if row.trusted_share > 0 else "nothing trusted"
+    return f"{dollars(price, 3)} per trusted megapixel" if price > 0 else "free of charge"
+
+
+def _figure(rows: Sequence[Row]) -> Figure:
+    """At one level: trusted share, its gain over the first row, risk and, if anything cost money, price."""
+    # Methods without a guarantee gain so much that they would hide all others.
+    gains = [row for row in rows[1:] if row.promised]
+    plots = [
+        Dots(
+            f"Trusted share at alpha = {rows[0].alpha:g}",
+            [_dot(row, 100 * row.trusted_share, share(row.trusted_share)) for row in rows],
+            scale=(0.0, 100.0),
+            unit="%",
+        ),
+        Dots("Trusted share minus that of the first, percentage points", list(map(_gain, gains)), line=0.0),
+        Dots(
+            "Largest trusted error, mean over photographs",
+            [_dot(row, row.risk, f"{row.risk:.3f}") for row in rows],
+            line=rows[0].alpha,
+        ),
+    ]
+    prices = [(row, row.usd_per_trusted_megapixel) for row in rows]
+    known = [_dot(row, price, dollars(price, 3)) for row, price in prices if price is not None and math.isfinite(price)]
+    if any(dot.value > 0 for dot in known):
+        plots.append(Dots("US dollars for a trusted megapixel", known))
+    return Figure(plots)
+
+
+def _dot(row: Row, value: float, said: str, interval: tuple[float, float] | None = None) -> Dot:
+    role = "promised" if row.promised else "unpromised"
+    return Dot(f"{printable(row.contestant)}: {row.method}", said, value, role, interval)
+
+
+def _gain(row: Row) -> Dot:
+    mean, low, high = (100 * value for value in row.share_gain)
+    return _dot(row, mean, f"{mean:+.1f}, from {low:+.1f} to {high:+.1f}", (low, high))
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,39 +373,3 @@ def paired_bootstrap(differences: NDArray[np.float64], seed: int = 0) -> tuple[f
     means = pairs[generator.integers(pairs.size, size=(RESAMPLES, pairs.size))].mean(axis=1)
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(pairs.mean()), float(low), float(high)
-
-
-def comparison_json(comparison: Comparison) -> dict[str, Any]:
-    """The comparison as scripts read it; NaN and infinities become null."""
-    return {
-        "n_calibration": comparison.n_calibration,
-        "n_evaluation": comparison.n_evaluation,
-        "rows": [_clean(asdict(row)) for row in comparison.rows],
-        "vendors": [
-            {
-                "vendor": standing.contestant,
-                "draws": standing.draws,
-                "wanted": standing.wanted,
-                "calls": standing.calls,
-                "cached": standing.cached,
-                "refused": standing.refused,
-                "failed": standing.failed,
-                "cost_usd": None if standing.spent_usd is None else float(standing.spent_usd),
-                "usd_per_photograph": None
-                if standing.usd_per_photograph is None
-                else float(standing.usd_per_photograph),
-                "latency_s": None
-                if standing.latency is None
-                else {"median": standing.latency.median, "p90": standing.latency.ninety},
-            }
-            for standing in comparison.standings
-        ],
-    }
-
-
-def _clean(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _clean(entry) for key, entry in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_clean(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,18 @@ class Scored:
     calls: int
     alpha: float
     error: float | None = None
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """As scripts read it."""
+        return {
+            "score": self.candidate.label,
+            "draws": self.candidate.draws,
+            "alpha": self.alpha,
+            "trusted_share": self.trusted_share,
+            "error": self.error,
+            "calls": self.calls,
+        }
 
 
 def losses_allowed(alpha: float, bound: float, n_calibration: int, n_tuning: int) -> Fraction:

@@ -1,18 +1,23 @@
 """The rows to show, from the shares that ship with the package or from the curves of a pilot."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 
+from blackbox_conformal.blocks import Block, Figure, How, Note, Table
 from blackbox_conformal.guarantees.guarantee import Guarantee
+from blackbox_conformal.member_text import specification_text
 from blackbox_conformal.metrics.metric import Metric
 from blackbox_conformal.pipeline.frontier_parts.measured import measured_shares
 from blackbox_conformal.pipeline.frontier_parts.prospects import Outlook, Prospect
 from blackbox_conformal.pipeline.frontier_parts.rows import Prospects, Row, Wish, candidates, frontier
 from blackbox_conformal.pipeline.frontier_parts.ways import Promise, promises
 from blackbox_conformal.pipeline.stages.settings import Setup
+from blackbox_conformal.plots import Dots
 from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.text import counted, dollars, money
+from blackbox_conformal.wording import expected
 
 Curves = tuple[CurveSet, CurveSet]
 """Those of the largest error, and of the largest error but for a share of the picture."""
@@ -59,10 +64,77 @@ class Frontier:
     source: str
     pilot: Pilot | None = None
 
+    def blocks(self, number: int) -> Iterator[Block]:
+        """The rows, and what they rest on; there are `number` photographs, and a row says how many it lacks."""
+        data = {"frontier": [row.json() for row in self.rows], "frontier_source": self.source}
+        if not self.rows:
+            yield Note(f"Expected trusted shares: {self._none}", data)
+        else:
+            rows = [row.json() for row in self.rows]
+            yield Table("frontier", _columns(number), rows, data, title="Expected trusted shares")
+            yield Note("\n".join(self._notes(number)))
+            dots = [row.dot for row in self.rows]
+            yield Figure([Dots("Trusted share to expect", dots, scale=(0.0, 100.0), unit="%")])
+        if self.pilot is not None:
+            pilot = self.pilot
+            yield Note(
+                f"The pilot: {pilot.calls} calls made, {pilot.cached} draws were stored, {dollars(pilot.cost_usd)} "
+                f"spent. Its {pilot.photographs} photographs do not calibrate, so choose promise, level and n as you "
+                "like.",
+                {"pilot": asdict(pilot)},
+            )
+
     @property
-    def measured(self) -> bool:
-        """Whether anything is known of such a set-up."""
-        return self.source != UNMEASURED
+    def _none(self) -> str:
+        """Why there is no row, and what to do."""
+        if self.source == UNMEASURED:
+            return f"{self.source}. Add --pilot 20 to measure on your own photographs, which costs their draws"
+        return f"nothing keeps what is wanted, by {self.source}. Raise --max-cost or --alpha, or want a smaller share"
+
+    def _notes(self, number: int) -> list[str]:
+        """How to ask for each promise, and where the shares come from."""
+        options = {
+            row.promise.name: " ".join(f"--{name} {value}" for name, value in row.options.items()) or "the default"
+            for row in self.rows
+        }
+        notes = [f"  {name}: {words}" for name, words in options.items()]
+        if any(row.n > number for row in self.rows):
+            notes.append(f"  +…: out of reach of these {counted(number, 'photograph')}; so many are missing")
+        if any("consistent" in row.way.procedure.delivery for row in self.rows):
+            notes.append(f"  {MARK} --delivery consistent")
+        scores = {row.draws: specification_text(row.way.score) for row in self.rows}
+        notes += [f"  {counted(draws, 'draw')}: --score {score}" for draws, score in sorted(scores.items())]
+        if self.pilot is not None:
+            covered = "In nine cases of ten the share of a calibration lies in the range."
+            return [*notes, f"From {self.source}. {covered}"]
+        covered = (
+            "The range spans these kinds of photographs: of a kind that was left out, one share in five lay outside."
+        )
+        return [
+            *notes,
+            f"From {self.source}. {covered} --pilot 40 --stand-in measures your own photographs at no cost.",
+        ]
+
+
+MARK = "*"
+"""Beside the number of draws where the delivered picture is made consistent with its input."""
+
+
+def _columns(number: int) -> dict[str, How]:
+    return {
+        "promise": "{promise}",
+        "alpha": "{alpha:g}",
+        "n": lambda row: f"{row['n']} +{row['n'] - number}" if row["n"] > number else str(row["n"]),
+        "draws": lambda row: f"{row['draws']}{'' if row['delivery'] == 'first' else MARK}",
+        "calls": "{calls}",
+        "price": lambda row: "unknown" if row["cost_usd"] is None else money(*map(_short, row["cost_usd"])),
+        "trusted share": lambda row: expected(row["expected_share"], row["error"]),
+    }
+
+
+def _short(usd: Decimal) -> Decimal:
+    """Cents are enough for a table, where there are any."""
+    return usd.quantize(Decimal("0.01")) if usd >= Decimal("0.01") else usd.normalize()
 
 
 def measured_frontier(

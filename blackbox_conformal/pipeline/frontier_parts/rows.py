@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from blackbox_conformal.member_text import specification_text
 from blackbox_conformal.pipeline.frontier_parts.prospects import Prospect
 from blackbox_conformal.pipeline.frontier_parts.ways import Promise
 from blackbox_conformal.pipeline.stages.settings import Setup
+from blackbox_conformal.plots import Dot
+from blackbox_conformal.text import counted
 
 LEVELS = (0.5, 1, 2)
 """Levels that are compared where neither a level nor a share is wanted, as parts of the usual level."""
@@ -106,6 +109,22 @@ class Row:
         (level, cost, untrusted), (its_level, its_cost, its_untrusted) = self.weighed, other.weighed
         return level <= its_level and cost <= its_cost and untrusted <= its_untrusted
 
+    @property
+    def dot(self) -> Dot:
+        """Its share to expect in a plot."""
+        share, error = self.prospect.share, self.prospect.error
+        interval = 100 * max(0.0, share - error), 100 * min(1.0, share + error)
+        label = f"{self.promise.name}, alpha {self.alpha:g}, {self.n} photographs, {counted(self.draws, 'draw')}"
+        return Dot(label, f"{share:.0%}", 100 * share, "promised", interval)
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The options that ask for its promise, beside its level."""
+        options = {} if self.promise.guarantee == "expected" else {"guarantee": self.promise.guarantee}
+        if self.promise.cap != self.way.metric.cap:
+            options["metric"] = specification_text(self.way.metric.model_copy(update={"cap": self.promise.cap}))
+        return options
+
     def json(self) -> dict[str, Any]:
         """For scripts."""
         procedure = self.way.procedure
@@ -119,7 +138,7 @@ class Row:
             "delivery": procedure.delivery,
             "score": procedure.score["name"],
             "calls": self.calls,
-            "cost_usd": None if self.usd is None else [float(usd) for usd in self.usd],
+            "cost_usd": self.usd,
             "expected_share": round(self.prospect.share, 4),
             "error": round(self.prospect.error, 4),
         }

@@ -1,8 +1,9 @@
-"""Plots as numbers for a template: scales, ticks, bars and SVG paths.
+"""Plots as numbers: scales, ticks, bars and SVG paths, which a template turns into mark-up.
 
-A plot's `kind` names the template's macro that draws it. The template does the mark-up.
+A plot's `kind` names the template's macro that draws it.
 """
 
+import base64
 import math
 import unicodedata
 from collections.abc import Sequence
@@ -255,6 +256,25 @@ class Dots:
         """Round numbers along the scale."""
         values = round_numbers(self.least, self.most)
         return [Tick(self.x(value), f"{value:g} {self.unit}".rstrip()) for value in values]
+
+
+@dataclass(frozen=True, slots=True)
+class Raster:
+    """A picture in a figure: `content` is a PNG, `width` and `height` are those that it is shown in."""
+
+    title: str
+    content: bytes
+    width: int
+    height: int
+    kind: ClassVar[str] = "raster"
+
+    @property
+    def png(self) -> str:
+        """Its content as base64."""
+        return base64.b64encode(self.content).decode()
+
+
+Plot = Chart | Dots | Bars | Raster
 
 
 def round_numbers(low: float, high: float, most: int = 6) -> list[float]:
