@@ -5,6 +5,7 @@
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,21 @@ GUIDES = {
 """Adapter → the guide that uses it."""
 
 
+HEADING = ["| parameter (\\*: not part of the procedure) | type | default | what it is |", "| --- | --- | --- | --- |"]
+MANY = 20
+"""A parameter that as many adapters describe alike is described once, on the page of all."""
+
+
 def pages() -> dict[str, str]:
     """File name → text of every page, ``index.md`` included."""
     described = {}
     for listing in catalog.listings("adapters"):
         if listing.target.startswith("blackbox_adapters."):
             described[listing.name] = describe(listing.name)
-    written = {f"{name}.md": _page(about) for name, about in described.items()}
-    return {**written, "index.md": _index(described)}
+    rows = Counter(row for about in described.values() for row in _rows(about))
+    common = {row for row, pages_with_it in rows.items() if pages_with_it >= MANY}
+    written = {f"{name}.md": _page(about, common) for name, about in described.items()}
+    return {**written, "index.md": _index(described, [row for row in rows if row in common])}
 
 
 def seed_class(about: dict[str, Any]) -> str:
@@ -64,7 +72,7 @@ def _price(capabilities: dict[str, Any]) -> str:
     return (f"{low} USD" if low == high else f"{low}–{high} USD") + (", by size" if price["by_size"] else "")
 
 
-def _index(described: dict[str, dict[str, Any]]) -> str:
+def _index(described: dict[str, dict[str, Any]], common: list[str]) -> str:
     lines = [
         "# Adapters",
         "",
@@ -107,10 +115,13 @@ def _index(described: dict[str, dict[str, Any]]) -> str:
     lines += [f"- **{name}**: {text}." for name, text in SEED_CLASSES.items()]
     lines += ["", "Evidence:", ""]
     lines += [f"- **{name}**: {text}." for name, text in EVIDENCE.items()]
+    lines += ["", "## Parameters of many adapters", "", *HEADING, *common]
     return "\n".join(lines) + "\n"
 
 
-def _page(about: dict[str, Any]) -> str:
+def _page(about: dict[str, Any], common: set[str]) -> str:
+    rows = _rows(about)
+    elsewhere = ", ".join(f"`{name}`" for row, name in rows.items() if row in common)
     capabilities = about["capabilities"]
     retired, letter = capabilities["retired"], seed_class(about)
     lines = [
@@ -141,18 +152,25 @@ def _page(about: dict[str, Any]) -> str:
         "",
         "## Parameters",
         "",
-        "| parameter | type | default | what it is |",
-        "| --- | --- | --- | --- |",
+        *HEADING,
+        *(row for row in rows if row not in common),
     ]
-    for parameter in about["parameters"]:
-        default = "required" if parameter["required"] else _default(parameter["default"])
-        note = "" if parameter["identifies"] else " *Not part of the procedure.*"
-        kind = parameter["type"].replace("|", "\\|")
-        lines.append(f"| `{parameter['name']}` | {kind} | {default} | {parameter['help']}{note} |")
+    if elsewhere:
+        lines += ["", f"And [parameters of many adapters](index.md#parameters-of-many-adapters): {elsewhere}."]
     if about["uncertain"]:
         lines += ["", "## What the vendor's public documents leave open", ""]
         lines += [f"- {point[0].upper()}{point[1:]}." for point in about["uncertain"]]
     return "\n".join(lines) + "\n"
+
+
+def _rows(about: dict[str, Any]) -> dict[str, str]:
+    """The row of each parameter → its name."""
+    rows = {}
+    for parameter in about["parameters"]:
+        default = "required" if parameter["required"] else _default(parameter["default"])
+        kind, mark = parameter["type"].replace("|", "\\|"), "" if parameter["identifies"] else " \\*"
+        rows[f"| `{parameter['name']}`{mark} | {kind} | {default} | {parameter['help']} |"] = parameter["name"]
+    return rows
 
 
 def _parameters_of(about: dict[str, Any]) -> str:
