@@ -4,7 +4,6 @@
 """
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 from clients.case import Case
@@ -22,32 +21,30 @@ HEAD = """# What each adapter was compared with
 
 Written by `PYTHONPATH=tests python -m clients.page` from the tables of the tests; change those, not this file.
 
-No test calls a vendor. The adapters are compared with what vendors publish:
+No test calls a vendor. The tests compare adapters with what vendors publish:
 
-- **their Python clients** (`bash .ci/run clients`). Client and adapter draw one picture with the same parameters
-  from the same scripted server on loopback. Method, path, query, headers and body of every request are compared field
-  by field; files are compared by content. Both then read the same answers that hold no picture. Each difference must
-  be listed below with its reason, and a listed one that is gone fails the test too;
+- **their Python clients** (`bash .ci/run clients`). Client and adapter draw one picture from the same scripted server.
+  Every field of every request is compared, and both read the same answers that hold no picture;
 - **their OpenAPI documents** (`bash .ci/run openapi`). A mock server of the document checks every request of a draw
-  and the classes of its refusals. The documents are the vendors', so you name the folder that holds them;
+  and its refusals;
 - **their server software** ([real servers](real-servers.md)). A whole calibration is drawn from it.
 
-No comparison covers prices, limits on sizes or request rates: no client tells them. Where a price was read and when
-stands on each [adapter's page](./adapters/index.md), with what nobody could find out.
+The adapter of a vendor that is not in the table was written from documents alone. No comparison covers prices, limits
+on sizes or rates: the [adapters' pages](./adapters/index.md) say where and when these were read.
 """
 
 
 def page() -> str:
     """The whole page."""
     names = [each.name for each in catalog.listings("adapters") if each.target.startswith("blackbox_adapters.")]
-    shown = [name for name in names if adapter_class(name).evidence != "own-software"]
     rows = [
-        "| adapter | client | draws compared | answers read alike | OpenAPI document | server software |",
-        "| --- | --- | --- | --- | --- | --- |",
-        *map(_row, shown),
+        "| adapter | client | OpenAPI document | server software |",
+        "| --- | --- | --- | --- |",
+        *(_row(name) for name in names if adapter_class(name).evidence not in ("own-software", "documents")),
     ]
-    sections = [_section(name) for name in shown if _of(name)]
-    return "\n".join([HEAD, *rows, "", f"Compared with clients on {COMPARED_ON}.", "", *sections])
+    compared = [_differences(name) for name in names if _of(name)]
+    head = f"## Where adapter and client differ on purpose\n\nCompared on {COMPARED_ON}.\n"
+    return "\n".join([HEAD, *rows, "", head, *compared]) + "\n"
 
 
 def versions() -> dict[str, str]:
@@ -72,41 +69,19 @@ def _row(name: str) -> str:
     cells = [
         f"[{name}](./adapters/{name}.md)",
         client,
-        str(len(cases) or "–"),
-        str(sum(len(case.readings) for case in cases) or "–"),
         ", ".join(documents) or "–",
         "yes" if adapter_class(name).evidence == "real-server" else "–",
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def _section(name: str) -> str:
+def _differences(name: str) -> str:
     cases = _of(name)
-    lines = [f"## {name}", "", f"Client: {cases[0].client} {versions()[cases[0].client]}.", ""]
-    lines += [f"- {case.what}" for case in cases]
-    readings = [reading for case in cases for reading in case.readings]
-    lines += _table(
-        ("the vendor says", "its client raises", "the adapter raises"),
-        ((reading.said, f"`{reading.theirs}`", f"`{reading.ours}`") for reading in readings),
-    )
-    reasons: dict[str, list[str]] = {}
-    for case in cases:
-        for place, reason in case.deliberate.items():
-            if place not in reasons.setdefault(reason, []):
-                reasons[reason].append(place)
-    lines += _table(
-        ("difference", "reason"),
-        (("<br>".join(f"`{place}`" for place in places), reason) for reason, places in reasons.items()),
-    )
-    if name in FURTHER:
-        lines += ["", FURTHER[name]]
-    lines += ["", f"Not compared: {NOT_COMPARED[name]}.", ""]
-    return "\n".join(lines)
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return ["", f"| {' | '.join(head)} |", "|" + " --- |" * len(head), *lines] if lines else []
+    reasons = "; ".join(dict.fromkeys(reason for case in cases for reason in case.deliberate.values())) or "none"
+    draws, answers = len(cases), sum(len(case.readings) for case in cases)
+    counted = f"{draws} draw{'s'[: draws > 1]}, {answers} answers"
+    further = f" {FURTHER[name]}" if name in FURTHER else ""
+    return f"- **{name}** ({counted}): {reasons}. Not compared: {NOT_COMPARED[name]}.{further}"
 
 
 if __name__ == "__main__":
