@@ -122,7 +122,7 @@ def alarms(
     return np.concatenate(found)
 
 
-def show_false_alarms(runs: int, visits: int, *, save: bool) -> bool:
+def show_false_alarms(runs: int, visits: int) -> bool:
     """Print the share of runs with an alarm, for each vendor; whether all are as they must be."""
     allowed = LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / runs)
     print(f"\nRuns of {visits} visits with an alarm at 1 / {LEVEL:g}, of {runs}; allowed: {allowed:.2%}\n")
@@ -133,7 +133,8 @@ def show_false_alarms(runs: int, visits: int, *, save: bool) -> bool:
         "16 canaries",
         "control: bets of 8 canaries multiplied, 60 visits",
     ]
-    columns, rows, fine = figures.heading(heads), [], True
+    figures.heading(heads)
+    fine = True
 
     def share(vendor: Vendor, canaries: int, visits: int, *, control: bool = False) -> float:
         found = alarms(runs, visits, canaries, vendor, seed=5, needed=1 / LEVEL, control=control)
@@ -143,10 +144,8 @@ def show_false_alarms(runs: int, visits: int, *, save: bool) -> bool:
         shares = [share(vendor, canaries, visits) for canaries in (1, 8, 16)]
         fine &= max(shares) <= allowed
         shares.append(share(vendor, 8, min(visits, 60), control=True))
-        rows.append(figures.printed([name, *(f"{100 * one:.1f} %" for one in shares)]))
+        figures.printed([name, *(f"{100 * one:.1f} %" for one in shares)])
     fine &= shares[-1] > 2 * LEVEL
-    if save:
-        figures.save("watching", "false alarms", {"columns": columns, "rows": rows})
     print("\nThe control with eight draws of one session before the first visit: all must alarm more often")
     for name, vendor in VENDORS.items():
         if vendor.rho or vendor.by_visit:
@@ -195,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     kept = show_power(options.power_runs, save=options.save)
     print("\n`watch --plan` promises these" if kept else "\n`watch --plan` PROMISES OTHER ONES (watching/speed.py)")
-    fine = show_false_alarms(options.runs, options.visits, save=options.save)
+    fine = show_false_alarms(options.runs, options.visits)
     print("\nas it must be" if fine else "\nNOT AS IT MUST BE")
     return 0 if fine and kept else 1
 
