@@ -4,7 +4,7 @@ Needs matplotlib. 300 photographs of the default size take at most an hour on tw
 command again only makes the figures.
 
     python examples/reproduce_paper.py photographs/ --out reproduction
-    python examples/reproduce_paper.py photographs/ --adapter gradio -p … --perturb dihedral   # a deterministic model
+    python examples/reproduce_paper.py photographs/ --adapter gradio -p … --perturbation dihedral   # never varies
 
 Differences from the paper: its photographs (2000 of LIU4K, 2048-pixel crops) and its model (SinSR) are not used.
 Kernels are scaled down with the crop. Its semantic metric needs a person's annotations and is left out. The
@@ -263,7 +263,7 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=50)
     parser.add_argument("--adapter", default="embedded")
     parser.add_argument("-p", dest="parameters", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--perturb", help="for a model that never varies: dihedral, …")
+    parser.add_argument("--perturbation", help="for a model that never varies: dihedral, …")
     parser.add_argument("--max-cost", type=Decimal)
     figures.save_option(parser)
     arguments = parser.parse_args()
@@ -274,7 +274,7 @@ def main() -> None:
         draws=arguments.draws,
         score=f"patch-variance:kernel=box,size={size},clip-quantile=0.95,smooth={sigma:g}",
         metric=f"lab-l1:kernel=gaussian,sigma={sigma:g}",
-        perturbation=arguments.perturb,
+        perturbation=arguments.perturbation,
     )
     out: Path = arguments.out
     sources = find_photographs(arguments.photographs) if arguments.photographs else demo_photographs()

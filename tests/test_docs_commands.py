@@ -156,7 +156,7 @@ def options() -> set[str]:
         for name in COMMANDS
         for command in leaves(Commands().get_command(click.Context(click.Command("x")), name))
         for parameter in command.params
-        for option in parameter.opts
+        for option in [*parameter.opts, *parameter.secondary_opts]
     }
     sources = [text_of(path) for folder in (ROOT / "examples", PACKAGE) for path in folder.rglob("*.py")]
     return {"--help", *found, *(option for source in sources for option in re.findall(r'"(--[a-z-]+)"', source))}

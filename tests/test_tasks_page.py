@@ -32,6 +32,6 @@ def test_a_command_of_the_page_sets_up_a_calibration_at_scale_1(command: str) ->
             options[name.removeprefix("--")] = value
     adapter = load_adapter(options.pop("adapter"), **vendor_parameters(tuple(parameters)))
     draws = int(options.pop("draws", DEFAULT_DRAWS))
-    setup = set_up(adapter, draws=draws, perturbation=options.pop("perturb", None), **options)  # type: ignore[arg-type]
+    setup = set_up(adapter, draws=draws, perturbation=options.pop("perturbation", None), **options)  # type: ignore[arg-type]
     assert setup.procedure.scale == 1
     assert setup.procedure.mixture.text != "bicubic"

@@ -34,7 +34,7 @@ key       (in parentheses): sent only with the options that `adapters show NAME`
 price     by size: `plan` tells that of your photographs. unknown: give -p price-usd=… with your
           vendor's price, or limit the calls with --max-calls. *: of an example's model
 draws     seeded: each sends a seed of its own. vary: there is no seed, the vendor varies by itself.
-          equal: equal requests have equal answers, so several draws need --perturb dihedral.
+          equal: equal requests have equal answers, so several draws need --perturbation dihedral.
           model: the model decides
 checked   openapi, real-server, client: against the vendor's own OpenAPI document, server or client.
           documents: against documents only. own-software: there is no vendor, it is this package's
@@ -136,7 +136,7 @@ class CheckOptions(shared.SpendingOptions):
         type=click.IntRange(1, 16),
         help="With --live: magnification.  [default: the vendor's, ×4 if it has several]",
     )
-    seed: int | None = shared.seed()
+    seed: int | None = shared.setting()
 
 
 @command.command("check")
@@ -183,7 +183,7 @@ def check(screen: Screen, options: CheckOptions) -> None:
 
 def _check_live(screen: Screen, options: CheckOptions) -> "list[Finding]":
     """The vendor's draws compared with what its adapter says, after a person agreed to their price."""
-    from blackbox_conformal.pipeline.job import Job, Terms
+    from blackbox_conformal.pipeline.job import Job
     from blackbox_conformal.pipeline.live_check import check_live, prepare_check
 
     vendor = shared.VendorOptions.of(options.name, options.parameters, options.scale)
@@ -193,8 +193,7 @@ def _check_live(screen: Screen, options: CheckOptions) -> "list[Finding]":
     run = Path(options.run or Path("runs") / f"check-{file_stem(adapter.name)}")
     consent = Consent(screen, options, fresh=True)
     with listening(screen) as listeners:
-        from_options.place(options, run)
-        job = Job(setup, [prepared], Terms(run, from_options.build_limits(options), ask=consent, listeners=listeners))
+        job = Job(setup, [prepared], from_options.job_terms(options, run, listeners, consent))
         job.confirm()
         if job.estimate().calls == 0:
             screen.note(f"nothing is bought: these draws are paid for already, in {run}; --run {run}-2 buys new ones")
@@ -244,9 +243,9 @@ def _key(described: dict[str, Any]) -> str:
 
 def _seed(capabilities: dict[str, Any]) -> str:
     if capabilities["deterministic"]:
-        return "none, and equal requests have equal answers: several draws need --perturb dihedral"
+        return "none, and equal requests have equal answers: several draws need --perturbation dihedral"
     if not capabilities["seedable"]:
-        return "not taken: draws differ only if the vendor varies; if not, several need --perturb dihedral"
+        return "not taken: draws differ only if the vendor varies; if not, several need --perturbation dihedral"
     return "a fresh one for each draw" + (
         "; without one the vendor would answer from a fixed one" if capabilities["default_seed_hazard"] else ""
     )

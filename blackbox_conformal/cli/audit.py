@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blackbox_conformal.cli import audit_screen, from_options, next_steps
+from blackbox_conformal.cli import audit_screen, from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.cluster import ClusterOptions, cluster_of
+from blackbox_conformal.cli.cluster import cluster_of
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths, read_groups
 from blackbox_conformal.cli.signing import load_calibration, trusted
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.pipeline.keyword_arguments import AuditSettings
 
 if TYPE_CHECKING:
     from blackbox_conformal.audits.findings import Audit
@@ -28,52 +29,61 @@ _OF_PROCEDURE = ("draws", "score", "metric", "delivery", "perturbation", "seeds"
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuditOptions(ClusterOptions, shared.JobOptions):
+class AuditOptions(shared.ClusterOptions, shared.JobOptions):
     """What `audit` is given."""
 
     images: tuple[str, ...] = shared.photographs(required=False)
-    calibration: str | None = shared.declared("--calibration", type=shared.FILE, help="Calibration file.")
-    trust: tuple[str, ...] = shared.trust()
-    alphas: tuple[float, ...] = shared.alphas()
+    calibration: str | None = shared.calibration()
+    trust: tuple[str, ...] = shared.trust(no_keyword="`Calibration.vouching` says who signed")
+    alphas: tuple[float, ...] = shared.alpha(flag="--alpha", multiple=True)
     splits: int | None = shared.declared(
         "--splits",
         type=click.IntRange(1, 100_000),
         metavar="N",
+        no_keyword="a program splits and audits in a loop",
         help="Split one pool N times at random: IMAGES without --calibration, else its photographs, with IMAGES if "
         "given.",
     )
     calibrate_on: float | None = shared.declared(
         "--calibrate-on",
-        type=shared.SHARE,
+        type=values.share,
         metavar="SHARE",
+        no_keyword="a program splits and audits in a loop",
         help="Share of the pool that calibrates in a split.  [default: 0.7; with a calibration and IMAGES, its own "
         "number]",
     )
-    guarantee: str | None = shared.guarantee()
-    group: str | None = shared.declared(
-        "--group", metavar="NAME", help="Audit the guarantee within this group, that all IMAGES belong to."
-    )
-    groups: str | None = shared.declared(
-        "--groups",
-        type=shared.FILE,
-        help="CSV file with a line photograph,group for each photograph: the risk of each group is shown.",
-    )
-    tiles: str | None = shared.tiles()
+    guarantee: str | None = shared.setting()
+    group: str | None = shared.setting()
+    groups: str | None = shared.setting(type=shared.FILE)
+    tiles: str | None = shared.setting(type=shared.FILE)
     worst: int = shared.declared(
-        "--worst", type=click.IntRange(0, 1000), default=3, help="How many of the worst photographs to name."
+        "--worst",
+        type=click.IntRange(0, 1000),
+        default=3,
+        no_keyword="`Audit.worst` has them",
+        help="How many of the worst photographs to name.",
     )
-    out: str | None = shared.declared("--out", type=shared.NEW_FOLDER, help="Folder for crops of the worst places.")
-    no_stop: bool = shared.declared(
-        "--no-stop",
-        is_flag=True,
-        help="Draw all IMAGES. Without it, photographs are drawn in turn, and no more once they confirm or contradict "
-        "the guarantee.",
+    out: str | None = shared.declared(
+        "--out",
+        type=shared.NEW_FOLDER,
+        main=True,
+        no_keyword="`crops` keeps them",
+        help="Folder for crops of the worst places.",
     )
+    stop: bool = shared.setting()
     force: bool = shared.force()
 
 
-@click.command("audit")
-@shared.takes(AuditOptions)
+@shared.command(
+    "audit",
+    AuditOptions,
+    AuditSettings,
+    only_typed="for --splits and --calibrate-on; else a calibration fixes it",
+    examples=(
+        "blackbox-conformal audit other-photographs/ --calibration runs/NAME/calibration.json --alpha 0.1 --max-cost 2",
+        "blackbox-conformal audit --calibration runs/NAME/calibration.json --splits 100",
+    ),
+)
 def command(screen: Screen, options: AuditOptions) -> None:
     """Measure risk, trusted share, PSNR and SSIM on IMAGES (photographs that calibration has not seen).
 
@@ -114,7 +124,7 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     store = ReportStore(run, calibration, request.levels) if is_own(calibration, request.rule) else None
     crops = WorstCrops(options.worst if options.out else 0)
     if not adapter.capabilities.local:
-        _look_ahead(screen, request, len(paths), fixed=options.no_stop)
+        _look_ahead(screen, request, len(paths), fixed=not options.stop)
     setup = set_up_as(adapter, calibration.procedure, from_options.open_second_vendor(options, calibration))
     if calibration.procedure.fit_assumption:
         screen.note(f"note: {calibration.procedure.fit_assumption}")
@@ -123,9 +133,7 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
         on_picture = store.audited if store is not None else lambda *_: None
         if cluster is not None and store is not None:
             cluster.refuse_unshared(store.folder)
-        audit = audit_photographs(
-            request, setup, paths, terms, on_picture=on_picture, crops=crops, stop=not options.no_stop
-        )
+        audit = audit_photographs(request, setup, paths, terms, on_picture=on_picture, crops=crops, stop=options.stop)
     if store is not None:
         store.keep_audit(audit)
     files = crops.write(Path(options.out), force=options.force) if options.out else {}

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blackbox_conformal.cli import from_options, next_steps, values
+from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.cluster import ClusterOptions, cluster_of
+from blackbox_conformal.cli.cluster import cluster_of
 from blackbox_conformal.cli.console import Screen, bill, spent
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths, read_groups, refuse_other_calibration
 from blackbox_conformal.cli.plan import inspect, present
 from blackbox_conformal.cli.signing import load_signing_key
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.pipeline.keyword_arguments import CalibrateSettings
 from blackbox_conformal.text import LONGEST_MESSAGE, counted, name_of, printable
 from blackbox_conformal.wording import at_most, share
 
@@ -36,45 +37,45 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CalibrateOptions(ClusterOptions, shared.JobOptions):
-    """What `calibrate` is given."""
+class CalibrateOptions(shared.ClusterOptions, shared.JobOptions):
+    """What `calibrate` is given; several levels, with high-probability, hold together."""
 
     images: tuple[str, ...] = shared.photographs()
-    guarantee: str | None = shared.guarantee()
-    alpha: tuple[float, ...] = shared.declared(
-        "--alpha",
-        type=values.level,
-        multiple=True,
-        help="The level: the risk that is accepted. Several, with high-probability, then hold together.",
-    )
+    guarantee: str | None = shared.setting()
+    alpha: tuple[float, ...] = shared.setting(multiple=True)
     out: str | None = shared.declared(
-        "--out", type=shared.NEW_FILE, help="Calibration file.  [default: <run>/calibration.json]"
+        "--out",
+        type=shared.NEW_FILE,
+        no_keyword="`Calibration.save` names its file",
+        help="Calibration file.  [default: <run>/calibration.json]",
     )
-    groups: str | None = shared.declared(
-        "--groups", type=shared.FILE, help="CSV file with a line photograph,group for each photograph."
-    )
-    tiles: str | None = shared.tiles()
-    tuning: tuple[str, ...] = shared.declared(
-        "--tuning",
-        type=shared.FILE,
-        multiple=True,
-        help="File of `tune`, `compare` or `plan --pilot`: the photographs that they looked at do not calibrate; "
-        "repeatable. That of the run folder is always obeyed.",
-    )
-    nothing_chosen: bool = shared.nothing_chosen()
+    groups: str | None = shared.setting(type=shared.FILE)
+    tiles: str | None = shared.setting(type=shared.FILE)
+    tuning: tuple[str, ...] = shared.setting(type=shared.FILE, multiple=True)
+    nothing_chosen: bool = shared.setting()
     sign_with: str | None = shared.sign_with()
     canaries: int | None = shared.declared(
         "--canaries",
         type=click.IntRange(1, 256),
         metavar="K",
+        no_keyword="`watch` begins a watch",
         help="Choose K of IMAGES as canaries for `watch`, by how far small changes of a vendor would move their draws.",
     )
-    dry_run: bool = shared.declared("--dry-run", is_flag=True, help="Only say what it would cost.")
+    dry_run: bool = shared.declared(
+        "--dry-run", is_flag=True, main=True, no_keyword="`plan` does it", help="Only say what it would cost."
+    )
     force: bool = shared.force()
 
 
-@click.command("calibrate")
-@shared.takes(CalibrateOptions)
+@shared.command(
+    "calibrate",
+    CalibrateOptions,
+    CalibrateSettings,
+    examples=(
+        "blackbox-conformal calibrate photographs/ --adapter embedded --alpha 0.1",
+        "blackbox-conformal calibrate photographs/ --adapter replicate -p model=OWNER/NAME --max-cost 5",
+    ),
+)
 def command(screen: Screen, options: CalibrateOptions) -> None:
     """Draw the samples of IMAGES (files or folders of photographs) and write the calibration file.
 

@@ -81,5 +81,5 @@ degradations = _family(
     "degradations", "degradations", "--degradation", "Which steps can make an input from a photograph."
 )
 perturbations = _family(
-    "perturbations", "images.perturbation", "--perturb", "Which changes of the input vary the draws."
+    "perturbations", "images.perturbation", "--perturbation", "Which changes of the input vary the draws."
 )

@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import Consent, spends
@@ -14,6 +12,7 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.pipeline.keyword_arguments import NEEDED, CompareSettings, described
 from blackbox_conformal.text import printable
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.comparison_parts.comparison import Comparison
     from blackbox_conformal.pipeline.comparison_parts.contestants import Contestant
 
-SETTINGS = ("draws", "score", "delivery", "perturb", "seeds", "scale")
+SETTINGS = ("draws", "score", "delivery", "perturbation", "seeds", "scale")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,27 +32,36 @@ class CompareOptions(shared.JobOptions):
         "--vendor",
         multiple=True,
         metavar="NAME[:k=v,…]",
+        group=NEEDED,
+        main=True,
+        no_keyword="an argument: vendors by name",
         help=f"A vendor with its parameters; repeatable. {', '.join(SETTINGS)} and label, its name in the table, may "
         "stand among them; an adapter that takes a label gets it too, unless -p label=… is for all. A score with "
         "several parameters goes in brackets: 'NAME:score=[weighted:weight=0.5,sigma=4]'.",
     )
-    alphas: tuple[float, ...] = shared.alphas()
-    held_out: float = shared.declared(
-        "--held-out",
-        type=shared.SHARE,
-        default=0.5,
-        help="Share of the photographs that is measured and does not calibrate.",
+    alphas: tuple[float, ...] = shared.alpha(flag="--alpha", multiple=True)
+    held_out: float = shared.setting()
+    baselines: bool = shared.setting()
+    out: str | None = shared.declared(
+        "--out",
+        type=shared.NEW_FILE,
+        main=True,
+        no_keyword=shared.SCREEN,
+        help="HTML file with pictures, plots and tables.",
     )
-    no_baselines: bool = shared.declared(
-        "--no-baselines", is_flag=True, help="Compare without interval images and soft masks."
-    )
-    out: str | None = shared.declared("--out", type=shared.NEW_FILE, help="HTML file with pictures, plots and tables.")
     force: bool = shared.force()
     opened: bool = shared.opened()
 
 
-@click.command("compare")
-@shared.takes(CompareOptions)
+@shared.command(
+    "compare",
+    CompareOptions,
+    CompareSettings,
+    examples=(
+        "blackbox-conformal compare photographs/ --vendor embedded --vendor stability --alpha 0.1 --max-cost 10",
+        "blackbox-conformal compare photographs/ --vendor embedded --vendor embedded:score=texture",
+    ),
+)
 def command(screen: Screen, options: CompareOptions) -> None:
     """Compare vendors or settings on IMAGES: some photographs calibrate, the others are measured.
 
@@ -115,7 +123,7 @@ def _compared(
             from_options.job_terms(options, Path(options.run or "runs"), listeners, consent),
             held_out=held_out,
             seed=options.seed or 0,
-            baselines=not options.no_baselines,
+            baselines=options.baselines,
         )
         from_options.say_fitted(screen, contest.jobs[0])
         wanted = contest.wanted()
@@ -140,9 +148,7 @@ class _Typed:
 
     def options(self, shared_options: CompareOptions) -> CompareOptions:
         """The options that hold for all, with those of this vendor in their place."""
-        values: dict[str, Any] = {
-            "perturbation" if key == "perturb" else key: _value(key, text) for key, text in self.settings.items()
-        }
+        values: dict[str, Any] = {key: _value(key, text) for key, text in self.settings.items()}
         own = tuple(f"{key}={value}" for key, value in self.parameters.items())
         parameters = (*shared_options.parameters, *own)
         return replace(shared_options, adapter=self.adapter, parameters=parameters, **values)
@@ -196,11 +202,9 @@ def _refuse_loose(score: str, unknown: list[str]) -> None:
 
 def _value(key: str, value: str) -> int | str:
     """A setting of `--vendor` as the option of that name gives it; a score may stand in brackets."""
-    if key not in ("draws", "scale"):
-        return value[1:-1] if value.startswith("[") and value.endswith("]") else value
-    if not value.isdecimal() or int(value) < 1:
-        raise UsageError(f"expected {key} to be a whole number above 0; got {value!r}")
-    return int(value)
+    bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+    read: int | str = described(CompareSettings)[key].of(bare, key)
+    return read
 
 
 def _show_next(

@@ -16,6 +16,7 @@ import click
 from blackbox_conformal.cli.settings_trust import read_own, refuse_code, refuse_consent, refuse_vouching
 from blackbox_conformal.cli.unknown_settings import refuse_near_variables, refuse_unknown_settings
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.pipeline.keyword_arguments import OUTPUT
 from blackbox_conformal.pipeline.stages.defaults import preset_settings
 
 FILE_NAME = "blackbox-conformal.toml"
@@ -123,7 +124,25 @@ def lookup(name: str, command: str | None, preset: str | None = None, vendor: st
     return Setting(of_preset[name], f"preset {preset}") if name in of_preset else None
 
 
-class Configured(click.Option):
+class Described(click.Option):
+    """An option with what help and the reference say of it.
+
+    Attributes
+    ----------
+    group
+        The heading under which help shows it.
+    main
+        Whether most people need it.
+    no_keyword
+        Why no keyword of Python is its like; "" where one is.
+    """
+
+    def __init__(self, *names: Any, group: str = OUTPUT, main: bool = False, no_keyword: str = "", **more: Any) -> None:
+        super().__init__(*names, **more)
+        self.group, self.main, self.no_keyword = group, main or self.required, no_keyword
+
+
+class Configured(Described):
     """An option that falls back to the environment and the configuration files."""
 
     @property

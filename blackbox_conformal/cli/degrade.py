@@ -18,16 +18,24 @@ class DegradeOptions:
     scale: int | None = shared.declared(
         "--scale", type=click.IntRange(1, 16), help="How many times smaller.  [default: as the degradation says, or 4]"
     )
-    degradation: str | None = shared.degradation(
-        help="How they are made, such as area:4+noise:3+jpeg:60-95; see `degradations list`.  [default: bicubic]"
+    degradation: str | None = shared.declared(
+        "--degradation",
+        metavar="STEP[:…][+STEP…]",
+        help="How they are made, such as area:4+noise:3+jpeg:60-95; see `degradations list`.  [default: bicubic]",
     )
-    seed: int | None = shared.seed()
+    seed: int | None = shared.setting()
     out: str = shared.declared("--out", type=shared.NEW_FOLDER, required=True, help="Folder for the inputs.")
     force: bool = shared.force()
 
 
-@click.command("degrade")
-@shared.takes(DegradeOptions)
+@shared.command(
+    "degrade",
+    DegradeOptions,
+    examples=(
+        "blackbox-conformal degrade photographs/ --out inputs",
+        "blackbox-conformal degrade photographs/ --out inputs --degradation area:4+jpeg:75",
+    ),
+)
 def command(screen: Screen, options: DegradeOptions) -> None:
     """Write the inputs that `calibrate` would make of IMAGES, for a vendor that you ask by other means.
 

@@ -16,7 +16,6 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli import values
-from blackbox_conformal.cli.cluster import cluster_place
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError
 from blackbox_conformal.secrets import redact
@@ -37,7 +36,7 @@ class Finding:
 @shared.option("--run", type=shared.FOLDER, default="runs", help="Folder that holds the run folders.")
 @shared.option("--ledger", type=values.ledger_address, metavar="ADDRESS", help="PostgreSQL ledger to look at, too.")
 @shared.option("--store", type=values.store_address, metavar="ADDRESS", help="Store of a run to look at, too.")
-@shared.option("--cluster", type=cluster_place, metavar="local:N|ADDRESS", help="Workers to look at, too.")
+@shared.option("--cluster", type=values.cluster_place, metavar="local:N|ADDRESS", help="Workers to look at, too.")
 @shared.output
 def command(screen: Screen, run: str, ledger: str | None, store: str | None, cluster: str | None) -> None:
     """Clock, proxy, TLS, disk, file system, kernel cache, keys (never their value), adapters, other packages."""

@@ -2,15 +2,15 @@
 
 import shlex
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blackbox_conformal.cli.config_file import lookup, origin_of
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.options import JobOptions, SpendingOptions, TermsOptions, VendorOptions
+from blackbox_conformal.cli.options import JobOptions, SpendingOptions, VendorOptions, settings_of
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
-from blackbox_conformal.pipeline.stages.defaults import DEFAULT_METRIC
 from blackbox_conformal.text import printable
 from blackbox_conformal.wording import as_typed, option_words
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from blackbox_conformal.pipeline.stages.cluster import Cluster
     from blackbox_conformal.pipeline.stages.settings import Setup
     from blackbox_conformal.procedure import Procedure
-    from blackbox_conformal.sampling.limits import Limits
 
 
 def vendor_parameters(pairs: Sequence[str]) -> dict[str, str]:
@@ -83,22 +82,9 @@ def open_second_vendor(options: VendorOptions, calibration: "Calibration | None"
 
 def build_setup(options: JobOptions) -> "Setup":
     """The set-up that the options describe."""
-    from blackbox_conformal.pipeline.stages.settings import set_up
+    from blackbox_conformal.pipeline.keyword_terms import setup_of
 
-    return set_up(
-        open_vendor(options),
-        scale=options.scale,
-        draws=options.draws,
-        score=options.score,
-        metric=options.metric or DEFAULT_METRIC,
-        delivery=options.delivery,
-        perturbation=options.perturbation,
-        second=open_second_vendor(options),
-        seeds=options.seeds,
-        seed=options.seed or 0,
-        fit=options.fit,
-        degradation=options.degradation,
-    )
+    return setup_of(open_vendor(options), {**settings_of(options), "second_adapter": open_second_vendor(options)})
 
 
 def refuse_without_key(options: SpendingOptions, setup: "Setup", run: Path) -> None:
@@ -124,24 +110,6 @@ def refuse_without_key(options: SpendingOptions, setup: "Setup", run: Path) -> N
         error = None if vendor is None else missing_key(vendor, Task(blank, 0, None))
         if error is not None:
             raise error
-
-
-def build_limits(options: SpendingOptions) -> "Limits":
-    """The limits that the spending options describe."""
-    from blackbox_conformal.sampling.limits import Limits
-
-    return Limits(
-        max_cost_usd=options.max_cost,
-        max_calls=options.max_calls,
-        concurrency=options.concurrency,
-        rates=options.rate or None,
-        attempt_timeout_s=options.timeout,
-        job_deadline_s=options.job_timeout,
-        max_resample=options.max_resample,
-        retry_ambiguous=options.retry_ambiguous,
-        accept_refusals=options.accept_refusals,
-        insecure_http=options.insecure_http,
-    )
 
 
 def photograph_job(
@@ -180,25 +148,20 @@ def say_fitted(screen: Screen, job: "Job") -> None:
 
 
 def job_terms(
-    options: TermsOptions, run: Path, listeners: "Listeners", ask: "Ask", cluster: "Cluster | None" = None
+    options: SpendingOptions, run: Path, listeners: "Listeners", ask: "Ask", cluster: "Cluster | None" = None
 ) -> "Terms":
     """The terms of a job that `options` describe, with draws in `run`."""
-    from blackbox_conformal.pipeline.job import Terms
+    from blackbox_conformal.pipeline.keyword_terms import terms_of
 
-    place(options, run)
-    memory = options.memory if cluster is None else cluster.memory_for_one
-    return Terms(run, build_limits(options), memory, ask, listeners, cluster=cluster)
+    terms = terms_of(run, {**settings_of(options), "run": run, "ask": ask, "cluster": cluster})
+    return replace(terms, listeners=listeners)
 
 
 def place(options: SpendingOptions, run: Path) -> None:
     """Let the run folder have its ledger where `--ledger` says, and its store where `--store` says."""
-    from blackbox_conformal.sampling.ledger.address import LEDGERS
-    from blackbox_conformal.sampling.ledger.store_address import STORES
+    from blackbox_conformal.pipeline import keyword_terms
 
-    if options.ledger is not None:
-        LEDGERS.place(run, options.ledger)
-    if options.store is not None:
-        STORES.place(run, options.store)
+    keyword_terms.place(run, settings_of(options))
 
 
 def folder_of(options: SpendingOptions, procedure: "Procedure", calibration: str | None = None) -> Path:

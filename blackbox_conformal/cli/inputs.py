@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blackbox_conformal.cli import from_options, next_steps
+from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import CheckFailedError
@@ -22,10 +22,11 @@ class InputsOptions:
     """What `inputs` is given."""
 
     inputs: tuple[str, ...] = shared.photographs()
-    calibration: str | None = shared.declared("--calibration", type=shared.FILE, help="Calibration file.")
+    calibration: str | None = shared.calibration()
     suggest: bool = shared.flag(
         "--suggest",
         is_flag=True,
+        no_keyword="`suggest_degradation` does it",
         help="Compare with no calibration: find the degradation that makes such inputs of the --photographs.",
     )
     photographs: tuple[str, ...] = shared.flag(
@@ -44,18 +45,26 @@ class InputsOptions:
     group: str | None = shared.declared("--group", metavar="NAME", help="The group that these pictures belong to.")
     level: float = shared.declared(
         "--level",
-        type=shared.SHARE,
+        type=values.share,
         default=0.05,
         help="Probability of calling inputs of one kind different.",
     )
     seed: int = shared.declared("--seed", type=click.IntRange(0), default=0, help="Seed of the random permutations.")
-    out: str | None = shared.declared("--out", type=shared.NEW_FILE, help="HTML file that shows both distributions.")
+    out: str | None = shared.declared(
+        "--out", type=shared.NEW_FILE, no_keyword=shared.SCREEN, help="HTML file that shows both distributions."
+    )
     force: bool = shared.force()
     opened: bool = shared.opened()
 
 
-@click.command("inputs")
-@shared.takes(InputsOptions)
+@shared.command(
+    "inputs",
+    InputsOptions,
+    examples=(
+        "blackbox-conformal inputs real-inputs/ --calibration runs/NAME/calibration.json",
+        "blackbox-conformal inputs real-inputs/ --suggest --photographs photographs/",
+    ),
+)
 def command(screen: Screen, options: InputsOptions) -> None:
     """Compare INPUTS, pictures as the vendor would be sent them, with the inputs of a calibration.
 

@@ -12,7 +12,7 @@ import click
 
 from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.cluster import ClusterOptions, cluster_of
+from blackbox_conformal.cli.cluster import cluster_of
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
@@ -22,6 +22,7 @@ from blackbox_conformal.cli.sign import sign_paper
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key, trusted
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, IncompleteError, UsageError
 from blackbox_conformal.files import require_writable
+from blackbox_conformal.pipeline.keyword_arguments import ApplyAllSettings
 from blackbox_conformal.text import name_of, printable
 from blackbox_conformal.wording import share
 
@@ -41,35 +42,39 @@ PRODUCTS = ("image", "mask", "overlay", "score-map", "certificate", "safe")
 """What can be written to stdout."""
 
 OPTIONAL = ("overlay", "score-map", "vendor")
+SAVES = "`Result.save` writes files"
 FULL_SIZE = "full-size"
 """What the run folder keeps of each picture for `view`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskOptions(ClusterOptions, shared.VendorOptions, shared.TermsOptions):
+class MaskOptions(shared.ClusterOptions, shared.VendorOptions, shared.TermsOptions):
     """What `mask` is given."""
 
     inputs: tuple[str, ...] = shared.arguments(required=True, type=shared.PicturesPath(exists=True, allow_dash=True))
-    calibration: str = shared.declared("--calibration", required=True, type=shared.FILE, help="Calibration file.")
-    trust: tuple[str, ...] = shared.trust()
+    calibration: str = shared.calibration(required=True)
+    trust: tuple[str, ...] = shared.setting()
     sign_with: str | None = shared.sign_with()
     alpha: float = shared.alpha(required=True)
-    seed: int | None = shared.seed()
-    degradation: str | None = shared.degradation(
-        help="How INPUTS were made, such as area:4+jpeg:75; refused unless the calibration's were, too."
+    seed: int | None = shared.setting()
+    degradation: str | None = shared.setting()
+    guarantee: str | None = shared.setting()
+    group: str | None = shared.setting()
+    out: str = shared.declared(
+        "--out", type=shared.FOLDER, default="masked", main=True, no_keyword=SAVES, help="Folder for the results."
     )
-    guarantee: str | None = shared.guarantee()
-    group: str | None = shared.declared("--group", metavar="NAME", help="The group that these pictures belong to.")
-    out: str = shared.declared("--out", type=shared.FOLDER, default="masked", help="Folder for the results.")
     product: str = shared.declared(
         "--product",
         type=click.Choice(PRODUCTS),
         default="overlay",
+        no_keyword=SAVES,
         help="What is written to stdout when the input is -.",
     )
     safe: bool = shared.declared(
         "--safe",
         is_flag=True,
+        main=True,
+        no_keyword=SAVES,
         help="Write a picture to use, too: NAME-safe.png is the delivered one where trusted, and elsewhere plain "
         "enlargement of the input, or the input itself where nothing is enlarged.",
     )
@@ -78,29 +83,22 @@ class MaskOptions(ClusterOptions, shared.VendorOptions, shared.TermsOptions):
         type=click.IntRange(0, 256),
         metavar="PIXELS",
         default=0,
+        no_keyword=SAVES,
         help="Fade the trusted part of NAME-safe.png out over so many untrusted pixels.",
     )
     leave_out: tuple[str, ...] = shared.declared(
         "--leave-out",
         multiple=True,
         type=click.Choice([*OPTIONAL, FULL_SIZE]),
+        no_keyword=SAVES,
         help="Do not write this file of each picture; full-size is what `view` needs of it. Repeatable.",
     )
-    empty_masks: bool = shared.declared(
-        "--empty-masks",
-        is_flag=True,
-        help="Draw and pay even where every mask is known to be empty at this level.",
-    )
-    outside: float = shared.declared(
-        "--outside",
-        type=click.FloatRange(0, 1, max_open=True),
-        default=0.01,
-        metavar="P",
-        help="Mark a mask as outside the guarantee when its input's own p-value is at most this; 0: never for that.",
-    )
+    empty_masks: bool = shared.setting()
+    outside: float = shared.setting()
     keep_going: bool = shared.declared(
         "--keep-going",
         is_flag=True,
+        no_keyword="`on_failure` gets them",
         help="Leave out pictures that cannot be used or are refused, list them at the end, and exit with 6.",
     )
     force: bool = shared.force()
@@ -115,8 +113,16 @@ class MaskOptions(ClusterOptions, shared.VendorOptions, shared.TermsOptions):
         return Wanted(self.safe or self.product == "safe", self.feather, left_out)
 
 
-@click.command("mask")
-@shared.takes(MaskOptions)
+@shared.command(
+    "mask",
+    MaskOptions,
+    ApplyAllSettings,
+    only_typed=shared.FIXED,
+    examples=(
+        "blackbox-conformal mask small.png --calibration runs/NAME/calibration.json --alpha 0.1",
+        "blackbox-conformal mask inputs/ --calibration runs/NAME/calibration.json --alpha 0.1 --safe --max-cost 2",
+    ),
+)
 def command(screen: Screen, options: MaskOptions) -> None:
     """Have INPUTS (pictures or folders of them) super-resolved or restored, each with the files that say what to trust.
 

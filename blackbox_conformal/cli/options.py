@@ -1,12 +1,14 @@
-"""Options: how a command declares them, and the classes of those that several commands share.
+"""Options: how a command declares them, how its help shows them, and the classes of those that several commands share.
 
-A command receives its options as one value of a dataclass. Each field of that class is one parameter of the command.
+A command receives its options as one value of a dataclass. Each field of that class is one parameter of the command:
+most are settings, which `pipeline/keyword_arguments.py` describes; the others are described where they are declared.
 """
 
 import functools
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -14,15 +16,33 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import click
 
 from blackbox_conformal.cli import values
-from blackbox_conformal.cli.config_file import Configured
+from blackbox_conformal.cli.config_file import Configured, Described
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.pipeline.stages.defaults import DEFAULT_DRAWS, PRESETS
+from blackbox_conformal.pipeline.keyword_arguments import (
+    DRAWING,
+    GROUPS,
+    NEEDED,
+    OUTPUT,
+    LevelSettings,
+    Setting,
+    Settings,
+    TrustSettings,
+    WatchSettings,
+    described,
+)
+from blackbox_conformal.values import ANYTHING, SWITCH
 
 if TYPE_CHECKING:
     from blackbox_conformal.procedure import Fit, SeedPolicy
     from blackbox_conformal.rates import Rate
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+SCREEN = "Python has no screen: functions return what they find, and methods of what they return write files"
+VENDOR = "Python's functions take the vendor itself"
+FIXED = "a calibration fixes it, and the option may only repeat it"
+SHOWN = 14
+"""`--help` shows all options of a command that has no more, else those that most people need."""
 
 
 class PicturesPath(click.Path):
@@ -58,7 +78,6 @@ NEW_FILE = NewPath(dir_okay=False)
 NEW_FOLDER = NewPath(file_okay=False)
 FOLDER = click.Path(file_okay=False)
 EXISTING_FOLDER = click.Path(exists=True, file_okay=False)
-SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
 class Group(click.Group):
@@ -76,19 +95,72 @@ def _first_sentence(text: str) -> str:
     return " ".join(text.split()).partition(". ")[0].removesuffix(".") + "."
 
 
+class Command(click.Command):
+    """A command whose help has examples, and options under headings: with ``--help`` those that most people need."""
+
+    def __init__(self, *names: Any, examples: Sequence[str] = (), **more: Any) -> None:
+        super().__init__(*names, **more)
+        self.examples = examples
+        if len(self.params) > SHOWN:
+            show = click.Option(
+                ["--help-all"],
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                callback=_show_all,
+                help="Show all options and exit.",
+            )
+            self.params.append(show)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Examples, then the options of each group."""
+        if self.examples:
+            with formatter.section("Examples"):
+                for line in self.examples:
+                    formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+        few, everything = len(self.params) <= SHOWN, ctx.meta.get(_ALL, False)
+        records: dict[str, list[tuple[str, str]]] = {group: [] for group in ("Options", *GROUPS)}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
+            if record is not None and (few or everything or getattr(parameter, "main", True)):
+                records["Options" if few else getattr(parameter, "group", OUTPUT)].append(record)
+        for group, shown in records.items():
+            if shown:
+                with formatter.section(group):
+                    formatter.write_dl(shown)
+
+
+_ALL = f"{__name__}: all options"
+
+
+def _show_all(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        ctx.meta[_ALL] = True
+        click.echo(ctx.get_help(), color=ctx.color)
+        ctx.exit()
+
+
 def option(*names: str, **settings: Any) -> Decorator:
     """A click option that the environment and the configuration files can set too."""
     return click.option(*names, cls=Configured, show_default="default" in settings, **settings)
 
 
+def setting(of: str | Setting = "", **more: Any) -> Any:
+    """A field of an options class that is a setting: the described one of this name, or else of its own.
+
+    `more` says what the option has besides: another type, `multiple`, `required`.
+    """
+    return field(metadata={"setting": of, "more": more})
+
+
 def declared(*names: str, **settings: Any) -> Any:
-    """A field of an options class that is an option; the environment and the configuration files can set it too."""
+    """A field of an options class that only the command line has; `no_keyword` says why. Files can set it, too."""
     return field(metadata={"declare": lambda name: option(*names, name, **settings)})
 
 
 def flag(*names: str, **settings: Any) -> Any:
-    """A field of an options class that is an option of the command line alone."""
-    return field(metadata={"declare": lambda name: click.option(*names, name, **settings)})
+    """The same, of the command line alone: neither the environment nor a file sets it."""
+    return field(metadata={"declare": lambda name: click.option(*names, name, cls=Described, **settings)})
 
 
 def arguments(*, nargs: int = -1, **settings: Any) -> Any:
@@ -96,11 +168,45 @@ def arguments(*, nargs: int = -1, **settings: Any) -> Any:
     return field(metadata={"declare": lambda name: click.argument(name, nargs=nargs, **settings)})
 
 
-def takes(kind: type) -> Decorator:
+def command(
+    name: str, kind: type, python: Any = Settings, *, only_typed: str = "", examples: Sequence[str] = ()
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command whose parameters are the fields of `kind`; see `takes`."""
+    return lambda function: click.command(name, cls=Command, examples=examples)(
+        takes(kind, python, only_typed)(function)
+    )
+
+
+def takes(kind: type, python: Any = Settings, only_typed: str = "") -> Decorator:
     """Declare the fields of `kind` as parameters of a command, which is called with its screen and one `kind`.
 
     Parameters of `kind` itself come first, those of its bases after them in their order.
+
+    Parameters
+    ----------
+    python
+        The class that describes the settings of the function that is the command in Python.
+    only_typed
+        Why that function takes none of the settings of `kind` that `python` lacks.
     """
+    own = described(python)
+    known = {**described(Settings), **own}
+
+    def declare(name: str) -> Decorator:
+        metadata = kind.__dataclass_fields__[name].metadata  # type: ignore[attr-defined]
+        if "declare" in metadata:
+            made: Decorator = metadata["declare"](name)
+            return made
+        of = metadata["setting"] or name
+        if isinstance(of, str) and of not in known:
+            raise LookupError(
+                f"{kind.__name__}.{name} is a setting that nothing describes. Describe it in {python.__name__} of "
+                "pipeline/keyword_arguments.py, so that Python takes it too, or declare it with "
+                "declared(…, no_keyword='why Python has none')"
+            )
+        found = known[of] if isinstance(of, str) else of
+        lacking = {} if isinstance(of, Setting) or of in own else {"no_keyword": only_typed, "main": False}
+        return _of_setting(name, found, known, **{**lacking, **metadata["more"]})
 
     def apply(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -108,24 +214,65 @@ def takes(kind: type) -> Decorator:
             return function(screen, kind(**values))
 
         command = output(called)
-        fields = {
-            name: kind.__dataclass_fields__[name].metadata["declare"](name)  # type: ignore[attr-defined]
-            for base in kind.__mro__
-            for name in inspect.get_annotations(base)
-        }
-        for declare in reversed(fields.values()):
-            command = declare(command)
+        names = dict.fromkeys(name for base in kind.__mro__ for name in inspect.get_annotations(base))
+        for name in reversed(names):
+            command = declare(name)(command)
         return command
 
     return apply
 
 
+def _of_setting(name: str, setting: Setting, known: "dict[str, Setting]", **more: Any) -> Decorator:
+    """The option that a setting is."""
+    flag = more.pop("flag", setting.flag) or f"--{name.replace('_', '-')}"
+    shown = [f"default: {setting.usual}"] if setting.usual else []
+    if setting.kind is SWITCH:
+        default = bool(setting.default)
+        more = {"is_flag": True, "default": default, **more}
+        flag = f"{flag}/--no-{flag[2:]}" if default else flag
+    else:
+        many = more.get("multiple", setting.many)
+        kind = setting.kind
+        type_ = click.Choice(kind.choices) if kind.choices else None if kind is ANYTHING else values.Value(kind)
+        more = {"type": type_, "multiple": many, "default": setting.default, **more}
+        more |= {"metavar": setting.metavar} if setting.metavar else {}
+        shown += [f"default: {setting.default}"] if setting.default is not None else []
+        shown += [kind.range] if kind.range else []
+        shown += ["repeatable"] if many else []
+    text = as_options(setting.help, known) + (f"  [{'; '.join(shown)}]" if shown else "")
+    more = {"group": setting.group, "main": setting.main, "help": text, **more}
+    return click.option(flag, name, cls=Configured, **more)
+
+
+def as_options(text: str, known: "dict[str, Setting]") -> str:
+    """A description with the settings that it names as options, and without what it says of Python alone."""
+    text = re.sub(r" In Python .*?\.(?=\s|$)|[;,] in Python .*?(?=[;.](?:\s|$))", "", text)
+    return re.sub(
+        r"`(\w+)`",
+        lambda name: f"--{name[1].replace('_', '-')}" if name[1] in {*known, "alpha"} else name[0],
+        text,
+    )
+
+
+def settings_of(options: Any, kind: Any = Settings) -> dict[str, Any]:
+    """Those of a command's options that are settings of the class `kind`, without any that were not given."""
+    names = {each.name for each in fields(options)} & kind.__annotations__.keys()
+    given = {name: getattr(options, name) for name in kind.__annotations__ if name in names}
+    return {name: value for name, value in given.items() if value not in (None, ())}
+
+
 def output(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command a `Screen`, made from the options that say what is printed."""
 
-    @option("--json", "as_json", is_flag=True, help="One JSON document on stdout; text for people on stderr.")
-    @option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
-    @option("-v", "--verbose", count=True, help="-v: events as they happen; -vv: tracebacks too.")
+    @option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        no_keyword=SCREEN,
+        help="One JSON document on stdout; text for people on stderr.",
+    )
+    @option("-q", "--quiet", is_flag=True, no_keyword=SCREEN, help="No progress and no summary.")
+    @option("-v", "--verbose", count=True, no_keyword=SCREEN, help="-v: events as they happen; -vv: tracebacks too.")
     @functools.wraps(function)
     def called(*, as_json: bool, quiet: bool, verbose: int, **values: Any) -> Any:
         screen = Screen(as_json=as_json, quiet=quiet, verbose=verbose)
@@ -154,75 +301,58 @@ def _note_left_out(screen: Screen) -> None:
 ledger_address = option(
     "--ledger", type=values.ledger_address, metavar="ADDRESS", help="A ledger in a database, without a run folder."
 )
-alpha = functools.partial(declared, "--alpha", type=values.level, help="The level: the risk that is accepted.")
-alphas = functools.partial(
-    declared, "--alpha", type=values.level, multiple=True, help="A level, the risk that is accepted; repeatable."
+force = functools.partial(
+    declared, "--force", is_flag=True, group=OUTPUT, no_keyword=SCREEN, help="Overwrite existing files."
 )
-tiles = functools.partial(
-    declared,
-    "--tiles",
-    type=FILE,
-    help="CSV file with a line tile,photograph for each tile; the tiles of one photograph count once.",
-)
-nothing_chosen = functools.partial(
-    declared,
-    "--nothing-chosen",
-    is_flag=True,
-    help="Calibrate also on photographs that were looked at, since nothing was chosen by them. The calibration notes "
-    "it.",
-)
-degradation = functools.partial(declared, "--degradation", metavar="STEP[:…][+STEP…]")
-force = functools.partial(declared, "--force", is_flag=True, help="Overwrite existing files.")
 opened = functools.partial(
-    flag, "--open", is_flag=True, help="Open the page or picture that was made. Does nothing without a terminal."
+    flag,
+    "--open",
+    is_flag=True,
+    no_keyword=SCREEN,
+    help="Open the page or picture that was made. Does nothing without a terminal.",
 )
 sign_with = functools.partial(
-    declared,
-    "--sign-with",
+    setting,
+    described(WatchSettings)["sign_with"],
     type=FILE,
-    help="Sign with this private key; `signing-key new` makes one. Never taken from a project's settings file.",
+    no_keyword="methods of what Python's functions return sign",
 )
-trust = functools.partial(
-    declared,
-    "--trust",
-    multiple=True,
-    metavar="KEY|FILE",
-    help="Public key, or file of such keys, whose signatures count; repeatable. What has none of them is refused. "
-    "Never taken from a project's settings file.",
-)
-guarantee = functools.partial(
-    declared,
-    "--guarantee",
-    metavar="NAME[:k=v,…]",
-    help="What is guaranteed; see `guarantees list`.  [default: expected]",
-)
+calibration = functools.partial(declared, "--calibration", type=FILE, group=NEEDED, main=True, help="Calibration file.")
+alpha = functools.partial(setting, described(LevelSettings)["alpha"])
+trust = functools.partial(setting, described(TrustSettings)["trust"])
 photographs = functools.partial(arguments, required=True, type=PicturesPath(exists=True))
-seed = functools.partial(
-    declared,
-    "--seed",
-    type=int,
-    help="Root of per-image seeds and random degradations; a calibration keeps it.  [default: 0]",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
 class VendorOptions:
     """Which vendor is asked, and which second one."""
 
-    adapter: str | None = declared("--adapter", metavar="NAME", help="The vendor; see `adapters list`.")
+    adapter: str | None = declared(
+        "--adapter",
+        metavar="NAME",
+        group=NEEDED,
+        main=True,
+        no_keyword=VENDOR,
+        help="The vendor; see `adapters list`.",
+    )
     parameters: tuple[str, ...] = declared(
-        "-p", multiple=True, metavar="KEY=VALUE", help="Vendor parameter; repeatable."
+        "-p",
+        multiple=True,
+        metavar="KEY=VALUE",
+        group=NEEDED,
+        main=True,
+        no_keyword=VENDOR,
+        help="Vendor parameter; repeatable.",
     )
-    scale: int | None = declared(
-        "--scale",
-        type=click.IntRange(1, 16),
-        help="Magnification; 1 restores at the same size.  [default: the vendor's, ×4 if it has several]",
-    )
-    second_adapter: str | None = declared(
-        "--second-adapter", metavar="NAME", help="A second vendor, for the score second-opinion."
-    )
+    scale: int | None = setting()
+    second_adapter: str | None = setting()
     second_parameters: tuple[str, ...] = declared(
-        "--second", multiple=True, metavar="KEY=VALUE", help="Parameter of the second vendor; repeatable."
+        "--second",
+        multiple=True,
+        metavar="KEY=VALUE",
+        group=DRAWING,
+        no_keyword=VENDOR,
+        help="Parameter of the second vendor; repeatable.",
     )
 
     @classmethod
@@ -235,139 +365,59 @@ class VendorOptions:
 class ProcedureOptions:
     """How a vendor is asked, and what is computed from its draws."""
 
-    preset: str | None = declared(
-        "--preset",
-        type=click.Choice(sorted(PRESETS)),
-        is_eager=True,
-        help="Other defaults, all at once: paper is the published recipe, ten draws of each picture.",
-    )
-    draws: int = declared(
-        "--draws",
-        type=click.IntRange(1, 4096),
-        default=DEFAULT_DRAWS,
-        help="Draws of each picture. One makes a mask cost one call; eight cost eight times as much and trust "
-        "little or no more.",
-    )
-    score: str | None = declared(
-        "--score",
-        metavar="NAME[:k=v,…]",
-        help="How unsure each pixel is; see `scores list`.  [default: for one draw price at ×4, texture at ×1, "
-        "else bicubic-gap; for more draws weighted]",
-    )
-    metric: str | None = declared(
-        "--metric",
-        metavar="NAME[:k=v,…]",
-        help="The error at each pixel; see `metrics list`.  [default: lab-l1, Gaussian sigma 4]",
-    )
-    delivery: str = declared(
-        "--delivery",
-        metavar="RULE",
-        default="first",
-        help="Which picture is delivered: the first draw, the mean of all, medoid, the draw nearest to it, or "
-        "consistent[:steps=N], the first draw made consistent with its input by back-projection.",
-    )
-    perturbation: str | None = declared(
-        "--perturb",
-        metavar="NAME",
-        help="Vary the input of a vendor whose answers never vary; see `perturbations list`.",
-    )
-    seeds: "SeedPolicy" = declared(
-        "--seeds",
-        type=click.Choice(["per-image", "shared"]),
-        default="per-image",
-        help="Whether each picture has seeds of its own, or all pictures have the same.",
-    )
-    seed: int | None = seed()
-    degradation: str | None = degradation(
-        help="How inputs are made from photographs, such as area:4+noise:3+jpeg:60-95; see `degradations list`."
-        "  [default: the vendor's, bicubic for super-resolution]"
-    )
-    fit: "Fit | None" = declared(
-        "--fit",
-        type=click.Choice(["crop", "shrink"]),
-        help="Photographs that break the vendor's limits on sizes: take their middle, or make them smaller.",
-    )
+    preset: str | None = setting(is_eager=True)
+    draws: int = setting()
+    score: str | None = setting()
+    metric: str | None = setting()
+    delivery: str = setting()
+    perturbation: str | None = setting()
+    seeds: "SeedPolicy" = setting()
+    seed: int | None = setting()
+    degradation: str | None = setting()
+    fit: "Fit | None" = setting()
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpendingOptions:
     """Where draws are kept, what they may cost, and how they are fetched."""
 
-    run: str | None = declared(
-        "--run", type=FOLDER, help="Run folder, for ledger and samples.  [default: runs/<procedure>]"
+    run: str | None = setting(type=FOLDER)
+    ledger: str | None = setting(type=values.ledger_address)
+    store: str | None = setting(type=values.store_address)
+    max_cost: Decimal | None = setting()
+    max_calls: int | None = setting()
+    concurrency: "int | Literal['auto']" = setting()
+    rate: tuple["Rate", ...] = setting()
+    timeout: float | None = setting()
+    job_timeout: float | None = setting()
+    retry_ambiguous: bool = setting()
+    max_resample: int = setting()
+    accept_refusals: bool = setting()
+    insecure_http: bool = setting()
+    yes: bool = declared(
+        "--yes",
+        is_flag=True,
+        group=NEEDED,
+        main=True,
+        no_keyword="a program agrees by a limit, or by `ask`",
+        help="Do not ask before spending.",
     )
-    ledger: str | None = declared(
-        "--ledger",
-        type=values.ledger_address,
-        metavar="ADDRESS",
-        help="PostgreSQL database that keeps the ledger and the answers for many machines, such as "
-        "postgresql://user@host/name.  [default: a file in the run folder]",
-    )
-    store: str | None = declared(
-        "--store",
-        type=values.store_address,
-        metavar="ADDRESS",
-        help="Where answers and finished files are kept, too: a bucket such as s3://bucket/runs, or a folder that "
-        "machines share.  [default: the run folder alone]",
-    )
-    max_cost: Decimal | None = declared(
-        "--max-cost", type=values.usd, help="The most that this job may cost in all, US dollars."
-    )
-    max_calls: int | None = declared(
-        "--max-calls", type=click.IntRange(0), help="The most paid calls that this job may make in all."
-    )
-    concurrency: "int | Literal['auto']" = declared(
-        "--concurrency", type=values.workers, metavar="N|auto", default="auto", help="The most calls at a time."
-    )
-    rate: tuple["Rate", ...] = declared(
-        "--rate",
-        type=values.request_rate,
-        multiple=True,
-        metavar="N/UNIT",
-        help="The most requests in a time, such as 50/hour or '100/minute poll'; repeatable.  [default: the vendor's]",
-    )
-    timeout: float | None = declared(
-        "--timeout",
-        type=click.FloatRange(1, 86400),
-        help="The most seconds to wait for one answer.  [default: the vendor's, or 120]",
-    )
-    job_timeout: float | None = declared(
-        "--job-timeout",
-        type=click.FloatRange(1, 604800),
-        help="The most seconds to wait for a job that the vendor accepted; then it is cancelled where that can be."
-        "  [default: the vendor's, or 1800]",
-    )
-    retry_ambiguous: bool = declared(
-        "--retry-ambiguous", is_flag=True, help="Pay again for draws that were sent but never answered."
-    )
-    max_resample: int = declared(
-        "--max-resample",
-        type=click.IntRange(0, 100),
-        default=0,
-        metavar="N",
-        help="How often a draw may be paid for again when its answer is not the picture that was asked for.",
-    )
-    accept_refusals: bool = declared(
-        "--accept-refusals", is_flag=True, help="Go on although three pictures were refused in the same words."
-    )
-    insecure_http: bool = declared(
-        "--insecure-http", is_flag=True, help="Allow a key to be sent unencrypted (http) to another machine."
-    )
-    yes: bool = declared("--yes", is_flag=True, help="Do not ask before spending.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TermsOptions(SpendingOptions):
     """The terms of a job; `memory` is in bytes."""
 
-    memory: int | None = declared(
-        "--memory",
-        type=values.number_of_bytes,
-        metavar="AMOUNT",
-        help="The most memory that the calculation may take, such as 2GB: fewer pictures at a time.",
-    )
+    memory: int | None = setting()
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobOptions(VendorOptions, ProcedureOptions, TermsOptions):
     """All that a job on photographs takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterOptions:
+    """Who evaluates the pictures."""
+
+    cluster: str | None = setting(type=values.cluster_place)

@@ -6,8 +6,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import stored_elsewhere
@@ -17,6 +15,7 @@ from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.errors import IncompleteError, RunRefusedError, UsageError, VendorError
+from blackbox_conformal.pipeline.keyword_arguments import INPUTS, PlanSettings
 from blackbox_conformal.pipeline.stages.defaults import SEVERAL_DRAWS
 from blackbox_conformal.text import counted
 
@@ -35,32 +34,20 @@ class PlanOptions(shared.JobOptions):
     """What `plan` is given."""
 
     images: tuple[str, ...] = shared.photographs()
-    guarantee: str | None = shared.guarantee()
-    alpha: float | None = shared.alpha()
+    guarantee: str | None = shared.setting()
+    alpha: float | None = shared.setting()
     inputs: str | None = shared.declared(
         "--inputs",
         type=shared.PicturesPath(exists=True),
+        group=INPUTS,
+        main=True,
+        no_keyword="`compare_inputs` does it",
         help="Pictures that are to be sent later: compare them with the inputs made from IMAGES.",
     )
-    want_share: float | None = shared.declared(
-        "--want-share", type=shared.SHARE, help="The share of a picture that is to be trusted, such as 0.5."
-    )
-    pilot: int | None = shared.declared(
-        "--pilot",
-        type=click.IntRange(5),
-        metavar="N",
-        help="Draw N of IMAGES, which costs money, to see what this vendor's answers let be trusted. They do not "
-        "calibrate.",
-    )
-    stand_in: bool = shared.declared(
-        "--stand-in",
-        is_flag=True,
-        help="Let the vendor that ships with this program draw the pilot, free of charge. The error then covers other "
-        "vendors.",
-    )
-    quote: bool = shared.declared(
-        "--quote", is_flag=True, help="Ask the vendor for its price, free of charge, instead of its price list."
-    )
+    want_share: float | None = shared.setting()
+    pilot: int | None = shared.setting()
+    stand_in: bool = shared.setting()
+    quote: bool = shared.setting()
 
     @property
     def wish(self) -> "Wish | None":
@@ -71,8 +58,15 @@ class PlanOptions(shared.JobOptions):
         return None if wish == Wish() else wish
 
 
-@click.command("plan")
-@shared.takes(PlanOptions)
+@shared.command(
+    "plan",
+    PlanOptions,
+    PlanSettings,
+    examples=(
+        "blackbox-conformal plan photographs/ --adapter stability --alpha 0.1",
+        "blackbox-conformal plan photographs/ --adapter stability --want-share 0.5 --pilot 20 --max-cost 10",
+    ),
+)
 def command(screen: Screen, options: PlanOptions) -> None:
     """Say what calibrating on IMAGES takes (calls, price, time, disk, memory) and which levels it reaches.
 

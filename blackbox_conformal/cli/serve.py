@@ -1,5 +1,6 @@
 """`serve`: a calibrated vendor behind an HTTP server, for clients that exist already."""
 
+import functools
 import importlib.util
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -14,6 +15,15 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key
 from blackbox_conformal.errors import MissingPackageError, UsageError
+from blackbox_conformal.pipeline.keyword_arguments import (
+    ACCESS,
+    DRAWING,
+    OUTPUT,
+    PLACES,
+    PROMISE,
+    SERVER,
+    SessionSettings,
+)
 from blackbox_conformal.text import printable
 
 if TYPE_CHECKING:
@@ -23,116 +33,159 @@ if TYPE_CHECKING:
 PORT = 8080
 
 
+SERVES = "Python's `Session` serves no HTTP"
+_served = functools.partial(shared.declared, no_keyword=SERVES)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions(shared.VendorOptions, shared.TermsOptions):
-    """What `serve` is given."""
+    """What `serve` is given; Python's `Session` is the same without a server."""
 
-    calibration: str | None = shared.declared("--calibration", type=shared.FILE, help="Calibration file.")
+    calibration: str | None = shared.calibration()
     demo: bool = shared.flag(
-        "--demo", is_flag=True, help="Serve the embedded vendor, calibrated on photographs that come with the package."
+        "--demo",
+        main=True,
+        no_keyword=SERVES,
+        is_flag=True,
+        help="Serve the embedded vendor, calibrated on photographs that come with the package.",
     )
     alpha: float | None = shared.alpha()
-    dialects: tuple[str, ...] = shared.declared(
+    dialects: tuple[str, ...] = _served(
         "--as",
+        group=SERVER,
+        main=True,
         multiple=True,
         metavar="DIALECT",
         default=("multipart",),
         help="Whose clients are served: multipart (a plain form), replicate, fal, openai; repeatable.",
     )
-    strict: bool = shared.declared(
+    strict: bool = _served(
         "--strict",
+        group=PROMISE,
         is_flag=True,
         help="Answer 409 where the calibration does not speak of a request, instead of a picture without a mask.",
     )
-    upgrade: str | None = shared.declared(
+    upgrade: str | None = _served(
         "--upgrade",
+        group=DRAWING,
         type=shared.FILE,
         help="Calibration of more draws of the same vendor: a request with the header 'Prefer: upgrade' is answered at "
         "once, and masked again when the further draws are there.",
     )
-    allow: tuple[str, ...] = shared.declared(
+    allow: tuple[str, ...] = _served(
         "--allow",
+        group=ACCESS,
         multiple=True,
         metavar="PARAMETER",
         help="Vendor parameter that a request may give another value than the calibrated one, without a mask; "
         "repeatable.",
     )
-    max_cost_per_day: Decimal | None = shared.declared(
-        "--max-cost-per-day",
-        type=values.usd,
-        help="The most that may be spent in any 24 hours, US dollars. It and --max-cost count all that the run "
-        "folder's ledger holds, so they hold over restarts.",
+    max_cost_per_day: Decimal | None = shared.setting()
+    host: str = _served("--host", group=SERVER, default="127.0.0.1", metavar="ADDRESS", help="Address to listen on.")
+    port: int = _served(
+        "--port",
+        group=SERVER,
+        main=True,
+        type=click.IntRange(0, 65535),
+        default=PORT,
+        help="Port to listen on; 0 is a free one.",
     )
-    host: str = shared.declared("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen on.")
-    port: int = shared.declared(
-        "--port", type=click.IntRange(0, 65535), default=PORT, help="Port to listen on; 0 is a free one."
+    host_name: tuple[str, ...] = _served(
+        "--host-name",
+        group=SERVER,
+        multiple=True,
+        metavar="NAME",
+        help="Name by which clients address the gateway; repeatable.",
     )
-    host_name: tuple[str, ...] = shared.declared(
-        "--host-name", multiple=True, metavar="NAME", help="Name by which clients address the gateway; repeatable."
+    public_url: str | None = _served(
+        "--public-url", group=SERVER, metavar="URL", help="How links begin where a proxy stands before the gateway."
     )
-    public_url: str | None = shared.declared(
-        "--public-url", metavar="URL", help="How links begin where a proxy stands before the gateway."
-    )
-    webhook_host: tuple[str, ...] = shared.declared(
+    webhook_host: tuple[str, ...] = _served(
         "--webhook-host",
+        group=ACCESS,
         multiple=True,
         metavar="NAME[:PORT]",
         help="Host that requests may name for webhooks, at its usual port, this PORT, or any (NAME:*); repeatable.",
     )
-    tokens: str | None = shared.declared(
-        "--tokens", type=shared.NAMED_FILE, help="File of `serve-token new`.  [default: served/tokens.json in --run]"
+    tokens: str | None = _served(
+        "--tokens",
+        group=ACCESS,
+        type=shared.NAMED_FILE,
+        help="File of `serve-token new`.  [default: served/tokens.json in --run]",
     )
-    no_tokens: bool = shared.declared(
-        "--no-tokens", is_flag=True, help="Serve everybody who reaches it: whoever does spends your money."
+    no_tokens: bool = _served(
+        "--no-tokens",
+        group=ACCESS,
+        main=True,
+        is_flag=True,
+        help="Serve everybody who reaches it: whoever does spends your money.",
     )
-    tls_cert: str | None = shared.declared("--tls-cert", type=shared.FILE, help="Certificate to serve https, PEM.")
-    tls_key: str | None = shared.declared("--tls-key", type=shared.FILE, help="Key of the certificate, PEM.")
-    max_body: int = shared.declared(
-        "--max-body", type=values.number_of_bytes, metavar="AMOUNT", default="64MiB", help="Largest request."
+    tls_cert: str | None = _served(
+        "--tls-cert", group=SERVER, type=shared.FILE, help="Certificate to serve https, PEM."
     )
-    max_waiting: int = shared.declared(
+    tls_key: str | None = _served("--tls-key", group=SERVER, type=shared.FILE, help="Key of the certificate, PEM.")
+    max_body: int = _served(
+        "--max-body",
+        group=SERVER,
+        type=values.number_of_bytes,
+        metavar="AMOUNT",
+        default="64MiB",
+        help="Largest request.",
+    )
+    max_waiting: int = _served(
         "--max-waiting",
+        group=SERVER,
         type=click.IntRange(0),
         default=1000,
         metavar="N",
         help="Requests that may wait for their turn; more are answered with 429.",
     )
-    max_uploads: int = shared.declared(
+    max_uploads: int = _served(
         "--max-uploads",
+        group=SERVER,
         type=values.number_of_bytes,
         metavar="AMOUNT",
         default="10GiB",
         help="What a token may upload ahead of requests in any 24 hours; more is answered with 507.",
     )
-    keep: float | None = shared.declared(
+    keep: float | None = _served(
         "--keep",
+        group=PLACES,
         type=click.FloatRange(0, min_open=True),
         metavar="DAYS",
         help="Delete requests and uploads, with their files, so many days after their end; by default they stay.",
     )
     view: bool = shared.flag(
         "--view",
+        main=True,
+        no_keyword=SERVES,
         is_flag=True,
         help="Keep every masked picture for the viewer, and show them on a page with a random key in its link.",
     )
-    log: str = shared.declared(
-        "--log", type=click.Choice(["text", "json"]), default="text", help="How the log on stderr is written."
+    log: str = _served(
+        "--log",
+        group=OUTPUT,
+        type=click.Choice(["text", "json"]),
+        default="text",
+        help="How the log on stderr is written.",
     )
-    guarantee: str | None = shared.guarantee()
-    group: str | None = shared.declared("--group", metavar="NAME", help="The group that the pictures belong to.")
-    outside: float = shared.declared(
-        "--outside",
-        type=click.FloatRange(0, 1, max_open=True),
-        default=0.01,
-        metavar="P",
-        help="Give no mask where an input's own p-value is at most this; 0: never for that.",
-    )
-    trust: tuple[str, ...] = shared.trust()
+    guarantee: str | None = shared.setting()
+    group: str | None = shared.setting()
+    outside: float = shared.setting()
+    trust: tuple[str, ...] = shared.setting()
     sign_with: str | None = shared.sign_with()
 
 
-@click.command("serve")
-@shared.takes(ServeOptions)
+@shared.command(
+    "serve",
+    ServeOptions,
+    SessionSettings,
+    only_typed=shared.FIXED,
+    examples=(
+        "blackbox-conformal serve --demo",
+        "blackbox-conformal serve --calibration runs/NAME/calibration.json --alpha 0.1 --max-cost-per-day 5",
+    ),
+)
 def command(screen: Screen, options: ServeOptions) -> None:
     """Serve a calibrated vendor to HTTP clients: its pictures unchanged, with links to masks and certificates.
 
@@ -206,18 +259,9 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
     run = Path(options.run) if options.run else Path("runs") / f"served-{calibration.digest[7:19]}"
     if not options.run:
         screen.note(f"run folder: {run}")
-    limits = replace(from_options.build_limits(options), max_cost_per_day_usd=options.max_cost_per_day)
     settings: dict[str, Any] = {
-        "limits": limits,
-        "ledger": options.ledger,
-        "store": options.store,
-        "max_cost": options.max_cost,
-        "max_cost_per_day": options.max_cost_per_day,
-        "memory": options.memory,
-        "guarantee": options.guarantee,
-        "group": options.group,
-        "outside": options.outside,
-        "trust": options.trust,
+        **shared.settings_of(options, SessionSettings),
+        "run": run,
         "second_adapter": second,
         "listener": lambda event: screen.note(f"note: {event.text}") if event.kind == "remembered" else None,
     }

@@ -6,18 +6,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
-from blackbox_conformal.cli import from_options, next_steps, values
+from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.calibrate import ask_about_parts, show_left_out
-from blackbox_conformal.cli.cluster import ClusterOptions, cluster_of
+from blackbox_conformal.cli.cluster import cluster_of
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, bill, spent
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.learn import learn
 from blackbox_conformal.cli.named_files import photograph_paths, refuse_other_calibration
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.pipeline.keyword_arguments import LearnSettings, TuneSettings, described
 
 if TYPE_CHECKING:
     from blackbox_conformal.pipeline.calibrating import CalibrationRun
@@ -29,65 +28,43 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneOptions(ClusterOptions, shared.JobOptions):
+class TuneOptions(shared.ClusterOptions, shared.JobOptions):
     """What `tune` is given."""
 
     images: tuple[str, ...] = shared.photographs()
-    alpha: float | None = shared.declared(
-        "--alpha", type=values.level, help="The level at which candidates are compared."
-    )
-    want_share: float | None = shared.declared(
-        "--want-share",
-        type=shared.SHARE,
-        help="Instead of --alpha: the share of a picture that is to be trusted, such as 0.5. The smallest level that "
-        "is expected to give it is chosen, too.",
-    )
-    guarantee: str | None = shared.declared(
-        "--guarantee",
-        metavar="NAME[:k=v,…]",
-        help="What the calibration promises. The confidence bound of high-probability is chosen here, too, unless it "
-        "is named.  [default: expected]",
-    )
-    candidates: tuple[str, ...] = shared.declared(
-        "--candidate",
-        multiple=True,
-        metavar="NAME[:k=v,…][@DRAWS]",
-        help="A score to compare; repeatable.  [default: all that fit]",
-    )
-    tuning_share: float = shared.declared(
-        "--tuning-share",
-        type=click.FloatRange(0.05, 0.9),
-        default=0.3,
-        help="Share of the photographs that candidates are compared on.",
-    )
-    only_choose: bool = shared.declared(
-        "--only-choose",
-        is_flag=True,
-        help="Do not calibrate. Write a file that tells `calibrate` which photographs were looked at.",
-    )
-    nothing_chosen: bool = shared.nothing_chosen()
+    alpha: float | None = shared.alpha()
+    want_share: float | None = shared.setting()
+    guarantee: str | None = shared.setting()
+    candidates: tuple[str, ...] = shared.setting()
+    tuning_share: float = shared.setting()
+    only_choose: bool = shared.setting()
+    nothing_chosen: bool = shared.setting()
     learn: bool = shared.declared(
         "--learn",
         is_flag=True,
+        main=True,
+        no_keyword="`learn_score` does it",
         help="Instead: fit the score learned to IMAGES, at no cost. They never calibrate; the weights go to a file.",
     )
-    outputs: str | None = shared.declared(
-        "--outputs",
-        type=shared.EXISTING_FOLDER,
-        metavar="FOLDER",
-        help="With --learn: outputs of IMAGES that you have, stored as the adapter folder reads them.  [default: the "
-        "embedded vendor makes them]",
-    )
+    outputs: str | None = shared.setting(described(LearnSettings)["outputs"], type=shared.EXISTING_FOLDER)
     out: str | None = shared.declared(
         "--out",
         type=shared.NEW_FILE,
+        no_keyword=shared.SCREEN,
         help="Calibration file, with --only-choose the tuning file, with --learn the weights.  [default: in <run>]",
     )
     force: bool = shared.force()
 
 
-@click.command("tune")
-@shared.takes(TuneOptions)
+@shared.command(
+    "tune",
+    TuneOptions,
+    TuneSettings,
+    examples=(
+        "blackbox-conformal tune photographs/ --adapter replicate -p model=OWNER/NAME --alpha 0.1 --max-cost 5",
+        "blackbox-conformal tune photographs/ --adapter embedded --learn",
+    ),
+)
 def command(screen: Screen, options: TuneOptions) -> None:
     """Compare scores on a part of IMAGES, then calibrate the best on the rest, which was never looked at.
 

@@ -14,7 +14,7 @@ from blackbox_conformal.errors import UsageError
 OTHERS = ("kernel-cache", "signing-passphrase", "signing-passphrase-file")
 """What the environment can set besides options."""
 
-RENAMED = {"clusters": "tiles"}
+RENAMED = {"clusters": "tiles", "perturb": "perturbation"}
 """Settings that had another name before, by that."""
 
 _NEAR = 0.8

@@ -6,9 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
-from blackbox_conformal.cli import from_options, next_steps, values, watch_demo, watch_screen
+from blackbox_conformal.cli import from_options, next_steps, watch_demo, watch_screen
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, limit_above
@@ -16,6 +14,7 @@ from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key, trusted
 from blackbox_conformal.errors import CredentialMissingError, IncompleteError, SuspendedError, UsageError
+from blackbox_conformal.pipeline.keyword_arguments import NOTICES, WatchSettings
 from blackbox_conformal.secrets import Secret, read_credential
 
 if TYPE_CHECKING:
@@ -27,78 +26,81 @@ if TYPE_CHECKING:
     from blackbox_conformal.watching.notices import Channel
 
 
+SEES = "a program sees the state itself"
+
+
 @dataclass(frozen=True, kw_only=True)
 class WatchOptions(shared.VendorOptions, shared.TermsOptions):
     """What `watch` is given."""
 
     images: tuple[str, ...] = shared.photographs(required=False)
-    calibration: str | None = shared.declared("--calibration", type=shared.FILE, help="Calibration file.")
-    trust: tuple[str, ...] = shared.trust()
-    sign_with: str | None = shared.sign_with()
-    canaries: int | None = shared.declared(
-        "--canaries",
-        type=click.IntRange(1, 256),
-        metavar="K",
-        help="How many pictures are sent at every visit; fixed at the first.  [default: 8]",
-    )
-    level: float | None = shared.declared(
-        "--level",
-        type=shared.SHARE,
-        metavar="P",
-        help="Probability of ever raising a false alarm; fixed at the first visit.  [default: 0.01]",
-    )
-    fresh: tuple[str, ...] = shared.declared(
-        "--fresh",
-        multiple=True,
-        type=shared.PicturesPath(exists=True),
-        metavar="PHOTOGRAPHS",
-        help="Photographs that calibration has not seen, by which the risk itself is watched; repeatable.",
-    )
-    fresh_each: int = shared.declared(
-        "--fresh-each", type=click.IntRange(1, 1000), default=1, metavar="N", help="How many of them a visit takes."
-    )
-    alpha: float | None = shared.alpha()
-    max_cost_in_all: Decimal | None = shared.declared(
-        "--max-cost-in-all", type=values.usd, help="The most that all visits may cost together, US dollars."
-    )
+    calibration: str | None = shared.calibration()
+    trust: tuple[str, ...] = shared.setting()
+    sign_with: str | None = shared.setting(type=shared.FILE)
+    canaries: int | None = shared.setting()
+    level: float | None = shared.setting()
+    fresh: tuple[str, ...] = shared.setting(type=shared.PicturesPath(exists=True))
+    fresh_each: int = shared.setting()
+    alpha: float | None = shared.setting()
+    max_cost_in_all: Decimal | None = shared.setting()
     plan: bool = shared.declared(
         "--plan",
         is_flag=True,
+        main=True,
+        no_keyword=shared.SCREEN,
         help="Say what a visit and a month cost, and how fast a change is found. Nothing is sent.",
     )
     page: str | None = shared.declared(
         "--page",
         type=shared.NEW_FILE,
         metavar="FILE",
+        main=True,
+        no_keyword=shared.SCREEN,
         help="After the visit, write an HTML page of the watch: evidence, canaries before and now, what moved, alarms.",
     )
     page_only: str | None = shared.flag(
-        "--page-only", type=shared.NEW_FILE, metavar="FILE", help="Write that page and make no visit."
+        "--page-only",
+        type=shared.NEW_FILE,
+        metavar="FILE",
+        no_keyword=shared.SCREEN,
+        help="Write that page and make no visit.",
     )
     force: bool = shared.force()
     opened: bool = shared.opened()
     demo: bool = shared.flag(
         "--demo",
         is_flag=True,
+        main=True,
+        no_keyword="for a first look",
         help="Show a planted change being found, on a vendor of this machine. No key, no network.",
     )
     accept: str | None = shared.flag(
         "--accept",
+        main=True,
+        no_keyword="a person decides",
         metavar="REASON",
         help="Say why the calibration is used after an alarm; the next visit begins a new watch. Nothing is sent.",
     )
     notify_command: str | None = shared.flag(
         "--notify-command",
+        group=NOTICES,
+        no_keyword=SEES,
         metavar="'PROGRAM WORD…'",
         help="Start this program, without a shell, when the state changes; it gets the notice as JSON on stdin.",
     )
     notify_webhook: str | None = shared.flag(
         "--notify-webhook",
+        group=NOTICES,
+        no_keyword=SEES,
         metavar="VARIABLE",
         help="Post the notice as JSON to the address in this environment variable, or in the file VARIABLE_FILE names.",
     )
     notify_apprise: str | None = shared.flag(
-        "--notify-apprise", metavar="VARIABLE", help="The same with an address of apprise; needs the extra apprise."
+        "--notify-apprise",
+        metavar="VARIABLE",
+        group=NOTICES,
+        no_keyword=SEES,
+        help="The same with an address of apprise; needs the extra apprise.",
     )
 
     @property
@@ -115,8 +117,16 @@ class WatchOptions(shared.VendorOptions, shared.TermsOptions):
         return self.calibration
 
 
-@click.command("watch")
-@shared.takes(WatchOptions)
+@shared.command(
+    "watch",
+    WatchOptions,
+    WatchSettings,
+    only_typed=shared.FIXED,
+    examples=(
+        "blackbox-conformal watch photographs/ --calibration runs/NAME/calibration.json --plan",
+        "blackbox-conformal watch --calibration runs/NAME/calibration.json --max-cost 1",
+    ),
+)
 def command(screen: Screen, options: WatchOptions) -> None:
     """Visit the vendor of a calibration once: exit 0 the same, 3 changed, 6 could not tell.
 

@@ -5,14 +5,13 @@ Keywords that several take are described in `keyword_arguments`, and added to th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.pipeline.comparing import compare_contestants
 from blackbox_conformal.pipeline.comparison_parts.comparison import Comparison
@@ -21,14 +20,20 @@ from blackbox_conformal.pipeline.frontier_parts.candidates import Candidate
 from blackbox_conformal.pipeline.frontier_parts.rows import Wish
 from blackbox_conformal.pipeline.job import Job
 from blackbox_conformal.pipeline.keyword_arguments import (
-    CalibrateSettings,
+    CompareSettings,
+    PlanSettings,
     ProcedureSettings,
-    Settings,
-    named_keywords,
-    refuse_unknown,
-    without_preset,
+    TuneSettings,
+    described,
 )
-from blackbox_conformal.pipeline.keyword_terms import levels_of, setup_of, terms_of
+from blackbox_conformal.pipeline.keyword_terms import (
+    levels_of,
+    named_keywords,
+    read,
+    refuse_unknown,
+    setup_of,
+    terms_of,
+)
 from blackbox_conformal.pipeline.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.pipeline.piloting import PilotRequest, plan_with_pilot
 from blackbox_conformal.pipeline.planning import Plan, audited_levels, plan_job, plan_number
@@ -52,14 +57,7 @@ from blackbox_conformal.sampling.quotes import ask_quotes
 def plan(
     vendor: Adapter,
     photographs: Photographs | int,
-    *,
-    guarantee: str | Guarantee | None = None,
-    alpha: float | None = None,
-    want_share: float | None = None,
-    pilot: int | None = None,
-    stand_in: bool = False,
-    quote: bool = False,
-    **settings: Unpack[Settings],
+    **settings: Unpack[PlanSettings],
 ) -> Plan:
     """What calibrating on photographs would cost: calls, price, time, disk, memory and reachable levels.
 
@@ -70,19 +68,6 @@ def plan(
     ----------
     photographs
         Files and folders, pictures in memory, or how many photographs there will be.
-    guarantee
-        What is to be guaranteed, ``expected`` by default; where it is not named, `Plan.frontier` compares several.
-    alpha
-        A level to plan for beside the usual ones.
-    want_share
-        The share of a picture that is to be trusted, 0 to 1.
-    pilot
-        So many of the photographs are drawn, which costs money, to see what this vendor's answers let be trusted. They
-        do not calibrate: the plan is for the others, and `calibrate` leaves them out in the same run folder.
-    stand_in
-        Whether the vendor that ships with this program draws the pilot in place of `vendor`, free of charge.
-    quote
-        Ask the vendor for its price, free of charge, instead of its price list. It needs the photographs.
 
     Raises
     ------
@@ -97,12 +82,14 @@ def plan(
     19
     """
     setup = setup_of(vendor, settings)
+    guarantee, alpha, pilot = settings.get("guarantee"), settings.get("alpha"), settings.get("pilot")
+    quote, stand_in = settings.get("quote", False), settings.get("stand_in", False)
     rule = member("guarantees", guarantee or "expected")
     if alpha is not None:
         rule.check_level(alpha, rule.loss_bound(setup.metric.capped_bound))
     refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
-    wish = Wish(alpha=alpha, share=want_share, usd=terms.limits.max_cost_usd)
+    wish = Wish(alpha=alpha, share=settings.get("want_share"), usd=terms.limits.max_cost_usd)
     if isinstance(photographs, int):
         if quote or pilot:
             raise UsageError(
@@ -136,10 +123,7 @@ def compare(
     vendors: Mapping[str, Adapter | tuple[Adapter, Mapping[str, Any]]],
     photographs: Photographs,
     alpha: float | Collection[float] | None = None,
-    *,
-    held_out: float = 0.5,
-    baselines: bool = True,
-    **settings: Unpack[Settings],
+    **settings: Unpack[CompareSettings],
 ) -> Comparison:
     """Compare vendors or settings on the same photographs: some photographs calibrate, the others are measured.
 
@@ -153,10 +137,6 @@ def compare(
         Name in the table → vendor, or vendor and settings of its own, such as ``(vendor, {"score": "texture"})``.
     alpha
         The level to compare at, or several; by default the usual ones.
-    held_out
-        Share of the photographs that are measured.
-    baselines
-        Whether interval images and soft masks are measured too.
 
     Raises
     ------
@@ -181,9 +161,9 @@ def compare(
         contestants,
         paths,
         terms,
-        held_out=round(len(paths) * held_out),
+        held_out=round(len(paths) * settings["held_out"]),
         seed=settings.get("seed", 0),
-        baselines=baselines,
+        baselines=settings["baselines"],
     )
     levels = levels_of(alpha) or audited_levels(contestants[0].setup.metric.capped_bound)
     for level in levels:
@@ -201,14 +181,7 @@ def tune(
     vendor: Adapter,
     photographs: Photographs,
     alpha: float | None = None,
-    *,
-    want_share: float | None = None,
-    candidates: str | Sequence[str] | None = None,
-    tuning_share: float = 0.3,
-    only_choose: bool = False,
-    nothing_chosen: bool = False,
-    guarantee: str | Guarantee | None = None,
-    **settings: Unpack[CalibrateSettings],
+    **settings: Unpack[TuneSettings],
 ) -> Tuning:
     """Compare scores on a part of the photographs, then calibrate the best on the rest, which was never looked at.
 
@@ -218,22 +191,6 @@ def tune(
     ----------
     alpha
         The level at which candidates are compared.
-    want_share
-        Instead of `alpha`: the share of a picture that is to be trusted. The smallest level that is expected to give it
-        is chosen on the same photographs as the score.
-    candidates
-        A score or several as ``NAME:key=value@DRAWS``; by default every score that fits. Without ``@`` a score gets all
-        draws, or one if it needs no more.
-    tuning_share
-        Share of the photographs that candidates are compared on.
-    only_choose
-        Do not calibrate the best candidate: keep in the run folder which photographs were looked at, so that
-        `calibrate` refuses them. They are kept in any case.
-    nothing_chosen
-        Whether photographs that other choices were made on may calibrate, as for `calibrate`.
-    guarantee
-        What the calibration promises, ``expected`` by default. The confidence bound of ``high-probability`` is chosen
-        on the tuning photographs, too, unless its method or stake is named (`Tuning.bound`).
 
     Raises
     ------
@@ -248,12 +205,12 @@ def tune(
     >>> tuning.calibration
     <Calibration of …>
     """
+    want_share, guarantee = settings.get("want_share"), settings.get("guarantee")
     refuse_both(alpha, want_share, guarantee)
-    split = {"share": tuning_share, "only_choose": only_choose, "nothing_chosen": nothing_chosen}
-    chosen, job = _tuning_job(vendor, photographs, alpha, candidates, split, settings)
+    chosen, job = _tuning_job(vendor, photographs, alpha, settings)
     rule = None if guarantee is None else member("guarantees", guarantee)
     tuning = job.choose(chosen, alpha, rule, want_share)
-    if only_choose:
+    if settings.get("only_choose"):
         return tuning
     calibrated = job.calibrate(tuning, rule)
     return replace(
@@ -269,12 +226,11 @@ def _tuning_job(
     vendor: Adapter,
     photographs: Photographs,
     alpha: float | None,
-    candidates: str | Sequence[str] | None,
-    split: Mapping[str, Any],
-    settings: Mapping[str, Any],
+    settings: TuneSettings,
 ) -> tuple[list[Candidate], TuningJob]:
     """The candidates, and the photographs split into those that they are compared on and those that calibrate."""
     draws, second = settings.get("draws", DEFAULT_DRAWS), settings.get("second_adapter")
+    candidates = settings.get("candidates")
     candidates = [candidates] if isinstance(candidates, str) else candidates
     typed = candidates or default_candidates(draws, second=second is not None)
     chosen = parse_candidates(typed, draws)
@@ -290,7 +246,9 @@ def _tuning_job(
         terms,
         candidates=chosen,
         seed=settings.get("seed", 0),
-        **split,
+        share=settings["tuning_share"],
+        only_choose=settings.get("only_choose", False),
+        nothing_chosen=settings.get("nothing_chosen", False),
     )
     return chosen, job
 
@@ -300,6 +258,6 @@ def _contestant(
 ) -> Contestant:
     """A vendor with the settings of its own before those that hold for all."""
     adapter, settings_of_vendor = vendor if isinstance(vendor, tuple) else (vendor, {})
-    taken = ProcedureSettings.__annotations__
-    refuse_unknown("compare", settings_of_vendor, taken)
-    return Contestant(label, setup_of(adapter, {**settings, **without_preset(settings_of_vendor, taken)}))
+    known = described(ProcedureSettings)
+    refuse_unknown("compare", settings_of_vendor, known)
+    return Contestant(label, setup_of(adapter, {**settings, **read(settings_of_vendor, known)}))

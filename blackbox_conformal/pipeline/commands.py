@@ -5,7 +5,7 @@ Keywords that several take are described in `keyword_arguments`, and added to th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -14,11 +14,8 @@ from typing import Unpack
 from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.audits.findings import Audit
 from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.calibration_images import KnownPhotograph
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
-from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.images.encode import Given
-from blackbox_conformal.pipeline.audit_parts.measure import OnPicture, WorstCrops
 from blackbox_conformal.pipeline.auditing import AuditRequest, audit_photographs
 from blackbox_conformal.pipeline.calibrated_rule import checked_rule
 from blackbox_conformal.pipeline.calibrating import calibrate_job
@@ -28,10 +25,9 @@ from blackbox_conformal.pipeline.keyword_arguments import (
     ApplySettings,
     AuditSettings,
     CalibrateSettings,
-    JobSettings,
-    named_keywords,
+    WatchSettings,
 )
-from blackbox_conformal.pipeline.keyword_terms import calibrated, levels_of, setup_of, terms_of
+from blackbox_conformal.pipeline.keyword_terms import calibrated, levels_of, named_keywords, setup_of, terms_of
 from blackbox_conformal.pipeline.looked_at import Unseen, together
 from blackbox_conformal.pipeline.masking import Receiver, mask_pictures, masking_of
 from blackbox_conformal.pipeline.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
@@ -43,7 +39,6 @@ from blackbox_conformal.pipeline.stages.settings import set_up_as
 from blackbox_conformal.pipeline.visiting import VisitRequest, VisitResult, visit
 from blackbox_conformal.pipeline.watch_parts.fresh_photographs import Reserve
 from blackbox_conformal.signature import trusted_keys
-from blackbox_conformal.signing_key import SigningKey
 from blackbox_conformal.text import name_of
 from blackbox_conformal.watching.states import state_of
 
@@ -53,13 +48,6 @@ from blackbox_conformal.watching.states import state_of
 def calibrate(
     vendor: Adapter,
     photographs: Photographs,
-    *,
-    guarantee: str | Guarantee = "expected",
-    alpha: float | None = None,
-    groups: Mapping[str, str] | None = None,
-    tiles: Mapping[str, str] | None = None,
-    tuning: str | Path | Sequence[KnownPhotograph] = (),
-    nothing_chosen: bool = False,
     **settings: Unpack[CalibrateSettings],
 ) -> Calibration:
     """Draw the samples of photographs and calibrate `vendor` on them.
@@ -70,18 +58,6 @@ def calibrate(
         From `load_adapter`.
     photographs
         Files and folders, or pictures in memory: ``{name: array}``, pairs, or arrays, bytes and Pillow images.
-    guarantee
-        What is guaranteed: ``name:key=value`` or an instance.
-    alpha
-        A level that the photographs have to be enough for.
-    groups, tiles
-        The name of a photograph, which is its file's stem → its group, or the photograph that it is a tile of.
-    tuning
-        A file that ``tune``, ``compare`` or ``plan`` wrote: its photographs are left out. Or photographs that choices
-        were made on, which are refused, as are those that were looked at in the run folder or beside it.
-    nothing_chosen
-        Whether photographs that were looked at may calibrate, since nothing was chosen by them; the calibration notes
-        it.
 
     Raises
     ------
@@ -97,11 +73,14 @@ def calibrate(
     setup = setup_of(vendor, settings)
     paths = photograph_paths(photographs)
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
+    guarantee, alpha = settings.get("guarantee") or "expected", settings.get("alpha")
+    groups, tiles = settings.get("groups"), settings.get("tiles")
     checked_rule([name_of(path) for path in paths], setup, guarantee, alpha, groups, tiles)
     terms.refuse_unlimited(vendor)
     job = Job.of_photographs(setup, paths, terms)
+    tuning, overrule = settings.get("tuning", ()), settings.get("nothing_chosen", False)
     files, given = ([Path(tuning)], ()) if isinstance(tuning, str | Path) else ([], tuning)
-    found = Unseen.of(job.pictures, job.folder, setup.score.taught_by, files, nothing_chosen=nothing_chosen)
+    found = Unseen.of(job.pictures, job.folder, setup.score.taught_by, files, nothing_chosen=overrule)
     return calibrate_job(
         # Photographs are left out where that was asked for, and refused otherwise.
         job.only(found.pictures) if files else job,
@@ -204,16 +183,6 @@ def audit(
     photographs: Photographs,
     calibration: Calibration | str | Path,
     alpha: float | Collection[float] | None = None,
-    *,
-    guarantee: str | Guarantee | None = None,
-    group: str | None = None,
-    groups: Mapping[str, str] | None = None,
-    tiles: Mapping[str, str] | None = None,
-    second_adapter: Adapter | None = None,
-    degradation: str | None = None,
-    on_picture: OnPicture | None = None,
-    crops: WorstCrops | None = None,
-    stop: bool = True,
     **settings: Unpack[AuditSettings],
 ) -> Audit:
     """Measure a calibration on photographs that it has not seen: risk, trusted share, PSNR and SSIM.
@@ -226,24 +195,6 @@ def audit(
         A calibration, or the path of its file.
     alpha
         The level to audit, or several; by default the usual ones.
-    guarantee
-        Another guarantee than the calibration's own: ``name:key=value`` or an instance.
-    group
-        Audit the guarantee within this group; every photograph must be of it.
-    groups
-        Photograph's name → group: `Audit.kinds` then has the risk of each. The guarantee stays as it is.
-    tiles
-        Picture's name → photograph that it is a tile of; a photograph then counts once.
-    second_adapter
-        The second vendor, where the calibrated score compares with one.
-    degradation
-        How inputs are made, such as ``area:4+jpeg:75``; refused unless the calibration's are, too.
-    on_picture
-        Gets each photograph's pixels and maps, in worker threads; refused beside `cluster`.
-    crops
-        Keeps the surroundings of the worst pixels.
-    stop
-        Buy no more photographs once the audit confirms or contradicts; False: draw all of them.
 
     Raises
     ------
@@ -257,18 +208,30 @@ def audit(
     """
     given = None if isinstance(calibration, Calibration) else Path(calibration)
     calibration, terms = calibrated(calibration, settings)
-    if on_picture is not None and terms.cluster is not None:
+    look = settings.get("on_picture")
+    if look is not None and terms.cluster is not None:
         raise UsageError("expected no on_picture beside cluster, where workers would call it; leave one of them out")
-    setup = set_up_as(vendor, calibration.procedure, second_adapter, degradation)
+    setup = set_up_as(vendor, calibration.procedure, settings.get("second_adapter"), settings.get("degradation"))
     file = given or calibration.file
     watched = None if file is None else state_of(file, calibration)
     request = AuditRequest.of(
-        calibration, levels_of(alpha), guarantee=guarantee, group=group, tiles=tiles, groups=groups
+        calibration,
+        levels_of(alpha),
+        guarantee=settings.get("guarantee"),
+        group=settings.get("group"),
+        tiles=settings.get("tiles"),
+        groups=settings.get("groups"),
     )
     terms.refuse_unlimited(vendor)
-    paths = photograph_paths(photographs)
-    look = on_picture or (lambda *_: None)
-    found = audit_photographs(request, setup, paths, terms, on_picture=look, crops=crops, stop=stop)
+    found = audit_photographs(
+        request,
+        setup,
+        photograph_paths(photographs),
+        terms,
+        on_picture=look or (lambda *_: None),
+        crops=settings.get("crops"),
+        stop=settings["stop"],
+    )
     if watched is None or watched.state == "watched":
         return found
     note = f"this calibration is {watched.state} since {watched.at}: {watched.reason}"
@@ -281,17 +244,7 @@ def watch(
     vendor: Adapter,
     calibration: str | Path,
     photographs: Photographs = (),
-    *,
-    canaries: int | None = None,
-    level: float | None = None,
-    fresh: Photographs = (),
-    fresh_each: int = 1,
-    alpha: float | None = None,
-    max_cost_in_all: float | str | Decimal | None = None,
-    second_adapter: Adapter | None = None,
-    sign_with: SigningKey | None = None,
-    trust: Sequence[str] = (),
-    **settings: Unpack[JobSettings],
+    **settings: Unpack[WatchSettings],
 ) -> VisitResult:
     """Visit `vendor` once, or go on with a visit that was not finished: is it still what was calibrated?
 
@@ -301,21 +254,6 @@ def watch(
         The path of its file; the watch is kept beside it.
     photographs
         Those that were calibrated, to choose canaries from; needed at the first visit alone.
-    canaries, level
-        How many pictures are sent at every visit, and the probability of ever raising a false alarm; the first visit
-        fixes both.
-    fresh, fresh_each
-        Photographs that calibration has not seen, by which the risk is watched, and how many a visit takes.
-    alpha
-        The level at which it is watched.
-    max_cost_in_all
-        The most that all visits may cost together, US dollars; `max_cost` is for this one.
-    second_adapter
-        The second vendor, where the calibrated score compares with one.
-    sign_with
-        Sign the visit with this key; needed where the calibration is signed.
-    trust
-        Public keys, or files of such keys, whose signatures of calibration and watch count, as `--trust`.
 
     Returns
     -------
@@ -334,13 +272,22 @@ def watch(
     """
     file = Path(calibration)
     loaded, terms = calibrated(file, settings)
-    setup = set_up_as(vendor, loaded.procedure, second_adapter)
+    setup = set_up_as(vendor, loaded.procedure, settings.get("second_adapter"))
+    fresh, alpha, in_all = settings.get("fresh", ()), settings.get("alpha"), settings.get("max_cost_in_all")
     if bool(fresh) is not (alpha is not None):
         raise UsageError("expected fresh and alpha together: fresh photographs are measured at that level")
-    reserve = None if alpha is None else Reserve(loaded, photograph_paths(fresh), alpha, fresh_each)
-    known = photograph_paths(photographs) if photographs else ()
-    in_all = None if max_cost_in_all is None else Decimal(str(max_cost_in_all))
-    keys = trusted_keys(trust)
+    keys = trusted_keys(settings.get("trust", ()))
     if keys:
         loaded.vouching(keys).require("the calibration", trusted=True)
-    return visit(VisitRequest(loaded, file, known, canaries, level, reserve, in_all, sign_with, keys), setup, terms)
+    request = VisitRequest(
+        loaded,
+        file,
+        photograph_paths(photographs) if photographs else (),
+        settings.get("canaries"),
+        settings.get("level"),
+        None if alpha is None else Reserve(loaded, photograph_paths(fresh), alpha, settings["fresh_each"]),
+        None if in_all is None else Decimal(in_all),
+        settings.get("sign_with"),
+        keys,
+    )
+    return visit(request, setup, terms)

@@ -1,221 +1,547 @@
-"""The keywords that every command takes from Python, named as the options are, and errors for misspelled ones."""
+"""What every setting is, described once: a key of a class below, and the entry of its name in what documents it.
 
-# Annotations stay as they are written, so that signatures show them so.
-from __future__ import annotations
+Each makes the keyword of Python functions, the option of that name, the key of a settings file, the refusal of bad
+values, and a row of docs/options.md. This file imports nothing heavy, so that the command line can read it at once.
+"""
 
-import difflib
-import functools
-import inspect
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, TypeVar, get_args
 
-from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.display.progress import ProgressDisplay, shown_progress
-from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.metrics.metric import Metric
-from blackbox_conformal.pipeline.job import Ask
-from blackbox_conformal.pipeline.listeners import Progress
-from blackbox_conformal.pipeline.stages.cluster import Cluster
-from blackbox_conformal.pipeline.stages.defaults import preset_settings
-from blackbox_conformal.procedure import Fit, SeedPolicy
-from blackbox_conformal.sampling.events import Event
-from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.scores.score import Score
+from blackbox_conformal.pipeline.stages.defaults import DEFAULT_DRAWS, PRESETS
+from blackbox_conformal.rates import Rate
+from blackbox_conformal.values import (
+    ANYTHING,
+    BYTES,
+    COUNT,
+    INTEGER,
+    LEVEL,
+    SECONDS,
+    SHARE,
+    SWITCH,
+    USD,
+    WORKERS,
+    Kind,
+    choice,
+    number,
+    several,
+    whole,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from distributed import Client
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+    from blackbox_conformal.adapter import Adapter
+    from blackbox_conformal.calibration_images import KnownPhotograph
+    from blackbox_conformal.guarantees.guarantee import Guarantee
+    from blackbox_conformal.metrics.metric import Metric
+    from blackbox_conformal.pipeline.audit_parts.measure import OnPicture, WorstCrops
+    from blackbox_conformal.pipeline.job import Ask
+    from blackbox_conformal.pipeline.listeners import Progress
+    from blackbox_conformal.pipeline.photographs_in_memory import Photographs
+    from blackbox_conformal.procedure import Fit, SeedPolicy
+    from blackbox_conformal.sampling.events import Event
+    from blackbox_conformal.sampling.limits import Limits
+    from blackbox_conformal.sampling.sampler import Sampler
+    from blackbox_conformal.scores.score import Score
+    from blackbox_conformal.signing_key import SigningKey
 
-Listener = Callable[[Event], None]
-"""Gets every event of drawing."""
+    Listener = Callable[[Event], None]
+
+NEEDED, PROMISE, INPUTS, DRAWING = "Needed", "Promise", "How inputs are made", "How it draws"
+MONEY, PLACES, OUTPUT = "Money and faults", "Where things lie", "Output"
+SERVER, ACCESS, NOTICES = "The server", "Who may use it", "Notices"
+GROUPS = (NEEDED, PROMISE, INPUTS, DRAWING, MONEY, PLACES, OUTPUT, SERVER, ACCESS, NOTICES)
+"""Headings under which help and the reference show settings, in this order."""
+
+MEMBER = "NAME[:k=v,…]"
+RATE = Kind("a rate such as 50/hour", lambda value: value if isinstance(value, Rate) else Rate.of_text(value), "N/UNIT")
+CALLED = "a program is called back; a person reads the screen"
+Class = TypeVar("Class")
 
 
+@dataclass(slots=True)
+class Setting:
+    """What is known of a setting besides its name.
+
+    Attributes
+    ----------
+    group
+        The heading under which help shows it.
+    kind
+        What its value may be.
+    main
+        Whether most people need it, so that ``--help`` shows it and not only ``--help-all``.
+    default
+        Its value where none is given; None: see `usual`.
+    many
+        Whether it takes several values: as an option it is repeated.
+    flag, metavar
+        How the option is written where that is not its name, and its value where that is not as its kind says.
+    limit
+        The field of `Limits` that it sets.
+    no_option
+        Why it is no option; "" where it is.
+    help, usual
+        What it is, and what holds where none is given. From the documentation of the class, whose last sentence may be
+        "By default …". Names of settings stand in backquotes there; a screen shows them as options.
+    """
+
+    group: str
+    kind: Kind = ANYTHING
+    main: bool = False
+    default: Any = None
+    many: bool = False
+    flag: str = ""
+    metavar: str = ""
+    limit: str = ""
+    no_option: str = ""
+    help: str = ""
+    usual: str = ""
+
+    def of(self, value: Any, name: str) -> Any:
+        """The value that `value` stands for; a `UsageError` that names the setting where there is none."""
+        if self.kind is ANYTHING:
+            return value
+        return several(self.kind, value, name) if self.many else self.kind.of(value, name)
+
+    def say(self, text: str) -> None:
+        """Take `help` and `usual` from what is documented."""
+        self.help, _, usual = text.partition(" By default ")
+        self.usual = usual.removesuffix(".")
+
+
+def described(settings: Any) -> dict[str, Setting]:
+    """The settings of one of the classes below by name, in the order of their groups."""
+    found = {name: get_args(kind)[1] for name, kind in settings.__annotations__.items()}
+    return dict(sorted(found.items(), key=lambda item: GROUPS.index(item[1].group)))
+
+
+_ENTRY = re.compile(r"^    (\w+)\n((?:        .*\n)+)", re.MULTILINE)
+
+
+def documented(settings: Class) -> Class:
+    """Give each setting of a class what the class's documentation says of it."""
+    known = described(settings)
+    for name, text in _ENTRY.findall(settings.__doc__ or ""):
+        known[name].say(" ".join(text.split()))
+    return settings
+
+
+@documented
 class ProcedureSettings(TypedDict, total=False):
     """How pictures are drawn, scored and compared with the truth.
 
     Attributes
     ----------
-    scale
-        Magnification; by default the vendor's, ×4 if it has several. 1 is restoration at the same size.
     preset
-        Defaults of that name instead of the usual ones: ``paper`` is the published recipe. Other keywords override it.
+        Other defaults, all at once: paper is the published recipe, ten draws of each picture.
+    scale
+        Magnification; 1 restores at the same size. By default the vendor's, ×4 if it has several.
     draws
-        Draws of each picture; 1 by default.
-    score, metric
-        How unsure each pixel is, and the error at each pixel: ``name:key=value`` or an instance.
+        Draws of each picture. One makes a mask cost one call; eight cost eight times as much and trust little or no
+        more.
+    score
+        How unsure each pixel is; see `scores list`. By default for one draw learned at ×4, texture at ×1, else
+        bicubic-gap; for more draws weighted.
+    metric
+        The error at each pixel; see `metrics list`. By default lab-l1, Gaussian sigma 4.
     delivery
-        Which picture is delivered: ``first`` draw, ``mean`` of all, or ``medoid``, the draw nearest to the
-        mean; ``consistent:steps=2`` is the first made consistent with its input.
-    perturb
-        Makes different draws of a vendor that never varies: ``dihedral`` and others.
+        Which picture is delivered: the first draw, the mean of all, medoid, the draw nearest to it, or
+        consistent[:steps=N], the first draw made consistent with its input by back-projection.
+    perturbation
+        Vary the input of a vendor whose answers never vary; see `perturbations list`.
     second_adapter
-        A second vendor, for the score ``second-opinion``.
-    seeds, first_seed
-        ``per-image``: a seed of its own for each picture; ``shared``: the same seeds for all, `first_seed` onward.
+        A second vendor, for the score second-opinion.
+    seeds
+        Whether each picture has seeds of its own, or all pictures have the same.
+    first_seed
+        The first of the seeds that all pictures share. By default 0.
     seed
-        Root of the per-image seeds, and of the random numbers of the degradation.
+        Root of per-image seeds and random degradations; a calibration keeps it. By default 0.
     degradation
-        How inputs are made from photographs: steps such as ``area:4+noise:3+jpeg:60-95``; the vendor's usual by
-        default, bicubic for super-resolution.
+        How inputs are made from photographs, such as area:4+noise:3+jpeg:60-95; see `degradations list`. By default the
+        vendor's, bicubic for super-resolution.
     fit
-        What is done to photographs that break the vendor's limits on sizes: ``crop`` takes their middle, ``shrink``
-        makes them smaller; by default they are refused.
+        Photographs that break the vendor's limits on sizes: take their middle (crop), or make them smaller (shrink).
+        By default they are refused.
     """
 
-    preset: str | None
-    scale: int | None
-    draws: int
-    score: str | Score
-    metric: str | Metric
-    delivery: str
-    perturb: str | None
-    second_adapter: Adapter | None
-    seeds: SeedPolicy
-    first_seed: int | None
-    seed: int
-    degradation: str | None
-    fit: Fit | None
+    preset: Annotated[str | None, Setting(DRAWING, choice(*sorted(PRESETS)))]
+    scale: Annotated[int | None, Setting(INPUTS, whole(1, 16), main=True)]
+    draws: Annotated[int, Setting(DRAWING, whole(1, 4096), main=True, default=DEFAULT_DRAWS)]
+    score: Annotated["str | Score", Setting(DRAWING, main=True, metavar=MEMBER)]
+    metric: Annotated["str | Metric", Setting(PROMISE, main=True, metavar=MEMBER)]
+    delivery: Annotated[str, Setting(DRAWING, default="first", metavar="RULE")]
+    perturbation: Annotated[str | None, Setting(DRAWING, metavar="NAME")]
+    second_adapter: Annotated["Adapter | None", Setting(DRAWING, metavar="NAME")]
+    seeds: Annotated["SeedPolicy", Setting(DRAWING, choice("per-image", "shared"), default="per-image")]
+    first_seed: Annotated[int | None, Setting(DRAWING, COUNT, no_option="a command takes the usual seeds")]
+    seed: Annotated[int, Setting(DRAWING, INTEGER)]
+    degradation: Annotated[str | None, Setting(INPUTS, main=True, metavar="STEP[:…][+STEP…]")]
+    fit: Annotated["Fit | None", Setting(INPUTS, choice("crop", "shrink"))]
 
 
+@documented
 class DrawingSettings(TypedDict, total=False):
-    """Where draws are kept, what may be spent on them, and who is told.
+    """Where draws are kept, what may be spent on them, and who hears of it.
 
     Attributes
     ----------
     run
-        Folder of ledger and samples; by default ``runs/<adapter>-<fingerprint>``.
+        Run folder, for ledger and samples. By default runs/<procedure>.
     ledger
-        Address of a PostgreSQL database that keeps the ledger and the answers for many machines, such as
-        ``postgresql://user@host/name``; by default the ledger is a file in `run`.
+        PostgreSQL database that keeps the ledger and the answers for many machines, such as
+        postgresql://user@host/name. By default a file in the run folder.
     store
-        Where answers and finished files are kept besides `run`: an address such as ``s3://bucket/runs``, or a folder.
-    max_cost, max_calls
-        The most that this job may cost in all, in US dollars, and the most paid calls that it may make in all. One of
-        the two is required unless draws are free. Nothing is sent where it is known to be too small.
+        Where answers and finished files are kept, too: a bucket such as s3://bucket/runs, or a folder that machines
+        share. By default the run folder alone.
+    max_cost
+        The most that this job may cost in all, US dollars.
+    max_calls
+        The most paid calls that this job may make in all.
     concurrency
-        Calls at a time: a number or ``auto``.
+        The most calls at a time.
     rate
-        The most requests in a time, such as ``50/hour``, or several such; None: as many as the vendor documents.
+        The most requests in a time, such as 50/hour or '100/minute poll'. By default the vendor's.
     timeout
-        Seconds for one answer.
+        The most seconds to wait for one answer. By default the vendor's, or 120.
     job_timeout
-        Seconds for a job that the vendor accepted; then it is cancelled, where that can be.
+        The most seconds to wait for a job that the vendor accepted; then it is cancelled where that can be. By default
+        the vendor's, or 1800.
     max_resample
-        How often a draw may be paid again whose answer was not the picture that was asked for.
+        How often a draw may be paid for again when its answer is not the picture that was asked for.
     retry_ambiguous
         Pay again for draws that were sent but never answered.
     accept_refusals
-        Go on although the vendor has refused three pictures in the same words.
+        Go on although three pictures were refused in the same words.
     insecure_http
-        Send a key unencrypted (http) to another machine, too.
+        Allow a key to be sent unencrypted (http) to another machine.
     limits
-        `Limits` with whatever the other keywords do not say.
+        `Limits` with what no other keyword says.
     memory
-        The most memory that the calculation may take, in bytes; None: no limit.
+        The most memory that the calculation may take, such as 2GB: fewer pictures at a time.
     listener
         Gets every event of drawing, from any thread, one at a time.
     """
 
-    run: str | Path | None
-    ledger: str | None
-    store: str | Path | None
-    max_cost: float | str | Decimal | None
-    max_calls: int | None
-    concurrency: int | Literal["auto"]
-    rate: str | Sequence[str] | None
-    timeout: float
-    job_timeout: float
-    max_resample: int
-    retry_ambiguous: bool
-    accept_refusals: bool
-    insecure_http: bool
-    limits: Limits | None
-    memory: int | None
-    listener: Listener | None
+    run: Annotated["str | Path | None", Setting(PLACES, main=True)]
+    ledger: Annotated[str | None, Setting(PLACES, metavar="ADDRESS")]
+    store: Annotated["str | Path | None", Setting(PLACES, metavar="ADDRESS")]
+    max_cost: Annotated["float | str | Decimal | None", Setting(NEEDED, USD, main=True, limit="max_cost_usd")]
+    max_calls: Annotated[int | None, Setting(MONEY, COUNT, limit="max_calls")]
+    concurrency: Annotated["int | Literal['auto']", Setting(MONEY, WORKERS, default="auto", limit="concurrency")]
+    rate: Annotated["str | Sequence[str] | None", Setting(MONEY, RATE, many=True, limit="rates")]
+    timeout: Annotated[float, Setting(MONEY, SECONDS, limit="attempt_timeout_s")]
+    job_timeout: Annotated[float, Setting(MONEY, SECONDS, limit="job_deadline_s")]
+    max_resample: Annotated[int, Setting(MONEY, whole(0, 100), default=0, limit="max_resample")]
+    retry_ambiguous: Annotated[bool, Setting(MONEY, SWITCH, limit="retry_ambiguous")]
+    accept_refusals: Annotated[bool, Setting(MONEY, SWITCH, limit="accept_refusals")]
+    insecure_http: Annotated[bool, Setting(MONEY, SWITCH, limit="insecure_http")]
+    limits: Annotated["Limits | None", Setting(MONEY, no_option="each limit has an option")]
+    memory: Annotated[int | str | None, Setting(MONEY, BYTES)]
+    listener: Annotated["Listener | None", Setting(OUTPUT, no_option=CALLED)]
 
 
+@documented
 class JobSettings(DrawingSettings, total=False):
     """The same for one job, which somebody may look on at.
 
     Attributes
     ----------
     progress
-        Whether bars are shown: True, False, or by default in a notebook and where stderr is a terminal. A function is
-        called instead with what is done, how many are done, and how many there are.
+        Whether bars are shown: True, False, or a function, which is called with what is done, how many are done, and
+        how many there are. By default in a notebook and where stderr is a terminal.
     on_sampler
         Gets each sampler as soon as it is open, so that it can be stopped.
     ask
         Called with the job and what it would cost before anything is sent; raises to refuse.
     """
 
-    progress: bool | Progress | None
-    on_sampler: Callable[[Sampler], None] | None
-    ask: Ask | None
+    progress: Annotated["bool | Progress | None", Setting(OUTPUT, no_option=CALLED)]
+    on_sampler: Annotated["Callable[[Sampler], None] | None", Setting(OUTPUT, no_option=CALLED)]
+    ask: Annotated["Ask | None", Setting(MONEY, no_option="a command asks at the terminal")]
 
 
 class Settings(ProcedureSettings, JobSettings, total=False):
     """Both."""
 
 
+@documented
 class ClusterSettings(TypedDict, total=False):
     """Who evaluates the pictures.
 
     Attributes
     ----------
     cluster
-        Other processes, by Dask, which evaluate pictures in the place of this one: ``local:N`` for N on this machine,
-        the address of a scheduler such as ``tcp://host:8786``, or a `distributed.Client`. Only this process asks the
-        vendor and pays. `memory` is then what each worker may take. None: threads of this process.
+        Evaluate pictures in N processes, or on the workers of a Dask scheduler such as tcp://host:8786, in Python also
+        of a `distributed.Client`; `memory` is then what each worker may take. Only this process asks the vendor and
+        pays.
     """
 
-    cluster: str | Client | None
+    cluster: Annotated["str | Client | None", Setting(MONEY, metavar="local:N|ADDRESS")]
 
 
-class CalibrateSettings(Settings, ClusterSettings, total=False):
-    """The keywords of `calibrate` and `tune`."""
+@documented
+class ChoiceSettings(TypedDict, total=False):
+    """What was chosen by photographs before.
+
+    Attributes
+    ----------
+    nothing_chosen
+        Calibrate also on photographs that were looked at, since nothing was chosen by them. The calibration notes it.
+    """
+
+    nothing_chosen: Annotated[bool, Setting(PROMISE, SWITCH)]
 
 
-class AuditSettings(JobSettings, ClusterSettings, total=False):
-    """The keywords of `audit`."""
+@documented
+class TableSettings(TypedDict, total=False):
+    """What belongs together, by the names of pictures, which are their files' stems.
+
+    Attributes
+    ----------
+    groups
+        CSV file with a line photograph,group for each photograph; in Python a mapping.
+    tiles
+        CSV file with a line tile,photograph for each tile; in Python a mapping. The tiles of one photograph count once.
+    """
+
+    groups: Annotated["Mapping[str, str] | None", Setting(PROMISE, main=True, metavar="FILE")]
+    tiles: Annotated["Mapping[str, str] | None", Setting(PROMISE, metavar="FILE")]
 
 
-class MaskSettings(TypedDict, total=False):
-    """What a mask promises, and of which pictures.
+@documented
+class GuaranteeSettings(TypedDict, total=False):
+    """What is promised.
 
     Attributes
     ----------
     guarantee
-        Another guarantee than the calibration's own: ``name:key=value`` or an instance.
-    group
-        The group of photographs that the pictures belong to.
+        What is guaranteed; see `guarantees list`. By default expected.
+    """
+
+    guarantee: Annotated["str | Guarantee | None", Setting(PROMISE, main=True, metavar=MEMBER)]
+
+
+@documented
+class LevelSettings(TypedDict, total=False):
+    """The level.
+
+    Attributes
+    ----------
+    alpha
+        The level: the risk that is accepted.
+    """
+
+    alpha: Annotated[float | None, Setting(NEEDED, LEVEL, main=True)]
+
+
+@documented
+class WantedSettings(TypedDict, total=False):
+    """What is wanted besides a level, or instead of it.
+
+    Attributes
+    ----------
+    want_share
+        The share of a picture that is to be trusted, such as 0.5; for `tune` in the place of `alpha`.
+    """
+
+    want_share: Annotated[float | None, Setting(PROMISE, SHARE, main=True)]
+
+
+@documented
+class TrustSettings(TypedDict, total=False):
+    """Who vouches for a calibration.
+
+    Attributes
+    ----------
+    trust
+        Public key, or file of such keys, whose signatures count. What has none of them is refused. Never taken from a
+        project's settings file.
+    """
+
+    trust: Annotated["Sequence[str]", Setting(PROMISE, many=True, metavar="KEY|FILE")]
+
+
+@documented
+class CalibratedSettings(TypedDict, total=False):
+    """What is asked of a calibration, and what it does not keep or is compared with.
+
+    Attributes
+    ----------
+    guarantee
+        Another guarantee than the calibration's own; see `guarantees list`.
     second_adapter
         The second vendor, where the calibrated score compares with one.
     degradation
-        How inputs are made, such as ``area:4+jpeg:75``; refused unless the calibration's are, too.
-    empty_masks
-        Pay for a picture also where its mask is known to be empty at this level.
-    outside
-        The conformal p-value of an input, 0 to 1, at which and below its certificate says that the guarantee does not
-        speak of it; 0: never.
-    trust
-        Public keys, or files of such keys, whose signatures count, as `--trust`: the calibration must be signed by one
-        of them, and its watch too.
+        How inputs were made, such as area:4+jpeg:75; refused unless the calibration's were, too.
+    group
+        The group that all pictures belong to; the guarantee is then the one within it.
     """
 
-    guarantee: str | Guarantee | None
-    group: str | None
-    second_adapter: Adapter | None
-    degradation: str | None
-    empty_masks: bool
-    outside: float
-    trust: Sequence[str]
+    guarantee: Annotated["str | Guarantee | None", Setting(PROMISE, main=True, metavar=MEMBER)]
+    second_adapter: Annotated["Adapter | None", Setting(DRAWING, metavar="NAME")]
+    degradation: Annotated[str | None, Setting(INPUTS, metavar="STEP[:…][+STEP…]")]
+    group: Annotated[str | None, Setting(PROMISE, main=True, metavar="NAME")]
+
+
+@documented
+class CalibrateSettings(
+    GuaranteeSettings, LevelSettings, TableSettings, ChoiceSettings, Settings, ClusterSettings, total=False
+):
+    """The keywords of `calibrate`.
+
+    Attributes
+    ----------
+    tuning
+        File of `tune`, `compare` or `plan --pilot`: the photographs that they looked at do not calibrate. That of the
+        run folder is always obeyed. In Python also photographs that choices were made on, which are then refused.
+    """
+
+    tuning: Annotated["str | Path | Sequence[KnownPhotograph]", Setting(PROMISE, metavar="FILE")]
+
+
+@documented
+class TuneSettings(GuaranteeSettings, WantedSettings, ChoiceSettings, Settings, ClusterSettings, total=False):
+    """The keywords of `tune`. It chooses the confidence bound of high-probability, too, unless that is named.
+
+    Attributes
+    ----------
+    candidates
+        A score to compare, with @DRAWS of so many draws. By default all that fit.
+    tuning_share
+        Share of the photographs that candidates are compared on.
+    only_choose
+        Do not calibrate. Write a file that tells `calibrate` which photographs were looked at.
+    """
+
+    candidates: Annotated[
+        "str | Sequence[str] | None",
+        Setting(DRAWING, main=True, many=True, flag="--candidate", metavar="NAME[:k=v,…][@DRAWS]"),
+    ]
+    tuning_share: Annotated[float, Setting(DRAWING, number(0.05, 0.9), default=0.3)]
+    only_choose: Annotated[bool, Setting(OUTPUT, SWITCH, main=True)]
+
+
+@documented
+class LearnSettings(Settings, total=False):
+    """The keywords of `learn_score`.
+
+    Attributes
+    ----------
+    outputs
+        Folder of outputs of the photographs to learn from, of any network, stored as the adapter folder reads them. By
+        default the embedded vendor makes them.
+    """
+
+    outputs: Annotated["str | Path | None", Setting(INPUTS, metavar="FOLDER")]
+
+
+@documented
+class PlanSettings(GuaranteeSettings, LevelSettings, WantedSettings, Settings, total=False):
+    """The keywords of `plan`.
+
+    Attributes
+    ----------
+    pilot
+        Draw so many of the photographs, which costs money, to see what this vendor's answers let be trusted. They do
+        not calibrate.
+    stand_in
+        Let the vendor that ships with this program draw the pilot, free of charge. The error then covers other vendors.
+    quote
+        Ask the vendor for its price, free of charge, instead of its price list. Needs photographs, not their number.
+    """
+
+    pilot: Annotated[int | None, Setting(MONEY, whole(5), main=True)]
+    stand_in: Annotated[bool, Setting(MONEY, SWITCH)]
+    quote: Annotated[bool, Setting(MONEY, SWITCH, main=True)]
+
+
+@documented
+class CompareSettings(Settings, total=False):
+    """The keywords of `compare`.
+
+    Attributes
+    ----------
+    held_out
+        Share of the photographs that is measured and does not calibrate.
+    baselines
+        Measure interval images and soft masks, too.
+    """
+
+    held_out: Annotated[float, Setting(DRAWING, SHARE, default=0.5)]
+    baselines: Annotated[bool, Setting(DRAWING, SWITCH, default=True)]
+
+
+@documented
+class AuditSettings(TableSettings, CalibratedSettings, JobSettings, ClusterSettings, total=False):
+    """The keywords of `audit`. With groups the risk of each is shown; the guarantee stays as it is.
+
+    Attributes
+    ----------
+    on_picture
+        Gets each photograph's pixels and maps, in worker threads; refused beside `cluster`.
+    crops
+        Keeps the surroundings of the worst pixels.
+    stop
+        Draw no more photographs once those drawn confirm or contradict the guarantee.
+    """
+
+    on_picture: Annotated["OnPicture | None", Setting(OUTPUT, no_option=CALLED)]
+    crops: Annotated["WorstCrops | None", Setting(OUTPUT, no_option="--out and --worst keep them")]
+    stop: Annotated[bool, Setting(MONEY, SWITCH, default=True)]
+
+
+@documented
+class WatchSettings(LevelSettings, TrustSettings, JobSettings, total=False):
+    """The keywords of `watch`.
+
+    Attributes
+    ----------
+    canaries
+        How many pictures are sent at every visit; fixed at the first. By default 8.
+    level
+        Probability of ever raising a false alarm; fixed at the first visit. By default 0.01.
+    fresh
+        Photographs that calibration has not seen, by which the risk itself is watched, at the level `alpha`.
+    fresh_each
+        How many of them a visit takes.
+    max_cost_in_all
+        The most that all visits may cost together, US dollars.
+    second_adapter
+        The second vendor, where the calibrated score compares with one.
+    sign_with
+        Sign with this private key; `signing-key new` makes one. Never taken from a project's settings file.
+    """
+
+    canaries: Annotated[int | None, Setting(DRAWING, whole(1, 256, "K"), main=True)]
+    level: Annotated[float | None, Setting(PROMISE, SHARE, metavar="P")]
+    fresh: Annotated["Photographs", Setting(INPUTS, main=True, many=True, metavar="PHOTOGRAPHS")]
+    fresh_each: Annotated[int, Setting(INPUTS, whole(1, 1000), default=1)]
+    max_cost_in_all: Annotated["float | str | Decimal | None", Setting(MONEY, USD)]
+    second_adapter: Annotated["Adapter | None", Setting(DRAWING, metavar="NAME")]
+    sign_with: Annotated["SigningKey | None", Setting(PROMISE, metavar="FILE")]
+
+
+@documented
+class MaskSettings(CalibratedSettings, TrustSettings, total=False):
+    """What a mask promises, and of which pictures.
+
+    Attributes
+    ----------
+    empty_masks
+        Draw and pay even where every mask is known to be empty at this level.
+    outside
+        Inputs with a p-value at or below this are marked as outside the guarantee; 0 turns the check off.
+    """
+
+    empty_masks: Annotated[bool, Setting(MONEY, SWITCH)]
+    outside: Annotated[float, Setting(PROMISE, number(0, 1, metavar="P"), default=0.01)]
 
 
 class ApplySettings(MaskSettings, JobSettings, total=False):
@@ -226,123 +552,20 @@ class ApplyAllSettings(ApplySettings, ClusterSettings, total=False):
     """The keywords of `mask_all`."""
 
 
+@documented
 class SessionSettings(MaskSettings, DrawingSettings, total=False):
     """The keywords of `Session`.
 
     Attributes
     ----------
     max_cost_per_day
-        The most that draws of the run folder may cost that were submitted in any 24 hours, in US dollars, whichever
-        process submitted them.
+        The most that may be spent in any 24 hours, US dollars, whichever process spends it.
     service
         The session is that of a service that is started again and again: `max_cost` and `max_calls` limit whatever the
         run folder's ledger holds, and it opens also while the calibration's watch suspends it.
     """
 
-    max_cost_per_day: float | str | Decimal | None
-    service: bool
-
-
-def named_keywords(command: Command) -> Command:
-    """`command`, which refuses a keyword that it does not take and names what is near it, or else all that it takes.
-
-    The keywords of its ``**settings: Unpack[…]`` become part of its signature and of its documentation, so that editors
-    and `help` show them. A keyword that is None counts as not given. A preset is replaced by the settings that it
-    stands for. The command gets `progress` as a function to call, and `cluster` open.
-    """
-    signature = inspect.signature(command)
-    parameters = dict(signature.parameters)
-    del parameters["settings"]
-    unpacked = inspect.signature(command, eval_str=True).parameters["settings"].annotation.__args__[0]
-    for key, kind in unpacked.__annotations__.items():
-        written = str(getattr(kind, "__forward_arg__", kind))
-        kind = written if "None" in written else f"{written} | None"
-        parameters[key] = inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-
-    @functools.wraps(command)
-    def checked(*given: Any, **keywords: Any) -> Any:
-        name = command.__qualname__.removesuffix(".__init__")
-        refuse_unknown(name, keywords, parameters)
-        _refuse_missing(name, {**dict(zip(parameters, given, strict=False)), **keywords}, parameters)
-        known = {key: value for key, value in keywords.items() if value is not None}
-        settings = without_preset(known, parameters)
-        if "progress" not in parameters:
-            return command(*given, **settings)
-        with ExitStack() as stack:
-            if "cluster" in settings:
-                settings["cluster"] = stack.enter_context(Cluster(settings["cluster"], settings.get("memory")))
-            step = stack.enter_context(shown_progress(settings.pop("progress", None)))
-            if isinstance(step, ProgressDisplay):
-                settings["listener"] = _both(step.event, settings.get("listener"))
-            return command(*given, progress=step, **settings)
-
-    checked.__signature__ = signature.replace(parameters=list(parameters.values()))  # type: ignore[attr-defined]
-    checked.__doc__ = _with_keywords(inspect.getdoc(command) or "", unpacked)
-    return cast(Command, checked)
-
-
-def _refuse_missing(name: str, given: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]) -> None:
-    """Refuse a call of the command `name` without one of the parameters that it needs."""
-    needed = [key for key, parameter in parameters.items() if parameter.default is parameter.empty and key != "self"]
-    for key in needed:
-        if given.get(key) is None:
-            example = "alpha=0.1, the risk that is accepted" if key == "alpha" else f"{key}=…"
-            raise UsageError(f"{name}: expected {', '.join(needed)}; got no {key}. Give {example}")
-
-
-def _both(first: Listener, second: Listener | None) -> Listener:
-    """A listener that tells both."""
-
-    def listener(event: Event) -> None:
-        first(event)
-        if second is not None:
-            second(event)
-
-    return listener
-
-
-_ENTRY = re.compile(r"^\w[\w, ]*\n(?:    .*\n|\n(?=    ))+", re.MULTILINE)
-
-
-def _with_keywords(documentation: str, settings: Any) -> str:
-    """A command's documentation with that of the keywords of `settings`, before what it raises."""
-    before, raises, after = documentation.partition("\nRaises\n------")
-    before = re.sub(r"\nsettings\n(?:    .*\n|\n(?=    ))+", "\n", before + "\n").rstrip()
-    return f"{before}\n\nOther Parameters\n----------------\n{_documented(settings)}{raises}{after}"
-
-
-def _documented(settings: Any) -> str:
-    """What is documented of each keyword, by the classes that `settings` is made of."""
-    parts: list[Any] = [ProcedureSettings, MaskSettings, DrawingSettings, JobSettings, SessionSettings, ClusterSettings]
-    taken = settings.__annotations__.keys()
-    texts = [inspect.cleandoc(part.__doc__ or "") + "\n" for part in parts if part.__annotations__.keys() <= taken]
-    return "".join("".join(_ENTRY.findall(text.partition("Attributes\n----------\n")[2])) for text in texts)
-
-
-def without_preset(settings: Mapping[str, Any], taken: Collection[str]) -> dict[str, Any]:
-    """`settings`, with those that their preset stands for, of which only some are `taken`, in its place.
-
-    Raises
-    ------
-    UsageError
-        There is no such preset.
-    """
-    given = dict(settings)
-    preset = given.pop("preset", None)
-    of_preset = {} if preset is None else preset_settings(preset)
-    return {**{key: value for key, value in of_preset.items() if key in taken}, **given}
-
-
-def refuse_unknown(name: str, keywords: Iterable[str], taken: Collection[str]) -> None:
-    """Refuse a keyword that the command `name` does not take.
-
-    Raises
-    ------
-    UsageError
-        There is one; the message names what is near it, or else all there are.
-    """
-    for key in keywords:
-        if key not in taken:
-            near = difflib.get_close_matches(key, taken, n=2)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"it takes {', '.join(sorted(taken))}"
-            raise UsageError(f"{name} takes no parameter {key!r}; {hint}")
+    max_cost_per_day: Annotated[
+        "float | str | Decimal | None", Setting(MONEY, USD, main=True, limit="max_cost_per_day_usd")
+    ]
+    service: Annotated[bool, Setting(MONEY, SWITCH, no_option="`serve` is such a service")]

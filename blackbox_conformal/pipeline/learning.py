@@ -20,8 +20,8 @@ from blackbox_conformal.errors import CalibrationError, IncompleteError, UsageEr
 from blackbox_conformal.files import write_new
 from blackbox_conformal.pipeline.held_out import split_prepared
 from blackbox_conformal.pipeline.job import Job, Terms
-from blackbox_conformal.pipeline.keyword_arguments import Settings, named_keywords
-from blackbox_conformal.pipeline.keyword_terms import setup_of, terms_of
+from blackbox_conformal.pipeline.keyword_arguments import LearnSettings
+from blackbox_conformal.pipeline.keyword_terms import named_keywords, setup_of, terms_of
 from blackbox_conformal.pipeline.looked_at import TUNING_FILE, TuningRecord
 from blackbox_conformal.pipeline.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.pipeline.run_folder import run_folder
@@ -89,9 +89,7 @@ class Learning:
 def learn_score(
     vendor: Adapter,
     photographs: Photographs,
-    *,
-    outputs: str | Path | None = None,
-    **settings: Unpack[Settings],
+    **settings: Unpack[LearnSettings],
 ) -> Learning:
     """Fit the score learned to photographs of one's own kind, by outputs that cost nothing; no photograph is sent.
 
@@ -104,9 +102,6 @@ def learn_score(
         The vendor that is to be calibrated afterwards; it is not asked.
     photographs
         20 or more; the more, the better.
-    outputs
-        A folder of outputs that you have, of any network, as the adapter ``folder`` reads them; by default the
-        embedded vendor makes them.
 
     Raises
     ------
@@ -126,6 +121,7 @@ def learn_score(
             raise UsageError(f"expected learn_score without {name}, since it makes weights of the score learned")
     setup = setup_to_learn(setup_of(vendor, settings))
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
+    outputs = settings.get("outputs")
     job = job_to_learn(setup, None if outputs is None else str(outputs), photograph_paths(photographs), terms)
     return learn_job(job, terms.folder, settings.get("seed", 0))
 

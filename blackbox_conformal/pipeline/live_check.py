@@ -137,13 +137,15 @@ def _without_loss(adapter: Adapter, file: bytes) -> Finding:
 def _draws_differ(pixels: Sequence[Image], *, deterministic: bool) -> Finding:
     name = "draws of one picture differ"
     if deterministic:
-        return Finding(name, True, "one draw, as this vendor never varies as it is configured; several need --perturb")
+        return Finding(
+            name, True, "one draw, as this vendor never varies as it is configured; several need --perturbation"
+        )
     if len({pixels_digest(draw) for draw in pixels}) == 1:
         return Finding(
             name,
             False,
             "both draws are the same picture: the vendor takes no seed, or answers equal requests from a cache. "
-            "Several draws need --perturb dihedral",
+            "Several draws need --perturbation dihedral",
         )
     gap = np.abs(pixels[0].astype(np.int16) - pixels[1])
     return Finding(name, True, f"by {gap.mean():.2f} of 255 on average, {gap.max()} at most")

@@ -48,9 +48,10 @@ def photographs_as_files(*names: str) -> Callable[[Command], Command]:
         def reading(*given: Any, **keywords: Any) -> Any:
             bound = signature.bind(*given, **keywords)
             with ExitStack() as stack:
-                for name in names:
-                    if name in bound.arguments and not isinstance(bound.arguments[name], int):
-                        bound.arguments[name] = stack.enter_context(as_files(bound.arguments[name]))
+                for among in (bound.arguments, bound.arguments.get("settings", {})):
+                    for name in names:
+                        if name in among and not isinstance(among[name], int):
+                            among[name] = stack.enter_context(as_files(among[name]))
                 return command(*bound.args, **bound.kwargs)
 
         return cast(Command, reading)

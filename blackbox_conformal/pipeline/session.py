@@ -24,11 +24,8 @@ from blackbox_conformal.display.progress import Step
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.images.encode import Given
 from blackbox_conformal.pipeline.job import Shared
-from blackbox_conformal.pipeline.keyword_arguments import (
-    MaskSettings,
-    SessionSettings,
-    named_keywords,
-)
+from blackbox_conformal.pipeline.keyword_arguments import MaskSettings, SessionSettings
+from blackbox_conformal.pipeline.keyword_terms import named_keywords
 from blackbox_conformal.pipeline.masked_stream import Found, MaskedStream, closed_before
 from blackbox_conformal.pipeline.masking import masking_of
 from blackbox_conformal.pipeline.photographs_in_memory import photograph_paths

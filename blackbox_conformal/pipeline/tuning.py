@@ -96,8 +96,6 @@ class TuningJob:
         UsageError, CalibrationError, PicturesError
             See `Job.of_photographs`; or tuning has looked at all of the photographs before.
         """
-        if not 0 < share < 1:
-            raise UsageError(f"expected tuning_share (--tuning-share) to be above 0 and below 1; got {share}")
         job = Job.of_photographs(setup, paths, terms, pixel_bytes=bytes_a_pixel(len(candidates)))
         calibrating, tuning = split_prepared(job.pictures, max(1, math.floor(share * len(paths))), seed)
         if only_choose:
@@ -155,8 +153,6 @@ def refuse_both(alpha: float | None, want_share: float | None, guarantee: object
             "expected --want-share without --guarantee (guarantee in Python), since levels are compared under "
             "expected. Leave one out"
         )
-    if want_share is not None and not 0 < want_share < 1:
-        raise UsageError(f"expected want_share (--want-share) to be above 0 and below 1; got {want_share}")
 
 
 def score_for(candidates: Sequence[Candidate], *, second: bool) -> Score | None:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
 from blackbox_conformal.adapter import Capabilities
 from blackbox_conformal.descriptors import descriptor_limit, draws_that_fit
-from blackbox_conformal.errors import UsageError
 from blackbox_conformal.rates import Rate
 from blackbox_conformal.sampling.job_budget import Budget
+from blackbox_conformal.values import COUNT, SECONDS, USD, WORKERS, number, whole
 
 AUTO_START = 4
 AUTO_MOST = 32
 ANSWER_TIMEOUT_S = 120.0
 JOB_TIMEOUT_S = 1800.0
+
+
+_KINDS = {
+    **dict.fromkeys(("max_cost_usd", "max_cost_per_day_usd"), USD),
+    **dict.fromkeys(("attempt_timeout_s", "job_deadline_s", "connect_timeout_s"), SECONDS),
+    **dict.fromkeys(("max_attempts", "max_answer_bytes", "auto_most"), whole(1)),
+    "max_calls": COUNT,
+    "max_resample": COUNT,
+    "max_retry_after_s": number(0),
+    "concurrency": WORKERS,
+}
+"""What each may be; those that a user sets are settings, too."""
 
 
 @dataclass(frozen=True)
@@ -84,28 +95,10 @@ class Limits:
     pay_again: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("max_cost_usd", "max_cost_per_day_usd"):
-            if getattr(self, name) is None:
-                continue
-            cost = Decimal(str(getattr(self, name)))
-            object.__setattr__(self, name, cost)
-            if not cost.is_finite() or cost < 0:
-                raise UsageError(f"expected {name} to be a finite amount of at least 0; got {cost}")
-        if self.concurrency != "auto" and (not isinstance(self.concurrency, int) or not 1 <= self.concurrency <= 256):
-            raise UsageError(f"expected concurrency to be 'auto' or a whole number in 1..256; got {self.concurrency!r}")
-        for name in ("max_calls", "max_resample"):
-            count = getattr(self, name)
-            if count is not None and count < 0:
-                raise UsageError(f"expected {name} to be at least 0; got {count}")
-        for name in ("max_attempts", "max_answer_bytes", "auto_most"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"expected {name} to be at least 1; got {getattr(self, name)}")
-        for name in ("attempt_timeout_s", "job_deadline_s", "connect_timeout_s"):
-            seconds = getattr(self, name)
-            if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
-                raise UsageError(f"expected {name} to be finite and above 0; got {seconds}")
-        if not (math.isfinite(self.max_retry_after_s) and self.max_retry_after_s >= 0):
-            raise UsageError(f"expected max_retry_after_s to be finite and at least 0; got {self.max_retry_after_s}")
+        for name, kind in _KINDS.items():
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, kind.of(value, name))
 
     @property
     def budget(self) -> Budget:

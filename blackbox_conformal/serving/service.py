@@ -140,7 +140,7 @@ class Service:
         dialects = {name: catalog.load("serving.dialects", name) for name in self.dialects}
         calibration = Calibration.load(self.calibration)
         offer = Offer(self.vendor, calibration, self.allowed)
-        session = Session(self.calibration, self.vendor, self.alpha, run=self.run, service=True, **self.settings)
+        session = Session(self.calibration, self.vendor, self.alpha, service=True, **{**self.settings, "run": self.run})
         with session, contextlib.ExitStack() as kept:
             book, store = _kept(session)
             kept.callback(book.close)

@@ -50,7 +50,7 @@ def check(server: Server, work: Path, photographs: Path, picture: Path, large: P
     with running(server, python, folder) as port:
         parameters = [word.replace("{port}", str(port)) for word in server.parameters]
         chosen = ["--adapter", server.adapter, *(word for each in parameters for word in ("-p", each))]
-        drawing = [*chosen, "--perturb", "dihedral", "--draws", str(DRAWS)]
+        drawing = [*chosen, "--perturbation", "dihedral", "--draws", str(DRAWS)]
         calibrate = ["calibrate", str(photographs), *drawing, "--run", str(folder / "run"), "--json"]
         print(f"$ blackbox-conformal calibrate photographs/ {shlex.join(drawing)}", flush=True)
         first, said = called(calibrate)

@@ -246,10 +246,10 @@ def test_a_pilot_that_is_killed_resumes_without_paying_twice(folder: Path) -> No
     ("wrong", "says"),
     [
         (["--pilot", "16"], "fewer than the 16 photographs"),
-        (["--pilot", "4"], "4 is not in the range"),
+        (["--pilot", "4"], "expected a whole number of at least 5; got '4'"),
         (["--pilot", "6", "--guarantee", "false-trust:tolerance=0.1"], "does not measure false-trust"),
         (["--pilot", "6", "--quote"], "without --inputs and --quote"),
-        (["--want-share", "1.5"], "is not in the range"),
+        (["--want-share", "1.5"], "expected a number above 0 and below 1; got '1.5'"),
     ],
 )
 def test_what_cannot_be_piloted_costs_nothing(folder: Path, server: FaultServer, wrong: list[str], says: str) -> None:

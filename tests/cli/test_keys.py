@@ -281,7 +281,9 @@ def test_a_recipe_that_was_changed_is_asked_about_again(
 def test_a_vendors_own_address_is_shown_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         run(
-            calibrate("--adapter", "replicate", "-p", "model=recraft-ai/recraft-crisp-upscale", "--perturb", "dihedral")
+            calibrate(
+                "--adapter", "replicate", "-p", "model=recraft-ai/recraft-crisp-upscale", "--perturbation", "dihedral"
+            )
         )
         == 2
     )

@@ -79,7 +79,7 @@ def test_a_vendor_that_takes_no_notice_of_the_seed(check: Check) -> None:
         code, found, said = check(server)
     assert code == 3
     assert not found[VARIETY][0]
-    assert "--perturb dihedral" in found[VARIETY][1]
+    assert "--perturbation dihedral" in found[VARIETY][1]
     assert "is not what its vendor does: draws of one picture differ" in said
 
 

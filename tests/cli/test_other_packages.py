@@ -121,7 +121,7 @@ def test_a_perturbation_of_another_package_varies_the_draws(site, scene):
             "-p",
             f"url={server.url}",
         ]
-        given = ["--draws", "2", "--perturb", "upside", "--metric", "green", "--score", "spread", "--yes", "-q"]
+        given = ["--draws", "2", "--perturbation", "upside", "--metric", "green", "--score", "spread", "--yes", "-q"]
         ran = command(site, "calibrate", scene / "unseen", *vendor, *given, "--run", scene / "perturbed")
     assert ran.returncode == 0, ran.stderr
     found = json.loads((scene / "perturbed" / "calibration.json").read_text())

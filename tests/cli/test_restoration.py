@@ -98,7 +98,7 @@ def test_the_seed_of_random_inputs_is_the_calibrations(tmp_path: Path, capsys):
     with FaultServer() as server:
         vendor = ["--adapter", RESTORING, "-p", f"url={server.url}", "-p", "seedable=false"]
         more = ["--run", str(tmp_path / "run"), "--yes", "--draws", "2", "--degradation", "noise:10", "--seed", "7"]
-        assert run(["calibrate", *map(str, photographs), *vendor, *more, "--perturb", "dihedral", "-q"]) == 0
+        assert run(["calibrate", *map(str, photographs), *vendor, *more, "--perturbation", "dihedral", "-q"]) == 0
         calibration = tmp_path / "run" / "calibration.json"
         assert bc.Calibration.load(calibration).procedure.root_seed == 7
         unseen = write_photographs(tmp_path / "unseen", range(8, 10))

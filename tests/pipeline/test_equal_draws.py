@@ -64,7 +64,7 @@ def test_a_vendor_whose_answers_are_equal_is_welcome_where_spread_is_not_asked_f
             SynchronousVendor(url=server.url, seedable=False),
             tmp_path / "photographs",
             draws=2,
-            perturb="dihedral",
+            perturbation="dihedral",
             run=tmp_path / "turned",
             max_calls=6,
         )

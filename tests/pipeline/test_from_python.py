@@ -142,11 +142,11 @@ def test_a_safe_picture_of_an_overwritten_result_does_not_stay(desk: Desk, tmp_p
     assert safe.read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize(("perturb", "is_a_file"), [("dihedral", True), ("shift", False)])
+@pytest.mark.parametrize(("perturbation", "is_a_file"), [("dihedral", True), ("shift", False)])
 def test_an_answer_to_a_changed_input_is_no_file_of_the_delivered_picture(
-    desk: Desk, tmp_path: Path, perturb: str, is_a_file: bool
+    desk: Desk, tmp_path: Path, perturbation: str, is_a_file: bool
 ) -> None:
-    choices = {**CHOICES, "perturb": perturb, "run": tmp_path / "run", "max_calls": 100}
+    choices = {**CHOICES, "perturbation": perturbation, "run": tmp_path / "run", "max_calls": 100}
     calibration = bc.calibrate(desk.vendor, write_photographs(tmp_path / "photographs", range(8)), **choices)
     small = desk.folder / "small.png"
     result = bc.mask(desk.vendor, small, calibration, alpha=0.9, run=tmp_path / "run", max_calls=10)

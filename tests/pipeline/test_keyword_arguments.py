@@ -40,13 +40,18 @@ def test_a_needed_parameter_that_is_missing_is_named_with_an_example(tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"max_cost": "five"}, "expected max_cost to be an amount of US dollars such as 12.50; got 'five'"),
-        ({"max_cost": -1}, "at least 0; got -1"),
-        ({"max_cost": float("nan")}, "finite"),
+        ({"max_cost": "five"}, "expected max_cost to be an amount of US dollars such as 12.50, at least 0; got 'five'"),
+        ({"max_cost": -1}, "got -1"),
+        ({"max_cost": float("nan")}, "got nan"),
         ({"max_calls": 2.5}, "expected max_calls to be a whole number of at least 0; got 2.5"),
         ({"max_calls": True}, "whole number"),
         ({"max_calls": -1}, "at least 0; got -1"),
-        ({"memory": "2GB"}, "expected memory to be a whole number of bytes such as 2 \\* 10\\*\\*9; got '2GB'"),
+        (
+            {"memory": "2"},
+            "expected memory to be an amount with its unit.* such as 2GB, or in Python in bytes; got '2'",
+        ),
+        ({"fit": "stretch"}, "expected fit to be crop or shrink; got 'stretch'"),
+        ({"draws": 0}, "expected draws to be a whole number from 1 to 4096; got 0"),
     ],
 )
 def test_limits_that_are_none_are_refused_by_name(tmp_path, given, said):

@@ -156,7 +156,7 @@ def test_tune_calibrates_on_what_it_never_looked_at(vendor: bc.Adapter, server: 
 
 
 def test_a_share_that_is_none_and_one_candidate_alone(vendor: bc.Adapter, server: FaultServer, desk: Path) -> None:
-    with pytest.raises(UsageError, match=r"expected tuning_share \(--tuning-share\) to be above 0 and below 1; got 1"):
+    with pytest.raises(UsageError, match=r"expected tuning_share to be a number from 0.05 to 0.9; got 1"):
         bc.tune(vendor, "photographs", 0.9, tuning_share=1.0, max_cost=1, **CHOICES)
     tuning = bc.tune(vendor, "photographs", 0.9, candidates="pixel-variance", run="run", max_cost=1, **CHOICES)
     assert tuning.best.candidate.label == "pixel-variance@2"

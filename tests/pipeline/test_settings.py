@@ -30,7 +30,7 @@ VENDOR = Constant(url="http://127.0.0.1:9", seedable=False)
 
 
 def test_a_vendor_that_never_varies_is_not_drawn_from_twice() -> None:
-    with pytest.raises(UsageError, match=r"8 draws would be one picture.*--perturb dihedral.*leave --draws and"):
+    with pytest.raises(UsageError, match=r"8 draws would be one picture.*--perturbation dihedral.*leave --draws and"):
         set_up(VENDOR, draws=8)
     assert set_up(VENDOR, draws=8, perturbation="dihedral").procedure.draws == 8
     assert set_up(VENDOR).procedure.draws == 1

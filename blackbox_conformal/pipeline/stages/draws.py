@@ -274,7 +274,7 @@ def equal_draws(name: str, draws: int) -> AdapterError:
     return AdapterError(
         f"expected the {draws} draws of {printable(name)} to differ; the vendor answered "
         "the same picture every time, so a spread of zero would look like certainty. It is deterministic or serves "
-        "a cache: set a seed parameter, add --perturb dihedral, or take one draw: leave --draws and --score out"
+        "a cache: set a seed parameter, add --perturbation dihedral, or take one draw: leave --draws and --score out"
     )
 
 

@@ -1,7 +1,7 @@
 """From what a user chose to one procedure with its score, metric and vendor, each checked against the others."""
 
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any
 
 from blackbox_conformal import catalog, member_text
 from blackbox_conformal.adapter import Adapter, Capabilities
@@ -121,8 +121,6 @@ def set_up(
     chosen_metric: Metric = member("metrics", metric)
     chosen_metric.require()
     perturb = None if perturbation is None else catalog.load("images.perturbation", perturbation)
-    if fit not in (None, *get_args(Fit)):
-        raise UsageError(f"expected --fit (fit in Python) to be crop or shrink; got {fit!r}")
     mixture = Mixture.of_text(adapter.capabilities.degradation if degradation is None else degradation)
     chosen_scale = _scale(adapter, scale, mixture)
     chosen_score: Score = member("scores", default_score(draws, chosen_scale) if score is None else score)
@@ -212,8 +210,8 @@ def _check_draws(adapter: Adapter, draws: int, score: Score, perturbation: Pertu
     if adapter.capabilities.deterministic and perturbation is None and draws > 1:
         raise UsageError(
             f"adapter {adapter.name} answers equal requests equally as it is configured, so {draws} draws would be one"
-            " picture, paid so many times: name the parameter that takes a seed if it has one, add --perturb dihedral,"
-            " or take one draw: leave --draws and --score out"
+            " picture, paid so many times: name the parameter that takes a seed if it has one, add --perturbation"
+            " dihedral, or take one draw: leave --draws and --score out"
         )
 
 

@@ -1,0 +1,115 @@
+"""Each setting is described once: option, keyword, refusal and row of the page follow, or it says why not."""
+
+import inspect
+import runpy
+import shlex
+from dataclasses import dataclass
+from typing import is_typeddict
+
+import click
+import pytest
+from support.command_line import every_command
+from support.documentation import DOCS, ROOT, text_of
+
+import blackbox_conformal as bc
+from blackbox_conformal.cli.config_file import Described
+from blackbox_conformal.cli.main import cli, run
+from blackbox_conformal.cli.options import Command, setting, takes
+from blackbox_conformal.pipeline import keyword_arguments
+from blackbox_conformal.pipeline.keyword_arguments import described
+
+FUNCTIONS = {
+    "calibrate": ["calibrate"],
+    "audit": ["audit"],
+    "mask": ["mask_all"],
+    "compare": ["compare"],
+    "tune": ["tune", "learn_score"],
+    "plan": ["plan"],
+    "watch": ["watch"],
+    "degrade": ["degrade"],
+    "inputs": ["compare_inputs", "suggest_degradation"],
+}
+"""Commands, and the functions that are their faces in Python."""
+
+OF_A_PROGRAM = {
+    *("vendor", "vendors", "photographs", "pictures", "inputs"),
+    *("progress", "on_result", "on_failure", "on_drift"),
+}
+"""What a person says by arguments, and what a person sees."""
+
+COMMANDS = {name.strip(): command for name, command in every_command(cli, "")}
+
+
+SETTINGS = [described(kind) for kind in vars(keyword_arguments).values() if is_typeddict(kind)]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_option_is_a_keyword_or_says_why_not(name: str) -> None:
+    keywords = {word for function in FUNCTIONS[name] for word in inspect.signature(getattr(bc, function)).parameters}
+    for option in COMMANDS[name].params:
+        if isinstance(option, Described) and not {setting_of(option), option.name} & keywords:
+            assert option.no_keyword, (
+                f"{option.opts[-1]} of `{name}` is no keyword of bc.{FUNCTIONS[name][0]}: describe it in the class of "
+                "its settings in pipeline/keyword_arguments.py, or say no_keyword='why not' where it is declared"
+            )
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_keyword_is_an_option_or_says_why_not(name: str) -> None:
+    options = {word for option in COMMANDS[name].params for word in (setting_of(option), option.name)}
+    keywords = {word for function in FUNCTIONS[name] for word in inspect.signature(getattr(bc, function)).parameters}
+    explained = {word for settings in SETTINGS for word, setting in settings.items() if setting.no_option}
+    assert keywords - options - explained - OF_A_PROGRAM == set(), "no option sets these: say no_option='why not'"
+
+
+def setting_of(option: click.Parameter) -> str:
+    return max(option.opts, key=len).lstrip("-").replace("-", "_")
+
+
+def test_every_setting_is_described_and_checked_in_one_place() -> None:
+    for settings in SETTINGS:
+        for name, each in settings.items():
+            assert each.help, f"say what {name} is in the documentation of its class"
+            assert each.default is None or each.of(each.default, name) == each.default
+
+
+def test_the_page_of_settings_is_what_the_code_gives() -> None:
+    page = runpy.run_path(str(ROOT / ".ci" / "site" / "options_page.py"))["page"]
+    assert text_of(DOCS / "options.md") == page(), (
+        "write it anew: python .ci/site/options_page.py > blackbox_conformal/docs/options.md"
+    )
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_help_shows_what_most_people_need_with_two_examples_that_parse(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([name, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert run([name, "--help-all"]) == 0 if "--help-all" in said else True
+    whole = capsys.readouterr().out or said
+    options = [option for option in COMMANDS[name].params if isinstance(option, Described)]
+    assert all(f" {max(option.opts, key=len)}" in whole for option in options)
+    shown = [line.split()[0] for line in said.splitlines() if line.startswith("  -")]
+    assert len(set(shown) - {"-h,", "--help-all"}) <= 16
+    command = COMMANDS[name]
+    assert isinstance(command, Command)
+    assert len(command.examples) == 2
+    for line in command.examples:
+        words = shlex.split(line)[2:]
+        command.make_parser(click.Context(command)).parse_args(words)
+
+
+def test_the_first_screen_of_calibrate_has_fourteen_options() -> None:
+    main = [option.opts[-1] for option in COMMANDS["calibrate"].params if getattr(option, "main", False)]
+    assert len(main) == 14
+    assert "--alpha" in main
+
+
+def test_an_option_that_only_a_command_has_is_red_with_words_that_help() -> None:
+    @dataclass(frozen=True)
+    class Alone:
+        connect_timeout: float = setting()
+
+    with pytest.raises(LookupError, match=r"Alone\.connect_timeout is a setting that nothing describes.*CalibrateSet"):
+        takes(Alone, keyword_arguments.CalibrateSettings)(lambda screen, options: None)
