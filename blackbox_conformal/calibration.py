@@ -2,43 +2,59 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterator, Sequence
+import base64
+import math
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import PlainSerializer, PlainValidator
 
-from blackbox_conformal import __version__, member_text
-from blackbox_conformal.agreement import check_agreement
+from blackbox_conformal import __version__, catalog, member_text
 from blackbox_conformal.blocks import Block, Faces, Figure, Table
-from blackbox_conformal.calibration_content import from_content, to_content
-from blackbox_conformal.calibration_file import FORMAT, VERSION, read_content
-from blackbox_conformal.calibration_history import History
-from blackbox_conformal.calibration_images import CalibrationImage, KnownPhotograph
-from blackbox_conformal.calibration_summary import level_rows, photograph_rows, trusted_chart
-from blackbox_conformal.canonical import digest_json
+from blackbox_conformal.calibration_images import CalibrationImage, History, KnownPhotograph
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, FileFormatError
 from blackbox_conformal.files import write_new
 from blackbox_conformal.guarantees.by_cluster import in_tiles
 from blackbox_conformal.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.guarantees.guarantee import Guarantee
 from blackbox_conformal.images.duplicates import Distinct, Sketch
-from blackbox_conformal.images.input_statistics.rows import InputStatistics
+from blackbox_conformal.images.input_statistics.rows import SIZE, InputStatistics
+from blackbox_conformal.metrics.metric import Metric
+from blackbox_conformal.plots import Chart, Series
 from blackbox_conformal.procedure import Procedure
 from blackbox_conformal.risk.answers import Answers
 from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.risk.curve_set import CurveSet, StoredCurves
+from blackbox_conformal.risk.exact import largest_loss
 from blackbox_conformal.signature import Signature, Vouching
+from blackbox_conformal.stored import StoredPaper
 from blackbox_conformal.text import counted, printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.signing_key import SigningKey
+
+_LEVELS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
+"""Levels of the table, as far as the guarantee can promise them."""
+
+_STEPS = 100
+"""Levels of the plot."""
+
+_Packed = PlainSerializer(lambda rows: base64.b64encode(rows.to_bytes()).decode())
+_StoredAnswers = Annotated[
+    Answers, PlainValidator(lambda text: Answers.from_bytes(base64.b64decode(text, validate=True))), _Packed
+]
+_StoredInputs = Annotated[
+    InputStatistics,
+    PlainValidator(lambda text: InputStatistics.from_bytes(base64.b64decode(text, validate=True))),
+    _Packed,
+]
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,14 +98,14 @@ class Calibration(Faces):
     procedure: Procedure
     bound: float
     images: tuple[CalibrationImage, ...]
-    curves: CurveSet
+    curves: StoredCurves
     guarantee: dict[str, Any] = field(default_factory=lambda: {"name": "expected"})
     tuning: tuple[KnownPhotograph, ...] = ()
     vendor_models: tuple[str, ...] = ()
-    shares: tuple[CurveSet, ...] = ()
-    answers: Answers = field(default_factory=lambda: Answers.unknown(0))
-    inputs: InputStatistics = field(default_factory=lambda: InputStatistics.unknown(0))
-    all_but: tuple[CurveSet, ...] = ()
+    shares: tuple[StoredCurves, ...] = ()
+    answers: _StoredAnswers = field(default_factory=lambda: Answers.unknown(0))
+    inputs: _StoredInputs = field(default_factory=lambda: InputStatistics.unknown(0))
+    all_but: tuple[StoredCurves, ...] = ()
     history: History = field(default_factory=History)
     made_with: str = f"blackbox-conformal {__version__}"
     signature: Signature | None = field(default=None, compare=False)
@@ -297,18 +313,58 @@ class Calibration(Faces):
     def blocks(self) -> Iterator[Block]:
         """The usual levels with their thresholds and trusted shares; for pandas the photographs, too."""
         columns = {"alpha": "{alpha:g}", "threshold": "{threshold:.4g}", "trusted share": "{trusted_share:share}"}
-        yield Table("levels", columns, level_rows(self))
-        yield Figure(lambda: [trusted_chart(self)])
-        yield Table("photographs", {}, photograph_rows(self))
+        yield Table("levels", columns, self._level_rows())
+        yield Figure(lambda: [self._trusted_chart()])
+        yield Table("photographs", {}, self._photograph_rows())
+
+    def _trusted_chart(self) -> Chart:
+        """The share of its photographs that is trusted, against alpha."""
+        levels = self.alphas[np.isfinite(self.alphas) & (self.alphas > 0)]
+        # The level from which on everything is trusted, else the largest level there is.
+        last = float(levels[-1]) if levels.size else math.inf
+        end = min(self.bound_for(self.rule()), 1.1 * last)
+        rows = self._level_rows([end * step / _STEPS for step in range(1, _STEPS + 1)])
+        known = [(row["alpha"], row["trusted_share"]) for row in rows if row["trusted_share"] is not None]
+        series = Series("mean over the calibration photographs", "realised", ((0.0, 0.0), *known), "step")
+        axes: dict[str, Any] = {"x_range": (0.0, end), "y_range": (0.0, 1.0), "percent": True}
+        return Chart("Trusted share", "alpha", "trusted", [series], **axes)
+
+    def _level_rows(self, levels: Sequence[float] = ()) -> list[dict[str, Any]]:
+        """The threshold at each level, and the mean trusted share of the calibration's photographs; None: not known."""
+        rule = self.rule()
+        curves = self.curves_for(rule)
+        possible = [level for level in levels or _LEVELS if level < self.bound_for(rule)]
+        thresholds = [rule.threshold(curves, level) for level in possible]
+        return [
+            {"alpha": level, "threshold": threshold, "trusted_share": self._trusted_share(threshold)}
+            for level, threshold in zip(possible, thresholds, strict=True)
+        ]
+
+    def _photograph_rows(self) -> list[dict[str, Any]]:
+        """Each photograph: its name and size, its largest error, and what it was calibrated as."""
+        said = ("name", "width", "height", "group", "cluster", "fitted", "refused", "reopened")
+        errors = self.curves.losses_at(math.inf)
+        return [
+            {**{name: getattr(image, name) for name in said[:3]}, "largest_error": float(error)}
+            | {name: getattr(image, name) for name in said[3:]}
+            for image, error in zip(self.images, errors, strict=True)
+        ]
+
+    def _trusted_share(self, threshold: float) -> float | None:
+        """Mean over the calibration's photographs; None where their pixels were not counted."""
+        if not self.curves.area_scores.size:
+            return None
+        # A refused photograph has no pixels to trust.
+        return float(np.mean(np.nan_to_num(self.curves.trusted_shares_at(threshold))))
 
     @cached_property
     def digest(self) -> str:
         """``sha256:…`` of the calibration's content."""
-        return digest_json(to_content(self))
+        return CALIBRATIONS.digest(self)
 
     def signed(self, key: SigningKey) -> Self:
         """The same calibration with a signature by `key`."""
-        return replace(self, signature=key.sign(FORMAT, VERSION, self.digest))
+        return replace(self, signature=CALIBRATIONS.signature(self, key))
 
     def vouching(self, trusted: Collection[str] = ()) -> Vouching:
         """Who vouches for it; `trusted`: the public keys that the reader trusts.
@@ -318,7 +374,7 @@ class Calibration(Faces):
         CheckFailedError
             The signature is broken.
         """
-        return Vouching.of(self.signature, "the calibration", FORMAT, VERSION, self.digest, trusted)
+        return CALIBRATIONS.vouching(self, trusted)
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the calibration file; nothing is overwritten without `force` unless it is the same calibration.
@@ -343,14 +399,11 @@ class Calibration(Faces):
             object.__setattr__(self, "file", path.absolute())
         if earlier is not None and self.signature is None:
             return path
-        signature = {} if self.signature is None else {"signature": self.signature.model_dump(mode="json")}
-        content = {**to_content(self), "digest": self.digest, **signature}
-        text = json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False)
         adding = earlier is not None and earlier.signature is None
-        return write_new(path, text.encode() + b"\n", force=force or adding)
+        return write_new(path, CALIBRATIONS.paper_text(self).encode(), force=force or adding)
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
+    def load(cls, path: str | Path) -> Calibration:
         """Read a calibration file; its signature is checked too where the extra ``sign`` is installed.
 
         Raises
@@ -361,27 +414,181 @@ class Calibration(Faces):
             Its signature is broken.
         """
         path = Path(path)
-        content = read_content(path)
-        digest = content.pop("digest")
-        try:
-            signature = content.pop("signature", None)
-            if digest_json(content) != digest:
-                raise FileFormatError("was changed after it was written: its digest does not match. Calibrate again")
-            calibration = cls(
-                **from_content(content),
-                signature=None if signature is None else Signature(**signature),
-                file=path.absolute(),
-            )
-            check_agreement(calibration)
-            if signature is not None and calibration.digest != digest:
-                raise FileFormatError(
-                    "is signed and says what this version would not write. Calibrate again and sign that"
-                )
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise FileFormatError(f"{path}: expected a calibration of this version; {where}: {first['msg']}") from None
-        except (BlackboxConformalError, ValueError, TypeError, OverflowError, RecursionError) as error:
-            raise FileFormatError(f"{path}: {error}") from None
+        calibration = CALIBRATIONS.read(path)
+        object.__setattr__(calibration, "file", path.absolute())
         calibration.vouching()
         return calibration
+
+
+class _StoredCalibrations(StoredPaper[Calibration]):
+    def _fields(self, document: Calibration) -> dict[str, Any]:
+        fields, procedure = super()._fields(document), document.procedure
+        del fields["file"]
+        weights = None if procedure.score_weights is None else base64.b64encode(procedure.score_weights).decode()
+        fields |= {"fingerprint": procedure.fingerprint, "score_weights": weights}
+        # Files from before there were these fields keep their digest.
+        fields |= {"history": document.history.content or None, "all_but": fields["all_but"] or None}
+        fields["tuning"].sort(key=lambda photograph: photograph["truth"])
+        fields["vendor_models"].sort()
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def _document(self, fields: dict[str, Any]) -> Calibration:
+        fingerprint, weights = fields.pop("fingerprint", None), fields.pop("score_weights", None)
+        if weights is not None:
+            weights = base64.b64decode(weights, validate=True)
+        fields["procedure"] = {**fields["procedure"], "score_weights": weights}
+        calibration = super()._document(fields)
+        if calibration.procedure.fingerprint != fingerprint:
+            raise FileFormatError("the fingerprint is not that of its procedure; the file is damaged")
+        check_agreement(calibration)
+        return calibration
+
+
+CALIBRATIONS = _StoredCalibrations(
+    Calibration,
+    "calibration",
+    3,
+    anew="Calibrate again, since the draws are stored and no call is made, or name the file that `calibrate` wrote",
+    limit=2**30,
+    sort_keys=True,
+)
+
+
+def check_agreement(calibration: Calibration) -> None:
+    """Refuse a calibration that no run of this program could have written.
+
+    A file may come from anyone: what follows from the metric is computed again, and no name in it is run as code.
+
+    Raises
+    ------
+    FileFormatError
+        Bound, curves, photographs or guarantee do not belong together.
+    UsageError
+        Score, metric, guarantee, perturbation or degradation do not exist, or have no such parameters.
+    """
+    _check_vendor(calibration.procedure.vendor, "vendor")
+    if calibration.procedure.second_opinion is not None:
+        _check_vendor(calibration.procedure.second_opinion, "second opinion")
+    _check_bound(calibration, _metric(calibration.procedure))
+    _check_degradation(calibration.procedure)
+    _check_images(calibration)
+    for curves in (calibration.curves, *calibration.shares, *calibration.all_but):
+        _check_refused(calibration.images, curves)
+    _check_guarantee(calibration)
+    _check_taught(calibration)
+
+
+def _metric(procedure: Procedure) -> Metric:
+    """The metric of the procedure, after its score and perturbation were found to exist."""
+    _require_name("scores", procedure.score)
+    procedure.build_score()
+    if procedure.perturbation is not None:
+        catalog.member("images.perturbation", procedure.perturbation)
+    _require_name("metrics", procedure.metric)
+    metric: Metric = catalog.of_specification("metrics", procedure.metric)
+    return metric
+
+
+def _check_degradation(procedure: Procedure) -> None:
+    # Read, it is known to exist; of white space within it the reader takes more than a terminal should.
+    if not (procedure.mixture.chains and procedure.degradation.isprintable()):
+        raise FileFormatError(f"expected how inputs are made; got {procedure.degradation!r}. The file was edited")
+
+
+def _require_name(family: str, specification: dict[str, Any]) -> None:
+    name = specification.get("name")
+    if not isinstance(name, str):
+        raise FileFormatError(f"expected the name of a member of {family}; got {name!r}")
+
+
+def _check_vendor(identity: dict[str, Any], what: str) -> None:
+    name, parameters = identity.get("adapter"), identity.get("parameters")
+    if not isinstance(name, str) or not isinstance(parameters, dict):
+        raise FileFormatError(f"expected the {what}'s adapter and parameters; got {name!r} and {parameters!r}")
+    if ":" in name:
+        raise FileFormatError(
+            f"expected the {what}'s name; got {name!r}, and a file may not name code to run. Calibrate again"
+        )
+
+
+def _check_bound(calibration: Calibration, metric: Metric) -> None:
+    bound = metric.capped_bound
+    if not calibration.bound == calibration.curves.bound == bound or calibration.curves.kind != "supremum":
+        raise FileFormatError(
+            f"expected the bound of the metric {metric.plugin_name()}, {bound:g}; the file says "
+            f"{calibration.bound:g} and its curves {calibration.curves.bound:g}. It is damaged or was edited. "
+            "Calibrate again"
+        )
+    tolerances = [curves.tolerance for curves in calibration.shares]
+    if any(curves.kind != "share" or curves.bound != 1.0 for curves in calibration.shares) or _twice(tolerances):
+        raise FileFormatError("expected one set of shares of wrong pixels for each tolerance; got others")
+    all_but = calibration.all_but
+    if any((curves.kind, curves.bound) != ("all-but", bound) for curves in all_but) or _twice(
+        curves.left_out for curves in all_but
+    ):
+        raise FileFormatError("expected one set of curves with the metric's bound for each share left out; got others")
+
+
+def _check_images(calibration: Calibration) -> None:
+    truths = [image.truth for image in calibration.images]
+    if truths != sorted(truths):
+        raise FileFormatError("expected photographs in the order of their digests; the file was edited")
+    if _twice([image.input for image in calibration.images]):
+        raise FileFormatError("two photographs have the same input; each must count once. The file was edited")
+    scale = calibration.procedure.scale
+    if any(image.height % scale or image.width % scale for image in calibration.images):
+        raise FileFormatError(f"expected photographs of whole multiples of {scale} pixels; the file was edited")
+    sizes = calibration.inputs.column(SIZE)
+    pixels = [image.height * image.width // scale**2 for image in calibration.images]
+    if np.any(np.abs(sizes - np.log2(pixels)) > 1e-5):
+        raise FileFormatError(
+            "expected statistics of inputs of the photographs' sizes; got others. The file was edited"
+        )
+    everything = [*calibration.images, *calibration.tuning]
+    sketches = [photograph.sketch for photograph in everything]
+    if len(set(sketches)) < len(sketches):
+        # Blank pictures may look the same; others that do are one picture.
+        counts = Counter(sketches)
+        if any(counts[photograph.sketch] > 1 and not photograph.as_sketch.flat for photograph in everything):
+            raise FileFormatError("two photographs have the same sketch; each must count once. The file was edited")
+
+
+def _check_refused(images: Sequence[CalibrationImage], curves: CurveSet) -> None:
+    """A photograph that was refused has the worst curve, and no other has."""
+    worst = set(curves.owner[np.isneginf(curves.scores)].tolist())
+    refused = {place for place, image in enumerate(images) if image.refused is not None}
+    records = np.diff(curves.offsets)
+    losses = curves.losses[curves.offsets[:-1][list(refused)]] if refused <= worst else np.empty(0)
+    if (
+        worst != refused
+        or any(records[place] != 1 for place in refused)
+        or (losses != largest_loss(curves.bound)).any()
+    ):
+        raise FileFormatError("expected the worst loss of every refused photograph, and of no other; got others")
+
+
+def _check_guarantee(calibration: Calibration) -> None:
+    parameters = dict(calibration.guarantee)
+    name = parameters.pop("name", None)
+    if not isinstance(name, str):
+        raise FileFormatError(f"expected the name of a guarantee; got {name!r}")
+    rule = choose_guarantee(name, **parameters)
+    if rule.own_bound is not None:
+        raise FileFormatError("expected no bound of a new photograph in a calibration file; got one")
+    for name, values in rule.by_photograph.items():
+        if len(values) != len(calibration.images):
+            raise FileFormatError(f"expected {name} of {len(calibration.images)} photographs; got {len(values)}")
+
+
+def _check_taught(calibration: Calibration) -> None:
+    taught = {photograph.truth for photograph in calibration.procedure.build_score().taught_by}
+    if count := len(taught & {image.truth for image in calibration.images}):
+        raise FileFormatError(
+            f"{count} of its photographs taught the weights of its score, so they give it no guarantee. The file was "
+            "edited"
+        )
+
+
+def _twice(values: Iterable[Hashable]) -> bool:
+    listed = list(values)
+    return len(set(listed)) < len(listed)

@@ -1,29 +1,20 @@
 """The paper that goes with a mask: what is guaranteed, under which assumptions, for which files."""
 
-import json
 import math
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from blackbox_conformal import calibration_file
-from blackbox_conformal.canonical import digest_bytes, digest_json, strict_json
-from blackbox_conformal.errors import CheckFailedError, FileFormatError
+from blackbox_conformal.canonical import digest_bytes
+from blackbox_conformal.errors import CheckFailedError
 from blackbox_conformal.signature import Signature, Vouching
+from blackbox_conformal.stored import StoredPaper
 from blackbox_conformal.watch_head import WatchHead
 
 if TYPE_CHECKING:
     from blackbox_conformal.signing_key import SigningKey
-
-FORMAT = "blackbox-conformal certificate"
-VERSION = 3
-OUTDATED = (
-    "expected a certificate of version 3; this one is of version 2, which called masks guaranteed whose inputs were "
-    "not compared. Make it anew, in the same run folder without any payment: blackbox-conformal mask INPUT "
-    "--calibration FILE --alpha ALPHA --force"
-)
 
 
 class InputCheck(BaseModel):
@@ -194,8 +185,6 @@ class Certificate(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal["blackbox-conformal certificate"] = "blackbox-conformal certificate"
-    version: Literal[3] = 3
     status: Literal["guaranteed", "if-like-calibration", "outside-calibration", "abstains", "not-judged"]
     statement: str
     assumptions: tuple[str, ...]
@@ -251,23 +240,14 @@ class Certificate(BaseModel):
                 return f"If this input is like the {n} calibrated ({self.reason}): {self.statement}"
         return self.statement
 
-    def content(self) -> dict[str, Any]:
-        """What its digest is of and what is signed: everything but digest and signature."""
-        content = self.model_dump(mode="json", exclude={"signature"})
-        for name in ("calibration_signature", "watch"):
-            if content[name] is None:
-                # As in certificates from before there were signatures and watches.
-                del content[name]
-        return content
-
     @property
     def digest(self) -> str:
-        """``sha256:…`` of the content."""
-        return digest_json(self.content())
+        """``sha256:…`` of everything but the signature."""
+        return CERTIFICATES.digest(self)
 
     def signed(self, key: "SigningKey") -> Self:
         """The same certificate with a signature by `key`."""
-        return self.model_copy(update={"signature": key.sign(FORMAT, VERSION, self.digest)})
+        return self.model_copy(update={"signature": CERTIFICATES.signature(self, key)})
 
     def vouching(self, trusted: Collection[str] = ()) -> Vouching:
         """Who issued it; `trusted`: the public keys that the reader trusts.
@@ -277,22 +257,19 @@ class Certificate(BaseModel):
         CheckFailedError
             The signature is broken.
         """
-        return Vouching.of(self.signature, "the certificate", FORMAT, VERSION, self.digest, trusted)
+        return CERTIFICATES.vouching(self, trusted)
 
     def calibration_vouching(self, trusted: Collection[str] = ()) -> Vouching:
         """Who signed the calibration that it rests on; errors as for `vouching`."""
         signature, of = self.calibration_signature, "the calibration that the certificate names"
-        return Vouching.of(signature, of, calibration_file.FORMAT, None, self.calibration_digest, trusted)
+        return Vouching.of(signature, of, "blackbox-conformal calibration", None, self.calibration_digest, trusted)
 
     def to_json(self) -> str:
         """The file's text: indented, with a digest of its own content, and its signature if it has one."""
-        closing: dict[str, Any] = {"digest": self.digest}
-        if self.signature is not None:
-            closing["signature"] = self.signature.model_dump(mode="json")
-        return json.dumps({**self.content(), **closing}, indent=2, ensure_ascii=False) + "\n"
+        return CERTIFICATES.paper_text(self)
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
+    def from_json(cls, text: str) -> "Certificate":
         """Read a certificate and check its digest; `vouching` checks its signature.
 
         Raises
@@ -300,21 +277,7 @@ class Certificate(BaseModel):
         FileFormatError
             It is not one of ours, is newer, or was edited.
         """
-        try:
-            content = strict_json(text)
-            if content.get("format") == FORMAT and content.get("version") == 2:
-                raise FileFormatError(OUTDATED)
-            digest = content.pop("digest")
-            certificate = cls(**content)
-            content.pop("signature", None)
-            genuine = digest == digest_json(content) and digest == certificate.digest
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError) as error:
-            if isinstance(error, FileFormatError):
-                raise
-            raise FileFormatError(f"expected a {FORMAT} of version {VERSION}; {type(error).__name__} in it") from None
-        if not genuine:
-            raise FileFormatError("the certificate was changed after it was written: its digest does not match")
-        return certificate
+        return CERTIFICATES.parse(text.encode())
 
     def verify(self, folder: Path) -> None:
         """Check that the files it speaks of lie in `folder` unchanged.
@@ -340,6 +303,26 @@ class Certificate(BaseModel):
                 raise CheckFailedError(
                     f"the {kind} {path.name} was changed: expected {entry.get('digest')}, got {digest}"
                 )
+
+
+class _StoredCertificates(StoredPaper[Certificate]):
+    earlier = {2: ", which called masks guaranteed whose inputs were not compared"}
+
+    def _fields(self, document: Certificate) -> dict[str, Any]:
+        # Certificates from before there were signatures and watches have neither.
+        later = ("calibration_signature", "watch")
+        fields = super()._fields(document)
+        return {name: value for name, value in fields.items() if name not in later or value is not None}
+
+
+CERTIFICATES = _StoredCertificates(
+    Certificate,
+    "certificate",
+    3,
+    anew="Make it anew, in the same run folder without any payment: blackbox-conformal mask INPUT --calibration FILE "
+    "--alpha ALPHA --force",
+    indent=2,
+)
 
 
 def threshold_json(threshold: float) -> float | Literal["inf"] | None:

@@ -12,10 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from support.synthetic import sketch_of
 
-from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.calibration_content import to_content
-from blackbox_conformal.calibration_history import History
-from blackbox_conformal.calibration_images import CalibrationImage, KnownPhotograph
+from blackbox_conformal.calibration import CALIBRATIONS, Calibration
+from blackbox_conformal.calibration_images import CalibrationImage, History, KnownPhotograph
 from blackbox_conformal.canonical import digest_bytes, digest_json
 from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageError
 from blackbox_conformal.images.input_statistics.rows import STATISTICS, InputStatistics
@@ -107,7 +105,7 @@ def test_photographs_that_taught_the_weights_of_its_score_cannot_calibrate(tmp_p
 
 def test_what_its_run_folder_knew_stands_in_it_and_older_files_keep_their_digest(tmp_path: Path) -> None:
     plain, told = make(), make(history=History(earlier=4, further=1))
-    assert "history" not in to_content(plain)
+    assert "history" not in CALIBRATIONS.content(plain)
     assert told.digest != plain.digest
     loaded = Calibration.load(told.save(tmp_path / "calibration.json"))
     assert (loaded.history, loaded.digest) == (told.history, told.digest)

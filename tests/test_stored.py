@@ -52,15 +52,15 @@ def test_the_fields_alone_are_enough():
         (b"[]", "another file"),
         (json.dumps({**CONTENT, "format": "thing"}).encode(), "expected a blackbox-conformal thing"),
         (json.dumps({**CONTENT, "version": 3}).encode(), "Upgrade blackbox-conformal"),
-        (json.dumps({**CONTENT, "version": 1}).encode(), "format 1, this version reads 2"),
+        (json.dumps({**CONTENT, "version": 1}).encode(), "format 1; this version reads 2"),
         (json.dumps({**CONTENT, "version": "2"}).encode(), "format '2'"),
         (json.dumps({**CONTENT, "version": 2.0}).encode(), "format 2.0"),
         (json.dumps({**CONTENT, "version": None}).encode(), "format None"),
-        (json.dumps({**CONTENT, "n": "many"}).encode(), "damaged thing: n: expected a whole number; got 'many'"),
-        (json.dumps({**CONTENT, "unknown": 1}).encode(), "damaged thing: unknown"),
+        (json.dumps({**CONTENT, "n": "many"}).encode(), "damaged thing file: n: expected a whole number; got 'many'"),
+        (json.dumps({**CONTENT, "unknown": 1}).encode(), "damaged thing file: unknown"),
         (json.dumps({**CONTENT, "inner": {"shares": [], "unknown": 1}}).encode(), r"inner\.unknown"),
         (json.dumps({**CONTENT, "inner": {"shares": [10**400]}}).encode(), r"inner\.shares\.0: expected a number"),
-        (json.dumps({**CONTENT, "inner": [1]}).encode(), "damaged thing: inner"),
+        (json.dumps({**CONTENT, "inner": [1]}).encode(), "damaged thing file: inner"),
         (json.dumps({key: CONTENT[key] for key in ("format", "version")}).encode(), "n: it is required"),
     ],
 )
@@ -73,7 +73,7 @@ def test_anything_else_is_one_error_that_names_the_file_and_what_to_do(data, say
 
 def test_a_large_file_is_not_read_and_a_missing_one_is_named(tmp_path):
     (tmp_path / "thing.json").write_bytes(b" " * 1001)
-    with pytest.raises(FileFormatError, match=r"expected a thing below 1000 bytes; it is larger\. Make it again"):
+    with pytest.raises(FileFormatError, match=r"expected a thing file below 1000 bytes; it is larger\. Make it again"):
         STORED.read(tmp_path / "thing.json")
-    with pytest.raises(FileFormatError, match=r"none\.json: expected a readable thing; No such file"):
+    with pytest.raises(FileFormatError, match=r"none\.json: expected a readable thing file; No such file"):
         STORED.read(tmp_path / "none.json")

@@ -1,21 +1,21 @@
 """The stored annotation: an 8-bit grey PNG of the delivered picture's size, and a JSON file that says whose it is."""
 
-import json
 import re
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from blackbox_conformal.annotations.foreign_files import read_bytes, read_json
+from blackbox_conformal.annotations.foreign_files import read_bytes
 from blackbox_conformal.canonical import digest_bytes, digest_json
 from blackbox_conformal.errors import CalibrationError, FileFormatError, ImageError, UsageError
 from blackbox_conformal.files import write_together
 from blackbox_conformal.images.encode import grey_png
 from blackbox_conformal.images.picture import pixels_digest
 from blackbox_conformal.images.read import ImageLimits, read_image
+from blackbox_conformal.stored import Stored
 from blackbox_conformal.text import printable
 from blackbox_conformal.types import Image
 
@@ -26,7 +26,6 @@ Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 PEOPLE = "people"
 """Folder, in one of annotations, with one such folder for each person whose marks are combined."""
 
-LARGEST_SIDECAR = 64 * 1024
 LONGEST_ANNOTATOR = 200
 _STEM = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}")
 
@@ -54,8 +53,6 @@ class Sidecar(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    format: Literal["blackbox-conformal annotation"] = "blackbox-conformal annotation"
-    version: Literal[1] = 1
     reference: Digest
     output: Digest
     height: int = Field(ge=1)
@@ -73,7 +70,12 @@ class Sidecar(BaseModel):
 
     def content(self) -> bytes:
         """The JSON file."""
-        return json.dumps(self.model_dump(exclude_none=True), indent=1, ensure_ascii=False).encode() + b"\n"
+        # Annotations from before photographs had names keep their bytes.
+        content = _SIDECARS.content(self)
+        return _SIDECARS.text({name: value for name, value in content.items() if value is not None}).encode()
+
+
+_SIDECARS = Stored(Sidecar, "annotation", 1, anew="Import the annotation again", limit=64 * 1024)
 
 
 class Pair(NamedTuple):
@@ -192,15 +194,7 @@ def read_sidecar(path: Path) -> Sidecar:
     FileFormatError
         It is no annotation, damaged, or of a newer version.
     """
-    try:
-        return Sidecar.model_validate(read_json(path, LARGEST_SIDECAR))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise FileFormatError(
-            f"{printable(path)}: expected an annotation of version 1; {printable(place)}: {first['msg']}. "
-            "Import the annotation again"
-        ) from None
+    return _SIDECARS.read(path)
 
 
 def folder_digest(folder: Path) -> str:

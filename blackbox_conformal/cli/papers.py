@@ -18,14 +18,13 @@ def read_paper(path: Path) -> "Calibration | Certificate":
     BlackboxConformalError
         It is neither, or something does not agree.
     """
-    from blackbox_conformal import calibration_file
-    from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.calibration import CALIBRATIONS, Calibration
     from blackbox_conformal.canonical import strict_json
     from blackbox_conformal.certificate import Certificate
     from blackbox_conformal.pipeline.stages.certify import file_contradictions
 
     try:
-        if path.stat().st_size > calibration_file.MAXIMUM_FILE_BYTES:
+        if path.stat().st_size > CALIBRATIONS.limit:
             raise FileFormatError("expected a calibration or a certificate; the file is too large for one")
         text = path.read_text(encoding="utf-8")
         content = strict_json(text)
@@ -39,7 +38,7 @@ def read_paper(path: Path) -> "Calibration | Certificate":
             "expected a calibration or a certificate; the file is neither, or was cut off. Name calibration.json, or "
             "the …-certificate.json beside a mask"
         ) from None
-    if isinstance(content, dict) and content.get("format") == calibration_file.FORMAT:
+    if isinstance(content, dict) and content.get("format") == CALIBRATIONS.format:
         return Calibration.load(path)
     certificate = Certificate.from_json(text)
     certificate.vouching()

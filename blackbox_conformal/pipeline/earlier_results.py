@@ -103,7 +103,7 @@ def keeping_signature(certificate: Certificate, earlier: Certificate, path: Path
     UsageError
         The earlier one is signed and says something else.
     """
-    if earlier.signature is None or earlier.content() == certificate.content():
+    if earlier.signature is None or earlier.digest == certificate.digest:
         return certificate.model_copy(update={"signature": earlier.signature})
     raise UsageError(
         f"{printable(path)} is signed and would be written without its signature; sign it again (--sign-with FILE), "

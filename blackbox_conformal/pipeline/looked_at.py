@@ -4,23 +4,20 @@ A photograph that anything was chosen by gives no guarantee for what was chosen.
 are: in the run folder, beside it, and in and below the working folder and ``runs``.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from blackbox_conformal.calibration_images import KnownPhotograph
 from blackbox_conformal.errors import FileFormatError, UsageError
-from blackbox_conformal.files import write_new
 from blackbox_conformal.images.duplicates import Distinct
 from blackbox_conformal.pipeline.stages.prepare import Prepared
+from blackbox_conformal.stored import Stored
 
 TUNING_FILE = "tuning.json"
-_LARGEST_TUNING_FILE = 2**26
 
 
 class TuningRecord(BaseModel):
@@ -38,8 +35,6 @@ class TuningRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal["blackbox-conformal tuning"] = "blackbox-conformal tuning"
-    version: Literal[1] = 1
     score: str
     draws: int = Field(ge=1)
     alpha: float | None
@@ -49,7 +44,7 @@ class TuningRecord(BaseModel):
         """Write the file. Photographs of an earlier choice in it stay: looking at others does not undo it."""
         earlier = TuningRecord.load(path).photographs if path.exists() else ()
         record = self.model_copy(update={"photographs": together(earlier, self.photographs)})
-        write_new(path, json.dumps(record.model_dump(mode="json"), indent=1).encode() + b"\n", force=True)
+        _RECORDS.write(record, path)
         return record
 
     @classmethod
@@ -60,25 +55,20 @@ class TuningRecord(BaseModel):
         FileFormatError
             It is missing, damaged, or another file.
         """
-        try:
-            if path.stat().st_size > _LARGEST_TUNING_FILE:
-                raise FileFormatError(
-                    f"{path}: expected a tuning file below {_LARGEST_TUNING_FILE} bytes; it is larger"
-                )
-            record = cls.model_validate(json.loads(path.read_bytes()))
+        record = _RECORDS.read(path)
+        with _RECORDS.refusing(str(path)):
             for photograph in record.photographs:
                 photograph.as_sketch  # noqa: B018  refuses a sketch that is none
-        except OSError as error:
-            raise FileFormatError(f"{path}: expected a readable tuning file; {error.strerror}") from None
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise FileFormatError(
-                f"{path}: expected the file that `tune`, `compare` or `plan --pilot` writes; "
-                f"{'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}"
-            ) from None
-        except (ValueError, RecursionError) as error:
-            raise FileFormatError(f"{path}: expected JSON; {type(error).__name__}: the file is damaged") from None
         return record
+
+
+_RECORDS = Stored(
+    TuningRecord,
+    "tuning",
+    1,
+    anew="Name the file that `tune`, `compare` or `plan --pilot` wrote, or restore a copy of it",
+    limit=2**26,
+)
 
 
 @dataclass(frozen=True, slots=True)

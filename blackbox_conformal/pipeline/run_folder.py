@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.calibration_history import History
+from blackbox_conformal.calibration_images import History
 from blackbox_conformal.canonical import digest_json
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.files import make_private, refusal, write_new, write_once

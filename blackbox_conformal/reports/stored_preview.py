@@ -7,7 +7,7 @@ applied to the very scores. In base64 a map of a megapixel would take a third mo
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from isal import isal_zlib
 
@@ -24,9 +24,9 @@ EARLIER_ENDING = "json"
 
 
 class _StoredPreviews(Stored[Preview]):
-    def content(self, document: Preview) -> dict[str, Any]:
-        (content,) = self._form.dump_python((document,))
-        return {"format": self.format, "version": self.version, **content}
+    def _fields(self, document: Preview) -> dict[str, Any]:
+        (fields,) = self._form.dump_python((document,))
+        return cast(dict[str, Any], fields)
 
     def _encoded(self, content: dict[str, Any]) -> Content:
         return parts_of(content)
@@ -37,7 +37,7 @@ class _StoredPreviews(Stored[Preview]):
 
 _PREVIEWS = _StoredPreviews(
     Preview,
-    "report material",
+    "preview",
     5,
     anew="Remove it and audit or mask again in the same run folder: the draws are stored, so no call is made",
 )

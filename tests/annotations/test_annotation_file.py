@@ -47,13 +47,13 @@ def test_an_annotation_under_another_ones_name_is_refused(stored):
     ("changes", "message"),
     [
         ({"height": 25}, "expected an annotation of 32×24 pixels; got 32×25"),
-        ({"version": 2}, "expected an annotation of version 1; version"),
-        ({"format": "something"}, "version 1; format"),
-        ({"grade": 3}, "version 1; grade: Extra inputs"),
-        ({"reference": "sha256:abc"}, "version 1; reference"),
-        ({"height": "24"}, "version 1; height"),
-        ({"annotator": None}, "version 1; annotator"),
-        ({"date": "yesterday"}, "version 1; date"),
+        ({"version": 2}, "Upgrade blackbox-conformal"),
+        ({"format": "something"}, "this is another file"),
+        ({"grade": 3}, "annotation file: grade"),
+        ({"reference": "sha256:abc"}, "annotation file: reference"),
+        ({"height": "24"}, "annotation file: height"),
+        ({"annotator": None}, "annotation file: annotator"),
+        ({"date": "yesterday"}, "annotation file: date"),
         ({"mask": "sha256:" + "0" * 64}, "the PNG was changed"),
     ],
 )
@@ -66,7 +66,7 @@ def test_edited_sidecars_are_refused(stored, changes, message):
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"[" * 60_000, b'{"height": NaN}', b"\xff\xfe", b" " * 70_000])
 def test_damaged_sidecars_are_refused(stored, content):
     stored.write_bytes(content)
-    with pytest.raises(FileFormatError, match="expected"):
+    with pytest.raises(FileFormatError, match=r"expected|is no number"):
         read_sidecar(stored)
 
 

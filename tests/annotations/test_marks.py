@@ -87,7 +87,7 @@ def test_marks_are_saved_beside_a_damaged_file_that_is_kept(marks):
     marks.save(PAIR, OTHER, version)
     np.testing.assert_array_equal(marks.load(PAIR, SIZE)[0], OTHER)
     assert combined.read_bytes() == damaged
-    with pytest.raises(FileFormatError, match="expected a JSON document"):
+    with pytest.raises(FileFormatError, match="expected JSON"):
         read_annotation(marks.folder, *pictures())
     with pytest.raises(UsageError, match=r"was imported, or is damaged, .* give --force"):
         combine(marks.folder)

@@ -62,7 +62,7 @@ def test_a_picture_given_as_the_calibration_is_called_a_picture(
 ) -> None:
     (picture,) = write_photographs(tmp_path, range(1))
     assert run(["mask", str(picture), "--calibration", str(picture), "--alpha", "0.1"]) == 2
-    assert "expected a calibration, as `calibrate` writes it; this is a picture" in capsys.readouterr().err
+    assert "expected a calibration file; this is a picture" in capsys.readouterr().err
 
 
 def test_a_missing_calibration_or_level_is_answered_with_what_lies_here(

@@ -72,7 +72,7 @@ def test_tuning_again_is_no_conflict_and_another_split_is(shop: Shop, capsys: py
     assert shop.calibrate(*more, "--tuning-share", "0.5", command="tune") == 2
     assert "is not overwritten" in capsys.readouterr().err
     assert shop.calibrate(*more, "--tuning-share", "0.5", "--only-choose", command="tune") == 2
-    assert "expected the file that `tune`, `compare` or `plan --pilot` writes" in capsys.readouterr().err
+    assert "Name the file that `tune`, `compare` or `plan --pilot` wrote" in capsys.readouterr().err
     apart = ["--out", str(shop.folder / "tuning.json")]
     assert shop.calibrate(*more, "--tuning-share", "0.5", "--only-choose", *apart, command="tune") == 0
     assert shop.out.read_bytes() == written

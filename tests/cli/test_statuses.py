@@ -201,7 +201,7 @@ def test_verify_recomputes_the_status_from_what_the_certificate_states(mask: Mas
         assert (code, follows in said) == (3, True), said
     assert verified(status="guaranteed", reason=None, batch_check=enough)[0] == 0
     code, said = verified(version=2)
-    assert (code, "version 2, which called masks guaranteed whose inputs were not compared" in said) == (3, True)
+    assert (code, "format 2, which called masks guaranteed whose inputs were not compared" in said) == (3, True)
     assert "blackbox-conformal mask INPUT --calibration FILE --alpha ALPHA --force" in said
 
 

@@ -12,8 +12,8 @@ from support.synthetic import photograph, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal import catalog
-from blackbox_conformal.agreement import check_agreement
 from blackbox_conformal.audits.implied_quality import promise
+from blackbox_conformal.calibration import check_agreement
 from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageError
 from blackbox_conformal.guarantees.choose import guarantee
 from blackbox_conformal.guarantees.corollaries import cap_note, psnr, statement

@@ -231,7 +231,7 @@ def test_damaged_previews_are_refused(plain_run, tmp_path, change):
     content = content_of(path.read_bytes())
     change(content)
     path.write_bytes(b"".join(parts_of(content)))
-    with pytest.raises(FileFormatError, match=r"report material|another file|was written in format"):
+    with pytest.raises(FileFormatError, match=r"preview file|another file|was written in format"):
         read_preview(path)
 
 

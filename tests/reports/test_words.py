@@ -9,7 +9,7 @@ from reports.test_comparison_page import found  # noqa: F401 - a fixture
 from reports.test_html import Page
 from support.report_material import make_result, make_run
 
-from blackbox_conformal.calibration_history import History
+from blackbox_conformal.calibration_images import History
 from blackbox_conformal.guarantees.corollaries import statement
 from blackbox_conformal.reports.comparison_page import write_comparison
 from blackbox_conformal.reports.html import write_report
