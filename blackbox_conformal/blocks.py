@@ -47,10 +47,13 @@ class Block:
         Begins a section of a page; a block without one belongs to the section before it.
     detail
         Whether only pages show it, and a terminal with ``-v``.
+    passing
+        Whether it is about this one call, so that no page shows it.
     """
 
     title: str = ""
     detail: bool = False
+    passing: bool = False
 
     @property
     def content(self) -> Mapping[str, Any]:
@@ -104,16 +107,16 @@ class Table(Block):
         Heading → how a row is written. Without columns, only pandas and scripts get the rows.
     data
         What it adds to the JSON where that is more or less than its rows.
-    wide, passing
-        Columns that a terminal leaves out, and those about this one call, which a page leaves out.
+    not_in_terminal, not_on_page
+        Columns that are left out there.
     """
 
     name: str
     columns: Mapping[str, How]
     rows: Sequence[Mapping[str, Any]]
     data: Mapping[str, Any] | None = None
-    wide: Collection[str] = ()
-    passing: Collection[str] = ()
+    not_in_terminal: Collection[str] = ()
+    not_on_page: Collection[str] = ()
 
     @property
     def content(self) -> Mapping[str, Any]:

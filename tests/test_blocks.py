@@ -50,7 +50,9 @@ class Found(Faces):
         yield Facts({"price": "$1.00", "time": None}, {"cost_usd": Decimal(1)}, title="At a glance")
         for place in (1, 2):
             rows = [{"place": place, "ci": (0.1, math.inf)}]
-            yield Table("rows", {"place": "{place}", "wide": "broad"}, rows, title=f"Place {place}", wide=("wide",))
+            yield Table(
+                "rows", {"place": "{place}", "wide": "broad"}, rows, title=f"In {place}", not_in_terminal=["wide"]
+            )
         yield Table("others", {}, [{"a": 1}], {})
         yield Note("More of it.", detail=True)
         yield Note("look out", remark="warning")
@@ -79,7 +81,7 @@ def test_a_terminal_shows_all_but_details_wide_columns_and_figures(
     Screen(as_json=False, quiet=False, verbose=verbose).show(Found().blocks())
     out, err = capsys.readouterr()
     assert err == "warning: look out\n"
-    assert all(said in out for said in ("A sentence.", "At a glance", "price  $1.00", "Place 1", "Place 2"))
+    assert all(said in out for said in ("A sentence.", "At a glance", "price  $1.00", "In 1", "In 2"))
     assert "time" not in out
     assert "broad" not in out
     assert ("More of it." in out) == bool(verbose)

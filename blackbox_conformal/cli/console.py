@@ -120,7 +120,7 @@ class Screen:
                         self.say(block.title)
                     self.summary({printable(name): said for name, said in known.items()})
                 case Table(columns=columns, rows=rows) if columns and rows:
-                    self.table(block.title, *block.cells(without=block.wide))
+                    self.table(block.title, *block.cells(without=block.not_in_terminal))
                 case Note(text=text, remark=remark) if text:
                     (self.note if remark else self.say)(f"{remark}: {text}" if remark else text)
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blackbox_conformal.cli import from_options, next_steps, watch_demo, watch_screen
+from blackbox_conformal.cli import from_options, next_steps, watch_demo
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, limit_above
@@ -164,18 +164,18 @@ def command(screen: Screen, options: WatchOptions) -> None:
         terms = from_options.job_terms(options, run, listeners, Consent(screen, options))
         if options.plan:
             planned = outlook(request, setup, terms)
-            watch_screen.show_outlook(screen, planned)
+            screen.show(planned.blocks())
             screen.next(*_visit(options, adapter, planned))
-            screen.data(watch_screen.outlook_json(planned))
+            screen.data(planned.document())
             return
         result = visit(request, setup, terms)
-    watch_screen.show_visit(screen, result, options.file)
+    screen.show(result.blocks())
     if result.state == "watched" and options.page is None:
         screen.next(*_watch(options), "--page-only", "watch.html")
     _tell(screen, options, calibration, channels)
     try:
         page = None if options.page is None else _write_page(screen, options, calibration, options.page)
-        screen.data({**watch_screen.visit_json(result, options.file), "page": page})
+        screen.data({"calibration": options.file, **result.document(), "page": page})
     finally:
         # That the vendor changed counts for more than that a page could not be written.
         _end(result, options.file)

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blackbox_conformal.cli import watch_screen
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.next_steps import offer
@@ -45,12 +44,12 @@ def show(screen: Screen, folder: Path, *, opened: bool) -> None:
     with _vendor() as server:
         found, calibration = _played(screen, server, folder)
     file = folder / "run" / "calibration.json"
-    watch_screen.show_visit(screen, found, str(file))
+    screen.show(found.blocks())
     screen.say(f"`mask` now answers: {_refused(file, calibration)}")
     page = write_watch_page(calibration, file, folder / "run", folder / "watch.html")
     offer(screen, page, opened=opened)
     screen.next("plan", "photographs/", "--adapter", "NAME")
-    screen.data({**watch_screen.visit_json(found, str(file)), "page": str(page.resolve())})
+    screen.data({"calibration": str(file), **found.document(), "page": str(page.resolve())})
 
 
 def _played(screen: Screen, server: "VendorServer", folder: Path) -> "tuple[VisitResult, Calibration]":
@@ -77,7 +76,7 @@ def _played(screen: Screen, server: "VendorServer", folder: Path) -> "tuple[Visi
         request = VisitRequest(calibration, file)
         for _ in range(QUIET_VISITS):
             found = visit(request, setup, terms)
-            screen.say(f"visit {found.number}: {watch_screen.headline(found)}")
+            screen.say(f"visit {found.number}: {found.headline}")
         task = server.studio.tasks["upscale"]
         changed = server.studio.generator.perturbed(CHANGE)
         server.studio.tasks["upscale"] = OfferedTask(task.model, task.scale, changed.upscale)

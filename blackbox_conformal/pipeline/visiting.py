@@ -21,13 +21,13 @@ from blackbox_conformal.pipeline.watch_parts.outlook import Outlook, look_ahead
 from blackbox_conformal.pipeline.watch_parts.planned_draws import FIRST_INDEX, calibrated_draws, planned_draws, task_of
 from blackbox_conformal.pipeline.watch_parts.visit_documents import VisitRequest as VisitRequest
 from blackbox_conformal.pipeline.watch_parts.visit_documents import VisitResult as VisitResult
-from blackbox_conformal.pipeline.watch_parts.visit_documents import refuse_unsigned_visit
+from blackbox_conformal.pipeline.watch_parts.visit_documents import last_result, refuse_unsigned_visit
 from blackbox_conformal.sampling.estimate import Estimate, price_missing
 from blackbox_conformal.sampling.task import Task, task_keys
 from blackbox_conformal.signing_key import SigningKey
 from blackbox_conformal.text import dollars
 from blackbox_conformal.watching.concluding import Conclusion, conclude, current_state
-from blackbox_conformal.watching.findings import Finding, State
+from blackbox_conformal.watching.findings import Finding
 from blackbox_conformal.watching.identity import Declared, compare
 from blackbox_conformal.watching.level import LEVEL, Level
 from blackbox_conformal.watching.live_file import live_evidence, live_findings
@@ -61,7 +61,10 @@ def visit(request: VisitRequest, setup: Setup, terms: Terms) -> VisitResult:
         state = current_state(file, digest)
         watch = file.current(digest)
         if watch is not None and state in ("suspended", "void"):
-            return _halted(request, file, watch, state)
+            standing = request.check(file)
+            assert standing is not None
+            # Nothing is bought while a calibration is not in use.
+            return last_result(file, watch, state, standing)
         return _Visiting(request, setup, terms, file, watch or _begun(request, setup, terms, file)).run()
 
 
@@ -128,34 +131,6 @@ def begin_watch(job: Job, calibration: Calibration, path: Path, count: int, key:
             return begun
         chosen, calibrated = choose_canaries(job, count)
         return file.begin(calibration.digest, LEVEL, chosen, calibrated=calibrated)
-
-
-def _halted(request: VisitRequest, file: WatchFile, watch: Watched, state: State) -> VisitResult:
-    """The last visit again: nothing is bought while a calibration is not in use."""
-    ended = [each for each in file.visits(watch) if each.ended_at]
-    level, canaries, evidence = (
-        Level(watch.level, watch.live),
-        file.last_canaries(watch.calibration),
-        file.evidence(watch),
-    )
-    found = [
-        each for visit in ended[-1:] for each in file.findings(visit.id) if each.layer not in ("inputs", "answers")
-    ]
-    findings = (*found, *live_findings(file, watch))
-    standing = request.check(file)
-    assert standing is not None
-    return VisitResult(
-        len(ended),
-        findings,
-        state,
-        None,
-        False,
-        level,
-        tuple(canaries),
-        tuple(evidence),
-        standing,
-        live_evidence(file, watch),
-    )
 
 
 def _begun(request: VisitRequest, setup: Setup, terms: Terms, file: WatchFile) -> Watched:

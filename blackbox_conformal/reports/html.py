@@ -146,7 +146,7 @@ _PARTS = {
     ),
     "page": _PAGE,
     "comparison": ("comparison.html.jinja", *_PAGE, "comparison.css"),
-    "watch": ("watch.html.jinja", "chart.html.jinja", "report.css", "watch.css"),
+    "watch": ("watch.html.jinja", *_PAGE, "watch.css"),
 }
 
 
@@ -155,6 +155,8 @@ def render_blocks(title: str, blocks: Iterable[Block], name: str = "page", **var
     lead: list[Block] = []
     sections: list[tuple[str, list[Block]]] = []
     for block in blocks:
+        if block.passing:
+            continue
         if block.title:
             sections.append((block.title, []))
         (sections[-1][1] if sections else lead).append(block)

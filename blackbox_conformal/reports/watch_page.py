@@ -1,34 +1,33 @@
 """A watch as one self-contained HTML file: evidence visit by visit, canaries before and after, what changed, alarms."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from blackbox_conformal.blocks import Block, How, Note, Table
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.images.read import read_image
-from blackbox_conformal.plots import Chart, Series
+from blackbox_conformal.pipeline.watch_parts.visit_documents import last_result
 from blackbox_conformal.reports.encoded import reduced
-from blackbox_conformal.reports.html import render
+from blackbox_conformal.reports.html import render_blocks
 from blackbox_conformal.reports.seal import is_page, write_page
 from blackbox_conformal.sampling.ledger.places import store_of
 from blackbox_conformal.sampling.ledger.sample_store import Store
+from blackbox_conformal.text import counted, printable
 from blackbox_conformal.watching.concluding import current_state
 from blackbox_conformal.watching.features import FEATURES
 from blackbox_conformal.watching.level import Level
-from blackbox_conformal.watching.live_file import LiveEvidence, live_evidence, live_findings
-from blackbox_conformal.watching.records import Canary, Visit, WatchDraw, Watched
+from blackbox_conformal.watching.records import Canary, Entry, Visit, WatchDraw
 from blackbox_conformal.watching.watch_file import WatchFile, watch_path
 
 MOST_SHOWN = 16
 """Canaries whose pictures are shown."""
-
-MOST_POINTS, FEW = 400, 60
-"""Most points of a curve, and most that have a mark each."""
 
 SIDE = 360
 """Most pixels of a side that is shown."""
@@ -41,16 +40,6 @@ class Pair:
     name: str
     before: bytes | None
     after: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """A feature: its middle shift at the latest visit, also in standard deviations of earlier ones; its evidence."""
-
-    name: str
-    shift: float
-    deviations: float
-    evidence: float
 
 
 def write_watch_page(
@@ -81,30 +70,24 @@ def write_watch_page(
         standing, digest = opened.check(calibration, trusted), calibration.digest
         watch = opened.latest(digest)
         visits = [] if watch is None else [visit for visit in opened.visits(watch) if visit.ended_at]
-        live = LiveEvidence() if watch is None else live_evidence(opened, watch)
-        if watch is None or standing is None or not (visits or live.inputs):
+        state = current_state(opened, digest)
+        result = None if watch is None or standing is None else last_result(opened, watch, state, standing)
+        if watch is None or result is None or not (visits or result.live.inputs):
             raise UsageError(
                 "expected a visit to show; none was made. Run `blackbox-conformal watch` without --page-only first"
             )
-        last = visits[-1].id if visits else 0
-        found = [each for each in opened.findings(last) if each.layer not in ("inputs", "answers")]
         with closing(store_of(run)) as store:
             pairs = _pairs(opened.canaries(watch)[:MOST_SHOWN], visits, store) if visits else []
-        page = render(
-            "watch",
-            file=str(file),
-            state=current_state(opened, digest),
-            standing=standing.words,
-            watch=watch,
-            level=Level(watch.level, watch.live),
-            visits=visits,
-            findings=[*found, *live_findings(opened, watch)],
-            charts=[*([evidence_chart(opened, watch)] if visits else []), *live_charts(live)],
-            pictures=len(live.inputs),
-            moved=moved(visits, opened.highest(last)) if visits else [],
-            pairs=pairs,
-            states=opened.states(digest),
-        )
+        begun = f"Watch for {printable(file)}, begun {_moment(watch.begun_at)}"
+        number = f"{counted(len(visits), 'visit')}, {counted(len(result.live.inputs), 'picture')} masked"
+        blocks = [
+            Note(f"{begun}: {number}."),
+            Note(f"The calibration is {state}.", title="State"),
+            *result.blocks(),
+            *(_moved(visits, opened.highest(visits[-1].id), result.level) if visits else []),
+            *_history(opened.states(digest)),
+        ]
+    page = render_blocks("Is the vendor still what was calibrated?", blocks, "watch", pairs=pairs)
     return write_page(page, _about(calibration), path, force=force)
 
 
@@ -127,60 +110,11 @@ def _about(calibration: Calibration) -> str:
     return f"watch of {calibration.digest}"
 
 
-def evidence_chart(file: WatchFile, watch: Watched) -> Chart:
-    """The largest evidence of a feature after each visit, beside the line of an alarm, both as powers of ten."""
-    needed = math.log(Level(watch.level, watch.live).needed(len(FEATURES)))
-    return _chart("Canaries: evidence against an unchanged vendor", "visit", file.evidence(watch), needed, "an alarm")
-
-
-def live_charts(live: LiveEvidence) -> list[Chart]:
-    """The same after each picture that was masked: of its input, and of the answer to it; none where none was."""
-    if not live.inputs:
-        return []
-    inputs, answers = "Inputs: evidence that they drifted", "Answers: evidence against an unchanged vendor"
-    return [
-        _chart(inputs, "masked picture", live.inputs, live.inputs_alarm, "a warning"),
-        _chart(answers, "masked picture", live.answers, live.answers_alarm, "an alarm"),
-    ]
-
-
-def _chart(title: str, one_by_one: str, logs: Sequence[float], needed: float, limit: str) -> Chart:
-    """Evidence, given as natural logarithms, beside the line of its limit, both as powers of ten."""
-    found, needed = [one / math.log(10) for one in logs], needed / math.log(10)
-    last = float(max(len(found), 2))
-    # Of many points the largest of each stretch is drawn, so that no alarm is lost.
-    stretch = -(-len(found) // MOST_POINTS)
-    places = [
-        max(range(start, min(start + stretch, len(found))), key=found.__getitem__)
-        for start in range(0, len(found), stretch)
-    ]
-    series = [
-        Series(limit, "bound", ((1.0, needed), (last, needed))),
-        Series(
-            "evidence",
-            "realised",
-            tuple((place + 1.0, found[place]) for place in places),
-            "dots" if len(found) <= FEW else "line",
-        ),
-    ]
-    top = max([needed, *found]) * 1.1
-    low = min([0.0, *found])
-    return Chart(
-        title,
-        one_by_one,
-        "power of ten",
-        series,
-        x_range=(1.0, last),
-        y_range=(low, top),
-        slider=False,
-    )
-
-
-def moved(visits: Sequence[Visit], highest: dict[str, float]) -> list[Moved]:
+def _moved(visits: Sequence[Visit], highest: dict[str, float], level: Level) -> Iterator[Block]:
     """How far each feature moved at the latest visit, in the middle canary; the largest evidence first."""
     latest = visits[-1]
     past = [draw for visit in visits[: len(visits) // 2] for draw in _of(visit, "fresh")]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in FEATURES:
         shifts, deviations = [0.0], [0.0]
         for draw in _of(latest, "fresh"):
@@ -190,8 +124,33 @@ def moved(visits: Sequence[Visit], highest: dict[str, float]) -> list[Moved]:
                 spread = float(np.std(values))
                 deviations.append(shifts[-1] / spread if spread else 0.0)
         shift, deviation = (float(np.median(each[1:] or each)) for each in (shifts, deviations))
-        rows.append(Moved(name, shift, deviation, math.exp(min(highest.get(name, 0.0), 700.0))))
-    return sorted(rows, key=lambda row: -row.evidence)
+        evidence = math.exp(min(highest.get(name, 0.0), 700.0))
+        rows.append({"feature": name, "shift": shift, "deviations": deviation, "evidence": evidence})
+    rows.sort(key=lambda row: -row["evidence"])
+    columns: dict[str, How] = {
+        "feature": "{feature}",
+        "shift": "{shift:+.3g}",
+        "in standard deviations": "{deviations:+.1f}",
+        f"highest evidence, {level.needed(len(rows)):.0f} is an alarm": "{evidence:.3g}",
+    }
+    yield Table("moved", columns, rows, title="What moved")
+    yield Note(
+        "How far each feature of the latest answers lies from that of the reference draws, in the middle canary."
+    )
+
+
+def _history(states: Sequence[Entry]) -> Iterator[Block]:
+    title = "Alarms and what became of them"
+    if not states:
+        yield Note("No alarm was ever raised.", title=title)
+        return
+    columns: dict[str, How] = {"when": lambda row: _moment(row["at"]), "state": "{state}", "reason": "{reason}"}
+    rows = [{"at": entry.at, "state": entry.state, "reason": entry.reason} for entry in states]
+    yield Table("states", columns, rows, title=title)
+
+
+def _moment(at: str) -> str:
+    return f"{at[:10]} {at[11:16]} UTC"
 
 
 def _of(visit: Visit, purpose: str) -> list[WatchDraw]:

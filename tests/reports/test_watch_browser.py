@@ -10,8 +10,8 @@ from blackbox_conformal.watching.watch_file import WatchFile, watch_path
 
 pytestmark = pytest.mark.browser
 
-VERDICTS = """() => [...document.querySelectorAll(".words tbody tr")].map(row => {
-  const verdict = row.children[1], range = document.createRange();
+VERDICTS = """() => [...document.querySelector("table").querySelectorAll("tbody tr")].map(row => {
+  const verdict = row.children[2], range = document.createRange();
   range.selectNodeContents(verdict);
   return {word: verdict.textContent, lines: range.getClientRects().length};
 })"""

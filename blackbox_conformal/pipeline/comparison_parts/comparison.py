@@ -177,12 +177,11 @@ class Comparison(Faces):
         yield Facts(glance, title=f"Trusted share and price at alpha = {self.telling_alpha:g}")
         for alpha in self.alphas:
             rows = self._at(alpha)
-            yield Table(
-                "rows", _columns(rows[0]), [asdict(row) for row in rows], title=f"alpha = {alpha:g}", wide=_WIDE
-            )
+            title, narrow = f"alpha = {alpha:g}", ["difference, dB"]
+            yield Table("rows", _columns(rows[0]), [asdict(row) for row in rows], title=title, not_in_terminal=narrow)
             yield replace(_figure(rows), detail=alpha != self.alphas[0])
         vendors = [standing.row for standing in self.standings]
-        yield Table("vendors", _VENDOR_COLUMNS, vendors, title="Vendors", passing=_PASSING)
+        yield Table("vendors", _VENDOR_COLUMNS, vendors, title="Vendors", not_on_page=["calls now", "stored before"])
         yield Note(
             "Prices and latencies are those of these draws, whenever they were made: the median, and what 9 in 10 stay "
             "within. A dash means that the pictures came from this machine's disk."
@@ -211,9 +210,6 @@ class Comparison(Faces):
     def _at(self, alpha: float) -> list[Row]:
         return [row for row in self.rows if row.alpha == alpha]
 
-
-_WIDE = ("difference, dB",)
-_PASSING = ("calls now", "stored before")
 
 _VENDOR_COLUMNS: dict[str, How] = {
     "vendor": "{vendor}",

@@ -1,10 +1,12 @@
 """What watching costs, before anything is sent: the next visit, each later one, and a month of them."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Any
 
+from blackbox_conformal.blocks import Block, Faces, Facts, How, Note, Table
 from blackbox_conformal.pipeline.job import Terms
 from blackbox_conformal.pipeline.prices.budget import are_stored
 from blackbox_conformal.pipeline.stages.draws import output_check
@@ -14,16 +16,17 @@ from blackbox_conformal.pipeline.watch_parts.planned_draws import calibrated_dra
 from blackbox_conformal.sampling.estimate import Estimate, estimate
 from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.sampling.task import Task
+from blackbox_conformal.text import money
 from blackbox_conformal.watching.records import Canary, Visit, WatchDraw, Watched
 from blackbox_conformal.watching.sensitivity import Planted, planted
-from blackbox_conformal.watching.speed import Speed, speed_of
+from blackbox_conformal.watching.speed import Speed, speed_of, speeds
 
 DAYS = 30
 WEEKS = 52 / 12
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Outlook(Faces):
     """Calls and prices of a watch, fresh photographs left out.
 
     Attributes
@@ -47,6 +50,61 @@ class Outlook:
         """Each planted change, and how fast one that moves a feature no farther is found; None where nobody knows."""
         return [(one, speed_of(self.canaries, one.shift)) for one in self.planted]
 
+    def blocks(self) -> Iterator[Block]:
+        """What a visit and a month cost, and how fast a change of which size is found."""
+        prices = {"daily": self.month_usd(DAYS), "weekly": self.month_usd(WEEKS)}
+        months = {
+            f"a month, {often}": "unknown: give -p price-usd=…" if usd is None else money(*usd)
+            for often, usd in prices.items()
+        }
+        visits = {"next_visit": self.next_visit, "later_visit": self.later_visit}
+        data = {
+            "canaries": self.canaries,
+            **{name: {"calls": one.calls, "cost_usd": one.cost_usd} for name, one in visits.items()},
+            "month_usd": prices,
+        }
+        yield Facts(
+            {
+                "canaries": str(self.canaries),
+                "the next visit": _priced(self.next_visit),
+                "each later one": _priced(self.later_visit),
+                **months,
+            },
+            data,
+        )
+        found = speeds(self.canaries)
+        last: dict[str, How] = {
+            "half of changes": lambda row: _visits(row, "median"),
+            "90 % of changes": lambda row: _visits(row, "ninety"),
+        }
+        rows = [{"standard_deviations": one.shift, "median": one.median, "ninety": one.ninety} for one in found]
+        of = found[0].canaries if found else 0
+        title = f"Visits from a change to the alarm, with {of} canaries, after 30 visits"
+        yield Table("visits_to_alarm", {"standard deviations": "{standard_deviations:g}", **last}, rows, title=title)
+        changes = [
+            {
+                "change": one.change,
+                "feature": one.feature,
+                "standard_deviations": one.shift,
+                "median": None if speed is None else speed.median,
+                "ninety": None if speed is None else speed.ninety,
+                "known": speed is not None,
+            }
+            for one, speed in self.promises
+        ]
+        columns: dict[str, How] = {
+            "change": "{change}",
+            "moves most": "{feature}",
+            "standard deviations": "{standard_deviations:+.1f}",
+            **last,
+        }
+        title = "The same for small changes, planted in the canaries' stored draws"
+        yield Table("planted_changes", columns, changes, title=title)
+        yield Note(
+            "A vendor that answers equal requests equally is told at the first visit after a change of more than 1 of "
+            "255; that visit may take four calls more."
+        )
+
     def month_usd(self, visits: float) -> tuple[Decimal, Decimal] | None:
         """Lowest and highest price of so many later visits; None where no price is known."""
         if self.later_visit.cost_usd is None:
@@ -54,6 +112,17 @@ class Outlook:
         low, high = self.later_visit.cost_usd
         times = Decimal(visits).quantize(Decimal("0.01"))
         return ((low * times).quantize(Decimal("0.01")), (high * times).quantize(Decimal("0.01")))
+
+
+def _priced(expected: Estimate) -> str:
+    price = "price unknown" if expected.cost_usd is None else money(*expected.cost_usd)
+    return f"{expected.calls} calls at most, {price}"
+
+
+def _visits(row: Mapping[str, Any], name: str) -> str:
+    if not row.get("known", True):
+        return "unknown"
+    return "over 100" if row[name] is None else str(row[name])
 
 
 def look_ahead(

@@ -1,19 +1,26 @@
 """What a visit is asked for and what it gives, and who signs it."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from decimal import Decimal
+from math import log
 from pathlib import Path
 
+from blackbox_conformal.blocks import Block, Faces, Figure, How, Note, Table
 from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.pipeline.watch_parts.fresh_photographs import Reserve
 from blackbox_conformal.signing_key import SigningKey
+from blackbox_conformal.text import dollars
+from blackbox_conformal.watching.features import FEATURES
 from blackbox_conformal.watching.findings import Finding, State
+from blackbox_conformal.watching.history import History
 from blackbox_conformal.watching.level import Level
-from blackbox_conformal.watching.live_file import LiveEvidence
+from blackbox_conformal.watching.live_file import LiveEvidence, live_evidence, live_findings
 from blackbox_conformal.watching.log import Standing
-from blackbox_conformal.watching.records import Canary, Entry
+from blackbox_conformal.watching.records import Canary, Entry, Watched
 from blackbox_conformal.watching.watch_file import WatchFile
 
 
@@ -56,7 +63,7 @@ class VisitRequest:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class VisitResult:
+class VisitResult(Faces):
     """What a visit found and took.
 
     Attributes
@@ -91,6 +98,97 @@ class VisitResult:
     def __repr__(self) -> str:
         verdicts = ", ".join(f"{each.layer} {each.verdict}" for each in self.findings)
         return f"<VisitResult {self.number}: {self.state}; {verdicts}>"
+
+    @property
+    def headline(self) -> str:
+        """What the visit comes to, in words that stand out."""
+        if self.state == "void":
+            return "VOID: the risk is above what the guarantee allows"
+        if self.state == "suspended":
+            return "CHANGED: the vendor is not what was calibrated; the calibration is suspended"
+        if any(each.verdict == "cannot tell" for each in self.findings):
+            return "COULD NOT TELL whether the vendor changed"
+        return "SAME: nothing says that the vendor changed"
+
+    def blocks(self) -> Iterator[Block]:
+        """The state first, then every layer with its own verdict, then the evidence and what it took."""
+        changed, standing, live = self.changed, self.standing, self.live
+        data = {
+            "visit": self.number,
+            "made": self.made,
+            "state": self.state,
+            "changed": None if changed is None else {"at": changed.at, "reason": changed.reason},
+            "level": self.level.whole,
+        }
+        yield Note(self.headline, data, passing=True)
+        rows = [asdict(each) for each in self.findings]
+        columns: dict[str, How] = {
+            "layer": "{layer}",
+            "looks at": lambda row: _ABOUT[row["layer"]],
+            "verdict": "{verdict}",
+            "found": "{statement}",
+        }
+        yield Table("findings", columns, rows, title=f"What each layer found, at visit {self.number}")
+        canaries = [{name: getattr(one, name) for name in ("name", "upload", "sensitivity")} for one in self.canaries]
+        yield Table("canaries", {}, canaries)
+        yield Table("evidence", {}, [{"log_wealth": one} for one in self.evidence])
+        for history in self._histories:
+            yield Note(history.bars, passing=True)
+        yield Note(f"{self.level.sentence[0].upper()}{self.level.sentence[1:]}.")
+        said = {
+            "live_evidence": {"inputs": list(live.inputs), "answers": list(live.answers)},
+            "head": standing.head.model_dump(mode="json"),
+            "signed": {**standing.vouching.to_json(), "entries": standing.vouched},
+        }
+        yield Note(f"The watch file: {standing.words}.", said)
+        if self._histories:
+            yield Figure([history.chart for history in self._histories], title="Evidence")
+        bill = {"calls": self.calls, "cached": self.cached, "cost_usd": self.cost_usd}
+        took = f"{self.calls} calls made, {self.cached} draws were stored, {dollars(self.cost_usd)} spent"
+        halted = "Nothing was sent: after an alarm nothing is bought until the calibration is accepted or made anew."
+        yield Note(took if self.made else halted, bill, passing=True)
+
+    @property
+    def _histories(self) -> list[History]:
+        """Of layers that gather evidence, where they have any."""
+        live, needed = self.live, log(self.level.needed(len(FEATURES)))
+        unchanged = "evidence against an unchanged vendor"
+        found = [
+            History("canaries", f"Canaries: {unchanged}", "visit", self.evidence, needed, "an alarm"),
+            History(
+                "inputs", "Inputs: evidence that they drifted", "picture", live.inputs, live.inputs_alarm, "a warning"
+            ),
+            History("answers", f"Answers: {unchanged}", "picture", live.answers, live.answers_alarm, "an alarm"),
+        ]
+        return [history for history in found if history.logs]
+
+
+_ABOUT = {
+    "identity": "what the vendor says of itself",
+    "pixels": "answers to equal requests",
+    "canaries": "answers of a vendor that varies",
+    "harm": "the risk itself",
+    "inputs": "inputs of the pictures that are masked",
+    "answers": "answers to them, given their inputs",
+}
+
+
+def last_result(file: WatchFile, watch: Watched, state: State, standing: Standing) -> VisitResult:
+    """What the last visit found, as the file keeps it; nothing is bought."""
+    ended = [each for each in file.visits(watch) if each.ended_at]
+    kept = [each for visit in ended[-1:] for each in file.findings(visit.id)]
+    return VisitResult(
+        number=len(ended),
+        findings=(*(each for each in kept if each.layer not in ("inputs", "answers")), *live_findings(file, watch)),
+        state=state,
+        changed=None,
+        made=False,
+        level=Level(watch.level, watch.live),
+        canaries=tuple(file.last_canaries(watch.calibration)),
+        evidence=tuple(file.evidence(watch)) if ended else (),
+        standing=standing,
+        live=live_evidence(file, watch),
+    )
 
 
 def refuse_unsigned_visit(calibration: Calibration, key: SigningKey | None) -> None:
