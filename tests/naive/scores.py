@@ -84,6 +84,6 @@ def second_opinion(draws, low, second, weights):
     return windows.separable(np.abs(draws[0].astype(float) - second).sum(axis=2) / 255, weights)
 
 
-def price(draws, low, second=None, weights=None):
+def learned(draws, low, second=None, weights=None):
     """What the network of the package makes of the delivered picture and the input."""
     return learned_network.multipliers(draws[0], low)
