@@ -20,9 +20,9 @@ needed = [
     "blackbox_conformal/photographs/README.md",
     "blackbox_conformal/photographs/astronaut.jpg",
     "blackbox_conformal/docs/pictures/demo.webp",
-    "blackbox_conformal/display/templates/figure.svg.jinja",
-    "blackbox_conformal/display/templates/plots.svg.jinja",
-    "blackbox_conformal/reports/templates/report.html.jinja",
+    "blackbox_conformal/support/display/templates/figure.svg.jinja",
+    "blackbox_conformal/support/display/templates/plots.svg.jinja",
+    "blackbox_conformal/pages/report/templates/report.html.jinja",
     "blackbox_adapters/recipes/bria.toml",
 ]
 missing = [name for name in needed if name not in names]

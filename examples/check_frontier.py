@@ -27,11 +27,11 @@ import numpy as np
 from measure_frontier import STAND_IN, Cell, Series, all_series, read, shares_and_errors
 from numpy.typing import NDArray
 
-from blackbox_conformal.pipeline.frontier_parts.measured import measured_shares, series_name
-from blackbox_conformal.pipeline.frontier_parts.prospects import COVERED, Outlook, Prospect
-from blackbox_conformal.pipeline.stages.defaults import DEFAULT_METRIC
-from blackbox_conformal.pipeline.stages.settings import member
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.study.plan.measured import measured_shares, series_name
+from blackbox_conformal.study.plan.prospects import COVERED, Outlook, Prospect
+from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC
+from blackbox_conformal.study.stages.settings import member
 
 CHECKED = (0.05, 0.1, 0.2)
 POINTS = 0.05

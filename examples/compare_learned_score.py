@@ -23,10 +23,10 @@ from compare_one_draw import curves, interval
 from compare_scores import Rule, Worth, member, random_splits, table, worth
 
 import blackbox_conformal as bc
-from blackbox_conformal.images.photographs import find_photographs
-from blackbox_conformal.pipeline.stages.defaults import DEFAULT_METRIC
-from blackbox_conformal.pipeline.stages.settings import set_up
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.method.images.photographs import find_photographs
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC
+from blackbox_conformal.study.stages.settings import set_up
 
 CALIBRATING = 0.7
 """Share of a part that sets the threshold."""

@@ -21,13 +21,13 @@ import numpy.typing as npt
 from compare_scores import Rule, member, random_splits, table, worth
 
 import blackbox_conformal as bc
-from blackbox_conformal.images.photographs import find_photographs
-from blackbox_conformal.images.read import read_image
-from blackbox_conformal.pipeline.stages.prepare import read_truth
-from blackbox_conformal.pipeline.stages.settings import DEFAULT_METRIC, Setup, set_up
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
-from blackbox_conformal.scores.score import accumulated_map
+from blackbox_conformal.method.images.photographs import find_photographs
+from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.scores.score import accumulated_map
+from blackbox_conformal.study.stages.prepare import read_truth
+from blackbox_conformal.study.stages.settings import DEFAULT_METRIC, Setup, set_up
 
 RESAMPLES = 10_000
 

@@ -24,25 +24,25 @@ import numpy as np
 import numpy.typing as npt
 
 import blackbox_conformal as bc
-from blackbox_conformal.degradations.chain import Mixture
-from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.images.photographs import find_photographs
-from blackbox_conformal.metrics.metric import Metric
-from blackbox_conformal.pipeline.demonstration import reduced_photographs
-from blackbox_conformal.pipeline.frontier_parts.candidates import Candidate
-from blackbox_conformal.pipeline.stages.defaults import DEFAULT_METRIC
-from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
-from blackbox_conformal.pipeline.stages.evaluate import decoded_draws
-from blackbox_conformal.pipeline.stages.prepare import prepare_photographs, read_truth
-from blackbox_conformal.pipeline.stages.second_vendor import second_opinions
-from blackbox_conformal.pipeline.stages.settings import Setup, member, set_up
-from blackbox_conformal.pipeline.tuning import parse_candidate
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
-from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.scores.score import Context
-from blackbox_conformal.types import Image
+from blackbox_conformal.drawing.limits import Limits
+from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.embedded.demonstration import reduced_photographs
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.images.photographs import find_photographs
+from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.scores.score import Context
+from blackbox_conformal.study.choose.tuning import parse_candidate
+from blackbox_conformal.study.plan.candidates import Candidate
+from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC
+from blackbox_conformal.study.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.study.stages.evaluate import decoded_draws
+from blackbox_conformal.study.stages.prepare import prepare_photographs, read_truth
+from blackbox_conformal.study.stages.second_vendor import second_opinions
+from blackbox_conformal.study.stages.settings import Setup, member, set_up
+from blackbox_conformal.support.types import Image
 
 ALPHAS = (0.05, 0.1, 0.2)
 TOLERANCE = 0.1

@@ -33,13 +33,13 @@ from support.command_line import VENDOR
 from support.dask_processes import kill, scheduler, workers, workers_of
 from support.synthetic import photograph, write_photographs
 
-from blackbox_conformal.pipeline.calibrating import calibrate_job
-from blackbox_conformal.pipeline.job import Job, Terms
-from blackbox_conformal.pipeline.stages.cluster import Cluster
-from blackbox_conformal.pipeline.stages.settings import set_up
-from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
-from blackbox_conformal.sampling.ledger.states import WHOLE
-from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_sum, ledger_verify
+from blackbox_conformal.drawing.ledger.states import WHOLE
+from blackbox_conformal.drawing.limits import Limits
+from blackbox_conformal.study.calibrate.calibrating import calibrate_job
+from blackbox_conformal.study.job import Job, Terms
+from blackbox_conformal.study.stages.cluster import Cluster
+from blackbox_conformal.study.stages.settings import set_up
 from blackbox_conformal.testing.account import Account
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor

@@ -27,13 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import blackbox_conformal as bc
-from blackbox_conformal.files import write_new
-from blackbox_conformal.images.encode import image_png
-from blackbox_conformal.images.perturbation.dihedral import Dihedral
-from blackbox_conformal.images.photographs import Photograph, find_photographs
-from blackbox_conformal.images.read import read_image
-from blackbox_conformal.pipeline.demonstration import reduced_photographs
-from blackbox_conformal.text import file_stem
+from blackbox_conformal.embedded.demonstration import reduced_photographs
+from blackbox_conformal.method.images.encode import image_png
+from blackbox_conformal.method.images.perturbation.dihedral import Dihedral
+from blackbox_conformal.method.images.photographs import Photograph, find_photographs
+from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.support.files import write_new
+from blackbox_conformal.support.text import file_stem
 
 SCALE = 4
 

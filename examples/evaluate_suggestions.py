@@ -22,14 +22,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.degradations.chain import Chain, Mixture
-from blackbox_conformal.degradations.parameter_range import Range
 from blackbox_conformal.errors import BlackboxConformalError
-from blackbox_conformal.images.encode import image_png
-from blackbox_conformal.images.photographs import demo_photographs, find_photographs
-from blackbox_conformal.images.read import read_image
-from blackbox_conformal.pipeline.suggesting import MOST_FITTED, Seen, halves, middle, nearest_chain, proven
-from blackbox_conformal.pipeline.suggestion_parts.candidate import Candidate
+from blackbox_conformal.method.degradations.chain import Chain, Mixture
+from blackbox_conformal.method.degradations.parameter_range import Range
+from blackbox_conformal.method.images.encode import image_png
+from blackbox_conformal.method.images.photographs import demo_photographs, find_photographs
+from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.study.choose.candidate import Candidate
+from blackbox_conformal.study.choose.suggesting import MOST_FITTED, Seen, halves, middle, nearest_chain, proven
 
 SCALE, SIDE = 4, 512
 PRESETS = ("web", "phone", "scan")

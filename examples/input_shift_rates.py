@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from blackbox_conformal.audits.input_shift import LEVEL, compare
-from blackbox_conformal.audits.outlying import place
-from blackbox_conformal.degradations.chain import Mixture
-from blackbox_conformal.images.degrade import crop_to_multiple
-from blackbox_conformal.images.input_statistics.rows import InputStatistics
-from blackbox_conformal.images.photographs import find_photographs
-from blackbox_conformal.images.read import read_image
+from blackbox_conformal.method.audits.input_shift import LEVEL, compare
+from blackbox_conformal.method.audits.outlying import place
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.images.inputs import crop_to_multiple
+from blackbox_conformal.method.images.photographs import find_photographs
+from blackbox_conformal.method.images.read import read_image
 
 SCALE = 4
 PLAIN = "bicubic:4"

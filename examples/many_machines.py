@@ -38,16 +38,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from support.draws import an_upload
 from support.postgres_server import PostgresServer, postgres_server
 
+from blackbox_conformal.drawing.ledger.address import LEDGERS, Address
+from blackbox_conformal.drawing.ledger.attempts import AttemptSpec
+from blackbox_conformal.drawing.ledger.postgres import postgres_ledger
+from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_sum, ledger_verify
+from blackbox_conformal.drawing.ledger.states import WHOLE
+from blackbox_conformal.drawing.limits import Limits
+from blackbox_conformal.drawing.owned_folder import OwnedFolder
+from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.task import Task, task_keys
 from blackbox_conformal.errors import BlackboxConformalError, LedgerError
-from blackbox_conformal.sampling.ledger.address import LEDGERS, Address
-from blackbox_conformal.sampling.ledger.attempts import AttemptSpec
-from blackbox_conformal.sampling.ledger.postgres import postgres_ledger
-from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
-from blackbox_conformal.sampling.ledger.states import WHOLE
-from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.owned_folder import OwnedFolder
-from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.sampling.task import Task, task_keys
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 from blackbox_conformal.testing.script import Fault

@@ -27,16 +27,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 import blackbox_conformal as bc
-from blackbox_conformal.metrics.metric import Metric
-from blackbox_conformal.pipeline.frontier_parts import measured
-from blackbox_conformal.pipeline.frontier_parts.frontier import Curves
-from blackbox_conformal.pipeline.frontier_parts.prospects import COVERED, Outlook
-from blackbox_conformal.pipeline.frontier_parts.ways import Promise, measured_curves, promises, ways
-from blackbox_conformal.pipeline.job import Job, Terms
-from blackbox_conformal.pipeline.stages.defaults import DEFAULT_METRIC
-from blackbox_conformal.pipeline.stages.settings import Setup, member, set_up
-from blackbox_conformal.procedure import delivery_rule
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.documents.procedure import delivery_rule
+from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.study.job import Job, Terms
+from blackbox_conformal.study.plan import measured
+from blackbox_conformal.study.plan.frontier import Curves
+from blackbox_conformal.study.plan.prospects import COVERED, Outlook
+from blackbox_conformal.study.plan.ways import Promise, measured_curves, promises, ways
+from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC
+from blackbox_conformal.study.stages.settings import Setup, member, set_up
 
 LEVELS = (0.02, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3)
 NUMBERS = (5, 10, 20, 35, 50, 75, 100, 150, 200, 300)

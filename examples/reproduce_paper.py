@@ -32,25 +32,25 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from blackbox_conformal.audits.contamination import leakage_curve
-from blackbox_conformal.degradations.chain import Mixture
-from blackbox_conformal.guarantees.expected import Expected
-from blackbox_conformal.images.overlay import overlay
-from blackbox_conformal.images.photographs import demo_photographs, find_photographs
-from blackbox_conformal.pipeline.comparison_parts import baselines
-from blackbox_conformal.pipeline.comparison_parts.baselines import SCALES
-from blackbox_conformal.pipeline.demonstration import reduced_photographs
-from blackbox_conformal.pipeline.prices.budget import refuse_unlimited
-from blackbox_conformal.pipeline.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
-from blackbox_conformal.pipeline.stages.evaluate import evaluate
-from blackbox_conformal.pipeline.stages.prepare import prepare_photographs, read_truth
-from blackbox_conformal.pipeline.stages.settings import Setup, set_up
-from blackbox_conformal.plugins import load_adapter
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
-from blackbox_conformal.risk.trust import trusted
-from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.drawing.limits import Limits
+from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.embedded.demonstration import reduced_photographs
+from blackbox_conformal.method.audits.contamination import leakage_curve
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.images.overlay import overlay
+from blackbox_conformal.method.images.photographs import demo_photographs, find_photographs
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.risk.trust import trusted
+from blackbox_conformal.study.budget import refuse_unlimited
+from blackbox_conformal.study.choose import baselines
+from blackbox_conformal.study.choose.baselines import SCALES
+from blackbox_conformal.study.plugins import load_adapter
+from blackbox_conformal.study.stages.draws import Drawn, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.study.stages.evaluate import evaluate
+from blackbox_conformal.study.stages.prepare import prepare_photographs, read_truth
+from blackbox_conformal.study.stages.settings import Setup, set_up
 
 Array = npt.NDArray[np.float64]
 TABLE = (0.075, 0.1, 0.2)

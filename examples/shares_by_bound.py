@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from blackbox_conformal.degradations.chain import Mixture
-from blackbox_conformal.guarantees.choose import guarantee
-from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.guarantees.instance_bound import bound_curve
-from blackbox_conformal.images.read import read_image
-from blackbox_conformal.kernels.windows import gaussian
-from blackbox_conformal.metrics.lab_l1 import LabL1
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.guarantees.choose import guarantee
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.guarantees.instance_bound import bound_curve
+from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.method.kernels.windows import gaussian
+from blackbox_conformal.method.metrics.lab_l1 import LabL1
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
 
 SCALE, SPLITS = 4, 20
 STEPS = Mixture.of_text("bicubic:4").chains[0].steps

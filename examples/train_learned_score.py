@@ -34,14 +34,14 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from blackbox_conformal.degradations.back_projection import back_projected
-from blackbox_conformal.degradations.chain import Mixture
-from blackbox_conformal.images.degrade import crop_to_multiple
-from blackbox_conformal.images.read import read_image
-from blackbox_conformal.metrics.lab_l1 import LabL1
-from blackbox_conformal.scores._learned_features import NAMES, features
-from blackbox_conformal.scores._learned_network import DILATIONS, network_in
-from blackbox_conformal.scores.score import Context
+from blackbox_conformal.method.degradations.back_projection import back_projected
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.images.inputs import crop_to_multiple
+from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.method.metrics.lab_l1 import LabL1
+from blackbox_conformal.method.scores._learned_features import NAMES, features
+from blackbox_conformal.method.scores._learned_network import DILATIONS, network_in
+from blackbox_conformal.method.scores.score import Context
 
 SCALE = 4
 SIDE = 64  # of a crop, in cells
@@ -81,7 +81,7 @@ def samples(photographs: Path, outputs: Path) -> Iterator[Sample]:
 
 
 class PriceNet(nn.Module):
-    """The network of `blackbox_conformal/scores/_learned_network.py`, on features of mean 0 and deviation 1."""
+    """The network of `blackbox_conformal/method/scores/_learned_network.py`, on features of mean 0 and deviation 1."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -28,10 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import blackbox_conformal as bc
-from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.pipeline.stages.settings import member
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.study.stages.settings import member
 
 ALPHAS = (0.05, 0.1, 0.2)
 NUMBERS = (25, 50, 100, 200)

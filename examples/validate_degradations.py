@@ -23,17 +23,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import blackbox_conformal as bc
-from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.files import write_new
-from blackbox_conformal.images.encode import image_png
-from blackbox_conformal.images.photographs import find_photographs
-from blackbox_conformal.pipeline.calibrating import calibrate_job
-from blackbox_conformal.pipeline.demonstration import reduced_photographs
-from blackbox_conformal.pipeline.job import Job, Terms
-from blackbox_conformal.pipeline.stages.prepare import read_truth
-from blackbox_conformal.pipeline.stages.settings import Setup, set_up
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.embedded.demonstration import reduced_photographs
+from blackbox_conformal.method.images.encode import image_png
+from blackbox_conformal.method.images.photographs import find_photographs
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.study.calibrate.calibrating import calibrate_job
+from blackbox_conformal.study.job import Job, Terms
+from blackbox_conformal.study.stages.prepare import read_truth
+from blackbox_conformal.study.stages.settings import Setup, set_up
+from blackbox_conformal.support.files import write_new
+from blackbox_conformal.vendor.adapter import Adapter
 
 LEVELS = (0.1, 0.15, 0.2, 0.3, 0.4)
 ACROSS = (0.1, 0.2)

@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 
 import blackbox_conformal as bc
-from blackbox_conformal.images.photographs import find_photographs
-from blackbox_conformal.pipeline.calibrating import calibrate_job
-from blackbox_conformal.pipeline.demonstration import reduced_photographs
-from blackbox_conformal.pipeline.job import Job, Terms
-from blackbox_conformal.pipeline.listeners import Listeners
-from blackbox_conformal.pipeline.stages.defaults import DEFAULT_DRAWS, DEFAULT_METRIC
-from blackbox_conformal.pipeline.stages.settings import set_up
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.embedded.demonstration import reduced_photographs
+from blackbox_conformal.method.images.photographs import find_photographs
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.study.calibrate.calibrating import calibrate_job
+from blackbox_conformal.study.job import Job, Terms
+from blackbox_conformal.study.listeners import Listeners
+from blackbox_conformal.study.stages.defaults import DEFAULT_DRAWS, DEFAULT_METRIC
+from blackbox_conformal.study.stages.settings import set_up
 
 LEVELS = (0.08, 0.1, 0.12, 0.15, 0.18, 0.2, 0.25, 0.3, 0.4, 0.5)
 

@@ -17,12 +17,12 @@ import figures
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.audits.confidence import LEVEL
-from blackbox_conformal.audits.permutation import resplit_risks
-from blackbox_conformal.audits.verdict import Judgement, judge
-from blackbox_conformal.guarantees.expected import Expected
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.method.audits.confidence import LEVEL
+from blackbox_conformal.method.audits.permutation import resplit_risks
+from blackbox_conformal.method.audits.verdict import Judgement, judge
+from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
 
 ALPHA = 0.1
 LEVELS = 24

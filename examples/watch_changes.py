@@ -29,14 +29,14 @@ import numpy as np
 from numpy.typing import NDArray
 from watch_rates import evidence
 
+from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.embedded.generator import SCALE, Generator
 from blackbox_conformal.embedded.model import Features
-from blackbox_conformal.images.degrade import crop_to_multiple
-from blackbox_conformal.images.perturbation.dihedral import Dihedral
-from blackbox_conformal.images.photographs import find_photographs
-from blackbox_conformal.images.read import read_image
-from blackbox_conformal.procedure import Procedure
-from blackbox_conformal.types import Image
+from blackbox_conformal.method.images.inputs import crop_to_multiple
+from blackbox_conformal.method.images.perturbation.dihedral import Dihedral
+from blackbox_conformal.method.images.photographs import find_photographs
+from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.support.types import Image
 from blackbox_conformal.watching.features import FEATURES, features
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.pixels import Difference

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from blackbox_conformal.images.input_statistics.rows import STATISTICS, InputStatistics
-from blackbox_conformal.risk.answers import LEVELS, Answers
+from blackbox_conformal.method.images.input_statistics.statistics import STATISTICS, InputStatistics
+from blackbox_conformal.method.risk.answers import LEVELS, Answers
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.live import ANSWERS, INPUTS, Wealth, highest, p_values
 

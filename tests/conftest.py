@@ -13,7 +13,7 @@ from hypothesis import settings
 # where several processes of tests share the cores.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from blackbox_conformal import secrets
+from blackbox_conformal.support import secrets
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from blackbox_conformal.blocks import Block, Faces, Facts, Figure, Note, Table, frame, words
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.display.notebook import MOST_ROWS, card
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.plots import Bar, Bars
-from blackbox_conformal.reports.html import render_blocks
+from blackbox_conformal.pages.report.html import render_blocks
+from blackbox_conformal.support.blocks import Block, Faces, Facts, Figure, Note, Table, frame, words
+from blackbox_conformal.support.display.notebook import MOST_ROWS, card
+from blackbox_conformal.support.plots import Bar, Bars
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_without_pandas_the_error_says_what_to_install(monkeypatch: pytest.Monke
             raise ImportError(name)
         return original(name, *given)
 
-    monkeypatch.setattr("blackbox_conformal.blocks.import_module", missing)
+    monkeypatch.setattr("blackbox_conformal.support.blocks.import_module", missing)
     with pytest.raises(ImportError, match=r"not installed: pip install pandas$") as caught:
         frame([{"a": 1}])
     assert isinstance(caught.value, UsageError), "an error of ours, as every other one"

@@ -12,16 +12,16 @@ import pytest
 from numpy.typing import NDArray
 from support.synthetic import sketch_of
 
-from blackbox_conformal.calibration import CALIBRATIONS, Calibration
-from blackbox_conformal.calibration_images import CalibrationImage, History, KnownPhotograph
-from blackbox_conformal.canonical import digest_bytes, digest_json
+from blackbox_conformal.documents.calibration import CALIBRATIONS, Calibration
+from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageError
-from blackbox_conformal.images.input_statistics.rows import STATISTICS, InputStatistics
-from blackbox_conformal.procedure import Procedure
-from blackbox_conformal.risk.answers import Answers
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.scores._learned_network import own_network, written
-from blackbox_conformal.scores.learned import LearnedScore
+from blackbox_conformal.method.images.calibration_images import CalibrationImage, History, KnownPhotograph
+from blackbox_conformal.method.images.input_statistics.statistics import STATISTICS, InputStatistics
+from blackbox_conformal.method.risk.answers import Answers
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.scores._learned_network import own_network, written
+from blackbox_conformal.method.scores.learned import LearnedScore
+from blackbox_conformal.support.canonical import digest_bytes, digest_json
 
 PROCEDURE = Procedure(
     vendor={"adapter": "folder", "adapter_version": 1, "parameters": {"label": "a"}},

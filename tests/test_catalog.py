@@ -7,9 +7,9 @@ from typing import Any, Literal, Self
 import pytest
 from pydantic import Field, field_validator, model_validator
 
-from blackbox_conformal import catalog, member_text
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.plugins import load_adapter
+from blackbox_conformal.study.plugins import load_adapter
+from blackbox_conformal.support import catalog, member_text
 
 
 @pytest.mark.parametrize(

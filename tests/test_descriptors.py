@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from blackbox_conformal.descriptors import MOST
+from blackbox_conformal.support.descriptors import MOST
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
 
 PROGRAM = """
 import resource
-from blackbox_conformal.descriptors import raise_descriptor_limit
+from blackbox_conformal.support.descriptors import raise_descriptor_limit
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, {hard}))
 said = raise_descriptor_limit()
 print(said, resource.getrlimit(resource.RLIMIT_NOFILE)[0])

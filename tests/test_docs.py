@@ -10,7 +10,8 @@ from support.documentation import DOCS, PACKAGE, PAGES, ROOT, text_of
 from support.report_material import make_ledger
 
 from blackbox_conformal.cli.main import COMMANDS
-from blackbox_conformal.sampling.ledger.states import STATES
+from blackbox_conformal.drawing.ledger.states import STATES
+from blackbox_conformal.support import catalog
 
 FOLDERS = sorted(path.name for path in PACKAGE.iterdir() if path.is_dir())
 HERE = "|".join(["blackbox_conformal", "adapters", "tests", "examples", *FOLDERS])
@@ -41,9 +42,7 @@ def exists(dotted: str) -> bool:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_modules_exist(page: Path) -> None:
     text = re.sub(r"entry-points\.\S+", "", text_of(page))
-    groups = {
-        f"blackbox_conformal.{family}" for family in ("adapters", "perturbations", "annotation_formats", "dialects")
-    }
+    groups = {family.group for family in catalog.FAMILIES.values()}
     named = set(re.findall(r"\bblackbox_(?:conformal|adapters)(?:\.\w+)+", text)) - groups
     assert [name for name in sorted(named) if not exists(name)] == []
 

@@ -10,7 +10,7 @@ import figures
 import pytest
 from support.documentation import DOCS, text_of
 
-from blackbox_conformal.images.photographs import demo_photographs
+from blackbox_conformal.method.images.photographs import demo_photographs
 
 TABLES = figures.every_table(DOCS / "figures")
 PHOTOGRAPHS = demo_photographs()[0].path.parent

@@ -32,7 +32,7 @@ FRAGMENTS = [block for block in CODE if block.mark == "not run: part of a file"]
 SLOW = {"tasks.md"}
 """The demo of each task, with all photographs of the package. `.ci/run docs` runs them."""
 READERS = [page for page in [*DOCS.glob("*.md"), README] if "bc." in text_of(page)]
-HOMES = ("blackbox_conformal.adapter", "blackbox_conformal.errors", "blackbox_adapters._price_list")
+HOMES = ("blackbox_conformal.vendor.adapter", "blackbox_conformal.errors", "blackbox_adapters._price_list")
 HOMES += ("blackbox_adapters._reading", "decimal", "datetime")
 """Modules that parts of an adapter take their names from."""
 
@@ -79,7 +79,7 @@ def desk(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     folder = tmp_path / "desk"
     shutil.copytree(scene, folder)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("blackbox_conformal.scores._price_learning.STEPS", 20)
+    monkeypatch.setattr("blackbox_conformal.method.scores._price_learning.STEPS", 20)
     monkeypatch.setenv("REPLICATE_API_TOKEN", "made-up")
     load_adapter = bc.load_adapter
 

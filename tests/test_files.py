@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.files import make_private, write_new, write_once, write_together
+from blackbox_conformal.support.files import make_private, write_new, write_once, write_together
 
 
 def test_other_content_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_a_folder_that_is_a_file_is_a_clear_error(tmp_path: Path) -> None:
 
 def test_the_umask_is_left_alone_and_holds(tmp_path: Path) -> None:
     script = (
-        "import os, sys; from pathlib import Path; from blackbox_conformal.files import write_new, write_once\n"
+        "import os, sys; from pathlib import Path; from blackbox_conformal.support.files import write_new, write_once\n"
         "def touched(_): raise SystemExit('the umask was changed, for other threads as well')\n"
         "os.umask = touched\n"
         "write_new(Path(sys.argv[1]), b'x'); write_once(Path(sys.argv[2]), b'x')\n"
@@ -55,7 +55,8 @@ def test_the_umask_is_left_alone_and_holds(tmp_path: Path) -> None:
 
 def test_a_set_of_files_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     script = (
-        "import resource, signal, sys; from pathlib import Path; from blackbox_conformal.files import write_together\n"
+        "import resource, signal, sys; from pathlib import Path\n"
+        "from blackbox_conformal.support.files import write_together\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "names = {'small': 10, 'middle': 900, 'large': 1001}\n"

@@ -11,14 +11,14 @@ import pytest
 from support.mutations import mutate, redigested
 from support.synthetic import sketch_of, write_photographs
 
-from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.calibration_images import CalibrationImage, KnownPhotograph
-from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.cli.from_options import open_calibrated_vendor
 from blackbox_conformal.cli.options import VendorOptions
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.errors import AdapterError, CalibrationError, FileFormatError, UsageError
-from blackbox_conformal.procedure import Procedure
-from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.method.images.calibration_images import CalibrationImage, KnownPhotograph
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.support.canonical import digest_bytes
 
 OURS = (FileFormatError, CalibrationError, UsageError, AdapterError)
 LEVELS = (0.05, 0.1, 0.2, 0.4, 0.9)

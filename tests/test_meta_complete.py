@@ -7,8 +7,8 @@ import pytest
 from naive import metrics, scores
 
 import blackbox_conformal
-from blackbox_conformal import catalog
-from blackbox_conformal.serving.dialects.dialect import Dialect
+from blackbox_conformal.gateway.dialects.dialect import Dialect
+from blackbox_conformal.support import catalog
 
 TESTS, DOCS = Path(__file__).parent, Path(blackbox_conformal.__file__).parent / "docs"
 TWINS = {"scores": scores, "metrics": metrics}
@@ -37,7 +37,7 @@ def test_every_dialect_has_a_page_tests_and_routes(name: str) -> None:
     page = (DOCS / "serving.md").read_text(encoding="utf-8")
     assert re.search(rf"^### {name}$", page, re.M | re.I), f"write a section {name} in docs/serving.md"
     assert f"`{name}`" in page, f"name `{name}` among the values of --as in docs/serving.md"
-    assert (TESTS / "serving" / f"test_{name}.py").is_file(), f"write tests/serving/test_{name}.py"
+    assert (TESTS / "gateway" / f"test_{name}.py").is_file(), f"write tests/gateway/test_{name}.py"
     dialect = catalog.load("serving.dialects", name)
     assert isinstance(dialect, Dialect)
     assert dialect.plugin_name() == name

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-import blackbox_conformal.kernels as package
+import blackbox_conformal.method.kernels as package
 
 TWINS = Path(__file__).parent / "naive"
 MODULES = sorted(module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_"))
 
 UNCOMPILED = """
 import importlib, pkgutil
-import blackbox_conformal.kernels as package
-from blackbox_conformal.kernels import _jit
+import blackbox_conformal.method.kernels as package
+from blackbox_conformal.method.kernels import _jit
 _jit.warm_up()
 for found in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
     for name, value in vars(importlib.import_module(found.name)).items():
@@ -47,7 +47,7 @@ def test_twin_does_not_import_the_package(twin):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_kernel_module_says_how_to_warm_up(name):
-    module = importlib.import_module(f"blackbox_conformal.kernels.{name}")
+    module = importlib.import_module(f"blackbox_conformal.method.kernels.{name}")
     assert callable(getattr(module, "warm_up", None)), f"define warm_up() in kernels/{name}.py"
 
 

@@ -15,8 +15,8 @@ import blackbox_conformal as bc
 from blackbox_conformal.cli.config_file import Described
 from blackbox_conformal.cli.main import cli, run
 from blackbox_conformal.cli.options import Command, setting, takes
-from blackbox_conformal.pipeline import keyword_arguments
-from blackbox_conformal.pipeline.keyword_arguments import described
+from blackbox_conformal.study import keyword_arguments
+from blackbox_conformal.study.keyword_arguments import described
 
 FUNCTIONS = {
     "calibrate": ["calibrate"],

@@ -11,22 +11,22 @@ from typing import Any
 
 import pytest
 
-from blackbox_conformal import catalog
-from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import AdapterError, UsageError
-from blackbox_conformal.plugins import (
+from blackbox_conformal.study.plugins import (
     adapter_class,
     adapter_names,
     describe,
     installed_adapter_class,
     load_adapter,
 )
+from blackbox_conformal.support import catalog
+from blackbox_conformal.vendor.adapter import Adapter
 
 GROUP = "blackbox_conformal.adapters"
 
 GOOD = '''
 from typing import ClassVar
-from blackbox_conformal.adapter import Adapter, Capabilities
+from blackbox_conformal.vendor.adapter import Adapter, Capabilities
 
 class Good(Adapter):
     """A vendor of the tests."""
@@ -104,7 +104,7 @@ def test_every_shipped_adapter_loads_and_describes_itself_in_json(name: str) -> 
 
 def test_listing_imports_no_adapter() -> None:
     script = (
-        "import sys; from blackbox_conformal.plugins import adapter_names; names = adapter_names();"
+        "import sys; from blackbox_conformal.study.plugins import adapter_names; names = adapter_names();"
         "print(len(names) > 3, [name for name in sys.modules if name.startswith('blackbox_adapters.')],"
         " 'numpy' in sys.modules, 'httpx' in sys.modules)"
     )
@@ -114,7 +114,7 @@ def test_listing_imports_no_adapter() -> None:
 
 def test_only_the_chosen_adapter_is_imported() -> None:
     script = (
-        "import sys; from blackbox_conformal.plugins import adapter_class; adapter_class('folder');"
+        "import sys; from blackbox_conformal.study.plugins import adapter_class; adapter_class('folder');"
         "print(sorted(name for name in sys.modules if name.startswith('blackbox_adapters.')))"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -140,7 +140,7 @@ def test_one_class_is_named_after_its_entry_point(monkeypatch: pytest.MonkeyPatc
 
 def test_naming_a_score_imports_no_adapter_of_its_package(monkeypatch: pytest.MonkeyPatch, package: Path) -> None:
     (package / "idea.py").write_text(
-        "from blackbox_conformal.scores.score import Score\n\n\nclass Idea(Score):\n    pass\n"
+        "from blackbox_conformal.method.scores.score import Score\n\n\nclass Idea(Score):\n    pass\n"
     )
     announced = {
         GROUP: EntryPoint("my-vendor", "vendors_of_tests.my_vendor:Good", GROUP),
@@ -204,7 +204,10 @@ def test_a_broken_plugin_is_listed_and_hurts_nobody(monkeypatch: pytest.MonkeyPa
         ("", "ADAPTER"),
         ("ADAPTER = 3", "expected a subclass of Adapter"),
         ("ADAPTER = dict", "expected a subclass of Adapter"),
-        (GOOD + "\nfrom blackbox_conformal.adapter import Adapter as Half\nADAPTER = Half", "does not define base_url"),
+        (
+            GOOD + "\nfrom blackbox_conformal.vendor.adapter import Adapter as Half\nADAPTER = Half",
+            "does not define base_url",
+        ),
         (GOOD.replace('name = "{name}"', ""), "does not set `name`"),
     ],
 )

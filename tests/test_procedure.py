@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blackbox_conformal.documents.procedure import NO_MEMORY, Procedure
 from blackbox_conformal.errors import ProcedureMismatchError
-from blackbox_conformal.procedure import NO_MEMORY, Procedure
 
 BASE = {
     "vendor": {"adapter": "http", "adapter_version": 1, "parameters": {"model": "a", "steps": 20}},

@@ -4,7 +4,7 @@ import pytest
 from support import flow_driver
 
 from blackbox_conformal.errors import AccountRefusedError, NotFoundError, RefusedError, VendorError, VendorFailedError
-from blackbox_conformal.refusals import of_account, speaks_of_account
+from blackbox_conformal.vendor.refusals import of_account, speaks_of_account
 
 ABOUT_THE_ACCOUNT = [
     "BILLING_BALANCE_NOT_ENOUGH",

@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from blackbox_conformal.secrets import Secret, redact
+from blackbox_conformal.support.secrets import Secret, redact
 
 CANARY = "canary-7c2f9a-key"
 

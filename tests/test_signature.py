@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from naive import ed25519 as naive
 
-from blackbox_conformal import ed25519
-from blackbox_conformal.canonical import digest_bytes
-from blackbox_conformal.ed25519 import PrivateKey
+from blackbox_conformal.documents import ed25519
+from blackbox_conformal.documents.ed25519 import PrivateKey
+from blackbox_conformal.documents.signature import DOMAIN, Signature, Vouching, trusted_keys
+from blackbox_conformal.documents.signing_key import SigningKey, is_encrypted
 from blackbox_conformal.errors import CheckFailedError, IncompleteError, UsageError
-from blackbox_conformal.signature import DOMAIN, Signature, Vouching, trusted_keys
-from blackbox_conformal.signing_key import SigningKey, is_encrypted
+from blackbox_conformal.support.canonical import digest_bytes
 
 VECTORS = (
     (

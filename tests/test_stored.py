@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from blackbox_conformal.documents.stored import Stored
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.stored import Stored
 
 
 @dataclass(frozen=True, slots=True)

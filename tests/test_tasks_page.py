@@ -8,9 +8,9 @@ import pytest
 
 import blackbox_conformal as bc
 from blackbox_conformal.cli.from_options import vendor_parameters
-from blackbox_conformal.pipeline.stages.defaults import DEFAULT_DRAWS
-from blackbox_conformal.pipeline.stages.settings import set_up
-from blackbox_conformal.plugins import load_adapter
+from blackbox_conformal.study.plugins import load_adapter
+from blackbox_conformal.study.stages.defaults import DEFAULT_DRAWS
+from blackbox_conformal.study.stages.settings import set_up
 
 PAGE = Path(bc.__file__).parent / "docs" / "tasks.md"
 COMMANDS = re.findall(r"`(blackbox-conformal calibrate [^`]+)`", PAGE.read_text(encoding="utf-8"))

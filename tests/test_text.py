@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blackbox_conformal.text import LONGEST_NAME, LONGEST_STEM, dollars, file_stem, printable
+from blackbox_conformal.support.text import LONGEST_NAME, LONGEST_STEM, dollars, file_stem, printable
 
 HOSTILE = [
     "a\x1b[31mred\x1b[0m",

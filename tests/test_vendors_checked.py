@@ -3,8 +3,8 @@
 from clients.cases import CASES, NOT_COMPARED
 from clients.page import PAGE, page, versions
 
-from blackbox_conformal import catalog
-from blackbox_conformal.plugins import adapter_class
+from blackbox_conformal.study.plugins import adapter_class
+from blackbox_conformal.support import catalog
 
 
 def test_the_page_is_current() -> None:

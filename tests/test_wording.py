@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 
-from blackbox_conformal.audits.verdict import Judgement, meaning
-from blackbox_conformal.reports.html import rounded_down, rounded_up
+from blackbox_conformal.method.audits.verdict import Judgement, meaning
+from blackbox_conformal.pages.report.html import rounded_down, rounded_up
+from blackbox_conformal.support.wording import at_least, at_most, between
 from blackbox_conformal.watching.level import Level
-from blackbox_conformal.wording import at_least, at_most, between
 
 NUMBERS = np.random.default_rng(8)
 

@@ -5,7 +5,7 @@ from typing import is_typeddict
 
 import blackbox_conformal as bc
 from blackbox_conformal import errors as _errors
-from blackbox_conformal.pipeline import keyword_arguments as _keyword_arguments
+from blackbox_conformal.study import keyword_arguments as _keyword_arguments
 
 KEYWORDS_MODULE = _keyword_arguments.__name__
 ERRORS_MODULE = _errors.__name__

@@ -11,7 +11,7 @@ import click
 from blackbox_conformal.cli.config_file import Described
 from blackbox_conformal.cli.main import COMMANDS, Commands
 from blackbox_conformal.cli.options import Command
-from blackbox_conformal.pipeline.keyword_arguments import GROUPS
+from blackbox_conformal.study.keyword_arguments import GROUPS
 
 HEAD = """# Settings
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from blackbox_conformal.errors import CredentialMissingError
-from blackbox_conformal.secrets import Secret, checked_secret, read_credential
+from blackbox_conformal.support.secrets import Secret, checked_secret, read_credential
 
 
 class AwsKeys(NamedTuple):

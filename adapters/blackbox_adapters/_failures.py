@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict
 
 from blackbox_adapters._reading import document, peek, seconds, words
 from blackbox_adapters._reasons import USUAL, Reasons
-from blackbox_conformal.adapter import Answer, Purpose
 from blackbox_conformal.errors import (
     AccountRefusedError,
     JobError,
@@ -17,8 +16,9 @@ from blackbox_conformal.errors import (
     TryLaterError,
     VendorError,
 )
-from blackbox_conformal.refusals import ACCOUNT, NOT_FOUND, PUT_OFF, refusal
-from blackbox_conformal.retry_after import parse_retry_after
+from blackbox_conformal.vendor.adapter import Answer, Purpose
+from blackbox_conformal.vendor.refusals import ACCOUNT, NOT_FOUND, PUT_OFF, refusal
+from blackbox_conformal.vendor.retry_after import parse_retry_after
 
 
 class Failure(NamedTuple):

@@ -11,9 +11,9 @@ from pydantic import BeforeValidator, Field, JsonValue
 
 from blackbox_adapters._failures import Failures
 from blackbox_adapters._price_list import PriceList
-from blackbox_conformal.adapter import Adapter, Answer, Capabilities, Price, Purpose, Send
 from blackbox_conformal.errors import VendorError
-from blackbox_conformal.secrets import Secret
+from blackbox_conformal.support.secrets import Secret
+from blackbox_conformal.vendor.adapter import Adapter, Answer, Capabilities, Price, Purpose, Send
 
 
 def _from_text(value: Any) -> Any:

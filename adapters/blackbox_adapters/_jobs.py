@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 from blackbox_adapters._reading import document, peek, words
 from blackbox_adapters._reasons import USUAL, Reasons
-from blackbox_conformal.adapter import Answer, Send, Step, Wait
 from blackbox_conformal.errors import DeadlineError, JobCancelledError, PayloadError, VendorError
+from blackbox_conformal.vendor.adapter import Answer, Send, Step, Wait
 
 Result = TypeVar("Result")
 

@@ -10,7 +10,7 @@ from blackbox_adapters._hosted import Hosted, JsonObject
 from blackbox_adapters._pictures import fetched
 from blackbox_adapters._price_list import PriceList
 from blackbox_adapters._reading import peek
-from blackbox_conformal.adapter import Capabilities, Draw, Flow, Price
+from blackbox_conformal.vendor.adapter import Capabilities, Draw, Flow, Price
 
 SEEDS = (0, 2**31 - 1)
 """Seeds that every model takes: most read a signed 32-bit integer, and none of those listed says more."""

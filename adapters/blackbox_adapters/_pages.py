@@ -9,9 +9,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from blackbox_conformal import catalog
-from blackbox_conformal.adapter import Rate
-from blackbox_conformal.plugins import describe
+from blackbox_conformal.study.plugins import describe
+from blackbox_conformal.support import catalog
+from blackbox_conformal.vendor.adapter import Rate
 
 SEED_CLASSES = {
     "A": "takes a seed; random without one",

@@ -4,8 +4,8 @@ import base64
 import binascii
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
-from blackbox_conformal.adapter import Flow, Send
 from blackbox_conformal.errors import PayloadError
+from blackbox_conformal.vendor.adapter import Flow, Send
 
 
 def base64_text(png: bytes) -> str:

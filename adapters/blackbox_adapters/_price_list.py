@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_FLOOR, Decimal
 
-from blackbox_conformal.adapter import Capabilities, Price
+from blackbox_conformal.vendor.adapter import Capabilities, Price
 
 LARGEST = 512_000_000
 """Pixels of the largest picture that any of the vendors makes."""

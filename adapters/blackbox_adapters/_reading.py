@@ -4,8 +4,8 @@ import json
 from decimal import Decimal
 from typing import Any
 
-from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import PayloadError
+from blackbox_conformal.vendor.adapter import Answer
 
 LONGEST_MESSAGE = 500
 MOST_DOLLARS = 1_000_000

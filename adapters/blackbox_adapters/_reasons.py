@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from blackbox_conformal.errors import RefusedError, RunRefusedError, VendorError, VendorFailedError
-from blackbox_conformal.refusals import plain
+from blackbox_conformal.vendor.refusals import plain
 
 MODERATION = (
     "nsfw",

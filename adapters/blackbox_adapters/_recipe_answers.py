@@ -8,7 +8,6 @@ from blackbox_adapters import _recipe_format as form
 from blackbox_adapters._failures import retry_after
 from blackbox_adapters._jobs import Job
 from blackbox_adapters._reading import document, integer, money, peek, shorten, words
-from blackbox_conformal.adapter import Answer, Observed
 from blackbox_conformal.errors import (
     AccountRefusedError,
     PayloadError,
@@ -17,6 +16,7 @@ from blackbox_conformal.errors import (
     VendorError,
     VendorFailedError,
 )
+from blackbox_conformal.vendor.adapter import Answer, Observed
 
 HEADER = "header:"
 STATUS = "http:status"

@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from blackbox_adapters._pictures import base64_text, data_link
-from blackbox_conformal.adapter import Draw, Upload
-from blackbox_conformal.secrets import Secret, revealed
+from blackbox_conformal.support.secrets import Secret, revealed
+from blackbox_conformal.vendor.adapter import Draw, Upload
 
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*(?:\.[A-Za-z0-9_-]+)*)\}")
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from blackbox_adapters._failures import Failures
-from blackbox_conformal.adapter import Rate
+from blackbox_conformal.vendor.adapter import Rate
 
 _MOST = 1_000_000
 """Amounts and megapixels above this are misprints."""

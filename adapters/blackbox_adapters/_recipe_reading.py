@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 from blackbox_adapters._recipe_fill import BUILT_IN, placeholders
 from blackbox_adapters._recipe_format import Recipe, Request
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.wording import complaint
+from blackbox_conformal.support.wording import complaint
 
 SHIPPED = Path(__file__).with_name("recipes")
 _LARGEST_FILE = 1 << 18

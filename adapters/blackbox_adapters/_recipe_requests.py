@@ -10,9 +10,9 @@ from typing import Any
 
 from blackbox_adapters import _recipe_format as form
 from blackbox_adapters._recipe_fill import fill, fill_link
-from blackbox_conformal.adapter import Part, Purpose, Send, Upload
 from blackbox_conformal.errors import PayloadError
-from blackbox_conformal.secrets import Secret, holds_secret, revealed
+from blackbox_conformal.support.secrets import Secret, holds_secret, revealed
+from blackbox_conformal.vendor.adapter import Part, Purpose, Send, Upload
 
 Headers = dict[str, str | Secret]
 

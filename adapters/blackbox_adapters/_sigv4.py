@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote, urlsplit
 
-from blackbox_conformal.secrets import Secret
+from blackbox_conformal.support.secrets import Secret
 
 
 def signed_headers(

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from blackbox_adapters._hosted import Hosted, present
-from blackbox_conformal.adapter import Capabilities, Draw
+from blackbox_conformal.vendor.adapter import Capabilities, Draw
 
 SEEDS = (1, 4294967294)
 LEAST_CONSERVATIVE = 0.2

@@ -12,9 +12,9 @@ from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import JsonObject, OptionalKey, OwnServer
 from blackbox_adapters._pictures import base64_text, decoded
 from blackbox_adapters._reading import document, peek, words
-from blackbox_conformal.adapter import FREE, Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
 from blackbox_conformal.errors import VendorError
-from blackbox_conformal.example import Example, says
+from blackbox_conformal.vendor.adapter import FREE, Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
+from blackbox_conformal.vendor.example import Example, says
 
 
 class Automatic1111(OptionalKey, OwnServer):

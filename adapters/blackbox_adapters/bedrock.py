@@ -18,7 +18,6 @@ from blackbox_adapters._reading import document, integer, peek, words
 from blackbox_adapters._reasons import Reasons
 from blackbox_adapters._sigv4 import signed_headers
 from blackbox_adapters._stability_modes import StabilityModes
-from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.errors import (
     PayloadError,
     TryLaterError,
@@ -26,8 +25,9 @@ from blackbox_conformal.errors import (
     VendorError,
     VendorFailedError,
 )
-from blackbox_conformal.example import Example, says
-from blackbox_conformal.secrets import Secret
+from blackbox_conformal.support.secrets import Secret
+from blackbox_conformal.vendor.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
+from blackbox_conformal.vendor.example import Example, says
 
 PRICES = {"fast": "0.03", "conservative": "0.40", "creative": "0.60"}
 

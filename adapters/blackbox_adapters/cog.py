@@ -13,7 +13,8 @@ from blackbox_adapters._model_schema import ModelSchema, fit
 from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import data_link
 from blackbox_adapters._reading import document, peek, shorten, words
-from blackbox_conformal.adapter import (
+from blackbox_conformal.errors import PayloadError, TryLaterError, VendorError
+from blackbox_conformal.vendor.adapter import (
     FREE,
     Answer,
     Capabilities,
@@ -25,8 +26,7 @@ from blackbox_conformal.adapter import (
     Upload,
     Wait,
 )
-from blackbox_conformal.errors import PayloadError, TryLaterError, VendorError
-from blackbox_conformal.example import Example, says
+from blackbox_conformal.vendor.example import Example, says
 
 
 class Cog(NamedInputs):

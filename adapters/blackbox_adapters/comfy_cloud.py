@@ -14,9 +14,9 @@ from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._reading import peek
 from blackbox_adapters.comfyui import EXAMPLE as AT_HOME
 from blackbox_adapters.comfyui import ComfyUI
-from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Purpose, Upload
 from blackbox_conformal.errors import AccountRefusedError, VendorError
-from blackbox_conformal.example import Example, says, shows
+from blackbox_conformal.vendor.adapter import Answer, Capabilities, Draw, Flow, Purpose, Upload
+from blackbox_conformal.vendor.example import Example, says, shows
 
 
 class ComfyCloud(ComfyUI):

@@ -16,7 +16,6 @@ from blackbox_adapters._model_schema import ModelSchema, fit
 from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import base64_text, data_link, received
 from blackbox_adapters._reading import document, money, peek, require, words
-from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Inspection, Observed, Purpose, Upload
 from blackbox_conformal.errors import (
     AccountRefusedError,
     PayloadError,
@@ -26,7 +25,18 @@ from blackbox_conformal.errors import (
     VendorError,
     VendorFailedError,
 )
-from blackbox_conformal.example import Example, says, shows
+from blackbox_conformal.vendor.adapter import (
+    Accepted,
+    Answer,
+    Capabilities,
+    Draw,
+    Flow,
+    Inspection,
+    Observed,
+    Purpose,
+    Upload,
+)
+from blackbox_conformal.vendor.example import Example, says, shows
 
 USD_PER_CREDIT = 1 / Decimal(211)
 PNG = {"output_format": "png"}

@@ -14,7 +14,9 @@ from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import OwnServer
 from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._reading import document, peek, require, words
-from blackbox_conformal.adapter import (
+from blackbox_conformal.errors import RunRefusedError, UsageError, VendorError
+from blackbox_conformal.support.canonical import digest_bytes
+from blackbox_conformal.vendor.adapter import (
     FREE,
     Accepted,
     Answer,
@@ -27,9 +29,7 @@ from blackbox_conformal.adapter import (
     Purpose,
     Upload,
 )
-from blackbox_conformal.canonical import digest_bytes
-from blackbox_conformal.errors import RunRefusedError, UsageError, VendorError
-from blackbox_conformal.example import Example, says, shows
+from blackbox_conformal.vendor.example import Example, says, shows
 
 
 class ComfyUI(OwnServer):

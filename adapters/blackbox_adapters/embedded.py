@@ -10,9 +10,9 @@ from pydantic import Field, PrivateAttr
 
 from blackbox_adapters._failures import Failures
 from blackbox_adapters.http import observed
-from blackbox_conformal.adapter import FREE, Adapter, Answer, Capabilities, Draw, Flow, Purpose, Send, Upload
 from blackbox_conformal.errors import AdapterError, VendorError
-from blackbox_conformal.example import Example, shows
+from blackbox_conformal.vendor.adapter import FREE, Adapter, Answer, Capabilities, Draw, Flow, Purpose, Send, Upload
+from blackbox_conformal.vendor.example import Example, shows
 
 if TYPE_CHECKING:
     from blackbox_conformal.embedded.process import VendorProcess

@@ -18,7 +18,8 @@ from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import data_link, fetched
 from blackbox_adapters._price_list import PriceList
 from blackbox_adapters._reading import document, integer, money, peek, require, words
-from blackbox_conformal.adapter import (
+from blackbox_conformal.errors import JobError, NotFoundError, RefusedError, VendorError, VendorFailedError
+from blackbox_conformal.vendor.adapter import (
     Accepted,
     Answer,
     Capabilities,
@@ -30,8 +31,7 @@ from blackbox_conformal.adapter import (
     Send,
     Upload,
 )
-from blackbox_conformal.errors import JobError, NotFoundError, RefusedError, VendorError, VendorFailedError
-from blackbox_conformal.example import Example, says, shows
+from blackbox_conformal.vendor.example import Example, says, shows
 
 OWN_QUEUE = "https://queue.fal.run"
 SCHEMAS = "https://fal.ai/api/openapi/queue/openapi.json"

@@ -19,9 +19,9 @@ from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._pictures import base64_text, fetched
 from blackbox_adapters._reading import integer, money, peek, require
 from blackbox_adapters._reasons import Reasons
-from blackbox_conformal.adapter import Accepted, Capabilities, Draw, Flow, Observed, Price, Send, Upload
 from blackbox_conformal.errors import JobError
-from blackbox_conformal.example import Example, says, shows
+from blackbox_conformal.vendor.adapter import Accepted, Capabilities, Draw, Flow, Observed, Price, Send, Upload
+from blackbox_conformal.vendor.example import Example, says, shows
 
 USD_PER_CREDIT = Decimal("0.01")
 KONTEXT = {"flux-kontext-pro": "0.04", "flux-kontext-max": "0.08"}

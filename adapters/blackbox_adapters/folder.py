@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from blackbox_conformal.adapter import FREE, Adapter, Capabilities, Draw, Flow, Observed, Upload
 from blackbox_conformal.errors import NotSentError
+from blackbox_conformal.vendor.adapter import FREE, Adapter, Capabilities, Draw, Flow, Observed, Upload
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 LARGEST_FILE = 512 * 2**20

@@ -14,7 +14,6 @@ from blackbox_adapters._failures import Failures, not_found
 from blackbox_adapters._hosted import present
 from blackbox_adapters._pictures import base64_text, decoded
 from blackbox_adapters._reading import document, peek, seconds, words
-from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Price, Purpose, Upload
 from blackbox_conformal.errors import (
     AccountRefusedError,
     RefusedError,
@@ -23,7 +22,8 @@ from blackbox_conformal.errors import (
     VendorError,
     VendorFailedError,
 )
-from blackbox_conformal.example import Example, says
+from blackbox_conformal.vendor.adapter import Answer, Capabilities, Draw, Flow, Observed, Price, Purpose, Upload
+from blackbox_conformal.vendor.example import Example, says
 
 
 class Rates(NamedTuple):

@@ -17,7 +17,17 @@ from blackbox_adapters._hosted import JsonList, OptionalKey, OwnServer
 from blackbox_adapters._named_inputs import SEEDS
 from blackbox_adapters._reading import peek, require, shorten, words
 from blackbox_adapters._reasons import USUAL
-from blackbox_conformal.adapter import (
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    DeadlineError,
+    JobCancelledError,
+    NotFoundError,
+    TryLaterError,
+    VendorError,
+    VendorFailedError,
+)
+from blackbox_conformal.support.secrets import Secret, read_credential
+from blackbox_conformal.vendor.adapter import (
     FREE,
     Accepted,
     Answer,
@@ -31,17 +41,7 @@ from blackbox_conformal.adapter import (
     Step,
     Upload,
 )
-from blackbox_conformal.errors import (
-    AccountRefusedError,
-    DeadlineError,
-    JobCancelledError,
-    NotFoundError,
-    TryLaterError,
-    VendorError,
-    VendorFailedError,
-)
-from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.secrets import Secret, read_credential
+from blackbox_conformal.vendor.example import Example, says, shows
 
 
 class Gradio(OptionalKey, OwnServer):

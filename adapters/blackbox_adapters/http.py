@@ -12,10 +12,10 @@ from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import OwnServer
 from blackbox_adapters._pictures import received
 from blackbox_adapters._reading import document, integer, money, peek, shorten
-from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Send, Upload
 from blackbox_conformal.errors import PayloadError
-from blackbox_conformal.example import Example, shows
-from blackbox_conformal.secrets import Secret
+from blackbox_conformal.support.secrets import Secret
+from blackbox_conformal.vendor.adapter import Answer, Capabilities, Draw, Flow, Observed, Send, Upload
+from blackbox_conformal.vendor.example import Example, shows
 
 
 def observed(answer: Answer) -> Observed:

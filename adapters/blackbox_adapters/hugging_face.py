@@ -13,9 +13,9 @@ from blackbox_adapters._named_inputs import SEEDS
 from blackbox_adapters._pictures import base64_text
 from blackbox_adapters._reading import document, peek, seconds, words
 from blackbox_adapters._reasons import UNFIT, Reasons
-from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
 from blackbox_conformal.errors import PayloadError, TryLaterError, VendorError
-from blackbox_conformal.example import Example, says, shows
+from blackbox_conformal.vendor.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
+from blackbox_conformal.vendor.example import Example, says, shows
 
 
 class HuggingFace(Hosted):

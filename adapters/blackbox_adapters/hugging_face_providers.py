@@ -17,9 +17,20 @@ from blackbox_adapters._named_inputs import SEEDS
 from blackbox_adapters._pictures import data_link, fetched
 from blackbox_adapters._reading import peek, require, words
 from blackbox_adapters._reasons import USUAL
-from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Step, Upload
 from blackbox_conformal.errors import NotFoundError, VendorError
-from blackbox_conformal.example import Example, says, shows
+from blackbox_conformal.vendor.adapter import (
+    Accepted,
+    Answer,
+    Capabilities,
+    Draw,
+    Flow,
+    Observed,
+    Purpose,
+    Send,
+    Step,
+    Upload,
+)
+from blackbox_conformal.vendor.example import Example, says, shows
 
 
 class Provider(NamedTuple):

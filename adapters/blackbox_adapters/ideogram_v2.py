@@ -17,9 +17,20 @@ from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._pictures import fetched
 from blackbox_adapters._reading import money, peek, require, words
 from blackbox_adapters._reasons import MODERATION, UNFIT, Reasons
-from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Part, Quote, Send, Upload
 from blackbox_conformal.errors import PayloadError, RefusedError
-from blackbox_conformal.example import Example, says, shows
+from blackbox_conformal.vendor.adapter import (
+    Accepted,
+    Answer,
+    Capabilities,
+    Draw,
+    Flow,
+    Observed,
+    Part,
+    Quote,
+    Send,
+    Upload,
+)
+from blackbox_conformal.vendor.example import Example, says, shows
 
 MICRO = Decimal("0.000001")
 CREATIVE = ("topaz-bloom-2", "topaz-redefine")

@@ -16,10 +16,20 @@ from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._pictures import base64_text, fetched
 from blackbox_adapters._price_list import PriceList
 from blackbox_adapters._reading import document, peek, require, words
-from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Rate, Upload
 from blackbox_conformal.errors import VendorError
-from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.secrets import Secret
+from blackbox_conformal.support.secrets import Secret
+from blackbox_conformal.vendor.adapter import (
+    Accepted,
+    Answer,
+    Capabilities,
+    Draw,
+    Flow,
+    Observed,
+    Purpose,
+    Rate,
+    Upload,
+)
+from blackbox_conformal.vendor.example import Example, says, shows
 
 PATHS = {
     "creative": "image-upscaler",

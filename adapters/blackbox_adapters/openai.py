@@ -15,7 +15,6 @@ from blackbox_adapters._failures import Failures, not_found
 from blackbox_adapters._hosted import present
 from blackbox_adapters._pictures import decoded
 from blackbox_adapters._reading import document, peek, words
-from blackbox_conformal.adapter import Answer, Capabilities, Draw, Flow, Observed, Part, Purpose, Upload
 from blackbox_conformal.errors import (
     AccountRefusedError,
     PayloadError,
@@ -23,7 +22,8 @@ from blackbox_conformal.errors import (
     RunRefusedError,
     VendorError,
 )
-from blackbox_conformal.example import Example, says
+from blackbox_conformal.vendor.adapter import Answer, Capabilities, Draw, Flow, Observed, Part, Purpose, Upload
+from blackbox_conformal.vendor.example import Example, says
 
 
 class Rates(NamedTuple):

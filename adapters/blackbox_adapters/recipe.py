@@ -24,7 +24,18 @@ from blackbox_adapters._recipe_prices import price_list
 from blackbox_adapters._recipe_reading import read_recipe, shipped_names
 from blackbox_adapters._recipe_requests import key_headers
 from blackbox_adapters._recipe_requests import request as request_of
-from blackbox_conformal.adapter import (
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    PayloadError,
+    RefusedError,
+    RunRefusedError,
+    UsageError,
+    VendorError,
+    VendorFailedError,
+)
+from blackbox_conformal.support.canonical import digest_json
+from blackbox_conformal.support.secrets import Secret, read_credential
+from blackbox_conformal.vendor.adapter import (
     Accepted,
     Answer,
     Capabilities,
@@ -36,18 +47,7 @@ from blackbox_conformal.adapter import (
     Step,
     Upload,
 )
-from blackbox_conformal.canonical import digest_json
-from blackbox_conformal.errors import (
-    AccountRefusedError,
-    PayloadError,
-    RefusedError,
-    RunRefusedError,
-    UsageError,
-    VendorError,
-    VendorFailedError,
-)
-from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.secrets import Secret, read_credential
+from blackbox_conformal.vendor.example import Example, says, shows
 
 
 class Recipe(Hosted):

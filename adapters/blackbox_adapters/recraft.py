@@ -14,8 +14,8 @@ from blackbox_adapters._hosted import Hosted, present
 from blackbox_adapters._pictures import data_link, decoded
 from blackbox_adapters._price_list import PriceList, flat
 from blackbox_adapters._reading import money, peek, words
-from blackbox_conformal.adapter import Capabilities, Draw, Flow, Observed, Upload
-from blackbox_conformal.example import Example, says
+from blackbox_conformal.vendor.adapter import Capabilities, Draw, Flow, Observed, Upload
+from blackbox_conformal.vendor.example import Example, says
 
 USD_PER_UNIT = Decimal("0.001")
 

@@ -19,7 +19,8 @@ from blackbox_adapters._pictures import data_link
 from blackbox_adapters._price_list import PriceList
 from blackbox_adapters._reading import document, money, peek, require, words
 from blackbox_adapters._reasons import MODERATION, Reasons
-from blackbox_conformal.adapter import (
+from blackbox_conformal.errors import PayloadError, VendorError
+from blackbox_conformal.vendor.adapter import (
     Accepted,
     Answer,
     Capabilities,
@@ -33,8 +34,7 @@ from blackbox_conformal.adapter import (
     Step,
     Upload,
 )
-from blackbox_conformal.errors import PayloadError, VendorError
-from blackbox_conformal.example import Example, says, shows
+from blackbox_conformal.vendor.example import Example, says, shows
 
 DATA_LINK_LIMIT = 256_000
 

@@ -16,9 +16,9 @@ from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import base64_text, data_link, fits_as_base64, received
 from blackbox_adapters._reading import peek, require, words
-from blackbox_conformal.adapter import FREE, Accepted, Answer, Capabilities, Draw, Flow, Observed, Upload
 from blackbox_conformal.errors import JobError
-from blackbox_conformal.example import Example, says
+from blackbox_conformal.vendor.adapter import FREE, Accepted, Answer, Capabilities, Draw, Flow, Observed, Upload
+from blackbox_conformal.vendor.example import Example, says
 
 RUN_BYTES = 10 * 2**20
 """What the cloud's /run takes as a body."""

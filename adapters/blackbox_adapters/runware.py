@@ -18,9 +18,9 @@ from blackbox_adapters._pictures import data_link, decoded
 from blackbox_adapters._price_list import PriceList
 from blackbox_adapters._reading import document, money, peek, words
 from blackbox_adapters._reasons import MODERATION, UNFIT, Reasons
-from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
 from blackbox_conformal.errors import AccountRefusedError, PayloadError, TryLaterError, VendorError
-from blackbox_conformal.example import Example, says
+from blackbox_conformal.vendor.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Purpose, Upload
+from blackbox_conformal.vendor.example import Example, says
 
 SEEDED = ("runware:500@1", "runware:501@1", "runware:502@1")
 DETERMINISTIC = ("runware:503@1", "runware:504@1")

@@ -14,9 +14,20 @@ from blackbox_adapters._jobs import polled
 from blackbox_adapters._price_list import PriceList, flat
 from blackbox_adapters._reading import integer, require
 from blackbox_adapters._stability_modes import StabilityModes
-from blackbox_conformal.adapter import Accepted, Answer, Capabilities, Draw, Flow, Observed, Part, Purpose, Rate, Upload
 from blackbox_conformal.errors import RefusedError, VendorError, VendorFailedError
-from blackbox_conformal.example import Example, says, shows
+from blackbox_conformal.vendor.adapter import (
+    Accepted,
+    Answer,
+    Capabilities,
+    Draw,
+    Flow,
+    Observed,
+    Part,
+    Purpose,
+    Rate,
+    Upload,
+)
+from blackbox_conformal.vendor.example import Example, says, shows
 
 CREDITS = {"fast": 2, "conservative": 40, "creative": 60}
 LOCKED_OUT_S = 60.0

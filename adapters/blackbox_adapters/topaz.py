@@ -17,7 +17,8 @@ from blackbox_adapters._jobs import Job, polled
 from blackbox_adapters._pictures import fetched
 from blackbox_adapters._price_list import PriceList, blocks
 from blackbox_adapters._reading import document, money, peek, require, words
-from blackbox_conformal.adapter import (
+from blackbox_conformal.errors import PayloadError, TryLaterError, VendorError
+from blackbox_conformal.vendor.adapter import (
     Accepted,
     Answer,
     Capabilities,
@@ -29,8 +30,7 @@ from blackbox_conformal.adapter import (
     Quote,
     Upload,
 )
-from blackbox_conformal.errors import PayloadError, TryLaterError, VendorError
-from blackbox_conformal.example import Example, says, shows
+from blackbox_conformal.vendor.example import Example, says, shows
 
 JSON = {"accept": "application/json"}
 

@@ -15,7 +15,7 @@ from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import entries, fields, number, objects, read_json, whole
 from blackbox_conformal.annotations.formats.format import Format, Marked, Request, level_named
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.text import printable
+from blackbox_conformal.support.text import printable
 
 
 class Coco(Format):

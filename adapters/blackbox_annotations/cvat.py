@@ -14,7 +14,7 @@ from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import number, read_bytes, whole
 from blackbox_conformal.annotations.formats.format import Format, Marked, Request
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.text import printable, visible
+from blackbox_conformal.support.text import printable, visible
 
 DEEPEST = 32
 _SHAPES = frozenset({"polygon", "box", "ellipse", "mask"})

@@ -17,9 +17,9 @@ from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import entries, fields, number, objects, read_json
 from blackbox_conformal.annotations.formats.format import Format, Marked, Request, stem_of
 from blackbox_conformal.errors import FileFormatError, ImageError, UsageError
-from blackbox_conformal.images.encode import grey_png
-from blackbox_conformal.images.read import ImageLimits, read_image
-from blackbox_conformal.text import printable
+from blackbox_conformal.method.images.encode import grey_png
+from blackbox_conformal.method.images.read import ImageLimits, read_image
+from blackbox_conformal.support.text import printable
 
 
 class Labelme(Format):

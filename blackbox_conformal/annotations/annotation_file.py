@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from blackbox_conformal.annotations.foreign_files import read_bytes
-from blackbox_conformal.canonical import digest_bytes, digest_json
+from blackbox_conformal.documents.stored import Stored
 from blackbox_conformal.errors import CalibrationError, FileFormatError, ImageError, UsageError
-from blackbox_conformal.files import write_together
-from blackbox_conformal.images.encode import grey_png
-from blackbox_conformal.images.picture import pixels_digest
-from blackbox_conformal.images.read import ImageLimits, read_image
-from blackbox_conformal.stored import Stored
-from blackbox_conformal.text import printable
-from blackbox_conformal.types import Image
+from blackbox_conformal.method.images.encode import grey_png
+from blackbox_conformal.method.images.picture import pixels_digest
+from blackbox_conformal.method.images.read import ImageLimits, read_image
+from blackbox_conformal.support.canonical import digest_bytes, digest_json
+from blackbox_conformal.support.files import write_together
+from blackbox_conformal.support.text import printable
+from blackbox_conformal.support.types import Image
 
 Levels = NDArray[np.uint8]
 """(H, W) uint8: 0 where the meaning is the same, 255 where it differs, grades between."""

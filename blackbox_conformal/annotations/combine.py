@@ -25,7 +25,7 @@ from blackbox_conformal.annotations.annotation_file import (
 )
 from blackbox_conformal.annotations.marks import Marks, is_combined
 from blackbox_conformal.errors import FileFormatError, UsageError
-from blackbox_conformal.text import counted, printable
+from blackbox_conformal.support.text import counted, printable
 
 Rule = Literal["mean", "max"]
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from blackbox_conformal import catalog
 from blackbox_conformal.annotations.annotation_file import (
     Levels,
     Origin,
@@ -17,11 +16,12 @@ from blackbox_conformal.annotations.annotation_file import (
 )
 from blackbox_conformal.annotations.formats.format import Format, Marked, Request, level_named, stem_of
 from blackbox_conformal.errors import ImageError, UsageError
-from blackbox_conformal.files import write_together
-from blackbox_conformal.images.picture import check_pixels
-from blackbox_conformal.images.read import read_image
-from blackbox_conformal.text import printable
-from blackbox_conformal.types import Image
+from blackbox_conformal.method.images.picture import check_pixels
+from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.support import catalog
+from blackbox_conformal.support.files import write_together
+from blackbox_conformal.support.text import printable
+from blackbox_conformal.support.types import Image
 
 LARGEST_SCALE = 16
 

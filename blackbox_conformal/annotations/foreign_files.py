@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.text import printable
+from blackbox_conformal.support.text import printable
 
 LARGEST_FILE = 64 * 2**20
 

@@ -25,12 +25,12 @@ from blackbox_conformal.annotations.annotation_file import (
     write_levels,
 )
 from blackbox_conformal.annotations.foreign_files import read_bytes
-from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import FileFormatError, UsageError
-from blackbox_conformal.files import refusal
-from blackbox_conformal.images.encode import grey_png
-from blackbox_conformal.images.read import ImageLimits
-from blackbox_conformal.text import printable
+from blackbox_conformal.method.images.encode import grey_png
+from blackbox_conformal.method.images.read import ImageLimits
+from blackbox_conformal.support.canonical import digest_bytes
+from blackbox_conformal.support.files import refusal
+from blackbox_conformal.support.text import printable
 
 SOURCE = "annotate"
 """What the JSON file names as the source of marks that were made here."""

@@ -14,12 +14,12 @@ from blackbox_conformal.cli.console import Screen, default_text
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.keys import destinations
 from blackbox_conformal.errors import AdapterError, CheckFailedError, UsageError
-from blackbox_conformal.text import dollars, file_stem, money
+from blackbox_conformal.support.text import dollars, file_stem, money
 
 if TYPE_CHECKING:
-    from blackbox_conformal.example import Example
-    from blackbox_conformal.pipeline.live_check import Finding
     from blackbox_conformal.testing.contract import CheckResult
+    from blackbox_conformal.testing.live_check import Finding
+    from blackbox_conformal.vendor.example import Example
 
 EVIDENCE = {
     "openapi": "against the vendor's own OpenAPI document",
@@ -60,7 +60,7 @@ def command() -> None:
 @shared.output
 def list_adapters(screen: Screen) -> None:
     """Every adapter: key, price, draws, how it was checked, limits, failures; a broken one with its error."""
-    from blackbox_conformal.plugins import adapter_names, describe
+    from blackbox_conformal.study.plugins import adapter_names, describe
 
     adapters = [describe(name) for name in adapter_names()]
     whole = [adapter for adapter in adapters if not adapter["error"]]
@@ -83,7 +83,7 @@ def list_adapters(screen: Screen) -> None:
 @shared.output
 def show(screen: Screen, name: str, parameters: tuple[str, ...]) -> None:
     """What adapter NAME is for, its parameters, and with those of -p: price, limits, seeds, where its key goes."""
-    from blackbox_conformal.plugins import describe
+    from blackbox_conformal.study.plugins import describe
 
     adapter = describe(name, from_options.vendor_parameters(parameters))
     if adapter["error"]:
@@ -149,7 +149,7 @@ def check(screen: Screen, options: CheckOptions) -> None:
     twice, and what comes back is compared with what the adapter says: size, content, variety, price, model. All other
     options belong to --live; its run folder is runs/check-NAME.
     """
-    from blackbox_conformal.plugins import describe
+    from blackbox_conformal.study.plugins import describe
     from blackbox_conformal.testing.contract import check_adapter
 
     name, parameters = options.name, options.parameters
@@ -183,8 +183,8 @@ def check(screen: Screen, options: CheckOptions) -> None:
 
 def _check_live(screen: Screen, options: CheckOptions) -> "list[Finding]":
     """The vendor's draws compared with what its adapter says, after a person agreed to their price."""
-    from blackbox_conformal.pipeline.job import Job
-    from blackbox_conformal.pipeline.live_check import check_live, prepare_check
+    from blackbox_conformal.study.job import Job
+    from blackbox_conformal.testing.live_check import check_live, prepare_check
 
     vendor = shared.VendorOptions.of(options.name, options.parameters, options.scale)
     adapter = from_options.open_vendor(vendor)
@@ -202,8 +202,8 @@ def _check_live(screen: Screen, options: CheckOptions) -> "list[Finding]":
 
 def _example(name: str, parameters: tuple[str, ...]) -> "Example | None":
     """The example to replay with these parameters, on which that of an adapter may depend."""
-    from blackbox_conformal.example import example_of
-    from blackbox_conformal.plugins import adapter_class, load_adapter
+    from blackbox_conformal.study.plugins import adapter_class, load_adapter
+    from blackbox_conformal.vendor.example import example_of
 
     typed, kind = from_options.vendor_parameters(parameters), adapter_class(name)
     example: Example | None = example_of(kind)
@@ -218,8 +218,8 @@ def _example(name: str, parameters: tuple[str, ...]) -> "Example | None":
 
 def _way_of_key(name: str, parameters: tuple[str, ...]) -> str:
     """Which key goes where with these parameters, completed from the example; empty without parameters."""
-    from blackbox_conformal.example import example_of
-    from blackbox_conformal.plugins import adapter_class, assumed_parameters, load_adapter
+    from blackbox_conformal.study.plugins import adapter_class, assumed_parameters, load_adapter
+    from blackbox_conformal.vendor.example import example_of
 
     if not parameters:
         return ""
@@ -267,7 +267,7 @@ def _limits(capabilities: dict[str, Any]) -> str:
 
 def _rates(capabilities: dict[str, Any], most: int | None = None) -> str:
     """The declared rates; the first `most` of them where a table has room for no more."""
-    from blackbox_conformal.rates import Rate
+    from blackbox_conformal.vendor.rates import Rate
 
     rates = [str(Rate(**rate)) for rate in capabilities["rates"]]
     return ", ".join(rates if most is None or len(rates) <= most else [*rates[:most], "…"])

@@ -14,10 +14,10 @@ from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.cli.serve import refuse_missing
 from blackbox_conformal.cli.signing import load_calibration
-from blackbox_conformal.text import counted
+from blackbox_conformal.support.text import counted
 
 if TYPE_CHECKING:
-    from blackbox_conformal.annotating.pairs import Pairs
+    from blackbox_conformal.pages.annotating.pairs import Pairs
 
 
 LARGEST_BODY = 256 * 2**20
@@ -58,8 +58,8 @@ def command(screen: Screen, options: AnnotateOptions) -> None:
     `annotations combine` makes of everyone's marks what `calibrate --metric semantic` reads.
     """
     refuse_missing()
-    from blackbox_conformal.annotating.annotation_site import AnnotationSite
-    from blackbox_conformal.viewing.local_site import LocalSite
+    from blackbox_conformal.pages.annotating.annotation_site import AnnotationSite
+    from blackbox_conformal.pages.viewer.local_site import LocalSite
 
     pairs = _pairs(screen, options)
     routes = AnnotationSite(pairs, Path(options.annotations), options.annotator).routes
@@ -74,10 +74,10 @@ def command(screen: Screen, options: AnnotateOptions) -> None:
 
 
 def _pairs(screen: Screen, options: AnnotateOptions) -> "Pairs":
-    from blackbox_conformal.annotating.pairs import Pairs
-    from blackbox_conformal.pipeline.run_folder import usual_folder
-    from blackbox_conformal.pipeline.stages.settings import set_up_as
-    from blackbox_conformal.sampling.ledger.address import LEDGERS
+    from blackbox_conformal.drawing.ledger.address import LEDGERS
+    from blackbox_conformal.pages.annotating.pairs import Pairs
+    from blackbox_conformal.study.run_folder import usual_folder
+    from blackbox_conformal.study.stages.settings import set_up_as
 
     calibration = load_calibration(screen, options.calibration, options.trust)
     adapter = from_options.open_calibrated_vendor(calibration, options)

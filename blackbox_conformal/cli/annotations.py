@@ -8,8 +8,8 @@ import click
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.text import counted, printable
-from blackbox_conformal.wording import share
+from blackbox_conformal.support.text import counted, printable
+from blackbox_conformal.support.wording import share
 
 if TYPE_CHECKING:
     from blackbox_conformal.annotations.combine import Agreement, PictureAgreement, Rule

@@ -11,19 +11,19 @@ import click
 
 from blackbox_conformal.cli import audit_screen, from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.cluster import cluster_of
+from blackbox_conformal.cli.cluster_option import cluster_of
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths, read_groups
 from blackbox_conformal.cli.signing import load_calibration, trusted
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.pipeline.keyword_arguments import AuditSettings
+from blackbox_conformal.study.keyword_arguments import AuditSettings
 
 if TYPE_CHECKING:
-    from blackbox_conformal.audits.findings import Audit
-    from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.pipeline.auditing import AuditRequest
+    from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.method.audits.findings import Audit
+    from blackbox_conformal.study.audit.auditing import AuditRequest
 
 _OF_PROCEDURE = ("draws", "score", "metric", "delivery", "perturbation", "seeds", "fit")
 
@@ -108,12 +108,12 @@ def command(screen: Screen, options: AuditOptions) -> None:
 
 
 def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", file: str) -> None:
-    from blackbox_conformal.blocks import document
-    from blackbox_conformal.pipeline.audit_parts.audited_rule import is_own
-    from blackbox_conformal.pipeline.audit_parts.measure import WorstCrops
-    from blackbox_conformal.pipeline.auditing import audit_photographs
-    from blackbox_conformal.pipeline.stages.settings import set_up_as
-    from blackbox_conformal.reports.report_store import ReportStore
+    from blackbox_conformal.pages.report.report_store import ReportStore
+    from blackbox_conformal.study.audit.audited_rule import is_own
+    from blackbox_conformal.study.audit.auditing import audit_photographs
+    from blackbox_conformal.study.audit.measure import WorstCrops
+    from blackbox_conformal.study.stages.settings import set_up_as
+    from blackbox_conformal.support.blocks import document
 
     watched = _watched(screen, calibration, options, file)
     priced = options.max_cost is not None
@@ -157,9 +157,9 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
 
 def _watched(screen: Screen, calibration: "Calibration", options: AuditOptions, file: str) -> dict[str, Any] | None:
     """What the calibration's watch found, as it is said and as scripts read it; an audit measures it nevertheless."""
-    from blackbox_conformal.watching.states import state_of
+    from blackbox_conformal.study.watched import watching
 
-    entry = state_of(Path(file), calibration, trusted(options.trust))
+    entry = watching().state_of(Path(file), calibration, trusted(options.trust))
     if entry is None or entry.state == "watched":
         return None
     screen.note(f"note: this calibration is {entry.state} since {entry.at}: {entry.reason}")
@@ -167,7 +167,7 @@ def _watched(screen: Screen, calibration: "Calibration", options: AuditOptions, 
 
 
 def _request(options: AuditOptions, calibration: "Calibration") -> "AuditRequest":
-    from blackbox_conformal.pipeline.auditing import AuditRequest
+    from blackbox_conformal.study.audit.auditing import AuditRequest
 
     return AuditRequest.of(
         calibration,
@@ -181,7 +181,7 @@ def _request(options: AuditOptions, calibration: "Calibration") -> "AuditRequest
 
 def _look_ahead(screen: Screen, request: "AuditRequest", photographs: int, *, fixed: bool) -> None:
     """Before anything is paid for: refuse what cannot be tested, and say what so many photographs can show."""
-    from blackbox_conformal.pipeline.audit_parts.audited_rule import outlook, refuse_hopeless
+    from blackbox_conformal.study.audit.audited_rule import outlook, refuse_hopeless
 
     refuse_hopeless(request.calibration, request.rule, request.levels)
     if request.tiles is None:
@@ -192,7 +192,7 @@ def _look_ahead(screen: Screen, request: "AuditRequest", photographs: int, *, fi
 
 def _audit_pool(screen: Screen, options: AuditOptions) -> None:
     """Draw a pool once, as a calibration on all of it, and split it."""
-    from blackbox_conformal.pipeline.calibrating import calibrate_job
+    from blackbox_conformal.study.calibrate.calibrating import calibrate_job
 
     if options.splits is None:
         raise UsageError(
@@ -215,11 +215,11 @@ def _splits(
     screen: Screen, options: AuditOptions, calibration: "Calibration", splits: int, audit: "Audit | None" = None
 ) -> dict[str, Any]:
     """Split at random, show, keep for the report, and return the document."""
-    from blackbox_conformal.guarantees.high_probability import levels_together
-    from blackbox_conformal.pipeline.audit_parts.audited_rule import audited_rule, is_own
-    from blackbox_conformal.pipeline.auditing import audit_splits
-    from blackbox_conformal.pipeline.planning import audited_levels
-    from blackbox_conformal.reports.report_store import ReportStore
+    from blackbox_conformal.method.guarantees.high_probability import levels_together
+    from blackbox_conformal.pages.report.report_store import ReportStore
+    from blackbox_conformal.study.audit.audited_rule import audited_rule, is_own
+    from blackbox_conformal.study.audit.auditing import audit_splits
+    from blackbox_conformal.study.plan.planning import audited_levels
 
     guarantee, group, tiles = options.guarantee, options.group, read_groups(options.tiles)
     rule = audited_rule(calibration, guarantee, group, tiles)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.next_steps import report_on, view_of
 from blackbox_conformal.errors import CheckFailedError
-from blackbox_conformal.text import counted
+from blackbox_conformal.support.text import counted
 
 if TYPE_CHECKING:
-    from blackbox_conformal.audits.findings import Audit
-    from blackbox_conformal.pipeline.audit_parts.audited_rule import Outlook
+    from blackbox_conformal.method.audits.findings import Audit
+    from blackbox_conformal.study.audit.audited_rule import Outlook
 
 
 def show_pool(screen: Screen, run: Path) -> None:
@@ -57,7 +57,7 @@ def show_verdict(screen: Screen, audit: "Audit") -> None:
 
 def show_outlook(screen: Screen, outlooks: "Sequence[Outlook]", photographs: int) -> None:
     """Say for which levels so few photographs are unlikely to confirm the guarantee, or cannot."""
-    from blackbox_conformal.audits.verdict import about
+    from blackbox_conformal.method.audits.verdict import about
 
     for level in outlooks:
         if level.likely is not None and level.likely <= photographs:

@@ -9,7 +9,7 @@ import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 
-from blackbox_conformal.files import private_folder
+from blackbox_conformal.support.files import private_folder
 
 
 class Browser:

@@ -11,29 +11,29 @@ import click
 
 from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.cluster import cluster_of
+from blackbox_conformal.cli.cluster_option import cluster_of
 from blackbox_conformal.cli.console import Screen, bill, spent
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths, read_groups, refuse_other_calibration
 from blackbox_conformal.cli.plan import inspect, present
 from blackbox_conformal.cli.signing import load_signing_key
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.pipeline.keyword_arguments import CalibrateSettings
-from blackbox_conformal.text import LONGEST_MESSAGE, counted, name_of, printable
-from blackbox_conformal.wording import at_most, share
+from blackbox_conformal.study.keyword_arguments import CalibrateSettings
+from blackbox_conformal.support.text import LONGEST_MESSAGE, counted, name_of, printable
+from blackbox_conformal.support.wording import at_most, share
 
 if TYPE_CHECKING:
-    from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.calibration_images import CalibrationImage
-    from blackbox_conformal.guarantees.guarantee import Choice, Guarantee
-    from blackbox_conformal.metrics.metric import Metric
-    from blackbox_conformal.pipeline.calibrating import CalibrationRun
-    from blackbox_conformal.pipeline.job import Job
-    from blackbox_conformal.pipeline.looked_at import Unseen
-    from blackbox_conformal.pipeline.parts_of_one import Question
-    from blackbox_conformal.pipeline.prices.spending import DrawsSpending
-    from blackbox_conformal.pipeline.stages.prepare import Prepared
-    from blackbox_conformal.signing_key import SigningKey
+    from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.method.guarantees.guarantee import Choice, Guarantee
+    from blackbox_conformal.method.images.calibration_images import CalibrationImage
+    from blackbox_conformal.method.metrics.metric import Metric
+    from blackbox_conformal.study.calibrate.calibrating import CalibrationRun
+    from blackbox_conformal.study.calibrate.parts_of_one import Question
+    from blackbox_conformal.study.job import Job
+    from blackbox_conformal.study.looked_at import Unseen
+    from blackbox_conformal.study.spending import DrawsSpending
+    from blackbox_conformal.study.stages.prepare import Prepared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +81,9 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
 
     The same command again resumes and pays nothing twice.
     """
-    from blackbox_conformal.pipeline.calibrated_rule import check_groups, checked_rule, rule_for
-    from blackbox_conformal.pipeline.calibrating import calibrate_job
-    from blackbox_conformal.pipeline.run_folder import keep_calibration
+    from blackbox_conformal.study.calibrate.calibrated_rule import check_groups, checked_rule, rule_for
+    from blackbox_conformal.study.calibrate.calibrating import calibrate_job
+    from blackbox_conformal.study.run_folder import keep_calibration
 
     setup = from_options.build_setup(options)
     run = from_options.folder_of(options, setup.procedure)
@@ -134,7 +134,7 @@ def _begin_watch(
     screen: Screen, count: int, job: "Job", calibration: "Calibration", out: Path, key: "SigningKey | None"
 ) -> None:
     """Choose canaries, and say so."""
-    from blackbox_conformal.pipeline.visiting import begin_watch
+    from blackbox_conformal.watching.visit.visiting import begin_watch
 
     begin_watch(job, calibration, out, count, key)
     screen.note(f"note: {count} canaries are chosen; `watch` draws each of them once a visit")
@@ -142,8 +142,8 @@ def _begin_watch(
 
 def _promised(options: CalibrateOptions) -> "str | Guarantee":
     """The guarantee, at several levels together where several are given."""
-    from blackbox_conformal.guarantees.high_probability import holding_together
-    from blackbox_conformal.pipeline.stages.settings import member
+    from blackbox_conformal.method.guarantees.high_probability import holding_together
+    from blackbox_conformal.study.stages.settings import member
 
     named = options.guarantee or "expected"
     if len(set(options.alpha)) < 2:
@@ -153,7 +153,7 @@ def _promised(options: CalibrateOptions) -> "str | Guarantee":
 
 def _unseen(screen: Screen, options: CalibrateOptions, job: "Job") -> "Unseen":
     """The photographs that no choice was made by, as far as records and the score's weights say."""
-    from blackbox_conformal.pipeline.looked_at import Unseen
+    from blackbox_conformal.study.looked_at import Unseen
 
     files, taught = list(map(Path, options.tuning)), job.setup.score.taught_by
     unseen = Unseen.of(job.pictures, job.folder, taught, files, nothing_chosen=options.nothing_chosen)
@@ -169,7 +169,7 @@ def ask_about_parts(screen: Screen, pictures: "Sequence[Prepared]", *, sure: boo
     UsageError
         The answer is that they are.
     """
-    from blackbox_conformal.pipeline.parts_of_one import question_of
+    from blackbox_conformal.study.calibrate.parts_of_one import question_of
 
     question = question_of(pictures)
     if question is None:
@@ -200,9 +200,9 @@ def _show(
     parts: "Question | None",
 ) -> None:
     """The thresholds, what they took, and what to do next."""
-    from blackbox_conformal.guarantees.high_probability import levels_together
-    from blackbox_conformal.pipeline.empty_masks import own_bound_is_known
-    from blackbox_conformal.pipeline.planning import usual_levels
+    from blackbox_conformal.method.guarantees.high_probability import levels_together
+    from blackbox_conformal.study.mask.empty_masks import own_bound_is_known
+    from blackbox_conformal.study.plan.planning import usual_levels
 
     calibration, setup, run, in_all = result.calibration, job.setup, job.folder, job.in_all
     rule = calibration.rule()
@@ -274,7 +274,7 @@ def _show(
 
 def _refusals(calibration: "Calibration") -> list[dict[str, Any]]:
     """Which photographs were refused in which words, the most frequent words first."""
-    from blackbox_conformal.refusals import same_words
+    from blackbox_conformal.vendor.refusals import same_words
 
     alike: dict[str, list[CalibrationImage]] = {}
     for image in calibration.images:
@@ -311,7 +311,7 @@ def _show_next(screen: Screen, options: CalibrateOptions, job: "Job", path: Path
 
 def level_to_mask_at(calibration: "Calibration", asked: Sequence[float], levels: Sequence[float]) -> float | None:
     """The level that was asked for, else the usual one, else the smallest; None where all of them trust nothing."""
-    from blackbox_conformal.pipeline.planning import usual_level
+    from blackbox_conformal.study.plan.planning import usual_level
 
     usual = usual_level(calibration.bound_for(calibration.rule()))
     first = asked if len(set(asked)) == 1 else [usual]
@@ -326,7 +326,7 @@ def _show_levels(
     screen: Screen, calibration: "Calibration", metric: "Metric", levels: Sequence[float], asked: Sequence[float]
 ) -> None:
     """The levels that were asked for, or how to choose one without a look at the shares; with -v all of them."""
-    from blackbox_conformal.guarantees.high_probability import levels_together
+    from blackbox_conformal.method.guarantees.high_probability import levels_together
 
     together = bool(levels_together(calibration.rule()))
     if not asked and not together:
@@ -341,7 +341,7 @@ def _show_levels(
 
 def _sizes(calibration: "Calibration", metric: "Metric", levels: Sequence[float]) -> list[list[str]]:
     """How large an error of each level is, as greys, or why nothing is trusted there."""
-    from blackbox_conformal.guarantees.corollaries import greys_apart
+    from blackbox_conformal.method.guarantees.corollaries import greys_apart
 
     rule, rows = calibration.rule(), list[list[str]]()
     errors = rule.needs.curve_kind != "share"
@@ -356,7 +356,7 @@ def _sizes(calibration: "Calibration", metric: "Metric", levels: Sequence[float]
 
 def _nothing(choice: "Choice") -> str | None:
     """How many photographs are missing where so few trust nothing at a level."""
-    from blackbox_conformal.guarantees.guarantee import number_in_words
+    from blackbox_conformal.method.guarantees.guarantee import number_in_words
 
     if choice.threshold > float("-inf"):
         return None
@@ -386,7 +386,7 @@ def _show_thresholds(screen: Screen, calibration: "Calibration", levels: Sequenc
 
 def _on_picking(calibration: "Calibration", levels: Sequence[float]) -> str:
     """Whether a level may be picked after a look at the shares, and what to do where it may not."""
-    from blackbox_conformal.guarantees.high_probability import HighProbability, holding_together, levels_together
+    from blackbox_conformal.method.guarantees.high_probability import HighProbability, holding_together, levels_together
 
     if levels_together(calibration.rule()):
         return "These levels hold together: you may look at the shares and then pick one."
@@ -401,7 +401,7 @@ def _on_picking(calibration: "Calibration", levels: Sequence[float]) -> str:
 
 
 def _thresholds(calibration: "Calibration", rule: "Guarantee", levels: Sequence[float]) -> dict[str, Any]:
-    from blackbox_conformal.certificate import threshold_json
+    from blackbox_conformal.method.risk.trust import threshold_json
 
     curves = calibration.curves_for(rule)
     return {f"{level:g}": threshold_json(rule.threshold(curves, level)) for level in levels}

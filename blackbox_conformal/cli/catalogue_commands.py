@@ -27,8 +27,8 @@ def _family(name: str, family: str, option: str, what: str) -> click.Group:
 
     @shared.output
     def list_members(screen: Screen) -> None:
-        from blackbox_conformal import catalog
-        from blackbox_conformal.plugins import describe_member
+        from blackbox_conformal.study.plugins import describe_member
+        from blackbox_conformal.support import catalog
 
         members = [describe_member(family, listing) for listing in catalog.listings(family)]
         width = max(len(member["name"]) for member in members)
@@ -42,8 +42,8 @@ def _family(name: str, family: str, option: str, what: str) -> click.Group:
     @click.argument("name", metavar="NAME")
     @shared.output
     def show(screen: Screen, name: str) -> None:
-        from blackbox_conformal import catalog
-        from blackbox_conformal.plugins import describe_member
+        from blackbox_conformal.study.plugins import describe_member
+        from blackbox_conformal.support import catalog
 
         catalog.member(family, name)
         listing = next(listing for listing in catalog.listings(family) if listing.name == name)

@@ -12,13 +12,13 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.pipeline.keyword_arguments import NEEDED, CompareSettings, described
-from blackbox_conformal.text import printable
+from blackbox_conformal.study.keyword_arguments import NEEDED, CompareSettings, described
+from blackbox_conformal.support.text import printable
 
 if TYPE_CHECKING:
-    from blackbox_conformal.pipeline.comparison_parts.compared_picture import OnCompared
-    from blackbox_conformal.pipeline.comparison_parts.comparison import Comparison
-    from blackbox_conformal.pipeline.comparison_parts.contestants import Contestant
+    from blackbox_conformal.study.choose.compared_picture import OnCompared
+    from blackbox_conformal.study.choose.comparison import Comparison
+    from blackbox_conformal.study.choose.contestants import Contestant
 
 SETTINGS = ("draws", "score", "delivery", "perturbation", "seeds", "scale")
 
@@ -69,9 +69,9 @@ def command(screen: Screen, options: CompareOptions) -> None:
     photograph. Options given beside --vendor hold for every vendor. Without --run each vendor has a run folder of its
     own below ./runs; a run folder that exists is used for all.
     """
-    from blackbox_conformal.pipeline.comparison_parts.contestants import Contestant, refuse_incomparable
-    from blackbox_conformal.reports.comparison_page import refuse_foreign, write_comparison
-    from blackbox_conformal.reports.comparison_pictures import ComparisonPictures
+    from blackbox_conformal.pages.report.comparison_page import refuse_foreign, write_comparison
+    from blackbox_conformal.pages.report.comparison_pictures import ComparisonPictures
+    from blackbox_conformal.study.choose.contestants import Contestant, refuse_incomparable
 
     typed = [_read(text, options) for text in options.vendors]
     contestants = [Contestant(vendor.label, from_options.build_setup(vendor.options(options))) for vendor in typed]
@@ -105,11 +105,11 @@ def _compared(
     on_picture: "OnCompared",
 ) -> "Comparison":
     """The comparison, after a person agreed to what it costs."""
-    from blackbox_conformal.guarantees.expected import Expected
-    from blackbox_conformal.pipeline.calibrated_rule import check_enough
-    from blackbox_conformal.pipeline.comparing import compare_contestants
-    from blackbox_conformal.pipeline.comparison_parts.contestants import Contest
-    from blackbox_conformal.pipeline.planning import audited_levels
+    from blackbox_conformal.method.guarantees.expected import Expected
+    from blackbox_conformal.study.calibrate.calibrated_rule import check_enough
+    from blackbox_conformal.study.choose.comparing import compare_contestants
+    from blackbox_conformal.study.choose.contestants import Contest
+    from blackbox_conformal.study.plan.planning import audited_levels
 
     bound = min(contestant.setup.metric.capped_bound for contestant in contestants)
     levels = options.alphas or audited_levels(contestants[0].setup.metric.capped_bound)
@@ -162,7 +162,7 @@ class _Typed:
 
 def _read(text: str, options: CompareOptions) -> _Typed:
     """One `--vendor`, taken apart."""
-    from blackbox_conformal.plugins import adapter_class
+    from blackbox_conformal.study.plugins import adapter_class
 
     if options.adapter:
         raise UsageError("expected vendors as --vendor NAME, repeated; got --adapter, which names only one")
@@ -180,7 +180,7 @@ def _read(text: str, options: CompareOptions) -> _Typed:
 
 def _parsed(text: str) -> tuple[str, dict[str, str]]:
     """Name and parameters; the name may be that of a class, package.module:Class."""
-    from blackbox_conformal.member_text import parse
+    from blackbox_conformal.support.member_text import parse
 
     module, _, rest = text.partition(":")
     kind, _, parameters = rest.partition(":")
@@ -211,7 +211,7 @@ def _show_next(
     screen: Screen, typed: Sequence[_Typed], contestants: "Sequence[Contestant]", comparison: "Comparison"
 ) -> None:
     """`calibrate` with the vendor that trusts most at the highest level, on photographs that nobody has looked at."""
-    from blackbox_conformal.pipeline.comparison_parts.comparison import OURS
+    from blackbox_conformal.study.choose.comparison import OURS
 
     ours = [row for row in comparison.rows if row.method == OURS]
     best = max(ours, key=lambda row: (row.alpha, row.trusted_share)).contestant

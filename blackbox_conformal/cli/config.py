@@ -10,8 +10,8 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.config_file import FILE_NAME, Configured, Setting, files, lookup, user_file
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.pipeline.stages.defaults import DEFAULT_METRIC, default_score
-from blackbox_conformal.secrets import redact
+from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC, default_score
+from blackbox_conformal.support.secrets import redact
 
 
 @click.group("config", cls=shared.Group)

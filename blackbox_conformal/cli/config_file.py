@@ -16,8 +16,8 @@ import click
 from blackbox_conformal.cli.settings_trust import read_own, refuse_code, refuse_consent, refuse_vouching
 from blackbox_conformal.cli.unknown_settings import refuse_near_variables, refuse_unknown_settings
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.pipeline.keyword_arguments import OUTPUT
-from blackbox_conformal.pipeline.stages.defaults import preset_settings
+from blackbox_conformal.study.keyword_arguments import OUTPUT
+from blackbox_conformal.study.stages.defaults import preset_settings
 
 FILE_NAME = "blackbox-conformal.toml"
 PREFIX = "BLACKBOX_CONFORMAL_"

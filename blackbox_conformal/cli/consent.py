@@ -14,14 +14,14 @@ from blackbox_conformal.cli.console import Screen, limit_above
 from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.cli.options import SpendingOptions
 from blackbox_conformal.errors import BudgetError
-from blackbox_conformal.text import mebibytes, money
+from blackbox_conformal.support.text import mebibytes, money
 
 if TYPE_CHECKING:
-    from blackbox_conformal.adapter import Adapter
-    from blackbox_conformal.pipeline.job import Job
-    from blackbox_conformal.pipeline.stages.settings import Setup
-    from blackbox_conformal.sampling.estimate import Estimate
-    from blackbox_conformal.sampling.task import Task
+    from blackbox_conformal.drawing.estimate import Estimate
+    from blackbox_conformal.drawing.task import Task
+    from blackbox_conformal.study.job import Job
+    from blackbox_conformal.study.stages.settings import Setup
+    from blackbox_conformal.vendor.adapter import Adapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Consent:
         BudgetError
             Draws that would be made lie in another run folder, and the user did not say yes to buying them again.
         """
-        from blackbox_conformal.pipeline.prices.budget import are_stored, missing_key
+        from blackbox_conformal.study.budget import are_stored, missing_key
 
         calls = expected.calls
         vendors = [vendor for vendor in (setup.adapter, setup.second) if vendor is not None]
@@ -100,7 +100,7 @@ class Consent:
 
 def spends(expected: "Estimate") -> bool:
     """Whether calls are to be made that cost something, or might."""
-    from blackbox_conformal.sampling.estimate import costs
+    from blackbox_conformal.drawing.estimate import costs
 
     return costs(expected.calls, expected.cost_usd)
 
@@ -114,7 +114,7 @@ def stored_elsewhere(
 ) -> str | None:
     """What to say when draws that would be made lie in another run folder; `cost_usd`: of making them in `run`."""
     from blackbox_conformal.cli.next_steps import again
-    from blackbox_conformal.pipeline.prices.budget import stored_elsewhere
+    from blackbox_conformal.study.budget import stored_elsewhere
 
     other = stored_elsewhere(adapter, tasks, run, screen.note)
     if other is None:
@@ -130,7 +130,7 @@ def stored_elsewhere(
 
 def _say_estimate(screen: Screen, expected: "Estimate") -> None:
     """What is to be bought, what may have to be bought again, its price, and what a plan says besides."""
-    from blackbox_conformal.pipeline.planning import Plan
+    from blackbox_conformal.study.plan.planning import Plan
 
     again = f", and at most {expected.again} more for answers that are asked for again" if expected.again else ""
     price = "unknown" if expected.cost_usd is None else money(*expected.cost_usd)

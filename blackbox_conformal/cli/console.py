@@ -20,11 +20,11 @@ from rich.progress import Progress
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from blackbox_conformal.blocks import NUMBER, Block, Facts, Note, Table
 from blackbox_conformal.cli.terminal_text import DOCUMENT, json_line, shown
-from blackbox_conformal.display.progress import draw_note, terminal_progress
-from blackbox_conformal.secrets import redact
-from blackbox_conformal.text import dollars, printable
+from blackbox_conformal.support.blocks import NUMBER, Block, Facts, Note, Table
+from blackbox_conformal.support.display.progress import draw_note, terminal_progress
+from blackbox_conformal.support.secrets import redact
+from blackbox_conformal.support.text import dollars, printable
 
 _UNBOUNDED = 100_000
 """Columns of a file or a pipe, which no window limits."""

@@ -7,7 +7,7 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.text import counted, printable
+from blackbox_conformal.support.text import counted, printable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ def command(screen: Screen, options: DegradeOptions) -> None:
 
     Calibrate on the same photographs afterwards, with --adapter folder and the same --scale, --degradation and --seed.
     """
-    from blackbox_conformal.pipeline.degrading import degrade
+    from blackbox_conformal.study.choose.degrading import degrade
 
     with screen.progress():
         made = degrade(

@@ -17,18 +17,18 @@ from blackbox_conformal.cli import values
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.next_steps import offer
-from blackbox_conformal.text import counted, name_of
-from blackbox_conformal.wording import share
+from blackbox_conformal.support.text import counted, name_of
+from blackbox_conformal.support.wording import share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from blackbox_conformal.audits.findings import Audit
-    from blackbox_conformal.images.photographs import Photograph
-    from blackbox_conformal.pipeline.calibrating import CalibrationRun
-    from blackbox_conformal.pipeline.listeners import Listeners
-    from blackbox_conformal.pipeline.products import Products, Result
-    from blackbox_conformal.pipeline.stages.settings import Setup
+    from blackbox_conformal.method.audits.findings import Audit
+    from blackbox_conformal.method.images.photographs import Photograph
+    from blackbox_conformal.study.calibrate.calibrating import CalibrationRun
+    from blackbox_conformal.study.listeners import Listeners
+    from blackbox_conformal.study.mask.products import Products, Result
+    from blackbox_conformal.study.stages.settings import Setup
 
 SIDE = 512
 """Photographs are reduced to at most this many pixels a side, so that it takes about two minutes."""
@@ -87,11 +87,11 @@ def command(
     opened: bool,
 ) -> None:
     """Calibrate the embedded vendor, mask a photograph it has not seen, audit on others. No key, no network."""
-    from blackbox_conformal.images.photographs import demo_photographs, find_photographs
-    from blackbox_conformal.kernels._jit import warm_up
-    from blackbox_conformal.pipeline.demonstration import TASKS
-    from blackbox_conformal.pipeline.stages.settings import set_up
-    from blackbox_conformal.plugins import load_adapter
+    from blackbox_conformal.embedded.demonstration import TASKS
+    from blackbox_conformal.method.images.photographs import demo_photographs, find_photographs
+    from blackbox_conformal.method.kernels._jit import warm_up
+    from blackbox_conformal.study.plugins import load_adapter
+    from blackbox_conformal.study.stages.settings import set_up
 
     started = time.monotonic()
     threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
@@ -118,17 +118,17 @@ def _demonstrate(
     force: bool,
 ) -> _Demonstration:
     """Calibrate on most of the photographs, audit on the others, mask one of those, and write the report."""
-    from blackbox_conformal.images.read import read_image
-    from blackbox_conformal.pipeline.auditing import AuditRequest, audit_photographs
-    from blackbox_conformal.pipeline.calibrating import calibrate_job
-    from blackbox_conformal.pipeline.demonstration import held_out_count, level_for, reduced_photographs, write_input
-    from blackbox_conformal.pipeline.held_out import split
-    from blackbox_conformal.pipeline.job import Job, Terms
-    from blackbox_conformal.pipeline.masking import MaskRequest, mask_pictures
-    from blackbox_conformal.pipeline.products import write_products
-    from blackbox_conformal.pipeline.stages.prepare import prepare_input
-    from blackbox_conformal.reports.html import write_report
-    from blackbox_conformal.reports.report_store import ReportStore
+    from blackbox_conformal.embedded.demonstration import held_out_count, level_for, reduced_photographs, write_input
+    from blackbox_conformal.method.images.read import read_image
+    from blackbox_conformal.pages.report.html import write_report
+    from blackbox_conformal.pages.report.report_store import ReportStore
+    from blackbox_conformal.study.audit.auditing import AuditRequest, audit_photographs
+    from blackbox_conformal.study.calibrate.calibrating import calibrate_job
+    from blackbox_conformal.study.held_out import split
+    from blackbox_conformal.study.job import Job, Terms
+    from blackbox_conformal.study.mask.masking import MaskRequest, mask_pictures
+    from blackbox_conformal.study.mask.products import write_products
+    from blackbox_conformal.study.stages.prepare import prepare_input
 
     photographs = reduced_photographs(sources, folder / "photographs", SIDE, listeners.progress, force=force)
     calibrating, unseen = split(
@@ -170,8 +170,8 @@ def _what_a_mask_takes(setup: "Setup") -> str:
 
 
 def _show(screen: Screen, task: str, setup: "Setup", made: _Demonstration, seconds: float, *, opened: bool) -> None:
-    from blackbox_conformal.audits.verdict import EXPLAINED
-    from blackbox_conformal.certificate import threshold_json
+    from blackbox_conformal.method.audits.verdict import EXPLAINED
+    from blackbox_conformal.method.risk.trust import threshold_json
 
     certificate, level, calibration = made.masked.certificate, made.audited.levels[0], made.run.calibration
     threshold, draws = float.fromhex(certificate.threshold_hex), counted(setup.procedure.draws, "draw")

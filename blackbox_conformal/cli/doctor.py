@@ -18,7 +18,7 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli import values
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError
-from blackbox_conformal.secrets import redact
+from blackbox_conformal.support.secrets import redact
 
 _ADAPTER = "adapter "
 
@@ -99,7 +99,7 @@ def _tls() -> Finding:
 
 
 def _disk(run: Path) -> list[Finding]:
-    from blackbox_conformal.sampling.filesystem import file_system, is_network
+    from blackbox_conformal.drawing.filesystem import file_system, is_network
 
     folder = run.resolve()
     while not folder.exists():
@@ -141,8 +141,8 @@ def _ledgers(run: Path) -> list[Finding]:
 
 def _database(ledger: str | None) -> list[Finding]:
     """Whether a ledger in a database can be reached, and keeps what it is given; nothing where none is named."""
-    from blackbox_conformal.sampling.ledger.address import LEDGERS
-    from blackbox_conformal.sampling.ledger.places import inspect_database
+    from blackbox_conformal.drawing.ledger.address import LEDGERS
+    from blackbox_conformal.drawing.ledger.places import inspect_database
 
     if ledger is None:
         return []
@@ -159,7 +159,7 @@ def _database(ledger: str | None) -> list[Finding]:
 
 def _object_store(place: str | None) -> list[Finding]:
     """Whether a store heeds conditions and gives back what it took; nothing where none is named."""
-    from blackbox_conformal.object_store import refuse_unconditional, store_at
+    from blackbox_conformal.drawing.object_store import refuse_unconditional, store_at
 
     if place is None:
         return []
@@ -172,7 +172,7 @@ def _object_store(place: str | None) -> list[Finding]:
 
 def _cluster(place: str | None) -> list[Finding]:
     """Whether the workers of `--cluster` are there, have these versions, and how large they are."""
-    from blackbox_conformal.pipeline.stages.cluster import Cluster, dask_version
+    from blackbox_conformal.study.stages.cluster import Cluster, dask_version
 
     installed = dask_version()
     if place is None and installed is None:
@@ -189,7 +189,7 @@ def _cluster(place: str | None) -> list[Finding]:
 
 
 def _kernels() -> Finding:
-    from blackbox_conformal.kernels._cache import cache_directory
+    from blackbox_conformal.method.kernels._cache import cache_directory
 
     folder = cache_directory(version("numba"))
     if folder is None:
@@ -201,8 +201,8 @@ def _kernels() -> Finding:
 
 def _broken_members() -> list[Finding]:
     """Members of every family but adapters that do not load, each with its error."""
-    from blackbox_conformal import catalog
-    from blackbox_conformal.plugins import describe_member
+    from blackbox_conformal.study.plugins import describe_member
+    from blackbox_conformal.support import catalog
 
     return [
         Finding(f"{catalog.kind_of(family)} {listing.name}", "note", f"does not load: {error}")
@@ -214,7 +214,7 @@ def _broken_members() -> list[Finding]:
 
 
 def _adapters() -> list[Finding]:
-    from blackbox_conformal.plugins import adapter_names, describe
+    from blackbox_conformal.study.plugins import adapter_names, describe
 
     findings = []
     for name in adapter_names():

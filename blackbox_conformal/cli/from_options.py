@@ -11,17 +11,17 @@ from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.options import JobOptions, SpendingOptions, VendorOptions, settings_of
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
-from blackbox_conformal.text import printable
-from blackbox_conformal.wording import as_typed, option_words
+from blackbox_conformal.support.text import printable
+from blackbox_conformal.support.wording import as_typed, option_words
 
 if TYPE_CHECKING:
-    from blackbox_conformal.adapter import Adapter
-    from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.pipeline.job import Ask, Job, Terms
-    from blackbox_conformal.pipeline.listeners import Listeners
-    from blackbox_conformal.pipeline.stages.cluster import Cluster
-    from blackbox_conformal.pipeline.stages.settings import Setup
-    from blackbox_conformal.procedure import Procedure
+    from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.documents.procedure import Procedure
+    from blackbox_conformal.study.job import Ask, Job, Terms
+    from blackbox_conformal.study.listeners import Listeners
+    from blackbox_conformal.study.stages.cluster import Cluster
+    from blackbox_conformal.study.stages.settings import Setup
+    from blackbox_conformal.vendor.adapter import Adapter
 
 
 def vendor_parameters(pairs: Sequence[str]) -> dict[str, str]:
@@ -40,7 +40,7 @@ def vendor_parameters(pairs: Sequence[str]) -> dict[str, str]:
 
 def open_vendor(options: VendorOptions) -> "Adapter":
     """The adapter that was asked for."""
-    from blackbox_conformal.plugins import adapter_class
+    from blackbox_conformal.study.plugins import adapter_class
 
     name = options.adapter
     if not name:
@@ -53,7 +53,7 @@ def open_vendor(options: VendorOptions) -> "Adapter":
 
 def _load(name: str, parameters: dict[str, Any], option: str | None) -> "Adapter":
     """The adapter; an error about its parameters says where those of `option` came from, if any were given."""
-    from blackbox_conformal.plugins import load_adapter
+    from blackbox_conformal.study.plugins import load_adapter
 
     try:
         return load_adapter(name, **parameters)
@@ -82,7 +82,7 @@ def open_second_vendor(options: VendorOptions, calibration: "Calibration | None"
 
 def build_setup(options: JobOptions) -> "Setup":
     """The set-up that the options describe."""
-    from blackbox_conformal.pipeline.keyword_terms import setup_of
+    from blackbox_conformal.study.keyword_terms import setup_of
 
     return setup_of(open_vendor(options), {**settings_of(options), "second_adapter": open_second_vendor(options)})
 
@@ -97,11 +97,11 @@ def refuse_without_key(options: SpendingOptions, setup: "Setup", run: Path) -> N
     """
     import numpy as np
 
-    from blackbox_conformal.adapter import Upload
-    from blackbox_conformal.images.encode import upload_png
-    from blackbox_conformal.pipeline.prices.budget import missing_key
-    from blackbox_conformal.sampling.ledger.places import has_ledger
-    from blackbox_conformal.sampling.task import Task
+    from blackbox_conformal.drawing.ledger.places import has_ledger
+    from blackbox_conformal.drawing.task import Task
+    from blackbox_conformal.method.images.encode import upload_png
+    from blackbox_conformal.study.budget import missing_key
+    from blackbox_conformal.vendor.adapter import Upload
 
     if options.ledger or options.store or has_ledger(run):
         return
@@ -124,7 +124,7 @@ def photograph_job(
     cluster: "Cluster | None" = None,
 ) -> "Job":
     """The job on photographs that `options` describe; it asks before anything is spent. `keep`: `of_photographs`."""
-    from blackbox_conformal.pipeline.job import Job
+    from blackbox_conformal.study.job import Job
 
     ask = Consent(screen, options)
     job = Job.of_photographs(setup, paths, job_terms(options, run, listeners, ask, cluster), keep=keep)
@@ -134,7 +134,7 @@ def photograph_job(
 
 def say_fitted(screen: Screen, job: "Job") -> None:
     """Which photographs were made to fit the vendor, and how; nothing where none was."""
-    from blackbox_conformal.pipeline.stages.grouped_errors import NAMED
+    from blackbox_conformal.study.stages.grouped_errors import NAMED
 
     done = [f"{printable(picture.name)} {picture.fitted}" for picture in job.pictures if picture.fitted]
     if done:
@@ -151,7 +151,7 @@ def job_terms(
     options: SpendingOptions, run: Path, listeners: "Listeners", ask: "Ask", cluster: "Cluster | None" = None
 ) -> "Terms":
     """The terms of a job that `options` describe, with draws in `run`."""
-    from blackbox_conformal.pipeline.keyword_terms import terms_of
+    from blackbox_conformal.study.keyword_terms import terms_of
 
     terms = terms_of(run, {**settings_of(options), "run": run, "ask": ask, "cluster": cluster})
     return replace(terms, listeners=listeners)
@@ -159,14 +159,14 @@ def job_terms(
 
 def place(options: SpendingOptions, run: Path) -> None:
     """Let the run folder have its ledger where `--ledger` says, and its store where `--store` says."""
-    from blackbox_conformal.pipeline import keyword_terms
+    from blackbox_conformal.study import keyword_terms
 
     keyword_terms.place(run, settings_of(options))
 
 
 def folder_of(options: SpendingOptions, procedure: "Procedure", calibration: str | None = None) -> Path:
     """The run folder that was named, else that of the calibration file, else the procedure's own."""
-    from blackbox_conformal.pipeline.run_folder import usual_folder
+    from blackbox_conformal.study.run_folder import usual_folder
 
     if options.run:
         return Path(options.run)
@@ -188,7 +188,7 @@ def open_calibrated_vendor(
 
     `priced`: a limit on the cost is given, which needs the price of a call.
     """
-    from blackbox_conformal.plugins import adapter_class
+    from blackbox_conformal.study.plugins import adapter_class
 
     identity = calibration.procedure.vendor
     name = options.adapter or _installed(identity["adapter"], "--adapter")
@@ -214,7 +214,7 @@ def _installed(name: str, option: str) -> str:
 
     A calibration is data: it never says what to import. An adapter of the user's own has to be typed again.
     """
-    from blackbox_conformal.plugins import installed_adapter_class
+    from blackbox_conformal.study.plugins import installed_adapter_class
 
     try:
         installed_adapter_class(name, "adapter in the calibration")
@@ -251,7 +251,7 @@ def _missing(vendor: "type[Adapter]", parameters: Collection[str], *, priced: bo
 
 def blanks(calibration: "Calibration", command: str) -> list[str]:
     """Options of `command` to fill in: what a vendor needs that neither its calibration nor a setting keeps."""
-    from blackbox_conformal.plugins import installed_adapter_class
+    from blackbox_conformal.study.plugins import installed_adapter_class
 
     identity = calibration.procedure.vendor
     try:

@@ -13,8 +13,8 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import CheckFailedError
 
 if TYPE_CHECKING:
-    from blackbox_conformal.audits.input_shift import InputShift
-    from blackbox_conformal.pipeline.suggesting import Suggestion
+    from blackbox_conformal.method.audits.input_shift import InputShift
+    from blackbox_conformal.study.choose.suggesting import Suggestion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +79,11 @@ def command(screen: Screen, options: InputsOptions) -> None:
         return
     if options.calibration is None:
         raise click.UsageError("expected the inputs to compare with; give --calibration FILE, or --suggest")
-    from blackbox_conformal.blocks import document
-    from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.pipeline.input_comparison import compare_inputs
-    from blackbox_conformal.reports.inputs_page import write_inputs_page
-    from blackbox_conformal.reports.slider_levels import opening_level
+    from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.pages.report.inputs_page import write_inputs_page
+    from blackbox_conformal.pages.report.slider_levels import opening_level
+    from blackbox_conformal.study.choose.input_comparison import compare_inputs
+    from blackbox_conformal.support.blocks import document
 
     calibration = Calibration.load(options.calibration)
     with screen.progress():
@@ -114,8 +114,8 @@ def command(screen: Screen, options: InputsOptions) -> None:
 
 
 def _suggest(screen: Screen, options: InputsOptions) -> None:
-    from blackbox_conformal.blocks import document
-    from blackbox_conformal.pipeline.suggesting import suggest_degradation
+    from blackbox_conformal.study.choose.suggesting import suggest_degradation
+    from blackbox_conformal.support.blocks import document
 
     if not options.photographs:
         raise click.UsageError("expected photographs to make such inputs of; give --photographs FOLDER")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from blackbox_conformal.cli.console import Screen
 
 if TYPE_CHECKING:
-    from blackbox_conformal.pipeline.listeners import Listeners
-    from blackbox_conformal.sampling.sampler import Sampler
+    from blackbox_conformal.drawing.sampler import Sampler
+    from blackbox_conformal.study.listeners import Listeners
 
 _AGAIN_AFTER_S = 0.05
 _HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)
@@ -22,7 +22,7 @@ _HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 @contextmanager
 def listening(screen: Screen) -> "Iterator[Listeners]":
     """Progress on `screen` and signals that stop the samplers, for the jobs in the ``with`` block."""
-    from blackbox_conformal.pipeline.listeners import Listeners
+    from blackbox_conformal.study.listeners import Listeners
 
     with screen.progress(), interruptible(screen) as on_sampler:
         yield Listeners(screen.event, screen.step, on_sampler)

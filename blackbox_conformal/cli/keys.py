@@ -15,11 +15,11 @@ from blackbox_conformal.cli.config_file import is_of_project, is_typed, origin_o
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.options import SpendingOptions
 from blackbox_conformal.errors import BudgetError, UsageError
-from blackbox_conformal.files import private_folder
+from blackbox_conformal.support.files import private_folder
 
 if TYPE_CHECKING:
-    from blackbox_conformal.adapter import Adapter
-    from blackbox_conformal.sampling.http.address_policy import Origin
+    from blackbox_conformal.drawing.http.address_policy import Origin
+    from blackbox_conformal.vendor.adapter import Adapter
 
 _ADDRESS = re.compile(r"https?://[^\s,\"'<>]+", re.IGNORECASE)
 
@@ -132,7 +132,7 @@ def _naming(adapter: "Adapter", where: "Origin") -> str:
 
 
 def _origin(address: str) -> "Origin | None":
-    from blackbox_conformal.sampling.http.address_policy import make_origin
+    from blackbox_conformal.drawing.http.address_policy import make_origin
 
     try:
         parts = urlsplit(address)

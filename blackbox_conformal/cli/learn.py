@@ -11,11 +11,11 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.wording import share
+from blackbox_conformal.support.wording import share
 
 if TYPE_CHECKING:
     from blackbox_conformal.cli.tune import TuneOptions
-    from blackbox_conformal.pipeline.learning import Learning
+    from blackbox_conformal.study.choose.learning import Learning
 
 CHOOSING = (
     *("alpha", "want_share", "guarantee", "candidates", "tuning_share", "only_choose", "nothing_chosen"),
@@ -26,9 +26,9 @@ CHOOSING = (
 
 def learn(screen: Screen, options: "TuneOptions") -> None:
     """Learn from the photographs' free outputs, write the weights, and say how to calibrate with them."""
-    from blackbox_conformal.member_text import specification_text
-    from blackbox_conformal.pipeline.learning import job_to_learn, learn_job, setup_to_learn
-    from blackbox_conformal.pipeline.looked_at import TUNING_FILE
+    from blackbox_conformal.study.choose.learning import job_to_learn, learn_job, setup_to_learn
+    from blackbox_conformal.study.looked_at import TUNING_FILE
+    from blackbox_conformal.support.member_text import specification_text
 
     _refuse_choosing()
     plain = replace(options, score=None, second_adapter=None, perturbation=None)
@@ -64,7 +64,7 @@ def _refuse_choosing() -> None:
 
 def _refuse_unnameable(path: Path) -> None:
     """Refuse a path that no score could name."""
-    from blackbox_conformal.member_text import parse
+    from blackbox_conformal.support.member_text import parse
 
     try:
         named = parse(f"learned:weights={path}")[1].get("weights")

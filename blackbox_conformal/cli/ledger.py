@@ -14,7 +14,7 @@ from blackbox_conformal.cli.next_steps import run_named
 from blackbox_conformal.cli.run_folders import folder_of, place_of, run_folders
 from blackbox_conformal.cli.terminal_text import json_line
 from blackbox_conformal.errors import CheckFailedError, UsageError
-from blackbox_conformal.text import dollars, printable, visible
+from blackbox_conformal.support.text import dollars, printable, visible
 
 run_option = shared.option("--run", type=shared.FOLDER, help="Run folder.  [default: the only one there is]")
 ledger_option = shared.ledger_address
@@ -36,8 +36,8 @@ command.add_command(reopen.command)
 @shared.output
 def ls(screen: Screen, run: str | None, ledger: str | None, states: tuple[str, ...]) -> None:
     """Every attempt: picture, draw, state, price."""
-    from blackbox_conformal.sampling.ledger.queries import ledger_ls
-    from blackbox_conformal.sampling.ledger.states import STATES
+    from blackbox_conformal.drawing.ledger.queries import ledger_ls
+    from blackbox_conformal.drawing.ledger.states import STATES
 
     unknown = [state for state in states if state not in STATES]
     if unknown:
@@ -69,8 +69,8 @@ def ls(screen: Screen, run: str | None, ledger: str | None, states: tuple[str, .
 @shared.output
 def ledger_total(screen: Screen, run: str | None, ledger: str | None) -> None:
     """Counts and money; without --run of all run folders together."""
-    from blackbox_conformal.sampling.ledger.places import Where, address_at
-    from blackbox_conformal.sampling.ledger.queries import ledger_sum
+    from blackbox_conformal.drawing.ledger.places import Where, address_at
+    from blackbox_conformal.drawing.ledger.queries import ledger_sum
 
     folders: list[Where] = [*run_folders(run, screen.note)] if ledger is None else [place_of(run, ledger, screen.note)]
     # Several folders may have one ledger.
@@ -101,9 +101,9 @@ def limit(screen: Screen, amount: str | None, ledger: str | None) -> None:
 
     AMOUNT is the new limit, or `none`; without it, the limit is shown.
     """
-    from blackbox_conformal.sampling.ledger.address import LEDGERS
-    from blackbox_conformal.sampling.ledger.places import set_limit
-    from blackbox_conformal.sampling.ledger.queries import ledger_limit, ledger_sum
+    from blackbox_conformal.drawing.ledger.address import LEDGERS
+    from blackbox_conformal.drawing.ledger.places import set_limit
+    from blackbox_conformal.drawing.ledger.queries import ledger_limit, ledger_sum
 
     if ledger is None:
         raise UsageError("expected --ledger postgresql://user@host/name; a ledger in a run folder has no such limit")
@@ -139,7 +139,7 @@ def remember(screen: Screen, run: str | None, ledger: str | None) -> None:
     """
     from contextlib import closing
 
-    from blackbox_conformal.sampling.owned_folder import OwnedFolder
+    from blackbox_conformal.drawing.owned_folder import OwnedFolder
 
     folder = folder_of(run, ledger, screen.note)
     with closing(OwnedFolder(folder)) as owned:
@@ -163,7 +163,7 @@ def remember(screen: Screen, run: str | None, ledger: str | None) -> None:
 @shared.output
 def export(screen: Screen, run: str | None, ledger: str | None, kind: str) -> None:
     """Every attempt with every column, on stdout."""
-    from blackbox_conformal.sampling.ledger.queries import csv_cell, ledger_export
+    from blackbox_conformal.drawing.ledger.queries import csv_cell, ledger_export
 
     rows = ledger_export(place_of(run, ledger, screen.note))
     if screen.as_json:
@@ -186,7 +186,7 @@ def export(screen: Screen, run: str | None, ledger: str | None, kind: str) -> No
 @shared.output
 def verify(screen: Screen, run: str | None, ledger: str | None) -> None:
     """Hash every stored sample again and check states and sums; exit 3 when something is wrong."""
-    from blackbox_conformal.sampling.ledger.queries import ledger_verify
+    from blackbox_conformal.drawing.ledger.queries import ledger_verify
 
     folder = place_of(run, ledger, screen.note, whole=False)
     check = ledger_verify(folder)

@@ -16,9 +16,9 @@ from pathlib import Path
 import click
 
 from blackbox_conformal.cli.terminal_text import DOCUMENT, shown
-from blackbox_conformal.descriptors import raise_descriptor_limit
 from blackbox_conformal.errors import AccountRefusedError, BlackboxConformalError, KeyNotSentError
-from blackbox_conformal.text import printable
+from blackbox_conformal.support.descriptors import raise_descriptor_limit
+from blackbox_conformal.support.text import printable
 
 COMMANDS = {
     "demo": "The whole method on real photographs, with no key and no network.",

@@ -12,7 +12,7 @@ import click
 
 from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.cluster import cluster_of
+from blackbox_conformal.cli.cluster_option import cluster_of
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
@@ -21,22 +21,22 @@ from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.cli.sign import sign_paper
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key, trusted
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, IncompleteError, UsageError
-from blackbox_conformal.files import require_writable
-from blackbox_conformal.pipeline.keyword_arguments import ApplyAllSettings
-from blackbox_conformal.text import name_of, printable
-from blackbox_conformal.wording import share
+from blackbox_conformal.study.keyword_arguments import ApplyAllSettings
+from blackbox_conformal.support.files import require_writable
+from blackbox_conformal.support.text import name_of, printable
+from blackbox_conformal.support.wording import share
 
 if TYPE_CHECKING:
-    from blackbox_conformal.certificate import Certificate
-    from blackbox_conformal.pipeline.job import Job
-    from blackbox_conformal.pipeline.kept_results import KeptResults
-    from blackbox_conformal.pipeline.masking import MaskRequest
-    from blackbox_conformal.pipeline.products import Result, Wanted
-    from blackbox_conformal.pipeline.stages.prepare import Prepared
-    from blackbox_conformal.pipeline.stages.settings import Setup
-    from blackbox_conformal.reports.report_store import ReportStore
-    from blackbox_conformal.sampling.estimate import Estimate
-    from blackbox_conformal.signing_key import SigningKey
+    from blackbox_conformal.documents.certificate import Certificate
+    from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.drawing.estimate import Estimate
+    from blackbox_conformal.pages.report.report_store import ReportStore
+    from blackbox_conformal.study.job import Job
+    from blackbox_conformal.study.kept_results import KeptResults
+    from blackbox_conformal.study.mask.masking import MaskRequest
+    from blackbox_conformal.study.mask.products import Result, Wanted
+    from blackbox_conformal.study.stages.prepare import Prepared
+    from blackbox_conformal.study.stages.settings import Setup
 
 PRODUCTS = ("image", "mask", "overlay", "score-map", "certificate", "safe")
 """What can be written to stdout."""
@@ -107,7 +107,7 @@ class MaskOptions(shared.ClusterOptions, shared.VendorOptions, shared.TermsOptio
     @property
     def wanted(self) -> "Wanted":
         """Which files are written of each picture."""
-        from blackbox_conformal.pipeline.products import Wanted
+        from blackbox_conformal.study.mask.products import Wanted
 
         left_out = tuple(kind.replace("-", "_") for kind in self.leave_out if kind != FULL_SIZE)
         return Wanted(self.safe or self.product == "safe", self.feather, left_out)
@@ -131,11 +131,11 @@ def command(screen: Screen, options: MaskOptions) -> None:
 
     Exit code 3: inputs or answers are unlike the calibration's, so masks carry no guarantee. Everything is written.
     """
-    from blackbox_conformal.guarantees.instance_bound import reason_of_nothing
-    from blackbox_conformal.pipeline.kept_results import KeptResults
-    from blackbox_conformal.pipeline.masking import MaskRequest
-    from blackbox_conformal.pipeline.products import encode_product
-    from blackbox_conformal.reports.report_store import ReportStore
+    from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing
+    from blackbox_conformal.pages.report.report_store import ReportStore
+    from blackbox_conformal.study.kept_results import KeptResults
+    from blackbox_conformal.study.mask.masking import MaskRequest
+    from blackbox_conformal.study.mask.products import encode_product
 
     piped, wanted = "-" in options.inputs, options.wanted
     if not piped:
@@ -235,8 +235,8 @@ class _Delivery:
 
     def tell(self, place: int, written: Written) -> None:
         """Say what was written of a picture, and keep it for the document."""
-        from blackbox_conformal.certificate import threshold_json
-        from blackbox_conformal.pipeline.photographs_at_addresses import address_of
+        from blackbox_conformal.method.risk.trust import threshold_json
+        from blackbox_conformal.study.photographs_at_addresses import address_of
 
         name, certificate, products, preview = written.name, written.certificate, written.products, written.preview
         if self.options.cluster is not None and self.key is not None:
@@ -271,7 +271,7 @@ class _Delivery:
 
     def add_drift(self, drift: str) -> None:
         """Add to every certificate that the answers to these pictures are not like those at calibration."""
-        from blackbox_conformal.pipeline.products import add_note
+        from blackbox_conformal.study.mask.products import add_note
 
         for place, entry in self.entries.items():
             entry["notes"].append(drift)
@@ -289,8 +289,8 @@ class _Delivery:
         IncompleteError
             Some could not be masked.
         """
-        from blackbox_conformal.pipeline.empty_masks import ways_out
-        from blackbox_conformal.pipeline.photographs_at_addresses import address_of
+        from blackbox_conformal.study.mask.empty_masks import ways_out
+        from blackbox_conformal.study.photographs_at_addresses import address_of
 
         screen, options = self.screen, self.options
         if self.entries and self.key is not None:
@@ -350,9 +350,9 @@ def _read_batch(screen: Screen, request: "MaskRequest", options: MaskOptions) ->
     PicturesError
         Some cannot be masked, and --keep-going was not given.
     """
-    from blackbox_conformal.pipeline.stages.grouped_errors import refuse_together
-    from blackbox_conformal.pipeline.stages.prepare import prepare_inputs
-    from blackbox_conformal.pipeline.stages.settings import set_up_as
+    from blackbox_conformal.study.stages.grouped_errors import refuse_together
+    from blackbox_conformal.study.stages.prepare import prepare_inputs
+    from blackbox_conformal.study.stages.settings import set_up_as
 
     calibration, priced = request.calibration, options.max_cost is not None
     adapter = from_options.open_calibrated_vendor(calibration, options, seed=options.seed, priced=priced)
@@ -391,7 +391,7 @@ def _suggesting(options: MaskOptions, batch: _Batch) -> str:
 
 def _masked(delivery: _Delivery, writer: MaskWriter | None, run: Path) -> "list[Result]":
     """Draw and mask the batch; results are given to `delivery` as they come, that of stdin is returned."""
-    from blackbox_conformal.pipeline.masking import Receiver, mask_pictures
+    from blackbox_conformal.study.mask.masking import Receiver, mask_pictures
 
     screen, options, batch = delivery.screen, delivery.options, delivery.batch
     consent = Consent(screen, options)
@@ -423,7 +423,7 @@ def _in_the_way(
     paths: Sequence[Path], request: "MaskRequest", options: MaskOptions
 ) -> dict[int, BlackboxConformalError]:
     """Inputs, by place, whose files would overwrite those of another input or of an earlier result."""
-    from blackbox_conformal.pipeline.earlier_results import refuse_existing
+    from blackbox_conformal.study.earlier_results import refuse_existing
 
     failed: dict[int, BlackboxConformalError] = {}
     digest = request.calibration.digest
@@ -446,6 +446,6 @@ def _in_the_way(
 
 def _pictures(screen: Screen, name: str) -> list[Path]:
     """The file itself as it was named, or every picture in the folder or at the address."""
-    from blackbox_conformal.pipeline.photographs_at_addresses import is_address
+    from blackbox_conformal.study.photographs_at_addresses import is_address
 
     return photograph_paths([name], screen.step) if is_address(name) or Path(name).is_dir() else [Path(name)]

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from blackbox_conformal.certificate import Certificate
-    from blackbox_conformal.pipeline.products import Products, Result, Wanted
-    from blackbox_conformal.reports.report_store import ReportStore
-    from blackbox_conformal.signing_key import SigningKey
+    from blackbox_conformal.documents.certificate import Certificate
+    from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.pages.report.report_store import ReportStore
+    from blackbox_conformal.study.mask.products import Products, Result, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class MaskWriter:
 
     def __call__(self, place: int, result: "Result") -> Written:
         """Write the files; `place` is that of the picture among the inputs."""
-        from blackbox_conformal.pipeline.products import write_products
+        from blackbox_conformal.study.mask.products import write_products
 
         products = write_products(result, self.out, self.wanted, sign_with=self.key, force=self.force)
         preview = self.store.masked(result, result.low_resolution, products.image)

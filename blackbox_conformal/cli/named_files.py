@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 
 if TYPE_CHECKING:
-    from blackbox_conformal.display.progress import Step
-    from blackbox_conformal.procedure import Procedure
+    from blackbox_conformal.documents.procedure import Procedure
+    from blackbox_conformal.support.display.progress import Step
 
 
 def photograph_paths(images: Sequence[str], progress: "Step | None" = None) -> list[Path]:
     """Every photograph in these files and folders, and at these addresses, which are fetched."""
-    from blackbox_conformal.display.progress import unseen
-    from blackbox_conformal.pipeline.photographs_in_memory import photograph_paths
+    from blackbox_conformal.study.photographs_in_memory import photograph_paths
+    from blackbox_conformal.support.display.progress import unseen
 
     return photograph_paths(images, progress or unseen)
 
@@ -48,7 +48,7 @@ def refuse_other_calibration(
     UsageError
         It does.
     """
-    from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.documents.calibration import Calibration
 
     if not path.exists():
         return

@@ -14,11 +14,11 @@ import click
 from blackbox_conformal.cli.console import Screen, limit_above
 from blackbox_conformal.cli.from_options import vendor_parameters
 from blackbox_conformal.cli.options import VendorOptions
-from blackbox_conformal.wording import option_words
+from blackbox_conformal.support.wording import option_words
 
 if TYPE_CHECKING:
-    from blackbox_conformal.adapter import Adapter
-    from blackbox_conformal.pipeline.stages.settings import Setup
+    from blackbox_conformal.study.stages.settings import Setup
+    from blackbox_conformal.vendor.adapter import Adapter
 
 _SCREEN = ("as_json", "quiet", "verbose")
 _OPENERS = {"darwin": "open", "win32": "start"}
@@ -38,7 +38,7 @@ def with_calibration(
 
 def calibrate_by_group(setup: "Setup", options: VendorOptions) -> list[str]:
     """`calibrate` as the present calibration was made, on other photographs and with a group for each of them."""
-    from blackbox_conformal.member_text import specification_text
+    from blackbox_conformal.support.member_text import specification_text
 
     procedure = setup.procedure
     identity = {key: str(value) for key, value in procedure.vendor["parameters"].items() if value is not None}

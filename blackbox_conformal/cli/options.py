@@ -18,7 +18,7 @@ import click
 from blackbox_conformal.cli import values
 from blackbox_conformal.cli.config_file import Configured, Described
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.pipeline.keyword_arguments import (
+from blackbox_conformal.study.keyword_arguments import (
     DRAWING,
     GROUPS,
     NEEDED,
@@ -33,8 +33,8 @@ from blackbox_conformal.pipeline.keyword_arguments import (
 from blackbox_conformal.values import ANYTHING, SWITCH
 
 if TYPE_CHECKING:
-    from blackbox_conformal.procedure import Fit, SeedPolicy
-    from blackbox_conformal.rates import Rate
+    from blackbox_conformal.documents.procedure import Fit, SeedPolicy
+    from blackbox_conformal.vendor.rates import Rate
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -53,7 +53,7 @@ class PicturesPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """`value` itself."""
         if isinstance(value, str) and "://" in value:
-            from blackbox_conformal.pipeline.photographs_at_addresses import is_address
+            from blackbox_conformal.study.photographs_at_addresses import is_address
 
             if is_address(value):
                 return value
@@ -65,7 +65,7 @@ class NewPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """`value` itself."""
-        from blackbox_conformal.files import require_writable
+        from blackbox_conformal.support.files import require_writable
 
         path = Path(value)
         require_writable(path if self.dir_okay else path.parent)
@@ -291,7 +291,7 @@ def _note_left_out(screen: Screen) -> None:
         if isinstance(parameter.type, PicturesPath) and value:
             sources += (value,) if isinstance(value, str) else value
     if any(Path(source).is_dir() for source in sources):
-        from blackbox_conformal.images.photographs import left_out
+        from blackbox_conformal.method.images.photographs import left_out
 
         note = left_out(sources)
         if note is not None:

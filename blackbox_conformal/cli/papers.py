@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from blackbox_conformal.errors import CheckFailedError, FileFormatError
 
 if TYPE_CHECKING:
-    from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.certificate import Certificate
+    from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.documents.certificate import Certificate
 
 
 def read_paper(path: Path) -> "Calibration | Certificate":
@@ -18,10 +18,10 @@ def read_paper(path: Path) -> "Calibration | Certificate":
     BlackboxConformalError
         It is neither, or something does not agree.
     """
-    from blackbox_conformal.calibration import CALIBRATIONS, Calibration
-    from blackbox_conformal.canonical import strict_json
-    from blackbox_conformal.certificate import Certificate
-    from blackbox_conformal.pipeline.stages.certify import file_contradictions
+    from blackbox_conformal.documents.calibration import CALIBRATIONS, Calibration
+    from blackbox_conformal.documents.certificate import Certificate
+    from blackbox_conformal.study.stages.certify import file_contradictions
+    from blackbox_conformal.support.canonical import strict_json
 
     try:
         if path.stat().st_size > CALIBRATIONS.limit:

@@ -15,18 +15,18 @@ from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.errors import IncompleteError, RunRefusedError, UsageError, VendorError
-from blackbox_conformal.pipeline.keyword_arguments import INPUTS, PlanSettings
-from blackbox_conformal.pipeline.stages.defaults import SEVERAL_DRAWS
-from blackbox_conformal.text import counted
+from blackbox_conformal.study.keyword_arguments import INPUTS, PlanSettings
+from blackbox_conformal.study.stages.defaults import SEVERAL_DRAWS
+from blackbox_conformal.support.text import counted
 
 if TYPE_CHECKING:
-    from blackbox_conformal.audits.input_shift import InputShift
-    from blackbox_conformal.guarantees.guarantee import Guarantee
-    from blackbox_conformal.pipeline.frontier_parts.frontier import Frontier
-    from blackbox_conformal.pipeline.frontier_parts.rows import Wish
-    from blackbox_conformal.pipeline.job import Job
-    from blackbox_conformal.pipeline.planning import Plan
-    from blackbox_conformal.pipeline.stages.settings import Setup
+    from blackbox_conformal.method.audits.input_shift import InputShift
+    from blackbox_conformal.method.guarantees.guarantee import Guarantee
+    from blackbox_conformal.study.job import Job
+    from blackbox_conformal.study.plan.frontier import Frontier
+    from blackbox_conformal.study.plan.frontier_rows import Wish
+    from blackbox_conformal.study.plan.planning import Plan
+    from blackbox_conformal.study.stages.settings import Setup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class PlanOptions(shared.JobOptions):
     @property
     def wish(self) -> "Wish | None":
         """What rows must keep; None where nothing is wished for."""
-        from blackbox_conformal.pipeline.frontier_parts.rows import Wish
+        from blackbox_conformal.study.plan.frontier_rows import Wish
 
         wish = Wish(alpha=self.alpha, share=self.want_share, usd=self.max_cost)
         return None if wish == Wish() else wish
@@ -75,9 +75,9 @@ def command(screen: Screen, options: PlanOptions) -> None:
     It spends nothing, except with --pilot. It sends only free questions, which need the vendor's key: what it
     publishes of the model, where it does, and with --quote its price.
     """
-    from blackbox_conformal.guarantees.instance_bound import refuse_bound
-    from blackbox_conformal.pipeline.stages.settings import member
-    from blackbox_conformal.sampling.quotes import ask_quotes
+    from blackbox_conformal.drawing.quotes import ask_quotes
+    from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
+    from blackbox_conformal.study.stages.settings import member
 
     if options.stand_in and options.pilot is None:
         raise UsageError("expected --stand-in beside --pilot; got it alone. Add --pilot 20")
@@ -108,9 +108,9 @@ def command(screen: Screen, options: PlanOptions) -> None:
 
 def _compared(screen: Screen, job: "Job", inputs: str) -> "InputShift":
     """The pictures that are to be sent, beside the inputs of the job's photographs."""
-    from blackbox_conformal.audits.input_shift import compare
-    from blackbox_conformal.images.input_statistics.rows import InputStatistics
-    from blackbox_conformal.pipeline.input_comparison import read_statistics
+    from blackbox_conformal.method.audits.input_shift import compare
+    from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+    from blackbox_conformal.study.choose.input_comparison import read_statistics
 
     known = InputStatistics.together(picture.statistics for picture in job.pictures)
     return compare(known, read_statistics(photograph_paths([inputs], screen.step), screen.step))
@@ -126,8 +126,8 @@ def inspect(screen: Screen, job: "Job", options: shared.JobOptions) -> None:
     RunRefusedError
         It does not fit the parameters, or the vendor has retired it.
     """
-    from blackbox_conformal.pipeline.prices.budget import missing_key
-    from blackbox_conformal.sampling.inspecting import inspect_vendor, refuse_retired
+    from blackbox_conformal.drawing.inspecting import inspect_vendor, refuse_retired
+    from blackbox_conformal.study.budget import missing_key
 
     for adapter, tasks in ((job.setup.adapter, job.tasks), (job.setup.second, job.second_tasks)):
         if adapter is None or not job.estimate().calls:
@@ -160,9 +160,9 @@ def present(
     Where there is a comparison with pictures that are to be sent, it is shown, too, and where `options` wish for
     something what promises are expected to keep it.
     """
-    from blackbox_conformal.guarantees.guarantee import number_in_words
-    from blackbox_conformal.pipeline.planning import plan_job
-    from blackbox_conformal.pipeline.prices.budget import missing_key
+    from blackbox_conformal.method.guarantees.guarantee import number_in_words
+    from blackbox_conformal.study.budget import missing_key
+    from blackbox_conformal.study.plan.planning import plan_job
 
     adapter, run = job.setup.adapter, job.folder
     planned = plan_job(job, rule, alpha=alpha, quoted=quoted)
@@ -206,9 +206,9 @@ def _with_pilot(job: "Job", options: PlanOptions, count: int) -> "Plan":
     UsageError
         Pictures that are to be sent are to be compared, or a quoted price is to be used, which a pilot does not.
     """
-    from blackbox_conformal.pipeline.frontier_parts.rows import Wish
-    from blackbox_conformal.pipeline.piloting import PilotRequest, plan_with_pilot
-    from blackbox_conformal.plugins import load_adapter
+    from blackbox_conformal.study.plan.frontier_rows import Wish
+    from blackbox_conformal.study.plan.piloting import PilotRequest, plan_with_pilot
+    from blackbox_conformal.study.plugins import load_adapter
 
     if options.inputs is not None or options.quote:
         raise UsageError("expected --pilot without --inputs and --quote; run `plan` with those first, without --pilot")
@@ -225,7 +225,7 @@ def _with_pilot(job: "Job", options: PlanOptions, count: int) -> "Plan":
 
 def present_pilot(screen: Screen, job: "Job", planned: "Plan") -> None:
     """Show what calibrating on the photographs that a pilot left would take and is expected to trust."""
-    from blackbox_conformal.pipeline.looked_at import TUNING_FILE
+    from blackbox_conformal.study.looked_at import TUNING_FILE
 
     pace = _pace(planned, job.folder, job.limits.for_vendor(job.setup.adapter.capabilities).first_workers)
     show_plan(screen, planned, pace, job.setup)
@@ -235,7 +235,7 @@ def present_pilot(screen: Screen, job: "Job", planned: "Plan") -> None:
 
 def _pace(planned: "Plan", run: Path, workers: int) -> tuple[float, str] | None:
     """Seconds that the calls will take and where that is from; None when nothing is known."""
-    from blackbox_conformal.pipeline.prices.spending import read_spending
+    from blackbox_conformal.study.spending import read_spending
 
     if planned.calls == 0:
         return 0.0, "nothing is to be drawn"
@@ -279,7 +279,7 @@ def options_to_follow(frontier: "Frontier", planned: "Plan") -> dict[str, str] |
 
     Of the first promise that they reach, at the usual level or else the smallest, it is the row that trusts most.
     """
-    from blackbox_conformal.pipeline.planning import usual_level
+    from blackbox_conformal.study.plan.planning import usual_level
 
     reached = [row for row in frontier.rows if row.n <= planned.n and row.draws == planned.draws]
     if not reached:

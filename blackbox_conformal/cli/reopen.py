@@ -10,10 +10,10 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.next_steps import run_named
 from blackbox_conformal.cli.run_folders import folder_of
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.text import counted, dollars, name_of, printable
+from blackbox_conformal.support.text import counted, dollars, name_of, printable
 
 if TYPE_CHECKING:
-    from blackbox_conformal.sampling.ledger.attempts import Attempt
+    from blackbox_conformal.drawing.ledger.attempts import Attempt
 
 
 @click.command("reopen")
@@ -38,8 +38,8 @@ def command(
     Nothing is bought now. What the vendor billed for a refusal stays booked, and a calibration says how many of its
     refusals were reopened.
     """
-    from blackbox_conformal.sampling.ledger.queries import ledger_ls
-    from blackbox_conformal.sampling.owned_folder import OwnedFolder
+    from blackbox_conformal.drawing.ledger.queries import ledger_ls
+    from blackbox_conformal.drawing.owned_folder import OwnedFolder
 
     if not (state or codes or pictures or draws):
         raise UsageError("expected which refusals: --state refused for all, or --code, --picture or --draw; got none")

@@ -15,7 +15,7 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key
 from blackbox_conformal.errors import MissingPackageError, UsageError
-from blackbox_conformal.pipeline.keyword_arguments import (
+from blackbox_conformal.study.keyword_arguments import (
     ACCESS,
     DRAWING,
     OUTPUT,
@@ -24,11 +24,11 @@ from blackbox_conformal.pipeline.keyword_arguments import (
     SERVER,
     SessionSettings,
 )
-from blackbox_conformal.text import printable
+from blackbox_conformal.support.text import printable
 
 if TYPE_CHECKING:
-    from blackbox_conformal.serving.server import Server
-    from blackbox_conformal.serving.service import Service
+    from blackbox_conformal.gateway.server import Server
+    from blackbox_conformal.gateway.service import Service
 
 PORT = 8080
 
@@ -195,8 +195,8 @@ def command(screen: Screen, options: ServeOptions) -> None:
     refuse_missing()
     # A program that reads the log as JSON must find nothing else there.
     screen.quiet = screen.quiet or options.log == "json"
-    from blackbox_conformal.serving.logs import LOG, log_to_stderr
-    from blackbox_conformal.serving.server import Tls, listen, run
+    from blackbox_conformal.gateway.logs import LOG, log_to_stderr
+    from blackbox_conformal.gateway.server import Tls, listen, run
 
     log_to_stderr("json" if options.log == "json" else "text")
     if options.demo:
@@ -209,8 +209,8 @@ def command(screen: Screen, options: ServeOptions) -> None:
     served = service.served()
     view = None
     if options.view:
-        from blackbox_conformal.calibration import Calibration
-        from blackbox_conformal.viewing.beside_gateway import ViewBesideGateway
+        from blackbox_conformal.documents.calibration import Calibration
+        from blackbox_conformal.pages.viewer.beside_gateway import ViewBesideGateway
 
         calibration = Calibration.load(service.calibration)
         view = ViewBesideGateway(service.run, calibration, service.alpha, service.addressed)
@@ -240,9 +240,9 @@ def command(screen: Screen, options: ServeOptions) -> None:
 
 def _service(screen: Screen, options: ServeOptions) -> "Service":
     """The gateway that the options describe."""
-    from blackbox_conformal.serving.gateway import Terms
-    from blackbox_conformal.serving.service import FOLDER, Service
-    from blackbox_conformal.serving.tokens import TOKENS_FILE
+    from blackbox_conformal.gateway.gateway import Terms
+    from blackbox_conformal.gateway.service import FOLDER, Service
+    from blackbox_conformal.gateway.tokens import TOKENS_FILE
 
     if options.calibration is None or options.alpha is None:
         raise UsageError("expected --calibration FILE and --alpha LEVEL, or --demo; add them")
@@ -293,7 +293,7 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
 
 def _warn_of_plain_http(screen: Screen, options: ServeOptions) -> None:
     """Say that others can read along, where nothing that is known of encrypts."""
-    from blackbox_conformal.local_servers import is_loopback_name
+    from blackbox_conformal.support.local_servers import is_loopback_name
 
     proxied = (options.public_url or "").startswith("https:")
     if not is_loopback_name(options.host) and options.tls_cert is None and not proxied:

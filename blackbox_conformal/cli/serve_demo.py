@@ -20,13 +20,13 @@ SLACK = 1.25
 
 def prepared(screen: Screen, options: "ServeOptions") -> "tuple[ServeOptions, str]":
     """The options with a calibration and a level, and a picture to try; everything is made once and found again."""
-    from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.images.photographs import demo_photographs
-    from blackbox_conformal.pipeline.calibrating import calibrate_job
-    from blackbox_conformal.pipeline.demonstration import level_for, reduced_photographs, write_input
-    from blackbox_conformal.pipeline.job import Job, Terms
-    from blackbox_conformal.pipeline.stages.settings import set_up
-    from blackbox_conformal.plugins import load_adapter
+    from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.embedded.demonstration import level_for, reduced_photographs, write_input
+    from blackbox_conformal.method.images.photographs import demo_photographs
+    from blackbox_conformal.study.calibrate.calibrating import calibrate_job
+    from blackbox_conformal.study.job import Job, Terms
+    from blackbox_conformal.study.plugins import load_adapter
+    from blackbox_conformal.study.stages.settings import set_up
 
     run = Path(options.run) if options.run else FOLDER
     file, vendor = run / "calibration.json", load_adapter("embedded")

@@ -9,10 +9,10 @@ import click
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli import values
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.text import dollars
+from blackbox_conformal.support.text import dollars
 
 if TYPE_CHECKING:
-    from blackbox_conformal.serving.tokens import Tokens
+    from blackbox_conformal.gateway.tokens import Tokens
 
 _file = shared.option(
     "--tokens",
@@ -85,6 +85,6 @@ def revoke(screen: Screen, name: str, file: str) -> None:
 
 
 def _tokens(file: str) -> "Tokens":
-    from blackbox_conformal.serving.tokens import Tokens
+    from blackbox_conformal.gateway.tokens import Tokens
 
     return Tokens(Path(file))

@@ -77,7 +77,7 @@ def refuse_code(path: Path, content: Mapping[str, Any]) -> None:
     UsageError
         It does.
     """
-    from blackbox_conformal.plugins import refuse_import
+    from blackbox_conformal.study.plugins import refuse_import
 
     for shown, name, value in _entries(content):
         if name in ("adapter", "second-adapter"):

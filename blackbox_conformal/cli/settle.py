@@ -14,12 +14,12 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.next_steps import again, run_named
 from blackbox_conformal.cli.run_folders import folder_of, place_of
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.text import counted, dollars, printable
+from blackbox_conformal.support.text import counted, dollars, printable
 
 if TYPE_CHECKING:
-    from blackbox_conformal.sampling.ledger.attempts import Attempt
-    from blackbox_conformal.sampling.ledger.invoice import Invoice
-    from blackbox_conformal.sampling.ledger.settling import Comparison, Match, Period
+    from blackbox_conformal.drawing.ledger.attempts import Attempt
+    from blackbox_conformal.drawing.ledger.invoice import Invoice
+    from blackbox_conformal.drawing.ledger.settling import Comparison, Match, Period
 
 _MOST_SHOWN = 20
 _UNSENT = ("planned", "claimed", "intent", "cancelled")
@@ -58,9 +58,9 @@ def command(
     With it, ambiguous calls that the invoice has are booked at its cost, and the booked cost of those that it lacks is
     given back.
     """
-    from blackbox_conformal.sampling.ledger.invoice import read_invoice
-    from blackbox_conformal.sampling.ledger.queries import ledger_ls
-    from blackbox_conformal.sampling.ledger.settling import compare
+    from blackbox_conformal.drawing.ledger.invoice import read_invoice
+    from blackbox_conformal.drawing.ledger.queries import ledger_ls
+    from blackbox_conformal.drawing.ledger.settling import compare
 
     listed = read_invoice(Path(invoice), _named(columns))
     period = _period(listed, first, last)
@@ -90,7 +90,7 @@ def command(
 
 def _settle(folder: Path, found: Any) -> "tuple[Comparison, list[Match]]":
     """End the calls of a run folder that may have been billed; what was found, and those that were ended."""
-    from blackbox_conformal.sampling.owned_folder import OwnedFolder
+    from blackbox_conformal.drawing.owned_folder import OwnedFolder
 
     with closing(OwnedFolder(folder)) as owned:
         comparison: Comparison = found()
@@ -103,7 +103,7 @@ def _settle(folder: Path, found: Any) -> "tuple[Comparison, list[Match]]":
 
 
 def _named(columns: Sequence[str]) -> dict[str, str]:
-    from blackbox_conformal.sampling.ledger.invoice import ROLES
+    from blackbox_conformal.drawing.ledger.invoice import ROLES
 
     named = {}
     for text in columns:
@@ -116,7 +116,7 @@ def _named(columns: Sequence[str]) -> dict[str, str]:
 
 def _period(invoice: "Invoice", first: str | None, last: str | None) -> "Period":
     """The first and last second that an invoice covers."""
-    from blackbox_conformal.sampling.ledger.invoice import day
+    from blackbox_conformal.drawing.ledger.invoice import day
 
     try:
         ends = (None if first is None else day(first), None if last is None else day(last) + 86400.0)
@@ -208,13 +208,13 @@ def _booked(matches: "Sequence[Match]") -> str:
 
 
 def _sum(costs: Any) -> str:
-    from blackbox_conformal.sampling.money import to_usd
+    from blackbox_conformal.drawing.money import to_usd
 
     return dollars(to_usd(sum(costs)))
 
 
 def _document(invoice: "Invoice", comparison: "Comparison", settled: "list[Match]") -> dict[str, Any]:
-    from blackbox_conformal.sampling.money import to_usd
+    from blackbox_conformal.drawing.money import to_usd
 
     ended = {match.attempt.id for match in settled}
     return {

@@ -12,11 +12,11 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.papers import read_paper
 from blackbox_conformal.cli.signing import load_signing_key
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.text import printable
+from blackbox_conformal.support.text import printable
 
 if TYPE_CHECKING:
-    from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.signing_key import SigningKey
+    from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.documents.signing_key import SigningKey
 
 
 @click.command("sign")
@@ -49,8 +49,8 @@ def sign_paper(path: Path, key: "SigningKey", *, force: bool) -> Callable[[], ob
     BlackboxConformalError
         It is no paper, does not agree with its files, or is signed by somebody else.
     """
-    from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.files import write_new
+    from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.support.files import write_new
 
     paper = read_paper(path)
     if isinstance(paper, Calibration):

@@ -10,12 +10,12 @@ import click
 from blackbox_conformal.cli.config_file import PREFIX, origin_of
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.secrets import Secret
-from blackbox_conformal.text import printable
+from blackbox_conformal.support.secrets import Secret
+from blackbox_conformal.support.text import printable
 
 if TYPE_CHECKING:
-    from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.signing_key import SigningKey
+    from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.documents.signing_key import SigningKey
 
 PASSPHRASE = f"{PREFIX}SIGNING_PASSPHRASE"
 """The variable that holds the passphrase; with ``_FILE`` behind it, the one that names a file with it."""
@@ -29,7 +29,7 @@ def load_signing_key(screen: Screen, path: str | None) -> "SigningKey | None":
     UsageError
         It cannot be used, or there is no passphrase and no terminal to ask at.
     """
-    from blackbox_conformal.signing_key import SigningKey, is_encrypted
+    from blackbox_conformal.documents.signing_key import SigningKey, is_encrypted
 
     if path is None:
         return None
@@ -75,8 +75,8 @@ def trusted(trust: tuple[str, ...]) -> frozenset[str]:
         One is no key, or a setting holds none, or names a file relative to the working folder: that may be another one
         each time.
     """
-    from blackbox_conformal.signature import PREFIX as KEY
-    from blackbox_conformal.signature import trusted_keys
+    from blackbox_conformal.documents.signature import PREFIX as KEY
+    from blackbox_conformal.documents.signature import trusted_keys
 
     origin = origin_of("trust")
     if origin is not None and not trust:
@@ -109,7 +109,7 @@ def load_calibration(
     UsageError
         What is to be trusted is no key, or the signature cannot be checked here.
     """
-    from blackbox_conformal.calibration import Calibration
+    from blackbox_conformal.documents.calibration import Calibration
 
     keys = trusted(trust)
     calibration = Calibration.load(path)

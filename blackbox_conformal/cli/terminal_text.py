@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from blackbox_conformal.secrets import redact
-from blackbox_conformal.text import visible
+from blackbox_conformal.support.secrets import redact
+from blackbox_conformal.support.text import visible
 
 
 def shown(text: str) -> str:

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.calibrate import ask_about_parts, show_left_out
-from blackbox_conformal.cli.cluster import cluster_of
+from blackbox_conformal.cli.cluster_option import cluster_of
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, bill, spent
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.learn import learn
 from blackbox_conformal.cli.named_files import photograph_paths, refuse_other_calibration
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.pipeline.keyword_arguments import LearnSettings, TuneSettings, described
+from blackbox_conformal.study.keyword_arguments import LearnSettings, TuneSettings, described
 
 if TYPE_CHECKING:
-    from blackbox_conformal.pipeline.calibrating import CalibrationRun
-    from blackbox_conformal.pipeline.frontier_parts.candidates import Candidate
-    from blackbox_conformal.pipeline.job import Terms
-    from blackbox_conformal.pipeline.stages.settings import Setup
-    from blackbox_conformal.pipeline.tuned import Tuning
-    from blackbox_conformal.pipeline.tuning import TuningJob
+    from blackbox_conformal.study.calibrate.calibrating import CalibrationRun
+    from blackbox_conformal.study.choose.tuned import Tuning
+    from blackbox_conformal.study.choose.tuning import TuningJob
+    from blackbox_conformal.study.job import Terms
+    from blackbox_conformal.study.plan.candidates import Candidate
+    from blackbox_conformal.study.stages.settings import Setup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +70,11 @@ def command(screen: Screen, options: TuneOptions) -> None:
 
     With --want-share the level is chosen there, too. With --learn a score is made instead of chosen.
     """
-    from blackbox_conformal.member_text import specification_text
-    from blackbox_conformal.pipeline.looked_at import TUNING_FILE, TuningRecord
-    from blackbox_conformal.pipeline.run_folder import keep_calibration
-    from blackbox_conformal.pipeline.stages.settings import member
-    from blackbox_conformal.pipeline.tuning import default_candidates, parse_candidates, refuse_both, score_for
+    from blackbox_conformal.study.choose.tuning import default_candidates, parse_candidates, refuse_both, score_for
+    from blackbox_conformal.study.looked_at import TUNING_FILE, TuningRecord
+    from blackbox_conformal.study.run_folder import keep_calibration
+    from blackbox_conformal.study.stages.settings import member
+    from blackbox_conformal.support.member_text import specification_text
 
     if options.learn:
         learn(screen, options)
@@ -124,7 +124,7 @@ def _job(
     terms: "Terms",
 ) -> "TuningJob":
     """The photographs, split; refuses to overwrite another calibration."""
-    from blackbox_conformal.pipeline.tuning import TuningJob
+    from blackbox_conformal.study.choose.tuning import TuningJob
 
     job = TuningJob.of_photographs(
         setup,
@@ -152,7 +152,7 @@ def _show(
     out: Path,
 ) -> None:
     """What was chosen, what it took, and what to do next; without a calibration, `out` is the tuning file."""
-    from blackbox_conformal.member_text import specification_text
+    from blackbox_conformal.support.member_text import specification_text
 
     best, run = tuning.best.candidate, job.whole.folder
     n_tuning, n_calibration = len(job.tuning), len(job.calibrating)

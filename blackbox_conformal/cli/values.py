@@ -32,7 +32,7 @@ usd, level, share, number_of_bytes = Value(USD), Value(LEVEL), Value(SHARE), Val
 
 def ledger_address(text: str) -> str:
     """The address of a ledger; with a password in it only from the environment, where other users do not see it."""
-    from blackbox_conformal.sampling.ledger.address import VARIABLE, Address
+    from blackbox_conformal.drawing.ledger.address import VARIABLE, Address
 
     try:
         address = Address.of_text(text)
@@ -48,7 +48,7 @@ def ledger_address(text: str) -> str:
 
 def store_address(text: str) -> str:
     """The address of a store, or the path of a folder."""
-    from blackbox_conformal.sampling.ledger.store_address import normal
+    from blackbox_conformal.drawing.ledger.store_address import normal
 
     try:
         return normal(text)
@@ -58,7 +58,7 @@ def store_address(text: str) -> str:
 
 def cluster_place(text: str) -> str:
     """Where the workers of a cluster are."""
-    from blackbox_conformal.pipeline.stages.cluster import checked_place
+    from blackbox_conformal.study.stages.cluster import checked_place
 
     try:
         return checked_place(text)

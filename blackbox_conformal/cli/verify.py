@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blackbox_conformal import ed25519
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.next_steps import typed
 from blackbox_conformal.cli.papers import read_paper
 from blackbox_conformal.cli.signing import trusted
 from blackbox_conformal.cli.watched_papers import WatchedPapers
+from blackbox_conformal.documents import ed25519
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, FileFormatError, UsageError
-from blackbox_conformal.text import printable
+from blackbox_conformal.support.text import printable
 
 if TYPE_CHECKING:
-    from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.certificate import Certificate
-    from blackbox_conformal.signature import Vouching
-    from blackbox_conformal.types import Image
+    from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.documents.certificate import Certificate
+    from blackbox_conformal.documents.signature import Vouching
+    from blackbox_conformal.support.types import Image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +55,9 @@ def command(screen: Screen, options: VerifyOptions) -> None:
     give those that are with --trust. Of a watch it is told how far it reached, and a certificate that names more than
     the watch file beside the calibration has is refused.
     """
-    from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.images.picture import pixels_digest
-    from blackbox_conformal.images.read import read_image
+    from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.method.images.picture import pixels_digest
+    from blackbox_conformal.method.images.read import read_image
 
     keys = trusted(options.trust)
     against = None
@@ -116,7 +116,7 @@ class _Row:
 def _checked(
     name: str, watches: WatchedPapers, options: VerifyOptions, keys: frozenset[str], sent: "Mapping[str, Image]"
 ) -> _Row:
-    from blackbox_conformal.certificate import Certificate
+    from blackbox_conformal.documents.certificate import Certificate
 
     entry: dict[str, Any] = {"paper": name, "verified": False, "status": None, "reason": None}
     try:
@@ -167,9 +167,9 @@ def _unchecked(
     BlackboxConformalError
         Its bound from the input, or a note that is missing, contradicts what is here.
     """
-    from blackbox_conformal.images.headers import inspect
-    from blackbox_conformal.images.read import read_image
-    from blackbox_conformal.pipeline.stages.certify import SCORE_MAPS, due_notes, input_bound_contradiction
+    from blackbox_conformal.method.images.headers import inspect
+    from blackbox_conformal.method.images.read import read_image
+    from blackbox_conformal.study.stages.certify import SCORE_MAPS, due_notes, input_bound_contradiction
 
     image = path.parent / Path(certificate.outputs["image"]["file"]).name
     low_resolution = sent.get(str(certificate.input.get("pixels")))
@@ -196,8 +196,8 @@ def _unchecked(
 
 def _report(name: str, against: "Calibration | None", options: VerifyOptions, entry: dict[str, Any]) -> _Row:
     """A report names its calibration and its own digest in its last line, and carries no signature."""
-    from blackbox_conformal.reports.html import calibration_of
-    from blackbox_conformal.signature import Vouching
+    from blackbox_conformal.documents.signature import Vouching
+    from blackbox_conformal.pages.report.html import calibration_of
 
     try:
         of = calibration_of(Path(name).read_bytes())
@@ -241,7 +241,7 @@ def check(path: Path, calibration: "Calibration | None" = None) -> "Certificate"
     BlackboxConformalError
         It is no certificate, or something does not agree.
     """
-    from blackbox_conformal.certificate import Certificate
+    from blackbox_conformal.documents.certificate import Certificate
 
     paper = read_paper(path)
     if not isinstance(paper, Certificate):
@@ -251,7 +251,7 @@ def check(path: Path, calibration: "Calibration | None" = None) -> "Certificate"
 
 
 def _refuse_contradictions(certificate: "Certificate", calibration: "Calibration | None") -> None:
-    from blackbox_conformal.pipeline.stages.certify import contradictions
+    from blackbox_conformal.study.stages.certify import contradictions
 
     wrong = [] if calibration is None else contradictions(certificate, calibration)
     if wrong:

@@ -48,10 +48,10 @@ def command(
     """
     refuse_missing()
     _refuse_unless_typed(beyond_loopback)
-    from blackbox_conformal.reports.run_report import calibration_of
-    from blackbox_conformal.sampling.ledger.address import LEDGERS
-    from blackbox_conformal.viewing.local_site import LocalSite
-    from blackbox_conformal.viewing.view_page import open_run
+    from blackbox_conformal.drawing.ledger.address import LEDGERS
+    from blackbox_conformal.pages.report.run_report import calibration_of
+    from blackbox_conformal.pages.viewer.local_site import LocalSite
+    from blackbox_conformal.pages.viewer.view_page import open_run
 
     if ledger is not None:
         LEDGERS.name(ledger)

@@ -14,16 +14,16 @@ from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key, trusted
 from blackbox_conformal.errors import CredentialMissingError, IncompleteError, SuspendedError, UsageError
-from blackbox_conformal.pipeline.keyword_arguments import NOTICES, WatchSettings
-from blackbox_conformal.secrets import Secret, read_credential
+from blackbox_conformal.study.keyword_arguments import NOTICES, WatchSettings
+from blackbox_conformal.support.secrets import Secret, read_credential
 
 if TYPE_CHECKING:
-    from blackbox_conformal.adapter import Adapter
-    from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.pipeline.visiting import VisitRequest, VisitResult
-    from blackbox_conformal.pipeline.watch_parts.fresh_photographs import Reserve
-    from blackbox_conformal.pipeline.watch_parts.outlook import Outlook
+    from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.vendor.adapter import Adapter
     from blackbox_conformal.watching.notices import Channel
+    from blackbox_conformal.watching.visit.fresh_photographs import Reserve
+    from blackbox_conformal.watching.visit.outlook import Outlook
+    from blackbox_conformal.watching.visit.visiting import VisitRequest, VisitResult
 
 
 SEES = "a program sees the state itself"
@@ -134,9 +134,9 @@ def command(screen: Screen, options: WatchOptions) -> None:
     chooses canaries from IMAGES, the photographs that were calibrated. --max-cost is for one visit. After an alarm
     the calibration is suspended or void, and `mask` refuses it.
     """
-    from blackbox_conformal.pipeline.stages.settings import set_up_as
-    from blackbox_conformal.pipeline.visiting import outlook, visit
-    from blackbox_conformal.reports.watch_page import refuse_foreign
+    from blackbox_conformal.pages.report.watch_page import refuse_foreign
+    from blackbox_conformal.study.stages.settings import set_up_as
+    from blackbox_conformal.watching.visit.visiting import outlook, visit
 
     if options.demo:
         watch_demo.show(screen, Path(options.run or watch_demo.FOLDER), opened=options.opened)
@@ -195,7 +195,7 @@ def _visit(options: WatchOptions, adapter: "Adapter", planned: "Outlook") -> lis
 
 def _write_page(screen: Screen, options: WatchOptions, calibration: "Calibration", page: str) -> str:
     """Where the page lies."""
-    from blackbox_conformal.reports.watch_page import write_watch_page
+    from blackbox_conformal.pages.report.watch_page import write_watch_page
 
     file, run = Path(options.file), from_options.folder_of(options, calibration.procedure, options.file)
     keys = trusted(options.trust)
@@ -207,7 +207,7 @@ def _write_page(screen: Screen, options: WatchOptions, calibration: "Calibration
 
 
 def _request(screen: Screen, options: WatchOptions, calibration: "Calibration") -> "VisitRequest":
-    from blackbox_conformal.pipeline.visiting import VisitRequest
+    from blackbox_conformal.watching.visit.visiting import VisitRequest
 
     return VisitRequest(
         calibration,
@@ -223,7 +223,7 @@ def _request(screen: Screen, options: WatchOptions, calibration: "Calibration") 
 
 
 def _reserve(options: WatchOptions, calibration: "Calibration") -> "Reserve | None":
-    from blackbox_conformal.pipeline.watch_parts.fresh_photographs import Reserve
+    from blackbox_conformal.watching.visit.fresh_photographs import Reserve
 
     if not options.fresh:
         if options.alpha is not None:
@@ -276,8 +276,8 @@ def _tell(screen: Screen, options: WatchOptions, calibration: "Calibration", cha
 
 
 def _accept(screen: Screen, options: WatchOptions, calibration: "Calibration", channels: "dict[str, Channel]") -> None:
-    from blackbox_conformal.pipeline.watch_parts.visit_documents import refuse_unsigned_visit
     from blackbox_conformal.watching.concluding import accept
+    from blackbox_conformal.watching.visit.visit_documents import refuse_unsigned_visit
     from blackbox_conformal.watching.watch_file import WatchFile, watch_path
 
     key = load_signing_key(screen, options.sign_with)

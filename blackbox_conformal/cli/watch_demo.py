@@ -15,9 +15,9 @@ from blackbox_conformal.cli.next_steps import offer
 from blackbox_conformal.errors import SuspendedError, UsageError
 
 if TYPE_CHECKING:
-    from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.embedded.server import VendorServer
-    from blackbox_conformal.pipeline.visiting import VisitResult
+    from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.embedded.embedded_server import VendorServer
+    from blackbox_conformal.watching.visit.visiting import VisitResult
 
 FOLDER = "blackbox-conformal-watch-demo"
 SIDE = 128
@@ -37,7 +37,7 @@ def show(screen: Screen, folder: Path, *, opened: bool) -> None:
     UsageError
         The folder is there already.
     """
-    from blackbox_conformal.reports.watch_page import write_watch_page
+    from blackbox_conformal.pages.report.watch_page import write_watch_page
 
     if folder.exists():
         raise UsageError(f"expected a new folder; {folder} is there already. Remove it, or name another with --run")
@@ -54,14 +54,14 @@ def show(screen: Screen, folder: Path, *, opened: bool) -> None:
 
 def _played(screen: Screen, server: "VendorServer", folder: Path) -> "tuple[VisitResult, Calibration]":
     """The visit that finds the change, and the calibration."""
+    from blackbox_conformal.embedded.demonstration import reduced_photographs
     from blackbox_conformal.embedded.studio import OfferedTask
-    from blackbox_conformal.images.photographs import demo_photographs
-    from blackbox_conformal.pipeline.calibrating import calibrate_job
-    from blackbox_conformal.pipeline.demonstration import reduced_photographs
-    from blackbox_conformal.pipeline.job import Job, Terms
-    from blackbox_conformal.pipeline.stages.settings import set_up
-    from blackbox_conformal.pipeline.visiting import VisitRequest, begin_watch, visit
-    from blackbox_conformal.plugins import load_adapter
+    from blackbox_conformal.method.images.photographs import demo_photographs
+    from blackbox_conformal.study.calibrate.calibrating import calibrate_job
+    from blackbox_conformal.study.job import Job, Terms
+    from blackbox_conformal.study.plugins import load_adapter
+    from blackbox_conformal.study.stages.settings import set_up
+    from blackbox_conformal.watching.visit.visiting import VisitRequest, begin_watch, visit
 
     file = folder / "run" / "calibration.json"
     setup = set_up(load_adapter("embedded", url=server.url))
@@ -89,7 +89,7 @@ def _played(screen: Screen, server: "VendorServer", folder: Path) -> "tuple[Visi
 @contextmanager
 def _vendor() -> "Iterator[VendorServer]":
     """The embedded vendor on a socket of this process, so that its network can be changed."""
-    from blackbox_conformal.embedded.server import VendorServer
+    from blackbox_conformal.embedded.embedded_server import VendorServer
 
     server = VendorServer()
     thread = threading.Thread(target=server.serve_forever, name="vendor", daemon=True)
@@ -103,7 +103,7 @@ def _vendor() -> "Iterator[VendorServer]":
 
 
 def _refused(file: Path, calibration: "Calibration") -> str:
-    from blackbox_conformal.watching.states import refuse_suspended
+    from blackbox_conformal.watching.watch_states import refuse_suspended
 
     try:
         refuse_suspended(file, calibration)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from blackbox_conformal.errors import CheckFailedError
 
 if TYPE_CHECKING:
-    from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.certificate import Certificate
+    from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.documents.certificate import Certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class WatchedPapers:
         FileFormatError, CheckFailedError
             It was changed, or is not signed as the calibration is.
         """
-        from blackbox_conformal.watching.states import standing_of
+        from blackbox_conformal.study.watched import watching
 
-        standing = standing_of(path, calibration, self.keys)
+        standing = watching().standing_of(path, calibration, self.keys)
         if standing is None:
             return None
         signed = {**standing.vouching.to_json(), "entries": standing.vouched}
@@ -73,15 +73,15 @@ class WatchedPapers:
 
     def _compared(self, certificate: "Certificate") -> str | None:
         """That the watch file has the entry of the certificate; None where there is no watch file to look into."""
-        from blackbox_conformal.watching.states import holds, standing_of
+        from blackbox_conformal.study.watched import watching
 
         calibration, head = self.against, certificate.watch
         if calibration is None or calibration.file is None or head is None:
             return None
-        standing = standing_of(calibration.file, calibration, self.keys)
+        standing = watching().standing_of(calibration.file, calibration, self.keys)
         if standing is None:
             return None
-        if not holds(calibration.file, head):
+        if not watching().holds(calibration.file, head):
             raise CheckFailedError(
                 f"the certificate names entry {head.entries} of the watch, and the watch file beside "
                 f"{calibration.file} has no such entry (it is {standing.head.words}): an older file was put back, or "

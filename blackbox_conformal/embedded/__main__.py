@@ -4,8 +4,8 @@ import argparse
 import json
 import threading
 
-from blackbox_conformal import local_servers
-from blackbox_conformal.embedded.server import VendorServer
+from blackbox_conformal.embedded.embedded_server import VendorServer
+from blackbox_conformal.support import local_servers
 
 
 def main() -> None:

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from blackbox_conformal.embedded.chroma import LUMA, coloured, spread
+from blackbox_conformal.embedded.chroma_features import LUMA, coloured, spread
 from blackbox_conformal.embedded.convolution import convolve, stack_rows
 from blackbox_conformal.embedded.model import Features, Picture, check_input, read_weights
-from blackbox_conformal.embedded.noise import NoiseRows
+from blackbox_conformal.embedded.noise_source import NoiseRows
 
 CELL = 4  # side in pixels of a cell, for which the net gives one chroma
 LEVELS = 4  # the net works on cells and on squares of 2, 4 and 8 cells

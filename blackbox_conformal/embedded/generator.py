@@ -4,7 +4,7 @@ import numpy as np
 
 from blackbox_conformal.embedded.convolution import bicubic_weights, convolve, stack_rows
 from blackbox_conformal.embedded.model import Features, Picture, check_input, read_weights
-from blackbox_conformal.embedded.noise import NoiseRows
+from blackbox_conformal.embedded.noise_source import NoiseRows
 
 SCALE = 4
 LAYERS = 4

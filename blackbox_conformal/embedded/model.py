@@ -7,7 +7,7 @@ from importlib import resources
 import numpy as np
 import numpy.typing as npt
 
-from blackbox_conformal.embedded.noise import SEEDS
+from blackbox_conformal.embedded.noise_source import SEEDS
 from blackbox_conformal.errors import ImageError, UsageError
 
 Picture = npt.NDArray[np.uint8]

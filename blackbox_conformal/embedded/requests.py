@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from blackbox_conformal.embedded.noise import SEEDS
+from blackbox_conformal.embedded.noise_source import SEEDS
 
 MAX_PIXELS = 4_000_000
 MAX_BODY = 32 * 2**20

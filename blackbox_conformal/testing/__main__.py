@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from blackbox_conformal import local_servers
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.support import local_servers
+from blackbox_conformal.support.wording import option_words
 from blackbox_conformal.testing.exchange import function_of, usage
 from blackbox_conformal.testing.fault_server import PURPOSES, FaultServer, fault_names
 from blackbox_conformal.testing.script import Script, as_fault, chances, planned
-from blackbox_conformal.wording import option_words
 
 ADDRESSES = """\
 Serves until it is told to end (SIGTERM, Ctrl-C): in a script, start it with `&` and end it with `kill`.

@@ -4,16 +4,16 @@ They are in `static_contract` (no socket), `fault_contract` (the sampler and a m
 `declared_contract` (the sampler and what the adapter says of its vendor).
 """
 
-from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.drawing.inspecting import refuse_retired
 from blackbox_conformal.errors import AdapterError, BlackboxConformalError, UsageError
-from blackbox_conformal.example import Example, example_of
-from blackbox_conformal.plugins import adapter_class
-from blackbox_conformal.sampling.inspecting import refuse_retired
+from blackbox_conformal.study.plugins import adapter_class
 from blackbox_conformal.testing.declared_contract import declared_checks
 from blackbox_conformal.testing.fault_contract import fault_checks
 from blackbox_conformal.testing.rehearsal import environment
 from blackbox_conformal.testing.static_contract import static_checks
 from blackbox_conformal.testing.subject import CheckResult, Subject
+from blackbox_conformal.vendor.adapter import Adapter
+from blackbox_conformal.vendor.example import Example, example_of
 
 __all__ = ["CheckResult", "check_adapter"]
 
@@ -55,7 +55,7 @@ def check_adapter(
     if shown is None:
         raise AdapterError(
             f"expected the module of adapter {kind.name} to define EXAMPLE, one exchange with its vendor; it does not. "
-            "See blackbox_conformal.example.Example"
+            "See blackbox_conformal.vendor.example.Example"
         )
     with environment(shown):
         try:

@@ -5,13 +5,13 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import NamedTuple
 
-from blackbox_conformal.adapter import Answer, Wait
+from blackbox_conformal.drawing.money import to_nano, to_usd
 from blackbox_conformal.errors import BlackboxConformalError
-from blackbox_conformal.sampling.money import to_nano, to_usd
 from blackbox_conformal.testing.rehearsal import a_draw, rehearse_failure
 from blackbox_conformal.testing.scene import LIMITS, Scene
 from blackbox_conformal.testing.script import Plan
 from blackbox_conformal.testing.subject import CheckResult, Subject
+from blackbox_conformal.vendor.adapter import Answer, Wait
 
 FEW, SHORT_S = 8, 1.0
 """At most so many requests, in a rate of so many seconds, are tried out; of more, the engine's settings are read."""

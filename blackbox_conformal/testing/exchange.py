@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.member_text import parse
+from blackbox_conformal.support.member_text import parse
 from blackbox_conformal.testing.raw_http import Connection, Head, PeerGoneError, Response
 
 

@@ -6,13 +6,13 @@ The vendor replays the adapter's own example (`replay`).
 from collections.abc import Callable
 from typing import NamedTuple
 
-from blackbox_conformal.adapter import Adapter
 from blackbox_conformal.errors import AccountRefusedError, BudgetError, IncompleteError, NotFoundError
-from blackbox_conformal.example import Example
 from blackbox_conformal.testing.rehearsal import a_draw, a_picture, an_upload, built, rehearse
 from blackbox_conformal.testing.scene import Scene
 from blackbox_conformal.testing.script import Plan
 from blackbox_conformal.testing.subject import CheckResult
+from blackbox_conformal.vendor.adapter import Adapter
+from blackbox_conformal.vendor.example import Example
 
 PAUSE_S = 1.0
 GATEWAY = "status:code=504,kind=text/html"

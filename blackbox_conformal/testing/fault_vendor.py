@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from blackbox_conformal.images.headers import PNG_SIGNATURE
+from blackbox_conformal.method.images.headers import PNG_SIGNATURE
 from blackbox_conformal.testing.account import Account
 from blackbox_conformal.testing.pictures import WRONG_PICTURES, upscale
 from blackbox_conformal.testing.raw_http import Head, Response, multipart

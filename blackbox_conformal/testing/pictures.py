@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from blackbox_conformal.images.headers import PNG_SIGNATURE
+from blackbox_conformal.method.images.headers import PNG_SIGNATURE
 
 
 def upscale(png: bytes, scale: int, seed: int, *, amplitude: int = 12) -> bytes:

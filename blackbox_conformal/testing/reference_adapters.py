@@ -9,7 +9,16 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from blackbox_conformal.adapter import (
+from blackbox_conformal.errors import (
+    DeadlineError,
+    JobCancelledError,
+    MaybeSentError,
+    PayloadError,
+    RefusedError,
+    VendorFailedError,
+)
+from blackbox_conformal.support.secrets import Secret
+from blackbox_conformal.vendor.adapter import (
     Accepted,
     Adapter,
     Answer,
@@ -24,16 +33,7 @@ from blackbox_conformal.adapter import (
     Upload,
     Wait,
 )
-from blackbox_conformal.errors import (
-    DeadlineError,
-    JobCancelledError,
-    MaybeSentError,
-    PayloadError,
-    RefusedError,
-    VendorFailedError,
-)
-from blackbox_conformal.example import Example, says, shows
-from blackbox_conformal.secrets import Secret
+from blackbox_conformal.vendor.example import Example, says, shows
 
 
 class _Reference(Adapter):

@@ -10,7 +10,9 @@ from typing import Any
 
 from PIL import Image
 
-from blackbox_conformal.adapter import (
+from blackbox_conformal.errors import AdapterError, DeadlineError, VendorError
+from blackbox_conformal.testing.pictures import upscale
+from blackbox_conformal.vendor.adapter import (
     EMPTY_ANSWER,
     Accepted,
     Adapter,
@@ -23,9 +25,7 @@ from blackbox_conformal.adapter import (
     Upload,
     Wait,
 )
-from blackbox_conformal.errors import AdapterError, DeadlineError, VendorError
-from blackbox_conformal.example import Example
-from blackbox_conformal.testing.pictures import upscale
+from blackbox_conformal.vendor.example import Example
 
 MOST_STEPS = 1000
 

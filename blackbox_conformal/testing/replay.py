@@ -6,9 +6,9 @@ from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
-from blackbox_conformal.adapter import Answer, Send
 from blackbox_conformal.testing.account import Account
 from blackbox_conformal.testing.raw_http import Head, Response
+from blackbox_conformal.vendor.adapter import Answer, Send
 
 FRAMING = frozenset({"content-length", "transfer-encoding", "content-encoding", "connection"})
 

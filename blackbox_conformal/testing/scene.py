@@ -10,17 +10,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from blackbox_conformal.adapter import Adapter, Answer
+from blackbox_conformal.drawing.ledger.attempts import Attempt
+from blackbox_conformal.drawing.ledger.queries import ledger_ls
+from blackbox_conformal.drawing.limits import Limits
+from blackbox_conformal.drawing.open_run import OpenRun
+from blackbox_conformal.drawing.quotes import ask_quotes
+from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import BlackboxConformalError, ImageError
-from blackbox_conformal.example import Example
-from blackbox_conformal.rates import Rate
-from blackbox_conformal.sampling.ledger.attempts import Attempt
-from blackbox_conformal.sampling.ledger.queries import ledger_ls
-from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.open_run import OpenRun
-from blackbox_conformal.sampling.quotes import ask_quotes
-from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.testing.account import Account
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.rehearsal import (
@@ -34,6 +31,9 @@ from blackbox_conformal.testing.rehearsal import (
 )
 from blackbox_conformal.testing.replay import ReplayVendor
 from blackbox_conformal.testing.script import Plan
+from blackbox_conformal.vendor.adapter import Adapter, Answer
+from blackbox_conformal.vendor.example import Example
+from blackbox_conformal.vendor.rates import Rate
 
 LIMITS = Limits(
     concurrency=2, attempt_timeout_s=2.0, connect_timeout_s=2.0, job_deadline_s=20.0, max_attempts=3, max_resample=0

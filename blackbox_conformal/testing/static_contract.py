@@ -10,13 +10,13 @@ from itertools import pairwise
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
-from blackbox_conformal.adapter import Answer, Capabilities, Evidence, Price, Send, Wait
 from blackbox_conformal.errors import BlackboxConformalError, VendorError, VendorFailedError
-from blackbox_conformal.pipeline.stages.picture_limits import misfit, too_many_bytes
-from blackbox_conformal.secrets import holds_secret, masked
+from blackbox_conformal.study.stages.picture_limits import misfit, too_many_bytes
+from blackbox_conformal.support.secrets import holds_secret, masked
 from blackbox_conformal.testing.rehearsal import a_draw, built, rehearse, rehearse_failure, rehearse_quote, scale_of
 from blackbox_conformal.testing.subject import CheckResult, Subject
 from blackbox_conformal.testing.unfit_pictures import beyond
+from blackbox_conformal.vendor.adapter import Answer, Capabilities, Evidence, Price, Send, Wait
 
 A_PRICE = Decimal("0.37")
 LOOKED_FOR = 8

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.example import Example
 from blackbox_conformal.testing.rehearsal import (
     Rehearsal,
     a_draw,
@@ -13,6 +11,8 @@ from blackbox_conformal.testing.rehearsal import (
     rehearse,
     rehearse_failure,
 )
+from blackbox_conformal.vendor.adapter import Adapter
+from blackbox_conformal.vendor.example import Example
 
 ADDRESS = "http://127.0.0.1:9"
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from blackbox_conformal.adapter import Capabilities, Upload
+from blackbox_conformal.vendor.adapter import Capabilities, Upload
 
 
 def beyond(limits: Capabilities, scale: int) -> Iterator[tuple[str, Upload]]:

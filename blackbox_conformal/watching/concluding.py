@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.watching.findings import Finding, State, outcome, state_after
 from blackbox_conformal.watching.log import now
 from blackbox_conformal.watching.records import Entry, Measured, Visit, WatchDraw, Watched
 from blackbox_conformal.watching.watch_file import WatchFile
+from blackbox_conformal.watching.watch_findings import Finding, State, outcome, state_after
 
 
 @dataclass(frozen=True, slots=True)

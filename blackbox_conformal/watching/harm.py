@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.audits.confidence import p_above, stakes
-from blackbox_conformal.audits.sequential import allowed_risk
-from blackbox_conformal.guarantees.claims import Claim
-from blackbox_conformal.text import counted
-from blackbox_conformal.watching.findings import Finding
-from blackbox_conformal.wording import at_least, at_most
+from blackbox_conformal.method.audits.confidence import p_above, stakes
+from blackbox_conformal.method.audits.sequential import allowed_risk
+from blackbox_conformal.method.guarantees.claims import Claim
+from blackbox_conformal.support.text import counted
+from blackbox_conformal.support.wording import at_least, at_most
+from blackbox_conformal.watching.watch_findings import Finding
 
 
 @dataclass(frozen=True, slots=True)

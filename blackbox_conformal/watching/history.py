@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from blackbox_conformal.plots import Chart, Series
+from blackbox_conformal.support.plots import Chart, Series
 
 MOST_POINTS, FEW = 400, 60
 """Most points of a curve, and most that have a mark each."""

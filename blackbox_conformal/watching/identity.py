@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from blackbox_conformal.text import dollars, printable
-from blackbox_conformal.watching.findings import Finding
+from blackbox_conformal.support.text import dollars, printable
+from blackbox_conformal.watching.watch_findings import Finding
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.wording import at_most
+from blackbox_conformal.support.wording import at_most
 
 LEVEL = 0.01
 """Probability of ever raising a false alarm."""

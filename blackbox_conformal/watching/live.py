@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.images.input_statistics.rows import SIZE, STATISTICS, InputStatistics
-from blackbox_conformal.risk.answers import LEVELS, Answers
+from blackbox_conformal.method.images.input_statistics.statistics import SIZE, STATISTICS, InputStatistics
+from blackbox_conformal.method.risk.answers import LEVELS, Answers
 from blackbox_conformal.watching.ranks import rank_p_value
 
 INPUTS = tuple(statistic.name for statistic in STATISTICS if statistic.name != SIZE)

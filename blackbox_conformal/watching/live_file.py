@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.images.input_statistics.rows import InputStatistics
-from blackbox_conformal.risk.answers import Answers
+from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.watching.concluding import current_state
-from blackbox_conformal.watching.findings import Finding
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.live import ANSWERS, INPUTS, Wealth, log_wealth, p_values
 from blackbox_conformal.watching.live_findings import answers_finding, inputs_finding
@@ -21,6 +20,7 @@ from blackbox_conformal.watching.log import now
 from blackbox_conformal.watching.ranks import tie_of
 from blackbox_conformal.watching.records import Watched
 from blackbox_conformal.watching.watch_file import WatchFile
+from blackbox_conformal.watching.watch_findings import Finding
 
 
 @dataclass(frozen=True, slots=True)

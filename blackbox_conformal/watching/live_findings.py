@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from math import ceil, exp, floor, log
 
-from blackbox_conformal.images.input_statistics.rows import STATISTICS
-from blackbox_conformal.watching.findings import Finding, Layer
+from blackbox_conformal.method.images.input_statistics.statistics import STATISTICS
+from blackbox_conformal.support.wording import at_least
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.live import ANSWERS, INPUTS, POWERS, Wealth, highest
-from blackbox_conformal.wording import at_least
+from blackbox_conformal.watching.watch_findings import Finding, Layer
 
 DOUBT = 0.05
 """Where inputs have reached what unchanged ones reach with this probability, another answer may be theirs, and a vendor

@@ -7,21 +7,20 @@ being noticed, unless the rest of the log is written anew. That anybody can do, 
 
 import sqlite3
 from collections.abc import Collection
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
-from blackbox_conformal.canonical import digest_json, strict_json
+from blackbox_conformal.documents.signature import Signature, Vouching
+from blackbox_conformal.documents.watch_head import WatchHead, WatchStanding
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, FileFormatError
-from blackbox_conformal.signature import Signature, Vouching
-from blackbox_conformal.watch_head import WatchHead
+from blackbox_conformal.support.canonical import digest_json, strict_json
 
 if TYPE_CHECKING:
-    from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.signing_key import SigningKey
+    from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.documents.signing_key import SigningKey
 
 Kind = Literal["watch", "visit", "live", "state"]
 
@@ -62,39 +61,6 @@ _BETS = (
 _WORSENING = "kind = 'live' OR (kind = 'state' AND state IN ('suspended', 'void'))"
 """Entries that need no signature: those of pictures that are masked without the key. They can raise an alarm and end
 none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How far the log of a calibration reaches, and who vouches for it.
-
-    Attributes
-    ----------
-    head
-        Of the newest entry.
-    vouching
-        Of the newest entry whose signature counts; of none where there is none.
-    vouched
-        How many entries that signature vouches for; 0 where there is none.
-    own
-        Whether it is by the key that signed the calibration.
-    """
-
-    head: WatchHead
-    vouching: Vouching
-    vouched: int = 0
-    own: bool = False
-
-    @property
-    def words(self) -> str:
-        """What the newest entry says and who vouches for it, for people."""
-        later = 0 < self.vouched < self.head.entries
-        further = f"; what follows entry {self.vouched} is not signed" if later else ""
-        if self.own:
-            vouching = replace(self.vouching, trusted=False).words("the key that signed the calibration")
-        else:
-            vouching = self.vouching.words("you have not said that you trust this key")
-        return f"{self.head.words}; {vouching}{further}"
 
 
 def now() -> str:
@@ -172,7 +138,7 @@ def check(
     trusted: Collection[str] = (),
     *,
     whole: bool = True,
-) -> Standing | None:
+) -> WatchStanding | None:
     """Check the log of a calibration, and that somebody vouches for it where somebody does for the calibration.
 
     Parameters
@@ -258,7 +224,7 @@ def _vouched(
     calibration: "Calibration",
     trusted: Collection[str],
     newest: dict[str, Any],
-) -> Standing:
+) -> WatchStanding:
     """Who vouches for the log, by the newest signature that counts."""
     signer = calibration.signature
     others = Vouching(None)
@@ -277,10 +243,10 @@ def _vouched(
         vouching = head.vouching(trusted)
         if signer is not None and (later := _improved_after(connection, calibration.digest, entry, newest)):
             raise unvouched(path, calibration, later)
-        return Standing(_head(newest), vouching, head.entries, own)
+        return WatchStanding(_head(newest), vouching, head.entries, own)
     if signer is not None:
         raise unvouched(path, calibration, f"it is {others.words('another key')}")
-    return Standing(_head(newest), Vouching(None))
+    return WatchStanding(_head(newest), Vouching(None))
 
 
 def _improved_after(

@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from blackbox_conformal.secrets import Secret, redact
-from blackbox_conformal.text import printable
+from blackbox_conformal.support.secrets import Secret, redact
+from blackbox_conformal.support.text import printable
 from blackbox_conformal.watching.records import Entry
 from blackbox_conformal.watching.watch_file import WatchFile
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blackbox_conformal.types import Image
+from blackbox_conformal.support.types import Image
 
 LEAST_BIT = 1
 """Grey levels. Another graphics card, or another version of a library, rounds some pixels to the level beside."""

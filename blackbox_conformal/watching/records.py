@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
-from blackbox_conformal.watching.findings import State
+from blackbox_conformal.watching.watch_findings import State
 
 Purpose = Literal["chosen", "reference", "repeat", "fresh"]
 """``chosen``: a draw of the calibration by which the canary was chosen. ``reference``: another one of the calibration,

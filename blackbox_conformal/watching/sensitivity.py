@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from blackbox_conformal.types import Image
+from blackbox_conformal.support.types import Image
 from blackbox_conformal.watching.features import FEATURES, features
 
 _LEAST_SPREAD = 1e-6

@@ -14,17 +14,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blackbox_conformal.documents.watch_head import WatchStanding
 from blackbox_conformal.errors import FileFormatError, UsageError
-from blackbox_conformal.files import FULL_DISK, refusal
+from blackbox_conformal.support.files import FULL_DISK, refusal
 from blackbox_conformal.watching import log
-from blackbox_conformal.watching.findings import Finding
 from blackbox_conformal.watching.log import now
 from blackbox_conformal.watching.records import Canary, Entry, Measured, Visit, WatchDraw, Watched
-from blackbox_conformal.watching.schema import APPLICATION_ID, FROM, LOGGED, TABLES, VERSION
+from blackbox_conformal.watching.watch_findings import Finding
+from blackbox_conformal.watching.watch_schema import APPLICATION_ID, FROM, LOGGED, TABLES, VERSION
 
 if TYPE_CHECKING:
-    from blackbox_conformal.calibration import Calibration
-    from blackbox_conformal.signing_key import SigningKey
+    from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.documents.signing_key import SigningKey
 
 BUSY_S = 15.0
 _OF_VISIT = ("id", "number", "begun_at", "ended_at", "verdict")
@@ -132,7 +133,7 @@ class WatchFile:
         assert row is not None
         log.record(connection, calibration, kind, row, self._key)
 
-    def check(self, calibration: "Calibration", trusted: Collection[str] = ()) -> log.Standing | None:
+    def check(self, calibration: "Calibration", trusted: Collection[str] = ()) -> WatchStanding | None:
         """Check the whole log of a calibration; see `log.check`."""
         with self.transaction() as connection:
             return log.check(self.path, connection, calibration, trusted)

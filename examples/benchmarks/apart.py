@@ -22,9 +22,9 @@ import json, sys
 from pathlib import Path
 import blackbox_conformal as bc
 from blackbox_conformal.errors import BlackboxConformalError
-from blackbox_conformal.pipeline.calibrating import calibrate_job
-from blackbox_conformal.pipeline.job import Job, Terms
-from blackbox_conformal.pipeline.stages.settings import set_up
+from blackbox_conformal.study.calibrate.calibrating import calibrate_job
+from blackbox_conformal.study.job import Job, Terms
+from blackbox_conformal.study.stages.settings import set_up
 root, run, score, draws, count, memory = Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]
 adapter = bc.load_adapter("folder", path=str(root / "draws"), label="benchmark")
 setup = set_up(adapter, draws=int(draws), score=score)

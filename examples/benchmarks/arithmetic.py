@@ -9,10 +9,10 @@ from bench import Bench, curve
 from material import cut, drawn, photograph
 from timing import at_least, pairs, row
 
-from blackbox_conformal import catalog
-from blackbox_conformal.kernels.windows import gaussian
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.method.kernels.windows import gaussian
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.support import catalog
 
 ALPHAS = tuple(np.linspace(0.02, 1.5, 40).round(4))
 BOUND = 1.9576

@@ -13,13 +13,13 @@ from material import SCALE, write_material
 from PIL import Image
 
 import blackbox_conformal as bc
-from blackbox_conformal.pipeline.calibrating import calibrate_job
-from blackbox_conformal.pipeline.job import Job, Terms
-from blackbox_conformal.pipeline.stages import memory as evaluating
-from blackbox_conformal.pipeline.stages import prepare as preparing
-from blackbox_conformal.pipeline.stages.settings import Setup, set_up
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.scores.score import Context, accumulated_map
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.scores.score import Context, accumulated_map
+from blackbox_conformal.study.calibrate.calibrating import calibrate_job
+from blackbox_conformal.study.job import Job, Terms
+from blackbox_conformal.study.stages import memory as evaluating
+from blackbox_conformal.study.stages import prepare as preparing
+from blackbox_conformal.study.stages.settings import Setup, set_up
 
 SCORE, METRIC = "smoothed-variance:kernel=gaussian,sigma=4", "lab-l1:kernel=gaussian,sigma=4"
 PAPER = "patch-variance:kernel=box,size=31,clip_quantile=0.95,smooth=64", "lab-l1:kernel=gaussian,sigma=64"

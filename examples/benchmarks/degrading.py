@@ -10,9 +10,9 @@ from material import cut, photograph
 from PIL import Image
 from timing import at_most, pairs
 
-from blackbox_conformal.degradations.back_projection import back_projected
-from blackbox_conformal.degradations.chain import Mixture
-from blackbox_conformal.images.degrade import bicubic_up
+from blackbox_conformal.method.degradations.back_projection import back_projected
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.images.inputs import bicubic_up
 
 CHAINS = (
     "bicubic:4",

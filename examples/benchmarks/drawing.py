@@ -26,13 +26,13 @@ from typing import NamedTuple
 
 import httpx
 
-from blackbox_conformal.adapter import Upload
+from blackbox_conformal.drawing.ledger.queries import ledger_sum
+from blackbox_conformal.drawing.limits import Limits
+from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.sampling.ledger.queries import ledger_sum
-from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+from blackbox_conformal.vendor.adapter import Upload
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 EARLY = 1000

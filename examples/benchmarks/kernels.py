@@ -27,9 +27,9 @@ import numpy as np
 from material import photograph, png
 from PIL import Image
 
-from blackbox_conformal.images.headers import inspect
-from blackbox_conformal.images.plain_png import plain_pixels
-from blackbox_conformal.kernels import distance, moments, staircase, windows
+from blackbox_conformal.method.images.headers import inspect
+from blackbox_conformal.method.images.plain_png import plain_pixels
+from blackbox_conformal.method.kernels import distance, moments, staircase, windows
 
 REPEATS = 5
 

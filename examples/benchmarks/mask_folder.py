@@ -9,7 +9,7 @@ from timing import at_most, pairs
 
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.pipeline.stages.settings import set_up
+from blackbox_conformal.study.stages.settings import set_up
 
 CALIBRATING = 4
 

@@ -46,10 +46,10 @@ from material import SCALE, black_png, repeat_draws, write_many, write_material
 from timing import COLUMNS, ROWS, at_least, at_most, heading, pairs, row
 
 import blackbox_conformal as bc
-from blackbox_conformal.images.photographs import find_photographs
-from blackbox_conformal.pipeline.commands import mask_all
-from blackbox_conformal.pipeline.stages.defaults import DRAWING_SCORE
-from blackbox_conformal.pipeline.stages.settings import set_up
+from blackbox_conformal.method.images.photographs import find_photographs
+from blackbox_conformal.study.python.commands import mask_all
+from blackbox_conformal.study.stages.defaults import DRAWING_SCORE
+from blackbox_conformal.study.stages.settings import set_up
 
 
 def pipeline(bench: Bench) -> None:

@@ -25,17 +25,17 @@ from typing import Any
 
 from bench import METRIC, SCORE, Bench, calibrate
 
-from blackbox_conformal.images import plain_png, read
-from blackbox_conformal.images.input_statistics.rows import InputStatistics
-from blackbox_conformal.images.photographs import find_photographs
-from blackbox_conformal.images.picture import Picture
-from blackbox_conformal.images.resemblance import Sent
-from blackbox_conformal.kernels._jit import Kernel
-from blackbox_conformal.pipeline import calibrating as calibrating
-from blackbox_conformal.pipeline.stages import prepare
-from blackbox_conformal.pipeline.stages.kept_pixels import KeptPixels
-from blackbox_conformal.procedure import Procedure
-from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.documents.procedure import Procedure
+from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.method.images import plain_png, read
+from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.images.photographs import find_photographs
+from blackbox_conformal.method.images.picture import Picture
+from blackbox_conformal.method.images.resemblance import Sent
+from blackbox_conformal.method.kernels._jit import Kernel
+from blackbox_conformal.study.calibrate import calibrating
+from blackbox_conformal.study.stages import prepare
+from blackbox_conformal.study.stages.kept_pixels import KeptPixels
 
 STEPS = [
     (plain_png, "_fill", "decompressing PNG, and moving its bytes"),

@@ -15,8 +15,8 @@ from typing import Any
 
 from run import ALPHA, CALIBRATING, DRAWS, SIDE, called
 
-from blackbox_conformal.images.photographs import demo_photographs
-from blackbox_conformal.pipeline.demonstration import reduced_photographs, write_input
+from blackbox_conformal.embedded.demonstration import reduced_photographs, write_input
+from blackbox_conformal.method.images.photographs import demo_photographs
 
 LOAD, ENLARGE, NOISE, SAVE = "1", "2", "3", "9"
 

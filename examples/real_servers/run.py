@@ -20,8 +20,8 @@ from typing import Any
 from PIL import Image
 from servers import SERVERS, Server, install, running
 
-from blackbox_conformal.images.photographs import demo_photographs
-from blackbox_conformal.pipeline.demonstration import reduced_photographs, write_input
+from blackbox_conformal.embedded.demonstration import reduced_photographs, write_input
+from blackbox_conformal.method.images.photographs import demo_photographs
 
 SIDE = 128
 CALIBRATING = 8

@@ -6,7 +6,7 @@ import pytest
 from support.flow_driver import ADDRESS, PICTURE, built, drive, key_of, refused, replay, seeded, upload
 
 from blackbox_conformal.errors import AccountRefusedError, NotFoundError, PayloadError, RefusedError, VendorFailedError
-from blackbox_conformal.example import says
+from blackbox_conformal.vendor.example import says
 
 
 def test_img2img_paints_at_the_wanted_size_from_the_draws_seed() -> None:

@@ -16,9 +16,9 @@ from blackbox_conformal.errors import (
     UsageError,
     VendorFailedError,
 )
-from blackbox_conformal.example import says
-from blackbox_conformal.plugins import load_adapter
-from blackbox_conformal.secrets import Secret
+from blackbox_conformal.study.plugins import load_adapter
+from blackbox_conformal.support.secrets import Secret
+from blackbox_conformal.vendor.example import says
 
 
 def test_a_bearer_key_is_sent_with_the_whole_body() -> None:

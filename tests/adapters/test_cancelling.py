@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from support.flow_driver import ADDRESS, a_draw, built, upload
 
-from blackbox_conformal.adapter import Answer, Flow, Send, Wait
 from blackbox_conformal.errors import DeadlineError, JobCancelledError
+from blackbox_conformal.vendor.adapter import Answer, Flow, Send, Wait
 
 FAL = json.dumps(
     {

@@ -3,9 +3,9 @@
 import pytest
 from support.flow_driver import ADDRESS, PICTURE, built, drive, refused, replay, seeded, upload
 
-from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import PayloadError, RefusedError, TryLaterError, VendorFailedError
-from blackbox_conformal.example import says, shows
+from blackbox_conformal.vendor.adapter import Answer
+from blackbox_conformal.vendor.example import says, shows
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 

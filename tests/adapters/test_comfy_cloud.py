@@ -4,7 +4,7 @@ import pytest
 from support.flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay, unresumed
 
 from blackbox_conformal.errors import AccountRefusedError, PayloadError, TryLaterError, VendorFailedError
-from blackbox_conformal.example import says
+from blackbox_conformal.vendor.example import says
 
 JOB = "f7b1c2d3-0000-4000-8000-000000000001"
 UPLOADED = says('{"name":"5f2c.png","subfolder":"","type":"input"}')

@@ -5,7 +5,6 @@ from decimal import Decimal
 import pytest
 from support.flow_driver import ADDRESS, PICTURE, built, drive, key_of, refused, replay, seeded, unresumed, upload
 
-from blackbox_conformal.adapter import Adapter, Answer, Send
 from blackbox_conformal.errors import (
     AccountRefusedError,
     NotFoundError,
@@ -16,7 +15,8 @@ from blackbox_conformal.errors import (
     VendorError,
     VendorFailedError,
 )
-from blackbox_conformal.example import says, shows
+from blackbox_conformal.vendor.adapter import Adapter, Answer, Send
+from blackbox_conformal.vendor.example import says, shows
 
 JOB = "6f1a1a6e-6a53-4a5f-9d3a-2b3b0a1f9c21"
 PLACE = f"{ADDRESS}/v2/models/fal/crystal-upscaler/requests"

@@ -7,8 +7,8 @@ import pytest
 from support.flow_driver import ADDRESS, PICTURE, built, example, refused, replay, unresumed
 
 from blackbox_conformal.errors import PayloadError, RunRefusedError, UsageError, VendorFailedError
-from blackbox_conformal.example import says
-from blackbox_conformal.plugins import load_adapter
+from blackbox_conformal.study.plugins import load_adapter
+from blackbox_conformal.vendor.example import says
 
 JOB = "f7b1c2d3-0000-4000-8000-000000000001"
 UPLOADED = says('{"name":"input.png","subfolder":"","type":"input"}')

@@ -15,11 +15,11 @@ from support.flow_driver import a_draw, drive, drive_over_http, upload
 from support.picture_files import scene
 
 from blackbox_adapters.embedded import Embedded
-from blackbox_conformal.adapter import Draw, Upload
 from blackbox_conformal.errors import AdapterError, RefusedError, UsageError
-from blackbox_conformal.images.degrade import bicubic_up, upload_from
-from blackbox_conformal.images.read import read_output
-from blackbox_conformal.pipeline.stages.settings import set_up
+from blackbox_conformal.method.images.inputs import bicubic_up, upload_from
+from blackbox_conformal.method.images.read import read_output
+from blackbox_conformal.study.stages.settings import set_up
+from blackbox_conformal.vendor.adapter import Draw, Upload
 
 
 @pytest.fixture(scope="module")

@@ -20,11 +20,11 @@ from support.flow_driver import (
     upload,
 )
 
-from blackbox_conformal.adapter import Adapter, Answer, Send
+from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import AccountRefusedError, NotFoundError, RefusedError, TryLaterError, VendorError
-from blackbox_conformal.pipeline.prices.budget import missing_key
-from blackbox_conformal.sampling.task import Task
-from blackbox_conformal.secrets import Secret, masked
+from blackbox_conformal.study.budget import missing_key
+from blackbox_conformal.support.secrets import Secret, masked
+from blackbox_conformal.vendor.adapter import Adapter, Answer, Send
 
 
 def shown(send: Send) -> str:

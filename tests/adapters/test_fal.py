@@ -16,7 +16,7 @@ from blackbox_conformal.errors import (
     TryLaterError,
     VendorFailedError,
 )
-from blackbox_conformal.example import says, shows
+from blackbox_conformal.vendor.example import says, shows
 
 REQUEST = "764cabcf-b745-4b3e-ae38-1200304cf45b"
 LINK = f"{ADDRESS}/fal-ai/clarity-upscaler/requests/{REQUEST}"

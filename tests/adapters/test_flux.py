@@ -19,7 +19,6 @@ from support.flow_driver import (
 )
 
 from blackbox_adapters._editors import RESTORE
-from blackbox_conformal.adapter import Answer, Send
 from blackbox_conformal.errors import (
     AccountRefusedError,
     JobError,
@@ -28,7 +27,8 @@ from blackbox_conformal.errors import (
     TryLaterError,
     VendorFailedError,
 )
-from blackbox_conformal.example import says, shows
+from blackbox_conformal.vendor.adapter import Answer, Send
+from blackbox_conformal.vendor.example import says, shows
 
 JOB = json.dumps({"id": "t", "polling_url": f"{ADDRESS}/v1/get_result?id=t", "cost": 4})
 

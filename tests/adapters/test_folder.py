@@ -7,9 +7,9 @@ import pytest
 from support.flow_driver import a_draw, drive, upload
 
 from blackbox_adapters.folder import Folder
-from blackbox_conformal.adapter import Upload
 from blackbox_conformal.errors import NotSentError, UsageError, VendorError
-from blackbox_conformal.plugins import load_adapter
+from blackbox_conformal.study.plugins import load_adapter
+from blackbox_conformal.vendor.adapter import Upload
 
 
 def filled(root: Path, *names: str, picture: str = "cat") -> Folder:

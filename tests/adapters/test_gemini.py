@@ -15,7 +15,7 @@ from blackbox_conformal.errors import (
     TryLaterError,
     VendorFailedError,
 )
-from blackbox_conformal.example import says
+from blackbox_conformal.vendor.example import says
 
 
 def test_one_call_in_the_form_of_the_vendors_client() -> None:

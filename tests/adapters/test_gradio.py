@@ -19,7 +19,6 @@ from support.flow_driver import (
     upload,
 )
 
-from blackbox_conformal.adapter import Adapter, Answer, Send
 from blackbox_conformal.errors import (
     AccountRefusedError,
     NotFoundError,
@@ -27,8 +26,9 @@ from blackbox_conformal.errors import (
     TryLaterError,
     VendorFailedError,
 )
-from blackbox_conformal.example import says, shows
-from blackbox_conformal.secrets import Secret
+from blackbox_conformal.support.secrets import Secret
+from blackbox_conformal.vendor.adapter import Adapter, Answer, Send
+from blackbox_conformal.vendor.example import says, shows
 
 EVENT = "1dbd1a1fe3a34d8c8c0e9d2d1b7a0001"
 JOB = f"/gradio_api/call/upscale/{EVENT}"

@@ -9,7 +9,6 @@ from support.flow_driver import a_draw, drive, drive_over_http, failure, upload
 from support.recording_server import RecordingServer
 
 from blackbox_adapters.http import PlainHttp, observed
-from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import (
     AccountRefusedError,
     CredentialMissingError,
@@ -18,8 +17,9 @@ from blackbox_conformal.errors import (
     TryLaterError,
     UsageError,
 )
-from blackbox_conformal.plugins import load_adapter
+from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.testing.raw_http import Head, Response
+from blackbox_conformal.vendor.adapter import Answer
 
 PICTURE = b"\x89PNG\r\n\x1a\nfinished"
 

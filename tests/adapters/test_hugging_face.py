@@ -14,7 +14,7 @@ from blackbox_conformal.errors import (
     TryLaterError,
     VendorFailedError,
 )
-from blackbox_conformal.example import says
+from blackbox_conformal.vendor.example import says
 
 
 def test_the_router_takes_json_and_answers_with_the_picture() -> None:

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from support.flow_driver import ADDRESS, PICTURE, built, drive, failure, key_of, replay, seeded, unresumed, upload
 
-from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import (
     AccountRefusedError,
     NotFoundError,
@@ -14,8 +13,9 @@ from blackbox_conformal.errors import (
     VendorError,
     VendorFailedError,
 )
-from blackbox_conformal.example import says, shows
 from blackbox_conformal.testing.rehearsal import Rehearsal
+from blackbox_conformal.vendor.adapter import Answer
+from blackbox_conformal.vendor.example import says, shows
 
 
 def drawn(provider: str, known: str, *answers: Answer, **parameters: Any) -> Rehearsal:

@@ -15,8 +15,8 @@ from blackbox_conformal.errors import (
     TryLaterError,
     VendorFailedError,
 )
-from blackbox_conformal.example import says
 from blackbox_conformal.testing.rehearsal import rehearse_quote
+from blackbox_conformal.vendor.example import says
 
 JOB = "xtdZiqPwRxqY1Y7NExFmzB"
 

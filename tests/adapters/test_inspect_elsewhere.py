@@ -7,9 +7,9 @@ import pytest
 from support.flow_driver import a_draw, built
 from support.replicate_server import link, schema
 
-from blackbox_conformal.adapter import Adapter, Answer, Send
 from blackbox_conformal.errors import JobError, NotFoundError, TryLaterError
-from blackbox_conformal.example import says
+from blackbox_conformal.vendor.adapter import Adapter, Answer, Send
+from blackbox_conformal.vendor.example import says
 
 SCHEMAS = "http://127.0.0.1:9/openapi.json"
 

@@ -4,7 +4,7 @@ import pytest
 from support.flow_driver import ADDRESS, built, drive, key_of, refused, replay, resumed, seeded, unresumed, upload
 
 from blackbox_conformal.errors import PayloadError, RefusedError, VendorFailedError
-from blackbox_conformal.example import says, shows
+from blackbox_conformal.vendor.example import says, shows
 
 JOB = "046b6c7f-0b8a-43b9-b35d-6489e6daee91"
 

@@ -10,7 +10,7 @@ from support.mutations import mutate_text
 
 from blackbox_adapters._recipe_reading import SHIPPED
 from blackbox_conformal.errors import BlackboxConformalError
-from blackbox_conformal.plugins import describe, load_adapter
+from blackbox_conformal.study.plugins import describe, load_adapter
 
 HONEST = [path.read_text() for path in sorted(SHIPPED.glob("*.toml"))]
 

@@ -16,7 +16,7 @@ from blackbox_conformal.errors import (
     TryLaterError,
     VendorFailedError,
 )
-from blackbox_conformal.example import says
+from blackbox_conformal.vendor.example import says
 
 
 def test_one_form_as_the_vendors_client_sends_it() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 import blackbox_conformal
 from blackbox_adapters._pages import main, pages, seed_class
-from blackbox_conformal.plugins import describe
+from blackbox_conformal.study.plugins import describe
 
 FOLDER = Path(blackbox_conformal.__file__).parent / "docs" / "adapters"
 

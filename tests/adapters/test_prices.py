@@ -9,7 +9,7 @@ from support.flow_driver import built, modules
 
 from blackbox_adapters._cog_models import MODELS as REPLICATE
 from blackbox_adapters._fal_models import MODELS as FAL
-from blackbox_conformal.adapter import Adapter
+from blackbox_conformal.vendor.adapter import Adapter
 
 
 class Row(NamedTuple):

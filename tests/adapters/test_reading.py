@@ -18,8 +18,8 @@ from blackbox_adapters._reading import (
     words,
 )
 from blackbox_adapters._recipe_reading import line_of
-from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import PayloadError, TryLaterError
+from blackbox_conformal.vendor.adapter import Answer
 
 TREE = {"a": [{"b": "x"}, {"b": 7}], "e": "", "f": False}
 

@@ -11,11 +11,11 @@ from support.flow_driver import ADDRESS, PICTURE, drive, refused_by, seeded, upl
 
 from blackbox_adapters.recipe import Recipe
 from blackbox_conformal.errors import RefusedError
-from blackbox_conformal.example import Example, says, shows
 from blackbox_conformal.testing.contract import check_adapter
 from blackbox_conformal.testing.declared_contract import PROMISES
 from blackbox_conformal.testing.static_contract import static_checks
 from blackbox_conformal.testing.subject import Subject
+from blackbox_conformal.vendor.example import Example, says, shows
 
 README = Path(__file__).parents[2] / "adapters" / "README.md"
 NAMES = "base64_text, decoded, fetched"

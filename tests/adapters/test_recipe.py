@@ -11,7 +11,6 @@ from support.flow_driver import ADDRESS, PICTURE, built, drive, key_of, refused,
 
 from blackbox_adapters._recipe_reading import read_recipe, shipped_names
 from blackbox_adapters.recipe import Recipe
-from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import (
     AccountRefusedError,
     PayloadError,
@@ -21,8 +20,9 @@ from blackbox_conformal.errors import (
     VendorError,
     VendorFailedError,
 )
-from blackbox_conformal.example import says, shows
-from blackbox_conformal.plugins import adapter_class, describe, load_adapter
+from blackbox_conformal.study.plugins import adapter_class, describe, load_adapter
+from blackbox_conformal.vendor.adapter import Answer
+from blackbox_conformal.vendor.example import says, shows
 
 ACME = """
 name = "acme"

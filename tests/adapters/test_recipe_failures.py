@@ -14,7 +14,7 @@ from support.flow_driver import ADDRESS, drive, failure, seeded, upload
 from support.recording_server import RecordingServer
 
 from blackbox_adapters.recipe import Recipe
-from blackbox_conformal.adapter import Answer
+from blackbox_conformal.drawing.ledger.attempt_ledger import Ledger
 from blackbox_conformal.errors import (
     AccountRefusedError,
     JobError,
@@ -22,11 +22,11 @@ from blackbox_conformal.errors import (
     TryLaterError,
     VendorFailedError,
 )
-from blackbox_conformal.example import says, shows
-from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
 from blackbox_conformal.testing.pictures import upscale
 from blackbox_conformal.testing.raw_http import Head, Response
 from blackbox_conformal.testing.rehearsal import rehearse_failure
+from blackbox_conformal.vendor.adapter import Answer
+from blackbox_conformal.vendor.example import says, shows
 
 STUMBLES = """
 name = "stumbles"

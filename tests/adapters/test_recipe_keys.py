@@ -16,7 +16,7 @@ from support.recording_server import RecordingServer
 
 from blackbox_adapters.recipe import Recipe
 from blackbox_conformal.errors import AccountRefusedError, CredentialMissingError
-from blackbox_conformal.secrets import Secret, revealed
+from blackbox_conformal.support.secrets import Secret, revealed
 from blackbox_conformal.testing.contract import check_adapter
 from blackbox_conformal.testing.pictures import upscale
 from blackbox_conformal.testing.raw_http import Head, Response

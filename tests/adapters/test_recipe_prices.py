@@ -12,12 +12,12 @@ from support.flow_driver import ADDRESS, built
 from support.recording_server import RecordingServer
 
 from blackbox_adapters.recipe import Recipe
-from blackbox_conformal.adapter import Price
+from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import BudgetError
-from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.testing.contract import check_adapter
 from blackbox_conformal.testing.pictures import upscale
 from blackbox_conformal.testing.raw_http import Head, Response
+from blackbox_conformal.vendor.adapter import Price
 
 PRICED = """
 name = "priced"

@@ -16,10 +16,10 @@ from blackbox_adapters._reading import peek
 from blackbox_adapters._recipe_reading import read_recipe
 from blackbox_adapters.recipe import Recipe
 from blackbox_conformal.errors import AccountRefusedError, RefusedError, TryLaterError, UsageError, VendorFailedError
-from blackbox_conformal.example import says
 from blackbox_conformal.testing.contract import check_adapter
 from blackbox_conformal.testing.pictures import upscale
 from blackbox_conformal.testing.raw_http import Head, Response
+from blackbox_conformal.vendor.example import says
 
 KEY = "made-up-key-4711"
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from support.flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay
 
 from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError
-from blackbox_conformal.example import says
+from blackbox_conformal.vendor.example import says
 
 
 def test_the_picture_and_its_price_are_in_the_answer() -> None:

@@ -18,7 +18,6 @@ from support.flow_driver import (
 )
 
 from blackbox_adapters.replicate import Replicate
-from blackbox_conformal.adapter import Observed, Upload
 from blackbox_conformal.errors import (
     AccountRefusedError,
     JobError,
@@ -28,7 +27,8 @@ from blackbox_conformal.errors import (
     TryLaterError,
     VendorFailedError,
 )
-from blackbox_conformal.example import says, shows
+from blackbox_conformal.vendor.adapter import Observed, Upload
+from blackbox_conformal.vendor.example import says, shows
 
 JOB = "gm3qorzdhgbfurvjtvhg6dckhu"
 VERSION = "ab" * 32

@@ -9,9 +9,9 @@ from support.replicate_server import link, schema
 from blackbox_adapters._model_schema import ModelSchema, fitted
 from blackbox_adapters._named_inputs import NamedInputs
 from blackbox_adapters.recipe import Recipe
-from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.errors import NotFoundError, UsageError
-from blackbox_conformal.pipeline.stages.settings import set_up
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.study.stages.settings import set_up
 
 SWINIR = "jingyunliang/swinir"
 NAFNET = "megvii-research/nafnet"

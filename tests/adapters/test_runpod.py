@@ -5,7 +5,6 @@ import json
 import pytest
 from support.flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay, resumed, unresumed
 
-from blackbox_conformal.adapter import FREE
 from blackbox_conformal.errors import (
     AccountRefusedError,
     JobError,
@@ -14,7 +13,8 @@ from blackbox_conformal.errors import (
     VendorError,
     VendorFailedError,
 )
-from blackbox_conformal.example import says, shows
+from blackbox_conformal.vendor.adapter import FREE
+from blackbox_conformal.vendor.example import says, shows
 
 JOB = "c80ffee4-f315-4e25-a146-0f3d98cf024b-u1"
 

@@ -26,7 +26,7 @@ from blackbox_conformal.errors import (
     VendorError,
     VendorFailedError,
 )
-from blackbox_conformal.example import says
+from blackbox_conformal.vendor.example import says
 
 
 def test_one_task_in_a_list_with_the_seed_in_its_settings() -> None:

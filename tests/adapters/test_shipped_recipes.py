@@ -19,15 +19,15 @@ from support.flow_driver import (
 )
 
 from blackbox_adapters.recipe import Recipe
-from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import (
     AccountRefusedError,
     RefusedError,
     TryLaterError,
     VendorFailedError,
 )
-from blackbox_conformal.example import says, shows
-from blackbox_conformal.secrets import revealed
+from blackbox_conformal.support.secrets import revealed
+from blackbox_conformal.vendor.adapter import Answer
+from blackbox_conformal.vendor.example import says, shows
 
 
 @pytest.mark.parametrize("name", ["bria", "bria_increase_resolution"])

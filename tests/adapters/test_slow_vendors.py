@@ -10,12 +10,12 @@ import pytest
 from support.draws import draw, tasks
 from support.scripted_vendor import PICTURE, ScriptedVendor, answer, unwrapped
 
-from blackbox_conformal.adapter import Rate
-from blackbox_conformal.plugins import load_adapter
+from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.pictures import upscale
 from blackbox_conformal.testing.raw_http import Head, Response
 from blackbox_conformal.testing.reference_adapters import JobVendor
+from blackbox_conformal.vendor.adapter import Rate
 
 
 class SerialWebui(ScriptedVendor):

@@ -4,9 +4,9 @@ import pytest
 from pydantic import ValidationError
 from support.flow_driver import ADDRESS, PICTURE, built, drive, key_of, refused, replay, seeded, unresumed, upload
 
-from blackbox_conformal.adapter import Answer
 from blackbox_conformal.errors import AccountRefusedError, JobError, RefusedError, TryLaterError, VendorFailedError
-from blackbox_conformal.example import says, shows
+from blackbox_conformal.vendor.adapter import Answer
+from blackbox_conformal.vendor.example import says, shows
 
 JOB = "f26e2f9ee0ca2e64bf3b5b48f1b3ab6f"
 DONE = Answer(200, {"content-type": "image/png", "finish-reason": "SUCCESS", "seed": "9"}, PICTURE)

@@ -24,12 +24,12 @@ from support.scripted_vendor import (
     unwrapped,
 )
 
-from blackbox_conformal.adapter import Adapter, Answer
+from blackbox_conformal.drawing.ledger.queries import ledger_sum
+from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.errors import TryLaterError
-from blackbox_conformal.sampling.ledger.queries import ledger_sum
-from blackbox_conformal.sampling.limits import Limits
 from blackbox_conformal.testing.pictures import upscale
 from blackbox_conformal.testing.raw_http import Head, Response
+from blackbox_conformal.vendor.adapter import Adapter, Answer
 
 
 def at(server: ScriptedVendor, module: str, **parameters: Any) -> Adapter:

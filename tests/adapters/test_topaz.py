@@ -3,9 +3,9 @@
 import pytest
 from support.flow_driver import ADDRESS, built, drive, key_of, refused, replay, seeded, unresumed, upload
 
-from blackbox_conformal.adapter import Send
 from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError, TryLaterError, VendorFailedError
-from blackbox_conformal.example import says, shows
+from blackbox_conformal.vendor.adapter import Send
+from blackbox_conformal.vendor.example import says, shows
 
 JOB = "9f2e5c1a-0c1d-4f57-9a7e-7a2b6e0e0001"
 COMPLETED = says(f'{{"process_id":"{JOB}","status":"Completed"}}')

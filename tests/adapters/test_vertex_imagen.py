@@ -3,7 +3,7 @@
 from support.flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay
 
 from blackbox_conformal.errors import AccountRefusedError, PayloadError, RefusedError, TryLaterError, VendorFailedError
-from blackbox_conformal.example import says
+from blackbox_conformal.vendor.example import says
 
 
 def test_one_predict_call() -> None:

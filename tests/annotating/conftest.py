@@ -6,10 +6,10 @@ import pytest
 from support.synthetic import write_photographs
 
 import blackbox_conformal as bc
-from blackbox_conformal.annotating.annotation_site import AnnotationSite
-from blackbox_conformal.annotating.pairs import Pairs
-from blackbox_conformal.pipeline.stages.settings import set_up_as
-from blackbox_conformal.viewing.local_site import LocalSite
+from blackbox_conformal.pages.annotating.annotation_site import AnnotationSite
+from blackbox_conformal.pages.annotating.pairs import Pairs
+from blackbox_conformal.pages.viewer.local_site import LocalSite
+from blackbox_conformal.study.stages.settings import set_up_as
 
 # Collected only where a browser can be driven; `.ci/run browser` installs what that takes.
 collect_ignore = [] if find_spec("playwright") and find_spec("axe_playwright_python") else ["test_page.py"]

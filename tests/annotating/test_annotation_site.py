@@ -11,14 +11,14 @@ from support.command_line import VENDOR
 from support.synthetic import write_photographs
 
 import blackbox_conformal as bc
-from blackbox_conformal.annotating.pairs import Pairs
 from blackbox_conformal.annotations.annotation_file import read_annotation
 from blackbox_conformal.annotations.combine import combine
 from blackbox_conformal.annotations.marks import Marks
+from blackbox_conformal.annotations.semantic import Semantic
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.metrics.semantic import Semantic
-from blackbox_conformal.pipeline.stages.settings import set_up_as
+from blackbox_conformal.pages.annotating.pairs import Pairs
+from blackbox_conformal.study.stages.settings import set_up_as
 from blackbox_conformal.testing.fault_server import FaultServer
 
 SIZE = (64, 80)

@@ -7,8 +7,8 @@ from support.annotation_files import labelme, pictures, png, shape
 
 from blackbox_conformal.annotations import import_annotations
 from blackbox_conformal.annotations.annotation_file import read_annotation, read_sidecar
-from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageError
+from blackbox_conformal.support.canonical import digest_bytes
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from support.annotation_files import marked, pictures
 from blackbox_conformal.annotations.annotation_file import Origin, Pair, read_annotation, stored, write_annotation
 from blackbox_conformal.annotations.combine import agreement, combine, interval_alpha, overlap, people_of
 from blackbox_conformal.annotations.marks import Marks
+from blackbox_conformal.annotations.semantic import Semantic
 from blackbox_conformal.errors import FileFormatError, UsageError
-from blackbox_conformal.metrics.semantic import Semantic
 
 PICTURES = [pictures(seed) for seed in range(3)]
 PAIRS = [Pair.of(*pair) for pair in PICTURES]

@@ -14,10 +14,10 @@ from support.other_package import install
 
 from blackbox_conformal.annotations import import_annotations
 from blackbox_conformal.annotations.annotation_file import folder_digest, read_annotation, read_sidecar
-from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import FileFormatError, ImageError, UsageError
-from blackbox_conformal.images.picture import pixels_digest
+from blackbox_conformal.method.images.picture import pixels_digest
+from blackbox_conformal.support.canonical import digest_bytes
 
 BOX = (3, 5, 10, 12)
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from support.annotation_files import marked, pictures, png
 
-from blackbox_conformal import catalog
 from blackbox_conformal.annotations import export_annotations, import_annotations
 from blackbox_conformal.annotations.annotation_file import Origin, read_annotation, write_annotation
 from blackbox_conformal.annotations.convert import _level, read_format
 from blackbox_conformal.annotations.formats.format import Marked, level_named
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.support import catalog
 
 FORMATS = ("coco", "cvat", "label-studio", "labelme", "png")
 LEVELS = arrays(

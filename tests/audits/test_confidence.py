@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from blackbox_conformal.audits.confidence import BETS, LEVEL, further, lower_bound, stakes, upper_bound
+from blackbox_conformal.method.audits.confidence import BETS, LEVEL, further, lower_bound, stakes, upper_bound
 
 
 @pytest.mark.parametrize("shape", [(0.2, 1.8), (2.0, 18.0), (0.05, 0.05)])

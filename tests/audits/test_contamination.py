@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from blackbox_conformal.audits.contamination import SHARES, TYPICAL, audit_leakage, leakage_curve
 from blackbox_conformal.errors import CalibrationError
-from blackbox_conformal.guarantees.expected import Expected
-from blackbox_conformal.guarantees.false_trust import FalseTrust
-from blackbox_conformal.guarantees.high_probability import HighProbability
-from blackbox_conformal.guarantees.per_image import PerImage
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.method.audits.contamination import SHARES, TYPICAL, audit_leakage, leakage_curve
+from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.guarantees.false_trust import FalseTrust
+from blackbox_conformal.method.guarantees.high_probability import HighProbability
+from blackbox_conformal.method.guarantees.per_image import PerImage
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
 
 N, M, ALPHA, COUNTS = 30, 400, 0.2, (0, 3, 8, 15, 25)
 

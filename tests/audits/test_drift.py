@@ -5,8 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from blackbox_conformal.audits.drift import FALSE_ALARMS, drift, p_value
-from blackbox_conformal.risk.answers import Answers
+from blackbox_conformal.method.audits.drift import FALSE_ALARMS, drift, p_value
+from blackbox_conformal.method.risk.answers import Answers
 
 
 def answers(

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 from support.audit_material import audited_picture, calibration_of, curves, maps, refused_picture
 
-from blackbox_conformal.audits.findings import Audit
-from blackbox_conformal.pipeline.audit_parts.conclude import conclude
+from blackbox_conformal.method.audits.findings import Audit
+from blackbox_conformal.study.audit.conclude import conclude
 
 
 def audit(thresholds=(0.3, 0.8)):

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 from support.audit_material import alike
 
-from blackbox_conformal.audits.implied_quality import promise
-from blackbox_conformal.audits.quality import QualityMaps, mean_quality
-from blackbox_conformal.guarantees.by_cluster import ByCluster
-from blackbox_conformal.guarantees.by_group import ByGroup
-from blackbox_conformal.guarantees.expected import Expected
-from blackbox_conformal.guarantees.false_trust import FalseTrust
-from blackbox_conformal.guarantees.per_image import PerImage
-from blackbox_conformal.metrics.lab_l1 import LabL1
-from blackbox_conformal.metrics.rgb_linf import RgbLinf
-from blackbox_conformal.metrics.ssim import Ssim
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
-from blackbox_conformal.risk.trust import trusted
+from blackbox_conformal.method.audits.implied_quality import promise
+from blackbox_conformal.method.audits.quality import QualityMaps, mean_quality
+from blackbox_conformal.method.guarantees.by_cluster import ByCluster
+from blackbox_conformal.method.guarantees.by_group import ByGroup
+from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.guarantees.false_trust import FalseTrust
+from blackbox_conformal.method.guarantees.per_image import PerImage
+from blackbox_conformal.method.metrics.lab_l1 import LabL1
+from blackbox_conformal.method.metrics.rgb_linf import RgbLinf
+from blackbox_conformal.method.metrics.ssim import Ssim
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.risk.trust import trusted
 
 
 def material(seed, count, metric):

@@ -5,10 +5,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from blackbox_conformal.audits.input_shift import compare, shift_json
 from blackbox_conformal.cli.inputs import refuse_shift
 from blackbox_conformal.errors import CheckFailedError, UsageError
-from blackbox_conformal.images.input_statistics.rows import STATISTICS, InputStatistics
+from blackbox_conformal.method.audits.input_shift import compare, shift_json
+from blackbox_conformal.method.images.input_statistics.statistics import STATISTICS, InputStatistics
 
 NAMES = [statistic.name for statistic in STATISTICS]
 

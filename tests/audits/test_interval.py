@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binom
 
-from blackbox_conformal.audits.confidence import LEVEL, upper_bound
-from blackbox_conformal.audits.interval import Betting, Exact, interval_for
-from blackbox_conformal.audits.verdict import BEFOREHAND, BEFOREHAND_EXACT, beforehand, judge, meaning
+from blackbox_conformal.method.audits.confidence import LEVEL, upper_bound
+from blackbox_conformal.method.audits.interval import Betting, Exact, interval_for
+from blackbox_conformal.method.audits.verdict import BEFOREHAND, BEFOREHAND_EXACT, beforehand, judge, meaning
 
 exact = Exact()
 

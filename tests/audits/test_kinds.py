@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from support.audit_material import alike, audited_picture, calibration_of, curves, maps, refused_picture
 
-from blackbox_conformal.audits.kinds import AtLevel, KindRisk, kind_risks, kind_rows, kinds_in_words
-from blackbox_conformal.guarantees.by_cluster import ByCluster
-from blackbox_conformal.guarantees.claims import Claim
-from blackbox_conformal.images.input_statistics.kind import Kind
-from blackbox_conformal.pipeline.audit_parts.conclude import calibrated_kinds, conclude
-from blackbox_conformal.reports.report_store import AUDITS
+from blackbox_conformal.method.audits.kinds import AtLevel, KindRisk, kind_risks, kind_rows, kinds_in_words
+from blackbox_conformal.method.guarantees.by_cluster import ByCluster
+from blackbox_conformal.method.guarantees.claims import Claim
+from blackbox_conformal.method.images.input_statistics.kind import Kind
+from blackbox_conformal.pages.report.report_store import AUDITS
+from blackbox_conformal.study.audit.conclude import calibrated_kinds, conclude
 
 
 def kind(texture, brightness=100.0, pixels=64):

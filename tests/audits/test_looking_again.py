@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from blackbox_conformal.audits.confidence import BETS, LEVEL, stakes, upper_bound
-from blackbox_conformal.risk.betting import growth
+from blackbox_conformal.method.audits.confidence import BETS, LEVEL, stakes, upper_bound
+from blackbox_conformal.method.risk.betting import growth
 
 RUNS, MOST, ALPHA = 2000, 500, 0.1
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from blackbox_conformal.audits.outlying import place
-from blackbox_conformal.images.input_statistics.rows import STATISTICS, InputStatistics
+from blackbox_conformal.method.audits.outlying import place
+from blackbox_conformal.method.images.input_statistics.statistics import STATISTICS, InputStatistics
 
 NAMES = [statistic.name for statistic in STATISTICS]
 

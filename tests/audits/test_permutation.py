@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from blackbox_conformal.audits.permutation import SPLITS, resplit_risks
-from blackbox_conformal.guarantees.by_group import ByGroup
-from blackbox_conformal.guarantees.expected import Expected
-from blackbox_conformal.guarantees.false_trust import FalseTrust
-from blackbox_conformal.guarantees.high_probability import HighProbability
-from blackbox_conformal.guarantees.per_image import PerImage
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.method.audits.permutation import SPLITS, resplit_risks
+from blackbox_conformal.method.guarantees.by_group import ByGroup
+from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.guarantees.false_trust import FalseTrust
+from blackbox_conformal.method.guarantees.high_probability import HighProbability
+from blackbox_conformal.method.guarantees.per_image import PerImage
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
 
 ALPHAS = [0.02, 0.05, 0.1, 0.3, 0.9, 0.99]
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from blackbox_conformal.audits.quality import (
+from blackbox_conformal.method.audits.quality import (
     NO_PIXELS,
     Quality,
     QualityMaps,
@@ -14,12 +14,12 @@ from blackbox_conformal.audits.quality import (
     peak_signal_to_noise,
     squared_error,
 )
-from blackbox_conformal.guarantees.choose import guarantee
-from blackbox_conformal.guarantees.corollaries import psnr
-from blackbox_conformal.kernels.similarity import structural_dissimilarity
-from blackbox_conformal.metrics.lab_l1 import LabL1
-from blackbox_conformal.metrics.rgb_l1 import RgbL1
-from blackbox_conformal.metrics.rgb_linf import RgbLinf
+from blackbox_conformal.method.guarantees.choose import guarantee
+from blackbox_conformal.method.guarantees.corollaries import psnr
+from blackbox_conformal.method.kernels.similarity import structural_dissimilarity
+from blackbox_conformal.method.metrics.lab_l1 import LabL1
+from blackbox_conformal.method.metrics.rgb_l1 import RgbL1
+from blackbox_conformal.method.metrics.rgb_linf import RgbLinf
 
 
 def pictures(seed=0):

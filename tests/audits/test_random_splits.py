@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from support.audit_material import curve_of, maps
 
-from blackbox_conformal.audits.random_splits import CAUTION, split_audit
 from blackbox_conformal.errors import CalibrationError, UsageError
-from blackbox_conformal.guarantees.by_cluster import ByCluster
-from blackbox_conformal.guarantees.by_group import ByGroup
-from blackbox_conformal.guarantees.expected import Expected
-from blackbox_conformal.guarantees.false_trust import FalseTrust
-from blackbox_conformal.guarantees.high_probability import HighProbability
-from blackbox_conformal.guarantees.per_image import PerImage
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.method.audits.random_splits import CAUTION, split_audit
+from blackbox_conformal.method.guarantees.by_cluster import ByCluster
+from blackbox_conformal.method.guarantees.by_group import ByGroup
+from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.guarantees.false_trust import FalseTrust
+from blackbox_conformal.method.guarantees.high_probability import HighProbability
+from blackbox_conformal.method.guarantees.per_image import PerImage
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
 
 TOTAL, SPLITS, ALPHA = 24, 40, 0.45
 TILES = tuple(f"p{k // 3}" for k in range(TOTAL))

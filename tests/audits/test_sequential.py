@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from blackbox_conformal.audits.confidence import LEVEL
-from blackbox_conformal.audits.sequential import EARLY, Look, Stop, allowed_risk, level_test
-from blackbox_conformal.guarantees.claims import Claim
+from blackbox_conformal.method.audits.confidence import LEVEL
+from blackbox_conformal.method.audits.sequential import EARLY, Look, Stop, allowed_risk, level_test
+from blackbox_conformal.method.guarantees.claims import Claim
 
 KNOWN = np.linspace(0, 0.2, 40)
 

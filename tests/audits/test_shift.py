@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from verdict_rates import ALPHA, binary, dire, heavy, rates, ties, varied
 
-from blackbox_conformal.audits.confidence import LEVEL
-from blackbox_conformal.audits.verdict import Judgement, judge
+from blackbox_conformal.method.audits.confidence import LEVEL
+from blackbox_conformal.method.audits.verdict import Judgement, judge
 
 AUDITS = 400
 AT_MOST = LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / AUDITS)

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from blackbox_conformal.audits.confidence import LEVEL
-from blackbox_conformal.audits.permutation import resplit_risks
-from blackbox_conformal.audits.verdict import EXPLAINED, FIXED, Judgement, about, judge, meaning, overall
-from blackbox_conformal.guarantees.expected import Expected
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
-from blackbox_conformal.wording import at_least, at_most
+from blackbox_conformal.method.audits.confidence import LEVEL
+from blackbox_conformal.method.audits.permutation import resplit_risks
+from blackbox_conformal.method.audits.verdict import EXPLAINED, FIXED, Judgement, about, judge, meaning, overall
+from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.support.wording import at_least, at_most
 
 SIMULATIONS = 200
 N, ALPHA = 40, 0.2

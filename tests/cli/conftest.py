@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from support.postgres_server import postgres as postgres
 
-from blackbox_conformal.images.photographs import demo_photographs
-from blackbox_conformal.images.read import read_image
+from blackbox_conformal.method.images.photographs import demo_photographs
+from blackbox_conformal.method.images.read import read_image
 
 
 @pytest.fixture(scope="session")

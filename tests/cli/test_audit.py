@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 from support.synthetic import draw, photograph, write_draws, write_photographs
 
-from blackbox_conformal.audits.random_splits import CAUTION
-from blackbox_conformal.audits.verdict import FIXED
-from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.wording import at_least
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.method.audits.random_splits import CAUTION
+from blackbox_conformal.method.audits.verdict import FIXED
+from blackbox_conformal.support.wording import at_least
 
 VENDOR = ["--adapter", "folder", "-p", "label=synthetic", "--draws", "3"]
 SETTINGS = ["--score", "smoothed-variance:sigma=2", "--metric", "rgb-linf:kernel=gaussian,sigma=2"]

@@ -12,12 +12,12 @@ from support.shop import Shop
 from support.synthetic import photograph, write_photographs
 
 import blackbox_conformal as bc
-from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.certificate import Certificate
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.certificate import Certificate
+from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.errors import ImageError, IncompleteError, PicturesError
-from blackbox_conformal.pipeline.commands import mask_all
-from blackbox_conformal.plugins import load_adapter
-from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.study.plugins import load_adapter
+from blackbox_conformal.study.python.commands import mask_all
 from blackbox_conformal.testing.fault_server import FaultServer
 
 

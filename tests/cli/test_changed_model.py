@@ -8,7 +8,7 @@ import pytest
 from support.command_line import VENDOR, called
 from support.synthetic import write_photographs
 
-from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.fault_vendor import FaultVendor

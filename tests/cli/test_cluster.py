@@ -17,13 +17,13 @@ from support.postgres_server import PostgresServer
 from support.synthetic import photograph, write_photographs
 
 import blackbox_conformal as bc
-from blackbox_conformal import catalog
+from blackbox_conformal.drawing.ledger.queries import ledger_sum
 from blackbox_conformal.errors import AdapterError, IncompleteError, UsageError
-from blackbox_conformal.pipeline.stages.cluster import Cluster
-from blackbox_conformal.pipeline.stages.ready import described, refuse_defined_here
-from blackbox_conformal.pipeline.stages.settings import set_up
-from blackbox_conformal.sampling.ledger.queries import ledger_sum
-from blackbox_conformal.scores.custom_score import from_function as score_from_function
+from blackbox_conformal.method.scores.custom_score import from_function as score_from_function
+from blackbox_conformal.study.stages.cluster import Cluster
+from blackbox_conformal.study.stages.ready import described, refuse_defined_here
+from blackbox_conformal.study.stages.settings import set_up
+from blackbox_conformal.support import catalog
 from blackbox_conformal.testing.fault_server import FaultServer
 
 pytest.importorskip("distributed", reason="distributed is not installed here (pip install -e '.[dask]')")
@@ -174,7 +174,7 @@ KILLER = '''
 import os
 import signal
 
-from blackbox_conformal.scores.texture import PLUGIN as Texture
+from blackbox_conformal.method.scores.texture import PLUGIN as Texture
 
 
 class Killer(Texture):

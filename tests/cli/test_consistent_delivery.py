@@ -12,10 +12,10 @@ from support.synthetic import photograph, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.degradations.back_projection import back_projected
-from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.errors import ProcedureMismatchError, UsageError
-from blackbox_conformal.pipeline.stages.settings import set_up
+from blackbox_conformal.method.degradations.back_projection import back_projected
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.study.stages.settings import set_up
 from blackbox_conformal.testing.fault_server import FaultServer
 
 CHOICES = {"draws": 1, "score": "bicubic-gap:sigma=2", "metric": "rgb-linf:kernel=gaussian,sigma=2"}

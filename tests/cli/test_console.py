@@ -8,8 +8,8 @@ import pytest
 from rich.text import Text
 
 from blackbox_conformal.cli.console import LINE_S, Screen
-from blackbox_conformal.sampling.events import Counters, Event
-from blackbox_conformal.wording import share
+from blackbox_conformal.drawing.events import Counters, Event
+from blackbox_conformal.support.wording import share
 
 VENDOR = "a-vendor-with-a-very-long-name-that-matters: trust mask"
 COLUMNS = ["alpha", "method", "key", "interval", "risk", "verdict"]

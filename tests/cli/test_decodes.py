@@ -7,10 +7,10 @@ import pytest
 from PIL import Image as PillowImage
 from support.synthetic import photograph, reduced, write_draws, write_photographs
 
-from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.images import read
-from blackbox_conformal.pipeline.stages import kept_pixels
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.method.images import read
+from blackbox_conformal.study.stages import kept_pixels
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from support.synthetic import photograph, reduced, write_photographs
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.images.degrade import bicubic_up
-from blackbox_conformal.pipeline.stages.defaults import PRESETS, default_score
-from blackbox_conformal.pipeline.stages.settings import member, set_up
-from blackbox_conformal.scores.score import Context, accumulated_map
+from blackbox_conformal.method.images.inputs import bicubic_up
+from blackbox_conformal.method.scores.score import Context, accumulated_map
+from blackbox_conformal.study.stages.defaults import PRESETS, default_score
+from blackbox_conformal.study.stages.settings import member, set_up
 from blackbox_conformal.testing.fault_server import FaultServer
 
 WEIGHTED = "weighted:first=bicubic-gap,second=smoothed-variance,weight=0.5,sigma=4"

@@ -11,8 +11,8 @@ from support.synthetic import photograph, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.errors import BlackboxConformalError, ProcedureMismatchError, UsageError
+from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.testing.fault_server import FaultServer
 
 SMOOTH = "rgb-l1:kernel=gaussian,sigma=4,order=difference-of-blurs"

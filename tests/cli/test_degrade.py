@@ -9,9 +9,9 @@ from support.synthetic import photograph, write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.degradations.chain import Mixture
-from blackbox_conformal.images.picture import pixels_digest
-from blackbox_conformal.images.read import read_image
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.images.picture import pixels_digest
+from blackbox_conformal.method.images.read import read_image
 
 CHAIN = "50% area+noise:2-6,shot=0.5+jpeg:60-95 | 50% blur:0.5-2+bicubic"
 

@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 from support.command_line import called
 from support.synthetic import photograph, write_photographs
 
-from blackbox_conformal.certificate import Certificate
+from blackbox_conformal.documents.certificate import Certificate
 
 
 def demo(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:

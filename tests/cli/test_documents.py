@@ -60,7 +60,7 @@ def test_money_keys_and_what_is_left_over(desk: Path) -> None:
 
 def test_a_bug(desk: Path) -> None:
     (desk / "sitecustomize.py").write_text(
-        "import blackbox_conformal.images.photographs as one\n"
+        "import blackbox_conformal.method.images.photographs as one\n"
         "def broken(*given): raise RuntimeError('never seen')\n"
         "one.find_photographs = broken\n"
     )

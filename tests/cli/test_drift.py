@@ -9,8 +9,8 @@ from PIL import Image
 from support.command_line import VENDOR
 from support.synthetic import photograph, write_draws, write_photographs
 
-from blackbox_conformal.certificate import Certificate
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.testing.fault_server import FaultServer
 
 CHOICES = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf"]

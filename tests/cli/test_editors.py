@@ -8,7 +8,7 @@ from support.scripted_vendor import ScriptedGemini
 from support.synthetic import write_photographs
 
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.sampling.ledger.queries import ledger_sum
+from blackbox_conformal.drawing.ledger.queries import ledger_sum
 
 
 def test_pictures_of_an_editors_own_scale_are_calibrated_on(

@@ -7,8 +7,8 @@ import pytest
 from support.command_line import VENDOR
 from support.synthetic import write_photographs
 
-from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.testing.fault_server import FaultServer
 
 

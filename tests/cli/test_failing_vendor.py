@@ -11,7 +11,7 @@ from support.command_line import called
 from support.scripted_vendor import ScriptedReplicate
 from support.synthetic import write_photographs
 
-from blackbox_conformal.sampling.ledger.queries import ledger_sum
+from blackbox_conformal.drawing.ledger.queries import ledger_sum
 
 INTERRUPTED = {"status": "failed", "error": "Prediction interrupted; please retry (code: PA)", "started_at": None}
 CRASHED = {

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from blackbox_conformal import catalog
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.support import catalog
 
 FAMILIES = {
     "scores": "scores",

@@ -13,10 +13,10 @@ from support.command_line import COMMAND, VENDOR, called
 from support.synthetic import write_photographs
 
 import blackbox_conformal as bc
-from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.pipeline.stages.defaults import DEFAULT_METRIC
-from blackbox_conformal.pipeline.stages.settings import member
+from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC
+from blackbox_conformal.study.stages.settings import member
 from blackbox_conformal.testing.fault_server import FaultServer
 
 CHOICES = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf"]

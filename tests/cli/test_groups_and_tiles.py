@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from support.command_line import VENDOR
 
-from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.documents.calibration import Calibration
 
 CHOICES = ["--adapter", VENDOR, "--draws", "2", "--score", "pixel-variance", "--yes"]
 

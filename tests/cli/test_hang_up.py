@@ -19,7 +19,7 @@ from support.synthetic import write_photographs
 
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import interruptible
-from blackbox_conformal.sampling.ledger.queries import ledger_sum
+from blackbox_conformal.drawing.ledger.queries import ledger_sum
 from blackbox_conformal.testing.fault_server import FaultServer
 
 SLOW = {"submit": "slow-start:seconds=0.4"}

@@ -13,9 +13,9 @@ from PIL import Image
 from support.command_line import VENDOR
 from support.synthetic import photograph, write_photographs
 
-from blackbox_conformal.certificate import Certificate
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.cli.terminal_text import json_line, shown
+from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.testing.fault_server import FaultServer
 
 HOSTILE = "pic\x1b]0;owned\x07\x1b[2J\u202egnp\nerror: forged\x9b31m"

@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 from support.command_line import called
 from support.synthetic import photograph, write_photographs
 
-from blackbox_conformal.plugins import adapter_class, adapter_names
+from blackbox_conformal.study.plugins import adapter_class, adapter_names
 from blackbox_conformal.testing.fault_server import FaultServer
 
 KEY = "canary-51ab0c7e"

@@ -17,11 +17,11 @@ from support.command_line import VENDOR
 from support.recording_server import RecordingServer
 from support.synthetic import write_photographs
 
-from blackbox_conformal.adapter import Adapter, Capabilities, Draw, Flow, Send, Upload
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.plugins import load_adapter
+from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.raw_http import Response
+from blackbox_conformal.vendor.adapter import Adapter, Capabilities, Draw, Flow, Send, Upload
 
 KEY = "canary-7d01c9"
 ENCODED = [

@@ -11,10 +11,10 @@ from support.command_line import VENDOR
 from support.mutations import redigested
 from support.synthetic import photograph, reduced, write_photographs
 
-from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.scores._learned_network import own_network
+from blackbox_conformal.method.scores._learned_network import own_network
 from blackbox_conformal.testing.fault_server import FaultServer
 
 

@@ -10,8 +10,8 @@ from support.command_line import called, called_in_new_process, next_steps, serv
 from support.postgres_server import PostgresServer
 
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.sampling.ledger.address import LEDGERS
-from blackbox_conformal.sampling.ledger.places import has_ledger
+from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.ledger.places import has_ledger
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
@@ -35,7 +35,7 @@ def test_a_password_may_stand_in_the_environment_and_is_not_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("psycopg")
-    monkeypatch.setattr("blackbox_conformal.sampling.ledger.postgres.connection._START_S", 0.0)
+    monkeypatch.setattr("blackbox_conformal.drawing.ledger.postgres.database._START_S", 0.0)
     monkeypatch.setenv("BLACKBOX_CONFORMAL_LEDGER", ADDRESS)
     assert run(["ledger", "sum"]) == 2
     told = capsys.readouterr().err
@@ -134,7 +134,7 @@ def test_commands_that_share_a_ledger_each_say_their_own_part_and_the_whole(
 def test_a_password_is_shown_nowhere_however_it_is_written(
     sign: str, scheme: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("blackbox_conformal.sampling.ledger.postgres.connection._START_S", 0.0)
+    monkeypatch.setattr("blackbox_conformal.drawing.ledger.postgres.database._START_S", 0.0)
     monkeypatch.setenv("BLACKBOX_CONFORMAL_LEDGER", f"{scheme}://me:b3gun{sign}s3cret@127.0.0.1:9/name")
     for command in (["ledger", "sum"], ["config", "show", "ledger", "sum"], ["config", "show", "--json"], ["doctor"]):
         run(command)

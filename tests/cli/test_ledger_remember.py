@@ -8,7 +8,7 @@ from support.draws import draw, tasks
 from support.postgres_server import PostgresServer
 
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.sampling.ledger.address import LEDGERS
+from blackbox_conformal.drawing.ledger.address import LEDGERS
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 

@@ -10,8 +10,8 @@ from PIL import Image
 from support.command_line import VENDOR
 
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.pipeline.live_check import check_picture
 from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.live_check import check_picture
 
 SHOWN, FORMAT, VARIETY, PRICE, MODEL = (
     "the picture that was sent comes back, at the promised size",

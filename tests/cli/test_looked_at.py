@@ -9,8 +9,8 @@ from PIL import Image as PillowImage
 from support.synthetic import draw, photograph, reduced, write_draws, write_photographs
 
 import blackbox_conformal as bc
-from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError, UsageError
 
 VENDOR = ["--adapter", "folder", "-p", "label=synthetic", "-p", "path=outputs"]

@@ -12,11 +12,11 @@ from support.command_line import called
 from support.shop import Shop
 from support.synthetic import photograph
 
-from blackbox_conformal.canonical import digest_bytes
-from blackbox_conformal.certificate import Certificate
 from blackbox_conformal.cli.mask import FULL_SIZE, OPTIONAL
-from blackbox_conformal.images.read import read_image
-from blackbox_conformal.pipeline import products
+from blackbox_conformal.documents.certificate import Certificate
+from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.study.mask import products
+from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.testing.fault_server import FaultServer
 
 

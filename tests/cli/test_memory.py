@@ -14,18 +14,18 @@ import pytest
 from PIL import Image as PillowImage
 from support.synthetic import photograph, write_draws, write_photographs
 
-from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.pipeline import calibrating
-from blackbox_conformal.pipeline.audit_parts import measure
-from blackbox_conformal.pipeline.commands import mask_all
-from blackbox_conformal.pipeline.comparison_parts.contestants import bytes_a_pixel as bytes_a_pixel_of_draws
-from blackbox_conformal.pipeline.products import Result
-from blackbox_conformal.pipeline.stages import memory
-from blackbox_conformal.pipeline.stages.evaluate import calibration_curves
-from blackbox_conformal.pipeline.stages.memory import BASE_BYTES, PIXEL_BYTES, audit_bytes_a_pixel, picture_bytes
-from blackbox_conformal.pipeline.tuning import bytes_a_pixel, default_candidates, parse_candidates
-from blackbox_conformal.plugins import load_adapter
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.study.audit import measure
+from blackbox_conformal.study.calibrate import calibrating
+from blackbox_conformal.study.choose.contestants import bytes_a_pixel as bytes_a_pixel_of_draws
+from blackbox_conformal.study.choose.tuning import bytes_a_pixel, default_candidates, parse_candidates
+from blackbox_conformal.study.mask.products import Result
+from blackbox_conformal.study.plugins import load_adapter
+from blackbox_conformal.study.python.commands import mask_all
+from blackbox_conformal.study.stages import memory
+from blackbox_conformal.study.stages.evaluate import calibration_curves
+from blackbox_conformal.study.stages.memory import BASE_BYTES, PIXEL_BYTES, audit_bytes_a_pixel, picture_bytes
 
 SIZE = (64, 80)
 

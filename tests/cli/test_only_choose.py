@@ -10,8 +10,8 @@ from PIL import Image
 from support.synthetic import photograph, write_draws, write_photographs
 
 import blackbox_conformal as bc
-from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError
 
 CANDIDATES = ["--candidate", "pixel-variance@3", "--candidate", "bicubic-gap@1"]
@@ -127,7 +127,7 @@ def test_all_photographs_looked_at_leave_none(bench: Bench, capsys):
 
 def calibrate_only(bench: Bench, kept: dict) -> list[str]:
     """The command that calibrates on nothing but photographs that were looked at."""
-    from blackbox_conformal.images.read import read_image
+    from blackbox_conformal.method.images.read import read_image
 
     truths = {one["truth"] for one in kept["photographs"]}
     files = [str(path) for path in bench.files if read_image(path).digest in truths]

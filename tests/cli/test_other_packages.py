@@ -176,9 +176,9 @@ def test_our_own_names_cannot_be_taken_over_and_broken_ones_hurt_no_other(site):
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=path, check=True)
     *modules, errors = json.loads(ran.stdout)
     assert modules == [
-        "blackbox_conformal.scores.texture",
-        "blackbox_conformal.metrics.rgb_l1",
-        "blackbox_conformal.guarantees.expected",
+        "blackbox_conformal.method.scores.texture",
+        "blackbox_conformal.method.metrics.rgb_l1",
+        "blackbox_conformal.method.guarantees.expected",
     ]
     assert set(errors) == {"texture tiny_ideas.ideas:Spread", "broken there_is_no_such_package.module:Score"}
     assert "already taken by blackbox-conformal" in errors["texture tiny_ideas.ideas:Spread"]

@@ -10,7 +10,7 @@ from PIL import Image
 from support.command_line import VENDOR, called
 from support.synthetic import write_photographs
 
-from blackbox_conformal.sampling.ledger.queries import ledger_ls
+from blackbox_conformal.drawing.ledger.queries import ledger_ls
 from blackbox_conformal.testing.fault_server import FaultServer
 
 

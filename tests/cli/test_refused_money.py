@@ -9,7 +9,7 @@ from support.synthetic import write_photographs
 
 from blackbox_adapters._recipe_reading import SHIPPED
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.sampling.ledger.queries import ledger_ls
+from blackbox_conformal.drawing.ledger.queries import ledger_ls
 
 WORDS = {
     "novita": (answer({"code": 400, "reason": "BILLING_BALANCE_NOT_ENOUGH", "message": "not enough balance"}, 400), 4),

@@ -9,14 +9,14 @@ from support.draws import draw, tasks
 from support.postgres_server import PostgresServer
 from support.synthetic import write_photographs
 
-from blackbox_conformal.adapter import Draw, Flow, Send, Upload
-from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.errors import RefusedError
-from blackbox_conformal.sampling.ledger.address import LEDGERS
-from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+from blackbox_conformal.vendor.adapter import Draw, Flow, Send, Upload
 
 
 class Censor(SynchronousVendor):

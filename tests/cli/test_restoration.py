@@ -11,7 +11,7 @@ from support.synthetic import photograph, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.degradations.chain import Mixture
+from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.testing.fault_server import FaultServer
 
 TASKS = {

@@ -9,8 +9,8 @@ from PIL import Image as PillowImage
 from support.command_line import VENDOR, called
 from support.synthetic import photograph, write_photographs
 
-from blackbox_conformal.certificate import Certificate
-from blackbox_conformal.procedure import Procedure
+from blackbox_conformal.documents.certificate import Certificate
+from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.testing.fault_server import FaultServer
 
 

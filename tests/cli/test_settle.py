@@ -12,11 +12,11 @@ from support.draws import draw, tasks
 from support.postgres_server import PostgresServer
 
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.sampling.ledger.address import LEDGERS
-from blackbox_conformal.sampling.ledger.attempts import Attempt
-from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
-from blackbox_conformal.sampling.ledger.sample_store import Store
-from blackbox_conformal.sampling.task import idempotency_key
+from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.ledger.attempts import Attempt
+from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_sum, ledger_verify
+from blackbox_conformal.drawing.ledger.sample_store import Store
+from blackbox_conformal.drawing.task import idempotency_key
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 

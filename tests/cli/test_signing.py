@@ -15,15 +15,15 @@ from support.command_line import called, called_with_input
 from support.mutations import mutate, redigested
 from support.synthetic import photograph, write_draws, write_photographs
 
-from blackbox_conformal import ed25519
-from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.canonical import digest_json
-from blackbox_conformal.certificate import Certificate
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.cli.papers import read_paper
+from blackbox_conformal.documents import ed25519
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.certificate import Certificate
+from blackbox_conformal.documents.signing_key import SigningKey
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError
-from blackbox_conformal.pipeline.products import add_note
-from blackbox_conformal.signing_key import SigningKey
+from blackbox_conformal.study.mask.products import add_note
+from blackbox_conformal.support.canonical import digest_json
 
 CERTIFICATE = "p20-certificate.json"
 NAMES = {"lab": "Laboratory X", "issuer": "Company Y", "stranger": "Laboratory X"}

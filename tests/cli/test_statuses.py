@@ -15,11 +15,11 @@ from support.mutations import redigested
 from support.synthetic import photograph, write_photographs
 
 import blackbox_conformal as bc
-from blackbox_conformal.certificate import ENOUGH
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.pipeline.watch_parts import live_pictures
+from blackbox_conformal.documents.certificate import ENOUGH
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+from blackbox_conformal.watching.visit import live_pictures
 
 
 @pytest.fixture(scope="module")

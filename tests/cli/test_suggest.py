@@ -10,7 +10,7 @@ from PIL import Image
 from support.synthetic import photograph
 
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.degradations.chain import Mixture
+from blackbox_conformal.method.degradations.chain import Mixture
 
 
 @pytest.fixture(scope="module")

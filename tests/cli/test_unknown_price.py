@@ -8,8 +8,8 @@ from support.command_line import called
 from support.draws import limits, tasks
 
 from blackbox_conformal.cli.console import bill, spent
-from blackbox_conformal.sampling.ledger.queries import ledger_sum
-from blackbox_conformal.sampling.sampler import Sampler
+from blackbox_conformal.drawing.ledger.queries import ledger_sum
+from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 

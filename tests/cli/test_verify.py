@@ -14,13 +14,13 @@ from support.mutations import mutate, redigested
 from support.synthetic import photograph, write_draws, write_photographs
 
 import blackbox_conformal as bc
-from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.canonical import digest_bytes
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.cli.verify import check
+from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import BlackboxConformalError
-from blackbox_conformal.images.encode import mask_png
-from blackbox_conformal.reports.seal import write_page
+from blackbox_conformal.method.images.encode import mask_png
+from blackbox_conformal.pages.report.seal import write_page
+from blackbox_conformal.support.canonical import digest_bytes
 
 METRIC = "lab-l1:order=difference-of-blurs,sigma=4"
 CLAIMED = ("statement", "alpha", "threshold", "threshold_hex", "status", "n_calibration", "bound", "assumptions")

@@ -9,8 +9,8 @@ import pytest
 from support.synthetic import write_photographs
 
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.embedded.embedded_server import VendorServer
 from blackbox_conformal.embedded.generator import Generator
-from blackbox_conformal.embedded.server import VendorServer
 from blackbox_conformal.embedded.studio import OfferedTask
 
 

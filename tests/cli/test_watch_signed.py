@@ -9,11 +9,11 @@ import pytest
 from support.synthetic import write_photographs
 from support.watch_post import CHANGED, Post
 
-from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.signing_key import SigningKey
 from blackbox_conformal.errors import CheckFailedError, UsageError
-from blackbox_conformal.pipeline.commands import audit, mask, watch
-from blackbox_conformal.signing_key import SigningKey
+from blackbox_conformal.study.python.commands import audit, mask, watch
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 

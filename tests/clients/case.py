@@ -9,7 +9,7 @@ import numpy as np
 from clients.exchange import Script
 from PIL import Image
 
-from blackbox_conformal.adapter import Upload
+from blackbox_conformal.vendor.adapter import Upload
 
 Call = Callable[[str, Upload, int | None], bytes]
 """The client's own way to enlarge a picture: address of the vendor, upload and seed → the picture's bytes."""

@@ -12,12 +12,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 from support.recording_server import RecordingServer, Request
 
-from blackbox_conformal.adapter import Adapter, Draw, Upload
-from blackbox_conformal.example import ADDRESS
-from blackbox_conformal.sampling.http.transport import Transport
-from blackbox_conformal.sampling.limits import Limits
+from blackbox_conformal.drawing.http.transport import Transport
+from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.testing.raw_http import Head, Response, multipart
 from blackbox_conformal.testing.rehearsal import Rehearsal, rehearse
+from blackbox_conformal.vendor.adapter import Adapter, Draw, Upload
+from blackbox_conformal.vendor.example import ADDRESS
 
 Script = Mapping[str, tuple[Response, ...]]
 """``METHOD /path`` → the answers to it in turn; the last one again and again."""

@@ -10,7 +10,7 @@ from unittest.mock import patch
 from clients.case import RESULT, Case, NoPictureError, Reading
 from clients.exchange import Script, answer
 
-from blackbox_conformal.adapter import Upload
+from blackbox_conformal.vendor.adapter import Upload
 
 MODEL = "us.stability.stable-conservative-upscale-v1:0"
 INVOKE = "POST /model/us.stability.stable-conservative-upscale-v1%3A0/invoke"

@@ -7,7 +7,7 @@ import httpx
 from clients.case import RESULT, Case, Reading
 from clients.exchange import Script, answer, picture
 
-from blackbox_conformal.adapter import Upload
+from blackbox_conformal.vendor.adapter import Upload
 
 ENHANCE = "POST /v2/image/edit/enhance"
 STATUS = "GET /v2/status/2c1f6f1a"

@@ -7,7 +7,7 @@ import httpx
 from clients.case import RESULT, Case, Reading
 from clients.exchange import answer, picture
 
-from blackbox_conformal.adapter import Upload
+from blackbox_conformal.vendor.adapter import Upload
 
 NAME = "764cabcf-b745-4b3e-ae38-1200304cf45b"
 WHERE = f"/fal-ai/clarity-upscaler/requests/{NAME}"

@@ -6,7 +6,7 @@ import httpx
 from clients.case import RESULT, Case, NoPictureError, Reading
 from clients.exchange import Script, answer, picture
 
-from blackbox_conformal.adapter import Upload
+from blackbox_conformal.vendor.adapter import Upload
 
 SUBMIT = "POST /v1/flux-kontext-pro"
 POLL = "GET /v1/get_result"

@@ -6,7 +6,7 @@ from typing import Any
 from clients.case import RESULT, Case, NoPictureError, Reading
 from clients.exchange import Script, answer
 
-from blackbox_conformal.adapter import Upload
+from blackbox_conformal.vendor.adapter import Upload
 
 GENERATE = "POST /v1beta/models/gemini-3.1-flash-image:generateContent"
 OF_CLIENT = GENERATE.replace("v1beta", "v1")

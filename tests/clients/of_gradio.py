@@ -9,8 +9,8 @@ from unittest.mock import patch
 from clients.case import RESULT, Case, Reading
 from clients.exchange import Script, answer, picture
 
-from blackbox_conformal.adapter import Upload
 from blackbox_conformal.testing.raw_http import Response
+from blackbox_conformal.vendor.adapter import Upload
 
 EVENT = "1dbd1a1fe3a34d8c8c0e9d2d1b7a0001"
 STORED = "/tmp/gradio/ab12/input.png"

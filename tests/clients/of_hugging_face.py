@@ -8,7 +8,7 @@ from unittest.mock import patch
 from clients.case import RESULT, Case, Reading
 from clients.exchange import answer, picture
 
-from blackbox_conformal.adapter import Upload
+from blackbox_conformal.vendor.adapter import Upload
 
 ROUTE = "POST /hf-inference/models/someone/upscaler"
 TOKEN = "hf_made_up_for_this_example"

@@ -7,7 +7,7 @@ from clients.case import RESULT, Case, Reading
 from clients.exchange import Script, answer, picture
 from clients.of_hugging_face import TRACE, enlarged
 
-from blackbox_conformal.adapter import Upload
+from blackbox_conformal.vendor.adapter import Upload
 
 HUB = "GET /api/models/fal/AuraSR"
 FILE = "GET /files/out.png"

@@ -7,8 +7,8 @@ import httpx
 from clients.case import RESULT, Case, NoPictureError, Reading
 from clients.exchange import Script, answer, picture
 
-from blackbox_conformal.adapter import Upload
 from blackbox_conformal.testing.raw_http import Response
+from blackbox_conformal.vendor.adapter import Upload
 
 PLACE = "POST /api/rest/v1/init-image"
 STORE = "POST /uploads"

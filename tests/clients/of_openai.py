@@ -6,7 +6,7 @@ import io
 from clients.case import RESULT, Case, Reading
 from clients.exchange import Script, answer
 
-from blackbox_conformal.adapter import Upload
+from blackbox_conformal.vendor.adapter import Upload
 
 EDIT = "POST /v1/images/edits"
 PROMPT = "Sharpen this photograph."

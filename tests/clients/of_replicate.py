@@ -6,7 +6,7 @@ from typing import Any
 from clients.case import RESULT, Case, Reading
 from clients.exchange import Script, answer, picture
 
-from blackbox_conformal.adapter import Upload
+from blackbox_conformal.vendor.adapter import Upload
 
 VERSION = "ab" * 32
 NAME = "gm3qorzdhgbfurvjtvhg6dckhu"

@@ -6,7 +6,7 @@ from unittest.mock import patch
 from clients.case import RESULT, Case, NoPictureError, Reading
 from clients.exchange import answer
 
-from blackbox_conformal.adapter import Upload
+from blackbox_conformal.vendor.adapter import Upload
 
 JOB = "c80ffee4-f315-4e25-a146-0f3d98cf024b-u1"
 STATUS = f"GET /v2/abc123def456/status/{JOB}"

@@ -12,7 +12,7 @@ import httpx
 from clients.case import RESULT, Case, Reading
 from clients.exchange import Script, answer
 
-from blackbox_conformal.adapter import Upload
+from blackbox_conformal.vendor.adapter import Upload
 
 PROMPT = "a photograph"
 TASK = "22222222-0000-4000-8000-000000000002"

@@ -5,7 +5,7 @@ import base64
 from clients.case import RESULT, Case, Reading
 from clients.exchange import Script, answer, picture
 
-from blackbox_conformal.adapter import Upload
+from blackbox_conformal.vendor.adapter import Upload
 
 MODEL = "POST /v1/esrgan"
 

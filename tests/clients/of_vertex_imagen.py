@@ -5,7 +5,7 @@ import base64
 from clients.case import RESULT, Case, NoPictureError, Reading
 from clients.exchange import answer
 
-from blackbox_conformal.adapter import Upload
+from blackbox_conformal.vendor.adapter import Upload
 
 MODEL = "imagen-4.0-upscale-preview"
 PREDICT = f"POST /v1/projects/made-up-project/locations/us-central1/publishers/google/models/{MODEL}:predict"

@@ -7,7 +7,7 @@ import httpx
 from clients.case import RESULT, Case, Reading
 from clients.exchange import Script, answer, picture
 
-from blackbox_conformal.adapter import Upload
+from blackbox_conformal.vendor.adapter import Upload
 
 SUBMIT = "POST /api/v3/wavespeed-ai/ultimate-image-upscaler"
 POLL = "GET /api/v3/predictions/8f1d/result"

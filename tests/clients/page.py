@@ -11,8 +11,8 @@ from clients.cases import CASES, COMPARED_ON, FURTHER, NOT_COMPARED
 from openapi.check_specs import CASES as OPENAPI
 
 import blackbox_conformal
-from blackbox_conformal import catalog
-from blackbox_conformal.plugins import adapter_class
+from blackbox_conformal.study.plugins import adapter_class
+from blackbox_conformal.support import catalog
 
 PAGE = Path(blackbox_conformal.__file__).parent / "docs" / "vendors-checked.md"
 REQUIREMENTS = [Path(__file__).with_name(name) for name in ("requirements.txt", "requirements-alone.txt")]

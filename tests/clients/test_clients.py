@@ -10,10 +10,10 @@ from clients.case import RESULT, Call, Case, Reading, png
 from clients.cases import CASES
 from clients.exchange import CERTIFICATE, asked, differences, draw_ours, vendor
 
-from blackbox_conformal.adapter import Adapter, Draw, Upload
 from blackbox_conformal.errors import VendorError
-from blackbox_conformal.example import example_of
-from blackbox_conformal.plugins import adapter_class
+from blackbox_conformal.study.plugins import adapter_class
+from blackbox_conformal.vendor.adapter import Adapter, Draw, Upload
+from blackbox_conformal.vendor.example import example_of
 
 SEED = 1007
 READINGS = [(case, reading) for case in CASES for reading in case.readings]

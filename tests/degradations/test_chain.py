@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.errors import ImageError, UsageError
-from blackbox_conformal.images.degrade import resized
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.images.inputs import resized
 
 PHOTOGRAPH = np.random.default_rng(7).integers(0, 256, (48, 64, 3), np.uint8)
 

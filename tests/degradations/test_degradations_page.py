@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import blackbox_conformal
-from blackbox_conformal import catalog
-from blackbox_conformal.degradations.chain import Mixture
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.support import catalog
 
 PAGE = (Path(blackbox_conformal.__file__).parent / "docs" / "degradations.md").read_text(encoding="utf-8")
 STEP = "|".join(catalog.names("degradations"))

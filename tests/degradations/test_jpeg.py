@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.errors import ImageError, UsageError
+from blackbox_conformal.method.degradations.chain import Mixture
 
 GRADIENT = np.fromfunction(lambda y, x, c: 30 + x + 0 * (y + c), (64, 80, 3)).astype(np.uint8)
 PICTURE = np.random.default_rng(5).integers(0, 256, (40, 48, 3), np.uint8)

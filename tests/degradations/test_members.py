@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from support.family_cases import settings
 
-from blackbox_conformal import catalog
-from blackbox_conformal.degradations.chain import Chain, Mixture
-from blackbox_conformal.degradations.random_numbers import RandomNumbers
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.degradations.chain import Chain, Mixture
+from blackbox_conformal.method.degradations.random_numbers import RandomNumbers
+from blackbox_conformal.support import catalog
 
 FAMILY = "degradations"
 DIGESTS = Path(__file__).with_name("digests.json")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from blackbox_conformal.degradations.chain import Mixture
+from blackbox_conformal.method.degradations.chain import Mixture
 
 
 def noisy(text, level, *key):

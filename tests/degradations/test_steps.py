@@ -8,10 +8,10 @@ from PIL import Image as PillowImage
 from PIL import ImageFilter
 from skimage.filters import unsharp_mask
 
-from blackbox_conformal.degradations.chain import Mixture
-from blackbox_conformal.degradations.holes import Holes
 from blackbox_conformal.errors import ImageError, UsageError
-from blackbox_conformal.images.degrade import resized
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.degradations.holes import Holes
+from blackbox_conformal.method.images.inputs import resized
 
 PICTURE = np.random.default_rng(5).integers(0, 256, (40, 48, 3), np.uint8)
 SMOOTH = resized(PICTURE[:10, :12], 48, 40)

@@ -11,9 +11,9 @@ import pytest
 from support.synthetic import photograph, write_draws
 
 import blackbox_conformal as bc
-from blackbox_conformal.display import progress as module
-from blackbox_conformal.display.progress import NotebookDisplay, TerminalDisplay, shown_progress, unseen
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.support.display import progress as module
+from blackbox_conformal.support.display.progress import NotebookDisplay, TerminalDisplay, shown_progress, unseen
 
 
 class Display:

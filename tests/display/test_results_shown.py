@@ -13,8 +13,8 @@ import pytest
 from support.synthetic import photograph, reduced, write_draws
 
 import blackbox_conformal as bc
-from blackbox_conformal.blocks import Figure
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.support.blocks import Figure
 
 CHOICES: dict[str, Any] = {"draws": 4, "score": "pixel-variance", "metric": "rgb-linf"}
 COLUMNS = {

@@ -9,7 +9,7 @@ from support.synthetic import photograph
 
 from blackbox_conformal.embedded.denoiser import REJECTED, Denoiser, noise_level
 from blackbox_conformal.errors import ImageError, UsageError
-from blackbox_conformal.types import Image
+from blackbox_conformal.support.types import Image
 
 
 def noisy(picture: Image, sigma: float) -> Image:

@@ -17,11 +17,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from support.draws import check, limits, tasks
 
+from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import BlackboxConformalError
-from blackbox_conformal.rates import Rate
-from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.sampling.task import Task
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
+from blackbox_conformal.vendor.rates import Rate
 
 
 def main(

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from support.draws import draw, ledger, limits, tasks
 
+from blackbox_conformal.drawing.ledger.queries import ledger_sum
+from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.errors import (
     AccountRefusedError,
     BudgetError,
@@ -20,8 +22,6 @@ from blackbox_conformal.errors import (
     NotFoundError,
     RedirectedError,
 )
-from blackbox_conformal.sampling.ledger.queries import ledger_sum
-from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.pictures import upscale

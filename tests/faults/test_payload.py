@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.draws import draw, tasks
 
-from blackbox_conformal.images.read import read_output
+from blackbox_conformal.method.images.read import read_output
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.pictures import upscale

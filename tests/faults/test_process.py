@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 from support.draws import check, draw, ledger, limits, tasks
 
+from blackbox_conformal.drawing import filesystem
+from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.errors import BlackboxConformalError, IncompleteError, LedgerError
-from blackbox_conformal.sampling import filesystem
-from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor

@@ -12,7 +12,9 @@ from skimage import data
 from support.draws import an_upload, check, draw, limits, tasks
 from support.synthetic import reduced
 
-from blackbox_conformal.adapter import Accepted, Draw, Flow, Upload
+from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_sum, ledger_verify
+from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import (
     BudgetError,
     IncompleteError,
@@ -20,17 +22,15 @@ from blackbox_conformal.errors import (
     ModelChangedError,
     UsageError,
 )
-from blackbox_conformal.images.degrade import upload_from
-from blackbox_conformal.pipeline.stages.draws import output_check
-from blackbox_conformal.pipeline.stages.settings import set_up
-from blackbox_conformal.rates import Rate
-from blackbox_conformal.sampling.ledger.queries import ledger_ls, ledger_sum, ledger_verify
-from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.sampling.task import Task
+from blackbox_conformal.method.images.inputs import upload_from
+from blackbox_conformal.study.stages.draws import output_check
+from blackbox_conformal.study.stages.settings import set_up
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.fault_vendor import FaultVendor
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
+from blackbox_conformal.vendor.adapter import Accepted, Draw, Flow, Upload
+from blackbox_conformal.vendor.rates import Rate
 
 
 def marked(**marks: Any) -> dict[str, Fault]:

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from naive.all_but import largest_but
+from naive.left_out_share import largest_but
 from support.audit_material import calibration_of, curves
 from support.synthetic import photograph, write_photographs
 
 import blackbox_conformal as bc
-from blackbox_conformal import catalog
-from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError, UsageError
-from blackbox_conformal.guarantees.choose import guarantee, threshold
-from blackbox_conformal.guarantees.corollaries import psnr, statement
-from blackbox_conformal.guarantees.instance_bound import bound_curve
-from blackbox_conformal.pipeline.stages.certify import contradictions
-from blackbox_conformal.plugins import load_adapter
-from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.method.guarantees.choose import guarantee, threshold
+from blackbox_conformal.method.guarantees.corollaries import psnr, statement
+from blackbox_conformal.method.guarantees.instance_bound import bound_curve
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.study.plugins import load_adapter
+from blackbox_conformal.study.stages.certify import contradictions
+from blackbox_conformal.support import catalog
 from blackbox_conformal.testing.fault_server import FaultServer
 
 

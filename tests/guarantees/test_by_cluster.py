@@ -6,9 +6,9 @@ import pytest
 from naive import risk_curves as naive
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees.choose import guarantee, threshold
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.method.guarantees.choose import guarantee, threshold
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
 
 PHOTOGRAPHS = ["a", "b", "a", "c", "c", "a", "a", "d", "e", "f", "g"]
 

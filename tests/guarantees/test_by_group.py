@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees.choose import choose, guarantee, threshold
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.method.guarantees.choose import choose, guarantee, threshold
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
 
 GROUPS = ["face", "text"] * 15 + ["face"] * 5
 

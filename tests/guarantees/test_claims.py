@@ -5,9 +5,9 @@ import pytest
 from support.audit_material import curves
 
 from blackbox_conformal.errors import CalibrationError
-from blackbox_conformal.guarantees.by_cluster import ByCluster
-from blackbox_conformal.guarantees.by_group import ByGroup
-from blackbox_conformal.guarantees.expected import Expected
+from blackbox_conformal.method.guarantees.by_cluster import ByCluster
+from blackbox_conformal.method.guarantees.by_group import ByGroup
+from blackbox_conformal.method.guarantees.expected import Expected
 
 TILES = ("x", "y", "x", "z", "y", "x")
 THRESHOLDS = np.linspace(0, 1.05, 22)

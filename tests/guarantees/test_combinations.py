@@ -7,16 +7,16 @@ import pytest
 from support.audit_material import calibration_of, curves
 from support.family_cases import built_without_parameters
 
-from blackbox_conformal import catalog
-from blackbox_conformal.audits.hypothesis import claim, quantity
-from blackbox_conformal.certificate import threshold_json
-from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees.choose import guarantee
-from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.guarantees.instance_bound import reason_of_nothing, rule_for_picture
-from blackbox_conformal.metrics.rgb_linf import RgbLinf
-from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.method.audits.hypothesis import claim, quantity
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.guarantees.choose import guarantee
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing, rule_for_picture
+from blackbox_conformal.method.metrics.rgb_linf import RgbLinf
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.trust import threshold_json
+from blackbox_conformal.support import catalog
 
 N = 24
 GROUPS = tuple("day" if index % 4 else "night" for index in range(N))

@@ -9,12 +9,12 @@ from support.audit_material import curves
 from support.family_cases import built_without_parameters, settings
 
 import blackbox_conformal
-from blackbox_conformal import catalog
-from blackbox_conformal.audits.contamination import leakage_curve
-from blackbox_conformal.audits.hypothesis import claim
-from blackbox_conformal.guarantees.choose import guarantee
-from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.risk.exact import as_typed, exact_bound
+from blackbox_conformal.method.audits.contamination import leakage_curve
+from blackbox_conformal.method.audits.hypothesis import claim
+from blackbox_conformal.method.guarantees.choose import guarantee
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.risk.exact import as_typed, exact_bound
+from blackbox_conformal.support import catalog
 
 N = 24
 PLAIN = built_without_parameters("guarantees")

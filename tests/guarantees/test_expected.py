@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from naive import risk_curves as naive
 
 from blackbox_conformal.errors import CalibrationError, UsageError
-from blackbox_conformal.guarantees.choose import choose, guarantee, threshold
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.method.guarantees.choose import choose, guarantee, threshold
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
 
 BOUND = 2.0
 LOSSES = [0.125, 0.1, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0]

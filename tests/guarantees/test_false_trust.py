@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.errors import CalibrationError
-from blackbox_conformal.guarantees.choose import guarantee, threshold
-from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.method.guarantees.choose import guarantee, threshold
+from blackbox_conformal.method.risk.curve import RiskCurve
 
 
 def test_the_bound_is_one_whatever_the_metric():

@@ -9,12 +9,12 @@ from naive import risk_curves as naive
 from scipy.stats import beta
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees import _bounds as bounds
-from blackbox_conformal.guarantees._binomial import binomial_cdf, binomial_tail
-from blackbox_conformal.guarantees.choose import choose, guarantee, threshold
-from blackbox_conformal.risk import betting
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.method.guarantees import _bounds as bounds
+from blackbox_conformal.method.guarantees._binomial import binomial_cdf, binomial_tail
+from blackbox_conformal.method.guarantees.choose import choose, guarantee, threshold
+from blackbox_conformal.method.risk import betting
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
 
 METHODS = (
     {"method": "hoeffding-bentkus"},

@@ -8,17 +8,22 @@ import pytest
 from PIL import Image
 from support.family_cases import cases, metrics_of_pictures_alone
 
-from blackbox_conformal import catalog
-from blackbox_conformal.degradations.chain import Chain, Mixture
-from blackbox_conformal.degradations.degradation import Degradation
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees.choose import guarantee, threshold
-from blackbox_conformal.guarantees.instance_bound import bound_curve, input_statement, refuse_bound, rule_for_picture
-from blackbox_conformal.metrics.lab_l1 import LabL1
-from blackbox_conformal.metrics.metric import Metric
-from blackbox_conformal.metrics.rgb_l1 import RgbL1
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.trust import trusted
+from blackbox_conformal.method.degradations.chain import Chain, Mixture
+from blackbox_conformal.method.degradations.degradation import Degradation
+from blackbox_conformal.method.guarantees.choose import guarantee, threshold
+from blackbox_conformal.method.guarantees.instance_bound import (
+    bound_curve,
+    input_statement,
+    refuse_bound,
+    rule_for_picture,
+)
+from blackbox_conformal.method.metrics.lab_l1 import LabL1
+from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.method.metrics.rgb_l1 import RgbL1
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.trust import trusted
+from blackbox_conformal.support import catalog
 
 NAMES = [name for name in metrics_of_pictures_alone() if "order" in catalog.member("metrics", name).model_fields]
 CASES = [(name, parameters) for name, parameters in cases("metrics", NAMES) if "kernel" not in parameters]

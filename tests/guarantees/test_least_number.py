@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from naive import risk_curves as naive
 
-from blackbox_conformal.guarantees import _binomial
-from blackbox_conformal.guarantees._bounds import binomial_budget, hoeffding_bentkus_budget
-from blackbox_conformal.guarantees.choose import choose, guarantee
-from blackbox_conformal.risk.betting import mixture_certifies, split_stake
-from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.method.guarantees import _binomial
+from blackbox_conformal.method.guarantees._bounds import binomial_budget, hoeffding_bentkus_budget
+from blackbox_conformal.method.guarantees.choose import choose, guarantee
+from blackbox_conformal.method.risk.betting import mixture_certifies, split_stake
+from blackbox_conformal.method.risk.curve import RiskCurve
 
 BOUND = 1.5
 EMPTY, REFUSED = RiskCurve(np.empty(0), np.empty(0), BOUND), RiskCurve.worst(BOUND)
@@ -110,7 +110,7 @@ def test_tiny_levels_ask_few_questions_and_need_little_memory(name, parameters, 
         return tail(*given)
 
     for module in ("_bounds", "per_image"):
-        monkeypatch.setattr(f"blackbox_conformal.guarantees.{module}.binomial_tail", counted)
+        monkeypatch.setattr(f"blackbox_conformal.method.guarantees.{module}.binomial_tail", counted)
     rule = guarantee(name, **parameters)
     curves = [EMPTY] * 20 + [REFUSED] * refused
     choose(curves, alpha, rule)

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from naive import risk_curves as naive
 
 from blackbox_conformal.errors import PluginError, UsageError
-from blackbox_conformal.guarantees.choose import choose, guarantee, threshold
-from blackbox_conformal.guarantees.per_image import PerImage
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.method.guarantees.choose import choose, guarantee, threshold
+from blackbox_conformal.method.guarantees.per_image import PerImage
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
 
 STAIRS = st.lists(st.tuples(st.integers(-2, 5), st.sampled_from([0.1, 0.3, 0.5, 0.7, 1.0, 2.0])), max_size=5).map(
     lambda pairs: [

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.guarantees.choose import choose, guarantee
-from blackbox_conformal.guarantees.high_probability import holding_together, levels_together
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.method.guarantees.choose import choose, guarantee
+from blackbox_conformal.method.guarantees.high_probability import holding_together, levels_together
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
 
 METHODS = ["hoeffding-bentkus", "mixture", "binomial"]
 EMPTY = RiskCurve(np.empty(0), np.empty(0), 1.0)

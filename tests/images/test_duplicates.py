@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from blackbox_conformal.errors import CalibrationError, FileFormatError
-from blackbox_conformal.images.duplicates import Distinct, Sketch, sketch
-from blackbox_conformal.images.photographs import demo_photographs
-from blackbox_conformal.images.read import read_image
+from blackbox_conformal.method.images.duplicates import Distinct, Sketch, sketch
+from blackbox_conformal.method.images.photographs import demo_photographs
+from blackbox_conformal.method.images.read import read_image
 
 # Half of them, and not trestle-trail: it is so dark that more contrast turns nearly all of it black.
 PHOTOGRAPHS = {one.name: read_image(one.path).pixels for one in demo_photographs()[1::2]}

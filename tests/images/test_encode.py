@@ -10,7 +10,7 @@ from PIL import Image
 from support.picture_files import scene
 
 from blackbox_conformal.errors import ImageError, MapError
-from blackbox_conformal.images.encode import LARGEST_LEVEL, NO_SCORE, image_png, mask_png, score_map_png
+from blackbox_conformal.method.images.encode import LARGEST_LEVEL, NO_SCORE, image_png, mask_png, score_map_png
 
 
 def test_a_picture_reads_back_and_holds_nothing_else() -> None:

@@ -7,7 +7,7 @@ from PIL import Image
 from support.picture_files import jpeg, png, raw_png, saved, scene, with_chunk
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.images.headers import inspect
+from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.testing.pictures import chunk
 
 

@@ -11,8 +11,8 @@ from skimage import data
 from support.picture_files import jpeg, saved, scene
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.images.headers import inspect
-from blackbox_conformal.images.read import read_image
+from blackbox_conformal.method.images.headers import inspect
+from blackbox_conformal.method.images.read import read_image
 
 QUALITIES = (5, 50, 90, 100)
 RESTARTS: tuple[dict[str, int], ...] = ({}, {"restart_marker_blocks": 3}, {"restart_marker_rows": 1})

@@ -9,7 +9,7 @@ from scipy.fft import dctn
 from skimage import data
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.images.jpeg_traces import (
+from blackbox_conformal.method.images.jpeg_traces import (
     coefficients,
     jpeg_trace,
     quality_table,
@@ -17,7 +17,7 @@ from blackbox_conformal.images.jpeg_traces import (
     trace_of_pixels,
     would_tell,
 )
-from blackbox_conformal.images.read import read_image
+from blackbox_conformal.method.images.read import read_image
 
 QUALITIES = (10, 30, 50, 75, 85, 92, 95)
 

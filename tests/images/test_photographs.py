@@ -7,8 +7,8 @@ import pytest
 from support.picture_files import png
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.images.photographs import demo_photographs, find_photographs, left_out
-from blackbox_conformal.images.read import read_image
+from blackbox_conformal.method.images.photographs import demo_photographs, find_photographs, left_out
+from blackbox_conformal.method.images.read import read_image
 
 
 def test_folders_are_searched_files_are_taken_and_each_comes_once(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.images.picture import check_pixels, is_blank, pixels_digest
+from blackbox_conformal.method.images.picture import check_pixels, is_blank, pixels_digest
 
 
 def noise(height: int = 5, width: int = 7) -> np.ndarray:

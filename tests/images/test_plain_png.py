@@ -10,11 +10,11 @@ from PIL import Image
 from support.picture_files import exif, png, with_chunk
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.images import plain_png
-from blackbox_conformal.images.headers import PNG_SIGNATURE, inspect
-from blackbox_conformal.images.plain_png import SMALLEST, WORTHWHILE, plain_pixels
-from blackbox_conformal.images.read import read_image, read_output
-from blackbox_conformal.kernels.unfilter import _unfilter
+from blackbox_conformal.method.images import plain_png
+from blackbox_conformal.method.images.headers import PNG_SIGNATURE, inspect
+from blackbox_conformal.method.images.plain_png import SMALLEST, WORTHWHILE, plain_pixels
+from blackbox_conformal.method.images.read import read_image, read_output
+from blackbox_conformal.method.kernels.unfilter import _unfilter
 from blackbox_conformal.testing.pictures import chunk
 
 HEIGHT, WIDTH = 500, 720
@@ -169,7 +169,7 @@ def test_unknown_filter_and_rows_too_many(filtered):
 def test_identities_do_not_depend_on_the_way(filtered, monkeypatch):
     data = file_of(zlib.compress(filtered.tobytes()))
     short = read_output(data, (HEIGHT, WIDTH))
-    monkeypatch.setattr("blackbox_conformal.images.plain_png.interpreted", lambda: True)
+    monkeypatch.setattr("blackbox_conformal.method.images.plain_png.interpreted", lambda: True)
     long = read_output(data, (HEIGHT, WIDTH))
     assert (short.digest, short.file_digest, short.conversions) == (long.digest, long.file_digest, long.conversions)
 

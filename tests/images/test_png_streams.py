@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from blackbox_conformal.images import plain_png
-from blackbox_conformal.images.headers import PNG_SIGNATURE, inspect
+from blackbox_conformal.method.images import plain_png
+from blackbox_conformal.method.images.headers import PNG_SIGNATURE, inspect
 from blackbox_conformal.testing.pictures import chunk
 
 HEIGHT, WIDTH = 23, 41

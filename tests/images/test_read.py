@@ -19,8 +19,8 @@ from PIL import Image, ImageFile, ImageOps
 from support.picture_files import exif, jpeg, png, raw_png, saved, scene, with_chunk
 
 from blackbox_conformal.errors import ImageError, PayloadError, UsageError
-from blackbox_conformal.images.picture import is_blank, pixels_digest
-from blackbox_conformal.images.read import ImageLimits, read_image, read_output
+from blackbox_conformal.method.images.picture import is_blank, pixels_digest
+from blackbox_conformal.method.images.read import ImageLimits, read_image, read_output
 from blackbox_conformal.testing.pictures import WRONG_PICTURES, bomb, chunk, encode
 
 SIZE = (24, 32)

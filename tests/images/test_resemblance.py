@@ -11,12 +11,12 @@ from skimage import data
 from support.picture_files import saved
 from support.synthetic import reduced
 
-from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.embedded.generator import Generator
-from blackbox_conformal.images import resemblance as module
-from blackbox_conformal.images.degrade import bicubic_up
-from blackbox_conformal.images.read import read_image
-from blackbox_conformal.images.resemblance import Resemblance, Sent
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.images import resemblance as module
+from blackbox_conformal.method.images.inputs import bicubic_up
+from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.method.images.resemblance import Resemblance, Sent
 
 Pixels = np.ndarray
 

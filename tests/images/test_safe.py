@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from blackbox_conformal.errors import MapError, UsageError
-from blackbox_conformal.images.safe import safe_picture, safe_statement
+from blackbox_conformal.method.images.safe import safe_picture, safe_statement
 
 
 def pictures(seed: int, height: int, width: int, scale: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

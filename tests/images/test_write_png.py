@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from blackbox_conformal.images.encode import grey_png, image_png, upload_png
-from blackbox_conformal.images.headers import inspect
-from blackbox_conformal.images.plain_png import plain_pixels
-from blackbox_conformal.images.read import read_image
+from blackbox_conformal.method.images.encode import grey_png, image_png, upload_png
+from blackbox_conformal.method.images.headers import inspect
+from blackbox_conformal.method.images.plain_png import plain_pixels
+from blackbox_conformal.method.images.read import read_image
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1), st.integers(1, 256))

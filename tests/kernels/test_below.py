@@ -5,7 +5,7 @@ import pytest
 from naive import below as naive
 
 from blackbox_conformal.errors import MapError
-from blackbox_conformal.kernels.below import count_below, first_above
+from blackbox_conformal.method.kernels.below import count_below, first_above
 
 RANDOM = np.random.default_rng(5)
 

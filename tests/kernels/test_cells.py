@@ -6,7 +6,7 @@ from naive import cells as naive
 from support.synthetic import draw, photograph
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.kernels.cells import MAX_SCALE, PLANES, cell_statistics
+from blackbox_conformal.method.kernels.cells import MAX_SCALE, PLANES, cell_statistics
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])

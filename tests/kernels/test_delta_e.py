@@ -9,7 +9,7 @@ from naive import delta_e as naive
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from blackbox_conformal.errors import ImageError, MapError
-from blackbox_conformal.kernels.delta_e import delta_e_2000, delta_e_2000_of_lab
+from blackbox_conformal.method.kernels.delta_e import delta_e_2000, delta_e_2000_of_lab
 
 # Sharma, Wu and Dalal (2005), table 1: two L*, a*, b* colours and their difference.
 PAIRS = np.array(

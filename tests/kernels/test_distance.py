@@ -9,7 +9,7 @@ from naive import distance as naive
 from skimage.color import rgb2lab
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.kernels.distance import (
+from blackbox_conformal.method.kernels.distance import (
     CHUNK,
     lab_difference,
     lab_l1,

@@ -6,8 +6,8 @@ from naive import enlarge as naive
 from PIL import Image as PillowImage
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.kernels import enlarge
-from blackbox_conformal.kernels.enlarge import phase_taps
+from blackbox_conformal.method.kernels import enlarge
+from blackbox_conformal.method.kernels.enlarge import phase_taps
 
 RANDOM = np.random.default_rng(5)
 DIFFERENCE = RANDOM.integers(-255, 256, (7, 5, 3), np.int16)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from blackbox_conformal.kernels import _cache, _jit
+from blackbox_conformal.method.kernels import _cache, _jit
 
 KERNELS = Path(_jit.__file__).parent
 
 HELPER = """
-from blackbox_conformal.kernels._jit import kernel
+from blackbox_conformal.method.kernels._jit import kernel
 
 FACTOR = 2
 
@@ -23,8 +23,8 @@ def scaled(value: float) -> float:
 """
 
 TOTAL = """
-from blackbox_conformal.kernels._jit import kernel
-from blackbox_conformal.kernels.helper import scaled
+from blackbox_conformal.method.kernels._jit import kernel
+from blackbox_conformal.method.kernels.helper import scaled
 
 @kernel
 def total(values):
@@ -37,7 +37,7 @@ def total(values):
 RUN = """
 import sys
 import numpy as np
-from blackbox_conformal.kernels import total as module
+from blackbox_conformal.method.kernels import total as module
 assert "numba" not in sys.modules, "importing a kernel imported the compiler"
 answer = module.total(np.arange(5.0))
 stats = getattr(module.total.compiled, "stats", None)
@@ -49,14 +49,16 @@ print(answer, sum(stats.cache_hits.values()) if stats else "interpreted")
 def place(tmp_path):
     """A package with the real decorator and two small kernels, one calling the other from another file."""
     package = tmp_path / "source" / "blackbox_conformal"
-    kernels = package / "kernels"
+    kernels = package / "method" / "kernels"
     kernels.mkdir(parents=True)
     (package / "__init__.py").write_text("")
-    (kernels / "__init__.py").write_text("")
+    for folder in (kernels.parent, kernels, package / "support"):
+        folder.mkdir(exist_ok=True)
+        (folder / "__init__.py").write_text("")
     for name in ("_jit.py", "_cache.py"):
         shutil.copy(KERNELS / name, kernels / name)
-    for name in ("files.py", "errors.py"):
-        shutil.copy(KERNELS.parent / name, package / name)
+    for name in ("support/files.py", "errors.py"):
+        shutil.copy(KERNELS.parents[1] / name, package / name)
     (kernels / "helper.py").write_text(HELPER)
     (kernels / "total.py").write_text(TOTAL)
     (tmp_path / "home").mkdir()
@@ -94,7 +96,7 @@ def test_a_second_process_loads_what_the_first_compiled(place):
 
 def test_an_edited_helper_in_another_file_is_noticed(place):
     assert _run(place) == (20.0, "0")
-    helper = place / "source" / "blackbox_conformal" / "kernels" / "helper.py"
+    helper = place / "source" / "blackbox_conformal" / "method" / "kernels" / "helper.py"
     helper.write_text(HELPER.replace("FACTOR = 2", "FACTOR = 3"))
     assert _run(place) == (30.0, "0")
     assert len(_folders(place)) == 2
@@ -167,7 +169,7 @@ def test_a_full_disk_costs_time_only(place):
 def test_a_cache_that_is_damaged_between_two_calls_costs_time_only(place, harm):
     """The second call has other types, so that the compiler looks into the cache again."""
     script = RUN + (
-        "import shutil\nfrom blackbox_conformal.kernels import _jit\n"
+        "import shutil\nfrom blackbox_conformal.method.kernels import _jit\n"
         f"folder = _jit._folder()\n{harm}\n"
         "assert module.total(np.arange(5, dtype=np.float32)) == answer\n"
         "assert module.total(np.arange(5)) == answer\n"

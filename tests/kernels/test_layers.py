@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from naive import layers as naive
 
-from blackbox_conformal.kernels.layers import STRETCH, convolved
+from blackbox_conformal.method.kernels.layers import STRETCH, convolved
 
 
 @pytest.mark.parametrize("dilation", [1, 2, 4])

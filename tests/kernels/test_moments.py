@@ -8,8 +8,8 @@ from hypothesis.extra.numpy import arrays
 from naive import moments as naive
 
 from blackbox_conformal.errors import ImageError, UsageError
-from blackbox_conformal.kernels import moments as kernels
-from blackbox_conformal.kernels.moments import (
+from blackbox_conformal.method.kernels import moments as kernels
+from blackbox_conformal.method.kernels.moments import (
     CHUNK,
     MAX_DRAWS,
     MAX_FIXED_POINT_DRAWS,

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from naive import pooled as naive
 
-from blackbox_conformal import catalog
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.kernels.moments import Moments
-from blackbox_conformal.kernels.pooled import MAX_VALUES, fits, pooled_variance
-from blackbox_conformal.scores.score import Context, accumulated_map
+from blackbox_conformal.method.kernels.moments import Moments
+from blackbox_conformal.method.kernels.pooled import MAX_VALUES, fits, pooled_variance
+from blackbox_conformal.method.scores.score import Context, accumulated_map
+from blackbox_conformal.support import catalog
 
 stacks = st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 5)).flatmap(
     lambda shape: arrays(np.uint8, (*shape, 3), elements=st.sampled_from([0, 1, 128, 254, 255]))
@@ -73,5 +73,5 @@ def test_the_score_takes_it_for_boxes_and_agrees_with_averages_taken_apart(monke
     plugin = catalog.load("scores", "patch-variance", size=9)
     exact = accumulated_map(plugin, draws, context)
     np.testing.assert_array_equal(exact, pooled_variance(moments_of(np.stack(draws)), 9))
-    monkeypatch.setattr("blackbox_conformal.scores.patch_variance.fits", lambda *_: False)
+    monkeypatch.setattr("blackbox_conformal.method.scores.patch_variance.fits", lambda *_: False)
     np.testing.assert_allclose(accumulated_map(plugin, draws, context), exact, rtol=1e-6)

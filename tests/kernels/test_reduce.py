@@ -6,9 +6,9 @@ from naive import reduce as naive
 from PIL import Image
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.images import degrade
-from blackbox_conformal.images.degrade import FILTER_NAMES, MOST, reduction_taps, resized
-from blackbox_conformal.kernels.reduce import block_means, reduced
+from blackbox_conformal.method.images import inputs
+from blackbox_conformal.method.images.inputs import FILTER_NAMES, MOST, reduction_taps, resized
+from blackbox_conformal.method.kernels.reduce import block_means, reduced
 
 RANDOM = np.random.default_rng(7)
 SIDES = [(1, 1), (1, 4), (2, 3), (5, 4), (6, 7), (7, 12)]
@@ -64,15 +64,15 @@ def test_taps_are_those_of_the_plain_loops(name, factor):
 def test_the_kernel_takes_over_without_a_change(monkeypatch, resampling):
     pixels = noise(9, 11, 4)
     by_pillow = resized(pixels, 11, 9, resampling)
-    monkeypatch.setattr(degrade, "PAYS_FROM", 0)
-    monkeypatch.setattr(degrade, "interpreted", lambda: False)
+    monkeypatch.setattr(inputs, "PAYS_FROM", 0)
+    monkeypatch.setattr(inputs, "interpreted", lambda: False)
     monkeypatch.setattr(Image, "fromarray", None)
     np.testing.assert_array_equal(resized(pixels, 11, 9, resampling), by_pillow)
 
 
 @pytest.mark.parametrize("size", [(44, 35), (44, 36), (22, 12), (80, 72), (1, 1)])
 def test_other_sizes_are_left_to_pillow(monkeypatch, size):
-    monkeypatch.setattr(degrade, "PAYS_FROM", 0)
+    monkeypatch.setattr(inputs, "PAYS_FROM", 0)
     pixels = noise(9, 11, 4)
     expected = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
     np.testing.assert_array_equal(resized(pixels, *size), expected)
@@ -97,10 +97,10 @@ def test_block_means_hold_white_blocks_of_every_factor():
 def test_block_means_of_pictures_are_those_of_pillow_with_and_without_the_kernel(monkeypatch, width, height):
     pixels = noise(4, 6, 4)
     expected = np.asarray(Image.fromarray(pixels).reduce((24 // width, 16 // height)))
-    np.testing.assert_array_equal(degrade.block_means(pixels, width, height), expected)
-    monkeypatch.setattr(degrade, "PAYS_FROM", 0)
-    monkeypatch.setattr(degrade, "interpreted", lambda: False)
-    np.testing.assert_array_equal(degrade.block_means(pixels, width, height), expected)
+    np.testing.assert_array_equal(inputs.block_means(pixels, width, height), expected)
+    monkeypatch.setattr(inputs, "PAYS_FROM", 0)
+    monkeypatch.setattr(inputs, "interpreted", lambda: False)
+    np.testing.assert_array_equal(inputs.block_means(pixels, width, height), expected)
 
 
 def test_sides_that_are_no_multiples_are_refused():

@@ -10,7 +10,7 @@ from scipy import ndimage
 from skimage.metrics import structural_similarity
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.kernels.similarity import gradient_dissimilarity, luminance, structural_dissimilarity
+from blackbox_conformal.method.kernels.similarity import gradient_dissimilarity, luminance, structural_dissimilarity
 
 MEASURES = [structural_dissimilarity, gradient_dissimilarity, lambda one, two: gradient_dissimilarity(one, two, True)]
 

@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 from naive import staircase as naive
 
 from blackbox_conformal.errors import MapError, UsageError
-from blackbox_conformal.kernels import staircase as kernels
-from blackbox_conformal.kernels.staircase import share_staircase, staircase, staircase_and_area, survey_maps
+from blackbox_conformal.method.kernels import staircase as kernels
+from blackbox_conformal.method.kernels.staircase import share_staircase, staircase, staircase_and_area, survey_maps
 
 shapes = st.tuples(st.integers(1, 6), st.integers(1, 6))
 tied_scores = st.sampled_from([-3.5, -1e-40, -0.0, 0.0, 1e-45, 0.1, 0.25, 1.0, 3e38, float("nan")])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive import unfilter as naive
 
-from blackbox_conformal.kernels.unfilter import _paeth, unfilter
+from blackbox_conformal.method.kernels.unfilter import _paeth, unfilter
 
 KINDS = [(0, 1, 2, 3, 4), (4,), (3,), (0, 2), (1, 2)]
 """Kinds of filter that a picture's rows have; rows that wait for none are undone in another way."""

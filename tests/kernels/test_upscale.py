@@ -5,9 +5,9 @@ import pytest
 from naive import upscale as naive
 from PIL import Image
 
-from blackbox_conformal.images import degrade
-from blackbox_conformal.images.degrade import UPSCALED, bicubic_taps, bicubic_up
-from blackbox_conformal.kernels.upscale import upscaled
+from blackbox_conformal.method.images import inputs
+from blackbox_conformal.method.images.inputs import UPSCALED, bicubic_taps, bicubic_up
+from blackbox_conformal.method.kernels.upscale import upscaled
 
 RANDOM = np.random.default_rng(8)
 SIDES = [(1, 1), (1, 4), (2, 3), (5, 4), (6, 7), (13, 24)]
@@ -62,14 +62,14 @@ def test_taps_are_those_of_the_plain_loops(factor, samples):
 def test_the_kernel_takes_over_without_a_change(monkeypatch):
     pixels = noise(9, 11)
     by_pillow = bicubic_up(pixels, 4)
-    monkeypatch.setattr(degrade, "PAYS_FROM", 0)
-    monkeypatch.setattr(degrade, "interpreted", lambda: False)
+    monkeypatch.setattr(inputs, "PAYS_FROM", 0)
+    monkeypatch.setattr(inputs, "interpreted", lambda: False)
     monkeypatch.setattr(Image, "fromarray", None)
     np.testing.assert_array_equal(bicubic_up(pixels, 4), by_pillow)
 
 
 def test_other_factors_are_left_to_pillow(monkeypatch):
-    monkeypatch.setattr(degrade, "PAYS_FROM", 0)
+    monkeypatch.setattr(inputs, "PAYS_FROM", 0)
     pixels = noise(9, 11)
     for factor in (3, 5, 16):
         expected = Image.fromarray(pixels).resize((11 * factor, 9 * factor), Image.Resampling.BICUBIC)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from support.family_cases import cases, metrics_of_pictures_alone
 
-from blackbox_conformal import catalog
-from blackbox_conformal.kernels.delta_e import delta_e_2000
-from blackbox_conformal.metrics.custom_metric import from_function
+from blackbox_conformal.method.kernels.delta_e import delta_e_2000
+from blackbox_conformal.method.metrics.custom_metric import from_function
+from blackbox_conformal.support import catalog
 
 CORNERS = [np.array(corner, np.uint8) for corner in itertools.product((0, 255), repeat=3)]
 SIZE = 14

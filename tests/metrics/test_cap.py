@@ -11,19 +11,19 @@ from support.family_cases import metrics_of_pictures_alone
 from support.synthetic import photograph, write_photographs
 
 import blackbox_conformal as bc
-from blackbox_conformal import catalog
-from blackbox_conformal.audits.implied_quality import promise
-from blackbox_conformal.calibration import check_agreement
+from blackbox_conformal.documents.calibration import check_agreement
+from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageError
-from blackbox_conformal.guarantees.choose import guarantee
-from blackbox_conformal.guarantees.corollaries import cap_note, psnr, statement
-from blackbox_conformal.guarantees.instance_bound import rule_for_picture
-from blackbox_conformal.metrics.custom_metric import from_function
-from blackbox_conformal.metrics.metric import Metric
-from blackbox_conformal.pipeline.stages.settings import set_up
-from blackbox_conformal.plugins import load_adapter
-from blackbox_conformal.procedure import Procedure
-from blackbox_conformal.rounding import float32_down
+from blackbox_conformal.method.audits.implied_quality import promise
+from blackbox_conformal.method.guarantees.choose import guarantee
+from blackbox_conformal.method.guarantees.corollaries import cap_note, psnr, statement
+from blackbox_conformal.method.guarantees.instance_bound import rule_for_picture
+from blackbox_conformal.method.metrics.custom_metric import from_function
+from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.study.plugins import load_adapter
+from blackbox_conformal.study.stages.settings import set_up
+from blackbox_conformal.support import catalog
+from blackbox_conformal.support.rounding import float32_down
 from blackbox_conformal.testing.fault_server import FaultServer
 
 NAMES = metrics_of_pictures_alone()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from blackbox_conformal import catalog
+from blackbox_conformal.support import catalog
 
 
 def test_spaces_and_bounds():

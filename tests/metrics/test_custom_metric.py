@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from blackbox_conformal import catalog
 from blackbox_conformal.errors import ImageError, MapError, ProcedureMismatchError, UsageError
-from blackbox_conformal.kernels.moments import Moments
-from blackbox_conformal.metrics import custom_metric as metrics
-from blackbox_conformal.metrics.metric import Metric
-from blackbox_conformal.pipeline.array_maps import error_map, metric_bound, score_map
-from blackbox_conformal.pipeline.stages.settings import set_up, set_up_as
-from blackbox_conformal.plugins import load_adapter
-from blackbox_conformal.scores import custom_score as scores
-from blackbox_conformal.scores.score import Context
+from blackbox_conformal.method.kernels.moments import Moments
+from blackbox_conformal.method.metrics import custom_metric as metrics
+from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.method.scores import custom_score as scores
+from blackbox_conformal.method.scores.score import Context
+from blackbox_conformal.study.mask.array_maps import error_map, metric_bound, score_map
+from blackbox_conformal.study.plugins import load_adapter
+from blackbox_conformal.study.stages.settings import set_up, set_up_as
+from blackbox_conformal.support import catalog
 
 
 def _pictures(count=2, seed=0):

@@ -11,8 +11,8 @@ from hypothesis.extra.numpy import arrays
 from naive import distance, metrics, windows
 from support.family_cases import cases, has_difference_of_blurs, is_windowed, metrics_of_pictures_alone
 
-from blackbox_conformal import catalog
 from blackbox_conformal.errors import ImageError, UsageError
+from blackbox_conformal.support import catalog
 
 CORNERS = np.array(list(itertools.product((0, 255), repeat=3)), np.uint8)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import blackbox_conformal as bc
-from blackbox_conformal import catalog
-from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.support import catalog
 
 HOLES = Mixture.of_text("holes:0.3,side=4-9")
 

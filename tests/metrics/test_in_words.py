@@ -7,11 +7,11 @@ import pytest
 from scipy.ndimage import gaussian_filter, uniform_filter
 from support.family_cases import settings
 
-from blackbox_conformal import catalog
-from blackbox_conformal.guarantees.choose import guarantee
-from blackbox_conformal.guarantees.corollaries import LARGEST_BLOCK, allowed_detail, level_in_greys, statement
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.method.guarantees.choose import guarantee
+from blackbox_conformal.method.guarantees.corollaries import LARGEST_BLOCK, allowed_detail, level_in_greys, statement
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.support import catalog
 
 WINDOWS = [{"sigma": 4}, {"sigma": 1.5}, {"size": 31}, {"sigma": 4, "order": "difference-of-blurs"}]
 COLOURS = ("lab-l1", "chroma", "rgb-l1", "rgb-linf")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from naive import delta_e, metrics, similarity, windows
 
-from blackbox_conformal import catalog
 from blackbox_conformal.errors import MapError, UsageError
+from blackbox_conformal.support import catalog
 
 
 def _pictures(height=12, width=14, seed=0):

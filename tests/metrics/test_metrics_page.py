@@ -8,7 +8,7 @@ import pytest
 from support.family_cases import built_without_parameters
 
 import blackbox_conformal
-from blackbox_conformal import catalog
+from blackbox_conformal.support import catalog
 
 PAGE = (Path(blackbox_conformal.__file__).parent / "docs" / "metrics.md").read_text(encoding="utf-8")
 BOUNDS = dict(re.findall(r"^\| `([a-z0-9-]+)` \| [^|]+ \| ([^|]+) \| [^|]+ \|$", PAGE, re.M))

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 from support.annotation_files import marked, pictures, png
 
-from blackbox_conformal import catalog
 from blackbox_conformal.annotations import import_annotations
 from blackbox_conformal.annotations.annotation_file import folder_digest
+from blackbox_conformal.annotations.semantic import VARIABLE
 from blackbox_conformal.errors import CalibrationError, ImageError, UsageError
-from blackbox_conformal.metrics.custom_metric import from_function
-from blackbox_conformal.metrics.semantic import VARIABLE
-from blackbox_conformal.pipeline.array_maps import error_map
-from blackbox_conformal.pipeline.calibrating import calibrate_job
-from blackbox_conformal.pipeline.job import Job, Terms
-from blackbox_conformal.pipeline.stages.settings import set_up
-from blackbox_conformal.plugins import load_adapter
-from blackbox_conformal.risk.curve import RiskCurve
+from blackbox_conformal.method.metrics.custom_metric import from_function
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.study.calibrate.calibrating import calibrate_job
+from blackbox_conformal.study.job import Job, Terms
+from blackbox_conformal.study.mask.array_maps import error_map
+from blackbox_conformal.study.plugins import load_adapter
+from blackbox_conformal.study.stages.settings import set_up
+from blackbox_conformal.support import catalog
 
 
 @pytest.fixture

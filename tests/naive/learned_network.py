@@ -8,7 +8,7 @@ from naive import cells, distance, layers, windows
 from PIL import Image
 
 # The weights stand in the package, wherever that is installed; a twin runs none of the package's code.
-WEIGHTS = Path(find_spec("blackbox_conformal").origin).parent / "scores" / "learned_weights.npz"
+WEIGHTS = Path(find_spec("blackbox_conformal").origin).parent / "method" / "scores" / "learned_weights.npz"
 
 FLOORS = [4, 4, 4, 4, 4, 2, 2, 1, 2, 2, 4, 2, 2, 2, 1, 4]
 

@@ -9,14 +9,14 @@ import pytest
 from support.forwarding_proxy import forwarding_proxy
 from support.s3_server import make_bucket
 
-from blackbox_conformal.errors import IncompleteError, UsageError
-from blackbox_conformal.object_store import (
+from blackbox_conformal.drawing.object_store import (
     BucketAddress,
     ChangedError,
     Store,
     refuse_unconditional,
     store_at,
 )
+from blackbox_conformal.errors import IncompleteError, UsageError
 
 
 @pytest.fixture(params=["folder", "moto", "seaweedfs"])
@@ -97,7 +97,7 @@ def test_a_server_that_gives_back_other_bytes_is_refused(
 def test_what_is_wrong_is_said_without_any_key(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="a bucket that exists; s3://no-such-bucket-here"):
         list(store_at("s3://no-such-bucket-here").names())
-    monkeypatch.setattr("blackbox_conformal.object_store.RETRIES", 1)
+    monkeypatch.setattr("blackbox_conformal.drawing.object_store.RETRIES", 1)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(IncompleteError, match="did not answer") as caught:
         store_at("s3://bucket").get("name")

@@ -17,10 +17,10 @@ from support.synthetic import photograph, reduced, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.drawing.object_store import Bucket, store_at
 from blackbox_conformal.errors import IncompleteError, UsageError
-from blackbox_conformal.object_store import Bucket, store_at
-from blackbox_conformal.pipeline import photographs_at_addresses
-from blackbox_conformal.pipeline.photographs_at_addresses import address_of, fetch_photographs
+from blackbox_conformal.study import photographs_at_addresses
+from blackbox_conformal.study.photographs_at_addresses import address_of, fetch_photographs
 from blackbox_conformal.testing.fault_server import FaultServer
 
 CHOICES: dict[str, Any] = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf"}

@@ -14,14 +14,14 @@ from support.forwarding_proxy import forwarding_proxy
 from support.postgres_server import PostgresServer
 from support.synthetic import photograph, reduced, write_photographs
 
-from blackbox_conformal import object_store
 from blackbox_conformal.cli import main
+from blackbox_conformal.drawing import object_store
+from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
+from blackbox_conformal.drawing.ledger.store_address import STORES
+from blackbox_conformal.drawing.object_store import store_at
+from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.errors import BudgetError, LedgerError, UsageError
-from blackbox_conformal.object_store import store_at
-from blackbox_conformal.sampling.ledger.address import LEDGERS
-from blackbox_conformal.sampling.ledger.queries import ledger_sum, ledger_verify
-from blackbox_conformal.sampling.ledger.store_address import STORES
-from blackbox_conformal.sampling.sampler import Sampler
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 

@@ -31,11 +31,11 @@ sys.path[:0] = [str(Path(__file__).parents[1])]
 
 from support.flow_driver import ADDRESS, answers_of, built, drive, example, seeded, upload  # noqa: E402
 
-from blackbox_conformal.adapter import Adapter, Answer, Send, Upload  # noqa: E402
 from blackbox_conformal.errors import AccountRefusedError, RefusedError, TryLaterError  # noqa: E402
-from blackbox_conformal.example import says, shows  # noqa: E402
-from blackbox_conformal.secrets import Secret  # noqa: E402
+from blackbox_conformal.support.secrets import Secret  # noqa: E402
 from blackbox_conformal.testing.rehearsal import rehearse_quote  # noqa: E402
+from blackbox_conformal.vendor.adapter import Adapter, Answer, Send, Upload  # noqa: E402
+from blackbox_conformal.vendor.example import says, shows  # noqa: E402
 
 CLASSES = {401: AccountRefusedError, 402: AccountRefusedError, 422: RefusedError, 429: TryLaterError}
 VERSION = "ab" * 32

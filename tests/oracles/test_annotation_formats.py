@@ -11,10 +11,10 @@ from label_studio_sdk.converter import brush
 from pycocotools.coco import COCO
 from pycocotools.mask import decode, encode
 
-from blackbox_conformal import catalog
 from blackbox_conformal.annotations.combine import interval_alpha
 from blackbox_conformal.annotations.convert import read_format
 from blackbox_conformal.annotations.formats.format import Marked, label_of, level_named
+from blackbox_conformal.support import catalog
 
 
 def levels_of(seed):

@@ -16,11 +16,11 @@ from riskgate import conformal_quantile, crc_threshold
 from riskgate.multirisk import hb_pvalue, ltt_threshold
 from riskgate.weighted import weighted_crc_threshold
 
-from blackbox_conformal.guarantees import _bounds as bounds
-from blackbox_conformal.guarantees.choose import guarantee
-from blackbox_conformal.guarantees.per_image import limits
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.method.guarantees import _bounds as bounds
+from blackbox_conformal.method.guarantees.choose import guarantee
+from blackbox_conformal.method.guarantees.per_image import limits
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
 
 BOUND = 8.0
 TABLES = 200

@@ -10,9 +10,9 @@ import nacl.signing
 import pytest
 from support.report_material import make_calibration
 
-from blackbox_conformal import ed25519
-from blackbox_conformal.canonical import digest_bytes
-from blackbox_conformal.signing_key import SigningKey
+from blackbox_conformal.documents import ed25519
+from blackbox_conformal.documents.signing_key import SigningKey
+from blackbox_conformal.support.canonical import digest_bytes
 
 DIGEST = digest_bytes(b"a paper")
 

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import pytest
 from support.report_material import Run, make_run
 
-from blackbox_conformal.reports.html import write_report
+from blackbox_conformal.pages.report.html import write_report
 
 # Collected only where a browser can be driven; `.ci/run browser` installs what that takes.
 collect_ignore = (

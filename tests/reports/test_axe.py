@@ -9,10 +9,10 @@ from reports.test_comparison_pictures import compared  # noqa: F401 - a fixture
 from support.report_browser import opened, until
 from support.report_material import make_run
 
-from blackbox_conformal.reports.comparison_page import write_comparison
-from blackbox_conformal.reports.html import write_report
-from blackbox_conformal.reports.preview import make_preview
-from blackbox_conformal.reports.report_store import ReportStore
+from blackbox_conformal.pages.report.comparison_page import write_comparison
+from blackbox_conformal.pages.report.html import write_report
+from blackbox_conformal.pages.report.preview import make_preview
+from blackbox_conformal.pages.report.report_store import ReportStore
 
 pytestmark = pytest.mark.browser
 

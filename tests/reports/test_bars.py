@@ -2,7 +2,7 @@
 
 import math
 
-from blackbox_conformal.plots import WIDTH, Bar, Bars
+from blackbox_conformal.support.plots import WIDTH, Bar, Bars
 
 
 def test_lengths_are_in_proportion_and_the_longest_fills_the_width():

@@ -8,10 +8,10 @@ from PIL import Image
 from support.report_browser import label, move_to, opened, rule_mask, shows, until
 from support.report_material import make_run
 
-from blackbox_conformal.images.encode import mask_png
-from blackbox_conformal.reports.encoded import webp
-from blackbox_conformal.reports.html import write_report
-from blackbox_conformal.reports.stored_preview import content_of, parts_of
+from blackbox_conformal.method.images.encode import mask_png
+from blackbox_conformal.pages.report.encoded import webp
+from blackbox_conformal.pages.report.html import write_report
+from blackbox_conformal.pages.report.stored_preview import content_of, parts_of
 
 pytestmark = pytest.mark.browser
 

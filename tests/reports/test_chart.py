@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from blackbox_conformal.plots import Chart, Series, round_numbers
+from blackbox_conformal.support.plots import Chart, Series, round_numbers
 
 
 def chart(**settings):

@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 from support.report_browser import opened
 
-from blackbox_conformal.pipeline.comparison_parts.comparison import INTERVALS, OURS, Comparison, Row, Standing
-from blackbox_conformal.reports.comparison_page import write_comparison
+from blackbox_conformal.pages.report.comparison_page import write_comparison
+from blackbox_conformal.study.choose.comparison import INTERVALS, OURS, Comparison, Row, Standing
 
 pytestmark = pytest.mark.browser
 
@@ -17,7 +17,7 @@ LABELS = [
     f"{ADDRESS}8",
     "W" * 90,
     "超解像" * 20,
-    "ΩΩΩ @@@ %%% " * 9,
+    "ΩΩΩ @ %%% " * 9,
     "short",
 ]
 

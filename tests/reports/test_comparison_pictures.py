@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from reports.test_comparison_page import HOSTILE, Reader
 
-from blackbox_conformal.pipeline.comparison_parts.compared_picture import ComparedPicture
-from blackbox_conformal.pipeline.comparison_parts.comparison import OURS, Comparison, Row, Standing
-from blackbox_conformal.reports import comparison_pictures
-from blackbox_conformal.reports.comparison_page import write_comparison
-from blackbox_conformal.reports.comparison_pictures import MOST, SHOWN, SIDE, ComparisonPictures, _most_detailed
+from blackbox_conformal.pages.report import comparison_pictures
+from blackbox_conformal.pages.report.comparison_page import write_comparison
+from blackbox_conformal.pages.report.comparison_pictures import MOST, SHOWN, SIDE, ComparisonPictures, _most_detailed
+from blackbox_conformal.study.choose.compared_picture import ComparedPicture
+from blackbox_conformal.study.choose.comparison import OURS, Comparison, Row, Standing
 
 ALPHAS = (0.1, 0.2)
 

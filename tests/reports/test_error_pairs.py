@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 from support.audit_material import calibration_of, curves
 
-from blackbox_conformal.reports.cards import EXAMPLES_SHOWN, make_cards
-from blackbox_conformal.reports.error_pairs import CROP, ERRORS, NEAR, error_pairs
-from blackbox_conformal.reports.html import write_report
-from blackbox_conformal.reports.preview import make_preview
-from blackbox_conformal.reports.report_store import ReportStore
-from blackbox_conformal.reports.slider_levels import Stop
+from blackbox_conformal.pages.report.cards import EXAMPLES_SHOWN, make_cards
+from blackbox_conformal.pages.report.error_pairs import CROP, ERRORS, NEAR, error_pairs
+from blackbox_conformal.pages.report.html import write_report
+from blackbox_conformal.pages.report.preview import make_preview
+from blackbox_conformal.pages.report.report_store import ReportStore
+from blackbox_conformal.pages.report.slider_levels import Stop
 
 
 def bump(errors, row, column, height):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from support.audit_material import audited_picture, calibration_of, curves, maps
 
-from blackbox_conformal.pipeline.audit_parts.conclude import conclude
-from blackbox_conformal.pipeline.auditing import audit_splits
-from blackbox_conformal.plots import Bars, Chart
-from blackbox_conformal.reports.figures import FEWEST_POINTS, figures, leakage_chart, realised
-from blackbox_conformal.reports.slider_levels import choose_stops
+from blackbox_conformal.pages.report.figures import FEWEST_POINTS, figures, leakage_chart, realised
+from blackbox_conformal.pages.report.slider_levels import choose_stops
+from blackbox_conformal.study.audit.auditing import audit_splits
+from blackbox_conformal.study.audit.conclude import conclude
+from blackbox_conformal.support.plots import Bars, Chart
 
 
 def drawn(levels, *, splits=False, clusters=None, guarantee=None, metric=None):

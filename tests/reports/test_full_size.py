@@ -9,9 +9,10 @@ import pytest
 from support.report_material import make_calibration, make_result, maps
 
 from blackbox_conformal.errors import FileFormatError, IncompleteError
-from blackbox_conformal.images.encode import image_png
-from blackbox_conformal.images.read import read_image
-from blackbox_conformal.reports.full_size import (
+from blackbox_conformal.method.images.encode import image_png
+from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.method.risk.trust import trusted
+from blackbox_conformal.pages.report.full_size import (
     FullSizeStore,
     packed,
     part_path,
@@ -19,8 +20,7 @@ from blackbox_conformal.reports.full_size import (
     unpacked,
     viewer_stops,
 )
-from blackbox_conformal.reports.report_store import ReportStore
-from blackbox_conformal.risk.trust import trusted
+from blackbox_conformal.pages.report.report_store import ReportStore
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,14 @@ import pytest
 from support.audit_material import audited_picture, calibration_of, curves, maps
 from support.report_material import HOSTILE, make_calibration, make_ledger
 
-from blackbox_conformal.audits.random_splits import CAUTION
-from blackbox_conformal.audits.verdict import EXPLAINED, FIXED
+from blackbox_conformal.documents.signing_key import SigningKey
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.pipeline.audit_parts.conclude import conclude
-from blackbox_conformal.reports.html import number, write_report
-from blackbox_conformal.reports.report_store import ReportStore
-from blackbox_conformal.signing_key import SigningKey
-from blackbox_conformal.wording import at_most, between, share
+from blackbox_conformal.method.audits.random_splits import CAUTION
+from blackbox_conformal.method.audits.verdict import EXPLAINED, FIXED
+from blackbox_conformal.pages.report.html import number, write_report
+from blackbox_conformal.pages.report.report_store import ReportStore
+from blackbox_conformal.study.audit.conclude import conclude
+from blackbox_conformal.support.wording import at_most, between, share
 
 
 class Page(HTMLParser):
@@ -331,7 +331,7 @@ def test_of_too_many_pictures_the_worst_are_shown(plain_run, tmp_path, monkeypat
     everything = write_report(*arguments, tmp_path / "all.html", alpha=0.1).read_text()
     assert "left out, because" not in everything
     assert everything.count("<article") == 2
-    monkeypatch.setattr("blackbox_conformal.reports.html.MOST_PICTURES", 1)
+    monkeypatch.setattr("blackbox_conformal.pages.report.html.MOST_PICTURES", 1)
     some = write_report(*arguments, tmp_path / "some.html", alpha=0.1).read_text()
     assert "1 more picture is left out, because the page would be too large" in some
     worst = max(plain_run.audit.pictures, key=lambda picture: picture.losses[0])
@@ -342,8 +342,8 @@ def test_of_too_many_pictures_the_worst_are_shown(plain_run, tmp_path, monkeypat
 
 @pytest.mark.parametrize(("room", "longest"), [(2 * 515**2, 515), (2 * 300**2, 258)])
 def test_many_pictures_are_shown_smaller(plain_run, tmp_path, monkeypatch, room, longest):
-    monkeypatch.setattr("blackbox_conformal.reports.html.PAGE_PIXELS", room)
-    monkeypatch.setattr("blackbox_conformal.reports.html.SIDES", (515, 260))
+    monkeypatch.setattr("blackbox_conformal.pages.report.html.PAGE_PIXELS", room)
+    monkeypatch.setattr("blackbox_conformal.pages.report.html.SIDES", (515, 260))
     path = write_report(plain_run.folder, plain_run.calibration, None, [], tmp_path / "r.html", alpha=0.1)
     cards = [json.loads(text) for _, a, text in Page(path.read_text()).raw if a.get("type") == "application/json"][1:]
     assert max(max(card["width"], card["height"]) for card in cards) == longest

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blackbox_conformal.audits.input_shift import compare
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.images.input_statistics.rows import STATISTICS, InputStatistics
-from blackbox_conformal.reports.inputs_page import write_inputs_page
+from blackbox_conformal.method.audits.input_shift import compare
+from blackbox_conformal.method.images.input_statistics.statistics import STATISTICS, InputStatistics
+from blackbox_conformal.pages.report.inputs_page import write_inputs_page
 
 
 def inputs(n: int, seed: int) -> InputStatistics:

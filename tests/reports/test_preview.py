@@ -11,11 +11,11 @@ from PIL import Image
 from support.picture_files import png
 
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.reports.encoded import kept_picture
-from blackbox_conformal.reports.error_pairs import CROP
-from blackbox_conformal.reports.pixel_blocks import SIDE, block_maximum, block_side
-from blackbox_conformal.reports.preview import CODES, NEVER, error_codes, first_stops, make_preview, pack
-from blackbox_conformal.risk.trust import trusted
+from blackbox_conformal.method.risk.trust import trusted
+from blackbox_conformal.pages.report.encoded import kept_picture
+from blackbox_conformal.pages.report.error_pairs import CROP
+from blackbox_conformal.pages.report.pixel_blocks import SIDE, block_maximum, block_side
+from blackbox_conformal.pages.report.preview import CODES, NEVER, error_codes, first_stops, make_preview, pack
 
 
 def score_map(seed, height, width, missing=0):

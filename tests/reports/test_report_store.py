@@ -9,13 +9,13 @@ import pytest
 from support.audit_material import alike, audited_picture, calibration_of, curves, maps, refused_picture
 
 from blackbox_conformal.errors import FileFormatError
-from blackbox_conformal.pipeline.audit_parts.conclude import conclude
-from blackbox_conformal.pipeline.auditing import audit_splits
-from blackbox_conformal.reports.html import write_report
-from blackbox_conformal.reports.names_apart import by_name
-from blackbox_conformal.reports.preview import make_preview
-from blackbox_conformal.reports.report_store import AUDITS, SPLITS, ReportStore
-from blackbox_conformal.reports.stored_preview import content_of, parts_of, read_preview
+from blackbox_conformal.pages.report.html import write_report
+from blackbox_conformal.pages.report.names_apart import by_name
+from blackbox_conformal.pages.report.preview import make_preview
+from blackbox_conformal.pages.report.report_store import AUDITS, SPLITS, ReportStore
+from blackbox_conformal.pages.report.stored_preview import content_of, parts_of, read_preview
+from blackbox_conformal.study.audit.auditing import audit_splits
+from blackbox_conformal.study.audit.conclude import conclude
 
 
 def preview(identity="sha256:" + "a" * 64, name="a name"):

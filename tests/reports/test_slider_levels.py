@@ -5,8 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from blackbox_conformal.guarantees.corollaries import statement
-from blackbox_conformal.reports.slider_levels import ALWAYS, MAXIMUM_STOPS, choose_levels, choose_stops, opening_level
+from blackbox_conformal.method.guarantees.corollaries import statement
+from blackbox_conformal.pages.report.slider_levels import (
+    ALWAYS,
+    MAXIMUM_STOPS,
+    choose_levels,
+    choose_stops,
+    opening_level,
+)
 
 
 def test_levels_are_few_round_and_cover_the_range(plain_run):

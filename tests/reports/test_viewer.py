@@ -18,7 +18,7 @@ from support.report_browser import (
     zoom_to,
 )
 
-from blackbox_conformal.reports.preview import block_side
+from blackbox_conformal.pages.report.preview import block_side
 
 pytestmark = pytest.mark.browser
 

@@ -5,7 +5,7 @@ from support.report_browser import opened
 from support.report_material import make_calibration
 from support.watched_file import CHANGED, live, visit
 
-from blackbox_conformal.reports.watch_page import write_watch_page
+from blackbox_conformal.pages.report.watch_page import write_watch_page
 from blackbox_conformal.watching.watch_file import WatchFile, watch_path
 
 pytestmark = pytest.mark.browser

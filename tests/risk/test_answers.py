@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from blackbox_conformal.risk.answers import Answers
+from blackbox_conformal.method.risk.answers import Answers
 
 
 def made(scores: np.ndarray) -> Answers:

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from support.lab_supports import lab_supports
 
-from blackbox_conformal import catalog
-from blackbox_conformal.kernels.distance import lab_planes
-from blackbox_conformal.risk import truth_bounds
+from blackbox_conformal.method.kernels.distance import lab_planes
+from blackbox_conformal.method.risk import truth_bounds
+from blackbox_conformal.support import catalog
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from hypothesis.extra.numpy import arrays
 from naive import risk_curves as naive
 
 from blackbox_conformal.errors import CalibrationError, MapError, UsageError
-from blackbox_conformal.risk.curve import RiskCurve, _area
-from blackbox_conformal.risk.trust import trusted
+from blackbox_conformal.method.risk.curve import RiskCurve, _area
+from blackbox_conformal.method.risk.trust import trusted
 
 MAPS = st.tuples(st.integers(1, 6), st.integers(1, 6)).flatmap(
     lambda shape: st.tuples(

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.errors import ImageError, UsageError
-from blackbox_conformal.risk import resampling, truth_bounds
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.risk import resampling, truth_bounds
 
 SIDE = 96
 

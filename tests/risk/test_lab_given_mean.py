@@ -5,11 +5,11 @@ import pytest
 from naive import lab_given_mean as naive
 from support.lab_supports import lab_supports
 
-from blackbox_conformal.degradations.chain import Mixture
-from blackbox_conformal.kernels.distance import lab_planes
-from blackbox_conformal.kernels.windows import average
-from blackbox_conformal.metrics.lab_l1 import LabL1
-from blackbox_conformal.risk import lab_given_mean, resampling, truth_bounds
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.kernels.distance import lab_planes
+from blackbox_conformal.method.kernels.windows import average
+from blackbox_conformal.method.metrics.lab_l1 import LabL1
+from blackbox_conformal.method.risk import lab_given_mean, resampling, truth_bounds
 
 SIDE = 96
 CORNERS = np.array([[r, g, b] for r in (0, 255) for g in (0, 255) for b in (0, 255)], np.uint8)

@@ -2,9 +2,9 @@ import math
 
 import numpy as np
 
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
-from blackbox_conformal.risk.pool import pool
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.risk.pool import pool
 
 
 def test_the_mean_is_exact_up_to_a_float32_rounded_up():

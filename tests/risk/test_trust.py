@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.risk.trust import trusted
+from blackbox_conformal.method.risk.trust import trusted
 
 SCORES = np.array([[0.0, 0.2, 0.2], [0.5, math.nan, math.inf]], np.float32)
 

@@ -10,11 +10,11 @@ from support.family_cases import NARROW_WINDOWS, built_without_parameters, cases
 from support.synthetic import draw, photograph, reduced
 
 import blackbox_conformal
-from blackbox_conformal import catalog, member_text
-from blackbox_conformal.degradations.chain import Mixture
 from blackbox_conformal.errors import ImageError, UsageError
-from blackbox_conformal.scores._windowed import ClippedAndSmoothed
-from blackbox_conformal.scores.score import Context, accumulated_map
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.scores._windowed import ClippedAndSmoothed
+from blackbox_conformal.method.scores.score import Context, accumulated_map
+from blackbox_conformal.support import catalog, member_text
 
 NAMES = built_without_parameters("scores")
 CASES = cases("scores", NAMES)

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from naive import learned_training as naive
 
-from blackbox_conformal.scores._learned_features import NAMES
-from blackbox_conformal.scores._learned_network import network_of, own_network, spread
-from blackbox_conformal.scores._learned_training import Lesson, Pass, learn, soft_worth, usual_error
+from blackbox_conformal.method.scores._learned_features import NAMES
+from blackbox_conformal.method.scores._learned_network import network_of, own_network, spread
+from blackbox_conformal.method.scores._learned_training import Lesson, Pass, learn, soft_worth, usual_error
 
 FEATURES = len(NAMES)
 

@@ -4,8 +4,8 @@ import numpy as np
 from support.synthetic import photograph, reduced
 
 import blackbox_conformal as bc
-from blackbox_conformal.images.degrade import bicubic_up
-from blackbox_conformal.scores.custom_score import from_function
+from blackbox_conformal.method.images.inputs import bicubic_up
+from blackbox_conformal.method.scores.custom_score import from_function
 
 TRUTH = photograph(1)
 LOW = reduced(TRUTH, 4)

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.kernels.moments import Moments
-from blackbox_conformal.scores.score import Context
-from blackbox_conformal.scores.tie_broken import TieBroken
+from blackbox_conformal.method.kernels.moments import Moments
+from blackbox_conformal.method.scores.score import Context
+from blackbox_conformal.method.scores.tie_broken import TieBroken
 
 values = st.floats(0, 3, width=32).map(abs)
 

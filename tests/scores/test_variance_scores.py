@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from naive import scores, windows
 
-from blackbox_conformal import catalog
-from blackbox_conformal.kernels.windows import gaussian
-from blackbox_conformal.scores.score import Context, accumulated_map
+from blackbox_conformal.method.kernels.windows import gaussian
+from blackbox_conformal.method.scores.score import Context, accumulated_map
+from blackbox_conformal.support import catalog
 
 NAMES = ["pixel-variance", "patch-variance", "smoothed-variance", "variance-of-means"]
 WINDOWED = NAMES[1:]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.method.risk.curve_set import CurveSet
 
 
 def table_as_curves(losses, bound=1.0, kind="supremum", tolerance=None):

@@ -6,12 +6,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from blackbox_conformal.guarantees import _bounds as bounds
-from blackbox_conformal.guarantees.choose import guarantee
-from blackbox_conformal.pipeline.bound_choice import chosen_bound
-from blackbox_conformal.risk import betting
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.method.guarantees import _bounds as bounds
+from blackbox_conformal.method.guarantees.choose import guarantee
+from blackbox_conformal.method.risk import betting
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.study.calibrate.bound_choice import chosen_bound
 
 SOURCES = {
     "bernoulli 0.2": (0.2, lambda rng, size: (rng.random(size) < 0.2) * 1.0),

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from blackbox_conformal.guarantees.choose import guarantee, threshold
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.trust import trusted
+from blackbox_conformal.method.guarantees.choose import guarantee, threshold
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.trust import trusted
 
 LEVELS = np.array([0.02, 0.08, 0.25, 0.46, 0.9, 1.0])
 """Six scores, as few samples of flat 8-bit areas give, and how much each may lose."""

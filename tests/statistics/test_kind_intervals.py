@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from blackbox_conformal.audits.confidence import BETS, LEVEL, lower_bound, upper_bound
-from blackbox_conformal.audits.kinds import QUARTERS, AtLevel, kind_risks
-from blackbox_conformal.guarantees.claims import Claim
-from blackbox_conformal.risk.betting import growth
+from blackbox_conformal.method.audits.confidence import BETS, LEVEL, lower_bound, upper_bound
+from blackbox_conformal.method.audits.kinds import QUARTERS, AtLevel, kind_risks
+from blackbox_conformal.method.guarantees.claims import Claim
+from blackbox_conformal.method.risk.betting import growth
 
 N, M, MEAN = 40, 480, 0.3
 CELLS = 4 * len(QUARTERS)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from blackbox_conformal.guarantees.choose import guarantee
+from blackbox_conformal.method.guarantees.choose import guarantee
 
 LEVELS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35)
 RUNS, N, DELTA = 400, 60, 0.2

@@ -10,11 +10,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from blackbox_conformal.guarantees.expected import Expected
-from blackbox_conformal.pipeline.frontier_parts import prospects
-from blackbox_conformal.pipeline.frontier_parts.prospects import Outlook
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
+from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.study.plan import prospects
+from blackbox_conformal.study.plan.prospects import Outlook
 
 RULE, PILOT, TRIALS = Expected(), 20, 1200
 LEVELS = tuple(np.round(np.arange(0.08, 0.6, 0.04), 2))

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from blackbox_conformal.audits.confidence import BETS, LEVEL
-from blackbox_conformal.audits.sequential import EARLY, level_test
-from blackbox_conformal.guarantees.choose import guarantee
-from blackbox_conformal.guarantees.claims import Claim
-from blackbox_conformal.risk.betting import growth
+from blackbox_conformal.method.audits.confidence import BETS, LEVEL
+from blackbox_conformal.method.audits.sequential import EARLY, level_test
+from blackbox_conformal.method.guarantees.choose import guarantee
+from blackbox_conformal.method.guarantees.claims import Claim
+from blackbox_conformal.method.risk.betting import growth
 
 ALPHA, RUNS, MOST = 0.1, 1000, 300
 STEPS = np.arange(1, 25) / 24

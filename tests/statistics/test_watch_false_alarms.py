@@ -7,9 +7,9 @@ import pytest
 import watch_rates
 from watch_rates import VENDORS, Vendor
 
-from blackbox_conformal.pipeline.watch_parts.looking import AGAIN
 from blackbox_conformal.watching.harm import HarmTest
 from blackbox_conformal.watching.pixels import IN_A_ROW, Difference, is_changed, to_ask_again
+from blackbox_conformal.watching.visit.looking import AGAIN
 
 LEVEL, RUNS, VISITS = 0.05, 400, 100
 ALLOWED = LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / RUNS)

@@ -5,16 +5,16 @@ import math
 
 import numpy as np
 
-from blackbox_conformal.audits.findings import AuditedPicture
-from blackbox_conformal.audits.quality import NO_PIXELS, Quality
-from blackbox_conformal.audits.worst_pixels import worst_place
-from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.calibration_images import CalibrationImage
-from blackbox_conformal.canonical import digest_bytes
-from blackbox_conformal.procedure import Procedure
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.curve_set import CurveSet
-from blackbox_conformal.risk.trust import trusted
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.procedure import Procedure
+from blackbox_conformal.method.audits.findings import AuditedPicture
+from blackbox_conformal.method.audits.quality import NO_PIXELS, Quality
+from blackbox_conformal.method.audits.worst_pixels import worst_place
+from blackbox_conformal.method.images.calibration_images import CalibrationImage
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.risk.trust import trusted
+from blackbox_conformal.support.canonical import digest_bytes
 from support.synthetic import sketch_of
 
 BOUND = 1.0

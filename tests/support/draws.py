@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from blackbox_conformal.adapter import Adapter, Upload
+from blackbox_conformal.drawing.ledger.attempts import AttemptSpec
+from blackbox_conformal.drawing.ledger.places import reading
+from blackbox_conformal.drawing.limits import Limits
+from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.task import Outcome, Task
 from blackbox_conformal.errors import BlackboxConformalError
-from blackbox_conformal.images.read import read_output
-from blackbox_conformal.sampling.ledger.attempts import AttemptSpec
-from blackbox_conformal.sampling.ledger.places import reading
-from blackbox_conformal.sampling.limits import Limits
-from blackbox_conformal.sampling.sampler import Sampler
-from blackbox_conformal.sampling.task import Outcome, Task
+from blackbox_conformal.method.images.read import read_output
+from blackbox_conformal.vendor.adapter import Adapter, Upload
 
 SCALE = 4
 FAST: dict[str, Any] = {
@@ -65,7 +65,7 @@ def want(name: str = "t0", generation: int = 0) -> AttemptSpec:
 
 def killed(url: str, run: Path, kind: str, point: str, number: int) -> None:
     """Draw four draws in a process that kills itself; see `sampling/crash_driver.py`."""
-    driver = Path(__file__).parents[1] / "sampling" / "crash_driver.py"
+    driver = Path(__file__).parents[1] / "drawing" / "crash_driver.py"
     words = [sys.executable, str(driver), url, str(run), kind, point, str(number)]
     done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == -signal.SIGKILL, done.stderr

@@ -5,8 +5,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from blackbox_conformal import catalog
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.support import catalog
 
 NARROW_WINDOWS = [{"sigma": 0.8}, {"size": 3}]
 WIDE_WINDOW = {"kernel": "gaussian", "sigma": 12.0}

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from blackbox_conformal.adapter import Adapter, Answer, Draw, Flow, Send, Upload
 from blackbox_conformal.errors import VendorError
-from blackbox_conformal.example import Example, example_of
-from blackbox_conformal.plugins import adapter_class, adapter_names
-from blackbox_conformal.secrets import Secret, masked
+from blackbox_conformal.study.plugins import adapter_class, adapter_names
+from blackbox_conformal.support.secrets import Secret, masked
 from blackbox_conformal.testing.rehearsal import Rehearsal, UnexplainedError, rehearse
+from blackbox_conformal.vendor.adapter import Adapter, Answer, Draw, Flow, Send, Upload
+from blackbox_conformal.vendor.example import Example, example_of
 
 ADDRESS = "http://127.0.0.1:9"
 PICTURE = b"\x89PNG\r\n\x1a\nthe finished picture"

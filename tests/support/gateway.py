@@ -10,14 +10,14 @@ from typing import Any
 import httpx
 
 import blackbox_conformal as bc
-from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.images.encode import image_png
-from blackbox_conformal.serving.gateway import Terms
-from blackbox_conformal.serving.server import Server, listen, run
-from blackbox_conformal.serving.service import FOLDER, Service
-from blackbox_conformal.serving.tokens import TOKENS_FILE
+from blackbox_conformal.gateway.gateway import Terms
+from blackbox_conformal.gateway.server import Server, listen, run
+from blackbox_conformal.gateway.service import FOLDER, Service
+from blackbox_conformal.gateway.tokens import TOKENS_FILE
+from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+from blackbox_conformal.vendor.adapter import Adapter
 from support.synthetic import photograph, reduced, write_photographs
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 SHORT_LEASE = """
 from blackbox_conformal.cli.main import main
-from blackbox_conformal.sampling.ledger.postgres import postgres_ledger
-from blackbox_conformal.serving import runner
+from blackbox_conformal.drawing.ledger.postgres import postgres_ledger
+from blackbox_conformal.gateway import runner
 
 postgres_ledger.LEASE_S, runner.LOOK_S = 3.0, 0.5
 main()

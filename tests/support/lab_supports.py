@@ -1,10 +1,10 @@
-"""The support values that `blackbox_conformal.risk` states as numbers, found by exhaustive search."""
+"""The support values that `blackbox_conformal.method.risk` states as numbers, found by exhaustive search."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.kernels.distance import lab_planes
-from blackbox_conformal.risk.truth_bounds import SIGNS
+from blackbox_conformal.method.kernels.distance import lab_planes
+from blackbox_conformal.method.risk.truth_bounds import SIGNS
 
 
 def lab_supports(

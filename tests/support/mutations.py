@@ -6,7 +6,7 @@ import random
 import re
 from typing import Any
 
-from blackbox_conformal.canonical import digest_json
+from blackbox_conformal.support.canonical import digest_json
 
 WRONG = (
     None,

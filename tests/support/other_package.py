@@ -9,14 +9,14 @@ from typing import ClassVar
 import numpy as np
 
 from blackbox_conformal.annotations.formats.format import Format
-from blackbox_conformal.degradations.degradation import Degradation
-from blackbox_conformal.degradations.parameter_range import between
-from blackbox_conformal.guarantees.guarantee import Guarantee
-from blackbox_conformal.guarantees.claims import Claim
-from blackbox_conformal.guarantees.expected import Expected
-from blackbox_conformal.images.perturbation.perturbation import Perturbation
-from blackbox_conformal.metrics.metric import Metric
-from blackbox_conformal.scores.score import Score
+from blackbox_conformal.method.degradations.degradation import Degradation
+from blackbox_conformal.method.degradations.parameter_range import between
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.guarantees.claims import Claim
+from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.images.perturbation.perturbation import Perturbation
+from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.method.scores.score import Score
 
 
 class Look:

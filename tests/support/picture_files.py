@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from blackbox_conformal.images.headers import PNG_SIGNATURE
+from blackbox_conformal.method.images.headers import PNG_SIGNATURE
 from blackbox_conformal.testing.pictures import chunk
 
 

@@ -7,25 +7,25 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from blackbox_conformal.audits.findings import AuditedPicture
-from blackbox_conformal.audits.quality import QualityMaps
-from blackbox_conformal.audits.worst_pixels import worst_place
-from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.calibration_images import CalibrationImage
-from blackbox_conformal.certificate import BatchCheck, Certificate, threshold_json
-from blackbox_conformal.images.duplicates import sketch
-from blackbox_conformal.images.picture import pixels_digest
-from blackbox_conformal.pipeline.audit_parts.conclude import conclude
-from blackbox_conformal.pipeline.auditing import audit_splits
-from blackbox_conformal.pipeline.products import Result
-from blackbox_conformal.procedure import Procedure
-from blackbox_conformal.reports.preview import make_preview
-from blackbox_conformal.reports.report_store import ReportStore
-from blackbox_conformal.reports.slider_levels import choose_stops, thresholds_of
-from blackbox_conformal.risk.curve import RiskCurve
-from blackbox_conformal.risk.trust import trusted
-from blackbox_conformal.sampling.ledger.attempt_ledger import Ledger
-from blackbox_conformal.sampling.ledger.attempts import AttemptSpec, VendorReport
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.certificate import BatchCheck, Certificate
+from blackbox_conformal.documents.procedure import Procedure
+from blackbox_conformal.drawing.ledger.attempt_ledger import Ledger
+from blackbox_conformal.drawing.ledger.attempts import AttemptSpec, VendorReport
+from blackbox_conformal.method.audits.findings import AuditedPicture
+from blackbox_conformal.method.audits.quality import QualityMaps
+from blackbox_conformal.method.audits.worst_pixels import worst_place
+from blackbox_conformal.method.images.calibration_images import CalibrationImage
+from blackbox_conformal.method.images.duplicates import sketch
+from blackbox_conformal.method.images.picture import pixels_digest
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.trust import threshold_json, trusted
+from blackbox_conformal.pages.report.preview import make_preview
+from blackbox_conformal.pages.report.report_store import ReportStore
+from blackbox_conformal.pages.report.slider_levels import choose_stops, thresholds_of
+from blackbox_conformal.study.audit.auditing import audit_splits
+from blackbox_conformal.study.audit.conclude import conclude
+from blackbox_conformal.study.mask.products import Result
 
 HOSTILE = (
     "<script>document.title='owned'</script>",

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from blackbox_conformal.adapter import Capabilities
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+from blackbox_conformal.vendor.adapter import Capabilities
 
 RESTORING = "support.restoring_vendor:RestoringVendor"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PillowImage
 
-from blackbox_conformal.canonical import digest_bytes
-from blackbox_conformal.degradations.chain import Mixture
-from blackbox_conformal.images.duplicates import Sketch, sketch
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.images.duplicates import Sketch, sketch
+from blackbox_conformal.support.canonical import digest_bytes
 
 
 def sketch_of(name: str) -> Sketch:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from blackbox_conformal.calibration import Calibration
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.reports.full_size import FullSizeStore
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.pages.report.full_size import FullSizeStore
 from support.report_material import maps
 
 ALPHA = 0.1

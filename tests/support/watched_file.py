@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from blackbox_conformal.calibration import Calibration
-from blackbox_conformal.images.input_statistics.rows import InputStatistics
-from blackbox_conformal.risk.answers import Answers
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.watching.concluding import Conclusion, conclude
-from blackbox_conformal.watching.findings import Finding
 from blackbox_conformal.watching.live_file import Known, LivePicture, enter
 from blackbox_conformal.watching.records import Canary, Measured, WatchDraw
 from blackbox_conformal.watching.watch_file import WatchFile
+from blackbox_conformal.watching.watch_findings import Finding
 
 CANARY = Canary("one", "sha256:" + "1" * 64, b"png", 20, 16, None)
 SAME, CHANGED = Finding("identity", "same", "m"), Finding("identity", "changed", "the model is v2")

@@ -5,7 +5,14 @@ from typing import ClassVar
 
 import pytest
 
-from blackbox_conformal.adapter import (
+from blackbox_conformal.errors import AdapterError, MaybeSentError, TryLaterError, UsageError, VendorError
+from blackbox_conformal.study.plugins import adapter_class, adapter_names, describe
+from blackbox_conformal.testing.contract import check_adapter
+from blackbox_conformal.testing.declared_contract import PROMISES
+from blackbox_conformal.testing.fault_contract import SCENES
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
+from blackbox_conformal.testing.static_contract import CHECKS
+from blackbox_conformal.vendor.adapter import (
     Adapter,
     Answer,
     Capabilities,
@@ -17,14 +24,7 @@ from blackbox_conformal.adapter import (
     Send,
     Upload,
 )
-from blackbox_conformal.errors import AdapterError, MaybeSentError, TryLaterError, UsageError, VendorError
-from blackbox_conformal.example import Example, example_of, shows
-from blackbox_conformal.plugins import adapter_class, adapter_names, describe
-from blackbox_conformal.testing.contract import check_adapter
-from blackbox_conformal.testing.declared_contract import PROMISES
-from blackbox_conformal.testing.fault_contract import SCENES
-from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
-from blackbox_conformal.testing.static_contract import CHECKS
+from blackbox_conformal.vendor.example import Example, example_of, shows
 
 FAILURE, PAUSE, AT_ONCE, RATES, COST, OVERDUE = (promise.name for promise in PROMISES)
 SHOWN = [name for name in adapter_names() if example_of(adapter_class(name)) is not None]

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from blackbox_adapters.gradio import EXAMPLE as OF_GRADIO
 from blackbox_adapters.gradio import Gradio
-from blackbox_conformal.adapter import Adapter, Answer, Capabilities, Draw, Flow, Observed, Purpose, Rate, Send, Upload
+from blackbox_conformal.drawing.open_run import OpenRun
+from blackbox_conformal.drawing.pacing.rate_limiter import SharedRateLimiter
 from blackbox_conformal.errors import (
     DeadlineError,
     JobCancelledError,
@@ -18,14 +19,24 @@ from blackbox_conformal.errors import (
     VendorError,
     VendorFailedError,
 )
-from blackbox_conformal.example import Example, example_of, says
-from blackbox_conformal.sampling.open_run import OpenRun
-from blackbox_conformal.sampling.pacing.rate_limiter import SharedRateLimiter
 from blackbox_conformal.testing.declared_contract import PROMISES, declared_checks
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.rehearsal import environment
 from blackbox_conformal.testing.static_contract import static_checks
 from blackbox_conformal.testing.subject import ADDRESS, Subject
+from blackbox_conformal.vendor.adapter import (
+    Adapter,
+    Answer,
+    Capabilities,
+    Draw,
+    Flow,
+    Observed,
+    Purpose,
+    Rate,
+    Send,
+    Upload,
+)
+from blackbox_conformal.vendor.example import Example, example_of, says
 
 FAILURE, PAUSE, AT_ONCE, RATES, COST, OVERDUE = (promise.name for promise in PROMISES)
 LATER = (1.0, says('{"error": "busy", "seconds": 1}', 429))

@@ -8,7 +8,12 @@ from typing import Any, ClassVar, Literal
 import pytest
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from blackbox_conformal.adapter import (
+from blackbox_conformal.errors import AdapterError, PayloadError, VendorError
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor, text_field
+from blackbox_conformal.testing.rehearsal import a_draw, an_upload, environment, rehearse
+from blackbox_conformal.testing.static_contract import CHECKS, static_checks
+from blackbox_conformal.testing.subject import Subject
+from blackbox_conformal.vendor.adapter import (
     FREE,
     Accepted,
     Adapter,
@@ -22,12 +27,7 @@ from blackbox_conformal.adapter import (
     Upload,
     Wait,
 )
-from blackbox_conformal.errors import AdapterError, PayloadError, VendorError
-from blackbox_conformal.example import Example, example_of, says
-from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor, text_field
-from blackbox_conformal.testing.rehearsal import a_draw, an_upload, environment, rehearse
-from blackbox_conformal.testing.static_contract import CHECKS, static_checks
-from blackbox_conformal.testing.subject import Subject
+from blackbox_conformal.vendor.example import Example, example_of, says
 
 
 def failed(kind: type[Adapter], example: Example | None = None) -> dict[str, str]:

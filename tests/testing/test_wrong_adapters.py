@@ -8,15 +8,26 @@ from typing import Any, ClassVar
 
 import pytest
 
-from blackbox_conformal.adapter import Adapter, Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload, Wait
 from blackbox_conformal.errors import AdapterError, RefusedError, TryLaterError, VendorError, VendorFailedError
-from blackbox_conformal.example import Example, example_of
-from blackbox_conformal.plugins import adapter_class
+from blackbox_conformal.study.plugins import adapter_class
 from blackbox_conformal.testing.contract import check_adapter
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.rehearsal import environment
 from blackbox_conformal.testing.static_contract import static_checks
 from blackbox_conformal.testing.subject import Subject
+from blackbox_conformal.vendor.adapter import (
+    Adapter,
+    Answer,
+    Capabilities,
+    Draw,
+    Flow,
+    Observed,
+    Purpose,
+    Send,
+    Upload,
+    Wait,
+)
+from blackbox_conformal.vendor.example import Example, example_of
 
 
 def steps_of(flow: Flow, change: Any) -> Flow:
@@ -194,8 +205,8 @@ def test_an_example_on_the_class_needs_no_annotation(tmp_path: Path, monkeypatch
 
 
 PICKED = '''
-from blackbox_conformal.adapter import Adapter
-from blackbox_conformal.example import Example, shows
+from blackbox_conformal.vendor.adapter import Adapter
+from blackbox_conformal.vendor.example import Example, shows
 
 class Direct(Adapter):
     """Derives from the base class itself."""

@@ -5,8 +5,8 @@ from importlib.util import find_spec
 import pytest
 from support.viewed_run import ViewedRun, make_viewed_run
 
-from blackbox_conformal.viewing.local_site import LocalSite
-from blackbox_conformal.viewing.view_page import open_run
+from blackbox_conformal.pages.viewer.local_site import LocalSite
+from blackbox_conformal.pages.viewer.view_page import open_run
 
 # Collected only where a browser can be driven; `.ci/run browser` installs what that takes.
 collect_ignore = [] if find_spec("playwright") and find_spec("axe_playwright_python") else ["test_full_size_viewer.py"]

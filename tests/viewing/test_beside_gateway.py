@@ -7,13 +7,13 @@ import httpx
 import pytest
 from support.gateway import calibrated, picture, serving
 
-from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import IncompleteError
-from blackbox_conformal.reports.full_size import FullSizeStore
-from blackbox_conformal.serving.tokens import Tokens
+from blackbox_conformal.gateway.tokens import Tokens
+from blackbox_conformal.pages.report.full_size import FullSizeStore
+from blackbox_conformal.pages.viewer.beside_gateway import ViewBesideGateway
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
-from blackbox_conformal.viewing.beside_gateway import ViewBesideGateway
 
 
 @pytest.fixture(scope="module")

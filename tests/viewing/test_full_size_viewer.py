@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 from support.report_browser import drawn, frame, move_to, opened, until, veiled_on_screen, view_of, zoom_to
 
-from blackbox_conformal.images.safe import safe_picture
-from blackbox_conformal.reports.full_size import FullSizeStore
-from blackbox_conformal.risk.trust import trusted
-from blackbox_conformal.viewing.local_site import LocalSite
-from blackbox_conformal.viewing.view_page import open_run
+from blackbox_conformal.method.images.safe import safe_picture
+from blackbox_conformal.method.risk.trust import trusted
+from blackbox_conformal.pages.report.full_size import FullSizeStore
+from blackbox_conformal.pages.viewer.local_site import LocalSite
+from blackbox_conformal.pages.viewer.view_page import open_run
 
 pytestmark = pytest.mark.browser
 

@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.serving.exchange import HttpAnswer, json_answer
-from blackbox_conformal.serving.not_served import NotServedError
-from blackbox_conformal.viewing.local_site import LocalSite, Route
+from blackbox_conformal.gateway.http_exchange import HttpAnswer, json_answer
+from blackbox_conformal.gateway.not_served import NotServedError
+from blackbox_conformal.pages.viewer.local_site import LocalSite, Route
 
 
 def refused(_):
@@ -110,8 +110,8 @@ def test_each_site_has_its_own_port_and_token():
 
 
 PROGRAM = """
-from blackbox_conformal.serving.exchange import json_answer
-from blackbox_conformal.viewing.local_site import LocalSite, Route
+from blackbox_conformal.gateway.http_exchange import json_answer
+from blackbox_conformal.pages.viewer.local_site import LocalSite, Route
 LocalSite([Route("GET", "/", lambda http: json_answer({}))]).run(lambda url: print(url, flush=True))
 print("ended well")
 """

@@ -2,10 +2,10 @@
 
 import httpx
 
-from blackbox_conformal.viewing.local_site import LocalSite, Route
-from blackbox_conformal.viewing.page_files import asset_route, template_page
+from blackbox_conformal.pages.viewer.local_site import LocalSite, Route
+from blackbox_conformal.pages.viewer.page_files import asset_route, template_page
 
-REPORTS = "blackbox_conformal.reports"
+REPORTS = "blackbox_conformal.pages.report"
 
 
 def test_assets_are_files_of_the_package_with_a_tag():

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from blackbox_conformal.pipeline.watch_parts.evidence import canaries_finding, gather
 from blackbox_conformal.watching.features import FEATURES
-from blackbox_conformal.watching.findings import Finding
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.records import Visit, WatchDraw, Watched
+from blackbox_conformal.watching.visit.evidence import canaries_finding, gather
+from blackbox_conformal.watching.watch_findings import Finding
 
 CANARIES = 8
 

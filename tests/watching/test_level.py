@@ -4,8 +4,8 @@ import pytest
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.watching.features import FEATURES
-from blackbox_conformal.watching.findings import Finding, outcome, state_after
 from blackbox_conformal.watching.level import Level
+from blackbox_conformal.watching.watch_findings import Finding, outcome, state_after
 
 
 def test_the_parts_are_the_whole() -> None:

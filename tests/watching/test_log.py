@@ -12,13 +12,13 @@ import pytest
 from support.report_material import make_calibration
 from support.watched_file import CHANGED, live, visit
 
-from blackbox_conformal.calibration import Calibration
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.signing_key import SigningKey
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, FileFormatError, SuspendedError
-from blackbox_conformal.signing_key import SigningKey
 from blackbox_conformal.watching import watch_file
 from blackbox_conformal.watching.concluding import accept
-from blackbox_conformal.watching.states import holds, refuse_suspended, standing_of, state_of
 from blackbox_conformal.watching.watch_file import WatchFile, watch_path
+from blackbox_conformal.watching.watch_states import holds, refuse_suspended, standing_of, state_of
 
 LAB, STRANGER = SigningKey.new("Laboratory X"), SigningKey.new("Laboratory X")
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import whole
-from blackbox_conformal.catalog import Plugin
 from blackbox_conformal.errors import FileFormatError, UsageError
-from blackbox_conformal.text import printable
+from blackbox_conformal.support.catalog import Plugin
+from blackbox_conformal.support.text import printable
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from blackbox_conformal.annotations.annotation_file import Levels, levels_of_png
 from blackbox_conformal.annotations.foreign_files import read_bytes
 from blackbox_conformal.annotations.formats.format import Format, Marked, Request
 from blackbox_conformal.errors import FileFormatError, UsageError
-from blackbox_conformal.images.encode import grey_png
-from blackbox_conformal.text import printable
+from blackbox_conformal.method.images.encode import grey_png
+from blackbox_conformal.support.text import printable
 
 
 class Png(Format):

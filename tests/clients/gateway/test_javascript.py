@@ -14,7 +14,7 @@ import pytest
 from support.gateway import picture
 from support.losing_proxy import LosingProxy
 
-from blackbox_conformal import ed25519
+from blackbox_conformal.documents import ed25519
 from blackbox_conformal.testing.fault_server import FaultServer
 
 SCRIPTS = Path(__file__).parent / "scripts"

@@ -1,0 +1,595 @@
+"""The calibration: curves of n photographs under one procedure, and the file that carries them."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PlainSerializer, PlainValidator
+
+from blackbox_conformal import __version__
+from blackbox_conformal.documents.procedure import Procedure
+from blackbox_conformal.documents.signature import Signature, Vouching
+from blackbox_conformal.documents.stored import StoredPaper
+from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, FileFormatError
+from blackbox_conformal.method.guarantees.by_cluster import in_tiles
+from blackbox_conformal.method.guarantees.choose import guarantee as choose_guarantee
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.images.calibration_images import CalibrationImage, History, KnownPhotograph
+from blackbox_conformal.method.images.duplicates import Distinct, Sketch
+from blackbox_conformal.method.images.input_statistics.statistics import SIZE, InputStatistics
+from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.method.risk.answers import Answers
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet, StoredCurves
+from blackbox_conformal.method.risk.exact import largest_loss
+from blackbox_conformal.support import catalog, member_text
+from blackbox_conformal.support.blocks import Block, Faces, Figure, Table
+from blackbox_conformal.support.files import write_new
+from blackbox_conformal.support.plots import Chart, Series
+from blackbox_conformal.support.text import counted, printable
+
+if TYPE_CHECKING:
+    from blackbox_conformal.documents.signing_key import SigningKey
+
+_LEVELS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
+"""Levels of the table, as far as the guarantee can promise them."""
+
+_STEPS = 100
+"""Levels of the plot."""
+
+_Packed = PlainSerializer(lambda rows: base64.b64encode(rows.to_bytes()).decode())
+_StoredAnswers = Annotated[
+    Answers, PlainValidator(lambda text: Answers.from_bytes(base64.b64decode(text, validate=True))), _Packed
+]
+_StoredInputs = Annotated[
+    InputStatistics,
+    PlainValidator(lambda text: InputStatistics.from_bytes(base64.b64decode(text, validate=True))),
+    _Packed,
+]
+
+
+@dataclass(frozen=True, repr=False)
+class Calibration(Faces):
+    """Curves of n photographs under one procedure.
+
+    Attributes
+    ----------
+    procedure
+        What was calibrated; only the same procedure may use it.
+    bound
+        B, the largest value the metric can take.
+    images
+        The photographs, in the order of `curves`.
+    curves
+        One risk curve a photograph: the largest error among trusted pixels.
+    shares
+        The same for the share of the picture that is trusted and wrong, one set for each stored tolerance.
+    all_but
+        The same for the largest trusted error but for a share of the picture, one set for each stored share.
+    answers
+        What the answers to each photograph were like, by which those to new pictures can be told to be other ones.
+    inputs
+        What the input of each photograph is like, by which new inputs can be told to be other ones.
+    guarantee
+        Name and parameters of the guarantee that `threshold` uses unless told otherwise.
+    tuning
+        Photographs that choices were made on; none of them is in `images`.
+    vendor_models
+        What the vendor called the models that answered, when it says so.
+    history
+        What its run folder knew when it was begun.
+    made_with
+        The version of this package that computed it.
+    signature
+        By whoever vouches for it; None where it is not signed.
+    file
+        Where it was read or first saved, which its watch lies beside; None where it is in no file.
+    """
+
+    procedure: Procedure
+    bound: float
+    images: tuple[CalibrationImage, ...]
+    curves: StoredCurves
+    guarantee: dict[str, Any] = field(default_factory=lambda: {"name": "expected"})
+    tuning: tuple[KnownPhotograph, ...] = ()
+    vendor_models: tuple[str, ...] = ()
+    shares: tuple[StoredCurves, ...] = ()
+    answers: _StoredAnswers = field(default_factory=lambda: Answers.unknown(0))
+    inputs: _StoredInputs = field(default_factory=lambda: InputStatistics.unknown(0))
+    all_but: tuple[StoredCurves, ...] = ()
+    history: History = field(default_factory=History)
+    made_with: str = f"blackbox-conformal {__version__}"
+    signature: Signature | None = field(default=None, compare=False)
+    file: Path | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        for name, kind in (("inputs", InputStatistics), ("answers", Answers)):
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, kind.unknown(self.n))
+        truths = [image.truth for image in self.images]
+        if len(set(truths)) != len(truths):
+            raise CalibrationError("a photograph stands twice in the calibration; each counts once")
+        if shared := {photograph.truth for photograph in self.tuning} & set(truths):
+            raise CalibrationError(
+                f"{len(shared)} photographs are both tuning and calibration photographs; a choice made on a photograph "
+                "that calibrates voids the guarantee. Calibrate on the others"
+            )
+        if len({image.cluster is None for image in self.images}) > 1:
+            raise CalibrationError("expected the photograph of every tile, or of none; some have none")
+        for curves in (self.curves, *self.shares, *self.all_but):
+            if len(curves) != len(self.images):
+                raise CalibrationError(f"expected one curve a photograph; got {len(curves)} for {len(self.images)}")
+        if len(self.answers) != len(self.images):
+            raise CalibrationError(f"expected answers of {self.n} photographs; got those of {len(self.answers)}")
+        if len(self.inputs) != len(self.images):
+            raise CalibrationError(f"expected statistics of {len(self.images)} inputs; got those of {len(self.inputs)}")
+
+    @classmethod
+    def from_curves(
+        cls,
+        procedure: Procedure,
+        bound: float,
+        images: Sequence[CalibrationImage],
+        curves: Sequence[RiskCurve],
+        shares: Sequence[Sequence[RiskCurve]] = (),
+        all_but: Sequence[Sequence[RiskCurve]] = (),
+        answers: Sequence[Answers] = (),
+        inputs: Sequence[InputStatistics] = (),
+        **rest: Any,
+    ) -> Self:
+        """A calibration in canonical order (by truth digest), whatever order the photographs were drawn in."""
+        order = sorted(range(len(images)), key=lambda index: images[index].truth)
+        return cls(
+            procedure,
+            bound,
+            tuple(images[index] for index in order),
+            CurveSet.from_curves([curves[index] for index in order]),
+            shares=tuple(CurveSet.from_curves([kind[index] for index in order]) for kind in shares),
+            all_but=tuple(CurveSet.from_curves([kind[index] for index in order]) for kind in all_but),
+            answers=Answers.together(answers)[order if answers else []],
+            inputs=InputStatistics.together(inputs)[order if inputs else []],
+            **rest,
+        )
+
+    def __repr__(self) -> str:
+        vendor, rule = self.procedure.vendor.get("adapter"), self.guarantee.get("name")
+        return (
+            f"<Calibration of {vendor} ×{self.procedure.scale}: {self.n} photographs, "
+            f"{counted(self.procedure.draws, 'draw')}, {rule}, bound {self.bound:g}, {self.digest[:19]}>"
+        )
+
+    @property
+    def n(self) -> int:
+        """Number of photographs."""
+        return len(self.images)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups that photographs are of, sorted; none where they were calibrated without."""
+        return tuple(sorted({image.group for image in self.images if image.group}))
+
+    def known(self, sketch: Sketch, pixels: str) -> str | None:
+        """Which photograph of this calibration or of its tuning a picture shows, in words; None: none of them.
+
+        Parameters
+        ----------
+        sketch
+            The picture's sketch.
+        pixels
+            Digest of the pixels that the vendor is sent.
+        """
+        twin = self._distinct.twin(sketch)
+        if twin is not None and twin.exact:
+            return twin.name
+        if pixels in self._inputs:
+            return f"the input of calibration photograph {printable(self._inputs[pixels])}"
+        return None if twin is None else f"a copy of {twin.name}: the two {twin.relation}"
+
+    @cached_property
+    def _inputs(self) -> dict[str, str]:
+        return {image.input: image.name for image in self.images}
+
+    @cached_property
+    def _distinct(self) -> Distinct:
+        calibrating = (
+            (f"calibration photograph {printable(photograph.name)}", photograph.as_sketch) for photograph in self.images
+        )
+        return Distinct([*calibrating, *(("a tuning photograph", photograph.as_sketch) for photograph in self.tuning)])
+
+    def comparable_inputs(self, group: str | None = None) -> InputStatistics:
+        """What new inputs are compared with: the inputs of all photographs or of a group, one tile of each photograph.
+
+        Tiles of one photograph are more alike than photographs. Which one stands for them follows from a digest, so it
+        is like one that was drawn.
+        """
+        rows: dict[str, int] = {}
+        for row, image in enumerate(self.images):
+            if group in (None, image.group):
+                rows.setdefault(image.cluster or image.truth, row)
+        return self.inputs[list(rows.values())].known
+
+    def rule(self, guarantee: str | Guarantee | None = None, **parameters: Any) -> Guarantee:
+        """The guarantee asked for, or the one this calibration was made for; by cluster where tiles were calibrated.
+
+        Parameters
+        ----------
+        guarantee
+            An instance, or ``name`` or ``name:key=value``; further parameters may be keywords.
+        """
+        if isinstance(guarantee, Guarantee):
+            rule = guarantee
+        else:
+            typed = dict(self.guarantee)
+            name = typed.pop("name")
+            if guarantee is not None:
+                name, typed = member_text.parse(guarantee)
+            rule = choose_guarantee(name, **{**typed, **parameters})
+        clusters = [image.cluster for image in self.images if image.cluster is not None]
+        return in_tiles(rule, clusters) if clusters and rule.tiles is None else rule
+
+    def curves_for(self, rule: Guarantee) -> CurveSet:
+        """The curves that `rule` is about; no picture is read.
+
+        Raises
+        ------
+        CalibrationError
+            Shares of wrong pixels were stored for other tolerances only, or no error can exceed the tolerance; or
+            curves that leave out a share of the picture were stored for other shares only.
+        """
+        if rule.needs.curve_kind == "supremum":
+            return self.curves
+        if rule.needs.curve_kind == "all-but":
+            return self._leaving_out(rule.left_out)
+        tolerance = rule.stated_tolerance
+        telling = [curves for curves in self.shares if curves.tolerance is not None and curves.tolerance < self.bound]
+        fitting = [curves for curves in telling if tolerance is None or curves.tolerance == tolerance]
+        if not fitting:
+            stored = ", ".join(f"{curves.tolerance:g}" for curves in telling) or "none"
+            raise CalibrationError(
+                f"shares of pixels wrong by a tolerance below {self.bound:g} are stored for {stored}; asked for "
+                f"{'any' if tolerance is None else format(tolerance, 'g')}. Calibrate again with "
+                "--guarantee false-trust:tolerance=…: the draws are stored, so no call is made"
+            )
+        return fitting[0]
+
+    def _leaving_out(self, share: float | None) -> CurveSet:
+        for curves in self.all_but:
+            if curves.left_out == share:
+                return curves
+        stored = ", ".join(f"{curves.left_out:g}" for curves in self.all_but) or "none"
+        raise CalibrationError(
+            f"curves are stored that leave out this share of the picture: {stored}; asked for {share}. Calibrate "
+            f"again with --guarantee all-but:share={share}: the draws are stored, so no call is made"
+        )
+
+    def bound_for(self, rule: Guarantee) -> float:
+        """The largest loss of the curves that `rule` is about."""
+        return rule.loss_bound(self.bound)
+
+    def rule_of_group(self, group: str, rule: Guarantee | None = None) -> Guarantee:
+        """The guarantee within one group of photographs: those that carry its name calibrate, the others do not.
+
+        Raises
+        ------
+        CalibrationError
+            The photographs were calibrated without groups, or none of them is of this one.
+        """
+        groups = tuple(image.group or "" for image in self.images)
+        if not any(groups):
+            raise CalibrationError("these photographs were calibrated without groups; calibrate with --groups FILE")
+        if group not in self.groups:
+            raise CalibrationError(
+                f"expected one of the groups that were calibrated, {', '.join(map(printable, self.groups))}; got "
+                f"{printable(group)}, of which nothing is known, so nothing could be trusted"
+            )
+        inner = {key: value for key, value in (rule or self.rule()).specification().items() if value is not None}
+        return choose_guarantee("by-group", of=inner.pop("name"), parameters=inner, groups=groups, group_new=group)
+
+    def threshold(self, alpha: float, guarantee: str | None = None, **parameters: Any) -> float:
+        """The largest threshold that keeps the guarantee at `alpha`; -inf: nothing, +inf: everything can be trusted."""
+        rule = self.rule(guarantee, **parameters)
+        return rule.threshold(self.curves_for(rule), alpha)
+
+    def risk(self, threshold: float) -> float:
+        """The level that the guarantee gives at `threshold`."""
+        rule = self.rule()
+        return rule.risk(self.curves_for(rule), threshold)
+
+    @cached_property
+    def alphas(self) -> NDArray[np.float64]:
+        """The levels at which the threshold changes, ascending."""
+        rule = self.rule()
+        return rule.levels(self.curves_for(rule))
+
+    def blocks(self) -> Iterator[Block]:
+        """The usual levels with their thresholds and trusted shares; for pandas the photographs, too."""
+        columns = {"alpha": "{alpha:g}", "threshold": "{threshold:.4g}", "trusted share": "{trusted_share:share}"}
+        yield Table("levels", columns, self._level_rows())
+        yield Figure(lambda: [self._trusted_chart()])
+        yield Table("photographs", {}, self._photograph_rows())
+
+    def _trusted_chart(self) -> Chart:
+        """The share of its photographs that is trusted, against alpha."""
+        levels = self.alphas[np.isfinite(self.alphas) & (self.alphas > 0)]
+        # The level from which on everything is trusted, else the largest level there is.
+        last = float(levels[-1]) if levels.size else math.inf
+        end = min(self.bound_for(self.rule()), 1.1 * last)
+        rows = self._level_rows([end * step / _STEPS for step in range(1, _STEPS + 1)])
+        known = [(row["alpha"], row["trusted_share"]) for row in rows if row["trusted_share"] is not None]
+        series = Series("mean over the calibration photographs", "realised", ((0.0, 0.0), *known), "step")
+        axes: dict[str, Any] = {"x_range": (0.0, end), "y_range": (0.0, 1.0), "percent": True}
+        return Chart("Trusted share", "alpha", "trusted", [series], **axes)
+
+    def _level_rows(self, levels: Sequence[float] = ()) -> list[dict[str, Any]]:
+        """The threshold at each level, and the mean trusted share of the calibration's photographs; None: not known."""
+        rule = self.rule()
+        curves = self.curves_for(rule)
+        possible = [level for level in levels or _LEVELS if level < self.bound_for(rule)]
+        thresholds = [rule.threshold(curves, level) for level in possible]
+        return [
+            {"alpha": level, "threshold": threshold, "trusted_share": self._trusted_share(threshold)}
+            for level, threshold in zip(possible, thresholds, strict=True)
+        ]
+
+    def _photograph_rows(self) -> list[dict[str, Any]]:
+        """Each photograph: its name and size, its largest error, and what it was calibrated as."""
+        said = ("name", "width", "height", "group", "cluster", "fitted", "refused", "reopened")
+        errors = self.curves.losses_at(math.inf)
+        return [
+            {**{name: getattr(image, name) for name in said[:3]}, "largest_error": float(error)}
+            | {name: getattr(image, name) for name in said[3:]}
+            for image, error in zip(self.images, errors, strict=True)
+        ]
+
+    def _trusted_share(self, threshold: float) -> float | None:
+        """Mean over the calibration's photographs; None where their pixels were not counted."""
+        if not self.curves.area_scores.size:
+            return None
+        # A refused photograph has no pixels to trust.
+        return float(np.mean(np.nan_to_num(self.curves.trusted_shares_at(threshold))))
+
+    @cached_property
+    def digest(self) -> str:
+        """``sha256:…`` of the calibration's content."""
+        return CALIBRATIONS.digest(self)
+
+    def signed(self, key: SigningKey) -> Self:
+        """The same calibration with a signature by `key`."""
+        return replace(self, signature=CALIBRATIONS.signature(self, key))
+
+    def vouching(self, trusted: Collection[str] = ()) -> Vouching:
+        """Who vouches for it; `trusted`: the public keys that the reader trusts.
+
+        Raises
+        ------
+        CheckFailedError
+            The signature is broken.
+        """
+        return CALIBRATIONS.vouching(self, trusted)
+
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the calibration file; nothing is overwritten without `force` unless it is the same calibration.
+
+        A signature is added to a file without one, and a file with one is not replaced by the same without.
+
+        Raises
+        ------
+        UsageError
+            The file exists with other content.
+        CheckFailedError
+            The calibration was changed since it was signed.
+        """
+        self.vouching()
+        path = Path(path)
+        earlier = None
+        with suppress(BlackboxConformalError):
+            earlier = Calibration.load(path) if path.exists() and not force else None
+        if earlier is not None and earlier.digest != self.digest:
+            earlier = None
+        if self.file is None:
+            object.__setattr__(self, "file", path.absolute())
+        if earlier is not None and self.signature is None:
+            return path
+        adding = earlier is not None and earlier.signature is None
+        return write_new(path, CALIBRATIONS.paper_text(self).encode(), force=force or adding)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Calibration:
+        """Read a calibration file; its signature is checked too where the extra ``sign`` is installed.
+
+        Raises
+        ------
+        FileFormatError
+            It is missing, damaged, edited, newer than this version, or built to harm.
+        CheckFailedError
+            Its signature is broken.
+        """
+        path = Path(path)
+        calibration = CALIBRATIONS.read(path)
+        object.__setattr__(calibration, "file", path.absolute())
+        calibration.vouching()
+        return calibration
+
+
+class _StoredCalibrations(StoredPaper[Calibration]):
+    def _fields(self, document: Calibration) -> dict[str, Any]:
+        fields, procedure = super()._fields(document), document.procedure
+        del fields["file"]
+        weights = None if procedure.score_weights is None else base64.b64encode(procedure.score_weights).decode()
+        fields |= {"fingerprint": procedure.fingerprint, "score_weights": weights}
+        # Files from before there were these fields keep their digest.
+        fields |= {"history": document.history.content or None, "all_but": fields["all_but"] or None}
+        fields["tuning"].sort(key=lambda photograph: photograph["truth"])
+        fields["vendor_models"].sort()
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def _document(self, fields: dict[str, Any]) -> Calibration:
+        fingerprint, weights = fields.pop("fingerprint", None), fields.pop("score_weights", None)
+        if weights is not None:
+            weights = base64.b64decode(weights, validate=True)
+        fields["procedure"] = {**fields["procedure"], "score_weights": weights}
+        calibration = super()._document(fields)
+        if calibration.procedure.fingerprint != fingerprint:
+            raise FileFormatError("the fingerprint is not that of its procedure; the file is damaged")
+        check_agreement(calibration)
+        return calibration
+
+
+CALIBRATIONS = _StoredCalibrations(
+    Calibration,
+    "calibration",
+    3,
+    anew="Calibrate again, since the draws are stored and no call is made, or name the file that `calibrate` wrote",
+    limit=2**30,
+    sort_keys=True,
+)
+
+
+def check_agreement(calibration: Calibration) -> None:
+    """Refuse a calibration that no run of this program could have written.
+
+    A file may come from anyone: what follows from the metric is computed again, and no name in it is run as code.
+
+    Raises
+    ------
+    FileFormatError
+        Bound, curves, photographs or guarantee do not belong together.
+    UsageError
+        Score, metric, guarantee, perturbation or degradation do not exist, or have no such parameters.
+    """
+    _check_vendor(calibration.procedure.vendor, "vendor")
+    if calibration.procedure.second_opinion is not None:
+        _check_vendor(calibration.procedure.second_opinion, "second opinion")
+    _check_bound(calibration, _metric(calibration.procedure))
+    _check_degradation(calibration.procedure)
+    _check_images(calibration)
+    for curves in (calibration.curves, *calibration.shares, *calibration.all_but):
+        _check_refused(calibration.images, curves)
+    _check_guarantee(calibration)
+    _check_taught(calibration)
+
+
+def _metric(procedure: Procedure) -> Metric:
+    """The metric of the procedure, after its score and perturbation were found to exist."""
+    _require_name("scores", procedure.score)
+    procedure.build_score()
+    if procedure.perturbation is not None:
+        catalog.member("images.perturbation", procedure.perturbation)
+    _require_name("metrics", procedure.metric)
+    metric: Metric = catalog.of_specification("metrics", procedure.metric)
+    return metric
+
+
+def _check_degradation(procedure: Procedure) -> None:
+    # Read, it is known to exist; of white space within it the reader takes more than a terminal should.
+    if not (procedure.mixture.chains and procedure.degradation.isprintable()):
+        raise FileFormatError(f"expected how inputs are made; got {procedure.degradation!r}. The file was edited")
+
+
+def _require_name(family: str, specification: dict[str, Any]) -> None:
+    name = specification.get("name")
+    if not isinstance(name, str):
+        raise FileFormatError(f"expected the name of a member of {family}; got {name!r}")
+
+
+def _check_vendor(identity: dict[str, Any], what: str) -> None:
+    name, parameters = identity.get("adapter"), identity.get("parameters")
+    if not isinstance(name, str) or not isinstance(parameters, dict):
+        raise FileFormatError(f"expected the {what}'s adapter and parameters; got {name!r} and {parameters!r}")
+    if ":" in name:
+        raise FileFormatError(
+            f"expected the {what}'s name; got {name!r}, and a file may not name code to run. Calibrate again"
+        )
+
+
+def _check_bound(calibration: Calibration, metric: Metric) -> None:
+    bound = metric.capped_bound
+    if not calibration.bound == calibration.curves.bound == bound or calibration.curves.kind != "supremum":
+        raise FileFormatError(
+            f"expected the bound of the metric {metric.plugin_name()}, {bound:g}; the file says "
+            f"{calibration.bound:g} and its curves {calibration.curves.bound:g}. It is damaged or was edited. "
+            "Calibrate again"
+        )
+    tolerances = [curves.tolerance for curves in calibration.shares]
+    if any(curves.kind != "share" or curves.bound != 1.0 for curves in calibration.shares) or _twice(tolerances):
+        raise FileFormatError("expected one set of shares of wrong pixels for each tolerance; got others")
+    all_but = calibration.all_but
+    if any((curves.kind, curves.bound) != ("all-but", bound) for curves in all_but) or _twice(
+        curves.left_out for curves in all_but
+    ):
+        raise FileFormatError("expected one set of curves with the metric's bound for each share left out; got others")
+
+
+def _check_images(calibration: Calibration) -> None:
+    truths = [image.truth for image in calibration.images]
+    if truths != sorted(truths):
+        raise FileFormatError("expected photographs in the order of their digests; the file was edited")
+    if _twice([image.input for image in calibration.images]):
+        raise FileFormatError("two photographs have the same input; each must count once. The file was edited")
+    scale = calibration.procedure.scale
+    if any(image.height % scale or image.width % scale for image in calibration.images):
+        raise FileFormatError(f"expected photographs of whole multiples of {scale} pixels; the file was edited")
+    sizes = calibration.inputs.column(SIZE)
+    pixels = [image.height * image.width // scale**2 for image in calibration.images]
+    if np.any(np.abs(sizes - np.log2(pixels)) > 1e-5):
+        raise FileFormatError(
+            "expected statistics of inputs of the photographs' sizes; got others. The file was edited"
+        )
+    everything = [*calibration.images, *calibration.tuning]
+    sketches = [photograph.sketch for photograph in everything]
+    if len(set(sketches)) < len(sketches):
+        # Blank pictures may look the same; others that do are one picture.
+        counts = Counter(sketches)
+        if any(counts[photograph.sketch] > 1 and not photograph.as_sketch.flat for photograph in everything):
+            raise FileFormatError("two photographs have the same sketch; each must count once. The file was edited")
+
+
+def _check_refused(images: Sequence[CalibrationImage], curves: CurveSet) -> None:
+    """A photograph that was refused has the worst curve, and no other has."""
+    worst = set(curves.owner[np.isneginf(curves.scores)].tolist())
+    refused = {place for place, image in enumerate(images) if image.refused is not None}
+    records = np.diff(curves.offsets)
+    losses = curves.losses[curves.offsets[:-1][list(refused)]] if refused <= worst else np.empty(0)
+    if (
+        worst != refused
+        or any(records[place] != 1 for place in refused)
+        or (losses != largest_loss(curves.bound)).any()
+    ):
+        raise FileFormatError("expected the worst loss of every refused photograph, and of no other; got others")
+
+
+def _check_guarantee(calibration: Calibration) -> None:
+    parameters = dict(calibration.guarantee)
+    name = parameters.pop("name", None)
+    if not isinstance(name, str):
+        raise FileFormatError(f"expected the name of a guarantee; got {name!r}")
+    rule = choose_guarantee(name, **parameters)
+    if rule.own_bound is not None:
+        raise FileFormatError("expected no bound of a new photograph in a calibration file; got one")
+    for name, values in rule.by_photograph.items():
+        if len(values) != len(calibration.images):
+            raise FileFormatError(f"expected {name} of {len(calibration.images)} photographs; got {len(values)}")
+
+
+def _check_taught(calibration: Calibration) -> None:
+    taught = {photograph.truth for photograph in calibration.procedure.build_score().taught_by}
+    if count := len(taught & {image.truth for image in calibration.images}):
+        raise FileFormatError(
+            f"{count} of its photographs taught the weights of its score, so they give it no guarantee. The file was "
+            "edited"
+        )
+
+
+def _twice(values: Iterable[Hashable]) -> bool:
+    listed = list(values)
+    return len(set(listed)) < len(listed)

@@ -1,0 +1,324 @@
+"""The paper that goes with a mask: what is guaranteed, under which assumptions, for which files."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from blackbox_conformal.documents.signature import Signature, Vouching
+from blackbox_conformal.documents.stored import StoredPaper
+from blackbox_conformal.documents.watch_head import WatchHead
+from blackbox_conformal.errors import CheckFailedError
+from blackbox_conformal.support.canonical import digest_bytes
+
+if TYPE_CHECKING:
+    from blackbox_conformal.documents.signing_key import SigningKey
+
+
+class InputCheck(BaseModel):
+    """How an input compares with those of the calibration.
+
+    Attributes
+    ----------
+    p_value
+        Conformal: an input like the calibration's has a value of at most e with a probability of at most e. Equal
+        distances make it larger.
+    level
+        At this p-value and below the guarantee does not speak of the input.
+    n, group
+        How many inputs of the calibration, or of one group of its photographs, it was compared with.
+    statistics
+        The input's statistics by name.
+    differs
+        The statistic in which it differs most, with its values, in words.
+    beyond
+        Whether a statistic lies farther outside the calibration's values than these are apart.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    p_value: float = Field(gt=0, le=1)
+    level: float = Field(ge=0, lt=1)
+    n: int = Field(ge=1)
+    group: str | None = None
+    statistics: dict[str, float]
+    differs: str
+    beyond: bool
+
+    @property
+    def outside(self) -> bool:
+        """Whether the input is so unlike the calibration's that the guarantee does not speak of it."""
+        return self.p_value <= self.level
+
+    @property
+    def reason(self) -> str | None:
+        """Why the guarantee does not speak of the input; None where it does."""
+        if not self.outside:
+            return None
+        return (
+            f"the guarantee is for inputs like the calibration's and does not speak of this one: {self.differs} "
+            f"(p = {self.p_value:.2g}, at most {self.level:g})"
+        )
+
+    @property
+    def note(self) -> str | None:
+        """What to say of an input that differs much and is not marked; None where there is nothing to say."""
+        if self.outside or not self.beyond:
+            return None
+        said = f"{self.differs}: the guarantee is for inputs like the calibration's (p = {self.p_value:.2g})"
+        if not 0 < self.level < 1 / (self.n + 1):
+            return said
+        return (
+            f"{said}. Beside only {self.n} calibration inputs no p-value can be as small as {self.level:g}, so nobody "
+            "can tell by it whether the guarantee speaks of this picture"
+        )
+
+
+LEAST_TESTED, ENOUGH = 4, 20
+"""So many inputs are compared together, and so many without a doubt are enough for a guarantee."""
+
+LEVEL, DOUBT = 0.05, 0.1
+"""The guarantee does not speak of inputs that differ at the level, and those that differ at the other are in doubt. Of
+twenty slightly soft inputs beside 40, the least visible kind measured, 0.2 % of batches pass; docs/inputs.md."""
+
+
+class BatchCheck(BaseModel):
+    """How inputs that are masked together compare with those of the calibration, before anything is paid.
+
+    Attributes
+    ----------
+    pictures, earlier
+        How many different inputs were compared. Where a batch is too small to tell, `earlier` of them are those that
+        were masked last in the same run folder.
+    n
+        How many inputs of the calibration they were compared with; 0: it keeps nothing of its inputs.
+    p_value
+        Of both being of one kind, by permutations; None: they were not compared.
+    moved, level
+        What differs, a sentence each, and the level at which it does: `LEVEL`, or `DOUBT` where nothing differs at
+        that; nothing where nothing differs at either.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pictures: int = Field(ge=1)
+    earlier: int = Field(ge=0)
+    n: int = Field(ge=0)
+    p_value: float | None = Field(gt=0, le=1)
+    level: float = Field(gt=0, lt=1)
+    moved: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> str | None:
+        """Why the guarantee does not speak of this batch; None where it may.
+
+        Inputs that were masked before do not mark it: pictures that come one by one would be compared so often that
+        some of the right ones were marked.
+        """
+        return None if self.earlier or not self.moved or self.level > LEVEL else self._difference
+
+    @property
+    def unsure(self) -> str | None:
+        """Why it is not known that the inputs are like the calibration's; None where enough were compared."""
+        if not self.n:
+            return "the calibration keeps nothing of its inputs to compare with; a new one does"
+        if self.p_value is None or self.pictures < ENOUGH:
+            seen = "1 input is" if self.pictures == 1 else f"{self.pictures} inputs are"
+            return f"{seen} too few to tell; {ENOUGH} in one run folder are enough"
+        return self._difference if self.moved else None
+
+    @property
+    def _difference(self) -> str:
+        before = f", {self.earlier} of them masked before," if self.earlier else ""
+        return (
+            f"the guarantee is for inputs like the calibration's {self.n}, and these {self.pictures} together{before} "
+            f"{'are' if self.level <= LEVEL else 'may be'} of another kind: {'; '.join(self.moved)} "
+            f"(p = {self.p_value:.2g})"
+        )
+
+
+class Certificate(BaseModel):
+    """What stands in the JSON file beside a mask.
+
+    Attributes
+    ----------
+    status
+        ``guaranteed``: the statement holds for this mask. ``if-like-calibration``: it does if the input is like the
+        calibration's, which `reason` says why nothing tells. ``outside-calibration``: the input is not, so the
+        statement does not speak of this mask; `reason` says in what. ``abstains``: nothing could be trusted; `reason`
+        says why. ``not-judged``: by input and answer nobody can tell whether the one shows the other, and nothing is
+        trusted.
+    statement
+        The guarantee in one plain sentence, with its numbers.
+    assumptions
+        What must be true for it, one sentence each.
+    threshold
+        A pixel is trusted when its score is below it; ``"inf"`` everything, None nothing.
+    threshold_hex
+        The same as an exact hexadecimal float.
+    input_bound
+        What the input alone says of this picture, without calibration, where the metric allows such a bound; else None.
+    psnr
+        The PSNR over trusted pixels that follows, where the metric allows one; else None.
+    leakage
+        What still holds if a tenth of the calibration photographs were in the vendor's training set; else None.
+    draw_seeds, seed_rule
+        The seed of each draw in order, and how they follow from the root seed in `procedure`; None where the vendor
+        takes none.
+    input_check
+        How the input compares with those of the calibration; None where that is not known.
+    batch_check
+        How the inputs that were masked together compare with them.
+    drift
+        What the pictures masked before found about inputs or answers; None where they found nothing.
+    missing_images
+        How many more calibration photographs the level would need at least; 0 when it is reachable.
+    calibration_signature
+        The signature that the calibration had, by whoever calibrated; None where it had none.
+    watch
+        The head of the calibration's watch file as it was read when this was issued; None where there was none.
+    signature
+        Of this certificate, by whoever issued it; None where it is not signed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    status: Literal["guaranteed", "if-like-calibration", "outside-calibration", "abstains", "not-judged"]
+    statement: str
+    assumptions: tuple[str, ...]
+    reason: str | None = None
+    guarantee: dict[str, Any]
+    theorem: str
+    alpha: float = Field(allow_inf_nan=False)
+    rule: Literal["trusted where score < threshold; a pixel without a score is never trusted"] = (
+        "trusted where score < threshold; a pixel without a score is never trusted"
+    )
+    threshold: float | Literal["inf"] | None
+    threshold_hex: str
+    trusted_share: float
+    n_calibration: int
+    missing_images: int
+    bound: float
+    score_kind: str
+    calibration_digest: str
+    fingerprint: str
+    procedure: dict[str, Any]
+    draw_seeds: tuple[int, ...] | None = None
+    seed_rule: str | None = None
+    vendor_model: str | None
+    input: dict[str, Any]
+    outputs: dict[str, Any]
+    input_check: InputCheck | None = None
+    batch_check: BatchCheck
+    drift: str | None = None
+    input_bound: str | None = None
+    psnr: str | None = None
+    leakage: str | None = None
+    notes: tuple[str, ...] = ()
+    calibration_signature: Signature | None = None
+    watch: WatchHead | None = None
+    signature: Signature | None = None
+
+    def __repr__(self) -> str:
+        share = f"{self.trusted_share:.1%} trusted"
+        return f"<Certificate {self.status}: alpha={self.alpha:g}, {share}, n={self.n_calibration}>"
+
+    __str__ = __repr__
+
+    @property
+    def stated(self) -> str:
+        """What may be said of the mask in one sentence: the statement, with its condition or why there is none."""
+        match self.status:
+            case "outside-calibration":
+                return f"No guarantee: {self.reason}."
+            case "not-judged":
+                return f"Nothing is trusted: {self.reason}."
+            case "if-like-calibration":
+                n = self.batch_check.n or self.n_calibration
+                return f"If this input is like the {n} calibrated ({self.reason}): {self.statement}"
+        return self.statement
+
+    @property
+    def digest(self) -> str:
+        """``sha256:…`` of everything but the signature."""
+        return CERTIFICATES.digest(self)
+
+    def signed(self, key: "SigningKey") -> Self:
+        """The same certificate with a signature by `key`."""
+        return self.model_copy(update={"signature": CERTIFICATES.signature(self, key)})
+
+    def vouching(self, trusted: Collection[str] = ()) -> Vouching:
+        """Who issued it; `trusted`: the public keys that the reader trusts.
+
+        Raises
+        ------
+        CheckFailedError
+            The signature is broken.
+        """
+        return CERTIFICATES.vouching(self, trusted)
+
+    def calibration_vouching(self, trusted: Collection[str] = ()) -> Vouching:
+        """Who signed the calibration that it rests on; errors as for `vouching`."""
+        signature, of = self.calibration_signature, "the calibration that the certificate names"
+        return Vouching.of(signature, of, "blackbox-conformal calibration", None, self.calibration_digest, trusted)
+
+    def to_json(self) -> str:
+        """The file's text: indented, with a digest of its own content, and its signature if it has one."""
+        return CERTIFICATES.paper_text(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Certificate":
+        """Read a certificate and check its digest; `vouching` checks its signature.
+
+        Raises
+        ------
+        FileFormatError
+            It is not one of ours, is newer, or was edited.
+        """
+        return CERTIFICATES.parse(text.encode())
+
+    def verify(self, folder: Path) -> None:
+        """Check that the files it speaks of lie in `folder` unchanged.
+        Raises
+        ------
+        CheckFailedError
+            It names no image or no mask, a file is missing, or a digest differs.
+        """
+        missing = sorted({"image", "mask"} - self.outputs.keys())
+        if missing:
+            raise CheckFailedError(f"expected a certificate of an image and its mask; it names no {', '.join(missing)}")
+        for kind, entry in self.outputs.items():
+            if not isinstance(entry, dict) or not isinstance(entry.get("file"), str):
+                raise CheckFailedError(f"expected file and digest of the {kind} in the certificate; got {entry!r}")
+            path = folder / Path(entry["file"]).name
+            try:
+                digest = digest_bytes(path.read_bytes())
+            except (OSError, ValueError):
+                raise CheckFailedError(
+                    f"expected the {kind} {path.name} beside its certificate; it is missing or cannot be read"
+                ) from None
+            if digest != entry.get("digest"):
+                raise CheckFailedError(
+                    f"the {kind} {path.name} was changed: expected {entry.get('digest')}, got {digest}"
+                )
+
+
+class _StoredCertificates(StoredPaper[Certificate]):
+    earlier = {2: ", which called masks guaranteed whose inputs were not compared"}
+
+    def _fields(self, document: Certificate) -> dict[str, Any]:
+        # Certificates from before there were signatures and watches have neither.
+        later = ("calibration_signature", "watch")
+        fields = super()._fields(document)
+        return {name: value for name, value in fields.items() if name not in later or value is not None}
+
+
+CERTIFICATES = _StoredCertificates(
+    Certificate,
+    "certificate",
+    3,
+    anew="Make it anew, in the same run folder without any payment: blackbox-conformal mask INPUT --calibration FILE "
+    "--alpha ALPHA --force",
+    indent=2,
+)

@@ -1,0 +1,267 @@
+"""What a calibration is a calibration *of*: every choice between a picture and its trust mask.
+
+Two procedures with equal fingerprints are the same procedure; a calibration is refused for any other.
+"""
+
+import hashlib
+import re
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from blackbox_conformal.errors import PluginError, ProcedureMismatchError, UsageError
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.scores.score import Score
+from blackbox_conformal.support import catalog
+from blackbox_conformal.support.canonical import digest_json
+from blackbox_conformal.support.types import Image
+
+IMAGE_RULES = 1
+"""Raised whenever the conversion of a file to 8-bit sRGB changes its pixels."""
+
+_MOVED = (
+    " Where no parameter names what is behind an address, another address is another vendor; give such a name (a "
+    "label) before calibrating if the server may move."
+)
+
+_DELIVERY = r"^(first|mean|medoid|consistent:steps=([1-9]|10))$"
+SeedPolicy = Literal["per-image", "shared"]
+Fit = Literal["crop", "shrink"]
+
+
+NO_MEMORY = (
+    "No answer of the vendor depends on earlier calls: no memory of a session, no cache of an account and no "
+    "adaptation to earlier pictures changes it."
+)
+
+
+class Procedure(BaseModel):
+    """One procedure, in the form that is fingerprinted.
+
+    Attributes
+    ----------
+    vendor
+        `Adapter.identity()`: adapter, its version, every parameter that can change a picture.
+    scale
+        Whole-number magnification; 1 is restoration at the same size.
+    draws
+        M, the number of draws of each picture.
+    seeds
+        ``per-image``: seeds are derived from the picture, so they are fresh for each. ``shared``: the same M seeds
+        for every picture, `first_seed` onward, at calibration and in use alike.
+    root_seed
+        What per-image seeds, and the random numbers of the degradation, are derived from besides the picture; 0 where
+        nothing is.
+    perturbation
+        How draws are told apart for a vendor that always answers the same: name of the transformation that is
+        applied to the input and undone on the output, or None.
+    perturbation_package
+        The package and version that brought the perturbation; None where it is ours or there is none.
+    second_opinion
+        `Adapter.identity()` of the vendor whose picture the score compares with, or None.
+    delivery
+        How the delivered picture follows from the draws: ``first``, ``mean``, ``medoid``, or ``consistent:steps=N``,
+        the first draw after N steps of back-projection to its input.
+    degradation
+        How calibration inputs are made from photographs: steps with every parameter, as `Mixture.specification` gives
+        them.
+    fit
+        What is done to photographs that break a vendor's limits before that: ``crop`` takes their middle, ``shrink``
+        makes them smaller, None refuses them.
+    score, metric
+        Name and parameters of score and metric.
+    score_weights
+        The content of the file of weights that the score names by digest; None where it names none. The fingerprint
+        covers it through that digest.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    vendor: dict[str, Any]
+    scale: int = Field(ge=1, le=16)
+    draws: int = Field(ge=1, le=4096)
+    seeds: SeedPolicy = "per-image"
+    first_seed: int | None = None
+    root_seed: int = 0
+    perturbation: str | None = None
+    perturbation_package: str | None = None
+    second_opinion: dict[str, Any] | None = None
+    delivery: str = Field(default="first", pattern=_DELIVERY)
+    degradation: str = "bicubic"
+    fit: Fit | None = None
+    score: dict[str, Any]
+    metric: dict[str, Any]
+    score_weights: bytes | None = Field(default=None, exclude=True, repr=False)
+    image_rules: int = IMAGE_RULES
+
+    @property
+    def fingerprint(self) -> str:
+        """``sha256:…`` over the canonical JSON of every field."""
+        return digest_json(self.model_dump(mode="json"))
+
+    def differences(self, other: Self) -> list[str]:
+        """Each field in which `other` differs, as ``name: ours → theirs``."""
+        return _differences("", self.model_dump(mode="json"), other.model_dump(mode="json"))
+
+    def require(self, actual: Self) -> None:
+        """Refuse `actual` unless it is this procedure.
+        Raises
+        ------
+        ProcedureMismatchError
+            It is another; the message names each difference.
+        """
+        differences = self.differences(actual)
+        if differences:
+            moved = _MOVED if any(difference.startswith("vendor.address") for difference in differences) else ""
+            raise ProcedureMismatchError(
+                "this calibration was made for another procedure, so its guarantee does not hold here. "
+                f"Calibrated → asked for: {'; '.join(differences)}.{moved} Use the calibrated settings or calibrate "
+                "again"
+            )
+
+    def build_score(self) -> Score:
+        """The score, with its weights.
+
+        Raises
+        ------
+        UsageError
+            There is none of this name and parameters, or it is given no weights, or others than it names.
+        PluginError
+            Another package's score cannot be imported.
+        """
+        weights = {} if self.score_weights is None else {"weights": self.score_weights}
+        score: Score = catalog.of_specification("scores", self.score, **weights)
+        return score
+
+    def require_degradation(self, text: str) -> None:
+        """Refuse inputs that were made in another way than `text` says.
+
+        Raises
+        ------
+        UsageError
+            `text` describes no degradation that fits the scale.
+        ProcedureMismatchError
+            It is another one than the calibration's.
+        """
+        declared = Mixture.of_text(text).at(self.scale)
+        if declared.specification != self.mixture.at(self.scale).specification:
+            raise ProcedureMismatchError(
+                f"this calibration is for inputs made by {self.mixture.text}; got --degradation {declared.text!r}, and "
+                "its guarantee does not hold for those. Leave --degradation out (degradation in Python), or calibrate "
+                "with it"
+            )
+
+    @property
+    def mixture(self) -> Mixture:
+        """How inputs are made from photographs.
+
+        Raises
+        ------
+        UsageError
+            A step is not installed, or not in this version.
+        """
+        return Mixture.of_text(self.degradation)
+
+    def degraded(self, truth: Image, digest: str) -> Image:
+        """The input of a photograph: (H / scale, W / scale, 3) uint8, the same whenever it is made.
+
+        Parameters
+        ----------
+        truth
+            (H, W, 3) uint8, its sides multiples of the scale.
+        digest
+            The photograph's identity, from which its random numbers follow.
+        """
+        return self.mixture.apply(truth, self.scale, self.root_seed, digest)
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What the guarantee takes for granted of vendor, inputs and photographs, one sentence each."""
+        try:
+            degradation = self.mixture.text
+        except (UsageError, PluginError):
+            # A step that is not installed, or broken, can still be named.
+            degradation = self.degradation
+        made = f"Inputs are made like those of the calibration: {degradation}."
+        return (made, NO_MEMORY, *filter(None, [self.fit_assumption, self.delivery_assumption]))
+
+    @property
+    def back_projections(self) -> int:
+        """How many steps of back-projection the first draw undergoes before it is delivered; 0 by another rule."""
+        return int(self.delivery.partition("steps=")[2] or 0)
+
+    @property
+    def delivery_assumption(self) -> str | None:
+        """What the guarantee is about where the vendor's picture is changed before it is delivered; None otherwise."""
+        if not (count := self.back_projections):
+            return None
+        return (
+            "The guarantee is about the delivered picture, not about the vendor's own: it is the first draw, made "
+            f"consistent with its input by {count} step{'s' * (count > 1)} of back-projection."
+        )
+
+    @property
+    def fit_assumption(self) -> str | None:
+        """What the guarantee is about where photographs were made to fit; None where they were not."""
+        done = {"crop": "cropped to their middle", "shrink": "made smaller by bicubic"}
+        return self.fit and (
+            f"Photographs that break the vendor's limits on sizes were {done[self.fit]} first. The guarantee is about "
+            "pictures like the photographs after that."
+        )
+
+    @property
+    def seed_note(self) -> str | None:
+        """What to say of a root seed that somebody chose; None of the usual one."""
+        if self.root_seed == 0:
+            return None
+        return (
+            f"the root seed is {self.root_seed}, not the usual 0: nothing shows whether other seeds were tried on "
+            "these photographs before this one was kept"
+        )
+
+    def seed_rule(self, seed_range: tuple[int, int]) -> str:
+        """How `seed` follows from what a certificate names, in words."""
+        low, high = seed_range
+        if self.seeds == "shared":
+            return f"draw k has the seed {low} + ({self.first_seed or 0} + k - {low}) mod {high - low + 1}"
+        return (
+            f"draw k has the seed {low} + h mod {high - low + 1}, where h is the first 8 bytes, little-endian, of the "
+            f"SHA-256 of 'blackbox-conformal seed {self.root_seed} DIGEST k', and DIGEST that of the input's pixels"
+        )
+
+    def seed(self, picture: str, index: int, seed_range: tuple[int, int] | None) -> int | None:
+        """The seed of draw `index` of the picture with digest `picture`; None where the vendor takes none."""
+        if seed_range is None:
+            return None
+        low, high = seed_range
+        if self.seeds == "shared":
+            return low + ((self.first_seed or 0) + index - low) % (high - low + 1)
+        text = f"blackbox-conformal seed {self.root_seed} {picture} {index}".encode()
+        return low + int.from_bytes(hashlib.sha256(text).digest()[:8], "little") % (high - low + 1)
+
+
+def delivery_rule(text: str) -> str:
+    """How pictures are delivered, in the form that is fingerprinted: ``consistent`` is ``consistent:steps=2``.
+
+    Raises
+    ------
+    UsageError
+        It is no such rule.
+    """
+    rule = "consistent:steps=2" if text == "consistent" else text
+    if not re.fullmatch(_DELIVERY, rule):
+        raise UsageError(
+            "expected --delivery (delivery in Python) to be first, mean, medoid, or consistent:steps=N with N from 1 "
+            f"to 10, such as consistent:steps=2; got {text!r}"
+        )
+    return rule
+
+
+def _differences(path: str, ours: Any, theirs: Any) -> list[str]:
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return [
+            line
+            for key in sorted(ours.keys() | theirs.keys())
+            for line in _differences(f"{path}.{key}".lstrip("."), ours.get(key), theirs.get(key))
+        ]
+    return [] if ours == theirs else [f"{path}: {ours!r} → {theirs!r}"]

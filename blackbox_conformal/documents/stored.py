@@ -1,0 +1,223 @@
+"""One base for the documents that this package keeps as files: what they hold, how large they may be, who vouches.
+
+A file may come from anyone. It is refused, in one sentence with what to do next, where it is too large, no JSON that
+all readers read alike, of another format or version, or anything else than the fields of its kind.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, cast
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from blackbox_conformal.documents.signature import Signature, Vouching
+from blackbox_conformal.errors import BlackboxConformalError, FileFormatError
+from blackbox_conformal.support.canonical import digest_json, strict_json
+from blackbox_conformal.support.files import Content, write_new
+from blackbox_conformal.support.text import printable
+from blackbox_conformal.support.wording import complaint, shown
+
+
+class _Paper(Protocol):
+    @property
+    def digest(self) -> str: ...
+    @property
+    def signature(self) -> Signature | None: ...
+
+
+if TYPE_CHECKING:
+    from blackbox_conformal.documents.signing_key import SigningKey
+
+Document = TypeVar("Document")
+Paper = TypeVar("Paper", bound=_Paper)
+
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"II*\0", b"MM\0*", b"BM")
+"""How files of pictures begin."""
+
+_LONGEST_PATH = 1000
+
+_EXACT = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
+"""JSON has no numbers for NaN and infinities, so they are written as text."""
+
+
+class Stored(Generic[Document]):
+    """How the documents of one kind are written and read.
+
+    Parameters
+    ----------
+    kind
+        A dataclass or a model of pydantic: its fields are what the file holds.
+    name, version
+        What stands in the file as ``format`` (behind this package's name) and as ``version``.
+    anew
+        What to do about a file that cannot be read: a sentence without its full stop.
+    limit
+        Bytes; a file that is larger is not read.
+    style
+        Of the JSON: arguments of `json.dumps`.
+    """
+
+    earlier: ClassVar[Mapping[int, str]] = {}
+    """Earlier versions → what was wrong with them, as it follows in a sentence."""
+
+    def __init__(
+        self, kind: type[Document], name: str, version: int, *, anew: str, limit: int = 64 * 2**20, **style: Any
+    ) -> None:
+        self.format, self.version = f"blackbox-conformal {name}", version
+        self._kind, self._name, self._file, self._anew = kind, name, f"{name} file", anew
+        self.limit, self._style = limit, {"indent": 1, **style}
+
+    @cached_property
+    def _form(self) -> TypeAdapter[tuple[Document]]:
+        # Within a tuple, dataclasses take this configuration, and so do those that they hold.
+        return TypeAdapter(tuple[self._kind], config=_EXACT)  # type: ignore[name-defined]
+
+    def content(self, document: Document) -> dict[str, Any]:
+        """What the file holds, as JSON carries it."""
+        return {"format": self.format, "version": self.version, **self._fields(document)}
+
+    def _fields(self, document: Document) -> dict[str, Any]:
+        (fields,) = json.loads(self._form.dump_json((document,)))
+        return cast(dict[str, Any], fields)
+
+    def _document(self, fields: dict[str, Any]) -> Document:
+        """The document with these fields, of which nothing is known."""
+        (document,) = self._form.validate_python((fields,))
+        return document
+
+    def write(self, document: Document, path: Path) -> Path:
+        """Write the file; an earlier one is replaced."""
+        return write_new(path, self._encoded(self.content(document)), force=True)
+
+    def _encoded(self, content: dict[str, Any]) -> Content:
+        return self.text(content).encode()
+
+    def text(self, content: dict[str, Any]) -> str:
+        """Content as the text of a file."""
+        return json.dumps(content, ensure_ascii=False, **self._style) + "\n"
+
+    def read(self, path: Path) -> Document:
+        """Read the file.
+
+        Raises
+        ------
+        FileFormatError
+            It is missing, too large, damaged, or another file.
+        """
+        return self.parse(self.bytes_of(path), printable(path, _LONGEST_PATH))
+
+    def bytes_of(self, path: Path) -> bytes:
+        """The bytes of the file; errors as for `read`."""
+        with self.refusing(printable(path, _LONGEST_PATH)):
+            if path.exists() and not path.is_file():
+                raise FileFormatError(f"expected a {self._file}; this is no file. {self._anew}")
+            if path.stat().st_size > self.limit:
+                raise FileFormatError(f"expected a {self._file} below {self.limit} bytes; it is larger. {self._anew}")
+            return path.read_bytes()
+
+    def parse(self, data: bytes, place: str = "") -> Document:
+        """The document that the bytes of the file at `place` are; errors as for `read`."""
+        with self.refusing(place):
+            return self._built(self._decoded(data))
+
+    def _decoded(self, data: bytes) -> Any:
+        try:
+            return strict_json(data)
+        except FileFormatError as error:
+            raise FileFormatError(f"{error}. {self._anew}") from None
+        except (ValueError, RecursionError) as error:
+            if data.startswith(_PICTURES):
+                raise FileFormatError(f"expected a {self._file}; this is a picture. {self._anew}") from None
+            raise FileFormatError(
+                f"expected JSON; {type(error).__name__}: the {self._file} is damaged. {self._anew}"
+            ) from None
+
+    def _built(self, content: Any) -> Document:
+        self._check_version(content)
+        return self._document({name: value for name, value in content.items() if name not in ("format", "version")})
+
+    def _check_version(self, content: Any) -> None:
+        if not isinstance(content, dict) or content.get("format") != self.format:
+            raise FileFormatError(
+                f"expected a {self.format}; this is another file, or an earlier version wrote it. {self._anew}"
+            )
+        version = content.get("version")
+        if type(version) is int and version > self.version:
+            raise FileFormatError(
+                f"was written in format {version}, this version reads up to {self.version}. Upgrade blackbox-conformal"
+            )
+        if version != self.version or type(version) is not int:
+            why = self.earlier.get(version, "") if type(version) is int else ""
+            raise FileFormatError(
+                f"was written in format {shown(version)}{why}; this version reads {self.version}. {self._anew}"
+            )
+
+    @contextmanager
+    def refusing(self, place: str) -> Iterator[None]:
+        """Whatever is wrong with the file at `place`, as the one error for it."""
+        at = place and f"{place}: "
+        try:
+            yield
+        except OSError as error:
+            raise FileFormatError(f"{at}expected a readable {self._file}; {error.strerror}") from None
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            if isinstance(ours := problem.get("ctx", {}).get("error"), BlackboxConformalError):
+                raise FileFormatError(f"{at}{ours}") from None
+            where = printable(".".join(map(str, problem["loc"][1:])) or "content")
+            raise FileFormatError(f"{at}damaged {self._file}: {where}: {complaint(problem)}. {self._anew}") from None
+        except BlackboxConformalError as error:
+            raise FileFormatError(f"{at}{error}") from None
+        except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError) as error:
+            said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            raise FileFormatError(f"{at}damaged {self._file} ({said}). {self._anew}") from None
+
+
+class StoredPaper(Stored[Paper]):
+    """Documents whose file carries a digest of all that it says and, beside that, a signature or none.
+
+    A file that agrees with its digest is refused, too, where this version would not write the very same from it.
+    """
+
+    def _fields(self, document: Paper) -> dict[str, Any]:
+        (fields,) = self._form.dump_python((document,), mode="json", exclude={0: {"signature"}})
+        return cast(dict[str, Any], fields)
+
+    def digest(self, paper: Paper) -> str:
+        """``sha256:…`` of everything but the signature."""
+        return digest_json(self.content(paper))
+
+    def paper_text(self, paper: Paper) -> str:
+        """The text of the file: content, digest, and the signature if there is one."""
+        closing: dict[str, Any] = {"digest": paper.digest}
+        if paper.signature is not None:
+            closing["signature"] = paper.signature.model_dump(mode="json")
+        return self.text({**self.content(paper), **closing})
+
+    def _built(self, content: Any) -> Paper:
+        self._check_version(content)
+        closing = {name: content.pop(name) for name in ("digest", "signature") if name in content}
+        digest = closing.pop("digest", None)
+        if digest != digest_json(content):
+            raise FileFormatError(f"was changed after it was written: its digest does not match. {self._anew}")
+        paper = super()._built({**content, **closing})
+        if digest != paper.digest:
+            raise FileFormatError(f"says what this version would not write. {self._anew}")
+        return paper
+
+    def signature(self, paper: Paper, key: "SigningKey") -> Signature:
+        """A signature of the paper by `key`."""
+        return key.sign(self.format, self.version, paper.digest)
+
+    def vouching(self, paper: Paper, trusted: Collection[str]) -> Vouching:
+        """Who vouches for the paper.
+
+        Raises
+        ------
+        CheckFailedError
+            The signature is broken.
+        """
+        return Vouching.of(paper.signature, f"the {self._name}", self.format, self.version, paper.digest, trusted)

@@ -1,0 +1,103 @@
+"""The head of a watch file: how far its log reached, and in which state it left the calibration."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from blackbox_conformal.documents.signature import Signature, Vouching
+from blackbox_conformal.support.canonical import digest_json
+
+if TYPE_CHECKING:
+    from blackbox_conformal.documents.signing_key import SigningKey
+
+FORMAT = "blackbox-conformal watch head"
+VERSION = 1
+_DIGEST = "^sha256:[0-9a-f]{64}$"
+
+
+class WatchHead(BaseModel):
+    """What the newest entry of a watch file's log says; every visit, live picture and change of state is an entry.
+
+    Attributes
+    ----------
+    calibration
+        Digest of the calibration that is watched.
+    entries
+        How many entries the log of this calibration has.
+    chain
+        Digest of the newest entry, which is also one of all entries before it.
+    state
+        Of the calibration, from this entry on.
+    at
+        When the entry was written: ISO 8601, UTC, by the clock of whoever wrote it.
+    signature
+        By whoever wrote it; None where it is not signed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    calibration: str = Field(pattern=_DIGEST)
+    entries: int = Field(ge=1)
+    chain: str = Field(pattern=_DIGEST)
+    state: Literal["watched", "suspended", "void", "accepted"]
+    at: str = Field(max_length=64)
+    signature: Signature | None = None
+
+    @property
+    def digest(self) -> str:
+        """``sha256:…`` of everything but the signature."""
+        return digest_json(self.model_dump(mode="json", exclude={"signature"}))
+
+    def signed(self, key: "SigningKey") -> Self:
+        """The same head with a signature by `key`."""
+        return self.model_copy(update={"signature": key.sign(FORMAT, VERSION, self.digest)})
+
+    def vouching(self, trusted: Collection[str] = ()) -> Vouching:
+        """Who vouches for it; `trusted`: the public keys that the reader trusts.
+
+        Raises
+        ------
+        CheckFailedError
+            The signature is broken.
+        """
+        return Vouching.of(self.signature, f"entry {self.entries} of the watch", FORMAT, VERSION, self.digest, trusted)
+
+    @property
+    def words(self) -> str:
+        """What it says, for people."""
+        return f"{self.state} at entry {self.entries}, written at {self.at}"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchStanding:
+    """How far the log of a calibration reaches, and who vouches for it.
+
+    Attributes
+    ----------
+    head
+        Of the newest entry.
+    vouching
+        Of the newest entry whose signature counts; of none where there is none.
+    vouched
+        How many entries that signature vouches for; 0 where there is none.
+    own
+        Whether it is by the key that signed the calibration.
+    """
+
+    head: WatchHead
+    vouching: Vouching
+    vouched: int = 0
+    own: bool = False
+
+    @property
+    def words(self) -> str:
+        """What the newest entry says and who vouches for it, for people."""
+        later = 0 < self.vouched < self.head.entries
+        further = f"; what follows entry {self.vouched} is not signed" if later else ""
+        if self.own:
+            vouching = replace(self.vouching, trusted=False).words("the key that signed the calibration")
+        else:
+            vouching = self.vouching.words("you have not said that you trust this key")
+        return f"{self.head.words}; {vouching}{further}"

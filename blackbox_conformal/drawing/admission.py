@@ -1,0 +1,55 @@
+"""Which pictures may begin: those whose draws the budget has room for beside everything that has begun.
+
+The ledger refuses every single draw that there is no room for. Without more, pictures under way at the same time would
+take each other's last draws away, so that money is spent and none of them is finished.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from blackbox_conformal.drawing.job_budget import Totals
+from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
+from blackbox_conformal.errors import BudgetError
+from blackbox_conformal.support.occupancy import Occupancy
+
+
+class Admission:
+    """The prices of the pictures that have begun, against the ledger's budget; asked from any thread."""
+
+    def __init__(self, ledger: AnyLedger) -> None:
+        self._ledger = ledger
+        self._begun: Occupancy[tuple[int, int]] = Occupancy()
+
+    def room(self, price_nanousd: int, calls: int) -> AbstractContextManager[None]:
+        """Hold room for so many draws of this price together, in the ``with`` block.
+
+        Waits while pictures that have begun may leave some of theirs.
+
+        Raises
+        ------
+        BudgetError
+            There is no room, and nothing that has begun can make any.
+        """
+        return self._begun.taken((price_nanousd, calls), lambda begun: self._fits(price_nanousd, calls, begun))
+
+    def _fits(self, price_nanousd: int, calls: int, begun: Sequence[tuple[int, int]]) -> bool:
+        if not calls:
+            return True
+        budget, totals = self._ledger.budget, self._ledger.totals_in_scope()
+        # What is spent is not given back.
+        budget.check(Totals(totals.spent, of_day=totals.of_day), price_nanousd, calls)
+        begun_nanousd, begun_calls = sum(price for price, _ in begun), sum(number for _, number in begun)
+        try:
+            # A draw of a picture that has begun may be counted twice, as begun and as held or spent: until it ends.
+            together = Totals(
+                totals.spent + begun_nanousd,
+                totals.reserved,
+                totals.calls + begun_calls,
+                totals.of_day + begun_nanousd,
+            )
+            budget.check(together, price_nanousd, calls)
+        except BudgetError:
+            if not begun:
+                raise
+            return False
+        return True

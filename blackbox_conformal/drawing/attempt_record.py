@@ -1,0 +1,414 @@
+"""The states of an attempt, the table of its endings, and its record in the ledger and on the disk."""
+
+import contextlib
+import time
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Final, Literal
+
+from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
+from blackbox_conformal.drawing.ledger.attempts import Attempt, AttemptSpec, VendorReport
+from blackbox_conformal.drawing.ledger.receipts import Receipt
+from blackbox_conformal.drawing.ledger.sample_store import Arrival, Place, Store
+from blackbox_conformal.drawing.ledger.states import WITH_JOB, AttemptState
+from blackbox_conformal.drawing.money import to_nano, to_usd
+from blackbox_conformal.drawing.reservations import Reservation, Reservations
+from blackbox_conformal.drawing.run_control import StoppedError
+from blackbox_conformal.drawing.task import OutcomeState
+from blackbox_conformal.errors import (
+    AdapterError,
+    BlackboxConformalError,
+    DeadlineError,
+    JobCancelledError,
+    JobError,
+    LedgerError,
+    MaybeSentError,
+    NotSentError,
+    PayloadError,
+    RedirectedError,
+    RefusedError,
+    RunRefusedError,
+    TryLaterError,
+    UsageError,
+    VendorError,
+    VendorFailedError,
+)
+from blackbox_conformal.support.text import clean
+from blackbox_conformal.vendor.adapter import Observed
+
+State = Literal["unrecorded", "intent", "sent", "answered", "ambiguous", "accepted", "ready", "stored"]
+"""Where an attempt is while it runs; all but two are states of the ledger.
+
+``unrecorded``: no row of the ledger belongs to it. ``answered``: its row says ``sent``, and the vendor's answer to the
+submission is here. While it is ``sent``, nobody knows whether the submission reached the vendor.
+"""
+
+ROW_STATES: Final[dict[State, AttemptState | None]] = {
+    "unrecorded": None,
+    "intent": "intent",
+    "sent": "sent",
+    "answered": "sent",
+    "ambiguous": "ambiguous",
+    "accepted": "accepted",
+    "ready": "ready",
+    "stored": "stored",
+}
+"""What the ledger's row says in each state; None = there is no row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What is recorded of an attempt, and what its draw comes to.
+
+    Attributes
+    ----------
+    row
+        The state that the row is taken to; ``as it is`` keeps its state and notes the error; None writes nothing.
+    error_class
+        Class of the error in the row, as drawn in `errors`.
+    result
+        State of the draw's outcome. ``deferred``: the vendor took nothing, and the same submission is made again. None:
+        the run ends, and there is no outcome.
+    """
+
+    row: AttemptState | Literal["as it is"] | None
+    error_class: str | None
+    result: OutcomeState | Literal["deferred"] | None
+
+
+_JOB: tuple[State, ...] = ("accepted", "ready", "stored")
+_ANSWERED: tuple[State, ...] = ("answered", *_JOB)
+_RUN_ENDS = (RunRefusedError, BlackboxConformalError, StoppedError)
+
+_ROWS: tuple[tuple[tuple[type, ...], tuple[State, ...], Ending], ...] = (
+    # what happened, in which states: what the row comes to say, class of the error, result
+    ((bytes,), ("sent", "ambiguous", *_ANSWERED), Ending("stored", None, "stored")),
+    # The submission was not answered. Whatever fails then, it may be billed.
+    ((VendorError,), ("sent",), Ending("ambiguous", "M", "ambiguous")),
+    ((VendorError,), ("ambiguous",), Ending("as it is", "M", "ambiguous")),
+    # The vendor says no to this picture.
+    ((RefusedError,), ("unrecorded",), Ending(None, None, "refused")),
+    ((RefusedError,), _ANSWERED, Ending("refused", "A", "refused")),
+    # The vendor failed on its own.
+    ((VendorFailedError,), ("unrecorded",), Ending(None, None, "failed")),
+    ((VendorFailedError,), _ANSWERED, Ending("failed", "V", "failed")),
+    # The vendor took nothing.
+    ((NotSentError, TryLaterError), ("unrecorded",), Ending(None, None, "deferred")),
+    ((NotSentError,), ("answered",), Ending("cancelled", "N", "deferred")),
+    ((TryLaterError,), ("answered",), Ending("cancelled", "R", "deferred")),
+    # The vendor has the job, and its picture was not fetched. The next run looks again for one that is only late.
+    ((NotSentError, TryLaterError, JobError), _JOB, Ending("expired", "J", "expired")),
+    ((DeadlineError,), _JOB, Ending("as it is", "J", "expired")),
+    ((JobCancelledError,), _JOB, Ending("expired", "J", "expired")),
+    # Anything else that a vendor answers is not the picture.
+    ((VendorError,), ("unrecorded",), Ending(None, None, "invalid")),
+    ((VendorError,), _ANSWERED, Ending("invalid", "P", "invalid")),
+    # The run ends: the vendor refuses every picture, the adapter breaks its contract, or the user stops. What was not
+    # answered may be billed; a job is left to the next run.
+    (_RUN_ENDS, ("unrecorded", "ambiguous", *_JOB), Ending(None, None, None)),
+    (_RUN_ENDS, ("intent",), Ending("cancelled", "N", None)),
+    (_RUN_ENDS, ("sent",), Ending("ambiguous", "M", None)),
+    ((RunRefusedError,), ("answered",), Ending("cancelled", "A", None)),
+    # "Done, see there" is a redirection, too.
+    ((RedirectedError,), ("answered",), Ending("ambiguous", "M", None)),
+    ((BlackboxConformalError,), ("answered",), Ending("invalid", "P", None)),
+    ((StoppedError,), ("answered",), Ending("ambiguous", "M", None)),
+)
+
+ENDINGS: Final[dict[tuple[State, type], Ending]] = {
+    (state, kind): ending for kinds, states, ending in _ROWS for kind in kinds for state in states
+}
+"""How an attempt ends, by its state and the class of what happened: a picture's bytes, or an error."""
+
+OUTCOME_ERRORS: Final[dict[OutcomeState, type[VendorError]]] = {
+    "refused": RefusedError,
+    "failed": VendorFailedError,
+    "ambiguous": MaybeSentError,
+    "expired": JobError,
+    "invalid": PayloadError,
+}
+"""Class of the error that an outcome carries."""
+
+
+def ending(state: State, happened: type) -> Ending:
+    """The row of the table for a class, or else for the nearest of its base classes."""
+    return next(ENDINGS[state, kind] for kind in happened.__mro__ if (state, kind) in ENDINGS)
+
+
+def is_unbilled(rule: Ending, failure: BlackboxConformalError, failures_billed: bool) -> bool:
+    """Whether the vendor bills nothing for an attempt that ends so, unless it tells a cost.
+
+    An error says so only of the submission that it answers: one that was sent before and not answered may be billed.
+    """
+    if rule.row == "refused" and isinstance(failure, RefusedError):
+        return not failure.billed
+    return rule.row == "failed" and not failures_billed
+
+
+@dataclass(eq=False)
+class AttemptRecord:
+    """What the ledger and the disk hold of one attempt; each method that writes is one step of its state.
+
+    Attributes
+    ----------
+    earlier
+        The attempt to go on with, instead of a new submission: its job is fetched, or its submission repeated.
+    job
+        The vendor's name of the job, once it is accepted.
+    same_job
+        Another attempt that was given the same job.
+    report
+        What the vendor said besides the picture.
+    answer
+        Body of the last answer that should have held the picture.
+    digest
+        Digest of the bytes that came in this session: the picture's, or those kept as evidence.
+    """
+
+    spec: AttemptSpec
+    earlier: Attempt | None
+    _: KW_ONLY
+    ledger: AnyLedger
+    store: Store
+    reservations: Reservations
+    state: State = field(default="unrecorded", init=False)
+    job: str | None = field(default=None, init=False)
+    same_job: Attempt | None = field(default=None, init=False)
+    report: VendorReport = field(default=VendorReport(), init=False)
+    answer: bytes | None = field(default=None, init=False)
+    digest: str | None = field(default=None, init=False)
+    _size: int | None = field(default=None, init=False)
+    _row: int | None = field(default=None, init=False)
+    _price_nanousd: int = field(default=0, init=False)
+    _reservation: Reservation | None = field(default=None, init=False)
+    _place: Place | None = field(default=None, init=False)
+    _arrival: Arrival | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        earlier = self.earlier
+        if earlier is not None:
+            self.state = next((state for state, row in ROW_STATES.items() if row == earlier.state), "stored")
+            self.job, self._row, self._price_nanousd = earlier.job, earlier.id, earlier.cost_nanousd
+            if earlier.state in WITH_JOB:
+                self.same_job = self.ledger.earlier_with_same_job(earlier)
+
+    @property
+    def row(self) -> int:
+        """Number of the ledger's row; raises `AdapterError` when nothing was submitted that has one."""
+        if self._row is None:
+            raise AdapterError(f"adapter {self.spec.adapter} accepts a job before anything was submitted")
+        return self._row
+
+    @property
+    def model(self) -> str | None:
+        """The model that answered, as far as the vendor says."""
+        return self.report.model or (None if self.earlier is None else self.earlier.model)
+
+    def cost_nanousd(self, unbilled: bool = False) -> int:
+        """What the attempt is booked at: the cost that the vendor tells, or else its price unless it is `unbilled`.
+
+        Nothing without a row.
+        """
+        if self._row is None:
+            return 0
+        if self.report.cost_nanousd is not None:
+            return self.report.cost_nanousd
+        return 0 if unbilled else self._price_nanousd
+
+    def reserve_place(self) -> None:
+        """Make sure that there is a file with room for the answer; errors as `Store.reserve`."""
+        if self._place is None:
+            self._place = self.store.reserve(self.spec.idempotency_key)
+
+    def _release_place(self) -> None:
+        place, self._place = self._place, None
+        if place is not None:
+            self.store.release(place)
+
+    def reserve(self) -> None:
+        """Reserve the price of a new submission, which may mark it as sent (see `Reservations.reserve`)."""
+        self._reservation = self.reservations.reserve(self.spec)
+        self._row, self._price_nanousd = self._reservation.attempt, self._reservation.price_nanousd
+        self.state = "sent" if self._reservation.sent else "intent"
+
+    def mark_sent(self) -> None:
+        """Record that bytes are about to leave; returns once that is on disk."""
+        self.ledger.sent(self.row)
+        if self.earlier is not None and self.state == "ambiguous":
+            self._reservation = self.reservations.resume(self.earlier)
+        self.state = "sent"
+
+    def require_hold(self) -> None:
+        """Refuse to send once more what another process may have settled; errors as `AnyLedger.require_hold`."""
+        self.ledger.require_hold(self.row)
+
+    def accept(self, job: str) -> None:
+        """Record the vendor's job.
+
+        Raises
+        ------
+        LedgerError
+            It could not be recorded; the message names the job, and says whether it is kept beside the ledger.
+        """
+        row, self.job = self.row, job
+        kept = True
+        try:
+            # Beside the ledger, which may be locked or full.
+            self.store.keep_job(row, job, self.report)
+        except OSError:
+            kept = False
+        try:
+            self.same_job = self.ledger.accepted(row, job, self.report)
+        except LedgerError as error:
+            text = f"the vendor accepted job {job}, which could not be recorded"
+            text += "; inbox/ holds it for the next run" if kept else " anywhere: only this line names what is paid for"
+            raise type(error)(f"{error}; {clean(text)}") from None
+        self.store.forget_job(row)
+        self.state = "accepted"
+        self._release_place()  # The vendor keeps the picture.
+
+    def observe(self, observed: Observed, *, free_answers: bool = False) -> None:
+        """Add what the vendor says to the report; what it bills is reserved from now on, if that is more.
+
+        Raises
+        ------
+        UsageError
+            The price makes no sense, or is 0 for a call that has one and `free_answers` is unset; the rest is added.
+        """
+        report = self.report
+        self.report = replace(
+            report,
+            model=report.model if observed.model is None else clean(observed.model),
+            request_id=report.request_id if observed.request_id is None else clean(observed.request_id),
+            vendor_seed=report.vendor_seed if observed.seed is None else observed.seed,
+        )
+        if observed.cost_usd is not None:
+            cost = to_nano(observed.cost_usd)
+            if not cost and self.spec.listed_nanousd and not free_answers:
+                raise UsageError(
+                    f"expected the cost of a call that is listed at {to_usd(self.spec.listed_nanousd)} USD; got 0,"
+                    " which is believed only where the adapter says that some answers are free"
+                )
+            self.report = replace(self.report, cost_nanousd=cost)
+            self.reservations.prices.billed(self.spec.listed_nanousd, cost)
+
+    def mark_ready(self) -> None:
+        """Note that the vendor has the picture of the job."""
+        if self.state == "accepted":
+            self.ledger.ready(self.row)
+            self.state = "ready"
+
+    def store_picture(self, data: bytes) -> str:
+        """Make a paid picture durable, then say so in the ledger; returns its digest.
+
+        Raises
+        ------
+        OSError
+            The disk is full or broken, or there is no descriptor left; nothing is recorded, and it may be tried again.
+        """
+        if (self.state, bytes) not in ENDINGS:
+            raise AdapterError(f"adapter {self.spec.adapter} returned a picture without having submitted anything")
+        # What has arrived is not written again where only its receipt could not be.
+        self._arrival = self._arrival or self.store.receive(self.row, data, self.report, self._place)
+        arrival = self._arrival
+        self._release_place()
+        self.digest, self._size = arrival.digest, arrival.size
+        self.store.keep_receipt(self._receipt("stored", self.report))
+        self.ledger.stored(self.row, self.report, arrival.digest, arrival.size)
+        self._arrival = None
+        with contextlib.suppress(OSError):  # It stays in the inbox, where it is read and the next session finds it.
+            self.store.settle(arrival)
+        self.state = "stored"
+        self.settle()
+        return arrival.digest
+
+    def mark_valid(self) -> None:
+        """Note that the picture passed the run's check."""
+        self.ledger.validated(self.row)
+
+    def restore_picture(self, data: bytes) -> None:
+        """Put the file of a picture that was stored back.
+
+        Raises
+        ------
+        PayloadError
+            These are other bytes.
+        """
+        arrival = self.store.receive(self.row, data)
+        if self.earlier is not None and arrival.digest != self.earlier.digest:
+            raise PayloadError(
+                f"job {self.job} was fetched again and gives other bytes than {self.earlier.digest}, which were"
+                " stored first"
+            )
+        self.store.settle(arrival)
+        self.digest = arrival.digest
+
+    def ending(self, happened: type) -> Ending:
+        """What the table says of this class of error now."""
+        return ending(self.state, happened)
+
+    def end(self, rule: Ending, text: str, code: str | None = None, *, unbilled: bool = False) -> None:
+        """Record how the attempt ends; `text` and `code` are the error's, `unbilled` as for `cost_nanousd`."""
+        if rule.row is None:
+            return
+        if rule.row == "as it is":
+            self.ledger.note(self.row, rule.error_class or "", text)
+        else:
+            if rule.row == "invalid" and self.digest is None:
+                self._keep_evidence()
+            # What was not taken is given back, unless the vendor says that it bills it.
+            given_back = rule.row == "cancelled" and not self.report.cost_nanousd
+            report = VendorReport() if given_back else self._report_with_cost(unbilled)
+            self.ledger.end(
+                self.row,
+                rule.row,
+                report,
+                digest=self.digest,
+                size=self._size,
+                error_class=rule.error_class,
+                error=text,
+                code=code,
+            )
+            # A picture that is stored has its receipt, and is checked again by whoever records that anew.
+            if rule.row != "cancelled" and self.state != "stored":
+                with contextlib.suppress(OSError):
+                    self.store.keep_receipt(self._receipt(rule.row, report, rule.error_class, text, code))
+        if rule.row == "cancelled":
+            self._settle(self.report.cost_nanousd or 0)
+            self.state, self._row, self.report = "unrecorded", None, VendorReport()
+        else:
+            self._settle(self.cost_nanousd(unbilled))
+            self.state = "ambiguous" if rule.row == "ambiguous" else self.state
+
+    def _report_with_cost(self, unbilled: bool) -> VendorReport:
+        """The vendor's report, with what the attempt is booked at; a price that nobody knows stays unknown."""
+        cost = self.cost_nanousd(unbilled)
+        return replace(self.report, cost_nanousd=cost) if cost or unbilled else self.report
+
+    def _receipt(self, state: AttemptState, report: VendorReport, *error: str | None) -> Receipt:
+        found = (self.job, self.digest, self._size)
+        return Receipt(self.spec, state, time.time(), self._price_nanousd, report, *found, *error)
+
+    def _keep_evidence(self) -> None:
+        """Keep an answer that should have held the picture."""
+        if self.answer:
+            with contextlib.suppress(OSError):
+                arrival = self.store.receive(self.row, self.answer, self.report, self._place)
+                self.store.settle(arrival)
+                self.digest, self._size = arrival.digest, arrival.size
+
+    def leave(self) -> None:
+        """Let other processes go on with what this session did not bring to an end."""
+        if self._row is not None and (self.earlier is not None or self.state in ("accepted", "ready")):
+            with contextlib.suppress(LedgerError):  # Others then have to wait until this process ends.
+                self.ledger.leave(self._row)
+
+    def settle(self) -> None:
+        """Give up the place, and book the price, that are still held: others may wait for what that gives back."""
+        self._release_place()
+        self._settle(self.cost_nanousd())
+
+    def _settle(self, cost_nanousd: int) -> None:
+        reservation, self._reservation = self._reservation, None
+        if reservation is not None:
+            stored, billed = self.state == "stored", self.report.cost_nanousd is not None
+            self.reservations.settle(reservation, cost_nanousd, answered=stored, billed=billed)

@@ -1,0 +1,212 @@
+"""What a set of draws would cost, from the ledger and the adapter's price list; files are only read."""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+
+from blackbox_conformal.drawing.ledger.attempts import COLUMNS, Attempt, attempt_from
+from blackbox_conformal.drawing.ledger.billed import AS_LISTED, Billed, billed
+from blackbox_conformal.drawing.ledger.places import reading, store_of
+from blackbox_conformal.drawing.ledger.states import WHOLE
+from blackbox_conformal.drawing.limits import Limits
+from blackbox_conformal.drawing.money import to_nano, to_usd
+from blackbox_conformal.drawing.next_step import Done, NextStep, Submit, next_step
+from blackbox_conformal.drawing.task import Task, task_keys
+from blackbox_conformal.support.canonical import digest_json
+from blackbox_conformal.vendor.adapter import Adapter, Price, Upload
+from blackbox_conformal.vendor.rates import least_seconds
+
+_BOOKED = "as earlier draws were booked"
+_BYTES_PER_PIXEL = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A run before it starts.
+
+    Attributes
+    ----------
+    calls
+        Submissions that would be made and billed.
+    cached
+        Draws that need none: stored, or to be fetched from a job that is paid already.
+    cost_usd
+        Lowest and highest price of the calls, by what the vendor quoted or else by `KnownPrices`; None when neither is
+        known.
+    seconds
+        Time that the calls take at best at the strictest request rate, with one poll a job; None without a rate.
+    again
+        Submissions that may come on top at most, for draws whose answer proves unusable, where limits allow them.
+    disk_bytes
+        Room that the answers will need, by what earlier answers needed or else by the size of the pictures; None when
+        the pictures are not known.
+    """
+
+    calls: int
+    cached: int
+    cost_usd: tuple[Decimal, Decimal] | None
+    seconds: float | None
+    disk_bytes: int | None
+    again: int = 0
+
+
+def has_jobs(adapter: Adapter) -> bool:
+    """Whether the vendor answers a submission with a job, which is polled."""
+    return type(adapter).resume is not Adapter.resume
+
+
+def costs(calls: int, cost_usd: tuple[Decimal, Decimal] | None) -> bool:
+    """Whether so many calls are to be made and cost something, or might, as their price is None."""
+    return calls > 0 and cost_usd != (Decimal(0), Decimal(0))
+
+
+class KnownPrices:
+    """Prices of draws: those of the adapter's list, or as draws in a run folder were booked, where that is more.
+
+    Raises
+    ------
+    LedgerError
+        The folder's ledger cannot be read.
+    """
+
+    def __init__(self, adapter: Adapter, run: Path) -> None:
+        self._adapter = adapter
+        self._billed = Billed()
+        if not adapter.capabilities.local:
+            with reading(run) as connection:
+                if connection is not None:
+                    self._billed = billed(connection, digest_json(adapter.identity()))
+
+    def of_any(self) -> Price | None:
+        """Price of a draw, over all sizes of uploads; None when none is listed and none was booked."""
+        return self._raised(self._adapter.capabilities.price)
+
+    def of(self, upload: Upload) -> Price | None:
+        """Price of a draw of this upload; None as for `of_any`."""
+        return self._raised(self._adapter.price_for(upload.width, upload.height))
+
+    def of_these(self, uploads: Sequence[Upload]) -> Price | None:
+        """Price of a draw of the cheapest and of the dearest of these uploads; `of_any` where there are none."""
+        by_size = {(upload.width, upload.height): upload for upload in uploads}
+        prices = [price for upload in by_size.values() if (price := self.of(upload)) is not None]
+        if not uploads or len(prices) < len(by_size):
+            return None if uploads else self.of_any()
+        cheapest = min(prices, key=lambda price: price.low_usd)
+        dearest = max(prices, key=lambda price: price.high_usd)
+        return replace(dearest, low=cheapest.low)
+
+    def _raised(self, listed: Price | None) -> Price | None:
+        known, (least, most) = self._billed, self._billed.booked_nanousd
+        if listed is None or not listed.high_usd:
+            return Price(to_usd(least or most), to_usd(most), _BOOKED) if most else listed
+        if not known.highest.exceeds(AS_LISTED):
+            return listed
+        low, high = known.lowest.raised(to_nano(listed.low_usd)), known.highest.raised(to_nano(listed.high_usd))
+        return Price(to_usd(min(low, high)), to_usd(high), _BOOKED)
+
+
+def price_missing(adapter: Adapter) -> str:
+    """What to do where money is limited and nobody knows what a draw costs."""
+    asked = ", which plan --quote asks for" if type(adapter).quote is not Adapter.quote else ""
+    stated = f"add -p price-usd=0.02 with your vendor's price (price_usd in Python){asked}, or "
+    return (
+        f"--max-cost (max_cost in Python) needs the price of one call, and none is known for {adapter.name}: "
+        f"{stated if 'price_usd' in type(adapter).model_fields else ''}give --max-calls (max_calls) instead"
+    )
+
+
+def estimate(
+    adapter: Adapter,
+    run: Path,
+    limits: Limits,
+    tasks: Sequence[Task],
+    *,
+    quoted: Mapping[tuple[int, int], Decimal] | None = None,
+) -> Estimate:
+    """Estimate drawing `tasks` into the run folder `run`, which need not exist.
+
+    Parameters
+    ----------
+    quoted
+        (width, height) of every upload among the tasks → US dollars a draw, as the vendor quoted it.
+
+    Raises
+    ------
+    LedgerError
+        The folder's ledger cannot be read.
+    """
+    capabilities = adapter.capabilities
+    if capabilities.local:
+        return Estimate(0, len(tasks), (Decimal(0), Decimal(0)), 0.0, 0)
+    steps, mean_size = _next_steps(adapter, run, limits, tasks)
+    missing = [task for task, step in zip(tasks, steps, strict=True) if isinstance(step, Submit)]
+    unsure = sum(not isinstance(step, Done) for step in steps)
+    calls, cost = len(missing), _cost(KnownPrices(adapter, run), missing)
+    if quoted is not None:
+        total = sum((quoted[task.upload.width, task.upload.height] for task in missing), Decimal(0))
+        cost = (total, total)
+    enlarged = max(capabilities.scale_factors, default=1) ** 2 * _BYTES_PER_PIXEL
+    sizes = sum(mean_size or task.upload.width * task.upload.height * enlarged for task in missing)
+    return Estimate(
+        calls=calls,
+        cached=len(tasks) - calls,
+        cost_usd=cost,
+        seconds=least_seconds(limits.for_vendor(capabilities).rates or (), calls, calls if has_jobs(adapter) else 0),
+        disk_bytes=round(sizes),
+        again=unsure * calls_again(limits),
+    )
+
+
+def answered(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]) -> list[bool]:
+    """Whether each draw has its answer already, a picture or a refusal, so that the vendor is not asked again."""
+    if adapter.capabilities.local:
+        return [True for _ in tasks]
+    return [isinstance(step, Done) for step in _next_steps(adapter, run, limits, tasks)[0]]
+
+
+def _next_steps(
+    adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]
+) -> tuple[list[NextStep], float | None]:
+    """What is left to do for each draw, and the mean size of a stored answer."""
+    attempts_by_task, mean_size = _read(run, task_keys(adapter.identity(), tasks))
+    stored = {attempt.digest for attempts in attempts_by_task for attempt in attempts if attempt.state in WHOLE}
+    with closing(store_of(run)) as store:
+        now, on_disk = time.time(), store.among({digest for digest in stored if digest is not None})
+    replayable = adapter.capabilities.idempotency_header is not None
+    steps = [
+        next_step(attempts, limits, on_disk=on_disk, replayable=replayable, now=now) for attempts in attempts_by_task
+    ]
+    return steps, mean_size
+
+
+def _cost(known: KnownPrices, tasks: Sequence[Task]) -> tuple[Decimal, Decimal] | None:
+    """Lowest and highest price of these draws together; None when one is not known."""
+    if not tasks:
+        return None if known.of_any() is None else (Decimal(0), Decimal(0))
+    by_size = {(task.upload.width, task.upload.height): known.of(task.upload) for task in tasks}
+    prices = [price for task in tasks if (price := by_size[task.upload.width, task.upload.height]) is not None]
+    if len(prices) < len(tasks):
+        return None
+    return sum((price.low_usd for price in prices), Decimal(0)), sum((price.high_usd for price in prices), Decimal(0))
+
+
+def calls_again(limits: Limits) -> int:
+    """Submissions of one draw that may come on top of the first, for answers that prove unusable."""
+    return limits.max_resample + (limits.max_attempts - 1 if limits.retry_ambiguous else 0)
+
+
+def _read(run: Path, keys: Sequence[str]) -> tuple[list[list[Attempt]], float | None]:
+    """Attempts at each key, and the mean size of a stored answer."""
+    by_key: dict[str, list[Attempt]] = {key: [] for key in keys}
+    mean: float | None = None
+    with reading(run) as connection:
+        if connection is None:
+            return [[] for _ in keys], None
+        for row in connection.execute(f"SELECT {COLUMNS} FROM attempt ORDER BY id"):
+            if row["task"] in by_key:
+                by_key[row["task"]].append(attempt_from(row))
+        mean = connection.execute("SELECT AVG(size) FROM attempt WHERE state IN ('stored', 'validated')").fetchone()[0]
+    return [by_key[key] for key in keys], mean

@@ -1,0 +1,135 @@
+"""Which addresses a request may go to, and whether it may carry the key there: decided before anything is resolved.
+
+`network` checks the resolved addresses when it connects.
+"""
+
+import ipaddress
+import socket
+from dataclasses import dataclass
+from typing import Literal
+
+from blackbox_conformal.errors import PayloadError
+from blackbox_conformal.support.local_servers import is_loopback_name
+
+AddressPolicy = Literal["own", "public", "loopback"]
+"""Addresses that a connection may have: any (the vendor's own host), public ones only, loopback only."""
+
+_NOT_PUBLIC = tuple(map(ipaddress.ip_network, ("fec0::/10", "3fff::/20", "5f00::/16")))
+"""Networks that older Pythons take for public: site-local (RFC 3879), documentation (RFC 9637), SRv6 (RFC 9602)."""
+
+_PORTS = {"https": 443, "http": 80}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host (lower case, no trailing dot) and port."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether the host is this machine by its own name, before anything is resolved."""
+        return is_loopback_name(self.host)
+
+    @property
+    def is_private_way(self) -> bool:
+        """Whether nobody on the way there can read what is sent: it is encrypted, or stays on this machine."""
+        return self.scheme == "https" or self.on_loopback
+
+    @property
+    def text(self) -> str:
+        """As people write it: without the port that the scheme has anyway."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}" + ("" if self.port == _PORTS.get(self.scheme) else f":{self.port}")
+
+
+def make_origin(scheme: str, host: str, port: int | None) -> Origin:
+    """The normal form of an origin."""
+    return Origin(scheme, host.lower().rstrip("."), port or _PORTS.get(scheme, 0))
+
+
+def is_allowed_address(address: str, policy: AddressPolicy) -> bool:
+    """Whether a resolved address is allowed by `policy`; addresses wrapped in IPv6 are judged by what they wrap."""
+    if policy == "own":
+        return True
+    try:
+        value = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(value, ipaddress.IPv6Address):
+        inner = value.ipv4_mapped or value.sixtofour
+        if inner is None and value in ipaddress.ip_network("64:ff9b::/96"):
+            inner = ipaddress.IPv4Address(int(value) & 0xFFFFFFFF)
+        if inner is not None:
+            value = inner
+    if policy == "loopback":
+        return value.is_loopback
+    special = any(value in network for network in _NOT_PUBLIC)
+    return value.is_global and not (value.is_multicast or value.is_reserved or special)
+
+
+_PRIVATE_ENDINGS = ("localhost", "local", "internal", "localdomain", "lan", "home.arpa")
+"""Endings of names that are not public (RFC 6761, 6762 and 8375, and what private networks use)."""
+
+
+def is_public_host(host: str) -> bool:
+    """Whether `host`, unresolved, can be a public one; an address in any form that a resolver takes is judged."""
+    try:
+        # Resolvers take 2852039166 and 0x7f.1 for addresses as well.
+        address = host if ":" in host else socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return "." in host and not any(host == name or host.endswith(f".{name}") for name in _PRIVATE_ENDINGS)
+    return is_allowed_address(address, "public")
+
+
+class LinkRules:
+    """The rules of one adapter: its own origin, others that see its key too, and the hosts of results."""
+
+    def __init__(self, own: Origin, result_hosts: tuple[str, ...], keyed: tuple[Origin, ...] = ()) -> None:
+        self.own = own
+        self._keyed = keyed
+        self._hosts = tuple(host.lower().rstrip(".") for host in result_hosts)
+
+    def is_listed(self, host: str) -> bool:
+        """Whether the vendor is known to keep results at `host`."""
+        return host == self.own.host or any(
+            host.endswith(name) and len(host) > len(name) if name.startswith(".") else host == name
+            for name in self._hosts
+        )
+
+    def admit(self, target: Origin, has_user: bool, public: bool) -> tuple[bool, AddressPolicy]:
+        """Whether the key may go to `target`, and which addresses it may have.
+
+        Raises
+        ------
+        PayloadError
+            The link may not be followed at all: the vendor sent something else than a link to a result.
+        """
+        where = f"{target.scheme}://{target.host}:{target.port}"
+        if has_user:
+            raise PayloadError(f"the vendor's link to {where} carries a user name; such links are not followed")
+        if target == self.own:
+            return not public, "own"
+        if target in self._keyed and not public:
+            return True, "own"
+        if target.scheme not in _PORTS:
+            raise PayloadError(f"expected an https link from the vendor; got one of scheme {target.scheme[:20]!r}")
+        if self.own.on_loopback and target.on_loopback:
+            return False, "loopback"
+        if target.scheme != "https":
+            raise PayloadError(f"expected an https link from the vendor; got {where}, which others can alter")
+        if target.port not in (443, self.own.port):
+            raise PayloadError(f"the vendor's link goes to {where}; expected port 443")
+        if not self.is_listed(target.host) and not public:
+            raise PayloadError(
+                f"the vendor's link goes to {target.host}, which is neither its own host {self.own.host} nor one that"
+                " its adapter declares as a result host"
+            )
+        # What a name leads to is checked when it is connected to; behind a proxy, only the proxy gets to know.
+        if not is_public_host(target.host):
+            raise PayloadError(
+                f"the vendor's link was not followed: {target.host} is not a public address; nothing was sent"
+            )
+        return False, "public"

@@ -1,0 +1,153 @@
+"""What a failed answer means, as one of the classes of `errors`: the adapter's own reading first, then the status."""
+
+import json
+import shlex
+from urllib.parse import urlsplit
+
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    JobError,
+    KeyNotSentError,
+    MaybeSentError,
+    NotFoundError,
+    PayloadError,
+    RedirectedError,
+    TryLaterError,
+    VendorError,
+)
+from blackbox_conformal.support.text import clean
+from blackbox_conformal.support.wording import option_words
+from blackbox_conformal.vendor.adapter import Adapter, Answer, Send
+from blackbox_conformal.vendor.refusals import ACCOUNT, NOT_FOUND, PUT_OFF, refusal
+from blackbox_conformal.vendor.retry_after import clock_difference, parse_retry_after
+
+_CLOCK_TOLERANCE_S = 120.0
+_LONGEST_WORDS = 4096
+"""Bytes of an answer beyond which it is no message."""
+
+
+class GoneError(JobError):
+    """The vendor does not know this job or link (any more); asking for the same thing again is of no use."""
+
+
+def classify(adapter: Adapter, step: Send, answer: Answer, now: float) -> VendorError | None:
+    """The error in `answer`; None when it is one that the adapter wants to see."""
+    if answer.status in step.accept if step.accept is not None else 200 <= answer.status < 300:
+        return None
+    redirected = 300 <= answer.status < 400
+    explained = None if step.public or redirected else adapter.explain(answer, step.purpose)
+    if step.purpose in ("submit", "cancel"):
+        error = explained or _of_submission(answer, now)
+    else:
+        error = _of_free_request(step, answer, explained, now)
+    if isinstance(error, AccountRefusedError) and answer.status != 402:
+        error = _without_key(adapter, answer) or error
+    if isinstance(error, AccountRefusedError) and not isinstance(error, KeyNotSentError):
+        error = _with_clock(error, answer, now)
+        error.key_variable = adapter.key_variable
+    return error
+
+
+def _without_key(adapter: Adapter, answer: Answer) -> KeyNotSentError | None:
+    """What to say where the vendor asks for a key and these parameters send none; None where they send one."""
+    if adapter.key_variable is not None or adapter.auth_variable is None or not adapter.key_parameters:
+        return None
+    options = shlex.join(option_words(adapter.key_parameters))
+    return KeyNotSentError(
+        f"the vendor wants a key, and none was sent ({_said(answer)}). Add {options} to send the key of "
+        f"{adapter.auth_variable} or {adapter.auth_variable}_FILE",
+        code=str(answer.status),
+    )
+
+
+def _with_clock(error: AccountRefusedError, answer: Answer, now: float) -> AccountRefusedError:
+    """Say so when the clocks differ: a signature that is refused for it looks like a wrong key."""
+    apart = clock_difference(answer.headers, now)
+    if apart is None or abs(apart) < _CLOCK_TOLERANCE_S:
+        return error
+    return AccountRefusedError(
+        f"{error}. The clock here and the vendor's differ by {abs(apart):.0f} s, which makes signed requests invalid;"
+        " set the clock",
+        request_id=error.request_id,
+        code=error.code,
+    )
+
+
+def _said(answer: Answer) -> str:
+    """The status, and what the vendor says to it where its adapter reads nothing there."""
+    words = _words(answer)
+    return f"HTTP {answer.status}" + (f": {words}" if words else "")
+
+
+def _words(answer: Answer) -> str:
+    """A sentence from a short answer in JSON or plain text; of pages and anything longer, nothing."""
+    if len(answer.body) > _LONGEST_WORDS or "html" in answer.headers.get("content-type", ""):
+        return ""
+    try:
+        text = answer.body.decode()
+    except UnicodeDecodeError:
+        return ""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return "" if text.lstrip().startswith(("<", "[", "{")) else clean(text.strip().removesuffix("."))
+    fields = document if isinstance(document, dict) else {}
+    values = [fields.get(name) for name in ("error", "message", "detail", "errors", "title")]
+    texts = [value.get("message") if isinstance(value, dict) else value for value in values]
+    joined = ": ".join(dict.fromkeys(text.strip() for text in texts if isinstance(text, str) and text))
+    return clean(joined.removesuffix("."))
+
+
+def _host(location: str) -> str:
+    """The host that a redirection names; never its path or query, which may hold secrets."""
+    try:
+        return urlsplit(location).hostname or "another path"
+    except ValueError:
+        return "a broken address"
+
+
+def _later(answer: Answer, now: float) -> TryLaterError:
+    return TryLaterError(
+        f"the vendor asked to wait with {_said(answer)}",
+        retry_after=parse_retry_after(answer.headers, now),
+        code=str(answer.status),
+    )
+
+
+def _of_submission(answer: Answer, now: float) -> VendorError:
+    status, code = answer.status, str(answer.status)
+    if 200 <= status < 300:
+        return PayloadError(f"expected another status of success from the vendor; got {_said(answer)}", code=code)
+    if 300 <= status < 400:
+        host = _host(answer.headers.get("location", ""))
+        return RedirectedError(
+            f"the vendor redirected the submission to {host} with {_said(answer)}; a paid request is not sent"
+            " elsewhere, and this one may be billed. Correct the adapter's address, or sign in where this network asks"
+            " for it",
+            code=code,
+        )
+    if status in PUT_OFF or (status in (503, 529) and "retry-after" in answer.headers):
+        return _later(answer, now)
+    if status in NOT_FOUND:
+        return NotFoundError(f"the vendor has nothing at this address ({_said(answer)}); correct it", code=code)
+    if 400 <= status < 500:
+        return refusal(status, _said(answer), code=code)
+    return MaybeSentError(
+        f"the vendor failed after the submission with {_said(answer)}; it may have accepted and may bill it", code=code
+    )
+
+
+def _of_free_request(step: Send, answer: Answer, explained: VendorError | None, now: float) -> VendorError:
+    status, code = answer.status, str(answer.status)
+    download = step.purpose == "download"
+    if (step.purpose in ("poll", "download") and status in (404, 410)) or (download and status == 403):
+        what = "link to the result" if download else "job"
+        return GoneError(f"the vendor no longer knows the {what} ({_said(answer)})", code=code)
+    unknown = step.purpose == "lookup" and status == 404
+    if explained is not None and (unknown or not isinstance(explained, MaybeSentError)):
+        return explained
+    if status in ACCOUNT and not step.public:
+        return refusal(status, _said(answer), code=code)
+    if status in (425, 429, 503):
+        return _later(answer, now)
+    return JobError(f"the vendor answered a {step.purpose} request with {_said(answer)}", code=code)

@@ -1,0 +1,38 @@
+"""What a vendor publishes of itself, read once before the first paid draw of a run."""
+
+from blackbox_conformal.drawing.desk import PATIENCE_S, Desk
+from blackbox_conformal.drawing.limits import Limits
+from blackbox_conformal.errors import NotFoundError
+from blackbox_conformal.support.text import clean
+from blackbox_conformal.vendor.adapter import Adapter
+
+_LATE = "nothing of itself", "the same command asks again later"
+
+
+def inspect_vendor(adapter: Adapter, limits: Limits, *, patience_s: float = PATIENCE_S) -> str | None:
+    """What an open adapter took from what its vendor publishes, in words; None where there is nothing to say.
+
+    Raises
+    ------
+    RunRefusedError
+        What the vendor publishes does not fit the adapter's parameters, or the service is retired.
+    IncompleteError, VendorError
+        The vendor could not be asked; the same command asks again.
+    """
+    refuse_retired(adapter)
+    steps = adapter.inspect()
+    if steps is None:
+        return None
+    with Desk(adapter, limits, patience_s) as desk:
+        told = desk.ask(steps, "lookup", _LATE)
+    return None if told is None else clean(told)
+
+
+def refuse_retired(adapter: Adapter) -> None:
+    """Raise `NotFoundError` if the vendor does not offer any more what the adapter asks for."""
+    retired = adapter.capabilities.retired
+    if retired:
+        raise NotFoundError(
+            f"adapter {adapter.name} asks for a service that its vendor has retired ({retired}), so nothing is sent;"
+            " choose another one: blackbox-conformal adapters list"
+        )

@@ -1,0 +1,382 @@
+"""Every attempt that may cost money, recorded before it is made; the budget is checked in the same transaction.
+
+Every change is on disk when the method that makes it returns. What differs between databases is left to the classes
+that are derived from `AnyLedger`.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import fields
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from blackbox_conformal.drawing.job_budget import Budget, Totals
+from blackbox_conformal.drawing.ledger.attempts import COLUMNS, Attempt, AttemptSpec, VendorReport, attempt_from
+from blackbox_conformal.drawing.ledger.billed import Billed, billed
+from blackbox_conformal.drawing.ledger.connection import Connection
+from blackbox_conformal.drawing.ledger.receipts import TOLD, Key, Receipt
+from blackbox_conformal.drawing.ledger.recording import columns, insert, is_unknown, record, settle_left_behind
+from blackbox_conformal.drawing.ledger.states import ENDED, SETTLED, UNSENT, WITH_JOB, AttemptState
+from blackbox_conformal.drawing.ledger.transaction import LedgerTransaction
+from blackbox_conformal.drawing.money import to_usd
+from blackbox_conformal.drawing.run_control import TakenError
+from blackbox_conformal.errors import LedgerError
+
+Result = TypeVar("Result")
+
+
+class AnyLedger(ABC):
+    """A ledger that is open for writing; every method may be called from any thread.
+
+    Attributes
+    ----------
+    shared
+        Whether other processes may draw with it at the same time.
+    """
+
+    shared = False
+
+    def __init__(self) -> None:
+        self._budget = Budget()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish queued writes and give the ledger up."""
+
+    @abstractmethod
+    def limit(self, budget: Budget) -> None:
+        """Check every reservation from now on against this budget; what draws beyond its scope cost is left out.
+
+        The budget that is in force already goes on as it is.
+        """
+
+    @abstractmethod
+    def totals_in_scope(self) -> Totals:
+        """Nano-dollars spent and reserved, and calls, for the draws that the budget is for."""
+
+    @abstractmethod
+    def _write(self, operation: Callable[[LedgerTransaction], Result], *attempts: int) -> Result:
+        """What `operation`, which looks at these attempts, returns, or its error, once what it changed is durable.
+
+        It may be run more than once, each time as if it had not been run before.
+        """
+
+    @abstractmethod
+    def _lookup(self) -> AbstractContextManager[Connection]:
+        """A connection to read what is durable."""
+
+    @abstractmethod
+    def _totals_of_job(self, transaction: LedgerTransaction) -> Totals:
+        """`totals_in_scope`, with the changes of `transaction` so far."""
+
+    def plan(self, specs: Sequence[AttemptSpec]) -> dict[tuple[str, int], int]:
+        """Record submissions that are to be made; returns the attempt of each (task, generation)."""
+
+        def operation(transaction: LedgerTransaction) -> dict[tuple[str, int], int]:
+            query = "SELECT id FROM attempt WHERE task = ? AND generation = ? AND state = ?"
+            planned = {}
+            for spec in specs:
+                row = transaction.connection.execute(query, (spec.task, spec.generation, "planned")).fetchone()
+                planned[spec.task, spec.generation] = insert(transaction, spec) if row is None else row[0]
+            return planned
+
+        return self._write(operation) if specs else {}
+
+    def claim(self, attempt: int) -> None:
+        """Record that a worker has taken up what `plan` gave, and waits."""
+        self._move(attempt, "claimed")
+
+    def put_back(self, attempt: int) -> None:
+        """Record that what was claimed is not made now; the next `plan` gives it again."""
+        self._move(attempt, "planned")
+
+    def reserve(self, spec: AttemptSpec, attempt: int | None, price_nanousd: int, *, alone: bool = False) -> int:
+        """Reserve the price of one submission, in one transaction with the budget check; returns the attempt.
+
+        Parameters
+        ----------
+        alone
+            Whether others wait to learn from this draw what one costs (see `Prices.enter`).
+
+        Raises
+        ------
+        BudgetError
+            Spent and reserved money, or calls, would exceed the limit. Nothing was written.
+        DearerError, AwaitedBillError
+            Another process learned that it costs more, or is about to learn what it costs. Nothing was written.
+        """
+        known = () if attempt is None else (attempt,)
+        return self._write(lambda transaction: self._reserve(transaction, spec, attempt, price_nanousd, alone), *known)
+
+    def reserve_and_mark_sent(
+        self, spec: AttemptSpec, attempt: int, price_nanousd: int, *, alone: bool = False
+    ) -> None:
+        """Reserve the price of what `plan` gave and record that bytes are about to leave, in one commit.
+
+        Errors as `reserve`.
+        """
+
+        def operation(transaction: LedgerTransaction) -> None:
+            transaction.move(attempt, "claimed")
+            self._reserve(transaction, spec, attempt, price_nanousd, alone)
+            transaction.move(attempt, "sent")
+
+        self._write(operation, attempt)
+
+    def _reserve(
+        self, transaction: LedgerTransaction, spec: AttemptSpec, attempt: int | None, price_nanousd: int, alone: bool
+    ) -> int:
+        self._budget.check(self._totals_of_job(transaction), price_nanousd)
+        number = insert(transaction, spec) if attempt is None else attempt
+        transaction.move(number, "intent", reserve=price_nanousd)
+        return number
+
+    def limits_money(self) -> bool:
+        """Whether money is limited now, by the budget or for all who draw with it."""
+        return self._budget.limits_money
+
+    def take(self, attempt: Attempt) -> bool:
+        """Go on with an earlier attempt; whether no other process works on it."""
+        return True
+
+    def leave(self, attempt: int) -> None:  # noqa: B027 - nothing where nobody else is
+        """Let other processes go on with an attempt whose job was not fetched."""
+
+    def require_hold(self, attempt: int) -> None:  # noqa: B027 - nothing where nobody else is
+        """Refuse to send an attempt once more that another process may have settled meanwhile.
+
+        Raises
+        ------
+        LedgerError
+            This process stood still for longer than its lease.
+        """
+
+    def require_lease(self) -> None:  # noqa: B027 - nothing where nobody else is
+        """Refuse where this process can draw nothing more with it, whatever comes.
+
+        Raises
+        ------
+        LedgerError
+            This process stood still for longer than its lease, or the ledger cannot be written any more.
+        """
+
+    def now(self, wall: float) -> float:
+        """Seconds since 1970 by the clock that dates attempts; `wall` is what this machine's says."""
+        return wall
+
+    def has_company(self) -> bool:
+        """Whether another process draws with it now."""
+        return False
+
+    def may_adopt(self, attempt: int) -> bool:
+        """Whether nobody works on an attempt any more whose answer or job lies in the inbox."""
+        return True
+
+    def watch(self, adopt: Callable[[], None]) -> None:  # noqa: B027 - nothing where nobody else is
+        """Call `adopt`, which takes over what lies in the inbox, before what another process left behind is settled."""
+
+    def sent(self, attempt: int) -> None:
+        """Record that bytes are about to leave."""
+        self._move(attempt, "sent")
+
+    def accepted(self, attempt: int, job: str, report: VendorReport) -> Attempt | None:
+        """Record the vendor's job id; returns another attempt that was given the same id, if there is one."""
+
+        def operation(transaction: LedgerTransaction) -> Attempt | None:
+            transaction.move(attempt, "accepted", report.cost_nanousd, job=job, **columns(report))
+            row = transaction.connection.execute(
+                f"SELECT {COLUMNS} FROM attempt WHERE job = ? AND id != ?"
+                " AND adapter = (SELECT adapter FROM attempt WHERE id = ?) LIMIT 1",
+                (job, attempt, attempt),
+            ).fetchone()
+            return None if row is None else attempt_from(row)
+
+        return self._write(operation, attempt)
+
+    def ready(self, attempt: int) -> None:
+        """Record that the vendor has the picture."""
+        self._move(attempt, "ready")
+
+    def stored(self, attempt: int, report: VendorReport, digest: str, size: int) -> None:
+        """Record an answer that is durable in the inbox."""
+        self._move(attempt, "stored", report, digest=digest, size=size, error_class=None, error=None, code=None)
+
+    def validated(self, attempt: int) -> None:
+        """Record that stored bytes passed the check."""
+        self._move(attempt, "validated")
+
+    def end(
+        self,
+        attempt: int,
+        state: AttemptState,
+        report: VendorReport,
+        *,
+        digest: str | None = None,
+        size: int | None = None,
+        error_class: str | None = None,
+        error: str | None = None,
+        code: str | None = None,
+    ) -> None:
+        """Take an attempt to a state that it may stay in, with what is known by then."""
+        values: dict[str, Any] = {"error_class": error_class, "error": error, "code": code}
+        if digest is not None:
+            values |= {"digest": digest, "size": size, "stored_at": time.time()}
+        self._move(attempt, state, report, **values)
+
+    def note(self, attempt: int, error_class: str, error: str) -> None:
+        """Write the last error beside an attempt that keeps its state."""
+        self._write(lambda transaction: transaction.note(attempt, error_class=error_class, error=error), attempt)
+
+    def _move(self, attempt: int, state: AttemptState, report: VendorReport | None = None, **values: Any) -> None:
+        cost = None if report is None else report.cost_nanousd
+        values |= {} if report is None else columns(report)
+        self._write(lambda transaction: transaction.move(attempt, state, cost, **values), attempt)
+
+    def adopt(self, attempt: int, digest: str, size: int, report: VendorReport) -> bool:
+        """Record an answer that an owner which died had made durable; False if no attempt waits for it.
+
+        Raises
+        ------
+        LedgerError
+            The ledger does not know that this attempt was ever sent.
+        """
+        waiting = ("sent", *WITH_JOB, "ambiguous", *SETTLED)
+        return self._adopt(attempt, "stored", waiting, report, digest=digest, size=size)
+
+    def adopt_job(self, attempt: int, job: str, report: VendorReport) -> bool:
+        """Record a job that an earlier owner could not record; as `adopt`."""
+        return self._adopt(attempt, "accepted", ("sent", "ambiguous", *SETTLED), report, job=job)
+
+    def reopen(self, attempts: Sequence[int]) -> int:
+        """Let these refusals count no more (see `LedgerTransaction.reopen`); returns how many they were."""
+        return self._write(lambda transaction: sum([transaction.reopen(number) for number in attempts]), *attempts)
+
+    def settle(self, attempt: Attempt, cost_nanousd: int) -> bool:
+        """End an attempt that may have been billed as an invoice says (see `LedgerTransaction.settle`).
+
+        False where it is no such attempt any more, or another process is at it.
+        """
+        number = attempt.id
+        return self.take(attempt) and self._write(lambda transaction: transaction.settle(number, cost_nanousd), number)
+
+    def _adopt(
+        self, attempt: int, state: AttemptState, waiting: tuple[AttemptState, ...], report: VendorReport, **values: Any
+    ) -> bool:
+        values |= {"error_class": None, "error": None, **columns(report)}
+
+        def operation(transaction: LedgerTransaction) -> bool:
+            query = "SELECT state FROM attempt WHERE id = ?"
+            row = transaction.connection.execute(query, (attempt,)).fetchone()
+            if row is None or row[0] in (*UNSENT, "cancelled"):
+                raise LedgerError(
+                    f"inbox/ holds an answer to attempt {attempt}, of which the ledger does not know that it was sent:"
+                    " it has lost its newest entries, and what they paid for would be paid again. Restore the newest"
+                    " ledger, or move that file away to go on with this one"
+                )
+            if row[0] not in waiting:
+                return False
+            transaction.move(attempt, state, report.cost_nanousd, **values)
+            return True
+
+        return self._write(operation, attempt)
+
+    def recover(self) -> int:
+        """Settle what an owner that died left half done; returns how many attempts may have been billed for nothing.
+
+        Attempts that never left are freed. Attempts that left and have neither job nor bytes become ``ambiguous``,
+        booked at full price. Call it after the store's inbox has been adopted.
+        """
+
+        return self._write(settle_left_behind)
+
+    def commits(self) -> int:
+        """How many commits it has seen; an older copy of it has seen fewer."""
+        with self._lookup() as reader:
+            return int(reader.execute("SELECT commits FROM total").fetchone()[0])
+
+    def unknown(self, keys: Sequence[Key]) -> set[Key]:
+        """Those ends of attempts that receipts are of, and that this ledger knows nothing of: it is an older copy."""
+        ended = set[tuple[str, int]]()
+        query = f"SELECT task, generation FROM attempt WHERE state IN {ENDED} AND task IN "
+        with self._lookup() as reader:
+            for start in range(0, len(keys), 500):
+                part = [key.task for key in keys[start : start + 500]]
+                ended.update(map(tuple, reader.execute(f"{query} ({', '.join('?' * len(part))})", part)))
+        left = [key for key in keys if key[:2] not in ended]
+        attempts = self.rows(key.task for key in left)
+        return {key for key in left if is_unknown(key, attempts.get(key.task, ()))}
+
+    def record(self, receipts: Sequence[Receipt]) -> list[Receipt]:
+        """Record the ends of attempts that it knows nothing of, whatever they cost; returns those that it recorded.
+
+        Raises
+        ------
+        LedgerError
+            Another process is about to make one of these submissions again.
+        """
+        try:
+            return self._write(lambda transaction: [one for one in receipts if record(transaction, one)])
+        except TakenError:
+            raise LedgerError(
+                "the ledger is an older copy of itself, by which another process is at a draw that is paid and answered"
+                " already. Stop all processes that draw with this ledger, and run again in half a minute"
+            ) from None
+
+    def receipt(self, attempt: int) -> Receipt:
+        """The receipt of an attempt that has ended."""
+        names = [field.name for field in fields(AttemptSpec)]
+        with self._lookup() as reader:
+            row = dict(reader.execute("SELECT * FROM attempt WHERE id = ?", (attempt,)).fetchone())
+        spec = {name: row[name] for name in names} | {"priced": bool(row["priced"])}
+        spec["seed"] = None if row["seed"] is None else int(row["seed"])
+        told = {name: row[name] for name in TOLD}
+        seed = None if row["vendor_seed"] is None else int(row["vendor_seed"])
+        report = VendorReport(None, row["model"], row["request_id"], seed)
+        return Receipt(AttemptSpec(**spec), row["state"], row["sent_at"], row["cost_nanousd"], report, **told)
+
+    def rows(self, keys: Iterable[str]) -> dict[str, list[Attempt]]:
+        """All attempts of each task, oldest first."""
+        attempts: dict[str, list[Attempt]] = {}
+        own = {key: key for key in keys}
+        tasks = list(own)
+        with self._lookup() as reader:
+            for start in range(0, len(tasks), 500):
+                part = tasks[start : start + 500]
+                marks = ", ".join("?" * len(part))
+                query = f"SELECT {COLUMNS} FROM attempt WHERE task IN ({marks}) ORDER BY id"
+                for row in reader.execute(query, part):
+                    task = own[row["task"]]
+                    attempts.setdefault(task, []).append(attempt_from(row, task))
+        return attempts
+
+    def attempt(self, number: int) -> Attempt | None:
+        """One attempt by its id."""
+        with self._lookup() as reader:
+            row = reader.execute(f"SELECT {COLUMNS} FROM attempt WHERE id = ?", (number,)).fetchone()
+        return None if row is None else attempt_from(row)
+
+    def earlier_with_same_job(self, attempt: Attempt) -> Attempt | None:
+        """An earlier attempt whose picture is that of the same job, if there is one."""
+        with self._lookup() as reader:
+            row = reader.execute(
+                f"SELECT {COLUMNS} FROM attempt WHERE adapter = ? AND job = ? AND id < ? AND state != ? LIMIT 1",
+                (attempt.adapter, attempt.job, attempt.id, "invalid"),
+            ).fetchone()
+        return None if row is None else attempt_from(row)
+
+    def billed(self, identity: str) -> Billed:
+        """What this procedure was billed so far."""
+        with self._lookup() as reader:
+            return billed(reader, identity)
+
+    @property
+    def budget(self) -> Budget:
+        """What every reservation is checked against."""
+        return self._budget
+
+    def totals(self) -> tuple[Decimal, Decimal, int]:
+        """Dollars spent, dollars reserved, and calls, for the draws that the budget is for."""
+        spent, reserved, calls, _ = self.totals_in_scope()
+        return to_usd(spent), to_usd(reserved), calls

@@ -1,0 +1,112 @@
+"""One row of the ledger as a frozen value, what is known before it is written, and what the vendor says of it."""
+
+import sys
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from blackbox_conformal.drawing.ledger.states import PAID, REOPENED, AttemptState
+from blackbox_conformal.drawing.money import to_usd
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSpec:
+    """A submission to be made: everything the ledger records about it before it is sent.
+
+    `pixels` are the upload's; `listed_nanousd` is the highest price that the adapter's list names for it, None where no
+    price is known; `priced`: a price is known.
+    """
+
+    task: str
+    generation: int
+    identity: str
+    adapter: str
+    upload: str
+    upload_name: str
+    draw: int
+    # A receipt leaves out what is None.
+    seed: int | None = field(default=None, kw_only=True)
+    idempotency_key: str
+    pixels: int
+    listed_nanousd: int | None = 0
+    priced: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class VendorReport:
+    """What the vendor said about a draw besides the picture, gathered while it runs."""
+
+    cost_nanousd: int | None = None
+    model: str | None = None
+    request_id: str | None = None
+    vendor_seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A recorded attempt; prices in nano-dollars, times in seconds since 1970. `busy`: another process is at it."""
+
+    id: int
+    task: str
+    generation: int
+    tries: int
+    adapter: str
+    upload: str
+    upload_name: str
+    draw: int
+    seed: int | None
+    state: AttemptState
+    reserved_nanousd: int
+    cost_nanousd: int
+    job: str | None
+    digest: str | None
+    size: int | None
+    model: str | None
+    request_id: str | None
+    error_class: str | None
+    error: str | None
+    code: str | None
+    sent_at: float | None
+    accepted_at: float | None
+    ended_at: float | None
+    priced: bool = True
+    busy: bool = False
+
+    @property
+    def cost_usd(self) -> Decimal:
+        """Price that this attempt is booked at."""
+        return to_usd(self.cost_nanousd)
+
+    @property
+    def known_cost_usd(self) -> Decimal | None:
+        """What this attempt cost; None when it was paid at a price that nobody knows, and is booked at nothing."""
+        unknown = not self.priced and not self.cost_nanousd and self.state in (*PAID, "ambiguous")
+        return None if unknown else self.cost_usd
+
+    @property
+    def reopened(self) -> bool:
+        """Whether the vendor refused it and the user wants the draw asked for again."""
+        return self.state == "refused" and self.error_class == REOPENED
+
+    @property
+    def report(self) -> VendorReport:
+        """What is recorded of the vendor's report, to be recorded again."""
+        return VendorReport(self.cost_nanousd, self.model, self.request_id)
+
+
+_REPEATED = ("adapter", "upload", "upload_name", "state", "model")
+"""Texts that many attempts have in common, of which one copy is kept."""
+
+COLUMNS = ", ".join(name for name in Attempt.__dataclass_fields__ if name != "busy")
+
+
+def attempt_from(row: Any, task: str | None = None) -> Attempt:
+    """The attempt in a row selected by `COLUMNS`; `task` is the caller's own copy of its key."""
+    values = dict(row)
+    values["task"] = task or values["task"]
+    values["seed"] = None if values["seed"] is None else int(values["seed"])
+    values["priced"] = bool(values["priced"])
+    for name in _REPEATED:
+        if type(values[name]) is str:  # Damage may have made a text of a file a blob.
+            values[name] = sys.intern(values[name])
+    return Attempt(**values)

@@ -1,0 +1,83 @@
+"""Damage to a ledger: a checksum in each row, and everything else in the file that must agree.
+
+A bit that flips on disk must not make a draw look unpaid, nor change what a row says.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Container, Iterable
+from functools import cache
+
+from blackbox_conformal.drawing.ledger.connection import Connection
+from blackbox_conformal.drawing.ledger.sqlite_schema import ATTEMPT_COLUMNS, schema_of_an_empty_ledger
+from blackbox_conformal.drawing.ledger.states import COUNTED
+
+# Times are sealed as whole numbers of the steps that a double of this century has: how SQLite writes a fraction out
+# differs between its versions.
+_STEPS = 2**22
+
+
+def checksum(columns: Iterable[str], times: Container[str]) -> str:
+    """SQL: the checksum of these columns of a row, in order; `times` are those that hold seconds as fractions."""
+    values = [f"CAST({name} * {_STEPS} AS INTEGER)" if name in times else name for name in columns]
+    return f"seal(CAST(printf('{chr(31).join(['%s'] * len(values))}', {', '.join(values)}) AS BLOB))"
+
+
+_SEAL = checksum(ATTEMPT_COLUMNS, [name for name in ATTEMPT_COLUMNS if name.endswith("_at")])
+_COUNTED = ", ".join(f"'{state}'" for state in COUNTED)
+_MOST_NAMED = 5
+
+
+def _seal(row: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(row, digest_size=8).digest(), "big", signed=True)
+
+
+def know_seals(connection: sqlite3.Connection) -> None:
+    """Let statements on this connection compute the checksum of a row."""
+    connection.create_function("seal", 1, _seal, deterministic=True)
+
+
+def seal(connection: Connection, attempt: int) -> None:
+    """Write the checksum of a row, after every change to it."""
+    connection.execute(f"UPDATE attempt SET seal = {_SEAL} WHERE id = ?", (attempt,))
+
+
+@cache
+def _schema() -> list[tuple[str, ...]]:
+    return schema_of_an_empty_ledger()
+
+
+def damage(connection: sqlite3.Connection) -> list[str]:
+    """What is wrong with the open ledger, in words; empty when every row is as it was written, and none is missing.
+
+    Raises
+    ------
+    sqlite3.Error
+        It is too damaged for SQLite to read.
+    """
+    connection.execute("BEGIN")
+    try:
+        report = connection.execute(f"PRAGMA integrity_check({_MOST_NAMED})").fetchall()
+        problems = [f"SQLite: {row[0]}" for row in report if row[0] != "ok"]
+        schema = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name").fetchall()
+        if [tuple(row) for row in schema] != _schema():
+            return [*problems, "its tables are not those of a ledger"]
+        altered = connection.execute(f"SELECT id FROM attempt WHERE seal IS NOT {_SEAL} LIMIT {_MOST_NAMED}").fetchall()
+        problems += [f"attempt {row[0]} is not as it was written" for row in altered]
+        total = connection.execute("SELECT attempts, spent_nanousd, reserved_nanousd, calls FROM total").fetchone()
+        if total is None:
+            return [*problems, "it has no totals"]
+        sums = connection.execute(
+            "SELECT COUNT(*), IFNULL(SUM(cost_nanousd), 0), IFNULL(SUM(reserved_nanousd), 0),"
+            f" COUNT(*) FILTER (WHERE state IN ({_COUNTED})) FROM attempt"
+        ).fetchone()
+        names = ("attempts", "spent", "reserved", "calls")
+        problems += [
+            f"the total of {name} is {kept} and the attempts add up to {added}"
+            for name, kept, added in zip(names, total, sums, strict=True)
+            if kept != added
+        ]
+        return problems
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")

@@ -1,0 +1,267 @@
+"""A vendor's invoice as a CSV file: the calls it lists, what each cost and when it was made."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from blackbox_conformal.drawing.money import to_nano
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.support.text import printable
+
+_HEADINGS: dict[str, tuple[str, ...]] = {
+    "id": ("request_id", "prediction_id", "job_id", "task_id", "generation_id", "request", "prediction", "job", "id"),
+    "key": ("idempotency_key",),
+    "cost": ("cost", "amount", "price", "charge", "charged", "total", "total_cost", "total_price", "total_amount"),
+    "time": (
+        "created_at",
+        "created",
+        "timestamp",
+        "time",
+        "datetime",
+        "started_at",
+        "start_time",
+        "date",
+        "usage_date",
+    ),
+    "count": ("quantity", "count", "calls", "requests"),
+    "currency": ("currency", "currency_code"),
+}
+ROLES = tuple(_HEADINGS)
+"""What a column of an invoice may hold."""
+
+_SEVERAL = ("id", "time")
+"""Of several columns with ids all are looked at, and of several with times the first of the list."""
+
+_SYMBOLS = {"€": "EUR", "£": "GBP", "¥": "JPY or CNY", "₹": "INR", "₩": "KRW"}
+_CODES = (
+    *("AUD", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "HUF", "ILS", "INR", "JPY", "KRW", "MXN"),
+    *("NOK", "NZD", "PLN", "RMB", "SEK", "SGD", "THB", "TRY", "ZAR"),
+)
+_DAY_S = 86400.0
+_EARLIEST = 946684800.0
+_MILLISECONDS_FROM = 1e11
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One call on an invoice.
+
+    Attributes
+    ----------
+    number
+        Of the line in the file, from 1.
+    ids
+        Ids and keys by which a vendor may name a call; none where the invoice has no such column.
+    cost_nanousd
+        What it cost, in nano-dollars.
+    span
+        The seconds since 1970 between which it was made: equal, or the ends of a day; None: not said.
+    """
+
+    number: int
+    ids: tuple[str, ...]
+    cost_nanousd: int
+    span: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """The calls of an invoice, and which column was taken for what."""
+
+    lines: tuple[Line, ...]
+    columns: Mapping[str, str]
+
+    @property
+    def period(self) -> tuple[float, float] | None:
+        """Seconds since 1970 of the first and the last call; None without a column of times."""
+        spans = [line.span for line in self.lines if line.span is not None]
+        return (min(span[0] for span in spans), max(span[1] for span in spans)) if spans else None
+
+
+def read_invoice(path: Path, named: Mapping[str, str]) -> Invoice:
+    """The calls that an invoice lists.
+
+    Parameters
+    ----------
+    named
+        Headings of columns by what they hold, one of `ROLES`; the others are found by common headings.
+
+    Raises
+    ------
+    UsageError
+        It is no table of calls that can be read in one way, or is not in US dollars.
+    """
+    rows = _rows(path)
+    _, headings = next(rows, (0, list[str]()))
+    if not headings:
+        raise UsageError(f"expected a CSV file whose first line names its columns; {path} is empty")
+    names = _names(headings)
+    columns = {role: _columns(path, role, headings, named) for role in ROLES}
+    if not columns["cost"]:
+        raise UsageError(f"expected a column with what each call cost; {path} has {names}. Name it: --column cost=NAME")
+    lines = [line for number, cells in rows for line in _lines(path, number, headings, cells, columns)]
+    if not lines:
+        raise UsageError(f"expected an invoice that lists calls; {path} has a line of headings and no other")
+    shown = {role: ", ".join(headings[index] for index in found) for role, found in columns.items() if found}
+    return Invoice(tuple(_netted(path, lines)), shown)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Number and cells of each line that is not empty."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"expected a CSV file in UTF-8; {path} is not, from byte {error.start}: export it again"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"expected an invoice that can be read; {path}: {error.strerror}") from None
+    first = text.lstrip("\r\n").partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True)
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield reader.line_num, [cell.strip() for cell in cells]
+    except csv.Error as error:
+        raise UsageError(f"expected a CSV file; line {reader.line_num} of {path}: {error}") from None
+
+
+def _names(headings: Sequence[str]) -> str:
+    return ", ".join(repr(printable(heading, 40)) for heading in headings)
+
+
+def _plain(heading: str) -> str:
+    """A heading in small letters, with one _ for all that is no letter or digit; without the mark of US dollars."""
+    words = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", heading).lower()).strip("_")
+    return re.sub(r"(_in)?_(usd|us_dollars)$", "", words)
+
+
+def _columns(path: Path, role: str, headings: Sequence[str], named: Mapping[str, str]) -> list[int]:
+    """The columns that hold something; a cost in another currency is refused."""
+    if role in named:
+        found = [index for index, heading in enumerate(headings) if heading == named[role]]
+        if len(found) != 1:
+            raise UsageError(
+                f"expected --column {role}= to name one column of {path}, which has {_names(headings)}; got"
+                f" {named[role]!r}"
+            )
+        return found
+    plain = [_plain(heading) for heading in headings]
+    known = [index for index, heading in enumerate(plain) if heading in _HEADINGS[role]]
+    columns = sorted(known, key=lambda index: _HEADINGS[role].index(plain[index]))
+    if role == "cost":
+        _refuse_other_currencies(path, headings, plain, columns)
+    if len(columns) > 1 and role not in _SEVERAL:
+        both = " and ".join(repr(headings[index]) for index in sorted(columns))
+        raise UsageError(
+            f"{both} may both be the {role} in {path}; say which one is: --column {role}={headings[columns[0]]!r}"
+        )
+    return columns[:1] if role == "time" else columns
+
+
+def _refuse_other_currencies(path: Path, headings: Sequence[str], plain: Sequence[str], found: Sequence[int]) -> None:
+    for index, heading in enumerate(headings):
+        word, _, end = plain[index].rpartition("_")
+        symbol = next((code for sign, code in _SYMBOLS.items() if sign in heading), None)
+        code = symbol or (end.upper() if end.upper() in _CODES else None)
+        base = plain[index] if symbol else word.removesuffix("_in")
+        if code and base in _HEADINGS["cost"] and (not found or index in found):
+            raise _foreign(path, 1, code)
+
+
+def _foreign(path: Path, number: int, currency: str) -> UsageError:
+    return UsageError(
+        f"expected an invoice in US dollars, as the ledger is kept; line {number} of {path} is in"
+        f" {printable(currency, 20)}. Give a file in which the cost is converted"
+    )
+
+
+def _lines(
+    path: Path, number: int, headings: Sequence[str], cells: Sequence[str], columns: Mapping[str, Sequence[int]]
+) -> Iterator[Line]:
+    """The calls that one line of a file lists: as many as its column of counts says."""
+    if len(cells) != len(headings):
+        raise UsageError(
+            f"line {number} of {path} has {len(cells)} cells, and the first line {len(headings)}: export it again"
+        )
+    cell = {role: cells[found[0]] for role, found in columns.items() if found}
+    if any(re.match(r"(sub|grand )?total\b", text, re.IGNORECASE) for text in cells):
+        raise UsageError(f"line {number} of {path} is a sum and no call; remove it")
+    if cell.get("currency", "").upper() not in ("", "USD", "US$", "$"):
+        raise _foreign(path, number, cell["currency"])
+    cost = _amount(path, number, cell["cost"])
+    ids = tuple(filter(None, (cells[index] for role in ("id", "key") for index in columns[role])))
+    span = _span(path, number, cell["time"]) if cell.get("time") else None
+    if not ids and span is None and (columns["id"] or columns["time"]):
+        raise UsageError(f"line {number} of {path} has neither id nor time, so it is no call; remove it")
+    count = cell.get("count", "1")
+    whole = re.fullmatch(r"(\d{1,6})(\.0+)?", count)
+    if whole is None or (cost < 0 and not ids):
+        what, said = ("a whole number of calls", count) if whole is None else ("a call and no credit", str(cost))
+        raise UsageError(f"expected {what}; line {number} of {path} has {said!r}. Remove it, or name other columns")
+    calls = int(whole[1])
+    nanousd = to_nano(abs(cost)) * (-1 if cost < 0 else 1)
+    for call in range(calls):
+        yield Line(number, ids, nanousd // calls + (call < nanousd % calls), span)
+
+
+def _amount(path: Path, number: int, text: str) -> Decimal:
+    plain = re.sub(r"^(-?)\s*(US\$|USD|\$)\s*|\s*USD$", r"\1", text)
+    for sign, code in (*_SYMBOLS.items(), *zip(_CODES, _CODES, strict=True)):
+        if sign in plain.upper():
+            raise _foreign(path, number, code)
+    try:
+        amount = Decimal(plain)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or abs(amount) > 10**9:
+        raise UsageError(
+            f"expected an amount of US dollars such as 1234.50; line {number} of {path} has {printable(text, 40)!r}"
+        )
+    return amount
+
+
+def _span(path: Path, number: int, text: str) -> tuple[float, float]:
+    """The seconds that a time says; of a date, its first and last, in UTC."""
+    try:
+        if re.fullmatch(r"\d{9,13}(\.\d+)?", text):
+            seconds = float(text) / (1000 if float(text) > _MILLISECONDS_FROM else 1)
+        elif re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+            return day(text), day(text) + _DAY_S
+        else:
+            moment = datetime.fromisoformat(re.sub(r"\s+UTC$", "+00:00", text))
+            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        seconds = 0.0
+    if seconds < _EARLIEST:
+        raise UsageError(
+            "expected times such as 2026-11-30, 2026-11-30 10:15:00 (UTC) or 2026-11-30T10:15:00+01:00;"
+            f" line {number} of {path} has {printable(text, 40)!r}"
+        )
+    return seconds, seconds
+
+
+def _netted(path: Path, lines: Sequence[Line]) -> Iterator[Line]:
+    """The lines, of which those with the same ids, such as a charge and its credit, are one."""
+    charged: dict[tuple[str, ...], Line] = {}
+    for line in lines:
+        if not line.ids:
+            yield line
+            continue
+        first = charged.get(line.ids, line)
+        cost = line.cost_nanousd + (0 if first is line else first.cost_nanousd)
+        charged[line.ids] = Line(first.number, line.ids, cost, first.span)
+    for line in charged.values():
+        if line.cost_nanousd < 0:
+            raise UsageError(f"line {line.number} of {path} and those with the same id add up to less than nothing")
+        yield line
+
+
+def day(text: str) -> float:
+    """The first second of a date (UTC), since 1970; raises `ValueError`."""
+    return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC).timestamp()

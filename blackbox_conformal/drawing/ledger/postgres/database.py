@@ -1,0 +1,170 @@
+"""Connections to the database: how they are opened, what their rows are, and which errors pass by themselves."""
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.adapt import Loader
+
+from blackbox_conformal.drawing.ledger.address import Address
+from blackbox_conformal.errors import DiskFullError, LedgerError
+from blackbox_conformal.support.secrets import redact
+
+SCHEMA = "blackbox_conformal"
+_CONNECT_S = 10
+_START_S = 10.0
+_REFUSED = re.compile("authentication|password|does not exist|pg_hba|permi(tted|ssion)", re.IGNORECASE)
+"""What the server says to somebody whom it lets in no more, however long he waits."""
+
+_UNKNOWN = re.compile("translate host|not known", re.IGNORECASE)
+"""What is said of a host that does not exist, or that cannot be found at the moment."""
+
+_SETTINGS: dict[str, Any] = {
+    "connect_timeout": _CONNECT_S,
+    "application_name": "blackbox-conformal",
+    # A peer that is cut off is given up after about 20 seconds.
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+_BEGUN = (
+    f"SET search_path TO {SCHEMA}",
+    # A process that stands still within a transaction holds up all others no longer than this.
+    "SET idle_in_transaction_session_timeout TO '15s'",
+    "SET lock_timeout TO '30s'",
+)
+
+
+class Row:
+    """A row whose values are asked by number or by name."""
+
+    __slots__ = ("_names", "_values")
+
+    def __init__(self, names: dict[str, int], values: Sequence[Any]) -> None:
+        self._names, self._values = names, values
+
+    def __getitem__(self, key: int | str) -> Any:
+        return self._values[self._names[key] if isinstance(key, str) else key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def keys(self) -> list[str]:
+        """Names of the columns."""
+        return list(self._names)
+
+
+def _row_factory(cursor: Any) -> Any:
+    names = {column.name: number for number, column in enumerate(cursor.description or ())}
+    return lambda values: Row(names, values)
+
+
+class _Number(Loader):
+    """Sums of whole numbers are whole numbers, as in SQLite; means are floats."""
+
+    def load(self, data: Any) -> Any:
+        text = bytes(data).decode()
+        return int(text) if text.lstrip("-").isdigit() else float(text)
+
+
+class PostgresConnection:
+    """One connection, on which every statement outside BEGIN and COMMIT is durable at once."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Any:
+        """Run one statement with ``?`` for each value."""
+        if not parameters:
+            return self.raw.execute(sql)
+        # PostgreSQL's text holds no NUL, which a vendor may put into a name.
+        values = [value.replace("\0", "") if isinstance(value, str) else value for value in parameters]
+        return self.raw.execute(sql.replace("?", "%s"), values)
+
+    def together(self) -> AbstractContextManager[Any]:
+        """Statements of the ``with`` block are sent together; their rows can be read after it."""
+        return self.raw.pipeline()  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Close it; what was begun and not committed is undone."""
+        self.raw.close()
+
+
+def connect(address: Address, *, durable: bool = True) -> PostgresConnection:
+    """A new connection; unless it is `durable`, a commit may return before it is on disk.
+
+    Raises
+    ------
+    psycopg.Error
+        The database cannot be reached, or refuses.
+    """
+    settings = dict(_SETTINGS)
+    if address.password is not None:
+        settings["password"] = address.password.reveal()
+    raw = psycopg.connect(address.shown, autocommit=True, row_factory=_row_factory, **settings)
+    try:
+        raw.adapters.register_loader("numeric", _Number)
+        for statement in _BEGUN:
+            raw.execute(statement)
+        raw.execute(f"SET synchronous_commit TO {'on' if durable else 'off'}")
+    except BaseException:
+        raw.close()
+        raise
+    return PostgresConnection(raw)
+
+
+def connect_at_last(address: Address) -> PostgresConnection:
+    """`connect`, which waits a while for a database that is just being started; errors as there."""
+    until = time.monotonic() + _START_S
+    while True:
+        try:
+            return connect(address)
+        except psycopg.OperationalError as error:
+            if _REFUSED.search(str(error)) or _UNKNOWN.search(str(error)) or time.monotonic() > until:
+                raise
+        time.sleep(0.3)
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether the same transaction may succeed later: the database is away or busy, or the connection is lost."""
+    kinds = (psycopg.OperationalError, psycopg.InterfaceError)
+    if isinstance(error, psycopg.errors.DiskFull) or _is_refused(error):
+        return False
+    return isinstance(error, kinds)
+
+
+def _is_refused(error: Exception) -> bool:
+    """Whether the server did not let us in; errors of statements have a code, those of logging in have none."""
+    return isinstance(error, psycopg.OperationalError) and not error.sqlstate and bool(_REFUSED.search(str(error)))
+
+
+def told(address: Address, error: Exception) -> LedgerError:
+    """An error of a connection as the ledger's."""
+    kind = DiskFullError if isinstance(error, psycopg.errors.DiskFull) else LedgerError
+    text = " ".join(redact(str(error)).split())[:300]
+    if _is_refused(error):
+        return kind(
+            f"the database of the ledger {address} does not let this user in ({text}); nothing more is sent. Set"
+            " PGPASSWORD, or the file that PGPASSFILE names, to the password that holds now, and run the same command"
+            " again: what was paid for is kept"
+        )
+    return kind(
+        f"the ledger {address} cannot be used ({text or type(error).__name__}); nothing more is sent. Correct that, or"
+        " wait until the database is back, and run the same command again"
+    )
+
+
+@contextmanager
+def as_ledger_error(address: Address) -> Iterator[None]:
+    """Raise as a `LedgerError` whatever a connection raises, or a value that no ledger holds."""
+    try:
+        yield
+    except (psycopg.Error, OverflowError) as error:
+        raise told(address, error) from None

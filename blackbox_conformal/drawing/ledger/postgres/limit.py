@@ -1,0 +1,44 @@
+"""The most that everything with a ledger may cost, on whichever machine it is drawn; it stands in the ledger itself."""
+
+from contextlib import closing
+from decimal import Decimal
+
+from blackbox_conformal.drawing.job_budget import Totals
+from blackbox_conformal.drawing.ledger.address import Address
+from blackbox_conformal.drawing.ledger.attempts import AttemptSpec
+from blackbox_conformal.drawing.ledger.postgres.database import as_ledger_error, connect_at_last
+from blackbox_conformal.drawing.ledger.postgres.postgres_schema import migrate
+from blackbox_conformal.drawing.money import to_nano, to_usd
+from blackbox_conformal.errors import BudgetError
+
+
+def require_room(limit_nanousd: int, totals: Totals, spec: AttemptSpec, price_nanousd: int, address: Address) -> None:
+    """Refuse a submission of this price beside these totals of the ledger, or one that nobody knows the price of.
+
+    Raises
+    ------
+    BudgetError
+        There is no room.
+    """
+    if totals.spent + totals.reserved + price_nanousd <= limit_nanousd and (price_nanousd or spec.priced):
+        return
+    costs = f"up to {to_usd(price_nanousd)} USD" if price_nanousd or spec.priced else "nobody knows what"
+    raise BudgetError(
+        f"the next draw costs {costs}, with {to_usd(totals.spent)} spent and {to_usd(totals.reserved)} reserved of"
+        f" {to_usd(limit_nanousd)} that everything with the ledger {address} may cost together; to raise that:"
+        f" blackbox-conformal ledger limit USD --ledger {address}"
+    )
+
+
+def set_limit(address: Address, limit_usd: Decimal | None) -> None:
+    """Let everything with a ledger cost so much in all; None: any amount. Whoever draws now keeps to it at once.
+
+    Raises
+    ------
+    LedgerError
+        The database cannot be written.
+    """
+    with as_ledger_error(address), closing(connect_at_last(address)) as connection:
+        migrate(connection, address)
+        limit = None if limit_usd is None else to_nano(limit_usd)
+        connection.execute("UPDATE total SET limit_nanousd = ?", (limit,))

@@ -1,0 +1,253 @@
+"""A ledger in PostgreSQL that many processes on many machines hold at once."""
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+from blackbox_conformal.drawing.job_budget import Budget, Totals
+from blackbox_conformal.drawing.ledger.address import Address
+from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
+from blackbox_conformal.drawing.ledger.attempts import COLUMNS, Attempt, AttemptSpec, attempt_from
+from blackbox_conformal.drawing.ledger.connection import Connection
+from blackbox_conformal.drawing.ledger.postgres.bills import require_known_price
+from blackbox_conformal.drawing.ledger.postgres.database import (
+    PostgresConnection,
+    as_ledger_error,
+    connect_at_last,
+)
+from blackbox_conformal.drawing.ledger.postgres.limit import require_room
+from blackbox_conformal.drawing.ledger.postgres.postgres_schema import migrate
+from blackbox_conformal.drawing.ledger.postgres.postgres_transaction import EXPIRED, NOW, UNSETTLED, PostgresTransaction
+from blackbox_conformal.drawing.ledger.postgres.postgres_writer import PostgresWriter
+from blackbox_conformal.drawing.ledger.postgres.reconnecting import Reconnecting
+from blackbox_conformal.drawing.ledger.recording import settle_left_behind
+from blackbox_conformal.drawing.ledger.transaction import LedgerTransaction
+from blackbox_conformal.errors import LedgerError
+from blackbox_conformal.support.canonical import digest_json
+
+Result = TypeVar("Result")
+
+LEASE_S = 20.0
+"""Seconds without a sign of life after which a process is taken for dead."""
+
+_PLANNED_AT_ONCE = 1000
+_ASKED_AT_ONCE = 5000
+
+
+class PostgresLedger(AnyLedger):
+    """The ledger at an address, with a lease of this process until `close`.
+
+    Attributes
+    ----------
+    me
+        This process among the owners.
+
+    Raises
+    ------
+    UsageError
+        psycopg is not installed.
+    LedgerError
+        The database cannot be reached, or its ledger is of a newer version.
+    """
+
+    shared = True
+
+    def __init__(self, address: Address) -> None:
+        super().__init__()
+        self.address = address
+        self.me, self._scope = uuid4(), ""
+        self._adopt_inbox: Callable[[], None] = lambda: None
+        self._reading = threading.Lock()
+        self._closed = threading.Event()
+        with ExitStack() as opened, as_ledger_error(address):
+            # This waits for a database that is just being started, and says at once what is wrong with an address.
+            connect_at_last(address).close()
+            self._reader = Reconnecting(address)
+            opened.callback(self._reader.close)
+            self._reader.run(lambda connection: _enter(connection, address, self.me))
+            self._writer = PostgresWriter(address, self.me)
+            opened.pop_all()
+        self._renewer = threading.Thread(target=self._renew, name="ledger-lease", daemon=True)
+        self._renewer.start()
+
+    def close(self) -> None:
+        self._closed.set()
+        self._renewer.join()
+        with suppress(LedgerError):  # The lease ends by itself.
+            self._write(lambda transaction: _settle(transaction, myself=True))
+        self._writer.close()
+        with self._reading:
+            self._reader.close()
+
+    def _renew(self) -> None:
+        """Renew the lease, and settle what processes that died left behind."""
+        while not self._closed.wait(LEASE_S / 4):
+            try:
+                if self._write(_any_expired):
+                    self._adopt_inbox()
+                    self.recover()
+            except Exception:  # noqa: BLE001 - whoever writes next meets the same error, and tells it
+                if self._closed.wait(1.0):
+                    return
+
+    def watch(self, adopt: Callable[[], None]) -> None:
+        self._adopt_inbox = adopt
+
+    def limit(self, budget: Budget) -> None:
+        if budget == self._budget:
+            return
+        scope = ""
+        if budget.scope is not None:
+            tasks = sorted(budget.scope)
+            # An empty scope is that of a session, which counts what it adds.
+            scope = f"job-{digest_json(tasks).removeprefix('sha256:')}" if tasks else f"session-{self.me}"
+            self._write(lambda transaction: _shared(transaction).begin_budget(scope, tasks))
+        self._budget, self._scope = budget, scope
+        self._writer.budget = scope
+
+    def _totals_of_job(self, transaction: LedgerTransaction) -> Totals:
+        shared = _shared(transaction)
+        totals = shared.totals_of(self._scope) if self._scope else shared.totals()
+        if self._budget.max_cost_per_day_usd is None:
+            return totals
+        # What others hold counts for the day, too.
+        held_elsewhere = shared.totals().reserved - totals.reserved
+        return totals._replace(of_day=shared.spent_of_day() + held_elsewhere)
+
+    def totals_in_scope(self) -> Totals:
+        return self._write(self._totals_of_job)
+
+    def limits_money(self) -> bool:
+        with self._lookup() as reader:
+            limit = reader.execute("SELECT limit_nanousd FROM total").fetchone()[0]
+        return limit is not None or super().limits_money()
+
+    def _reserve(
+        self, transaction: LedgerTransaction, spec: AttemptSpec, attempt: int | None, price_nanousd: int, alone: bool
+    ) -> int:
+        shared = _shared(transaction)
+        if self._budget.limits_money or shared.limit_nanousd is not None:
+            require_known_price(shared.connection, spec, price_nanousd, alone=alone)
+        if self._scope.startswith("session-"):
+            shared.count_in(self._scope, spec.task)
+        if shared.limit_nanousd is not None:
+            require_room(shared.limit_nanousd, shared.totals(), spec, price_nanousd, self.address)
+        return super()._reserve(transaction, spec, attempt, price_nanousd, alone)
+
+    def plan(self, specs: Sequence[AttemptSpec]) -> dict[tuple[str, int], int]:
+        planned: dict[tuple[str, int], int] = {}
+        for start in range(0, len(specs), _PLANNED_AT_ONCE):
+            part = specs[start : start + _PLANNED_AT_ONCE]
+            planned |= self._write(lambda transaction, part=part: _shared(transaction).plan(part))  # type: ignore[misc]
+        return planned
+
+    def take(self, attempt: Attempt) -> bool:
+        return self._write(lambda transaction: _shared(transaction).take(attempt.id, attempt.state), attempt.id)
+
+    def leave(self, attempt: int) -> None:
+        self._write(lambda transaction: _shared(transaction).leave(attempt), attempt)
+
+    def require_hold(self, attempt: int) -> None:
+        self._write(lambda transaction: _shared(transaction).require_hold(attempt), attempt)
+
+    def require_lease(self) -> None:
+        self._write(lambda transaction: _shared(transaction).require_lease())
+
+    def now(self, wall: float) -> float:
+        with self._lookup() as reader:
+            return float(reader.execute(f"SELECT {NOW}").fetchone()[0])
+
+    def has_company(self) -> bool:
+        with self._lookup() as reader:
+            query = f"SELECT EXISTS (SELECT 1 FROM owner WHERE NOT ended AND id <> ? AND NOT {EXPIRED})"
+            return bool(reader.execute(query, (self.me,)).fetchone()[0])
+
+    def may_adopt(self, attempt: int) -> bool:
+        with self._lookup() as reader:
+            row = reader.execute(
+                f"SELECT attempt.owner IS NULL OR (owner.id <> ? AND (owner.ended OR {EXPIRED}))"
+                " FROM attempt LEFT JOIN owner ON owner.id = attempt.owner WHERE attempt.id = ?",
+                (self.me, attempt),
+            ).fetchone()
+        return row is None or bool(row[0])
+
+    def recover(self) -> int:
+        return self._write(lambda transaction: _settle(transaction))
+
+    def rows(self, keys: Iterable[str]) -> dict[str, list[Attempt]]:
+        attempts: dict[str, list[Attempt]] = {}
+        own = {key: key for key in keys}
+        tasks = list(own)
+        for start in range(0, len(tasks), _ASKED_AT_ONCE):
+            with self._lookup() as reader:
+                rows = reader.execute(
+                    f"SELECT {COLUMNS}, COALESCE(owner <> ?, FALSE) AS busy FROM attempt WHERE task = ANY(?)"
+                    " ORDER BY id",
+                    (self.me, tasks[start : start + _ASKED_AT_ONCE]),
+                ).fetchall()
+            for row in rows:
+                task = own[row["task"]]
+                attempts.setdefault(task, []).append(attempt_from(row, task))
+        return attempts
+
+    def _write(self, operation: Callable[[LedgerTransaction], Result], *attempts: int) -> Result:
+        return self._writer.call(operation, attempts)
+
+    @contextmanager
+    def _lookup(self) -> Iterator[Connection]:
+        with self._reading:
+            yield _Lookup(self._reader)
+
+
+class _Lookup:
+    """Runs each question on a connection that is opened again when it was lost."""
+
+    def __init__(self, connection: Reconnecting) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Any:
+        """The whole answer to a question."""
+        return self._connection.run(lambda connection: connection.execute(sql, parameters))
+
+
+def _enter(connection: PostgresConnection, address: Address, me: UUID) -> None:
+    """Make the tables, and give a process a row among the owners; those that ended long ago and own nothing go.
+
+    A connection that is cut meanwhile does no harm: all of it may be done again.
+    """
+    migrate(connection, address)
+    connection.execute(
+        "DELETE FROM owner WHERE ended AND expires_at < extract(epoch FROM now()) - 86400"
+        " AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.owner = owner.id)"
+    )
+    connection.execute(
+        f"INSERT INTO owner (id, name, began_at, expires_at, lease_s) VALUES (?, ?, {NOW}, {NOW} + ?, ?)"
+        " ON CONFLICT DO NOTHING",
+        (me, f"process {os.getpid()} on {socket.gethostname()}", LEASE_S, LEASE_S),
+    )
+
+
+def _shared(transaction: LedgerTransaction) -> PostgresTransaction:
+    assert isinstance(transaction, PostgresTransaction)
+    return transaction
+
+
+def _any_expired(transaction: LedgerTransaction) -> bool:
+    """Whether a process is dead that nobody has settled; being a transaction, the question renews the lease."""
+    query = f"SELECT 1 FROM owner WHERE {UNSETTLED} LIMIT 1"
+    return transaction.connection.execute(query).fetchone() is not None
+
+
+def _settle(transaction: LedgerTransaction, *, myself: bool = False) -> int:
+    """Settle what processes that are dead left behind, or this process where it is `myself`."""
+    shared = _shared(transaction)
+    dead = shared.end_owners(myself=myself)
+    if not dead:
+        return 0
+    count = settle_left_behind(shared)
+    shared.release(dead)
+    return count

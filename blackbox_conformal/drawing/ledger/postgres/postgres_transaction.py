@@ -1,0 +1,346 @@
+"""Changes of a shared ledger within one transaction.
+
+All transactions of one ledger run one after another: each begins by locking the row of totals. So the rules are those
+of a ledger that one process holds, and a limit holds at every instant over all machines. An attempt that is under way
+has an owner, a process that renews its lease; nobody else takes a step that leads to paying. What a vendor answered is
+recorded by whoever has it, also when his lease is over.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from typing import Any
+from uuid import UUID
+
+from blackbox_conformal.drawing.job_budget import Totals
+from blackbox_conformal.drawing.ledger.attempts import AttemptSpec
+from blackbox_conformal.drawing.ledger.postgres.database import PostgresConnection
+from blackbox_conformal.drawing.ledger.states import COUNTED, WHOLE, WITH_JOB, AttemptState
+from blackbox_conformal.drawing.ledger.transaction import LedgerTransaction
+from blackbox_conformal.drawing.run_control import TakenError
+from blackbox_conformal.errors import LedgerError
+
+_MINUTE_S = 60
+_DAY_S = 24 * 3600
+_OWNED: tuple[AttemptState, ...] = ("claimed", "intent", "sent", *WITH_JOB)
+_PAYING: tuple[AttemptState, ...] = ("claimed", "intent", "sent")
+_SAID_BY: dict[AttemptState, tuple[AttemptState, ...]] = {"ready": ("ready", *WHOLE), "stored": WHOLE}
+_KINDS = dict.fromkeys(("generation", "draw", "priced"), "integer")
+_KINDS |= dict.fromkeys(("pixels", "listed_nanousd"), "bigint")
+_ROW = ("state", "reserved_nanousd", "cost_nanousd", "tries", "task", "owner", "intent_at")
+_TASK, _OWNER = _ROW.index("task"), _ROW.index("owner")
+_SUMS = "SELECT spent_nanousd, reserved_nanousd, calls FROM budget WHERE name = ?"
+
+NOW = "extract(epoch FROM clock_timestamp())::double precision"
+# While the database is away nobody can renew a lease, so that all get one more after it has come back.
+EXPIRED = f"GREATEST(expires_at, extract(epoch FROM pg_postmaster_start_time())::double precision + lease_s) < {NOW}"
+LIVES = f"NOT ended AND NOT {EXPIRED}"
+# A process that was ended while it stood still may have recorded late answers, and so owned attempts, after that.
+UNSETTLED = f"{EXPIRED} AND (NOT ended OR EXISTS (SELECT 1 FROM attempt WHERE attempt.owner = owner.id))"
+_FENCED = (
+    "this process stood still for longer than its lease, and others settled what it had under way, so nothing more is"
+    " sent from here; run the same command again"
+)
+
+
+class PostgresTransaction(LedgerTransaction):
+    """The ledger within one transaction of the process `me`.
+
+    Attributes
+    ----------
+    fenced
+        Whether another process found this one's lease over, and settled what it had under way.
+    limit_nanousd
+        The most that may be booked and held in all; None: there is no such limit.
+    """
+
+    connection: PostgresConnection
+
+    def __init__(self, connection: PostgresConnection, me: UUID) -> None:
+        super().__init__(connection)
+        self._me = me
+        self._acting = {me}
+        self._dead: list[UUID] = []
+        self.fenced = False
+        self.limit_nanousd: int | None = None
+        self._totals = Totals()
+        self._attempts = 0
+        self._booked: dict[str, Counter[str]] = {}
+        self._minutes: Counter[int] = Counter()
+        self._budgets: dict[str, tuple[int, int, int]] = {}
+        self._counted: dict[tuple[str, str], bool] = {}
+        self._rows: dict[int, list[Any]] = {}
+        self._changes: dict[int, dict[str, Any]] = {}
+
+    def begin(self, batch: UUID, attempts: Sequence[int], budget: str) -> bool:
+        """Lock the ledger, and renew the lease; False when the transaction `batch` was committed before.
+
+        Others wait from now on, so these attempts and the sums of this budget are read in the same exchange.
+        """
+        with self.connection.together():
+            self.connection.execute("BEGIN")
+            totals = self.connection.execute(
+                f"SELECT spent_nanousd, reserved_nanousd, calls, limit_nanousd, {NOW} FROM total FOR UPDATE"
+            )
+            renewed = self.connection.execute(
+                f"UPDATE owner SET batch = ?, expires_at = {NOW} + owner.lease_s FROM owner AS before"
+                " WHERE owner.id = ? AND before.id = owner.id RETURNING before.batch, owner.ended",
+                (batch, self._me),
+            )
+            read = self.connection.execute(
+                "SELECT id, EXISTS (SELECT 1 FROM budget_task WHERE budget_task.task = attempt.task AND budget = ?),"
+                f" {', '.join(_ROW)} FROM attempt WHERE id = ANY(?)",
+                (budget, attempts),
+            )
+            sums_of_budget = self.connection.execute(_SUMS, (budget,))
+        *sums, self.limit_nanousd, self._now = totals.fetchone()
+        self._totals, row = Totals(*sums), renewed.fetchone()
+        if row is None:
+            raise LedgerError("the ledger does not know this process any more, so nothing more is sent; run again")
+        self.fenced = row[1]
+        for number, counted, *values in read.fetchall():
+            self._rows[number] = values
+            self._counted[budget, self._rows[number][_TASK]] = counted
+        if (found := sums_of_budget.fetchone()) is not None:
+            self._budgets[budget] = tuple(found)
+        return bool(row[0] != batch)
+
+    def commit(self) -> None:
+        """Write what was changed and booked, all at once."""
+        with self.connection.together():
+            for attempt, values in self._changes.items():
+                settings = ", ".join(f"{column} = ?" for column in values)
+                self.connection.execute(f"UPDATE attempt SET {settings} WHERE id = ?", (*values.values(), attempt))
+            self._write_totals()
+            self.connection.execute("COMMIT")
+
+    def _write_totals(self) -> None:
+        spent, reserved, calls, _ = self._totals
+        self.connection.execute(
+            "UPDATE total SET spent_nanousd = ?, reserved_nanousd = ?, calls = ?, attempts = attempts + ?,"
+            " commits = commits + 1",
+            (spent, reserved, calls, self._attempts),
+        )
+        tasks = [task for task, counts in self._booked.items() if any(counts.values())]
+        if tasks:
+            columns = [[self._booked[task][name] for task in tasks] for name in ("spent", "reserved", "calls")]
+            self.connection.execute(
+                "UPDATE budget SET spent_nanousd = budget.spent_nanousd + more.spent,"
+                " reserved_nanousd = budget.reserved_nanousd + more.reserved, calls = budget.calls + more.calls"
+                " FROM (SELECT budget AS name, SUM(spent)::bigint AS spent, SUM(reserved)::bigint AS reserved,"
+                " SUM(calls)::bigint AS calls FROM unnest(?::text[], ?::bigint[], ?::bigint[], ?::bigint[])"
+                " AS booked (task, spent, reserved, calls) JOIN budget_task USING (task) GROUP BY budget) AS more"
+                " WHERE budget.name = more.name",
+                (tasks, *columns),
+            )
+        for minute, nanousd in self._minutes.items():
+            self.connection.execute(
+                "INSERT INTO booked_by_minute VALUES (?, ?) ON CONFLICT (minute)"
+                " DO UPDATE SET nanousd = booked_by_minute.nanousd + excluded.nanousd",
+                (minute, nanousd),
+            )
+
+    def totals(self) -> Totals:
+        """The sums over all attempts, every change so far included."""
+        return self._totals
+
+    def totals_of(self, budget: str) -> Totals:
+        """The sums over the attempts that a budget is for, every change so far included."""
+        if budget not in self._budgets:
+            row = self.connection.execute(_SUMS, (budget,)).fetchone()
+            if row is None:
+                raise LedgerError(f"the ledger has lost the budget {budget}; verify it")
+            self._budgets[budget] = tuple(row)
+        spent, reserved, calls = self._budgets[budget]
+        for task in self._counted_tasks(budget):
+            booked = self._booked[task]
+            spent, reserved, calls = spent + booked["spent"], reserved + booked["reserved"], calls + booked["calls"]
+        return Totals(spent, reserved, calls)
+
+    def _counted_tasks(self, budget: str) -> list[str]:
+        """Tasks that were booked in this transaction and count in a budget."""
+        unknown = [task for task in self._booked if (budget, task) not in self._counted]
+        if unknown:
+            query = "SELECT task FROM budget_task WHERE budget = ? AND task = ANY(?)"
+            found = {row[0] for row in self.connection.execute(query, (budget, unknown)).fetchall()}
+            self._counted |= {(budget, task): task in found for task in unknown}
+        return [task for task in self._booked if self._counted[budget, task]]
+
+    def spent_of_day(self) -> int:
+        """Nano-dollars booked of submissions of the last 24 hours, and of those of the minute before."""
+        first = int((self._now - _DAY_S) // _MINUTE_S)
+        row = self.connection.execute(
+            "SELECT COALESCE(SUM(nanousd), 0) FROM booked_by_minute WHERE minute >= ?", (first,)
+        ).fetchone()
+        return int(row[0]) + sum(nanousd for minute, nanousd in self._minutes.items() if minute >= first)
+
+    def plan(self, specs: Sequence[AttemptSpec]) -> dict[tuple[str, int], int]:
+        """Write those submissions as planned that nobody has made or planned; the planned ones by task, generation."""
+        names = [field.name for field in fields(AttemptSpec)]
+        rows = [asdict(spec) for spec in specs]
+        for row in rows:
+            row["seed"] = None if row["seed"] is None else str(row["seed"])
+            row["priced"] = int(row["priced"])
+        arrays = ", ".join(f"?::{_KINDS.get(name, 'text')}[]" for name in names)
+        made = self.connection.execute(
+            f"INSERT INTO attempt ({', '.join(names)}, state, planned_at) SELECT *, 'planned', {NOW}"
+            f" FROM unnest({arrays}) ON CONFLICT (task, generation) WHERE state <> 'cancelled' DO NOTHING",
+            [[row[name] for row in rows] for name in names],
+        )
+        self._attempts += made.rowcount
+        found = self.connection.execute(
+            "SELECT task, generation, id FROM attempt WHERE task = ANY(?) AND state = 'planned'",
+            ([spec.task for spec in specs],),
+        ).fetchall()
+        return {(row[0], row[1]): row[2] for row in found}
+
+    def insert(self, **values: Any) -> int:
+        """Write a new attempt that is planned, or find the one that is; returns its number.
+
+        Raises
+        ------
+        TakenError
+            Another process has made, or makes, that submission.
+        """
+        values |= {"state": "planned", "planned_at": self._now}
+        marks = ", ".join("?" * len(values))
+        row = self.connection.execute(
+            f"INSERT INTO attempt ({', '.join(values)}) VALUES ({marks})"
+            " ON CONFLICT (task, generation) WHERE state <> 'cancelled' DO NOTHING RETURNING id",
+            tuple(values.values()),
+        ).fetchone()
+        if row is not None:
+            self._attempts += 1
+            self._rows[row[0]] = ["planned", 0, 0, 0, values["task"], None, None]
+            return int(row[0])
+        row = self.connection.execute(
+            "SELECT id FROM attempt WHERE task = ? AND generation = ? AND state = 'planned'",
+            (values["task"], values["generation"]),
+        ).fetchone()
+        if row is None:
+            raise TakenError
+        return int(row[0])
+
+    def move(
+        self, attempt: int, state: AttemptState, cost: int | None = None, reserve: int | None = None, **values: Any
+    ) -> None:
+        """Take an attempt to `state` (see `LedgerTransaction.move`), and own it while it is under way.
+
+        Raises
+        ------
+        TakenError
+            It is another process's, and this step leads to paying.
+        LedgerError
+            There is no such step; or this process's lease is over, so that it may not pay.
+        """
+        row = self._row(attempt)
+        if row is not None and row[0] in _SAID_BY.get(state, (state,)) and state not in _PAYING:
+            return  # Another process has said so, or more, of the same submission.
+        others = row is not None and row[_OWNER] is not None and row[_OWNER] not in self._acting
+        if state in _PAYING and row is not None:
+            if self.fenced:
+                raise LedgerError(_FENCED)
+            if others or (state == "claimed" and row[0] != "planned"):
+                raise TakenError
+        values["owner"] = (row[_OWNER] if others else self._me) if state in _OWNED and row is not None else None
+        super().move(attempt, state, cost, reserve, **values)
+
+    def note(self, attempt: int, **values: Any) -> None:
+        """Write `values` beside an attempt, with the commit."""
+        self._changes.setdefault(attempt, {}).update(values)
+        row = self._row(attempt)
+        for number, name in enumerate(_ROW):
+            if row is not None and name in values:
+                row[number] = values[name]
+
+    def _row(self, attempt: int) -> Any:
+        if attempt not in self._rows:
+            query = f"SELECT {', '.join(_ROW)} FROM attempt WHERE id = ?"
+            row = self.connection.execute(query, (attempt,)).fetchone()
+            if row is None:
+                return None
+            self._rows[attempt] = list(row)
+        return self._rows[attempt]
+
+    def _seal(self, attempt: int) -> None:
+        """The database keeps checksums of its own pages."""
+
+    def _book(self, attempt: int, *, spent: int = 0, reserved: int = 0, calls: int = 0, attempts: int = 0) -> None:
+        row = self._row(attempt)
+        self._booked.setdefault(row[_TASK], Counter()).update(spent=spent, reserved=reserved, calls=calls)
+        if spent:
+            self._minutes[int((row[6] or 0) // _MINUTE_S)] += spent
+        all_spent, all_reserved, all_calls, _ = self._totals
+        self._totals = Totals(all_spent + spent, all_reserved + reserved, all_calls + calls)
+
+    def count_in(self, budget: str, task: str) -> None:
+        """Let a budget count what the attempts at a task cost from now on."""
+        self.connection.execute("INSERT INTO budget_task VALUES (?, ?) ON CONFLICT DO NOTHING", (task, budget))
+        self._counted[budget, task] = True
+
+    def begin_budget(self, name: str, tasks: Sequence[str]) -> None:
+        """Make sure that there is a budget of that name, and that it counts all attempts at these tasks."""
+        self.connection.execute(
+            f"INSERT INTO budget (name, began_at) VALUES (?, {NOW}) ON CONFLICT DO NOTHING", (name,)
+        )
+        added = self.connection.execute(
+            "INSERT INTO budget_task (task, budget) SELECT task, ? FROM unnest(?::text[]) AS task"
+            " ON CONFLICT DO NOTHING",
+            (name, list(tasks)),
+        )
+        if added.rowcount:
+            self.connection.execute(
+                "UPDATE budget SET (spent_nanousd, reserved_nanousd, calls) = (SELECT"
+                " COALESCE(SUM(cost_nanousd), 0), COALESCE(SUM(reserved_nanousd), 0),"
+                " COUNT(*) FILTER (WHERE state = ANY(?)) FROM attempt JOIN budget_task USING (task)"
+                " WHERE budget_task.budget = budget.name) WHERE name = ?",
+                (list(COUNTED), name),
+            )
+        self._budgets.pop(name, None)
+        self._counted |= {(name, task): True for task in tasks}
+
+    def take(self, attempt: int, state: AttemptState) -> bool:
+        """Own an attempt that is in `state` and that nobody works on; whether it is this process's now."""
+        row = self._row(attempt)
+        if row is None or row[0] != state or row[_OWNER] not in (None, self._me):
+            return False
+        self.note(attempt, owner=self._me)
+        return True
+
+    def leave(self, attempt: int) -> None:
+        """Give up an attempt of this process."""
+        row = self._row(attempt)
+        if row is not None and row[_OWNER] == self._me:
+            self.note(attempt, owner=None)
+
+    def require_hold(self, attempt: int) -> None:
+        """Refuse to send once more what is no longer this process's; see `AnyLedger.require_hold`."""
+        row = self._row(attempt)
+        if self.fenced or row is None or row[0] != "sent" or row[_OWNER] != self._me:
+            raise LedgerError(_FENCED)
+
+    def require_lease(self) -> None:
+        """Refuse to go on where this process was taken for dead; see `AnyLedger.require_lease`."""
+        if self.fenced:
+            raise LedgerError(_FENCED)
+
+    def end_owners(self, *, myself: bool = False) -> list[UUID]:
+        """End the owners whose lease is over, or this process alone; `left_behind` then gives what they left."""
+        which = "id = ?" if myself else f"id <> ? AND {UNSETTLED}"
+        rows = self.connection.execute(
+            f"UPDATE owner SET ended = TRUE WHERE {which} RETURNING id", (self._me,)
+        ).fetchall()
+        self._dead = [row[0] for row in rows]
+        self._acting.update(self._dead)
+        return self._dead
+
+    def left_behind(self, state: AttemptState) -> list[int]:
+        """Attempts in `state` of owners that were ended in this transaction."""
+        query = "SELECT id FROM attempt WHERE state = ? AND owner = ANY(?) ORDER BY id"
+        return [row[0] for row in self.connection.execute(query, (state, self._dead)).fetchall()]
+
+    def release(self, owners: Sequence[UUID]) -> None:
+        """Let others go on with what these owners had under way: jobs that the vendor has."""
+        self.connection.execute("UPDATE attempt SET owner = NULL WHERE owner = ANY(?)", (list(owners),))
+        for row in self._rows.values():
+            row[_OWNER] = None if row[_OWNER] in owners else row[_OWNER]

@@ -1,0 +1,215 @@
+"""Questions to a run folder's ledger: what was bought, what it cost, and whether it all adds up.
+
+Nothing is written, and a run may go on meanwhile.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from blackbox_conformal.drawing.ledger.address import Address
+from blackbox_conformal.drawing.ledger.attempts import COLUMNS, Attempt, attempt_from
+from blackbox_conformal.drawing.ledger.connection import Connection
+from blackbox_conformal.drawing.ledger.ledger_file import ledger_path
+from blackbox_conformal.drawing.ledger.places import Where, address_at, damage, reading, store_of
+from blackbox_conformal.drawing.ledger.sample_store import Store
+from blackbox_conformal.drawing.ledger.states import COUNTED, PAID, RESERVING, WHOLE, WITH_JOB, AttemptState
+from blackbox_conformal.drawing.money import to_usd
+from blackbox_conformal.errors import LedgerError, PayloadError
+
+
+def _literals(states: tuple[AttemptState, ...]) -> str:
+    return ", ".join(f"'{state}'" for state in states)
+
+
+_ALL = 2**62
+"""A number of rows that no ledger has."""
+
+_AT_ONCE = 8
+_SUBMITTED = 1000
+"""As many samples wait for their turn to be read, so that a large ledger takes no more memory for it."""
+
+UNPRICED = f"priced = 0 AND cost_nanousd = 0 AND state IN ({_literals((*PAID, 'ambiguous'))})"
+"""SQL: the attempt may have cost something that nobody knows, and is booked at nothing."""
+
+
+def ledger_ls(run: Where, states: tuple[str, ...] = (), limit: int | None = None) -> list[Attempt]:
+    """Attempts in the order they were planned, all or those in `states`, at most `limit`.
+
+    Raises
+    ------
+    LedgerError
+        There is no ledger in `run`, or it cannot be read.
+    """
+    where = f" WHERE state IN ({', '.join('?' * len(states))})" if states else ""
+    with _open(run) as connection:
+        rows = connection.execute(f"SELECT {COLUMNS} FROM attempt{where} ORDER BY id LIMIT ?", (*states, limit or _ALL))
+        return [attempt_from(row) for row in rows]
+
+
+def ledger_sum(run: Where) -> dict[str, int | Decimal]:
+    """Counts and money of a run folder.
+
+    Returns
+    -------
+    dict
+        ``attempts``: submissions made, whatever became of them. ``paid``: those that the vendor took. ``ambiguous``:
+        those that it may have taken, booked at full price. ``stored``: pictures. ``unpriced``: those among the paid
+        and ambiguous ones whose price nobody knows, which are booked at nothing. ``cost_usd``: booked.
+        ``reserved_usd``: held for submissions under way. All zero when there is no ledger.
+    """
+    conditions = {
+        "attempts": "sent_at IS NOT NULL",
+        "paid": f"state IN ({_literals(PAID)})",
+        "ambiguous": "state = 'ambiguous'",
+        "stored": f"state IN ({_literals(WHOLE)})",
+        "unpriced": UNPRICED,
+    }
+    with reading(run) as connection:
+        if connection is None:
+            return dict.fromkeys(conditions, 0) | {"cost_usd": Decimal(0), "reserved_usd": Decimal(0)}
+        columns = ", ".join(f"COUNT(*) FILTER (WHERE {condition})" for condition in conditions.values())
+        counts = connection.execute(f"SELECT {columns} FROM attempt").fetchone()
+        spent, reserved = connection.execute("SELECT spent_nanousd, reserved_nanousd FROM total").fetchone()
+    return dict(zip(conditions, counts, strict=True)) | {"cost_usd": to_usd(spent), "reserved_usd": to_usd(reserved)}
+
+
+def ledger_limit(address: Address) -> Decimal | None:
+    """The most US dollars that everything with a shared ledger may cost; None: there is no limit."""
+    with _open(address) as connection:
+        (limit,) = connection.execute("SELECT limit_nanousd FROM total").fetchone()
+    return None if limit is None else to_usd(limit)
+
+
+def ledger_export(run: Where) -> Iterator[dict[str, Any]]:
+    """Every attempt with every column, as JSON-able rows: money as decimal text, times in ISO 8601 (UTC)."""
+    with _open(run) as connection:
+        for row in connection.execute("SELECT * FROM attempt ORDER BY id"):
+            out: dict[str, Any] = {}
+            for name in row.keys():  # noqa: SIM118 - a Row iterates over its values
+                value = row[name]
+                if name.endswith("_nanousd"):
+                    out[name.removesuffix("_nanousd") + "_usd"] = str(to_usd(value))
+                elif name.endswith("_at") and value is not None:
+                    out[name] = _iso(value)
+                else:
+                    out[name] = value
+            yield out
+
+
+def _iso(seconds: float) -> str | None:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def csv_cell(value: Any) -> str:
+    """A value as the text of a CSV cell that no spreadsheet takes for a formula."""
+    if value is None:
+        return ""
+    text = str(value)
+    if isinstance(value, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n"):
+        return "'" + text
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What `ledger_verify` looked at, and everything that is wrong (empty: nothing)."""
+
+    attempts: int
+    samples: int
+    problems: tuple[str, ...]
+
+
+def ledger_verify(run: Where) -> Verification:
+    """Hash every stored sample again, and check the states, the money and that no draw was bought twice.
+
+    Raises
+    ------
+    LedgerError
+        There is no ledger in `run`, or it cannot be read.
+    """
+    problems: list[str] = []
+    with _open(run, whole=False) as connection:
+        problems += damage(connection)
+        attempts = [
+            attempt_from(row) for row in connection.execute(f"SELECT {COLUMNS} FROM attempt ORDER BY id").fetchall()
+        ]
+    stored = [one.digest for one in attempts if one.state in WHOLE and isinstance(one.digest, str)]
+    damaged = _damaged(run, [*dict.fromkeys(stored)])
+    for attempt in attempts:
+        problems += _problems_of(attempt)
+        if attempt.state in WHOLE and attempt.digest in damaged:
+            problems.append(f"attempt {attempt.id}: {damaged[attempt.digest]}")
+    problems += _bought_twice(attempts)
+    return Verification(len(attempts), len(stored), tuple(problems))
+
+
+@contextmanager
+def _open(run: Where, *, whole: bool = True) -> Iterator[Connection]:
+    with reading(run, whole=whole) as connection:
+        if connection is None:
+            raise LedgerError(
+                f"expected a ledger at {_shown(run)}; nothing was drawn with it. Give the run folder with --run, or the"
+                " address of its database with --ledger"
+            )
+        yield connection
+
+
+def _shown(run: Where) -> str:
+    return str(address_at(run) or (ledger_path(run) if isinstance(run, Path) else ""))
+
+
+def _damaged(run: Where, digests: Sequence[str]) -> dict[str, str]:
+    """What is wrong with stored samples, by their digests; several are read at once, since they may be far away."""
+    problems: dict[str, str] = {}
+    with closing(store_of(run)) as store, ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="verify") as pool:
+        for start in range(0, len(digests), _SUBMITTED):
+            part = digests[start : start + _SUBMITTED]
+            found = zip(part, pool.map(partial(_damage, store), part), strict=True)
+            problems |= {digest: problem for digest, problem in found if problem is not None}
+    return problems
+
+
+def _damage(store: Store, digest: str) -> str | None:
+    try:
+        store.check(digest)
+    except PayloadError as error:
+        return str(error)
+    return None
+
+
+def _problems_of(attempt: Attempt) -> list[str]:
+    """What contradicts the attempt's own state."""
+    problems = []
+    if attempt.reserved_nanousd and attempt.state not in RESERVING:
+        problems.append("holds a reserved price")
+    if attempt.cost_nanousd and attempt.state not in (*PAID, "ambiguous", "refused", "cancelled"):
+        problems.append("is booked at a price")
+    if attempt.state in WITH_JOB and attempt.job is None:
+        problems.append("names no job")
+    # Damage may have made a text a blob: SQLite asks a table's types only when it writes.
+    if attempt.state in WHOLE and (not isinstance(attempt.digest, str) or attempt.size is None):
+        problems.append("names no bytes")
+    if attempt.state in COUNTED and attempt.state != "intent" and attempt.sent_at is None:
+        problems.append("was never sent")
+    return [f"attempt {attempt.id} is {attempt.state} and {problem}" for problem in problems]
+
+
+def _bought_twice(attempts: list[Attempt]) -> list[str]:
+    bought: dict[str, int] = {}
+    problems = []
+    for attempt in attempts:
+        if attempt.state in WHOLE:
+            if attempt.task in bought:
+                problems.append(f"attempts {bought[attempt.task]} and {attempt.id} bought the same draw")
+            bought[attempt.task] = attempt.id
+    return problems

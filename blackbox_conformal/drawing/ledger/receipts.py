@@ -1,0 +1,204 @@
+"""What became of each attempt, kept beside the answers: a ledger that was restored from an older copy learns from it.
+
+A receipt is a line of JSON behind its checksum. The run folder has all of its own in one file; an object store has an
+object for each. That of an answer is durable before the ledger says that the answer is stored.
+"""
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from blackbox_conformal.drawing.ledger.attempts import AttemptSpec, VendorReport
+from blackbox_conformal.drawing.ledger.states import AttemptState
+from blackbox_conformal.errors import LedgerError
+
+TOGETHER = 1000
+"""So many receipts are compared with the ledger at once."""
+
+_CHECKSUM_LETTERS = 16
+_TAIL_BYTES = 2**20
+
+
+class Key(NamedTuple):
+    """Which end of which attempt a receipt is of: the draw's key (see `task.task_key`), its generation, the state."""
+
+    task: str
+    generation: int
+    state: AttemptState
+
+
+TOLD = ("job", "digest", "size", "error_class", "error", "code")
+"""What a receipt and a row of the ledger call alike."""
+
+Unknown = Callable[[Sequence[Key]], Collection[Key]]
+"""Those of some keys of which a ledger knows nothing (see `AnyLedger.unknown`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """How an attempt ended, with all that the ledger records of it.
+
+    Attributes
+    ----------
+    at
+        When it ended, in seconds since 1970 by this machine's clock.
+    price_nanousd
+        What was reserved for it; it is booked at this where `report` tells no cost.
+    """
+
+    spec: AttemptSpec
+    state: AttemptState
+    at: float
+    price_nanousd: int
+    report: VendorReport
+    job: str | None = None
+    digest: str | None = None
+    size: int | None = None
+    error_class: str | None = None
+    error: str | None = None
+    code: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """Which end of which attempt this is."""
+        return Key(self.spec.task, self.spec.generation, self.state)
+
+    @property
+    def cost_nanousd(self) -> int:
+        """What it is booked at."""
+        return self.price_nanousd if self.report.cost_nanousd is None else self.report.cost_nanousd
+
+    def to_line(self) -> bytes:
+        """The receipt as a line of text."""
+        content = _form().dump_json(self, exclude_none=True)
+        return b"%b %b\n" % (_checksum(content), content)
+
+    @classmethod
+    def from_line(cls, line: bytes) -> "Receipt | None":
+        """The receipt that a line says; None where it is damaged, but for its end."""
+        checksum, _, content = line.partition(b" ")
+        content = content[: content.rfind(b"}") + 1]
+        if checksum != _checksum(content):
+            return None
+        try:
+            return _form().validate_json(content)
+        except ValidationError:
+            return None
+
+
+@cache
+def _form() -> TypeAdapter[Receipt]:
+    return TypeAdapter(Receipt)
+
+
+def _checksum(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest()[:_CHECKSUM_LETTERS].encode()
+
+
+class ReceiptFile:
+    """The receipts of one run folder, oldest first; written by the process that owns the folder, from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._descriptor: int | None = None
+
+    def add(self, receipt: Receipt) -> None:
+        """Keep a receipt, durable on return.
+
+        Raises
+        ------
+        OSError
+            The disk is full or broken; nothing was written.
+        """
+        line = memoryview(receipt.to_line())
+        with self._lock:
+            descriptor = self._open()
+            end = os.lseek(descriptor, 0, os.SEEK_END)
+            try:
+                while line:
+                    line = line[os.write(descriptor, line) :]
+            except OSError:
+                os.ftruncate(descriptor, end)
+                raise
+        os.fsync(descriptor)
+
+    def begin(self) -> None:
+        """Make the file, unless it is there; errors as `add`."""
+        with self._lock:
+            self._open()
+
+    def _open(self) -> int:
+        """A descriptor to write after the last whole line; what a process that died wrote behind it is cut off."""
+        if self._descriptor is None:
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+            self._descriptor = os.open(self._path, flags, 0o644)
+            start = max(0, os.fstat(self._descriptor).st_size - _TAIL_BYTES)
+            os.lseek(self._descriptor, start, os.SEEK_SET)
+            tail = os.read(self._descriptor, _TAIL_BYTES)
+            whole = tail.rfind(b"\n") + 1
+            if Receipt.from_line(tail[whole:]) is None:
+                os.ftruncate(self._descriptor, start + whole)
+            else:  # Only its end was lost.
+                os.ftruncate(self._descriptor, start + tail.rfind(b"}") + 1)
+                os.write(self._descriptor, b"\n")
+        return self._descriptor
+
+    def close(self) -> None:
+        """Write no more."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def unknown_to(self, unknown: Unknown) -> Iterator[list[Receipt]]:
+        """Receipts of which a ledger knows nothing, oldest first; each part is to be recorded before the next one.
+
+        Raises
+        ------
+        LedgerError
+            One is damaged, so that nobody knows whether the ledger knows of it.
+        """
+        # A ledger that was restored lacks what came last, so that most of the time only that is looked at.
+        if not any(None in receipts or _of(receipts, unknown) for _, receipts in self.parts(_TAIL_BYTES)):
+            return
+        numbers = (first + part.index(None) for first, part in self.parts() if None in part)
+        if (number := next(numbers, None)) is not None:
+            raise LedgerError(
+                f"line {number} of {self._path} is damaged, and what it says was paid for would be paid again where the"
+                " ledger does not know it. Restore the newest copies of both, or remove that line to go on"
+            )
+        for _, part in self.parts():
+            if found := _of(part, unknown):
+                yield found
+
+    def parts(self, last_bytes: int | None = None) -> Iterator[tuple[int, list[Receipt | None]]]:
+        """Receipts (None: a damaged one) and the number of the first one's line; all, or those in so many last bytes.
+
+        A last line that is not whole was being written when the process died, and is left out.
+        """
+        try:
+            file = self._path.open("rb")
+        except FileNotFoundError:
+            return
+        with file:
+            if last_bytes is not None and self._path.stat().st_size > last_bytes:
+                file.seek(-last_bytes, os.SEEK_END)
+                file.readline()
+            lines, number = (line for line in file if line.endswith(b"\n")), 1
+            while part := [Receipt.from_line(line) for line in islice(lines, TOGETHER)]:
+                yield number, part
+                number += len(part)
+
+
+def _of(receipts: Sequence[Receipt | None], unknown: Unknown) -> list[Receipt]:
+    """Those of which the ledger knows nothing."""
+    found = unknown([receipt.key for receipt in receipts if receipt is not None])
+    return [receipt for receipt in receipts if receipt is not None and receipt.key in found]

@@ -1,0 +1,120 @@
+"""One process a run folder: a lock that the operating system keeps, and a note for the others of who holds it.
+
+The lock is on a file of its own. It must not be on the ledger: closing any handle of that file would give up the locks
+that SQLite keeps on it.
+"""
+
+import json
+import os
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import filelock
+
+from blackbox_conformal.drawing.filesystem import file_system, is_network
+from blackbox_conformal.errors import LedgerError
+from blackbox_conformal.support.text import printable
+
+_THIS_PROCESS = uuid4().hex
+"""Tells this process from one in another container, which may have the same number."""
+
+
+class RunLock:
+    """This process's hold on a run folder, until `release`; the operating system ends it when the process dies.
+
+    Raises
+    ------
+    LedgerError
+        Another process, or another call in this one, holds the folder; or the folder is on a network disk.
+    OSError
+        The folder cannot be written.
+    """
+
+    def __init__(self, run: Path) -> None:
+        _refuse_network_disk(run)
+        self._run = run
+        self._path = run / "ledger.lock"
+        self._owner = run / "ledger.owner.json"
+        self._lock = filelock.FileLock(self._path, timeout=0, thread_local=False)
+        try:
+            self._lock.acquire()
+        except filelock.Timeout:
+            raise LedgerError(_in_use(run, self._owner)) from None
+        try:
+            self._file = file_identity(self._path)
+            self._write_owner()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _write_owner(self) -> None:
+        owner = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+            "process": _THIS_PROCESS,
+        }
+        self._owner.write_text(json.dumps(owner), encoding="utf-8")
+
+    def guard(self) -> None:
+        """Check that no other process can have locked the folder meanwhile.
+
+        Raises
+        ------
+        LedgerError
+            The lock's file was deleted or replaced, so that it keeps nobody away.
+        """
+        if file_identity(self._path) != self._file:
+            raise LedgerError(
+                f"{self._path} was deleted or replaced while a run was using it, and another process may have taken"
+                f" over {self._run} ({_holder(self._owner)}); nothing more is sent from here. Run again"
+            )
+
+    def release(self) -> None:
+        """Let others use the folder."""
+        self._lock.release()
+
+
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of a file, which are others once it is replaced; None when there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _refuse_network_disk(run: Path) -> None:
+    kind = file_system(run)
+    if is_network(kind):
+        raise LedgerError(
+            f"expected the run folder on a local disk; {run} is on {kind}, where locks cannot be trusted with money."
+            " Choose a local folder with --run and copy the results afterwards"
+        )
+
+
+def _in_use(run: Path, owner: Path) -> str:
+    if _read(owner).get("process") == _THIS_PROCESS:
+        return (
+            f"{run} is in use by another call in this same process; calls that share a run folder have to take turns,"
+            " or each needs a run folder of its own; pictures to be masked can share one blackbox_conformal.Session"
+        )
+    return f"{run} is in use by {_holder(owner)}; wait for it, stop it, or use another run folder"
+
+
+def _holder(owner: Path) -> str:
+    """Who wrote the note, in words."""
+    note = _read(owner)
+    if not {"pid", "host", "since"} <= note.keys():
+        return "another process"
+    return printable(f"process {note['pid']} on {note['host']}, since {note['since']}", 120)
+
+
+def _read(owner: Path) -> dict[str, object]:
+    try:
+        note = json.loads(owner.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return note if isinstance(note, dict) else {}

@@ -1,0 +1,186 @@
+"""The one thread that writes the ledger: changes of many workers share one durable commit."""
+
+import contextlib
+import queue
+import sqlite3
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from blackbox_conformal.drawing.ledger.ledger_file import LedgerFile, is_full
+from blackbox_conformal.drawing.ledger.run_lock import RunLock
+from blackbox_conformal.drawing.ledger.transaction import LedgerTransaction
+from blackbox_conformal.errors import DiskFullError, LedgerError
+
+Result = TypeVar("Result")
+_MOST_PER_COMMIT = 256
+Change = tuple[Callable[[LedgerTransaction], Any], Sequence[int], "Future[Any]"]
+"""An operation, the attempts that it looks at, and who waits for it."""
+
+
+class Writer(ABC):
+    """Runs operations one after another; the result of an operation is handed out after its commit is on disk."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
+        self._broken: LedgerError | None = None
+        self._gave_up: Exception | None = None
+        self._closing = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+        self._thread.start()
+
+    @abstractmethod
+    def _write(self, batch: list[Change]) -> list[tuple[Any, Exception | None]]:
+        """Run a batch in one transaction, in which an operation that fails undoes only itself."""
+
+    @abstractmethod
+    def _undo(self, error: Exception) -> LedgerError | None:
+        """Undo what was begun, and say why the ledger cannot be written; None: the error is nothing of the ledger's."""
+
+    @abstractmethod
+    def _finish(self) -> None:
+        """Close what was written to."""
+
+    def call(self, operation: Callable[[LedgerTransaction], Result], attempts: Sequence[int] = ()) -> Result:
+        """Run `operation` in the next commit; what it returned, or its error, once that is durable.
+
+        Parameters
+        ----------
+        attempts
+            Those that it looks at, which may be read for all operations of a commit together.
+
+        Raises
+        ------
+        LedgerError
+            The ledger is closed, or cannot be written.
+        """
+        future: Future[Result] = Future()
+        with self._closing:
+            if self._closed:
+                raise self._gave_up or LedgerError("the ledger is closed; nothing more can be recorded from here")
+            self._queue.put((operation, attempts, future))
+        return future.result()
+
+    def close(self) -> None:
+        """Finish what is queued and close the connection."""
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        batch: list[Change] = []
+        try:
+            while batch := self._next_batch():
+                self._commit(batch)
+        except Exception as error:  # noqa: BLE001 - a thread that ended here would leave everybody waiting
+            self._give_up(batch, error)
+        self._finish()
+
+    def _next_batch(self) -> list[Change]:
+        """Everything that waits by now, at least one change; nothing once the writer is closed."""
+        batch: list[Change] = []
+        change = self._queue.get()
+        while change is not None:
+            batch.append(change)
+            if len(batch) == _MOST_PER_COMMIT or self._queue.empty():
+                return batch
+            change = self._queue.get()
+        if batch:
+            self._queue.put(None)
+        return batch
+
+    def _give_up(self, batch: list[Change], error: Exception) -> None:
+        """Tell whoever waits, and whoever still comes, that memory or something else that nobody expected ran out."""
+        with self._closing:
+            self._gave_up, self._closed = error, True
+        with contextlib.suppress(queue.Empty):
+            while True:
+                change = self._queue.get_nowait()
+                if change is not None:
+                    batch.append(change)
+        for *_, future in batch:
+            if not future.done():
+                future.set_exception(error)
+
+    def _commit(self, batch: list[Change]) -> None:
+        """Write a batch and hand the results out; after a commit that failed, nothing is written any more."""
+        try:
+            if self._broken is not None:
+                raise self._broken
+            results = self._write(batch)
+        except Exception as error:
+            broken = self._undo(error)
+            if broken is None:
+                raise
+            self._broken = broken
+            for *_, future in batch:
+                future.set_exception(self._broken)
+            return
+        for (*_, future), (result, failure) in zip(batch, results, strict=True):
+            if failure is None:
+                future.set_result(result)
+            else:
+                future.set_exception(failure)
+
+
+class SqliteWriter(Writer):
+    """Writes on one connection.
+
+    Parameters
+    ----------
+    connection
+        The ledger, opened for writing; closed by `close`.
+    lock
+        This process's hold on the run folder; checked before every transaction.
+    file
+        The ledger's file; checked before every transaction, closed by `close`.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, lock: RunLock, file: LedgerFile) -> None:
+        self._connection = connection
+        self._lock = lock
+        self._file = file
+        super().__init__()
+
+    def _write(self, batch: list[Change]) -> list[tuple[Any, Exception | None]]:
+        self._file.guard()
+        self._lock.guard()
+        self._connection.execute("BEGIN IMMEDIATE")
+        transaction = LedgerTransaction(self._connection)
+        results: list[tuple[Any, Exception | None]] = []
+        for operation, *_ in batch:
+            self._connection.execute("SAVEPOINT operation")
+            try:
+                results.append((operation(transaction), None))
+            except (sqlite3.Error, MemoryError):
+                # Short of memory, SQLite undoes the whole transaction by itself: there is no savepoint to go back to.
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller, not to the batch
+                self._connection.execute("ROLLBACK TO operation")
+                results.append((None, error))
+            self._connection.execute("RELEASE operation")
+        commits = transaction.count_commit()
+        self._connection.execute("COMMIT")
+        self._file.mark(commits)
+        return results
+
+    def _undo(self, error: Exception) -> LedgerError | None:
+        if not isinstance(error, (sqlite3.Error, OSError, LedgerError)):
+            return None
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.rollback()
+        return error if isinstance(error, LedgerError) else _unwritten(error)
+
+    def _finish(self) -> None:
+        self._connection.close()
+        self._file.close()
+
+
+def _unwritten(error: Exception) -> LedgerError:
+    kind = DiskFullError if is_full(error) else LedgerError
+    return kind(f"cannot write the ledger: {error}. Nothing more is sent; run again once it can be")

@@ -1,0 +1,137 @@
+"""What a run may spend, how fast it may go and how long it waits; checked on construction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Literal
+
+from blackbox_conformal.drawing.job_budget import Budget
+from blackbox_conformal.support.descriptors import descriptor_limit, draws_that_fit
+from blackbox_conformal.values import COUNT, SECONDS, USD, WORKERS, number, whole
+from blackbox_conformal.vendor.adapter import Capabilities
+from blackbox_conformal.vendor.rates import Rate
+
+AUTO_START = 4
+AUTO_MOST = 32
+ANSWER_TIMEOUT_S = 120.0
+JOB_TIMEOUT_S = 1800.0
+
+
+_KINDS = {
+    **dict.fromkeys(("max_cost_usd", "max_cost_per_day_usd"), USD),
+    **dict.fromkeys(("attempt_timeout_s", "job_deadline_s", "connect_timeout_s"), SECONDS),
+    **dict.fromkeys(("max_attempts", "max_answer_bytes", "auto_most"), whole(1)),
+    "max_calls": COUNT,
+    "max_resample": COUNT,
+    "max_retry_after_s": number(0),
+    "concurrency": WORKERS,
+}
+"""What each may be; those that a user sets are settings, too."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one job: what a command draws, however often it is repeated.
+
+    Attributes
+    ----------
+    max_cost_usd, max_calls
+        Money and billable submissions that the run folder's ledger may ever hold, earlier sessions included. Whoever
+        draws in several folders for one job takes off what the others hold.
+    max_cost_per_day_usd
+        Money that draws submitted in any 24 hours may cost, whichever process submitted them; all draws that the run
+        folder's ledger holds count.
+    scope
+        Keys of the draws (see `task.task_key`) whose money and submissions those are; None = all in the folder.
+    concurrency
+        Draws under way at once; ``auto`` starts at 4 at most and moves between 1 and `auto_most`.
+    auto_most
+        The most draws under way at once for ``auto``: 32, or those that the vendor works on at once; fewer where this
+        process may not have as many files and connections open.
+    rates
+        Requests in a time that may go to the vendor itself, from all processes of this user that have rates for the
+        same vendor and key; None = those that the adapter names.
+    attempt_timeout_s
+        Wall-clock time of one HTTP exchange, from connecting to the last byte of the answer; None = the vendor's own,
+        or 120.
+    job_deadline_s
+        Wall-clock time that one accepted job is waited for; None = the vendor's own, or 1800.
+    max_attempts
+        Tries of a request that did not reach the vendor, or that the vendor deferred while no other one succeeded.
+    max_retry_after_s
+        A vendor that asks for a longer pause ends the run, to be resumed later.
+    insecure_http
+        Whether a key may be sent unencrypted (``http://``) to another machine.
+    max_answer_bytes
+        Largest answer that is read, before and after decoding.
+    max_resample
+        How often one draw may be bought again after its answer proved unusable.
+    accept_refusals
+        Go on although the vendor has refused three pictures in the same words.
+    retry_ambiguous
+        Buy a draw again whose submission may have been billed and got no answer, or whose job gave no result.
+    pay_again
+        Buy once more what earlier sets of tasks paid for, or may have, without a usable picture.
+    """
+
+    max_cost_usd: Decimal | None = None
+    max_calls: int | None = None
+    scope: frozenset[str] | None = None
+    concurrency: int | Literal["auto"] = "auto"
+    auto_most: int = AUTO_MOST
+    rates: tuple[Rate, ...] | None = None
+    attempt_timeout_s: float | None = None
+    job_deadline_s: float | None = None
+    connect_timeout_s: float = 10.0
+    max_attempts: int = 6
+    max_retry_after_s: float = 600.0
+    max_answer_bytes: int = 256 * 1024 * 1024
+    max_resample: int = 0
+    insecure_http: bool = False
+    retry_ambiguous: bool = False
+    accept_refusals: bool = False
+    max_cost_per_day_usd: Decimal | None = None
+    pay_again: bool = False
+
+    def __post_init__(self) -> None:
+        for name, kind in _KINDS.items():
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, kind.of(value, name))
+
+    @property
+    def budget(self) -> Budget:
+        """The limits on money and submissions."""
+        return Budget(self.max_cost_usd, self.max_calls, self.scope, self.max_cost_per_day_usd)
+
+    @property
+    def answer_timeout_s(self) -> float:
+        """`attempt_timeout_s`, or what is usual."""
+        return self.attempt_timeout_s or ANSWER_TIMEOUT_S
+
+    @property
+    def job_timeout_s(self) -> float:
+        """`job_deadline_s`, or what is usual."""
+        return self.job_deadline_s or JOB_TIMEOUT_S
+
+    @property
+    def most_workers(self) -> int:
+        """The largest number of draws that may ever be under way at once."""
+        return self.auto_most if self.concurrency == "auto" else self.concurrency
+
+    @property
+    def first_workers(self) -> int:
+        """The number of draws under way at the start."""
+        return min(AUTO_START, self.auto_most) if self.concurrency == "auto" else self.concurrency
+
+    def for_vendor(self, capabilities: Capabilities) -> Limits:
+        """These limits, with what they leave open as the adapter of a vendor says."""
+        most, descriptors = capabilities.max_concurrency or self.auto_most, descriptor_limit()
+        return replace(
+            self,
+            rates=capabilities.rates if self.rates is None else self.rates,
+            attempt_timeout_s=self.attempt_timeout_s or capabilities.answer_timeout_s,
+            job_deadline_s=self.job_deadline_s or capabilities.job_timeout_s,
+            auto_most=most if descriptors is None else min(most, draws_that_fit(descriptors)),
+        )

@@ -1,0 +1,109 @@
+"""What is left to do for a draw, from what the ledger holds of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from blackbox_conformal.drawing.ledger.attempts import Attempt
+from blackbox_conformal.drawing.ledger.states import UNSENT, WHOLE, WITH_JOB
+from blackbox_conformal.drawing.limits import Limits
+
+IDEMPOTENCY_WINDOW_S = 20.0 * 3600
+"""Vendors forget idempotency keys after a day; a key older than this is not trusted to find its first submission."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Nothing: this attempt is the answer."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Fetch the picture of this attempt's job."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Send this attempt's submission again under the same idempotency key, so that it is billed once."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Buy the draw, as this generation of it (0: for the first time)."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Nothing now: another process is at it."""
+
+
+NextStep = Done | Fetch | Replay | Submit | Elsewhere
+
+
+def next_step(
+    attempts: Sequence[Attempt], limits: Limits, *, on_disk: frozenset[str], replayable: bool, now: float
+) -> NextStep:
+    """The next thing to do.
+
+    Parameters
+    ----------
+    attempts
+        Every attempt at this draw, oldest first.
+    on_disk
+        Digests of the samples there are.
+    replayable
+        Whether the vendor takes idempotency keys.
+    now
+        Seconds since 1970.
+    """
+    if any(attempt.busy for attempt in attempts):
+        return Elsewhere()
+    real = [attempt for attempt in attempts if attempt.state not in (*UNSENT, "cancelled")]
+    if not real:
+        return Submit(0)
+    following = Submit(max(attempt.generation for attempt in real) + 1)
+    whole = [attempt for attempt in real if attempt.state in WHOLE]
+    for attempt in whole:
+        if attempt.digest in on_disk:
+            return Done(attempt)
+    for attempt in real:
+        if attempt.state in WITH_JOB:
+            return Fetch(attempt)
+    resampled = times_resampled(real)
+    if whole:
+        last = whole[-1]
+        if last.job is not None:
+            return Fetch(last)
+        return following if limits.pay_again or resampled < limits.max_resample else Done(last)
+    last = real[-1]
+    if last.state in ("ambiguous", "sent"):
+        age = now - (last.sent_at or 0.0)
+        if replayable and 0.0 <= age <= IDEMPOTENCY_WINDOW_S:
+            return Replay(last)
+        return following if limits.pay_again or limits.retry_ambiguous else Done(last)
+    if last.state == "expired":
+        return following if limits.pay_again or limits.retry_ambiguous else Done(last)
+    if failed_for_free(last):
+        return following
+    if last.reopened:
+        return following
+    if last.state in ("invalid", "failed") and (limits.pay_again or resampled <= limits.max_resample):
+        return following
+    return Done(last)
+
+
+def times_resampled(attempts: Sequence[Attempt]) -> int:
+    """How many attempts were paid for and gave no usable picture: as often the draw was, or may be, bought again."""
+    return sum(attempt.state in ("invalid", "failed") and not failed_for_free(attempt) for attempt in attempts)
+
+
+def failed_for_free(attempt: Attempt) -> bool:
+    """Whether the vendor failed on its own and billed nothing; with an unknown price, it may have."""
+    return attempt.state == "failed" and attempt.priced and not attempt.cost_nanousd

@@ -1,0 +1,175 @@
+"""A vendor that is open and draws into a run folder: what it needs is opened here, joined together, and closed."""
+
+import contextlib
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from functools import partial
+from weakref import WeakSet
+
+from blackbox_conformal.drawing.acceptance import Acceptance, FirstModel
+from blackbox_conformal.drawing.clock import Clock
+from blackbox_conformal.drawing.events import EventBoard
+from blackbox_conformal.drawing.http.transport import Transport
+from blackbox_conformal.drawing.inspecting import inspect_vendor
+from blackbox_conformal.drawing.limits import Limits
+from blackbox_conformal.drawing.owned_folder import OwnedFolder
+from blackbox_conformal.drawing.pacing.concurrency import AdaptiveConcurrency, CircuitBreaker
+from blackbox_conformal.drawing.pacing.outage import Outage
+from blackbox_conformal.drawing.pacing.retry import Retrier, RetryBudget
+from blackbox_conformal.drawing.prices import Prices
+from blackbox_conformal.drawing.reservations import Reservations
+from blackbox_conformal.drawing.run_control import RunControl
+from blackbox_conformal.drawing.task import Task
+from blackbox_conformal.drawing.turn_taking import TurnTaking
+from blackbox_conformal.drawing.work_item import Processor, ToBuy
+from blackbox_conformal.support.canonical import digest_json
+from blackbox_conformal.support.descriptors import require_descriptors
+from blackbox_conformal.vendor.adapter import Adapter
+from blackbox_conformal.vendor.rates import Rate
+
+
+class OpenRun:
+    """Connections, pace, prices and budget of one vendor, for any number of sets of tasks, also at the same time.
+
+    Attributes
+    ----------
+    board
+        Where every set tells of its events.
+    first_model
+        The model that answered first, which the draws of every set have to come from.
+    outage
+        For a service, which goes on with other pictures when the draws of one were ended.
+    """
+
+    def __init__(self, adapter: Adapter, folder: OwnedFolder, limits: Limits, clock: Clock, board: EventBoard) -> None:
+        require_descriptors(limits.most_workers)
+        self.board, self.first_model, self.outage = board, FirstModel(), Outage(clock.monotonic)
+        self._identity, self._limits, self._clock = adapter.identity(), limits, clock
+        self._ledger, self._store = folder.ledger, folder.store
+        self._concurrency = AdaptiveConcurrency(limits.first_workers, limits.most_workers, clock.monotonic)
+        self._retry_budget = RetryBudget(limits.most_workers)
+        self._abandoned = self._inspected = False
+        self._inspecting = threading.Lock()
+        self._controls: WeakSet[RunControl] = WeakSet()
+        self._beginning = threading.Lock()
+        self._stopped = False
+        with contextlib.ExitStack() as stack:
+            self._adapter = adapter.open()
+            stack.callback(self._adapter.close)
+            capabilities = self._adapter.capabilities
+            self._transport = Transport(
+                self._adapter.base_url, capabilities.result_hosts, limits, self._adapter.further_urls
+            )
+            stack.callback(self._close_transport)
+            self._rate_limiter = folder.rate_limiter(
+                self._adapter, limits.rates or (), clock, partial(board.tell, "pace")
+            )
+            stack.callback(self._rate_limiter.close)
+            self._breaker = CircuitBreaker(
+                clock.monotonic,
+                probe_timeout_s=limits.answer_timeout_s + 30.0,
+                announce=self._rate_limiter.announce_pause,
+            )
+            self._ledger.limit(limits.budget)
+            if folder.remembered:
+                board.tell("remembered", folder.remembered)
+                folder.remembered = ""
+            # A vendor that billed more than its table says is expected to do so again.
+            billed = self._ledger.billed(digest_json(self._identity))
+            source = "" if capabilities.price is None else capabilities.price.source
+            self._prices = Prices(billed, source, limited=self._ledger.limits_money(), board=board)
+            self._stack = stack.pop_all()
+
+    @property
+    def rates(self) -> tuple[Rate, ...]:
+        """How many requests may go in a time."""
+        return self._rate_limiter.rates
+
+    @property
+    def most_workers(self) -> int:
+        """The largest number of draws that may ever be under way at once."""
+        return self._limits.most_workers
+
+    def begin(self, control: RunControl, acceptance: Acceptance, *, pay_again: bool = False) -> Processor:
+        """What draws one set of tasks; `pay_again` as in `Limits`."""
+        with self._beginning:
+            self._controls.add(control)
+            if self._stopped:
+                control.stop()
+        limits = replace(self._limits, pay_again=pay_again)
+        clock, board, concurrency = self._clock, self.board, self._concurrency
+        turns = TurnTaking(self._breaker, self._rate_limiter, concurrency, limits, clock, board)
+        reservations = Reservations(
+            ledger=self._ledger,
+            prices=self._prices,
+            turns=turns,
+            store=self._store,
+            most_workers=limits.most_workers,
+            control=control,
+            clock=clock,
+            board=board,
+        )
+        return Processor(
+            adapter=self._adapter,
+            identity=self._identity,
+            limits=limits,
+            ledger=self._ledger,
+            store=self._store,
+            transport=self._transport,
+            reservations=reservations,
+            turns=turns,
+            concurrency=concurrency,
+            retrier=Retrier(limits, clock, control, self._breaker, concurrency, self._retry_budget, board),
+            acceptance=acceptance,
+            control=control,
+            clock=clock,
+            board=board,
+        )
+
+    def stop(self, *, leave: bool = False) -> None:
+        """Submit nothing new for any set of tasks, and where it is to `leave`, wait for nothing."""
+        with self._beginning:
+            self._stopped = True
+            controls = list(self._controls)
+        for control in controls:
+            control.stop()
+            if leave:
+                control.leave()
+
+    def to_buy(self, tasks: Sequence[Task], *, pay_again: bool = False) -> ToBuy:
+        """What the missing ones of these draws take; reads only."""
+        control = RunControl()
+        return self.begin(control, Acceptance(None, None, (), True, control), pay_again=pay_again).to_buy(tasks)
+
+    def inspect(self) -> None:
+        """Read what the vendor publishes of itself, once; errors as `inspect_vendor`."""
+        with self._inspecting:
+            if self._inspected:
+                return
+            told = inspect_vendor(self._adapter, self._limits)
+            self._inspected = True
+        if told is not None:
+            self.board.tell("inspected", told)
+
+    def flush(self) -> None:
+        """Return once the names of all samples are durable."""
+        self._store.flush()
+
+    def spent_usd(self) -> tuple[Decimal, Decimal]:
+        """Dollars spent and reserved, as the limit on money counts them: those of other jobs are left out."""
+        spent, reserved, _ = self._ledger.totals()
+        return spent, reserved
+
+    def abandon(self) -> None:
+        """Leave the connections open when closing: threads that nobody waits for may still use them."""
+        self._abandoned = True
+
+    def close(self) -> None:
+        """Close the vendor; the folder stays open."""
+        self._stack.close()
+
+    def _close_transport(self) -> None:
+        if not self._abandoned:
+            self._transport.close()

@@ -1,0 +1,137 @@
+"""A run folder that is open and owned: its ledger and samples, where nothing is half done any more."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from blackbox_conformal.drawing.clock import Clock
+from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.ledger.ledger_file import mark_path, marked_commits
+from blackbox_conformal.drawing.ledger.places import open_ledger, store_of
+from blackbox_conformal.drawing.ledger.run_lock import RunLock
+from blackbox_conformal.drawing.ledger.shared_store import SharedStore
+from blackbox_conformal.drawing.ledger.store_address import STORES
+from blackbox_conformal.drawing.money import to_usd
+from blackbox_conformal.drawing.pacing.rate_limiter import SharedRateLimiter, pace_file
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.support.files import make_private, refusal
+from blackbox_conformal.support.text import dollars
+from blackbox_conformal.vendor.adapter import Adapter
+from blackbox_conformal.vendor.rates import Rate
+
+
+class OwnedFolder:
+    """A run folder that nobody else may use until `close`; several vendors may draw into it at once.
+
+    Its ledger may be in a database that other processes, with run folders of their own, draw with meanwhile.
+
+    Attributes
+    ----------
+    remembered
+        What the ledger had forgotten of calls that were paid, in words; "" where it knows all that lies beside it.
+
+    Raises
+    ------
+    UsageError
+        The folder cannot be written.
+    LedgerError
+        The ledger is in use, damaged, newer, foreign, or on a network disk; or it has forgotten calls that were paid,
+        and what is left of them is damaged.
+    """
+
+    def __init__(self, run: Path) -> None:
+        try:
+            make_private(run)
+        except OSError as error:
+            raise UsageError(f"expected a run folder that can be written; {run}: {error.strerror}") from None
+        self._address = LEDGERS.of(run)
+        with contextlib.ExitStack() as stack:
+            if self._address is not None:
+                # A ledger that others share is nobody's alone; the folder with its inbox still is.
+                stack.callback(RunLock(run).release)
+            self.store = store_of(run)
+            stack.callback(self.store.close)
+            stack.callback(self.store.flush)
+            self.ledger = open_ledger(run)
+            stack.callback(self.ledger.close)
+            self.store.prepare()
+            self._keep_note(run)
+            # What died left is taken over: jobs and answers in the inbox first, then everything half done.
+            self._adopt()
+            self.ledger.recover()
+            missed = self._missed(run)
+            self.remembered = self._remember() or missed
+            self.ledger.watch(self._adopt)
+            self._stack = stack.pop_all()
+
+    def close(self) -> None:
+        """Record what is done, and give the folder up."""
+        self._stack.close()
+
+    def rate_limiter(
+        self, adapter: Adapter, rates: Sequence[Rate], clock: Clock, tell: Callable[[str], None]
+    ) -> SharedRateLimiter:
+        """Turns and pauses of a vendor's account, shared by all who draw with this ledger, or else by this user's."""
+        if self._address is None:
+            return SharedRateLimiter(adapter, rates, clock, pace_file(), tell)
+        from blackbox_conformal.drawing.pacing.postgres_rate_limiter import PostgresRateLimiter
+
+        return PostgresRateLimiter(adapter, rates, clock, self._address)
+
+    def _keep_note(self, run: Path) -> None:
+        """Note where the answers are kept, once those that the folder held before are kept there, too."""
+        place = STORES.of(run)
+        if place is None or STORES.noted(run) is not None:
+            return
+        assert isinstance(self.store, SharedStore)
+        self.store.share()
+        try:
+            STORES.keep(run, place)
+        except OSError as error:
+            raise refusal(run, error) from None
+
+    def _adopt(self) -> None:
+        """Take over jobs and answers that lie in the inbox and that nobody works on any more."""
+        ledger, store = self.ledger, self.store
+        for attempt, job, report in store.jobs(ledger.may_adopt):
+            ledger.adopt_job(attempt, job, report)
+            store.forget_job(attempt)
+        for arrival in store.arrivals(ledger.may_adopt):
+            if ledger.adopt(arrival.attempt, arrival.digest, arrival.size, arrival.report):
+                store.keep_receipt(ledger.receipt(arrival.attempt))
+            store.settle(arrival)
+        store.flush()
+
+    def _missed(self, run: Path) -> str:
+        """That a shared ledger has lost what others wrote since this folder was opened last; "" where it has not."""
+        seen, commits = marked_commits(run), self.ledger.commits()
+        if self._address is not None:
+            with contextlib.suppress(OSError):  # Then nothing is compared the next time.
+                mark_path(run).write_text(str(commits), encoding="ascii")
+        if commits >= seen:
+            return ""
+        return (
+            f"the ledger seems to be an older copy of itself: it knows {commits} commits, and knew {seen} when {run}"
+            " was opened last. What lies here is counted. Run `blackbox-conformal ledger remember` for every run folder"
+            " on the other machines, or what they paid for may be paid again"
+        )
+
+    def _remember(self) -> str:
+        """Let a ledger that was restored from an older copy know again what is kept of calls that it forgot."""
+        ledger, store = self.ledger, self.store
+        calls = answers = nanousd = unpriced = 0
+        for receipts in store.unknown_to(ledger.unknown):
+            store.share({receipt.digest for receipt in receipts if receipt.digest is not None})
+            recorded = ledger.record(receipts)
+            calls += len(recorded)
+            answers += sum(receipt.state == "stored" for receipt in recorded)
+            nanousd += sum(receipt.cost_nanousd for receipt in recorded)
+            unpriced += sum(not (receipt.spec.priced or receipt.cost_nanousd) for receipt in recorded)
+        if not calls:
+            return ""
+        unknown = f", and {unpriced} of them at a price that nobody knows" if unpriced else ""
+        return (
+            f"the ledger seems to be older than what lies beside it: it had forgotten {calls} calls, which are counted"
+            f" again ({dollars(to_usd(nanousd))}{unknown}), and their {answers} answers are used again. Calls that"
+            " were never answered may be missing: compare with the vendor's invoice (`ledger settle`)"
+        )

@@ -1,0 +1,77 @@
+"""How fast one account is asked by all machines that draw with one ledger: turns and pauses in the ledger's database.
+
+The clock is the database's, which all of them share.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from blackbox_conformal.drawing.clock import Clock
+from blackbox_conformal.drawing.ledger.address import Address
+from blackbox_conformal.drawing.ledger.connection import Connection
+from blackbox_conformal.drawing.ledger.postgres.database import PostgresConnection
+from blackbox_conformal.drawing.ledger.postgres.postgres_transaction import NOW
+from blackbox_conformal.drawing.ledger.postgres.reconnecting import Reconnecting
+from blackbox_conformal.drawing.pacing.rate_limiter import FORGET_S, SharedRateLimiter, account_of
+from blackbox_conformal.vendor.adapter import Adapter
+from blackbox_conformal.vendor.rates import Rate
+
+Result = TypeVar("Result")
+
+
+class PostgresRateLimiter(SharedRateLimiter):
+    """The turns and pauses of one account. While the database is away no turn is given, as nothing may be sent.
+
+    Raises
+    ------
+    LedgerError
+        The database cannot be reached.
+    """
+
+    def __init__(self, adapter: Adapter, rates: Sequence[Rate], clock: Clock, address: Address) -> None:
+        super().__init__(adapter, rates, clock, None, lambda _: None)
+        # Nothing here is worth money: what a crash of the database loses are turns of its last moments.
+        self._shared = Reconnecting(address, durable=False)
+        self._shared.run(lambda connection: self._join(connection, adapter))
+
+    def _join(self, connection: PostgresConnection, adapter: Adapter) -> None:
+        connection.execute("INSERT INTO salt VALUES (1, ?) ON CONFLICT DO NOTHING", (os.urandom(32),))
+        self._account = account_of(adapter, bytes(connection.execute("SELECT value FROM salt").fetchone()[0]))
+        connection.execute(f"DELETE FROM turn WHERE taken_at < {NOW} - ?", (FORGET_S,))
+        connection.execute(
+            f"INSERT INTO pace VALUES (?, ?, 0, {NOW}) ON CONFLICT (account)"
+            " DO UPDATE SET longest = GREATEST(pace.longest, excluded.longest)",
+            (self._account, self._longest),
+        )
+
+    def close(self) -> None:
+        super().close()
+        with self._lock:
+            self._shared.close()
+
+    def _safely(self, act: Callable[[], Result]) -> Result:
+        def on_shared(connection: PostgresConnection) -> Result:
+            self._connection = connection
+            return act()
+
+        return self._shared.run(on_shared)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        self._connection.execute("BEGIN")
+        try:
+            self._connection.execute("SELECT 1 FROM pace WHERE account = ? FOR UPDATE", (self._account,))
+            yield self._connection
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # The lock goes with the connection.
+            self._shared.close()
+            raise
+
+    def _turns(self) -> Connection:
+        return self._connection
+
+    def _now(self) -> float:
+        return float(self._connection.execute(f"SELECT {NOW}").fetchone()[0])

@@ -1,0 +1,289 @@
+"""How fast one account is asked, by all processes of a user together.
+
+A vendor counts requests by account, whatever run folder they are for, so their times are kept in a file of the user's
+own instead of a ledger. Nothing in it is worth money: where it cannot be used, each process keeps times of its own.
+Turns are given by a sliding window log: a request goes when fewer than `Rate.count` others of its kind went in the last
+`Rate.kept_seconds`, so that no window of that length ever holds more. Turns are taken when they are used and not
+before: whoever dies while it waits holds up nobody.
+"""
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from blackbox_conformal.drawing.clock import Clock
+from blackbox_conformal.drawing.filesystem import file_system, is_network
+from blackbox_conformal.drawing.ledger.connection import Connection
+from blackbox_conformal.errors import CredentialMissingError
+from blackbox_conformal.support.files import private_folder
+from blackbox_conformal.vendor.adapter import Adapter
+from blackbox_conformal.vendor.rates import Purpose, Rate
+
+Result = TypeVar("Result")
+
+LOOK_S = 0.2
+"""Seconds between two looks for a pause that another process was told to make."""
+
+FORGET_S = 2 * 86400.0
+_BUSY_S = 5.0
+
+_UNUSABLE = (sqlite3.Error, OSError, TypeError)
+"""What a file raises that is damaged, locked, full, or of a version that keeps other values in it."""
+
+_SALT = "CREATE TABLE IF NOT EXISTS salt (id INTEGER PRIMARY KEY CHECK (id = 1), value BLOB NOT NULL) STRICT"
+_PACE = (
+    "CREATE TABLE IF NOT EXISTS pace (account BLOB PRIMARY KEY, longest REAL NOT NULL, paused_until REAL NOT NULL,"
+    " updated REAL NOT NULL) STRICT"
+)
+_TURN = (
+    "CREATE TABLE IF NOT EXISTS turn (account BLOB NOT NULL, purpose TEXT NOT NULL, taken_at REAL NOT NULL) STRICT",
+    "CREATE INDEX IF NOT EXISTS turn_by_time ON turn (account, taken_at)",
+)
+
+
+def pace_file() -> Path | None:
+    """Where this user's processes share their rate; None when there is no private folder on a local disk."""
+    folder = private_folder("XDG_STATE_HOME", ".local/state")
+    if folder is None or is_network(file_system(folder)):
+        return None
+    return folder / "pace.sqlite"
+
+
+class SharedRateLimiter:
+    """The turns and pauses of one account.
+
+    Parameters
+    ----------
+    adapter
+        The vendor; its address and key name the account. The file holds a salted digest of them.
+    rates
+        How many requests may go in a time, from this process and all that have rates for the same account. None: no
+        request waits for a turn, only for pauses.
+    file
+        Where the rate is shared (see `pace_file`); None: this process keeps a rate of its own.
+    tell
+        Told why, when the rate cannot be shared.
+    """
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        rates: Sequence[Rate],
+        clock: Clock,
+        file: Path | None,
+        tell: Callable[[str], None],
+    ) -> None:
+        self.rates = tuple(rates)
+        self._longest = max((rate.kept_seconds for rate in rates), default=0.0)
+        self._clock = clock
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._look_at = clock.monotonic()
+        self._known_until = 0.0
+        self._database, self._account = _joined(None, adapter, self._longest, clock)
+        if file is None:
+            self._tell_alone("there is no private folder of yours on a local disk (XDG_STATE_HOME can name one)")
+            return
+        try:
+            shared, self._account = _joined(file, adapter, self._longest, clock)
+        except _UNUSABLE as error:
+            self._tell_alone(f"{file}: {error}; delete it if that stays so")
+            return
+        self._database.close()
+        self._database = shared
+
+    def close(self) -> None:
+        """Leave; the file stays."""
+        with self._lock:
+            self._database.close()
+
+    def take(self, purpose: Purpose) -> float:
+        """Take a turn for a request that goes now: 0; or else the seconds after which to ask again.
+
+        When a quarter of a window is used, polls come evenly, so that not all of them are spent on jobs that have just
+        begun.
+        """
+        if not self.rates:
+            return 0.0
+        with self._lock:
+            return self._safely(lambda: self._take(purpose))
+
+    def _take(self, purpose: Purpose) -> float:
+        with self._transaction() as database:
+            now = self._now()
+            # Nobody takes a turn ahead of time, so what is in the future is of before the clock was set back.
+            database.execute(
+                "UPDATE turn SET taken_at = ? WHERE account = ? AND taken_at > ?", (now, self._account, now)
+            )
+            (longest,) = database.execute("SELECT longest FROM pace WHERE account = ?", (self._account,)).fetchone()
+            database.execute(
+                "DELETE FROM turn WHERE account = ? AND taken_at <= ?", (self._account, now - min(longest, FORGET_S))
+            )
+            seconds = max(self._free_at(rate, purpose, now) - now for rate in self.rates)
+            if seconds <= 0:
+                database.execute("INSERT INTO turn VALUES (?, ?, ?)", (self._account, purpose, now))
+                return 0.0
+            return seconds
+
+    def _free_at(self, rate: Rate, purpose: Purpose, now: float) -> float:
+        """From when on this rate has room for a request."""
+        if not rate.counts(purpose):
+            return 0.0
+        free_at = self._nth_latest(rate, rate.count) + rate.kept_seconds
+        if purpose == "poll" and self._nth_latest(rate, rate.count // 4 + 1) > now - rate.kept_seconds:
+            free_at = max(free_at, self._nth_latest(rate, 1) + rate.kept_seconds / rate.count)
+        return free_at
+
+    def _nth_latest(self, rate: Rate, n: int) -> float:
+        """When the last but `n` - 1 of the requests went that this rate counts; long ago, where there are fewer."""
+        row = (
+            self._turns()
+            .execute(
+                f"SELECT taken_at FROM turn WHERE account = ?{'' if rate.purpose is None else ' AND purpose = ?'}"
+                " ORDER BY taken_at DESC LIMIT 1 OFFSET ?",
+                (self._account, *([] if rate.purpose is None else [rate.purpose]), n - 1),
+            )
+            .fetchone()
+        )
+        return float("-inf") if row is None else float(row[0])
+
+    def announce_pause(self, seconds: float) -> None:
+        """Tell the other processes that the vendor asked for a pause."""
+        with self._lock:
+            self._safely(lambda: self._announce(seconds))
+
+    def _announce(self, seconds: float) -> None:
+        with self._transaction() as database:
+            paused, now = self._pause()
+            self._known_until = max(self._known_until, now + seconds)
+            database.execute(
+                "UPDATE pace SET paused_until = ?, updated = ? WHERE account = ?",
+                (max(paused, now + seconds), now, self._account),
+            )
+
+    def new_pause(self) -> float:
+        """Seconds left of a pause that another process announced; 0 when none is new. Looks every `LOOK_S` seconds."""
+        if self._clock.monotonic() < self._look_at:
+            return 0.0
+        with self._lock:
+            self._look_at = self._clock.monotonic() + LOOK_S
+            until, now = self._safely(self._pause)
+            fresh = until > max(now, self._known_until)
+            self._known_until = max(self._known_until, until)
+            return until - now if fresh else 0.0
+
+    def _safely(self, act: Callable[[], Result]) -> Result:
+        """Do something with the shared file, or with a rate of this process only where the file has become unusable."""
+        try:
+            return act()
+        except _UNUSABLE as error:
+            self._go_alone(str(error))
+            return act()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._database
+            self._database.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                self._database.execute("ROLLBACK")
+            raise
+
+    def _turns(self) -> Connection:
+        """Where turns and pauses are kept."""
+        return self._database
+
+    def _now(self) -> float:
+        """Seconds since 1970 by the clock that all who share the turns look at."""
+        return self._clock.wall()
+
+    def _pause(self) -> tuple[float, float]:
+        """Until when to pause, and now; moved along with a clock that was set back."""
+        row = (
+            self._turns()
+            .execute("SELECT paused_until, updated FROM pace WHERE account = ?", (self._account,))
+            .fetchone()
+        )
+        if row is None:
+            raise sqlite3.DatabaseError("the account's row is gone")
+        now = self._now()
+        return row[0] - max(0.0, row[1] - now), now
+
+    def _go_alone(self, why: str) -> None:
+        """Go on with a rate of this process only."""
+        self._database.close()
+        self._database = _opened(None)
+        _add_account(self._database, self._account, self._longest, self._clock.wall())
+        self._tell_alone(why)
+
+    def _tell_alone(self, why: str) -> None:
+        self._tell(f"other processes do not know this one's pace: {why}")
+
+
+def _joined(file: Path | None, adapter: Adapter, longest: float, clock: Clock) -> tuple[sqlite3.Connection, bytes]:
+    """The open file (None: memory), and the account's name in it."""
+    database = _opened(file)
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        database.execute(_SALT)
+        database.execute("INSERT OR IGNORE INTO salt VALUES (1, ?)", (os.urandom(32),))
+        account = account_of(adapter, database.execute("SELECT value FROM salt").fetchone()[0])
+        _add_account(database, account, longest, clock.wall())
+        database.execute("COMMIT")
+    except BaseException:
+        database.close()
+        raise
+    return database, account
+
+
+def _add_account(database: sqlite3.Connection, account: bytes, longest: float, now: float) -> None:
+    """Make sure that the account has a row, and that turns are kept for the longest window of any process.
+
+    What was not used for two days is removed.
+    """
+    database.execute(_PACE)
+    for statement in _TURN:
+        database.execute(statement)
+    database.execute("DELETE FROM turn WHERE taken_at < ?", (now - FORGET_S,))
+    database.execute(
+        "DELETE FROM pace WHERE max(paused_until, updated) < ? AND account NOT IN (SELECT account FROM turn)",
+        (now - FORGET_S,),
+    )
+    database.execute(
+        "INSERT INTO pace VALUES (?, ?, 0, ?)"
+        " ON CONFLICT (account) DO UPDATE SET longest = max(longest, excluded.longest)",
+        (account, longest, now),
+    )
+
+
+def _opened(file: Path | None) -> sqlite3.Connection:
+    name = ":memory:" if file is None else file
+    database = sqlite3.connect(name, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+    if file is None:
+        return database
+    try:
+        file.chmod(0o600)
+        # No write-ahead log: its index is mapped into memory, and a process dies when another one cuts that file short.
+        database.execute("PRAGMA journal_mode = TRUNCATE")
+        database.execute("PRAGMA synchronous = OFF")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def account_of(adapter: Adapter, salt: bytes) -> bytes:
+    try:
+        key = adapter.credential().reveal()
+    except CredentialMissingError:
+        key = ""
+    address = urlsplit(adapter.base_url)
+    return hashlib.sha256(b"\0".join((salt, address.netloc.lower().encode(), key.encode()))).digest()

@@ -1,0 +1,240 @@
+"""The one place that repeats requests: which, how often, and after how long.
+
+Each request runs in a `tenacity.Retrying` of its own; the HTTP library is told to repeat nothing. What an error means
+is decided in `http.classify`. Pauses that concern every worker are kept by `concurrency.CircuitBreaker`.
+"""
+
+import random
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import tenacity
+
+from blackbox_conformal.drawing.clock import Clock
+from blackbox_conformal.drawing.events import EventBoard
+from blackbox_conformal.drawing.http.classify import GoneError
+from blackbox_conformal.drawing.limits import Limits
+from blackbox_conformal.drawing.pacing.concurrency import AdaptiveConcurrency, CircuitBreaker
+from blackbox_conformal.drawing.run_control import RunControl, StoppedError
+from blackbox_conformal.errors import (
+    JobError,
+    MaybeSentError,
+    NotSentError,
+    PayloadError,
+    TryLaterError,
+    VendorError,
+    VendorUnavailableError,
+)
+from blackbox_conformal.vendor.adapter import Answer
+
+BASE_S = 0.5
+CAP_S = 30.0
+LONGEST_PAUSE_S = 86400.0
+"""A vendor that asks for a longer pause is asked again after a day."""
+
+
+class RetryBudget:
+    """Failures that a run may have before it ends: each withdraws from the budget, each success deposits (Finagle).
+
+    Draws that may be billed and have no answer cost most: five in a row end the run. So do answers that are not the
+    picture while no draw has worked yet, since an adapter that misreads its vendor misreads every answer.
+    """
+
+    _FULL = 1000.0
+    COST_AMBIGUOUS = 200.0
+    COST_INVALID = 60.0
+    COST_REPLAY = 60.0
+    DRAW = 60.0
+
+    def __init__(self, workers: int) -> None:
+        self._balance = self._FULL
+        self.cost_free = self._FULL / (25.0 * workers)
+        self.worked = False
+        self._lock = threading.Lock()
+
+    def withdraw(self, cost: float) -> bool:
+        """Pay for a failure; False when that empties the budget."""
+        with self._lock:
+            self._balance = max(0.0, self._balance - cost)
+            return self._balance > 0.0
+
+    def deposit(self, amount: float) -> None:
+        """Credit a success."""
+        with self._lock:
+            self._balance = min(self._FULL, self._balance + amount)
+
+
+def full_jitter(attempt: int) -> float:
+    """Seconds before try `attempt` + 1: uniform in 0..min(30, 0.5 × 2^(attempt − 1)) (Brooker 2015, "full jitter")."""
+    return random.uniform(0.0, min(CAP_S, BASE_S * 2.0 ** (min(attempt, 30) - 1)))
+
+
+class Retrier:
+    """Repeats one request by the class of its error; every worker of a run shares one.
+
+    ========  ==========================================================================================
+    N         repeated with backoff up to ``max_attempts``, then the run ends; not if it is permanent
+    R         everyone pauses as told (or with backoff); the run ends when nobody gets through
+    M         a submission only under an idempotency key; anything else like J
+    J         polls, downloads, lookups, quotes: repeated until the deadline
+    A, P      never repeated here
+    ========  ==========================================================================================
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        clock: Clock,
+        control: RunControl,
+        breaker: CircuitBreaker,
+        concurrency: AdaptiveConcurrency,
+        budget: RetryBudget,
+        board: EventBoard,
+    ) -> None:
+        self._limits, self._clock, self._control, self._breaker = limits, clock, control, breaker
+        self._concurrency, self._budget, self._board = concurrency, budget, board
+
+    def submit(self, once: Callable[[], Answer], replayable: bool) -> Answer:
+        """Run a billable request; `replayable` when the vendor takes an idempotency key."""
+
+        def failed(error: BaseException, tries: int) -> bool:
+            if isinstance(error, MaybeSentError):
+                self._concurrency.record_failure()
+                if replayable and tries < self._limits.max_attempts:
+                    return self._withdraw(error, RetryBudget.COST_REPLAY)
+                self._withdraw(error, RetryBudget.COST_AMBIGUOUS)
+                return False
+            if isinstance(error, TryLaterError):
+                return self._pause_everyone(error)
+            return isinstance(error, NotSentError) and self._not_sent(error, tries)
+
+        return self._retrying(failed, self._control.stopping, lambda: None)(once)
+
+    def fetch(self, once: Callable[[], Answer], deadline: Callable[[], float | None]) -> Answer:
+        """Run a free request, until `deadline` (monotonic) or, where that is None, up to ``max_attempts`` times.
+
+        The deadline of a job moves while its request waits for a turn; whether there is one does not change.
+        """
+        jobless = deadline() is None
+
+        def failed(error: BaseException, tries: int) -> bool:
+            if isinstance(error, NotSentError) and (error.permanent or jobless):
+                return self._not_sent(error, tries)
+            if isinstance(error, TryLaterError):
+                return self._pause_everyone(error)
+            if isinstance(error, GoneError):
+                return not jobless and error.code != "403" and tries < 2
+            if not isinstance(error, (NotSentError, MaybeSentError, JobError)):
+                return False
+            self._concurrency.record_failure()
+            if jobless and tries >= self._limits.max_attempts:
+                return self._end_run(f"{error}, {tries} times in a row")
+            return self._withdraw(error, self._budget.cost_free)
+
+        wake = self._control.stopping if jobless else self._control.leaving
+        return self._retrying(failed, wake, deadline)(once)
+
+    def _retrying(
+        self,
+        failed: Callable[[BaseException, int], bool],
+        wake: threading.Event,
+        deadline: Callable[[], float | None],
+    ) -> tenacity.Retrying:
+        """Tries until it works, `failed` (told the error and the number of tries) says no, or time is over."""
+
+        def retry(state: tenacity.RetryCallState) -> bool:
+            error = _error(state)
+            if error is not None:
+                return failed(error, state.attempt_number)
+            self._budget.deposit(self._budget.cost_free)
+            return False
+
+        def wait(state: tenacity.RetryCallState) -> float:
+            # After "later" everyone waits at the circuit breaker; a second wait on top would add nothing.
+            seconds = 0.0 if isinstance(_error(state), TryLaterError) else full_jitter(state.attempt_number)
+            until = deadline()
+            return seconds if until is None else max(0.0, min(seconds, until - self._clock.monotonic()))
+
+        def stop(state: tenacity.RetryCallState) -> bool:
+            until = deadline()
+            return until is not None and self._clock.monotonic() >= until
+
+        def before_sleep(state: tenacity.RetryCallState) -> None:
+            self._board.tell("retry", f"trying again: {_error(state)}")
+
+        def sleep(seconds: float) -> None:
+            if seconds > 0 and self._clock.sleep(seconds, wake):
+                raise StoppedError
+
+        return tenacity.Retrying(
+            retry=retry, wait=wait, stop=stop, before_sleep=before_sleep, sleep=sleep, reraise=True
+        )
+
+    def deferred(self, error: NotSentError | TryLaterError, tries: int) -> bool:
+        """Record that an adapter read "not taken" in an answer, `tries` times by now; False when that ends the run."""
+        if tries >= self._limits.max_attempts:
+            return self._end_run(f"{error}, {tries} times in a row")
+        return self._pause_everyone(error) if isinstance(error, TryLaterError) else self._not_sent(error, tries)
+
+    def record_unusable(self, error: VendorError) -> None:
+        """Count an attempt that the vendor took and that gave no usable picture."""
+        misread = isinstance(error, PayloadError) and not self._budget.worked
+        self._withdraw(error, RetryBudget.COST_AMBIGUOUS if misread else RetryBudget.COST_INVALID)
+
+    def record_success(self) -> None:
+        """Count a draw that worked."""
+        self._concurrency.record_success()
+        self._budget.worked = True
+        self._budget.deposit(RetryBudget.DRAW)
+
+    def _not_sent(self, error: NotSentError, tries: int) -> bool:
+        """Record a request that did not reach the vendor; False when that ends the run."""
+        if error.permanent:
+            return self._end_run(str(error))
+        if tries >= self._limits.max_attempts:
+            return self._end_run(f"{error}, {tries} times in a row")
+        self._concurrency.record_failure()
+        return True
+
+    def _pause_everyone(self, error: TryLaterError) -> bool:
+        """Open the circuit breaker for as long as the vendor asks; False when that ends the run."""
+        self._board.count(too_many=1)
+        self._concurrency.record_throttle()
+        seconds = error.retry_after
+        if seconds is not None and seconds > self._limits.max_retry_after_s:
+            # Other sets of tasks that draw from this vendor now, as in a gateway, do not ask before that either.
+            self._breaker.open(min(seconds, LONGEST_PAUSE_S))
+            why = f"{error}, for {seconds:.0f} s; resume after {self._date_in(seconds)}"
+            return self._end_run(why, retry_after=seconds)
+        if seconds is None:
+            seconds = full_jitter(self._breaker.throttles_in_a_row + 1)
+        if self._breaker.record_throttle(seconds):
+            self._board.tell("throttled", f"{error}; everyone pauses for {seconds:.1f} s")
+        if self._breaker.throttles_in_a_row >= self._limits.max_attempts:
+            return self._end_run(f"{error}, {self._breaker.throttles_in_a_row} times in a row")
+        return True
+
+    def _withdraw(self, error: VendorError, cost: float) -> bool:
+        """Pay for a failure; False when the budget is empty, which ends the run at once."""
+        if self._budget.withdraw(cost):
+            return True
+        self._end_run(f"everything fails, the last with: {error}")
+        self._control.leave()
+        return False
+
+    def _end_run(self, why: str, retry_after: float | None = None) -> bool:
+        """End the run, to be resumed; always False: nothing is tried again."""
+        error = f"stopped: {why}. What is paid is kept; the same command resumes"
+        self._control.fail(VendorUnavailableError(error, why=why, retry_after=retry_after))
+        return False
+
+    def _date_in(self, seconds: float) -> str:
+        try:
+            return datetime.fromtimestamp(self._clock.wall() + seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        except (ValueError, OverflowError, OSError):
+            return "a date beyond the calendar"
+
+
+def _error(state: tenacity.RetryCallState) -> BaseException | None:
+    return None if state.outcome is None else state.outcome.exception()

@@ -1,0 +1,219 @@
+"""The prices that draws under way hold, and the waiting for what they may give back.
+
+The ledger checks the budget in the transaction that reserves a price. When it has no room for another one, a worker
+waits here as long as a draw under way may turn out cheaper than its price, and ends the run when none can.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from blackbox_conformal.drawing.clock import Clock
+from blackbox_conformal.drawing.events import EventBoard
+from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
+from blackbox_conformal.drawing.ledger.attempts import Attempt, AttemptSpec
+from blackbox_conformal.drawing.ledger.billed import AwaitedBillError, DearerError
+from blackbox_conformal.drawing.ledger.sample_store import Store
+from blackbox_conformal.drawing.prices import Prices
+from blackbox_conformal.drawing.run_control import RunControl, StoppedError
+from blackbox_conformal.drawing.turn_taking import TurnTaking
+from blackbox_conformal.errors import BudgetError, IncompleteError
+
+LEAST_FREE_BYTES = 64 * 1024 * 1024
+_LOOK_AGAIN_S = 0.2
+
+
+@dataclass
+class Reservation:
+    """The price of one submission, held until `Reservations.settle`.
+
+    Attributes
+    ----------
+    attempt
+        The ledger's row that holds it.
+    sent
+        Whether the row says already that the submission is sent.
+    alone
+        Whether others wait to learn from this draw what a picture of so many `pixels` costs (see `Prices.enter`).
+    """
+
+    attempt: int
+    price_nanousd: int
+    sent: bool = False
+    alone: bool = False
+    pixels: int = 0
+
+
+@dataclass(kw_only=True, eq=False)
+class Reservations:
+    """Reserves the price of each submission of one set of tasks.
+
+    One condition guards three counters, and is notified whenever one of them changes: workers that ask the ledger for a
+    price at this moment (`_asking`), prices that are held, and prices that were settled.
+
+    Attributes
+    ----------
+    planned
+        The ledger's rows for submissions that were not begun, by task and generation.
+    """
+
+    ledger: AnyLedger
+    prices: Prices
+    turns: TurnTaking
+    store: Store
+    most_workers: int
+    control: RunControl
+    clock: Clock
+    board: EventBoard
+    planned: dict[tuple[str, int], int] = field(default_factory=dict, init=False)
+    _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
+    _asking: int = field(default=0, init=False)
+    _holding: int = field(default=0, init=False)
+    _settlements: int = field(default=0, init=False)
+    _space_until: float = field(default=-1.0, init=False)
+
+    def plan(self, specs: Sequence[AttemptSpec]) -> None:
+        """Record submissions that are to be made."""
+        self.planned = self.ledger.plan(specs)
+
+    def reserve(self, spec: AttemptSpec) -> Reservation:
+        """Reserve the price of a submission; waits while draws under way may still give some of theirs back.
+
+        A planned one for which the budget has room at once, and which has no turn to wait for, is marked as sent in the
+        same commit.
+
+        Raises
+        ------
+        StoppedError
+            The limit is reached and nothing under way can change that, or the disk is full, which stops the run; or
+            the run was stopped before.
+        """
+        self._require_disk_space()
+        alone = self.prices.enter(spec.pixels, self.control.stopping)
+        try:
+            return self._reserved(spec, alone)
+        except BaseException:
+            if alone:
+                self.prices.leave(spec.pixels, answered=False, billed=False)
+            raise
+
+    def _require_disk_space(self) -> None:
+        """Stop before a submission whose answer might not fit on the disk; looks once a second."""
+        now = self.clock.monotonic()
+        if now < self._space_until:
+            return
+        self.store.require_folders()
+        needed = LEAST_FREE_BYTES + 2 * self.store.largest_answer * self.most_workers
+        free = self.store.free_bytes()
+        if free < needed:
+            self.control.fail(
+                IncompleteError(
+                    f"the disk of the run folder has {free >> 20} MiB left, and {needed >> 20} MiB are kept free for"
+                    " paid answers; make room and run again"
+                )
+            )
+            raise StoppedError
+        self._space_until = now + 1.0
+
+    def _reserved(self, spec: AttemptSpec, alone: bool) -> Reservation:
+        ledger = self.ledger
+        if self.control.stopping.is_set():
+            raise StoppedError
+        planned = self.planned.pop((spec.task, spec.generation), None)
+        if planned is not None:
+            send = partial(ledger.reserve_and_mark_sent, spec, planned, alone=alone)
+            if self.turns.is_free() and isinstance(held := self._ask(spec, send), int):
+                return self._held(Reservation(planned, held, sent=True, alone=alone, pixels=spec.pixels))
+            ledger.claim(planned)
+        try:
+            attempt, price = self._waited_for(spec, planned, alone)
+        except StoppedError:
+            if planned is not None:
+                ledger.put_back(planned)
+            raise
+        return self._held(Reservation(attempt, price, alone=alone, pixels=spec.pixels))
+
+    def _waited_for(self, spec: AttemptSpec, planned: int | None, alone: bool) -> tuple[int, int]:
+        """The ledger's row that holds the price, and the price, as soon as there is room for it."""
+        reserved: list[int] = []
+        while not self.control.stopping.is_set():
+            settlements = self._settlements
+            held = self._ask(
+                spec, lambda price: reserved.append(self.ledger.reserve(spec, planned, price, alone=alone))
+            )
+            if isinstance(held, int):
+                return reserved[0], held
+            self._wait_for_settlement(settlements, held)
+        raise StoppedError
+
+    def _ask(self, spec: AttemptSpec, ask: Callable[[int], None]) -> int | BudgetError:
+        """Ask the ledger for the price of a draw; that price, or its error when the budget has no room."""
+        held = 0
+        with self._changed:
+            self._asking += 1
+        try:
+            price = self._asked(spec, ask)
+            held = 1
+        except BudgetError as error:
+            return error
+        finally:
+            with self._changed:
+                self._asking -= 1
+                self._holding += held
+                self._changed.notify_all()
+        return price
+
+    def _asked(self, spec: AttemptSpec, ask: Callable[[int], None]) -> int:
+        """As `_ask`, after what other processes learn of it."""
+        while True:
+            price = self.prices.nanousd(spec)
+            try:
+                ask(price)
+            except DearerError as dearer:
+                self.prices.billed(dearer.listed, dearer.cost)
+            except AwaitedBillError:
+                if self.clock.sleep(_LOOK_AGAIN_S, self.control.stopping):
+                    raise StoppedError from None
+            else:
+                return price
+
+    def _wait_for_settlement(self, settlements: int, error: BudgetError) -> None:
+        """Return once there were more than so many settlements; end the run with `error` when there will be none."""
+        with self._changed:
+            # Only a settlement can make room. Another worker's failure is no reason to ask again: workers that wake
+            # each other so would never find the moment at which nobody asks.
+            while self._settlements == settlements and (self._holding or self._asking):
+                if self.control.stopping.is_set():
+                    raise StoppedError
+                self._changed.wait(_LOOK_AGAIN_S)
+            if self._settlements == settlements:
+                why = self.prices.explanation()
+                self.control.fail(BudgetError(f"{error}; {why}") if why else error)
+                self._changed.notify_all()
+                raise StoppedError
+
+    def resume(self, attempt: Attempt) -> Reservation:
+        """Hold the price of an earlier attempt again, whose submission is repeated under its idempotency key."""
+        with self._changed:
+            self._holding += 1
+        self.board.count(spent_nanousd=-attempt.cost_nanousd)
+        return self._held(Reservation(attempt.id, attempt.cost_nanousd))
+
+    def _held(self, reservation: Reservation) -> Reservation:
+        self.board.count(reserved_nanousd=reservation.price_nanousd, in_flight=1)
+        self.control.reserved.add(reservation.attempt)
+        return reservation
+
+    def settle(self, reservation: Reservation, cost_nanousd: int, *, answered: bool, billed: bool) -> None:
+        """Book a held price at this cost; 0 when it is given back.
+
+        `answered`: the vendor gave a picture; `billed`: it said what that costs.
+        """
+        with self._changed:
+            self._holding -= 1
+            self._settlements += 1
+            self._changed.notify_all()
+        self.board.count(reserved_nanousd=-reservation.price_nanousd, spent_nanousd=cost_nanousd, in_flight=-1)
+        if reservation.alone:
+            self.prices.leave(reservation.pixels, answered=answered, billed=billed)

@@ -1,0 +1,302 @@
+"""Draws any number of tasks from one vendor into one run folder: threads, order, stopping, cleaning up."""
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+
+from blackbox_conformal.drawing.acceptance import Acceptance, Check
+from blackbox_conformal.drawing.clock import Clock
+from blackbox_conformal.drawing.estimate import KnownPrices, price_missing
+from blackbox_conformal.drawing.events import Counters, Event, EventBoard
+from blackbox_conformal.drawing.limits import Limits
+from blackbox_conformal.drawing.local_draws import LocalDraws
+from blackbox_conformal.drawing.next_step import Submit
+from blackbox_conformal.drawing.open_run import OpenRun
+from blackbox_conformal.drawing.owned_folder import OwnedFolder
+from blackbox_conformal.drawing.run_control import RunControl
+from blackbox_conformal.drawing.task import Outcome, Task
+from blackbox_conformal.drawing.work_item import Processor
+from blackbox_conformal.errors import IncompleteError, LedgerError, PayloadError, UsageError
+from blackbox_conformal.support.descriptors import require_descriptors
+from blackbox_conformal.vendor.adapter import Adapter
+
+
+class Sampler:
+    """Buys draws from a vendor; use it as a context manager.
+
+    Parameters
+    ----------
+    adapter
+        The vendor; opened on entry, closed on exit.
+    run
+        The run folder: ``ledger.sqlite`` and ``samples/`` are made there.
+    limits
+        Money, speed, patience.
+    models
+        Names of the vendor's models that a calibration was made with: an answer of another one ends the run. Empty: the
+        model that answers first. None: any model may answer.
+    check
+        Called with an answer's bytes and its task before the answer counts; raises an error of this package when the
+        bytes are not the picture that was asked for.
+    counted
+        Called with the task of every draw that counts, stored ones first, and the digest of its file; an error of this
+        package that it raises ends the run.
+    listener
+        Called with every event, from any thread, one at a time.
+    shared
+        The vendor where it is open already, with these limits and a listener: other samplers draw from it at the same
+        time, each other pictures, and it stays open. None: the sampler opens `run` and the vendor, and owns both.
+
+    Raises
+    ------
+    UsageError
+        A limit on money for a vendor whose price is unknown, also to the run folder's ledger.
+    """
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        run: Path,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        *,
+        models: Collection[str] | None = (),
+        check: Check | None = None,
+        counted: Callable[[Task, str], None] | None = None,
+        listener: Callable[[Event], None] | None = None,
+        shared: OpenRun | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._local = adapter.capabilities.local
+        limited = limits.budget.limits_money and not self._local and shared is None
+        if limited and KnownPrices(adapter, Path(run)).of_any() is None:
+            raise UsageError(price_missing(adapter))
+        self._adapter, self._run, self._limits = adapter, Path(run), limits.for_vendor(adapter.capabilities)
+        self._new_acceptance = partial(Acceptance, check, counted, models, limits.accept_refusals)
+        self._clock = clock or Clock()
+        self._board = EventBoard(self._clock, listener, limits.max_cost_usd) if shared is None else shared.board
+        self._control = RunControl()
+        self._shared = shared
+        self._folder: OwnedFolder | None = None
+        self._opened: OpenRun | LocalDraws | None = None
+        self._processor: Processor | None = None
+        self._threads: list[threading.Thread] = []
+        self._drawing = self._abandoned = self._asked_to_stop = self._closed = False
+
+    def __enter__(self) -> "Sampler":
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open(self) -> "OpenRun | LocalDraws":
+        """Own the run folder, settle what an earlier session left, and start what the adapter needs.
+
+        Raises
+        ------
+        LedgerError
+            The ledger is in use, damaged, newer, foreign, or on a network disk.
+        UsageError
+            The sampler was closed, or the run folder cannot be written.
+        """
+        if self._closed:
+            raise UsageError("the sampler is closed; open another one")
+        if self._opened is None and self._local:
+            self._opened = LocalDraws(self._adapter, self._new_acceptance(self._control))
+        elif self._opened is None:
+            self._opened = self._shared or self._open_alone()
+        return self._opened
+
+    def _open_alone(self) -> OpenRun:
+        """Own the run folder and open the vendor."""
+        require_descriptors(self._limits.most_workers)
+        folder = OwnedFolder(self._run)
+        try:
+            opened = OpenRun(self._adapter, folder, self._limits, self._clock, self._board)
+        except BaseException:
+            folder.close()
+            raise
+        self._folder = folder
+        return opened
+
+    def close(self) -> None:
+        """Wait for nothing, keep everything: jobs under way are resumed by the next session."""
+        self._closed = True
+        self._control.leave()
+        opened, self._opened = self._opened, None
+        if not self._abandoned:
+            self._join()
+        elif isinstance(opened, OpenRun):
+            opened.abandon()
+        if opened is not None and opened is not self._shared:
+            opened.close()
+        if self._folder is not None:
+            self._folder.close()
+            self._folder = None
+
+    @property
+    def local(self) -> bool:
+        """Whether draws come from this machine's disk."""
+        return self._local
+
+    @property
+    def reserved(self) -> frozenset[int]:
+        """Attempts that this sampler pays for; other processes with the same ledger pay for others."""
+        return frozenset(self._control.reserved)
+
+    @property
+    def counters(self) -> Counters:
+        """The counters now."""
+        return self._board.counters
+
+    @property
+    def asked_to_stop(self) -> bool:
+        """Whether `stop` was called, which what follows the drawing may ask, too."""
+        return self._asked_to_stop
+
+    def stop(self) -> None:
+        """Submit nothing new and finish what is under way; a second call waits for nothing that can be resumed.
+
+        May be called from any thread and from a signal handler.
+        """
+        if self._asked_to_stop:
+            self._control.leave()
+        self._asked_to_stop = True
+        self._control.stop()
+
+    def fail(self, error: BaseException) -> None:
+        """Submit nothing new, finish what is under way, and end `draw` with `error`; from any thread."""
+        self._control.fail(error)
+
+    def draw(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        """Draw every task, yielding outcomes as they arrive, roughly in the order of the tasks.
+
+        While another process draws with the same ledger, the order is any.
+
+        Raises
+        ------
+        AccountRefusedError, BudgetError, IncompleteError, VendorError, AdapterError
+            After everything under way was finished and yielded. The same call resumes.
+        ModelChangedError
+            The vendor answered with a model that must not be mixed with earlier ones. The same call cannot succeed.
+        UsageError
+            One draw is asked for twice, or another call of `draw` is not finished.
+        """
+        opened = self.open()
+        if isinstance(opened, LocalDraws):
+            yield from self._draw_here(opened, tasks)
+            return
+        if self._drawing:
+            raise UsageError("another draw() of this sampler is not finished; finish or close it first")
+        if self._asked_to_stop:
+            raise IncompleteError("stopped before the next draw; what is paid is kept, and the same command resumes")
+        self._drawing = True
+        try:
+            # What an interrupted draw left under way has to end and be recorded first: it may be paid for.
+            self._join()
+            self._abandoned = False
+            yield from self._draw(opened, list(tasks))
+        finally:
+            self._drawing = False
+
+    def _draw_here(self, opened: LocalDraws, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        self._board.start(len(tasks), Decimal(0), Decimal(0))
+        for done, task in enumerate(tasks):
+            if self._asked_to_stop:
+                raise IncompleteError(f"stopped with {len(tasks) - done} of {len(tasks)} draws left")
+            if self._control.error is not None:
+                raise self._control.error
+            outcome = opened.draw(task)
+            self._tell(outcome)
+            yield outcome
+
+    def _draw(self, opened: OpenRun, tasks: list[Task]) -> Iterator[Outcome]:
+        processor = self._begin(opened)
+        control, items = processor.control, deque(processor.work_items(tasks))
+        if any(isinstance(item.step, Submit) for item in items):
+            opened.inspect()
+        if self._shared is None:
+            self._board.start(len(tasks), *opened.spent_usd())
+        else:
+            self._board.count(wanted=len(tasks))
+        self._board.tell("started", f"{len(tasks)} draws wanted")
+        arrived: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=processor.work, args=(items, arrived), name=f"draw-{number}", daemon=True)
+            for number in range(min(self._limits.most_workers, len(items)))
+        ]
+        done, living = 0, len(self._threads)
+        try:
+            for thread in self._threads:
+                thread.start()
+            while living:
+                outcome = arrived.get()
+                if outcome is None:
+                    living -= 1
+                    continue
+                done += 1
+                self._tell(outcome)
+                yield outcome
+        except BaseException as error:
+            control.leave()
+            self._abandoned = isinstance(error, (KeyboardInterrupt, SystemExit))
+            raise
+        finally:
+            if not self._abandoned:
+                self._join()
+        if isinstance(control.error, LedgerError):
+            raise control.error
+        opened.flush()
+        self._board.tell("finished", f"{done} of {len(tasks)} draws are done")
+        ended = control.error
+        if ended is None and done < len(tasks):
+            ended = IncompleteError(
+                f"stopped with {len(tasks) - done} of {len(tasks)} draws left; the same command resumes"
+            )
+        if ended is not None:
+            raise processor.with_unanswered(ended, tasks)
+
+    def _begin(self, opened: OpenRun) -> Processor:
+        """Begin a new set of tasks."""
+        self._control = RunControl()
+        if self._asked_to_stop:
+            self._control.stop()
+        acceptance = self._new_acceptance(self._control, opened.first_model)
+        self._processor = opened.begin(self._control, acceptance, pay_again=self._limits.pay_again)
+        return self._processor
+
+    def _join(self) -> None:
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+        self._threads = []
+
+    def _tell(self, outcome: Outcome) -> None:
+        self._board.count(done=1, cached=int(outcome.cached))
+        text = outcome.state if outcome.error is None else f"{outcome.state}: {outcome.error}"
+        kind = "cached" if outcome.cached else outcome.state
+        self._board.tell(kind, text, outcome.task.upload.name, outcome.task.index)
+
+    def read(self, outcome: Outcome) -> bytes:
+        """The bytes of an outcome, hashed again; a damaged file is put aside and fetched again by its job.
+
+        Raises
+        ------
+        PayloadError
+            The bytes are damaged or gone and the vendor keeps no job to fetch them from.
+        LedgerError
+            The outcome is not of this run folder.
+        """
+        if outcome.digest is None:
+            raise PayloadError(f"a draw that is {outcome.state} has no bytes")
+        opened = self.open()
+        if isinstance(opened, LocalDraws):
+            return opened.read(outcome)
+        return (self._processor or self._begin(opened)).read(outcome)

@@ -1,0 +1,99 @@
+"""One draw that is wanted, its identity, and its outcome."""
+
+import hashlib
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
+
+from blackbox_conformal.errors import VendorError
+from blackbox_conformal.support.canonical import canonical_json, digest_bytes, digest_json
+from blackbox_conformal.vendor.adapter import Upload
+
+OutcomeState = Literal["stored", "refused", "failed", "ambiguous", "invalid", "expired", "missing"]
+
+ENDED: dict[OutcomeState, str] = {
+    "stored": "is stored",
+    "refused": "was refused by the vendor",
+    "failed": "failed at the vendor",
+    "ambiguous": "was sent and never answered",
+    "invalid": "is not the picture that was asked for",
+    "expired": "came to no end in time, or cannot be fetched any more",
+    "missing": "is missing",
+}
+"""How a draw ended, said of one draw; see `Outcome`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Draw `index` (from 0) of one upload, with the seed to send (None where the vendor takes none)."""
+
+    upload: Upload
+    index: int
+    seed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one task ended.
+
+    Attributes
+    ----------
+    state
+        ``stored``: the picture's bytes are on disk. ``refused``: the vendor said no to the picture.
+        ``failed``: the vendor failed on its own, as often as it was asked; it may be asked again.
+        ``ambiguous``: sent, no answer, perhaps billed. ``invalid``: paid for, but not the picture that was asked for.
+        ``expired``: the vendor took the job and its result can no longer be fetched, or not in time. ``missing``: a
+        draw that should be on this machine is not there.
+    cached
+        True when nothing was asked of the vendor: the answer was in the ledger.
+    digest
+        ``sha256:…`` of the stored bytes; of the evidence when `state` is ``invalid``; None when there are none.
+    cost_usd
+        What this draw is booked at, whenever it was paid, with the attempts of this session that gave no picture.
+    reopened
+        How often the vendor refused it before, where the user had these refusals reopened.
+    """
+
+    task: Task
+    state: OutcomeState
+    cached: bool
+    digest: str | None
+    cost_usd: Decimal
+    model: str | None
+    error: VendorError | None
+    reopened: int = 0
+
+
+def task_key(identity: dict[str, Any], task: Task) -> str:
+    """``sha256:…`` that identifies a draw: the vendor procedure, the picture's content, the draw's index and seed.
+
+    The index is always part of it: M draws of one picture are M equal requests, and a key without the index
+    would hand the first picture out M times.
+    """
+    return digest_json({"identity": identity, "upload": task.upload.digest, "draw": task.index, "seed": task.seed})
+
+
+def task_keys(identity: dict[str, Any], tasks: Sequence[Task]) -> list[str]:
+    """`task_key` of many tasks of one vendor procedure; the procedure and each picture are written out once."""
+    procedure = canonical_json(identity)
+    pictures = {digest: canonical_json(digest) for digest in {task.upload.digest for task in tasks}}
+    return [
+        digest_bytes(
+            b'{"draw":%d,"identity":%b,"seed":%b,"upload":%b}'
+            % (
+                task.index,
+                procedure,
+                b"null" if task.seed is None else b"%d" % task.seed,
+                pictures[task.upload.digest],
+            )
+        )
+        for task in tasks
+    ]
+
+
+def idempotency_key(key: str, generation: int = 0) -> str:
+    """UUID-shaped key for the vendor: equal for every repetition of one submission, new for each resubmission."""
+    raw = hashlib.sha256(f"{key}#{generation}".encode()).digest()[:16]
+    return str(uuid.UUID(bytes=raw, version=4))

@@ -1,0 +1,422 @@
+"""One draw that is wanted, from what the ledger holds of it to its outcome."""
+
+import contextlib
+import math
+import random
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import cached_property, partial
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+from blackbox_conformal.drawing.acceptance import Acceptance
+from blackbox_conformal.drawing.attempt import AttemptRunner
+from blackbox_conformal.drawing.attempt_record import AttemptRecord
+from blackbox_conformal.drawing.clock import Clock
+from blackbox_conformal.drawing.earlier_outcome import earlier_outcome, failed_earlier
+from blackbox_conformal.drawing.events import EventBoard
+from blackbox_conformal.drawing.http.classify import GoneError
+from blackbox_conformal.drawing.http.transport import Transport
+from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
+from blackbox_conformal.drawing.ledger.attempts import Attempt, AttemptSpec
+from blackbox_conformal.drawing.ledger.sample_store import Store
+from blackbox_conformal.drawing.ledger.states import WHOLE, WITH_JOB
+from blackbox_conformal.drawing.limits import Limits
+from blackbox_conformal.drawing.money import may_be_billed, to_nano
+from blackbox_conformal.drawing.next_step import (
+    Done,
+    Elsewhere,
+    Fetch,
+    NextStep,
+    Submit,
+    failed_for_free,
+    next_step,
+    times_resampled,
+)
+from blackbox_conformal.drawing.pacing.concurrency import AdaptiveConcurrency
+from blackbox_conformal.drawing.pacing.retry import Retrier, full_jitter
+from blackbox_conformal.drawing.reservations import Reservations
+from blackbox_conformal.drawing.run_control import RunControl, StoppedError, TakenError
+from blackbox_conformal.drawing.task import Outcome, Task, idempotency_key, task_keys
+from blackbox_conformal.drawing.turn_taking import TurnTaking
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    BlackboxConformalError,
+    BudgetError,
+    LedgerError,
+    NotSentError,
+    PayloadError,
+    RunRefusedError,
+    TryLaterError,
+    UsageError,
+    VendorError,
+)
+from blackbox_conformal.support.canonical import digest_json
+from blackbox_conformal.support.text import clean
+from blackbox_conformal.vendor.adapter import Adapter
+
+_LOOK_AGAIN_S = 0.5
+_LOOKED_AT_TOGETHER = 32
+FREE_REPEATS = 2
+"""How often a run asks again for a draw at which the vendor failed on its own, where that attempt cost nothing."""
+
+
+class ToBuy(NamedTuple):
+    """What the missing ones of some draws cost at most and how many they are; `keys` (see `task_key`) are of all."""
+
+    price_nanousd: int = 0
+    calls: int = 0
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """A task and what is to be done for it first.
+
+    Attributes
+    ----------
+    key
+        The task's (see `task_key`).
+    name
+        The picture's name, made fit to be shown.
+    resampled
+        How often the draw was bought again because its answer proved unusable.
+    looked_at
+        When the ledger was last asked for it (monotonic), where others share it.
+    reopened
+        See `Outcome`.
+    """
+
+    task: Task
+    key: str
+    name: str
+    step: NextStep
+    resampled: int
+    looked_at: float = -math.inf
+    reopened: int = 0
+
+
+@dataclass(kw_only=True, eq=False)
+class Processor:
+    """Makes work items of tasks, and outcomes of work items; all workers share it.
+
+    Attributes
+    ----------
+    identity
+        The vendor procedure (see `Adapter.identity`).
+    """
+
+    adapter: Adapter
+    identity: dict[str, Any]
+    limits: Limits
+    ledger: AnyLedger
+    store: Store
+    transport: Transport
+    reservations: Reservations
+    turns: TurnTaking
+    concurrency: AdaptiveConcurrency
+    retrier: Retrier
+    acceptance: Acceptance
+    control: RunControl
+    clock: Clock
+    board: EventBoard
+    _looking: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    @cached_property
+    def _procedure(self) -> str:
+        return digest_json(self.identity)
+
+    def work_items(self, tasks: Sequence[Task]) -> list[WorkItem]:
+        """A work item for each task, in order; what is to be bought has a row in the ledger.
+
+        Raises
+        ------
+        UsageError
+            One draw is asked for twice.
+        ModelChangedError
+            Stored draws came from a model that the run must not be mixed with, so that there is nothing to do.
+        """
+        keys = task_keys(self.identity, tasks)
+        if len(set(keys)) != len(keys):
+            raise UsageError("one draw is asked for twice; give each picture once, and each draw its own index")
+        rows = self.ledger.rows(keys)
+        steps = self._steps(keys, rows)
+        names = {name: clean(name) for name in {task.upload.name for task in tasks}}
+        items = []
+        for task, key, step in zip(tasks, keys, steps, strict=True):
+            if isinstance(step, (Done, Fetch)) and step.attempt.state in (*WHOLE, *WITH_JOB):
+                self._count_stored(task, step.attempt)
+            elif isinstance(step, Done) and step.attempt.state == "refused":
+                self.acceptance.count_refusal(task, failed_earlier(task, step.attempt).error)
+            attempts = rows.get(key, ())
+            reopened = sum(attempt.reopened for attempt in attempts)
+            item = WorkItem(task, key, names[task.upload.name], step, times_resampled(attempts), reopened=reopened)
+            items.append(item)
+        self.reservations.plan(
+            [
+                self._spec(item.task, item.key, item.name, item.step.generation)
+                for item in items
+                if isinstance(item.step, Submit)
+            ]
+        )
+        if self.ledger.has_company():
+            # Processes that want the same draws begin at different ones, so that they rarely wait for each other.
+            start = random.randrange(len(items) or 1)
+            items = items[start:] + items[:start]
+        return items
+
+    def _steps(self, keys: Sequence[str], rows: Mapping[str, Sequence[Attempt]]) -> list[NextStep]:
+        """What is left to do for the task of each key, by the ledger's rows of it."""
+        wanted = {attempt.digest for attempts in rows.values() for attempt in attempts if attempt.state in WHOLE}
+        on_disk = self.store.among({digest for digest in wanted if digest is not None})
+        replayable, now = self.adapter.capabilities.idempotency_header is not None, self.clock.wall()
+        if replayable:  # The age of a submission matters only then, and a shared ledger has to be asked for the time.
+            now = self.ledger.now(now)
+        return [
+            next_step(rows.get(key, ()), self.limits, on_disk=on_disk, replayable=replayable, now=now) for key in keys
+        ]
+
+    def to_buy(self, tasks: Sequence[Task]) -> "ToBuy":
+        """What the missing ones of these draws take; reads only."""
+        keys = task_keys(self.identity, tasks)
+        steps = zip(tasks, keys, self._steps(keys, self.ledger.rows(keys)), strict=True)
+        specs = [self._spec(task, key, "", step.generation) for task, key, step in steps if isinstance(step, Submit)]
+        return ToBuy(sum(map(self.reservations.prices.nanousd, specs)), len(specs), tuple(keys))
+
+    def with_unanswered(self, error: BaseException, tasks: Sequence[Task]) -> BaseException:
+        """An error that ends the run, which says from now on what of these draws may have been billed."""
+        if isinstance(error, AccountRefusedError):
+            error.key_variable = self.adapter.key_variable
+        rows = self.ledger.rows(task_keys(self.identity, tasks)).values()
+        costs = [one.known_cost_usd for attempts in rows for one in attempts if one.state == "ambiguous"]
+        if costs and isinstance(error, BlackboxConformalError):
+            error.args = (f"{str(error).removesuffix('.')}. {may_be_billed(costs)}", *error.args[1:])
+        return error
+
+    def _count_stored(self, task: Task, attempt: Attempt) -> None:
+        """A draw of an earlier session counts as one of this run does, before anything is bought."""
+        error = self.acceptance.model_error(attempt.model, stored=True)
+        if error is not None:
+            raise error
+        if attempt.state in WHOLE and attempt.digest is not None:
+            self.acceptance.count(task, attempt.digest)
+
+    def _spec(self, task: Task, key: str, name: str, generation: int) -> AttemptSpec:
+        """What the ledger records of a submission."""
+        price = self.adapter.price_for(task.upload.width, task.upload.height)
+        return AttemptSpec(
+            task=key,
+            generation=generation,
+            identity=self._procedure,
+            adapter=self.adapter.name,
+            upload=task.upload.digest,
+            upload_name=name,
+            draw=task.index,
+            seed=task.seed,
+            idempotency_key=idempotency_key(key, generation),
+            pixels=task.upload.width * task.upload.height,
+            listed_nanousd=None if price is None else to_nano(price.high_usd),
+            priced=price is not None,
+        )
+
+    def work(self, items: deque[WorkItem], arrived: "SimpleQueue[Outcome | None]") -> None:
+        """One worker: takes items in order until there are none, or the run is stopped; its last outcome is None."""
+        try:
+            while True:
+                try:
+                    with self._looking:
+                        item = items.popleft()
+                        if self.ledger.shared and self._is_stale(item) and not self._is_given_up(False):
+                            self._look_again(items, item)
+                            continue
+                except IndexError:
+                    return
+                if isinstance(item.step, Elsewhere) and not self._is_given_up(False):
+                    items.append(item)
+                    self.clock.sleep(_LOOK_AGAIN_S, self.control.stopping)
+                    continue
+                given_up = partial(self._is_given_up, isinstance(item.step, (Done, Fetch)))
+                asks_vendor = not isinstance(item.step, Done)
+                if given_up() or (asks_vendor and not self.concurrency.acquire(given_up)):
+                    continue
+                try:
+                    arrived.put(replace(self.process(item), reopened=item.reopened))
+                except TakenError:
+                    items.append(replace(item, step=Elsewhere(), looked_at=self.clock.monotonic()))
+                except StoppedError:
+                    continue
+                finally:
+                    if asks_vendor:
+                        self.concurrency.release()
+        except BaseException as error:  # noqa: BLE001 - raised by `Sampler.draw` in the caller's thread
+            self.control.fail(error)
+            self.control.leave()
+        finally:
+            arrived.put(None)
+
+    def _is_stale(self, item: WorkItem) -> bool:
+        """Whether other processes may have begun or made this draw since it was looked at."""
+        return isinstance(item.step, (Submit, Elsewhere)) and self.clock.monotonic() > item.looked_at + _LOOK_AGAIN_S
+
+    def _look_again(self, items: deque[WorkItem], first: WorkItem) -> None:
+        """Put an item and those that follow it back, with what is left to do for them now."""
+        stale = [first]
+        with contextlib.suppress(IndexError):
+            while len(stale) < _LOOKED_AT_TOGETHER:
+                stale.append(items.popleft())
+        keys = [item.key for item in stale]
+        rows = self.ledger.rows(keys)
+        now = self.clock.monotonic()
+        for item, step in reversed(list(zip(stale, self._steps(keys, rows), strict=True))):
+            if isinstance(step, Done) and not isinstance(item.step, Done):
+                self._count_stored(item.task, step.attempt)
+            resampled = times_resampled(rows.get(item.key, ()))
+            items.appendleft(replace(item, step=step, resampled=resampled, looked_at=now))
+
+    def _is_given_up(self, paid: bool) -> bool:
+        """Whether nothing is begun any more. When only the money has run out, what is paid already is still fetched."""
+        stopped = self.control.stopping.is_set() and not (paid and isinstance(self.control.error, BudgetError))
+        return stopped or self.control.leaving.is_set()
+
+    def process(self, item: WorkItem) -> Outcome:
+        """Do what is to be done for one task.
+
+        Raises
+        ------
+        StoppedError
+            The run was stopped before this task came to an end; the same command takes it up again.
+        """
+        limits, stopping = self.limits, self.control.stopping
+        step, resampled = item.step, item.resampled
+        repeats = deferrals = failures = 0
+        spent = Decimal(0)
+        while True:
+            if isinstance(step, Done):
+                outcome = self._recorded(item.task, step.attempt)
+                if outcome is not None:
+                    return outcome
+                step = Fetch(step.attempt)
+            if isinstance(step, Fetch) and step.attempt.state == "validated":
+                outcome = self._restored(item.task, step.attempt)
+                lost = isinstance(outcome.error, (GoneError, PayloadError))
+                if not lost or resampled >= limits.max_resample or stopping.is_set():
+                    return outcome
+                resampled += 1
+                step = Submit(max(row.generation for row in self._rows(item)) + 1)
+            if isinstance(step, Elsewhere):
+                raise TakenError
+            earlier = None if isinstance(step, Submit) else step.attempt
+            generation = step.generation if isinstance(step, Submit) else step.attempt.generation
+            spec = self._spec(item.task, item.key, item.name, generation)
+            if earlier is not None and not self.ledger.take(earlier):
+                raise TakenError
+            runner = self._runner(item.task, spec, earlier)
+            try:
+                result = runner.run()
+            finally:
+                runner.record.leave()
+            if isinstance(result, (NotSentError, TryLaterError)):
+                deferrals += 1
+                if not self.retrier.deferred(result, deferrals):
+                    raise StoppedError
+                continue
+            spent += result.cost_usd
+            result = replace(result, cost_usd=spent)
+            if result.state == "failed" and failures < FREE_REPEATS and failed_for_free(self._rows(item)[-1]):
+                failures += 1
+                if self.clock.sleep(full_jitter(failures), stopping):
+                    return result
+            elif result.state in ("invalid", "failed") and resampled < limits.max_resample:
+                resampled += 1
+            elif result.state == "ambiguous" and limits.retry_ambiguous and repeats + 1 < limits.max_attempts:
+                repeats += 1
+            else:
+                return result
+            if stopping.is_set():
+                return result
+            step = Submit(generation + 1)
+
+    def _rows(self, item: WorkItem) -> Sequence[Attempt]:
+        return self.ledger.rows([item.key])[item.key]
+
+    def _runner(self, task: Task, spec: AttemptSpec, earlier: Attempt | None, restore: bool = False) -> AttemptRunner:
+        return AttemptRunner(
+            task,
+            AttemptRecord(spec, earlier, ledger=self.ledger, store=self.store, reservations=self.reservations),
+            restore,
+            adapter=self.adapter,
+            transport=self.transport,
+            turns=self.turns,
+            retrier=self.retrier,
+            acceptance=self.acceptance,
+            control=self.control,
+            clock=self.clock,
+            board=self.board,
+            job_deadline_s=self.limits.job_timeout_s,
+        )
+
+    def _recorded(self, task: Task, attempt: Attempt) -> Outcome | None:
+        """The outcome of an attempt that ended in an earlier session; None when it had better be fetched again."""
+        if attempt.state not in WHOLE:
+            return failed_earlier(task, attempt)
+        failure: PayloadError | None = None
+        if attempt.state == "stored" and self.acceptance.check is not None:
+            try:
+                failure = self.acceptance.picture_error(self.store.read(attempt.digest or ""), task)
+            except PayloadError as error:
+                failure = error
+            if failure is None:
+                self.ledger.validated(attempt.id)
+            elif attempt.job is not None:
+                return None
+            else:
+                self.ledger.end(attempt.id, "invalid", attempt.report, error_class="P", error=str(failure))
+        elif not self.store.among({attempt.digest or ""}):
+            failure = PayloadError(
+                f"the sample {attempt.digest} was paid for and its file is gone; restore it, or allow it to be bought"
+                " again with --max-resample 1"
+            )
+        return earlier_outcome(task, "stored" if failure is None else "invalid", attempt, failure)
+
+    def read(self, outcome: Outcome) -> bytes:
+        """The bytes of an outcome (see `Sampler.read`)."""
+        task, digest = outcome.task, outcome.digest or ""
+        try:
+            return self.store.read(digest)
+        except PayloadError as error:
+            problem = str(error)
+        (key,) = task_keys(self.identity, [task])
+        attempts = [attempt for attempt in self.ledger.rows([key]).get(key, ()) if attempt.digest == digest]
+        if not attempts:
+            raise LedgerError(f"{problem}; the ledger holds no draw with these bytes")
+        self.board.tell("damaged", problem, task.upload.name, task.index)
+        try:
+            self._restore(task, attempts[-1])
+        except StoppedError:
+            raise PayloadError(f"{problem}; it could not be fetched again: the run was stopped") from None
+        return self.store.read(digest)
+
+    def _restored(self, task: Task, attempt: Attempt) -> Outcome:
+        """The outcome of a stored draw whose file is gone, fetched again by its job."""
+        error: VendorError | None = None
+        try:
+            self._restore(task, attempt)
+        except RunRefusedError as refusal:
+            self.control.fail(refusal)
+            raise StoppedError from None
+        except VendorError as failure:
+            error = failure
+        return earlier_outcome(task, "stored" if error is None else "invalid", attempt, error)
+
+    def _restore(self, task: Task, attempt: Attempt) -> None:
+        """Fetch the bytes of a stored draw again by its job, and put their file back; errors as the vendor's."""
+        if attempt.job is None:
+            raise PayloadError(
+                f"the sample {attempt.digest} of draw {attempt.draw} is damaged or gone, and the vendor keeps no job to"
+                " fetch it from; restore it, or allow it to be bought again with --max-resample 1"
+            )
+        spec = self._spec(task, attempt.task, attempt.upload_name, attempt.generation)
+        self._runner(task, spec, attempt, restore=True).run()

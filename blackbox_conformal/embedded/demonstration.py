@@ -1,0 +1,113 @@
+"""What the demonstration decides before it looks: score, metric and level of a task, how many unseen photographs."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from blackbox_conformal.documents.procedure import Procedure
+from blackbox_conformal.errors import CalibrationError
+from blackbox_conformal.method.images.encode import image_png
+from blackbox_conformal.method.images.inputs import crop_to_multiple
+from blackbox_conformal.method.images.photographs import Photograph
+from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.study.listeners import Progress
+from blackbox_conformal.study.stages.defaults import DEFAULT_DRAWS, DEFAULT_METRIC, SEVERAL_DRAWS
+from blackbox_conformal.support.files import write_new
+from blackbox_conformal.support.text import file_stem
+from blackbox_conformal.support.types import Image
+
+
+@dataclass(frozen=True, slots=True)
+class TaskChoice:
+    """How the embedded vendor's answers to one task are drawn, scored and measured.
+
+    `score`: None is the usual one for the draws. `slack`: how much the level is above the smallest that the number of
+    photographs could ever reach.
+    """
+
+    draws: int
+    score: str | None
+    metric: str
+    slack: float = 1.25
+
+
+TASKS = {
+    "upscale": TaskChoice(DEFAULT_DRAWS, None, DEFAULT_METRIC),
+    "colourise": TaskChoice(SEVERAL_DRAWS, "smoothed-variance:sigma=8", "chroma:kernel=gaussian,sigma=4", slack=2),
+    "denoise": TaskChoice(DEFAULT_DRAWS, None, DEFAULT_METRIC),
+}
+"""By the embedded vendor's name of the task. All but colourisation take what is usual.
+
+What a colouriser leaves grey is near its input, so only the spread of draws can tell that it is uncertain. Colours are
+uncertain almost everywhere; their level is higher, so that more is trusted than what is black.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """A photograph at demonstration size: its file and the digest of its pixels."""
+
+    path: Path
+    digest: str
+
+
+def reduced_photographs(
+    photographs: Sequence[Photograph],
+    folder: Path,
+    side: int,
+    progress: Progress,
+    *,
+    force: bool = False,
+) -> list[Reduced]:
+    """Every photograph reduced by a whole factor to about `side` pixels and cut to at most that, as PNG files."""
+    reduced = []
+    for done, photograph in enumerate(photographs):
+        progress("reading photographs", done, len(photographs))
+        pixels = reduce(read_image(photograph.path).pixels, side)
+        path = folder / f"{file_stem(photograph.name)}.png"
+        write_new(path, image_png(pixels), force=force)
+        reduced.append(Reduced(path, read_image(path).digest))
+    progress("reading photographs", len(photographs), len(photographs))
+    return reduced
+
+
+def reduce(pixels: Image, side: int) -> Image:
+    """(H, W, 3) uint8 averaged over whole blocks until the shorter side is below 2 × `side`, centre cut to `side`."""
+    picture = PillowImage.fromarray(pixels)
+    factor = max(1, min(picture.size) // side)
+    if factor > 1:
+        picture = picture.reduce(factor)
+    width, height = min(side, picture.width), min(side, picture.height)
+    left, top = (picture.width - width) // 2, (picture.height - height) // 2
+    return np.ascontiguousarray(np.asarray(picture.crop((left, top, left + width, top + height))))
+
+
+def held_out_count(photographs: int) -> int:
+    """A quarter of the photographs, at least one, are never seen by calibration.
+
+    Raises
+    ------
+    CalibrationError
+        There are too few photographs to keep one and calibrate on the others.
+    """
+    if photographs < 6:
+        raise CalibrationError(
+            f"the demonstration needs at least 6 photographs, some to calibrate and others to audit; got {photographs}"
+        )
+    return max(1, photographs // 4)
+
+
+def level_for(n: int, bound: float, slack: float) -> float:
+    """The level, fixed by n and B alone: `slack` × B / (n + 1), rounded up to a multiple of 0.05."""
+    return math.ceil(slack * bound / (n + 1) / 0.05 - 1e-9) * 5 / 100
+
+
+def write_input(photograph: Reduced, folder: Path, procedure: Procedure, *, force: bool = False) -> Path:
+    """The picture that a user would have, made from an unseen photograph as calibration makes its inputs."""
+    truth = crop_to_multiple(read_image(photograph.path).pixels, procedure.scale)
+    given = procedure.degraded(truth, photograph.digest)
+    return write_new(folder / photograph.path.name, image_png(given), force=force)

@@ -1,0 +1,224 @@
+"""Routes as one ASGI application: those of dialects and the gateway, or those of pages; alone in knowing Starlette."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as StarletteRequest
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route as StarletteRoute
+
+from blackbox_conformal.errors import BlackboxConformalError, UsageError
+from blackbox_conformal.gateway.dialects.dialect import Dialect, Route
+from blackbox_conformal.gateway.failures import status_of, words
+from blackbox_conformal.gateway.gateway import Gateway
+from blackbox_conformal.gateway.guard import Application, read_off
+from blackbox_conformal.gateway.http_exchange import Field, FormFile, HttpAnswer, HttpRequest, refusal_answer
+from blackbox_conformal.gateway.not_served import NotServedError
+from blackbox_conformal.gateway.operations import Operations
+
+_FORM = "multipart/form-data"
+_LARGEST_FIELD = 1024 * 1024
+_LARGE_BODIES, _LARGE = 16, 1024 * 1024
+"""How many bodies of more bytes than this are in memory at once; others wait unread."""
+
+Lifespan = Callable[[], contextlib.AbstractAsyncContextManager[Gateway]]
+Endpoint = Callable[[StarletteRequest], Awaitable[Response]]
+
+
+def application(
+    open_gateway: Lifespan,
+    dialects: Mapping[str, Dialect],
+    operations: Operations,
+    largest_body: int,
+    base: str | None,
+) -> Application:
+    """An application that serves the dialects.
+
+    Parameters
+    ----------
+    open_gateway
+        What it works with, opened when the server starts and closed when it ends.
+    operations
+        Addresses of the gateway itself.
+    largest_body
+        Bytes of a body; a larger one is answered with 413 before it is read or parsed.
+    base
+        Scheme and host of every link; None: as the client has it.
+
+    Raises
+    ------
+    UsageError
+        Two dialects serve the same address.
+    """
+    opened: list[Gateway] = []
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with open_gateway() as gateway:
+            opened.append(gateway)
+            yield
+
+    large = asyncio.Semaphore(_LARGE_BODIES)
+    served: dict[tuple[str, str], str] = {}
+    routes = []
+    speakers: dict[str, Operations | Dialect] = {"": operations, **dialects}
+    for name, speaker in speakers.items():
+        for route in speaker.routes():
+            other = served.setdefault((route.method, route.path), name)
+            if other != name:
+                raise UsageError(
+                    f"the dialects {other} and {name} both serve {route.method} {route.path}; give one of them --as"
+                )
+            handles = _Handles(partial(_handled, opened, route), speaker.refused, partial(_expected, opened, route))
+            endpoint = _endpoint(route.path, handles, large, base)
+            limit = route.largest_body(largest_body)
+            routes.append(StarletteRoute(route.path, endpoint, methods=[route.method], max_body_size=limit))
+    return Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        max_body_size=largest_body,
+        exception_handlers={404: _unknown, 405: _unknown, ClientDisconnect: _gone},
+    )
+
+
+PageHandle = Callable[[HttpRequest], HttpAnswer]
+
+
+def pages(routes: Sequence[tuple[str, str, PageHandle]], largest_body: int) -> Application:
+    """An application of pages for people.
+
+    Parameters
+    ----------
+    routes
+        Method, path with open parts as in `dialects.dialect.Route`, and what answers it, called in a thread.
+    largest_body
+        Bytes of a body; a larger one is answered with 413.
+    """
+
+    large = asyncio.Semaphore(_LARGE_BODIES)
+    return Starlette(
+        routes=[
+            StarletteRoute(
+                path, _endpoint(path, _Handles(partial(_in_thread, handle), refusal_answer), large), methods=[method]
+            )
+            for method, path, handle in routes
+        ],
+        max_body_size=largest_body,
+        exception_handlers={404: _no_page, 405: _no_page, ClientDisconnect: _gone},
+    )
+
+
+async def _in_thread(handle: PageHandle, http: HttpRequest) -> HttpAnswer:
+    return await asyncio.to_thread(handle, http)
+
+
+async def _handled(opened: Sequence[Gateway], route: Route, http: HttpRequest) -> HttpAnswer:
+    return await route.handle(opened[0], http)
+
+
+async def _expected(opened: Sequence[Gateway], route: Route, head: HttpRequest) -> None:
+    if route.before is not None:
+        await route.before(opened[0], head)
+
+
+async def _always(_: HttpRequest) -> None:
+    """Every request is expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Handles:
+    """What answers a request, what says that it is not served, and what may refuse it before its body is read."""
+
+    answered: Callable[[HttpRequest], Awaitable[HttpAnswer]]
+    refused: Callable[[NotServedError], HttpAnswer]
+    expected: Callable[[HttpRequest], Awaitable[None]] = _always
+
+
+def _endpoint(path: str, handles: _Handles, large: asyncio.Semaphore, base: str | None = None) -> Endpoint:
+    async def answered(request: StarletteRequest) -> HttpAnswer:
+        head = _head(request, base)
+        try:
+            await handles.expected(head)
+        except NotServedError as refusal:
+            await read_off(request.receive)
+            raise NotServedError(refusal.status, refusal.message, {**refusal.headers, "Connection": "close"}) from None
+        if request.method not in ("POST", "PUT", "PATCH"):
+            return await handles.answered(head)
+        return await handles.answered(await _with_body(request, head, large))
+
+    async def serve(request: StarletteRequest) -> Response:
+        request.scope["blackbox_conformal.route"] = path
+        try:
+            answer = await answered(request)
+        except NotServedError as refusal:
+            answer = handles.refused(refusal)
+        except BlackboxConformalError as error:
+            answer = handles.refused(NotServedError(status_of(error), words(error)))
+        if isinstance(answer.body, bytes):
+            return Response(answer.body, answer.status, dict(answer.headers), answer.type)
+        return StreamingResponse(answer.body, answer.status, dict(answer.headers), answer.type)
+
+    return serve
+
+
+def _head(request: StarletteRequest, base: str | None) -> HttpRequest:
+    """A request without its body."""
+    return HttpRequest(
+        method=request.method,
+        path=request.url.path,
+        parameters={name: str(value) for name, value in request.path_params.items()},
+        query=dict(request.query_params),
+        headers={name: request.headers[name] for name in request.headers},
+        owner=request.scope.get("blackbox_conformal.owner", ""),
+        base=base or f"{request.url.scheme}://{request.url.netloc}",
+    )
+
+
+async def _with_body(request: StarletteRequest, head: HttpRequest, large: asyncio.Semaphore) -> HttpRequest:
+    """The request with its body; a large one waits unread while there are many."""
+    length = request.headers.get("content-length", "")
+    small = length.isdecimal() and len(length) <= 7 and int(length) <= _LARGE
+    async with contextlib.nullcontext() if small else large:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM:
+            return replace(head, form=await _form(request))
+        return replace(head, body=await request.body())
+
+
+async def _form(request: StarletteRequest) -> tuple[tuple[str, Field], ...]:
+    try:
+        async with request.form(max_files=16, max_fields=256, max_part_size=_LARGEST_FIELD) as form:
+            return tuple([(name, await _field(value)) for name, value in form.multi_items()])
+    except HTTPException as error:
+        if error.status_code == 413:
+            raise
+        raise NotServedError(400, f"expected a form that can be read: {error.detail}") from None
+
+
+async def _field(value: Any) -> Field:
+    if isinstance(value, UploadFile):
+        return FormFile(value.filename or "", value.content_type or "application/octet-stream", await value.read())
+    return str(value)
+
+
+async def _unknown(request: StarletteRequest, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    said = b'{"detail": "there is nothing at this address; GET /openapi.json lists the addresses"}'
+    return Response(said, status, headers, "application/json")
+
+
+async def _no_page(request: StarletteRequest, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    return Response(b'{"detail": "there is nothing at this address"}', status, media_type="application/json")
+
+
+async def _gone(request: StarletteRequest, error: Exception) -> Response:
+    return Response(status_code=499)

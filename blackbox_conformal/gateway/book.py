@@ -1,0 +1,334 @@
+"""The book of requests: what was accepted, durable before the client is told.
+
+It lies where the ledger lies: in the run folder, or in a database that several gateways share. A process that died
+leaves requests that are accepted or running. The next one, or another one, begins them again; the engine's ledger knows
+which draws are paid.
+"""
+
+import json
+import secrets
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
+
+from blackbox_conformal.drawing.ledger.connection import Connection
+from blackbox_conformal.gateway.counts import counts
+from blackbox_conformal.gateway.request import Kept, Outcome, Request
+
+_BY_KEY = "SELECT * FROM request WHERE owner = ? AND dialect = ? AND idempotency_key = ?"
+_RELEASE = (
+    "UPDATE request SET idempotency_key = NULL WHERE owner = ? AND dialect = ? AND idempotency_key = ?"
+    " AND state IN ('failed', 'refused') AND calls = 0"
+)
+_NEVER = 4_000_000_000.0
+_UNFINISHED = "state IN ('accepted', 'running')"
+LEFT = (
+    f"FROM request AS one WHERE {_UNFINISHED}"
+    f" AND NOT EXISTS (SELECT 1 FROM request WHERE id = one.upgrades AND {_UNFINISHED})"
+)
+"""SQL: requests that have not ended and wait for no other one."""
+
+DUE = "FROM notice WHERE delivered IS NULL AND due <= ?"
+NOTICES = 256
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that a client sent ahead of a request; without a digest, one that it announced and did not send yet.
+
+    `metadata` is JSON of the client's.
+    """
+
+    id: str
+    owner: str
+    name: str
+    type: str
+    digest: str
+    size: int
+    metadata: str
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One message to a webhook that was not delivered yet."""
+
+    id: int
+    request: str
+    event: str
+    address: str
+    tries: int
+
+
+class Book(ABC):
+    """A book that is open; every method may be called from any thread, and returns when its change is on disk.
+
+    What differs between databases is left to the classes that are derived from it. Errors are a `LedgerError`.
+
+    Attributes
+    ----------
+    shared
+        Whether other gateways write it at the same time.
+    trusted_share
+        SQL: the trusted share of a request; NULL where it has none.
+    """
+
+    shared = False
+    trusted_share: str
+    _mine = ""
+    """SQL: further conditions under which this gateway may begin a request, or say how it ended."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the book up."""
+
+    @abstractmethod
+    def _write(self, operation: Callable[[Connection], Result]) -> Result:
+        """What `operation` returns once what it changed is on disk. It may run again, also after it was committed."""
+
+    @abstractmethod
+    def rows(self, query: str, given: Sequence[Any] = ()) -> list[Any]:
+        """The answer to a question that changes nothing."""
+
+    @abstractmethod
+    def snapshot(self) -> AbstractContextManager[Connection]:
+        """The book as it is now, to be asked long questions while others go on."""
+
+    def check(self) -> None:
+        """Raise the error that a question would meet now; a database that is away is not waited for."""
+        self.rows("SELECT 1")
+
+    def _holder(self) -> dict[str, Any]:
+        """Columns that say whose a request is."""
+        return {}
+
+    def accept(
+        self, request: Request, *, digest: str, key: str | None, webhook: str | None, events: tuple[str, ...]
+    ) -> Request | None:
+        """Enter a request, and with it the one that upgrades it; the earlier one with its idempotency key, if any.
+
+        Parameters
+        ----------
+        digest
+            Of everything that was asked.
+        key
+            Of an earlier request that ended without a picture and for which nothing was bought, it is free again.
+
+        Returns
+        -------
+        None where an earlier request has the key and asked for something else.
+        """
+        rows = [{**self._row_of(request), "digest": digest, "idempotency_key": key}]
+        if request.upgrade is not None:
+            further = replace(request, id=request.upgrade, upgrades=request.id, upgrade=None)
+            rows.append({**self._row_of(further), "digest": digest, "idempotency_key": None})
+
+        def operation(connection: Connection) -> Request | None:
+            connection.execute(_RELEASE, (request.owner, request.dialect, key))
+            for row in rows:
+                if not _insert(connection, "request", row):
+                    by_key = connection.execute(_BY_KEY, (request.owner, request.dialect, key)).fetchone()
+                    # Without an earlier one it is this request, whose commit was not answered.
+                    return request if by_key is None else _request(by_key) if by_key["digest"] == digest else None
+                for event in events if webhook is not None else ():
+                    due = request.created if event == "start" and row["upgrades"] is None else _NEVER
+                    notice = {"request": row["id"], "event": event, "address": webhook, "due": due}
+                    _insert(connection, "notice", notice)
+            return request
+
+        return self._write(operation)
+
+    def _row_of(self, request: Request) -> dict[str, Any]:
+        row = asdict(request)
+        del row["outcome"]
+        return {
+            **row,
+            "options": json.dumps(dict(request.options)),
+            "echo": json.dumps(dict(request.echo)),
+            "strict": int(request.strict),
+            "pay_again": int(request.pay_again),
+            "state": request.outcome.state,
+            "status": request.outcome.status,
+            "facts": "{}",
+            "files": "{}",
+            **self._holder(),
+        }
+
+    def begin(self, number: str) -> Request | None:
+        """Note that work on a request begins; None where it has ended meanwhile, or is another gateway's."""
+        query = (
+            "UPDATE request SET state = 'running', started = COALESCE(started, ?)"
+            f" WHERE id = ? AND {_UNFINISHED}{self._mine}"
+        )
+        begun = self._write(lambda connection: connection.execute(query, (time.time(), number)).rowcount > 0)
+        return self.find(number) if begun else None
+
+    def end(self, number: str, outcome: Outcome) -> None:
+        """Note how a request ended, unless it has ended, or is another gateway's by now; its webhook is due."""
+        self._end(number, outcome, self._mine)
+
+    def pay(self, request: Request, calls: int, cost_nanousd: int) -> None:
+        """Add to what was bought for a request, whatever its state, and to what its owner spent."""
+
+        def operation(connection: Connection) -> None:
+            amounts = (calls, cost_nanousd)
+            query = "UPDATE request SET calls = calls + ?, cost_nanousd = cost_nanousd + ? WHERE id = ?"
+            connection.execute(query, (*amounts, request.id))
+            _insert(connection, "account", {"owner": request.owner, "calls": 0, "cost_nanousd": 0})
+            query = "UPDATE account SET calls = calls + ?, cost_nanousd = cost_nanousd + ? WHERE owner = ?"
+            connection.execute(query, (*amounts, request.owner))
+
+        self._write(operation)
+
+    def spent_nanousd(self, owner: str) -> int:
+        """What was bought for an owner's requests, also for those that were deleted."""
+        rows = self.rows("SELECT cost_nanousd FROM account WHERE owner = ?", (owner,))
+        return rows[0]["cost_nanousd"] if rows else 0
+
+    def cancel(self, number: str) -> None:
+        """End a request that has not ended, whichever gateway is at it."""
+        self._end(number, Outcome(state="cancelled", status=409, error="cancelled"), "")
+
+    def _end(self, number: str, outcome: Outcome, condition: str) -> None:
+        now = time.time()
+        files = {kind: [file.digest, file.type] for kind, file in outcome.files.items()}
+        told = (outcome.state, outcome.status, outcome.error, json.dumps(dict(outcome.facts)), json.dumps(files), now)
+
+        def operation(connection: Connection) -> None:
+            changed = connection.execute(
+                "UPDATE request SET state = ?, status = ?, error = ?, facts = ?, files = ?, ended = ?"
+                f" WHERE id = ? AND {_UNFINISHED}{condition}",
+                (*told, number),
+            )
+            if changed.rowcount:
+                query = "UPDATE notice SET due = ? WHERE request = ? AND event = 'completed'"
+                connection.execute(query, (now, number))
+
+        self._write(operation)
+
+    def find(self, number: str, owner: str | None = None) -> Request | None:
+        """The request of that id, of this owner where one is given."""
+        rows = self.rows("SELECT * FROM request WHERE id = ?", (number,))
+        found = _request(rows[0]) if rows else None
+        return found if found is None or owner is None or found.owner == owner else None
+
+    def find_by_key(self, key: str, owner: str, dialect: str) -> Request | None:
+        """The request that an owner gave this idempotency key."""
+        rows = self.rows(_BY_KEY, (owner, dialect, key))
+        return _request(rows[0]) if rows else None
+
+    def latest(self, owner: str, dialect: str, most: int) -> list[Request]:
+        """The newest requests of an owner, the newest first."""
+        query = "SELECT * FROM request WHERE owner = ? AND dialect = ? ORDER BY created DESC LIMIT ?"
+        return [_request(row) for row in self.rows(query, (owner, dialect, most))]
+
+    def take(self, most: int) -> list[str]:
+        """Make requests that nobody works on this gateway's; their ids, the oldest first.
+
+        `most` is how many, where there are other gateways to leave some to.
+        """
+        return [row["id"] for row in self.rows(f"SELECT id {LEFT} ORDER BY created")]
+
+    def due(self, now: float) -> list[Notice]:
+        """Messages that are to be sent, and that no other gateway sends."""
+        return [notice_of(row) for row in self.rows(f"SELECT * {DUE} ORDER BY due LIMIT {NOTICES}", (now,))]
+
+    def note_notice(self, number: int, *, error: str | None, again: float | None) -> None:
+        """Note a try to deliver a message, and when it is tried again; None: never."""
+        delivered = time.time() if error is None else None
+        query = "UPDATE notice SET tries = tries + 1, error = ?, delivered = ?, due = ? WHERE id = ?"
+        given = (error, delivered, _NEVER if again is None else again, number)
+        self._write(lambda connection: connection.execute(query, given))
+
+    def keep_upload(self, upload: Upload) -> None:
+        """Enter a file that a client sent."""
+        self._write(lambda connection: _insert(connection, "upload", asdict(upload)))
+
+    def upload_owner(self, number: str) -> str | None:
+        """Who announced or sent the file of that id; None: it was neither."""
+        rows = self.rows("SELECT owner FROM upload WHERE id = ?", (number,))
+        return rows[0]["owner"] if rows else None
+
+    def uploaded_bytes(self, owner: str, since: float) -> int:
+        """Bytes of the files that an owner has uploaded since then."""
+        query = "SELECT COALESCE(SUM(size), 0) AS bytes FROM upload WHERE owner = ? AND created >= ?"
+        return int(self.rows(query, (owner, since))[0]["bytes"])
+
+    def fill_upload(self, number: str, digest: str, size: int) -> bool:
+        """Enter the content of a file that was announced; whether it was, and has no other content already."""
+        query = "UPDATE upload SET digest = ?, size = ? WHERE id = ? AND digest IN ('', ?)"
+        return self._write(lambda connection: connection.execute(query, (digest, size, number, digest)).rowcount > 0)
+
+    def upload(self, number: str, owner: str) -> Upload | None:
+        """The file of that id, of this owner."""
+        rows = self.rows("SELECT * FROM upload WHERE id = ? AND owner = ?", (number, owner))
+        return Upload(*(rows[0][name] for name in Upload.__dataclass_fields__)) if rows else None
+
+    def forget_upload(self, number: str, owner: str) -> bool:
+        """Forget a file; whether there was one."""
+        query = "DELETE FROM upload WHERE id = ? AND owner = ?"
+        return self._write(lambda connection: connection.execute(query, (number, owner)).rowcount > 0)
+
+    def delete_before(self, moment: float) -> None:
+        """Delete requests that ended before, unless a webhook waits to be told of them, and uploads from before.
+
+        Metrics go on to count them.
+        """
+        waits = f"SELECT 1 FROM notice WHERE notice.request = request.id AND delivered IS NULL AND due < {_NEVER}"
+        old = f"ended < {float(moment)!r} AND NOT EXISTS ({waits})"
+
+        def operation(connection: Connection) -> None:
+            # Of several gateways one counts and deletes at a time.
+            connection.execute("UPDATE secret SET value = value")
+            for sample, value in counts(connection, self.trusted_share, old).items():
+                _insert(connection, "deleted", {"sample": sample, "value": 0.0})
+                query = "UPDATE deleted SET value = value + ? WHERE sample = ?"
+                connection.execute(query, (float(value), sample))
+            connection.execute(f"DELETE FROM notice WHERE request IN (SELECT id FROM request WHERE {old})")
+            connection.execute(f"DELETE FROM request WHERE {old}")
+            connection.execute("DELETE FROM upload WHERE created < ?", (moment,))
+
+        self._write(operation)
+
+    def digests(self) -> set[str]:
+        """Digests of every file that a request or an upload has."""
+        rows = self.rows("SELECT input, files FROM request")
+        kept = {digest for row in rows for digest, _ in json.loads(row["files"]).values()}
+        uploads = self.rows("SELECT digest FROM upload")
+        return kept | {row["input"] for row in rows} | {row["digest"] for row in uploads}
+
+    def secret(self) -> bytes:
+        """What webhooks are signed with; made with the book."""
+        return bytes.fromhex(self.rows("SELECT value FROM secret")[0]["value"])
+
+
+def new_id() -> str:
+    """An id that nobody can guess: 160 random bits in small letters and digits."""
+    return "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(32))
+
+
+def _insert(connection: Connection, table: str, row: Mapping[str, Any]) -> bool:
+    """Enter a row; False where there is one already."""
+    marks = ", ".join("?" * len(row))
+    query = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) ON CONFLICT DO NOTHING"
+    return connection.execute(query, tuple(row.values())).rowcount > 0
+
+
+def notice_of(row: Any) -> Notice:
+    """The message in a row."""
+    return Notice(row["id"], row["request"], row["event"], row["address"], row["tries"])
+
+
+def _request(row: Any) -> Request:
+    files = {kind: Kept(*kept) for kind, kept in json.loads(row["files"]).items()}
+    values = {name: row[name] for name in Request.__dataclass_fields__ if name != "outcome"}
+    values |= {"options": json.loads(row["options"]), "echo": json.loads(row["echo"]), "strict": bool(row["strict"])}
+    values["pay_again"] = bool(row["pay_again"])
+    facts = json.loads(row["facts"])
+    outcome = Outcome(state=row["state"], status=row["status"], error=row["error"], facts=facts, files=files)
+    return Request(**values, outcome=outcome)

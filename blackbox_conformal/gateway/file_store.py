@@ -1,0 +1,139 @@
+"""The files of requests, each under the digest of its content, so that equal ones are kept once.
+
+A vendor's file is a hard link to the stored answer, where the file system has such links. Where gateways share a book,
+the folder is a working copy of what lies where the answers of the ledger lie.
+"""
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+from blackbox_conformal.drawing.ledger.sample_store import Store, sync
+from blackbox_conformal.drawing.ledger.shared_store import AnswerStore
+from blackbox_conformal.errors import IncompleteError
+from blackbox_conformal.support.canonical import digest_bytes
+from blackbox_conformal.support.files import refusal, write_once
+
+_UNNAMED_S = 3600.0
+"""A file of which no row tells may belong to a request that is just being accepted."""
+
+
+class FileStore:
+    """Files in a folder; from any thread. What is kept is on disk when `keep` returns.
+
+    Parameters
+    ----------
+    samples
+        The stored answers.
+    """
+
+    def __init__(self, folder: Path, samples: Store) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder, self._samples = folder, samples
+        self._lock = threading.Lock()
+
+    def _path(self, digest: str) -> Path:
+        name = digest.removeprefix("sha256:")
+        return self._folder / name[:2] / name
+
+    def locate(self, digest: str) -> Path:
+        """Where the file of a digest lies; `read` says whether it is whole."""
+        return self._path(digest)
+
+    def keep(self, content: bytes) -> str:
+        """Keep a file; its digest. One that is there and damaged is made again.
+
+        Raises
+        ------
+        IncompleteError, UsageError
+            It cannot be written.
+        """
+        digest = digest_bytes(content)
+        path = self._path(digest)
+        try:
+            with self._lock:
+                path.parent.mkdir(mode=0o700, exist_ok=True)
+                there = _content(path)
+                if there == content:
+                    os.utime(path)  # From now on it is new for `forget_all_but`.
+                    return digest
+                if there is not None:
+                    path.unlink()
+            self._put(path, digest, content)
+            sync(path.parent)
+        except OSError as error:
+            # Where the gateway keeps files is not the client's business.
+            raise type(refusal(path, error))(f"the gateway cannot keep a file: {error.strerror}") from None
+        return digest
+
+    def _put(self, path: Path, digest: str, content: bytes) -> None:
+        stored = self._samples.locate(digest)
+        if stored is not None and _content(stored) == content:
+            # Where there are no links, or not to another file system, it is a file of its own.
+            with contextlib.suppress(OSError):
+                os.link(stored, path)
+        if not path.exists():
+            write_once(path, content)
+
+    def read(self, digest: str) -> bytes:
+        """The content of a file.
+
+        Raises
+        ------
+        IncompleteError
+            It is gone or damaged.
+        """
+        try:
+            content = self.locate(digest).read_bytes()
+        except OSError as error:
+            raise IncompleteError(f"a file of the request cannot be read: {error.strerror}") from None
+        if digest_bytes(content) != digest:
+            raise IncompleteError("a file of the request was damaged on disk; ask for the picture again")
+        return content
+
+    def forget_all_but(self, digests: Collection[str]) -> int:
+        """Delete files with other digests, unless they are new; how many."""
+        kept, before, deleted = {digest.removeprefix("sha256:") for digest in digests}, time.time() - _UNNAMED_S, 0
+        for path in self._folder.glob("??/*"):
+            with self._lock:
+                if path.name not in kept and path.stat(follow_symlinks=False).st_ctime < before:
+                    path.unlink()
+                    deleted += 1
+        return deleted
+
+    def close(self) -> None:
+        """Give up what reaches the files."""
+
+
+class SharedFileStore(FileStore):
+    """Keeps every file in the folder and in `answers`; errors of `answers` are a `LedgerError`."""
+
+    def __init__(self, folder: Path, samples: Store, answers: AnswerStore) -> None:
+        super().__init__(folder, samples)
+        self._answers = answers
+
+    def keep(self, content: bytes) -> str:
+        digest = super().keep(content)
+        self._answers.put(digest, content)
+        return digest
+
+    def locate(self, digest: str) -> Path:
+        path = super().locate(digest)
+        if not path.exists():
+            content = self._answers.get(digest)
+            if content is not None:
+                super().keep(content)
+        return path
+
+    def close(self) -> None:
+        self._answers.close()
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,416 @@
+"""What dialects work with: accept a request, wait for it, find it, fetch its files."""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import hmac
+import math
+import re
+import shutil
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from blackbox_conformal.documents.ed25519 import PrivateKey
+from blackbox_conformal.errors import BlackboxConformalError, LedgerError, UsageError, VendorUnavailableError
+from blackbox_conformal.gateway.accounts import Accounts
+from blackbox_conformal.gateway.book import Book, Upload, new_id
+from blackbox_conformal.gateway.failures import operators_words, status_of, words
+from blackbox_conformal.gateway.file_store import FileStore
+from blackbox_conformal.gateway.http_exchange import HttpRequest
+from blackbox_conformal.gateway.logs import LOG
+from blackbox_conformal.gateway.not_served import NotServedError
+from blackbox_conformal.gateway.offer import Offer
+from blackbox_conformal.gateway.order import Order
+from blackbox_conformal.gateway.request import Outcome, Request
+from blackbox_conformal.gateway.runner import Runner
+from blackbox_conformal.gateway.served_pictures import ENDINGS, MADE, product_of
+from blackbox_conformal.study.mask.products import Product
+from blackbox_conformal.study.session.session import Session
+from blackbox_conformal.study.stages.memory import evaluated_at_once
+from blackbox_conformal.support.canonical import digest_json
+from blackbox_conformal.support.text import printable
+
+PREFIX = "X-Blackbox-Conformal"
+RETRY_AFTER_S = 5
+LONGEST_WAIT_S = 600.0
+DELETE_EACH_S = 3600.0
+_LONGEST_KEY = 255
+_ESCAPED = [(mark.format(ord(character)), character) for character in "+/=" for mark in ("%{:02X}", "%{:02x}")]
+"""What base64 may be percent-encoded as. To decode each ``%`` of a long link takes seconds."""
+
+KEPT_FREE_BYTES = 256 * 2**20
+"""Bytes of the disk that no file of a client takes; draws stop only when less is left (`sampling.reservations`)."""
+
+_DAY_S = 24 * 3600.0
+
+_PORTS = {"http": 80, "https": 443}
+
+_LATER = {"Retry-After": str(RETRY_AFTER_S)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """How a gateway serves.
+
+    Attributes
+    ----------
+    strict
+        Refuse what the calibration does not speak of, instead of answering it without a mask.
+    webhook_hosts
+        Hosts that webhooks may name: ``name``, ``name:port`` or, for any port, ``name:*``. A client could otherwise
+        have the gateway send requests anywhere.
+    most_uploaded
+        Bytes that the files of one token, uploaded ahead of requests in 24 hours, may have in all.
+    most_waiting
+        Requests that may be accepted and not begun; more are told to come again, before anything of them is kept.
+    kept_days
+        Days after which requests that ended, uploads and their files are deleted; None: never.
+    """
+
+    strict: bool = False
+    webhook_hosts: Collection[str] = ()
+    most_waiting: int = 1000
+    most_uploaded: int = 10 * 2**30
+    kept_days: float | None = None
+
+
+class Gateway:
+    """The desk of the gateway; every method belongs to the loop that serves."""
+
+    def __init__(
+        self,
+        session: Session,
+        book: Book,
+        store: FileStore,
+        offer: Offer,
+        runner: Runner,
+        terms: Terms,
+        accounts: Accounts,
+    ) -> None:
+        self.session, self.book, self.runner, self.offer, self.accounts = session, book, runner, offer, accounts
+        self._store, self._terms = store, terms
+        self._decoding = asyncio.Semaphore(evaluated_at_once())
+
+    async def accept(self, http: HttpRequest, dialect: str, order: Order) -> Request:
+        """Accept a request, durably, and begin to work on it; an earlier one where the idempotency key is known.
+
+        Raises
+        ------
+        NotServedError
+            It is not served; nothing was accepted.
+        """
+        if self.runner.draining:
+            raise NotServedError(503, "the gateway is being stopped; ask again", _LATER)
+        await self._refuse_while_down(http, dialect, order)
+        if self.runner.waiting >= self._terms.most_waiting:
+            raise NotServedError(429, f"{self.runner.waiting} requests wait already; ask again", _LATER)
+        if "upgrade" in http.preferences and not self.runner.upgrades:
+            raise NotServedError(422, "Prefer: upgrade: expected a gateway that was started with --upgrade CALIBRATION")
+        again = "pay-again" in http.preferences
+        if again and not self.accounts.tokens.holder(http.owner).pay_again:
+            raise NotServedError(403, "Prefer: pay-again: this token may not; ask the operator for one that may")
+        strict = self._terms.strict or http.preferences.get("handling") == "strict"
+        self._check(order)
+        content = await self._content(http, order.picture)
+        other, reason = self.offer.vendor_for(order.options, order.model)
+        if other is None:
+            await self._refuse_misfit(order.name, content)
+        self._refuse_full(len(content))
+        if strict:
+            await self._refuse_uncovered(reason, (order.name, content))
+        digest = await asyncio.to_thread(self._store.keep, content)
+        request = Request(
+            id=new_id(),
+            owner=http.owner,
+            dialect=dialect,
+            name=printable(order.name),
+            model=order.model,
+            options=order.options,
+            echo=order.echo,
+            strict=strict,
+            input=digest,
+            base=http.base,
+            outcome=Outcome(state="accepted"),
+            created=time.time(),
+            started=None,
+            ended=None,
+            upgrade=new_id() if "upgrade" in http.preferences else None,
+            pay_again=again,
+        )
+        return await self._enter(request, order)
+
+    async def _refuse_while_down(self, http: HttpRequest, dialect: str, order: Order) -> None:
+        """While the vendor gives nothing usable, nothing of a request is kept, unless it is an earlier one."""
+        left = self.vendor_back_in_s
+        if not left:
+            return
+        key = order.idempotency_key
+        if key is None or await asyncio.to_thread(self.book.find_by_key, key, http.owner, dialect) is None:
+            error = VendorUnavailableError("", retry_after=left)
+            raise NotServedError(status_of(error), words(error), {"Retry-After": str(math.ceil(left))})
+
+    @property
+    def vendor_is_down(self) -> bool:
+        """Whether the vendor gives nothing usable, as far as is known."""
+        return self.session.outage is not None and self.session.outage.goes_on
+
+    @property
+    def vendor_back_in_s(self) -> float:
+        """Seconds until a vendor that gives nothing usable is asked again; 0: it is asked."""
+        return 0.0 if self.session.outage is None else self.session.outage.seconds_left
+
+    def _check(self, order: Order) -> None:
+        key = order.idempotency_key
+        if key is not None and not 0 < len(key) <= _LONGEST_KEY:
+            raise NotServedError(400, f"expected an idempotency key of 1 to {_LONGEST_KEY} characters; got {len(key)}")
+        if order.webhook is not None:
+            host = host_and_port(order.webhook)
+            allowed = {name.lower() for name in self._terms.webhook_hosts}
+            if not host or not {host, re.sub(r"(:\d+)?$", ":*", host, count=1)} & allowed:
+                raise NotServedError(
+                    422,
+                    f"the webhook names the host {printable(host) or 'none'}, to which this gateway sends nothing. "
+                    f"Have it started with --webhook-host {printable(host) or 'HOST'}, or ask for the result by its id",
+                )
+
+    async def _refuse_misfit(self, name: str, content: bytes) -> None:
+        """Refuse a picture that the vendor does not take, by its header: nothing of it is decoded or kept."""
+        try:
+            await asyncio.to_thread(self.session.refuse_misfit, (name, content))
+        except UsageError as error:
+            raise NotServedError(422, words(error)) from None
+
+    async def _refuse_uncovered(self, reason: str | None, picture: tuple[str, bytes]) -> None:
+        if reason is None:
+            try:
+                reason = await asyncio.to_thread(self.session.unlike, picture)
+            except BlackboxConformalError as error:
+                raise NotServedError(status_of(error), words(error)) from None
+        if reason is not None:
+            raise NotServedError(
+                409, f"{reason}. Strict: nothing was asked of the vendor", {f"{PREFIX}-Reason": _line(reason)}
+            )
+
+    async def _enter(self, request: Request, order: Order) -> Request:
+        content = {"options": dict(order.options), "model": order.model, "input": request.input}
+        wish = {"digest": digest_json(content), "key": order.idempotency_key, "webhook": order.webhook}
+        try:
+            entered = await asyncio.to_thread(self.book.accept, request, **wish, events=order.events)  # type: ignore[arg-type]
+        except LedgerError as error:
+            raise NotServedError(503, words(error)) from None
+        if entered is None:
+            raise NotServedError(409, "the idempotency key was used for another request; give each a key of its own")
+        if not entered.has_ended:
+            self.runner.add(entered.id)
+        return entered
+
+    async def _content(self, http: HttpRequest, picture: bytes | str) -> bytes:
+        """The picture itself; a link is followed only to this gateway's own files."""
+        if isinstance(picture, bytes):
+            return picture
+        if picture.startswith("data:"):
+            return _data(picture)
+        own = re.fullmatch(re.escape(http.base) + r"(?:/v1)?/files/([a-z2-7]+)(?:/content)?", picture)
+        if own is None:
+            raise NotServedError(
+                422,
+                "expected the picture as a file, a data: link, or the link of a file that was uploaded to this gateway;"
+                " it follows no other links. Download the picture and send it",
+            )
+        _, content = await self.uploaded(http, own[1])
+        return content
+
+    async def ended(self, request: Request, seconds: float | None = None) -> Request:
+        """The request as it is once it has ended, or after so many seconds, `LONGEST_WAIT_S` at most."""
+        if not request.has_ended:
+            await self.runner.ended(request.id, min(LONGEST_WAIT_S, LONGEST_WAIT_S if seconds is None else seconds))
+        found = await asyncio.to_thread(self.book.find, request.id)
+        return request if found is None else found
+
+    async def find(self, http: HttpRequest, dialect: str | None, number: str) -> Request:
+        """A request of whoever asks, that was made in this dialect; None: in any.
+
+        Parameters
+        ----------
+        number
+            Its id, or, in a dialect, the idempotency key that it was sent with.
+
+        Raises
+        ------
+        NotServedError
+            There is none; that of another token, or of another dialect, is none.
+        """
+        found = await asyncio.to_thread(self.book.find, number, http.owner)
+        if found is None and dialect is not None:
+            found = await asyncio.to_thread(self.book.find_by_key, number, http.owner, dialect)
+        if found is None or dialect not in (None, found.dialect):
+            raise NotServedError(404, "there is no request of this id")
+        return found
+
+    async def cancel(self, http: HttpRequest, dialect: str, number: str) -> Request:
+        """Take a request back that has not ended; what was sent to the vendor is paid and kept."""
+        request = await self.find(http, dialect, number)
+        await asyncio.to_thread(self.book.cancel, request.id)
+        return await self.find(http, dialect, number)
+
+    async def keep_upload(
+        self, http: HttpRequest, content: bytes, name: str, media_type: str, metadata: str = "{}"
+    ) -> Upload:
+        """Keep a file that requests may name by its link."""
+        await self._refuse_uploaded(http.owner, len(content))
+        digest = await asyncio.to_thread(self._store.keep, content)
+        named = (new_id(), http.owner, printable(name), media_type)
+        upload = Upload(*named, digest, len(content), metadata, time.time())
+        await asyncio.to_thread(self.book.keep_upload, upload)
+        return upload
+
+    async def expect_upload(self, http: HttpRequest, name: str, media_type: str) -> Upload:
+        """Announce a file, which whoever knows its id may send."""
+        upload = Upload(new_id(), http.owner, printable(name), printable(media_type), "", 0, "{}", time.time())
+        await asyncio.to_thread(self.book.keep_upload, upload)
+        return upload
+
+    async def refuse_unexpected(self, number: str) -> str:
+        """Whose file of this id was announced; one that was not is refused."""
+        owner = await asyncio.to_thread(self.book.upload_owner, number)
+        if owner is None:
+            raise NotServedError(404, "no file is expected at this address")
+        return owner
+
+    @property
+    def disk_is_full(self) -> bool:
+        """Whether clients can store nothing more: what is left is for answers that are paid."""
+        return shutil.disk_usage(self.session.run).free < KEPT_FREE_BYTES
+
+    def _refuse_full(self, size: int) -> None:
+        if shutil.disk_usage(self.session.run).free < KEPT_FREE_BYTES + size:
+            raise NotServedError(507, "the gateway's disk has no room for the file; ask its operator")
+
+    async def _refuse_uploaded(self, owner: str, size: int) -> None:
+        """Refuse an upload that does not fit on the disk, or into what its owner may upload in a day."""
+        self._refuse_full(size)
+        most = self._terms.most_uploaded
+        held = await asyncio.to_thread(self.book.uploaded_bytes, owner, time.time() - _DAY_S)
+        if held + size > most:
+            raise NotServedError(
+                507, f"expected uploads of at most {most} bytes in 24 hours; they have {held}, and the file {size}"
+            )
+
+    async def fill_upload(self, number: str, content: bytes) -> None:
+        """Keep the content of a file that was announced; refused where it was not, or has other content."""
+        owner = await self.refuse_unexpected(number)
+        await self._refuse_uploaded(owner, len(content))
+        digest = await asyncio.to_thread(self._store.keep, content)
+        if not await asyncio.to_thread(self.book.fill_upload, number, digest, len(content)):
+            raise NotServedError(404, "no file is expected at this address")
+
+    async def uploaded(self, http: HttpRequest, number: str) -> tuple[Upload, bytes]:
+        """A file that whoever asks has uploaded, and its content; refused as `find` refuses."""
+        upload = await asyncio.to_thread(self.book.upload, number, http.owner)
+        if upload is None or not upload.digest:
+            raise NotServedError(404, "there is no file of this id")
+        return upload, await asyncio.to_thread(self._store.read, upload.digest)
+
+    async def file(self, http: HttpRequest, number: str, name: str) -> Product:
+        """A file of a request by its name: of whoever asks, or of anybody who knows the link and shows no token."""
+        request = await asyncio.to_thread(self.book.find, number, http.owner or None)
+        stem = name.partition(".")[0]
+        async with self._decoding if stem in MADE else contextlib.nullcontext():
+            product = None if request is None else await asyncio.to_thread(product_of, request, stem, self._store)
+        if product is None or name not in (stem, f"{stem}.{product.ending}"):
+            raise NotServedError(404, "there is no such file of a request")
+        return product
+
+    def content(self, request: Request, name: str) -> bytes:
+        """A file that is kept of a request; reads from disk."""
+        return self._store.read(request.outcome.files[name].digest)
+
+    def links(self, request: Request) -> dict[str, str]:
+        """The links of a request's files, by their names."""
+        files = request.outcome.files
+        named = {name: ENDINGS[kept.type] for name, kept in files.items()}
+        if "mask" in files:
+            named |= {"overlay": "png", "safe": "png"}
+        return {name: f"{request.base}/files/{request.id}/{name}.{ending}" for name, ending in named.items()}
+
+    def facts(self, request: Request) -> dict[str, Any]:
+        """What the body of an answer says beside what the dialect's service says: facts, and links to the files."""
+        upgrade = {} if request.upgrade is None else {"upgrade": f"{request.base}/requests/{request.upgrade}"}
+        return {**request.outcome.facts, **self.links(request), **upgrade}
+
+    def as_json(self, request: Request) -> dict[str, Any]:
+        """A request in no service's form: id, state, error, and under ``blackbox_conformal`` its `facts`."""
+        outcome = request.outcome
+        facts = {"blackbox_conformal": self.facts(request)}
+        return {"id": request.id, "state": outcome.state, "error": outcome.error, **facts}
+
+    def headers(self, request: Request) -> dict[str, str]:
+        """The same in headers, for clients that read no body."""
+        facts, links = request.outcome.facts, self.links(request)
+        headers = {f"{PREFIX}-Request": request.id}
+        if request.outcome.status == 503:
+            headers["Retry-After"] = str(math.ceil(self.vendor_back_in_s) or RETRY_AFTER_S)
+        if "status" in facts:
+            headers[f"{PREFIX}-Status"] = str(facts["status"])
+        if "trusted_share" in facts:
+            headers[f"{PREFIX}-Trusted-Share"] = f"{facts['trusted_share']:.6f}"
+            headers[f"{PREFIX}-Threshold"] = str(facts["threshold"])
+            headers[f"{PREFIX}-Certificate"] = links["certificate"]
+            headers[f"{PREFIX}-Mask"] = links["mask"]
+        if facts.get("reason"):
+            headers[f"{PREFIX}-Reason"] = _line(facts["reason"])
+        return headers
+
+    async def delete_what_is_old(self) -> None:
+        """Delete for ever what is older than it is to be kept; answers that were paid for stay in the run folder."""
+        while self._terms.kept_days is not None:
+            before = time.time() - self._terms.kept_days * 24 * 3600
+            try:
+                await asyncio.to_thread(self.book.delete_before, before)
+                await asyncio.to_thread(lambda: self._store.forget_all_but(self.book.digests()))
+            except (BlackboxConformalError, OSError) as error:
+                LOG.error("old requests could not be deleted: %s", operators_words(error))
+            await asyncio.sleep(DELETE_EACH_S)
+
+    def signing_key(self, purpose: str) -> PrivateKey:
+        """A key of this gateway for signatures that anybody can check."""
+        return PrivateKey.from_seed(hmac.new(self.book.secret(), f"key:{purpose}".encode(), hashlib.sha256).digest())
+
+    def webhook_secret(self, owner: str) -> bytes:
+        """What messages to the webhooks of an owner are signed with."""
+        return hmac.new(self.book.secret(), owner.encode(), hashlib.sha256).digest()
+
+
+def _data(link: str) -> bytes:
+    """The content of a ``data:`` link (RFC 2397)."""
+    head, _, body = link.partition(",")
+    try:
+        if head.endswith(";base64"):
+            for escaped, character in _ESCAPED:
+                body = body.replace(escaped, character)
+            return base64.b64decode(body, validate=True)
+    except ValueError:
+        pass
+    raise NotServedError(422, "expected a data: link with base64 content; it cannot be read")
+
+
+def host_and_port(address: str) -> str:
+    """Where a web address leads, as ``--webhook-host`` names it: the port only where it is not the scheme's own."""
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return ""
+    if not host or parts.scheme not in _PORTS or parts.username is not None:
+        return ""
+    host = f"[{host}]" if ":" in host else host
+    return host if port in (None, _PORTS[parts.scheme]) else f"{host}:{port}"
+
+
+def _line(text: str) -> str:
+    """A text as the value of a header."""
+    return "".join(character if " " <= character <= "~" else "?" for character in text)[:500]

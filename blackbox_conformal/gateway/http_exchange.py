@@ -1,0 +1,107 @@
+"""One HTTP exchange as dialects see it, whatever library carries it."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from blackbox_conformal.errors import FileFormatError
+from blackbox_conformal.gateway.not_served import NotServedError
+from blackbox_conformal.support.canonical import strict_json
+
+LARGEST_JSON = 32 * 1024 * 1024
+"""Bytes: a picture of 24 MB as a ``data:`` link."""
+
+MOST_MEMBERS = 10_000
+"""Commas and opening brackets in a body of JSON. Ours have dozens; of millions, each would take a hundred bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormFile:
+    """A file in a form: the name and type that the client gives it, and its bytes."""
+
+    name: str
+    type: str
+    content: bytes = field(repr=False)
+
+
+Field = str | FormFile
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """What a client sends, read whole.
+
+    Attributes
+    ----------
+    path
+        Percent-decoded, without the query.
+    parameters
+        The parts of the path that the route leaves open.
+    headers
+        By small names.
+    owner
+        Who asks, as the gateway knows tokens by; "" where it asks for none.
+    base
+        Scheme and host by which the client reached the gateway, without a trailing slash.
+    form
+        Names and values of a form in their order; None where the body is no form.
+    """
+
+    method: str
+    path: str
+    parameters: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    owner: str
+    base: str
+    body: bytes = field(default=b"", repr=False)
+    form: tuple[tuple[str, Field], ...] | None = None
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object.
+
+        Raises
+        ------
+        NotServedError
+            It is none, or too large.
+        """
+        if len(self.body) > LARGEST_JSON:
+            raise NotServedError(413, f"expected at most {LARGEST_JSON} bytes of JSON; send the picture as a file")
+        if sum(self.body.count(mark) for mark in (b",", b"[", b"{")) > MOST_MEMBERS:
+            raise NotServedError(413, f"expected at most {MOST_MEMBERS} members of objects and lists in the body")
+        try:
+            value = strict_json(self.body)
+            # Half of a pair of surrogates is valid JSON, and no text that can be kept or sent.
+            json.dumps(value, ensure_ascii=False).encode()
+        except (ValueError, RecursionError, FileFormatError):
+            raise NotServedError(400, "expected a body of JSON, in UTF-8") from None
+        if not isinstance(value, dict):
+            raise NotServedError(400, f"expected a JSON object as body; got {type(value).__name__}")
+        return value
+
+    @property
+    def preferences(self) -> dict[str, str]:
+        """The header ``Prefer`` (RFC 7240): preference → value, "" where it has none."""
+        parts = (part.strip().partition("=") for part in self.headers.get("prefer", "").split(","))
+        return {name.strip().lower(): value.strip().strip('"') for name, _, value in parts if name.strip()}
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What the gateway answers; a body that comes bit by bit is sent as it comes."""
+
+    status: int
+    body: bytes | AsyncIterator[bytes] = field(repr=False)
+    type: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpAnswer:
+    """An answer of JSON."""
+    return HttpAnswer(status, json.dumps(value).encode(), "application/json", headers or {})
+
+
+def refusal_answer(refusal: NotServedError) -> HttpAnswer:
+    """A request that is not served, as JSON."""
+    return json_answer({"detail": refusal.message}, refusal.status, refusal.headers)

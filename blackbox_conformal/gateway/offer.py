@@ -1,0 +1,122 @@
+"""What the gateway offers: the calibrated vendor, and which of its parameters a request may name.
+
+A calibration is of one vendor with fixed parameters. A request may repeat them. Another value means another procedure,
+of which the calibration says nothing; it is passed on only where the operator allows that parameter.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.gateway.not_served import NotServedError
+from blackbox_conformal.support import catalog
+from blackbox_conformal.support.text import printable
+from blackbox_conformal.vendor.adapter import Adapter
+
+OWN_NAME = "blackbox-conformal"
+"""A model of this name is the calibrated vendor, whatever its own name is."""
+
+
+class Offer:
+    """The calibrated vendor as requests may ask for it.
+
+    Parameters
+    ----------
+    allowed
+        Parameters that a request may give another value, without a mask.
+
+    Raises
+    ------
+    UsageError
+        The vendor has no such parameter, or it is one that says where the vendor is.
+    """
+
+    def __init__(self, vendor: Adapter, calibration: Calibration, allowed: Collection[str] = ()) -> None:
+        self._vendor, self._scale = vendor, calibration.procedure.scale
+        kind = type(vendor)
+        hidden = {*vendor.transient, *(name for name, field in kind.model_fields.items() if field.exclude)}
+        self._fixed = {name: getattr(vendor, name) for name in kind.model_fields if name not in hidden}
+        self._allowed = {name.replace("-", "_") for name in allowed}
+        for name in sorted(self._allowed):
+            if name not in self._fixed:
+                raise UsageError(
+                    f"--allow {name}: expected a parameter that requests may give to {vendor.name}: "
+                    f"{', '.join(sorted(self._fixed)) or 'it has none'}"
+                )
+        self._sent = dict(vendor.sent_inputs())
+        own = self._fixed.get("model")
+        self.models = sorted({vendor.name, *calibration.vendor_models, *([own] if isinstance(own, str) else [])})
+
+    def vendor_for(self, options: Mapping[str, Any], model: str | None) -> tuple[Adapter | None, str | None]:
+        """The vendor as a request asks for it, and why the calibration does not speak of it; (None, None): it does.
+
+        Raises
+        ------
+        NotServedError
+            A field is unknown, or one that requests may not change.
+        """
+        other: dict[str, Any] = {}
+        for name, value in options.items():
+            if value is not None and not (name in self._sent and _same(value, self._sent[name])):
+                self._add(other, name, value)
+        if model is not None and not self._is_own(model):
+            if "model" not in self._fixed:
+                raise NotServedError(
+                    404, f"there is no model {printable(model)} here; this gateway serves {self.models[0]}"
+                )
+            other["model"] = model
+        if not other:
+            return None, None
+        changed = self._changed(other)
+        if changed is None:
+            return None, None
+        different = {name: value for name, value in other.items() if getattr(changed, name) != self._fixed[name]}
+        self._refuse_fixed(different)
+        told = ", ".join(f"{name}={printable(str(value))}" for name, value in different.items())
+        fixed = ", ".join(f"{name}={printable(str(self._fixed[name]))}" for name in different)
+        return changed, f"the calibration is for {fixed}, and the request asks for {told}"
+
+    def _add(self, other: dict[str, Any], name: str, value: Any) -> None:
+        parameter = name.replace("-", "_")
+        if parameter in self._fixed:
+            other[parameter] = value
+            return
+        sent = {"scale": self._scale, **self._sent}
+        if name not in sent:
+            known = ", ".join(sorted({*self._fixed, *sent}))
+            raise NotServedError(422, f"there is no field {printable(name)} that the vendor takes; it takes {known}")
+        if not _same(value, sent[name]):
+            raise NotServedError(
+                409,
+                f"expected {name} {printable(str(sent[name]))}, as it is calibrated; got {printable(str(value))}. "
+                "Leave it out",
+            )
+
+    def _is_own(self, model: str) -> bool:
+        return model in self.models or model.rpartition("/")[2] in (*self.models, OWN_NAME)
+
+    def _changed(self, other: Mapping[str, Any]) -> Adapter | None:
+        """The vendor with these parameters; None where it is the calibrated one."""
+        kind: type[Any] = type(self._vendor)
+        given = {name: getattr(self._vendor, name) for name in kind.model_fields}
+        try:
+            changed: Adapter = catalog.build(kind, "the vendor", {**given, **other})
+        except UsageError as error:
+            raise NotServedError(422, str(error)) from None
+        return None if changed.identity() == self._vendor.identity() else changed
+
+    def _refuse_fixed(self, different: Mapping[str, Any]) -> None:
+        for name, value in different.items():
+            if name not in self._allowed:
+                raise NotServedError(
+                    409,
+                    f"expected {name}={printable(str(self._fixed[name]))}, the value that is calibrated; got "
+                    f"{printable(str(value))}. Leave it out, or have the gateway started with --allow {name}: the "
+                    "vendor's picture then comes without a mask",
+                )
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Whether two values say the same, of which one may come from a form, as text."""
+    return bool(value == other) or str(value).lower() == str(other).lower()

@@ -1,0 +1,238 @@
+"""Works through accepted requests: draws, masks, keeps files, and wakes whoever waits.
+
+Everything here runs in one asyncio loop; what takes time runs in the session's threads or in others.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from blackbox_conformal.drawing.money import to_usd
+from blackbox_conformal.errors import BlackboxConformalError, LedgerError, VendorUnavailableError
+from blackbox_conformal.gateway.accounts import Accounts
+from blackbox_conformal.gateway.book import Book
+from blackbox_conformal.gateway.failures import NOT_COVERED, operators_words, outcome_of, words
+from blackbox_conformal.gateway.file_store import FileStore
+from blackbox_conformal.gateway.logs import LOG
+from blackbox_conformal.gateway.not_served import NotServedError
+from blackbox_conformal.gateway.offer import Offer
+from blackbox_conformal.gateway.request import Outcome, Request
+from blackbox_conformal.gateway.served_pictures import keep_masked, keep_unmasked
+from blackbox_conformal.gateway.spans import span
+from blackbox_conformal.study.mask.products import Result
+from blackbox_conformal.study.session.picture_masker import Payer, PictureMasker
+from blackbox_conformal.study.session.session import Session
+
+if TYPE_CHECKING:
+    from blackbox_conformal.documents.signing_key import SigningKey
+
+LOOK_S = 5.0
+"""Seconds after which a gateway looks again for requests that others left."""
+
+LOOK_AGAIN_S = 0.25
+"""Seconds after which it looks again whether a request ended that another gateway is at."""
+
+
+class Runner:
+    """Feeds a session with the requests of a book, the oldest first.
+
+    Parameters
+    ----------
+    sign_with
+        Signs every certificate; None: they are not signed.
+    upgrade
+        The calibration of more draws by which pictures are masked again that ask for it.
+    on_masked
+        Gets each masked picture that the guarantee speaks of, in a thread; what it raises is logged.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        book: Book,
+        store: FileStore,
+        offer: Offer,
+        accounts: Accounts,
+        sign_with: "SigningKey | None" = None,
+        upgrade: PictureMasker | None = None,
+        on_masked: Callable[[Result], None] | None = None,
+    ) -> None:
+        self._session, self._book, self._store, self._offer = session, book, store, offer
+        self._accounts, self._was_down = accounts, False
+        self._sign_with, self._upgrade, self._on_masked = sign_with, upgrade, on_masked
+        self._room = asyncio.Semaphore(session.at_once)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._running: set[str] = set()
+        self.draining = False
+        self.lost: LedgerError | None = None
+        """Why this gateway can draw nothing more, so that others have to go on with what it accepted."""
+
+    def resume(self) -> None:
+        """Begin what processes that died left."""
+        for number in self._book.take(self._session.at_once):
+            self.add(number)
+
+    async def look_after_others(self) -> None:
+        """Where gateways share the book, take over what others leave, until this one can draw nothing more."""
+        while self._book.shared and self.lost is None:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await asyncio.to_thread(self._session.ledger.require_lease)
+                if not self.draining and self.waiting < self._session.at_once:
+                    for number in await asyncio.to_thread(self._book.take, self._session.at_once):
+                        self.add(number)
+            except LedgerError as error:
+                self.lost = error
+
+    def add(self, number: str) -> None:
+        """Work on an accepted request as soon as there is room."""
+        if number not in self._tasks:
+            task = self._tasks[number] = asyncio.create_task(self._work(number), name=f"request-{number[:8]}")
+            task.add_done_callback(lambda _: self._tasks.pop(number, None))
+
+    async def ended(self, number: str, seconds: float) -> None:
+        """Return once a request has ended, or after so many seconds."""
+        until = time.monotonic() + seconds
+        task = self._tasks.get(number)
+        if task is not None:
+            await asyncio.wait({task}, timeout=seconds)
+        # Where another gateway is at it, only the book knows.
+        while self._book.shared and not self.draining:
+            found = await asyncio.to_thread(self._book.find, number)
+            left = until - time.monotonic()
+            if found is None or found.has_ended or left <= 0:
+                return
+            await asyncio.sleep(min(LOOK_AGAIN_S, left))
+
+    async def drain(self) -> None:
+        """Begin nothing new, and return once what has begun has ended; the rest stays accepted."""
+        self.draining = True
+        for number, task in list(self._tasks.items()):
+            if number not in self._running:
+                task.cancel()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks.values()))
+
+    @property
+    def upgrades(self) -> bool:
+        """Whether there is a calibration of more draws."""
+        return self._upgrade is not None
+
+    @property
+    def waiting(self) -> int:
+        """Requests that are accepted and not begun."""
+        return len(self._tasks) - len(self._running)
+
+    @property
+    def running(self) -> int:
+        """Requests that are worked on."""
+        return len(self._running)
+
+    async def _work(self, number: str) -> None:
+        async with self._room:
+            if self.draining:
+                return
+            self._running.add(number)
+            try:
+                request = await asyncio.to_thread(self._book.begin, number)
+                if request is None:
+                    return
+                with span("mask", "internal") as tell:
+                    outcome = await self._outcome(request)
+                    share = outcome.facts.get("trusted_share")
+                    tell(dialect=request.dialect, state=outcome.state, trusted_share=share)
+                await asyncio.to_thread(self._book.end, number, outcome)
+                if request.upgrade is not None:
+                    self.add(request.upgrade)
+            except BlackboxConformalError as error:
+                # The book itself cannot be written: the request stays unfinished, and is begun again at the next start.
+                LOG.error("a request could not be recorded: %s", operators_words(error))
+            finally:
+                self._running.discard(number)
+
+    async def _outcome(self, request: Request) -> Outcome:
+        payer = self._accounts.payer(request)
+        try:
+            return await self._answer(request, payer)
+        except NotServedError as refusal:
+            return Outcome(state="refused", status=refusal.status, error=refusal.message)
+        except Exception as error:  # noqa: BLE001 - a bug ends this request, not the gateway
+            if isinstance(error, LedgerError):
+                # A gateway that can draw nothing more leaves the request to others.
+                await asyncio.to_thread(self._session.ledger.require_lease)
+            self._log(request, error, payer.cost_nanousd)
+            return outcome_of(error)
+        finally:
+            self._log_outage()
+
+    def _log(self, request: Request, error: Exception, cost_nanousd: int) -> None:
+        """Tell the operator of a request without a picture; a refusal while the vendor is down is told of once."""
+        if isinstance(error, VendorUnavailableError) and not cost_nanousd:
+            return
+        said, cost = operators_words(error), to_usd(cost_nanousd)
+        told = {"request": request.id, "owner": request.owner, "cost_usd": str(cost), "error": said}
+        trace = None if isinstance(error, BlackboxConformalError) else error
+        LOG.warning("request %s has no picture, at %s USD: %s", request.id, cost, said, extra=told, exc_info=trace)
+
+    def _log_outage(self) -> None:
+        """Tell once that the vendor is down, and once that it is well again."""
+        outage = self._session.outage
+        if outage is None or outage.goes_on == self._was_down:
+            return
+        self._was_down = outage.goes_on
+        if self._was_down:
+            LOG.error(
+                "the vendor gives no usable answers: requests are answered with 503, and one is let through in %.0f s "
+                "to see whether it is well again",
+                outage.seconds_left,
+            )
+        else:
+            LOG.warning("the vendor gives usable answers again")
+
+    async def _answer(self, request: Request, payer: Payer) -> Outcome:
+        """The vendor's picture, with a mask where the calibration speaks of it."""
+        picture = (request.name, await asyncio.to_thread(self._store.read, request.input))
+        if request.upgrades is not None:
+            return await self._upgraded(request, picture, payer)
+        vendor, reason = self._offer.vendor_for(request.options, request.model)
+        if reason is None:
+            try:
+                result = await self._session.amask(picture, payer=payer)
+            except NOT_COVERED as error:
+                if request.strict:
+                    raise
+                reason = words(error)
+            else:
+                if result.certificate.status != "outside-calibration":
+                    keeping = asyncio.to_thread(keep_masked, result, self._store, self._sign_with)
+                    outcome, _ = await asyncio.gather(keeping, asyncio.to_thread(self._hand_over, result))
+                    return outcome
+                reason = result.certificate.reason or "the input is outside the calibration"
+                if request.strict:
+                    raise NotServedError(409, reason)
+                if result.vendor is not None:
+                    found = (result.vendor, result.certificate.vendor_model, reason, self._store)
+                    return await asyncio.to_thread(keep_unmasked, *found)
+        drawn = await self._session.adraw(picture, vendor, payer)
+        return await asyncio.to_thread(keep_unmasked, drawn.vendor, drawn.model, reason, self._store)
+
+    def _hand_over(self, result: Result) -> None:
+        try:
+            if self._on_masked is not None:
+                self._on_masked(result)
+        except (BlackboxConformalError, OSError) as error:
+            # The picture is paid for, and its request is answered all the same.
+            LOG.error("a picture could not be kept for the viewer: %s", operators_words(error))
+
+    async def _upgraded(self, request: Request, picture: tuple[str, bytes], payer: Payer) -> Outcome:
+        """The picture masked by the calibration of more draws; only one that has a mask already."""
+        first = await asyncio.to_thread(self._book.find, request.upgrades or "")
+        if first is None or "mask" not in first.outcome.files:
+            raise NotServedError(409, "the picture was answered without a mask, so that nothing more was drawn of it")
+        if self._upgrade is None:
+            raise NotServedError(409, "the gateway was started without --upgrade")
+        result = await self._session.amask(picture, self._upgrade, payer)
+        if result.certificate.status == "outside-calibration":
+            raise NotServedError(409, result.certificate.reason or "the input is outside the calibration")
+        return await asyncio.to_thread(keep_masked, result, self._store, self._sign_with)

@@ -1,0 +1,119 @@
+"""The files of a request: those that are kept when it ends, and those that are made of them when somebody asks."""
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from blackbox_conformal.documents.certificate import Certificate
+from blackbox_conformal.gateway.file_store import FileStore
+from blackbox_conformal.gateway.request import Kept, Outcome, Request
+from blackbox_conformal.method.images.encode import image_png
+from blackbox_conformal.method.images.headers import inspect
+from blackbox_conformal.method.images.overlay import overlay
+from blackbox_conformal.method.images.read import read_image, read_output
+from blackbox_conformal.method.images.safe import safe_picture
+from blackbox_conformal.method.risk.trust import threshold_json
+from blackbox_conformal.study.mask.products import Product, Result, encode_product
+from blackbox_conformal.support.canonical import digest_bytes
+from blackbox_conformal.support.types import Mask
+
+if TYPE_CHECKING:
+    from blackbox_conformal.documents.signing_key import SigningKey
+
+MEDIA_TYPES = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "webp": "image/webp",
+    "tif": "image/tiff",
+    "bmp": "image/bmp",
+    "json": "application/json",
+}
+"""Media types by the ending of a file's name."""
+
+ENDINGS = {media_type: ending for ending, media_type in MEDIA_TYPES.items()}
+"""How the name of a file ends, by its media type."""
+
+NAMES = ("picture", "mask", "overlay", "safe", "certificate")
+"""Files that a request may have, as links name them."""
+
+MADE = ("overlay", "safe")
+"""Those that are made when they are asked for: two pictures are decoded."""
+
+
+def media_type(content: bytes) -> str:
+    """The media type of a picture's file; errors as `inspect`."""
+    return f"image/{inspect(content).format.lower()}"
+
+
+def keep_masked(result: Result, store: FileStore, sign_with: "SigningKey | None") -> Outcome:
+    """Keep the files of a picture with its mask; how its request ended.
+
+    Where the mask is about the vendor's file, that file is the answer, byte by byte. Where it is about a picture that
+    was made of it, such as a mean of draws, that picture is.
+    """
+    certificate = result.certificate
+    changed = result.vendor is None or str(certificate.procedure["delivery"]).startswith("consistent")
+    kinds = {"picture": "image" if changed else "vendor", "mask": "mask"}
+    made = {name: encode_product(result, kind) for name, kind in kinds.items()}
+    files: dict[str, Kept] = {}
+    outputs = {}
+    for name, product in made.items():
+        if product is None:
+            continue
+        kept = files[name] = Kept(store.keep(product.content), MEDIA_TYPES[product.ending])
+        outputs[name] = {"file": f"{name}.{product.ending}", "digest": kept.digest, **product.remarks}
+    certificate = certificate.model_copy(update={"outputs": outputs})
+    if sign_with is not None:
+        certificate = certificate.signed(sign_with)
+    content = certificate.to_json().encode()
+    files["certificate"] = Kept(store.keep(content), "application/json")
+    return Outcome(state="done", facts=_facts(certificate, digest_bytes(content)), files=files)
+
+
+def _facts(certificate: Certificate, digest: str) -> dict[str, object]:
+    return {
+        "trusted_share": certificate.trusted_share,
+        "threshold": threshold_json(float.fromhex(certificate.threshold_hex)),
+        "alpha": certificate.alpha,
+        "status": certificate.status,
+        "guarantee": certificate.stated,
+        "reason": certificate.reason,
+        "notes": list(certificate.notes),
+        "certificate": digest,
+        "model": certificate.vendor_model,
+    }
+
+
+def keep_unmasked(content: bytes, model: str | None, reason: str, store: FileStore) -> Outcome:
+    """Keep the vendor's file that no mask goes with; how its request ended."""
+    files = {"picture": Kept(store.keep(content), media_type(content))}
+    return Outcome(state="done", facts={"status": "unmasked", "reason": reason, "model": model}, files=files)
+
+
+def product_of(request: Request, name: str, store: FileStore) -> Product | None:
+    """A file of a request, by its name without ending; None where it has none of that name.
+
+    Raises
+    ------
+    IncompleteError
+        A file is gone or damaged.
+    """
+    files = request.outcome.files
+    if name in files:
+        return Product(store.read(files[name].digest), ENDINGS[files[name].type])
+    if name not in MADE or "mask" not in files:
+        return None
+    mask = _mask(store.read(files["mask"].digest))
+    picture = read_output(store.read(files["picture"].digest), mask.shape[:2]).pixels
+    if name == "overlay":
+        return Product(image_png(overlay(picture, mask)))
+    return Product(image_png(safe_picture(picture, mask, read_image(store.read(request.input)).pixels)))
+
+
+def _mask(content: bytes) -> Mask:
+    """The mask in a file that `mask_png` wrote."""
+    with PillowImage.open(io.BytesIO(content)) as opened:
+        mask: Mask = np.asarray(opened.convert("L")) == 255
+        return mask

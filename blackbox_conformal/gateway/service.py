@@ -1,0 +1,206 @@
+"""A gateway from its settings: opens the session and the book, begins what was left, and closes in order."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.ledger.places import answers_of
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.gateway.accounts import Accounts
+from blackbox_conformal.gateway.application import application
+from blackbox_conformal.gateway.book import Book
+from blackbox_conformal.gateway.dialects.dialect import Dialect
+from blackbox_conformal.gateway.file_store import FileStore, SharedFileStore
+from blackbox_conformal.gateway.gateway import Gateway, Terms
+from blackbox_conformal.gateway.guard import Application, Guard
+from blackbox_conformal.gateway.offer import Offer
+from blackbox_conformal.gateway.operations import Operations
+from blackbox_conformal.gateway.runner import Runner
+from blackbox_conformal.gateway.sqlite_book import SqliteBook
+from blackbox_conformal.gateway.tokens import Tokens
+from blackbox_conformal.gateway.webhooks import Webhooks
+from blackbox_conformal.study.keyword_arguments import MaskSettings
+from blackbox_conformal.study.mask.products import Result
+from blackbox_conformal.study.session.session import Session
+from blackbox_conformal.support import catalog
+from blackbox_conformal.support.local_servers import is_loopback_name
+from blackbox_conformal.vendor.adapter import Adapter
+
+if TYPE_CHECKING:
+    from blackbox_conformal.documents.signing_key import SigningKey
+
+LARGEST_BODY = 64 * 1024 * 1024
+_THREADS = 32
+FOLDER = "served"
+"""Where in the run folder the book, the files of requests and the tokens lie."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """What a gateway serves, where and to whom.
+
+    Attributes
+    ----------
+    calibration
+        Path of the calibration's file, beside which its watch lies.
+    dialects
+        Names of the dialects that it speaks.
+    run
+        The run folder.
+    tokens, no_tokens
+        File of the tokens; whether others than programs on this machine are served without any.
+    settings
+        Further keywords of `Session`: ``max_cost``, ``max_cost_per_day``, ….
+    allowed
+        Parameters of the vendor that a request may give another value than the calibrated one, without a mask.
+    host, host_names
+        Address that it listens on, and names by which it may be addressed beside that.
+    public_url
+        How links begin, where a proxy stands before it; None: as the client addressed it.
+    largest_body
+        Bytes of a request's body.
+    sign_with
+        Signs every certificate.
+    upgrade
+        A calibration of more draws of the same vendor, by which pictures are masked again that ask for it.
+    on_masked
+        Gets each picture that the calibration was asked for and its guarantee speaks of, in a thread.
+    around
+        What stands before the gateway and its guard, such as pages for people.
+    """
+
+    calibration: Path
+    vendor: Adapter
+    alpha: float
+    dialects: tuple[str, ...]
+    run: Path
+    tokens: Path
+    no_tokens: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    terms: Terms = field(default_factory=Terms)
+    allowed: tuple[str, ...] = ()
+    host: str = "127.0.0.1"
+    host_names: tuple[str, ...] = ()
+    public_url: str | None = None
+    largest_body: int = LARGEST_BODY
+    sign_with: "SigningKey | None" = None
+    upgrade: Path | None = None
+    on_masked: Callable[[Result], None] | None = None
+    around: Callable[[Application], Application] = lambda inner: inner
+
+    @property
+    def addressed(self) -> tuple[str, ...]:
+        """Every name by which it may be addressed, beside those of loopback where it listens there."""
+        return (*self.host_names, self.host, urlsplit(self.public_url or "").hostname or self.host)
+
+    def served(self) -> str:
+        """Who is served, in words.
+
+        Raises
+        ------
+        UsageError
+            Others than programs on this machine reach it, and it has no tokens; or it has some and is to ask for none.
+        """
+        names = Tokens(self.tokens).names()
+        # A proxy that others reach comes from this machine, too.
+        reached = [*self.host_names, *filter(None, [self.public_url])]
+        reached += [] if is_loopback_name(self.host) else [self.host]
+        if self.no_tokens and names:
+            raise UsageError(f"--no-tokens: there are tokens in {self.tokens}; leave it out, or give another --tokens")
+        if reached and not names and not self.no_tokens:
+            raise UsageError(
+                f"expected tokens to be served as {reached[-1]}, which other machines reach. Make one first: "
+                f"blackbox-conformal serve-token new NAME --tokens {self.tokens}; or serve everybody: --no-tokens"
+            )
+        if names:
+            return f"who has a token: {', '.join(names)}"
+        return "everybody who reaches it, without a token" if reached else "programs on this machine, without a token"
+
+    @contextlib.contextmanager
+    def opened(self, on_start: Callable[[Gateway], None] = lambda _: None) -> Iterator[tuple[Application, int]]:
+        """The ASGI application and how many draws it makes at once, for the ``with`` block.
+
+        `on_start` gets what it works with once a server runs it.
+
+        Raises
+        ------
+        BlackboxConformalError
+            As `Session`, and as `served`.
+        """
+        tokens, loopback = Tokens(self.tokens), is_loopback_name(self.host)
+        self.served()
+        dialects = {name: catalog.load("serving.dialects", name) for name in self.dialects}
+        calibration = Calibration.load(self.calibration)
+        offer = Offer(self.vendor, calibration, self.allowed)
+        session = Session(self.calibration, self.vendor, self.alpha, service=True, **{**self.settings, "run": self.run})
+        with session, contextlib.ExitStack() as kept:
+            book, store = _kept(session)
+            kept.callback(book.close)
+            kept.callback(store.close)
+            upgrade = None if self.upgrade is None else session.also(self.upgrade, self.alpha, **self._mask_settings())
+
+            @contextlib.asynccontextmanager
+            async def open_gateway() -> AsyncIterator[Gateway]:
+                accounts = Accounts(book, tokens)
+                runner = Runner(session, book, store, offer, accounts, self.sign_with, upgrade, self.on_masked)
+                gateway = Gateway(session, book, store, offer, runner, self.terms, accounts)
+                async with _running(gateway, dialects):
+                    on_start(gateway)
+                    yield gateway
+
+            operations = Operations(dialects, self._limits())
+            inner = application(open_gateway, dialects, operations, self.largest_body, self.public_url)
+            yield self.around(Guard(inner, tokens, self.addressed, loopback=loopback)), session.at_once
+
+    def _mask_settings(self) -> MaskSettings:
+        """The settings that both calibrations have in common."""
+        given = {name: self.settings.get(name) for name in ("guarantee", "group", "outside", "trust")}
+        return cast(MaskSettings, {name: value for name, value in given.items() if value is not None})
+
+    def _limits(self) -> dict[str, Decimal]:
+        named = {"limit_usd": "max_cost", "limit_per_day_usd": "max_cost_per_day"}
+        given = {name: self.settings.get(keyword) for name, keyword in named.items()}
+        return {name: Decimal(str(value)) for name, value in given.items() if value is not None}
+
+
+def _kept(session: Session) -> tuple[Book, FileStore]:
+    """The book and the files of requests, where the ledger and the answers of the session are."""
+    folder, ledger = session.run / FOLDER, session.ledger
+    address = LEDGERS.of(session.run)
+    if address is None:
+        return SqliteBook(folder), FileStore(folder / "files", session.samples)
+    from blackbox_conformal.drawing.ledger.postgres.postgres_ledger import PostgresLedger
+    from blackbox_conformal.gateway.postgres_book import PostgresBook
+
+    answers = answers_of(session.run)
+    assert isinstance(ledger, PostgresLedger)
+    assert answers is not None
+    return PostgresBook(address, ledger.me), SharedFileStore(folder / "files", session.samples, answers)
+
+
+@contextlib.asynccontextmanager
+async def _running(gateway: Gateway, dialects: Mapping[str, Dialect]) -> AsyncIterator[None]:
+    """What goes on beside requests: those that an earlier process left, and webhooks."""
+    # Reading and drawing files for clients must not hold up what is written in the book.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="gateway"))
+    gateway.runner.resume()
+    beside = [
+        asyncio.create_task(gateway.runner.look_after_others()),
+        asyncio.create_task(gateway.delete_what_is_old()),
+        asyncio.create_task(Webhooks(gateway, dialects).deliver_for_ever()),
+    ]
+    try:
+        yield
+    finally:
+        await gateway.runner.drain()
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)

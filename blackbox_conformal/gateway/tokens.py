@@ -1,0 +1,172 @@
+"""Bearer tokens: whose they are. Only a hash of each is kept, and a token is shown once, when it is made."""
+
+import hashlib
+import json
+import re
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from blackbox_conformal.drawing.money import to_nano, to_usd
+from blackbox_conformal.errors import FileFormatError, UsageError
+from blackbox_conformal.support.files import make_private, write_new
+from blackbox_conformal.support.secrets import Secret
+
+TOKENS_FILE = "tokens.json"
+_SCHEMES = ("bearer", "token", "key")
+"""What clients of different services write before a token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has a token, and what they may.
+
+    Attributes
+    ----------
+    max_cost_usd
+        The most that their requests may cost in all; None: as much as the gateway may spend.
+    pay_again
+        Whether they may ask for a picture again whose draw may be paid for and is not usable.
+    """
+
+    name: str
+    max_cost_usd: Decimal | None = None
+    pay_again: bool = False
+
+
+class Tokens:
+    """The tokens in a file, which is read again whenever it changes.
+
+    Raises
+    ------
+    FileFormatError
+        The file is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._read_at: tuple[int, int] | None = None
+        self._holders: dict[str, Holder] = {}
+        self._refresh()
+
+    @property
+    def required(self) -> bool:
+        """Whether every request has to show one: there is a file of tokens, or there was, be it empty."""
+        self._refresh()
+        return self._read_at is not None
+
+    def owner(self, authorization: str) -> str | None:
+        """Who has the token in a header ``Authorization``; None: nobody."""
+        scheme, _, token = authorization.strip().partition(" ")
+        if scheme.lower() not in _SCHEMES:
+            return None
+        # A token has 256 random bits, so that its hash tells nothing and needs no salt.
+        found = self._refresh().get(_hash(token.strip()))
+        return None if found is None else found.name
+
+    def holder(self, name: str) -> Holder:
+        """What the owner of a request may; who needs no token may all."""
+        found = (holder for holder in self._refresh().values() if holder.name == name)
+        return next(found, Holder(name, pay_again=not self.required))
+
+    def new(self, name: str, max_cost_usd: Decimal | None = None, *, pay_again: bool = False) -> Secret:
+        """Make a token for somebody; parameters as of `Holder`.
+
+        Raises
+        ------
+        UsageError
+            There is one of that name.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+            raise UsageError(f"expected a name of letters, digits, dots and dashes; got {name!r}")
+        token = "bbc_" + secrets.token_urlsafe(32)
+        with self._changing() as holders:
+            if name in (holder.name for holder in holders.values()):
+                raise UsageError(f"there is a token of {name}; revoke it first, or choose another name")
+            holders[_hash(token)] = Holder(name, max_cost_usd, pay_again)
+        return Secret(token)
+
+    def holders(self) -> list[Holder]:
+        """Who has a token, by name."""
+        return sorted(self._refresh().values(), key=lambda holder: holder.name)
+
+    def names(self) -> list[str]:
+        """Their names."""
+        return [holder.name for holder in self.holders()]
+
+    def revoke(self, name: str) -> None:
+        """Take somebody's token away; a gateway that runs notices it.
+
+        Raises
+        ------
+        UsageError
+            There is none.
+        """
+        with self._changing() as holders:
+            found = [digest for digest, holder in holders.items() if holder.name == name]
+            if not found:
+                raise UsageError(f"there is no token of {name}; there are: {', '.join(self.names()) or 'none'}")
+            for digest in found:
+                del holders[digest]
+
+    @contextmanager
+    def _changing(self) -> Iterator[dict[str, Holder]]:
+        """The holders, to be changed in the ``with`` block, while no other process changes them."""
+        make_private(self._path.parent)
+        with filelock.FileLock(self._path.with_name(f".{self._path.name}.lock")):
+            holders = _read(self._path) if self._path.exists() else {}
+            yield holders
+            content = {"tokens": {digest: _entry(holder) for digest, holder in holders.items()}}
+            write_new(self._path, json.dumps(content, indent=1).encode(), force=True)
+            self._path.chmod(0o600)
+
+    def _refresh(self) -> dict[str, Holder]:
+        with self._lock:
+            try:
+                status = self._path.stat()
+            except FileNotFoundError:
+                self._holders = {}
+                return self._holders
+            seen = (status.st_mtime_ns, status.st_ino)
+            if seen != self._read_at:
+                self._holders, self._read_at = _read(self._path), seen
+            return self._holders
+
+
+def _entry(holder: Holder) -> str | dict[str, object]:
+    """A holder as the file has it: the name alone, where that says everything."""
+    if holder == Holder(holder.name):
+        return holder.name
+    limit = None if holder.max_cost_usd is None else str(holder.max_cost_usd)
+    return {"name": holder.name, "max_cost_usd": limit, "pay_again": holder.pay_again}
+
+
+def _read(path: Path) -> dict[str, Holder]:
+    try:
+        content: Any = json.loads(path.read_bytes())["tokens"]
+        return {str(digest): _holder(entry) for digest, entry in content.items()}
+    except (ValueError, ArithmeticError, KeyError, TypeError, AttributeError, OSError):
+        raise FileFormatError(
+            f"expected tokens at {path}, as `blackbox-conformal serve-token new` writes them"
+        ) from None
+
+
+def _holder(entry: Any) -> Holder:
+    if isinstance(entry, str):
+        return Holder(entry)
+    limit, pay_again = entry["max_cost_usd"], entry["pay_again"]
+    if not isinstance(pay_again, bool):
+        raise ValueError
+    return Holder(str(entry["name"]), None if limit is None else to_usd(to_nano(Decimal(limit))), pay_again)
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

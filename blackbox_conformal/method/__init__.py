@@ -1,0 +1,1 @@
+"""Arrays in, numbers out: no run folder, no network, no screen."""

@@ -1,0 +1,104 @@
+"""Whether the answers to a batch of pictures are like those to the calibration's photographs.
+
+A guarantee is for pictures and answers like those that calibrated, and a vendor that changes without a word breaks it
+unseen. What is compared costs nothing: how much the answers show what was sent, how far they are from it, and how much
+of each picture is trusted.
+
+The rule. Under exchangeability the batch's m pictures are a random choice among all n + m, whatever is measured of
+them. So the number of them among the K most extreme of all is hypergeometric, and its upper tail is an exact p-value.
+With four measurements each is tested at a quarter of `FALSE_ALARMS`; by Bonferroni's inequality a batch like the
+calibration is called another with at most that probability. Equal values count as less extreme.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb, floor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.method.risk.answers import Answers
+
+FALSE_ALARMS = 0.01
+"""Probability that a batch of pictures like the calibration's is called another."""
+
+_Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One way in which answers can differ: the values, of which the larger ones are the suspicious ones; and words."""
+
+    known: _Values
+    new: _Values
+    said: str
+
+
+def drift(known: Answers, new: Answers, thresholds: Sequence[float]) -> str | None:
+    """In which way the answers `new` are not like those to the calibration's photographs, `known`; None: like them.
+
+    Parameters
+    ----------
+    thresholds
+        Those that masks are made with. The one at which the calibration's own trusted share is nearest to a half tells
+        most, and is looked at.
+    """
+    sides = _sides(known, new, thresholds)
+    found = [side for side in sides if p_value(side.known, side.new) <= FALSE_ALARMS / len(sides)]
+    if not found:
+        return None
+    which = "answer to this picture is" if len(new) == 1 else f"answers to these {len(new)} pictures are"
+    return (
+        f"the {which} not like those to the calibration's {len(known)} photographs: "
+        + "; ".join(side.said for side in found)
+        + f". By chance this happens to at most {FALSE_ALARMS:.0%} of such batches. The vendor or the kind of picture "
+        "has changed, and the guarantee is for pictures and answers like the calibration's: look at the pictures, "
+        "audit, or calibrate again"
+    )
+
+
+def p_value(known: _Values, new: _Values) -> float:
+    """Exact p-value of `new` being exchangeable with `known`, against being larger; 1 where nothing can be told."""
+    known, new = known[~np.isnan(known)], new[~np.isnan(new)]
+    n, m = len(known), len(new)
+    if n == 0 or m == 0:
+        return 1.0
+    # Enough places for all of a batch; for a small one as many as the level allows for.
+    places = max(m, floor(FALSE_ALARMS / 4 * (n + m)))
+    together = np.sort(np.concatenate([known, new]))
+    # The last place among equal values.
+    ranks = n + m - np.searchsorted(together, new, side="left")
+    count = int((ranks <= places).sum())
+    ways = sum(comb(places, k) * comb(n + m - places, m - k) for k in range(count, min(places, m) + 1))
+    return ways / comb(n + m, m)
+
+
+def _sides(known: Answers, new: Answers, thresholds: Sequence[float]) -> list[_Side]:
+    shares = [(known.trusted_share(threshold), threshold) for threshold in thresholds]
+    shares = [(share, threshold) for share, threshold in shares if not np.isnan(share).all()]
+    sides = [
+        _Side(
+            -known.resemblance,
+            -new.resemblance,
+            f"they show less of what was sent (edges correlate at {_middle(new.resemblance):.3f}, there at "
+            f"{_middle(known.resemblance):.3f})",
+        ),
+        _Side(
+            known.difference,
+            new.difference,
+            f"made small again they differ more from what was sent (by {_middle(new.difference):.1f} of 255, there by "
+            f"{_middle(known.difference):.1f})",
+        ),
+    ]
+    if shares:
+        own, threshold = min(shares, key=lambda share: abs(float(np.nanmean(share[0])) - 0.5))
+        other = new.trusted_share(threshold)
+        figures = f"(about {_middle(other):.1%}, there {_middle(own):.1%})"
+        sides.append(_Side(-own, -other, f"less of them is trusted {figures}"))
+        sides.append(_Side(own, other, f"more of them is trusted {figures}"))
+    return sides
+
+
+def _middle(values: _Values) -> float:
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if len(known) else float("nan")

@@ -1,0 +1,408 @@
+"""What an audit found: photograph by photograph, level by level, and altogether.
+
+Plain values; they are put together in `pipeline.audit_parts.conclude` and kept by `reports.report_store`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from blackbox_conformal.method.audits.contamination import Leakage
+from blackbox_conformal.method.audits.implied_quality import Promise
+from blackbox_conformal.method.audits.kinds import TOGETHER, KindRisk, kind_rows, kinds_in_words
+from blackbox_conformal.method.audits.quality import Quality
+from blackbox_conformal.method.audits.random_splits import claimed_column
+from blackbox_conformal.method.audits.sequential import Stop
+from blackbox_conformal.method.audits.verdict import EXPLAINED, FIXED, SHORT, Judgement, Verdict, beforehand, in_short
+from blackbox_conformal.method.audits.worst_pixels import Place
+from blackbox_conformal.method.images.input_statistics.kind import Kind
+from blackbox_conformal.method.risk.curve_set import StoredCurve
+from blackbox_conformal.method.risk.trust import threshold_json
+from blackbox_conformal.support.blocks import Block, Faces, Figure, How, Note, Table
+from blackbox_conformal.support.plots import Chart, Series
+from blackbox_conformal.support.text import counted
+from blackbox_conformal.support.wording import between
+
+WORST = 3
+"""How many of the worst photographs are named at each level unless told otherwise."""
+
+_TOLD = 2
+"""Up to so many levels are each told in a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedPicture:
+    """One audit photograph, or one tile of one.
+
+    Attributes
+    ----------
+    truth
+        Digest of the photograph's pixels.
+    curve
+        Its risk curve.
+    losses, shares, inside, outside, worst
+        At each level: loss, trusted share, quality of trusted and of untrusted pixels, the trusted pixel with the
+        largest error (None when nothing is trusted).
+    whole
+        Quality of the whole picture.
+    broken_bound
+        Whether its loss exceeded the bound that was computed for it, where the guarantee uses one of the picture.
+    kind
+        Of which kind it is; None in audits of versions that did not look.
+    """
+
+    name: str
+    truth: str
+    curve: StoredCurve
+    losses: tuple[float, ...]
+    shares: tuple[float, ...]
+    inside: tuple[Quality, ...]
+    outside: tuple[Quality, ...]
+    worst: tuple[Place | None, ...]
+    whole: Quality
+    broken_bound: bool = False
+    kind: Kind | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the vendor refused the photograph, so that it has no pixels."""
+        return math.isnan(self.whole.ssim)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedLevel:
+    """What the audit says at one level; qualities are means over the photographs that have such pixels.
+
+    Attributes
+    ----------
+    threshold
+        The calibration's; pictures with a bound of their own have others.
+    claimed
+        What the risk is claimed not to exceed: alpha, or delta for ``per-image``.
+    meaning
+        What was found, in words.
+    """
+
+    alpha: float
+    threshold: float
+    claimed: float
+    judgement: Judgement
+    meaning: str
+    trusted_share: float
+    empty_share: float
+    inside: Quality
+    outside: Quality
+    whole: Quality
+    promise: Promise
+
+    @property
+    def tested(self) -> bool:
+        """Whether anything could have been wrong: False where calibration trusts nothing and no mask shows a pixel."""
+        return self.threshold > -math.inf or self.empty_share < 1
+
+    @property
+    def found(self) -> str:
+        """The verdict for people, as it stands in a table."""
+        return SHORT[self.judgement.verdict] if self.tested else "nothing trusted"
+
+    @property
+    def sentence(self) -> str:
+        """`meaning` with its level, to stand by itself."""
+        return f"At {self.alpha:g}: {self.meaning}" if self.tested else self.meaning[:1].upper() + self.meaning[1:]
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """As tables and scripts read it."""
+        judgement, promise = self.judgement, self.promise
+        return {
+            "alpha": self.alpha,
+            "claimed": self.claimed,
+            "threshold": self.threshold,
+            "risk": judgement.risk,
+            "ci": judgement.interval,
+            "ci_exact": judgement.exact,
+            "p_value": judgement.p_value,
+            "p_promise": judgement.p_promise,
+            "trusted_share": self.trusted_share,
+            "empty_share": self.empty_share,
+            "psnr_trusted": self.inside.psnr,
+            "psnr_untrusted": self.outside.psnr,
+            "psnr_all": self.whole.psnr,
+            "ssim_trusted": self.inside.ssim,
+            "ssim_untrusted": self.outside.ssim,
+            "ssim_all": self.whole.ssim,
+            "psnr_bound": promise.psnr,
+            "psnr_bound_if_trusted": promise.psnr_if_trusted,
+            "psnr_trusted_in_metric_space": self.inside.psnr_in_space,
+            "ssim_bound": promise.ssim,
+            "ssim_bound_if_trusted": promise.ssim_if_trusted,
+            "bound_of": promise.words,
+            "tested": self.tested,
+            "verdict": judgement.verdict,
+            "meaning": self.meaning,
+            "further": judgement.further,
+        }
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Audit(Faces):
+    """An audit of one calibration.
+
+    Attributes
+    ----------
+    n
+        Audited pictures.
+    units
+        Photographs: fewer than `n` when pictures are tiles.
+    quantity
+        What the risk is the mean of, in words.
+    leakage
+        Planted leakage against its bound; None where no such bound is stated.
+    notes
+        What a reader must know beside the figures.
+    clusters
+        The photograph that each of `pictures` is a tile of; None: each is a photograph of its own.
+    drift
+        In which way the answers are not like those to the calibration's photographs; None: they are, or nobody can
+        tell.
+    stop
+        How an audit that may stop went; None: the number of photographs was fixed beforehand.
+    kinds
+        Risk and trusted share of each kind of photograph at each level at which anything is trusted.
+    """
+
+    n: int
+    units: int
+    quantity: str
+    levels: tuple[AuditedLevel, ...]
+    verdict: Verdict
+    pictures: tuple[AuditedPicture, ...]
+    leakage: Leakage | None = None
+    notes: tuple[str, ...] = ()
+    clusters: tuple[str, ...] | None = None
+    calls: int = 0
+    cached: int = 0
+    drift: str | None = None
+    stop: Stop | None = None
+    kinds: tuple[KindRisk, ...] = ()
+
+    @property
+    def found(self) -> str:
+        """The verdict for people."""
+        tested = [level for level in self.levels if level.tested]
+        above = any(level.judgement.risk > level.claimed for level in tested)
+        return in_short(self.verdict, [level.judgement for level in tested], above=above)
+
+    def __repr__(self) -> str:
+        levels = "; ".join(
+            f"risk {level.judgement.risk:.3f} at alpha={level.alpha:g}, {level.trusted_share:.1%} trusted"
+            for level in self.levels[:3]
+        )
+        more = f"; and {len(self.levels) - 3} levels more" if len(self.levels) > 3 else ""
+        return f"<Audit of {self.n} photographs: {self.verdict}; {levels}{more}>"
+
+    def blocks(
+        self, worst: int = WORST, files: Mapping[tuple[float, str], Mapping[str, Path]] | None = None
+    ) -> Iterator[Block]:
+        """Verdict, sentences and levels; as details what figures mean, kinds of photographs, quality and worst places.
+
+        Parameters
+        ----------
+        worst
+            How many of the worst photographs are named at each level.
+        files
+            Crops that were written, by level and digest of the photograph.
+        """
+        tiles = "" if self.units == self.n else f" (tiles of {self.units})"
+        yield Note(
+            f"Audit on {counted(self.n, 'unseen photograph')}{tiles}: {self.found}",
+            {
+                "n": self.n,
+                "units": self.units,
+                "stop": None if self.stop is None else self.stop.document,
+                "quantity": self.quantity,
+                "verdict": self.verdict,
+                "notes": list(self.notes),
+                "drift": self.drift,
+            },
+        )
+        few = len(self.levels) <= _TOLD
+        said = [few or level.judgement.verdict in ("shifted", "contradicted") for level in self.levels]
+        stop = [] if self.stop is None else [self.stop.sentence]
+        told = [level.sentence for level, now in zip(self.levels, said, strict=True) if now]
+        yield Note(" ".join([*told, *kinds_in_words(self.kinds), *stop, *self.notes]))
+        rest = [level.sentence for level, now in zip(self.levels, said, strict=True) if not now]
+        yield Note(" ".join(rest), detail=True)
+        yield self._level_table()
+        yield self._figure()
+        yield from self._explanations()
+        yield from self._kind_blocks()
+        yield from self.quality_blocks()
+        yield from [Note("", {"leakage": None})] if self.leakage is None else self.leakage.blocks()
+        yield self._worst_table(worst, files or {})
+        yield Table("photographs", {}, self._photograph_rows(), {})
+        yield Note(f"Calls made: {self.calls}. Draws that were stored already: {self.cached}.")
+        yield Note("" if self.drift is None else self.drift, remark="warning")
+
+    def _level_table(self) -> Table:
+        columns: dict[str, How] = {
+            "alpha": "{alpha:g}",
+            **claimed_column(self.levels),
+            "risk": "{risk:.4f}",
+            "90 % interval": "{ci:between}",
+            "trusted": "{trusted_share:share}",
+            "empty masks": "{empty_share:share}",
+            "verdict": lambda row: next(level.found for level in self.levels if level.alpha == row["alpha"]),
+        }
+        rows = [level.row for level in self.levels]
+        document = [{**row, "threshold": threshold_json(row["threshold"])} for row in rows]
+        return Table("levels", columns, rows, {"levels": document}, title=f"Risk: {self.quantity}")
+
+    def _figure(self) -> Figure:
+        """Measured risk and trusted share at each level."""
+        ends = (0.0, 1.1 * max(level.alpha for level in self.levels))
+        risks = tuple((level.alpha, level.judgement.risk) for level in self.levels)
+        whiskers = tuple((level.alpha, *level.judgement.interval) for level in self.levels)
+        claimed = tuple((level.alpha, level.claimed) for level in self.levels)
+        rises = all(level.claimed == level.alpha for level in self.levels)
+        allowed = ((0.0, 0.0), (ends[1], ends[1])) if rises else ((0.0, claimed[0][1]), (ends[1], claimed[-1][1]))
+        risk = [
+            Series("claimed at most", "allowed", allowed),
+            Series("measured, 90 % interval", "realised", risks, "marks", whiskers),
+        ]
+        shares = tuple((level.alpha, level.trusted_share) for level in self.levels)
+        share = [Series("mean over the audited photographs", "realised", shares, "dots")]
+        top = 1.1 * max(y for _, y in (*risks, *claimed))
+        return Figure(
+            [
+                Chart("Risk", "alpha", "risk", risk, x_range=ends, y_range=(0.0, top)),
+                Chart("Trusted share", "alpha", "trusted", share, x_range=ends, y_range=(0.0, 1.0), percent=True),
+            ]
+        )
+
+    def _explanations(self) -> Iterator[Block]:
+        judgements = [level.judgement for level in self.levels]
+        verdicts = dict.fromkeys(level.judgement.verdict for level in self.levels if level.tested)
+        yield Note(f"Trusted is the mean trusted share of the photographs. {FIXED}", detail=True)
+        for sentence in (*(EXPLAINED[verdict] for verdict in verdicts), beforehand(judgements) or ""):
+            yield Note(sentence, detail=True)
+
+    def _kind_blocks(self) -> Iterator[Block]:
+        columns: dict[str, How] = {
+            "alpha": "{alpha:g}",
+            "photographs": "{kind}",
+            "by": "{range}",
+            "n": "{n}",
+            "risk": "{risk:.4f}",
+            "interval": lambda row: "" if row["risk_low"] is None else between((row["risk_low"], row["risk_high"])),
+            "trusted": "{trusted_share:share}",
+            "": lambda row: f"above {row['claimed']:g}" if row["fails"] else "",
+        }
+        yield Table("kinds", columns, kind_rows(self.kinds), title="Risk by kind of photograph", detail=True)
+        if self.kinds:
+            yield Note(TOGETHER, detail=True)
+
+    def quality_blocks(self) -> Iterator[Block]:
+        """PSNR and SSIM inside and outside the mask, with the bound that is promised where there is one."""
+        levels, promised = self.levels, False
+        for name, measured, digits in (("psnr", "PSNR, dB in sRGB", 2), ("ssim", "SSIM of luminance", 3)):
+            places = ("inside", "outside", "whole")
+            columns: dict[str, How] = {"alpha": "{alpha:g}", **{place: f"{{{place}:.{digits}f}}" for place in places}}
+            bounded = any(math.isfinite(getattr(level.promise, name)) for level in levels)
+            if bounded and name == "psnr":
+                columns["inside, metric's space"] = "{space:.2f}"
+            if bounded:
+                columns["promised at least"] = f"{{least:{'at_least' if name == 'psnr' else 'at_least3'}}}"
+            rows = [
+                {
+                    "alpha": level.alpha,
+                    **{place: getattr(getattr(level, place), name) for place in places},
+                    "space": level.inside.psnr_in_space,
+                    "least": getattr(level.promise, f"{name}_if_trusted"),
+                }
+                for level in levels
+            ]
+            against = ", against its bound" if bounded else ""
+            title = f"{measured}, inside and outside the mask{against}"
+            yield Table(name, columns, rows, {}, title=title, detail=True)
+            promised = promised or bounded
+        if (lower := ssim_lower(levels)) is not None:
+            yield Note(lower, detail=True)
+        if promised:
+            yield Note(f"Promised at least: {levels[0].promise.words}.", detail=True)
+
+    def _worst_table(self, most: int, files: Mapping[tuple[float, str], Mapping[str, Path]]) -> Table:
+        """The worst photographs, with the trusted pixel of the largest error."""
+        rows = [
+            {
+                "alpha": level.alpha,
+                "name": picture.name,
+                "photograph": picture.truth,
+                "loss": picture.losses[index],
+                "row": place.row,
+                "column": place.column,
+                "error": place.error,
+                "files": {
+                    kind: str(path.resolve()) for kind, path in files.get((level.alpha, picture.truth), {}).items()
+                },
+            }
+            for index, level in enumerate(self.levels)
+            for picture in self.worst(index, most)
+            if (place := picture.worst[index]) is not None
+        ]
+        # Of a largest error the loss is the error itself; of a share of wrong pixels it is not.
+        apart: dict[str, How] = (
+            {"error there": "{error:.4f}"} if any(row["loss"] != row["error"] for row in rows) else {}
+        )
+        columns: dict[str, How] = {
+            "alpha": "{alpha:g}",
+            "photograph": "{name}",
+            "loss": "{loss:.4f}",
+            **apart,
+            "row": "{row}",
+            "column": "{column}",
+        }
+        title = "Worst photographs, with the trusted pixel of the largest error"
+        return Table("worst", columns, rows, title=title, detail=True)
+
+    def _photograph_rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": picture.name,
+                "cluster": None if self.clusters is None else self.clusters[place],
+                "alpha": level.alpha,
+                "loss": picture.losses[index],
+                "trusted_share": picture.shares[index],
+                "psnr_trusted": picture.inside[index].psnr,
+                "psnr_all": picture.whole.psnr,
+                "refused": picture.refused,
+                **({} if picture.kind is None else asdict(picture.kind)),
+            }
+            for place, picture in enumerate(self.pictures)
+            for index, level in enumerate(self.levels)
+        ]
+
+    def worst(self, level: int, most: int) -> list[AuditedPicture]:
+        """At most `most` pictures with the largest losses at the `level`-th level, of those that trust anything."""
+        wrong = [picture for picture in self.pictures if picture.worst[level] and picture.losses[level] > 0]
+        return sorted(wrong, key=lambda picture: (-picture.losses[level], -_error(picture.worst[level]), picture.name))[
+            :most
+        ]
+
+
+def ssim_lower(levels: Sequence[AuditedLevel]) -> str | None:
+    """Why the structural similarity is lower inside the mask than outside, in a sentence; None where it is not."""
+    if not any(level.inside.ssim < level.outside.ssim for level in levels):
+        return None
+    return (
+        "SSIM can be lower inside the mask than outside while errors are smaller there: it compares contrast, and in "
+        "smooth parts, which are trusted first, a grain that is hardly seen changes contrast much."
+    )
+
+
+def _error(place: Place | None) -> float:
+    return 0.0 if place is None else place.error

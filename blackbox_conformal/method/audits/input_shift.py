@@ -1,0 +1,278 @@
+"""Whether somebody's inputs are like those that a calibration was made with, before anything is paid.
+
+The rule. Were both of one kind, any m among all n + m would have been as likely to be the new ones. Each statistic is
+ranked over all (mean ranks for equal values), and its rank sum over the new inputs is standardised (Mann & Whitney
+1947). The largest of these in absolute value is compared with the largest under random permutations: the joint p-value
+is (1 + those at least as large) / (1 + permutations), which is exact whatever the ties and however statistics depend on
+each other (Phipson & Smyth 2010). A statistic's own p-value compares its rank sum with the same largest ones, so that
+the probability of naming any statistic that has not moved is at most the level (Westfall & Young 1993).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.audits.permutation import random_orders
+from blackbox_conformal.method.images.input_statistics.statistics import SIZE, STATISTICS, InputStatistics, Statistic
+from blackbox_conformal.support.blocks import Block, Faces, Figure, How, Note, Table
+from blackbox_conformal.support.plots import Chart, Point, Series
+
+LEVEL = 0.05
+PERMUTATIONS = 9999
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One statistic of the new inputs beside the calibration's.
+
+    Attributes
+    ----------
+    known, new
+        Its values, ascending.
+    standardised
+        The standardised rank sum of the new inputs; positive where their values are the larger ones.
+    p_value
+        Adjusted for all statistics.
+    """
+
+    statistic: Statistic
+    known: tuple[float, ...]
+    new: tuple[float, ...]
+    standardised: float
+    p_value: float
+
+    @property
+    def medians(self) -> tuple[float, float]:
+        """Of the calibration's inputs and of the new ones."""
+        return float(np.median(self.known)), float(np.median(self.new))
+
+    @property
+    def matters(self) -> bool:
+        """Whether the medians differ by enough to be worth a word."""
+        known, new = self.medians
+        return abs(new - known) >= self.statistic.least
+
+    @property
+    def chart(self) -> Chart:
+        """How large a share of the inputs on each side has at most a value."""
+        name = self.statistic.name
+        low, high = min(self.known[0], self.new[0]), max(self.known[-1], self.new[-1])
+        margin = 0.05 * (high - low) or self.statistic.least
+        ends = (low - margin, high + margin)
+        series = [
+            Series("the calibration's inputs", "bound", _steps(self.known, ends), "step"),
+            Series("your inputs", "realised", _steps(self.new, ends), "step"),
+        ]
+        label = f"{name}, base-2 logarithm of pixels" if name == SIZE else name
+        return Chart(
+            name.capitalize(), label, "inputs", series, x_range=ends, y_range=(0.0, 1.0), percent=True, slider=False
+        )
+
+    @property
+    def sentence(self) -> str:
+        """In which direction it moved, in plain words."""
+        known, new = self.medians
+        kind = self.statistic.more if self.standardised > 0 else self.statistic.less
+        shown = self.statistic.shown
+        return f"your inputs are {kind}: {self.statistic.name} median {shown(new)} against {shown(known)}"
+
+
+def _steps(values: Sequence[float], ends: Point) -> tuple[Point, ...]:
+    """The staircase of the share of values that are at most x, from one end of the axis to the other."""
+    inner = [(value, place / len(values)) for place, value in enumerate(values, 1)]
+    last = [point for point, after in pairwise([*inner, (ends[1], 1.0)]) if point[0] != after[0]]
+    return ((ends[0], 0.0), *last, (ends[1], 1.0))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class InputShift(Faces):
+    """A comparison of inputs with those of a calibration.
+
+    Attributes
+    ----------
+    n, m
+        How many inputs the calibration has, and how many are new.
+    p_value
+        Of both being of one kind.
+    level
+        At which they are called different.
+    movements
+        Every statistic, the one that moved most first.
+    seed, permutations
+        Of the random permutations.
+    """
+
+    n: int
+    m: int
+    p_value: float
+    level: float
+    movements: tuple[Movement, ...]
+    seed: int = SEED
+    permutations: int = PERMUTATIONS
+
+    @property
+    def moved(self) -> tuple[Movement, ...]:
+        """The statistics that differ at the level and by enough to matter."""
+        return tuple(movement for movement in self.movements if movement.p_value <= self.level and movement.matters)
+
+    @property
+    def differ(self) -> bool:
+        """Whether the new inputs are of another kind, in a way that matters."""
+        return bool(self.moved)
+
+    @property
+    def size_factor(self) -> float | None:
+        """How many times as many pixels the new inputs have, by their medians; None where the size did not move."""
+        for movement in self.moved:
+            if movement.statistic.name == SIZE:
+                known, new = movement.medians
+                return float(2 ** (new - known))
+        return None
+
+    @property
+    def more_than_size(self) -> bool:
+        """Whether anything moved that a degradation can change."""
+        return any(movement.statistic.name != SIZE for movement in self.moved)
+
+    @property
+    def too_few(self) -> bool:
+        """Whether no difference could have been found, however large."""
+        return max(1 / comb(self.n + self.m, self.m), 1 / (self.permutations + 1)) > self.level
+
+    @property
+    def verdict(self) -> str:
+        """What was found, in a sentence."""
+        which = f"{self.m} inputs and the calibration's {self.n}"
+        if self.differ:
+            return f"the inputs differ from the calibration's, so its guarantee does not speak of them ({which})"
+        if self.too_few:
+            return f"nothing can be said at level {self.level:g}: too few inputs ({which}). Give more"
+        if self.p_value <= self.level:
+            return f"the inputs differ from the calibration's, but by less than matters ({which})"
+        return f"no difference was found at level {self.level:g} ({which}); a small one may be there all the same"
+
+    def blocks(self, made_by: str = "", verdict: str | None = None) -> Iterator[Block]:
+        """What was found, every statistic on both sides, and its distributions.
+
+        Parameters
+        ----------
+        made_by
+            How the inputs that were compared with were made; empty: not known.
+        verdict
+            What was found, where they are no calibration's.
+        """
+        rows = [
+            {
+                "name": movement.statistic.name,
+                "moved": movement in self.moved,
+                "p_value": movement.p_value,
+                "median": movement.medians[1],
+                "calibration_median": movement.medians[0],
+                "sentence": movement.sentence if movement in self.moved else None,
+            }
+            for movement in self.movements
+        ]
+        shown = {movement.statistic.name: movement.statistic.shown for movement in self.movements}
+        known = "median of the calibration's" if verdict is None else "median of those made"
+        columns: dict[str, How] = {
+            "statistic": "{name}",
+            known: lambda row: shown[row["name"]](row["calibration_median"]),
+            "median of yours": lambda row: shown[row["name"]](row["median"]),
+            "p, for all statistics": lambda row: f"{row['p_value']:.2g}" + (" *" if row["moved"] else ""),
+        }
+        beside = f"{self.m} inputs beside {self.n}" + (f" made by {made_by}" if made_by else "")
+        yield Table("statistics", columns, rows, title=beside)
+        for movement in self.moved:
+            yield Note(f"* {movement.sentence}")
+        yield Note(
+            f"p = {self.p_value:.2g}: {verdict or self.verdict}",
+            {
+                "differ": self.differ,
+                "verdict": self.verdict if verdict is None else verdict,
+                "p_value": self.p_value,
+                "level": self.level,
+                "inputs": self.m,
+                "calibration_inputs": self.n,
+                "seed": self.seed,
+                "permutations": self.permutations,
+            },
+        )
+        yield Note(
+            f"The p-value is from {self.permutations} random permutations with seed {self.seed}. Inputs of one kind "
+            f"are called different with a probability of at most {self.level:g}.",
+            detail=True,
+        )
+        yield Note(
+            "Each line gives the share of inputs whose value is at most that on the axis. Statistics that moved most "
+            "come first.",
+            title="Both distributions",
+            detail=True,
+        )
+        yield Figure(lambda: [movement.chart for movement in self.movements])
+
+    def __repr__(self) -> str:
+        moved = ", ".join(movement.statistic.name for movement in self.moved) or "nothing"
+        return f"<InputShift of {self.m} inputs against {self.n}: p={self.p_value:.4g}, {moved} moved>"
+
+
+def compare(
+    known: InputStatistics,
+    new: InputStatistics,
+    *,
+    level: float = LEVEL,
+    seed: int = SEED,
+    permutations: int = PERMUTATIONS,
+) -> InputShift:
+    """Compare `new` inputs with `known` ones.
+
+    Parameters
+    ----------
+    level
+        Probability of calling inputs of one kind different, between 0 and 1.
+    permutations
+        How many random permutations; the least p-value is 1 / (permutations + 1).
+
+    Raises
+    ------
+    UsageError
+        The level is no such number, or one side has no inputs whose statistics are known.
+    """
+    if not 0 < level < 1:
+        raise UsageError(f"expected a level between 0 and 1 such as {LEVEL:g}; got {level!r}")
+    known, new = known.known, new.known
+    n, m = len(known), len(new)
+    if not n or not m:
+        missing = "the calibration's" if not n else "new"
+        raise UsageError(f"expected statistics of at least one of {missing} inputs; got none")
+    ranks = centred_ranks(np.concatenate([known.values, new.values]))
+    sums = np.array([ranks[order[:m]].sum(axis=0) for order in random_orders(n + m, permutations, seed)])
+    own = ranks[n:].sum(axis=0)
+    spread = np.sqrt((ranks.astype(np.float64) ** 2).sum(axis=0) * n * m / ((n + m) * max(n + m - 1, 1)))
+    spread[spread == 0] = 1.0
+    largest = (np.abs(sums) / spread).max(axis=1)
+    found = []
+    for column, statistic in enumerate(STATISTICS):
+        standardised = float(own[column] / spread[column])
+        at_least = int(np.count_nonzero(largest >= abs(standardised)))
+        before, after = (tuple(np.sort(side.values[:, column]).astype(float).tolist()) for side in (known, new))
+        found.append(Movement(statistic, before, after, standardised, (1 + at_least) / (1 + permutations)))
+    found.sort(key=lambda movement: -abs(movement.standardised))
+    return InputShift(n, m, found[0].p_value, level, tuple(found), seed, permutations)
+
+
+def centred_ranks(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Twice the mean rank of each value in its column, less the mean of all: whole numbers."""
+    columns = []
+    for column in values.T:
+        ordered = np.sort(column)
+        both = np.searchsorted(ordered, column, "left") + np.searchsorted(ordered, column, "right")
+        columns.append(both - len(column))
+    return np.stack(columns, axis=1)

@@ -1,0 +1,233 @@
+"""Whom a calibration fails: risk and trusted share by quarter of texture, brightness and size, and by group.
+
+A guarantee on average holds over all photographs together, so that those of one kind may be above its level. The
+quarters are those of the calibration photographs, so they are fixed before an audited loss is seen. The intervals are
+those of the audit, by betting (Waudby-Smith & Ramdas 2024), each end at the error level divided by the number of kinds
+times levels: by Bonferroni's inequality all upper ends hold together, and all lower ones.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.method.audits.confidence import LEVEL, lower_bound, upper_bound
+from blackbox_conformal.method.guarantees.claims import Claim
+from blackbox_conformal.method.images.input_statistics.kind import Kind
+from blackbox_conformal.method.risk.pool import mean_of_clusters
+from blackbox_conformal.support.text import printable
+from blackbox_conformal.support.wording import at_least, exactly
+
+QUARTERS = {
+    "texture": ("smooth", "rather smooth", "rather textured", "textured"),
+    "brightness": ("dark", "rather dark", "rather bright", "bright"),
+    "pixels": ("small", "rather small", "rather large", "large"),
+}
+"""Statistic of `Kind` → what photographs of its four quarters are, the lowest first."""
+
+TOGETHER = (
+    "Quarters are those of the calibration photographs. With a probability of at least 90 % all of these intervals "
+    "hold at once (Bonferroni)."
+)
+
+DESCRIPTIVE = (
+    "These are the calibration photographs, which the threshold was chosen on, so the figures only describe them. "
+    "`audit` measures unseen photographs, with intervals."
+)
+
+BY_GROUP = (
+    "For a guarantee within each group, calibrate other photographs with --groups FILE (a line photograph,group for "
+    "each): groups found here must be named on photographs that were not looked at."
+)
+"""What to do about a kind of photograph whose risk is above the level."""
+
+Statistics = dict[str, NDArray[np.float64]]
+"""Statistic of `Kind` → its value for each photograph."""
+
+
+@dataclass(frozen=True, slots=True)
+class KindRisk:
+    """The photographs of one kind at one level.
+
+    Attributes
+    ----------
+    by
+        A statistic of `Kind`, or ``group``.
+    name
+        What these photographs are, such as ``textured``; or their group.
+    low, high
+        The quarter: from `low` to below `high`, infinite at the ends; None for a group.
+    claimed
+        What the mean loss of all photographs is claimed not to exceed.
+    n
+        Photographs, at least 1.
+    interval
+        For the mean loss of such photographs; None where it was measured on the photographs that calibrated.
+    """
+
+    by: str
+    name: str
+    low: float | None
+    high: float | None
+    alpha: float
+    claimed: float
+    n: int
+    risk: float
+    interval: tuple[float, float] | None
+    trusted_share: float
+
+    @property
+    def range(self) -> str:
+        """What tells them from the others, for people."""
+        if self.low is None or self.high is None:
+            return self.by
+        if np.isinf(self.low):
+            return f"{self.by} below {self.high:.6g}"
+        return f"{self.by} from {self.low:.6g}" + ("" if np.isinf(self.high) else f" to {self.high:.6g}")
+
+    @property
+    def words(self) -> str:
+        """These photographs, for people."""
+        if self.low is None:
+            return f"photographs of group {printable(self.name)}"
+        return f"{self.name} photographs"
+
+    @property
+    def fails(self) -> bool:
+        """Whether the lower end of the interval is above what is claimed of all photographs."""
+        return self.interval is not None and self.interval[0] > self.claimed
+
+    @property
+    def sentence(self) -> str:
+        """A risk that is above what is claimed, in words."""
+        assert self.interval is not None
+        first, rest = self.words[:1].upper(), self.words[1:]
+        return (
+            f"{first}{rest}: risk {self.risk:.3g} at alpha={self.alpha:g}, above {exactly(self.claimed)} (at least "
+            f"{at_least(self.interval[0], level=self.claimed)} with 95 % confidence, {self.n} audited)."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AtLevel:
+    """What is measured at one level: the claim with a loss for each photograph, and (n,) trusted shares, 0 to 1."""
+
+    alpha: float
+    claim: Claim
+    shares: NDArray[np.float64]
+
+
+def statistics_of(kinds: Sequence[Kind | None], clusters: Sequence[str] | None) -> Statistics:
+    """The statistics of each photograph, a mean over its tiles; none where a version did not look."""
+    known = [kind for kind in kinds if kind is not None]
+    if len(known) < len(kinds) or not known:
+        return {}
+    found = {name: np.array([getattr(kind, name) for kind in known], np.float64) for name in QUARTERS}
+    return found if clusters is None else {name: mean_of_clusters(of, clusters) for name, of in found.items()}
+
+
+def group_of_each(groups: Sequence[str | None], clusters: Sequence[str] | None) -> list[str | None]:
+    """The group of each photograph: that of the first of its tiles."""
+    if clusters is None:
+        return list(groups)
+    first: dict[str, str | None] = {}
+    for group, cluster in zip(groups, clusters, strict=True):
+        first.setdefault(cluster, group)
+    return list(first.values())
+
+
+def kind_risks(
+    known: Statistics,
+    new: Statistics,
+    groups: Sequence[str | None],
+    levels: Sequence[AtLevel],
+    *,
+    unseen: bool = True,
+) -> tuple[KindRisk, ...]:
+    """Risk and trusted share of each kind at each level; a kind without photographs is left out.
+
+    Parameters
+    ----------
+    known
+        Of the calibration photographs, whose quarters are taken.
+    new, groups
+        Of the n photographs at hand: their statistics, and the group of each, if any.
+    unseen
+        Whether these were not calibrated on, so that there are intervals.
+    """
+    cells = [*_quarters(known, new), *_groups(groups)]
+    shared = LEVEL / max(len(cells) * len(levels), 1)
+    return tuple(
+        KindRisk(
+            by,
+            name,
+            *ends,
+            alpha=level.alpha,
+            claimed=level.claim.level,
+            n=int(members.sum()),
+            risk=float(level.claim.losses[members].mean()),
+            interval=_interval(level.claim, members, shared) if unseen else None,
+            trusted_share=float(level.shares[members].mean()),
+        )
+        for level in levels
+        for by, name, ends, members in cells
+        if members.any()
+    )
+
+
+_Cell = tuple[str, str, tuple[float | None, float | None], NDArray[np.bool_]]
+"""Statistic, name, ends of the quarter, and which photographs are of this kind."""
+
+
+def _quarters(known: Statistics, new: Statistics) -> list[_Cell]:
+    cells: list[_Cell] = []
+    for by in known.keys() & new.keys():
+        bounds = np.quantile(known[by], (0.25, 0.5, 0.75))
+        if np.unique(bounds).size < bounds.size:
+            # Photographs of one size, for example, have no quarters.
+            continue
+        ends = np.r_[-np.inf, bounds, np.inf]
+        quarter = np.searchsorted(bounds, new[by], side="right")
+        for place, name in enumerate(QUARTERS[by]):
+            cells.append((by, name, (float(ends[place]), float(ends[place + 1])), quarter == place))
+    return sorted(cells, key=lambda cell: (list(QUARTERS).index(cell[0]), cell[2]))
+
+
+def _groups(groups: Sequence[str | None]) -> list[_Cell]:
+    named = np.array(groups, dtype=object)
+    return [("group", name, (None, None), named == name) for name in sorted(set(filter(None, groups)))]
+
+
+def _interval(claim: Claim, members: NDArray[np.bool_], level: float) -> tuple[float, float]:
+    shares = claim.losses[members] / claim.bound
+    return lower_bound(shares, level) * claim.bound, upper_bound(shares, level) * claim.bound
+
+
+def kinds_in_words(risks: Sequence[KindRisk]) -> list[str]:
+    """The kinds whose risk is above what is claimed, a sentence each, and what to do; nothing where none is."""
+    failing = [one.sentence for one in risks if one.fails]
+    return [*failing, BY_GROUP] if failing else []
+
+
+def kind_rows(risks: Sequence[KindRisk]) -> list[dict[str, Any]]:
+    """The kinds as scripts and tables read them; None where a quarter has no end, or a figure no interval."""
+    return [
+        {
+            "alpha": one.alpha,
+            "by": one.by,
+            "kind": one.name,
+            "range": one.range,
+            "from": one.low if one.low is not None and np.isfinite(one.low) else None,
+            "below": one.high if one.high is not None and np.isfinite(one.high) else None,
+            "n": one.n,
+            "claimed": one.claimed,
+            "risk": one.risk,
+            "risk_low": None if one.interval is None else one.interval[0],
+            "risk_high": None if one.interval is None else one.interval[1],
+            "trusted_share": one.trusted_share,
+            "fails": one.fails,
+        }
+        for one in risks
+    ]

@@ -1,0 +1,105 @@
+"""What the audit would have shown had the same photographs been split differently: the null of the permutation test.
+
+Each random split recalibrates on n of the pooled n + m photographs and measures the others.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.method.audits.hypothesis import claim
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.risk.exact import as_typed, exact_bound
+
+SPLITS = 999
+"""Random splits where all are computed at once."""
+
+SPLITS_ONE_BY_ONE = 199
+"""Random splits where each recalibrates by itself."""
+
+A_LEVEL = 40
+"""So many splits a level at least: among them a p-value can be half the share that a level has of 0.05."""
+
+_ELEMENTS = 2**21
+
+
+def resplit_risks(
+    rule: Guarantee, curves: CurveSet, n_calibration: int, alphas: Sequence[float], seed: int = 0
+) -> NDArray[np.float64] | None:
+    """(splits, levels) float64: the mean audited loss at each level after recalibrating on a random split.
+
+    Parameters
+    ----------
+    curves
+        Calibration and audit photographs together.
+
+    Returns
+    -------
+    None where the guarantee does not take its photographs as exchangeable (weights, groups, leaked ones), so that
+    splits say nothing about it.
+    """
+    if not rule.treats_photographs_alike:
+        return None
+    total = len(curves)
+    plain = rule.bounds_plain_sum
+    splits = max(SPLITS if plain else SPLITS_ONE_BY_ONE, A_LEVEL * len(alphas) - 1)
+    orders = np.array(list(random_orders(total, splits, seed)))
+    if plain:
+        return _all_at_once(curves, orders[:, :n_calibration], alphas)
+    return np.array([_one(rule, curves, order, n_calibration, alphas) for order in orders])
+
+
+def random_orders(total: int, count: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """`count` random orders of `total` things, (total,) each."""
+    generator = np.random.Generator(np.random.Philox(seed))
+    for _ in range(count):
+        yield generator.permutation(total)
+
+
+def _one(
+    rule: Guarantee, curves: CurveSet, order: NDArray[np.int64], n_calibration: int, alphas: Sequence[float]
+) -> list[float]:
+    calibrating, audited = (curves.subset(np.sort(part)) for part in np.split(order, [n_calibration]))
+    found = []
+    for alpha in alphas:
+        losses = audited.losses_at(rule.threshold(calibrating, alpha))
+        found.append(float(claim(rule, losses, alpha, curves.bound).losses.mean()))
+    return found
+
+
+def _all_at_once(curves: CurveSet, calibrating: NDArray[np.int64], alphas: Sequence[float]) -> NDArray[np.float64]:
+    """The plain expected loss: one sorted list of all records serves every split and level.
+
+    A split's calibration sum along that list is a running sum over its own records; the first score at which it
+    exceeds the budget is the threshold, and what all photographs sum to before it, less that, is the audit's sum.
+    """
+    splits, n = calibrating.shape
+    total = len(curves)
+    scores = curves.scores[curves.order]
+    jumps, owner = curves.jumps[curves.order], curves.owner[curves.order]
+    last = np.flatnonzero(np.r_[scores[1:] != scores[:-1], np.ones(min(1, scores.size), bool)])
+    every = np.r_[0, np.cumsum(jumps)[last]]
+    budgets = [
+        (as_typed(alpha, "alpha") * (n + 1) - exact_bound(curves.bound)) * Fraction(2) ** curves.bits
+        for alpha in alphas
+    ]
+    found = np.zeros((splits, len(budgets)))
+    step = max(1, _ELEMENTS // max(scores.size, 1))
+    for start in range(0, splits, step):
+        part = calibrating[start : start + step]
+        member = np.zeros((len(part), total), np.int64)
+        np.put_along_axis(member, part, 1, axis=1)
+        sums = member[:, owner]
+        sums *= jumps
+        np.cumsum(sums, axis=1, out=sums)
+        for row, sum_at in enumerate(sums[:, last]):
+            for column, budget in enumerate(budgets):
+                kept = int(np.searchsorted(sum_at, math.floor(budget), side="right"))
+                own = int(sum_at[kept - 1]) if kept else 0
+                found[start + row, column] = int(every[kept]) - own
+    found /= float(2**curves.bits) * (total - n)
+    return found

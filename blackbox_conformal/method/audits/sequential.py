@@ -1,0 +1,183 @@
+"""When an audit that looks at its photographs one by one may stop: tests that are valid at every stopping time.
+
+For it: the upper bound by betting is one at every number of photographs at once (Ville; Waudby-Smith and Ramdas 2024),
+so it may be looked at as often as one likes. Against it: the mirrored bets, against the risk that a guarantee which
+holds allows a calibration. A guarantee on average lets single calibrations lie above its level; `allowed_risk` says how
+far, without a look at any loss. The permutation test of `verdict` is no such test and needs a number that was fixed.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.method.audits.confidence import BETS, LEVEL, p_above, stakes, upper_bound
+from blackbox_conformal.method.guarantees._bounds import hoeffding_bentkus_upper
+from blackbox_conformal.method.guarantees.claims import Claim
+from blackbox_conformal.method.risk.betting import growth
+
+EARLY = 0.01
+"""Probability that a guarantee that holds is contradicted before the last photograph, over all levels together."""
+
+Reason = Literal["confirmed", "contradicted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at the photographs so far.
+
+    Attributes
+    ----------
+    units
+        Photographs looked at.
+    bounds
+        At each level the upper end of the interval for the mean risk.
+    """
+
+    units: int
+    bounds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """How an audit that may stop went.
+
+    Attributes
+    ----------
+    given
+        Photographs that there were.
+    looks
+        Every look, the last one at all that were bought; at least one.
+    reason
+        What was found when it stopped; None: nothing, or all photographs were needed to find it.
+    p_against
+        At each level the p-value of "the guarantee holds", valid at every stopping time.
+    share
+        What a p-value must not exceed for the level to be contradicted.
+    """
+
+    given: int
+    looks: tuple[Look, ...]
+    reason: Reason | None
+    p_against: tuple[float, ...]
+    share: float
+
+    @property
+    def looked(self) -> int:
+        """Photographs looked at."""
+        return self.looks[-1].units
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """As scripts read it."""
+        return {
+            "given": self.given,
+            "looked": self.looked,
+            "reason": self.reason,
+            "meaning": self.sentence,
+            "looks": [{"units": look.units, "bounds": list(look.bounds)} for look in self.looks],
+        }
+
+    @property
+    def sentence(self) -> str:
+        """How many photographs were looked at, and why no more."""
+        if self.reason is None:
+            return f"All {self.given} photographs were looked at; no result ended the audit before."
+        found = {
+            "confirmed": "the running bound of the risk is not above what is claimed",
+            "contradicted": "the risk is above what a guarantee that holds allows",
+        }[self.reason]
+        return f"The audit ended after {self.looked} of {self.given} photographs: {found}."
+
+
+@dataclass(frozen=True, slots=True)
+class LevelTest:
+    """The two tests at one level, fixed before a loss is seen; losses are in [0, 1].
+
+    Attributes
+    ----------
+    level
+        What the mean loss is claimed not to exceed, below 1.
+    allowed
+        The mean loss that a guarantee which holds exceeds with probability `luck` at most; None: nobody knows.
+    luck, share
+        Probabilities: of a calibration above `allowed`, and of contradicting a guarantee that holds.
+    above, below
+        The stakes of the upper and of the lower bound, (`BETS`,) float64.
+    """
+
+    level: float
+    allowed: float | None
+    luck: float
+    share: float
+    above: NDArray[np.float64]
+    below: NDArray[np.float64]
+
+    def bound(self, losses: NDArray[np.float64]) -> float:
+        """The running upper bound for the mean."""
+        return upper_bound(losses, stake=self.above)
+
+    def p_against(self, losses: NDArray[np.float64]) -> float:
+        """p-value of "the guarantee holds", valid at every number of losses at once."""
+        if self.allowed is None or not 0 < self.allowed < 1:
+            return 1.0
+        return min(1.0, self.luck + p_above(losses, self.allowed, self.below))
+
+    def fewest_to_confirm(self, losses: NDArray[np.float64], most: int) -> int:
+        """How many more losses, were they all 0, would confirm; `most` + 1 where so many do not."""
+        return _fewest_zeros(losses, self.level, LEVEL, self.above, most)
+
+    def fewest_against(self, losses: NDArray[np.float64], most: int) -> int:
+        """How many more losses, were they all 1, would contradict; `most` + 1 where so many do not."""
+        if self.allowed is None or not 0 < self.allowed < 1:
+            return most + 1
+        return _fewest_zeros(1.0 - losses, 1.0 - self.allowed, self.share - self.luck, self.below, most)
+
+
+def level_test(known: Claim, *, alike: bool, levels: int) -> LevelTest:
+    """The tests of one claim.
+
+    Parameters
+    ----------
+    known
+        The claim about the calibration photographs' own losses at the same threshold.
+    alike
+        Whether every calibration photograph plays the same part. Otherwise nobody knows how far above its level a
+        calibration may lie by chance, so an average over calibration sets is not contradicted early.
+    levels
+        Among how many levels `EARLY` is shared.
+    """
+    level, share = known.level / known.bound, EARLY / levels
+    allowed: float | None = level
+    luck = 0.0
+    if known.averages:
+        luck = share / 2
+        allowed = allowed_risk(level, len(known.losses), luck) if alike else None
+    above = stakes(known.losses, known.level, known.bound)
+    below = stakes(known.losses, known.level, known.bound, mirrored=True)
+    return LevelTest(level, allowed, luck, share, above, below)
+
+
+def allowed_risk(level: float, units: int, luck: float) -> float:
+    """The risk that a calibration on `units` photographs exceeds with probability `luck` at most, losses in [0, 1].
+
+    Calibration chooses a threshold at which the losses of its photographs sum to ``level (units + 1)`` at most. Losses
+    grow with the threshold. So the risk is above r only if, at the least threshold with a risk above r, they sum to no
+    more than that. Hoeffding-Bentkus (Bates et al. 2021) bounds the probability; the result is the least r where it is
+    at most `luck`.
+    """
+    return hoeffding_bentkus_upper(Fraction(level) * (units + 1), units, luck) if level * (units + 1) < units else 1.0
+
+
+def _fewest_zeros(
+    losses: NDArray[np.float64], level: float, delta: float, stake: NDArray[np.float64], most: int
+) -> int:
+    """The least number of further losses of 0 with which the wealth against `level` reaches 1 / `delta`."""
+    if not 0 < level < 1:
+        return most + 1
+    now, each = growth(losses, level, BETS).sum(axis=1), growth(np.zeros(1), level, BETS)[:, 0]
+    with np.errstate(over="ignore"):
+        wealth = stake @ np.exp(now[:, None] + each[:, None] * np.arange(most + 1))
+    return int(np.searchsorted(wealth, 1.0 / delta)) if wealth[-1] >= 1.0 / delta else most + 1

@@ -1,0 +1,295 @@
+"""Is the claim contradicted? The interval and the tests that an audit reports, fixed before looking.
+
+Nothing here recalibrates and no picture is read. Two questions are kept apart:
+
+*Is the mean risk of new pictures below the level?* An upper confidence bound for the mean loss at the calibrated
+threshold answers it; ``confirmed`` needs the bound to be at most the level.
+
+*Do calibration and audit pictures belong together?* Under exchangeability every split of the pooled n + m pictures is
+equally likely; the share of splits whose recalibrated audit risk is at least the observed one is a valid p-value
+(Fisher's permutation test; Phipson & Smyth 2010 for the +1). Where it is at most `LEVEL` and the observed mean is
+above the level, the pictures are at least ``shifted``. That alone breaks no promise: the mean risk may have grown and
+still be below the level.
+
+*Is the promise broken?* ``contradicted`` needs more: a lower confidence bound for the mean risk above the level. A
+guarantee that averages over calibration sets allows some of them to lie above it, so an excess must also be larger
+than the luck of calibration and audit explains. How much that is, the same splits show: their risks, moved so that
+their mean is the level, stand for a promise that is kept with nothing to spare.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.method.audits.confidence import LEVEL
+from blackbox_conformal.method.audits.interval import interval_for
+from blackbox_conformal.support.wording import at_least, at_most, exactly
+
+BEFOREHAND = (
+    "You may add photographs to confirm, since the upper end of the interval holds however often you look. To test for "
+    "a failure (shifted, contradicted), fix their number beforehand."
+)
+
+BEFOREHAND_EXACT = (
+    "The interval is exact for the number of photographs that was given, which must have been fixed before looking. Do "
+    "not add photographs to these until the audit confirms: fix a larger number and audit so many new ones."
+)
+
+Verdict = Literal["confirmed", "inconclusive", "shifted", "contradicted"]
+
+FIXED = (
+    "Verdicts come from one-sided tests at the 5 % level that are fixed before looking. The interval is for the mean "
+    "risk of all such photographs; each end of it is a 95 % bound. With few photographs the upper end is high: unseen "
+    "ones may be much worse."
+)
+
+EXPLAINED: dict[Verdict, str] = {
+    "confirmed": "Confirmed: the upper end of the interval for the mean risk is not above what is claimed.",
+    "inconclusive": (
+        "Not yet confirmed: no sign against the guarantee that chance does not explain, and not enough photographs to "
+        "confirm it."
+    ),
+    "shifted": (
+        "Shifted: at most 5 % of random splits of calibration and audit photographs show as large a risk, so they are "
+        "not of one source, and the guarantee does not speak of photographs like the audited ones. That the promise is "
+        "broken all the same, this audit does not show."
+    ),
+    "contradicted": (
+        "Contradicted: the lower end of the interval for the mean risk is above what is claimed, by more than the luck "
+        "of the calibration explains at the 5 % level."
+    ),
+}
+"""What each verdict at one level means."""
+
+SHORT: dict[Verdict, str] = {verdict: verdict for verdict in EXPLAINED} | {"inconclusive": "not yet confirmed"}
+"""Each verdict in a table for people; `inconclusive`, as scripts read it, sounds like a failure and is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What an audit says at one level.
+
+    Attributes
+    ----------
+    risk
+        Mean loss of the audit pictures at the calibrated threshold.
+    interval
+        Two-sided confidence interval for the mean loss, level 1 - 2 `LEVEL` (each end holds at 1 - `LEVEL`).
+    p_value
+        Of the permutation test; 1 where the risk is not above the level or splits say nothing.
+    p_promise
+        Of "the promise is kept": the largest p-value of the tests that ``contradicted`` needs, `p_value` among them.
+    further
+        About how many more units would settle an inconclusive audit if they were like those at hand: confirm a risk
+        below the level, or show one above it. None where it is settled or no number would do.
+    exact
+        Whether the interval is the exact one of losses of 0 or 1, which holds for one fixed number of units.
+    fewest
+        Units that would confirm the level if none of them showed any loss, where those at hand are fewer and so cannot;
+        else None.
+    n
+        Units that were judged.
+    """
+
+    risk: float
+    interval: tuple[float, float]
+    p_value: float
+    p_promise: float
+    verdict: Verdict
+    further: int | None = None
+    exact: bool = False
+    fewest: int | None = None
+    n: int = 0
+
+
+def judge(
+    losses: NDArray[np.float64],
+    level: float,
+    bound: float,
+    resplit: NDArray[np.float64] | None = None,
+    observed: float | None = None,
+    known: NDArray[np.float64] | None = None,
+    *,
+    averages: bool = True,
+    exact: bool = False,
+) -> Judgement:
+    """Judge the losses of m audit pictures.
+
+    Parameters
+    ----------
+    losses
+        (m,) losses in [0, bound] at the calibrated threshold, independent given it.
+    level
+        What the mean loss is claimed not to exceed.
+    resplit
+        (splits,) the mean audited loss after recalibrating on random splits, from `permutation`; None: no such test.
+    observed
+        The mean audited loss that compares with them, where that is not the mean of `losses`: masks with a bound of
+        the picture at hand cannot be made anew for a split.
+    known
+        (n,) losses of the calibration pictures at the same threshold, in [0, bound]; they tell which bet is likely to
+        need the fewest pictures, see `stakes`.
+    averages
+        Whether the claim averages over calibration sets, see `Claim`.
+    exact
+        Whether losses are 0 or `bound`, and m was fixed before looking: then both ends are exact.
+    """
+    risk, shares = float(np.mean(losses)), losses / bound
+    bounds = interval_for(known, level, bound, exact=exact)
+    interval = (bounds.lower(shares) * bound, bounds.upper(shares) * bound)
+    p_value = p_promise = 1.0
+    if risk > level and resplit is not None:
+        p_value = _share_reaching(resplit, risk if observed is None else observed, bound)
+        p_promise = max(p_value, bounds.p_above(shares, level / bound))
+        if averages:
+            p_promise = max(p_promise, _share_reaching(resplit - resplit.mean() + level, risk, bound))
+    verdict: Verdict = "inconclusive"
+    if p_promise <= LEVEL:
+        verdict = "contradicted"
+    elif p_value <= LEVEL:
+        verdict = "shifted"
+    elif interval[1] <= level:
+        verdict = "confirmed"
+    more = fewest = None
+    if verdict == "inconclusive":
+        more = bounds.further(shares, level / bound)
+        least = bounds.fewest(np.zeros(1), level / bound) if 0 < level < bound else None
+        fewest = least if least is not None and least > losses.size else None
+    return Judgement(risk, interval, p_value, p_promise, verdict, more, exact, fewest, losses.size)
+
+
+def _share_reaching(resplit: NDArray[np.float64], observed: float, bound: float) -> float:
+    """The p-value of `observed` among the (splits,) risks of random splits."""
+    # A hair below the observed risk counts as reaching it: the same split summed in another order must.
+    return float(np.count_nonzero(resplit >= observed - 1e-9 * bound) + 1) / (resplit.size + 1)
+
+
+def too_few(judgement: Judgement, units: str = "photographs") -> str:
+    """That so few units cannot confirm the level and how many could, as a sentence with a space before it; or empty."""
+    if judgement.fewest is None:
+        return ""
+    those = "One photograph" if judgement.n == 1 else f"{judgement.n} {units}"
+    return f" {those} cannot confirm it, whatever they show; at least {judgement.fewest} are needed."
+
+
+def meaning(judgement: Judgement, level: float, units: str = "photographs") -> str:
+    """What was judged, in a sentence or two, and what would settle it where it is not; `EXPLAINED` says the rest.
+
+    Parameters
+    ----------
+    level
+        What the mean loss is claimed not to exceed.
+    units
+        What is counted, plural.
+    """
+    low, high = at_least(judgement.interval[0], level=level), at_most(judgement.interval[1], level=level)
+    risk, limit, splits = f"{judgement.risk:.3g}", exactly(level), at_most(100 * judgement.p_value, 2)
+    if (float(risk) > level) != (judgement.risk > level):
+        risk = exactly(judgement.risk)
+    if judgement.verdict == "confirmed":
+        return f"with 95 % confidence the mean risk of such {units} is at most {high}, so not above {limit}."
+    if judgement.verdict == "contradicted" and judgement.p_value > LEVEL:
+        return (
+            f"with 95 % confidence the mean risk of such {units} is at least {low}, so above {limit}; were the "
+            f"guarantee to hold, so large a risk would ever be seen with a probability of at most "
+            f"{at_most(100 * judgement.p_promise, 2)} %."
+        )
+    if judgement.verdict == "contradicted":
+        return (
+            f"with 95 % confidence the mean risk of such {units} is at least {low}, so above {limit}; had they "
+            f"come from the same source as the calibration's, only {splits} % of random splits "
+            f"would show a risk of {risk} or more."
+        )
+    if judgement.verdict == "shifted":
+        mean = (
+            f"the mean risk of all such {units} may be as low as {low}, which is not above {limit}"
+            if judgement.interval[0] <= level
+            else f"the mean risk of all such {units} is above {limit}, but by no more than the luck of a calibration "
+            "explains"
+        )
+        return (
+            f"the risk of these {units} is {risk}; had they come from the same source as the "
+            f"calibration's, only {splits} % of random splits would show as much, so they differ. "
+            f"Still, {mean}. Calibrate on {units} like these before you rely on masks of such."
+        )
+    if judgement.risk <= level:
+        risk_in_words = (
+            f"the risk is {risk}, not above {limit}, but that of all such {units} may be as high as "
+            f"{high}.{too_few(judgement, units)}"
+        )
+        settle = "confirm it"
+    else:
+        risk_in_words = (
+            f"the risk is {risk}, above {limit}, but by no more than chance explains: that of all such "
+            f"{units} may be as low as {low}, and the guarantee averages over calibrations."
+        )
+        settle = "tell whether this calibration's mean risk is above the level"
+    if judgement.further is None and judgement.interval[0] > level:
+        return (
+            f"{risk_in_words} This calibration's own mean risk is above the level, as some calibration sets' is by "
+            "chance; more photographs here do not change that. Calibrate on more photographs."
+        )
+    if judgement.further is None:
+        return f"{risk_in_words} No practical number of further {units} like these would {settle}."
+    if judgement.exact:
+        number = f"{about(judgement.further)} {units} more than these, all of them new"
+        return f"{risk_in_words} About {number}, would {settle} if they err as these do."
+    return f"{risk_in_words} About {about(judgement.further)} further {units} would {settle} if they err as these do."
+
+
+def in_short(verdict: Verdict, judgements: Sequence[Judgement], *, above: bool) -> str:
+    """The verdict of a whole audit for people: where it is not yet confirmed, how far it is from that.
+
+    Parameters
+    ----------
+    judgements
+        Those of the levels at which anything is trusted.
+    above
+        Whether the risk at one of them is above what is claimed.
+    """
+    if verdict != "inconclusive":
+        return verdict
+    if not judgements:
+        return "nothing is trusted, so nothing was tested"
+    open_ones = [judgement for judgement in judgements if judgement.verdict == "inconclusive"]
+    least = max((judgement.fewest or 0 for judgement in open_ones), default=0)
+    likely = max((judgement.n + judgement.further for judgement in open_ones if judgement.further), default=0)
+    n = judgements[0].n
+    of = f" of at least {least}" if least else (f" of about {about(likely)}" if likely else "")
+    sign = "a risk above its level that chance explains" if above else "no sign against it"
+    return f"{SHORT[verdict]}: {n}{of} {'photograph' if n == 1 and not of else 'photographs'}, {sign}"
+
+
+def beforehand(judgements: Sequence[Judgement]) -> str | None:
+    """What to keep to when photographs are added after these judgements; None where that is no question."""
+    if any(judgement.exact for judgement in judgements):
+        return BEFOREHAND_EXACT
+    return BEFOREHAND if any(judgement.further is not None for judgement in judgements) else None
+
+
+def about(number: int) -> str:
+    """A whole number that was estimated, with two digits that say something, and spaces from 10 000 on."""
+    rounded = int(float(f"{number:.2g}"))
+    return f"{rounded:,}".replace(",", " ") if rounded >= 10_000 else str(rounded)
+
+
+def overall(judgements: Sequence[Judgement], levels: int | None = None) -> Verdict:
+    """Contradicted or shifted if any level is at its Bonferroni share of `LEVEL`; confirmed if every level is.
+
+    Parameters
+    ----------
+    judgements
+        Those of the levels at which anything is trusted; without one there is nothing to confirm.
+    levels
+        Among how many levels the error level is shared; None: those of `judgements`.
+    """
+    shared = LEVEL / max(levels or len(judgements), 1)
+    if any(judgement.p_promise <= shared for judgement in judgements):
+        return "contradicted"
+    if any(judgement.p_value <= shared for judgement in judgements):
+        return "shifted"
+    verdicts = {judgement.verdict for judgement in judgements}
+    return "confirmed" if verdicts == {"confirmed"} else "inconclusive"

@@ -1,0 +1,113 @@
+"""Upper confidence bounds for the mean of independent losses in [0, 1]."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.method.guarantees._binomial import (
+    MARGIN,
+    binomial_cdf,
+    binomial_tail,
+    least,
+    least_without,
+    product,
+)
+from blackbox_conformal.method.risk.betting import bisect, full_growth, growth, mixed, reaches
+
+
+def _entropy(r: float, a: float) -> float:
+    """``h1(r, a)``, the divergence of Bernoulli r from Bernoulli a, for 0 <= r < 1 and 0 < a < 1."""
+    return (r * math.log(r / a) if r > 0 else 0.0) + (1 - r) * (math.log1p(-r) - math.log1p(-a))
+
+
+def hoeffding_bentkus_budget(n: int, level: float, delta: float) -> Fraction | None:
+    """The largest sum of n losses at which the p-value of "mean > level" is <= delta; None when 0 is too large.
+
+    Bates, Angelopoulos, Lei, Malik and Jordan (2021), Theorem 4:
+    ``p = min{ exp(-n h1(min(r, a), a)), e P(Bin(n, a) <= ceil(n r)) }``.
+    """
+    allowed = np.flatnonzero(math.e * MARGIN * binomial_cdf(n, level) <= delta)
+    budget = Fraction(int(allowed[-1])) if allowed.size else None
+    needed = math.log(MARGIN / delta)
+    if n * _entropy(0.0, level) >= needed:
+        mean = bisect(lambda r: n * _entropy(r, level) < needed, 0.0, level)[0]
+        budget = max(budget or Fraction(0), n * Fraction(mean))
+    return budget
+
+
+def hoeffding_bentkus_least(refused: int, level: float, delta: float) -> int:
+    """The least n at which `hoeffding_bentkus_budget` allows `refused` losses of 1, all others being 0."""
+    needed = math.log(MARGIN / delta)
+
+    def reaches(n: int) -> bool:
+        # Below the level by more than rounding, so that the entropy is that of a smaller mean.
+        hoeffding = refused < n * Fraction(level) and n * Fraction(_entropy(refused / n, level)) >= needed
+        return hoeffding or math.e * MARGIN * binomial_tail(refused, n, level) <= delta
+
+    zero = least_without(delta / MARGIN, level)
+    return max(zero, 1) if refused == 0 else least(reaches, max(zero, refused))
+
+
+def hoeffding_bentkus_upper(total: Fraction, n: int, delta: float) -> float:
+    """Upper bound, at confidence 1 - delta, for the mean of n losses that sum to `total`."""
+    mean, count = float(total / n), math.ceil(total)
+    if mean >= 1:
+        return 1.0
+    needed = math.log(MARGIN / delta)
+    hoeffding = bisect(lambda a: a > mean and n * _entropy(mean, a) >= needed, mean, 1.0)[1]
+    bentkus = bisect(lambda a: math.e * MARGIN * binomial_tail(count, n, a) <= delta, mean, 1.0)[1]
+    return min(hoeffding, bentkus)
+
+
+def binomial_budget(n: int, level: float, delta: float) -> int | None:
+    """How many of n losses of 0 or 1 may be 1 for the p-value of "mean > level" to be <= delta; None when none may.
+
+    The p-value ``P(Bin(n, level) <= k)`` is exact (Clopper and Pearson 1934).
+    """
+    allowed = np.flatnonzero(MARGIN * binomial_cdf(n, level) <= delta)
+    return int(allowed[-1]) if allowed.size else None
+
+
+def binomial_upper(ones: int, n: int, delta: float) -> float:
+    """Upper bound, at confidence 1 - delta, for the mean of n losses of 0 or 1 of which `ones` are 1."""
+    if ones >= n:
+        return 1.0
+    return bisect(lambda a: MARGIN * binomial_tail(ones, n, a) <= delta, ones / n, 1.0)[1]
+
+
+def binomial_least(ones: int, level: float, delta: float) -> int:
+    """The least n at which `binomial_budget` allows `ones`."""
+    zero = max(least_without(delta / MARGIN, level), 1)
+    return zero if ones == 0 else least(lambda n: MARGIN * binomial_tail(ones, n, level) <= delta, max(zero, ones))
+
+
+def mixture_least(refused: int, level: float, delta: float, bets: int, stake: NDArray[np.float64] | None = None) -> int:
+    """The least n at which the mixture bound is at most `level` with `refused` losses of 1, all others being 0."""
+    # Where every bet were the best one, so many losses of 0 would do.
+    best = Fraction(float(_gains(level, bets, stake)[0].max()))
+    fewest = math.ceil(Fraction(math.log(1 / delta)) / best)
+    return least(lambda n: _counted_certifies(n - refused, refused, level, delta, bets, stake), max(refused, fewest, 1))
+
+
+def _gains(level: float, bets: int, stake: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """(2, bets) float64: how the logarithm of each bet grows with a loss of 0, and how it falls with a loss of 1."""
+    ends = np.array([0.0, 1.0])
+    logs = growth(ends, level, bets).T
+    return logs if stake is None or stake.size == bets else np.c_[logs, full_growth(ends, level)]
+
+
+def _counted_certifies(
+    zeros: int, ones: int, level: float, delta: float, bets: int, stake: NDArray[np.float64] | None
+) -> bool:
+    """`mixture_certifies` for so many losses of 0 and of 1, however many."""
+    gains, falls = _gains(level, bets, stake)
+    # In units of the largest gain, and no more than decides, so that the product fits a float.
+    won = min(product(zeros, float(gains[-1])), 1e12)
+    return reaches(mixed(gains / gains[-1] * won + (ones * falls if ones else 0), stake), delta)
+
+
+def mixture_upper_of_none(n: int, delta: float, bets: int, stake: NDArray[np.float64] | None = None) -> float:
+    """`mixture_upper` of n losses of 0."""
+    return bisect(lambda mean: _counted_certifies(n, 0, mean, delta, bets, stake), 0.0, 1.0)[1]

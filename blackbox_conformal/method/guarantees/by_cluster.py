@@ -1,0 +1,140 @@
+"""Any expected-loss guarantee when one photograph gives several curves: the mean of its tiles counts once."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import model_validator
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.guarantees._around import Around
+from blackbox_conformal.method.guarantees.claims import Units
+from blackbox_conformal.method.guarantees.guarantee import Choice, Guarantee, require_length
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.risk.pool import pool
+from blackbox_conformal.support import catalog
+
+_ONE_TILE = "a bound of one tile does not bound the mean over its photograph's tiles"
+_WEIGHTS = "weights belong to photographs, of which there are fewer than curves"
+
+
+class ByCluster(Around):
+    """The guarantee `of` for a random tile of a new photograph; n counts photographs, not tiles.
+
+    Attributes
+    ----------
+    of, parameters
+        Name and parameters of the guarantee, which must bound a mean, such as ``expected``.
+    clusters
+        The photograph that each curve was made from.
+    """
+
+    theorem: ClassVar[str] = "Dunn, Wasserman and Ramdas (2023), Section 3, with the theorem of the guarantee within"
+
+    clusters: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _build(self) -> Self:
+        if not catalog.member("guarantees", self.of).bounds_tile_means:
+            raise ValueError(
+                f"expected a guarantee that bounds a mean; got {self.of!r}, but the mean over a photograph's tiles "
+                "says nothing of its worst tile. Use expected, all-but, false-trust or high-probability"
+            )
+        inner = self.inner
+        for name, is_set, reason in (
+            ("bound_new", inner.own_bound is not None, _ONE_TILE),
+            ("bound_from", inner.bound_source != "metric", _ONE_TILE),
+            ("weights", "weights" in inner.by_photograph, _WEIGHTS),
+        ):
+            if is_set:
+                raise ValueError(f"{name} cannot be combined with photographs in tiles: {reason}")
+        return self
+
+    def _pooled(self, curves: CurveSet) -> CurveSet:
+        require_length("clusters", self.clusters, curves)
+        return pool(curves, self.clusters)
+
+    def choose(self, curves: CurveSet, alpha: float) -> Choice:
+        """As the guarantee within, on the mean curve of each photograph."""
+        return self.inner.choose(self._pooled(curves), alpha)
+
+    def risk(self, curves: CurveSet, threshold: float) -> float:
+        """As the guarantee within."""
+        return self.inner.risk(self._pooled(curves), threshold)
+
+    def levels(self, curves: CurveSet) -> NDArray[np.float64]:
+        """As the guarantee within."""
+        return self.inner.levels(self._pooled(curves))
+
+    def statement(self, alpha: float, n: int, error: str = "error") -> str:
+        """One sentence with the numbers; n is counted from the clusters."""
+        statement = self.inner.statement(alpha, len(set(self.clusters)), error)
+        return f"For a tile drawn at random from a new photograph: {statement}"
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What must be true for it, one sentence each."""
+        return (
+            *self.inner.assumptions,
+            "Tiles of one photograph are named as such; nothing is assumed of how they depend.",
+        )
+
+    def counted(self, curves: int) -> int:
+        """Photographs, not tiles."""
+        return len(set(self.clusters))
+
+    def restrict(self, indices: NDArray[np.int64]) -> Self:
+        """Cut the clusters to the curves at `indices`."""
+        return self.model_copy(update={"clusters": tuple(self.clusters[index] for index in indices)})
+
+    @property
+    def by_photograph(self) -> dict[str, tuple[Any, ...]]:
+        """The clusters, and what the guarantee within has."""
+        return {**self.inner.by_photograph, "clusters": self.clusters}
+
+    @property
+    def tiles(self) -> tuple[str, ...] | None:
+        """As `clusters` says."""
+        return self.clusters
+
+    def quantity(self, unit: str, error: str = "error") -> str:
+        """As the guarantee within."""
+        return self.inner.quantity(unit, error)
+
+    def refuse_unclaimed(self, in_tiles: bool) -> None:
+        """Refuse pictures whose photographs are not known, and what the guarantee within refuses."""
+        if not in_tiles:
+            raise UsageError(
+                "expected the photograph that each audited tile belongs to, since by-cluster speaks of photographs; "
+                "got none. Give --tiles FILE with one tile,photograph line each"
+            )
+        self.inner.refuse_unclaimed(in_tiles)
+
+    def unit_curves(self, curves: CurveSet) -> Units:
+        """One curve a photograph, the mean of its tiles'."""
+        return Units(self.inner, self._pooled(curves), curves, self.clusters)
+
+    def extended(self, tiles: Sequence[str] | None, new: int) -> tuple[Guarantee, int | None]:
+        """With the audit pictures' photographs; so many photographs calibrate as there were."""
+        self.refuse_unclaimed(tiles is not None)
+        clusters = (*self.clusters, *(tiles or ()))
+        return self.model_copy(update={"clusters": clusters}), len(set(self.clusters))
+
+
+def in_tiles(rule: Guarantee, clusters: Sequence[str]) -> Guarantee:
+    """`rule` for curves that are tiles of the photographs `clusters`, one name a curve.
+
+    Raises
+    ------
+    UsageError
+        The guarantee says nothing of a mean over tiles.
+    """
+    inner = {key: value for key, value in rule.specification().items() if value is not None}
+    tiled: Guarantee = catalog.load(
+        "guarantees", "by-cluster", of=inner.pop("name"), parameters=inner, clusters=tuple(clusters)
+    )
+    return tiled
+
+
+PLUGIN = ByCluster

@@ -1,0 +1,157 @@
+"""Any other guarantee within groups that were fixed beforehand, such as scene classes: Mondrian."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import model_validator
+
+from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.method.guarantees._around import Around
+from blackbox_conformal.method.guarantees.claims import Units
+from blackbox_conformal.method.guarantees.guarantee import BoundOfNew, BoundSource, Choice, Guarantee, require_length
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+
+
+class ByGroup(Around):
+    """The guarantee `of`, computed from the photographs of the new photograph's group alone.
+
+    Attributes
+    ----------
+    of, parameters
+        Name and parameters of the guarantee; parameters given a photograph are for all photographs.
+    groups
+        The group of each calibration photograph.
+    group_new
+        The group of the new photograph.
+    """
+
+    theorem: ClassVar[str] = "Vovk, Gammerman and Shafer (2005), Section 4.5, with the theorem of the guarantee within"
+
+    groups: tuple[str, ...]
+    group_new: str
+
+    @model_validator(mode="after")
+    def _build(self) -> Self:
+        if self.of == "by-group":
+            raise ValueError("groups within groups: name the finest groups instead")
+        self.inner  # noqa: B018  refuses parameters that do not fit
+        return self
+
+    @property
+    def bound_source(self) -> BoundSource:
+        """As the guarantee within."""
+        return self.inner.bound_source
+
+    @property
+    def own_bound(self) -> BoundOfNew | None:
+        """As the guarantee within."""
+        return self.inner.own_bound
+
+    def with_bound(self, bound: RiskCurve) -> Self:
+        """The guarantee within gets it."""
+        inner = self.inner.with_bound(bound)
+        return self.model_copy(update={"parameters": {**self.parameters, "bound_new": inner.own_bound}})
+
+    @property
+    def _indices(self) -> NDArray[np.int64]:
+        return np.flatnonzero(np.array(self.groups, dtype=object) == self.group_new)
+
+    def _of_group(self, curves: CurveSet) -> tuple[Guarantee, CurveSet | None]:
+        require_length("groups", self.groups, curves)
+        indices = self._indices
+        return self.inner.restrict(indices), curves.subset(indices) if indices.size else None
+
+    def check_level(self, alpha: float, bound: float | None = None) -> None:
+        """As the guarantee within."""
+        self.inner.check_level(alpha, bound)
+
+    def counted(self, curves: int) -> int:
+        """Photographs of the group."""
+        indices = self._indices
+        return self.inner.restrict(indices).counted(indices.size)
+
+    def choose(self, curves: CurveSet, alpha: float) -> Choice:
+        """As the guarantee within; a group without photographs trusts nothing."""
+        inner, group_curves = self._of_group(curves)
+        inner.check(curves, alpha)
+        if group_curves is None:
+            missing = inner.minimum_images(alpha, curves.bound)
+            others = ", ".join(sorted(set(self.groups)))
+            nothing = (
+                f"nothing can be trusted: no calibration photograph is of group {self.group_new!r}; there are {others}"
+            )
+            return Choice(-np.inf, max(missing, 1), nothing)
+        choice = inner.choose(group_curves, alpha)
+        reason = choice.reason and f"group {self.group_new!r}: {choice.reason}"
+        return Choice(choice.threshold, choice.missing_images, reason)
+
+    def risk(self, curves: CurveSet, threshold: float) -> float:
+        """As the guarantee within."""
+        inner, group_curves = self._of_group(curves)
+        if group_curves is None:
+            return 0.0 if threshold == -np.inf else curves.bound
+        return inner.risk(group_curves, threshold)
+
+    def levels(self, curves: CurveSet) -> NDArray[np.float64]:
+        """As the guarantee within."""
+        inner, group_curves = self._of_group(curves)
+        return np.array([curves.bound]) if group_curves is None else inner.levels(group_curves)
+
+    def statement(self, alpha: float, n: int, error: str = "error") -> str:
+        """One sentence with the numbers; n is counted from the groups."""
+        statement = self.inner.restrict(self._indices).statement(alpha, self._indices.size, error)
+        return f"Among photographs of group {self.group_new!r}: {statement}"
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What must be true for it, one sentence each."""
+        return (*self.inner.assumptions, "Groups were fixed before any result was seen and depend on the input alone.")
+
+    def restrict(self, indices: NDArray[np.int64]) -> Self:
+        """Cut groups and the parameters within to the photographs at `indices`."""
+        raise UsageError("expected by-group as the outermost guarantee; put by-cluster inside it")
+
+    @property
+    def by_photograph(self) -> dict[str, tuple[Any, ...]]:
+        """The groups, and what the guarantee within has."""
+        return {**self.inner.by_photograph, "groups": self.groups}
+
+    @property
+    def tiles(self) -> tuple[str, ...] | None:
+        """As the guarantee within."""
+        return self.inner.tiles
+
+    def quantity(self, unit: str, error: str = "error") -> str:
+        """As the guarantee within, with the group's name."""
+        return f"within group {self.group_new!r}, {self.inner.quantity(unit, error)}"
+
+    def refuse_unclaimed(self, in_tiles: bool) -> None:
+        """Refuse what the guarantee within refuses."""
+        self.inner.refuse_unclaimed(in_tiles)
+
+    def unit_curves(self, curves: CurveSet) -> Units:
+        """The units of the guarantee within, of the group's photographs."""
+        inner, group_curves = self._of_group(curves)
+        if group_curves is None:
+            others = ", ".join(sorted(set(self.groups)))
+            raise CalibrationError(
+                f"expected calibration photographs of group {self.group_new!r}; there are none, only {others}. "
+                "Nothing is trusted in that group, so there is nothing to audit"
+            )
+        return inner.unit_curves(group_curves)
+
+    def extended(self, tiles: Sequence[str] | None, new: int) -> tuple[Guarantee, int | None]:
+        """With the audit pictures in the group; so many photographs calibrate as the group had."""
+        if self.tiles is not None:
+            raise UsageError(
+                "expected groups or tiles, not both, to split a pool with audit photographs; got both. Leave the audit "
+                "photographs out: calibrate on the whole pool and split that"
+            )
+        groups = (*self.groups, *(self.group_new,) * new)
+        return self.model_copy(update={"groups": groups}), self.groups.count(self.group_new)
+
+
+PLUGIN = ByGroup

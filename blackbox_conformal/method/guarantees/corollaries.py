@@ -1,0 +1,175 @@
+"""What follows from a threshold that was found: its sentence, a PSNR inside the mask, the level under data leakage."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.support.catalog import of_specification
+from blackbox_conformal.support.wording import exactly
+
+MID_GREY = 128
+LARGEST_BLOCK = 64
+"""Pixels: a wrong square of that side is as good as any."""
+
+THREE_CHANNELS_DB = 10 * math.log10(3)
+"""4.77 dB: a sum of absolute values over three channels is at least sqrt(3) times their root mean square."""
+
+
+@dataclass(frozen=True, slots=True)
+class Psnr:
+    """A lower bound on the PSNR over trusted pixels, peak 1, in the metric's space.
+
+    Attributes
+    ----------
+    decibels
+        The bound.
+    statement
+        It in one sentence, with what it does not say.
+    """
+
+    decibels: float
+    statement: str
+
+
+def statement(guarantee: Guarantee, alpha: float, n: int, metric: Mapping[str, Any]) -> str:
+    """The guarantee at `alpha` in plain words: which error of a metric it bounds, how large that is, what it allows.
+
+    Parameters
+    ----------
+    n
+        How many photographs calibrate.
+    metric
+        Name and parameters, as `Metric.specification` gives them.
+    """
+    measured = of_specification("metrics", dict(metric))
+    level = alpha if guarantee.stated_tolerance is None else guarantee.stated_tolerance
+    said = guarantee.statement(alpha, n, measured.error_in_words)
+    error_known = guarantee.needs.curve_kind != "share" or guarantee.stated_tolerance is not None
+    notes = (level_in_greys(measured, level), allowed_detail(measured, level)) if error_known else ()
+    return " ".join(filter(None, [said, *notes, cap_note(guarantee, metric)]))
+
+
+def error_in_words(metric: Mapping[str, Any]) -> str:
+    """What a metric measures at a pixel, by its name and parameters; see `Metric.error_in_words`."""
+    measured: Metric = of_specification("metrics", dict(metric))
+    return measured.error_in_words
+
+
+def level_in_greys(metric: Metric, level: float) -> str | None:
+    """How much an error of `level` is, in a sentence; None where greys do not tell, or no two are so far apart."""
+    greys = greys_apart(metric, level)
+    if greys is None:
+        return None
+    return f"For scale: {exactly(level)} is an even grey of {greys[0]} that came back as {greys[1]} (of 255)."
+
+
+def greys_apart(metric: Metric, level: float) -> tuple[int, int] | None:
+    """Two greys, 0 to 255, that differ by an error of `level`, from mid grey on where that is possible."""
+    scale = metric.grey_scale
+    if scale is None or not level:
+        return None
+    for grey in (MID_GREY, 0):
+        other = int(np.searchsorted(scale, scale[grey] + level))
+        if grey < other < scale.size:
+            return grey, other
+    return None
+
+
+def allowed_detail(metric: Metric, level: float) -> str | None:
+    """The largest square that may be wrong while no error exceeds `level`; None where that is less than a pixel."""
+    side = 0
+    while side < LARGEST_BLOCK and (error := block_error(metric, side + 1)) is not None and error <= level:
+        side += 1
+    if not side:
+        return None
+    size = f" of up to {side}×{side} pixels" if side < LARGEST_BLOCK else " of any size"
+    small = "Single pixels" if side == 1 else f"Single pixels and details{size}"
+    return f"{small} may be wrong all the same, even {metric.opposites}."
+
+
+@lru_cache(1024)
+def block_error(metric: Metric, side: int) -> float | None:
+    """`Metric.block_error`, computed once."""
+    return metric.block_error(side)
+
+
+def cap_note(guarantee: Guarantee, metric: Mapping[str, Any]) -> str | None:
+    """What a bound on a mean of errors leaves open where the metric has a cap; None where nothing is.
+
+    Which errors lie above a level below the cap, and how many, is the same with the cap and without.
+    """
+    if metric.get("cap") is None or guarantee.needs.curve_kind == "share" or guarantee.miss_rate is not None:
+        return None
+    cap = float(metric["cap"])
+    return f"Errors above {cap:g} count as {cap:g}: the guarantee does not tell an error of {cap:g} from a larger one."
+
+
+def psnr(guarantee: Guarantee, alpha: float, metric: Metric) -> Psnr:
+    """The PSNR that a guarantee at `alpha` implies (Adame, Csillag and Goedert 2025, Proposition 3.1).
+
+    Parameters
+    ----------
+    guarantee, alpha
+        The guarantee in force and its level.
+    metric
+        The metric; its map must bound each pixel's root mean square error from above. A sum of absolute differences
+        over three channels, as in ``lab-l1`` and ``rgb-l1``, gives 4.77 dB more.
+
+    Raises
+    ------
+    UsageError
+        The premise is not true: an averaged, structural or capped metric, a share instead of a supremum, a level of 0.
+    """
+    if not metric.pointwise_root_mean_square:
+        raise UsageError(
+            "expected a metric whose map bounds every pixel's root mean square error; got one that is averaged over "
+            "neighbours or measures structure. No PSNR follows from it; calibrate lab-l1 or rgb-l1 pointwise"
+        )
+    if metric.cap is not None:
+        raise UsageError(
+            f"expected a metric without a cap; got cap={metric.cap:g}, and errors above it may be of any size, so no "
+            "PSNR follows. Leave cap out"
+        )
+    if guarantee.needs.curve_kind != "supremum":
+        raise UsageError(
+            "expected a guarantee on the largest trusted error; one on a share of wrong pixels, or on all but a share, "
+            "says nothing of how wrong those pixels are. Use expected, per-image or high-probability"
+        )
+    if not (math.isfinite(alpha) and alpha > 0):
+        raise UsageError(f"expected alpha to be a finite number above 0; got {alpha!r}")
+    decibels = -20 * math.log10(alpha) + (THREE_CHANNELS_DB if metric.sums_channels else 0.0)
+    average = ", averaged over three channels," if metric.sums_channels else ""
+    at_least = math.floor(100 * decibels) / 100
+    return Psnr(
+        decibels,
+        f"Wherever the guarantee speaks of an error of {exactly(alpha)}, the PSNR over trusted pixels{average} in "
+        f"{metric.space} with peak 1 is at least {at_least:.2f} dB, a mask without pixels counting as infinite. "
+        f"It is no PSNR in any other colour space.",
+    )
+
+
+def leaked_level(alpha: float, n: int, leaked: int) -> float:
+    """What a bound `alpha` on the mean loss becomes if `leaked` of n photographs were in the vendor's training set.
+
+    ``alpha (n + 1) / (n - leaked + 1)`` (Adame, Csillag and Goedert 2025, Proposition 3.2).
+    """
+    if not 0 <= leaked <= n:
+        raise UsageError(f"expected 0 to {n} leaked photographs of {n}; got {leaked}")
+    return alpha * ((n + 1) / (n - leaked + 1))
+
+
+def level_given_trust(alpha: float, nonempty_share: float) -> float:
+    """What ``expected`` at `alpha` guarantees on average over those photographs whose mask is not empty.
+
+    A mask without pixels has loss 0, so ``E[L | not empty] = E[L] / P(not empty) <= alpha / P(not empty)``.
+    """
+    if not 0 < nonempty_share <= 1:
+        raise UsageError(f"expected a share of non-empty masks in (0, 1]; got {nonempty_share!r}")
+    return alpha / nonempty_share

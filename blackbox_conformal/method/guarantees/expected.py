@@ -1,0 +1,362 @@
+"""The expected loss of a new photograph is at most alpha: conformal risk control, also weighted and with leakage."""
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field, field_serializer, field_validator, model_validator
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.guarantees._outsiders import WithOutsiders
+from blackbox_conformal.method.guarantees.claims import Claim
+from blackbox_conformal.method.guarantees.guarantee import (
+    BoundOfNew,
+    BoundSource,
+    Choice,
+    number_in_words,
+    require_length,
+)
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.risk.exact import as_typed, exact_bound, float_up
+from blackbox_conformal.method.risk.merged_curves import WEIGHT_BITS, Merged
+from blackbox_conformal.support.wording import exactly
+
+_FROM = {"delivered": "delivered colours", "input": "input"}
+
+
+class Expected(WithOutsiders):
+    """``E[L_new(t)] <= alpha``, t = sup { t : sum w_i L_i(t) + w_new B_new(t) <= alpha (sum w_i + w_new) }.
+
+    Attributes
+    ----------
+    weights, weight_new
+        Likelihood ratios dQ/dP of each calibration photograph and of the new one, up to a common factor; both or
+        neither (Tibshirani, Barber, Candès and Ramdas 2019).
+    leaked
+        At most so many calibration photographs were in the vendor's training set (Adame et al. 2025, Prop. 3.2).
+    bound_new
+        An upper bound on the new photograph's own loss computed from its input and draws alone: a number, a
+        staircase, or a nondecreasing function of the threshold. Takes the place of the metric's bound where smaller.
+        A function is asked at the calibration's scores alone, so that jumps of its own between them trust less than
+        the same bound as a staircase would.
+    bound_from
+        Where the new photograph's bound comes from when its mask is made: ``metric`` (the same for all),
+        ``delivered`` (its delivered colours), ``input`` (its input and its delivered colours; a window is needed).
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    theorem: ClassVar[str] = "Angelopoulos, Bates, Fisch, Lei and Schuster (2024), Theorem 1"
+    bounds_tile_means: ClassVar[bool] = True
+
+    weights: tuple[float, ...] | None = None
+    weight_new: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    leaked: int = Field(default=0, ge=0)
+    bound_new: BoundOfNew | None = None
+    bound_from: BoundSource = "metric"
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _from_array(cls, weights: Any) -> Any:
+        return tuple(weights.tolist()) if isinstance(weights, np.ndarray) else weights
+
+    @field_validator("bound_new")
+    @classmethod
+    def _number_in_range(cls, bound: BoundOfNew | None) -> BoundOfNew | None:
+        if isinstance(bound, int | float) and not (math.isfinite(bound) and bound >= 0):
+            raise ValueError("expected a finite number >= 0")
+        return bound
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if (self.weights is None) != (self.weight_new is None):
+            raise ValueError("weights and weight_new belong together: give both or neither")
+        if self.weights is not None and not all(math.isfinite(w) and w >= 0 for w in self.weights):
+            raise ValueError("expected finite weights >= 0")
+        if self.weights is not None and self.leaked:
+            raise ValueError(
+                "weights and leaked exclude each other: the leakage bound rests on exchangeable photographs, "
+                "which weighted ones are not"
+            )
+        if self.bound_from != "metric" and self.bound_new is not None and not isinstance(self.bound_new, RiskCurve):
+            raise ValueError(
+                "bound_from and bound_new both bound the new picture's own loss, and only one can be used: give one"
+            )
+        return self
+
+    @field_serializer("bound_new")
+    def _bound_in_words(self, bound: BoundOfNew | None) -> float | str | None:
+        return bound if bound is None or isinstance(bound, int | float) else "from the picture itself"
+
+    @property
+    def bound_source(self) -> BoundSource:
+        """As `bound_from` says."""
+        return self.bound_from
+
+    @property
+    def own_bound(self) -> BoundOfNew | None:
+        """As `bound_new` says."""
+        return self.bound_new
+
+    def with_bound(self, bound: RiskCurve) -> Self:
+        """With `bound` as ``bound_new``."""
+        return self.model_copy(update={"bound_new": bound})
+
+    def _sides(self, curves: CurveSet) -> tuple[Merged, Fraction, Fraction]:
+        """Staircase of the weighted sum, weight of the new photograph, and the factor of alpha in the inequality."""
+        n = len(curves)
+        if self.leaked > n:
+            raise UsageError(f"expected at most {n} leaked photographs of {n}; got {self.leaked}")
+        if self.weights is None or self.weight_new is None:
+            return curves.merged, Fraction(1), Fraction(n - self.leaked + 1)
+        require_length("weights", self.weights, curves)
+        exponent = math.frexp(max(*self.weights, self.weight_new))[1]
+        scale = Fraction(2) ** (WEIGHT_BITS - exponent)
+        # Rounded up on the side of the losses and kept exact on the side of alpha, so rounding only lowers t.
+        whole = np.array([math.ceil(Fraction(weight) * scale) for weight in self.weights], dtype=np.int64)
+        total = sum(map(Fraction, self.weights), Fraction(self.weight_new))
+        return curves.weighted(whole), Fraction(self.weight_new) * scale, total * scale
+
+    def choose(self, curves: CurveSet, alpha: float) -> Choice:
+        """As for every guarantee; weighted photographs that are worth too few trust nothing."""
+        choice = super().choose(curves, alpha)
+        level = self._inside(as_typed(alpha), curves.bound)
+        if choice.reason is None or level >= self._floor(curves):
+            return choice
+        needed = self._constant(exact_bound(curves.bound)) / level - 1
+        missing = math.ceil(needed - self._worth)
+        return Choice(
+            choice.threshold,
+            missing,
+            f"nothing can be trusted at {alpha:g}: {len(curves)} weighted {self.unit} are worth "
+            f"{float(self._worth):.1f} of equal weight, and at least {number_in_words(math.ceil(needed))} are needed. "
+            "Add photographs that are like the new ones, or choose a larger level",
+        )
+
+    def _floor(self, curves: CurveSet) -> Fraction:
+        """The least level that so many photographs of equal weight could reach; 0 without weights.
+
+        With true likelihood ratios lower levels would hold, but then a few photographs decide, and an error in their
+        weights is not seen.
+        """
+        if self.weights is None:
+            return Fraction(0)
+        return self._constant(exact_bound(curves.bound)) / (self._worth + 1)
+
+    def _threshold(self, curves: CurveSet, alpha: Fraction) -> float:
+        merged, weight, factor = self._sides(curves)
+        level = self._inside(alpha, curves.bound)
+        if level < self._floor(curves):
+            return -math.inf
+        budget, highest = level * factor, exact_bound(curves.bound)
+        if self.bound_new is None or isinstance(self.bound_new, int | float):
+            return merged.threshold(budget - weight * self._constant(highest))
+        if isinstance(self.bound_new, RiskCurve):
+            return _below_staircase(merged, budget, weight, self.bound_new, highest)
+        return _below_function(merged, budget, weight, self.bound_new, highest)
+
+    def _constant(self, highest: Fraction) -> Fraction:
+        return min(as_typed(self.bound_new), highest) if isinstance(self.bound_new, int | float) else highest
+
+    def _needed(self, curves: CurveSet, alpha: Fraction) -> int:
+        """Counts refused photographs, whose loss cannot be avoided."""
+        merged, weight, factor = self._sides(curves)
+        refused = merged.total(float(np.finfo(np.float32).min)) if curves.scores.size else Fraction(0)
+        highest = self._constant(exact_bound(curves.bound))
+        short = (refused + weight * highest) / self._inside(alpha, curves.bound) - factor
+        each = (factor - weight) / len(curves) if self.weights is not None else Fraction(1)
+        return len(curves) + (math.ceil(short / each) if each > 0 else 0)
+
+    def risk(self, curves: CurveSet, threshold: float) -> float:
+        """``(sum w_i L_i(t) + w_new B_new(t)) / (sum w_i + w_new)``, with the leakage factor; 0 at -inf."""
+        self.check(curves)
+        if threshold == -math.inf:
+            return 0.0
+        merged, weight, factor = self._sides(curves)
+        highest = exact_bound(curves.bound)
+        if isinstance(self.bound_new, RiskCurve):
+            own_bound = min(Fraction(self.bound_new.loss(threshold)), highest)
+        elif callable(self.bound_new):
+            own_bound = min(Fraction(self.bound_new(threshold)), highest)
+        else:
+            own_bound = self._constant(highest)
+        level = max((merged.total(threshold) + weight * own_bound) / factor, self._floor(curves))
+        return float_up(self._overall(level, curves.bound))
+
+    def levels(self, curves: CurveSet) -> NDArray[np.float64]:
+        """Every level at which the threshold changes, each rounded up by a few units in the last place.
+
+        Raises
+        ------
+        UsageError
+            The bound is a staircase or function of one picture: levels are a property of the calibration.
+        """
+        self.check(curves)
+        if callable(self.bound_new) or isinstance(self.bound_new, RiskCurve):
+            raise UsageError("expected levels of a calibration; got a bound_new of one picture. Ask without bound_new")
+        merged, weight, factor = self._sides(curves)
+        fixed = float(weight * self._constant(exact_bound(curves.bound)))
+        totals = np.r_[0.0, merged.totals()]
+        if merged.scores.size and merged.scores[0] == -np.inf:
+            totals = totals[1:]
+        levels = np.maximum((totals + fixed) / float(factor), float_up(self._floor(curves)))
+        if self.outsiders:
+            levels = levels * (1 - self.outsiders) + self.outsiders * float(exact_bound(curves.bound))
+        return np.unique(levels * (1 + 2**-50))
+
+    def minimum_images(self, alpha: float, bound: float) -> int:
+        """``ceil(B / alpha) - 1``, plus the leaked ones."""
+        level = self._inside(as_typed(alpha, "alpha"), bound)
+        return max(math.ceil(self._constant(exact_bound(bound)) / level) - 1 + self.leaked, 0)
+
+    def reachable_alpha(self, n: int, bound: float) -> float:
+        """``B / (n + 1)``, leaked ones not counted in n."""
+        level = self._constant(exact_bound(bound)) / max(n - self.leaked + 1, 1)
+        return float_up(self._overall(level, bound))
+
+    @property
+    def effective_images(self) -> float | None:
+        """``(sum w)^2 / sum w^2`` of the calibration photographs; None without weights."""
+        return None if self.weights is None else float(self._worth)
+
+    @property
+    def _worth(self) -> Fraction:
+        """`effective_images`, exact, so that equal weights are worth what they are."""
+        exact = [Fraction(weight) for weight in self.weights or ()]
+        squares = sum((weight * weight for weight in exact), Fraction(0))
+        return sum(exact, Fraction(0)) ** 2 / squares if squares else Fraction(0)
+
+    def statement(self, alpha: float, n: int, error: str = "error") -> str:
+        """One sentence with the numbers."""
+        return (
+            f"On average over new photographs, the largest {error} among trusted pixels "
+            f"is at most {exactly(alpha)}{self._by(n)}."
+        )
+
+    def _by(self, n: int) -> str:
+        parts = [f" (calibrated on {n} {self.unit.removeprefix('calibration ')}"]
+        if self.weights is not None:
+            parts.append(f"weighted, worth {self.effective_images:.1f}")
+        if self.leaked:
+            parts.append(f"also if up to {self.leaked} of them were in the vendor's training set")
+        if isinstance(self.bound_new, int | float):
+            parts.append(f"its own loss taken to be at most {self.bound_new:g} in this picture")
+        if self.bound_from != "metric":
+            parts.append(f"its own loss in a picture bounded from its {_FROM[self.bound_from]}")
+        return ", ".join(parts) + self._outsiders_in_words + ")"
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What must be true for it, one sentence each."""
+        sentences = list(super().assumptions)
+        if self.weights is not None:
+            sentences[0] = "The weights are the true likelihood ratios of new against calibration photographs."
+        if self.leaked:
+            sentences[0] = (
+                "The photographs that did not leak and the new one are exchangeable, given the vendor's trained model."
+            )
+        if self.bound_new is not None or self.bound_from != "metric":
+            sentences.append(
+                "The bound of the new picture's own loss holds; it was computed from its input and draws alone."
+            )
+        return tuple(sentences)
+
+    def restrict(self, indices: NDArray[np.int64]) -> Self:
+        """Cut the weights to the photographs at `indices`."""
+        if self.weights is None:
+            return self
+        return self.model_copy(update={"weights": tuple(self.weights[index] for index in indices)})
+
+    def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
+        """The mean loss is at most alpha, or what outsiders leave of it to photographs like the calibration's."""
+        return Claim(losses, self._claimed(alpha, bound), bound)
+
+    def quantity(self, unit: str, error: str = "error") -> str:
+        """The mean loss, in words."""
+        return f"the mean over {unit} of the largest {error} of a trusted pixel"
+
+    def refuse_unclaimed(self, in_tiles: bool) -> None:
+        """Refuse the bound of one picture."""
+        if self.bound_new is not None and not isinstance(self.bound_new, int | float):
+            raise UsageError(
+                "expected a guarantee for any new photograph; got one with the bound of one picture. "
+                "Say bound_from=delivered or bound_from=input instead: each audited picture then gets its own bound"
+            )
+
+    @property
+    def by_photograph(self) -> dict[str, tuple[Any, ...]]:
+        """The weights."""
+        return {} if self.weights is None else {"weights": self.weights}
+
+    @property
+    def holds_on_average(self) -> bool:
+        """True: the expectation is over calibration sets, too."""
+        return True
+
+    @property
+    def treats_photographs_alike(self) -> bool:
+        """Unless some are weighted or may have leaked."""
+        return not self.leaked and self.weights is None
+
+    @property
+    def bounds_plain_sum(self) -> bool:
+        """Unless there are weights, leaked photographs, outsiders or another bound of the new one."""
+        return self.treats_photographs_alike and self.bound_new is None and not self.outsiders
+
+    def allowing_leaked(self, count: int) -> Self | None:
+        """With ``leaked=count``, where photographs count alike and neither leaks nor outsiders are allowed for."""
+        alike = self.treats_photographs_alike and not self.outsiders
+        return self.model_copy(update={"leaked": count}) if alike else None
+
+    @property
+    def audit_notes(self) -> tuple[str, ...]:
+        """What weights ask of the audit photographs."""
+        if self.weights is None:
+            return ()
+        return (
+            "With weights the claim is about new photographs whose likelihood ratio is at most weight_new: the audit "
+            "photographs must be such. There is no permutation test, as calibration photographs are not.",
+        )
+
+
+def _below_staircase(
+    merged: Merged, budget: Fraction, weight: Fraction, own_bound: RiskCurve, highest: Fraction
+) -> float:
+    """sup { t : merged(t) + weight * own_bound(t) <= budget }, exact: on each step of `own_bound` the sum decides.
+
+    Steps are gone through from the left. Where the sum stays within the budget up to a step's end, the next step may
+    go on; both sides only grow, so the first step that ends earlier is the last.
+    """
+    ends = [*map(float, own_bound.scores), math.inf]
+    last_end = -math.inf
+    for end, loss in zip(ends, [0.0, *map(float, own_bound.losses)], strict=True):
+        on_step = merged.threshold(budget - weight * min(Fraction(loss), highest))
+        if on_step <= end:
+            return max(last_end, on_step)
+        last_end = end
+    return last_end
+
+
+def _below_function(
+    merged: Merged, budget: Fraction, weight: Fraction, own_bound: Callable[[float], float], highest: Fraction
+) -> float:
+    """The largest score (or +inf) at which merged(t) + weight * own_bound(t) <= budget, for a nondecreasing bound."""
+    candidates = np.r_[merged.scores[merged.scores > -np.inf], np.inf]
+    low, high = -1, candidates.size - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        threshold = float(candidates[middle])
+        value = float(own_bound(threshold))
+        if not (math.isfinite(value) and value >= 0):
+            raise UsageError(f"expected bound_new to return finite numbers >= 0; got {value!r} at {threshold!r}")
+        if merged.total(threshold) + weight * min(Fraction(value), highest) <= budget:
+            low = middle
+        else:
+            high = middle - 1
+    return float(candidates[low]) if low >= 0 else -math.inf
+
+
+PLUGIN = Expected

@@ -1,0 +1,70 @@
+"""The expected share of the picture that is trusted and wrong by more than a tolerance is at most alpha.
+
+The arithmetic is that of `expected`, with 1 as the bound; the tolerance is fixed when the curves are made.
+"""
+
+from typing import ClassVar
+
+from pydantic import Field, field_validator
+
+from blackbox_conformal.errors import CalibrationError
+from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.guarantees.guarantee import BoundSource
+from blackbox_conformal.method.risk.curve import Kind
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.support.wording import exactly
+
+
+class FalseTrust(Expected):
+    """``E[ share of all pixels that are trusted and wrong ] <= alpha``; parameters of `Expected` but bound_from.
+
+    Attributes
+    ----------
+    tolerance
+        The error above which a trusted pixel is wrong; must be that of the curves. None: whatever theirs is.
+    """
+
+    curve_kind: ClassVar[Kind] = "share"
+    theorem: ClassVar[str] = "Angelopoulos, Bates, Fisch, Lei and Schuster (2024), Theorem 1, with B = 1"
+
+    @field_validator("bound_from")
+    @classmethod
+    def _no_bound_from_the_picture(cls, source: BoundSource) -> BoundSource:
+        if source != "metric":
+            raise ValueError(
+                "a bound from the picture bounds an error, and not the share of the picture that is wrong, so nothing "
+                "would be guaranteed. Leave bound_from out"
+            )
+        return source
+
+    tolerance: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+    def check(self, curves: CurveSet, alpha: float | None = None) -> None:
+        """As for every guarantee, and the tolerance must be that of the curves."""
+        super().check(curves, alpha)
+        if self.tolerance is not None and curves.tolerance != self.tolerance:
+            raise CalibrationError(
+                f"expected curves made with tolerance {self.tolerance:g}; these were made with {curves.tolerance}. "
+                "Calibrate with --guarantee false-trust:tolerance=…, which takes no further call"
+            )
+
+    def statement(self, alpha: float, n: int, error: str = "error") -> str:
+        """One sentence with the numbers."""
+        tolerance = "the tolerance" if self.tolerance is None else exactly(self.tolerance)
+        return (
+            f"On average over new photographs, the share of the picture that is trusted although its {error} exceeds "
+            f"{tolerance} is at most {exactly(alpha)}{self._by(n)}."
+        )
+
+    def quantity(self, unit: str, error: str = "error") -> str:
+        """The mean share of wrong pixels, in words."""
+        over = "the tolerance" if self.tolerance is None else exactly(self.tolerance)
+        return f"the mean over {unit} of the share of the picture that is trusted with a {error} above {over}"
+
+    @property
+    def stated_tolerance(self) -> float | None:
+        """As `tolerance` says."""
+        return self.tolerance
+
+
+PLUGIN = FalseTrust

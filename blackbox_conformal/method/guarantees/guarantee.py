@@ -1,0 +1,397 @@
+"""What a guarantee is: a rule from risk curves and a level to a threshold, with its needs and its wording."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import InstanceOf, model_validator
+
+from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.method.guarantees.claims import Claim, Units
+from blackbox_conformal.method.risk.curve import Kind, RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.risk.exact import as_typed, exact_bound
+from blackbox_conformal.support.catalog import Plugin
+
+BoundOfNew = float | InstanceOf[RiskCurve] | Callable[[float], float]
+"""An upper bound on one picture's loss: a number, a staircase, or a nondecreasing function of the threshold."""
+
+BoundSource = Literal["metric", "delivered", "input"]
+
+NOT_SIGNED = (
+    "The calibration file is what its maker computed. It is not signed, so nobody vouches for it: whoever can write "
+    "the file can change its curves."
+)
+"""What must be assumed of a calibration without a signature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A threshold and, when it trusts nothing, why.
+
+    Attributes
+    ----------
+    threshold
+        Trust where score < threshold; -inf nothing, +inf everything.
+    missing_images
+        How many more photographs the level needs at least; 0 when something can be trusted.
+    reason
+        One sentence when nothing can be trusted, else None.
+    """
+
+    threshold: float
+    missing_images: int = 0
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a guarantee needs besides an unchanged procedure.
+
+    Attributes
+    ----------
+    sampling
+        What calibration and new photographs must be: ``exchangeable``, or ``iid``, which is more.
+    curve_kind
+        The kind of curve it is for.
+    """
+
+    sampling: Literal["exchangeable", "iid"]
+    curve_kind: Kind
+
+
+class Guarantee(Plugin):
+    """A guarantee with its parameters; a file `guarantees/NAME.py` defines one subclass and calls it PLUGIN.
+
+    Attributes
+    ----------
+    sampling, curve_kind
+        See `Needs`; ask `needs`, which also knows of a guarantee within.
+    theorem
+        The source of its proof.
+    zero_allowed
+        Whether a level of 0 means something.
+    bounds_tile_means
+        Whether it still holds where each loss is the mean over a photograph's tiles, so that `by-cluster` can use it.
+    refused
+        Parameters that other guarantees have and this one must not, with the reason.
+    """
+
+    sampling: ClassVar[Literal["exchangeable", "iid"]] = "exchangeable"
+    curve_kind: ClassVar[Kind] = "supremum"
+    theorem: ClassVar[str] = ""
+    zero_allowed: ClassVar[bool] = False
+    bounds_tile_means: ClassVar[bool] = False
+    refused: ClassVar[dict[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse(cls, parameters: Any) -> Any:
+        if isinstance(parameters, dict):
+            for name, reason in cls.refused.items():
+                if name in parameters:
+                    raise ValueError(f"{name} cannot be combined with this guarantee: {reason}")
+        return parameters
+
+    def threshold(self, curves: CurveSet, alpha: float) -> float:
+        """The largest threshold that keeps the guarantee at `alpha`: -inf nothing, +inf everything; trust score < t.
+
+        Raises
+        ------
+        UsageError
+            The level is not a positive finite number, or parameters do not fit the curves.
+        CalibrationError
+            The curves are of another kind than this guarantee is for.
+        """
+        return self.choose(curves, alpha).threshold
+
+    def choose(self, curves: CurveSet, alpha: float) -> Choice:
+        """As `threshold`, with the reason and the number of missing photographs when nothing can be trusted."""
+        self.check(curves, alpha)
+        threshold = self._threshold(curves, as_typed(alpha, "alpha"))
+        if threshold > -math.inf:
+            return Choice(threshold)
+        missing = max(1, self._needed(curves, as_typed(alpha)) - len(curves))
+        return Choice(
+            threshold,
+            missing,
+            f"nothing can be trusted at {alpha:g}: {len(curves)} {self.unit}, and at least "
+            f"{number_in_words(len(curves) + missing)} are needed. Add {number_in_words(missing)} or choose a larger "
+            "level",
+        )
+
+    def check(self, curves: CurveSet, alpha: float | None = None) -> None:
+        """Refuse a level that is none and curves of another kind, as `threshold` does."""
+        if alpha is not None:
+            self.check_level(alpha, curves.bound)
+        if curves.kind != self.needs.curve_kind:
+            raise CalibrationError(
+                f"expected {self.needs.curve_kind} curves for this guarantee; got {curves.kind} curves. "
+                "A tolerance at calibration makes share curves (false-trust), left_out makes all-but curves (all-but), "
+                "neither makes supremum curves (all others)"
+            )
+
+    def check_level(self, alpha: float, bound: float | None = None) -> None:
+        """Refuse a level that is none, and one that no loss can exceed, where the losses' `bound` is known."""
+        try:
+            finite = math.isfinite(alpha)
+        except TypeError:
+            finite = False
+        if finite and (alpha > 0 or (alpha == 0 and self.zero_allowed)):
+            if bound is not None and as_typed(alpha) >= exact_bound(bound):
+                raise UsageError(_vacuous(alpha, bound))
+            return
+        more = f"; 0 means nothing for {self.plugin_name()}" if alpha == 0 else ""
+        raise UsageError(f"expected alpha to be a finite number above 0, such as 0.1; got {alpha!r}{more}")
+
+    @property
+    def needs(self) -> Needs:
+        """What must hold of photographs and curves."""
+        return Needs(self.sampling, self.curve_kind)
+
+    def loss_bound(self, bound: float) -> float:
+        """The largest loss of a curve, given the metric's `bound`: that, or 1 for a share of the picture."""
+        return 1.0 if self.needs.curve_kind == "share" else bound
+
+    @property
+    def unit(self) -> str:
+        """What one curve stands for, plural."""
+        return "calibration photographs"
+
+    def _threshold(self, curves: CurveSet, alpha: Fraction) -> float:
+        raise NotImplementedError(f"{type(self).__name__} must define _threshold(curves, alpha)")
+
+    def _needed(self, curves: CurveSet, alpha: Fraction) -> int:
+        """Least number of photographs with which `alpha` can be reached, those there are included."""
+        return self.minimum_images(float(alpha), curves.bound)
+
+    def risk(self, curves: CurveSet, threshold: float) -> float:
+        """The least level at which `threshold` is allowed; 0 at -inf."""
+        raise NotImplementedError(f"{type(self).__name__} must define risk(curves, threshold)")
+
+    def levels(self, curves: CurveSet) -> NDArray[np.float64]:
+        """Levels at which the threshold changes, ascending, float64."""
+        raise NotImplementedError(f"{type(self).__name__} must define levels(curves)")
+
+    def minimum_images(self, alpha: float, bound: float) -> int:
+        """The least number of photographs with which anything at all can be trusted at `alpha`."""
+        raise NotImplementedError(f"{type(self).__name__} must define minimum_images(alpha, bound)")
+
+    def reachable_alpha(self, n: int, bound: float) -> float:
+        """The least level that n photographs can reach, when none of them shows any error."""
+        raise NotImplementedError(f"{type(self).__name__} must define reachable_alpha(n, bound)")
+
+    def statement(self, alpha: float, n: int, error: str = "error") -> str:
+        """The guarantee in one plain sentence with its numbers; `error` names the metric."""
+        raise NotImplementedError(f"{type(self).__name__} must define statement(alpha, n)")
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What must be true for it, one sentence each."""
+        drawn = {
+            "exchangeable": "The new photograph is exchangeable with the calibration photographs: "
+            "any order of all of them was equally likely.",
+            "iid": "Calibration photographs and the new one are independent draws from one population.",
+        }
+        return (
+            drawn[self.needs.sampling],
+            "Vendor, model, parameters, draws, delivery, degradation, score and metric are those of the calibration.",
+            "Nothing was chosen by looking at the calibration photographs: no score, metric, setting, seed or level.",
+            "Each picture was drawn once: no other draws of it were made and thrown away.",
+            NOT_SIGNED,
+        )
+
+    def counted(self, curves: int) -> int:
+        """How many photographs it counts of so many curves: fewer where some are tiles of one, and within a group."""
+        return curves
+
+    @property
+    def bound_source(self) -> BoundSource:
+        """Where the bound of a new picture's own loss comes from when its mask is made."""
+        return "metric"
+
+    @property
+    def own_bound(self) -> BoundOfNew | None:
+        """The bound of the new picture's own loss, where one was given."""
+        return None
+
+    def with_bound(self, bound: RiskCurve) -> Self:
+        """The same guarantee for one new picture, whose own loss is at most `bound`."""
+        raise UsageError(f"{type(self).__name__} takes no bound of one picture. Leave bound_from out")
+
+    def alternatives(self) -> "tuple[Guarantee, ...]":
+        """The same promise by every bound that is left open, to choose among on tuning photographs; empty: by none."""
+        return ()
+
+    def restrict(self, indices: NDArray[np.int64]) -> Self:
+        """The same guarantee for the photographs at `indices` only: parameters given a photograph are cut to them."""
+        return self
+
+    # What an audit, a report and a certificate ask of it.
+
+    @property
+    def innermost(self) -> "Guarantee":
+        """The guarantee within groups and tiles: itself, unless it is made around another one."""
+        return self
+
+    def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
+        """Which mean of the (units,) `losses` of unseen photographs, each in [0, `bound`], stays below which level.
+
+        Raises
+        ------
+        UsageError
+            The guarantee does not say, so that no audit can test it.
+        """
+        raise self._unclaimed()
+
+    def claimed_level(self, alpha: float, bound: float) -> float:
+        """The level that `claim` speaks of at `alpha`, for losses in [0, `bound`]; errors as `claim`."""
+        return self.claim(np.zeros(1), alpha, bound).level
+
+    def quantity(self, unit: str, error: str = "error") -> str:
+        """What an audit measures, in words: the mean that `claim` speaks of, over `unit`, such as ``photographs``.
+
+        `error` names what is measured at a pixel, see `Metric.error_in_words`.
+
+        Raises
+        ------
+        UsageError
+            The guarantee does not say which mean it bounds.
+        """
+        raise self._unclaimed()
+
+    def refuse_unclaimed(self, in_tiles: bool) -> None:
+        """Refuse to be audited where unseen losses cannot contradict the claim; `in_tiles`: pictures are tiles.
+
+        Raises
+        ------
+        UsageError
+            Says what to audit instead.
+        """
+        self.quantity("photographs")
+
+    def _unclaimed(self) -> UsageError:
+        return UsageError(
+            f"expected a guarantee that defines claim and quantity; {type(self).__name__} does not say which "
+            "mean it bounds, so no test of it could be fixed before looking. Audit it by hand"
+        )
+
+    def unit_curves(self, curves: CurveSet) -> Units:
+        """The plain guarantee within, with one curve for each of its units: photographs, their tiles put together.
+
+        Raises
+        ------
+        CalibrationError
+            There is no photograph that it speaks of.
+        """
+        return Units(self, curves, curves, None)
+
+    def extended(self, tiles: Sequence[str] | None, new: int) -> tuple["Guarantee", int | None]:
+        """The same guarantee for calibration pictures and `new` audit pictures in one pool.
+
+        Parameters
+        ----------
+        tiles
+            The photograph that each audit picture is a tile of; None: each is a photograph of its own.
+
+        Returns
+        -------
+        The guarantee, and how many units calibrate where those are not all calibration pictures, else None.
+
+        Raises
+        ------
+        UsageError
+            The two kinds of pictures cannot change sides.
+        """
+        if tiles is not None:
+            raise UsageError(
+                "expected photographs on both sides, or tiles on both; the audit pictures are tiles and the "
+                "calibration's are not, so they cannot change sides. Name the photographs of the calibration pictures, "
+                "too"
+            )
+        return self, None
+
+    @property
+    def tiles(self) -> tuple[str, ...] | None:
+        """The photograph that each calibration picture is a tile of; None where each is a photograph of its own."""
+        return None
+
+    @property
+    def by_photograph(self) -> dict[str, tuple[Any, ...]]:
+        """Its parameters that have one value a calibration picture, by name, those of a guarantee within too."""
+        return {}
+
+    @property
+    def miss_rate(self) -> float | None:
+        """The share of photographs that may have a trusted error above alpha; None where alpha bounds a mean."""
+        return None
+
+    @property
+    def stated_tolerance(self) -> float | None:
+        """The error above which a trusted pixel is wrong, where the guarantee states one."""
+        return None
+
+    @property
+    def left_out(self) -> float | None:
+        """The share of the picture that its worst trusted pixels may make up; None where no pixel is left out."""
+        return None
+
+    @property
+    def holds_on_average(self) -> bool:
+        """Whether the mean that `claim` speaks of stays below its level on average over calibration sets."""
+        return False
+
+    @property
+    def treats_photographs_alike(self) -> bool:
+        """Whether every calibration photograph plays the same part, so that random splits say something of it."""
+        return self.restrict(np.arange(0)) is self
+
+    @property
+    def bounds_plain_sum(self) -> bool:
+        """Whether its threshold is the largest at which the losses' sum is at most ``alpha (n + 1) - B``.
+
+        The thresholds of many random splits are then computed at once.
+        """
+        return False
+
+    def allowing_leaked(self, count: int) -> Self | None:
+        """The same guarantee if `count` photographs were in the vendor's training set; None where none is stated."""
+        return None
+
+    def facts(self) -> dict[str, str]:
+        """Its theorem, what must hold, and what an audit measures."""
+        return {
+            "theorem": self.theorem or "none is named",
+            "photographs": "independent draws" if self.needs.sampling == "iid" else "exchangeable",
+            "an audit measures": self.quantity("photographs"),
+        }
+
+    @property
+    def audit_notes(self) -> tuple[str, ...]:
+        """What a reader of an audit must know of this guarantee beside the verdict, one text each."""
+        return ()
+
+
+def _vacuous(alpha: float, bound: float) -> str:
+    percent = float(as_typed(alpha) / 100)
+    typo = f". For {alpha:g} % give --alpha {percent:g}" if alpha >= 1 and percent < bound else ""
+    return (
+        f"expected alpha below {bound:g}, the largest loss that there can be; got {alpha:g}, which no picture can "
+        f"exceed, so nothing would be promised{typo}"
+    )
+
+
+def number_in_words(count: int) -> str:
+    """A whole number for people: all its digits below a million, three of them above."""
+    return str(count) if count < 10**6 else f"about {Decimal(count):.2e}"
+
+
+def require_length(name: str, values: tuple[Any, ...], curves: CurveSet) -> None:
+    """Refuse `values` unless there is one for each curve."""
+    if len(values) != len(curves):
+        raise UsageError(f"expected one of {name} for each of {len(curves)} photographs; got {len(values)}")

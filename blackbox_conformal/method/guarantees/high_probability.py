@@ -1,0 +1,261 @@
+"""With confidence 1 - delta over calibration sets, the mean loss is at most alpha: risk-controlling prediction sets."""
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator, model_validator
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.guarantees._mean_bounds import Binomial, HoeffdingBentkus, MeanBound, Mixture
+from blackbox_conformal.method.guarantees._outsiders import WithOutsiders
+from blackbox_conformal.method.guarantees.claims import Claim
+from blackbox_conformal.method.guarantees.guarantee import Choice, Guarantee
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.risk.exact import as_typed, exact_bound, float_up
+from blackbox_conformal.support.wording import complement, exactly
+
+_BOUNDS: tuple[dict[str, Any], ...] = (
+    {"method": "hoeffding-bentkus"},
+    {"method": "binomial"},
+    *({"method": "mixture", "full": full} for full in (0.0, 0.25, 0.5, 0.75)),
+)
+_IID_ONLY = "its confidence bounds need independent draws of one population, which "
+
+
+class HighProbability(WithOutsiders):
+    """``P( E[L(t)] <= alpha ) >= 1 - delta``, t = the largest whose upper confidence bound is <= alpha.
+
+    Attributes
+    ----------
+    delta
+        Probability, over calibration sets, that the claim fails.
+    method
+        ``hoeffding-bentkus``, best when losses are near 0; ``mixture``, a betting bound, best when they vary;
+        ``binomial``, exact and best when every loss is 0 or the bound: any other loss above 0 counts as the bound.
+    bets
+        Number of constant bets that the mixture averages.
+    full
+        Share of the mixture's stake that lies on one more bet, the full one; see `risk.betting`.
+    together
+        Levels at which it holds at once with confidence 1 - delta, so that one may be picked after looking; typed as
+        ``[0.05,0.1]``. At any other level the threshold is that of the largest of them below it. Empty: one level
+        that was chosen beforehand.
+    """
+
+    sampling: ClassVar[Literal["exchangeable", "iid"]] = "iid"
+    theorem: ClassVar[str] = "Bates, Angelopoulos, Lei, Malik and Jordan (2021), Theorem 1"
+    bounds_tile_means: ClassVar[bool] = True
+    refused: ClassVar[dict[str, str]] = {
+        "weights": _IID_ONLY + "weighted photographs are not. Use expected",
+        "weight_new": _IID_ONLY + "weighted photographs are not. Use expected",
+        "leaked": _IID_ONLY + "leaked photographs are not. Use expected, or leave the leaked photographs out",
+        "bound_new": "it speaks of the calibration set, not of one new picture, so the latter's bound cannot enter",
+        "bound_from": "it speaks of the calibration set, not of one new picture, so the latter's bound cannot enter",
+    }
+
+    delta: float = Field(default=0.1, gt=0, lt=1)
+    method: Literal["hoeffding-bentkus", "mixture", "binomial"] = "hoeffding-bentkus"
+    bets: int = Field(default=20, ge=1, le=1000)
+    full: float = Field(default=0.0, ge=0, lt=1)
+    together: tuple[float, ...] = ()
+
+    @field_validator("together", mode="before")
+    @classmethod
+    def _typed_list(cls, levels: Any) -> Any:
+        return levels.strip("[]").split(",") if isinstance(levels, str) else levels
+
+    @field_validator("together")
+    @classmethod
+    def _ascending(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(math.isfinite(level) and level > 0 for level in levels):
+            raise ValueError("expected finite levels above 0, such as together=[0.05,0.1]")
+        return tuple(sorted(set(levels)))
+
+    @model_validator(mode="after")
+    def _full_belongs_to_the_mixture(self) -> Self:
+        if self.full and self.method != "mixture":
+            raise ValueError(f"full is a stake of the mixture's; got method={self.method}. Say method=mixture")
+        return self
+
+    def specification(self) -> dict[str, Any]:
+        """As of every plugin; without a full bet, or with one level, there is no word of it."""
+        content = super().specification()
+        return {key: value for key, value in content.items() if key not in ("full", "together") or value}
+
+    def alternatives(self) -> tuple[Guarantee, ...]:
+        """Each method, and the mixture with four stakes on the full bet, unless method or stake were named."""
+        if {"method", "full"} & self.model_fields_set:
+            return ()
+        return tuple(type(self).model_validate({**self.model_dump(), **bound}) for bound in _BOUNDS)
+
+    def _bound(self, among: int = 1) -> MeanBound:
+        """The confidence bound when delta is shared among so many levels."""
+        delta = self.delta / among
+        if self.method == "mixture":
+            return Mixture(delta, self.bets, self.full)
+        return HoeffdingBentkus(delta) if self.method == "hoeffding-bentkus" else Binomial(delta)
+
+    def choose(self, curves: CurveSet, alpha: float) -> Choice:
+        """As for every guarantee; below the levels that hold together nothing is trusted."""
+        if not self.together or as_typed(alpha, "alpha") >= as_typed(self.together[0]):
+            return super().choose(curves, alpha)
+        self.check(curves, alpha)
+        return Choice(
+            -math.inf,
+            0,
+            f"nothing can be trusted at {alpha:g}: the levels that hold together begin at {self.together[0]:g}. "
+            "Choose one of them, or calibrate for a list that has this one",
+        )
+
+    def _threshold(self, curves: CurveSet, alpha: Fraction) -> float:
+        if not self.together:
+            return self._single(curves, alpha, 1)
+        return max((t for level, t in self._shared(curves) if as_typed(level) <= alpha), default=-math.inf)
+
+    def _single(self, curves: CurveSet, alpha: Fraction, among: int) -> float:
+        level = self._share(alpha, curves.bound)
+        return math.inf if level >= 1 else self._bound(among).threshold(curves, level)
+
+    def _share(self, alpha: Fraction, bound: float) -> float:
+        """What photographs like the calibration's must keep, as a share of the bound, above 0 however small it is."""
+        return max(float(self._inside(alpha, bound) / exact_bound(bound)), math.ulp(0.0))
+
+    def _level(self, share: float, bound: float) -> float:
+        """The level at which a confidence bound of `share` of the bound suffices, rounded up."""
+        inside = min(share * (1 + 1e-12), 1.0) * bound
+        return inside if not self.outsiders else float_up(self._overall(Fraction(inside), bound))
+
+    def _shared(self, curves: CurveSet) -> list[tuple[float, float]]:
+        """Each level of `together` with its threshold, the largest level first (Holm 1979).
+
+        Delta is shared evenly. A level at which everything is trusted has nothing left to claim, so the levels below it
+        share its part, provided that all levels above it trust everything, too.
+        """
+        shared, among = [], len(self.together)
+        handing_on = True
+        for level in reversed(self.together):
+            threshold = self._single(curves, as_typed(level), among)
+            shared.append((level, threshold))
+            handing_on = handing_on and threshold == math.inf
+            among -= handing_on
+        return shared
+
+    def risk(self, curves: CurveSet, threshold: float) -> float:
+        """Upper confidence bound of the mean loss at `threshold`; 0 at -inf."""
+        self.check(curves)
+        if threshold == -math.inf:
+            return 0.0
+        if self.together:
+            allowed = (level for level, largest in self._shared(curves) if largest >= threshold)
+            return min(allowed, default=curves.bound)
+        return self._level(self._bound().upper(curves, threshold), curves.bound)
+
+    def levels(self, curves: CurveSet) -> NDArray[np.float64]:
+        """Levels from which on each of at most 128 evenly spaced scores is allowed as threshold."""
+        self.check(curves)
+        if self.together:
+            return np.array(sorted(level for level, threshold in self._shared(curves) if threshold > -math.inf))
+        candidates = np.r_[curves.merged.scores, np.inf]
+        chosen = np.unique(np.linspace(0, candidates.size - 1, min(128, candidates.size)).round().astype(int))
+        return np.unique(
+            [self.risk(curves, float(candidates[index])) for index in chosen if candidates[index] > -np.inf]
+        )
+
+    def _needed(self, curves: CurveSet, alpha: Fraction) -> int:
+        return self._least(float(alpha), curves.bound, int(np.count_nonzero(np.isneginf(curves.scores))))
+
+    def minimum_images(self, alpha: float, bound: float) -> int:
+        """Least n at which the bound for n losses of 0 is <= alpha."""
+        return self._least(alpha, bound, 0)
+
+    def _least(self, alpha: float, bound: float, refused: int) -> int:
+        if not self.together:
+            return self._least_single(alpha, bound, refused, 1)
+        # Photographs without a loss pass at a level only if they pass at all levels above it.
+        above = [level for level in reversed(self.together) if level >= alpha] or [alpha]
+        return max(
+            self._least_single(level, bound, refused, max(len(self.together) - passed, 1))
+            for passed, level in enumerate(above)
+        )
+
+    def _least_single(self, alpha: float, bound: float, refused: int, among: int) -> int:
+        level = self._share(as_typed(alpha, "alpha"), bound)
+        return 0 if level >= 1 else self._bound(among).least(refused, level)
+
+    def reachable_alpha(self, n: int, bound: float) -> float:
+        """The bound for n losses of 0; of levels that hold together the least that n photographs can reach."""
+        if self.together:
+            return min((level for level in self.together if self._least(level, bound, 0) <= n), default=bound)
+        return bound if n < 1 else self._level(self._bound().upper_of_none(n), bound)
+
+    def statement(self, alpha: float, n: int, error: str = "error") -> str:
+        """One sentence with the numbers."""
+        return (
+            f"With confidence {complement(self.delta)}, {n} calibration photographs show that on average over new "
+            f"photographs the largest {error} among trusted pixels is at most {exactly(alpha)}"
+            f"{self._outsiders_in_words}.{self._in_words}"
+        )
+
+    @property
+    def _in_words(self) -> str:
+        if not self.together:
+            return ""
+        levels = ", ".join(exactly(level) for level in self.together)
+        return f" That holds for the levels {levels} together, whichever is picked."
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What must be true for it, one sentence each; of its stakes and levels, too."""
+        sentences = list(super().assumptions)
+        if self.together:
+            sentences = [
+                sentence.replace("Nothing was chosen", "Nothing but the level was chosen").replace(
+                    "setting, seed or level", "setting or seed"
+                )
+                for sentence in sentences
+            ]
+        if self.full:
+            sentences.append(
+                f"The stakes of the bets, {100 * self.full:g} % on the full one, were fixed before calibration."
+            )
+        return tuple(sentences)
+
+    def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
+        """The mean loss is at most alpha with this one calibration."""
+        return Claim(losses, self._claimed(alpha, bound), bound, averages=False, binary=self.method == "binomial")
+
+    def quantity(self, unit: str, error: str = "error") -> str:
+        """The mean loss and how surely it is bounded, in words."""
+        return (
+            f"the mean over {unit} of the largest {error} of a trusted pixel, claimed to be at most alpha for all but "
+            f"{exactly(self.delta)} of the calibration sets"
+        )
+
+
+def holding_together(rule: Guarantee, levels: Sequence[float]) -> HighProbability:
+    """`rule` at all of these levels together.
+
+    Raises
+    ------
+    UsageError
+        It is another guarantee, which holds at a single level.
+    """
+    if not isinstance(rule, HighProbability):
+        raise UsageError(
+            f"expected one --alpha, since {rule.plugin_name()} holds at one level that is chosen beforehand; got "
+            f"{len(levels)}. Give one, or --guarantee high-probability, whose levels can hold together"
+        )
+    return HighProbability.model_validate({**rule.model_dump(), "together": tuple(levels)})
+
+
+def levels_together(rule: Guarantee) -> tuple[float, ...]:
+    """The levels at which `rule` holds together, ascending; empty where it holds at one that was chosen beforehand."""
+    inner = rule.innermost
+    return inner.together if isinstance(inner, HighProbability) else ()
+
+
+PLUGIN = HighProbability

@@ -1,0 +1,157 @@
+"""A bound on one picture's own loss, which takes the place of the metric's bound in `expected` (``bound_from``).
+
+The metric bounds its map for this picture (`Metric.bound_from_delivered`, `Metric.bound_from_input`). No calibration,
+no probability and no further call enter.
+"""
+
+import re
+
+import numpy as np
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.degradations.chain import Chain, Mixture
+from blackbox_conformal.method.degradations.degradation import Degradation
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.risk.exact import largest_loss
+from blackbox_conformal.support.types import Image, Map
+from blackbox_conformal.support.wording import at_most
+
+
+def rule_for_picture(
+    rule: Guarantee,
+    metric: Metric,
+    delivered: Image,
+    low_resolution: Image | None,
+    scores: Map,
+    degradation: Mixture,
+) -> Guarantee:
+    """`rule` with the bound of this picture's own loss, where it asks for one (``bound_from``); else `rule` itself.
+
+    Parameters
+    ----------
+    delivered
+        (H, W, 3) uint8.
+    low_resolution
+        What the vendor was sent: (h, w, 3) uint8; None where it is not known.
+    scores
+        (H, W) float32.
+    degradation
+        How the input was made.
+
+    Raises
+    ------
+    UsageError
+        Metric or degradation allow no such bound, or the input that it needs is not known.
+    """
+    if rule.bound_source == "metric":
+        return rule
+    if rule.bound_source == "delivered":
+        largest = metric.bound_from_delivered(delivered)
+    else:
+        largest = _bound_from_input(metric, delivered, low_resolution, degradation)
+    return rule.with_bound(bound_curve(scores, largest, metric.capped_bound, rule.left_out))
+
+
+def refuse_bound(rule: Guarantee, metric: Metric, degradation: Mixture, scale: int) -> None:
+    """Refuse, before anything is drawn, a bound of one picture's own loss that metric or degradation do not allow.
+
+    Raises
+    ------
+    UsageError
+        They do not; as a black picture shows.
+    """
+    low, side = np.zeros((8, 8, 3), np.uint8), 8 * scale
+    delivered, scores = np.zeros((side, side, 3), np.uint8), np.zeros((side, side), np.float32)
+    rule_for_picture(rule, metric, delivered, low, scores, degradation)
+
+
+def bound_curve(scores: Map, largest: Map, bound: float, left_out: float | None = None) -> RiskCurve:
+    """``B_new(t)``: the largest value of the map `largest` over pixels trusted at t, never above `bound`.
+
+    Where a share of the picture is `left_out`, the largest but for those: what lies below the map everywhere has a
+    k-th largest value below its k-th largest.
+    """
+    return RiskCurve.from_maps(scores, np.minimum(largest, largest_loss(bound)), bound=bound, left_out=left_out)
+
+
+def input_statement(metric: Metric, delivered: Image, low_resolution: Image | None, degradation: Mixture) -> str | None:
+    """What the input alone bounds, in two sentences, the second being what it does not say.
+
+    None where the metric averages no colours, or metric, degradation or sizes allow no such bound.
+    """
+    if not metric.averages_colours:
+        return None
+    try:
+        largest = _bound_from_input(metric, delivered, low_resolution, degradation)
+    except UsageError:
+        return None
+    return _bound_in_words(metric, degradation, at_most(float(largest.max())), at_most(float(np.median(largest))))
+
+
+def is_input_statement(text: str, metric: Metric, degradation: Mixture) -> bool:
+    """Whether `text` is what `input_statement` says of some picture; its two numbers may be any."""
+    numbers = re.search(r"by at most ([\d.]{1,20}) \(median over pixels ([\d.]{1,20})\)", text)
+    return numbers is not None and text == _bound_in_words(metric, degradation, *numbers.groups())
+
+
+def _bound_in_words(metric: Metric, degradation: Mixture, largest: str, median: str) -> str:
+    return (
+        f"Averaged with a {metric.averaging}, this picture's colours in {metric.space} differ from the truth's "
+        f"by at most {largest} (median over pixels {median}), whatever the truth, provided the input was made from "
+        f"it by {degradation.text}, in 8 bits. It says nothing of detail finer than that average: invented texture "
+        "passes."
+    )
+
+
+def reason_of_nothing(rule: Guarantee, curves: CurveSet, alpha: float) -> str | None:
+    """Why no pixel of any picture can be trusted at `alpha`; None when some might be.
+
+    A bound that depends on the picture is not known before the picture is there, so nothing is ruled out then.
+    """
+    if rule.bound_source != "metric":
+        return None
+    return rule.choose(curves, alpha).reason
+
+
+def _bound_from_input(metric: Metric, delivered: Image, low_resolution: Image | None, degradation: Mixture) -> Map:
+    if low_resolution is None:
+        raise UsageError(
+            "expected the input of the picture for bound_from=input; it is not known. Give low_resolution, or "
+            "bound_from=delivered"
+        )
+    scale = delivered.shape[0] // low_resolution.shape[0]
+    return metric.bound_from_input(low_resolution, delivered, linear_steps(degradation.at(scale), 8 * scale), scale)
+
+
+def linear_steps(degradation: Mixture, length: int) -> tuple[Degradation, ...]:
+    """The steps of a degradation, each of which is a linear map along rows and then columns.
+
+    Parameters
+    ----------
+    length
+        Of a line that the degradation can take, to try it with.
+
+    Raises
+    ------
+    UsageError
+        It does anything else, or makes no picture smaller; the message says what.
+    """
+    steps = degradation.chains[0].steps
+    reason = None if len(degradation.chains) == 1 else "nobody knows which chain a picture went through"
+    if reason is None and degradation.scale == 1:
+        reason = "it makes no picture smaller"
+    for step in steps if reason is None else ():
+        matrix = None if step.random else step.along_axis(length)
+        if matrix is None:
+            reason = f"{Chain((step,)).text} is no known linear map along rows and columns"
+            break
+        length = matrix.shape[0]
+    if reason is not None:
+        raise UsageError(
+            "expected inputs that a known linear reduction makes, such as bicubic:4, area:4 or lanczos:4, for "
+            f"bound_from=input; got {degradation.text}: {reason}. Say bound_from=delivered, or leave bound_from out"
+        )
+    return steps

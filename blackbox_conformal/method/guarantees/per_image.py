@@ -1,0 +1,184 @@
+"""With probability 1 - delta every trusted pixel of the new photograph is within the tolerance: split conformal.
+
+Alpha is that tolerance, in the metric's unit.
+"""
+
+import math
+from fractions import Fraction
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from blackbox_conformal.errors import PluginError, UsageError
+from blackbox_conformal.method.guarantees._binomial import MARGIN, binomial_cdf, binomial_tail, least, least_without
+from blackbox_conformal.method.guarantees._outsiders import WithOutsiders
+from blackbox_conformal.method.guarantees.claims import Claim
+from blackbox_conformal.method.guarantees.guarantee import Needs
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.risk.exact import as_typed, exact_bound, float_up
+from blackbox_conformal.support.rounding import float32_down
+from blackbox_conformal.support.wording import complement, exactly, percent
+
+
+class PerImage(WithOutsiders):
+    """``P( L_new(t) <= tau ) >= 1 - delta``, t = the k-th smallest of ``s_i = sup { t : L_i(t) <= tau }``.
+
+    Attributes
+    ----------
+    delta
+        Miss rate: the share of new photographs in which some trusted pixel may be wrong by more than tau.
+    confidence
+        None: k = floor(delta (n + 1)), the miss rate holds on average over calibration sets. A number: the miss rate
+        holds with that confidence over the calibration set, the largest k with ``P(Beta(k, n + 1 - k) > delta) <=
+        1 - confidence`` (Vovk 2012); needs independent draws.
+    """
+
+    theorem: ClassVar[str] = "Vovk, Gammerman and Shafer (2005), Proposition 4.1; Vovk (2012), Proposition 2a"
+    zero_allowed: ClassVar[bool] = True
+    refused: ClassVar[dict[str, str]] = {
+        "weights": "it is stated for photographs that count alike. Use expected or false-trust with weights",
+        "weight_new": "it is stated for photographs that count alike. Use expected or false-trust with weights",
+        "leaked": "the leakage bound is stated for an expected loss. Use expected or false-trust",
+        "bound_new": "its loss, a miss or none, has the bound 1 whatever the picture",
+        "bound_from": "its loss, a miss or none, has the bound 1 whatever the picture",
+    }
+
+    delta: float = Field(default=0.1, gt=0, lt=1)
+    confidence: float | None = Field(default=None, gt=0, lt=1)
+
+    @property
+    def _inside_rate(self) -> Fraction:
+        """The miss rate of pictures like the calibration photographs."""
+        return self._inside(as_typed(self.delta), 1.0)
+
+    @property
+    def _inside_float(self) -> float:
+        """`_inside_rate`, rounded down where outsiders make it a number that was not typed."""
+        return math.nextafter(float(self._inside_rate), 0.0) if self.outsiders else self.delta
+
+    def rank(self, n: int) -> int:
+        """k; at 0 nothing can be trusted."""
+        if self.confidence is None:
+            return math.floor(self._inside_rate * (n + 1))
+        # P(Beta(k, n + 1 - k) > delta) = P(Bin(n, delta) <= k - 1).
+        risk = float(1 - as_typed(self.confidence))
+        return int(np.count_nonzero(MARGIN * binomial_cdf(n, self._inside_float)[:n] <= risk))
+
+    def _threshold(self, curves: CurveSet, alpha: Fraction) -> float:
+        if alpha >= exact_bound(curves.bound):
+            return math.inf
+        rank = self.rank(len(curves))
+        return float(np.sort(limits(curves, alpha))[rank - 1]) if rank else -math.inf
+
+    def _needed(self, curves: CurveSet, alpha: Fraction) -> int:
+        return self._least(1 + int(np.count_nonzero(np.isneginf(curves.scores))))
+
+    def minimum_images(self, alpha: float, bound: float) -> int:
+        """Least n with k >= 1; 0 when the tolerance is the bound itself."""
+        return 0 if as_typed(alpha, "alpha") >= exact_bound(bound) else self._least(1)
+
+    def _least(self, rank: int) -> int:
+        if self.confidence is None:
+            return math.ceil(rank / self._inside_rate) - 1
+        risk = float(1 - as_typed(self.confidence))
+        fewest = least_without(risk / MARGIN, self._inside_float)
+        if rank == 1:
+            return max(fewest, 1)
+        return least(lambda n: MARGIN * binomial_tail(rank - 1, n, self._inside_float) <= risk, max(fewest, rank))
+
+    def reachable_alpha(self, n: int, bound: float) -> float:
+        """0 once k >= 1, as any tolerance can then be met; the bound before."""
+        return 0.0 if n >= self._least(1) else bound
+
+    def risk(self, curves: CurveSet, threshold: float) -> float:
+        """The least tolerance that `threshold` keeps: the k-th largest loss; the bound when k = 0, 0 at -inf."""
+        self.check(curves)
+        if threshold == -math.inf:
+            return 0.0
+        rank = self.rank(len(curves))
+        return float_up(Fraction(np.sort(curves.losses_at(threshold))[-rank])) if rank else curves.bound
+
+    def levels(self, curves: CurveSet) -> NDArray[np.float64]:
+        """Every tolerance at which the threshold changes.
+
+        Raises
+        ------
+        PluginError
+            `risk` and `_threshold` of a subclass disagree: the threshold of the risk above one does not pass it.
+        """
+        self.check(curves)
+        if not self.rank(len(curves)):
+            return np.array([curves.bound])
+        levels: list[float] = []
+        threshold = -math.inf
+        while threshold < math.inf:
+            # The least tolerance at which the threshold passes this one: what the k-th worst curve shows just above it.
+            level = self.risk(curves, math.nextafter(threshold, math.inf))
+            passed, threshold = threshold, self._threshold(curves, as_typed(level))
+            levels.append(level)
+            if threshold <= passed or len(levels) > curves.scores.size + 1:
+                raise PluginError(
+                    f"expected risk and _threshold of {self.plugin_name()} to be inverse to each other; at level "
+                    f"{level:g} the threshold is {threshold:g}, and not above {passed:g}. Correct one of them"
+                )
+        return np.array(levels)
+
+    def statement(self, alpha: float, n: int, error: str = "error") -> str:
+        """One sentence with the numbers."""
+        share = f"at least {percent(complement(self.delta))} % of new photographs"
+        claim = f"every trusted pixel has a {error} of at most {exactly(alpha)}"
+        if self.confidence is None:
+            return f"In {share}, {claim} (calibrated on {n} photographs{self._outsiders_in_words})."
+        return (
+            f"With confidence {exactly(self.confidence)}, {n} calibration photographs show that in {share} {claim}"
+            f"{self._outsiders_in_words}."
+        )
+
+    @property
+    def needs(self) -> Needs:
+        """Independent draws when a confidence over the calibration set is asked for."""
+        return Needs("exchangeable" if self.confidence is None else "iid", self.curve_kind)
+
+    @property
+    def miss_rate(self) -> float | None:
+        """As `delta` says."""
+        return self.delta
+
+    @property
+    def holds_on_average(self) -> bool:
+        """True: a stated confidence makes the rank smaller still."""
+        return True
+
+    def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
+        """The share of photographs whose loss exceeds the tolerance alpha is at most delta: losses become 0 or 1."""
+        misses = (losses > alpha).astype(np.float64)
+        return Claim(misses, self._claimed(self.delta, 1.0), 1.0, averages=self.confidence is None, binary=True)
+
+    def quantity(self, unit: str, error: str = "error") -> str:
+        """The share of misses, in words."""
+        claimed = self._claimed(self.delta, 1.0)
+        missing = f"the share of {unit} with a trusted pixel whose {error} is above alpha"
+        return f"{missing}, claimed to be at most {exactly(claimed)}"
+
+    def refuse_unclaimed(self, in_tiles: bool) -> None:
+        """Refuse tiles."""
+        if in_tiles:
+            raise UsageError(
+                "expected single photographs for per-image; got tiles of photographs, which are not independent, and "
+                "the mean over a photograph's tiles says nothing of its worst one. Audit one picture of each photograph"
+            )
+
+
+def limits(curves: CurveSet, tolerance: Fraction) -> NDArray[np.float64]:
+    """``s_i = sup { t : L_i(t) <= tolerance }`` of each curve: (n,) float64, +inf where it is never exceeded."""
+    within = np.r_[0, np.cumsum(curves.losses <= float32_down(tolerance))]
+    counts = within[curves.offsets[1:]] - within[curves.offsets[:-1]]
+    thresholds = np.full(len(curves), np.inf)
+    exceeded = counts < np.diff(curves.offsets)
+    thresholds[exceeded] = curves.scores[(curves.offsets[:-1] + counts)[exceeded]]
+    return thresholds
+
+
+PLUGIN = PerImage

@@ -1,0 +1,156 @@
+"""Pictures, masks and score maps as PNG bytes, and what a program holds as a file that can be read."""
+
+import io
+import os
+import struct
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from PIL import PngImagePlugin
+
+from blackbox_conformal.errors import ImageError, MapError, UsageError
+from blackbox_conformal.method.images.headers import PNG_SIGNATURE
+from blackbox_conformal.method.images.picture import check_pixels
+from blackbox_conformal.method.images.write_png import GREY, RGB, write_png
+from blackbox_conformal.support.types import Image, Map, Mask
+
+Given = str | Path | bytes | BinaryIO | Image | PillowImage.Image
+"""A file by its name, its content, an open file, (H, W, 3) uint8 sRGB pixels, or an open picture of Pillow's."""
+
+LARGEST_LEVEL = 65534
+NO_SCORE = 65535
+
+_ROWS = 32
+"""Rows of a score map that are converted at once: what is between stays in the cache."""
+
+
+def image_png(pixels: Image) -> bytes:
+    """`pixels`, (H, W, 3) uint8, as an 8-bit RGB PNG with nothing but the pixels in it; equal pixels, equal bytes."""
+    pixels = check_pixels(pixels)
+    height, width = pixels.shape[:2]
+    return write_png(pixels.reshape(height, -1), width, 8, RGB)
+
+
+def upload_png(pixels: Image) -> bytes:
+    """The same in fewer bytes and more time, for what is sent and for vendors that limit bytes."""
+    return _png(PillowImage.fromarray(check_pixels(pixels)))
+
+
+def grey_png(levels: NDArray[np.uint8]) -> bytes:
+    """`levels`, (H, W) uint8, as an 8-bit grey PNG."""
+    return write_png(levels, levels.shape[1], 8, GREY)
+
+
+def mask_png(mask: Mask) -> bytes:
+    """`mask`, (H, W) bool, as a 1-bit PNG: white (255) is trusted, black is not.
+
+    Raises
+    ------
+    MapError
+        Not a two-dimensional bool array with at least one pixel.
+    """
+    if mask.dtype != np.bool_ or mask.ndim != 2 or mask.size == 0:
+        raise MapError(f"expected a (H, W) bool mask; got {mask.dtype} {mask.shape}")
+    return write_png(np.packbits(mask, axis=1), mask.shape[1], 1, GREY)
+
+
+def score_map_png(score_map: Map) -> tuple[bytes, dict[str, Any]]:
+    """A score map as a 16-bit grey PNG, and how to read its levels.
+
+    Parameters
+    ----------
+    score_map
+        (H, W) float; NaN and infinity mean that a pixel has no score.
+
+    Returns
+    -------
+    bytes
+        Levels 0 to 65534, monotone in the score; 65535 = no score.
+    dict
+        ``offset``, ``step``: score = offset + step × level, to within half a step; ``no_score``: 65535.
+
+    Raises
+    ------
+    MapError
+        Not a two-dimensional map with at least one pixel.
+    """
+    if score_map.ndim != 2 or score_map.size == 0 or score_map.dtype.kind != "f":
+        raise MapError(f"expected a (H, W) float score map; got {score_map.dtype} {score_map.shape}")
+    scored = np.isfinite(score_map)
+    known = score_map if scored.all() else score_map[scored]
+    lowest, highest = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+    step = (highest - lowest) / LARGEST_LEVEL or 1.0
+    height, width = score_map.shape
+    levels = np.empty((height, width), ">u2")
+    for top in range(0, height, _ROWS):
+        band = slice(top, top + _ROWS)
+        exact = np.where(scored[band], score_map[band], np.float64(lowest))
+        exact -= lowest
+        exact /= step
+        levels[band] = np.rint(exact, out=exact).astype(np.uint16)
+        levels[band][~scored[band]] = NO_SCORE
+    rows = levels.view(np.uint8).reshape(height, -1)
+    return write_png(rows, width, 16, GREY), {"offset": lowest, "step": step, "no_score": NO_SCORE}
+
+
+def grey_levels(content: bytes, size: tuple[int, int], depth: int) -> NDArray[Any]:
+    """What `mask_png` (`depth` 1) or `score_map_png` (16) wrote: (H, W) bool, or (H, W) integers from 0 to 65535.
+
+    Raises
+    ------
+    ImageError
+        It is no such PNG of `size`, (height, width); it is not decoded then.
+    """
+    height, width = size
+    header = PNG_SIGNATURE + struct.pack(">I4sIIBB", 13, b"IHDR", width, height, depth, GREY)
+    if not content.startswith(header):
+        raise ImageError(f"expected a grey PNG of {width}×{height} pixels with {depth} bits each; got another file")
+    try:
+        return np.array(PngImagePlugin.PngImageFile(io.BytesIO(content)))
+    except Exception as error:  # noqa: BLE001 - a hostile byte leads decoders to exceptions of every kind
+        raise ImageError(f"expected a whole PNG; it cannot be decoded ({type(error).__name__})") from None
+
+
+def as_source(given: Given) -> Path | bytes:
+    """The file's path, or a file's bytes.
+
+    Raises
+    ------
+    ImageError
+        An array that is not (H, W, 3) uint8, or a picture of a kind that no PNG holds, such as CMYK.
+    UsageError
+        Something else altogether.
+    """
+    if isinstance(given, bytes | bytearray | memoryview):
+        return bytes(given)
+    if isinstance(given, str | os.PathLike):
+        return Path(given)
+    if isinstance(given, np.ndarray):
+        return image_png(given)
+    if isinstance(given, PillowImage.Image):
+        return _as_png(given)
+    content: Any = given.read() if hasattr(given, "read") else None
+    if isinstance(content, bytes):
+        return content
+    raise UsageError(
+        "expected a picture as a path, bytes, an open file, an (H, W, 3) uint8 array or a Pillow image; got "
+        f"{type(given).__name__}"
+    )
+
+
+def _as_png(picture: PillowImage.Image) -> bytes:
+    """The picture as it is, with the profile and the orientation that tell how to read it."""
+    kept = {key: picture.info[key] for key in ("icc_profile", "exif", "transparency") if picture.info.get(key)}
+    try:
+        return _png(picture, **kept)
+    except (OSError, ValueError) as error:
+        raise ImageError(f"expected an open picture that a PNG can hold; {error}. Convert it to RGB") from None
+
+
+def _png(picture: PillowImage.Image, **options: Any) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, "PNG", **options)
+    return out.getvalue()

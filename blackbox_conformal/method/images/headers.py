@@ -1,0 +1,226 @@
+"""What a file says about itself before anything is decoded: kind, size, depth, frames, where the picture ends."""
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from isal import isal_zlib
+
+from blackbox_conformal.errors import ImageError
+from blackbox_conformal.method.images.jpeg_scans import read_jpeg
+from blackbox_conformal.method.images.picture import too_deep, truncated
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+_OTHER_KINDS = (
+    (re.compile(rb"GIF8[79]a"), "a GIF"),
+    (re.compile(rb"....ftyp(avif|avis)", re.S), "an AVIF"),
+    (re.compile(rb"....ftyp(hei|hev|mif|msf)", re.S), "a HEIC"),
+    (re.compile(rb"\xff\x0a|\x00\x00\x00\x0cJXL \r\n\x87\n", re.S), "a JPEG XL"),
+    (re.compile(rb"\x00\x00\x00\x0cjP  \r\n|\xff\x4f\xff\x51", re.S), "a JPEG 2000"),
+    (re.compile(rb"%PDF"), "a PDF"),
+    (re.compile(rb"8BPS"), "a Photoshop"),
+    (re.compile(rb"\s*(<\?xml|<svg)", re.S | re.I), "an SVG or XML"),
+    (re.compile(rb"\s*(<!doctype|<html)", re.S | re.I), "an HTML"),
+    (re.compile(rb"\s*[{\[]", re.S), "a JSON"),
+)
+"""First bytes of files that are refused by name."""
+
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""PNG colour type → values a pixel."""
+
+_PLAIN_HEADER = bytes((8, 2, 0, 0, 0))
+"""Of IHDR, after width and height: depth 8, RGB, the only compression and filter method, not interlaced."""
+
+_PLAIN_SIZES = {b"IEND": 0, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32, b"pHYs": 9, b"tIME": 7}
+"""Chunks that change no pixel, and their lengths."""
+
+_PLAIN_TEXT = 1 << 16
+"""Most bytes of a tEXt chunk in a plain PNG."""
+
+_PNG_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""Adam7: first column and row of each pass, and its steps to the right and down (PNG specification, section 8.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What a file says before it is decoded.
+
+    Attributes
+    ----------
+    format
+        Pillow's name of the format.
+    width, height
+        In pixels; 0 where only the decoder's own header reading tells (TIFF, BMP).
+    trailing
+        Number of bytes after the end of the picture.
+    lossy
+        Whether the pixels went through lossy compression; None where it cannot be told.
+    profile
+        Whether the file carries an ICC profile, so that one that cannot be read does not go unnoticed.
+    compressed, filtered_bytes
+        PNG: the compressed pixel data, and how many bytes they must decompress to: filtered rows of pixels.
+    plain
+        PNG: whether it is 8-bit RGB, not interlaced, with no chunk that could change a pixel or its meaning.
+    scans
+        JPEG: (start, end) of the coded data of each scan.
+    """
+
+    format: str
+    width: int = 0
+    height: int = 0
+    trailing: int = 0
+    lossy: bool | None = None
+    profile: bool = False
+    compressed: tuple[memoryview, ...] = field(default=(), repr=False)
+    filtered_bytes: int = 0
+    plain: bool = False
+    scans: tuple[tuple[int, int], ...] = ()
+
+
+def inspect(content: bytes) -> Container:
+    """The container of a file's `content`, by its first bytes, never by a name or a content type.
+
+    Raises
+    ------
+    ImageError
+        An unknown kind, a truncated or damaged file, more than one frame, more than 8 bits a channel. The message
+        does not name the file.
+    """
+    if content.startswith(PNG_SIGNATURE):
+        return _png(content)
+    if content.startswith(b"\xff\xd8\xff"):
+        jpeg = read_jpeg(content)
+        trailing = len(content) - jpeg.end
+        return Container("JPEG", jpeg.width, jpeg.height, trailing, True, jpeg.profile, scans=tuple(jpeg.scans))
+    if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
+        return _webp(content)
+    if content.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return Container("TIFF")
+    if content.startswith(b"BM"):
+        return Container("BMP", lossy=False)
+    kind = next((name for pattern, name in _OTHER_KINDS if pattern.match(content)), None)
+    if kind is not None:
+        raise ImageError(f"expected a PNG, JPEG, WebP, TIFF or BMP picture; got {kind} file. Convert it to PNG")
+    raise ImageError(f"expected a PNG, JPEG, WebP, TIFF or BMP picture; it is not an image ({_described(content)})")
+
+
+def _described(content: bytes) -> str:
+    """What a file that is no picture holds, in words."""
+    if not content:
+        return "it is empty"
+    try:
+        # A character may be cut in two at the end of what is looked at.
+        text = content[:512].decode("utf-8", errors="strict" if len(content) <= 512 else "ignore")
+    except UnicodeDecodeError:
+        text = "\0"
+    if all(letter.isprintable() or letter in "\t\n\r\f" for letter in text):
+        return "its content is text"
+    return f"it starts with the bytes {content[:8].hex(' ')}"
+
+
+def _png(content: bytes) -> Container:
+    chunks = _png_chunks(content)
+    name, header = next(chunks)
+    if name != b"IHDR" or len(header) != 13:
+        raise ImageError("expected a PNG that starts with its header (IHDR); it does not. The file is damaged")
+    width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", header)
+    if depth > 8:
+        raise too_deep(f"a PNG with {depth}")
+    plain = bytes(header[8:]) == _PLAIN_HEADER
+    compressed: list[memoryview] = []
+    names: set[bytes] = set()
+    last = name
+    gamma: int | None = None
+    end = len(PNG_SIGNATURE) + 12 + len(header)
+    for name, body in chunks:
+        end += 12 + len(body)
+        if name == b"IHDR":
+            raise ImageError("expected one header (IHDR) in the PNG; it has two. The file is damaged")
+        if name == b"IDAT":
+            # Decoders stop at the end of the first run of pixel data.
+            plain = plain and (not compressed or last == b"IDAT")
+            compressed.append(body)
+        else:
+            plain = plain and _changes_no_pixel(name, body)
+        if name == b"gAMA" and len(body) == 4:
+            gamma = int.from_bytes(body, "big")
+        if name == b"cICP" and bytes(body[:2]) != b"\x01\x0d":
+            raise ImageError("expected sRGB or an ICC profile; the PNG declares another colour space (cICP)")
+        names.add(name)
+        last = name
+    if b"acTL" in names:
+        raise _animated("PNG")
+    if gamma is not None and not names & {b"iCCP", b"sRGB"} and abs(gamma - 45455) > 2500:
+        raise ImageError(
+            f"expected sRGB or an ICC profile; the PNG declares gamma {gamma / 100000:g} instead of 0.45455. Convert it"
+        )
+    filtered_bytes = _filtered_bytes(width, height, depth * _PNG_CHANNELS.get(colour, 0), interlace != 0)
+    trailing = len(content) - end
+    return Container("PNG", width, height, trailing, False, b"iCCP" in names, tuple(compressed), filtered_bytes, plain)
+
+
+def _png_chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Name and body of each chunk up to the end chunk, which comes last; every checksum is compared."""
+    position, name = len(PNG_SIGNATURE), b""
+    while name != b"IEND":
+        if position + 12 > len(content):
+            raise truncated("PNG", "its end chunk (IEND) is missing")
+        length, name = struct.unpack_from(">I4s", content, position)
+        end = position + 12 + length
+        if end > len(content):
+            raise truncated("PNG", f"a chunk says {length} bytes and only {len(content) - position - 12} follow")
+        body = memoryview(content)[position + 8 : end - 4]
+        if isal_zlib.crc32(body, isal_zlib.crc32(name)) != struct.unpack_from(">I", content, end - 4)[0]:
+            raise ImageError("expected intact PNG chunks; a checksum does not match. The file is damaged: get it again")
+        yield name, body
+        position = end
+
+
+def _changes_no_pixel(name: bytes, body: memoryview) -> bool:
+    """Whether a chunk, other than pixel data, is known to change neither a pixel nor its meaning."""
+    if name == b"tEXt" and b"\0" in bytes(body[:80]):
+        return len(body) <= _PLAIN_TEXT
+    return _PLAIN_SIZES.get(name) == len(body)
+
+
+def _filtered_bytes(width: int, height: int, bits: int, interlaced: bool) -> int:
+    """Size of the decompressed pixel data: a filter byte a row, rows padded to bytes; Adam7's seven passes."""
+    total = 0
+    for left, top, right, down in _PNG_PASSES if interlaced else ((0, 0, 1, 1),):
+        columns, rows = -(-(width - left) // right), -(-(height - top) // down)
+        if columns > 0 and rows > 0:
+            total += rows * (1 + -(-columns * bits // 8))
+    return total
+
+
+def _webp(content: bytes) -> Container:
+    (length,) = struct.unpack_from("<I", content, 4) if len(content) >= 12 else (0,)
+    end = 8 + length
+    if end > len(content) or length < 22:
+        raise truncated("WebP", f"it says {end} bytes and has {len(content)}")
+    kind, header = content[12:16], content[20:30]
+    names = set()
+    position = 12
+    while position + 8 <= end:
+        name, size = struct.unpack_from("<4sI", content, position)
+        names.add(name)
+        position += 8 + size + size % 2
+    if kind == b"VP8X" and (header[0] & 2 or b"ANMF" in names):
+        raise _animated("WebP")
+    if kind == b"VP8X":
+        width = int.from_bytes(header[4:7], "little") + 1
+        height = int.from_bytes(header[7:10], "little") + 1
+    elif kind == b"VP8L":
+        bits = int.from_bytes(header[1:5], "little")
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    elif kind == b"VP8 ":
+        width, height = (value & 0x3FFF for value in struct.unpack_from("<HH", header, 6))
+    else:
+        raise ImageError("expected a WebP picture; its first chunk is none. The file is damaged: get it again")
+    return Container("WEBP", width, height, len(content) - end, b"VP8L" not in names, b"ICCP" in names)
+
+
+def _animated(kind: str) -> ImageError:
+    return ImageError(f"expected one picture a file; got a {kind} with several. Save the wanted one by itself")

@@ -1,0 +1,167 @@
+"""What inputs are like in a few numbers each: what can be told of them before anything is paid."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.method.images.input_statistics.blockiness import blockiness
+from blackbox_conformal.method.images.input_statistics.noise_level import noise
+from blackbox_conformal.method.images.input_statistics.octaves import fall, log_energies, sharpness
+from blackbox_conformal.method.images.input_statistics.planes import Planes
+from blackbox_conformal.support.types import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """One number about an input.
+
+    Attributes
+    ----------
+    more, less
+        What a picture with a larger or smaller value is, to follow "your inputs are".
+    least
+        The smallest difference that is worth a word, in the statistic's own unit.
+    lowest, highest
+        The values that it can have.
+    """
+
+    name: str
+    more: str
+    less: str
+    least: float
+    lowest: float
+    highest: float
+
+    def shown(self, value: float) -> str:
+        """A value as people read it."""
+        return f"{2**value:,.0f} pixels" if self.name == SIZE else f"{value:.3g}"
+
+
+SIZE = "size"
+
+STATISTICS = (
+    Statistic("sharpness", "sharper or noisier at the finest detail", "blurrier", 0.1, -40, 40),
+    Statistic("colour sharpness", "sharper in their colours", "blurrier in their colours", 0.1, -40, 40),
+    Statistic("noise", "noisier", "smoother in flat places", 0.1, 0, 400),
+    Statistic("blockiness", "more strongly JPEG-compressed", "less JPEG-compressed", 0.01, -1, 1),
+    Statistic(
+        "shifted blockiness",
+        "more strongly JPEG-compressed and cut or moved since",
+        "less JPEG-compressed and cut or moved since",
+        0.01,
+        -1,
+        1,
+    ),
+    Statistic("spectrum", "smoother at coarse detail", "rougher at coarse detail", 0.1, -40, 40),
+    Statistic(SIZE, "larger", "smaller", 1.0, 0, 64),
+    Statistic("colourfulness", "more colourful", "less colourful", 0.02, 0, 1),
+    Statistic("clipped share", "more often clipped to black or white", "less often clipped", 0.01, 0, 1),
+)
+"""The statistics in the order of a row; docs/inputs.md says what each is."""
+
+
+@dataclass(frozen=True, eq=False)
+class InputStatistics:
+    """The statistics of n inputs.
+
+    Attributes
+    ----------
+    values
+        (n, len(`STATISTICS`)) float32, a row an input. A row of NaN is an input that nobody looked at.
+    """
+
+    values: NDArray[np.float32] = field(repr=False)
+
+    @classmethod
+    def of(cls, pixels: Image) -> Self:
+        """One input, (h, w, 3) uint8; the same values on every machine, in less time than reading its file takes."""
+        planes = Planes.of(pixels)
+        energies = log_energies([planes.brightness])
+        row = (
+            sharpness(energies),
+            sharpness(log_energies(planes.colours)),
+            noise(planes),
+            *blockiness(planes.brightness),
+            fall(energies),
+            np.log2(pixels.shape[0] * pixels.shape[1]),
+            _colourfulness(planes),
+            np.count_nonzero(planes.clipped) / planes.least.size,
+        )
+        return cls(np.array([row], np.float32))
+
+    @classmethod
+    def unknown(cls, n: int) -> Self:
+        """`n` inputs of which nothing is known."""
+        return cls(np.full((n, len(STATISTICS)), np.nan, np.float32))
+
+    @classmethod
+    def of_named(cls, values: Mapping[str, float]) -> Self:
+        """One input from what `named` says of it.
+
+        Raises
+        ------
+        ValueError
+            Other statistics than these are named, or a value is out of its range.
+        """
+        names = [statistic.name for statistic in STATISTICS]
+        if set(values) != set(names):
+            raise ValueError(f"expected {', '.join(names)}; got {', '.join(sorted(values))}")
+        return cls(_possible(np.array([[values[name] for name in names]], np.float64)))
+
+    @classmethod
+    def together(cls, parts: Iterable["InputStatistics"]) -> Self:
+        """All inputs of `parts`, in order."""
+        return cls(np.concatenate([np.empty((0, len(STATISTICS)), np.float32), *(part.values for part in parts)]))
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Self:
+        """What `to_bytes` wrote.
+
+        Raises
+        ------
+        ValueError
+            The bytes are no such values, or values that no input can have.
+        """
+        return cls(_possible(np.frombuffer(content, "<f4").reshape(-1, len(STATISTICS)).astype(np.float64)))
+
+    def to_bytes(self) -> bytes:
+        """The values as little-endian float32, row by row."""
+        return self.values.astype("<f4").tobytes()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: Sequence[int]) -> "InputStatistics":
+        return InputStatistics(self.values[list(rows)])
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """(n,): one statistic of each input, NaN where unknown."""
+        names = [statistic.name for statistic in STATISTICS]
+        return self.values[:, names.index(name)].astype(np.float64)
+
+    @property
+    def known(self) -> "InputStatistics":
+        """The rows of the inputs that somebody looked at."""
+        return InputStatistics(self.values[~np.isnan(self.values[:, 0])])
+
+    @property
+    def named(self) -> list[dict[str, float]]:
+        """Each row as name → value."""
+        names = [statistic.name for statistic in STATISTICS]
+        return [dict(zip(names, row, strict=True)) for row in self.values.astype(float).tolist()]
+
+
+def _possible(rows: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The rows, provided that each is what an input can be like, or unknown."""
+    low, high = np.array([(statistic.lowest, statistic.highest) for statistic in STATISTICS]).T
+    if not np.all(np.isnan(rows).all(axis=1) | ((rows >= low) & (rows <= high)).all(axis=1)):
+        raise ValueError("expected what inputs can be like; a value is out of its range")
+    return rows.astype(np.float32)
+
+
+def _colourfulness(planes: Planes) -> float:
+    """Mean difference between the largest and the least of R, G and B: 0 (grey) to 1."""
+    return float((planes.largest - planes.least).sum(dtype=np.int64)) / (255 * planes.least.size)

@@ -1,0 +1,145 @@
+"""What photographs and inputs go through besides degradations: cut to the grid, resized, made an upload (8-bit PNG).
+
+Bicubic is Pillow's (Keys 1981, a = -1/2, widened by k, so it does not alias).
+"""
+
+from functools import lru_cache
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from PIL.Image import Resampling
+
+from blackbox_conformal.errors import ImageError
+from blackbox_conformal.method.images.encode import upload_png
+from blackbox_conformal.method.images.picture import check_pixels, pixels_digest
+from blackbox_conformal.method.kernels import reduce, upscale
+from blackbox_conformal.method.kernels._jit import interpreted
+from blackbox_conformal.method.risk.resampling import FILTERS, reduction_matrix
+from blackbox_conformal.support.types import Image
+from blackbox_conformal.vendor.adapter import Upload
+
+FILTER_NAMES = {Resampling.BOX: "area", Resampling.BICUBIC: "bicubic", Resampling.LANCZOS: "lanczos"}
+"""What `FILTERS` calls Pillow's."""
+
+MOST = 16
+"""The largest factor that a kernel reduces by."""
+
+UPSCALED = (2, 4, 8)
+"""Factors that a kernel enlarges by: Pillow's places of samples are exact for them."""
+
+PAYS_FROM = 1 << 26
+"""Bytes of pixels to be resized in one process from which on the kernels pay, which take seconds to compile."""
+
+_bytes_resized = 0
+"""How many so far."""
+
+
+def crop_to_multiple(pixels: Image, scale: int) -> Image:
+    """The top left part of `pixels`, (H, W, 3) uint8, whose sides are multiples of `scale`; nothing is moved.
+
+    At most ``scale - 1`` columns on the right and rows at the bottom are cut; `crop_note` says so in words.
+
+    Raises
+    ------
+    ImageError
+        A side is shorter than `scale`.
+    """
+    pixels = check_pixels(pixels)
+    height, width = pixels.shape[:2]
+    _check_scale(scale)
+    if min(height, width) < scale:
+        raise ImageError(f"expected sides of at least {scale} pixels for scale {scale}; got {width}×{height}")
+    return np.ascontiguousarray(pixels[: height - height % scale, : width - width % scale])
+
+
+def crop_note(size: tuple[int, int], scale: int) -> str | None:
+    """What `crop_to_multiple` does to a picture of (height, width), in words; None when it does nothing."""
+    height, width = size
+    rows, columns = height % scale, width % scale
+    if not rows and not columns:
+        return None
+    cut = f"{columns} columns on the right and {rows} rows at the bottom"
+    return f"cut to {width - columns}×{height - rows}, a multiple of {scale}: {cut} dropped"
+
+
+def bicubic_up(low: Image, scale: int) -> Image:
+    """`low`, (h, w, 3) uint8, made larger by `scale` without a model: (h · scale, w · scale, 3) uint8."""
+    low = check_pixels(low)
+    _check_scale(scale)
+    height, width = low.shape[:2]
+    return resized(low, width * scale, height * scale)
+
+
+def resized(pixels: Image, width: int, height: int, resampling: Resampling = Resampling.BICUBIC) -> Image:
+    """`pixels`, (H, W, 3) uint8, brought to another size by Pillow's filters: (height, width, 3) uint8.
+
+    Pillow makes the first ones. Of further ones kernels give the same bytes, where they become smaller by a whole
+    factor, or larger by one of `UPSCALED` with the bicubic filter.
+    """
+    rows, columns = pixels.shape[:2]
+    down, up = rows // height, height // rows
+    smaller = 2 <= down <= MOST and (rows, columns) == (height * down, width * down) and resampling in FILTER_NAMES
+    larger = up in UPSCALED and (height, width) == (rows * up, columns * up) and resampling == Resampling.BICUBIC
+    if (smaller or larger) and _pays(3 * max(rows * columns, height * width)):
+        if larger:
+            return upscale.upscaled(pixels, bicubic_taps(columns, up), bicubic_taps(rows, up))
+        name = FILTER_NAMES[resampling]
+        return reduce.reduced(pixels, down, reduction_taps(name, width, down), reduction_taps(name, height, down))
+    picture = PillowImage.fromarray(pixels).resize((width, height), resampling)
+    return np.array(picture, dtype=np.uint8, order="C")
+
+
+def block_means(pixels: Image, width: int, height: int) -> Image:
+    """Means of blocks of `pixels`, (H, W, 3) uint8, rounded as Pillow's ``reduce`` does: (height, width, 3) uint8."""
+    down, across = pixels.shape[0] // height, pixels.shape[1] // width
+    if down == across <= MOST and pixels.shape[:2] == (height * down, width * down) and _pays(pixels.size):
+        return reduce.block_means(pixels, down)
+    return np.asarray(PillowImage.fromarray(pixels).reduce((across, down)))
+
+
+@lru_cache(maxsize=64)
+def reduction_taps(name: str, results: int, factor: int) -> NDArray[np.int32]:
+    """What `kernels.reduce` takes for an axis of so many results: as Pillow rounds its taps, half away from 0."""
+    reach = FILTERS[name][0]
+    kinds, count = min(results, 2 * ceil(reach - 0.5) + 1), round(2 * reach) * factor
+    before = (count - factor) // 2
+    matrix = np.pad(reduction_matrix(name, kinds * factor, factor), ((0, 0), (before, count)))
+    weights = np.stack([row[kind * factor :][:count] for kind, row in enumerate(matrix)])
+    return _fixed(weights)
+
+
+@lru_cache(maxsize=64)
+def bicubic_taps(samples: int, factor: int) -> NDArray[np.int32]:
+    """What `kernels.upscale` takes for an axis of so many samples, as Pillow rounds its taps."""
+    kinds, phases = min(samples, 5), np.arange(factor)
+    # The kinds are the samples of an axis of that length.
+    sample = np.arange(kinds)[:, None, None] + np.where(2 * phases + 1 < factor, -2, -1)[:, None] + np.arange(4)
+    centre = np.arange(kinds)[:, None, None] + ((phases + 0.5) / factor)[:, None]
+    weights = np.where((sample >= 0) & (sample < kinds), FILTERS["bicubic"][1](sample - centre + 0.5), 0.0)
+    return _fixed(weights / weights.sum(axis=2, keepdims=True))
+
+
+def _fixed(weights: NDArray[np.float64]) -> NDArray[np.int32]:
+    """In multiples of 2^-22, halves away from 0."""
+    fixed: NDArray[np.int32] = np.trunc(weights * 2**reduce.BITS + np.copysign(0.5, weights)).astype(np.int32)
+    return fixed
+
+
+def _pays(size: int) -> bool:
+    global _bytes_resized
+    _bytes_resized += size
+    return _bytes_resized >= PAYS_FROM and not interpreted()
+
+
+def upload_from(pixels: Image, name: str) -> Upload:
+    """What is sent for `pixels`, (h, w, 3) uint8; `name` is for people."""
+    pixels = check_pixels(pixels)
+    height, width = pixels.shape[:2]
+    return Upload(name, pixels_digest(pixels), upload_png(pixels), width, height)
+
+
+def _check_scale(scale: int) -> None:
+    if scale < 1:
+        raise ImageError(f"expected a scale of at least 1; got {scale}")

@@ -1,0 +1,45 @@
+"""A copy of a picture that shows which of its parts not to trust.
+
+Trusted pixels are never touched. Every mark differs in lightness, not only in colour, so that it can be seen with any
+kind of colour vision and in print.
+"""
+
+import numpy as np
+
+from blackbox_conformal.errors import MapError
+from blackbox_conformal.method.images.grown import grown
+from blackbox_conformal.method.images.picture import check_pixels
+from blackbox_conformal.method.kernels.veil import veil
+from blackbox_conformal.support.types import Image, Mask
+
+OUTLINE = np.array([255, 196, 0], dtype=np.uint8)
+"""Amber: bright against the dimmed side, and a hue that all common kinds of colour vision tell from grey."""
+
+
+def overlay(pixels: Image, mask: Mask) -> Image:
+    """`pixels` with its untrusted part grey and darker, with diagonal stripes and a bright outline: (H, W, 3) uint8.
+
+    Stripes and outline grow with the picture.
+
+    Parameters
+    ----------
+    pixels
+        (H, W, 3) uint8.
+    mask
+        (H, W) bool, True = trusted.
+
+    Raises
+    ------
+    MapError
+        A mask of another size.
+    """
+    pixels = check_pixels(pixels)
+    if mask.shape != pixels.shape[:2] or mask.dtype != np.bool_:
+        raise MapError(f"expected a bool mask of {pixels.shape[:2]}; got {mask.dtype} {mask.shape}")
+    height, width = mask.shape
+    thickness = max(1, round(min(height, width) / 350))
+    pitch = max(6, 2 * round(min(height, width) / 80))
+    marked = pixels.copy()
+    veil(marked, mask, pitch, max(1, pitch // 4))
+    marked[~mask & grown(mask, thickness)] = OUTLINE
+    return marked

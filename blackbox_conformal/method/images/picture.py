@@ -1,0 +1,105 @@
+"""What a decoded picture is: its pixels, its identity and everything that was done to get there."""
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from blackbox_conformal.errors import ImageError
+from blackbox_conformal.support.canonical import digest_bytes
+from blackbox_conformal.support.types import Image
+
+BLANK_RANGE = 3
+"""8-bit steps: a picture is blank, of one colour, when in each channel largest and smallest value differ by no more."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that passed the decode gate.
+
+    Attributes
+    ----------
+    pixels
+        (H, W, 3) uint8 sRGB, C-contiguous.
+    content
+        The file's bytes.
+    conversions
+        Every rule that was applied between the file and `pixels`, in words, in order.
+    format
+        ``PNG``, ``JPEG``, ``WEBP``, ``TIFF`` or ``BMP``.
+    """
+
+    pixels: Image = field(repr=False)
+    content: bytes = field(repr=False)
+    conversions: tuple[str, ...]
+    format: str
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of `pixels`."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    @cached_property
+    def file_digest(self) -> str:
+        """``sha256:…`` of the file's bytes."""
+        return digest_bytes(self.content)
+
+    @cached_property
+    def digest(self) -> str:
+        """``sha256:…`` of size and pixels: equal for equal content, whatever file it came from."""
+        return pixels_digest(self.pixels)
+
+
+def is_blank(pixels: Image) -> bool:
+    """Whether `pixels`, (H, W, 3) uint8, are one colour up to `BLANK_RANGE` steps a channel."""
+    flat = pixels.reshape(-1, 3)
+    # A look at every 997th pixel settles it for nearly every picture.
+    return all(int(np.ptp(part[:, channel])) <= BLANK_RANGE for part in (flat[::997], flat) for channel in range(3))
+
+
+def check_pixels(pixels: Image) -> Image:
+    """`pixels` if they are a picture as this project keeps it, C-contiguous.
+
+    Raises
+    ------
+    ImageError
+        Not (H, W, 3) uint8 with at least one pixel.
+    """
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        arrived = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
+        raise ImageError(f"expected (H, W, 3) uint8 pixels; got {arrived}. {_conversion(pixels)}")
+    if pixels.size == 0:
+        raise ImageError(f"expected at least one pixel; got a picture of {pixels.shape[1]}×{pixels.shape[0]}")
+    return np.ascontiguousarray(pixels)
+
+
+def _conversion(pixels: object) -> str:
+    """What to do about pixels of another kind."""
+    if isinstance(pixels, np.ndarray) and pixels.dtype.kind == "f" and pixels.ndim == 3 and pixels.shape[2] == 3:
+        return "If they are sRGB from 0 to 1, give (255 * pixels).round().astype('uint8')"
+    if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.ndim == 2:
+        return "Give grey pixels as np.stack([pixels] * 3, axis=2)"
+    return "Convert to 8-bit sRGB first"
+
+
+def pixels_digest(pixels: Image) -> str:
+    """``sha256:…`` over a tagged header with the size, and the pixels: the identity of (H, W, 3) uint8 content."""
+    pixels = check_pixels(pixels)
+    height, width = pixels.shape[:2]
+    digest = hashlib.sha256(f"blackbox-conformal picture 1\nsRGB 8-bit RGB {width}x{height}\n".encode())
+    digest.update(pixels.data)
+    return "sha256:" + digest.hexdigest()
+
+
+def too_deep(bits: object) -> ImageError:
+    """The refusal of more than 8 bits a channel."""
+    return ImageError(
+        f"expected 8 bits a channel; got {bits}. Cutting them silently would change every loss: convert the picture to "
+        "8-bit PNG yourself (for example `magick in.png -depth 8 out.png`) and use that file throughout"
+    )
+
+
+def truncated(kind: str, missing: str) -> ImageError:
+    """The refusal of a file that ends early, or whose middle is missing."""
+    return ImageError(f"expected a whole {kind} file; {missing}. The file is truncated or damaged: get it again")

@@ -1,0 +1,270 @@
+"""Pixels sorted into buckets of scores by the leading bits: counted, and a few picked out.
+
+Scores and losses come as the bits of their floats. A key is an unsigned number in the order of the scores: the bits of
+a positive float with the highest bit set, or those of a negative one inverted. The bits of a loss >= 0 are in its
+order already. Bucket i holds the keys from ``low + (i << shift)`` on; one bucket more takes the pixels without a score.
+
+A record is a pixel that loses more than every pixel that scores no more. Two things rule most pixels out before
+anything is sorted: a few sampled pixels tell which loss is reached in a lower bucket already (`sample`), and within a
+bucket the lowest-scoring record so far rules out those that score no less and lose no more (`_pick_records`).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.method.kernels._jit import kernel
+
+BITS = 15
+"""The number of buckets, as a power of two; one more takes the pixels without a score. With fewer, more are crowded."""
+
+CHUNK = 1024
+"""Pixels handled in one vectorised loop; what is kept of them stays in the first-level cache."""
+
+SAMPLE, EVERY = 64, 2003
+"""So many pixels of so many are looked at first; a prime, so that at hardly any width they stay in the same columns."""
+
+INFINITY = np.int32(0x7F800000)
+ALL_BUT_SIGN = np.int32(0x7FFFFFFF)
+NEGATIVE_ZERO = np.int32(-0x80000000)
+NOT_FINITE = np.uint32(0x7F800000)
+SIGN = np.uint32(0x80000000)
+
+NO_KEY = np.uint32(0x7FFFFFFF)
+"""The only number between two keys that is none, as -0 and 0 have the same."""
+
+
+@kernel
+def key_of(bits: np.int32) -> np.uint32:
+    """Unsigned number in the order of the floats with these bits; -0 and 0 are one."""
+    bits = np.int32(0) if bits == NEGATIVE_ZERO else bits
+    return np.uint32(np.uint32(bits ^ ((bits >> np.int32(31)) & ALL_BUT_SIGN)) ^ SIGN)
+
+
+@kernel
+def loss_of(bits: np.uint32) -> np.uint32:
+    """The bits of a loss, with -0 made 0; anything negative or not finite is larger than every finite loss."""
+    return np.uint32(0) if bits == SIGN else bits
+
+
+@kernel
+def is_nan(bits: np.int32) -> bool:
+    """Whether these are the bits of a NaN."""
+    return bool((bits & ALL_BUT_SIGN) > INFINITY)
+
+
+@kernel
+def scan(bits: NDArray[np.int32], losses: NDArray[np.uint32]) -> tuple[np.uint32, np.uint32, int, bool, np.uint32]:
+    """Least and largest key, number of pixels not NaN, whether a score is infinite, and the largest loss.
+
+    Nearly every chunk holds finite scores only. It is gone through without a branch, which vectorises, and once more
+    with branches only where it turns out to hold a NaN or an infinity.
+    """
+    low, high, nans, infinite, worst = np.uint32(0xFFFFFFFF), np.uint32(0), 0, False, np.uint32(0)
+    for start in range(0, bits.size, CHUNK):
+        chunk, chunk_losses = bits[start : start + CHUNK], losses[start : start + CHUNK]
+        unusual = np.int32(0)
+        lowest, highest, largest = np.uint32(0xFFFFFFFF), np.uint32(0), np.uint32(0)
+        for i in range(chunk.size):
+            unusual |= np.int32((chunk[i] & ALL_BUT_SIGN) >= INFINITY)
+            lowest, highest = min(lowest, key_of(chunk[i])), max(highest, key_of(chunk[i]))
+            largest = max(largest, loss_of(chunk_losses[i]))
+        worst = max(worst, largest)
+        if not unusual:
+            low, high = min(low, lowest), max(high, highest)
+            continue
+        for i in range(chunk.size):
+            if is_nan(chunk[i]):
+                nans += 1
+            else:
+                infinite = infinite or (chunk[i] & ALL_BUT_SIGN) == INFINITY
+                low, high = min(low, key_of(chunk[i])), max(high, key_of(chunk[i]))
+    return low, high, bits.size - nans, infinite, worst
+
+
+@kernel
+def sample(
+    bits: NDArray[np.int32], losses: NDArray[np.uint32], low: np.uint32, shift: np.uint32, below: NDArray[np.uint32]
+) -> None:
+    """For each bucket, a loss that some pixel in a lower one has; `below` holds zeros and becomes it.
+
+    Any pixels are right for that, as whatever loses no more than one in a lower bucket is no record; a few are enough.
+    The last bucket, which takes the pixels without a score, gets more than any loss, so that none is picked there.
+    """
+    buckets = np.empty(CHUNK, np.uint32)
+    none = below.size - 1
+    for start in range(0, bits.size, EVERY):
+        chunk, chunk_losses = bits[start : start + SAMPLE], losses[start : start + SAMPLE]
+        _find_buckets(chunk, low, shift, none, buckets)
+        for i in range(chunk.size):
+            below[buckets[i]] = max(below[buckets[i]], loss_of(chunk_losses[i]))
+    reached = np.uint32(0)
+    for bucket in range(none):
+        largest = below[bucket]
+        below[bucket] = reached
+        reached = max(reached, largest)
+    below[none] = np.uint32(0xFFFFFFFF)
+
+
+@kernel
+def count_and_pick(
+    bits: NDArray[np.int32],
+    losses: NDArray[np.uint32],
+    low: np.uint32,
+    shift: np.uint32,
+    below: NDArray[np.uint32],
+    counts: NDArray[np.uint32],
+    leaders: NDArray[np.uint64],
+) -> NDArray[np.uint64]:
+    """Count the pixels of each bucket, and return the possible records among them.
+
+    Parameters
+    ----------
+    below
+        What `sample` made.
+    counts
+        Zeros; becomes the number of pixels in each bucket.
+    leaders
+        Keys larger than any, with a loss of 0; becomes the lowest record picked in each bucket, see `_pick_records`.
+
+    Returns
+    -------
+    Each possible record as one number: key, then loss.
+    """
+    buckets = np.empty(CHUNK, np.uint32)
+    picked = np.empty(4 * CHUNK, np.uint64)
+    members = 0
+    for start in range(0, bits.size, CHUNK):
+        chunk, chunk_losses = bits[start : start + CHUNK], losses[start : start + CHUNK]
+        _find_buckets(chunk, low, shift, counts.size - 1, buckets)
+        # In a loop of its own, apart from the one that branches.
+        for i in range(chunk.size):
+            counts[buckets[i]] += np.uint32(1)
+        if picked.size < members + CHUNK:
+            larger = np.empty(2 * picked.size, np.uint64)
+            larger[:members] = picked[:members]
+            picked = larger
+        members = _pick_records(chunk, chunk_losses, buckets, below, leaders, picked, members)
+    return picked[:members]
+
+
+@kernel
+def _pick_records(
+    chunk: NDArray[np.int32],
+    chunk_losses: NDArray[np.uint32],
+    buckets: NDArray[np.uint32],
+    below: NDArray[np.uint32],
+    leaders: NDArray[np.uint64],
+    picked: NDArray[np.uint64],
+    members: int,
+) -> int:
+    """Append to `picked` the pixels that lose more than is known of a lower bucket, and return how many it holds then.
+
+    A pixel is dropped when the leader of its bucket, the lowest-scoring one picked so far, scores no more and loses no
+    less: it is no record then. Of a plateau of equal scores few pixels are left.
+    """
+    for i in range(chunk.size):
+        bucket, loss = buckets[i], loss_of(chunk_losses[i])
+        if loss > below[bucket]:
+            key, leader = key_of(chunk[i]), leaders[bucket]
+            leading_key = np.uint32(leader >> np.uint64(32))
+            if key >= leading_key and loss <= np.uint32(leader & np.uint64(0xFFFFFFFF)):
+                continue
+            record = (np.uint64(key) << np.uint64(32)) | np.uint64(loss)
+            if key <= leading_key:
+                leaders[bucket] = record
+            picked[members] = record
+            members += 1
+    return members
+
+
+@kernel
+def keys_in(
+    bits: NDArray[np.int32], low: np.uint32, shift: np.uint32, places: NDArray[np.int64], keys: NDArray[np.uint32]
+) -> None:
+    """Fill `keys` with those of the pixels in some buckets, as `narrowed` makes them; as many as there are.
+
+    `places` numbers the buckets that are wanted; -1 for the others, and for pixels without a score.
+    """
+    buckets = np.empty(CHUNK, np.uint32)
+    members = 0
+    for start in range(0, bits.size, CHUNK):
+        chunk = bits[start : start + CHUNK]
+        _find_buckets(chunk, low, shift, places.size - 1, buckets)
+        for i in range(chunk.size):
+            place = places[buckets[i]]
+            if place >= 0:
+                keys[members] = narrowed(np.uint32(key_of(chunk[i]) - low), shift, place)
+                members += 1
+
+
+@kernel
+def keys_among(
+    narrowed_keys: NDArray[np.uint32], shift: np.uint32, places: NDArray[np.int64], keys: NDArray[np.uint32]
+) -> None:
+    """`keys_in` of keys that were narrowed before."""
+    members = 0
+    for i in range(narrowed_keys.size):
+        place = places[narrowed_keys[i] >> shift]
+        if place >= 0:
+            keys[members] = narrowed(narrowed_keys[i], shift, place)
+            members += 1
+
+
+@kernel
+def narrowed(key: np.uint32, shift: np.uint32, place: int) -> np.uint32:
+    """A key whose bucket has become number `place`: so buckets that are left out leave no gaps."""
+    whole = np.uint64(key) & ((np.uint64(1) << np.uint64(shift)) - np.uint64(1))
+    return np.uint32((np.uint64(place) << np.uint64(shift)) | whole)
+
+
+@kernel
+def count_keys(keys: NDArray[np.uint32], shift: np.uint32, counts: NDArray[np.uint32]) -> None:
+    """Count the keys in each bucket; `counts` holds zeros."""
+    for i in range(keys.size):
+        counts[keys[i] >> shift] += np.uint32(1)
+
+
+@kernel
+def join_small_groups(sizes: NDArray[np.int64], most: int, kept: NDArray[np.int64]) -> int:
+    """Which of a row of groups to keep, so that from one kept to the next there are at most `most` pixels.
+
+    Goes through the groups once and closes a run before it would hold more than `most` pixels.
+
+    Groups larger than that are kept, and so are those before them and the last. Their indices go into `kept`: at most
+    2 `sum(sizes) / (most + 1)` + 2, since any two that follow each other hold more than `most` pixels.
+
+    Returns
+    -------
+    How many are kept.
+    """
+    count = since = 0
+    for group in range(sizes.size):
+        size = int(sizes[group])
+        if since > 0 and since + size > most:
+            kept[count] = group - 1
+            count += 1
+            since = 0
+        since += size
+    if since > 0:
+        kept[count] = sizes.size - 1
+        count += 1
+    return count
+
+
+@kernel
+def first_bad(bits: NDArray[np.int32], losses: NDArray[np.uint32]) -> int:
+    """The first pixel whose score is infinite or whose loss is negative or not finite, or -1."""
+    for i in range(bits.size):
+        if (bits[i] & ALL_BUT_SIGN) == INFINITY or loss_of(losses[i]) >= NOT_FINITE:
+            return i
+    return -1
+
+
+@kernel
+def _find_buckets(
+    chunk: NDArray[np.int32], low: np.uint32, shift: np.uint32, none: int, buckets: NDArray[np.uint32]
+) -> None:
+    """The bucket of each pixel; `none` for one without a score."""
+    for i in range(chunk.size):
+        bucket = np.uint32(np.uint32(key_of(chunk[i]) - low) >> shift)
+        buckets[i] = np.uint32(none) if is_nan(chunk[i]) else bucket

@@ -1,0 +1,127 @@
+"""How many scores lie below each of some thresholds, and from which on each does: in one pass, without sorting."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.errors import MapError
+from blackbox_conformal.method.kernels import _checks
+from blackbox_conformal.method.kernels._jit import kernel
+from blackbox_conformal.support.types import Map
+
+BUCKETS = 1 << 14
+"""Equal parts of the range of the thresholds: each tells where among them to begin to look."""
+
+NONE = 255
+"""The index of a score that is below no threshold."""
+
+LARGEST = np.finfo(np.float64).max
+
+
+def count_below(scores: Map, thresholds: NDArray[np.float64]) -> NDArray[np.int64]:
+    """For each threshold the number of scores below it: exact.
+
+    Parameters
+    ----------
+    scores
+        (H, W) float32; NaN is below nothing, and infinity below infinity alone.
+    thresholds
+        (K,) float64, ascending.
+
+    Returns
+    -------
+    (K,) int64.
+    """
+    counts = np.zeros(thresholds.size + 1, np.int64)
+    _count(_checks.float_map(scores).ravel(), *_in_buckets(thresholds), counts)
+    below: NDArray[np.int64] = np.cumsum(counts)[:-1]
+    return below
+
+
+def first_above(scores: Map, thresholds: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """For each score the index of the first threshold that it is below: a score is below those from there on.
+
+    Parameters
+    ----------
+    scores
+        (H, W) float32; NaN is below nothing, and infinity below infinity alone.
+    thresholds
+        (K,) float64, ascending, at most `NONE` of them.
+
+    Returns
+    -------
+    (H, W) uint8; `NONE` where there is none.
+
+    Raises
+    ------
+    MapError
+        More thresholds.
+    """
+    if thresholds.size > NONE:
+        raise MapError(f"expected at most {NONE} thresholds; got {thresholds.size}")
+    scores = _checks.float_map(scores)
+    first = np.empty(scores.shape, np.uint8)
+    _place(scores.ravel(), *_in_buckets(thresholds), first.ravel())
+    return first
+
+
+def _in_buckets(
+    thresholds: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.int64], np.float64, np.float64, np.float64]:
+    """The thresholds, where among them each bucket begins, the range of buckets, and how many there are a unit."""
+    thresholds = np.ascontiguousarray(thresholds, np.float64)
+    finite = thresholds[np.isfinite(thresholds)]
+    low, high = (finite[0], finite[-1]) if finite.size else (np.float64(0), np.float64(0))
+    inverse = (BUCKETS - 1) / (high - low) if high - low > BUCKETS / LARGEST else np.float64(0)
+    # From bucket to bucket nothing decreases: a threshold in a lower bucket than a score is below it.
+    buckets = ((np.clip(thresholds, low, high) - low) * inverse).astype(np.int64)
+    return thresholds, np.searchsorted(buckets, np.arange(BUCKETS)), low, high, np.float64(inverse)
+
+
+@kernel
+def _count(
+    scores: NDArray[np.float32],
+    thresholds: NDArray[np.float64],
+    first: NDArray[np.int64],
+    low: np.float64,
+    high: np.float64,
+    inverse: np.float64,
+    counts: NDArray[np.int64],
+) -> None:
+    """Count the scores by the number of thresholds that are at most as large."""
+    for i in range(scores.size):
+        if np.isnan(scores[i]):
+            continue
+        score = min(np.float64(scores[i]), LARGEST)
+        index = first[int((min(max(score, low), high) - low) * inverse)]
+        while index < thresholds.size and thresholds[index] <= score:
+            index += 1
+        counts[index] += 1
+
+
+@kernel
+def _place(
+    scores: NDArray[np.float32],
+    thresholds: NDArray[np.float64],
+    begins: NDArray[np.int64],
+    low: np.float64,
+    high: np.float64,
+    inverse: np.float64,
+    first: NDArray[np.uint8],
+) -> None:
+    """Write for each score the number of thresholds that are at most as large; `NONE` where all are."""
+    for i in range(scores.size):
+        first[i] = NONE
+        if np.isnan(scores[i]):
+            continue
+        score = min(np.float64(scores[i]), LARGEST)
+        index = begins[int((min(max(score, low), high) - low) * inverse)]
+        while index < thresholds.size and thresholds[index] <= score:
+            index += 1
+        if index < thresholds.size:
+            first[i] = index
+
+
+def warm_up() -> None:
+    """Run every kernel of this module once."""
+    count_below(np.zeros((2, 2), np.float32), np.zeros(1))
+    first_above(np.zeros((2, 2), np.float32), np.zeros(1))

@@ -1,0 +1,164 @@
+"""What a delivered picture and its plain enlargement show in each cell, the block of one pixel of the input."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.errors import ImageError
+from blackbox_conformal.method.kernels._checks import image_pair
+from blackbox_conformal.method.kernels._jit import kernel
+from blackbox_conformal.support.types import Image
+
+PLANES = 11
+"""Number of planes of `cell_statistics`."""
+
+MAX_SCALE = 16
+"""With larger cells sums of squares might leave 32 bits."""
+
+WHITE = 2040.0
+"""Brightness is 2 R + 5 G + B, a whole number."""
+
+_SUMS, _ROWS = 15, 12
+
+
+def cell_statistics(delivered: Image, plain: Image, scale: int) -> NDArray[np.float32]:
+    """Means over cells of `scale` × `scale` pixels.
+
+    Parameters
+    ----------
+    delivered, plain
+        (H, W, 3) uint8: the vendor's picture, and the plain enlargement of its input.
+    scale
+        Side of a cell, from 1 to 16; H and W are multiples of it.
+
+    Returns
+    -------
+    (11, H / scale, W / scale) float32, white = 1, in this order: the mean and the largest L1 gap between the two
+    pictures; the mean by which the delivered one is brighter; the mean absolute differences to the next pixel, and
+    absolute Laplacian, of its brightness; the differences to the next pixel of its two colour differences (R - G and
+    B - G), and of the plain picture's brightness; the standard deviations of both brightnesses; the coherence of the
+    structure tensor (Bigün and Granlund 1987) in [0, 1]; the share of channel values that are 0 or 255. Pixels beyond
+    the border equal the nearest one.
+
+    Raises
+    ------
+    ImageError
+        The pictures are not (H, W, 3) uint8 of one size, or the scale does not divide it.
+    """
+    delivered, plain = image_pair(delivered, plain)
+    height, width = delivered.shape[:2]
+    if not 1 <= scale <= MAX_SCALE or height % scale or width % scale:
+        raise ImageError(
+            f"expected sides that are multiples of a scale from 1 to {MAX_SCALE}; got {width}x{height}, {scale}"
+        )
+    out = np.empty((PLANES, height // scale, width // scale), np.float32)
+    rows, sums = np.empty((_ROWS, width + 1), np.int32), np.empty((_SUMS, width), np.int32)
+    _cell_statistics(delivered.reshape(height, -1), plain.reshape(height, -1), scale, rows, sums, out)
+    return out
+
+
+@kernel
+def _cell_statistics(
+    delivered: NDArray[np.uint8],
+    plain: NDArray[np.uint8],
+    scale: int,
+    rows: NDArray[np.int32],
+    sums: NDArray[np.int32],
+    out: NDArray[np.float32],
+) -> None:
+    """Row by row of pixels into sums for each column, which each row of cells empties."""
+    height = delivered.shape[0]
+    # Each of the four channels keeps three rows: before, at and after the pixel's.
+    above, here, below = rows[0:4], rows[4:8], rows[8:12]
+    _channels(delivered[0], plain[0], here)
+    above[:] = here
+    for y in range(height):
+        _channels(delivered[min(y + 1, height - 1)], plain[min(y + 1, height - 1)], below)
+        if y % scale == 0:
+            sums[:] = 0
+        _add_gap(delivered[y], plain[y], sums)
+        _add_brightness(above[0], here, below, sums)
+        if y % scale == scale - 1:
+            _finish(sums, scale, out[:, y // scale])
+        above, here, below = here, below, above
+
+
+@kernel
+def _channels(delivered: NDArray[np.uint8], plain: NDArray[np.uint8], out: NDArray[np.int32]) -> None:
+    """Brightness, R - G and B - G of the delivered row and the plain row's brightness, the last pixel twice."""
+    width = out.shape[1] - 1
+    for x in range(width):
+        red, green, blue = np.int32(delivered[3 * x]), np.int32(delivered[3 * x + 1]), np.int32(delivered[3 * x + 2])
+        out[0, x] = np.int32(2) * red + np.int32(5) * green + blue
+        out[1, x] = red - green
+        out[2, x] = blue - green
+        red, green, blue = np.int32(plain[3 * x]), np.int32(plain[3 * x + 1]), np.int32(plain[3 * x + 2])
+        out[3, x] = np.int32(2) * red + np.int32(5) * green + blue
+    for channel in range(4):
+        out[channel, width] = out[channel, width - 1]
+
+
+@kernel
+def _add_gap(delivered: NDArray[np.uint8], plain: NDArray[np.uint8], sums: NDArray[np.int32]) -> None:
+    total, largest, clipped = sums[0], sums[1], sums[2]
+    for x in range(total.size):
+        gap, edge = np.int32(0), np.int32(0)
+        for channel in range(3):
+            value = np.int32(delivered[3 * x + channel])
+            gap += abs(value - np.int32(plain[3 * x + channel]))
+            edge += np.int32((value == 0) | (value == 255))
+        total[x] += gap
+        largest[x] = max(largest[x], gap)
+        clipped[x] += edge
+
+
+@kernel
+def _add_brightness(
+    above: NDArray[np.int32], here: NDArray[np.int32], below: NDArray[np.int32], sums: NDArray[np.int32]
+) -> None:
+    bright, plain, under, plain_under = here[0], here[3], below[0], below[3]
+    first, second, first_under, second_under = here[1], here[2], below[1], below[2]
+    for x in range(sums.shape[1]):
+        value, right, down = bright[x], bright[x + 1] - bright[x], under[x] - bright[x]
+        left = bright[max(x - 1, 0)] - value
+        sums[3, x] += value - plain[x]
+        sums[4, x] += abs(right) + abs(down)
+        sums[5, x] += abs(right + left + down + (above[x] - value))
+        sums[6, x] += abs(first[x + 1] - first[x]) + abs(second[x + 1] - second[x])
+        sums[6, x] += abs(first_under[x] - first[x]) + abs(second_under[x] - second[x])
+        sums[7, x] += abs(plain[x + 1] - plain[x]) + abs(plain_under[x] - plain[x])
+        sums[8, x] += value
+        sums[9, x] += value * value
+        sums[10, x] += plain[x]
+        sums[11, x] += plain[x] * plain[x]
+        sums[12, x] += right * right + down * down
+        sums[13, x] += right * right - down * down
+        sums[14, x] += right * down
+
+
+@kernel
+def _finish(sums: NDArray[np.int32], scale: int, out: NDArray[np.float32]) -> None:
+    """Means of one row of cells from the sums of its columns; whole numbers until the last division."""
+    count = np.float64(scale * scale)
+    total = np.empty(sums.shape[0], np.int64)
+    for cell in range(out.shape[1]):
+        total[:] = 0
+        for x in range(cell * scale, (cell + 1) * scale):
+            for k in range(total.size):
+                total[k] = max(total[k], np.int64(sums[k, x])) if k == 1 else total[k] + np.int64(sums[k, x])
+        out[0, cell] = total[0] / (255 * count)
+        out[1, cell] = total[1] / 255.0
+        for k in range(3):
+            out[2 + k, cell] = total[3 + k] / (WHITE * count)
+        out[5, cell] = total[6] / (255 * count)
+        out[6, cell] = total[7] / (WHITE * count)
+        for k in range(2):
+            squares, mean = np.float64(total[9 + 2 * k]) * count, np.float64(total[8 + 2 * k])
+            out[7 + k, cell] = np.sqrt(squares - mean * mean) / (WHITE * count)
+        energy, difference, product = total[12], np.float64(total[13]), 2.0 * total[14]
+        out[9, cell] = np.sqrt(difference * difference + product * product) / energy if energy > 0 else 0.0
+        out[10, cell] = total[2] / (3 * count)
+
+
+def warm_up() -> None:
+    """Run every kernel of this module once."""
+    cell_statistics(np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2, 3), np.uint8), 2)

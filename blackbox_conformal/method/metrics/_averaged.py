@@ -1,0 +1,186 @@
+"""Metrics that compare colours at each pixel, alone or averaged over a neighbourhood in one of two orders."""
+
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import model_validator
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.averaging import Sigma, Size, Window, complete
+from blackbox_conformal.method.degradations.degradation import Degradation
+from blackbox_conformal.method.kernels.distance import Planes
+from blackbox_conformal.method.kernels.windows import average, gaussian_taps
+from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.method.risk.exact import largest_loss
+from blackbox_conformal.method.risk.truth_bounds import BlurredTruth, blurred_truth
+from blackbox_conformal.support.types import Image, Map
+
+FULL_WIDTH = 2 * math.sqrt(2 * math.log(2))
+"""How wide a Gaussian is at half its height, in standard deviations."""
+
+Order = Literal["pointwise", "blur-of-difference", "difference-of-blurs"]
+
+
+class AveragedMetric(Metric):
+    """A norm of the colour difference at each pixel.
+
+    Averaging cannot exceed the bound: window weights are >= 0 and sum to 1, a norm is convex, and both windows of a
+    difference of blurs hold colours of the same convex set.
+
+    Attributes
+    ----------
+    order
+        `pointwise`: `|Y - Ŷ|`. `blur-of-difference`: `K * |Y - Ŷ|`, which counts every error. `difference-of-blurs`:
+        `|K * Y - K * Ŷ|`, never larger, which forgives errors that cancel within the window, such as misplaced
+        texture. Pointwise unless a window is given, then blur-of-difference.
+    kernel
+        `gaussian` or `box`; None when pointwise.
+    sigma
+        Standard deviation of the Gaussian in pixels, 4 unless given.
+    size
+        Side of the box in pixels, odd, 31 unless given.
+    opposite_error
+        The pointwise error of `opposites`; None where the map is no norm of a difference of colours.
+    """
+
+    largest: ClassVar[float]
+    opposite_error: ClassVar[float | None] = None
+
+    order: Order = "pointwise"
+    kernel: Window | None = None
+    sigma: Sigma | None = None
+    size: Size | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, parameters: Any) -> Any:
+        if not isinstance(parameters, dict):
+            return parameters
+        completed = {key: value for key, value in parameters.items() if value is not None}
+        windowed = {"kernel", "sigma", "size"} & completed.keys()
+        order = completed.setdefault("order", "blur-of-difference" if windowed else "pointwise")
+        if order == "pointwise":
+            if windowed:
+                raise ValueError(
+                    f"expected no window in order pointwise; got {', '.join(sorted(windowed))}. "
+                    "Leave it out, or choose order blur-of-difference or difference-of-blurs"
+                )
+            return completed
+        return complete(completed)
+
+    @property
+    def bound(self) -> float:
+        """The largest value the map can take, in any order and with any window."""
+        return self.largest
+
+    @property
+    def pointwise_root_mean_square(self) -> bool:  # type: ignore[override]
+        """True when pointwise: each norm here is at least the root mean square over channels. An average is not."""
+        return self.order == "pointwise"
+
+    def map(self, truth: Image, delivered: Image) -> Map:
+        """The map, (H, W) float32 in [0, bound], of two (H, W, 3) uint8 pictures of equal size.
+
+        Raises
+        ------
+        ImageError
+            One of them is not (H, W, 3) uint8, or their sizes differ.
+        """
+        if self.order == "difference-of-blurs":
+            # Averaging is linear, so the averaged difference is the difference of averages, with less rounding.
+            planes = self.difference(truth, delivered)
+            for plane in planes:
+                self._average(plane)
+            values = self.norm(planes)
+        else:
+            values = self.distance(truth, delivered)
+            if self.order == "blur-of-difference":
+                self._average(values)
+        # Single precision may round past the bound in its last place.
+        largest = largest_loss(self.bound)
+        return values if values.max() <= largest else np.minimum(values, largest, out=values)
+
+    def distance(self, truth: Image, delivered: Image) -> Map:
+        """The pointwise map."""
+        raise NotImplementedError(f"{type(self).__name__} must define distance(truth, delivered)")
+
+    def difference(self, truth: Image, delivered: Image) -> Planes:
+        """Signed differences, (3, H, W) float32, of which the pointwise map is the norm."""
+        raise NotImplementedError(f"{type(self).__name__} must define difference(truth, delivered)")
+
+    def norm(self, planes: Planes) -> Map:
+        """The norm of (3, H, W) differences at each pixel; the sum of absolute values unless overridden."""
+        total: Map = np.abs(planes[0]) + np.abs(planes[1]) + np.abs(planes[2])
+        return total
+
+    def channel_differences(self, truth: Image, delivered: Image) -> Planes | None:
+        """Signed differences where the map is pointwise, since each norm here bounds their root mean square."""
+        return self.difference(truth, delivered) if self.pointwise_root_mean_square else None
+
+    @property
+    def averaging(self) -> str:
+        """The window in words."""
+        return f"Gaussian of sigma {self.sigma:g}" if self.sigma else "box"
+
+    @property
+    def error_in_words(self) -> str:
+        """The metric, and where it averages the window and what is averaged."""
+        if self.order == "pointwise":
+            return f"{self.plugin_name()} error"
+        wide = round(FULL_WIDTH * self.sigma) if self.sigma else self.size
+        window = f"{self.averaging}, about {wide} pixels wide" if self.sigma else f"box of {wide}×{wide} pixels"
+        if self.order == "difference-of-blurs":
+            return f"{self.plugin_name()} difference of local averages ({window}; opposite errors cancel)"
+        return f"locally averaged {self.plugin_name()} error ({window})"
+
+    def block_error(self, side: int) -> float | None:
+        """The error of one opposite colour in place of the other, times the weight of the block in the window.
+
+        That is the largest value of the map in both orders, since every difference has the same direction.
+        """
+        if self.opposite_error is None:
+            return super().block_error(side)
+        return min(self.opposite_error * self._weight_of(side), self.capped_bound)
+
+    def _weight_of(self, side: int) -> float:
+        """The largest weight that a window gives to a block of `side` x `side` pixels."""
+        if self.order == "pointwise":
+            return 1.0
+        if self.sigma is None:
+            return (min(side, self.size or 1) / (self.size or 1)) ** 2
+        taps = gaussian_taps(self.sigma)
+        both = np.r_[taps[:0:-1], taps]
+        return float(both[max(taps.size - 1 - (side - 1) // 2, 0) :][:side].sum() ** 2)
+
+    @property
+    def averages_colours(self) -> bool:
+        """In the order difference-of-blurs."""
+        return self.order == "difference-of-blurs"
+
+    def _averaged_bound(self, planes: Planes, norm: Callable[[Planes], Map]) -> Map:
+        """`norm` of support `planes` of the delivered colours, averaged as the map is."""
+        if self.order == "difference-of-blurs":
+            # The averaged truth is a mean of colours, so it lies in the convex hull that the support values describe.
+            for plane in planes:
+                self._average(plane)
+        largest = norm(planes)
+        if self.order == "blur-of-difference":
+            self._average(largest)
+        return largest
+
+    def _truth_behind(
+        self, low_resolution: Image, delivered: Image, steps: tuple[Degradation, ...], scale: int
+    ) -> BlurredTruth:
+        """What the input says of the truth averaged over the window; parameters and errors of `bound_from_input`."""
+        height, width = low_resolution.shape[0] * scale, low_resolution.shape[1] * scale
+        if delivered.shape[:2] != (height, width):
+            raise UsageError(
+                f"expected a delivered picture of {width}×{height}; got {delivered.shape[1]}×{delivered.shape[0]}"
+            )
+        return blurred_truth(low_resolution, steps, scale, window=self.kernel or "", sigma=self.sigma, size=self.size)
+
+    def _average(self, values: Map) -> None:
+        """Put the average in the place of `values`, C-contiguous."""
+        average(values, self.kernel or "", self.sigma, self.size, overwrite=True)

@@ -1,0 +1,122 @@
+"""Another metric inside the holes of the input alone: for inpainting, where the rest of the picture was sent."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import model_validator
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.support import catalog
+from blackbox_conformal.support.types import Image, Map
+
+
+class InHoles(Metric):
+    """The map of the metric `of` inside the holes that the degradation `holes` painted, and 0 elsewhere.
+
+    Nothing is said of the picture outside its holes, which the input shows; a vendor may change it there unnoticed.
+
+    Attributes
+    ----------
+    of
+        The metric, one of this package.
+    order, kernel, sigma, size, cap
+        Its parameters, where it takes them. A window reaches over the edge of a hole.
+    """
+
+    of: str = "lab-l1"
+    order: str | None = None
+    kernel: str | None = None
+    sigma: float | None = None
+    size: int | None = None
+
+    @model_validator(mode="after")
+    def _build(self) -> "InHoles":
+        if self.of == "in-holes" or not catalog.is_own(catalog.member("metrics", self.of)):
+            raise ValueError(f"expected a metric of this package inside holes, such as of=lab-l1; got of={self.of}")
+        self.inner  # noqa: B018  refuses parameters that do not fit
+        return self
+
+    @property
+    def inner(self) -> Metric:
+        """The metric inside holes."""
+        given: dict[str, Any] = self.model_dump(exclude={"of"}, exclude_none=True)
+        inner: Metric = catalog.load("metrics", self.of, **given)
+        return inner
+
+    @property
+    def bound(self) -> float:
+        """That of the metric inside holes."""
+        return self.inner.bound
+
+    @property
+    def space(self) -> str:  # type: ignore[override]
+        """That of the metric inside holes."""
+        return self.inner.space
+
+    @property
+    def averaging(self) -> str:
+        """That of the metric inside holes."""
+        return self.inner.averaging
+
+    @property
+    def error_in_words(self) -> str:
+        """That of the metric inside holes."""
+        return f"{self.inner.error_in_words} inside the holes of the input"
+
+    @property
+    def grey_scale(self) -> NDArray[np.float64] | None:
+        """That of the metric inside holes."""
+        return self.inner.grey_scale
+
+    def block_error(self, side: int) -> float | None:
+        """That of the metric inside holes, for a block that lies in one."""
+        return self.inner.block_error(side)
+
+    @property
+    def opposites(self) -> str:
+        """Those of the metric inside holes."""
+        return self.inner.opposites
+
+    def require(self) -> None:
+        """As the metric inside holes."""
+        self.inner.require()
+
+    def require_degradation(self, degradation: Mixture) -> None:
+        """Refuse a degradation whose inputs do not show where holes are: one that does not end with `holes`."""
+        if degradation.hidden(np.zeros((1, 1, 3), np.uint8)) is None:
+            raise UsageError(
+                "expected a degradation that ends with holes for the metric in-holes, such as --degradation holes:0.1; "
+                f"got {degradation.text}. Give that, or --metric {self.of}"
+            )
+
+    def map(self, truth: Image, delivered: Image) -> Map:
+        """Refused: two pictures do not show where holes were.
+
+        Raises
+        ------
+        UsageError
+            Always; `errors` takes the input as well.
+        """
+        raise UsageError(
+            f"in-holes needs the input, which shows where the holes are; got truth and delivered picture alone. Give "
+            f"--metric {self.of} for the whole picture"
+        )
+
+    def errors(self, truth: Image, delivered: Image, low_resolution: Image, degradation: Mixture) -> Map:
+        """The map of the metric inside the holes of `low_resolution`, 0 elsewhere."""
+        self.require_degradation(degradation)
+        hidden, scale = degradation.hidden(low_resolution), truth.shape[0] // low_resolution.shape[0]
+        assert hidden is not None
+        errors: Map = self.inner.map(truth, delivered)
+        errors[~hidden.repeat(scale, axis=0).repeat(scale, axis=1)] = 0
+        return errors
+
+    def bound_from_delivered(self, delivered: Image) -> Map:
+        """That of the metric inside holes, which bounds the error outside, too."""
+        return self.inner.bound_from_delivered(delivered)
+
+
+PLUGIN = InHoles

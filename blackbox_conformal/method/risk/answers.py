@@ -1,0 +1,103 @@
+"""What the answers to pictures were like, beside their errors: what can be told of a new picture as well."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.support.types import Map
+
+LEVELS = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+"""Shares of a picture's pixels at whose scores its map of scores is remembered."""
+
+_SAMPLED_PIXELS = 1 << 16
+_WIDTH = 2 + len(LEVELS)
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The answers to n pictures, in a few numbers a picture.
+
+    Attributes
+    ----------
+    values
+        (n, 2 + len(`LEVELS`)) float32, a row a picture. First how much its answers show what was sent, -1 to 1, of the
+        answer that shows it least; NaN where the picture has too little structure to tell. Then the mean absolute
+        difference between an answer made small again and what was sent, 0 to 255, mean over answers. Then of its map
+        of scores the largest score among the most certain pixels, for each share of pixels in `LEVELS`. A row of NaN
+        is a picture that was refused, or that nobody looked at.
+    """
+
+    values: NDArray[np.float32] = field(repr=False)
+
+    @classmethod
+    def of(cls, resemblances: Sequence[float | None], differences: Sequence[float], scores: Map) -> Self:
+        """One picture, from what was measured of each answer and the map of scores: (H, W) float32."""
+        measured = [resemblance for resemblance in resemblances if resemblance is not None]
+        # A regular sample of the pixels says as much, and takes no time.
+        step = max(1, round((scores.size / _SAMPLED_PIXELS) ** 0.5))
+        quantiles = np.quantile(scores[::step, ::step], LEVELS, method="inverted_cdf")
+        least = min(measured) if measured else np.nan
+        return cls(np.array([[least, np.mean(differences), *quantiles]], np.float32))
+
+    @classmethod
+    def unknown(cls, n: int) -> Self:
+        """`n` pictures of which nothing is known."""
+        return cls(np.full((n, _WIDTH), np.nan, np.float32))
+
+    @classmethod
+    def together(cls, parts: Iterable["Answers"]) -> Self:
+        """All pictures of `parts`, in order."""
+        return cls(np.concatenate([np.empty((0, _WIDTH), np.float32), *(part.values for part in parts)]))
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Self:
+        """What `to_bytes` wrote.
+
+        Raises
+        ------
+        ValueError
+            The bytes are no such values, or values that no answers can have.
+        """
+        values = np.frombuffer(content, "<f4").reshape(-1, _WIDTH).astype(np.float32)
+        resemblance, difference, scores = values[:, 0], values[:, 1], values[:, 2:]
+        recorded = ~np.isnan(difference)
+        right = (
+            not np.any(np.abs(resemblance) > 1)
+            and np.all((difference[recorded] >= 0) & (difference[recorded] <= 255))
+            and np.all(scores[recorded, :-1] <= scores[recorded, 1:])
+            and np.isnan(values[~recorded]).all()
+        )
+        if not right:
+            raise ValueError("expected what answers can be like; a value is out of its range")
+        return cls(values)
+
+    def to_bytes(self) -> bytes:
+        """The values as little-endian float32, row by row."""
+        return self.values.astype("<f4").tobytes()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: Sequence[int]) -> "Answers":
+        return Answers(self.values[list(rows)])
+
+    @property
+    def resemblance(self) -> NDArray[np.float64]:
+        """(n,): least resemblance of each picture, NaN where unknown."""
+        return self.values[:, 0].astype(np.float64)
+
+    @property
+    def difference(self) -> NDArray[np.float64]:
+        """(n,): mean difference from what was sent, NaN where unknown."""
+        return self.values[:, 1].astype(np.float64)
+
+    def trusted_share(self, threshold: float) -> NDArray[np.float64]:
+        """(n,): about the share of each picture whose score is below `threshold`, 0 to 1; NaN where unknown."""
+        scores = self.values[:, 2:].astype(np.float64)
+        recorded = ~np.isnan(scores[:, 0])
+        shares = np.full(len(self), np.nan)
+        shares[recorded] = [np.interp(threshold, row, LEVELS, left=0.0, right=1.0) for row in scores[recorded]]
+        return shares

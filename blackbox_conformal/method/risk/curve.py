@@ -1,0 +1,246 @@
+"""The risk curve of one photograph: its loss as a function of the threshold, as an exact staircase."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.method.kernels.left_out_share import all_but_staircase
+from blackbox_conformal.method.kernels.staircase import Counts, share_staircase, staircase_and_area, survey_maps
+from blackbox_conformal.method.risk.exact import as_typed, largest_loss
+from blackbox_conformal.method.risk.map_checks import check_shapes, refuse_values
+from blackbox_conformal.support.rounding import all_down
+
+Kind = Literal["supremum", "share", "all-but"]
+
+
+@dataclass(frozen=True, eq=False)
+class RiskCurve:
+    """``L(t)``: nondecreasing, left-continuous, between 0 and `bound`; 0 at ``t = -inf``.
+
+    Attributes
+    ----------
+    scores, losses
+        Records, float32, both strictly increasing: ``L(t)`` is the loss of the last record whose score is < t.
+        A score of ``-inf`` means that the loss is met as soon as anything is trusted.
+    bound
+        The largest loss possible.
+    kind
+        ``supremum``: the largest error among trusted pixels. ``share``: the share of all pixels that are trusted
+        and wrong by more than `tolerance`. ``all-but``: the largest error among trusted pixels when the largest of
+        them are left out, as many as `left_out` of all pixels.
+    tolerance, left_out
+        See `kind`; None for other kinds.
+    area_scores, area_shares
+        For reporting only: the share of pixels that score no more than each score, in about 256 steps; or None.
+    """
+
+    scores: NDArray[np.float32]
+    losses: NDArray[np.float32]
+    bound: float
+    kind: Kind = "supremum"
+    tolerance: float | None = None
+    area_scores: NDArray[np.float32] | None = None
+    area_shares: NDArray[np.float32] | None = None
+    left_out: float | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.bound) and self.bound > 0):
+            raise CalibrationError(f"expected a finite bound above 0; got {self.bound!r}")
+        if (self.kind == "share") != (self.tolerance is not None):
+            raise CalibrationError(f"expected a tolerance for a share curve and for no other; got {self.tolerance!r}")
+        if (self.kind == "all-but") != (self.left_out is not None):
+            raise CalibrationError(f"expected left_out for an all-but curve and for no other; got {self.left_out!r}")
+        for name in ("scores", "losses", "area_scores", "area_shares"):
+            values = getattr(self, name)
+            if values is not None:
+                values = np.array(values, dtype=np.float32)
+                values.setflags(write=False)
+                object.__setattr__(self, name, values)
+        _check_records(self.scores, self.losses, self.bound)
+        if (self.area_scores is None) != (self.area_shares is None):
+            raise CalibrationError("expected both area_scores and area_shares or neither; got one of them")
+        if self.area_scores is not None and self.area_shares is not None:
+            _check_records(self.area_scores, self.area_shares, 1.0)
+
+    def __repr__(self) -> str:
+        largest = f"{self.losses[-1]:.4g}" if self.losses.size else "0"
+        return f"<RiskCurve, {self.kind}: {self.scores.size} steps, largest loss {largest}, bound {self.bound:g}>"
+
+    @classmethod
+    def from_maps(
+        cls,
+        score_map: ArrayLike,
+        errors: ArrayLike,
+        *,
+        bound: float,
+        tolerance: float | None = None,
+        left_out: float | None = None,
+    ) -> Self:
+        """The exact curve of one photograph.
+
+        Parameters
+        ----------
+        score_map
+            Score map, (H, W) float32, finite; larger = less sure.
+        errors
+            Error map, (H, W) float32 in [0, bound].
+        bound
+            The largest value the metric can take.
+        tolerance
+            None: loss = largest error among trusted pixels. A number: loss = share of all pixels that are trusted
+            and wrong by more than it, rounded up to a grid of 1024 steps.
+        left_out
+            A share of all pixels: loss = largest error among trusted pixels but for the largest of them, as many as
+            that share, rounded down, is; rounded up to a 4096th of `bound`. Not together with `tolerance`.
+
+        Raises
+        ------
+        MapError
+            Shapes differ, a value is not finite, or a metric value lies outside [0, bound].
+        CalibrationError
+            Bound or tolerance is not usable.
+
+        Notes
+        -----
+        Adame, Csillag and Goedert (2025), Section 3, with ``<`` in place of ``<=``.
+        """
+        tolerances = () if tolerance is None else (tolerance,)
+        shares = () if left_out is None else (left_out,)
+        return cls.family(score_map, errors, bound=bound, tolerances=tolerances, left_out=shares)[-1]
+
+    @classmethod
+    def family(
+        cls,
+        score_map: ArrayLike,
+        errors: ArrayLike,
+        *,
+        bound: float,
+        tolerances: Sequence[float] = (),
+        left_out: Sequence[float] = (),
+    ) -> list[Self]:
+        """The curves of one photograph: of the largest error, then of other losses.
+
+        That is the share wrong by each of `tolerances`, then the largest error but for each share in `left_out`. Each
+        is that of `from_maps`, in one go over the maps; parameters and errors as there.
+        """
+        scores_map = np.ascontiguousarray(score_map, dtype=np.float32)
+        error_map = np.ascontiguousarray(errors, dtype=np.float32)
+        if not (math.isfinite(bound) and bound > 0):
+            raise CalibrationError(f"expected a finite bound above 0; got {bound!r}")
+        for tolerance in tolerances:
+            if not (math.isfinite(tolerance) and tolerance >= 0):
+                raise CalibrationError(f"expected a finite tolerance >= 0; got {tolerance!r}")
+        for share in left_out:
+            if not 0 < share < 1:
+                raise CalibrationError(f"expected a share to leave out between 0 and 1; got {share!r}")
+        check_shapes(scores_map, error_map)
+        survey = survey_maps(scores_map, error_map)
+        if not survey.in_order or survey.scored < scores_map.size or survey.largest_loss > np.float32(bound):
+            refuse_values(scores_map, error_map, bound)
+        if survey.largest_loss > largest_loss(bound):
+            error_map = np.minimum(error_map, largest_loss(bound))
+            survey = survey_maps(scores_map, error_map)
+        records, counts = staircase_and_area(scores_map, error_map, survey=survey)
+        area = _area(counts, scores_map.size)
+        shares = [
+            cls(*share_staircase(scores_map, error_map, tolerance), 1.0, "share", float(tolerance), *area)
+            for tolerance in tolerances
+        ]
+        rest = [
+            cls(
+                *all_but_staircase(scores_map, error_map, math.floor(as_typed(share) * scores_map.size), bound),
+                bound,
+                "all-but",
+                None,
+                *area,
+                float(share),
+            )
+            for share in left_out
+        ]
+        return [cls(*records, bound, "supremum", None, *area), *shares, *rest]
+
+    @classmethod
+    def worst(cls, bound: float, *, tolerance: float | None = None, left_out: float | None = None) -> Self:
+        """The curve of a photograph that the vendor refused: the worst loss as soon as anything is trusted."""
+        highest = 1.0 if tolerance is not None else bound
+        kind: Kind = "share" if tolerance is not None else "supremum" if left_out is None else "all-but"
+        losses = np.array([largest_loss(highest)], np.float32)
+        return cls(np.array([-np.inf], np.float32), losses, highest, kind, tolerance, left_out=left_out)
+
+    @overload
+    def loss(self, threshold: float) -> float: ...
+    @overload
+    def loss(self, threshold: NDArray[Any]) -> NDArray[np.float64]: ...
+    def loss(self, threshold: float | NDArray[Any]) -> float | NDArray[np.float64]:
+        """The loss when pixels that score < `threshold` are trusted; an array in, an array out.
+
+        Raises
+        ------
+        UsageError
+            A threshold is NaN.
+        """
+        return self._step(self.scores, self.losses, threshold)
+
+    @overload
+    def trusted_share(self, threshold: float) -> float: ...
+    @overload
+    def trusted_share(self, threshold: NDArray[Any]) -> NDArray[np.float64]: ...
+    def trusted_share(self, threshold: float | NDArray[Any]) -> float | NDArray[np.float64]:
+        """Share of pixels that score < `threshold`: never too high, at most a step too low; NaN if not recorded."""
+        if self.area_scores is None or self.area_shares is None:
+            unknown = np.full(np.shape(threshold), np.nan)
+            return unknown if isinstance(threshold, np.ndarray) else float(unknown)
+        return self._step(self.area_scores, self.area_shares, threshold)
+
+    @staticmethod
+    def _step(
+        scores: NDArray[np.float32], values: NDArray[np.float32], threshold: float | NDArray[Any]
+    ) -> float | NDArray[np.float64]:
+        thresholds = np.asarray(threshold, dtype=np.float64)
+        if np.isnan(thresholds).any():
+            raise UsageError("expected thresholds, -inf for nothing or +inf for everything; got NaN")
+        below = np.searchsorted(scores.astype(np.float64), thresholds, side="left")
+        reached = np.r_[0.0, values.astype(np.float64)][below]
+        return reached if isinstance(threshold, np.ndarray) else float(reached)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RiskCurve):
+            return NotImplemented
+        return self._content() == other._content()
+
+    def __hash__(self) -> int:
+        return hash(self._content())
+
+    def _content(self) -> tuple[Any, ...]:
+        arrays = (self.scores, self.losses, self.area_scores, self.area_shares)
+        packed = tuple(None if values is None else values.tobytes() for values in arrays)
+        return (*packed, self.bound, self.kind, self.tolerance, self.left_out)
+
+
+def _area(area: Counts, pixels: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Scores and the share of pixels that score no more, rounded down to float32."""
+    scores, counts = area
+    shares = all_down(counts / pixels)
+    # Counts of many millions may differ by less than float32 shows.
+    grows = np.diff(shares, prepend=np.float32(0)) > 0
+    return scores[grows], shares[grows]
+
+
+def _check_records(scores: NDArray[np.float32], losses: NDArray[np.float32], bound: float) -> None:
+    if scores.ndim != 1 or scores.shape != losses.shape:
+        raise CalibrationError(f"expected as many scores as values; got shapes {scores.shape} and {losses.shape}")
+    if np.isnan(scores).any() or np.isposinf(scores).any() or not np.isfinite(losses).all():
+        raise CalibrationError("expected scores below +inf and finite values in a curve; got NaN or an infinity")
+    if (scores[1:] <= scores[:-1]).any() or (losses[1:] <= losses[:-1]).any():
+        raise CalibrationError("expected scores and values that both strictly increase in a curve; got others")
+    if losses.size and not (losses[0] > 0 and losses[-1] <= np.float64(bound)):
+        raise CalibrationError(
+            f"expected values in (0, {bound}] in a curve; got {float(losses[0])!r} to {float(losses[-1])!r}"
+        )

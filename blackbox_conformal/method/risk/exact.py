@@ -1,0 +1,61 @@
+"""Exact numbers: decimals as typed, bounds, and losses as whole multiples of a power of two.
+
+Sums of such losses do not depend on their order, and equality with a level is decided exactly.
+"""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.support.rounding import float32_down
+
+GRAIN_BITS = 44
+"""Losses count in units of 2^-44: exact for every float32 >= 2^-20, rounded up (conservative) below."""
+
+
+def as_typed(number: float, name: str = "number") -> Fraction:
+    """The decimal that a float was typed as: 0.1 is one tenth.
+
+    Raises
+    ------
+    UsageError
+        It is NaN or infinite.
+    """
+    if not math.isfinite(number):
+        raise UsageError(f"expected {name} to be a finite number; got {number!r}")
+    return Fraction(str(float(number)))
+
+
+def exact_bound(bound: float) -> Fraction:
+    """The bound as typed, or the largest float32 loss that passes for it should that be larger by a rounding."""
+    return max(as_typed(bound, "bound"), Fraction(float(np.float32(largest_loss(bound)))))
+
+
+def largest_loss(bound: float) -> np.float32:
+    """The largest float32 that is not above `bound` in float64: no loss in a curve is larger."""
+    return float32_down(Fraction(bound))
+
+
+def float_up(value: Fraction) -> float:
+    """A float that, read as the decimal it prints as, is not below `value`; the least one or its neighbour."""
+    number = float(value)
+    while Fraction(str(number)) < value:
+        number = math.nextafter(number, math.inf)
+    return number
+
+
+def grain_bits(bound: float, count: int) -> int:
+    """Bits after the point with which `count` losses of at most `bound` sum below 2^60: 44 while count * bound < 2^16.
+
+    The three bits left free in int64 let `merged` multiply by weights of 24 bits in two limbs.
+    """
+    whole = math.ceil(bound) * max(count, 1)
+    return min(GRAIN_BITS, 60 - whole.bit_length())
+
+
+def grains(losses: NDArray[np.float32], bits: int) -> NDArray[np.int64]:
+    """Losses as int64 multiples of ``2^-bits``, rounded up."""
+    return np.ceil(np.ldexp(losses.astype(np.float64), bits)).astype(np.int64)

@@ -1,0 +1,51 @@
+"""Which pixels are trusted at a threshold: the only place in the project that compares scores with thresholds."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.support.types import Map, Mask
+
+
+def trusted(score_map: Map, threshold: float) -> Mask:
+    """Pixels whose score lies strictly below the threshold.
+
+    Strict, so that the risk curve is left-continuous and the largest admissible threshold is attained; pixels
+    with equal scores are trusted together or not at all.
+
+    Parameters
+    ----------
+    score_map
+        Score map of any shape, float32; larger = less sure.
+    threshold
+        ``-inf`` trusts nothing, ``+inf`` everything that has a score; NaN is refused.
+
+    Returns
+    -------
+    Mask
+        True = trusted, same shape. A NaN score is never trusted, not even at ``+inf``.
+
+    Raises
+    ------
+    UsageError
+        The threshold is NaN.
+    """
+    if math.isnan(threshold):
+        raise UsageError("expected a threshold, -inf for nothing or +inf for everything; got NaN. Calibrate again")
+    scores = np.asarray(score_map, dtype=np.float32)
+    if threshold == math.inf:
+        return ~np.isnan(scores)
+    # A float64 scalar, not a Python float: the latter would be rounded to float32 before the comparison.
+    mask: Mask = scores < np.float64(threshold)
+    return mask
+
+
+def threshold_json(threshold: float) -> float | Literal["inf"] | None:
+    """A threshold as JSON carries it: None nothing can be trusted, ``"inf"`` everything."""
+    if threshold == math.inf:
+        return "inf"
+    return None if threshold == -math.inf else threshold

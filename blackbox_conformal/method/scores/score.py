@@ -1,0 +1,131 @@
+"""What a score is: it looks at the draws of one picture and says where the vendor is undecided."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import ClassVar, Protocol, Self
+
+from blackbox_conformal.method.degradations.chain import Chain, Mixture
+from blackbox_conformal.method.images.calibration_images import KnownPhotograph
+from blackbox_conformal.support.catalog import Plugin
+from blackbox_conformal.support.types import Image, Map
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One picture besides its draws.
+
+    Attributes
+    ----------
+    delivered
+        The picture handed to the user: (H, W, 3) uint8.
+    low_resolution
+        What the vendor was sent: (H / scale, W / scale, 3) uint8. None when scored from draws alone.
+    scale
+        Whole-number magnification from `low_resolution` to `delivered`; 1 is restoration at the same size.
+    second
+        What another vendor delivers for the same input: (H, W, 3) uint8. None when no other was asked.
+    degradation
+        How calibration inputs are made from photographs, without noise and codecs; None: bicubic.
+    """
+
+    delivered: Image
+    low_resolution: Image | None
+    scale: int
+    second: Image | None = None
+    degradation: Chain | None = None
+
+    def reduced(self) -> Image:
+        """`delivered` made an input again, without noise and codecs: (H / scale, W / scale, 3) uint8."""
+        size = self.delivered.shape[0] // self.scale, self.delivered.shape[1] // self.scale
+        return (self.degradation or Mixture.of_text("bicubic").linear_part()).apply(self.delivered, size)
+
+
+class Accumulator(Protocol):
+    """Takes draws, one or several at a time, in any order, in memory that does not grow with their number."""
+
+    def update(self, *draws: Image) -> None:
+        """Take draws: each (H, W, 3) uint8."""
+
+    def merge(self, other: Self) -> None:
+        """Take over the draws of another accumulator of the same kind."""
+
+    def finish(self, context: Context) -> Map:
+        """The score map: (H, W) float32, finite, >= 0, larger = less sure. Independent of draw order to the bit."""
+
+
+class Score(Plugin):
+    """A score with its parameters; a file `scores/NAME.py` defines one subclass and calls it PLUGIN.
+
+    Attributes
+    ----------
+    candidates
+        The settings that `tune` compares unless told otherwise, as typed after the colon, the usual one first; empty:
+        none. One that takes several draws is also tried with half of them, in its first setting.
+    at_scale_one
+        What it says of a vendor that returns pictures of the same size, in a few words.
+    """
+
+    candidates: ClassVar[tuple[str, ...]] = ("",)
+    at_scale_one: ClassVar[str] = "the same as at any scale"
+
+    def start(self, shape: tuple[int, int]) -> Accumulator:
+        """An empty accumulator for draws of `shape` = (H, W)."""
+        raise NotImplementedError(f"{type(self).__name__} must define start(shape)")
+
+    @property
+    def minimum_draws(self) -> int:
+        """The fewest draws with which the score means anything (2 for a variance, 1 for a one-draw score)."""
+        return 2
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether it looks at what the vendor was sent, which otherwise need not be made again."""
+        return True
+
+    @property
+    def needs_second(self) -> bool:
+        """Whether it compares with a second vendor's picture."""
+        return False
+
+    @property
+    def fitted_weights(self) -> bytes | None:
+        """A file of weights that its specification names by digest; it gets them again as the parameter ``weights``.
+
+        A calibration carries them. None: it follows from its specification alone.
+        """
+        return None
+
+    @property
+    def taught_by(self) -> tuple[KnownPhotograph, ...]:
+        """The photographs that its weights were learned from, which cannot calibrate it, as far as they say so."""
+        return ()
+
+    def refused_at(self, scale: int) -> str | None:
+        """Why it cannot be used with a vendor of this magnification; None where it can."""
+        return None
+
+    def parts(self) -> tuple["Score", ...]:
+        """The scores that it is made of, where there are any."""
+        return ()
+
+    def facts(self) -> dict[str, str]:
+        """Draws and other pictures that it takes, and what it says at scale 1."""
+        pictures = {"the input": self.needs_input, "a second vendor's picture": self.needs_second}
+        return {
+            "draws": f"at least {self.minimum_draws}",
+            "looks at": " and ".join(["the draws", *(name for name, needed in pictures.items() if needed)]),
+            "at scale 1": self.at_scale_one,
+        }
+
+
+def accumulated_map(plugin: Score, draws: Iterable[Image], context: Context) -> Map:
+    """Run `plugin` over `draws`, consumed once: a sequence, whose draws are in memory, all together."""
+    groups: Iterator[Sequence[Image]] = iter([draws]) if isinstance(draws, Sequence) else ([draw] for draw in draws)
+    first = next(groups, ())
+    if not first:
+        raise ValueError("expected at least one draw; got none")
+    accumulator = plugin.start(first[0].shape[:2])
+    for group in chain([first], groups):
+        accumulator.update(*group)
+    return accumulator.finish(context)

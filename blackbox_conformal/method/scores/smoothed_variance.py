@@ -1,0 +1,34 @@
+"""Smoothed variance: the pixel variance averaged over each neighbourhood."""
+
+from typing import ClassVar
+
+from blackbox_conformal.method.kernels.moments import Moments
+from blackbox_conformal.method.kernels.windows import average
+from blackbox_conformal.method.scores._from_moments import MomentsScore
+from blackbox_conformal.method.scores._windowed import Windowed
+from blackbox_conformal.support.types import Map
+
+
+class SmoothedVariance(Windowed, MomentsScore):
+    """`K * Var_M(mu)`, summed over channels, white = 1: in [0, 3/4]; exactly 0 where all draws agree within reach of K.
+
+    Attributes
+    ----------
+    kernel
+        `gaussian` or `box`.
+    sigma
+        Standard deviation of the Gaussian in pixels, 4 unless given.
+    size
+        Side of the box in pixels, odd, 31 unless given.
+    """
+
+    candidates: ClassVar[tuple[str, ...]] = ("", "sigma=2", "sigma=8")
+
+    def of_moments(self, moments: Moments) -> Map:
+        """The averaged variance."""
+        variance = moments.variance()
+        moments.clear()
+        return average(variance, self.kernel, self.sigma, self.size, overwrite=True)
+
+
+PLUGIN = SmoothedVariance

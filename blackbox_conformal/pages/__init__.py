@@ -1,0 +1,1 @@
+"""What people look at: reports, viewers, marks and notebooks."""

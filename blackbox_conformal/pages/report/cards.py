@@ -1,0 +1,187 @@
+"""The report's pictures: a card for each, what errors look like, and crops around the worst trusted pixels."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
+from typing import Any
+
+from blackbox_conformal.method.audits.findings import Audit
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.pages.report.encoded import base64_text
+from blackbox_conformal.pages.report.error_pairs import CROP, Pair
+from blackbox_conformal.pages.report.names_apart import Named, by_name, names_apart
+from blackbox_conformal.pages.report.preview import Preview, Worst, error_codes, first_stops, pack, stripes, veil_png
+from blackbox_conformal.pages.report.slider_levels import Stop, thresholds_of
+from blackbox_conformal.support.text import printable
+
+WORST_SHOWN = 12
+EXAMPLES_SHOWN = 2
+"""Of each error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One picture of the report.
+
+    Attributes
+    ----------
+    shown
+        (h, w) of the picture in the page, `size` at full resolution.
+    share, loss
+        At the level that the page opens at; `loss` is None when the truth is unknown.
+    warnings
+        What is read without opening anything: that there is no guarantee, and how what its certificate notes begins.
+    still
+        Base64 of a PNG that veils what is not trusted at that level, for readers without JavaScript.
+    script
+        What the page's script needs, as JSON.
+    """
+
+    kind: str
+    name: str
+    size: tuple[int, int]
+    shown: tuple[int, int]
+    scale: str
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    share: float
+    loss: float | None
+    delivered: bytes
+    still: str
+    script: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class WorstCrop:
+    """The worst trusted pixel of a photograph, with the (height, width) of the pictures around it."""
+
+    name: str
+    size: tuple[int, int]
+    worst: Worst
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A square of a photograph that shows what an error looks like."""
+
+    name: str
+    pair: Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """All pictures of the report."""
+
+    cards: tuple[Card, ...]
+    crops: tuple[WorstCrop, ...]
+    examples: tuple[Example, ...]
+    names: Mapping[str, str]
+    """Of every picture by its stem, as the page calls it."""
+
+
+def make_cards(
+    previews: Iterable[Preview], audit: Audit | None, stops: Sequence[Stop], chosen: int, side: int, bound: float
+) -> Shown:
+    """A card for each picture, masked ones first and large losses before small ones, with what else they show.
+
+    Parameters
+    ----------
+    side
+        A picture is made smaller until it has at most so many pixels a side.
+    bound
+        The largest possible error.
+    """
+    curves = {} if audit is None else {picture.truth: picture.curve for picture in audit.pictures}
+    cards: list[Card] = []
+    crops: list[WorstCrop] = []
+    examples: list[Example] = []
+    pictures: list[Named] = []
+    for preview in previews:
+        pictures.append(Named(preview.stem, printable(preview.name, 80), preview.kind, printable(preview.source, 80)))
+        cards.append(_card(preview.within(side), curves.get(preview.identity), stops, chosen, bound))
+        size = (min(CROP, preview.size[0]), min(CROP, preview.size[1]))
+        crops.extend(WorstCrop(preview.stem, size, worst) for worst in preview.worst)
+        examples = _nearest([*examples, *(Example(preview.stem, pair) for pair in preview.pairs)])
+    # What others a picture has to be told from is known only now.
+    names = {one.stem: name for one, name in zip(pictures, names_apart(pictures), strict=True)}
+    cards = [replace(card, name=names[card.name]) for card in cards]
+    cards.sort(key=lambda one: (one.kind != "result", math.inf if one.loss is None else -one.loss, by_name(one.name)))
+    return Shown(
+        tuple(cards),
+        tuple(replace(crop, name=names[crop.name]) for crop in crops),
+        tuple(replace(example, name=names[example.name]) for example in examples),
+        names,
+    )
+
+
+def _nearest(examples: Sequence[Example]) -> list[Example]:
+    """`EXAMPLES_SHOWN` of each error, whose largest errors are nearest to it, in the order of errors."""
+    ordered = sorted(examples, key=lambda one: (one.pair.near, abs(one.pair.error - one.pair.near), one.name))
+    groups = groupby(ordered, key=lambda one: one.pair.near)
+    return [example for _, group in groups for example in islice(group, EXAMPLES_SHOWN)]
+
+
+def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chosen: int, bound: float) -> Card:
+    first = first_stops(preview.ceiling, thresholds_of(stops))
+    height, width = first.shape
+    exact = [preview.share(stop.threshold) for stop in stops]
+    # Zero says that nothing is trusted.
+    shares = [round(share, 5) or share for share in exact]
+    losses = [(preview if curve is None else curve).loss(stop.threshold) for stop in stops]
+    known = not any(math.isnan(loss) for loss in losses)
+    # The delivered picture stands in the page already.
+    pictures = {"low": preview.low, "truth": preview.truth}
+    return Card(
+        kind=preview.kind,
+        name=preview.stem,
+        size=preview.size,
+        shown=(height, width),
+        scale=_scale_words(preview.block),
+        notes=tuple(sentence(note) for note in preview.notes),
+        warnings=tuple(map(sentence, _warnings(preview))),
+        share=shares[chosen],
+        loss=losses[chosen] if known else None,
+        delivered=preview.delivered,
+        still=veil_png(first, chosen),
+        script={
+            "width": width,
+            "height": height,
+            "block": preview.block,
+            "first": pack(first),
+            "errors": None if preview.errors is None else pack(error_codes(preview.errors, bound)),
+            "pattern": stripes(height, width),
+            "shares": shares,
+            "losses": [round(loss, 5) for loss in losses] if known else None,
+            **{key: base64_text(data) for key, data in pictures.items() if data is not None},
+        },
+    )
+
+
+def _warnings(preview: Preview) -> list[str]:
+    if preview.kind != "result":
+        return []
+    # The first note of a masked picture repeats what its certificate states.
+    begun = [note.partition(": ")[0] for note in preview.notes[1:]]
+    return [preview.no_guarantee, *begun] if preview.no_guarantee else begun
+
+
+def _scale_words(block: int) -> str:
+    """How much the picture is reduced in the page, and its mask."""
+    if block == 1:
+        return "all of them in this page. A pixel of the mask is a pixel of the picture."
+    part = {2: "half", 3: "a third", 4: "a quarter"}.get(block, f"1/{block}")
+    return f"in this page reduced to {part}. A pixel of the mask stands for {block}×{block} of them."
+
+
+def worst_crops(crops: Sequence[WorstCrop], alpha: float) -> tuple[WorstCrop, ...]:
+    """The largest errors at the one measured level nearest to `alpha`."""
+    nearest = min((crop.worst.alpha for crop in crops), key=lambda level: abs(level - alpha), default=alpha)
+    at_level = [crop for crop in crops if crop.worst.alpha == nearest]
+    return tuple(sorted(at_level, key=lambda crop: -crop.worst.error)[:WORST_SHOWN])
+
+
+def sentence(note: str) -> str:
+    """A note of anybody's as a sentence: one printable line that begins with a capital and ends with a full stop."""
+    text = printable(note, 1000)
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

@@ -1,0 +1,94 @@
+"""What an error looks like: places of a photograph whose largest error is near a given one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from PIL import Image as PillowImage
+
+from blackbox_conformal.method.audits.worst_pixels import worst_place
+from blackbox_conformal.pages.report.encoded import Bytes, webp
+from blackbox_conformal.pages.report.pixel_blocks import block_maximum
+from blackbox_conformal.support.types import Image, Map
+
+CROP = 96
+"""Sides of a square that is cut out, at full resolution."""
+
+ERRORS = (0.05, 0.1, 0.2)
+"""The errors that the report shows beside those as large as its level."""
+
+STEP = 16
+"""Squares begin at multiples of this; a square that would reach beyond the picture is left out."""
+
+NEAR = 0.1
+"""How far, as a share of an error, the largest error of a square may be from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A square of a photograph, delivered and true, whose largest error is near `near`.
+
+    Attributes
+    ----------
+    near
+        The error that it is an example of.
+    row, column
+        The pixel with the square's largest error, at full resolution.
+    error
+        The metric's value there.
+    delivered, truth
+        WebP bytes of the square.
+    at
+        (row, column) of the pixel inside the square.
+    """
+
+    near: float
+    row: int
+    column: int
+    error: float
+    delivered: Bytes
+    truth: Bytes
+    at: tuple[int, int]
+
+
+def error_pairs(errors: Map, delivered: Image, truth: Image, near: Sequence[float] = ERRORS) -> tuple[Pair, ...]:
+    """For each error of `near` the square of the photograph whose largest error is nearest to it, where one is near.
+
+    Parameters
+    ----------
+    errors
+        (H, W) float32, the metric's value at each pixel.
+    delivered, truth
+        (H, W, 3) uint8.
+    """
+    height, width = errors.shape
+    blocks = block_maximum(errors, STEP)[: height // STEP, : width // STEP]
+    if min(blocks.shape) < CROP // STEP:
+        return ()
+    largest = _largest(blocks, CROP // STEP)
+    # A square says more about its largest error when that does not lie at its edge.
+    inner = _largest(blocks[1:-1, 1:-1], CROP // STEP - 2)
+    largest = np.where(inner == largest, largest, np.inf)
+    pairs = []
+    for error in near:
+        apart = np.abs(largest - error)
+        top, left = (int(index) * STEP for index in np.unravel_index(np.argmin(apart), apart.shape))
+        if apart.min() <= NEAR * error:
+            pairs.append(_pair(error, errors, delivered, truth, top, left))
+    return tuple(pairs)
+
+
+def _largest(blocks: Map, side: int) -> Map:
+    """The largest value of each square of `side` blocks a side."""
+    squares: Map = sliding_window_view(blocks, (side, side)).max(axis=(2, 3))
+    return squares
+
+
+def _pair(near: float, errors: Map, delivered: Image, truth: Image, top: int, left: int) -> Pair:
+    square = (slice(top, top + CROP), slice(left, left + CROP))
+    place = worst_place(errors[square], np.ones((CROP, CROP), bool))
+    assert place is not None, "a square is never empty"
+    crops = [webp(PillowImage.fromarray(np.ascontiguousarray(pixels[square])), 90) for pixels in (delivered, truth)]
+    at = (place.row, place.column)
+    return Pair(near, top + place.row, left + place.column, place.error, crops[0], crops[1], at)

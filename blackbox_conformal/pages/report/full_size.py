@@ -1,0 +1,312 @@
+"""What a run folder keeps of a picture for the viewer, at full resolution: pixels, trusted levels, errors.
+
+A pixel's byte is the index of the first threshold above its score. A mask at any of the thresholds follows from it
+exactly, at a quarter of what the scores take.
+"""
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from isal import isal_zlib
+from numpy.typing import NDArray
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.certificate import Certificate
+from blackbox_conformal.documents.stored import Stored
+from blackbox_conformal.errors import FileFormatError, IncompleteError
+from blackbox_conformal.method.images.encode import image_png
+from blackbox_conformal.method.kernels.below import NONE, count_below, first_above
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.pages.report.encoded import Doubles
+from blackbox_conformal.pages.report.names_apart import end_of, picture_stem
+from blackbox_conformal.pages.report.preview import PictureKind, error_codes
+from blackbox_conformal.pages.report.slider_levels import Stop, choose_stops, thresholds_of
+from blackbox_conformal.support.canonical import digest_bytes
+from blackbox_conformal.support.files import refusal, write_new
+from blackbox_conformal.support.types import Image, Map
+
+USUAL_LEVELS = 240
+"""As many levels at most are the same for every picture of a calibration; those asked for are added."""
+
+MOST_CERTIFIED = 8
+"""Masks of one picture, at several levels, whose certificates are kept."""
+
+Part = Literal["delivered", "low", "truth", "levels", "errors"]
+PARTS: tuple[Part, ...] = ("delivered", "low", "truth", "levels", "errors")
+"""Pictures are PNG files; `levels` and `errors` are deflated, see `packed`."""
+
+_LARGEST_SIDE = 30_000
+
+
+def viewer_stops(calibration: Calibration, wanted: Sequence[float] = ()) -> list[Stop]:
+    """The usual stops of the viewer's slider, the same whatever is `wanted`, and those of the levels `wanted`."""
+    usual = choose_stops(calibration, (), USUAL_LEVELS)
+    there = {stop.alpha for stop in usual}
+    missing = [float(f"{alpha:.12g}") for alpha in wanted if float(f"{alpha:.12g}") not in there]
+    more = [stop for stop in choose_stops(calibration, missing, 0) if stop.alpha in missing] if missing else []
+    return sorted([*usual, *more], key=lambda stop: stop.alpha)[:NONE]
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """What is kept of a mask that was delivered; `threshold_hex` is exact."""
+
+    alpha: float
+    threshold_hex: str
+    guarantee: str
+    status: str
+    statement: str
+
+    @classmethod
+    def of(cls, certificate: Certificate) -> "Certified":
+        """Of the mask that this certificate is of."""
+        said = (str(certificate.guarantee.get("name", "")), certificate.status, certificate.stated)
+        return cls(certificate.alpha, certificate.threshold_hex, *said)
+
+    @property
+    def mask(self) -> tuple[float, str]:
+        """Which of a picture's masks it is: its level, and its guarantee's name."""
+        return self.alpha, self.guarantee
+
+
+@dataclass(frozen=True, slots=True)
+class FullSize:
+    """One picture as a run folder keeps it.
+
+    Attributes
+    ----------
+    kind
+        ``result``: a masked picture. ``audit``: a photograph that calibration has not seen, whose truth is known.
+    size
+        (H, W).
+    alphas
+        Levels, beside the usual ones, that `thresholds` were chosen for.
+    thresholds
+        (K,) float64, ascending: the byte k of a pixel's level means that it is trusted from the k-th on.
+    shares
+        (K,) float64: the trusted share of all pixels, exact.
+    losses
+        (K,) float64; None where the truth is unknown.
+    certified
+        Of each mask that was delivered, the last one first; none for an audited photograph.
+    digests
+        Of each part's file.
+    notes
+        Sentences for the reader.
+    source
+        The end of a path that tells pictures of one name apart; empty where there is none.
+    """
+
+    kind: PictureKind
+    name: str
+    identity: str
+    size: tuple[int, int]
+    alphas: tuple[float, ...]
+    thresholds: Doubles
+    shares: Doubles
+    losses: Doubles | None
+    certified: tuple[Certified, ...] = ()
+    digests: Mapping[Part, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    source: str = ""
+
+    @property
+    def stem(self) -> str:
+        """How its files' names begin."""
+        return picture_stem(self.kind, self.identity)
+
+
+_ENTRIES = Stored(
+    FullSize,
+    "full-size picture",
+    2,
+    anew="Mask or audit the picture again in the same run folder: the draws are stored, so no call is made",
+)
+
+
+class FullSizeStore:
+    """Full-size pictures of one run folder and one calibration.
+
+    Parameters
+    ----------
+    folder
+        Where the report's material of the calibration lies.
+    alphas
+        Levels, beside the usual ones, at which masks are exact.
+    """
+
+    def __init__(self, folder: Path, calibration: Calibration, alphas: Sequence[float] = ()) -> None:
+        self.folder = folder / "full-size"
+        self._alphas = tuple(sorted({float(f"{alpha:.12g}") for alpha in alphas}))
+        self._bound = calibration.bound
+        self._calibration = calibration
+        self._known: dict[tuple[float, ...], NDArray[np.float64]] = {}
+
+    def keep(
+        self,
+        kind: PictureKind,
+        name: str,
+        identity: str,
+        score_map: Map,
+        pictures: "dict[Part, Image | Path]",
+        *,
+        errors: Map | None = None,
+        curve: RiskCurve | None = None,
+        certified: Certified | None = None,
+        notes: Sequence[str] = (),
+        source: Path | None = None,
+    ) -> Path:
+        """Write a picture; an earlier one of the same identity is replaced, but what masks of it certified stays.
+
+        Parameters
+        ----------
+        pictures
+            (H, W, 3) uint8, or a PNG file of them, which is linked where that can be, and else copied.
+        curve
+            Tells losses.
+        source
+            The file of an audited photograph, or the folder that a masked picture was written into.
+
+        Returns
+        -------
+        The entry's file, by which `add_note` finds it.
+        """
+        own = [] if certified is None else [certified]
+        before = self._before(kind, identity) if own else None
+        earlier = () if before is None else before.certified
+        said = [*own, *(one for one in earlier if one.mask not in [mine.mask for mine in own])][:MOST_CERTIFIED]
+        alphas = tuple(sorted({*self._alphas, *(float(f"{one.alpha:.12g}") for one in said)}))
+        places = [float.fromhex(one.threshold_hex) for one in said]
+        thresholds = np.unique(np.array([*self._thresholds_for(alphas), *places], np.float64))
+        height, width = score_map.shape
+        entry = FullSize(
+            kind,
+            name,
+            identity,
+            (height, width),
+            alphas,
+            thresholds,
+            count_below(score_map, thresholds) / score_map.size,
+            None if curve is None else np.asarray(curve.loss(thresholds), np.float64),
+            notes=tuple(notes),
+            source=end_of(source),
+        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        written: dict[Part, bytes | Path] = {"levels": packed(first_above(score_map, thresholds))}
+        for part, picture in pictures.items():
+            written[part] = picture if isinstance(picture, Path) else image_png(picture)
+        if errors is not None:
+            written["errors"] = packed(error_codes(errors, self._bound))
+        digests = {part: _put(part_path(self.folder, entry.stem, part), content) for part, content in written.items()}
+        for part in PARTS:
+            if part not in written:
+                part_path(self.folder, entry.stem, part).unlink(missing_ok=True)
+        if before is not None and before.digests.get("delivered") != digests.get("delivered"):
+            # Drawn anew, with another seed: earlier masks were of another picture.
+            said = own
+        return self._write(replace(entry, digests=digests, certified=tuple(said)))
+
+    def _thresholds_for(self, alphas: tuple[float, ...]) -> NDArray[np.float64]:
+        if alphas not in self._known:
+            self._known[alphas] = thresholds_of(viewer_stops(self._calibration, alphas))
+        return self._known[alphas]
+
+    def _before(self, kind: PictureKind, identity: str) -> FullSize | None:
+        """What is kept of the same picture so far."""
+        try:
+            return read_entry(self.folder / f"{picture_stem(kind, identity)}.json")
+        except FileFormatError:
+            return None
+
+    def add_note(self, kept: Path, note: str) -> None:
+        """Add to the picture in `kept` what became known after it."""
+        entry = read_entry(kept)
+        self._write(replace(entry, notes=(*entry.notes, note)))
+
+    def _write(self, entry: FullSize) -> Path:
+        return _ENTRIES.write(entry, self.folder / f"{entry.stem}.json")
+
+
+def part_path(folder: Path, stem: str, part: Part) -> Path:
+    """Where a part of the picture lies."""
+    return folder / f"{stem}-{part}.{'z' if part in ('levels', 'errors') else 'png'}"
+
+
+def packed(codes: NDArray[np.uint8]) -> bytes:
+    """The differences, modulo 256, of each row of (H, W) `codes` to the one above it, as a zlib stream (RFC 1950)."""
+    differences = codes.copy()
+    np.subtract(codes[1:], codes[:-1], out=differences[1:])
+    content: bytes = isal_zlib.compress(differences, 3)
+    return content
+
+
+def unpacked(content: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The (H, W) codes that `packed` wrote.
+
+    Raises
+    ------
+    IncompleteError
+        They are not of this size, or damaged.
+    """
+    height, width = size
+    try:
+        raw = isal_zlib.decompressobj().decompress(content, height * width + 1)
+    except isal_zlib.error:
+        raw = b""
+    if len(raw) != height * width:
+        raise IncompleteError("a map that the run folder keeps is damaged; mask or audit the picture again")
+    differences = np.frombuffer(raw, np.uint8).reshape(height, width)
+    codes: NDArray[np.uint8] = np.add.accumulate(differences, axis=0, dtype=np.uint8)
+    return codes
+
+
+def read_entry(path: Path) -> FullSize:
+    """Read what is kept of a picture, without its parts.
+
+    Raises
+    ------
+    FileFormatError
+        It is damaged, foreign or of an earlier version.
+    """
+    entry = _ENTRIES.read(path)
+    with _ENTRIES.refusing(str(path)):
+        if not 1 <= min(entry.size) <= max(entry.size) <= _LARGEST_SIDE:
+            raise ValueError("size out of range")
+        thresholds, shares, losses = entry.thresholds, entry.shares, entry.losses
+        if not 1 <= thresholds.size <= NONE or (np.diff(thresholds) <= 0).any() or np.isnan(thresholds).any():
+            raise ValueError("thresholds must ascend")
+        if shares.shape != thresholds.shape or (losses is not None and losses.shape != thresholds.shape):
+            raise ValueError("as many shares and losses as thresholds are expected")
+        for one in entry.certified:
+            float.fromhex(one.threshold_hex)
+        if f"{entry.stem}.json" != path.name:
+            raise ValueError("another picture's")
+    return entry
+
+
+def _put(path: Path, content: bytes | Path) -> str:
+    """Write a part, or link a file as one; its digest."""
+    if isinstance(content, bytes):
+        write_new(path, content, force=True)
+        return digest_bytes(content)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        try:
+            os.link(content, temporary)
+        except OSError:
+            # Another disk, or one that knows no links.
+            shutil.copyfile(content, temporary)
+        digest = digest_bytes(temporary.read_bytes())
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise refusal(path, error) from None
+    return digest

@@ -1,0 +1,215 @@
+"""One self-contained HTML file: template, style, script and pictures in one, with nothing fetched.
+
+Foreign text reaches the file only through autoescaping. As a second guard, a policy in the page forbids every script,
+style and address that is not the report's own.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
+from importlib import resources
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from blackbox_conformal import __version__
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.audits.findings import Audit
+from blackbox_conformal.method.audits.random_splits import CAUTION
+from blackbox_conformal.method.audits.verdict import FIXED
+from blackbox_conformal.pages.report.encoded import base64_text
+from blackbox_conformal.pages.report.page import build_page, read_manifest
+from blackbox_conformal.pages.report.pixel_blocks import SIDE
+from blackbox_conformal.pages.report.preview import Preview
+from blackbox_conformal.pages.report.report_store import ReportStore, preview_of_result
+from blackbox_conformal.pages.report.seal import about_of, write_page
+from blackbox_conformal.pages.report.slider_levels import choose_stops, thresholds_of
+from blackbox_conformal.study.spending import read_spending
+from blackbox_conformal.support.blocks import NUMBER, Block
+from blackbox_conformal.support.display.notebook import LOOKS, PLOTS, template_text
+from blackbox_conformal.support.text import dollars, printable
+from blackbox_conformal.support.wording import at_least, at_most, between, share
+
+if TYPE_CHECKING:
+    from blackbox_conformal.study.mask.products import Result
+
+PAGE_PIXELS = 32 * 2**20
+"""The pictures of a page have together at most about so many pixels: 32 pictures of 1024×1024 (a page of 40 MB with
+photographs), 128 of 512×512 (46 MB), or 512 of 256×256 (52 MB) and none beyond."""
+_ABOUT = "report of "
+SIDES = (SIDE, SIDE // 2, SIDE // 4)
+MOST_PICTURES = PAGE_PIXELS // SIDES[-1] ** 2
+
+
+def write_report(
+    run: Path,
+    calibration: Calibration,
+    audited: Audit | None,
+    results: Sequence["Result"],
+    path: Path,
+    *,
+    alpha: float,
+    force: bool = False,
+) -> Path:
+    """Write the report of a run.
+
+    Parameters
+    ----------
+    run
+        The run folder: its ledger, manifest and stored pictures are used where they exist.
+    audited
+        An audit of `calibration`; None: the one stored in the run folder, if there is one.
+    results
+        Masked pictures; those that `run` keeps for the report are added.
+    alpha
+        The level that the report opens at.
+
+    Raises
+    ------
+    UsageError
+        `path` exists, is no unchanged report of this calibration, and `force` is not set; or `alpha` is not above 0.
+    """
+    if not (math.isfinite(alpha) and alpha > 0):
+        raise UsageError(f"expected alpha to be a finite number above 0; got {alpha!r}")
+    store = ReportStore(run, calibration, (alpha,))
+    audited = audited if audited is not None else store.audit()
+    wanted = [alpha, *(level.alpha for level in audited.levels)] if audited is not None else [alpha]
+    worst_first = [] if audited is None or not audited.levels else [one.truth for one in audited.worst(0, audited.n)]
+    stored = [*store.previews("audit", worst_first), *store.previews("result")]
+    count = min(len(results) + len(stored), MOST_PICTURES)
+    side = next((side for side in SIDES if count * side**2 <= PAGE_PIXELS), SIDES[-1])
+    stops = choose_stops(calibration, wanted)
+    page = build_page(
+        calibration,
+        audited,
+        islice(_previews(results, stored, thresholds_of(stops)), MOST_PICTURES),
+        read_spending(run),
+        read_manifest(run),
+        stops,
+        alpha,
+        side,
+        store.splits(),
+        max(len(results) + len(stored) - MOST_PICTURES, 0),
+    )
+    variables = {field.name: getattr(page, field.name) for field in fields(page)}
+    text = render("report", caution=CAUTION, fixed=FIXED, **variables)
+    return write_page(text, f"{_ABOUT}{calibration.digest}", path, force=force)
+
+
+def is_own_report(content: bytes, calibration: Calibration) -> bool:
+    """Whether it is a report of this calibration as it was written: it can be made again, so it may be replaced."""
+    return calibration_of(content) == calibration.digest
+
+
+def calibration_of(content: bytes) -> str | None:
+    """The digest of the calibration that a report names in its last line; None: it is not as a report was written."""
+    about = about_of(content) or ""
+    return about.removeprefix(_ABOUT) if about.startswith(_ABOUT) else None
+
+
+def _previews(
+    results: Sequence["Result"], stored: Sequence[Callable[[], Preview]], thresholds: NDArray[np.float64]
+) -> Iterator[Preview]:
+    """Of the results at hand, then of the stored pictures, one at a time: only one is in memory."""
+    fresh = set()
+    for result in results:
+        preview = preview_of_result(result, thresholds)
+        fresh.add(preview.identity)
+        yield preview
+    for read in stored:
+        preview = read()
+        if preview.kind == "audit" or preview.identity not in fresh:
+            yield preview
+
+
+_PAGE = ("page.html.jinja", "report.css")
+_PARTS = {
+    "report": (
+        "report.html.jinja",
+        "chart.html.jinja",
+        "viewer.html.jinja",
+        "gallery.html.jinja",
+        "report.css",
+        "viewer.css",
+        "level.js",
+        "marks.js",
+        "viewer.js",
+        "gallery.js",
+        "report.js",
+    ),
+    "page": _PAGE,
+    "comparison": ("comparison.html.jinja", *_PAGE, "comparison.css"),
+    "watch": ("watch.html.jinja", *_PAGE, "watch.css"),
+}
+
+
+def render_blocks(title: str, blocks: Iterable[Block], name: str = "page", **variables: Any) -> str:
+    """A page of blocks, or the page called `name`, which adds to them; each title begins a section."""
+    lead: list[Block] = []
+    sections: list[tuple[str, list[Block]]] = []
+    for block in blocks:
+        if block.passing:
+            continue
+        if block.title:
+            sections.append((block.title, []))
+        (sections[-1][1] if sections else lead).append(block)
+    return render(name, title=title, lead=lead, sections=sections, looks=LOOKS, **variables)
+
+
+def render(name: str, **variables: Any) -> str:
+    """The page called `name` as text: its template with its styles and its script, if it has one."""
+    folder = resources.files("blackbox_conformal.pages.report") / "templates"
+    texts = {part: (folder / part).read_text("utf-8") for part in _PARTS[name]}
+    environment = jinja2.Environment(
+        loader=jinja2.DictLoader({**texts, PLOTS: template_text(PLOTS)}),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=number, at_most=rounded_up, at_least=rounded_down, between=between)
+    environment.filters.update(percent=share, printable=printable, dollars=dollars, base64=base64_text)
+    environment.filters["kind"] = lambda block: type(block).__name__
+    environment.tests.update(nan=math.isnan, numeric=NUMBER.match)
+    environment.globals["version"] = __version__
+    style = "".join(text for part, text in texts.items() if part.endswith(".css"))
+    scripts = "".join(text for part, text in texts.items() if part.endswith(".js"))
+    # A block of their own: the scripts share names with each other, and none with the window.
+    script = f'"use strict";\n{{\n{scripts}}}\n' if scripts else ""
+    return environment.get_template(f"{name}.html.jinja").render(
+        **variables, style=Markup(style), script=Markup(script), policy=policy(style, script)
+    )
+
+
+def policy(style: str, script: str) -> str:
+    """The Content-Security-Policy that allows exactly this style, this script, and pictures inside the page."""
+    return (
+        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number for people; a dash where there is none."""
+    return "–" if value is None or math.isnan(value) else ("∞" if math.isinf(value) else f"{value:.{digits}f}")
+
+
+def rounded_up(value: float, digits: int = 4) -> str:
+    """A bound from above for people."""
+    return at_most(value, digits) if math.isfinite(value) else number(value)
+
+
+def rounded_down(value: float, digits: int = 4) -> str:
+    """A bound from below for people."""
+    return at_least(value, digits) if math.isfinite(value) else number(value)
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64_text(hashlib.sha256(text.encode()).digest())

@@ -1,0 +1,359 @@
+"""What the report shows, as typed values for its template."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.procedure import Procedure
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.audits.findings import Audit, AuditedPicture, ssim_lower
+from blackbox_conformal.method.audits.hypothesis import quantity
+from blackbox_conformal.method.audits.kinds import DESCRIPTIVE, TOGETHER, KindRisk, kinds_in_words
+from blackbox_conformal.method.audits.random_splits import Splits
+from blackbox_conformal.method.audits.verdict import EXPLAINED, beforehand
+from blackbox_conformal.method.audits.worst_pixels import Place
+from blackbox_conformal.method.guarantees.corollaries import error_in_words
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.pages.report.cards import WORST_SHOWN, Card, Example, WorstCrop, make_cards, worst_crops
+from blackbox_conformal.pages.report.error_pairs import ERRORS
+from blackbox_conformal.pages.report.figures import Figure, figures, realised
+from blackbox_conformal.pages.report.names_apart import picture_stem
+from blackbox_conformal.pages.report.preview import CODES, STRIPE, VEIL, Preview
+from blackbox_conformal.pages.report.shares_histogram import Histogram
+from blackbox_conformal.pages.report.slider_levels import Stop
+from blackbox_conformal.pages.report.summary import summary
+from blackbox_conformal.study.audit.conclude import calibrated_kinds
+from blackbox_conformal.study.spending import Spending
+from blackbox_conformal.study.stages.certify import assumptions
+from blackbox_conformal.support.canonical import digest_bytes
+from blackbox_conformal.support.text import counted, printable
+
+MAXIMUM_MANIFEST_BYTES = 4 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class WorstPhotograph:
+    """A photograph with a large loss, and its worst trusted pixel."""
+
+    name: str
+    loss: float
+    share: float
+    place: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class LevelRow:
+    """One level of the slider in the table of all levels."""
+
+    alpha: float
+    threshold: str
+    bound: float
+    realised: float | None
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The run's manifest, or a reason in its place when it cannot be shown, and the digest of its file."""
+
+    content: Any
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPage:
+    """Everything that the report's template shows; each field is one of its variables.
+
+    Attributes
+    ----------
+    rule
+        The guarantee.
+    assumptions
+        What must be true for it.
+    vouching
+        Who vouches for the calibration.
+    stop, chosen
+        The slider's position that the page opens at, and its index; `slider` holds all positions for the script.
+    share
+        The mean trusted share at `stop`, of the photographs that `share_of` names; None when unknown.
+    quantity
+        The risk is the mean of this; None for a guarantee that is not known here.
+    ssim_lower
+        Why the structural similarity is lower inside the mask than outside; None where it is not.
+    summary
+        What a client needs to know, one sentence each.
+    left_out
+        How many pictures the page has no room for.
+    examples
+        What errors look like.
+    audited
+        Name of each audited photograph by its digest.
+    twice
+        Names of pictures that were both masked and audited.
+    worst_alpha, worst_photographs
+        The photographs with the largest losses at the audited level nearest to `alpha`.
+    kinds, kinds_note
+        Risk by kind of photograph, at that level of the audit or else of the calibration, and what to know of it.
+    """
+
+    calibration: Calibration
+    vendor: str
+    adapter: str
+    summary: tuple[str, ...]
+    metric: str
+    score: str
+    rule: Guarantee
+    assumptions: tuple[str, ...]
+    vouching: str
+    alpha: float
+    stop: Stop
+    chosen: int
+    slider: dict[str, Any]
+    share: float | None
+    share_of: str
+    ssim_lower: str | None
+    audit: Audit | None
+    audit_notes: tuple[str, ...]
+    audited: Mapping[str, str]
+    quantity: str | None
+    splits: Splits | None
+    figures: tuple[Figure, ...]
+    rows: tuple[LevelRow, ...]
+    worst_alpha: float | None
+    worst_photographs: tuple[WorstPhotograph, ...]
+    kinds: tuple[KindRisk, ...]
+    kinds_note: str
+    cards: tuple[Card, ...]
+    left_out: int
+    histogram: Histogram
+    examples: tuple[Example, ...]
+    twice: tuple[str, ...]
+    worst: tuple[WorstCrop, ...]
+    spending: Spending | None
+    manifest: str | None
+    manifest_digest: str | None
+    procedure: str
+
+
+def build_page(
+    calibration: Calibration,
+    audit: Audit | None,
+    previews: Iterable[Preview],
+    spending: Spending | None,
+    manifest: Manifest | None,
+    stops: Sequence[Stop],
+    alpha: float,
+    side: int,
+    splits: Splits | None = None,
+    left_out: int = 0,
+) -> ReportPage:
+    """The report's content; `previews` are taken one at a time, and made smaller than `side` pixels a side."""
+    rule = calibration.rule()
+    chosen = min(range(len(stops)), key=lambda index: abs(stops[index].alpha - alpha))
+    shown = make_cards(previews, audit, stops, chosen, side, calibration.bound)
+    shares = _mean_shares(calibration, audit, shown.cards, stops)
+    audited = {} if audit is None else {one.truth: _name_of(one, shown.names) for one in audit.pictures}
+    worst_alpha, worst_photographs = _worst_photographs(audit, alpha, audited)
+    kinds = _kinds(calibration, audit, worst_alpha, alpha)
+    identity = calibration.procedure.vendor
+    vendor = vendor_words(identity)
+    return ReportPage(
+        calibration=calibration,
+        vendor=vendor,
+        summary=summary(vendor, calibration, stops[chosen], audit, None if shares is None else shares[chosen]),
+        adapter=printable(str(identity.get("adapter", "unnamed"))),
+        metric=metric_words(calibration),
+        score=score_words(calibration.procedure),
+        rule=rule,
+        assumptions=assumptions(rule, calibration.procedure, calibration.signature),
+        vouching=calibration.vouching().words("`blackbox-conformal verify FILE --trust KEY` tells whose key you trust"),
+        alpha=alpha,
+        stop=stops[chosen],
+        chosen=chosen,
+        slider=slider_of(stops, shares, calibration.bound),
+        share=None if shares is None else shares[chosen],
+        share_of=_share_of(calibration, audit),
+        ssim_lower=None if audit is None else ssim_lower(audit.levels),
+        audit=audit,
+        audit_notes=_audit_notes(audit),
+        audited=audited,
+        quantity=_quantity(rule, audit, error_in_words(calibration.procedure.metric)),
+        splits=splits,
+        figures=tuple(figures(rule, audit, splits, stops, shares)),
+        rows=_rows(stops, rule, audit, shares),
+        worst_alpha=worst_alpha,
+        worst_photographs=worst_photographs,
+        kinds=kinds,
+        kinds_note=DESCRIPTIVE if audit is None else TOGETHER,
+        cards=shown.cards,
+        left_out=left_out,
+        histogram=Histogram([card.share for card in shown.cards]),
+        examples=tuple(example for example in shown.examples if example.pair.near in (*ERRORS, alpha)),
+        twice=_twice(shown.cards),
+        worst=worst_crops(shown.crops, alpha),
+        spending=spending,
+        manifest=None if manifest is None else _pretty(manifest.content),
+        manifest_digest=None if manifest is None else manifest.digest,
+        procedure=_pretty(calibration.procedure.model_dump(mode="json")),
+    )
+
+
+def vendor_words(identity: Mapping[str, Any]) -> str:
+    """What the user calls the vendor: its label, else its model, else the adapter."""
+    parameters = identity.get("parameters") or {}
+    names = (parameters.get("label"), parameters.get("model"), identity.get("adapter"))
+    return printable(next((str(name) for name in names if name), "unnamed vendor"))
+
+
+def metric_words(calibration: Calibration) -> str:
+    """The metric with its parameters, for people."""
+    parameters = dict(calibration.procedure.metric)
+    name = str(parameters.pop("name", "metric"))
+    settings = ", ".join(
+        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in sorted(parameters.items())
+        if value is not None
+    )
+    return f"{name} ({settings})" if settings else name
+
+
+def score_words(procedure: Procedure) -> str:
+    """The score, and what it is computed from, for people."""
+    draws = "one draw: the vendor was not asked twice" if procedure.draws == 1 else f"{procedure.draws} draws"
+    other = "" if procedure.second_opinion is None else ", and from a second vendor's picture"
+    return f"{printable(str(procedure.score.get('name', 'unnamed')))}, computed from {draws}{other}"
+
+
+def threshold_words(threshold: float) -> str:
+    """A threshold for people."""
+    if threshold == math.inf:
+        return "every score"
+    return "nothing" if threshold == -math.inf else f"score < {threshold:.6g}"
+
+
+def read_manifest(run: Path) -> Manifest | None:
+    """The run's manifest; None when there is none."""
+    path = run / "manifest.json"
+    try:
+        if path.stat().st_size > MAXIMUM_MANIFEST_BYTES:
+            return Manifest({"left out": f"manifest.json is larger than {MAXIMUM_MANIFEST_BYTES} bytes"})
+        content = path.read_bytes()
+        return Manifest(json.loads(content), digest_bytes(content))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        return Manifest({"left out": f"manifest.json cannot be read: {type(error).__name__}"})
+
+
+def slider_of(stops: Sequence[Stop], shares: list[float] | None, bound: float) -> dict[str, Any]:
+    """What a page's script needs to move the slider and to read the codes of errors."""
+    return {
+        "alphas": [stop.alpha for stop in stops],
+        "labels": [f"{stop.alpha:g}" for stop in stops],
+        "thresholds": [threshold_words(stop.threshold) for stop in stops],
+        "statements": [stop.statement for stop in stops],
+        "shares": None if shares is None else [round(share, 5) for share in shares],
+        "veil": VEIL,
+        "stripe": STRIPE,
+        "bound": bound,
+        "codes": CODES,
+    }
+
+
+def _mean_shares(
+    calibration: Calibration, audit: Audit | None, cards: Sequence[Card], stops: Sequence[Stop]
+) -> list[float] | None:
+    """The mean trusted share at each stop, of the audit's photographs, else of the calibration's."""
+    if audit is not None:
+        exact = [card.script["shares"] for card in cards if card.kind == "audit"]
+        if len(exact) == audit.n:
+            return [float(value) for value in np.mean(exact, axis=0)]
+        shares = [[picture.curve.trusted_share(stop.threshold) for picture in audit.pictures] for stop in stops]
+        # A refused photograph has no pixels to trust.
+        return [float(np.mean(np.nan_to_num(at_stop))) for at_stop in shares]
+    if not calibration.curves.area_scores.size:
+        return None
+    return [float(np.mean(calibration.curves.trusted_shares_at(stop.threshold))) for stop in stops]
+
+
+def _share_of(calibration: Calibration, audit: Audit | None) -> str:
+    return counted(calibration.n, "calibration photograph") if audit is None else counted(audit.n, "audited photograph")
+
+
+def _rows(
+    stops: Sequence[Stop], rule: Guarantee, audit: Audit | None, shares: list[float] | None
+) -> tuple[LevelRow, ...]:
+    return tuple(
+        LevelRow(
+            alpha=stop.alpha,
+            threshold=threshold_words(stop.threshold),
+            bound=stop.risk,
+            realised=None if audit is None else realised(rule, audit, stop),
+            share=None if shares is None else shares[index],
+        )
+        for index, stop in enumerate(stops)
+    )
+
+
+def _audit_notes(audit: Audit | None) -> tuple[str, ...]:
+    if audit is None:
+        return ()
+    adding = beforehand([level.judgement for level in audit.levels])
+    verdicts = dict.fromkeys(level.judgement.verdict for level in audit.levels if level.tested)
+    return (
+        *(() if audit.drift is None else (f"Warning: {audit.drift}.",)),
+        *(EXPLAINED[verdict] for verdict in verdicts),
+        *(() if adding is None else (adding,)),
+        *kinds_in_words(audit.kinds),
+        *audit.notes,
+    )
+
+
+def _quantity(rule: Guarantee, audit: Audit | None, error: str) -> str | None:
+    if audit is not None:
+        return audit.quantity
+    try:
+        return quantity(rule, error=error)
+    except UsageError:
+        return None
+
+
+def _name_of(picture: AuditedPicture, names: Mapping[str, str]) -> str:
+    # A photograph that the page has no room for, or that the vendor refused, has no other name.
+    return names.get(picture_stem("audit", picture.truth), printable(picture.name))
+
+
+def _worst_photographs(
+    audit: Audit | None, alpha: float, names: Mapping[str, str]
+) -> tuple[float | None, tuple[WorstPhotograph, ...]]:
+    if audit is None or not audit.levels:
+        return None, ()
+    index = min(range(len(audit.levels)), key=lambda place: abs(audit.levels[place].alpha - alpha))
+    rows = [
+        WorstPhotograph(names[picture.truth], picture.losses[index], picture.shares[index], picture.worst[index])
+        for picture in audit.worst(index, WORST_SHOWN)
+    ]
+    return audit.levels[index].alpha, tuple(rows)
+
+
+def _kinds(calibration: Calibration, audit: Audit | None, audited: float | None, alpha: float) -> tuple[KindRisk, ...]:
+    """At the `audited` level that is shown; without an audit, of the calibration's own photographs at `alpha`."""
+    if audit is None:
+        return calibrated_kinds(calibration, alpha)
+    return tuple(kind for kind in audit.kinds if kind.alpha == audited)
+
+
+def _twice(cards: Sequence[Card]) -> tuple[str, ...]:
+    names = [{card.name for card in cards if card.kind == kind} for kind in ("audit", "result")]
+    return tuple(sorted(names[0] & names[1]))
+
+
+def _pretty(document: Any) -> str:
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    return "\n".join(printable(line, 2000) for line in text.split("\n"))

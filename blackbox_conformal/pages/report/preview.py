@@ -1,0 +1,283 @@
+"""Pictures at preview scale: small enough for a page, and still exact about what is trusted.
+
+A preview pixel stands for a block of pixels and is trusted when all of them are. It therefore keeps the block's largest
+score, to which every threshold can be applied.
+"""
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from isal import isal_zlib
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from blackbox_conformal.method.audits.worst_pixels import window, worst_place
+from blackbox_conformal.method.kernels.below import count_below
+from blackbox_conformal.method.risk.trust import trusted
+from blackbox_conformal.pages.report.encoded import (
+    Bytes,
+    Doubles,
+    Singles,
+    base64_text,
+    kept_picture,
+    page_picture,
+    webp,
+)
+from blackbox_conformal.pages.report.error_pairs import CROP, ERRORS, Pair, error_pairs
+from blackbox_conformal.pages.report.names_apart import picture_stem
+from blackbox_conformal.pages.report.pixel_blocks import block_maximum, block_side
+from blackbox_conformal.support.types import Image, Map, Mask
+
+PictureKind = Literal["result", "audit"]
+
+NEVER = 255
+"""The index of a pixel that no stop trusts."""
+
+CODES = 99
+"""The code of the largest possible error."""
+
+VEIL = (12, 12, 18, 150)
+STRIPE = (250, 250, 250, 170)
+"""Red, green, blue and opacity, 0 to 255, of the veil over untrusted pixels and of its stripes: readers tell trusted
+from untrusted by the pattern, not by the colour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """The trusted pixel with the largest error at one level, cut out of delivered picture and photograph.
+
+    Attributes
+    ----------
+    row, column
+        The pixel, at full resolution.
+    error
+        The metric's value there.
+    delivered, truth, mask
+        WebP bytes of the surroundings; in `mask` white is trusted.
+    at
+        (row, column) of the pixel inside the cut.
+    """
+
+    alpha: float
+    row: int
+    column: int
+    error: float
+    delivered: Bytes
+    truth: Bytes
+    mask: Bytes
+    at: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """One picture as the report shows it.
+
+    Attributes
+    ----------
+    kind
+        ``result``: a masked picture whose truth nobody knows. ``audit``: a photograph that calibration has not seen.
+    size
+        (H, W) at full resolution.
+    block
+        Side of the square of pixels that one preview pixel stands for.
+    ceiling
+        (h, w) float32: the largest score of each block; NaN where a pixel has none.
+    thresholds, shares, losses
+        For each known threshold (ascending): the trusted share of all pixels, exact, and the loss (NaN when unknown).
+    delivered, low, truth
+        Bytes of a JPEG, or of the WebP that `within` makes of the last two, or None; `low` is the vendor's input
+        reduced as much as the delivered picture is.
+    errors
+        (h, w) float32: the largest error of each block; None where the truth is unknown.
+    pairs
+        Squares that show what an error looks like.
+    notes
+        Sentences for the reader; that of a masked picture's certificate is the first.
+    no_guarantee
+        What the certificate says in place of its statement where that does not speak of this mask; else empty.
+    source
+        The end of a path that tells pictures of one name apart; empty where there is none.
+    """
+
+    kind: PictureKind
+    name: str
+    identity: str
+    size: tuple[int, int]
+    block: int
+    ceiling: Singles
+    thresholds: Doubles
+    shares: Doubles
+    losses: Doubles
+    delivered: Bytes
+    low: Bytes | None = None
+    truth: Bytes | None = None
+    worst: tuple[Worst, ...] = ()
+    notes: tuple[str, ...] = ()
+    errors: Singles | None = None
+    pairs: tuple[Pair, ...] = ()
+    no_guarantee: str = ""
+    source: str = ""
+
+    @property
+    def stem(self) -> str:
+        """How the names of its files begin."""
+        return picture_stem(self.kind, self.identity)
+
+    def share(self, threshold: float) -> float:
+        """Trusted share of all pixels: exact at a known threshold, else that of the next lower one."""
+        index = int(np.searchsorted(self.thresholds, threshold, side="right")) - 1
+        return float(self.shares[index]) if index >= 0 else 0.0
+
+    def loss(self, threshold: float) -> float:
+        """Loss: exact at a known threshold, else that of the next higher one; NaN when unknown."""
+        index = int(np.searchsorted(self.thresholds, threshold, side="left"))
+        return float(self.losses[index]) if index < len(self.losses) else math.nan
+
+    def within(self, side: int) -> "Preview":
+        """The same preview with at most `side` pixels a side, and its pictures as a page holds them.
+
+        Raises
+        ------
+        FileFormatError
+            What it keeps as a picture is none.
+        """
+        size = (self.ceiling.shape[0], self.ceiling.shape[1])
+        factor = block_side(size, side)
+        return replace(
+            self,
+            block=self.block * factor,
+            ceiling=block_maximum(self.ceiling, factor),
+            errors=None if self.errors is None else block_maximum(self.errors, factor),
+            delivered=page_picture(self.delivered, factor, max(size), "JPEG"),
+            low=None if self.low is None else page_picture(self.low, factor, max(size)),
+            truth=None if self.truth is None else page_picture(self.truth, factor, max(size)),
+        )
+
+
+def first_stops(ceiling: Map, thresholds: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """(h, w) uint8: the index of the first of the ascending `thresholds` at which a pixel is trusted, 255 for none."""
+    # A search instead of one comparison a stop: the first threshold above a score is the first that trusts it.
+    stops = np.searchsorted(thresholds, _finite(ceiling), side="right")
+    return np.where(stops < len(thresholds), stops, NEVER).astype(np.uint8)
+
+
+def error_codes(errors: Map, bound: float) -> NDArray[np.uint8]:
+    """(h, w) uint8: `CODES` times the root of each error's share of the `bound`, so that small errors differ, too."""
+    codes: NDArray[np.uint8] = np.rint(CODES * np.sqrt(np.clip(errors / bound, 0, 1))).astype(np.uint8)
+    return codes
+
+
+def pack(codes: NDArray[np.uint8]) -> str:
+    """Base64 of the deflated differences, modulo 256, of each row to the one above it."""
+    differences = np.diff(codes, axis=0, prepend=np.zeros((1, codes.shape[1]), np.uint8))
+    return base64_text(isal_zlib.compress(differences.astype(np.uint8).tobytes(), 3))
+
+
+def stripes(height: int, width: int) -> tuple[int, int]:
+    """The distance in pixels along a row from stripe to stripe of the veil, and the thickness of a stripe."""
+    period = max(4, round(max(width, height) / 48))
+    return period, max(1, round(period / 5))
+
+
+def veil_png(first: NDArray[np.uint8], stop: int) -> str:
+    """Base64 of a PNG, as large as `first`, that veils what is not trusted at `stop`.
+
+    Parameters
+    ----------
+    first
+        (h, w) uint8: for each pixel the first stop that trusts it, from `first_stops`.
+    """
+    height, width = first.shape
+    period, thick = stripes(height, width)
+    striped = np.add.outer(np.arange(height), np.arange(width)) % period < thick
+    picture = PillowImage.fromarray(np.where(first <= stop, 0, np.where(striped, 2, 1)).astype(np.uint8), "P")
+    picture.putpalette([0, 0, 0, *VEIL[:3], *STRIPE[:3]])
+    out = io.BytesIO()
+    picture.save(out, "PNG", bits=2, transparency=bytes([0, VEIL[3], STRIPE[3]]))
+    return base64_text(out.getvalue())
+
+
+def make_preview(
+    kind: PictureKind,
+    name: str,
+    identity: str,
+    delivered: Image,
+    score_map: Map,
+    thresholds: NDArray[np.float64],
+    *,
+    low: Image | None = None,
+    truth: Image | None = None,
+    errors: Map | None = None,
+    losses: NDArray[np.float64] | None = None,
+    worst_at: Sequence[tuple[float, float]] = (),
+    notes: Sequence[str] = (),
+    no_guarantee: str = "",
+    source: str = "",
+) -> Preview:
+    """A preview of one picture.
+
+    Parameters
+    ----------
+    delivered, truth
+        (H, W, 3) uint8; `truth` may be unknown.
+    low
+        What the vendor was sent, (h, w, 3) uint8.
+    score_map, errors
+        (H, W) float32.
+    thresholds
+        Ascending, float64; shares are counted at each of them.
+    worst_at
+        (alpha, threshold) pairs at which to cut out the worst trusted pixel; needs `truth` and `errors`.
+    """
+    height, width = score_map.shape
+    block = block_side((height, width))
+    counts = count_below(score_map, thresholds)
+    worst: list[Worst] = []
+    pairs: tuple[Pair, ...] = ()
+    if truth is not None and errors is not None:
+        pairs = error_pairs(errors, delivered, truth, sorted({*ERRORS, *(alpha for alpha, _ in worst_at)}))
+        for alpha, threshold in worst_at:
+            worst.extend(_worst(alpha, trusted(score_map, threshold), errors, delivered, truth))
+    return Preview(
+        kind=kind,
+        name=name,
+        identity=identity,
+        size=(height, width),
+        block=block,
+        ceiling=block_maximum(score_map, block),
+        thresholds=np.asarray(thresholds, np.float64),
+        shares=counts / score_map.size,
+        losses=np.full(len(thresholds), np.nan) if losses is None else np.asarray(losses, np.float64),
+        delivered=kept_picture(delivered, block),
+        low=None if low is None else kept_picture(low, block),
+        truth=None if truth is None else kept_picture(truth, block),
+        worst=tuple(worst),
+        notes=tuple(notes),
+        errors=None if errors is None else block_maximum(errors, block),
+        pairs=pairs,
+        no_guarantee=no_guarantee,
+        source=source,
+    )
+
+
+def _finite(scores: Map) -> NDArray[np.float64]:
+    """`scores` as float64, +inf just below itself: a threshold of +inf trusts every pixel that has a score."""
+    return np.minimum(scores.astype(np.float64), np.finfo(np.float64).max)
+
+
+def _worst(alpha: float, mask: Mask, errors: Map, delivered: Image, truth: Image) -> list[Worst]:
+    place = worst_place(errors, mask)
+    if place is None:
+        return []
+    rows, columns = window(place, (mask.shape[0], mask.shape[1]), CROP)
+    white = np.repeat(mask[rows, columns, None], 3, axis=2).astype(np.uint8) * np.uint8(255)
+    crops = [
+        webp(PillowImage.fromarray(np.ascontiguousarray(pixels)), 90)
+        for pixels in (delivered[rows, columns], truth[rows, columns], white)
+    ]
+    at = (place.row - rows.start, place.column - columns.start)
+    return [Worst(alpha, place.row, place.column, place.error, crops[0], crops[1], crops[2], at)]

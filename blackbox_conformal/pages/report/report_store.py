@@ -1,0 +1,163 @@
+"""What a run folder keeps for the report, below ``report/``: one file for each picture, the audit and random splits.
+
+Everything that is read back is checked. Nothing here is needed to calibrate, mask or audit again.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.stored import Stored
+from blackbox_conformal.method.audits.findings import Audit
+from blackbox_conformal.method.audits.random_splits import Splits
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.pages.report.full_size import Certified, FullSizeStore, Part
+from blackbox_conformal.pages.report.names_apart import end_of, picture_stem
+from blackbox_conformal.pages.report.preview import Preview, make_preview
+from blackbox_conformal.pages.report.slider_levels import choose_stops, thresholds_of
+from blackbox_conformal.pages.report.stored_preview import EARLIER_ENDING, ENDING, read_preview, write_preview
+from blackbox_conformal.support.types import Image, Map
+
+if TYPE_CHECKING:
+    from blackbox_conformal.study.mask.products import Result
+    from blackbox_conformal.study.stages.evaluate import Evaluation
+    from blackbox_conformal.study.stages.prepare import Prepared
+
+AUDITS = Stored(Audit, "audit", 1, anew="Remove it and audit again in the same run folder: the draws are stored")
+SPLITS = Stored(Splits, "random splits", 1, anew="Remove them and run `audit --splits` again: the draws are stored")
+
+
+class ReportStore:
+    """The report's material of one run folder and one calibration.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    alphas
+        Levels, beside the usual ones, at which exact shares are kept.
+    full_size
+        Keep for the viewer of `view`, too, what a mask needs at full resolution.
+    """
+
+    def __init__(
+        self, run: Path, calibration: Calibration, alphas: Sequence[float] = (), *, full_size: bool = True
+    ) -> None:
+        # Workers of a cluster may have been started in another folder.
+        self.folder = run.absolute() / "report" / calibration.digest.removeprefix("sha256:")[:16]
+        self._calibration = calibration
+        stops = choose_stops(calibration, alphas)
+        self._thresholds = thresholds_of(stops)
+        self._full_size = FullSizeStore(self.folder, calibration, alphas) if full_size else None
+
+    def audited(
+        self,
+        picture: "Prepared",
+        evaluation: "Evaluation",
+        truth: Image,
+        low: Image,
+        errors: Map,
+        curve: RiskCurve,
+        levels: Sequence[tuple[float, float]],
+    ) -> None:
+        """Keep an audited photograph: what `bc.audit` calls as `on_picture`."""
+        assert picture.truth_digest is not None
+        notes = (*picture.conversions, *evaluation.notes)
+        if self._full_size is not None:
+            pictures: dict[Part, Image | Path] = {"delivered": evaluation.delivered, "low": low, "truth": truth}
+            kept = (picture.name, picture.truth_digest, evaluation.score_map, pictures)
+            self._full_size.keep("audit", *kept, errors=errors, curve=curve, notes=notes, source=picture.path)
+        self.keep(
+            make_preview(
+                "audit",
+                picture.name,
+                picture.truth_digest,
+                evaluation.delivered,
+                evaluation.score_map,
+                self._thresholds,
+                low=low,
+                truth=truth,
+                errors=errors,
+                losses=curve.loss(self._thresholds),
+                worst_at=levels,
+                notes=notes,
+                source=end_of(picture.path),
+            )
+        )
+
+    def masked(self, result: "Result", low: Image | None = None, file: Path | None = None) -> Path:
+        """Keep a masked picture; `low` is what the vendor was sent, `file` a PNG of the delivered picture."""
+        folder = None if file is None else file.parent
+        preview = replace(preview_of_result(result, self._thresholds, low), source=end_of(folder))
+        if self._full_size is not None:
+            pictures: dict[Part, Image | Path] = {"delivered": result.image if file is None else file}
+            if low is not None:
+                pictures["low"] = low
+            kept = (preview.kind, preview.name, preview.identity, result.score_map, pictures)
+            certified = Certified.of(result.certificate)
+            self._full_size.keep(*kept, certified=certified, notes=preview.notes[1:], source=folder)
+        return self.keep(preview)
+
+    def add_note(self, kept: Path, note: str) -> None:
+        """Add to the picture in `kept` what became known after it, such as what concerns a whole batch."""
+        preview = read_preview(kept)
+        self.keep(replace(preview, notes=(*preview.notes, note)))
+        if self._full_size is not None:
+            self._full_size.add_note(self._full_size.folder / f"{kept.stem}.json", note)
+
+    def keep(self, preview: Preview) -> Path:
+        """Write a preview; one of the same picture is replaced."""
+        return write_preview(preview, self.folder / f"{preview.stem}.{ENDING}")
+
+    def keep_audit(self, audit: Audit) -> Path:
+        """Write what the audit found."""
+        return AUDITS.write(audit, self.folder / "audit.json")
+
+    def previews(self, kind: str, first: Sequence[str] = ()) -> list[Callable[[], Preview]]:
+        """A reader for each stored preview of `kind`, so that one at a time is in memory.
+
+        Those of the pictures whose identities are `first` come first, in that order.
+        """
+        place = {picture_stem(kind, identity): index for index, identity in enumerate(first)}
+        endings = (EARLIER_ENDING, ENDING)
+        # Of a picture that an earlier version kept, too, the present one counts.
+        kept = {path.stem: path for ending in endings for path in self.folder.glob(f"{kind}-*.{ending}")}
+        stems = sorted(kept, key=lambda stem: (place.get(stem, len(place)), stem))
+        return [partial(read_preview, kept[stem]) for stem in stems]
+
+    def audit(self) -> Audit | None:
+        """The stored audit, or None."""
+        path = self.folder / "audit.json"
+        return AUDITS.read(path) if path.is_file() else None
+
+    def keep_splits(self, splits: Splits) -> Path:
+        """Write what random splits of a pool found."""
+        return SPLITS.write(splits, self.folder / "splits.json")
+
+    def splits(self) -> Splits | None:
+        """The stored random splits, or None."""
+        path = self.folder / "splits.json"
+        return SPLITS.read(path) if path.is_file() else None
+
+
+def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Image | None = None) -> Preview:
+    """The preview of a masked picture."""
+    certificate = result.certificate
+    stated = f"Its certificate, for alpha = {certificate.alpha:g}, says: {certificate.stated}"
+    return make_preview(
+        "result",
+        result.name,
+        str(certificate.input.get("pixels", result.name)),
+        result.image,
+        result.score_map,
+        thresholds,
+        low=low,
+        notes=(stated, *map(str, certificate.input.get("conversions", ())), *certificate.notes),
+        no_guarantee="" if certificate.stated == certificate.statement else certificate.stated,
+    )

@@ -1,0 +1,101 @@
+"""The levels that the report's slider can stand at, with the threshold and the guarantee of each."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.method.guarantees.corollaries import statement
+
+MAXIMUM_STOPS = 255
+"""A preview keeps for each pixel, in one byte, the first stop that trusts it; 255 is left for "none"."""
+
+ALWAYS = (0.05, 0.1, 0.15, 0.2, 0.3)
+_ROUND = (1.0, 2.0, 2.5, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """One position of the slider.
+
+    Attributes
+    ----------
+    threshold
+        Pixels that score below it are trusted; -inf nothing, +inf everything.
+    statement
+        What is guaranteed at `alpha`, or why nothing can be trusted.
+    risk
+        The level that the guarantee assigns to `threshold`: at most `alpha`.
+    """
+
+    alpha: float
+    threshold: float
+    statement: str
+    risk: float
+
+
+def choose_levels(calibration: Calibration, wanted: Sequence[float] = (), most: int = MAXIMUM_STOPS) -> list[float]:
+    """At most `most` levels: `ALWAYS`, `wanted`, and an even grid of round numbers where thresholds change.
+
+    The grid runs from the least level at which anything is trusted to the level at which everything is. All levels
+    are below the loss bound, since a level at the bound promises nothing.
+    """
+    bound = calibration.bound_for(calibration.rule())
+    fixed = {float(f"{level:.12g}") for level in (*ALWAYS, *wanted)}
+    levels = calibration.alphas
+    levels = levels[np.isfinite(levels) & (levels > 0)]
+    if levels.size:
+        fixed.update(_grid(float(levels[0]), float(levels[-1]), max(most - len(fixed), 2)))
+    return sorted(level for level in fixed if level < bound)[:MAXIMUM_STOPS]
+
+
+def choose_stops(calibration: Calibration, wanted: Sequence[float] = (), most: int = MAXIMUM_STOPS) -> list[Stop]:
+    """The slider's stops in ascending order of level; thresholds never fall."""
+    rule, metric = calibration.rule(), calibration.procedure.metric
+    stops = []
+    for alpha in choose_levels(calibration, wanted, most):
+        choice = rule.choose(calibration.curves_for(rule), alpha)
+        nothing = choice.threshold == -math.inf
+        said = _sentence(choice.reason) if nothing else statement(rule, alpha, calibration.n, metric)
+        risk = 0.0 if nothing else rule.risk(calibration.curves_for(rule), choice.threshold)
+        stops.append(Stop(alpha, choice.threshold, said, risk))
+    return stops
+
+
+def opening_level(calibration: Calibration, audited: Sequence[float] = ()) -> float:
+    """The level a report opens at when none is asked for: 0.1, or the next one at which anything is trusted.
+
+    Audited levels come first, then `ALWAYS`, then the least level of all; 0.1 when nothing is ever trusted.
+    """
+    bound = calibration.bound_for(calibration.rule())
+    for levels in (sorted(audited), ALWAYS):
+        for level in levels:
+            if 0.1 <= level < bound and calibration.threshold(level) > -math.inf:
+                return level
+    least = [level for level in choose_levels(calibration) if calibration.threshold(level) > -math.inf]
+    return min(least, default=min(0.1, bound / 2))
+
+
+def thresholds_of(stops: Sequence[Stop]) -> NDArray[np.float64]:
+    """(k,) float64, ascending."""
+    return np.array([stop.threshold for stop in stops], dtype=np.float64)
+
+
+def _grid(low: float, high: float, room: int) -> list[float]:
+    """Multiples of the finest round step that cover [low, high] with at most `room` numbers."""
+    exponent = math.floor(math.log10(max(high - low, low, 1e-9))) - 4
+    while True:
+        for digit in _ROUND:
+            step = digit * 10.0**exponent
+            first, last = math.ceil(low / step - 1e-9), math.ceil(high / step - 1e-9)
+            if last - first + 1 <= room:
+                return [round(index * step, 12) for index in range(max(first, 1), last + 1)]
+        exponent += 1
+
+
+def _sentence(reason: str | None) -> str:
+    text = reason or "nothing can be trusted at this level"
+    return text[:1].upper() + text[1:].rstrip(".") + "."

@@ -1,0 +1,178 @@
+"""A watch as one self-contained HTML file: evidence visit by visit, canaries before and after, what changed, alarms."""
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.drawing.ledger.places import store_of
+from blackbox_conformal.drawing.ledger.sample_store import Store
+from blackbox_conformal.errors import BlackboxConformalError, UsageError
+from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.pages.report.encoded import reduced
+from blackbox_conformal.pages.report.html import render_blocks
+from blackbox_conformal.pages.report.seal import is_page, write_page
+from blackbox_conformal.support.blocks import Block, How, Note, Table
+from blackbox_conformal.support.text import counted, printable
+from blackbox_conformal.watching.concluding import current_state
+from blackbox_conformal.watching.features import FEATURES
+from blackbox_conformal.watching.level import Level
+from blackbox_conformal.watching.records import Canary, Entry, Visit, WatchDraw
+from blackbox_conformal.watching.visit.visit_documents import last_result
+from blackbox_conformal.watching.watch_file import WatchFile, watch_path
+
+MOST_SHOWN = 16
+"""Canaries whose pictures are shown."""
+
+SIDE = 360
+"""Most pixels of a side that is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A canary: its first known draw and its latest fresh one, as WebP; None where a picture is not to be had."""
+
+    name: str
+    before: bytes | None
+    after: bytes | None
+
+
+def write_watch_page(
+    calibration: Calibration,
+    file: Path,
+    run: Path,
+    path: Path,
+    *,
+    trusted: Collection[str] = (),
+    force: bool = False,
+) -> Path:
+    """Write the page of the latest watch of a calibration.
+
+    Parameters
+    ----------
+    file, run
+        Its file, which the watch lies beside, and the run folder that holds the answers.
+    trusted
+        Public keys whose signatures of the watch count beside the calibration's own.
+
+    Raises
+    ------
+    UsageError
+        There is neither a visit nor a masked picture to show, or `path` exists, is no unchanged page of a watch of
+        this calibration, and `force` is not set.
+    """
+    with WatchFile(watch_path(file), make=False) as opened:
+        standing, digest = opened.check(calibration, trusted), calibration.digest
+        watch = opened.latest(digest)
+        visits = [] if watch is None else [visit for visit in opened.visits(watch) if visit.ended_at]
+        state = current_state(opened, digest)
+        result = None if watch is None or standing is None else last_result(opened, watch, state, standing)
+        if watch is None or result is None or not (visits or result.live.inputs):
+            raise UsageError(
+                "expected a visit to show; none was made. Run `blackbox-conformal watch` without --page-only first"
+            )
+        with closing(store_of(run)) as store:
+            pairs = _pairs(opened.canaries(watch)[:MOST_SHOWN], visits, store) if visits else []
+        begun = f"Watch for {printable(file)}, begun {_moment(watch.begun_at)}"
+        number = f"{counted(len(visits), 'visit')}, {counted(len(result.live.inputs), 'picture')} masked"
+        blocks = [
+            Note(f"{begun}: {number}."),
+            Note(f"The calibration is {state}.", title="State"),
+            *result.blocks(),
+            *(_moved(visits, opened.highest(visits[-1].id), result.level) if visits else []),
+            *_history(opened.states(digest)),
+        ]
+    page = render_blocks("Is the vendor still what was calibrated?", blocks, "watch", pairs=pairs)
+    return write_page(page, _about(calibration), path, force=force)
+
+
+def refuse_foreign(path: Path, calibration: Calibration) -> None:
+    """Refuse, before a visit, to overwrite a file that is not an earlier page of a watch of this calibration.
+
+    Raises
+    ------
+    UsageError
+        There is such a file at `path`.
+    """
+    if path.exists() and not is_page(path, _about(calibration)):
+        raise UsageError(
+            f"{path} exists and is not a page of a watch of this calibration as it was written; give --force or "
+            "another --page"
+        )
+
+
+def _about(calibration: Calibration) -> str:
+    return f"watch of {calibration.digest}"
+
+
+def _moved(visits: Sequence[Visit], highest: dict[str, float], level: Level) -> Iterator[Block]:
+    """How far each feature moved at the latest visit, in the middle canary; the largest evidence first."""
+    latest = visits[-1]
+    past = [draw for visit in visits[: len(visits) // 2] for draw in _of(visit, "fresh")]
+    rows: list[dict[str, Any]] = []
+    for name in FEATURES:
+        shifts, deviations = [0.0], [0.0]
+        for draw in _of(latest, "fresh"):
+            values = [one.features[name] for one in past if one.canary == draw.canary and one.features]
+            if draw.features and values:
+                shifts.append(draw.features[name] - float(np.mean(values)))
+                spread = float(np.std(values))
+                deviations.append(shifts[-1] / spread if spread else 0.0)
+        shift, deviation = (float(np.median(each[1:] or each)) for each in (shifts, deviations))
+        evidence = math.exp(min(highest.get(name, 0.0), 700.0))
+        rows.append({"feature": name, "shift": shift, "deviations": deviation, "evidence": evidence})
+    rows.sort(key=lambda row: -row["evidence"])
+    columns: dict[str, How] = {
+        "feature": "{feature}",
+        "shift": "{shift:+.3g}",
+        "in standard deviations": "{deviations:+.1f}",
+        f"highest evidence, {level.needed(len(rows)):.0f} is an alarm": "{evidence:.3g}",
+    }
+    yield Table("moved", columns, rows, title="What moved")
+    yield Note(
+        "How far each feature of the latest answers lies from that of the reference draws, in the middle canary."
+    )
+
+
+def _history(states: Sequence[Entry]) -> Iterator[Block]:
+    title = "Alarms and what became of them"
+    if not states:
+        yield Note("No alarm was ever raised.", title=title)
+        return
+    columns: dict[str, How] = {"when": lambda row: _moment(row["at"]), "state": "{state}", "reason": "{reason}"}
+    rows = [{"at": entry.at, "state": entry.state, "reason": entry.reason} for entry in states]
+    yield Table("states", columns, rows, title=title)
+
+
+def _moment(at: str) -> str:
+    return f"{at[:10]} {at[11:16]} UTC"
+
+
+def _of(visit: Visit, purpose: str) -> list[WatchDraw]:
+    return [draw for draw in visit.draws if draw.purpose == purpose]
+
+
+def _pairs(canaries: Sequence[Canary], visits: Sequence[Visit], store: Store) -> list[Pair]:
+    pairs = []
+    for canary in canaries:
+        before = [draw for draw in visits[0].draws if draw.known and draw.canary == canary.position]
+        after = [draw for draw in _of(visits[-1], "fresh") if draw.canary == canary.position]
+        pairs.append(Pair(canary.name, _picture(before[:1], store), _picture(after, store)))
+    return pairs
+
+
+def _picture(draws: Sequence[WatchDraw], store: Store) -> bytes | None:
+    """The answer made small; None where there is none, or its file is gone or no picture."""
+    for draw in draws:
+        if draw.file is not None:
+            try:
+                pixels = read_image(store.examine(draw.file)).pixels
+            except BlackboxConformalError:
+                return None
+            return reduced(pixels, max(1, -(-max(pixels.shape[:2]) // SIDE)))
+    return None

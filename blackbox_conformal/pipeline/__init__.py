@@ -1,1 +1,0 @@
-"""Where drawing and calculating meet: photographs in, calibrations, masks and audits out."""

@@ -1,1 +1,0 @@
-"""What `suggesting` is made of: candidates, the compression that pixels show, and the search for the nearest chain."""

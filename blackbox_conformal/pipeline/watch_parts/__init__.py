@@ -1,1 +1,0 @@
-"""Parts of a visit to a watched vendor."""

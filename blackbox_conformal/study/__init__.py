@@ -1,0 +1,1 @@
+"""The use cases: photographs and settings in, calibrations, masks and verdicts out."""

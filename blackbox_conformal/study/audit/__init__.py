@@ -1,0 +1,1 @@
+"""Whether a calibration holds on photographs that it has not seen."""

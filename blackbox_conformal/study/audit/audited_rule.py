@@ -1,0 +1,162 @@
+"""Which guarantee of a calibration is audited, and what the audit can find, told before it is paid."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.method.audits.hypothesis import claim
+from blackbox_conformal.method.audits.interval import Exact, interval_for
+from blackbox_conformal.method.guarantees.by_cluster import in_tiles
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing
+from blackbox_conformal.support import member_text
+from blackbox_conformal.support.text import printable
+
+_BY = {
+    "by-cluster": "the photograph of each tile with --tiles FILE",
+    "by-group": "calibrate with --groups FILE and audit with --group NAME",
+}
+
+
+def audited_rule(
+    calibration: Calibration,
+    guarantee: str | Guarantee | None = None,
+    group: str | None = None,
+    tiles: Mapping[str, str] | None = None,
+) -> Guarantee:
+    """The guarantee to audit: the calibration's own unless another is named.
+
+    Parameters
+    ----------
+    guarantee
+        An instance, or ``name:key=value``.
+    group
+        Audit the guarantee within this group.
+    tiles
+        Picture → photograph it is a tile of. When calibration pictures are among them, the guarantee becomes
+        ``by-cluster``: a photograph counts once.
+
+    Raises
+    ------
+    UsageError
+        Only some of the calibration pictures are named, or ``by-cluster`` or ``by-group`` without its parts.
+    """
+    if isinstance(guarantee, str):
+        name = member_text.parse(guarantee)[0]
+        if name in _BY:
+            raise UsageError(f"expected the guarantee that holds within; got {name}. Name that one, and {_BY[name]}")
+    rule = calibration.rule(guarantee)
+    names = [image.name for image in calibration.images]
+    photographs = tiles or {}
+    if rule.tiles is None and any(name in photographs for name in names):
+        missing = [name for name in names if name not in photographs]
+        if missing:
+            raise UsageError(
+                f"expected the photograph of every calibration picture or of none; {len(missing)} of {len(names)} have "
+                f"none, first {printable(missing[0])}. Name all of them"
+            )
+        rule = in_tiles(rule, [photographs[name] for name in names])
+    return rule if group is None else calibration.rule_of_group(group, rule)
+
+
+def is_own(calibration: Calibration, rule: Guarantee) -> bool:
+    """Whether `rule` is what the calibration states by itself, so that its report can show the audit of it."""
+    return rule == calibration.rule()
+
+
+def photographs_of(rule: Guarantee, names: Sequence[str], tiles: Mapping[str, str] | None) -> tuple[str, ...] | None:
+    """The photograph that each of the audited `names` is a tile of; None: each is a photograph of its own.
+
+    Raises
+    ------
+    UsageError
+        A picture is not named.
+    CalibrationError
+        A photograph has tiles among both calibration and audit pictures.
+    """
+    if tiles is None:
+        return None
+    missing = [name for name in names if name not in tiles]
+    if missing:
+        raise UsageError(
+            f"expected the photograph of every audited picture; {len(missing)} of {len(names)} have none, first "
+            f"{printable(missing[0])}. A picture that is no tile is its own photograph"
+        )
+    photographs = tuple(tiles[name] for name in names)
+    shared = sorted(set(photographs) & set(rule.tiles or ()))
+    if shared:
+        raise CalibrationError(
+            f"expected photographs that calibration has not seen; tiles of {len(shared)} were used for it, first "
+            f"{printable(shared[0])}. Leave their tiles out"
+        )
+    return photographs
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What it takes to confirm one level.
+
+    Attributes
+    ----------
+    fewest
+        Photographs that are needed if none of them shows any loss; fewer confirm nothing, whatever they show.
+    likely
+        Photographs that are needed if they are like those of the calibration; None when no practical number is.
+    fixed
+        Photographs without any loss that would do if their number were fixed beforehand, where that is fewer.
+    """
+
+    alpha: float
+    fewest: int | None
+    likely: int | None
+    fixed: int | None = None
+
+
+def refuse_hopeless(calibration: Calibration, rule: Guarantee, levels: Sequence[float]) -> None:
+    """Refuse to audit masks that are known to be empty at every level.
+
+    Raises
+    ------
+    CalibrationError
+        They are; the message says why.
+    """
+    curves = calibration.curves_for(rule)
+    reasons = [reason_of_nothing(rule, curves, alpha) for alpha in levels]
+    if reasons and all(reasons):
+        raise CalibrationError(
+            f"every mask would be empty at every level, so there is nothing to audit: {reasons[-1]}. Calibrate on more "
+            "photographs, or audit a higher --alpha"
+        )
+
+
+def outlook(
+    calibration: Calibration, rule: Guarantee, levels: Sequence[float], *, fixed: bool = False
+) -> list[Outlook]:
+    """What it takes to confirm each level; nothing where each picture gives a bound of its own.
+
+    Parameters
+    ----------
+    fixed
+        Whether the number of photographs is fixed before looking, so that exact bounds may be used.
+    """
+    if rule.bound_source != "metric" or rule.own_bound is not None:
+        return []
+    curves = calibration.curves_for(rule)
+    units, bound = rule.unit_curves(curves), calibration.bound_for(rule)
+    outlooks = []
+    for alpha in levels:
+        if reason_of_nothing(rule, curves, alpha) is not None:
+            # Nothing is trusted, so nothing is tested.
+            continue
+        calibrated = claim(units.rule, units.curves.losses_at(rule.threshold(curves, alpha)), alpha, bound)
+        level = calibrated.level / calibrated.bound
+        if not 0 < level < 1:
+            continue
+        known, binary = calibrated.losses / calibrated.bound, calibrated.binary
+        interval = interval_for(calibrated.losses, calibrated.level, calibrated.bound, exact=fixed and binary)
+        least = Exact().fewest(np.zeros(1), level) if binary and not fixed else None
+        outlooks.append(Outlook(alpha, interval.fewest(np.zeros(1), level), interval.fewest(known, level), least))
+    return outlooks

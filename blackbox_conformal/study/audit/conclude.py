@@ -1,0 +1,317 @@
+"""From audited pictures to the audit: claims, verdicts, quality against its bounds, planted leakage."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.audits.confidence import LEVEL
+from blackbox_conformal.method.audits.contamination import audit_leakage
+from blackbox_conformal.method.audits.findings import Audit, AuditedLevel, AuditedPicture
+from blackbox_conformal.method.audits.hypothesis import claim, quantity
+from blackbox_conformal.method.audits.implied_quality import promise
+from blackbox_conformal.method.audits.kinds import AtLevel, KindRisk, group_of_each, kind_risks, statistics_of
+from blackbox_conformal.method.audits.permutation import resplit_risks
+from blackbox_conformal.method.audits.quality import mean_quality
+from blackbox_conformal.method.audits.sequential import Stop
+from blackbox_conformal.method.audits.verdict import Verdict, judge, meaning, overall
+from blackbox_conformal.method.guarantees.claims import Claim, Units
+from blackbox_conformal.method.guarantees.corollaries import cap_note, error_in_words
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.risk.pool import mean_of_clusters, pool
+from blackbox_conformal.support import catalog
+from blackbox_conformal.support.text import printable
+
+_LOOKED_AT = (
+    "Some of these photographs were audited before, together with fewer or other ones, so their number was not fixed "
+    "before looking. The interval is one that holds however often you look, which is wider than the exact one."
+)
+
+
+def conclude(
+    calibration: Calibration,
+    rule: Guarantee,
+    levels: Sequence[float],
+    audited: Sequence[AuditedPicture],
+    *,
+    clusters: Sequence[str] | None = None,
+    stop: Stop | None = None,
+    first_look: bool = True,
+    groups: Mapping[str, str] | None = None,
+    calls: int = 0,
+    cached: int = 0,
+) -> Audit:
+    """The audit that follows from pictures audited at `levels`.
+
+    Parameters
+    ----------
+    rule
+        The guarantee in force, of `calibration`.
+    clusters
+        The photograph that each picture is a tile of; None: each is a photograph of its own.
+    stop
+        How an audit that may stop went; None: the number of photographs was fixed beforehand.
+    first_look
+        Whether none of these photographs took part in an audit of other photographs before; else nobody fixed their
+        number before looking, and the interval is one that holds at every look.
+    groups
+        Picture's name → group; the risk of each is shown.
+    calls, cached
+        Calls to the vendor that the audit made, and draws that were stored before.
+    """
+    tiles = None if clusters is None else tuple(clusters)
+    measured = _Measured(calibration, rule, tuple(levels), tuple(audited), tiles, stop, first_look)
+    audited_levels = tuple(measured.level(index) for index in range(len(levels)))
+    verdict: Verdict = overall([level.judgement for level in audited_levels if level.tested], len(audited_levels))
+    if any(picture.broken_bound for picture in audited):
+        verdict = "contradicted"
+    units = measured.units
+    counted = measured.unseen if tiles is None else pool(measured.unseen, tiles)
+    alike = (units.clusters is None) == (tiles is None)
+    return Audit(
+        n=len(audited),
+        units=len(counted),
+        quantity=quantity(rule, tiles, error_in_words(calibration.procedure.metric)),
+        levels=audited_levels,
+        verdict=verdict,
+        pictures=measured.audited,
+        leakage=audit_leakage(units.rule, units.curves, counted, levels) if alike else None,
+        notes=(
+            *_notes_on_levels(audited_levels, verdict),
+            *_notes_on_pictures(measured),
+            *units.rule.audit_notes,
+            *([] if alike else [_NOT_ALIKE]),
+            *([] if first_look else [_LOOKED_AT]),
+            *filter(None, [cap_note(rule, calibration.procedure.metric), calibration.procedure.seed_note]),
+        ),
+        clusters=tiles,
+        calls=calls,
+        cached=cached,
+        stop=stop,
+        kinds=measured.kinds(groups or {}, [level.alpha for level in audited_levels if level.tested]),
+    )
+
+
+def calibrated_kinds(calibration: Calibration, alpha: float) -> tuple[KindRisk, ...]:
+    """Risk and trusted share of each kind of the calibration's own photographs, which only describe them.
+
+    None where the guarantee says of no mean that it is below a level.
+    """
+    rule = calibration.rule()
+    curves, units = calibration.curves_for(rule), rule.unit_curves(calibration.curves_for(rule))
+    threshold = rule.threshold(curves, alpha)
+    if threshold == -math.inf or not curves.area_scores.size:
+        return ()
+    try:
+        claimed = claim(units.rule, units.curves.losses_at(threshold), alpha, calibration.bound_for(rule))
+    except UsageError:
+        return ()
+    known = statistics_of([image.kind for image in calibration.images], units.clusters)
+    groups = group_of_each([image.group for image in calibration.images], units.clusters)
+    # A refused photograph has no pixels to trust.
+    shares = np.nan_to_num(units.trusted_shares_at(threshold))
+    return kind_risks(known, known, groups, [AtLevel(alpha, claimed, shares)], unseen=False)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Audited pictures, and what follows from them for every level together."""
+
+    calibration: Calibration
+    rule: Guarantee
+    levels: tuple[float, ...]
+    audited: tuple[AuditedPicture, ...]
+    clusters: tuple[str, ...] | None
+    stop: Stop | None
+    first_look: bool
+
+    def level(self, index: int) -> AuditedLevel:
+        """What the audit says at one level."""
+        alpha, threshold, claimed = self.levels[index], self.thresholds[index], self.claims[index]
+        resplit, observed = (None, None) if self.resplit is None else self.resplit[index]
+        judgement = judge(
+            claimed.losses,
+            claimed.level,
+            claimed.bound,
+            resplit,
+            observed,
+            claim(self.units.rule, self.units.curves.losses_at(threshold), alpha, self.bound).losses,
+            averages=claimed.averages,
+            exact=claimed.binary and self.clusters is None and self.stop is None and self.first_look,
+        )
+        if self.stop is not None and self.stop.p_against[index] <= self.stop.share:
+            p_promise = min(judgement.p_promise, self.stop.p_against[index])
+            judgement = replace(judgement, verdict="contradicted", p_promise=p_promise, further=None, fewest=None)
+        shares = np.array([picture.shares[index] for picture in self.audited])
+        # A refused photograph has no pixels either, but it has a loss.
+        empty = self._mean((shares == 0) & (self.losses[:, index] == 0))
+        named = "photographs" if self.clusters is None else "photographs with their tiles"
+        in_words = meaning(judgement, claimed.level, named)
+        reason = self.rule.choose(self.curves, alpha).reason
+        if reason is not None and empty == 1:
+            # A mask without pixels cannot be wrong: however many of them confirm nothing.
+            judgement = replace(judgement, verdict="inconclusive", further=None, fewest=None)
+            in_words = f"{reason}. So nothing was tested."
+        return AuditedLevel(
+            alpha=alpha,
+            threshold=threshold,
+            claimed=claimed.level,
+            judgement=judgement,
+            meaning=in_words,
+            trusted_share=self._mean(shares),
+            empty_share=empty,
+            inside=mean_quality([picture.inside[index] for picture in self.audited], self.weights),
+            outside=mean_quality([picture.outside[index] for picture in self.audited], self.weights),
+            whole=mean_quality([picture.whole for picture in self.audited], self.weights),
+            promise=promise(self.rule, alpha, metric_of(self.calibration), self._mean(shares > 0)),
+        )
+
+    @cached_property
+    def curves(self) -> CurveSet:
+        """The calibration's curves that the guarantee is about."""
+        return self.calibration.curves_for(self.rule)
+
+    @cached_property
+    def bound(self) -> float:
+        """The largest loss."""
+        return self.calibration.bound_for(self.rule)
+
+    @cached_property
+    def units(self) -> Units:
+        """The calibration's curves, one for each photograph that counts once."""
+        return self.rule.unit_curves(self.curves)
+
+    @cached_property
+    def unseen(self) -> CurveSet:
+        """The curves of the audited pictures."""
+        return CurveSet.from_curves([picture.curve for picture in self.audited])
+
+    @cached_property
+    def thresholds(self) -> list[float]:
+        """The calibration's threshold at each level."""
+        return [self.rule.threshold(self.curves, alpha) for alpha in self.levels]
+
+    @cached_property
+    def losses(self) -> NDArray[np.float64]:
+        """(pictures, levels): the loss of each mask that was made."""
+        return np.array([picture.losses for picture in self.audited], dtype=np.float64)
+
+    @cached_property
+    def claims(self) -> list[Claim]:
+        """What the guarantee claims of these losses at each level."""
+        return [
+            claim(self.rule, self.losses[:, index], alpha, self.bound, self.clusters)
+            for index, alpha in enumerate(self.levels)
+        ]
+
+    @cached_property
+    def resplit(self) -> list[tuple[NDArray[np.float64], float]] | None:
+        """At each level the risks of random splits, and the risk of this one; None where the question does not arise.
+
+        It arises where a risk is above what is claimed and calibration and audit photographs can be exchanged. Where
+        results decided how many photographs there are, splits are no test.
+        """
+        if self.stop is not None and self.stop.reason is not None:
+            return None
+        if all(claimed.losses.mean() <= claimed.level for claimed in self.claims):
+            return None
+        together = self.units.pooled(self.unseen, self.clusters)
+        if together is None:
+            return None
+        risks = resplit_risks(self.units.rule, together, len(self.units.curves), self.levels)
+        if risks is None:
+            return None
+        observed = [
+            claim(self.rule, self.unseen.losses_at(threshold), alpha, self.bound, self.clusters).losses.mean()
+            for threshold, alpha in zip(self.thresholds, self.levels, strict=True)
+        ]
+        return [(risks[:, index], float(risk)) for index, risk in enumerate(observed)]
+
+    @cached_property
+    def weights(self) -> list[float] | None:
+        """Each photograph counts once, whatever the number of its tiles."""
+        return None if self.clusters is None else [1.0 / self.clusters.count(name) for name in self.clusters]
+
+    def kinds(self, groups: Mapping[str, str], tested: Sequence[float]) -> tuple[KindRisk, ...]:
+        """Risk and trusted share of each kind of photograph at the `tested` levels; all levels share the error."""
+        images = self.calibration.images
+        tiles = [image.cluster for image in images if image.cluster is not None]
+        known = statistics_of([image.kind for image in images], tiles or None)
+        new = statistics_of([picture.kind for picture in self.audited], self.clusters)
+        of_each = group_of_each([groups.get(picture.name) for picture in self.audited], self.clusters)
+        shares = np.array([picture.shares for picture in self.audited], np.float64)
+        levels = [
+            AtLevel(
+                alpha,
+                self.claims[index],
+                shares[:, index] if self.clusters is None else mean_of_clusters(shares[:, index], self.clusters),
+            )
+            for index, alpha in enumerate(self.levels)
+        ]
+        return tuple(one for one in kind_risks(known, new, of_each, levels) if one.alpha in tested)
+
+    def _mean(self, values: NDArray[Any]) -> float:
+        return float(np.average(values, weights=self.weights))
+
+
+def metric_of(calibration: Calibration) -> Metric:
+    """The metric that was calibrated."""
+    metric: Metric = catalog.of_specification("metrics", calibration.procedure.metric)
+    return metric
+
+
+def _notes_on_levels(levels: Sequence[AuditedLevel], verdict: Verdict) -> list[str]:
+    """Why levels that are contradicted or shifted by themselves do not make the audit so."""
+    notes = []
+    for kind, p_name in (("contradicted", "p_promise"), ("shifted", "p_value")):
+        if verdict == kind or verdict == "contradicted":
+            break
+        alone = [level for level in levels if level.judgement.verdict == kind]
+        if alone:
+            named = ", ".join(f"{level.alpha:g} (p = {getattr(level.judgement, p_name):.3g})" for level in alone)
+            notes.append(
+                f"{kind.capitalize()} by itself: {named}. Of {len(levels)} levels that were looked at, one is by "
+                f"chance more often than 5 % of the time, so the whole audit is {kind} only where p is at most "
+                f"{LEVEL / len(levels):.2g}."
+            )
+    return notes
+
+
+_NOT_ALIKE = (
+    "Audit pictures are tiles and calibration pictures are not: each photograph counts once in the interval, "
+    "and there is no permutation test, as the two are not exchangeable."
+)
+
+
+def _notes_on_pictures(measured: _Measured) -> list[str]:
+    """Refused pictures, bounds of the pictures' own, and those of them that proved wrong."""
+    notes, audited = [], measured.audited
+    refused = [picture.name for picture in audited if picture.refused]
+    if refused:
+        notes.append(
+            f"The vendor refused {len(refused)} of {len(audited)} audit photographs, first {printable(refused[0])}: "
+            "each counts at the worst loss as soon as anything is trusted, and has no pixels to trust."
+        )
+    source = measured.rule.bound_source
+    if source != "metric":
+        kind = "delivered colours" if source == "delivered" else "input"
+        notes.append(
+            f"Risk, trusted share and quality are measured with each picture's own bound, from its {kind}, as its mask "
+            "is when it is made. Random splits, the permutation test and planted leakage use the metric's bound, since "
+            "stored curves hold no other."
+        )
+    broken = [picture.name for picture in audited if picture.broken_bound]
+    if broken:
+        notes.append(
+            f"The loss of {len(broken)} pictures exceeds the bound that was computed for them, first "
+            f"{printable(broken[0])}: what that bound rests on is not true, and the guarantee with it."
+        )
+    return notes

@@ -1,0 +1,240 @@
+"""One audited photograph: its loss at every level, what lies inside and outside its masks, and its worst places."""
+
+import heapq
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from blackbox_conformal.method.audits.findings import AuditedPicture
+from blackbox_conformal.method.audits.quality import NO_PIXELS, QualityMaps
+from blackbox_conformal.method.audits.worst_pixels import Place, window, worst_place
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.guarantees.instance_bound import rule_for_picture
+from blackbox_conformal.method.images.encode import image_png, mask_png
+from blackbox_conformal.method.risk.answers import Answers
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.risk.trust import trusted
+from blackbox_conformal.study.stages.evaluate import Evaluation, evaluate
+from blackbox_conformal.study.stages.prepare import Prepared
+from blackbox_conformal.study.stages.ready import Ready
+from blackbox_conformal.support.files import write_together
+from blackbox_conformal.support.text import file_stem
+from blackbox_conformal.support.types import Image, Map, Mask
+
+CROP_SIDE = 128
+"""Sides of a crop in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """The surroundings of one worst pixel.
+
+    Attributes
+    ----------
+    name, truth
+        The photograph, and the digest of its pixels.
+    row, column
+        Top left corner of the crop in the picture.
+    delivered, photograph
+        (h, w, 3) uint8.
+    mask
+        (h, w) bool, True = trusted.
+    """
+
+    name: str
+    truth: str
+    row: int
+    column: int
+    delivered: Image
+    photograph: Image
+    mask: Mask
+
+    @classmethod
+    def around(cls, place: Place, name: str, truth: str, pixels: tuple[Image, Image], mask: Mask) -> "Crop":
+        """The surroundings of `place`; `pixels`: delivered picture and photograph, (H, W, 3) uint8 each."""
+        rows, columns = window(place, (mask.shape[0], mask.shape[1]), CROP_SIDE)
+        delivered, photograph = (np.ascontiguousarray(image[rows, columns]) for image in pixels)
+        return cls(name, truth, rows.start, columns.start, delivered, photograph, mask[rows, columns].copy())
+
+
+class WorstCrops:
+    """Keeps the crops of the `most` photographs with the largest losses at each level."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._kept: dict[float, list[tuple[float, float, str, int, Crop]]] = {}
+        self._count = 0
+
+    def offer(self, alpha: float, loss: float, error: float, crop: Crop) -> None:
+        """Keep a crop around a pixel of this error if its picture's loss is among the largest at `alpha`."""
+        worst = self._kept.setdefault(alpha, [])
+        self._count += 1
+        entry = (loss, error, crop.truth, self._count, crop)
+        if len(worst) < self.most:
+            heapq.heappush(worst, entry)
+        elif worst and (loss, error) > worst[0][:2]:
+            heapq.heapreplace(worst, entry)
+
+    def of(self, alpha: float) -> list[Crop]:
+        """The crops at `alpha`, worst first."""
+        return [
+            entry[-1] for entry in sorted(self._kept.get(alpha, []), key=lambda entry: (-entry[0], -entry[1], entry[2]))
+        ]
+
+    def write(self, folder: Path, *, force: bool = False) -> dict[tuple[float, str], dict[str, Path]]:
+        """Write every crop as ``alpha-<level>-<rank>-<name>-delivered.png``, ``-truth.png``, ``-mask.png``.
+        Returns
+        -------
+        The files by level and digest of the photograph.
+        Raises
+        ------
+        UsageError
+            A file exists with other content and `force` is not set; then nothing is written.
+        """
+        contents: dict[Path, bytes] = {}
+        files: dict[tuple[float, str], dict[str, Path]] = {}
+        for alpha in sorted(self._kept):
+            for rank, crop in enumerate(self.of(alpha), 1):
+                start = f"alpha-{alpha:g}-{rank:02d}-{file_stem(crop.name)}"
+                paths = {kind: folder / f"{start}-{kind}.png" for kind in ("delivered", "truth", "mask")}
+                contents[paths["delivered"]] = image_png(crop.delivered)
+                contents[paths["truth"]] = image_png(crop.photograph)
+                contents[paths["mask"]] = mask_png(crop.mask)
+                files[alpha, crop.truth] = paths
+        write_together(contents, force=force)
+        return files
+
+
+Levels = Sequence[tuple[float, float]]
+"""(alpha, threshold) pairs."""
+
+OnPicture = Callable[[Prepared, Evaluation, Image, Image, Map, RiskCurve, Levels], None]
+"""Called with an audited picture, its evaluation, its truth, the vendor's input, its error map, its curve and the
+thresholds that its masks were made with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is measured on one photograph.
+
+    Attributes
+    ----------
+    answers
+        What the answers to it were like.
+    crops
+        Level, loss, error and surroundings of the worst trusted pixel at each level with a loss above 0.
+    """
+
+    picture: AuditedPicture
+    answers: Answers
+    crops: tuple[tuple[float, float, float, Crop], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Measures photographs.
+
+    Attributes
+    ----------
+    rule, curves, levels
+        The guarantee, the calibration's curves, and the levels at which masks are made.
+    tolerance
+        The error above which a trusted pixel is wrong, for guarantees on shares of the picture.
+    on_picture
+        Gets each photograph's pixels and maps, where it is measured: in threads, or on workers.
+    crops
+        Whether the surroundings of the worst pixels are wanted.
+    """
+
+    rule: Guarantee
+    curves: CurveSet
+    levels: Sequence[float]
+    tolerance: float | None
+    on_picture: OnPicture
+    crops: bool
+
+    def __call__(self, ready: Ready) -> Measured:
+        """What is measured on one photograph."""
+        picture, setup, metric = ready.drawn.prepared, ready.setup, ready.setup.metric
+        if ready.drawn.refusal is not None:
+            worst = RiskCurve.worst(metric.capped_bound, tolerance=self.tolerance, left_out=self.rule.left_out)
+            thresholds = [self.rule.threshold(self.curves, alpha) for alpha in self.levels]
+            return Measured(_refused(picture, worst, thresholds), Answers.unknown(1))
+        truth, low = ready.truth_and_input("audited")
+        evaluation = evaluate(ready.drawn, setup, ready.read, low, ready.second)
+        errors = setup.errors(truth, evaluation.delivered, low)
+        curve = RiskCurve.from_maps(
+            evaluation.score_map,
+            errors,
+            bound=metric.capped_bound,
+            tolerance=self.tolerance,
+            left_out=self.rule.left_out,
+        )
+        mixture = setup.procedure.mixture
+        rule = rule_for_picture(
+            self.rule, metric, evaluation.delivered, evaluation.low_resolution, evaluation.score_map, mixture
+        )
+        thresholds = [rule.threshold(self.curves, alpha) for alpha in self.levels]
+        self.on_picture(picture, evaluation, truth, low, errors, curve, list(zip(self.levels, thresholds, strict=True)))
+        quality = QualityMaps(truth, evaluation.delivered, metric)
+        masks = [trusted(evaluation.score_map, threshold) for threshold in thresholds]
+        places = [worst_place(errors, mask) for mask in masks]
+        losses = [curve.loss(threshold) for threshold in thresholds]
+        assert picture.truth_digest is not None
+        audited = AuditedPicture(
+            name=picture.name,
+            truth=picture.truth_digest,
+            curve=curve,
+            losses=tuple(losses),
+            shares=tuple(float(mask.mean()) for mask in masks),
+            inside=tuple(quality.over(mask) for mask in masks),
+            outside=tuple(quality.over(~mask) for mask in masks),
+            worst=tuple(places),
+            whole=quality.over(),
+            broken_bound=_exceeds(rule, curve, thresholds),
+            kind=picture.kind,
+        )
+        pixels = evaluation.delivered, truth
+        crops = tuple(
+            (alpha, loss, place.error, Crop.around(place, picture.name, audited.truth, pixels, mask))
+            for alpha, loss, place, mask in zip(self.levels, losses, places, masks, strict=True)
+            if self.crops and place is not None and loss > 0
+        )
+        return Measured(audited, evaluation.answers, crops)
+
+
+def _refused(picture: Prepared, worst: RiskCurve, thresholds: Sequence[float]) -> AuditedPicture:
+    """A photograph that the vendor refused: the worst loss as soon as anything is trusted, and no pixels."""
+    assert picture.truth_digest is not None
+    nothing = (NO_PIXELS,) * len(thresholds)
+    losses = tuple(worst.loss(threshold) for threshold in thresholds)
+    shares, places = (0.0,) * len(thresholds), (None,) * len(thresholds)
+    return AuditedPicture(
+        picture.name,
+        picture.truth_digest,
+        worst,
+        losses,
+        shares,
+        nothing,
+        nothing,
+        places,
+        NO_PIXELS,
+        kind=picture.kind,
+    )
+
+
+def _exceeds(rule: Guarantee, curve: RiskCurve, thresholds: Sequence[float]) -> bool:
+    """Whether the picture's loss is above the bound that `own` was computed with, which no theorem then covers."""
+    bound = rule.own_bound
+    if bound is None:
+        return False
+    if isinstance(bound, RiskCurve):
+        # Both are staircases: it is enough to look just above each of the loss's steps.
+        steps = np.nextafter(curve.scores.astype(np.float64), np.inf)
+        return bool((curve.loss(steps) > bound.loss(steps)).any())
+    most = bound if isinstance(bound, int | float) else math.inf
+    return any(curve.loss(threshold) > most for threshold in thresholds)

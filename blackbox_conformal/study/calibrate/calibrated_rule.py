@@ -1,0 +1,135 @@
+"""Which guarantee a calibration is for, and whether its photographs are enough and are those of the user's tables."""
+
+from collections.abc import Mapping, Sequence
+
+from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.method.guarantees.by_cluster import in_tiles
+from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_words
+from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
+from blackbox_conformal.study.stages.settings import Setup, member
+from blackbox_conformal.support.text import printable
+
+DEFAULT_TOLERANCE = 0.1
+"""Shares of pixels wrong by more than this are always stored, so that `false-trust` needs no second calibration."""
+
+
+SHOWN = 3
+"""How many names a message shows."""
+
+
+def checked_rule(
+    names: Sequence[str],
+    setup: Setup,
+    guarantee: str | Guarantee,
+    alpha: float | None,
+    groups: Mapping[str, str] | None,
+    tiles: Mapping[str, str] | None,
+) -> Guarantee:
+    """The guarantee of a calibration on photographs with these names, which are enough for `alpha`.
+
+    Raises
+    ------
+    CalibrationError
+        They are too few.
+    UsageError
+        `groups` or `tiles` are those of other photographs, no error of the metric can exceed the guarantee's
+        tolerance, or the guarantee takes a bound from the picture that metric or degradation do not allow.
+    """
+    check_groups(groups, names)
+    rule = rule_for(guarantee, names, tiles)
+    refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
+    tolerance = tolerance_of(rule)
+    if tolerance is not None and tolerance >= setup.metric.capped_bound:
+        raise UsageError(
+            f"expected a tolerance below {setup.metric.capped_bound:g}, the largest error that counts; got "
+            f"{tolerance:g}, which no pixel can exceed, so nothing would be promised. Name a smaller one: "
+            "--guarantee false-trust:tolerance=…"
+        )
+    check_enough(rule, len(names), alpha, setup.metric.capped_bound)
+    return rule
+
+
+def rule_for(guarantee: str | Guarantee, names: Sequence[str], tiles: Mapping[str, str] | None) -> Guarantee:
+    """The guarantee of a calibration on pictures with these names; tiles of one photograph count once."""
+    rule: Guarantee = member("guarantees", guarantee)
+    if tiles is None:
+        return rule
+    check_tiles(tiles, names)
+    return in_tiles(rule, [tiles[name] for name in names])
+
+
+def tolerance_of(rule: Guarantee) -> float | None:
+    """The error above which a trusted pixel is wrong, for guarantees on shares of the picture; None for others."""
+    if rule.needs.curve_kind != "share":
+        return None
+    return DEFAULT_TOLERANCE if rule.stated_tolerance is None else rule.stated_tolerance
+
+
+def tolerances_of(rule: Guarantee) -> tuple[float, ...]:
+    """Tolerances whose shares of wrong pixels are stored: the usual one, and the one the guarantee names."""
+    return tuple(sorted({DEFAULT_TOLERANCE, tolerance_of(rule) or DEFAULT_TOLERANCE}))
+
+
+def left_out_of(rule: Guarantee) -> tuple[float, ...]:
+    """Shares of the picture for which curves are stored that leave them out: the one the guarantee names, if any."""
+    return () if rule.left_out is None else (rule.left_out,)
+
+
+def check_enough(rule: Guarantee, n: int, alpha: float | None, bound: float) -> None:
+    """Refuse a level that `n` photographs cannot reach, before they cost anything.
+
+    Raises
+    ------
+    CalibrationError
+        There are fewer photographs than the level needs; the message says how many are missing.
+    """
+    if n < 1:
+        raise CalibrationError("expected at least one calibration photograph; got none. Name files or folders")
+    if alpha is None:
+        return
+    largest = rule.loss_bound(bound)
+    rule.check_level(alpha, largest)
+    n = rule.counted(n)
+    needed = rule.minimum_images(alpha, largest)
+    if n < needed:
+        raise CalibrationError(
+            f"alpha={alpha:g} needs at least {number_in_words(needed)} calibration photographs for a loss bounded by "
+            f"{largest:g}; got {n}, so {number_in_words(needed - n)} are missing. Add photographs or raise alpha"
+        )
+
+
+def check_groups(groups: Mapping[str, str] | None, names: Sequence[str]) -> str | None:
+    """What to say of photographs without a group; None when each has one, or no groups are given.
+
+    Raises
+    ------
+    UsageError
+        No photograph has a group, so the table is another one's.
+    """
+    without = [name for name in names if groups is not None and name not in groups]
+    if groups is None or not without:
+        return None
+    if len(without) == len(names):
+        raise UsageError(
+            f"expected groups of these photographs, {_few(names)}; got groups of {_few(list(groups))}. Write one "
+            "photograph,group line for each photograph, by the name of its file"
+        )
+    return (
+        f"{len(without)} of {len(names)} photographs have no group: {_few(without)}; "
+        "within a group they do not calibrate"
+    )
+
+
+def check_tiles(tiles: Mapping[str, str] | None, names: Sequence[str]) -> None:
+    """Refuse tiles whose photograph is not named, since how many photographs there are is then unknown."""
+    without = [name for name in names if tiles is not None and name not in tiles]
+    if without:
+        raise UsageError(
+            f"expected the photograph of every calibration picture; {len(without)} of {len(names)} have none: "
+            f"{_few(without)}. Write one tile,photograph line for each; a picture that is no tile is its own photograph"
+        )
+
+
+def _few(names: Sequence[str]) -> str:
+    more = ", …" if len(names) > SHOWN else ""
+    return ", ".join(map(printable, names[:SHOWN])) + more

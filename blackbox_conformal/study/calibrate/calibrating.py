@@ -1,0 +1,168 @@
+"""Photographs and a vendor in, a calibration out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.errors import CalibrationError
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.images.calibration_images import CalibrationImage, KnownPhotograph
+from blackbox_conformal.method.images.duplicates import Distinct
+from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.risk.answers import Answers
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.study.calibrate.calibrated_rule import checked_rule, left_out_of, tolerances_of
+from blackbox_conformal.study.job import Job
+from blackbox_conformal.study.looked_at import together
+from blackbox_conformal.study.plan.planning import plan_job
+from blackbox_conformal.study.run_folder import write_manifest
+from blackbox_conformal.study.stages.draws import Drawn
+from blackbox_conformal.study.stages.evaluate import calibration_curves
+from blackbox_conformal.study.stages.prepare import Prepared
+from blackbox_conformal.study.stages.ready import Ready
+from blackbox_conformal.study.stages.settings import member
+from blackbox_conformal.support.text import printable
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationRun:
+    """A calibration and what it took."""
+
+    calibration: Calibration
+    calls: int
+    cached: int
+    cost_usd: Decimal
+    failed: int
+
+
+def calibrate_job(
+    job: Job,
+    *,
+    guarantee: str | Guarantee = "expected",
+    alpha: float | None = None,
+    groups: Mapping[str, str] | None = None,
+    tiles: Mapping[str, str] | None = None,
+    tuning: Sequence[KnownPhotograph] = (),
+    overruled: int = 0,
+) -> CalibrationRun:
+    """Draw what is missing of a job's photographs, compute their curves and put the calibration together.
+
+    Parameters
+    ----------
+    alpha
+        A level that the photographs have to be enough for; None: none is checked.
+    groups, tiles
+        The stem of a photograph's file → its group, or the photograph that it is a tile of. Tiles of one photograph
+        count once, so each needs an entry.
+    tuning
+        Photographs that choices were made on.
+    overruled
+        How many photographs of the job were looked at, of which the user said that nothing was chosen by them.
+
+    Raises
+    ------
+    CalibrationError
+        Too few photographs for `alpha`, or one of `tuning` among them (before anything is drawn), or every photograph
+        was refused.
+    UsageError
+        `groups` or `tiles` are those of other photographs (before anything is drawn).
+    BudgetError
+        See `Job.confirm`.
+    """
+    setup = job.setup
+    rule = checked_rule([picture.name for picture in job.pictures], setup, guarantee, alpha, groups, tiles)
+    tuning = together(tuning, setup.score.taught_by)
+    _refuse_tuning(job.pictures, tuning)
+    job.confirm(lambda: plan_job(job, rule))
+    specification = member("guarantees", guarantee).specification()
+    known = [photograph.truth for photograph in tuning]
+    history = write_manifest(job.folder, setup, job.pictures, known, overruled, guarantee=specification)
+    tolerances, left_out = tolerances_of(rule), left_out_of(rule)
+    curves: list[list[RiskCurve]] = []
+    answers: list[Answers] = []
+    inputs: list[InputStatistics] = []
+    images: list[CalibrationImage] = []
+    with job.run(partial(_measure, tolerances, left_out)) as measured:
+        for drawn, (curves_of_photograph, answers_to_photograph) in measured:
+            curves.append(curves_of_photograph)
+            answers.append(answers_to_photograph)
+            inputs.append(drawn.prepared.statistics)
+            images.append(_image(drawn, groups or {}, tiles or {}))
+            job.listeners.progress("calibrating", len(curves), len(job.pictures))
+    refused = _refuse_all_refused(images, job.folder)
+    if setup.adapter.capabilities.local and not any(kinds[0].losses.any() for kinds in curves):
+        raise CalibrationError(
+            "expected answers that differ from the photographs; all are equal to them, so that everything would be "
+            "trusted. Name the folder of the vendor's answers with -p path=FOLDER, and not that of the photographs"
+        )
+    calibration = Calibration.from_curves(
+        setup.procedure,
+        setup.metric.capped_bound,
+        images,
+        [kinds[0] for kinds in curves],
+        [[kinds[1 + index] for kinds in curves] for index in range(len(tolerances))],
+        [[kinds[1 + len(tolerances) + index] for kinds in curves] for index in range(len(left_out))],
+        guarantee=specification,
+        answers=answers,
+        inputs=inputs,
+        tuning=tuning,
+        vendor_models=tuple(sorted(job.vendor_models)),
+        history=history,
+    )
+    return CalibrationRun(calibration, job.calls, job.cached, job.cost_usd, refused)
+
+
+def _measure(tolerances: Sequence[float], left_out: Sequence[float], ready: Ready) -> tuple[list[RiskCurve], Answers]:
+    """The curves of one photograph, and what the answers to it were like; the worst of a refused one."""
+    setup = ready.setup
+    if ready.drawn.refusal is not None:
+        bound = setup.metric.capped_bound
+        shares = [RiskCurve.worst(bound, tolerance=tolerance) for tolerance in (None, *tolerances)]
+        return [*shares, *(RiskCurve.worst(bound, left_out=share) for share in left_out)], Answers.unknown(1)
+    truth, low = ready.truth_and_input("calibrated")
+    return calibration_curves(ready.drawn, setup, ready.read, truth, low, tolerances, left_out, ready.second)
+
+
+def _refuse_all_refused(images: Sequence[CalibrationImage], run: Path) -> int:
+    """How many photographs the vendor refused, unless it refused them all."""
+    refused = sum(image.refused is not None for image in images)
+    if refused == len(images):
+        raise CalibrationError(
+            f"the vendor refused all {refused} photographs: {str(images[0].refused).removesuffix('.')}. If a setting "
+            f"such as the address or the model was wrong, correct it. Refusals count until `blackbox-conformal ledger "
+            f"reopen --state refused --run {run}` has these draws asked for again"
+        )
+    return refused
+
+
+def _refuse_tuning(pictures: Sequence[Prepared], tuning: Sequence[KnownPhotograph]) -> None:
+    tuned_on = Distinct(("a tuning photograph", photograph.as_sketch) for photograph in tuning)
+    leaked = [picture.name for picture in pictures if tuned_on.twin(picture.sketch) is not None]
+    if leaked:
+        raise CalibrationError(
+            f"{len(leaked)} of these photographs were used for tuning and cannot calibrate, first "
+            f"{printable(leaked[0])}. Leave them out, by --tuning FILE (tuning=FILE in Python) where a FILE "
+            "names them"
+        )
+
+
+def _image(drawn: Drawn, groups: Mapping[str, str], tiles: Mapping[str, str]) -> CalibrationImage:
+    picture = drawn.prepared
+    assert picture.truth_digest is not None
+    return CalibrationImage(
+        name=picture.name,
+        truth=picture.truth_digest,
+        sketch=picture.sketch.text,
+        input=picture.input_digest,
+        height=picture.size[0],
+        width=picture.size[1],
+        refused=None if drawn.refusal is None else str(drawn.refusal),
+        reopened=drawn.reopened,
+        group=groups.get(picture.name),
+        cluster=tiles.get(picture.name),
+        fitted=picture.fitted,
+        kind=picture.kind,
+    )

@@ -1,0 +1,98 @@
+"""Whether photographs look like crops or a burst of the same ones, by their names, times and inputs.
+
+Each photograph counts as one independent picture, so that parts of one count too often. Names that differ only in a
+final number or letter are common among different photographs, too: a further sign is needed. One is that they were shot
+within a second. The other is that inputs are alike within names: their statistics and mean colours are ranked over all
+photographs, the squared rank sums of names are added up as by Kruskal and Wallis (1952), and the sum is compared with
+that of names that were dealt out at random, which is exact (Phipson & Smyth 2010).
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.method.audits.input_shift import centred_ranks
+from blackbox_conformal.method.audits.permutation import random_orders
+from blackbox_conformal.method.images.time_shot import time_shot
+from blackbox_conformal.study.stages.prepare import Prepared
+from blackbox_conformal.support.text import printable
+
+_LAST = re.compile(r"(?:\d+|(?<=[\d _.-])[A-Za-z])\)?$")
+"""A number at the end, or a letter after a number or a separator."""
+
+LEVEL, PERMUTATIONS = 0.001, 1999
+FEWEST_NAMES = 3
+"""With fewer, two cameras or two places would do."""
+
+BURST = timedelta(seconds=1)
+SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Photographs that may be parts of the same ones: their names, and what tells so."""
+
+    groups: tuple[tuple[str, ...], ...]
+    sign: str
+
+    @property
+    def words(self) -> str:
+        """The question, with the first of the names."""
+        shown = ["/".join(map(printable, names[:SHOWN])) + "/…" * (len(names) > SHOWN) for names in self.groups[:SHOWN]]
+        more = f" and {len(self.groups) - SHOWN} more" if len(self.groups) > SHOWN else ""
+        return (
+            f"are these parts of the same photographs, or bursts? {', '.join(shown)}{more}: {self.sign}. Each counts "
+            "as an independent photograph"
+        )
+
+
+def question_of(pictures: Sequence[Prepared]) -> Question | None:
+    """What to ask of these photographs; None where nothing speaks for parts of the same ones."""
+    named = [_LAST.sub("", picture.name) for picture in pictures]
+    members = defaultdict(list)
+    for name, picture in zip(named, pictures, strict=True):
+        members[name].append(picture)
+    several = [group for group in members.values() if len(group) > 1]
+    at_once = [_shot_at_once(group) for group in several]
+    if any(at_once):
+        return Question(tuple(filter(None, at_once)), "they were shot within a second of each other")
+    largest = max(Counter(named).values(), default=0)
+    if len(several) < FEWEST_NAMES or 2 * largest > len(pictures) or _p_value(pictures, named) > LEVEL:
+        return None
+    groups = tuple(tuple(picture.name for picture in group) for group in several)
+    return Question(groups, "those of like names are more alike than chance explains")
+
+
+def _shot_at_once(group: Sequence[Prepared]) -> tuple[str, ...]:
+    """The photographs of a group that were shot within a second of another one."""
+    timed = [(time_shot(one.path), one.name) for one in group if one.path is not None]
+    known = sorted((time, name) for time, name in timed if time is not None)
+    pairs = [(one[1], next_one[1]) for one, next_one in pairwise(known) if next_one[0] - one[0] <= BURST]
+    return tuple(dict.fromkeys(name for pair in pairs for name in pair))
+
+
+def _p_value(pictures: Sequence[Prepared], named: Sequence[str]) -> float:
+    """Of names that say nothing of the inputs."""
+    group = np.unique(named, return_inverse=True)[1]
+    sizes = np.bincount(group)
+    ranks = centred_ranks(np.stack([_features(picture) for picture in pictures])).astype(np.float64)
+
+    def between(order: NDArray[np.int64]) -> float:
+        sums = np.stack([np.bincount(group, column[order]) for column in ranks.T])
+        return float((sums**2 / sizes).sum())
+
+    # Sums of the same ranks in another order may differ by rounding.
+    found = between(np.arange(len(group))) * (1 - 1e-12)
+    dealt = [between(order) for order in random_orders(len(group), PERMUTATIONS, 0)]
+    return (1 + sum(value >= found for value in dealt)) / (1 + PERMUTATIONS)
+
+
+def _features(picture: Prepared) -> NDArray[np.float32]:
+    colours = picture.sketch.thumbnail.reshape(-1, 3).mean(axis=0, dtype=np.float32)
+    return np.concatenate([picture.statistics.values[0], colours])

@@ -1,0 +1,1 @@
+"""Which vendor, score, guarantee and making of inputs to take."""

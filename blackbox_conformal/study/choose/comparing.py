@@ -1,0 +1,245 @@
+"""Several vendors or settings on the same photographs: one calibrates on some, all are measured on the others."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.method.audits.quality import decibels, peak_signal_to_noise
+from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.risk.trust import trusted
+from blackbox_conformal.study.budget import refuse_unlimited
+from blackbox_conformal.study.choose import baselines
+from blackbox_conformal.study.choose.compared_picture import ComparedPicture, OnCompared
+from blackbox_conformal.study.choose.comparison import (
+    INTERVALS,
+    OURS,
+    SOFT,
+    Comparison,
+    Measured,
+    Standing,
+    rows_of,
+)
+from blackbox_conformal.study.choose.contestants import (
+    Contest,
+    remaining,
+)
+from blackbox_conformal.study.held_out import split_prepared
+from blackbox_conformal.study.job import Job
+from blackbox_conformal.study.looked_at import TuningRecord
+from blackbox_conformal.study.spending import DrawsSpending, spending_on
+from blackbox_conformal.study.stages.evaluate import Evaluation, evaluate
+from blackbox_conformal.study.stages.ready import Ready
+from blackbox_conformal.support.types import Image, Map
+
+
+@dataclass(frozen=True, slots=True)
+class _Calibrated:
+    """What a calibration photograph leaves: its curve and the summaries of the baselines."""
+
+    curve: RiskCurve
+    ratios: NDArray[np.float32] | None
+    soft: NDArray[np.float64] | None
+
+
+def compare_contestants(
+    contest: Contest, alphas: Sequence[float], on_picture: OnCompared = lambda _: None
+) -> Comparison:
+    """Calibrate each contestant on some photographs and measure all of them on the others.
+
+    Parameters
+    ----------
+    on_picture
+        Called with each measured photograph that the vendor did not refuse.
+
+    Raises
+    ------
+    BudgetError
+        Draws cost something and there is no limit, or the limit is reached.
+    FileFormatError
+        The record of earlier choices in the folder is damaged.
+    """
+    for job in contest.jobs:
+        refuse_unlimited(job.setup.adapter, contest.limits, job.folder)
+    if contest.tuning_file.exists():
+        TuningRecord.load(contest.tuning_file)
+    limits = contest.limits
+    if limits.scope is None and limits.budget.is_limited:
+        limits = replace(limits, scope=contest.keys)
+    measured: list[list[Measured]] = []
+    standings = []
+    for contestant, job in zip(contest.contestants, contest.jobs, strict=True):
+        job.limits = remaining(limits, contest.folders - {job.folder})
+        before = spending_on(job.folder, job.keys)
+        photographs, refused = _draw_and_measure(contestant.label, job, contest, alphas, on_picture)
+        measured.append(photographs)
+        standings.append(_standing(contestant.label, job, before, refused))
+    # Kept before anybody sees what the photographs show.
+    contest.record.keep(contest.tuning_file)
+    n_calibration = contest.photographs - contest.held_out
+    rows = [
+        row
+        for standing, photographs, job in zip(standings, measured, contest.jobs, strict=True)
+        for row in rows_of(
+            standing.contestant,
+            photographs,
+            measured[0],
+            alphas,
+            n_calibration,
+            contest.seed,
+            job.setup.metric,
+            priced=standing.usd_per_photograph is not None,
+        )
+    ]
+    return Comparison(n_calibration, contest.held_out, tuple(rows), tuple(standings))
+
+
+def _standing(label: str, job: Job, before: DrawsSpending, refused: int) -> Standing:
+    """What a contestant's drawing took, which had taken `before` when it began."""
+    after, wanted = spending_on(job.folder, job.keys), len(job.keys)
+    return Standing(
+        contestant=label,
+        draws=job.setup.procedure.draws,
+        wanted=wanted,
+        calls=after.calls - before.calls,
+        cached=wanted if job.setup.adapter.capabilities.local else before.stored,
+        refused=refused,
+        failed=after.failed,
+        spent_usd=None if after.unpriced > before.unpriced else after.spent_usd - before.spent_usd,
+        usd_per_photograph=None if after.unpriced else after.spent_usd / len(job.pictures),
+        latency=after.latency,
+    )
+
+
+def _draw_and_measure(
+    label: str, job: Job, contest: Contest, alphas: Sequence[float], on_picture: OnCompared
+) -> tuple[list[Measured], int]:
+    """Each unseen photograph as measured, by its content, and how many photographs the vendor refused."""
+    calibrating, unseen = split_prepared(job.pictures, contest.held_out, contest.seed)
+    baselines_too = contest.baselines and job.setup.procedure.draws > 1
+    refused = 0
+    with job.drawing() as drawing:
+        calibrated = []
+        for drawn, photograph in drawing.each(partial(_calibrate, job, baselines_too), calibrating):
+            calibrated.append(photograph)
+            refused += drawn.refusal is not None
+            job.listeners.progress(f"calibrating {label}", len(calibrated), len(calibrating))
+        scales = _scales(calibrated, alphas)
+        measured = []
+        measure = partial(_measure, job, label, baselines_too, scales, on_picture)
+        for drawn, shown in drawing.each(measure, unseen):
+            measured.append((drawn.prepared.truth_digest or "", shown))
+            refused += drawn.refusal is not None
+            job.listeners.progress(f"measuring {label}", len(measured), len(unseen))
+    return [shown for _, shown in sorted(measured, key=lambda pair: pair[0])], refused
+
+
+def _evaluate(job: Job, baselines_too: bool, ready: Ready) -> tuple[Image, Image, Evaluation, Map, list[Image]]:
+    """Truth, input, evaluation, error map, and the draws where earlier methods need them."""
+    setup = job.setup
+    truth, low = ready.truth_and_input("compared")
+    draws: list[Image] = []
+    keep = draws.append if baselines_too else lambda _: None
+    evaluation = evaluate(ready.drawn, setup, ready.read, low, on_draw=keep)
+    return truth, low, evaluation, setup.errors(truth, evaluation.delivered, low), draws
+
+
+def _calibrate(job: Job, baselines_too: bool, ready: Ready) -> _Calibrated:
+    bound = job.setup.metric.capped_bound
+    if ready.drawn.refusal is not None:
+        return _Calibrated(RiskCurve.worst(bound), None, None)
+    truth, _, evaluation, errors, draws = _evaluate(job, baselines_too, ready)
+    curve = RiskCurve.from_maps(evaluation.score_map, errors, bound=bound)
+    if not baselines_too:
+        return _Calibrated(curve, None, None)
+    ratios = baselines.intervals(draws, evaluation.delivered, truth).ratios
+    return _Calibrated(curve, ratios, baselines.soft_errors(evaluation.score_map, errors))
+
+
+def _measure(
+    job: Job,
+    label: str,
+    baselines_too: bool,
+    scales: dict[tuple[str, float], float],
+    on_picture: OnCompared,
+    ready: Ready,
+) -> Measured:
+    height, width = ready.drawn.prepared.size
+    cost = sum((outcome.cost_usd for outcome in ready.drawn.outcomes), Decimal(0))
+    if ready.drawn.refusal is not None:
+        return Measured(_of_refused(scales, job.setup.metric.capped_bound), math.nan, height * width / 1e6, cost)
+    truth, low, evaluation, errors, draws = _evaluate(job, baselines_too, ready)
+    width_map = baselines.intervals(draws, evaluation.delivered, truth).width if baselines_too else None
+    figures = {
+        (method, alpha): _figures(method, scale, evaluation, truth, errors, width_map)
+        for (method, alpha), scale in scales.items()
+    }
+    levels = [alpha for method, alpha in scales if method == OURS]
+    prepared = ready.drawn.prepared
+    on_picture(
+        ComparedPicture(
+            contestant=label,
+            name=prepared.name,
+            identity=prepared.truth_digest or "",
+            truth=truth,
+            delivered=evaluation.delivered,
+            low=low,
+            score_map=evaluation.score_map,
+            thresholds={alpha: scales[OURS, alpha] for alpha in levels},
+            shares={alpha: figures[OURS, alpha][0] for alpha in levels},
+            losses={alpha: figures[OURS, alpha][1] for alpha in levels},
+        )
+    )
+    whole = peak_signal_to_noise(truth, evaluation.delivered)
+    return Measured(figures, whole, height * width / 1e6, cost)
+
+
+def _scales(calibrated: Sequence[_Calibrated], alphas: Sequence[float]) -> dict[tuple[str, float], float]:
+    """What each method learned: (method, level) → threshold, width below which to trust, or soft scale."""
+    curves = CurveSet.from_curves([photograph.curve for photograph in calibrated])
+    scales = {(OURS, alpha): Expected().threshold(curves, alpha) for alpha in alphas}
+    ratios = [photograph.ratios for photograph in calibrated if photograph.ratios is not None]
+    soft = [photograph.soft for photograph in calibrated if photograph.soft is not None]
+    if ratios:
+        widened = baselines.interval_scale(ratios)
+        scales |= {(INTERVALS, alpha): alpha / widened if widened > 0 else math.inf for alpha in alphas}
+        scales |= {(SOFT, alpha): baselines.soft_scale(soft, alpha) for alpha in alphas}
+    return scales
+
+
+def _of_refused(
+    scales: dict[tuple[str, float], float], bound: float
+) -> dict[tuple[str, float], tuple[float, float, float]]:
+    """A photograph that the vendor refused: nothing of it is trusted, and it counts as an audit counts it."""
+    worst = RiskCurve.worst(bound)
+    return {
+        (method, alpha): (0.0, worst.loss(scale) if method == OURS else 0.0, math.nan)
+        for (method, alpha), scale in scales.items()
+    }
+
+
+def _figures(
+    method: str, scale: float, evaluation: Evaluation, truth: Image, errors: Map, width: Map | None
+) -> tuple[float, float, float]:
+    """Share, largest error among trusted pixels, PSNR inside the mask."""
+    if method == SOFT:
+        soft = baselines.soft_mask(evaluation.score_map, scale)
+        full = soft >= 1
+        squares = np.square((truth.astype(np.float32) - evaluation.delivered) / 255).mean(axis=2)
+        weight = float(soft.sum(dtype=np.float64))
+        error = float((soft * squares).sum(dtype=np.float64)) / weight if weight else math.nan
+        return float(soft.mean(dtype=np.float64)), _largest(errors, full), decibels(error)
+    scores = evaluation.score_map if method == OURS else width
+    assert scores is not None
+    mask = trusted(scores, scale)
+    return float(mask.mean()), _largest(errors, mask), peak_signal_to_noise(truth, evaluation.delivered, mask)
+
+
+def _largest(errors: Map, mask: NDArray[np.bool_]) -> float:
+    return float(errors[mask].max()) if mask.any() else 0.0

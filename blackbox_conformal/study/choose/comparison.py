@@ -1,0 +1,371 @@
+"""What a comparison says: rows of figures with paired intervals, and what each contestant's drawing took."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.guarantees.corollaries import statement
+from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.study.choose import baselines
+from blackbox_conformal.study.spending import Latency
+from blackbox_conformal.support.blocks import Block, Faces, Facts, Figure, How, Note, Table, words
+from blackbox_conformal.support.plots import Dot, Dots
+from blackbox_conformal.support.text import dollars, printable
+from blackbox_conformal.support.wording import share
+
+OURS, INTERVALS, SOFT = "trust mask", "interval image", "soft mask"
+RESAMPLES = 2000
+_NAMED = 3
+"""Contestants that a comparison names in one line."""
+CONFIDENCE = 0.9
+
+_NONE = "no guarantee"
+"""How the guarantee of a baseline begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One method of one contestant at one level, on the evaluation photographs.
+
+    Attributes
+    ----------
+    guarantee
+        What is guaranteed, in words; begins with "no guarantee" where nothing is.
+    trusted_share, risk, psnr_trusted, psnr_all
+        Means over photographs: share of pixels trusted (of a soft mask its mean), largest error among fully trusted
+        pixels, PSNR (dB) inside the mask over the photographs whose mask is not empty, and of the whole picture.
+    usd_per_trusted_megapixel
+        None where nothing is trusted, or where a price is unknown.
+    share_gain, psnr_gain
+        Difference to the first contestant's trust mask at this level with its `CONFIDENCE` interval: (mean, low, high).
+    """
+
+    contestant: str
+    method: str
+    alpha: float
+    guarantee: str
+    trusted_share: float
+    risk: float
+    psnr_trusted: float
+    psnr_all: float
+    usd_per_trusted_megapixel: float | None
+    share_gain: tuple[float, float, float]
+    psnr_gain: tuple[float, float, float]
+
+    @property
+    def promised(self) -> bool:
+        """Whether anything is guaranteed."""
+        return not self.guarantee.startswith(_NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a contestant's drawing took.
+
+    Attributes
+    ----------
+    draws
+        Of each photograph.
+    wanted
+        Draws of all photographs together.
+    calls, spent_usd
+        Calls that this comparison made for them, and what those cost; None where a price is unknown.
+    cached
+        Draws that were stored before.
+    refused
+        Photographs that the vendor refused.
+    failed
+        Calls for these draws that ended without a picture, earlier ones included.
+    usd_per_photograph
+        What a photograph's draws cost, whenever they were paid; None where calls were made at an unknown price.
+    latency
+        Of these draws, whenever they were made; None when they came from this machine's disk.
+    """
+
+    contestant: str
+    draws: int
+    wanted: int
+    calls: int
+    cached: int
+    refused: int
+    failed: int
+    spent_usd: Decimal | None
+    usd_per_photograph: Decimal | None
+    latency: Latency | None
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """As scripts read it."""
+        latency = self.latency
+        return {
+            "vendor": self.contestant,
+            "draws": self.draws,
+            "wanted": self.wanted,
+            "calls": self.calls,
+            "cached": self.cached,
+            "refused": self.refused,
+            "failed": self.failed,
+            "cost_usd": self.spent_usd,
+            "usd_per_photograph": self.usd_per_photograph,
+            "latency_s": None if latency is None else {"median": latency.median, "p90": latency.ninety},
+        }
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Comparison(Faces):
+    """The whole comparison."""
+
+    n_calibration: int
+    n_evaluation: int
+    rows: tuple[Row, ...]
+    standings: tuple[Standing, ...]
+
+    def __repr__(self) -> str:
+        lowest = min(row.alpha for row in self.rows)
+        ours = [row for row in self.rows if row.method == OURS and row.alpha == lowest]
+        shares = ", ".join(f"{row.trusted_share:.1%}" for row in ours[:_NAMED])
+        names = " and ".join(printable(standing.contestant, 24) for standing in self.standings[:_NAMED])
+        more = "" if len(self.standings) <= _NAMED else f" and {len(self.standings) - _NAMED} others"
+        return (
+            f"<Comparison of {names}{more}: {shares} trusted at alpha={lowest:g}, calibrated on {self.n_calibration} "
+            f"photographs, measured on {self.n_evaluation}>"
+        )
+
+    @property
+    def alphas(self) -> list[float]:
+        """The levels that were compared, ascending."""
+        return sorted({row.alpha for row in self.rows})
+
+    @property
+    def telling_alpha(self) -> float:
+        """The least level from 0.1 on at which some mask trusts anything, else the largest level."""
+        trusting = {row.alpha for row in self.rows if row.method == OURS and row.trusted_share > 0}
+        return min((alpha for alpha in trusting if alpha >= 0.1), default=max(self.alphas))
+
+    def plot(self, alpha: float | None = None) -> Figure:
+        """Trusted share, its gain, risk and price of each contestant and method at a level, the lowest by default.
+
+        Raises
+        ------
+        UsageError
+            Nothing was compared at this level.
+        """
+        if alpha is not None and alpha not in self.alphas:
+            compared = ", ".join(f"{level:g}" for level in self.alphas)
+            raise UsageError(f"expected one of the levels that were compared, {compared}; got {alpha}")
+        return _figure(self._at(self.alphas[0] if alpha is None else alpha))
+
+    def blocks(self) -> Iterator[Block]:
+        """Both sides of the split, what each vendor trusts and costs, each level, the vendors, and how to read it."""
+        numbers = {"n_calibration": self.n_calibration, "n_evaluation": self.n_evaluation}
+        split = f"Calibrated on {self.n_calibration} photographs, measured on {self.n_evaluation} others, the same for"
+        yield Note(f"{split} all.", numbers)
+        glance = {
+            printable(row.contestant): f"{share(row.trusted_share)} trusted, {_price(row)}"
+            for row in self._at(self.telling_alpha)
+            if row.method == OURS
+        }
+        yield Facts(glance, title=f"Trusted share and price at alpha = {self.telling_alpha:g}")
+        for alpha in self.alphas:
+            rows = self._at(alpha)
+            title, narrow = f"alpha = {alpha:g}", ["difference, dB"]
+            yield Table("rows", _columns(rows[0]), [asdict(row) for row in rows], title=title, not_in_terminal=narrow)
+            yield replace(_figure(rows), detail=alpha != self.alphas[0])
+        vendors = [standing.row for standing in self.standings]
+        yield Table("vendors", _VENDOR_COLUMNS, vendors, title="Vendors", not_on_page=["calls now", "stored before"])
+        yield Note(
+            "Prices and latencies are those of these draws, whenever they were made: the median, and what 9 in 10 stay "
+            "within. A dash means that the pictures came from this machine's disk."
+        )
+        ours = next(row.guarantee for row in self.rows if row.method == OURS)
+        yield Note(
+            f"A guarantee, and a filled dot, means: {ours[0].lower()}{ours[1:]} The same holds at the other levels.",
+            title="How to read it",
+            detail=True,
+        )
+        labels = {row.method: row.guarantee for row in self.rows if not row.promised}
+        if labels:
+            baselines_are = "; ".join(f"{method}, {label}" for method, label in labels.items())
+            yield Note(f"A hollow dot is a baseline without a guarantee for the largest error: {baselines_are}.")
+        yield Note(
+            f"A difference is from the first row, with its {100 * CONFIDENCE:g} % confidence interval, paired by "
+            "photograph. If the interval does not hold 0, the choice of photographs does not explain the difference. "
+            "The calibration photographs are held fixed."
+        )
+        yield Note(
+            "The largest trusted error is a mean over photographs; with a guarantee it must stay below alpha. A mask "
+            "that trusts nothing has error 0. A photograph that the vendor refused counts as the largest possible "
+            "error whenever anything may be trusted."
+        )
+
+    def _at(self, alpha: float) -> list[Row]:
+        return [row for row in self.rows if row.alpha == alpha]
+
+
+_VENDOR_COLUMNS: dict[str, How] = {
+    "vendor": "{vendor}",
+    "draws of each": "{draws}",
+    "calls now": "{calls}",
+    "stored before": "{cached}",
+    "calls without a picture": "{failed}",
+    "photographs refused": "{refused}",
+    "price of a photograph": lambda row: (
+        "unknown" if row["usd_per_photograph"] is None else dollars(row["usd_per_photograph"], 4)
+    ),
+    "latency": lambda row: words("{median:.2f}, {p90:.2f} s", row["latency_s"]) if row["latency_s"] else "–",
+}
+
+
+def _columns(first: Row) -> dict[str, How]:
+    """Of the rows of one level; the `first` is what the others differ from."""
+    reference = first.contestant, first.method
+
+    def difference(template: str) -> How:
+        # A dash, too, where no pair is known.
+        return lambda row: (
+            "–" if (row["contestant"], row["method"]) == reference else words(template, row).replace("– to –", "–")
+        )
+
+    return {
+        "method": "{contestant}: {method}",
+        "trusted": "{trusted_share:share}",
+        "difference, points": difference("{share_gain[1]:points} to {share_gain[2]:points}"),
+        "largest trusted error": "{risk:.3f}",
+        "PSNR trusted, dB": "{psnr_trusted:.2f}",
+        "difference, dB": difference("{psnr_gain[1]:+.2f} to {psnr_gain[2]:+.2f}"),
+        "PSNR all, dB": "{psnr_all:.2f}",
+        "per trusted megapixel": "{usd_per_trusted_megapixel:usd3}",
+        "guarantee": lambda row: "none" if row["guarantee"].startswith(_NONE) else "yes",
+    }
+
+
+def _price(row: Row) -> str:
+    price = row.usd_per_trusted_megapixel
+    if price is None:
+        return "price of a trusted megapixel unknown" if row.trusted_share > 0 else "nothing trusted"
+    return f"{dollars(price, 3)} per trusted megapixel" if price > 0 else "free of charge"
+
+
+def _figure(rows: Sequence[Row]) -> Figure:
+    """At one level: trusted share, its gain over the first row, risk and, if anything cost money, price."""
+    # Methods without a guarantee gain so much that they would hide all others.
+    gains = [row for row in rows[1:] if row.promised]
+    plots = [
+        Dots(
+            f"Trusted share at alpha = {rows[0].alpha:g}",
+            [_dot(row, 100 * row.trusted_share, share(row.trusted_share)) for row in rows],
+            scale=(0.0, 100.0),
+            unit="%",
+        ),
+        Dots("Trusted share minus that of the first, percentage points", list(map(_gain, gains)), line=0.0),
+        Dots(
+            "Largest trusted error, mean over photographs",
+            [_dot(row, row.risk, f"{row.risk:.3f}") for row in rows],
+            line=rows[0].alpha,
+        ),
+    ]
+    prices = [(row, row.usd_per_trusted_megapixel) for row in rows]
+    known = [_dot(row, price, dollars(price, 3)) for row, price in prices if price is not None and math.isfinite(price)]
+    if any(dot.value > 0 for dot in known):
+        plots.append(Dots("US dollars for a trusted megapixel", known))
+    return Figure(plots)
+
+
+def _dot(row: Row, value: float, said: str, interval: tuple[float, float] | None = None) -> Dot:
+    role = "promised" if row.promised else "unpromised"
+    return Dot(f"{printable(row.contestant)}: {row.method}", said, value, role, interval)
+
+
+def _gain(row: Row) -> Dot:
+    mean, low, high = (100 * value for value in row.share_gain)
+    return _dot(row, mean, f"{mean:+.1f}, from {low:+.1f} to {high:+.1f}", (low, high))
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What an evaluation photograph shows: (method, level) → share, loss, PSNR; and its size and price."""
+
+    figures: dict[tuple[str, float], tuple[float, float, float]]
+    psnr_all: float
+    megapixels: float
+    cost: Decimal
+
+
+def rows_of(
+    contestant: str,
+    measured: Sequence[Measured],
+    first: Sequence[Measured],
+    alphas: Sequence[float],
+    n: int,
+    seed: int,
+    metric: Metric,
+    *,
+    priced: bool = True,
+) -> list[Row]:
+    """The rows of one contestant, whose photographs stand in the order of those of the `first`.
+
+    `priced`: the price of every draw is known.
+    """
+    rows = []
+    for method in (OURS, INTERVALS, SOFT):
+        for alpha in alphas:
+            key = (method, alpha)
+            if key not in measured[0].figures:
+                continue
+            shares, losses, psnrs = np.array([photograph.figures[key] for photograph in measured]).T
+            megapixels = np.array([photograph.megapixels for photograph in measured])
+            trusted_megapixels = float((shares * megapixels).sum())
+            price = float(sum((photograph.cost for photograph in measured), Decimal(0)))
+            reference = np.array([photograph.figures[OURS, alpha] for photograph in first]).T
+            rows.append(
+                Row(
+                    contestant=contestant,
+                    method=method,
+                    alpha=alpha,
+                    guarantee=_guarantee(method, alpha, n, metric),
+                    trusted_share=float(shares.mean()),
+                    risk=float(losses.mean()),
+                    psnr_trusted=mean_of_known(psnrs),
+                    psnr_all=mean_of_known(np.array([photograph.psnr_all for photograph in measured])),
+                    usd_per_trusted_megapixel=price / trusted_megapixels if priced and trusted_megapixels else None,
+                    share_gain=paired_bootstrap(shares - reference[0], seed),
+                    psnr_gain=paired_bootstrap(psnrs - reference[2], seed),
+                )
+            )
+    return rows
+
+
+def _guarantee(method: str, alpha: float, n: int, metric: Metric) -> str:
+    if method == OURS:
+        return statement(Expected(), alpha, n, metric.specification())
+    return baselines.INTERVAL_LABEL if method == INTERVALS else baselines.SOFT_LABEL
+
+
+def mean_of_known(values: NDArray[np.float64]) -> float:
+    """The mean of the values that are not NaN; NaN when there is none."""
+    finite = values[~np.isnan(values)]
+    return float(finite.mean()) if finite.size else math.nan
+
+
+def paired_bootstrap(differences: NDArray[np.float64], seed: int = 0) -> tuple[float, float, float]:
+    """Mean of paired differences and the ends of its `CONFIDENCE` percentile interval over photographs.
+
+    Pairs with an unknown or infinite member are left out; NaN throughout when none is left. The split, and so the
+    calibration, is held fixed: the interval speaks of other photographs, not of other calibrations.
+    """
+    pairs = differences[np.isfinite(differences)]
+    if not pairs.size:
+        return math.nan, math.nan, math.nan
+    generator = np.random.Generator(np.random.Philox(seed))
+    means = pairs[generator.integers(pairs.size, size=(RESAMPLES, pairs.size))].mean(axis=1)
+    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(pairs.mean()), float(low), float(high)

@@ -1,0 +1,252 @@
+"""Who is compared with whom on which photographs, and what is still to be drawn for it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
+from itertools import combinations
+from pathlib import Path
+
+from blackbox_conformal.drawing.estimate import Estimate, estimate
+from blackbox_conformal.drawing.ledger.places import has_ledger
+from blackbox_conformal.drawing.limits import Limits
+from blackbox_conformal.drawing.task import Task
+from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.images.calibration_images import KnownPhotograph
+from blackbox_conformal.study.budget import agreed_limits, total
+from blackbox_conformal.study.job import Job, Terms
+from blackbox_conformal.study.looked_at import TUNING_FILE, TuningRecord, together
+from blackbox_conformal.study.plan.planning import Plan, memory_bytes, plan_job
+from blackbox_conformal.study.spending import spending_on
+from blackbox_conformal.study.stages.memory import PIXEL_BYTES, refuse_large
+from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.support.canonical import digest_json
+from blackbox_conformal.support.member_text import specification_text
+
+BASELINE_BYTES = 60
+"""What the earlier methods take beside the draws, for each pixel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """One vendor with its settings; `label` is for people."""
+
+    label: str
+    setup: Setup
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The draws that are wanted of one vendor, those that settings share once.
+
+    Attributes
+    ----------
+    job
+        The vendor's job that takes most memory for a pixel.
+    tasks
+        Draws of all contestants with this vendor.
+    """
+
+    job: Job
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """Contestants with their jobs on the same photographs.
+
+    Attributes
+    ----------
+    root
+        Each vendor has a folder of its own below it; settings of one vendor share paid draws. A run folder that exists
+        is used itself, for all of them.
+    limits
+        They hold for all contestants together, and for the draws of this comparison alone.
+    held_out
+        How many photographs nobody calibrates on; `seed` decides which.
+    baselines
+        Whether earlier methods are measured too.
+    """
+
+    contestants: tuple[Contestant, ...]
+    jobs: tuple[Job, ...]
+    root: Path
+    limits: Limits
+    held_out: int
+    seed: int = 0
+    baselines: bool = True
+
+    @classmethod
+    def of_photographs(
+        cls,
+        contestants: Sequence[Contestant],
+        paths: Sequence[Path],
+        terms: Terms,
+        *,
+        held_out: int,
+        seed: int = 0,
+        baselines: bool = True,
+    ) -> "Contest":
+        """The contest on these photographs, which are prepared here; the folder of the terms is its root.
+
+        Raises
+        ------
+        UsageError
+            Fewer than two contestants, equal ones, or ones that differ in metric or magnification; or a photograph
+            alone would take more memory than the terms allow.
+        CalibrationError
+            Too few photographs.
+        PicturesError
+            Several photographs cannot be used.
+        """
+        refuse_incomparable(contestants, len(paths), held_out)
+        sizes = [bytes_a_pixel(contestant.setup.procedure.draws, baselines) for contestant in contestants]
+        refuse_large(paths, terms.memory_bytes, pixel_bytes=max(sizes))
+        # All are to get the same photographs, also where these are made to fit.
+        limits = [able for contestant in contestants for able in contestant.setup.limits]
+        jobs = [
+            Job.of_photographs(
+                replace(contestant.setup, beside=tuple(limits)),
+                paths,
+                replace(terms, folder=vendor_folder(terms.folder, contestant.setup)),
+                pixel_bytes=pixel_bytes,
+            )
+            for contestant, pixel_bytes in zip(contestants, sizes, strict=True)
+        ]
+        return cls(tuple(contestants), tuple(jobs), terms.folder, terms.limits, held_out, seed, baselines)
+
+    @property
+    def photographs(self) -> int:
+        """How many photographs there are."""
+        return len(self.jobs[0].pictures)
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Keys of every draw, which the limits are for."""
+        return frozenset().union(*(job.keys for job in self.jobs))
+
+    @property
+    def folders(self) -> set[Path]:
+        """Wherever draws may be: the root may have become a run folder after some were made below it."""
+        return {self.root, *(_own_folder(self.root, job.setup) for job in self.jobs)}
+
+    @property
+    def tuning_file(self) -> Path:
+        """Where the photographs are kept that were looked at: nothing that is chosen by them calibrates on them."""
+        return self.root / TUNING_FILE
+
+    @property
+    def record(self) -> TuningRecord:
+        """All photographs, which the comparison shows."""
+        setup, pictures = self.jobs[0].setup, self.jobs[0].pictures
+        return TuningRecord(
+            score=specification_text(setup.score),
+            draws=setup.procedure.draws,
+            alpha=None,
+            photographs=together(KnownPhotograph.of(picture.sketch) for picture in pictures),
+        )
+
+    def wanted(self) -> list[Wanted]:
+        """What is to be drawn for all contestants, vendor by vendor."""
+        tasks: dict[str, dict[tuple[str, int, int | None], Task]] = {}
+        largest: dict[str, Job] = {}
+        for job in self.jobs:
+            vendor = digest_json(job.setup.procedure.vendor)
+            if vendor not in largest or job.pixel_bytes > largest[vendor].pixel_bytes:
+                largest[vendor] = job
+            for task in job.tasks:
+                tasks.setdefault(vendor, {})[task.upload.digest, task.index, task.seed] = task
+        return [Wanted(job, tuple(tasks[vendor].values())) for vendor, job in largest.items()]
+
+    def plan(self, wanted: Sequence[Wanted] | None = None) -> Plan:
+        """What is still to be drawn of the draws wanted, by default of all; memory for two photographs at a time."""
+        wanted = self.wanted() if wanted is None else wanted
+        estimates = [
+            estimate(vendor.job.setup.adapter, vendor.job.folder, self.limits, vendor.tasks) for vendor in wanted
+        ]
+        memory = max(memory_bytes(vendor.job) for vendor in wanted)
+        return replace(plan_job(self.jobs[0], Expected()), **asdict(total(*estimates)), memory_bytes=memory)
+
+    def agreed(self, expected: Estimate) -> "Contest":
+        """The contest under the budget that follows from its limits and from what it is expected to take.
+
+        Raises
+        ------
+        BudgetError
+            A limit is known to be too small.
+        """
+        return replace(self, limits=agreed_limits(self.limits, expected, self.folders, self.keys))
+
+
+def vendor_folder(root: Path, setup: Setup) -> Path:
+    """Where the draws of a vendor are kept: settings that ask it for the same draws share them.
+
+    A `root` that is a run folder itself keeps those of every vendor.
+    """
+    if has_ledger(root):
+        return root
+    return _own_folder(root, setup)
+
+
+def _own_folder(root: Path, setup: Setup) -> Path:
+    return root / f"{setup.adapter.name}-{digest_json(setup.procedure.vendor).removeprefix('sha256:')[:12]}"
+
+
+def remaining(limits: Limits, others: Iterable[Path]) -> Limits:
+    """`limits` less what other folders hold already of the draws that they count."""
+    if not limits.budget.is_limited:
+        return limits
+    cost, calls = limits.max_cost_usd, limits.max_calls
+    held = [spending_on(folder, limits.scope or ()) for folder in others]
+    if cost is not None:
+        cost = max(
+            Decimal(0), cost - sum((spending.spent_usd + spending.reserved_usd for spending in held), Decimal(0))
+        )
+    if calls is not None:
+        calls = max(0, calls - sum(spending.calls for spending in held))
+    return replace(limits, max_cost_usd=cost, max_calls=calls)
+
+
+def bytes_a_pixel(draws: int, with_baselines: bool) -> int:
+    """Memory that measuring a photograph takes for each of its pixels: earlier methods need all draws at once."""
+    return PIXEL_BYTES + (BASELINE_BYTES + 8 * draws if with_baselines and draws > 1 else 0)
+
+
+def refuse_incomparable(contestants: Sequence[Contestant], photographs: int, held_out: int) -> None:
+    """Refuse contestants and photographs that no comparison can be made of; errors as for `Contest`."""
+    if len(contestants) < 2:
+        raise UsageError(f"expected at least two vendors or settings to compare; got {len(contestants)}")
+    labels = [contestant.label for contestant in contestants]
+    if len(set(labels)) < len(labels):
+        raise UsageError(f"expected vendors with different labels; got {', '.join(labels)}. Give label=… to one")
+    if any(contestant.setup.second is not None for contestant in contestants):
+        raise UsageError("expected scores of one vendor alone: compare asks no second vendor. Calibrate such a score")
+    for first, second in combinations(contestants, 2):
+        _refuse_equal(first, second)
+    random = any(contestant.setup.procedure.mixture.random for contestant in contestants)
+    for name in ("metric", "scale", "degradation", "fit", *(["root_seed"] if random else [])):
+        values = {digest_json({"value": getattr(contestant.setup.procedure, name)}) for contestant in contestants}
+        if len(values) > 1:
+            raise UsageError(f"expected one {name} for all, or levels cannot be equal; contestants differ in it")
+    if held_out < 2 or photographs - held_out < 1:
+        raise CalibrationError(
+            "expected at least 2 photographs to measure on and 1 to calibrate on; "
+            f"got {photographs} of which {held_out} are held out. Add photographs"
+        )
+
+
+def _refuse_equal(first: Contestant, second: Contestant) -> None:
+    """Draws are stored by what identifies a vendor, so two vendors of one identity would be one vendor's pictures."""
+    setup, other = first.setup, second.setup
+    both = f"{first.label!r} and {second.label!r}"
+    if setup.procedure.vendor != other.procedure.vendor:
+        return
+    if setup.adapter.base_url != other.adapter.base_url:
+        raise UsageError(
+            f"expected vendors that can be told apart; {both} are the same vendor at two addresses, by their "
+            "parameters. Say in each what is behind its address, as with label=…, or compare one of them alone"
+        )
+    if setup.procedure.fingerprint == other.procedure.fingerprint:
+        raise UsageError(
+            f"expected vendors or settings that differ; {both} are the same vendor with the same settings. Change one"
+        )

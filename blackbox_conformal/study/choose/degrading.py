@@ -1,0 +1,135 @@
+"""Inputs as files, for a vendor that is asked by other means than an adapter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import ClassVar
+
+from blackbox_conformal.errors import NotSentError, UsageError
+from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.study.photographs_in_memory import Photographs, as_files, photograph_paths
+from blackbox_conformal.study.stages.prepare import prepare_photographs
+from blackbox_conformal.study.stages.settings import Setup, set_up
+from blackbox_conformal.support.display.progress import Step, shown_progress
+from blackbox_conformal.support.files import write_new
+from blackbox_conformal.support.text import file_stem, name_of, printable
+from blackbox_conformal.support.types import Image
+from blackbox_conformal.vendor.adapter import FREE, Adapter, Capabilities, Draw, Flow, Upload
+
+
+@dataclass(frozen=True, slots=True)
+class Degraded:
+    """One input.
+
+    Attributes
+    ----------
+    photograph
+        The file that it was made from; of a picture in memory its name.
+    pixels
+        The input, (h, w, 3) uint8.
+    file
+        The file that was written: an 8-bit RGB PNG; None where no folder was named.
+    size
+        (height, width) of the input in pixels.
+    drawn
+        What the photograph underwent, as ``--degradation`` takes it: a single number for each range. Empty where it
+        underwent nothing.
+    """
+
+    photograph: Path
+    pixels: Image = field(repr=False)
+    file: Path | None
+    size: tuple[int, int]
+    drawn: str
+
+    @property
+    def input(self) -> Path:
+        """The file that was written.
+
+        Raises
+        ------
+        UsageError
+            No folder was named, so that none was written.
+        """
+        if self.file is None:
+            raise UsageError("expected a folder for the inputs; none was named. Give out='inputs', or take pixels")
+        return self.file
+
+
+def degrade(
+    photographs: Photographs,
+    out: str | Path | None = None,
+    *,
+    scale: int | None = None,
+    degradation: str = "bicubic",
+    seed: int = 0,
+    force: bool = False,
+    progress: bool | Step | None = None,
+) -> list[Degraded]:
+    """Make the inputs that `calibrate` would send for `photographs` with the same scale, degradation and seed.
+
+    Parameters
+    ----------
+    photographs
+        Files and folders, or pictures in memory, alone or by name.
+    out
+        Folder for the inputs; each is called as its photograph, and is a PNG. None: they are not written.
+    scale
+        How many times smaller they are; None: as the degradation says, else 4.
+    degradation
+        How they are made, such as ``area:4+noise:3+jpeg:60-95``.
+    seed
+        Root of the random numbers.
+    force
+        Overwrite files with other content.
+    progress
+        Whether bars are shown: True, False, or by default in a notebook and where stderr is a terminal. A function is
+        called instead with what is done, how many are done, and how many there are.
+
+    Raises
+    ------
+    UsageError
+        A step does not exist, two photographs have one name, or a file exists with other content.
+    PicturesError, ImageError, CalibrationError
+        A photograph cannot be calibrated with; see `calibrate`.
+    """
+    setup = set_up(_Nobody(), scale=scale, draws=1, score="texture", degradation=degradation, seed=seed)
+    with as_files(photographs) as files, shown_progress(progress) as step:
+        made = _degraded(photograph_paths(files), None if out is None else Path(out), setup, step, force=force)
+    return [one if one.photograph.exists() else replace(one, photograph=Path(name_of(one.photograph))) for one in made]
+
+
+def _degraded(paths: list[Path], out: Path | None, setup: Setup, step: Step, *, force: bool) -> list[Degraded]:
+    """The input of each photograph, written."""
+    names = Counter(path.stem for path in paths)
+    (often, count), *_ = names.most_common(1)
+    if count > 1:
+        raise UsageError(
+            f"expected photographs with different names; {count} are called {printable(often)}. Rename one"
+        )
+    procedure = setup.procedure
+    made = []
+    for picture in prepare_photographs(paths, setup, step):
+        assert picture.path is not None
+        upload = picture.tasks[0].upload
+        file = None if out is None else write_new(out / f"{file_stem(picture.name)}.png", upload.png, force=force)
+        drawn = procedure.mixture.drawn(procedure.root_seed, str(picture.truth_digest))
+        pixels = read_image(upload.png).pixels
+        made.append(Degraded(picture.path, pixels, file, (upload.height, upload.width), drawn.text))
+    return made
+
+
+class _Nobody(Adapter):
+    """The vendor who is asked elsewhere: of every scale, without limits."""
+
+    name: ClassVar[str] = "nobody"
+    base_url: ClassVar[str] = ""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(scale_factors=tuple(range(1, 17)), price=FREE, local=True)
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        raise NotSentError("expected a vendor; this one only takes inputs. Give --adapter")

@@ -1,0 +1,89 @@
+"""Somebody's inputs and a calibration in; out whether they are of one kind. Nothing is sent, and nothing is paid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.errors import BlackboxConformalError, CalibrationError
+from blackbox_conformal.method.audits.input_shift import LEVEL, SEED, InputShift, compare
+from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.study.listeners import Progress
+from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
+from blackbox_conformal.study.stages.grouped_errors import refuse_together
+from blackbox_conformal.support.display.progress import Step, shown_progress
+
+
+@photographs_as_files("inputs")
+def compare_inputs(
+    inputs: Photographs,
+    calibration: Calibration | str | Path,
+    *,
+    level: float = LEVEL,
+    group: str | None = None,
+    seed: int = SEED,
+    progress: bool | Step | None = None,
+) -> InputShift:
+    """Compare pictures that are to be sent with the inputs that a calibration was made with.
+
+    Parameters
+    ----------
+    inputs
+        Files and folders of pictures as the vendor would be sent them, or such pictures in memory, alone or by name;
+        each counts as one independent picture.
+    calibration
+        A calibration, or the path of its file.
+    level
+        Probability of calling inputs of one kind different.
+    group
+        Compare with the calibration photographs of this group alone.
+    seed
+        Of the random permutations.
+    progress
+        Whether bars are shown: True, False, or by default in a notebook and where stderr is a terminal. A function is
+        called instead with what is done, how many are done, and how many there are.
+
+    Raises
+    ------
+    BlackboxConformalError
+        A picture cannot be read, or the calibration holds no statistics of inputs.
+
+    Examples
+    --------
+    >>> bc.compare_inputs("real-inputs", calibration)
+    <InputShift of … inputs against 10: p=…>
+    """
+    loaded = calibration if isinstance(calibration, Calibration) else Calibration.load(calibration)
+    known = loaded.comparable_inputs(group)
+    if not len(known):
+        which = "photographs" if group is None else f"photographs of the group {group}"
+        raise CalibrationError(
+            f"expected a calibration that says what the inputs of its {which} are like; this one does not. Calibrate "
+            "again: the draws are stored, so no call is made"
+        )
+    with shown_progress(progress) as step:
+        new = read_statistics(photograph_paths(inputs), step)
+    return compare(known, new, level=level, seed=seed)
+
+
+def read_statistics(paths: Sequence[Path], progress: Progress = lambda *_: None) -> InputStatistics:
+    """The statistics of every picture, in order.
+
+    Raises
+    ------
+    ImageError
+        A picture cannot be read; several: the message says what is wrong with each.
+    """
+    found: list[InputStatistics] = []
+    failures: list[tuple[str, BlackboxConformalError]] = []
+    for done, path in enumerate(paths):
+        progress("reading inputs", done, len(paths))
+        try:
+            found.append(InputStatistics.of(read_image(path).pixels))
+        except BlackboxConformalError as error:
+            failures.append((path.name, error))
+    refuse_together(failures, len(paths))
+    progress("reading inputs", len(paths), len(paths))
+    return InputStatistics.together(found)

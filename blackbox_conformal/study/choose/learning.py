@@ -1,0 +1,274 @@
+"""Learn weights of the score `learned` on photographs of the user's own kind, from outputs that cost nothing.
+
+A score that was made by photographs gives no guarantee on them. So those that were learned from are kept in the run
+folder's tuning file, which calibrations obey, before anything is made of them, and in the weights themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Unpack
+
+import numpy as np
+
+from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.errors import CalibrationError, IncompleteError, UsageError
+from blackbox_conformal.method.images.calibration_images import KnownPhotograph
+from blackbox_conformal.method.scores._learned_features import features
+from blackbox_conformal.method.scores._learned_network import network_of, own_network, written
+from blackbox_conformal.method.scores._learned_training import STEPS, Learned, Lesson, learn, usual_error
+from blackbox_conformal.method.scores.learned import LearnedScore
+from blackbox_conformal.method.scores.score import Context
+from blackbox_conformal.study.held_out import split_prepared
+from blackbox_conformal.study.job import Job, Terms
+from blackbox_conformal.study.keyword_arguments import LearnSettings
+from blackbox_conformal.study.keyword_terms import named_keywords, setup_of, terms_of
+from blackbox_conformal.study.looked_at import TUNING_FILE, TuningRecord
+from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
+from blackbox_conformal.study.plugins import load_adapter
+from blackbox_conformal.study.run_folder import run_folder
+from blackbox_conformal.study.stages.evaluate import decoded_draws
+from blackbox_conformal.study.stages.ready import Ready
+from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.support.canonical import digest_bytes
+from blackbox_conformal.support.files import write_new
+from blackbox_conformal.vendor.adapter import Adapter
+
+FEWEST = 20
+"""Photographs from which anything can be learned."""
+
+MOST = 10_000
+"""Photographs that a file of weights has room to name."""
+
+KEPT_APART = 4
+"""One photograph in so many does not teach: by it the best weights are chosen."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Learning:
+    """What was learned, and from which photographs.
+
+    Attributes
+    ----------
+    weights
+        The file of weights that was written; None where those of the package are as good for these photographs.
+    learned
+        Its content, and the shares that can be trusted before and after.
+    teaching, measuring
+        How many photographs taught, and how many were kept apart to choose by.
+    photographs
+        All of them, which must not calibrate.
+    outputs_of
+        The adapter whose outputs were learned from.
+    """
+
+    weights: Path | None
+    learned: Learned
+    teaching: int
+    measuring: int
+    photographs: tuple[KnownPhotograph, ...]
+    outputs_of: str
+
+    @property
+    def score(self) -> LearnedScore:
+        """The score to calibrate with."""
+        return LearnedScore(weights=self.weights)
+
+    def __repr__(self) -> str:
+        learned = self.learned
+        return (
+            f"<Learning from {self.teaching} photographs, outputs of {self.outputs_of}: {learned.before:.1%} of "
+            f"{self.measuring} others could be trusted before, {learned.after:.1%} after>"
+        )
+
+
+@named_keywords
+@photographs_as_files("photographs")
+def learn_score(
+    vendor: Adapter,
+    photographs: Photographs,
+    **settings: Unpack[LearnSettings],
+) -> Learning:
+    """Fit the score learned to photographs of one's own kind, by outputs that cost nothing; no photograph is sent.
+
+    The weights and the tuning file, which keeps the photographs from calibrating, go into the run folder.
+    `score` and `second_adapter` are refused, and `seed` also chooses which photographs teach.
+
+    Parameters
+    ----------
+    vendor
+        The vendor that is to be calibrated afterwards; it is not asked.
+    photographs
+        20 or more; the more, the better.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`.
+
+    Examples
+    --------
+    >>> learning = bc.learn_score(vendor, "photographs", run="learned")
+    >>> learning
+    <Learning from 15 photographs, outputs of embedded: …% of 5 others could be trusted before, …% after>
+    >>> bc.calibrate(vendor, "unseen", score=learning.score, tuning=learning.photographs, max_cost=20)
+    <Calibration of …>
+    """
+    for name in ("score", "second_adapter"):
+        if name in settings:
+            raise UsageError(f"expected learn_score without {name}, since it makes weights of the score learned")
+    setup = setup_to_learn(setup_of(vendor, settings))
+    terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
+    outputs = settings.get("outputs")
+    job = job_to_learn(setup, None if outputs is None else str(outputs), photograph_paths(photographs), terms)
+    return learn_job(job, terms.folder, settings.get("seed", 0))
+
+
+def setup_to_learn(setup: Setup) -> Setup:
+    """The same set-up with the score learned.
+
+    Raises
+    ------
+    UsageError
+        It is not for this scale.
+    """
+    learned, scale = LearnedScore(), setup.procedure.scale
+    if (refused := learned.refused_at(scale)) is not None:
+        raise UsageError(f"{refused}; got scale {scale}. Leave --learn out (tune in Python), to choose among others")
+    return setup.with_score(learned, setup.procedure.draws)
+
+
+def job_to_learn(setup: Setup, outputs: str | None, paths: Sequence[Path], terms: Terms) -> Job:
+    """The job of one free output of each photograph, as `setup` would deliver it.
+
+    Parameters
+    ----------
+    outputs
+        The folder of outputs; None: the embedded vendor makes them.
+    terms
+        Those of the job that the weights are for: draws are kept in a folder of their own in its folder.
+
+    Raises
+    ------
+    UsageError
+        There are fewer than `FEWEST` photographs or more than `MOST`, or the outputs would cost something; see also
+        `set_up`.
+    FileFormatError
+        The tuning file in the folder is damaged.
+    """
+    if (terms.folder / TUNING_FILE).exists():
+        TuningRecord.load(terms.folder / TUNING_FILE)
+    stand_in = _stand_in(outputs, setup.procedure.scale)
+    if len(paths) < FEWEST:
+        raise UsageError(
+            f"expected {FEWEST} photographs or more to learn from, since fewer say nothing of others; got "
+            f"{len(paths)}. Add photographs, or leave --learn out: the score learned needs no learning"
+        )
+    if len(paths) > MOST:
+        raise UsageError(f"expected at most {MOST} photographs to learn from; got {len(paths)}. Name some of them")
+    price = stand_in.capabilities.price
+    if price is None or price.high_usd > 0:
+        raise UsageError(f"expected outputs that cost nothing to learn from; got those of {stand_in.name}")
+    limits = replace(terms.limits, max_cost_usd=None, max_calls=None)
+    free = replace(terms, folder=terms.folder / f"{stand_in.name}-stand-in", limits=limits)
+    return Job.of_photographs(setup.with_score(setup.score, 1).with_stand_in(stand_in), paths, free)
+
+
+def _stand_in(outputs: str | None, scale: int) -> Adapter:
+    if outputs is not None:
+        return load_adapter("folder", path=outputs, label=Path(outputs).name or "outputs", scale=str(scale))
+    embedded = load_adapter("embedded")
+    if scale not in embedded.capabilities.scale_factors:
+        raise UsageError(
+            f"expected --outputs FOLDER with outputs of scale {scale} to learn from, since the embedded vendor "
+            "magnifies by 4 only. Add --outputs outputs"
+        )
+    return embedded
+
+
+def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *, force: bool = False) -> Learning:
+    """Learn weights from a job's photographs; the same photographs, outputs and seed give the same weights.
+
+    Parameters
+    ----------
+    folder
+        The run folder, whose tuning file keeps the photographs from calibrating.
+    out
+        Where the weights go; None: into the run folder.
+    force
+        Whether they may replace another file.
+
+    Raises
+    ------
+    CalibrationError
+        The outputs are the photographs themselves, or too many were refused.
+    BlackboxConformalError
+        Outputs are missing, or cannot be used; see `Job.run`. Or its sampler was stopped, while learning too.
+    """
+    job, on_step = _stoppable(job)
+    job.confirm()
+    lessons: dict[str, Lesson] = {}
+    with job.run(lambda ready: _lesson(job, ready), scores=[job.setup.score]) as measured:
+        for count, (drawn, lesson) in enumerate(measured, 1):
+            if lesson is not None:
+                lessons[drawn.prepared.input_digest] = lesson
+            job.listeners.progress("learning", count, len(job.pictures))
+    usable = sorted((one for one in job.pictures if one.input_digest in lessons), key=lambda one: one.input_digest)
+    if len(usable) < FEWEST:
+        raise CalibrationError(
+            f"expected outputs of {FEWEST} photographs or more to learn from; got {len(usable)}, the others were "
+            "refused. Add photographs"
+        )
+    parts = split_prepared(usable, len(usable) // KEPT_APART, seed)
+    teaching, measuring = ([lessons[picture.input_digest] for picture in part] for part in parts)
+    if usual_error(teaching) == 0:
+        raise CalibrationError(
+            "expected outputs that differ from the photographs; all are equal to them, so that there is no error to "
+            "learn from. Give the vendor's outputs with --outputs"
+        )
+    photographs = sorted((KnownPhotograph.of(one.sketch) for one in job.pictures), key=lambda one: one.truth)
+    learned = learn(own_network(), teaching, measuring, seed, on_step)
+    weights = None
+    if learned.content is not None:
+        content = written(network_of(learned.content).arrays, photographs)
+        learned, digest = replace(learned, content=content), digest_bytes(content).removeprefix("sha256:")
+        weights = folder / f"learned-{digest[:12]}.npz" if out is None else out
+    # Kept before there is anything that they could be forgotten for.
+    score = "learned" if weights is None else f"learned:weights={weights}"
+    TuningRecord(score=score, draws=1, alpha=None, photographs=tuple(photographs)).keep(folder / TUNING_FILE)
+    if weights is not None and learned.content is not None:
+        write_new(weights, learned.content, force=force)
+    return Learning(weights, learned, len(teaching), len(measuring), tuple(photographs), job.setup.adapter.name)
+
+
+def _stoppable(job: Job) -> tuple[Job, Callable[[int], None]]:
+    """The job, and what is called at each step of learning from it: it raises once a sampler of the job was stopped."""
+    samplers, drawing = list[Sampler](), job.listeners
+
+    def begun(sampler: Sampler) -> None:
+        samplers.append(sampler)
+        drawing.on_sampler(sampler)
+
+    def step(count: int) -> None:
+        drawing.progress("fitting", count, STEPS)
+        if any(sampler.asked_to_stop for sampler in samplers):
+            raise IncompleteError("stopped while learning, so nothing was learned; the same command begins anew")
+
+    job = replace(job, terms=replace(job.terms, listeners=replace(drawing, on_sampler=begun)))
+    return job, step
+
+
+def _lesson(job: Job, ready: Ready) -> Lesson | None:
+    """The features of one picture, and its errors; None for a refused one."""
+    drawn, setup = ready.drawn, job.setup
+    if drawn.refusal is not None:
+        return None
+    scale = setup.procedure.scale
+    truth, low = ready.truth_and_input("learned from")
+    first, *_ = decoded_draws(drawn, setup, ready.read, low)
+    delivered = setup.delivered(first, low)
+    errors = setup.errors(truth, delivered, low).reshape(low.shape[0], scale, low.shape[1], scale)
+    context: Context = setup.context(delivered, low, None)
+    return Lesson.of(features(context, low), np.max(errors, axis=(1, 3)))

@@ -1,0 +1,335 @@
+"""Choosing a score on some photographs, and calibrating the best one on the others.
+
+A choice made on photographs that calibrate voids the guarantee. So photographs are split first, by content; candidates
+are compared on the tuning part only, and its digests go into the calibration file, which refuses them as calibration.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from blackbox_conformal.errors import CalibrationError, PluginError, UsageError
+from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.images.calibration_images import KnownPhotograph
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.scores.score import Score
+from blackbox_conformal.study.calibrate.bound_choice import chosen_bound
+from blackbox_conformal.study.calibrate.calibrated_rule import check_enough
+from blackbox_conformal.study.calibrate.calibrating import CalibrationRun, calibrate_job
+from blackbox_conformal.study.choose.tuned import Tuning
+from blackbox_conformal.study.held_out import split_prepared
+from blackbox_conformal.study.job import Job, Terms
+from blackbox_conformal.study.looked_at import TUNING_FILE, Unseen, together
+from blackbox_conformal.study.plan.candidates import (
+    Candidate,
+    losses_allowed,
+    scored_at,
+    scored_reaching,
+)
+from blackbox_conformal.study.plan.planning import plan_job, usual_level
+from blackbox_conformal.study.stages.defaults import SEVERAL_DRAWS
+from blackbox_conformal.study.stages.evaluate import decoded_draws
+from blackbox_conformal.study.stages.memory import PIXEL_BYTES
+from blackbox_conformal.study.stages.prepare import Prepared
+from blackbox_conformal.study.stages.ready import Ready
+from blackbox_conformal.study.stages.settings import Setup, member
+from blackbox_conformal.support import catalog
+from blackbox_conformal.support.member_text import specification_text
+
+CANDIDATE_BYTES = 18
+"""What one more score takes for each pixel of a photograph, beside the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class TuningJob:
+    """Photographs that candidates are compared on, and others that the best one is calibrated on.
+
+    Attributes
+    ----------
+    whole
+        The job on all of them, under one budget.
+    tuning
+        Those that candidates are compared on.
+    calibrating
+        Those that calibrate.
+    known
+        Others that were looked at before, or that taught a candidate's weights.
+    overruled
+        How many of `calibrating` were looked at, of which the user said that nothing was chosen by them.
+    only_choose
+        Whether the best candidate is not calibrated; `whole` is then the job on `tuning` alone.
+    """
+
+    whole: Job
+    tuning: tuple[Prepared, ...]
+    calibrating: tuple[Prepared, ...]
+    known: tuple[KnownPhotograph, ...]
+    overruled: int
+    only_choose: bool
+
+    @classmethod
+    def of_photographs(
+        cls,
+        setup: Setup,
+        paths: Sequence[Path],
+        terms: Terms,
+        *,
+        candidates: Sequence[Candidate],
+        share: float,
+        seed: int,
+        only_choose: bool = False,
+        nothing_chosen: bool = False,
+    ) -> TuningJob:
+        """Split the photographs, of which a `share` is tuned on, and leave out what earlier choices were made on.
+
+        With `nothing_chosen` the user says that those choices have led to nothing here.
+
+        Raises
+        ------
+        UsageError, CalibrationError, PicturesError
+            See `Job.of_photographs`; or tuning has looked at all of the photographs before.
+        """
+        job = Job.of_photographs(setup, paths, terms, pixel_bytes=bytes_a_pixel(len(candidates)))
+        calibrating, tuning = split_prepared(job.pictures, max(1, math.floor(share * len(paths))), seed)
+        if only_choose:
+            return cls(job.only(tuning), tuple(tuning), tuple(calibrating), (), 0, only_choose)
+        taught = together(*(candidate.score.taught_by for candidate in candidates))
+        found = Unseen.of(calibrating, job.folder, taught, nothing_chosen=nothing_chosen, everywhere=True)
+        whole = job.only([*tuning, *found.pictures])
+        return cls(whole, tuple(tuning), tuple(found.pictures), found.known, found.overruled, only_choose)
+
+    def choose(
+        self,
+        candidates: Sequence[Candidate],
+        alpha: float | None,
+        rule: Guarantee | None = None,
+        want_share: float | None = None,
+    ) -> Tuning:
+        """Make the one budget for comparing and calibrating, compare the candidates, and keep what was looked at.
+
+        Parameters and errors as for `tune_job`.
+        """
+        _check(self.whole.setup, alpha, len(self.calibrating), len(self.tuning))
+        if rule is not None and alpha is not None:
+            check_enough(rule, len(self.calibrating), alpha, self.whole.setup.metric.capped_bound)
+        self.whole.confirm(lambda: plan_job(self.whole, rule or Expected()))
+        tuning = tune_job(self.whole.only(self.tuning), candidates, alpha, len(self.calibrating), rule, want_share)
+        # Kept before anybody sees what the photographs show.
+        tuning.record.keep(self.whole.folder / TUNING_FILE)
+        return tuning
+
+    def calibrate(self, tuning: Tuning, rule: Guarantee | None = None) -> CalibrationRun:
+        """Calibrate the best candidate on the photographs that were never looked at; errors as for `calibrate_job`."""
+        best = tuning.best.candidate
+        setup = self.whole.setup.with_score(best.score, best.draws)
+        job = self.whole.only(self.calibrating).chosen(setup)
+        chosen = tuning.bound.rule if tuning.bound is not None else rule or "expected"
+        known = together(self.known, tuning.tuning)
+        return calibrate_job(job, guarantee=chosen, alpha=tuning.alpha, tuning=known, overruled=self.overruled)
+
+
+def refuse_both(alpha: float | None, want_share: float | None, guarantee: object = None) -> None:
+    """Refuse a level beside a wanted share, and neither, a share that is none, and one beside a guarantee.
+
+    Raises
+    ------
+    UsageError
+        It is so.
+    """
+    if (alpha is None) == (want_share is None):
+        raise UsageError(
+            "expected one of --alpha and --want-share (alpha and want_share in Python); got "
+            f"{'neither' if alpha is None else 'both'}. Give --alpha 0.1, say, or --want-share 0.5"
+        )
+    if want_share is not None and guarantee is not None:
+        raise UsageError(
+            "expected --want-share without --guarantee (guarantee in Python), since levels are compared under "
+            "expected. Leave one out"
+        )
+
+
+def score_for(candidates: Sequence[Candidate], *, second: bool) -> Score | None:
+    """The score among the candidates that compares with a second vendor; None when none does.
+
+    Raises
+    ------
+    UsageError
+        There is a second vendor, and no candidate compares with it.
+    """
+    comparing = next((candidate.score for candidate in candidates if candidate.score.needs_second), None)
+    if comparing is None and second:
+        raise UsageError(
+            "expected no --second-adapter, since no candidate compares with a second vendor; add --candidate "
+            "second-opinion, or leave --second-adapter out"
+        )
+    return comparing
+
+
+def default_candidates(draws: int, *, second: bool = False) -> list[str]:
+    """The settings that each score offers (`Score.candidates`), at `draws` draws, or at one where one is enough.
+
+    The first setting of a score that takes several draws is also tried with half of them. `second` says whether there
+    is a second vendor to compare with. A score of another package that does not load is left out.
+    """
+    labels = []
+    for name in catalog.names("scores"):
+        with suppress(PluginError, UsageError):
+            labels += _candidates_of(name, draws, second)
+    return labels
+
+
+def _candidates_of(name: str, draws: int, second: bool) -> list[str]:
+    labels = []
+    for index, setting in enumerate(catalog.member("scores", name).candidates):
+        text = f"{name}:{setting}"
+        score: Score = member("scores", text)
+        if score.needs_second and not second:
+            continue
+        fewest = score.minimum_draws
+        counts = {1} if fewest == 1 else {draws} if index else {draws, max(fewest, draws // 2)}
+        labels += [parse_candidate(f"{text}@{count}", draws).label for count in sorted(counts) if count <= draws]
+    return labels
+
+
+def parse_candidate(text: str, draws: int) -> Candidate:
+    """`NAME:key=value@DRAWS`; without ``@`` the score gets all `draws`, or one if it needs no more.
+
+    Raises
+    ------
+    UsageError
+        Unknown score or parameter, or a number of draws that does not fit.
+    """
+    specification, at, count = text.rpartition("@")
+    if not at:
+        specification, count = text, ""
+    score: Score = member("scores", specification)
+    wanted = int(count) if count.isdigit() else (1 if score.minimum_draws == 1 else draws)
+    if count and not count.isdigit():
+        raise UsageError(f"expected NAME[:k=v,…]@DRAWS; got {text!r}")
+    if score.minimum_draws > draws:
+        raise UsageError(
+            f"{text!r} needs at least {score.minimum_draws} draws, and --draws is the most; got --draws {draws}. Add "
+            f"--draws {max(SEVERAL_DRAWS, score.minimum_draws)}"
+        )
+    if not score.minimum_draws <= wanted <= draws:
+        raise UsageError(
+            f"{text!r}: expected {score.minimum_draws} to {draws} draws (--draws is the most); got {wanted}"
+        )
+    return Candidate(score, wanted, f"{specification_text(score)}@{wanted}")
+
+
+def parse_candidates(texts: Sequence[str], draws: int) -> list[Candidate]:
+    """Every different candidate once, however it was typed."""
+    candidates = [parse_candidate(text, draws) for text in texts]
+    return list({candidate.label: candidate for candidate in candidates}.values())
+
+
+def tune_job(
+    job: Job,
+    candidates: Sequence[Candidate],
+    alpha: float | None,
+    n_calibration: int,
+    rule: Guarantee | None = None,
+    want_share: float | None = None,
+) -> Tuning:
+    """Compare candidates on the photographs of a job, as if they were calibrated on `n_calibration` others.
+
+    Scores are compared under ``expected``; then the confidence bound of `rule` is chosen, where it leaves that open.
+
+    Parameters
+    ----------
+    alpha
+        The level to compare them at; None where a share is wanted.
+    want_share
+        The trusted share that is wanted, 0 to 1: the best candidate is the one that is expected to trust so much at
+        the smallest level.
+
+    Raises
+    ------
+    CalibrationError
+        `alpha` cannot be reached with that many photographs, whatever the score, or no level is expected to give
+        `want_share`.
+    UsageError
+        The delivered picture does not follow from the first draw, so that candidates would deliver different ones.
+    BudgetError
+        See `Job.confirm`.
+    """
+    _check(job.setup, alpha, n_calibration, len(job.pictures))
+    job.confirm()
+    curves: list[list[RiskCurve]] = [[] for _ in candidates]
+    photographs: list[KnownPhotograph] = []
+    with job.run(partial(_curves, candidates), scores=[candidate.score for candidate in candidates]) as measured:
+        for drawn, curve_of_each in measured:
+            for curves_of_candidate, curve in zip(curves, curve_of_each, strict=True):
+                curves_of_candidate.append(curve)
+            photographs.append(KnownPhotograph.of(drawn.prepared.sketch))
+            job.listeners.progress("tuning", len(photographs), len(job.pictures))
+    sets = {one.label: CurveSet.from_curves(of_one) for one, of_one in zip(candidates, curves, strict=True)}
+    if alpha is not None:
+        scored = [scored_at(alpha, one, sets[one.label], n_calibration) for one in candidates]
+    else:
+        usual = usual_level(job.setup.metric.capped_bound)
+        found = [scored_reaching(want_share or 0, one, sets[one.label], n_calibration, usual) for one in candidates]
+        scored = [one for one in found if one is not None]
+    if not scored:
+        raise CalibrationError(
+            f"no level is expected to let {100 * (want_share or 0):g} % be trusted after calibrating on "
+            f"{n_calibration} photographs. Add photographs, or want less with --want-share"
+        )
+    scored.sort(key=lambda one: (one.alpha, -round(one.trusted_share, 6), one.calls, one.candidate.label))
+    photographs.sort(key=lambda photograph: photograph.truth)
+    level = scored[0].alpha
+    bound = None if rule is None else chosen_bound(rule, sets[scored[0].candidate.label], level, n_calibration)
+    return Tuning(tuple(scored), level, tuple(photographs), job.calls, job.cached, job.cost_usd, bound=bound)
+
+
+def _check(setup: Setup, alpha: float | None, n_calibration: int, n_tuning: int) -> None:
+    """Refuse what no candidate can do, before anything is drawn."""
+    if setup.procedure.delivery in ("mean", "medoid"):
+        raise UsageError(
+            "expected --delivery first or consistent: candidates with fewer draws must deliver the same picture"
+        )
+    if n_calibration < 1:
+        raise CalibrationError(
+            "expected photographs to calibrate on beside those that candidates are compared on; got none. Add some"
+        )
+    bound = setup.metric.capped_bound
+    if alpha is not None and losses_allowed(alpha, bound, n_calibration, n_tuning) < 0:
+        raise CalibrationError(
+            f"alpha={alpha:g} cannot be reached with {n_calibration} calibration photographs for a loss bounded by "
+            f"{bound:g}. Add photographs, tune on fewer, or raise alpha"
+        )
+
+
+def bytes_a_pixel(candidates: int) -> int:
+    """Memory that a photograph takes for each of its pixels while that many scores are computed side by side."""
+    return PIXEL_BYTES + CANDIDATE_BYTES * max(0, candidates - 1)
+
+
+def _curves(candidates: Sequence[Candidate], ready: Ready) -> list[RiskCurve]:
+    """The risk curve of a photograph under each candidate; the worst of a refused one."""
+    drawn, setup = ready.drawn, ready.setup
+    if drawn.refusal is not None:
+        return [RiskCurve.worst(setup.metric.capped_bound) for _ in candidates]
+    truth, low_resolution = ready.truth_and_input("tuned on")
+    accumulators = [candidate.score.start(drawn.prepared.size) for candidate in candidates]
+    delivered = None
+    for index, pixels in enumerate(decoded_draws(drawn, setup, ready.read, low_resolution)):
+        delivered = setup.delivered(pixels, low_resolution) if delivered is None else delivered
+        for candidate, accumulator in zip(candidates, accumulators, strict=True):
+            if index < candidate.draws:
+                accumulator.update(pixels)
+    assert delivered is not None
+    errors = setup.errors(truth, delivered, low_resolution)
+    context = setup.context(delivered, low_resolution, ready.second)
+    return [
+        RiskCurve.from_maps(accumulator.finish(context), errors, bound=setup.metric.capped_bound)
+        for accumulator in accumulators
+    ]

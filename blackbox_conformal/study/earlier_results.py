@@ -1,0 +1,131 @@
+"""Files of an earlier result under the same name: what may be overwritten, and whose signature is kept."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blackbox_conformal.documents.certificate import Certificate
+from blackbox_conformal.errors import CheckFailedError, FileFormatError, UsageError
+from blackbox_conformal.study.stages.certify import without_bound
+from blackbox_conformal.support.canonical import canonical_json
+from blackbox_conformal.support.text import file_stem, printable
+
+if TYPE_CHECKING:
+    from blackbox_conformal.documents.signing_key import SigningKey
+
+VENDOR_ENDINGS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "TIFF": "tif", "BMP": "bmp"}
+"""How the name of the vendor's file ends, by the file's format."""
+
+
+def refuse_existing(
+    name: str, folder: Path, alpha: float, calibration_digest: str, guarantee: Mapping[str, Any], outside: float
+) -> None:
+    """Refuse, before anything is paid, to mask a picture whose files would overwrite others.
+
+    Parameters
+    ----------
+    guarantee
+        Name and parameters of the guarantee.
+    outside
+        The p-value of an input, at which and below its mask carries no guarantee.
+
+    Raises
+    ------
+    UsageError
+        Some of the files exist, and they are not one whole result of this calibration at this level, with this
+        guarantee and this `outside`.
+    """
+    there = [path for path in possible_paths(name, folder) if path.exists()]
+    if not there:
+        return
+    earlier = None
+    try:
+        earlier = certificate_in(product_path(name, folder, "certificate", "json"))
+        same = earlier is not None and (earlier.alpha, earlier.calibration_digest) == (alpha, calibration_digest)
+        if earlier is not None:
+            earlier.verify(folder)
+            same = same and {path.name for path in there[:-1]} <= files_named_by(earlier)
+    except CheckFailedError:
+        same = False
+    if not same:
+        raise UsageError(
+            f"{there[0]} exists and is no result of this calibration at alpha={alpha:g}; it is not "
+            "overwritten. Give --force or another --out"
+        )
+    assert earlier is not None
+    marked = None if earlier.input_check is None else earlier.input_check.level
+    if marked not in (None, outside):
+        raise UsageError(
+            f"{there[0]} exists and was made with --outside {marked:g}; got --outside {outside:g}, and it is not "
+            f"overwritten. Give --outside {marked:g}, --force or another --out"
+        )
+    if canonical_json(without_bound(earlier.guarantee)) != canonical_json(without_bound(dict(guarantee))):
+        raise UsageError(
+            f"{there[0]} exists and was made with another guarantee, {earlier.guarantee.get('name')} with its "
+            "parameters; it is not overwritten. Give that --guarantee or --group, --force or another --out"
+        )
+
+
+def product_path(name: str, folder: Path, kind: str, ending: str = "png") -> Path:
+    """Where the file of this kind of a result called `name` lies."""
+    return folder / f"{file_stem(name)}-{kind.replace('_', '-')}.{ending}"
+
+
+def possible_paths(name: str, folder: Path) -> list[Path]:
+    """Where files of any result called `name` would lie, its certificate last."""
+    kinds = [(kind, "png") for kind in ("image", "mask", "overlay", "score_map", "safe")]
+    files = [*kinds, *(("vendor", ending) for ending in VENDOR_ENDINGS.values()), ("certificate", "json")]
+    return [product_path(name, folder, kind, ending) for kind, ending in files]
+
+
+def is_signed_with(certificate: Certificate, key: "SigningKey") -> bool:
+    """Whether a certificate has a genuine signature by this key."""
+    return certificate.signature is not None and certificate.signature == certificate.signed(key).signature
+
+
+def refuse_unsigned(earlier: Certificate, outputs: Collection[str], path: Path, sign_with: "SigningKey | None") -> None:
+    """Refuse to sign what stands in an earlier certificate alone, unless it is signed with the same key."""
+    if sign_with is None or is_signed_with(earlier, sign_with):
+        return
+    other = sorted(earlier.outputs.keys() - set(outputs))
+    if other or earlier.signature is not None:
+        why = f"names a file that is not written now, {other[0]}" if other else "has another signature"
+        raise UsageError(
+            f"{printable(path)} {why}, and what others wrote is not signed; give --force, or choose another --out"
+        )
+
+
+def keeping_signature(certificate: Certificate, earlier: Certificate, path: Path) -> Certificate:
+    """The certificate with the signature of an earlier one that says the same.
+
+    Raises
+    ------
+    UsageError
+        The earlier one is signed and says something else.
+    """
+    if earlier.signature is None or earlier.digest == certificate.digest:
+        return certificate.model_copy(update={"signature": earlier.signature})
+    raise UsageError(
+        f"{printable(path)} is signed and would be written without its signature; sign it again (--sign-with FILE), "
+        "give --force, or choose another --out"
+    )
+
+
+def certificate_in(path: Path) -> Certificate | None:
+    """The certificate in a file; None where there is none that can be read."""
+    try:
+        return Certificate.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, FileFormatError):
+        return None
+
+
+def files_named_by(certificate: Certificate) -> set[str]:
+    """The names of the files that a certificate speaks of."""
+    return {str(entry.get("file")) for entry in certificate.outputs.values() if isinstance(entry, dict)}
+
+
+def comparable(certificate: Certificate) -> Certificate:
+    """The certificate without notes, files, who vouches, and what other inputs say: equal for equal results."""
+    vouching = {"assumptions": (), "calibration_signature": None, "watch": None, "signature": None}
+    others = {"status": "guaranteed", "reason": None, "batch_check": None, "drift": None}
+    return certificate.model_copy(update={"notes": (), "outputs": {}, **vouching, **others})

@@ -1,0 +1,399 @@
+"""One job: pictures that are prepared once, a run folder, one budget, and the drawing itself.
+
+The caller says what is done with each picture once its draws are there.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+from blackbox_conformal.drawing.estimate import Estimate, answered, estimate
+from blackbox_conformal.drawing.inspecting import refuse_retired
+from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.limits import Limits
+from blackbox_conformal.drawing.open_run import OpenRun
+from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.task import Task, task_keys
+from blackbox_conformal.errors import IncompleteError
+from blackbox_conformal.method.scores.score import Score
+from blackbox_conformal.study.budget import AnyEstimate, agreed_limits, refuse_unlimited, total
+from blackbox_conformal.study.listeners import SILENT, Listeners
+from blackbox_conformal.study.spending import NOTHING, DrawsSpending, spending_on
+from blackbox_conformal.study.stages.cluster import Cluster
+from blackbox_conformal.study.stages.draws import Drawn, EqualDraws, drawn_pictures, map_pictures, output_check
+from blackbox_conformal.study.stages.kept_pixels import KeptPixels
+from blackbox_conformal.study.stages.memory import PIXEL_BYTES, narrowed, refuse_large
+from blackbox_conformal.study.stages.prepare import Prepared, prepare_photographs
+from blackbox_conformal.study.stages.ready import Ready, each_on_cluster, refuse_elsewhere
+from blackbox_conformal.study.stages.second_vendor import SecondOpinions, second_opinions, second_tasks
+from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.study.stages.warming import warming
+from blackbox_conformal.vendor.adapter import Adapter
+
+Value = TypeVar("Value")
+
+About = Callable[[Prepared], Any]
+
+Ask = Callable[["Job", Estimate], None]
+"""Called with a job and what it would cost, before anything is sent; raises when a person does not agree."""
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What jobs that run at the same time in one run folder share.
+
+    Attributes
+    ----------
+    first, second
+        The vendors, which stay open; None: the job opens them, as it does where draws come from this machine's disk.
+    room
+        From (height, width) to what a picture is evaluated in.
+    """
+
+    first: OpenRun | None = None
+    second: OpenRun | None = None
+    room: Callable[[tuple[int, int]], AbstractContextManager[None]] = lambda _: nullcontext()
+
+
+ALONE = Shared()
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Where the draws of a job are kept, what may be spent and used, who is asked and who is told.
+
+    Attributes
+    ----------
+    folder
+        The run folder.
+    limits
+        What the user allows; see `Job.confirm` for the budget that follows.
+    memory_bytes
+        Most memory that the calculation may take: fewer pictures are evaluated at a time. None: no limit.
+    ask
+        Asks a person before anything is spent; None: nobody is asked, so that `limits` have to be given.
+    listeners
+        Who is told of what goes on.
+    shared
+        What the job shares with others; then the kernels are compiled, and a limit is given.
+    cluster
+        Who evaluates the pictures; None: threads of this process. `memory_bytes` is then what each worker may take.
+    """
+
+    folder: Path
+    limits: Limits = NO_LIMITS
+    memory_bytes: int | None = None
+    ask: Ask | None = None
+    listeners: Listeners = SILENT
+    shared: Shared = ALONE
+    cluster: Cluster | None = None
+
+    def refuse_unlimited(self, adapter: Adapter) -> None:
+        """Refuse to spend money when nobody is asked and no limit is given; errors as for `budget.refuse_unlimited`."""
+        if self.ask is None:
+            refuse_unlimited(adapter, self.limits, self.folder)
+
+
+@dataclass
+class Job:
+    """Pictures that are prepared, and what it takes to draw and evaluate them.
+
+    Attributes
+    ----------
+    models
+        Names of the vendor's models that a calibration was made with; another one ends the run.
+    pixel_bytes
+        Memory that the calculation takes for a pixel.
+    kept
+        The photographs and their inputs; None: all are read again.
+    limits
+        Those of the terms; once `confirm` was called, the one budget for the draws of these pictures.
+    calls, cached, cost_usd
+        Submissions that drawing made, a draw's repetitions among them; draws that were stored before; and what drawing
+        added to the bill. Of both vendors, once `drawing` or `run` is over.
+    vendor_models
+        Names of the models that answered.
+    """
+
+    setup: Setup
+    pictures: Sequence[Prepared]
+    terms: Terms
+    models: Collection[str] = ()
+    pixel_bytes: int = PIXEL_BYTES
+    kept: KeptPixels | None = None
+    limits: Limits = field(init=False)
+    calls: int = field(default=0, init=False)
+    cached: int = field(default=0, init=False)
+    cost_usd: Decimal = field(default=Decimal(0), init=False)
+    vendor_models: set[str] = field(default_factory=set, init=False)
+
+    def __post_init__(self) -> None:
+        self.limits = self.terms.limits
+
+    @classmethod
+    def of_photographs(
+        cls,
+        setup: Setup,
+        paths: Sequence[Path],
+        terms: Terms,
+        *,
+        models: Collection[str] = (),
+        pixel_bytes: int = PIXEL_BYTES,
+        keep: bool = True,
+    ) -> "Job":
+        """The job on these photographs, which are read and prepared here, and nowhere else.
+
+        Parameters
+        ----------
+        keep
+            Keep them decoded until their draws are there; no: what follows looks at few of them, or at none.
+
+        Raises
+        ------
+        UsageError, CalibrationError, PicturesError
+            See `prepare_photographs` and `refuse_large`.
+        """
+        refuse_large(paths, terms.memory_bytes, pixel_bytes=pixel_bytes)
+        # Workers read photographs themselves.
+        kept = KeptPixels(terms.folder) if keep and terms.cluster is None else None
+        pictures = prepare_photographs(
+            paths, setup, terms.listeners.progress, memory_bytes=terms.memory_bytes, kept=kept
+        )
+        return cls(setup, pictures, terms, models, pixel_bytes, kept)
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.terms.folder
+
+    @property
+    def listeners(self) -> Listeners:
+        """Who is told of what goes on."""
+        return self.terms.listeners
+
+    def only(self, pictures: Sequence[Prepared]) -> "Job":
+        """The same job on some of its pictures."""
+        return self._part(self.setup, pictures, self.pixel_bytes)
+
+    def chosen(self, setup: Setup) -> "Job":
+        """The same job under `setup`, which has another score and draws no more often, but sends the same."""
+        pictures = [replace(picture, tasks=picture.tasks[: setup.procedure.draws]) for picture in self.pictures]
+        return self._part(setup, pictures, PIXEL_BYTES)
+
+    def _part(self, setup: Setup, pictures: Sequence[Prepared], pixel_bytes: int) -> "Job":
+        """A part of this job, under the budget of the whole."""
+        part = Job(setup, pictures, self.terms, self.models, pixel_bytes, self.kept)
+        part.limits = self.limits
+        return part
+
+    @property
+    def tasks(self) -> list[Task]:
+        """Every draw of the first vendor."""
+        return [task for picture in self.pictures for task in picture.tasks]
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Keys of every draw, those of the second vendor among them."""
+        keys = set(task_keys(self.setup.adapter.identity(), self.tasks))
+        if self.setup.second is not None:
+            keys.update(task_keys(self.setup.second.identity(), self.second_tasks))
+        return frozenset(keys)
+
+    @property
+    def second_tasks(self) -> list[Task]:
+        """Every draw of the second vendor; none where there is no second vendor."""
+        return list(second_tasks(self.setup, self.pictures).values())
+
+    @property
+    def has_truths(self) -> bool:
+        """Whether the high-resolution version of every picture is known."""
+        return all(picture.truth_digest is not None for picture in self.pictures)
+
+    def estimate(self) -> Estimate:
+        """What drawing would cost, the second vendor included; reads only."""
+        return self.with_second(estimate(self.setup.adapter, self.folder, self.limits, self.tasks))
+
+    def answered_pictures(self) -> set[str]:
+        """Digests of the inputs whose draws are all answered already, so that nothing is paid for them; reads only."""
+        setup, limits = self.setup, self.limits
+        drawn = [(picture.input_digest, task) for picture in self.pictures for task in picture.tasks]
+        found = answered(setup.adapter, self.folder, limits, [task for _, task in drawn])
+        missing = {digest for (digest, _), there in zip(drawn, found, strict=True) if not there}
+        if setup.second is not None:
+            seconds = second_tasks(setup, self.pictures)
+            found = answered(setup.second, self.folder, limits, list(seconds.values()))
+            missing.update(digest for digest, there in zip(seconds, found, strict=True) if not there)
+        return {picture.input_digest for picture in self.pictures} - missing
+
+    def with_second(self, expected: AnyEstimate) -> AnyEstimate:
+        """An estimate of the first vendor's draws together with the calls of the second, where there is one."""
+        if self.setup.second is None:
+            return expected
+        return total(expected, estimate(self.setup.second, self.folder, self.limits, self.second_tasks))
+
+    def confirm(self, planned: Callable[[], Estimate] | None = None) -> None:
+        """Ask whoever is to be asked, and make the budget for the draws of these pictures alone.
+
+        A repeated job goes on where it was, another one in the same folder starts at 0. A part of a job that was
+        confirmed keeps the budget of the whole.
+
+        Parameters
+        ----------
+        planned
+            Makes what is shown to the person instead of the plain estimate, the second vendor included.
+
+        Raises
+        ------
+        BudgetError
+            The person does not agree, nobody is asked and no limit is given, or a limit is known to be too small.
+        NotFoundError
+            Draws are missing, and the vendor has retired the service.
+        """
+        if self.limits.scope is not None:
+            return
+        expected = self.estimate() if planned is None else planned()
+        if expected.calls:
+            refuse_retired(self.setup.adapter)
+        self.terms.refuse_unlimited(self.setup.adapter)
+        # A limit that is too small is said before anything is asked.
+        limits = agreed_limits(self.limits, expected, [self.folder], self.keys)
+        if self.terms.ask is not None:
+            self.terms.ask(self, expected)
+        self.limits = limits
+        refuse_unlimited(self.setup.adapter, self.limits, self.folder)
+
+    @contextmanager
+    def run(
+        self,
+        work: Callable[[Ready], Value],
+        on_unusable: Callable[[Prepared, IncompleteError], None] | None = None,
+        *,
+        scores: Collection[Score] = (),
+        about: About = lambda _: None,
+    ) -> Iterator[Iterator[tuple[Drawn, Value]]]:
+        """Draw what is missing; gives an iterator over each picture and what `work` made of it, in arrival order.
+
+        `work` is called in threads, or by the workers of a cluster, so it holds neither this job nor the screen. An
+        error in the ``with`` block ends drawing at once, so that nothing more is bought.
+
+        Parameters
+        ----------
+        on_unusable
+            Gets each picture that lacks a usable draw, instead of an error at the end.
+        scores
+            What `work` computes instead of the set-up's score. Draws may then be equal, since some need only one.
+        about
+            What `work` is told of a picture, as `Ready.about`.
+        """
+        with self.drawing(scores) as drawing:
+            yield drawing.each(work, self.pictures, on_unusable, about)
+
+    @contextmanager
+    def drawing(self, scores: Collection[Score] = ()) -> Iterator["Drawing"]:
+        """What `run` draws with, for whoever goes through the pictures part by part."""
+        setup, listeners, shared = self.setup, self.listeners, self.terms.shared
+        before, samplers = self._taken(), list[Sampler]()
+
+        def begun(sampler: Sampler) -> None:
+            samplers.append(sampler)
+            listeners.on_sampler(sampler)
+
+        with (
+            self._warming(scores or [setup.score]),
+            second_opinions(
+                setup, self.pictures, self.folder, self.limits, listeners.listener, begun, shared.second
+            ) as opinions,
+            Sampler(
+                setup.adapter,
+                self.folder,
+                self.limits,
+                models=self.models,
+                check=output_check(setup),
+                counted=None if scores else EqualDraws(setup),
+                listener=listeners.listener,
+                shared=shared.first,
+            ) as sampler,
+        ):
+            begun(sampler)
+            if self.terms.cluster is not None:
+                refuse_elsewhere(self.terms.cluster, setup, scores, self.folder, self.pictures)
+            yield Drawing(self, sampler, opinions)
+        self._count(before, frozenset().union(*(sampler.reserved for sampler in samplers)))
+
+    @property
+    def in_all(self) -> DrawsSpending | None:
+        """What the draws took so far by all processes, where they share a ledger; else None."""
+        return None if LEDGERS.of(self.folder) is None else self._taken()
+
+    @contextmanager
+    def _warming(self, scores: Collection[Score]) -> Iterator[None]:
+        """The kernels of every kind of score among `scores`, compiled in the background."""
+        sizes = [picture.size for picture in self.pictures]
+        scores = scores if self.terms.shared is ALONE and self.terms.cluster is None else ()
+        with ExitStack() as stack:
+            for score in {score.plugin_name(): score for score in scores}.values():
+                stack.enter_context(warming(replace(self.setup, score=score), truths=self.has_truths, sizes=sizes))
+            yield
+
+    def _taken(self) -> DrawsSpending:
+        """What the draws took so far; the samplers compare the ledger with its checksums."""
+        return spending_on(self.folder, self.keys, whole=False)
+
+    def _count(self, before: DrawsSpending, reserved: frozenset[int]) -> None:
+        """Add what the draws took since `before`; those on this machine's disk are in no ledger.
+
+        Where others draw with the same ledger, only the attempts that were `reserved` here are this job's own.
+        """
+        setup, since, after = self.setup, before, self._taken()
+        if LEDGERS.of(self.folder) is not None:
+            since = NOTHING
+            after = spending_on(self.folder, self.keys, whole=False, among=reserved)
+        self.calls += after.calls - since.calls
+        self.cost_usd += after.spent_usd - since.spent_usd
+        self.cached += before.stored
+        for vendor, tasks in ((setup.adapter, self.tasks), (setup.second, self.second_tasks)):
+            self.cached += len(tasks) if vendor is not None and vendor.capabilities.local else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A job while its vendors are open."""
+
+    job: Job
+    sampler: Sampler
+    opinions: SecondOpinions
+
+    def each(
+        self,
+        work: Callable[[Ready], Value],
+        pictures: Sequence[Prepared],
+        on_unusable: Callable[[Prepared, IncompleteError], None] | None = None,
+        about: About = lambda _: None,
+    ) -> Iterator[tuple[Drawn, Value]]:
+        """Each of these pictures and what `work` made of it, in arrival order; see `Job.run`."""
+
+        def evaluated(drawn: Drawn) -> Value:
+            second = None if drawn.refusal is not None else self.opinions.of(drawn.prepared)
+            with terms.shared.room(drawn.prepared.size):
+                read = lambda index: self.sampler.read(drawn.outcomes[index])  # noqa: E731
+                return work(Ready(drawn, job.setup, read, second, about(drawn.prepared), job.kept))
+
+        job, terms, fail = self.job, self.job.terms, self.sampler.fail
+        arriving = drawn_pictures(self.sampler, pictures, on_unusable)
+        memory = terms.memory_bytes, job.pixel_bytes
+        if terms.cluster is None:
+            found = map_pictures(arriving, evaluated, memory_bytes=narrowed(*memory), on_error=fail)
+        else:
+            second = self.opinions.outcomes
+            found = each_on_cluster(
+                terms.cluster, work, job.setup, job.folder, arriving, second, about, memory, on_error=fail
+            )
+        for drawn, value in found:
+            job.vendor_models.update(outcome.model for outcome in drawn.outcomes if outcome.model)
+            yield drawn, value

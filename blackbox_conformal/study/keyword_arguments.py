@@ -1,0 +1,571 @@
+"""What every setting is, described once: a key of a class below, and the entry of its name in what documents it.
+
+Each makes the keyword of Python functions, the option of that name, the key of a settings file, the refusal of bad
+values, and a row of docs/options.md. This file imports nothing heavy, so that the command line can read it at once.
+"""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, TypeVar, get_args
+
+from blackbox_conformal.study.stages.defaults import DEFAULT_DRAWS, PRESETS
+from blackbox_conformal.values import (
+    ANYTHING,
+    BYTES,
+    COUNT,
+    INTEGER,
+    LEVEL,
+    SECONDS,
+    SHARE,
+    SWITCH,
+    USD,
+    WORKERS,
+    Kind,
+    choice,
+    number,
+    several,
+    whole,
+)
+from blackbox_conformal.vendor.rates import Rate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from distributed import Client
+
+    from blackbox_conformal.documents.procedure import Fit, SeedPolicy
+    from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.drawing.events import Event
+    from blackbox_conformal.drawing.limits import Limits
+    from blackbox_conformal.drawing.sampler import Sampler
+    from blackbox_conformal.method.guarantees.guarantee import Guarantee
+    from blackbox_conformal.method.images.calibration_images import KnownPhotograph
+    from blackbox_conformal.method.metrics.metric import Metric
+    from blackbox_conformal.method.scores.score import Score
+    from blackbox_conformal.study.audit.measure import OnPicture, WorstCrops
+    from blackbox_conformal.study.job import Ask
+    from blackbox_conformal.study.listeners import Progress
+    from blackbox_conformal.study.photographs_in_memory import Photographs
+    from blackbox_conformal.vendor.adapter import Adapter
+
+    Listener = Callable[[Event], None]
+
+NEEDED, PROMISE, INPUTS, DRAWING = "Needed", "Promise", "How inputs are made", "How it draws"
+MONEY, PLACES, OUTPUT = "Money and faults", "Where things lie", "Output"
+SERVER, ACCESS, NOTICES = "The server", "Who may use it", "Notices"
+GROUPS = (NEEDED, PROMISE, INPUTS, DRAWING, MONEY, PLACES, OUTPUT, SERVER, ACCESS, NOTICES)
+"""Headings under which help and the reference show settings, in this order."""
+
+MEMBER = "NAME[:k=v,…]"
+RATE = Kind("a rate such as 50/hour", lambda value: value if isinstance(value, Rate) else Rate.of_text(value), "N/UNIT")
+CALLED = "a program is called back; a person reads the screen"
+Class = TypeVar("Class")
+
+
+@dataclass(slots=True)
+class Setting:
+    """What is known of a setting besides its name.
+
+    Attributes
+    ----------
+    group
+        The heading under which help shows it.
+    kind
+        What its value may be.
+    main
+        Whether most people need it, so that ``--help`` shows it and not only ``--help-all``.
+    default
+        Its value where none is given; None: see `usual`.
+    many
+        Whether it takes several values: as an option it is repeated.
+    flag, metavar
+        How the option is written where that is not its name, and its value where that is not as its kind says.
+    limit
+        The field of `Limits` that it sets.
+    no_option
+        Why it is no option; "" where it is.
+    help, usual
+        What it is, and what holds where none is given. From the documentation of the class, whose last sentence may be
+        "By default …". Names of settings stand in backquotes there; a screen shows them as options.
+    """
+
+    group: str
+    kind: Kind = ANYTHING
+    main: bool = False
+    default: Any = None
+    many: bool = False
+    flag: str = ""
+    metavar: str = ""
+    limit: str = ""
+    no_option: str = ""
+    help: str = ""
+    usual: str = ""
+
+    def of(self, value: Any, name: str) -> Any:
+        """The value that `value` stands for; a `UsageError` that names the setting where there is none."""
+        if self.kind is ANYTHING:
+            return value
+        return several(self.kind, value, name) if self.many else self.kind.of(value, name)
+
+    def say(self, text: str) -> None:
+        """Take `help` and `usual` from what is documented."""
+        self.help, _, usual = text.partition(" By default ")
+        self.usual = usual.removesuffix(".")
+
+
+def described(settings: Any) -> dict[str, Setting]:
+    """The settings of one of the classes below by name, in the order of their groups."""
+    found = {name: get_args(kind)[1] for name, kind in settings.__annotations__.items()}
+    return dict(sorted(found.items(), key=lambda item: GROUPS.index(item[1].group)))
+
+
+_ENTRY = re.compile(r"^    (\w+)\n((?:        .*\n)+)", re.MULTILINE)
+
+
+def documented(settings: Class) -> Class:
+    """Give each setting of a class what the class's documentation says of it."""
+    known = described(settings)
+    for name, text in _ENTRY.findall(settings.__doc__ or ""):
+        known[name].say(" ".join(text.split()))
+    return settings
+
+
+@documented
+class ProcedureSettings(TypedDict, total=False):
+    """How pictures are drawn, scored and compared with the truth.
+
+    Attributes
+    ----------
+    preset
+        Other defaults, all at once: paper is the published recipe, ten draws of each picture.
+    scale
+        Magnification; 1 restores at the same size. By default the vendor's, ×4 if it has several.
+    draws
+        Draws of each picture. One makes a mask cost one call; eight cost eight times as much and trust little or no
+        more.
+    score
+        How unsure each pixel is; see `scores list`. By default for one draw learned at ×4, texture at ×1, else
+        bicubic-gap; for more draws weighted.
+    metric
+        The error at each pixel; see `metrics list`. By default lab-l1, Gaussian sigma 4.
+    delivery
+        Which picture is delivered: the first draw, the mean of all, medoid, the draw nearest to it, or
+        consistent[:steps=N], the first draw made consistent with its input by back-projection.
+    perturbation
+        Vary the input of a vendor whose answers never vary; see `perturbations list`.
+    second_adapter
+        A second vendor, for the score second-opinion.
+    seeds
+        Whether each picture has seeds of its own, or all pictures have the same.
+    first_seed
+        The first of the seeds that all pictures share. By default 0.
+    seed
+        Root of per-image seeds and random degradations; a calibration keeps it. By default 0.
+    degradation
+        How inputs are made from photographs, such as area:4+noise:3+jpeg:60-95; see `degradations list`. By default the
+        vendor's, bicubic for super-resolution.
+    fit
+        Photographs that break the vendor's limits on sizes: take their middle (crop), or make them smaller (shrink).
+        By default they are refused.
+    """
+
+    preset: Annotated[str | None, Setting(DRAWING, choice(*sorted(PRESETS)))]
+    scale: Annotated[int | None, Setting(INPUTS, whole(1, 16), main=True)]
+    draws: Annotated[int, Setting(DRAWING, whole(1, 4096), main=True, default=DEFAULT_DRAWS)]
+    score: Annotated["str | Score", Setting(DRAWING, main=True, metavar=MEMBER)]
+    metric: Annotated["str | Metric", Setting(PROMISE, main=True, metavar=MEMBER)]
+    delivery: Annotated[str, Setting(DRAWING, default="first", metavar="RULE")]
+    perturbation: Annotated[str | None, Setting(DRAWING, metavar="NAME")]
+    second_adapter: Annotated["Adapter | None", Setting(DRAWING, metavar="NAME")]
+    seeds: Annotated["SeedPolicy", Setting(DRAWING, choice("per-image", "shared"), default="per-image")]
+    first_seed: Annotated[int | None, Setting(DRAWING, COUNT, no_option="a command takes the usual seeds")]
+    seed: Annotated[int, Setting(DRAWING, INTEGER)]
+    degradation: Annotated[str | None, Setting(INPUTS, main=True, metavar="STEP[:…][+STEP…]")]
+    fit: Annotated["Fit | None", Setting(INPUTS, choice("crop", "shrink"))]
+
+
+@documented
+class DrawingSettings(TypedDict, total=False):
+    """Where draws are kept, what may be spent on them, and who hears of it.
+
+    Attributes
+    ----------
+    run
+        Run folder, for ledger and samples. By default runs/<procedure>.
+    ledger
+        PostgreSQL database that keeps the ledger and the answers for many machines, such as
+        postgresql://user@host/name. By default a file in the run folder.
+    store
+        Where answers and finished files are kept, too: a bucket such as s3://bucket/runs, or a folder that machines
+        share. By default the run folder alone.
+    max_cost
+        The most that this job may cost in all, US dollars.
+    max_calls
+        The most paid calls that this job may make in all.
+    concurrency
+        The most calls at a time.
+    rate
+        The most requests in a time, such as 50/hour or '100/minute poll'. By default the vendor's.
+    timeout
+        The most seconds to wait for one answer. By default the vendor's, or 120.
+    job_timeout
+        The most seconds to wait for a job that the vendor accepted; then it is cancelled where that can be. By default
+        the vendor's, or 1800.
+    max_resample
+        How often a draw may be paid for again when its answer is not the picture that was asked for.
+    retry_ambiguous
+        Pay again for draws that were sent but never answered.
+    accept_refusals
+        Go on although three pictures were refused in the same words.
+    insecure_http
+        Allow a key to be sent unencrypted (http) to another machine.
+    limits
+        `Limits` with what no other keyword says.
+    memory
+        The most memory that the calculation may take, such as 2GB: fewer pictures at a time.
+    listener
+        Gets every event of drawing, from any thread, one at a time.
+    """
+
+    run: Annotated["str | Path | None", Setting(PLACES, main=True)]
+    ledger: Annotated[str | None, Setting(PLACES, metavar="ADDRESS")]
+    store: Annotated["str | Path | None", Setting(PLACES, metavar="ADDRESS")]
+    max_cost: Annotated["float | str | Decimal | None", Setting(NEEDED, USD, main=True, limit="max_cost_usd")]
+    max_calls: Annotated[int | None, Setting(MONEY, COUNT, limit="max_calls")]
+    concurrency: Annotated["int | Literal['auto']", Setting(MONEY, WORKERS, default="auto", limit="concurrency")]
+    rate: Annotated["str | Sequence[str] | None", Setting(MONEY, RATE, many=True, limit="rates")]
+    timeout: Annotated[float, Setting(MONEY, SECONDS, limit="attempt_timeout_s")]
+    job_timeout: Annotated[float, Setting(MONEY, SECONDS, limit="job_deadline_s")]
+    max_resample: Annotated[int, Setting(MONEY, whole(0, 100), default=0, limit="max_resample")]
+    retry_ambiguous: Annotated[bool, Setting(MONEY, SWITCH, limit="retry_ambiguous")]
+    accept_refusals: Annotated[bool, Setting(MONEY, SWITCH, limit="accept_refusals")]
+    insecure_http: Annotated[bool, Setting(MONEY, SWITCH, limit="insecure_http")]
+    limits: Annotated["Limits | None", Setting(MONEY, no_option="each limit has an option")]
+    memory: Annotated[int | str | None, Setting(MONEY, BYTES)]
+    listener: Annotated["Listener | None", Setting(OUTPUT, no_option=CALLED)]
+
+
+@documented
+class JobSettings(DrawingSettings, total=False):
+    """The same for one job, which somebody may look on at.
+
+    Attributes
+    ----------
+    progress
+        Whether bars are shown: True, False, or a function, which is called with what is done, how many are done, and
+        how many there are. By default in a notebook and where stderr is a terminal.
+    on_sampler
+        Gets each sampler as soon as it is open, so that it can be stopped.
+    ask
+        Called with the job and what it would cost before anything is sent; raises to refuse.
+    """
+
+    progress: Annotated["bool | Progress | None", Setting(OUTPUT, no_option=CALLED)]
+    on_sampler: Annotated["Callable[[Sampler], None] | None", Setting(OUTPUT, no_option=CALLED)]
+    ask: Annotated["Ask | None", Setting(MONEY, no_option="a command asks at the terminal")]
+
+
+class Settings(ProcedureSettings, JobSettings, total=False):
+    """Both."""
+
+
+@documented
+class ClusterSettings(TypedDict, total=False):
+    """Who evaluates the pictures.
+
+    Attributes
+    ----------
+    cluster
+        Evaluate pictures in N processes, or on the workers of a Dask scheduler such as tcp://host:8786, in Python also
+        of a `distributed.Client`; `memory` is then what each worker may take. Only this process asks the vendor and
+        pays.
+    """
+
+    cluster: Annotated["str | Client | None", Setting(MONEY, metavar="local:N|ADDRESS")]
+
+
+@documented
+class ChoiceSettings(TypedDict, total=False):
+    """What was chosen by photographs before.
+
+    Attributes
+    ----------
+    nothing_chosen
+        Calibrate also on photographs that were looked at, since nothing was chosen by them. The calibration notes it.
+    """
+
+    nothing_chosen: Annotated[bool, Setting(PROMISE, SWITCH)]
+
+
+@documented
+class TableSettings(TypedDict, total=False):
+    """What belongs together, by the names of pictures, which are their files' stems.
+
+    Attributes
+    ----------
+    groups
+        CSV file with a line photograph,group for each photograph; in Python a mapping.
+    tiles
+        CSV file with a line tile,photograph for each tile; in Python a mapping. The tiles of one photograph count once.
+    """
+
+    groups: Annotated["Mapping[str, str] | None", Setting(PROMISE, main=True, metavar="FILE")]
+    tiles: Annotated["Mapping[str, str] | None", Setting(PROMISE, metavar="FILE")]
+
+
+@documented
+class GuaranteeSettings(TypedDict, total=False):
+    """What is promised.
+
+    Attributes
+    ----------
+    guarantee
+        What is guaranteed; see `guarantees list`. By default expected.
+    """
+
+    guarantee: Annotated["str | Guarantee | None", Setting(PROMISE, main=True, metavar=MEMBER)]
+
+
+@documented
+class LevelSettings(TypedDict, total=False):
+    """The level.
+
+    Attributes
+    ----------
+    alpha
+        The level: the risk that is accepted.
+    """
+
+    alpha: Annotated[float | None, Setting(NEEDED, LEVEL, main=True)]
+
+
+@documented
+class WantedSettings(TypedDict, total=False):
+    """What is wanted besides a level, or instead of it.
+
+    Attributes
+    ----------
+    want_share
+        The share of a picture that is to be trusted, such as 0.5; for `tune` in the place of `alpha`.
+    """
+
+    want_share: Annotated[float | None, Setting(PROMISE, SHARE, main=True)]
+
+
+@documented
+class TrustSettings(TypedDict, total=False):
+    """Who vouches for a calibration.
+
+    Attributes
+    ----------
+    trust
+        Public key, or file of such keys, whose signatures count. What has none of them is refused. Never taken from a
+        project's settings file.
+    """
+
+    trust: Annotated["Sequence[str]", Setting(PROMISE, many=True, metavar="KEY|FILE")]
+
+
+@documented
+class CalibratedSettings(TypedDict, total=False):
+    """What is asked of a calibration, and what it does not keep or is compared with.
+
+    Attributes
+    ----------
+    guarantee
+        Another guarantee than the calibration's own; see `guarantees list`.
+    second_adapter
+        The second vendor, where the calibrated score compares with one.
+    degradation
+        How inputs were made, such as area:4+jpeg:75; refused unless the calibration's were, too.
+    group
+        The group that all pictures belong to; the guarantee is then the one within it.
+    """
+
+    guarantee: Annotated["str | Guarantee | None", Setting(PROMISE, main=True, metavar=MEMBER)]
+    second_adapter: Annotated["Adapter | None", Setting(DRAWING, metavar="NAME")]
+    degradation: Annotated[str | None, Setting(INPUTS, metavar="STEP[:…][+STEP…]")]
+    group: Annotated[str | None, Setting(PROMISE, main=True, metavar="NAME")]
+
+
+@documented
+class CalibrateSettings(
+    GuaranteeSettings, LevelSettings, TableSettings, ChoiceSettings, Settings, ClusterSettings, total=False
+):
+    """The keywords of `calibrate`.
+
+    Attributes
+    ----------
+    tuning
+        File of `tune`, `compare` or `plan --pilot`: the photographs that they looked at do not calibrate. That of the
+        run folder is always obeyed. In Python also photographs that choices were made on, which are then refused.
+    """
+
+    tuning: Annotated["str | Path | Sequence[KnownPhotograph]", Setting(PROMISE, metavar="FILE")]
+
+
+@documented
+class TuneSettings(GuaranteeSettings, WantedSettings, ChoiceSettings, Settings, ClusterSettings, total=False):
+    """The keywords of `tune`. It chooses the confidence bound of high-probability, too, unless that is named.
+
+    Attributes
+    ----------
+    candidates
+        A score to compare, with @DRAWS of so many draws. By default all that fit.
+    tuning_share
+        Share of the photographs that candidates are compared on.
+    only_choose
+        Do not calibrate. Write a file that tells `calibrate` which photographs were looked at.
+    """
+
+    candidates: Annotated[
+        "str | Sequence[str] | None",
+        Setting(DRAWING, main=True, many=True, flag="--candidate", metavar="NAME[:k=v,…][@DRAWS]"),
+    ]
+    tuning_share: Annotated[float, Setting(DRAWING, number(0.05, 0.9), default=0.3)]
+    only_choose: Annotated[bool, Setting(OUTPUT, SWITCH, main=True)]
+
+
+@documented
+class LearnSettings(Settings, total=False):
+    """The keywords of `learn_score`.
+
+    Attributes
+    ----------
+    outputs
+        Folder of outputs of the photographs to learn from, of any network, stored as the adapter folder reads them. By
+        default the embedded vendor makes them.
+    """
+
+    outputs: Annotated["str | Path | None", Setting(INPUTS, metavar="FOLDER")]
+
+
+@documented
+class PlanSettings(GuaranteeSettings, LevelSettings, WantedSettings, Settings, total=False):
+    """The keywords of `plan`.
+
+    Attributes
+    ----------
+    pilot
+        Draw so many of the photographs, which costs money, to see what this vendor's answers let be trusted. They do
+        not calibrate.
+    stand_in
+        Let the vendor that ships with this program draw the pilot, free of charge. The error then covers other vendors.
+    quote
+        Ask the vendor for its price, free of charge, instead of its price list. Needs photographs, not their number.
+    """
+
+    pilot: Annotated[int | None, Setting(MONEY, whole(5), main=True)]
+    stand_in: Annotated[bool, Setting(MONEY, SWITCH)]
+    quote: Annotated[bool, Setting(MONEY, SWITCH, main=True)]
+
+
+@documented
+class CompareSettings(Settings, total=False):
+    """The keywords of `compare`.
+
+    Attributes
+    ----------
+    held_out
+        Share of the photographs that is measured and does not calibrate.
+    baselines
+        Measure interval images and soft masks, too.
+    """
+
+    held_out: Annotated[float, Setting(DRAWING, SHARE, default=0.5)]
+    baselines: Annotated[bool, Setting(DRAWING, SWITCH, default=True)]
+
+
+@documented
+class AuditSettings(TableSettings, CalibratedSettings, JobSettings, ClusterSettings, total=False):
+    """The keywords of `audit`. With groups the risk of each is shown; the guarantee stays as it is.
+
+    Attributes
+    ----------
+    on_picture
+        Gets each photograph's pixels and maps, in worker threads; refused beside `cluster`.
+    crops
+        Keeps the surroundings of the worst pixels.
+    stop
+        Draw no more photographs once those drawn confirm or contradict the guarantee.
+    """
+
+    on_picture: Annotated["OnPicture | None", Setting(OUTPUT, no_option=CALLED)]
+    crops: Annotated["WorstCrops | None", Setting(OUTPUT, no_option="--out and --worst keep them")]
+    stop: Annotated[bool, Setting(MONEY, SWITCH, default=True)]
+
+
+@documented
+class WatchSettings(LevelSettings, TrustSettings, JobSettings, total=False):
+    """The keywords of `watch`.
+
+    Attributes
+    ----------
+    canaries
+        How many pictures are sent at every visit; fixed at the first. By default 8.
+    level
+        Probability of ever raising a false alarm; fixed at the first visit. By default 0.01.
+    fresh
+        Photographs that calibration has not seen, by which the risk itself is watched, at the level `alpha`.
+    fresh_each
+        How many of them a visit takes.
+    max_cost_in_all
+        The most that all visits may cost together, US dollars.
+    second_adapter
+        The second vendor, where the calibrated score compares with one.
+    sign_with
+        Sign with this private key; `signing-key new` makes one. Never taken from a project's settings file.
+    """
+
+    canaries: Annotated[int | None, Setting(DRAWING, whole(1, 256, "K"), main=True)]
+    level: Annotated[float | None, Setting(PROMISE, SHARE, metavar="P")]
+    fresh: Annotated["Photographs", Setting(INPUTS, main=True, many=True, metavar="PHOTOGRAPHS")]
+    fresh_each: Annotated[int, Setting(INPUTS, whole(1, 1000), default=1)]
+    max_cost_in_all: Annotated["float | str | Decimal | None", Setting(MONEY, USD)]
+    second_adapter: Annotated["Adapter | None", Setting(DRAWING, metavar="NAME")]
+    sign_with: Annotated["SigningKey | None", Setting(PROMISE, metavar="FILE")]
+
+
+@documented
+class MaskSettings(CalibratedSettings, TrustSettings, total=False):
+    """What a mask promises, and of which pictures.
+
+    Attributes
+    ----------
+    empty_masks
+        Draw and pay even where every mask is known to be empty at this level.
+    outside
+        Inputs with a p-value at or below this are marked as outside the guarantee; 0 turns the check off.
+    """
+
+    empty_masks: Annotated[bool, Setting(MONEY, SWITCH)]
+    outside: Annotated[float, Setting(PROMISE, number(0, 1, metavar="P"), default=0.01)]
+
+
+class ApplySettings(MaskSettings, JobSettings, total=False):
+    """The keywords of `mask`."""
+
+
+class ApplyAllSettings(ApplySettings, ClusterSettings, total=False):
+    """The keywords of `mask_all`."""
+
+
+@documented
+class SessionSettings(MaskSettings, DrawingSettings, total=False):
+    """The keywords of `Session`.
+
+    Attributes
+    ----------
+    max_cost_per_day
+        The most that may be spent in any 24 hours, US dollars, whichever process spends it.
+    service
+        The session is that of a service that is started again and again: `max_cost` and `max_calls` limit whatever the
+        run folder's ledger holds, and it opens also while the calibration's watch suspends it.
+    """
+
+    max_cost_per_day: Annotated[
+        "float | str | Decimal | None", Setting(MONEY, USD, main=True, limit="max_cost_per_day_usd")
+    ]
+    service: Annotated[bool, Setting(MONEY, SWITCH, no_option="`serve` is such a service")]

@@ -1,0 +1,202 @@
+"""What is made of keywords from Python and of options: checked settings, a set-up, limits and terms."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar, cast, get_args
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.drawing.events import Event
+from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.ledger.store_address import STORES
+from blackbox_conformal.drawing.limits import Limits
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.study.job import Terms
+from blackbox_conformal.study.keyword_arguments import (
+    ProcedureSettings,
+    SessionSettings,
+    Setting,
+    Settings,
+    described,
+)
+from blackbox_conformal.study.listeners import Listeners
+from blackbox_conformal.study.run_folder import usual_folder
+from blackbox_conformal.study.stages.cluster import Cluster
+from blackbox_conformal.study.stages.defaults import preset_settings
+from blackbox_conformal.study.stages.settings import Setup, set_up
+from blackbox_conformal.support.display.progress import ProgressDisplay, shown_progress
+from blackbox_conformal.vendor.adapter import Adapter
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def named_keywords(command: Command) -> Command:
+    """`command`, whose keywords are the settings that the class in its ``**settings: Unpack[…]`` describes.
+
+    They become part of its signature and of its documentation, so that editors and `help` show them. A keyword that it
+    does not take is refused, with what is near it or else all that it takes, and so is a value that none may have. A
+    keyword that is None counts as not given. The command gets the defaults of all but those of `Settings`, whose
+    absence says that the user did not choose; `progress` as a function to call; and `cluster` open.
+    """
+    signature = inspect.signature(command)
+    parameters = dict(signature.parameters)
+    del parameters["settings"]
+    unpacked = get_args(inspect.signature(command, eval_str=True).parameters["settings"].annotation)[0]
+    known = described(unpacked)
+    own = {key: each.default for key, each in known.items() if key not in Settings.__annotations__}
+    for key, setting in known.items():
+        kind = _written(get_args(unpacked.__annotations__[key])[0], optional=setting.default is None)
+        parameters[key] = inspect.Parameter(
+            key, inspect.Parameter.KEYWORD_ONLY, default=setting.default, annotation=kind
+        )
+
+    @functools.wraps(command)
+    def checked(*given: Any, **keywords: Any) -> Any:
+        name = command.__qualname__.removesuffix(".__init__")
+        refuse_unknown(name, keywords, parameters)
+        _refuse_missing(name, {**dict(zip(parameters, given, strict=False)), **keywords}, parameters)
+        settings = {**{key: default for key, default in own.items() if default is not None}, **read(keywords, known)}
+        if "progress" not in parameters:
+            return command(*given, **settings)
+        with ExitStack() as stack:
+            if "cluster" in settings:
+                settings["cluster"] = stack.enter_context(Cluster(settings["cluster"], settings.get("memory")))
+            step = stack.enter_context(shown_progress(settings.pop("progress", None)))
+            if isinstance(step, ProgressDisplay):
+                settings["listener"] = _both(step.event, settings.get("listener"))
+            return command(*given, progress=step, **settings)
+
+    checked.__signature__ = signature.replace(parameters=list(parameters.values()))  # type: ignore[attr-defined]
+    checked.__doc__ = _with_keywords(inspect.getdoc(command) or "", known)
+    return cast(Command, checked)
+
+
+def read(settings: Mapping[str, Any], known: Mapping[str, Setting]) -> dict[str, Any]:
+    """`settings` that are not None, each `known` one as its kind reads it, a preset as what it stands for.
+
+    Raises
+    ------
+    UsageError
+        A value is none that its setting may have.
+    """
+    given = {key: value for key, value in settings.items() if value is not None}
+    preset = given.pop("preset", None)
+    of_preset = {} if preset is None else preset_settings(preset)
+    given = {**{key: value for key, value in of_preset.items() if key in known}, **given}
+    return {key: known[key].of(value, key) if key in known else value for key, value in given.items()}
+
+
+def _written(kind: Any, *, optional: bool) -> str:
+    """A type as a signature shows it, with None where the keyword need not be given."""
+    written = str(getattr(kind, "__forward_arg__", getattr(kind, "__name__", kind)))
+    return f"{written} | None" if optional and "None" not in written else written
+
+
+def _refuse_missing(name: str, given: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]) -> None:
+    """Refuse a call of the command `name` without one of the parameters that it needs."""
+    needed = [key for key, parameter in parameters.items() if parameter.default is parameter.empty and key != "self"]
+    for key in needed:
+        if given.get(key) is None:
+            example = "alpha=0.1, the risk that is accepted" if key == "alpha" else f"{key}=…"
+            raise UsageError(f"{name}: expected {', '.join(needed)}; got no {key}. Give {example}")
+
+
+def _both(first: Callable[[Event], None], second: Callable[[Event], None] | None) -> Callable[[Event], None]:
+    """A listener that tells both."""
+
+    def listener(event: Event) -> None:
+        first(event)
+        if second is not None:
+            second(event)
+
+    return listener
+
+
+def _with_keywords(documentation: str, known: Mapping[str, Setting]) -> str:
+    """A command's documentation with that of its keywords, before what it raises."""
+    before, raises, after = documentation.partition("\nRaises\n------")
+    before = re.sub(r"\nsettings\n(?:    .*\n|\n(?=    ))+", "\n", before + "\n").rstrip()
+    entries = "".join(
+        f"{name}\n    {setting.help}{f' By default {setting.usual}.' if setting.usual else ''}\n"
+        for name, setting in known.items()
+    )
+    return f"{before}\n\nOther Parameters\n----------------\n{entries}{raises}{after}"
+
+
+def refuse_unknown(name: str, keywords: Iterable[str], taken: Collection[str]) -> None:
+    """Refuse a keyword that the command `name` does not take.
+
+    Raises
+    ------
+    UsageError
+        There is one; the message names what is near it, or else all there are.
+    """
+    for key in keywords:
+        if key not in taken:
+            near = difflib.get_close_matches(key, taken, n=2)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"it takes {', '.join(sorted(taken))}"
+            raise UsageError(f"{name} takes no parameter {key!r}; {hint}")
+
+
+def setup_of(vendor: Adapter, settings: Mapping[str, Any]) -> Setup:
+    """The set-up that these settings describe, whose preset was replaced by `read`; errors as for `set_up`."""
+    chosen = {
+        name: settings[name] for name in ProcedureSettings.__annotations__ if name in settings and name != "preset"
+    }
+    return set_up(vendor, second=chosen.pop("second_adapter", None), **chosen)
+
+
+def terms_of(folder: Path, settings: Mapping[str, Any]) -> Terms:
+    """The terms that these settings describe, for draws in `folder` unless they name another; errors as `limits_of`."""
+    listeners = {name: settings[name] for name in ("listener", "progress", "on_sampler") if name in settings}
+    folder = Path(settings.get("run", folder))
+    place(folder, settings)
+    if isinstance(progress := settings.get("progress"), ProgressDisplay):
+        progress.keep_in(folder)
+    cluster: Cluster | None = settings.get("cluster")
+    memory = settings.get("memory") if cluster is None else cluster.memory_for_one
+    return Terms(folder, limits_of(settings), memory, settings.get("ask"), Listeners(**listeners), cluster=cluster)
+
+
+def place(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Let a run folder have its ledger and its store where the settings of these names say."""
+    if settings.get("ledger") is not None:
+        LEDGERS.place(folder, settings["ledger"])
+    if settings.get("store") is not None:
+        STORES.place(folder, str(settings["store"]))
+
+
+def calibrated(calibration: Calibration | str | Path, settings: Mapping[str, Any]) -> tuple[Calibration, Terms]:
+    """The calibration, and the terms of a job with it: in its own run folder unless another is named."""
+    path = None if isinstance(calibration, Calibration) else Path(calibration)
+    loaded = calibration if isinstance(calibration, Calibration) else Calibration.load(calibration)
+    return loaded, terms_of(usual_folder(loaded.procedure, path), settings)
+
+
+def limits_of(settings: Mapping[str, Any]) -> Limits:
+    """The limits that these settings describe.
+
+    Raises
+    ------
+    UsageError
+        A limit is no number, or below 0.
+    """
+    known = {name: setting for name, setting in described(SessionSettings).items() if setting.limit}
+    given = read({name: settings[name] for name in known if name in settings}, known)
+    limits: Limits = settings.get("limits", Limits())
+    return replace(limits, **{known[name].limit: value for name, value in given.items()})
+
+
+def levels_of(alpha: Any) -> tuple[float, ...]:
+    """One level or several as several; none where none is given."""
+    if alpha is None:
+        return ()
+    # A text is a collection, too, and no level: what checks levels refuses it whole.
+    return tuple(alpha) if isinstance(alpha, Collection) and not isinstance(alpha, str) else (alpha,)

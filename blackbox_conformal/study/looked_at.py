@@ -1,0 +1,172 @@
+"""Which photographs were looked at before a calibration, by the records that commands leave, and which can calibrate.
+
+A photograph that anything was chosen by gives no guarantee for what was chosen. Records are looked for wherever draws
+are: in the run folder, beside it, and in and below the working folder and ``runs``.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from blackbox_conformal.documents.stored import Stored
+from blackbox_conformal.errors import FileFormatError, UsageError
+from blackbox_conformal.method.images.calibration_images import KnownPhotograph
+from blackbox_conformal.method.images.duplicates import Distinct
+from blackbox_conformal.study.stages.prepare import Prepared
+
+TUNING_FILE = "tuning.json"
+
+
+class TuningRecord(BaseModel):
+    """A choice and the photographs that it was made on.
+
+    Attributes
+    ----------
+    score, draws
+        The chosen score as it is typed, or the first of several that were compared, and its number of draws.
+    alpha
+        The level at which candidates were compared; None where several levels were shown.
+    photographs
+        Every photograph that was looked at, for this choice and for earlier ones kept in the same file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    score: str
+    draws: int = Field(ge=1)
+    alpha: float | None
+    photographs: tuple[KnownPhotograph, ...]
+
+    def keep(self, path: Path) -> "TuningRecord":
+        """Write the file. Photographs of an earlier choice in it stay: looking at others does not undo it."""
+        earlier = TuningRecord.load(path).photographs if path.exists() else ()
+        record = self.model_copy(update={"photographs": together(earlier, self.photographs)})
+        _RECORDS.write(record, path)
+        return record
+
+    @classmethod
+    def load(cls, path: Path) -> "TuningRecord":
+        """Read the file.
+        Raises
+        ------
+        FileFormatError
+            It is missing, damaged, or another file.
+        """
+        record = _RECORDS.read(path)
+        with _RECORDS.refusing(str(path)):
+            for photograph in record.photographs:
+                photograph.as_sketch  # noqa: B018  refuses a sketch that is none
+        return record
+
+
+_RECORDS = Stored(
+    TuningRecord,
+    "tuning",
+    1,
+    anew="Name the file that `tune`, `compare` or `plan --pilot` wrote, or restore a copy of it",
+    limit=2**26,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Photographs that calibrate, and what is known of others.
+
+    Attributes
+    ----------
+    pictures
+        Those that calibrate.
+    known
+        Photographs that were looked at and do not calibrate.
+    overruled
+        How many of `pictures` were looked at, of which the user said that nothing was chosen by them.
+    """
+
+    pictures: list[Prepared]
+    known: tuple[KnownPhotograph, ...]
+    overruled: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        pictures: Sequence[Prepared],
+        run: Path,
+        taught: Iterable[KnownPhotograph],
+        files: Sequence[Path] = (),
+        *,
+        nothing_chosen: bool = False,
+        everywhere: bool = False,
+    ) -> "Unseen":
+        """Leave out what was looked at in the run folder `run`, what `files` name, and what taught the score.
+
+        Copies are left out, too. With `nothing_chosen` only `files` and what taught the score count, with `everywhere`
+        also what was looked at in other run folders, instead of an error.
+
+        Raises
+        ------
+        UsageError
+            None are left, or some were looked at in another run folder; the message says how to leave them out, or to
+            use them.
+        FileFormatError
+            One of `files`, or the run folder's own, is damaged.
+        """
+        own = run / TUNING_FILE
+        read = [*files, *([own] if own.exists() and not nothing_chosen else [])]
+        apart = {file.resolve() for file in read}
+        elsewhere = {file: seen_in(file, pictures) for file in records_around(run) if file.resolve() not in apart}
+        known = together(taught, *(TuningRecord.load(file).photographs for file in read))
+        if everywhere and not nothing_chosen:
+            known, elsewhere = together(known, *(seen.values() for seen in elsewhere.values())), {}
+        unseen = _without(pictures, known)
+        left = {picture.truth_digest for picture in unseen}
+        looked_at = set[str | None]().union(*elsewhere.values()) & left
+        if looked_at and not nothing_chosen:
+            file = max(elsewhere, key=lambda file: len(elsewhere[file].keys() & left))
+            raise UsageError(
+                f"{len(elsewhere[file].keys() & left)} of these photographs were looked at by `tune`, `compare` or "
+                f"`plan --pilot` ({file}), and they give no guarantee for what was chosen by them. Add --tuning "
+                f"{file} (tuning in Python) to leave them out, or --nothing-chosen (nothing_chosen=True) if nothing "
+                "was chosen by them"
+            )
+        return cls(unseen, known, len(looked_at))
+
+
+def together(*parts: Iterable[KnownPhotograph]) -> tuple[KnownPhotograph, ...]:
+    """All of `parts`, each photograph once, by digest."""
+    photographs = {photograph.truth: photograph for part in parts for photograph in part}
+    return tuple(photographs[truth] for truth in sorted(photographs))
+
+
+def records_around(run: Path) -> list[Path]:
+    """The tuning files in `run`, beside it, and in and below the working folder and ``runs``."""
+    found = [run / TUNING_FILE]
+    for folder in (run.parent, Path(), Path("runs")):
+        found += [folder / TUNING_FILE, *sorted(folder.glob(f"*/{TUNING_FILE}"))]
+    return list({file.resolve(): file for file in reversed(found) if file.is_file()}.values())
+
+
+def seen_in(file: Path, pictures: Sequence[Prepared]) -> dict[str, KnownPhotograph]:
+    """Which of `pictures`, by their digests, show which photographs of a tuning file; none where it is damaged."""
+    photographs: dict[str, KnownPhotograph] = {}
+    # A damaged file of another run is no trouble of this one.
+    with suppress(FileFormatError):
+        photographs = {photograph.truth: photograph for photograph in TuningRecord.load(file).photographs}
+    seen = Distinct((truth, photograph.as_sketch) for truth, photograph in photographs.items())
+    twins = [(picture.truth_digest or "", seen.twin(picture.sketch)) for picture in pictures]
+    return {truth: photographs[twin.name] for truth, twin in twins if twin is not None}
+
+
+def _without(pictures: Sequence[Prepared], photographs: Sequence[KnownPhotograph]) -> list[Prepared]:
+    """Those of `pictures` that show none of `photographs`, copies included."""
+    looked_at = Distinct(("a photograph that was looked at", photograph.as_sketch) for photograph in photographs)
+    unseen = [picture for picture in pictures if looked_at.twin(picture.sketch) is None]
+    if pictures and not unseen:
+        raise UsageError(
+            "expected photographs that were not looked at before; all of these were. Name others beside or instead. If "
+            "nothing was chosen by them, and no score learned, `calibrate` and `tune` take --nothing-chosen "
+            "(nothing_chosen=True in Python)"
+        )
+    return unseen

@@ -1,0 +1,1 @@
+"""From a new picture to picture, mask and certificate."""

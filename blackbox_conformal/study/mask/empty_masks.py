@@ -1,0 +1,83 @@
+"""Masks that are known to be empty before anything is drawn. They are not paid for unless the user asks for them."""
+
+import math
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from blackbox_conformal.drawing.estimate import costs
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_words
+from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing, refuse_bound
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.study.job import Job
+from blackbox_conformal.study.stages.settings import Setup
+
+if TYPE_CHECKING:
+    from blackbox_conformal.study.mask.masking import MaskRequest
+
+LEVELS = tuple(digits / parts for parts in (1000, 100, 10) for digits in range(10, 100))
+"""Levels of two digits, from 0.01 to 9.9."""
+
+
+def refuse_paid_emptiness(job: Job, rule: Guarantee, curves: CurveSet, alpha: float) -> None:
+    """Refuse to pay for draws of masks in which nothing will be trusted; what is stored or free is no reason.
+
+    Raises
+    ------
+    UsageError
+        Calls would be made that cost something, or might; says at which level they would be worth it.
+    """
+    reason = reason_of_nothing(rule, curves, alpha)
+    if reason is None:
+        return
+    expected = job.estimate()
+    if not costs(expected.calls, expected.cost_usd):
+        return
+    level = lowest_level(rule, curves)
+    better = "" if level is None else f"give --alpha {level:g}, the lowest level at which something is trusted, or "
+    raise UsageError(
+        f"every mask would be empty, so nothing was sent: {reason.removesuffix('.')}. To go on, {better}add "
+        "--empty-masks (empty_masks=True in Python) to pay for the pictures all the same"
+    )
+
+
+def lowest_level(rule: Guarantee, curves: CurveSet) -> float | None:
+    """The lowest level of two digits at which `rule` can trust anything; None when there is none."""
+    allowed = []
+    for level in LEVELS:
+        try:
+            rule.threshold(curves, level)
+        except UsageError:
+            break
+        allowed.append(level)
+    first = bisect_left(allowed, True, key=lambda level: rule.threshold(curves, level) > -math.inf)
+    return allowed[first] if first < len(allowed) else None
+
+
+def ways_out(request: "MaskRequest", setup: Setup, empty: int) -> str:
+    """What to do where `empty` masks were made in which nothing is trusted."""
+    rule, curves = request.rule, request.curves
+    ways = ["a larger level", "more calibration photographs"]
+    if reason_of_nothing(rule, curves, request.alpha) is not None:
+        level, missing = lowest_level(rule, curves), rule.choose(curves, request.alpha).missing_images
+        ways = [] if level is None else [f"a larger level (with this calibration from --alpha {level:g} on)"]
+        ways.append(f"more calibration photographs (at least {number_in_words(missing)} more)")
+    if own_bound_is_known(setup, rule):
+        ways.append(
+            f"only for inputs made exactly by {setup.procedure.mixture.text}: --guarantee expected:bound_from=input, "
+            "which bounds each picture by itself and takes no further call"
+        )
+    ways.append(f"another guarantee: `blackbox-conformal plan PHOTOGRAPHS --alpha {request.alpha:g}` compares them")
+    return f"{'A mask trusts' if empty == 1 else f'{empty} masks trust'} nothing. What helps: {'; '.join(ways)}."
+
+
+def own_bound_is_known(setup: Setup, rule: Guarantee) -> bool:
+    """Whether a plain `expected` could take a bound from input and delivered colours, and does not."""
+    if rule != Expected():
+        return False
+    try:
+        refuse_bound(Expected(bound_from="input"), setup.metric, setup.procedure.mixture, setup.procedure.scale)
+    except UsageError:
+        return False
+    return True

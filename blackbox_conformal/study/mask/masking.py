@@ -1,0 +1,477 @@
+"""A picture, a vendor and its calibration in; delivered picture, trust mask and certificate out."""
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.certificate import ENOUGH, BatchCheck, InputCheck
+from blackbox_conformal.documents.signature import trusted_keys
+from blackbox_conformal.documents.signing_key import SigningKey
+from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, IncompleteError
+from blackbox_conformal.method.audits.outlying import LEVEL, check_level
+from blackbox_conformal.method.degradations.unknown import is_for_unknown
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.guarantees.instance_bound import refuse_bound, rule_for_picture
+from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.method.risk.answers import Answers
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.risk.trust import trusted
+from blackbox_conformal.study.job import Job, Terms
+from blackbox_conformal.study.keyword_terms import calibrated
+from blackbox_conformal.study.mask.empty_masks import refuse_paid_emptiness
+from blackbox_conformal.study.mask.products import Result
+from blackbox_conformal.study.stages.certify import Comparisons, certify
+from blackbox_conformal.study.stages.evaluate import Evaluation, drifted, evaluate
+from blackbox_conformal.study.stages.grouped_errors import names
+from blackbox_conformal.study.stages.input_check import check_batch, check_input, not_compared
+from blackbox_conformal.study.stages.memory import MASK_PIXEL_BYTES
+from blackbox_conformal.study.stages.prepare import Input, Prepared
+from blackbox_conformal.study.stages.ready import Ready
+from blackbox_conformal.study.stages.settings import Setup, set_up_as
+from blackbox_conformal.study.watched import MaskedPictures, WatchState, watching
+from blackbox_conformal.support.text import printable
+from blackbox_conformal.support.types import Image
+from blackbox_conformal.vendor.adapter import Adapter
+
+
+@dataclass(frozen=True, slots=True)
+class MaskRequest:
+    """What masks are made with.
+
+    Attributes
+    ----------
+    rule
+        A guarantee of `calibration`, that of `group` where one is named.
+    empty_masks
+        Pay for the pictures also where every mask is known to be empty.
+    outside
+        The p-value of an input, at which and below the guarantee does not speak of it; 0: none is marked by it.
+    watched
+        What every certificate says of the calibration's watch; None where nobody watches.
+    file
+        The calibration's file, which has the watch beside it; None: nobody watches.
+    trusted
+        Public keys whose signatures of the watch count beside the calibration's own.
+    """
+
+    calibration: Calibration
+    rule: Guarantee
+    alpha: float
+    group: str | None = None
+    empty_masks: bool = False
+    outside: float = LEVEL
+    watched: WatchState | None = None
+    file: Path | None = None
+    trusted: Collection[str] = ()
+
+    @classmethod
+    def of(
+        cls,
+        calibration: Calibration,
+        alpha: float,
+        guarantee: str | Guarantee | None = None,
+        group: str | None = None,
+        *,
+        empty_masks: bool = False,
+        outside: float = LEVEL,
+        file: Path | None = None,
+        trusted: Collection[str] = (),
+    ) -> "MaskRequest":
+        """The request for masks with a guarantee, the calibration's own unless another is named.
+
+        Raises
+        ------
+        UsageError, CalibrationError
+            The calibration has no such guarantee or group, or the level cannot be.
+        SuspendedError
+            The calibration's `file` has a watch beside it, which raised an alarm.
+        FileFormatError, CheckFailedError
+            That watch was changed, or is not signed as the calibration is.
+        """
+        watched = None if file is None else watching().refuse_suspended(file, calibration, trusted)
+        rule = calibration.rule(guarantee)
+        if group is not None:
+            rule = calibration.rule_of_group(group, rule)
+        rule.threshold(calibration.curves_for(rule), alpha)
+        return cls(calibration, rule, alpha, group, empty_masks, check_level(outside), watched, file, trusted)
+
+    def now(self) -> "MaskRequest":
+        """The same request by what the watch says now; errors as for `of`."""
+        if self.file is None:
+            return self
+        watched = watching().refuse_suspended(self.file, self.calibration, self.trusted, whole=False)
+        return replace(self, watched=watched)
+
+    def check(self, picture: Prepared) -> InputCheck | None:
+        """How an input compares with those of the calibration, which is known before anything is paid."""
+        # Inputs of unknown making are no more like the calibration's than they happen to be.
+        level = 0.0 if self.for_unknown else self.outside
+        return check_input(self.calibration, picture.statistics, level, self.group)
+
+    @property
+    def for_unknown(self) -> bool:
+        """Whether the calibration was made for inputs of unknown making."""
+        procedure = self.calibration.procedure
+        return is_for_unknown(procedure.mixture, procedure.scale)
+
+    def check_together(self, pictures: Sequence[Prepared], folder: Path) -> tuple[BatchCheck, str | None]:
+        """How different inputs together compare with those of the calibration, and what was found before them.
+
+        A few are compared beside those that were masked last in this run folder.
+
+        Raises
+        ------
+        FileFormatError, UsageError
+            What the run folder keeps of them cannot be read.
+        """
+        inputs = InputStatistics.together(picture.statistics for picture in pictures)
+        if self.for_unknown:
+            return not_compared(self.calibration, len(inputs), 0, self.group), None
+        earlier, drift = inputs[[]], None if self.watched is None else self.watched.drift
+        with watching().masked_before(folder, self.calibration, self.group, make=False) as before:
+            if before is not None:
+                drift = drift or before.drift
+            if before is not None and len(inputs) < ENOUGH:
+                earlier = before.before([picture.input_digest for picture in pictures], ENOUGH - len(inputs))
+        return check_batch(self.calibration, inputs, earlier, self.group), drift
+
+    @property
+    def curves(self) -> CurveSet:
+        """The curves that the guarantee is about."""
+        return self.calibration.curves_for(self.rule)
+
+
+def masking_of(
+    vendor: Adapter, calibration: Calibration | str | Path, alpha: float, settings: Mapping[str, Any]
+) -> tuple[Terms, Setup, MaskRequest]:
+    """What masks of `vendor` at this level are made on, with and for, by keywords of `ApplySettings`.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `MaskRequest.of` and `set_up_as`.
+    """
+    loaded, terms = calibrated(calibration, settings)
+    trust = trusted_keys(settings.get("trust", ()))
+    if trust:
+        loaded.vouching(trust).require("the calibration", trusted=True)
+    file = loaded.file if isinstance(calibration, Calibration) else Path(calibration)
+    watched = None if settings.get("service") else file
+    given = {name: settings[name] for name in ("guarantee", "group", "empty_masks", "outside") if name in settings}
+    setup = set_up_as(vendor, loaded.procedure, settings.get("second_adapter"), settings.get("degradation"))
+    # A service asks its watch before each picture.
+    request = replace(MaskRequest.of(loaded, alpha, file=watched, trusted=trust, **given), file=file)
+    if watched is None and file is not None:
+        watching().standing_of(file, loaded, trust)
+    return terms, setup, request
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Who gets what becomes of each input, by its place among the inputs.
+
+    Attributes
+    ----------
+    on_result
+        Gets each result as soon as it is there, or what `in_thread` made of it; neither is then kept.
+    on_answers
+        Gets what the answers to each picture were like.
+    on_watch
+        Gets a sentence when the inputs, or the answers so far, are found to be unlike the calibration's: of a batch
+        before anything is paid.
+    in_thread
+        Makes of each result what `on_result` gets, where it was calculated: in a thread, or on a worker of a cluster.
+        For what takes time, such as writing files.
+    on_failure
+        Gets what is wrong with an input that cannot be masked; the others are masked all the same. None: one that
+        cannot is an error.
+    on_drift
+        Gets a sentence when the answers are not like those to the calibration photographs.
+    sign_with
+        Signs what is entered into the calibration's watch; None: it is not signed.
+    """
+
+    on_result: Callable[[int, Any], None] | None = None
+    on_failure: Callable[[int, BlackboxConformalError], None] | None = None
+    on_drift: Callable[[str], None] = lambda _: None
+    on_answers: Callable[[Answers], None] = lambda _: None
+    in_thread: Callable[[int, Result], Any] | None = None
+    on_watch: Callable[[str], None] = lambda _: None
+    sign_with: SigningKey | None = None
+
+
+def mask_pictures(
+    terms: Terms,
+    setup: Setup,
+    inputs: Sequence[Input],
+    pictures: Mapping[int, Prepared],
+    request: MaskRequest,
+    receiver: Receiver = Receiver(),
+) -> list[Result]:
+    """A result for each of the `pictures`, in the order of their places among the `inputs`.
+
+    Parameters
+    ----------
+    inputs
+        Name and file, or name and content, of each picture.
+    pictures
+        Those that can be masked (see `prepare_inputs`), by their places. Equal ones are drawn once.
+
+    Returns
+    -------
+    The results; none where the receiver gets them.
+
+    Raises
+    ------
+    UsageError
+        Every mask would be empty, and cost something; or the guarantee takes a bound from the picture that metric or
+        degradation do not allow.
+    IncompleteError
+        The vendor refused a picture, or draws are missing.
+    ModelChangedError
+        The vendor answers with a model that was not calibrated.
+    SuspendedError
+        The answers so far say that the vendor changed; results before that are handed over.
+    """
+    refuse_bound(request.rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
+    if not pictures:
+        return []
+    distinct = list({picture.input_digest: picture for picture in pictures.values()}.values())
+    job = Job(setup, distinct, terms, request.calibration.vendor_models, MASK_PIXEL_BYTES)
+    if not request.empty_masks:
+        refuse_paid_emptiness(job, request.rule, request.curves, request.alpha)
+    batch, drift = request.check_together(distinct, job.folder)
+    unlike = batch.reason or drift
+    if unlike is not None:
+        receiver.on_watch(unlike)
+    calibration, group = request.calibration, request.group
+    with ExitStack() as open_files:
+        # Whatever cannot be written is told before anything is paid.
+        watch = open_files.enter_context(watching().live_watch(request.file, calibration, group, receiver.sign_with))
+        job.confirm()
+        likeness = nullcontext() if request.for_unknown else watching().masked_before(job.folder, calibration, group)
+        before = open_files.enter_context(likeness)
+        masking = _Masking(job, inputs, pictures, request, receiver, _Company(batch, drift, before, watch))
+        on_unusable = None if receiver.on_failure is None else masking.give_up
+        mask = _Mask(request, batch, receiver.in_thread, lenient=receiver.on_failure is not None)
+        with job.run(mask, on_unusable, about=masking.about) as masked:
+            for done, (drawn, found) in enumerate(masked, 1):
+                masking.finish(drawn.prepared, found)
+                job.listeners.progress("masking", done, len(job.pictures))
+        return masking.results()
+
+
+@dataclass(slots=True)
+class _Company:
+    """What is known beside each input by itself.
+
+    Attributes
+    ----------
+    batch
+        How all inputs together compare with the calibration's.
+    drift
+        What was found so far, by the pictures before.
+    before, watch
+        Where each picture is entered: the run folder's own file, and the calibration's watch.
+    """
+
+    batch: BatchCheck
+    drift: str | None
+    before: MaskedPictures | None
+    watch: MaskedPictures | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sought:
+    """What masking takes of a picture beside its draws: its file or content, its places, and what certificates add."""
+
+    source: Path | bytes
+    places: tuple[tuple[int, Prepared], ...]
+    watched: WatchState | None
+    drift: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Masked:
+    """What the answers to a picture were like, and its results by place, or what was made of them."""
+
+    answers: Answers
+    results: tuple[tuple[int, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Mask:
+    """Masks one picture, in a thread or on a worker; `lenient`: what is wrong with it is returned, not raised."""
+
+    request: MaskRequest
+    batch: BatchCheck
+    made_of: Callable[[int, Result], Any] | None
+    lenient: bool
+
+    def __call__(self, ready: Ready) -> _Masked | BlackboxConformalError:
+        """The results of a picture from its draws, or why there are none."""
+        if ready.drawn.refusal is not None:
+            return ready.drawn.refusal
+        # The last draw that was evaluated is often the file that is delivered, too.
+        read = lru_cache(1)(ready.read)
+        try:
+            pixels = _input_pixels(ready.about.source, ready.drawn.prepared)
+            evaluation = evaluate(ready.drawn, ready.setup, read, pixels, ready.second)
+        except (IncompleteError, CalibrationError) as error:
+            if not self.lenient:
+                raise
+            return error
+        vendor = _vendor_file(evaluation, ready.setup, read)
+        results = self._results_of(ready.setup, ready.about, evaluation, vendor)
+        made_of = self.made_of or (lambda _, result: result)
+        return _Masked(evaluation.answers, tuple((place, made_of(place, result)) for place, result in results))
+
+    def _results_of(
+        self, setup: Setup, sought: _Sought, evaluation: Evaluation, vendor: bytes | None
+    ) -> Iterator[tuple[int, Result]]:
+        """Mask and certificate of a picture, by place: equal pictures are drawn once, and each has a result."""
+        request = self.request
+        delivered, low, scores = evaluation.delivered, evaluation.low_resolution, evaluation.score_map
+        rule = rule_for_picture(request.rule, setup.metric, delivered, low, scores, setup.procedure.mixture)
+        threshold = rule.threshold(request.curves, request.alpha) if evaluation.judged else -math.inf
+        mask = trusted(scores, threshold)
+        for place, named in sought.places:
+            known = Comparisons(request.check(named), self.batch, sought.drift, named.file_format)
+            certificate = certify(
+                request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, known
+            )
+            result = Result(named.name, delivered, mask, scores, low, certificate, vendor)
+            yield place, result if sought.watched is None else _with_watch(result, sought.watched)
+
+
+class _Masking:
+    """Pictures while they are masked: results and failures by place, and what the answers were like."""
+
+    def __init__(
+        self,
+        job: Job,
+        inputs: Sequence[Input],
+        pictures: Mapping[int, Prepared],
+        request: MaskRequest,
+        receiver: Receiver,
+        company: _Company,
+    ) -> None:
+        self._inputs, self._pictures = inputs, pictures
+        self._request, self._receiver = request, receiver
+        self._places: dict[str, list[int]] = {picture.input_digest: [] for picture in job.pictures}
+        for place, picture in pictures.items():
+            self._places[picture.input_digest].append(place)
+        self._results: dict[int, Result] = {}
+        self._failures: dict[int, BlackboxConformalError] = {}
+        self._answers: list[Answers] = []
+        self._company, self._watched = company, request.watched
+        self._threshold = request.rule.threshold(request.curves, request.alpha)
+
+    def about(self, picture: Prepared) -> _Sought:
+        """What `_Mask` is told of a picture, as the watch stands now."""
+        places = self._places[picture.input_digest]
+        source = self._inputs[places[0]][1]
+        named = tuple((place, self._pictures[place]) for place in places)
+        return _Sought(
+            source.absolute() if isinstance(source, Path) else source, named, self._watched, self._company.drift
+        )
+
+    def finish(self, picture: Prepared, masked: _Masked | BlackboxConformalError) -> None:
+        """Hand the results of a picture over."""
+        if isinstance(masked, BlackboxConformalError):
+            self.give_up(picture, masked)
+            return
+        for place, result in masked.results:
+            (self._receiver.on_result or self._results.__setitem__)(place, result)
+        self._answers.append(masked.answers)
+        self._receiver.on_answers(masked.answers)
+        self._enter(picture, masked.answers)
+
+    def _enter(self, picture: Prepared, answers: Answers) -> None:
+        """Let a picture bet; what is then found stands in the certificates of those that follow.
+
+        One that is unlike the calibration's by itself, or by its batch, is not entered in the run folder: its mask says
+        so, and it says nothing of others.
+        """
+        company, named = self._company, self._pictures[self._places[picture.input_digest][0]]
+        statistics, drift = named.statistics, None
+        if company.watch is not None:
+            company.watch.enter(picture, statistics, answers, self._threshold)
+            self._watched = self._request.now().watched
+            drift = None if self._watched is None else self._watched.drift
+        if company.before is not None:
+            alone = Comparisons(self._request.check(named), company.batch, file_format=named.file_format)
+            if alone.unlike(self._request.calibration.procedure) is None:
+                company.before.enter(picture, statistics, answers, self._threshold)
+            drift = drift or company.before.drift
+        if drift is not None and company.drift is None:
+            self._receiver.on_watch(drift)
+        company.drift = drift
+
+    def give_up(self, picture: Prepared, error: BlackboxConformalError) -> None:
+        """Note that a picture cannot be masked."""
+        for place in self._places[picture.input_digest]:
+            (self._receiver.on_failure or self._failures.__setitem__)(place, error)
+
+    def results(self) -> list[Result]:
+        """Every result that was kept, after a word about the whole batch; errors as for `mask_pictures`."""
+        request = self._request
+        # Answers to inputs of unknown making are no more like the calibration's than these inputs are.
+        drift = (
+            None
+            if request.for_unknown
+            else drifted(request.calibration, self._answers, [self._threshold], request.group)
+        )
+        if drift is not None:
+            self._receiver.on_drift(drift)
+        if self._failures:
+            raise _refused([(self._pictures[place].name, error) for place, error in self._failures.items()])
+        results = [self._results[place] for place in sorted(self._results)]
+        return results if drift is None else [with_note(result, drift) for result in results]
+
+
+def _vendor_file(evaluation: Evaluation, setup: Setup, read: Callable[[int], bytes]) -> bytes | None:
+    """The file that is delivered, as it is or made consistent; None for a mean, and an answer to a changed input."""
+    draw, low, perturbation = evaluation.draw, evaluation.low_resolution, setup.perturbation
+    if draw is None or (perturbation is not None and not np.array_equal(perturbation.apply(low, draw), low)):
+        return None
+    return read(draw)
+
+
+def _input_pixels(source: Path | bytes, picture: Prepared) -> Image:
+    """The pixels of an input, which must be those that the vendor was sent."""
+    opened = read_image(source)
+    if opened.digest != picture.input_digest:
+        raise CalibrationError(f"{printable(picture.name)} was changed while it was being masked; run again")
+    return opened.pixels
+
+
+def with_note(result: Result, note: str) -> Result:
+    """The result whose certificate says `note`, too."""
+    notes = (*result.certificate.notes, note)
+    return replace(result, certificate=result.certificate.model_copy(update={"notes": notes}))
+
+
+def _with_watch(result: Result, watched: WatchState) -> Result:
+    """The result whose certificate says how the calibration's watch stands."""
+    certificate = result.certificate.model_copy(update={"watch": watched.head})
+    named = replace(result, certificate=certificate)
+    return named if watched.note is None else with_note(named, watched.note)
+
+
+def _refused(failures: Sequence[tuple[str, BlackboxConformalError]]) -> IncompleteError:
+    which = "1 picture" if len(failures) == 1 else f"{len(failures)} pictures"
+    name, refusal = failures[0]
+    of_several = f". Refused: {names([name for name, _ in failures])}" if len(failures) > 1 else ""
+    return IncompleteError(
+        f"the vendor refused {which}; first {printable(name)}: {str(refusal).removesuffix('.')}{of_several}. "
+        "All others are done; leave out what was refused"
+    )

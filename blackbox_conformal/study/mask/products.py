@@ -1,0 +1,362 @@
+"""One masked picture and its files: image, mask, overlay, score map, safe picture, vendor's file, certificate."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from blackbox_conformal.documents.certificate import Certificate
+from blackbox_conformal.errors import CheckFailedError, UsageError
+from blackbox_conformal.method.images.encode import image_png, mask_png, score_map_png
+from blackbox_conformal.method.images.headers import inspect
+from blackbox_conformal.method.images.overlay import overlay
+from blackbox_conformal.method.images.safe import safe_picture, safe_statement
+from blackbox_conformal.study.earlier_results import (
+    VENDOR_ENDINGS,
+    certificate_in,
+    comparable,
+    files_named_by,
+    is_signed_with,
+    keeping_signature,
+    possible_paths,
+    product_path,
+    refuse_unsigned,
+)
+from blackbox_conformal.support.blocks import Block, Faces, Figure, Note, Table
+from blackbox_conformal.support.canonical import digest_bytes
+from blackbox_conformal.support.files import write_new, write_together
+from blackbox_conformal.support.plots import Raster
+from blackbox_conformal.support.text import printable
+from blackbox_conformal.support.types import Image, Map, Mask
+
+if TYPE_CHECKING:
+    from blackbox_conformal.documents.signing_key import SigningKey
+
+
+@dataclass(frozen=True, repr=False)
+class Result(Faces):
+    """One super-resolved or restored picture with its trust mask.
+
+    Attributes
+    ----------
+    image
+        The delivered picture: (H, W, 3) uint8.
+    mask
+        (H, W) bool, True = trusted.
+    score_map
+        The score map: (H, W) float32.
+    low_resolution
+        What the vendor was sent: (h, w, 3) uint8.
+    certificate
+        The guarantee in words and numbers.
+    vendor
+        The vendor's file of the delivered picture, or of the one that was made consistent, as it was received; None
+        where the picture is the mean of several draws or was turned back.
+    """
+
+    name: str
+    image: Image
+    mask: Mask
+    score_map: Map
+    low_resolution: Image
+    certificate: Certificate
+    vendor: bytes | None = None
+
+    def __repr__(self) -> str:
+        height, width = self.mask.shape
+        level = self.certificate
+        said = {
+            "outside-calibration": ", no guarantee: outside-calibration",
+            "if-like-calibration": ", if like calibration",
+        }
+        return (
+            f"<Result {printable(self.name, 60)}: {width}×{height} pixels, {level.trusted_share:.1%} trusted at "
+            f"alpha={level.alpha:g}, {level.guarantee['name']}{said.get(level.status, '')}>"
+        )
+
+    @property
+    def safe(self) -> Image:
+        """A picture to use, (H, W, 3) uint8: the delivered pixels where trusted, plain enlargement elsewhere.
+
+        Where the input is outside the calibration, no pixel is a delivered one.
+        """
+        return safe_picture(self.image, self.guaranteed, self.low_resolution)
+
+    @property
+    def guaranteed(self) -> Mask:
+        """The trusted pixels that the guarantee speaks of, (H, W) bool: none of an input outside the calibration."""
+        if self.certificate.status == "outside-calibration":
+            return np.zeros_like(self.mask)
+        return self.mask
+
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        safe: bool = False,
+        feather: int = 0,
+        leave_out: Collection[str] = (),
+        sign_with: SigningKey | None = None,
+        force: bool = False,
+    ) -> Products:
+        """Write image, mask, overlay, score map, the vendor's file and the certificate into `folder`, as `mask` does.
+
+        Parameters
+        ----------
+        safe
+            Write the picture `safe` too.
+        feather
+            Over how many untrusted pixels the delivered picture fades into the enlargement in it; 0: a hard edge.
+        leave_out
+            What not to write: ``overlay``, ``score_map``, ``vendor``.
+        sign_with
+            Sign the certificate with this key.
+        force
+            Overwrite files with other content.
+
+        Returns
+        -------
+        Products
+            Where each file lies: ``<name>-image.png`` and so on.
+
+        Raises
+        ------
+        UsageError
+            A file exists with other content and `force` is not set.
+        """
+        wanted = Wanted(safe, feather, tuple(leave_out))
+        return write_products(self, Path(folder), wanted, sign_with=sign_with, force=force)
+
+    def blocks(self) -> Iterator[Block]:
+        """What is guaranteed, name, size, level and trusted share, and the pictures.
+
+        `pandas.concat` makes one table of the rows of several results.
+        """
+        certificate = self.certificate
+        height, width = self.mask.shape
+        row = {
+            "name": self.name,
+            "width": width,
+            "height": height,
+            "status": certificate.status,
+            "guarantee": certificate.guarantee["name"],
+            "alpha": certificate.alpha,
+            "threshold": float.fromhex(certificate.threshold_hex),
+            "trusted_share": certificate.trusted_share,
+            "n_calibration": certificate.n_calibration,
+        }
+        yield Note(certificate.stated)
+        for note in certificate.notes:
+            yield Note(f"{note}.", remark="note")
+        yield Table("results", {}, [row])
+        yield Figure(self._pictures)
+
+    def _pictures(self) -> list[Raster]:
+        """What was sent, what is delivered with its untrusted part marked, and the score map."""
+        return [
+            _shown("Sent", self.low_resolution, self.mask.shape),
+            _shown("Delivered, untrusted part marked", overlay(self.image, self.mask), self.mask.shape),
+            _shown("Score: brighter is less sure", _grey(self.score_map), self.mask.shape),
+        ]
+
+
+SHOWN_SIDE = 320
+"""The longest side of a picture in a notebook, in units of its figure; it is stored with twice as many pixels."""
+
+
+def _shown(title: str, pixels: Image, size: tuple[int, ...]) -> Raster:
+    """A picture for a notebook, as large as one of `size`, (height, width)."""
+    factor = SHOWN_SIDE / max(size)
+    height, width = max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+    picture = PillowImage.fromarray(pixels)
+    picture.thumbnail((2 * SHOWN_SIDE, 2 * SHOWN_SIDE))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return Raster(title, buffer.getvalue(), width, height)
+
+
+def _grey(score_map: Map) -> NDArray[np.uint8]:
+    """A score map as grey levels, black at its 1st and white at its 99th percentile; white where there is no score."""
+    known = score_map[np.isfinite(score_map)]
+    low, high = np.percentile(known, [1, 99]) if known.size else (0.0, 0.0)
+    scaled = 255 * (np.nan_to_num(score_map, nan=high, posinf=high, neginf=low) - low) / ((high - low) or 1.0)
+    return np.clip(scaled, 0, 255).astype(np.uint8)
+
+
+OPTIONAL = ("overlay", "score_map", "vendor")
+"""What is written of a result unless it is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which files are written of a result, beside those that always are.
+
+    Attributes
+    ----------
+    safe
+        The picture to use.
+    feather
+        Over how many untrusted pixels its trusted part fades out; 0: a hard edge.
+    leave_out
+        Some of `OPTIONAL`, which are not written.
+
+    Raises
+    ------
+    UsageError
+        A feather without the picture, or something is left out that cannot be.
+    """
+
+    safe: bool = False
+    feather: int = 0
+    leave_out: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.feather and not self.safe:
+            raise UsageError(f"expected a feather with the safe picture alone; got {self.feather}. Add --safe")
+        if not set(self.leave_out) <= set(OPTIONAL):
+            raise UsageError(f"expected to leave out some of {', '.join(OPTIONAL)}; got {', '.join(self.leave_out)}")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of pictures to be written."""
+        kept = [kind for kind in OPTIONAL if kind not in self.leave_out]
+        return ("image", "mask", *kept, *(["safe"] if self.safe else []))
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """Where the files of one result lie; None for one that was not asked for, or that there is not."""
+
+    image: Path
+    mask: Path
+    certificate: Path
+    overlay: Path | None = None
+    score_map: Path | None = None
+    safe: Path | None = None
+    vendor: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One file of a result.
+
+    Attributes
+    ----------
+    content
+        The file's bytes.
+    ending
+        Of the file's name.
+    remarks
+        What the certificate says of it beside name and digest.
+    """
+
+    content: bytes
+    ending: str = "png"
+    remarks: dict[str, Any] = field(default_factory=dict)
+
+
+def encode_product(result: Result, kind: str, feather: int = 0) -> Product | None:
+    """One file of a result by its kind, the name of a field of `Products`; None where there is none to write."""
+    match kind:
+        case "image":
+            return Product(image_png(result.image))
+        case "mask":
+            return Product(mask_png(result.mask))
+        case "overlay":
+            return Product(image_png(overlay(result.image, result.mask)))
+        case "score_map":
+            content, scaling = score_map_png(result.score_map)
+            return Product(content, remarks=scaling)
+        case "safe":
+            enlarged = result.image.shape != result.low_resolution.shape
+            picture = safe_picture(result.image, result.guaranteed, result.low_resolution, feather)
+            guaranteed = result.certificate.status != "outside-calibration"
+            statement = safe_statement(enlarged=enlarged, feather=feather, guaranteed=guaranteed)
+            return Product(image_png(picture), remarks={"feather": feather, "statement": statement})
+        case "vendor":
+            if result.vendor is None:
+                return None
+            ending = VENDOR_ENDINGS[inspect(result.vendor).format]
+            changed = str(result.certificate.procedure["delivery"]).startswith("consistent")
+            of = "from which the delivered picture was made" if changed else "of the delivered picture"
+            return Product(result.vendor, ending, {"statement": f"the vendor's file {of}, as received"})
+    return Product(result.certificate.to_json().encode(), "json")
+
+
+def write_products(
+    result: Result,
+    folder: Path,
+    wanted: Wanted = Wanted(),
+    *,
+    sign_with: SigningKey | None = None,
+    force: bool = False,
+) -> Products:
+    """Write a result's files as ``<name>-<product>.png`` and ``<name>-certificate.json``; whole or not at all.
+
+    Files of the same result that are there already are kept, and stay in its certificate. With `force`, files of an
+    earlier result under this name are replaced, and those that this one does not have are removed.
+
+    Raises
+    ------
+    UsageError
+        A file exists with other content and `force` is not set, or a signature would be lost or given to what is not
+        written here.
+    IncompleteError
+        The disk is full.
+    """
+    products = {kind: encode_product(result, kind, wanted.feather) for kind in wanted.kinds}
+    encoded = {kind: product for kind, product in products.items() if product is not None}
+    paths = {kind: product_path(result.name, folder, kind, product.ending) for kind, product in encoded.items()}
+    paths["certificate"] = product_path(result.name, folder, "certificate", "json")
+    outputs = {
+        kind: {"file": paths[kind].name, "digest": digest_bytes(product.content), **product.remarks}
+        for kind, product in encoded.items()
+    }
+    earlier = certificate_in(paths["certificate"])
+    certificate = result.certificate
+    same = earlier is not None and comparable(earlier) == comparable(certificate)
+    watch = certificate.watch
+    if earlier is not None and same and not force:
+        refuse_unsigned(earlier, outputs, paths["certificate"], sign_with)
+        outputs = {**earlier.outputs, **outputs}
+        if sign_with is None or is_signed_with(earlier, sign_with):
+            # It was issued when the watch stood there.
+            watch = earlier.watch
+    certificate = certificate.model_copy(update={"outputs": outputs, "watch": watch})
+    if sign_with is not None:
+        certificate = certificate.signed(sign_with)
+    elif earlier is not None and same and not force:
+        certificate = keeping_signature(certificate, earlier, paths["certificate"])
+    written = {paths[kind]: product.content for kind, product in encoded.items()}
+    written[paths["certificate"]] = certificate.to_json().encode()
+    # A certificate of the same result may have had less to say, or fewer files to name.
+    write_together(written, force=force, may_differ=[paths["certificate"]] if same else [])
+    if earlier is not None and force:
+        for path in possible_paths(result.name, folder):
+            if path not in written and path.name in files_named_by(earlier):
+                path.unlink(missing_ok=True)
+    return Products(**paths)
+
+
+def add_note(certificate: Path, note: str, sign_with: SigningKey | None = None) -> None:
+    """Add to a certificate that was just written what became known after it, such as what concerns a whole batch.
+
+    Raises
+    ------
+    CheckFailedError
+        It is to be signed again, and is not what was signed before.
+    """
+    written = Certificate.from_json(certificate.read_text(encoding="utf-8"))
+    remarked = written.model_copy(update={"notes": (*written.notes, note), "signature": None})
+    if sign_with is not None:
+        if not is_signed_with(written, sign_with):
+            raise CheckFailedError(f"{printable(certificate)} was changed after it was written; it is not signed again")
+        remarked = remarked.signed(sign_with)
+    write_new(certificate, remarked.to_json().encode(), force=True)

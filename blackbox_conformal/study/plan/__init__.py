@@ -1,0 +1,1 @@
+"""What a statement costs, before it is paid for."""

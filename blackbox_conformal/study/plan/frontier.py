@@ -1,0 +1,196 @@
+"""The rows to show, from the shares that ship with the package or from the curves of a pilot."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
+
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.study.plan.frontier_rows import Prospects, Row, Wish, candidates, frontier
+from blackbox_conformal.study.plan.measured import measured_shares
+from blackbox_conformal.study.plan.prospects import Outlook, Prospect
+from blackbox_conformal.study.plan.ways import Promise, promises
+from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.support.blocks import Block, Figure, How, Note, Table
+from blackbox_conformal.support.member_text import specification_text
+from blackbox_conformal.support.plots import Dots
+from blackbox_conformal.support.text import counted, dollars, money
+from blackbox_conformal.support.wording import expected
+
+Curves = tuple[CurveSet, CurveSet]
+"""Those of the largest error, and of the largest error but for a share of the picture."""
+
+UNMEASURED = "nothing was measured with this score, metric, scale, degradation or guarantee"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pilot:
+    """Some of the user's own photographs, drawn to be looked at; they never calibrate.
+
+    Attributes
+    ----------
+    photographs
+        How many there are.
+    calls, cached, cost_usd
+        Calls to the vendor, draws that were stored before, and what the calls cost.
+    stand_in
+        The vendor that drew them where it is not the one that is planned for.
+    """
+
+    photographs: int
+    calls: int
+    cached: int
+    cost_usd: Decimal
+    stand_in: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frontier:
+    """Rows of promise, level, number and price.
+
+    Attributes
+    ----------
+    rows
+        Those that no other one beats, few of each promise; none where nothing keeps what is wanted.
+    source
+        Where the expected shares come from, or why there are none, in words.
+    pilot
+        What they were measured on; None: on the vendors and photographs of `source`.
+    """
+
+    rows: tuple[Row, ...]
+    source: str
+    pilot: Pilot | None = None
+
+    def blocks(self, number: int) -> Iterator[Block]:
+        """The rows, and what they rest on; there are `number` photographs, and a row says how many it lacks."""
+        data = {"frontier": [row.json() for row in self.rows], "frontier_source": self.source}
+        if not self.rows:
+            yield Note(f"Expected trusted shares: {self._none}", data)
+        else:
+            rows = [row.json() for row in self.rows]
+            yield Table("frontier", _columns(number), rows, data, title="Expected trusted shares")
+            yield Note("\n".join(self._notes(number)))
+            dots = [row.dot for row in self.rows]
+            yield Figure([Dots("Trusted share to expect", dots, scale=(0.0, 100.0), unit="%")])
+        if self.pilot is not None:
+            pilot = self.pilot
+            yield Note(
+                f"The pilot: {pilot.calls} calls made, {pilot.cached} draws were stored, {dollars(pilot.cost_usd)} "
+                f"spent. Its {pilot.photographs} photographs do not calibrate, so choose promise, level and n as you "
+                "like.",
+                {"pilot": asdict(pilot)},
+            )
+
+    @property
+    def _none(self) -> str:
+        """Why there is no row, and what to do."""
+        if self.source == UNMEASURED:
+            return f"{self.source}. Add --pilot 20 to measure on your own photographs, which costs their draws"
+        return f"nothing keeps what is wanted, by {self.source}. Raise --max-cost or --alpha, or want a smaller share"
+
+    def _notes(self, number: int) -> list[str]:
+        """How to ask for each promise, and where the shares come from."""
+        options = {
+            row.promise.name: " ".join(f"--{name} {value}" for name, value in row.options.items()) or "the default"
+            for row in self.rows
+        }
+        notes = [f"  {name}: {words}" for name, words in options.items()]
+        if any(row.n > number for row in self.rows):
+            notes.append(f"  +…: out of reach of these {counted(number, 'photograph')}; so many are missing")
+        if any("consistent" in row.way.procedure.delivery for row in self.rows):
+            notes.append(f"  {MARK} --delivery consistent")
+        scores = {row.draws: specification_text(row.way.score) for row in self.rows}
+        notes += [f"  {counted(draws, 'draw')}: --score {score}" for draws, score in sorted(scores.items())]
+        if self.pilot is not None:
+            covered = "In nine cases of ten the share of a calibration lies in the range."
+            return [*notes, f"From {self.source}. {covered}"]
+        covered = (
+            "The range spans these kinds of photographs: of a kind that was left out, one share in five lay outside."
+        )
+        return [
+            *notes,
+            f"From {self.source}. {covered} --pilot 40 --stand-in measures your own photographs at no cost.",
+        ]
+
+
+MARK = "*"
+"""Beside the number of draws where the delivered picture is made consistent with its input."""
+
+
+def _columns(number: int) -> dict[str, How]:
+    return {
+        "promise": "{promise}",
+        "alpha": "{alpha:g}",
+        "n": lambda row: f"{row['n']} +{row['n'] - number}" if row["n"] > number else str(row["n"]),
+        "draws": lambda row: f"{row['draws']}{'' if row['delivery'] == 'first' else MARK}",
+        "calls": "{calls}",
+        "price": lambda row: "unknown" if row["cost_usd"] is None else money(*map(_short, row["cost_usd"])),
+        "trusted share": lambda row: expected(row["expected_share"], row["error"]),
+    }
+
+
+def _short(usd: Decimal) -> Decimal:
+    """Cents are enough for a table, where there are any."""
+    return usd.quantize(Decimal("0.01")) if usd >= Decimal("0.01") else usd.normalize()
+
+
+def measured_frontier(
+    ways: Sequence[Setup],
+    wish: Wish,
+    usd_a_draw: tuple[Decimal, Decimal] | None,
+    number: int,
+    guarantee: str | Guarantee | None,
+) -> Frontier:
+    """The rows for `number` photographs and others, by the shares that ship with the package."""
+    measured = measured_shares()
+    if not any(map(measured.fits, ways)) or not promises(ways[0].metric, guarantee):
+        return Frontier(rows=(), source=UNMEASURED)
+    rows = _rows(ways[0].metric, ways, measured.prospects, wish, usd_a_draw, number, guarantee)
+    return Frontier(rows=rows, source=measured.source)
+
+
+def pilot_frontier(
+    curves: Sequence[Curves],
+    ways: Sequence[Setup],
+    wish: Wish,
+    usd_a_draw: tuple[Decimal, Decimal] | None,
+    number: int,
+    guarantee: str | Guarantee | None,
+    pilot: Pilot,
+) -> Frontier:
+    """The rows for `number` photographs and others, by the curves of a pilot; `curves`: those of each of `ways`."""
+    outlooks: dict[tuple[Promise, int], Outlook] = {}
+
+    def prospects(promise: Promise, way: Setup, levels: Sequence[float], n: int) -> Sequence[Prospect | None]:
+        key = promise, next(place for place, one in enumerate(ways) if one is way)
+        if key not in outlooks:
+            outlooks[key] = Outlook.of(promise.curves(*curves[key[1]]))
+        found = outlooks[key].prospects(promise.rule, levels, n)
+        if pilot.stand_in is None:
+            return found
+        # Independent of each other: how little the photographs tell, and how far vendors are apart.
+        apart = measured_shares().vendor_errors(promise, way, levels, n)
+        return [
+            None if further is None else replace(one, error=math.hypot(one.error, further))
+            for one, further in zip(found, apart, strict=True)
+        ]
+
+    rows = _rows(ways[0].metric, ways, prospects, wish, usd_a_draw, number, guarantee)
+    drawn_by = "" if pilot.stand_in is None else f", drawn by the vendor {pilot.stand_in} in place of yours"
+    return Frontier(rows=rows, source=f"{pilot.photographs} of your photographs{drawn_by}", pilot=pilot)
+
+
+def _rows(
+    metric: Metric,
+    ways: Sequence[Setup],
+    prospects: Prospects,
+    wish: Wish,
+    usd_a_draw: tuple[Decimal, Decimal] | None,
+    number: int,
+    guarantee: str | Guarantee | None,
+) -> tuple[Row, ...]:
+    promised = promises(metric, guarantee)
+    return tuple(frontier(candidates(promised, ways, prospects, usd_a_draw, wish, number), wish, number))

@@ -1,0 +1,130 @@
+"""Trusted shares that were measured on photographs of many kinds with several vendors, as they ship with the package.
+
+`examples/measure_frontier.py` makes the file from draws; nothing in it was typed by hand.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.study.plan.prospects import Prospect
+from blackbox_conformal.study.plan.ways import Promise
+from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.support import catalog
+
+FILE = "measured_shares.json"
+WHOLE = 1000
+"""Shares in the file are whole numbers, thousandths."""
+
+
+def series_name(promise: Promise, draws: int, delivery: str) -> str:
+    """What a series is called in the file."""
+    return f"{promise.name} | {draws} | {delivery}"
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredShares:
+    """Mean trusted shares over vendors and collections of photographs, and how far one of them lies from the others.
+
+    Attributes
+    ----------
+    source
+        Vendors, collections and photographs, in words.
+    settings
+        Scale, degradation and metric that they were measured with, and the score for each number of draws.
+    levels, numbers
+        Levels and numbers of calibration photographs, ascending.
+    series
+        Name → shares, errors, and how far other vendors are from the stand-in on the same photographs: each (levels,
+        numbers).
+    """
+
+    source: str
+    settings: Mapping[str, Any]
+    levels: Sequence[float]
+    numbers: Sequence[int]
+    series: Mapping[str, Mapping[str, NDArray[np.float64]]]
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Self:
+        """What the file says."""
+        return cls(
+            content["source"],
+            content["settings"],
+            content["levels"],
+            content["numbers"],
+            {
+                name: {kind: np.array(values) / WHOLE for kind, values in one.items()}
+                for name, one in content["series"].items()
+            },
+        )
+
+    def fits(self, setup: Setup) -> bool:
+        """Whether the set-up measures and draws as these shares were measured: metric, scale, inputs, score."""
+        procedure, scores = setup.procedure, self.settings["scores"]
+        metric = {name: value for name, value in procedure.metric.items() if name != "cap"}
+        return bool(
+            metric == self.settings["metric"]
+            and procedure.scale == self.settings["scale"]
+            and procedure.degradation == self.settings["degradation"]
+            and procedure.score == scores.get(str(procedure.draws))
+        )
+
+    def as_measured(self, setup: Setup) -> Setup:
+        """The set-up with the score that was measured with so many draws; the same where none was."""
+        score = dict(self.settings["scores"].get(str(setup.procedure.draws), {}))
+        if not score:
+            return setup
+        return setup.with_score(catalog.load("scores", score.pop("name"), **score), setup.procedure.draws)
+
+    def prospects(self, promise: Promise, setup: Setup, levels: Sequence[float], n: int) -> list[Prospect | None]:
+        """What to expect at each level; None where the set-up is another one or nothing near was measured.
+
+        Shares are interpolated, in the level and in the logarithm of n; of the errors around the largest counts.
+        """
+        shares, errors = (self._around(kind, promise, setup, levels, n) for kind in ("shares", "errors"))
+        return [
+            None if near is None or around is None else Prospect(near[0], around[1])
+            for near, around in zip(shares, errors, strict=True)
+        ]
+
+    def vendor_errors(self, promise: Promise, setup: Setup, levels: Sequence[float], n: int) -> list[float | None]:
+        """How far other vendors are from the stand-in; None as for `prospects`."""
+        return [near and near[1] for near in self._around("vendors", promise, setup, levels, n)]
+
+    def _around(
+        self, kind: str, promise: Promise, setup: Setup, levels: Sequence[float], n: int
+    ) -> list[tuple[float, float] | None]:
+        """What was measured of a kind, interpolated, and the largest around, at each level."""
+        name = series_name(promise, setup.procedure.draws, setup.procedure.delivery)
+        if name not in self.series or not self.numbers[0] <= n <= self.numbers[-1] or not self.fits(setup):
+            return [None for _ in levels]
+        return [self.at(name, kind, level, n) for level in levels]
+
+    def at(self, name: str, kind: str, level: float, n: int) -> tuple[float, float] | None:
+        """What was measured of a series, interpolated, and the largest around; None beyond the levels."""
+        if not self.levels[0] <= level <= self.levels[-1]:
+            return None
+        row, between = _place(np.array(self.levels), level)
+        column, along = _place(np.log(self.numbers), float(np.log(n)))
+        square = self.series[name][kind][row : row + 2, column : column + 2]
+        return float(np.array([1 - between, between]) @ square @ np.array([1 - along, along])), float(square.max())
+
+
+def _place(points: NDArray[np.float64], value: float) -> tuple[int, float]:
+    """The index of the point below `value` that has one above, and how far `value` is from it to that, 0 to 1."""
+    index = min(int(np.searchsorted(points, value, side="right")) - 1, len(points) - 2)
+    return index, float((value - points[index]) / (points[index + 1] - points[index]))
+
+
+@cache
+def measured_shares() -> MeasuredShares:
+    """The file that ships with the package."""
+    text = files(__package__).joinpath(FILE).read_text(encoding="utf-8")
+    return MeasuredShares.of(json.loads(text))

@@ -1,0 +1,167 @@
+"""A pilot: a few of the user's own photographs are drawn to see what which promise trusts, before the others are paid.
+
+Photographs that anything was chosen by, be it only how many more to draw, give no guarantee. So those of a pilot never
+calibrate: they are kept in the run folder's tuning file, which calibrations obey.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import partial
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.images.calibration_images import KnownPhotograph
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.study.held_out import split_prepared
+from blackbox_conformal.study.job import Job
+from blackbox_conformal.study.looked_at import TUNING_FILE, TuningRecord, Unseen, together
+from blackbox_conformal.study.plan.frontier import Curves, Pilot, pilot_frontier
+from blackbox_conformal.study.plan.frontier_rows import Wish
+from blackbox_conformal.study.plan.measured import measured_shares
+from blackbox_conformal.study.plan.planning import Plan, plan_job, usual_level
+from blackbox_conformal.study.plan.ways import measured_curves, promises, ways
+from blackbox_conformal.study.stages.prepare import Prepared
+from blackbox_conformal.study.stages.settings import Setup, member
+from blackbox_conformal.support.member_text import specification_text
+from blackbox_conformal.vendor.adapter import Adapter
+
+FEWEST = 5
+"""Photographs of which a pilot can say anything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PilotRequest:
+    """What a pilot is asked for.
+
+    Attributes
+    ----------
+    photographs
+        How many of the photographs are drawn to be looked at.
+    wish
+        What the rows must keep.
+    guarantee
+        The guarantee to plan for, as it was named; None where all are compared.
+    typed
+        The settings of the procedure that the user chose, which are then not varied.
+    seed
+        Which photographs they are follows from it and from their content.
+    stand_in
+        A vendor that draws the pilot in place of the one that is planned for.
+    """
+
+    photographs: int
+    wish: Wish
+    guarantee: str | Guarantee | None
+    typed: Collection[str]
+    seed: int = 0
+    stand_in: Adapter | None = None
+
+    @property
+    def rule(self) -> Guarantee:
+        """The guarantee to plan for."""
+        rule: Guarantee = member("guarantees", self.guarantee or "expected")
+        return rule
+
+    def ways(self, setup: Setup) -> list[Setup]:
+        """The set-up and those that are compared with it: none draws more often."""
+        draws = () if {"draws", "score"} & set(self.typed) else (1,)
+        found = ways(setup, draws, deliver_consistent="delivery" not in self.typed)
+        if self.stand_in is None or "score" in self.typed:
+            return found
+        return [measured_shares().as_measured(way) for way in found]
+
+    def refuse(self, job: Job) -> None:
+        """Refuse, before anything is paid, what a pilot cannot tell.
+
+        Raises
+        ------
+        UsageError
+            No photographs would be left, there are too few, or the guarantee is another one than those compared, or
+            nothing is known of how the stand-in differs from other vendors.
+        """
+        if not FEWEST <= self.photographs < len(job.pictures):
+            raise UsageError(
+                f"expected --pilot (pilot in Python) to be {FEWEST} or more and fewer than the {len(job.pictures)} "
+                f"photographs, since those of the pilot do not calibrate; got {self.photographs}"
+            )
+        if not promises(job.setup.metric, self.guarantee):
+            raise UsageError(
+                f"a pilot does not measure {self.guarantee}; leave --guarantee out to see those that it measures"
+            )
+        if self.stand_in is not None and not any(map(measured_shares().fits, self.ways(job.setup))):
+            raise UsageError(
+                "expected the usual score, metric, scale and degradation beside --stand-in: how far other vendors are "
+                "from it was measured with those alone. Leave --stand-in out"
+            )
+
+
+def plan_with_pilot(job: Job, request: PilotRequest) -> Plan:
+    """Draw some of a job's photographs, and plan the calibration on the others by what they show.
+
+    The same call again pays for nothing that is stored.
+
+    Raises
+    ------
+    UsageError
+        See `PilotRequest.refuse`.
+    BudgetError
+        See `Job.confirm`.
+    """
+    request.refuse(job)
+    _, looked_at = split_prepared(job.pictures, request.photographs, request.seed)
+    photographs = sorted((KnownPhotograph.of(one.sketch) for one in looked_at), key=lambda one: one.truth)
+    taught = together(job.setup.score.taught_by, photographs)
+    calibrating = Unseen.of(job.pictures, job.folder, taught, everywhere=True).pictures
+    pilot = job.only(looked_at) if request.stand_in is None else _standing_in(job, looked_at, request.stand_in)
+    pilot.confirm(lambda: plan_job(pilot, request.rule))
+    curves = _curves(pilot, request.ways(pilot.setup))
+    # Kept before anybody sees what the photographs show.
+    score, draws = specification_text(job.setup.score), job.setup.procedure.draws
+    record = TuningRecord(score=score, draws=draws, alpha=None, photographs=tuple(photographs))
+    record.keep(job.folder / TUNING_FILE)
+    planned = plan_job(job.only(calibrating), request.rule, alpha=request.wish.alpha)
+    spent = Pilot(
+        photographs=len(photographs),
+        calls=pilot.calls,
+        cached=pilot.cached,
+        cost_usd=pilot.cost_usd,
+        stand_in=None if request.stand_in is None else request.stand_in.name,
+    )
+    usd = request.wish.usd
+    left = replace(
+        request.wish,
+        usual=usual_level(job.setup.metric.bound),
+        usd=None if usd is None else max(Decimal(0), usd - spent.cost_usd),
+    )
+    frontier = pilot_frontier(
+        curves, request.ways(job.setup), left, planned.usd_a_draw, planned.n, request.guarantee, spent
+    )
+    return replace(planned, frontier=frontier)
+
+
+def _standing_in(job: Job, looked_at: Sequence[Prepared], stand_in: Adapter) -> Job:
+    """The same photographs, sent to another vendor in a run folder of its own."""
+    setup = job.setup.with_stand_in(stand_in)
+    folder = job.folder / f"{stand_in.name}-stand-in"
+    paths = [picture.path for picture in looked_at if picture.path is not None]
+    terms = replace(job.terms, folder=folder, limits=replace(job.terms.limits, max_cost_usd=None, max_calls=None))
+    return Job.of_photographs(setup, paths, terms)
+
+
+def _curves(pilot: Job, compared: Sequence[Setup]) -> list[Curves]:
+    """Draw what is missing of the pilot's photographs; the curves of each way, in the order of the photographs."""
+    found: dict[str, list[tuple[RiskCurve, RiskCurve]]] = {}
+    with pilot.run(partial(measured_curves, pilot, compared), scores=[way.score for way in compared]) as measured:
+        for drawn, curves in measured:
+            found[drawn.prepared.input_digest] = curves
+            pilot.listeners.progress("pilot", len(found), len(pilot.pictures))
+    by_photograph = [found[digest] for digest in sorted(found)]
+    return [
+        (
+            CurveSet.from_curves([curves[way][0] for curves in by_photograph]),
+            CurveSet.from_curves([curves[way][1] for curves in by_photograph]),
+        )
+        for way in range(len(compared))
+    ]

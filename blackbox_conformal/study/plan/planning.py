@@ -1,0 +1,273 @@
+"""What a calibration would cost, and the levels that it could reach. Nothing is sent, and nothing is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from decimal import Decimal
+from pathlib import Path
+
+from blackbox_conformal.drawing.estimate import (
+    Estimate,
+    KnownPrices,
+    calls_again,
+    estimate,
+    has_jobs,
+)
+from blackbox_conformal.drawing.limits import Limits
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_words
+from blackbox_conformal.study.job import Job
+from blackbox_conformal.study.plan.frontier import Frontier, measured_frontier
+from blackbox_conformal.study.plan.frontier_rows import Wish
+from blackbox_conformal.study.plan.measured import measured_shares
+from blackbox_conformal.study.plan.ways import ways
+from blackbox_conformal.study.stages.memory import BASE_BYTES
+from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.support.blocks import Block, Faces, Facts, Figure, Table
+from blackbox_conformal.support.plots import Bar, Bars
+from blackbox_conformal.support.text import counted, mebibytes, money
+from blackbox_conformal.vendor.adapter import FREE, Adapter, Price
+from blackbox_conformal.vendor.rates import least_seconds
+
+COMPARED_DRAWS = (1, 8)
+"""Numbers of draws that the shares that ship with the package were measured with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Plan(Estimate, Faces):
+    """Calls, money, time and levels of a calibration: an estimate, and what the levels take.
+
+    Attributes
+    ----------
+    n, draws
+        Photographs that count, and draws of each.
+    memory_bytes
+        Peak memory of the calculation; None when the photographs are not known.
+    reachable_alpha
+        The smallest level at which `n` photographs could trust anything at all.
+    needed_n
+        Level → the fewest photographs with which it can be reached.
+    usd_a_photograph
+        Lowest and highest price of one photograph more, all its draws, by the sizes of those that there are or else
+        over all sizes; None when the price is not known.
+    price_source
+        Where the price comes from, and when it was read; None when the price is not known.
+    price_rule
+        What the price depends on, in words; empty = on nothing, or it is not known.
+    frontier
+        What promises at which levels and numbers are expected to trust; None where nobody asked.
+    """
+
+    n: int
+    draws: int
+    memory_bytes: int | None
+    reachable_alpha: float
+    needed_n: dict[str, int]
+    usd_a_photograph: tuple[Decimal, Decimal] | None
+    price_source: str | None
+    price_rule: str = ""
+    frontier: Frontier | None = None
+
+    @property
+    def usd_a_draw(self) -> tuple[Decimal, Decimal] | None:
+        """Lowest and highest price of one draw; None when it is not known."""
+        if self.usd_a_photograph is None:
+            return None
+        low, high = self.usd_a_photograph
+        return low / self.draws, high / self.draws
+
+    def with_frontier(
+        self, setup: Setup, wish: Wish, guarantee: str | Guarantee | None, typed: Collection[str]
+    ) -> Plan:
+        """With the rows that ship with the package; `typed`: the settings of the procedure that the user chose."""
+        draws = () if {"draws", "score"} & set(typed) else COMPARED_DRAWS
+        compared = ways(setup, draws, deliver_consistent="delivery" not in typed)
+        if "score" not in typed:
+            compared = [measured_shares().as_measured(way) for way in compared]
+        return replace(self, frontier=measured_frontier(compared, wish, self.usd_a_draw, self.n, guarantee))
+
+    def blocks(self) -> Iterator[Block]:
+        """Calls, price and levels; with a frontier what promises are expected to trust, else what each level needs."""
+        numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "frontier"}
+        yield Facts(
+            {
+                "photographs": f"{self.n}, {counted(self.draws, 'draw')} each",
+                "calls": f"{self.calls} to make, {self.cached} draws stored",
+                "price": self._price,
+                "a photograph": f"{self._more(1)}, {self.price_rule}" if self.price_rule else None,
+                "disk, memory": f"{mebibytes(self.disk_bytes)}, {mebibytes(self.memory_bytes)}",
+                "reachable alpha": f"{self.reachable_alpha:.4g} with these {self.n} photographs",
+            },
+            numbers,
+        )
+        if self.frontier is not None:
+            yield from self.frontier.blocks(self.n)
+        yield Table(
+            "needed",
+            {
+                "alpha": "{alpha:g}",
+                "photographs": lambda row: number_in_words(row["needed_n"]) if row["needed_n"] else "any",
+                "missing": lambda row: number_in_words(max(0, row["needed_n"] - self.n)),
+                "price of the missing": lambda row: self._more(max(0, row["needed_n"] - self.n)),
+            },
+            [{"alpha": float(level), "needed_n": n} for level, n in self.needed_n.items()],
+            {},
+            title="Fewest photographs for a level",
+        )
+        bars = [Bar(f"alpha = {level}", n, "realised") for level, n in self.needed_n.items()]
+        yield Figure([Bars("Photographs that a level needs at least", "", bars, digits=0)])
+
+    @property
+    def _price(self) -> str:
+        """The price, and where it is from."""
+        if self.cost_usd is None:
+            return "unknown: give -p price-usd=…"
+        return money(*self.cost_usd) + (f" ({self.price_source})" if self.price_source else "")
+
+    def _more(self, photographs: int) -> str:
+        """What that many more photographs would cost."""
+        if self.usd_a_photograph is None:
+            return "unknown"
+        low, high = self.usd_a_photograph
+        return money(low * photographs, high * photographs)
+
+    def __repr__(self) -> str:
+        price = "unknown" if self.cost_usd is None else money(*self.cost_usd)
+        return (
+            f"<Plan for {self.n} photographs, {counted(self.draws, 'draw')} each: {self.calls} calls to make, "
+            f"{self.cached} draws stored, price {price}, alpha from {self.reachable_alpha:.3g}>"
+        )
+
+
+def plan_job(
+    job: Job,
+    rule: Guarantee,
+    *,
+    alpha: float | None = None,
+    quoted: Mapping[tuple[int, int], Decimal] | None = None,
+) -> Plan:
+    """The plan for the photographs of a job, counting what its run folder already holds.
+
+    Parameters
+    ----------
+    alpha
+        A level to plan for beside the usual ones.
+    quoted
+        What the vendor itself asks for a draw, by size of the upload (see `quotes`); None = its price list counts.
+    """
+    first = estimate(job.setup.adapter, job.folder, job.limits, job.tasks, quoted=quoted)
+    price = _price(job, quoted)
+    n = rule.counted(len(job.pictures))
+    return _plan(job.setup, job.with_second(first), n, rule, price, alpha, memory_bytes(job))
+
+
+def plan_number(
+    setup: Setup, n: int, rule: Guarantee, run: Path, limits: Limits, *, alpha: float | None = None
+) -> Plan:
+    """The plan for `n` photographs that nobody has yet: every draw is a call; room on disk and memory are not known.
+
+    Raises
+    ------
+    UsageError
+        `n` is below 1.
+    """
+    if n < 1:
+        raise UsageError(f"expected photographs, or how many there will be, at least 1; got {n}")
+    calls, prices = 0, [Decimal(0), Decimal(0)]
+    priced = True
+    for adapter, draws in ((setup.adapter, setup.procedure.draws), (setup.second, 1)):
+        if adapter is None or adapter.capabilities.local:
+            continue
+        price = KnownPrices(adapter, run).of_any()
+        calls += n * draws
+        priced = priced and price is not None
+        if price is not None:
+            prices = [prices[0] + n * draws * price.low_usd, prices[1] + n * draws * price.high_usd]
+    expected = Estimate(
+        calls=calls,
+        cached=0,
+        cost_usd=(prices[0], prices[1]) if priced else None,
+        seconds=_seconds(setup.adapter, limits, calls),
+        disk_bytes=None,
+        again=calls * calls_again(limits),
+    )
+    local = setup.adapter.capabilities.local
+    return _plan(setup, expected, n, rule, FREE if local else KnownPrices(setup.adapter, run).of_any(), alpha, None)
+
+
+def _seconds(adapter: Adapter, limits: Limits, calls: int) -> float | None:
+    """Time that so many calls take at best at the vendor's strictest request rate; None without one."""
+    rates = limits.for_vendor(adapter.capabilities).rates or ()
+    return least_seconds(rates, calls, calls if has_jobs(adapter) else 0)
+
+
+def _plan(
+    setup: Setup,
+    expected: Estimate,
+    n: int,
+    rule: Guarantee,
+    price: Price | None,
+    alpha: float | None,
+    memory: int | None,
+) -> Plan:
+    bound, draws = rule.loss_bound(setup.metric.capped_bound), setup.procedure.draws
+    levels = sorted({*usual_levels(bound), *([] if alpha is None else [alpha])})
+    return Plan(
+        **asdict(expected),
+        n=n,
+        draws=draws,
+        memory_bytes=memory,
+        reachable_alpha=rule.reachable_alpha(n, bound),
+        needed_n={f"{level:g}": rule.minimum_images(level, bound) for level in levels},
+        usd_a_photograph=None if price is None else (price.low_usd * draws, price.high_usd * draws),
+        price_source=None if price is None else price.source + (f", read {price.read_on}" if price.read_on else ""),
+        price_rule="" if price is None else price.rule,
+    )
+
+
+def memory_bytes(job: Job) -> int:
+    """Peak memory of the calculation: the two largest pictures at once, over a fixed base."""
+    largest = sorted((height * width for height, width in (picture.size for picture in job.pictures)), reverse=True)
+    return BASE_BYTES + job.pixel_bytes * sum(largest[:2])
+
+
+def _price(job: Job, quoted: Mapping[tuple[int, int], Decimal] | None) -> Price | None:
+    """Price of a draw, of the cheapest and of the dearest of the job's photographs."""
+    adapter = job.setup.adapter
+    if adapter.capabilities.local:
+        return FREE
+    if quoted:
+        return Price(min(quoted.values()), max(quoted.values()), "quoted by the vendor")
+    return KnownPrices(adapter, job.folder).of_these([task.upload for task in job.tasks])
+
+
+USUAL = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
+"""For losses of which the largest is about 1."""
+
+NEAR_ONE = (0.5, 5.0)
+"""Largest losses for which `USUAL` is used as it is."""
+
+
+def usual_levels(bound: float) -> tuple[float, ...]:
+    """Levels that say something of a loss that is at most `bound`: `USUAL`, times 1, 2 or 5 times a power of ten.
+
+    The factor is the largest such number that is at most half of `bound`.
+    """
+    low, high = NEAR_ONE
+    if low <= bound <= high:
+        return USUAL
+    decade = 10.0 ** math.floor(math.log10(bound / 2))
+    factor = max(step * decade for step in (1, 2, 5) if step * decade <= bound / 2)
+    return tuple(float(f"{level * factor:.6g}") for level in USUAL)
+
+
+def usual_level(bound: float) -> float:
+    """The level in `usual_levels` that is 0.1 for losses of which the largest is about 1."""
+    return usual_levels(bound)[USUAL.index(0.1)]
+
+
+def audited_levels(bound: float) -> tuple[float, ...]:
+    """`usual_levels` without the lowest, for which an audit would take very many photographs."""
+    return usual_levels(bound)[1:]

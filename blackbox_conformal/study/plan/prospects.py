@@ -1,0 +1,113 @@
+"""What share of new pictures a calibration on n photographs would trust, predicted from the curves of others."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.risk.curve_set import CurveSet
+
+RESAMPLES = 400
+STEPS = 512
+"""Thresholds that are told apart."""
+
+COVERED = 0.9
+"""The share of cases in which an outcome is to lie within the printed error."""
+
+ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """A trusted share that is to be expected.
+
+    Attributes
+    ----------
+    share
+        The mean trusted share of new pictures, 0 to 1.
+    error
+        The share of one calibration is not farther from it than this in `COVERED` of the cases.
+    """
+
+    share: float
+    error: float
+
+
+@dataclass(frozen=True, eq=False)
+class Outlook:
+    """Losses and trusted shares of N photographs at `STEPS` thresholds at most.
+
+    Attributes
+    ----------
+    losses, shares
+        (N, steps) float64, nondecreasing along the steps. Between two steps the lower one counts.
+    bound
+        The largest loss.
+    """
+
+    losses: NDArray[np.float64]
+    shares: NDArray[np.float64]
+    bound: float
+
+    @classmethod
+    def of(cls, curves: CurveSet) -> Self:
+        """Of the curves of at least one photograph."""
+        scores = np.unique(np.concatenate([curves.scores, curves.area_scores]).astype(np.float64))
+        chosen = np.unique(np.linspace(0, scores.size - 1, min(STEPS, scores.size)).round().astype(int))
+        thresholds = [*scores[chosen], np.inf]
+        return cls(
+            np.stack([curves.losses_at(threshold) for threshold in thresholds], axis=1),
+            np.stack([curves.trusted_shares_at(threshold) for threshold in thresholds], axis=1),
+            curves.bound,
+        )
+
+    def prospects(self, rule: Guarantee, levels: Sequence[float], n: int, seed: int = 0) -> list[Prospect]:
+        """For each level, the share that `rule` would trust after calibrating on `n` photographs like these."""
+        outcomes = self.outcomes(rule, levels, n, seed)
+        shares = outcomes.mean(axis=0)
+        errors = np.quantile(np.abs(outcomes - shares), COVERED, axis=0) * _widening(len(self.losses))
+        return [Prospect(float(share), float(error)) for share, error in zip(shares, errors, strict=True)]
+
+    def outcomes(self, rule: Guarantee, levels: Sequence[float], n: int, seed: int = 0) -> NDArray[np.float64]:
+        """(`RESAMPLES`, levels) trusted shares: what a calibration on `n` photographs like these might trust.
+
+        The photographs that there are stand for all others (Efron 1979), twice over: as many as there are, drawn with
+        replacement, are a world that they might have come from, and n drawn from that world calibrate. What they trust
+        of the world is one outcome. The spread of outcomes so contains both the luck of the n and how little N
+        photographs tell of all.
+
+        Parameters
+        ----------
+        rule
+            A guarantee whose claim is about a mean loss of every photograph alike.
+        """
+        generator = np.random.default_rng([seed, n])
+        photographs = len(self.losses)
+        worlds = generator.multinomial(photographs, np.full(photographs, 1 / photographs), size=RESAMPLES)
+        calibrating = np.stack([generator.multinomial(n, world / photographs) for world in worlds])
+        shares = worlds @ self.shares / photographs
+        losses, found = self.losses.ravel(), np.zeros((RESAMPLES, len(levels)))
+        summed, sums = np.empty(0), np.empty(0)
+        for place, level in enumerate(levels):
+            claim = rule.claim(losses, level, self.bound)
+            if claim.losses is not summed:
+                summed, sums = claim.losses, calibrating @ claim.losses.reshape(self.losses.shape)
+            # Conformal risk control, Angelopoulos et al. (2024): the new photograph counts with the largest loss.
+            allowed = claim.level * (n + 1) - claim.bound
+            steps = np.count_nonzero(sums <= allowed + ROUNDING, axis=1)
+            found[:, place] = np.where(steps > 0, shares[np.arange(RESAMPLES), steps - 1], 0.0)
+        return found
+
+
+def _widening(photographs: int) -> float:
+    """By how much a bootstrap's spread is too narrow for so few photographs, as Student's t is wider than a normal.
+
+    The first terms of the expansion of the quantile (Abramowitz and Stegun 1964, 26.7.5), and the sum of squares that
+    is divided by all photographs instead of one fewer.
+    """
+    freedom, normal = max(1, photographs - 1), 1.6449
+    return math.sqrt(photographs / freedom) * (1 + (normal**2 + 1) / (4 * freedom))

@@ -1,0 +1,149 @@
+"""The promises that can be made, and the ways of drawing and delivering that they can be made with."""
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.risk.exact import largest_loss
+from blackbox_conformal.study.job import Job
+from blackbox_conformal.study.stages.defaults import default_score
+from blackbox_conformal.study.stages.evaluate import decoded_draws
+from blackbox_conformal.study.stages.ready import Ready
+from blackbox_conformal.study.stages.settings import Setup, member
+
+CAP = 0.5
+"""The cap that is compared with none, in units of `lab-l1`."""
+
+CAPPED = "lab-l1"
+"""The metric that is also compared with a cap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A guarantee, and whether errors above `cap` count as the cap.
+
+    Attributes
+    ----------
+    name
+        In tables.
+    guarantee
+        As it is typed.
+    cap
+        None: errors count as they are, or up to the cap that the metric has already.
+    """
+
+    name: str
+    guarantee: str
+    cap: float | None = None
+
+    @property
+    def rule(self) -> Guarantee:
+        """The guarantee."""
+        rule: Guarantee = member("guarantees", self.guarantee)
+        return rule
+
+    def bound(self, metric: Metric) -> float:
+        """The largest loss."""
+        capped = metric.capped_bound if self.cap is None else min(self.cap, metric.capped_bound)
+        return self.rule.loss_bound(capped)
+
+    def curves(self, supremum: CurveSet, all_but: CurveSet) -> CurveSet:
+        """The curves that it is about, of those of the largest error and of the largest error but for a share."""
+        curves = supremum if self.rule.needs.curve_kind == "supremum" else all_but
+        return curves if self.cap is None else capped(curves, self.cap)
+
+
+LEFT_OUT = 0.01
+GUARANTEES = {
+    "expected": "expected",
+    f"all-but {100 * LEFT_OUT:g} %": f"all-but:share={LEFT_OUT:g}",
+    "per-image 90 %": "per-image:delta=0.1",
+}
+"""Guarantees that are compared, by their names in tables."""
+
+
+def promises(metric: Metric, guarantee: str | Guarantee | None = None) -> tuple[Promise, ...]:
+    """What is compared: every one of `GUARANTEES`, or the one that was named; none where that is another one.
+
+    The mean of `CAPPED` is also compared with a cap, unless `metric` has one.
+    """
+    wanted = [
+        (name, text)
+        for name, text in GUARANTEES.items()
+        if guarantee is None or member("guarantees", text) == member("guarantees", guarantee)
+    ]
+    found = [Promise(_named(name, metric.cap), text, metric.cap) for name, text in wanted]
+    if metric.cap is None and metric.plugin_name() == CAPPED and ("expected", "expected") in wanted:
+        found.insert(1, Promise(_named("expected", CAP), "expected", CAP))
+    return tuple(found)
+
+
+def _named(name: str, cap: float | None) -> str:
+    return name if cap is None else f"{name}, cap {cap:g}"
+
+
+def ways(setup: Setup, draws: Collection[int] = (), *, deliver_consistent: bool = False) -> list[Setup]:
+    """The set-up, and others that send the same; those that its vendor or its inputs do not allow are left out.
+
+    Parameters
+    ----------
+    draws
+        Other numbers of draws, each with the score that is usual for it.
+    deliver_consistent
+        Whether each is also there with its delivery made consistent, if the set-up delivers the first draw.
+    """
+    found = [setup]
+    for count in sorted(set(draws) - {setup.procedure.draws}):
+        with suppress(UsageError):
+            found.append(setup.with_score(member("scores", default_score(count, setup.procedure.scale)), count))
+    if deliver_consistent and setup.procedure.delivery == "first" and setup.procedure.mixture.linear:
+        found += [way.with_score(way.score, way.procedure.draws, "consistent") for way in found]
+    return found
+
+
+def capped(curves: CurveSet, cap: float) -> CurveSet:
+    """The curves when errors above `cap` count as the cap: the largest of capped errors is the largest one capped."""
+    return CurveSet.from_curves([_capped(curve, cap) for curve in curves])
+
+
+def _capped(curve: RiskCurve, cap: float) -> RiskCurve:
+    if cap >= curve.bound:
+        return curve
+    losses = np.minimum(curve.losses, largest_loss(cap))
+    rises = np.diff(losses, prepend=np.float32(0)) > 0
+    return replace(curve, scores=curve.scores[rises], losses=losses[rises], bound=cap)
+
+
+def measured_curves(job: Job, ways: Sequence[Setup], ready: Ready) -> list[tuple[RiskCurve, RiskCurve]]:
+    """The two curves of one photograph for each way: of the largest error, and but for `LEFT_OUT` of the picture.
+
+    The ways draw no more often than the job and send the same. Of a refused photograph the worst curves.
+    """
+    drawn, setup = ready.drawn, job.setup
+    bound = setup.metric.capped_bound
+    if drawn.refusal is not None:
+        return [(RiskCurve.worst(bound), RiskCurve.worst(bound, left_out=LEFT_OUT)) for _ in ways]
+    truth, low_resolution = ready.truth_and_input("looked at")
+    accumulators = [way.score.start(drawn.prepared.size) for way in ways]
+    first = None
+    for index, pixels in enumerate(decoded_draws(drawn, setup, ready.read, low_resolution)):
+        first = pixels if first is None else first
+        for way, accumulator in zip(ways, accumulators, strict=True):
+            if index < way.procedure.draws:
+                accumulator.update(pixels)
+    assert first is not None
+    curves = []
+    for way, accumulator in zip(ways, accumulators, strict=True):
+        delivered = way.delivered(first, low_resolution)
+        errors = way.errors(truth, delivered, low_resolution)
+        scores = accumulator.finish(way.context(delivered, low_resolution, ready.second))
+        supremum, all_but = RiskCurve.family(scores, errors, bound=bound, left_out=[LEFT_OUT])
+        curves.append((supremum, all_but))
+    return curves

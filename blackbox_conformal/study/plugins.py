@@ -1,0 +1,284 @@
+"""Adapters by name, and what the command line says of adapters and of members of the other families."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from blackbox_conformal.errors import AdapterError, PluginError, UsageError
+from blackbox_conformal.method.degradations.parameter_range import Range
+from blackbox_conformal.support import catalog
+from blackbox_conformal.support.catalog import Listing
+from blackbox_conformal.support.wording import option_words
+from blackbox_conformal.vendor.adapter import Adapter, Capabilities
+from blackbox_conformal.vendor.example import example_of
+
+
+def adapter_names() -> list[str]:
+    """Names that ``--adapter`` takes and names of broken plug-ins, sorted; no adapter is imported."""
+    return sorted({listing.name for listing in catalog.listings("adapters")})
+
+
+def adapter_class(name: str) -> type[Adapter]:
+    """The adapter called `name`, or at ``package.module:Class``.
+
+    Raises
+    ------
+    UsageError
+        There is none of that name; the message lists near matches, or all.
+    AdapterError
+        It cannot be imported, or is not an adapter.
+    """
+    if ":" in name:
+        adapter = catalog.imported("adapters", name, f"adapter {name}")
+    else:
+        adapter = catalog.member("adapters", name.strip().lower().replace("_", "-"))
+    if not isinstance(getattr(adapter, "name", None), str):
+        raise AdapterError(f"adapter {name}: {adapter.__module__} does not set `name`")
+    return adapter
+
+
+def installed_adapter_class(name: Any, where: str) -> type[Adapter]:
+    """The adapter that a file names: one that an installed package announces, and never a module to import.
+
+    Parameters
+    ----------
+    name
+        What stands in the file.
+    where
+        The file and the place in it, for the message, such as ``adapter in calibration.json``.
+
+    Raises
+    ------
+    UsageError
+        It is no text, names a class to import, or there is no adapter of that name.
+    AdapterError
+        It cannot be imported, or is not an adapter.
+    """
+    refuse_import(name, where)
+    return adapter_class(name)
+
+
+def refuse_import(name: Any, where: str, option: str = "adapter") -> None:
+    """Refuse a text in a file that is not an adapter's name, above all a class to import.
+
+    Raises
+    ------
+    UsageError
+        It is no text, or names a class to import; the message says by which option a user can.
+    """
+    if not isinstance(name, str):
+        raise UsageError(f"{where}: expected the name of an installed adapter; got {name!r}")
+    if ":" in name:
+        raise UsageError(
+            f"{where}: expected the name of an installed adapter; got {name!r}, and a file may not name code to run. "
+            f"If you trust it, type --{option} {name}"
+        )
+
+
+def load_adapter(name: str, /, **parameters: Any) -> Adapter:
+    """The adapter called `name` with its parameters, ready to draw once opened.
+
+    Parameters
+    ----------
+    name
+        As in ``blackbox-conformal adapters list``, or ``package.module:Class``.
+    parameters
+        The adapter's own, as in ``adapters show NAME``; text is converted.
+
+    Raises
+    ------
+    UsageError
+        No such adapter or parameter; the message lists those there are.
+    AdapterError
+        The adapter is broken.
+    """
+    chosen: type[Any] = adapter_class(name)
+    adapter: Adapter = catalog.build(chosen, f"adapter {name}", parameters)
+    return adapter
+
+
+def describe(name: str, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What ``adapters show NAME`` says, as JSON-ready values.
+
+    Capabilities are those with `parameters`, which may be text. Where a required one is missing, the adapter's example
+    stands in for it; ``assumed`` holds what was taken from there and makes a difference. ``key_options`` are those with
+    which the key is sent, where it is not sent without them. ``jobs`` says whether the
+    vendor works with jobs, None where that is not known. ``error`` is None, or says why the adapter cannot be used;
+    nothing else is then known.
+
+    Raises
+    ------
+    UsageError
+        There is none of that name, or it does not take these parameters.
+    """
+    listing = next((each for each in catalog.listings("adapters") if each.name == name), None)
+    described: dict[str, Any] = {"name": name, "origin": listing.origin if listing else "", "error": None}
+    try:
+        adapter = adapter_class(name)
+    except AdapterError as error:
+        return {**described, "error": str(error)}
+    given = dict(parameters or {})
+    example, assumed = example_of(adapter), assumed_parameters(adapter, given)
+    return {
+        **described,
+        "version": adapter.version,
+        "class": f"{adapter.__module__}:{adapter.__qualname__}",
+        "summary": inspect.getdoc(adapter) or "",
+        "documentation": adapter.documentation,
+        "evidence": adapter.evidence,
+        "auth_variable": adapter.auth_variable,
+        "key_options": shlex.join(option_words(_sending_key(adapter))),
+        "seeds_by_model": bool(getattr(adapter, "seeds_by_model", False)),
+        "jobs": None if example is None else example.polls is not None,
+        "uncertain": list(getattr(adapter, "uncertain", ())),
+        "parameters": list(_adapter_parameters(adapter)),
+        "assumed": _plain({key: value for key, value in assumed.items() if example and key != example.address}),
+        "capabilities": _plain(_figures(adapter, given, assumed)),
+    }
+
+
+def assumed_parameters(adapter: type[Adapter], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Required parameters that are not `given`, as the adapter's example has them; an address is one of loopback."""
+    example = example_of(adapter)
+    if example is None:
+        return {}
+    shown = {**example.parameters, example.address: "http://127.0.0.1:9"}
+    required = (key for key, field in adapter.model_fields.items() if field.is_required())
+    return {key: shown[key] for key in required if key in shown and key not in given}
+
+
+def describe_member(family: str, listing: Listing) -> dict[str, Any]:
+    """What ``scores show NAME`` and its like say, as JSON-ready values, from docstrings and fields.
+
+    ``error`` is None, or says why the member cannot be used; nothing else is then known. ``facts`` are those of the
+    default parameters.
+    """
+    described: dict[str, Any] = {"name": listing.name, "origin": listing.origin, "error": listing.error}
+    if listing.error is not None:
+        return described
+    try:
+        member: type[catalog.Plugin] = catalog.member(family, listing.name)
+    except PluginError as error:
+        return {**described, "error": str(error)}
+    summary, attributes = _documented(member)
+    return {
+        **described,
+        "class": f"{member.__module__}:{member.__qualname__}",
+        "summary": summary,
+        "facts": _facts(member),
+        "parameters": [
+            {**parameter, "help": parameter["help"] or attributes.get(parameter["name"].replace("-", "_"), "")}
+            for parameter in _parameters(member)
+        ],
+    }
+
+
+def _documented(member: type[catalog.Plugin]) -> tuple[str, dict[str, str]]:
+    """The docstring up to its sections, and what it and those of the base classes say of each attribute."""
+    attributes: dict[str, str] = {}
+    for kind in reversed(member.__mro__):
+        _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes\n----------\n")
+        for entry in re.findall(r"^(\S.*)\n((?:[ ]{4}.*\n?|\n)+)", section, re.M):
+            attributes.update(dict.fromkeys(re.split(r",\s*", entry[0].strip()), " ".join(entry[1].split())))
+    return re.split(r"\n+\S+\n-{3,}\n", inspect.cleandoc(member.__doc__ or ""))[0].strip(), attributes
+
+
+def _facts(member: type[catalog.Plugin]) -> dict[str, str]:
+    """Facts of the default parameters; where one is required, those that follow from the others."""
+    for build in (member, member.model_construct):
+        try:
+            return build().facts()
+        except Exception:  # noqa: BLE001 - a foreign class may fail in any way, and the others must still be listed
+            continue
+    return {}
+
+
+def _sending_key(adapter: type[Adapter]) -> dict[str, str]:
+    """The parameters with which the key is sent; none where it is sent by default."""
+    fields = adapter.model_fields
+    return {name: value for name, value in adapter.key_parameters.items() if not fields[name].default}
+
+
+def _adapter_parameters(adapter: type[Adapter]) -> Iterator[dict[str, Any]]:
+    for described in _parameters(adapter):
+        yield {**described, "identifies": described["name"].replace("-", "_") not in adapter.transient}
+
+
+def _parameters(kind: type[BaseModel]) -> Iterator[dict[str, Any]]:
+    for name, field in kind.model_fields.items():
+        default = None if field.default is PydanticUndefined else field.default
+        if field.default_factory is not None:
+            default = field.get_default(call_default_factory=True, validated_data={})
+        yield {
+            "name": name.replace("_", "-"),
+            "type": _type_name(field.annotation),
+            "required": field.is_required(),
+            "default": _plain(default),
+            "help": field.description or "",
+        }
+
+
+def _type_name(annotation: Any) -> str:
+    if annotation is Range:
+        return "number | range"
+    if isinstance(annotation, type) and not get_args(annotation):
+        return "none" if annotation is NoneType else annotation.__name__
+    parts = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        return _type_name(parts[0])
+    if get_origin(annotation) is Callable:
+        return "function"
+    if get_origin(annotation) is Literal:
+        return " | ".join(str(part) for part in parts)
+    if get_origin(annotation) in (Union, UnionType):
+        return " | ".join(_type_name(part) for part in parts)
+    return str(annotation).replace("typing.", "")
+
+
+def _figures(kind: type[Adapter], given: Mapping[str, Any], assumed: Mapping[str, Any]) -> dict[str, Any]:
+    """Capabilities with these parameters; where none are given, those of the defaults, else of the whole example."""
+    chosen: type[Any] = kind
+    if given:
+        return _capabilities(catalog.build(chosen, f"adapter {kind.name}", {**assumed, **given}))
+    example = example_of(kind)
+    exemplary = {} if example is None or not assumed else {**example.parameters, **assumed}
+    for build in (chosen, chosen.model_construct):
+        try:
+            return _capabilities(build(**exemplary))
+        except (AttributeError, ValueError, TypeError):
+            continue
+    return asdict(Capabilities(scale_factors=()))
+
+
+def _capabilities(adapter: Adapter) -> dict[str, Any]:
+    """Capabilities, with the range of the price in US dollars and whether it depends on the size of a picture."""
+    able = adapter.capabilities
+    price = able.price and {
+        **asdict(able.price),
+        "low_usd": able.price.low_usd,
+        "high_usd": able.price.high_usd,
+        "by_size": adapter.price_for(1, 1) != able.price,
+    }
+    return {"seedable": able.seedable, **asdict(able), "price": price}
+
+
+def _plain(value: Any) -> Any:
+    """`value` in types that JSON has."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Range):
+        return str(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)

@@ -1,0 +1,1 @@
+"""The functions that programs call, and their keywords."""

@@ -1,0 +1,263 @@
+"""`plan`, `compare` and `tune` from Python: what helps to choose a vendor and its settings.
+
+Keywords that several take are described in `keyword_arguments`, and added to their documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Unpack
+
+from blackbox_conformal.drawing.quotes import ask_quotes
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
+from blackbox_conformal.study.choose.comparing import compare_contestants
+from blackbox_conformal.study.choose.comparison import Comparison
+from blackbox_conformal.study.choose.contestants import Contest, Contestant, vendor_folder
+from blackbox_conformal.study.choose.tuned import Tuning
+from blackbox_conformal.study.choose.tuning import (
+    TuningJob,
+    default_candidates,
+    parse_candidates,
+    refuse_both,
+    score_for,
+)
+from blackbox_conformal.study.job import Job
+from blackbox_conformal.study.keyword_arguments import (
+    CompareSettings,
+    PlanSettings,
+    ProcedureSettings,
+    TuneSettings,
+    described,
+)
+from blackbox_conformal.study.keyword_terms import (
+    levels_of,
+    named_keywords,
+    read,
+    refuse_unknown,
+    setup_of,
+    terms_of,
+)
+from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
+from blackbox_conformal.study.plan.candidates import Candidate
+from blackbox_conformal.study.plan.frontier_rows import Wish
+from blackbox_conformal.study.plan.piloting import PilotRequest, plan_with_pilot
+from blackbox_conformal.study.plan.planning import Plan, audited_levels, plan_job, plan_number
+from blackbox_conformal.study.plugins import load_adapter
+from blackbox_conformal.study.run_folder import run_folder
+from blackbox_conformal.study.stages.defaults import DEFAULT_DRAWS
+from blackbox_conformal.study.stages.settings import member
+from blackbox_conformal.vendor.adapter import Adapter
+
+
+@named_keywords
+@photographs_as_files("photographs")
+def plan(
+    vendor: Adapter,
+    photographs: Photographs | int,
+    **settings: Unpack[PlanSettings],
+) -> Plan:
+    """What calibrating on photographs would cost: calls, price, time, disk, memory and reachable levels.
+
+    With `alpha`, `want_share` or `max_cost` also what share each promise is expected to trust (`Plan.frontier`).
+    Nothing is spent, except with `pilot`. Nothing is sent either, unless `quote` asks the vendor itself.
+
+    Parameters
+    ----------
+    photographs
+        Files and folders, pictures in memory, or how many photographs there will be.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`.
+
+    Examples
+    --------
+    >>> bc.plan(vendor, "photographs")
+    <Plan for 10 photographs, 1 draw each: 10 calls to make, …>
+    >>> bc.plan(vendor, 100).needed_n["0.1"]
+    19
+    """
+    setup = setup_of(vendor, settings)
+    guarantee, alpha, pilot = settings.get("guarantee"), settings.get("alpha"), settings.get("pilot")
+    quote, stand_in = settings.get("quote", False), settings.get("stand_in", False)
+    rule = member("guarantees", guarantee or "expected")
+    if alpha is not None:
+        rule.check_level(alpha, rule.loss_bound(setup.metric.capped_bound))
+    refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
+    terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
+    wish = Wish(alpha=alpha, share=settings.get("want_share"), usd=terms.limits.max_cost_usd)
+    if isinstance(photographs, int):
+        if quote or pilot:
+            raise UsageError(
+                f"expected photographs beside {'quote=True' if quote else 'pilot'}, since they are drawn or a price "
+                "may depend on their sizes; got their number"
+            )
+        planned = plan_number(setup, photographs, rule, terms.folder, terms.limits, alpha=alpha)
+    else:
+        job = Job.of_photographs(setup, photograph_paths(photographs), terms, keep=False)
+        if pilot is not None:
+            if not stand_in:
+                terms.refuse_unlimited(vendor)
+            request = PilotRequest(
+                photographs=pilot,
+                wish=wish,
+                guarantee=guarantee,
+                typed=settings,
+                seed=settings.get("seed", 0),
+                stand_in=load_adapter("embedded") if stand_in else None,
+            )
+            return plan_with_pilot(job, request)
+        uploads = [task.upload for task in job.tasks]
+        quoted = ask_quotes(vendor, uploads, terms.limits, terms.listeners.progress) if quote else None
+        planned = plan_job(job, rule, alpha=alpha, quoted=quoted)
+    return planned if wish == Wish() else planned.with_frontier(setup, wish, guarantee, settings)
+
+
+@named_keywords
+@photographs_as_files("photographs")
+def compare(
+    vendors: Mapping[str, Adapter | tuple[Adapter, Mapping[str, Any]]],
+    photographs: Photographs,
+    alpha: float | Collection[float] | None = None,
+    **settings: Unpack[CompareSettings],
+) -> Comparison:
+    """Compare vendors or settings on the same photographs: some photographs calibrate, the others are measured.
+
+    Settings such as `draws` hold for every vendor, and limits for all vendors together. Without `run` each vendor has
+    a folder of its own below ``runs``. `calibrate` then refuses the photographs: what was chosen by them has no
+    guarantee on them.
+
+    Parameters
+    ----------
+    vendors
+        Name in the table → vendor, or vendor and settings of its own, such as ``(vendor, {"score": "texture"})``.
+    alpha
+        The level to compare at, or several; by default the usual ones.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`.
+
+    Examples
+    --------
+    >>> vendors = {"spread": vendor, "texture": (vendor, {"score": "texture"})}
+    >>> bc.compare(vendors, "photographs", alpha=0.9, draws=2, score="pixel-variance", max_cost=20)
+    <Comparison of spread and texture: …>
+    """
+    if not isinstance(vendors, Mapping):
+        raise UsageError(f"expected vendors by name, as in {{'one': vendor, 'other': vendor}}; got {vendors!r}")
+    contestants = [_contestant(label, vendor, settings) for label, vendor in vendors.items()]
+    paths = photograph_paths(photographs)
+    terms = terms_of(Path("runs"), settings)
+    for contestant in contestants:
+        own_folder = replace(terms, folder=vendor_folder(terms.folder, contestant.setup))
+        own_folder.refuse_unlimited(contestant.setup.adapter)
+    contest = Contest.of_photographs(
+        contestants,
+        paths,
+        terms,
+        held_out=round(len(paths) * settings["held_out"]),
+        seed=settings.get("seed", 0),
+        baselines=settings["baselines"],
+    )
+    levels = levels_of(alpha) or audited_levels(contestants[0].setup.metric.capped_bound)
+    for level in levels:
+        member("guarantees", "expected").check_level(level, contestants[0].setup.metric.capped_bound)
+    expected = contest.plan()
+    agreed = contest.agreed(expected)
+    if terms.ask is not None:
+        terms.ask(contest.jobs[0], expected)
+    return compare_contestants(agreed, levels)
+
+
+@named_keywords
+@photographs_as_files("photographs")
+def tune(
+    vendor: Adapter,
+    photographs: Photographs,
+    alpha: float | None = None,
+    **settings: Unpack[TuneSettings],
+) -> Tuning:
+    """Compare scores on a part of the photographs, then calibrate the best on the rest, which was never looked at.
+
+    Limits such as `max_cost` hold for comparing and calibrating together.
+
+    Parameters
+    ----------
+    alpha
+        The level at which candidates are compared.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`.
+
+    Examples
+    --------
+    >>> tuning = bc.tune(vendor, "photographs", 0.9, candidates=["pixel-variance", "texture"], draws=2, max_cost=20)
+    >>> tuning
+    <Tuning at alpha=0.9: … is the best of 2 candidates, …>
+    >>> tuning.calibration
+    <Calibration of …>
+    """
+    want_share, guarantee = settings.get("want_share"), settings.get("guarantee")
+    refuse_both(alpha, want_share, guarantee)
+    chosen, job = _tuning_job(vendor, photographs, alpha, settings)
+    rule = None if guarantee is None else member("guarantees", guarantee)
+    tuning = job.choose(chosen, alpha, rule, want_share)
+    if settings.get("only_choose"):
+        return tuning
+    calibrated = job.calibrate(tuning, rule)
+    return replace(
+        tuning,
+        calls=tuning.calls + calibrated.calls,
+        cached=tuning.cached + calibrated.cached,
+        cost_usd=tuning.cost_usd + calibrated.cost_usd,
+        calibration=calibrated.calibration,
+    )
+
+
+def _tuning_job(
+    vendor: Adapter,
+    photographs: Photographs,
+    alpha: float | None,
+    settings: TuneSettings,
+) -> tuple[list[Candidate], TuningJob]:
+    """The candidates, and the photographs split into those that they are compared on and those that calibrate."""
+    draws, second = settings.get("draws", DEFAULT_DRAWS), settings.get("second_adapter")
+    candidates = settings.get("candidates")
+    candidates = [candidates] if isinstance(candidates, str) else candidates
+    typed = candidates or default_candidates(draws, second=second is not None)
+    chosen = parse_candidates(typed, draws)
+    score = score_for(chosen, second=second is not None)
+    setup = setup_of(vendor, settings if score is None else {**settings, "score": score})
+    if alpha is not None:
+        member("guarantees", "expected").check_level(alpha, setup.metric.capped_bound)
+    terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
+    terms.refuse_unlimited(vendor)
+    job = TuningJob.of_photographs(
+        setup,
+        photograph_paths(photographs),
+        terms,
+        candidates=chosen,
+        seed=settings.get("seed", 0),
+        share=settings["tuning_share"],
+        only_choose=settings.get("only_choose", False),
+        nothing_chosen=settings.get("nothing_chosen", False),
+    )
+    return chosen, job
+
+
+def _contestant(
+    label: str, vendor: Adapter | tuple[Adapter, Mapping[str, Any]], settings: Mapping[str, Any]
+) -> Contestant:
+    """A vendor with the settings of its own before those that hold for all."""
+    adapter, settings_of_vendor = vendor if isinstance(vendor, tuple) else (vendor, {})
+    known = described(ProcedureSettings)
+    refuse_unknown("compare", settings_of_vendor, known)
+    return Contestant(label, setup_of(adapter, {**settings, **read(settings_of_vendor, known)}))

@@ -1,0 +1,233 @@
+"""`calibrate`, `mask` and `audit` from Python, under the words of the command line.
+
+Keywords that several take are described in `keyword_arguments`, and added to their documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Unpack
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.errors import BlackboxConformalError, UsageError
+from blackbox_conformal.method.audits.findings import Audit
+from blackbox_conformal.method.images.encode import Given
+from blackbox_conformal.study.audit.auditing import AuditRequest, audit_photographs
+from blackbox_conformal.study.calibrate.calibrated_rule import checked_rule
+from blackbox_conformal.study.calibrate.calibrating import calibrate_job
+from blackbox_conformal.study.job import Job
+from blackbox_conformal.study.keyword_arguments import (
+    ApplyAllSettings,
+    ApplySettings,
+    AuditSettings,
+    CalibrateSettings,
+)
+from blackbox_conformal.study.keyword_terms import calibrated, levels_of, named_keywords, setup_of, terms_of
+from blackbox_conformal.study.looked_at import Unseen, together
+from blackbox_conformal.study.mask.masking import Receiver, mask_pictures, masking_of
+from blackbox_conformal.study.mask.products import Result
+from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
+from blackbox_conformal.study.run_folder import run_folder
+from blackbox_conformal.study.stages.grouped_errors import refuse_together
+from blackbox_conformal.study.stages.prepare import named_input, prepare_inputs
+from blackbox_conformal.study.stages.settings import set_up_as
+from blackbox_conformal.study.watched import watching
+from blackbox_conformal.support.text import name_of
+from blackbox_conformal.vendor.adapter import Adapter
+
+
+@named_keywords
+@photographs_as_files("photographs")
+def calibrate(
+    vendor: Adapter,
+    photographs: Photographs,
+    **settings: Unpack[CalibrateSettings],
+) -> Calibration:
+    """Draw the samples of photographs and calibrate `vendor` on them.
+
+    Parameters
+    ----------
+    vendor
+        From `load_adapter`.
+    photographs
+        Files and folders, or pictures in memory: ``{name: array}``, pairs, or arrays, bytes and Pillow images.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`. Running again resumes and pays nothing twice.
+
+    Examples
+    --------
+    >>> calibration = bc.calibrate(vendor, "photographs", draws=2, score="pixel-variance", max_cost=20)
+    >>> calibration
+    <Calibration of …: 10 photographs, 2 draws, expected, bound …>
+    """
+    setup = setup_of(vendor, settings)
+    paths = photograph_paths(photographs)
+    terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
+    guarantee, alpha = settings.get("guarantee") or "expected", settings.get("alpha")
+    groups, tiles = settings.get("groups"), settings.get("tiles")
+    checked_rule([name_of(path) for path in paths], setup, guarantee, alpha, groups, tiles)
+    terms.refuse_unlimited(vendor)
+    job = Job.of_photographs(setup, paths, terms)
+    tuning, overrule = settings.get("tuning", ()), settings.get("nothing_chosen", False)
+    files, given = ([Path(tuning)], ()) if isinstance(tuning, str | Path) else ([], tuning)
+    found = Unseen.of(job.pictures, job.folder, setup.score.taught_by, files, nothing_chosen=overrule)
+    return calibrate_job(
+        # Photographs are left out where that was asked for, and refused otherwise.
+        job.only(found.pictures) if files else job,
+        guarantee=guarantee,
+        alpha=alpha,
+        groups=groups,
+        tiles=tiles,
+        tuning=together(found.known, given),
+        overruled=found.overruled,
+    ).calibration
+
+
+@named_keywords
+def mask(
+    vendor: Adapter,
+    picture: Given,
+    calibration: Calibration | str | Path,
+    alpha: float,
+    **settings: Unpack[ApplySettings],
+) -> Result:
+    """Have a picture super-resolved or restored and say which parts of the answer to trust.
+
+    Parameters
+    ----------
+    picture
+        A path, the bytes of a file, an open file, (H, W, 3) uint8 sRGB pixels, or a Pillow image; all are read by the
+        same rules.
+    calibration
+        A calibration, or the path of its file.
+    alpha
+        The level: the risk that is accepted.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`.
+
+    Examples
+    --------
+    >>> result = bc.mask(vendor, "input.png", calibration, alpha=0.9, max_cost=1)
+    >>> result
+    <Result input: …×… pixels, …% trusted at alpha=0.9, expected, if like calibration>
+    """
+    return mask_all(vendor, [picture], calibration, alpha, **settings)[0]
+
+
+@named_keywords
+def mask_all(
+    vendor: Adapter,
+    pictures: Iterable[Given | tuple[str, Given]],
+    calibration: Calibration | str | Path,
+    alpha: float,
+    *,
+    on_result: Callable[[int, Result], None] | None = None,
+    on_failure: Callable[[int, BlackboxConformalError], None] | None = None,
+    on_drift: Callable[[str], None] | None = None,
+    **settings: Unpack[ApplyAllSettings],
+) -> list[Result]:
+    """Have several pictures super-resolved or restored, each as `mask` does.
+
+    Parameters
+    ----------
+    pictures
+        Each in any form that `mask` takes, or as a pair of name and picture.
+    on_result, on_failure, on_drift
+        Who gets each result, what is wrong with each picture that cannot be masked, and a warning: see `Receiver`.
+
+    Returns
+    -------
+    The results in the order of the pictures; an empty list where `on_result` gets them.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`.
+
+    Examples
+    --------
+    >>> bc.mask_all(vendor, ["input.png"], calibration, alpha=0.9, max_cost=1)
+    [<Result input: …>]
+    """
+    warn = on_drift or (lambda _: None)
+    terms, setup, request = masking_of(vendor, calibration, alpha, settings)
+    inputs = [named_input(picture) for picture in pictures]
+    failures: dict[int, BlackboxConformalError] = {}
+    prepared = prepare_inputs(inputs, setup, request.calibration, failures, memory_bytes=terms.memory_bytes)
+    if on_failure is None:
+        refuse_together([(inputs[place][0], error) for place, error in failures.items()], len(inputs))
+    else:
+        for place, error in failures.items():
+            on_failure(place, error)
+    terms.refuse_unlimited(vendor)
+    return mask_pictures(terms, setup, inputs, prepared, request, Receiver(on_result, on_failure, warn, on_watch=warn))
+
+
+@named_keywords
+@photographs_as_files("photographs")
+def audit(
+    vendor: Adapter,
+    photographs: Photographs,
+    calibration: Calibration | str | Path,
+    alpha: float | Collection[float] | None = None,
+    **settings: Unpack[AuditSettings],
+) -> Audit:
+    """Measure a calibration on photographs that it has not seen: risk, trusted share, PSNR and SSIM.
+
+    Parameters
+    ----------
+    photographs
+        Files and folders, or pictures in memory, as for `calibrate`.
+    calibration
+        A calibration, or the path of its file.
+    alpha
+        The level to audit, or several; by default the usual ones.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`.
+
+    Examples
+    --------
+    >>> bc.audit(vendor, "unseen", "calibration.json", alpha=[0.8, 0.9], max_cost=5)
+    <Audit of 4 photographs: …>
+    """
+    given = None if isinstance(calibration, Calibration) else Path(calibration)
+    calibration, terms = calibrated(calibration, settings)
+    look = settings.get("on_picture")
+    if look is not None and terms.cluster is not None:
+        raise UsageError("expected no on_picture beside cluster, where workers would call it; leave one of them out")
+    setup = set_up_as(vendor, calibration.procedure, settings.get("second_adapter"), settings.get("degradation"))
+    file = given or calibration.file
+    watched = None if file is None else watching().state_of(file, calibration)
+    request = AuditRequest.of(
+        calibration,
+        levels_of(alpha),
+        guarantee=settings.get("guarantee"),
+        group=settings.get("group"),
+        tiles=settings.get("tiles"),
+        groups=settings.get("groups"),
+    )
+    terms.refuse_unlimited(vendor)
+    found = audit_photographs(
+        request,
+        setup,
+        photograph_paths(photographs),
+        terms,
+        on_picture=look or (lambda *_: None),
+        crops=settings.get("crops"),
+        stop=settings["stop"],
+    )
+    if watched is None or watched.state == "watched":
+        return found
+    note = f"this calibration is {watched.state} since {watched.at}: {watched.reason}"
+    return replace(found, notes=(*found.notes, note))

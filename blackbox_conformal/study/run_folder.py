@@ -1,0 +1,245 @@
+"""What a run folder holds beside the draws: a manifest, its calibration, and which photographs audits looked at."""
+
+import json
+import platform
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.procedure import Procedure
+from blackbox_conformal.drawing.ledger.places import has_ledger
+from blackbox_conformal.errors import FileFormatError, UsageError
+from blackbox_conformal.method.images.calibration_images import History
+from blackbox_conformal.study.kept_results import KeptResults
+from blackbox_conformal.study.stages.prepare import Prepared
+from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.support.canonical import digest_json
+from blackbox_conformal.support.files import make_private, refusal, write_new, write_once
+from blackbox_conformal.support.text import printable
+
+CALIBRATION_FILE = "calibration.json"
+CALIBRATION_NOTE = "calibration-elsewhere.json"
+_LARGEST_NOTE = 2**16
+
+
+def run_folder(root: Path, procedure: Procedure) -> Path:
+    """Where the draws of a procedure are kept unless the user says otherwise: the same procedure, the same folder."""
+    return root / f"{procedure.vendor['adapter']}-{procedure.fingerprint.removeprefix('sha256:')[:12]}"
+
+
+def usual_folder(procedure: Procedure, calibration: Path | None = None) -> Path:
+    """The run folder where the user names none.
+
+    It is the folder in which the file `calibration` lies, else the one below ``runs`` that wrote the file, else the
+    procedure's own below ``runs``.
+    """
+    runs = Path("runs")
+    if calibration is not None:
+        folder = calibration.parent
+        if has_ledger(folder) or is_of(folder, procedure.fingerprint):
+            return folder
+        written = run_of(calibration, runs)
+        if written is not None:
+            return written
+    return run_folder(runs, procedure)
+
+
+def keep_calibration(run: Path, calibration: Calibration, path: Path, *, force: bool = False) -> Path:
+    """Write the calibration to `path`, and where that is into the run folder, so that `find_calibration` finds it."""
+    written = calibration.save(path, force=force)
+    if written.resolve() != (run / CALIBRATION_FILE).resolve():
+        note = {"path": str(written.resolve()), "digest": calibration.digest}
+        write_new(run / CALIBRATION_NOTE, json.dumps(note).encode(), force=True)
+    kept = KeptResults.of(run)
+    if kept is not None:
+        kept.keep([written], force=force)
+    return written
+
+
+def run_of(path: Path, runs: Path) -> Path | None:
+    """The one run folder below `runs` that wrote a calibration to `path`; None where there is none, or several."""
+    folders = []
+    for note in sorted(runs.glob(f"*/{CALIBRATION_NOTE}")):
+        # A damaged note of another run is no trouble of this one.
+        with suppress(FileFormatError):
+            if _read_note(note)[0] == path.resolve():
+                folders.append(note.parent)
+    return folders[0] if len(folders) == 1 else None
+
+
+def find_calibration(run: Path) -> Calibration:
+    """The calibration in the run folder, else the one that was last written elsewhere from it.
+
+    Raises
+    ------
+    UsageError
+        There is none, or what lies there now is another one.
+    """
+    if (run / CALIBRATION_FILE).is_file():
+        return Calibration.load(run / CALIBRATION_FILE)
+    note = run / CALIBRATION_NOTE
+    if not note.is_file():
+        raise UsageError(
+            f"expected a calibration in {run}; there is no {CALIBRATION_FILE}. Name the file with --calibration, or "
+            "`calibrate` with this --run"
+        )
+    path, digest = _read_note(note)
+    if not path.is_file():
+        raise UsageError(
+            f"expected the calibration of {run} at {printable(path)}, where it was written; it is not there. Say where "
+            "it is with --calibration FILE"
+        )
+    calibration = Calibration.load(path)
+    if calibration.digest != digest:
+        raise UsageError(
+            f"expected the calibration of {run} at {printable(path)}; another one has been written there since. Name "
+            "the one that is meant with --calibration FILE"
+        )
+    return calibration
+
+
+def calibration_file(run: Path) -> Path:
+    """Where `find_calibration` looks; errors as for that."""
+    here, note = run / CALIBRATION_FILE, run / CALIBRATION_NOTE
+    return _read_note(note)[0] if note.is_file() and not here.is_file() else here
+
+
+def _read_note(note: Path) -> tuple[Path, str]:
+    try:
+        if note.stat().st_size > _LARGEST_NOTE:
+            raise ValueError("too large")
+        content = json.loads(note.read_bytes())
+        return Path(str(content["path"])), str(content["digest"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FileFormatError(
+            f"{note}: expected where the calibration was written; {type(error).__name__}. Delete the note and name the "
+            "file with --calibration"
+        ) from None
+
+
+LOOKS_FILE = "audited.jsonl"
+
+
+def is_first_look(run: Path, truths: Sequence[str]) -> bool:
+    """Note an audit of the photographs with these digests, and say whether none of them was audited with others before.
+
+    The same photographs again are the same look: another level, another guarantee, or a run that is resumed.
+
+    Raises
+    ------
+    FileFormatError
+        The note of earlier audits is damaged.
+    """
+    file, own = run / LOOKS_FILE, sorted(set(truths))
+    try:
+        earlier = [json.loads(line)["photographs"] for line in file.read_bytes().splitlines()] if file.exists() else []
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FileFormatError(
+            f"{file}: expected the photographs of earlier audits; {type(error).__name__}: the file is damaged. Restore "
+            "a copy, or audit in another --run"
+        ) from None
+    if own not in earlier:
+        write_new(
+            file, b"".join(json.dumps({"photographs": look}).encode() + b"\n" for look in [*earlier, own]), force=True
+        )
+    return not any(set(look) & set(own) for look in earlier if look != own)
+
+
+_PACKAGES = ("blackbox-conformal", "numpy", "numba", "pillow", "httpx", "tenacity")
+
+
+def write_manifest(
+    run: Path,
+    setup: Setup,
+    pictures: Sequence[Prepared],
+    known: Collection[str] = (),
+    overruled: int = 0,
+    **settings: Any,
+) -> History:
+    """Write `manifest.json` into the run folder unless the same plan is there already, and give the plan's history.
+
+    A plan that differs (other photographs, another guarantee) gets a file of its own beside it, named by its
+    digest, so that an earlier plan is never lost. The history is as it was when the plan was begun first, so that a
+    run that is resumed makes the same calibration.
+
+    Parameters
+    ----------
+    known
+        Digests of photographs that were looked at and do not calibrate.
+    overruled
+        See `History`.
+    """
+    plan = {
+        "procedure": setup.procedure.model_dump(mode="json"),
+        "fingerprint": setup.procedure.fingerprint,
+        "settings": settings,
+        "photographs": [
+            {
+                "name": picture.name,
+                "truth": picture.truth_digest,
+                "input": picture.input_digest,
+                "conversions": list(picture.conversions),
+            }
+            for picture in sorted(pictures, key=lambda picture: picture.input_digest)
+        ],
+    }
+    digest = digest_json(plan)
+    history = _history(run, plan, set(known), overruled)
+    for name in ("manifest.json", f"manifest-{digest.removeprefix('sha256:')[:12]}.json"):
+        path = run / name
+        if not path.exists() and _write_manifest(path, plan, digest, history):
+            return history
+        written = json.loads(path.read_bytes())
+        if written.get("plan_digest") == digest:
+            return History(**written.get("history", {}))
+    return history
+
+
+def _history(run: Path, plan: Mapping[str, Any], known: set[str], overruled: int) -> History:
+    """What the manifests of earlier plans in the run folder say; those that are damaged say nothing."""
+    own, earlier, further = _truths(plan), 0, set[str]()
+    for path in run.glob("manifest*.json"):
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            other = json.loads(path.read_bytes())
+            truths = _truths(other)
+            earlier += bool(truths & own)
+            if all(other["procedure"][name] == plan["procedure"][name] for name in _SAME_DRAWS):
+                further |= truths - own - known
+    return History(earlier=earlier, further=len(further), overruled=overruled)
+
+
+_SAME_DRAWS = ("vendor", "scale", "degradation")
+
+
+def _truths(plan: Mapping[str, Any]) -> set[str]:
+    return {photograph["truth"] for photograph in plan["photographs"]}
+
+
+def is_of(run: Path, fingerprint: str) -> bool:
+    """Whether the folder holds the manifest of a calibration of the procedure with this fingerprint."""
+    try:
+        return bool(json.loads((run / "manifest.json").read_bytes()).get("fingerprint") == fingerprint)
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return False
+
+
+def _write_manifest(path: Path, plan: dict[str, Any], digest: str, history: History) -> bool:
+    """Write the manifest, unless another process has just done so; whether it was written."""
+    content = {
+        **plan,
+        "plan_digest": digest,
+        "history": history.content,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "packages": {package: version(package) for package in _PACKAGES},
+        "python": platform.python_version(),
+        "machine": platform.platform(),
+    }
+    try:
+        make_private(path.parent)
+        return write_once(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    except OSError as error:
+        raise refusal(path, error) from None

@@ -1,0 +1,1 @@
+"""Masks for pictures that arrive one after another."""

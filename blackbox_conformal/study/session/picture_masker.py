@@ -1,0 +1,178 @@
+"""One calibration of a session: masks one picture after the other, from any thread."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from blackbox_conformal.drawing.admission import Admission
+from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
+from blackbox_conformal.drawing.ledger.states import COUNTED
+from blackbox_conformal.drawing.open_run import OpenRun
+from blackbox_conformal.drawing.work_item import ToBuy
+from blackbox_conformal.errors import BlackboxConformalError
+from blackbox_conformal.study.job import Terms
+from blackbox_conformal.study.mask.masking import MaskRequest, Receiver, mask_pictures, with_note
+from blackbox_conformal.study.session.batch_drift import BatchDrift
+from blackbox_conformal.study.session.masked_stream import Found
+from blackbox_conformal.study.stages.certify import format_reason
+from blackbox_conformal.study.stages.memory import Room, size_by_header
+from blackbox_conformal.study.stages.prepare import Input, Prepared, prepare_inputs
+from blackbox_conformal.study.stages.second_vendor import second_tasks
+from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.support.occupancy import Occupancy
+
+
+class Payer:
+    """On whose account a picture is drawn; this one pays for everything once.
+
+    Attributes
+    ----------
+    again
+        Whether a draw that may be paid for and has no usable picture is bought once more.
+    """
+
+    again = False
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def room(self, price_nanousd: int, calls: int) -> AbstractContextManager[None]:
+        """Hold room for a picture that takes so much and so many calls at most, in the ``with`` block.
+
+        Raises
+        ------
+        BudgetError
+            There is none.
+        """
+        return nullcontext()
+
+    def book(self, cost_nanousd: int, calls: int) -> None:
+        """Note what the ledger books for the picture, whatever became of it; called inside the block."""
+
+
+NOBODY_ELSE = Payer()
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Which pictures of a session may be read and drawn.
+
+    Equal ones are drawn one after the other, and each only with room for all its draws. None is while the vendor gives
+    nothing usable.
+    """
+
+    ledger: AnyLedger
+    admission: Admission
+    reading: Room
+    under_way: Occupancy[str] = field(default_factory=Occupancy)
+
+    def reads(self, source: Path | bytes) -> AbstractContextManager[None]:
+        """Room in memory to read a picture, in the ``with`` block: a file of a few kB may hold a hundred megapixels."""
+        width, height = size_by_header(source)
+        return self.reading.taken((height, width))
+
+    @contextmanager
+    def taken(
+        self, picture: Prepared, to_buy: Callable[[], ToBuy], vendor: OpenRun | None, payer: Payer
+    ) -> Iterator[Callable[[], None]]:
+        """Draw a picture in the ``with`` block; gives what is called once it has its answer.
+
+        Whoever asks for an equal picture at the same time waits, and finds what the first one paid. `vendor`: None
+        where draws come from this machine's disk.
+
+        Raises
+        ------
+        VendorUnavailableError, BudgetError
+            It may not be drawn.
+        """
+        key = picture.input_digest
+        with self.under_way.taken(key, lambda keys: key not in keys), ExitStack() as stack:
+            price, calls, keys = to_buy()
+            answered = stack.enter_context(vendor.outage.kept_from(calls)) if vendor is not None else lambda: None
+            stack.enter_context(payer.room(price, calls))
+            stack.enter_context(self.admission.room(price, calls))
+            before = self._booked(keys)
+            try:
+                yield answered
+            finally:
+                after = self._booked(keys)
+                payer.book(after[0] - before[0], after[1] - before[1])
+
+    def _booked(self, keys: Sequence[str]) -> tuple[int, int]:
+        """Nano-dollars and calls that draws took so far."""
+        attempts = [attempt for found in self.ledger.rows(keys).values() for attempt in found]
+        return sum(one.cost_nanousd for one in attempts), sum(one.state in COUNTED for one in attempts)
+
+
+class PictureMasker:
+    """What masks the pictures of a session by one calibration.
+
+    Parameters
+    ----------
+    terms
+        Those of the session, with what its pictures share.
+    on_drift
+        See `Session`.
+    """
+
+    def __init__(
+        self, terms: Terms, setup: Setup, request: MaskRequest, turns: Turns, on_drift: Callable[[str], None]
+    ) -> None:
+        self.setup = setup
+        self._terms, self._request, self._turns = terms, request, turns
+        self._drift = BatchDrift(request, on_drift)
+
+    def unlike(self, named: Input) -> str | None:
+        """Why the calibration does not speak of a picture; errors as for `Session.unlike`."""
+        request = self._request.now()
+        picture = self._prepared(named, request)
+        check = request.check(picture)
+        reason = format_reason(request.calibration.procedure, picture.file_format)
+        return reason if reason is not None or check is None else check.reason
+
+    def masked(self, named: Input, payer: Payer = NOBODY_ELSE) -> Found:
+        """What becomes of a picture; raises what concerns every picture."""
+        request, failures = self._request.now(), dict[int, BlackboxConformalError]()
+        try:
+            prepared = self._prepared(named, request)
+        except BlackboxConformalError as error:
+            return error
+        receiver = Receiver(
+            on_failure=failures.__setitem__,
+            on_drift=self._drift.tell,
+            on_answers=self._drift.add_answers,
+            on_watch=self._drift.tell,
+        )
+        note = self._drift.note
+        terms = replace(self._terms, limits=replace(self._terms.limits, pay_again=payer.again))
+        to_buy = partial(self._to_buy, prepared, payer.again)
+        with self._turns.taken(prepared, to_buy, terms.shared.first, payer) as answered:
+            results = mask_pictures(terms, self.setup, [named], {0: prepared}, request, receiver)
+            if results:
+                answered()
+        if failures:
+            return failures[0]
+        return results[0] if note is None else with_note(results[0], note)
+
+    def _prepared(self, named: Input, request: MaskRequest) -> Prepared:
+        """The picture of an input; raises what is wrong with it."""
+        failures = dict[int, BlackboxConformalError]()
+        memory_bytes = self._terms.memory_bytes
+        with self._turns.reads(named[1]):
+            prepared = prepare_inputs([named], self.setup, request.calibration, failures, memory_bytes=memory_bytes)
+        if failures:
+            raise failures[0]
+        return prepared[0]
+
+    def _to_buy(self, picture: Prepared, again: bool) -> ToBuy:
+        """What the missing draws of a picture take."""
+        shared, seconds = self._terms.shared, list(second_tasks(self.setup, [picture]).values())
+        parts = [
+            vendor.to_buy(tasks, pay_again=again)
+            for vendor, tasks in ((shared.first, picture.tasks), (shared.second, seconds))
+            if vendor is not None
+        ]
+        keys = tuple(key for part in parts for key in part.keys)
+        return ToBuy(sum(part.price_nanousd for part in parts), sum(part.calls for part in parts), keys)

@@ -1,0 +1,418 @@
+"""A vendor and its calibration that stay open for a program: any number of pictures, from any thread, under one budget.
+
+What a session holds: the run folder and its ledger, the vendor's connections and pace, the budget, the compiled
+kernels. What is done for each picture is what `mask` does: prepare, draw, evaluate, certify.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar, Unpack
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.drawing.admission import Admission
+from blackbox_conformal.drawing.clock import Clock
+from blackbox_conformal.drawing.events import EventBoard
+from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
+from blackbox_conformal.drawing.ledger.sample_store import Store
+from blackbox_conformal.drawing.open_run import OpenRun
+from blackbox_conformal.drawing.owned_folder import OwnedFolder
+from blackbox_conformal.drawing.pacing.outage import Outage
+from blackbox_conformal.drawing.work_item import ToBuy
+from blackbox_conformal.errors import BlackboxConformalError, UsageError
+from blackbox_conformal.method.images.encode import Given
+from blackbox_conformal.study.job import Shared
+from blackbox_conformal.study.keyword_arguments import MaskSettings, SessionSettings
+from blackbox_conformal.study.keyword_terms import named_keywords
+from blackbox_conformal.study.mask.masking import masking_of
+from blackbox_conformal.study.mask.products import Result
+from blackbox_conformal.study.photographs_in_memory import photograph_paths
+from blackbox_conformal.study.session.masked_stream import Found, MaskedStream, closed_before
+from blackbox_conformal.study.session.picture_masker import NOBODY_ELSE, Payer, PictureMasker, Turns
+from blackbox_conformal.study.session.unmasked import Unmasked, draw_unmasked
+from blackbox_conformal.study.stages.memory import MASK_PIXEL_BYTES, READING_BYTES, Room, evaluated_at_once, narrowed
+from blackbox_conformal.study.stages.prepare import named_input, prepare_input, refuse_misfit
+from blackbox_conformal.study.stages.settings import set_up
+from blackbox_conformal.study.stages.warming import warming
+from blackbox_conformal.support.canonical import digest_json
+from blackbox_conformal.support.display.progress import Step
+from blackbox_conformal.vendor.adapter import Adapter
+
+MOST_OTHERS = 16
+"""So many sets of other parameters of the vendor may be open, since each keeps connections."""
+
+Value = TypeVar("Value")
+
+Picture = Given | tuple[str, Given]
+"""A picture in any form that `mask` takes, or its name and itself."""
+
+
+class Session:
+    """A calibrated vendor, open for any number of pictures at the same time.
+
+    It may be used from any thread, and from tasks of an asyncio loop. It owns its run folder until `close`; another
+    process, or another session, that wants the folder meanwhile is refused. Equal pictures at the same time are drawn
+    once, and equal ones later are answered from the run folder.
+
+    Parameters
+    ----------
+    calibration
+        A calibration, or the path of its file. An alarm of the watch beside its file is noticed before each picture.
+    vendor
+        From `load_adapter`.
+    alpha
+        The level: the risk that is accepted.
+    on_drift
+        Called, from any thread, with a sentence when inputs, or the answers to a picture or to 32 pictures in a row,
+        are not like those of the calibration. The certificates that follow say it, too.
+    max_cost, max_calls
+        Limit what the session adds to the ledger in its life (`max_cost`: US dollars), whatever the number of threads:
+        a new session begins at 0. With `service` they limit all that the ledger holds, over restarts.
+    settings
+        Further keywords are described at ``Session.__init__``.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`. `LedgerError`: the run folder is in use.
+
+    Examples
+    --------
+    >>> with bc.Session(calibration, vendor, alpha=0.9, max_cost=1) as session:
+    ...     session.mask("input.png")
+    <Result input: …×… pixels, …% trusted at alpha=0.9, expected, if like calibration>
+    """
+
+    @named_keywords
+    def __init__(
+        self,
+        calibration: Calibration | str | Path,
+        vendor: Adapter,
+        alpha: float,
+        *,
+        on_drift: Callable[[str], None] | None = None,
+        **settings: Unpack[SessionSettings],
+    ) -> None:
+        terms, self._setup, request = masking_of(vendor, calibration, alpha, settings)
+        terms.refuse_unlimited(vendor)
+        self._on_drift = on_drift or (lambda _: None)
+        self._service = bool(settings.get("service"))
+        self._spent_usd: Decimal | None = None
+        with ExitStack() as stack:
+            self._folder = OwnedFolder(terms.folder)
+            stack.callback(self._folder.close)
+            # Nothing that the folder holds already counts: the budget is for what the session adds.
+            limits = replace(terms.limits, scope=frozenset())
+            self._limits = replace(limits, scope=None) if self._service else limits
+            self._board = EventBoard(Clock(), terms.listeners.listener, limits.max_cost_usd)
+            self._vendors: list[OpenRun] = []
+            self._opening, self._others = threading.Lock(), dict[str, OpenRun | None]()
+            vendors = (self._setup.adapter, self._setup.second)
+            opened = [None if adapter is None else self._open(adapter, stack) for adapter in vendors]
+            room = Room(narrowed(terms.memory_bytes, MASK_PIXEL_BYTES))
+            self._terms = replace(terms, limits=limits, shared=Shared(opened[0], opened[1], room.taken))
+            reading = Room(min(terms.memory_bytes or READING_BYTES, READING_BYTES))
+            self._turns = Turns(self._folder.ledger, Admission(self._folder.ledger), reading)
+            self._masker = PictureMasker(self._terms, self._setup, request, self._turns, self._on_drift)
+            self._at_once = max((vendor.most_workers for vendor in self._vendors), default=evaluated_at_once())
+            stack.enter_context(warming(self._setup, truths=False))
+            self._pool = ThreadPoolExecutor(self._at_once, thread_name_prefix="session")
+            self._stack = stack.pop_all()
+
+    def _open(self, adapter: Adapter, stack: ExitStack) -> OpenRun | None:
+        """A vendor that stays open until `stack` is closed; None where draws come from this machine's disk."""
+        if adapter.capabilities.local:
+            return None
+        own = self._limits.for_vendor(adapter.capabilities)
+        opened = stack.enter_context(closing(OpenRun(adapter, self._folder, own, Clock(), self._board)))
+        self._vendors.append(opened)
+        return opened
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close(stop=error is not None)
+
+    async def __aenter__(self) -> Session:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self._close, stop=error is not None)
+
+    @property
+    def run(self) -> Path:
+        """The run folder."""
+        return self._terms.folder
+
+    @property
+    def ledger(self) -> AnyLedger:
+        """The ledger that it draws with."""
+        return self._folder.ledger
+
+    @property
+    def samples(self) -> Store:
+        """The stored answers."""
+        return self._folder.store
+
+    @property
+    def outage(self) -> Outage | None:
+        """How the calibrated vendor does; None where draws come from this machine's disk."""
+        first = self._terms.shared.first
+        return None if first is None else first.outage
+
+    @property
+    def at_once(self) -> int:
+        """The most pictures that are worked on at once; others wait."""
+        return self._at_once
+
+    @property
+    def spent_usd(self) -> Decimal:
+        """US dollars that the budget counts: what the session added to the ledger, or for a service all that it holds.
+
+        Prices of draws under way are not among them.
+        """
+        return self._folder.ledger.totals()[0] if self._spent_usd is None else self._spent_usd
+
+    def mask(self, picture: Picture) -> Result:
+        """Have a picture super-resolved or restored, as `blackbox_conformal.mask` does; from any thread.
+
+        Parameters
+        ----------
+        picture
+            A path, the bytes of a file, an open file, (H, W, 3) uint8 sRGB pixels, a Pillow image, or a pair of name
+            and one of these. It must not be changed before the result is there.
+
+        Raises
+        ------
+        BudgetError
+            There is no room for the picture in the budget; nothing was sent for it.
+        RefusedError
+            The vendor says no to the picture.
+        IncompleteError
+            A draw is missing, or the session was closed. The same call asks again; nothing is paid twice.
+        BlackboxConformalError
+            See `blackbox_conformal.errors`. The session stays open whatever is raised.
+        """
+        future = self._submit(picture)
+        try:
+            found = future.result()
+        except CancelledError:
+            raise closed_before() from None
+        except BaseException:
+            # What has begun goes on in its thread, so that its answer is kept.
+            future.cancel()
+            raise
+        return _result(found)
+
+    async def amask(self, picture: Picture, by: PictureMasker | None = None, payer: Payer = NOBODY_ELSE) -> Result:
+        """The same for asyncio: the loop is not blocked, and errors are those of `mask`.
+
+        A task that is cancelled takes its picture back only where nothing was sent for it. `by` is another calibration
+        than the session's, from `also`. `payer` has room for what the picture costs, and is told what it did cost.
+        """
+        future = self._submit(picture, by, payer)
+        try:
+            found = await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if future.cancelled() and (task is None or not task.cancelling()):
+                raise closed_before() from None
+            raise
+        return _result(found)
+
+    def mask_many(
+        self,
+        pictures: str | Path | Iterable[Picture],
+        *,
+        ahead: int | None = None,
+        progress: bool | Step | None = None,
+    ) -> MaskedStream:
+        """Results of a folder, or of pictures from an iterator, as they come: for ``for`` and for ``async for``.
+
+        Parameters
+        ----------
+        pictures
+            A folder, a file, or pictures, each as `mask` takes it. An iterator is asked for the next picture only when
+            there is room for it.
+        ahead
+            The most pictures that are held at once, under way or done and not yet taken; by default as many as draws
+            may be under way.
+        progress
+            As for `calibrate`: by default a bar in a notebook and where stderr is a terminal. An iterator's is of the
+            pictures that it gave so far.
+
+        Returns
+        -------
+        MaskedStream
+            Gives each `Result`, which knows its name; its `failures` are the pictures that have none.
+
+        Raises
+        ------
+        UsageError
+            The folder holds no picture.
+        """
+        listed = photograph_paths(pictures) if isinstance(pictures, str | Path) else pictures
+        return MaskedStream(listed, self._submit, self._at_once if ahead is None else ahead, progress)
+
+    def close(self) -> None:
+        """Finish every picture that was asked for, and give the run folder up; a second call does nothing.
+
+        Leaving a ``with`` block by an error, Ctrl-C among them, sends nothing more: requests under way are still waited
+        for and their answers kept. A second Ctrl-C waits for nothing that can be resumed.
+        """
+        self._close(stop=False)
+
+    def _close(self, *, stop: bool) -> None:
+        if stop:
+            self._stop()
+        try:
+            self._pool.shutdown(cancel_futures=stop)
+        except BaseException:
+            self._leave()
+            raise
+        finally:
+            self._spent_usd = self.spent_usd
+            self._stack.close()
+
+    def _leave(self) -> None:
+        """Wait for nothing that can be resumed."""
+        self._stop(leave=True)
+        try:
+            self._pool.shutdown(cancel_futures=True)
+        except BaseException:
+            # Threads that nobody waits for use the connections.
+            for vendor in self._vendors:
+                vendor.abandon()
+            raise
+
+    def _stop(self, *, leave: bool = False) -> None:
+        for vendor in self._vendors:
+            vendor.stop(leave=leave)
+
+    def unlike(self, picture: Picture) -> str | None:
+        """Why the calibration does not speak of a picture, in words; None where it does. Nothing is sent.
+
+        Raises
+        ------
+        SuspendedError
+            The calibration's watch raised an alarm.
+        CalibrationError
+            Calibration has seen the picture.
+        ImageError
+            It is no picture, or not one that the vendor takes.
+        """
+        return self._masker.unlike(named_input(picture))
+
+    def refuse_misfit(self, picture: Picture) -> None:
+        """Refuse a picture, by its file's header alone, whose size the vendor does not take or the memory not hold.
+
+        Raises
+        ------
+        UsageError
+            It is such a picture. One that is none, or of which only a decoder tells the size, is let pass.
+        """
+        name, source = named_input(picture)
+        refuse_misfit(source, name, self._setup, memory_bytes=self._terms.memory_bytes)
+
+    def also(
+        self, calibration: Calibration | str | Path, alpha: float, **settings: Unpack[MaskSettings]
+    ) -> PictureMasker:
+        """Another calibration of the same vendor, such as one of more draws, for `amask`; it shares draws and budget.
+
+        Raises
+        ------
+        BlackboxConformalError
+            As for `Session`. UsageError: its score compares with a second vendor, which the session does not have open.
+        """
+        given: dict[str, Any] = {**settings, "limits": self._limits, "service": self._service}
+        _, setup, request = masking_of(self._setup.adapter, calibration, alpha, given)
+        if setup.second is not None and self._setup.second is None:
+            raise UsageError(
+                "expected a calibration that needs no second vendor beside one that needs none; calibrate with another "
+                "--score"
+            )
+        self._stack.enter_context(warming(setup, truths=False))
+        return PictureMasker(self._terms, setup, request, self._turns, self._on_drift)
+
+    async def adraw(self, picture: Picture, vendor: Adapter | None = None, payer: Payer = NOBODY_ELSE) -> Unmasked:
+        """The vendor's answer to a picture without a mask, for pictures that the calibration does not speak of.
+
+        Parameters
+        ----------
+        vendor
+            The calibrated vendor with other parameters; None: as it was calibrated. One draw either way, under the
+            budget of the session.
+        payer
+            As for `amask`.
+
+        Raises
+        ------
+        BlackboxConformalError
+            As for `mask`. UsageError: the session has too many sets of parameters open.
+        """
+        return await asyncio.wrap_future(self._begin(self._unmasked, picture, vendor, payer))
+
+    def _unmasked(self, picture: Picture, vendor: Adapter | None, payer: Payer) -> Unmasked:
+        name, source = named_input(picture)
+        setup = self._setup if vendor is None else set_up(vendor, draws=1)
+        opened = self._terms.shared.first if vendor is None else self._other(vendor)
+        with self._turns.reads(source):
+            prepared = prepare_input(source, name, setup, memory_bytes=self._terms.memory_bytes)
+
+        def to_buy() -> ToBuy:
+            return ToBuy() if opened is None else opened.to_buy(prepared.tasks[:1], pay_again=payer.again)
+
+        with self._turns.taken(prepared, to_buy, opened, payer) as answered:
+            terms = replace(self._terms, limits=replace(self._terms.limits, pay_again=payer.again))
+            drawn = draw_unmasked(setup, prepared, terms, opened)
+            answered()
+            return drawn
+
+    def _other(self, vendor: Adapter) -> OpenRun | None:
+        """The vendor with these parameters, which stays open with the session."""
+        identity = digest_json(vendor.identity())
+        with self._opening:
+            if identity not in self._others:
+                if len(self._others) >= MOST_OTHERS:
+                    raise UsageError(
+                        f"expected at most {MOST_OTHERS} sets of other parameters in the life of a session; this is "
+                        "one more. Calibrate it, or ask the vendor for it yourself"
+                    )
+                self._others[identity] = self._open(vendor, self._stack)
+            return self._others[identity]
+
+    def _submit(self, picture: Picture, by: PictureMasker | None = None, payer: Payer = NOBODY_ELSE) -> Future[Found]:
+        return self._begin(self._masked, picture, by or self._masker, payer)
+
+    def _begin(self, work: Callable[..., Value], *given: object) -> Future[Value]:
+        try:
+            return self._pool.submit(work, *given)
+        except RuntimeError:
+            raise UsageError("the session is closed; open another one with Session(…)") from None
+
+    def _masked(self, picture: Picture, by: PictureMasker, payer: Payer) -> Found:
+        """What becomes of a picture; raises what concerns every picture."""
+        try:
+            named = named_input(picture)
+        except BlackboxConformalError as error:
+            return error
+        return by.masked(named, payer)
+
+
+def _result(found: Found) -> Result:
+    if isinstance(found, BlackboxConformalError):
+        raise found
+    return found

@@ -1,0 +1,190 @@
+"""What a run cost and how its vendor behaved, read from the run's ledger.
+
+The ledger is opened for reading only and may be in use meanwhile.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+from blackbox_conformal.drawing.ledger.places import reading
+from blackbox_conformal.drawing.ledger.queries import UNPRICED
+from blackbox_conformal.drawing.ledger.states import COUNTED
+from blackbox_conformal.drawing.money import to_usd
+from blackbox_conformal.support.secrets import redact
+from blackbox_conformal.support.text import printable
+
+_WHOLE = ("stored", "validated")
+_FAILED = ("refused", "failed", "ambiguous", "expired", "invalid")
+_MESSAGES = 20
+_ASKED_AT_ONCE = 500
+_LONGEST = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Attempts that ended alike, with one of the vendor's messages."""
+
+    state: str
+    error_class: str
+    code: str
+    count: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds from sending a request until its picture was stored: quantiles of `count` draws."""
+
+    count: int
+    median: float
+    ninety: float
+    ninety_nine: float
+    longest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """Calls, money, states, failures and latency of one run folder.
+
+    Attributes
+    ----------
+    unpriced
+        Calls at an unknown price, which `spent_usd` does not hold.
+    """
+
+    calls: int
+    unpriced: int
+    spent_usd: Decimal
+    reserved_usd: Decimal
+    states: tuple[tuple[str, int], ...]
+    failures: tuple[Failure, ...]
+    latency: Latency | None
+
+    @property
+    def stored(self) -> int:
+        """Draws whose picture is in the store."""
+        return sum(count for state, count in self.states if state in _WHOLE)
+
+    @property
+    def failed(self) -> int:
+        """Calls that ended without a picture."""
+        return sum(count for state, count in self.states if state in _FAILED)
+
+
+def read_spending(run: Path) -> Spending | None:
+    """What the ledger of `run` says; None when there is no ledger.
+
+    Raises
+    ------
+    LedgerError
+        The ledger is corrupt, foreign or newer.
+    """
+    with reading(run) as connection:
+        if connection is None:
+            return None
+        spent, reserved, calls = connection.execute(
+            "SELECT spent_nanousd, reserved_nanousd, calls FROM total WHERE id = 1"
+        ).fetchone()
+        (unpriced,) = connection.execute(f"SELECT COUNT(*) FROM attempt WHERE {UNPRICED}").fetchone()
+        states = connection.execute("SELECT state, COUNT(*) FROM attempt GROUP BY state ORDER BY state").fetchall()
+        failures = connection.execute(
+            "SELECT state, COALESCE(error_class, ''), COALESCE(code, ''), COUNT(*), COALESCE(MAX(error), '')"
+            " FROM attempt WHERE error IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT ?",
+            (_MESSAGES,),
+        ).fetchall()
+        seconds = connection.execute(
+            "SELECT stored_at - sent_at FROM attempt WHERE stored_at IS NOT NULL AND sent_at IS NOT NULL"
+        ).fetchall()
+    return Spending(
+        calls=calls,
+        unpriced=unpriced,
+        spent_usd=to_usd(spent),
+        reserved_usd=to_usd(reserved),
+        states=tuple((row[0], row[1]) for row in states),
+        failures=tuple(
+            Failure(row[0], row[1], row[2], row[3], printable(redact(row[4]), _LONGEST)) for row in failures
+        ),
+        latency=latency([row[0] for row in seconds]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DrawsSpending:
+    """What some of a run folder's draws took, whenever they were made.
+
+    Attributes
+    ----------
+    calls
+        Submissions of these draws, whatever became of them.
+    stored
+        Draws among them whose picture is in the store.
+    failed
+        Submissions that ended without a picture.
+    unpriced
+        Calls at an unknown price, which `spent_usd` does not hold.
+    spent_usd, reserved_usd
+        What these draws are booked at, and what is held back for those whose price is not known yet.
+    """
+
+    calls: int
+    unpriced: int
+    stored: int
+    failed: int
+    spent_usd: Decimal
+    reserved_usd: Decimal
+    latency: Latency | None
+
+
+NOTHING = DrawsSpending(0, 0, 0, 0, Decimal(0), Decimal(0), None)
+
+
+def spending_on(
+    run: Path, keys: Collection[str], *, whole: bool = True, among: Collection[int] | None = None
+) -> DrawsSpending:
+    """What the draws with these keys (see `sampling.task.task_key`) took in `run`; nothing when there is no ledger.
+
+    `whole`: see `open_for_reading`; `among`: only these attempts, by their numbers in the ledger.
+
+    Raises
+    ------
+    LedgerError
+        The ledger is corrupt, foreign or newer.
+    """
+    wanted, rows = sorted(frozenset(keys)), []
+    with reading(run, whole=whole) as connection:
+        if connection is None:
+            return NOTHING
+        for start in range(0, len(wanted), _ASKED_AT_ONCE):
+            part = wanted[start : start + _ASKED_AT_ONCE]
+            marks = ", ".join("?" * len(part))
+            rows += connection.execute(
+                f"SELECT id, task, state, {UNPRICED} AS unpriced, cost_nanousd, reserved_nanousd, sent_at, stored_at"
+                f" FROM attempt WHERE task IN ({marks})",
+                part,
+            ).fetchall()
+    rows = [row for row in rows if among is None or row["id"] in among]
+    states = Counter(row["state"] for row in rows)
+    return DrawsSpending(
+        calls=sum(states[state] for state in COUNTED),
+        unpriced=sum(row["unpriced"] for row in rows),
+        stored=len({row["task"] for row in rows if row["state"] in _WHOLE}),
+        failed=sum(states[state] for state in _FAILED),
+        spent_usd=to_usd(sum(row["cost_nanousd"] for row in rows)),
+        reserved_usd=to_usd(sum(row["reserved_nanousd"] for row in rows)),
+        latency=latency(
+            [row["stored_at"] - row["sent_at"] for row in rows if row["stored_at"] is not None and row["sent_at"]]
+        ),
+    )
+
+
+def latency(seconds: Sequence[float]) -> Latency | None:
+    """Quantiles of latencies, each an observed one; None when there is none."""
+    if not seconds:
+        return None
+    quantiles = np.quantile(np.asarray(seconds, np.float64), [0.5, 0.9, 0.99, 1.0], method="inverted_cdf")
+    return Latency(len(seconds), *(float(value) for value in quantiles))

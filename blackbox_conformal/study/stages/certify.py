@@ -1,0 +1,373 @@
+"""What the certificate of one mask says, before its files are written."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.certificate import BatchCheck, Certificate, InputCheck
+from blackbox_conformal.documents.procedure import Procedure
+from blackbox_conformal.documents.signature import Signature
+from blackbox_conformal.errors import FileFormatError, UsageError
+from blackbox_conformal.method.degradations.unknown import MEASURED, is_for_unknown
+from blackbox_conformal.method.guarantees.choose import guarantee as choose_guarantee
+from blackbox_conformal.method.guarantees.corollaries import leaked_level, psnr, statement
+from blackbox_conformal.method.guarantees.guarantee import NOT_SIGNED, Guarantee
+from blackbox_conformal.method.guarantees.instance_bound import input_statement, is_input_statement
+from blackbox_conformal.method.images.encode import NO_SCORE, grey_levels
+from blackbox_conformal.method.images.headers import inspect
+from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.method.risk.trust import threshold_json
+from blackbox_conformal.study.stages.evaluate import Evaluation
+from blackbox_conformal.study.stages.input_check import checked_again
+from blackbox_conformal.study.stages.prepare import Prepared
+from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.support import catalog
+from blackbox_conformal.support.types import Image, Mask
+from blackbox_conformal.support.wording import at_most, exactly
+
+NOT_JUDGED = (
+    "the input is too flat, too small or too noisy to tell by it whether the vendor's answer shows it, and no pixel of "
+    "an answer that may show something else is trusted"
+)
+
+SCORE_MAPS = ("score_map", "indecision")
+"""What a certificate may call its score map; the second word stands in earlier ones."""
+
+SIZE_FACTOR = 2
+"""How many times fewer pixels than the smallest photograph, or more than the largest, are worth a note."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparisons:
+    """What is known of an input beside those of the calibration.
+
+    Attributes
+    ----------
+    own, batch
+        The input alone, and all that are masked together.
+    drift
+        What the pictures masked before found; None where they found nothing.
+    file_format
+        Of the input's file, empty where there is none.
+    """
+
+    own: InputCheck | None
+    batch: BatchCheck
+    drift: str | None = None
+    file_format: str = ""
+
+    def unlike(self, procedure: Procedure) -> str | None:
+        """Why the guarantee does not speak of the input; None where it may."""
+        own = None if self.own is None else self.own.reason
+        return format_reason(procedure, self.file_format) or self.batch.reason or self.drift or own
+
+
+def format_reason(procedure: Procedure, file_format: str) -> str | None:
+    """Why the guarantee does not speak of an input from a JPEG file where the calibration's went through none.
+
+    One picture seldom tells its compression by what it is like, and its file does.
+    """
+    steps = [step for chain in procedure.mixture.chains for step in chain.steps]
+    if file_format != "JPEG" or any(step.file_format == "JPEG" for step in steps):
+        return None
+    return (
+        f"the input is a JPEG file, and those of the calibration were made without JPEG ({procedure.mixture.text}): "
+        "the guarantee is for inputs that are made like them. Find a degradation with jpeg by "
+        "`blackbox-conformal inputs FOLDER --suggest`, and calibrate with it"
+    )
+
+
+def certify(
+    calibration: Calibration,
+    setup: Setup,
+    rule: Guarantee,
+    alpha: float,
+    threshold: float,
+    picture: Prepared,
+    evaluation: Evaluation,
+    mask: Mask,
+    comparisons: Comparisons,
+) -> Certificate:
+    """The certificate of one mask, before its files are written."""
+    seed_range = setup.adapter.capabilities.seed_range
+    check = comparisons.own
+    unlike = None if check is None else check.note
+    remarks = (size_note(calibration, picture.size), unlike, calibration.procedure.seed_note)
+    kind = "spread between the vendor's own draws"
+    if setup.perturbation is not None:
+        kind = f"spread under known changes of the input ({calibration.procedure.perturbation}), not the vendor's own"
+    elif setup.score.minimum_draws == 1:
+        kind = "a one-draw score; the vendor was not asked twice"
+    return Certificate(
+        **claims(
+            calibration,
+            setup.metric,
+            rule,
+            alpha,
+            threshold,
+            comparisons,
+            calibration.signature,
+            judged=evaluation.judged,
+        ),
+        calibration_signature=calibration.signature,
+        trusted_share=float(np.mean(mask)),
+        score_kind=kind,
+        draw_seeds=None if seed_range is None else tuple(task.seed or 0 for task in picture.tasks),
+        seed_rule=None if seed_range is None else calibration.procedure.seed_rule(seed_range),
+        vendor_model=evaluation.model,
+        input={
+            "name": picture.name,
+            "pixels": picture.input_digest,
+            "format": picture.file_format,
+            "conversions": list(picture.conversions),
+        },
+        outputs={},
+        input_bound=input_statement(
+            setup.metric, evaluation.delivered, evaluation.low_resolution, setup.procedure.mixture
+        ),
+        notes=(*evaluation.notes, *filter(None, remarks), *calibration.history.notes),
+    )
+
+
+def claims(
+    calibration: Calibration,
+    metric: Metric,
+    rule: Guarantee,
+    alpha: float,
+    threshold: float,
+    comparisons: Comparisons,
+    signature: Signature | None,
+    *,
+    judged: bool,
+) -> dict[str, Any]:
+    """Everything on a certificate that follows from calibration, guarantee, level, threshold and comparisons alone.
+
+    `signature` is the one that the calibration had when the certificate was made. `judged`: see `Evaluation`.
+    """
+    choice = rule.choose(calibration.curves_for(rule), alpha)
+    status, reason = "abstains", choice.reason
+    if threshold > -math.inf or not judged:
+        procedure = calibration.procedure
+        unlike, unsure = comparisons.unlike(procedure), comparisons.batch.unsure
+        if is_for_unknown(procedure.mixture, procedure.scale):
+            unlike, unsure = None, MEASURED
+        status = "outside-calibration" if unlike else "if-like-calibration" if unsure else "guaranteed"
+        reason = unlike or unsure or reason
+        if not judged and not unlike:
+            status, reason = "not-judged", NOT_JUDGED
+    return {
+        "status": status,
+        "statement": statement(rule, alpha, calibration.n, calibration.procedure.metric),
+        "assumptions": assumptions(rule, calibration.procedure, signature),
+        "reason": reason,
+        "input_check": comparisons.own,
+        "batch_check": comparisons.batch,
+        "drift": comparisons.drift,
+        "guarantee": rule.specification(),
+        "theorem": rule.theorem,
+        "alpha": alpha,
+        "threshold": threshold_json(threshold),
+        "threshold_hex": threshold.hex(),
+        "n_calibration": rule.counted(calibration.n),
+        "missing_images": choice.missing_images,
+        "bound": calibration.bound_for(rule),
+        "calibration_digest": calibration.digest,
+        "fingerprint": calibration.procedure.fingerprint,
+        "procedure": calibration.procedure.model_dump(mode="json"),
+        "psnr": _psnr(rule, alpha, metric),
+        "leakage": _leakage(rule, alpha, calibration.n, calibration.bound_for(rule)),
+    }
+
+
+def assumptions(rule: Guarantee, procedure: Procedure, signature: Signature | None) -> tuple[str, ...]:
+    """What must be true for the guarantee, one sentence each; `signature` is that of the calibration."""
+    sentences = (*rule.assumptions, *procedure.assumptions)
+    if signature is None:
+        return sentences
+    signed = (
+        f"The calibration file is what its maker computed. It carries a signature by {signature.signer}: for those who "
+        "trust this key, its owner vouches for the file."
+    )
+    return tuple(signed if sentence == NOT_SIGNED else sentence for sentence in sentences)
+
+
+def contradictions(certificate: Certificate, calibration: Calibration) -> list[str]:
+    """Each thing that the certificate says and the calibration does not give, in words; none when all agrees.
+
+    Where the guarantee takes a bound from the picture itself, threshold, status and reason follow from the picture
+    too and are not looked at.
+
+    Raises
+    ------
+    UsageError, CalibrationError, FileFormatError
+        The certificate's guarantee, level or statistics cannot be, or not with this calibration.
+    """
+    metric = catalog.of_specification("metrics", calibration.procedure.metric)
+    specification = dict(certificate.guarantee)
+    of_the_picture = "from the picture itself" in json.dumps(specification)
+    if of_the_picture:
+        specification = without_bound(specification)
+    rule = choose_guarantee(str(specification.pop("name", None)), **specification)
+    # What is outside the calibration has its threshold all the same, unless it could not be judged either.
+    outside = certificate.status == "outside-calibration"
+    judged = certificate.threshold_hex != (-math.inf).hex() if outside else certificate.status != "not-judged"
+    threshold = rule.threshold(calibration.curves_for(rule), certificate.alpha) if judged else -math.inf
+    check = certificate.input_check
+    if check is not None:
+        check = checked_again(calibration, check)
+    elif len(calibration.comparable_inputs()):
+        raise FileFormatError("expected how the input compares with the calibration's; the certificate does not say it")
+    named = certificate.calibration_signature
+    known = len(calibration.comparable_inputs(None if check is None else check.group))
+    batch = certificate.batch_check.model_copy(update={"n": known})
+    comparisons = Comparisons(check, batch, certificate.drift, str(certificate.input.get("format")))
+    implied = claims(calibration, metric, rule, certificate.alpha, threshold, comparisons, named, judged=judged)
+    if of_the_picture:
+        for name in ("status", "statement", "reason", "guarantee", "threshold", "threshold_hex", "missing_images"):
+            del implied[name]
+    stated = certificate.model_dump(mode="json")
+    return _other_signer(named, calibration.signature) + [
+        f"{name} is {stated[name]!r}, and {value!r} follows from the calibration"
+        for name, value in Certificate.model_construct(**implied).model_dump(mode="json", include=set(implied)).items()
+        if stated[name] != value
+    ]
+
+
+def file_contradictions(certificate: Certificate, folder: Path) -> list[str]:
+    """Each thing in which mask and score map in `folder` are not as the certificate says, in words.
+
+    Raises
+    ------
+    CheckFailedError
+        A file is missing, or is not the one that the certificate names.
+    ImageError
+        A file is no picture, mask or score map.
+    """
+    certificate.verify(folder)
+    content = {kind: (folder / Path(entry["file"]).name).read_bytes() for kind, entry in certificate.outputs.items()}
+    container = inspect(content["image"])
+    mask = grey_levels(content["mask"], (container.height, container.width), 1)
+    threshold, share = _from_hex(certificate.threshold_hex), float(np.mean(mask))
+    wrong = []
+    if threshold is None or certificate.threshold != threshold_json(threshold):
+        return [f"threshold is {certificate.threshold!r}, and threshold_hex is {certificate.threshold_hex!r}"]
+    if share != certificate.trusted_share:
+        wrong.append(f"trusted_share is {certificate.trusted_share!r}, and {share!r} of the mask is white")
+    if threshold == -math.inf and mask.any():
+        wrong.append("nothing may be trusted, and the mask has white pixels")
+    for kind in content.keys() & set(SCORE_MAPS):
+        levels = grey_levels(content[kind], mask.shape, 16)
+        if not _is_below(levels, certificate.outputs[kind], threshold, mask):
+            wrong.append("the mask is not where the scores of the score map are below the threshold")
+    return wrong
+
+
+def _from_hex(text: str) -> float | None:
+    try:
+        threshold = float.fromhex(text)
+    except (ValueError, OverflowError):
+        return None
+    return None if math.isnan(threshold) else threshold
+
+
+def _is_below(levels: NDArray[Any], scaling: Mapping[str, Any], threshold: float, mask: Mask) -> bool:
+    """Whether `mask` may be where scores lie below the threshold, given their levels to within half a step."""
+    offset, step = scaling.get("offset"), scaling.get("step")
+    if not (isinstance(offset, float) and isinstance(step, float) and math.isfinite(offset) and 0 < step < math.inf):
+        return False
+    scored = levels != NO_SCORE
+    scores = np.where(scored, levels * step + offset, math.inf)
+    # Half a step, and what float64 may round away.
+    slack = 0.5001 * step if levels[scored].any() else 0.0
+    sure, possible = scored & (scores + slack < threshold), scored & (scores - slack < threshold)
+    # A score of infinity has no level, and is trusted at the threshold infinity.
+    possible |= ~scored & (threshold == math.inf)
+    return bool((mask >= sure).all() and (mask <= possible).all())
+
+
+def input_bound_contradiction(
+    certificate: Certificate, delivered: Image | None, low_resolution: Image | None
+) -> str | None:
+    """That the bound from the input is not what the code says of this picture; None where it may be.
+
+    Without delivered picture and input only the words are compared, and not the two numbers in them.
+    """
+    stated = certificate.input_bound
+    if stated is None and low_resolution is None:
+        return None
+    try:
+        procedure = Procedure.model_validate(certificate.procedure)
+    except ValidationError:
+        return "procedure is none"
+    metric = catalog.of_specification("metrics", procedure.metric)
+    if delivered is not None and low_resolution is not None:
+        implied = input_statement(metric, delivered, low_resolution, procedure.mixture)
+        agrees = stated == implied
+    else:
+        agrees = metric.averages_colours and is_input_statement(str(stated), metric, procedure.mixture)
+    return None if agrees else f"input_bound is {stated!r}, which does not follow from metric, degradation and picture"
+
+
+def due_notes(certificate: Certificate, calibration: Calibration, size: tuple[int, int]) -> list[str]:
+    """The notes that follow from the calibration for a delivered picture of `size`, (height, width)."""
+    check = certificate.input_check
+    found = (size_note(calibration, size), None if check is None else check.note, calibration.procedure.seed_note)
+    return [*(note for note in found if note is not None), *calibration.history.notes]
+
+
+def _other_signer(named: Signature | None, found: Signature | None) -> list[str]:
+    """That the calibration is not signed by whom the certificate names; a certificate may be older than a signature."""
+    if named is None or (found is not None and (found.key, found.name) == (named.key, named.name)):
+        return []
+    signed = "it is not signed" if found is None else f"it is signed by {found.signer}"
+    return [f"the calibration was signed by {named.signer}, and now {signed}"]
+
+
+def without_bound(specification: Any) -> Any:
+    """Name and parameters of a guarantee, without the bound that it took from a picture."""
+    if isinstance(specification, dict):
+        return {key: without_bound(value) for key, value in specification.items() if key != "bound_new"}
+    return specification
+
+
+def size_note(calibration: Calibration, size: tuple[int, int]) -> str | None:
+    """What to say of a picture of (height, width) far from every calibration photograph's size; None when it is not.
+
+    A vendor may treat a thumbnail or a panorama differently, and the guarantee is for pictures like the photographs.
+    """
+    by_area = sorted((image.height * image.width, image.width, image.height) for image in calibration.images)
+    (least, *small), (most, *large) = by_area[0], by_area[-1]
+    height, width = size
+    if least <= SIZE_FACTOR * height * width and height * width <= SIZE_FACTOR * most:
+        return None
+    calibrated = f"{small[0]}×{small[1]}" + ("" if small == large else f" to {large[0]}×{large[1]}")
+    return (
+        f"the picture has {width}×{height} pixels, the calibration photographs {calibrated}: the guarantee is for "
+        "pictures like them, and the vendor may treat other sizes differently"
+    )
+
+
+def _psnr(rule: Guarantee, alpha: float, metric: Metric) -> str | None:
+    try:
+        return psnr(rule, alpha, metric).statement
+    except UsageError:
+        return None
+
+
+def _leakage(rule: Guarantee, alpha: float, n: int, bound: float) -> str | None:
+    leaked = math.ceil(n / 10)
+    if rule.allowing_leaked(leaked) is None:
+        return None
+    level = rule.claimed_level(alpha, bound)
+    return (
+        f"If {leaked} of the {n} calibration photographs were in the vendor's training set, the level is at most "
+        f"{at_most(leaked_level(level, n, leaked), 4)} instead of {exactly(level)}."
+    )

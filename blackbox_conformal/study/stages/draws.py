@@ -1,0 +1,306 @@
+"""Draws grouped by picture: outcomes arrive one by one, and whole pictures leave; equal draws are noticed at once."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from math import inf
+from typing import TypeVar
+
+from blackbox_conformal.drawing.money import may_be_billed
+from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.task import ENDED, Outcome, Task
+from blackbox_conformal.errors import (
+    AdapterError,
+    IncompleteError,
+    PayloadError,
+    RefusedError,
+    UnusableDrawsError,
+    VendorError,
+)
+from blackbox_conformal.method.images.headers import inspect
+from blackbox_conformal.method.images.picture import is_blank
+from blackbox_conformal.method.images.read import BLANK_NOTE, read_image, read_output
+from blackbox_conformal.method.images.resemblance import Resemblance, Sent
+from blackbox_conformal.study.stages.grouped_errors import names
+from blackbox_conformal.study.stages.memory import BASE_BYTES, evaluated_at_once, picture_bytes, refuse_beyond
+from blackbox_conformal.study.stages.prepare import Prepared
+from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.study.stages.uploads import sent_pixels
+from blackbox_conformal.support.text import printable
+from blackbox_conformal.support.types import Image
+from blackbox_conformal.vendor.adapter import Upload
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One picture with all its draws, or the vendor's refusal of it; how many earlier refusals were reopened."""
+
+    prepared: Prepared
+    outcomes: tuple[Outcome, ...]
+    refusal: VendorError | None
+    reopened: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnPicture:
+    """The pixels of one answer, (H, W, 3) uint8, what there is to say of them, and how they fit what was sent."""
+
+    pixels: Image
+    notes: tuple[str, ...]
+    resemblance: Resemblance
+
+
+def output_check(setup: Setup) -> Callable[[bytes, Task], None]:
+    """What the sampler runs on every answer before it counts as a picture: the decode gate, the size, what it shows.
+
+    Of draws on this machine only the container is looked at, so that files that are no pictures are told together with
+    those that are missing: nothing was paid for them, and `evaluate` decodes them by the same rules.
+    """
+
+    def check(content: bytes, task: Task) -> None:
+        if setup.adapter.capabilities.local:
+            inspect(content)
+        else:
+            drawn_picture(content, task, setup, setup.sent(sent_pixels(task.upload)))
+
+    return check
+
+
+def drawn_picture(content: bytes, task: Task, setup: Setup, sent: Sent) -> DrawnPicture:
+    """What an answer shows.
+
+    Parameters
+    ----------
+    sent
+        The task's upload.
+
+    Raises
+    ------
+    PayloadError
+        It is no picture of the size that was asked for, or it shows something else than what was sent; or it is blank
+        although the input is not: vendors answer so when they refuse, and a blank draw must not be taken for an
+        opinion.
+    """
+    kind = setup.adapter.capabilities.output_size
+    picture = read_output(content, output_size(task, setup), resample=kind == "resample", any_scale=kind == "any")
+    if BLANK_NOTE in picture.conversions and not is_blank(sent.pixels):
+        raise PayloadError(
+            "expected a picture; the vendor answered one colour everywhere for an input that is not blank, as vendors "
+            "do when they refuse. Look at the picture, and at the vendor's rules"
+        )
+    fit = sent.resemblance(picture.pixels)
+    if fit.fault is not None:
+        told = (
+            "its colours have nothing in common with the upload's"
+            if fit.edges is None
+            else f"its edges correlate with the upload's at {fit.edges:.2f}, a faithful enlargement's at 0.9 or more"
+        )
+        raise PayloadError(
+            f"expected an answer that shows what was sent; the vendor answered {fit.fault}: {told}. Look at the "
+            "picture; tell the vendor if it mixes answers up"
+        )
+    return DrawnPicture(picture.pixels, picture.conversions, fit)
+
+
+def output_size(task: Task, setup: Setup) -> tuple[int, int]:
+    """(height, width) that the answer to `task` must have."""
+    return task.upload.height * setup.procedure.scale, task.upload.width * setup.procedure.scale
+
+
+def incomplete(unusable: Sequence[Outcome], *, local: bool) -> UnusableDrawsError:
+    """What is said of draws that are not usable; at least one. `local`: they are on this machine."""
+    first = unusable[0]
+    reason = str(first.error).removesuffix(".")
+    several = len(unusable) > 1
+    which = f"{len(unusable)} draws have" if several else "1 draw has"
+    states = Counter(sorted(outcome.state for outcome in unusable))
+    counts = ", ".join(f"{count} {state}" if several else state for state, count in states.items())
+    again = [
+        *(["--retry-ambiguous"] if {"ambiguous", "expired"} & states.keys() else []),
+        *(["--max-resample 1"] if any(map(_is_paid_again, unusable)) else []),
+    ]
+    if local:
+        advice = "Put the right pictures in their place and run the same command again"
+    elif again:
+        advice = (
+            f"`blackbox-conformal ledger ls` lists them; the same command with {' '.join(again)} pays for them again"
+        )
+    else:
+        advice = "The vendor billed nothing for them; the same command asks for them again"
+    unanswered = [outcome.cost_usd for outcome in unusable if outcome.state == "ambiguous"]
+    if unanswered and not local:
+        advice += f". {may_be_billed(unanswered)}"
+    pictures = list(dict.fromkeys(outcome.task.upload.name for outcome in unusable))
+    of_several = f" Pictures: {names(pictures)}." if len(pictures) > 1 else ""
+    return UnusableDrawsError(
+        f"{which} no usable picture ({counts}); {'the first, ' * several}draw {first.task.index} of "
+        f"{printable(first.task.upload.name)}{',' * several} {ENDED[first.state]}: {reason}.{of_several} {advice}"
+    )
+
+
+def _is_paid_again(outcome: Outcome) -> bool:
+    return outcome.state == "invalid" or (outcome.state == "failed" and outcome.cost_usd > 0)
+
+
+def drawn_pictures(
+    sampler: Sampler,
+    pictures: Sequence[Prepared],
+    on_unusable: Callable[[Prepared, IncompleteError], None] | None = None,
+) -> Iterator[Drawn]:
+    """Each picture once, as soon as its last draw has arrived.
+
+    Parameters
+    ----------
+    on_unusable
+        Gets each picture that lacks a usable draw, instead of an error at the end.
+
+    Raises
+    ------
+    IncompleteError
+        After everything that could be drawn was: some draws are ambiguous, expired or invalid. Before anything is
+        calculated: draws that should be on this machine are missing or are no pictures.
+    """
+    owner = {(task.upload.digest, task.index): picture for picture in pictures for task in picture.tasks}
+    waiting: dict[str, list[Outcome]] = {picture.input_digest: [] for picture in pictures}
+    unusable: list[Outcome] = []
+    arriving = sampler.draw([task for picture in pictures for task in picture.tasks])
+    if sampler.local and on_unusable is None:
+        # Nothing is paid and little is read: what is missing is told at once and together.
+        outcomes = list(arriving)
+        missing = [outcome for outcome in outcomes if outcome.state not in ("stored", "refused")]
+        if missing:
+            raise incomplete(missing, local=True)
+        arriving = iter(outcomes)
+    for outcome in arriving:
+        picture = owner[outcome.task.upload.digest, outcome.task.index]
+        arrived = waiting[picture.input_digest]
+        arrived.append(outcome)
+        if len(arrived) < len(picture.tasks):
+            continue
+        del waiting[picture.input_digest]
+        refusals = [outcome.error for outcome in arrived if outcome.state == "refused"]
+        failed = [outcome for outcome in arrived if outcome.state not in ("stored", "refused")]
+        if failed and on_unusable is not None:
+            on_unusable(picture, incomplete(failed, local=sampler.local))
+            continue
+        unusable.extend(failed)
+        reopened = sum(outcome.reopened for outcome in arrived)
+        if refusals:
+            yield Drawn(picture, (), refusals[0] or RefusedError("the vendor refused the picture"), reopened)
+        elif not failed:
+            yield Drawn(picture, tuple(sorted(arrived, key=lambda outcome: outcome.task.index)), None, reopened)
+    if unusable:
+        raise incomplete(unusable, local=False)
+
+
+def map_pictures(
+    drawn: Iterator[Drawn],
+    work: Callable[[Drawn], Result],
+    workers: int | None = None,
+    *,
+    memory_bytes: int | None = None,
+    on_error: Callable[[Exception], None] | None = None,
+) -> Iterator[tuple[Drawn, Result]]:
+    """`work` on each picture in threads, at most `workers` pictures in memory, results in arrival order.
+
+    Parameters
+    ----------
+    on_error
+        Told at once of an error of `work`, in its thread, so that nothing more is bought for what fails; `drawn` must
+        come to an end by it.
+    memory_bytes
+        Most memory that the calculation may take; fewer pictures are in memory at a time when they are large. None: no
+        limit.
+
+    Raises
+    ------
+    UsageError
+        One picture alone would take more; nothing was done for it yet.
+    """
+    workers = workers or evaluated_at_once()
+    room = inf if memory_bytes is None else memory_bytes - BASE_BYTES
+    with ThreadPoolExecutor(workers, thread_name_prefix="evaluate") as pool:
+        pending: list[tuple[Drawn, Future[Result]]] = []
+        try:
+            for picture in drawn:
+                refuse_beyond(picture.prepared.size, picture.prepared.name, memory_bytes)
+                needed = picture_bytes(picture.prepared.size)
+                while pending and sum(picture_bytes(waiting.prepared.size) for waiting, _ in pending) + needed > room:
+                    ready, future = pending.pop(0)
+                    yield ready, future.result()
+                pending.append((picture, pool.submit(_told, work, picture, on_error)))
+                while len(pending) > workers:
+                    ready, future = pending.pop(0)
+                    yield ready, future.result()
+            for ready, future in pending:
+                yield ready, future.result()
+        except Exception as error:
+            if on_error is not None:
+                on_error(error)
+                # What is under way is paid for: it is let end.
+                for _ in drawn:
+                    pass
+            raise
+        finally:
+            for _, future in pending:
+                future.cancel()
+
+
+def _told(work: Callable[[Drawn], Result], picture: Drawn, on_error: Callable[[Exception], None] | None) -> Result:
+    try:
+        return work(picture)
+    except Exception as error:
+        if on_error is not None:
+            on_error(error)
+        raise
+
+
+def must_differ(setup: Setup) -> bool:
+    """Whether the score rests on the spread of several draws, which equal ones would feign to be certain."""
+    return setup.procedure.draws > 1 and setup.score.minimum_draws > 1
+
+
+def may_be_equal(upload: Upload) -> bool:
+    """Whether equal draws of this upload are no fault: a picture of one colour has one answer."""
+    return is_blank(read_image(upload.png).pixels)
+
+
+def equal_draws(name: str, draws: int) -> AdapterError:
+    """What is said of a picture whose draws are all the same."""
+    return AdapterError(
+        f"expected the {draws} draws of {printable(name)} to differ; the vendor answered "
+        "the same picture every time, so a spread of zero would look like certainty. It is deterministic or serves "
+        "a cache: set a seed parameter, add --perturbation dihedral, or take one draw: leave --draws and --score out"
+    )
+
+
+class EqualDraws:
+    """Told of every draw that counts, in any order and from any thread; a draw is told of once."""
+
+    def __init__(self, setup: Setup) -> None:
+        # Under a perturbation draws are turned back before they are compared, which takes their pixels.
+        self._draws = setup.procedure.draws if must_differ(setup) and setup.perturbation is None else 0
+        self._first: dict[str, str] = {}
+        self._equal: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, task: Task, digest: str) -> None:
+        """Count a draw whose file has this digest.
+
+        Raises
+        ------
+        AdapterError
+            It was the last draw of its picture, which is not of one colour, and all of them are the same file.
+        """
+        if not self._draws:
+            return
+        picture = task.upload.digest
+        with self._lock:
+            first = self._first.setdefault(picture, digest)
+            equal = self._equal[picture] = self._equal.get(picture, 0) + (digest == first)
+        if equal == self._draws and not may_be_equal(task.upload):
+            raise equal_draws(task.upload.name, self._draws)

@@ -1,0 +1,221 @@
+"""One picture from its draws: the delivered image and its score map; with the truth, also its error map and curve.
+
+Draws are read one at a time and thrown away, so memory does not grow with their number.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.drawing.task import Outcome
+from blackbox_conformal.errors import PayloadError
+from blackbox_conformal.method.audits.drift import drift
+from blackbox_conformal.method.images.picture import is_blank
+from blackbox_conformal.method.images.resemblance import Resemblance, Sent
+from blackbox_conformal.method.kernels.moments import Moments
+from blackbox_conformal.method.risk.answers import Answers
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.study.stages.draws import (
+    Drawn,
+    DrawnPicture,
+    drawn_picture,
+    equal_draws,
+    incomplete,
+    must_differ,
+)
+from blackbox_conformal.study.stages.memory import give_back
+from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.support.text import clean
+from blackbox_conformal.support.types import Image, Map
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What the draws of one picture say.
+
+    Attributes
+    ----------
+    delivered
+        (H, W, 3) uint8.
+    draw
+        The index of the one draw that is delivered, as it is or made consistent; None for the mean of several.
+    score_map
+        (H, W) float32.
+    model
+        What the vendor calls the model that answered, or the models; None when it does not say.
+    low_resolution
+        What the vendor was sent: (h, w, 3) uint8.
+    answers
+        What the draws were like beside what was sent.
+    notes
+        Things a reader should know, in words: lossy answers, blank answers.
+    judged
+        Whether every draw is known to show what was sent; else no pixel is to be trusted.
+    """
+
+    delivered: Image
+    draw: int | None
+    score_map: Map
+    model: str | None
+    notes: tuple[str, ...]
+    low_resolution: Image
+    answers: Answers
+    judged: bool
+
+
+def evaluate(
+    drawn: Drawn,
+    setup: Setup,
+    read: Callable[[int], bytes],
+    low_resolution: Image,
+    second: Image | None = None,
+    *,
+    on_draw: Callable[[Image], None] = lambda _: None,
+) -> Evaluation:
+    """Delivered image and score map of one picture, whose low-resolution version is (h, w, 3) uint8.
+
+    Parameters
+    ----------
+    on_draw
+        Gets each draw, (H, W, 3) uint8; draws that it keeps take memory.
+
+    Raises
+    ------
+    AdapterError
+        All M answers are the same picture, though the input is not of one colour: their spread says nothing, and the
+        score rests on it.
+    """
+    procedure = setup.procedure
+    height, width = drawn.prepared.size
+    accumulator = setup.score.start((height, width))
+    moments = Moments((height, width)) if procedure.delivery in ("mean", "medoid") else None
+    first: Image | None = None
+    all_equal = True
+    notes: dict[str, None] = {}
+    fits: list[Resemblance] = []
+    sent = setup.sent(low_resolution)
+    give_back(drawn.prepared.size)
+    for index in range(procedure.draws):
+        pixels = _decode(drawn, setup, read, index, sent, notes, fits)
+        if first is None:
+            first = pixels
+        all_equal = all_equal and (index == 0 or _equal(pixels, first))
+        accumulator.update(pixels)
+        on_draw(pixels)
+        if moments is not None:
+            moments.add(pixels)
+        del pixels  # Room for the next.
+    if all_equal and must_differ(setup) and not is_blank(low_resolution):
+        raise equal_draws(drawn.prepared.name, procedure.draws)
+    assert first is not None
+    if moments is None:
+        draw, delivered = 0, setup.delivered(first, low_resolution)
+    else:
+        draw, delivered = None, moments.mean_image()
+    if procedure.delivery == "medoid":
+        draw, delivered = _closest(delivered, drawn, setup, read, low_resolution)
+    score_map = accumulator.finish(setup.context(delivered, low_resolution, second))
+    model = ", ".join(sorted({outcome.model for outcome in drawn.outcomes if outcome.model})) or None
+    answers = Answers.of([fit.edges for fit in fits], [fit.difference for fit in fits], score_map)
+    judged = all(fit.judged for fit in fits)
+    return Evaluation(delivered, draw, score_map, model, tuple(notes), low_resolution, answers, judged)
+
+
+def calibration_curves(
+    drawn: Drawn,
+    setup: Setup,
+    read: Callable[[int], bytes],
+    truth: Image,
+    low_resolution: Image,
+    tolerances: Sequence[float],
+    left_out: Sequence[float],
+    second: Image | None = None,
+) -> tuple[list[RiskCurve], Answers]:
+    """The risk curves of one photograph, as `RiskCurve.family` gives them, and what the answers to it were like."""
+    evaluation = evaluate(drawn, setup, read, low_resolution, second)
+    errors, bound = setup.errors(truth, evaluation.delivered, low_resolution), setup.metric.capped_bound
+    curves = RiskCurve.family(evaluation.score_map, errors, bound=bound, tolerances=tolerances, left_out=left_out)
+    return curves, evaluation.answers
+
+
+def decoded_draws(drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image) -> Iterator[Image]:
+    """The draws of one picture in order, each (H, W, 3) uint8 on the delivered grid."""
+    sent = setup.sent(low_resolution)
+    for index in range(setup.procedure.draws):
+        yield _decode(drawn, setup, read, index, sent, {}, [])
+
+
+def _decode(
+    drawn: Drawn,
+    setup: Setup,
+    read: Callable[[int], bytes],
+    index: int,
+    upright: Sent,
+    notes: dict[str, None],
+    fits: list[Resemblance],
+) -> Image:
+    """Draw `index` on the delivered grid; what there is to say of it goes to `notes`, how it fits to `seen`."""
+
+    def picture_of(k: int) -> DrawnPicture:
+        sent = upright
+        if setup.perturbation is not None:
+            sent = setup.sent(setup.perturbation.apply(upright.pixels, k))
+        return drawn_picture(read(k), drawn.prepared.tasks[k], setup, sent)
+
+    try:
+        answer = picture_of(index)
+    except PayloadError:
+        if not setup.adapter.capabilities.local:
+            raise
+        raise incomplete(list(_invalid(drawn, picture_of, index)), local=True) from None
+    notes.update(dict.fromkeys(answer.notes))
+    fits.append(answer.resemblance)
+    if setup.perturbation is None:
+        return answer.pixels
+    return setup.perturbation.undo(answer.pixels, index, setup.procedure.scale)
+
+
+def _invalid(drawn: Drawn, picture_of: Callable[[int], object], first: int) -> Iterator[Outcome]:
+    """Local draws from `first` on that are no pictures: they were not decoded before, to decode them only once."""
+    for outcome in drawn.outcomes[first:]:
+        try:
+            picture_of(outcome.task.index)
+        except PayloadError as error:
+            yield replace(outcome, state="invalid", error=PayloadError(clean(str(error))))
+
+
+def _equal(picture: Image, other: Image) -> bool:
+    """Whether two pictures are the same; found out in the first rows where they are not, as nearly always."""
+    return all(np.array_equal(picture[top : top + 64], other[top : top + 64]) for top in range(0, picture.shape[0], 64))
+
+
+def _closest(
+    mean: Image, drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image
+) -> tuple[int, Image]:
+    """The draw nearest to the rounded mean, and its index: up to that rounding the medoid under squared distance.
+
+    Ties: the first.
+    """
+    best: tuple[int, Image] | None = None
+    least = -1
+    for index, pixels in enumerate(decoded_draws(drawn, setup, read, low_resolution)):
+        distance = int(np.square(pixels.astype(np.int32) - mean).sum(dtype=np.int64))
+        if best is None or distance < least:
+            best, least = (index, pixels), distance
+    assert best is not None
+    return best
+
+
+def drifted(
+    calibration: Calibration, answers: Sequence[Answers], thresholds: Sequence[float], group: str | None = None
+) -> str | None:
+    """In which way answers to new pictures are not like those of `calibration`, or of its `group`; None: like them.
+
+    Tiles of one photograph are more alike than photographs, so where tiles calibrated nothing can be said.
+    """
+    if any(image.cluster is not None for image in calibration.images):
+        return None
+    rows = [row for row, image in enumerate(calibration.images) if group in (None, image.group)]
+    return drift(calibration.answers[rows], Answers.together(answers), thresholds)

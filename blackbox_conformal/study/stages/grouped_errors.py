@@ -1,0 +1,49 @@
+"""What is wrong with several pictures, said at once: one bad file must not hide the others."""
+
+from collections.abc import Sequence
+
+from blackbox_conformal.errors import BlackboxConformalError, PicturesError
+from blackbox_conformal.support.text import printable
+
+NAMED = 10
+"""So many are named, and the others counted."""
+
+
+def refuse_together(
+    failures: Sequence[tuple[str, BlackboxConformalError]], of: int, what: str = "pictures", advice: str = ""
+) -> None:
+    """Refuse the pictures that cannot be used, if there are any, before anything is sent.
+
+    Parameters
+    ----------
+    failures
+        Name of each such picture and what is wrong with it.
+    of
+        How many pictures were looked at.
+    advice
+        What can be done about it; a single failure is raised as it is when there is none.
+
+    Raises
+    ------
+    PicturesError
+        There are several; `failures` holds them all, the message the first ten.
+    """
+    if not failures:
+        return
+    if len(failures) == 1 and not advice:
+        raise failures[0][1]
+    # What is wrong with two files that contradict each other is said once.
+    lines = list(dict.fromkeys(f"\n  {str(error).removesuffix('.')}" for _, error in failures))
+    more = f"\n  and {len(lines) - NAMED} more" if len(lines) > NAMED else ""
+    raise PicturesError(
+        f"{len(failures)} of {of} {what} cannot be used, so nothing was sent:{''.join(lines[:NAMED])}{more}"
+        + (f"\n{advice}" if advice else ""),
+        failures,
+    )
+
+
+def names(all_of_them: Sequence[str]) -> str:
+    """Names for people, each once: the first ten, and how many more there are."""
+    shown = list(dict.fromkeys(map(printable, all_of_them)))
+    more = f" and {len(shown) - NAMED} more" if len(shown) > NAMED else ""
+    return ", ".join(shown[:NAMED]) + more

@@ -1,0 +1,397 @@
+"""From files to what a vendor is sent: the input and one task for each draw. Nothing is sent.
+
+Pixels are not kept in memory, which does not grow with the number of photographs: until the draws are there they are
+on the disk (`kept_pixels`), and those that are not kept are read again.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from os import cpu_count
+from pathlib import Path
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.drawing.task import Task
+from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, ImageError, UsageError
+from blackbox_conformal.method.images.duplicates import LEAST_SIDE, Distinct, Sketch, sketch
+from blackbox_conformal.method.images.encode import Given, as_source
+from blackbox_conformal.method.images.input_statistics.kind import Kind
+from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.images.inputs import crop_note, crop_to_multiple
+from blackbox_conformal.method.images.perturbation.perturbation import Perturbation
+from blackbox_conformal.method.images.picture import Picture
+from blackbox_conformal.method.images.read import DEFAULT_LIMITS, ImageLimits, read_image
+from blackbox_conformal.study.photographs_at_addresses import fetch_photographs, is_address
+from blackbox_conformal.study.stages.grouped_errors import refuse_together
+from blackbox_conformal.study.stages.kept_pixels import KeptPixels
+from blackbox_conformal.study.stages.memory import MASK_PIXEL_BYTES, limits_within, refuse_large, size_by_header
+from blackbox_conformal.study.stages.picture_limits import misfit, too_many_bytes
+from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.study.stages.size_fitting import fitted
+from blackbox_conformal.study.stages.uploads import Encoder
+from blackbox_conformal.support.canonical import digest_bytes
+from blackbox_conformal.support.text import name_of, printable
+from blackbox_conformal.support.types import Image
+from blackbox_conformal.vendor.adapter import Adapter, Upload
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One picture ready to be drawn.
+
+    Attributes
+    ----------
+    name
+        The file's stem.
+    path
+        The file; None for a picture that came as bytes.
+    truth_digest
+        Identity of the photograph's pixels, None when the truth is unknown.
+    input_digest
+        Identity of the pixels that are sent.
+    sketch
+        What the picture shows, to recognise it in another size, turn or file.
+    size
+        (height, width) of the delivered picture.
+    tasks
+        One a draw, in draw order.
+    conversions
+        What was done to the file to make it 8-bit sRGB, in words.
+    file_digest
+        Identity of the file's bytes, by which a file that is changed later is noticed.
+    fitted
+        What was done to a photograph to make it fit the vendor's limits, in words; None where nothing was.
+    statistics
+        What the low-resolution pixels are like, one row.
+    kind
+        Of which kind a photograph is; None for a picture to be masked.
+    file_format
+        Of a picture to be masked, as Pillow calls it; "" where nobody looked.
+    """
+
+    name: str
+    path: Path | None
+    truth_digest: str | None
+    input_digest: str
+    sketch: Sketch
+    size: tuple[int, int]
+    tasks: tuple[Task, ...]
+    conversions: tuple[str, ...]
+    file_digest: str | None = None
+    fitted: str | None = None
+    statistics: InputStatistics = field(default_factory=lambda: InputStatistics.unknown(1))
+    kind: Kind | None = None
+    file_format: str = ""
+
+    def input_of(self, truth: Image, setup: Setup) -> Image:
+        """What the vendor was sent for the photograph `truth`, (H, W, 3) uint8: (h, w, 3) uint8."""
+        assert self.truth_digest is not None
+        return setup.procedure.degraded(truth, self.truth_digest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Photograph:
+    """What is kept of a photograph once it was read."""
+
+    sketch: Sketch
+    low: Image
+    conversions: tuple[str, ...]
+    file_digest: str
+    fitted: str | None
+    statistics: InputStatistics
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """A photograph as it is calibrated with.
+
+    Attributes
+    ----------
+    pixels
+        (H, W, 3) uint8: cut to a multiple of the scale, and made to fit the vendor where that was asked for.
+    picture
+        The file as read.
+    fitted
+        What was done to make it fit, in words; None where nothing was.
+    """
+
+    pixels: Image
+    picture: Picture
+    fitted: str | None
+
+
+def read_truth(path: Path, setup: Setup, limits: ImageLimits = DEFAULT_LIMITS) -> Truth:
+    """The photograph as the procedure takes it."""
+    picture, scale = read_image(path, limits=limits), setup.procedure.scale
+    whole = crop_to_multiple(picture.pixels, scale)
+
+    def degraded(truth: Image) -> Image:
+        return setup.procedure.degraded(truth, picture.digest)
+
+    pixels, done = fitted(whole, scale, setup.procedure.fit, setup.limits, degraded)
+    return Truth(pixels, picture, done)
+
+
+def prepare_photographs(
+    paths: Sequence[Path],
+    setup: Setup,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+    *,
+    memory_bytes: int | None = None,
+    kept: KeptPixels | None = None,
+) -> list[Prepared]:
+    """Photographs whose inputs the vendor will be sent, each an independent picture.
+
+    Parameters
+    ----------
+    kept
+        Takes each photograph and its input as they are calibrated with; None: they are thrown away.
+    memory_bytes
+        Most memory that the calculation may take; None: no limit. Photographs too large for it are refused unread.
+
+    Raises
+    ------
+    CalibrationError
+        Two files hold the same picture, or the same up to size, compression, a turn or a mirroring.
+    ImageError, UsageError
+        A file cannot be used, or does not fit the vendor's limits.
+    PicturesError
+        Several cannot; all have been looked at, and the message says what is wrong with each.
+    """
+    pictures = []
+    failures: list[tuple[str, BlackboxConformalError]] = []
+    distinct = Distinct()
+    encoder = Encoder()
+    inputs: dict[str, Path] = {}
+    for done, (path, reading) in enumerate(_ahead(paths, setup, limits_within(memory_bytes), kept)):
+        progress("reading photographs", done, len(paths))
+        try:
+            photograph = reading.result()
+            distinct.add(str(path), photograph.sketch)
+            again = partial(_low_resolution, path, setup)
+            picture = _prepared(
+                name_of(path), path, photograph.sketch, photograph.low, photograph.conversions, setup, encoder, again
+            )
+            twin = inputs.setdefault(picture.input_digest, path)
+            if twin != path:
+                raise CalibrationError(
+                    f"expected photographs that give different inputs; {printable(twin)} and "
+                    f"{printable(path)} give the same. Remove one of them"
+                )
+            seen = {name: getattr(photograph, name) for name in ("file_digest", "fitted", "statistics", "kind")}
+            pictures.append(replace(picture, **seen))
+        except BlackboxConformalError as error:
+            failures.append((path.name, error))
+    refuse_together(failures, len(paths), "photographs", _advice(failures, setup))
+    progress("reading photographs", len(paths), len(paths))
+    return pictures
+
+
+class MisfitError(UsageError):
+    """A picture that breaks a limit that the vendor states, or whose answer could not be read."""
+
+
+def _advice(failures: Sequence[tuple[str, BlackboxConformalError]], setup: Setup) -> str:
+    """What can be done about photographs that do not fit the vendor; "" where every failure is another one."""
+    if setup.procedure.fit is not None or not any(isinstance(error, MisfitError) for _, error in failures):
+        return ""
+    return "Add --fit crop to take the middle of photographs that are too large, or --fit shrink to make them smaller"
+
+
+def _ahead(
+    paths: Sequence[Path], setup: Setup, limits: ImageLimits, kept: KeptPixels | None
+) -> Iterator[tuple[Path, "Future[_Photograph]"]]:
+    """Each photograph as it is read: ahead by no more than there are threads, so that memory stays as it is."""
+    workers = min(cpu_count() or 1, 2)
+    with ThreadPoolExecutor(workers, thread_name_prefix="prepare") as pool:
+        ahead: list[Future[_Photograph]] = []
+        try:
+            for done, path in enumerate(paths):
+                for further in paths[done + len(ahead) : done + workers]:
+                    ahead.append(pool.submit(_look_at, further, setup, limits, kept))
+                yield path, ahead.pop(0)
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+def prepare_input(source: Path | bytes, name: str, setup: Setup, *, memory_bytes: int | None = None) -> Prepared:
+    """A picture to be masked, whose truth nobody knows; a limit on memory as in `prepare_photographs`."""
+    scale = setup.procedure.scale
+    limits = limits_within(memory_bytes)
+    limits = replace(limits, max_pixels=limits.max_pixels if memory_bytes is None else limits.max_pixels // scale**2)
+    picture = read_image(source, limits=limits, check_size=partial(_check_size, name, setup))
+    path = source if isinstance(source, Path) else None
+
+    def again() -> Image:
+        return read_image(source).pixels
+
+    prepared = _prepared(name, path, None, picture.pixels, picture.conversions, setup, Encoder(), again)
+    return replace(prepared, statistics=InputStatistics.of(picture.pixels), file_format=picture.format)
+
+
+def _look_at(path: Path, setup: Setup, limits: ImageLimits, kept: KeptPixels | None) -> _Photograph:
+    read, scale = read_truth(path, setup, limits), setup.procedure.scale
+    truth, picture = read.pixels, read.picture
+    conversions = (*picture.conversions, *filter(None, [crop_note(picture.size, scale), read.fitted]))
+    low = setup.procedure.degraded(truth, picture.digest)
+    if kept is not None:
+        kept.keep(path, truth, low)
+    # A thumbnail shows the same of either; the smaller one is quicker to look through.
+    shown = low if min(low.shape[:2]) >= LEAST_SIDE else truth
+    seen = sketch(shown, picture.digest)
+    statistics, kind = InputStatistics.of(low), Kind.of(low)
+    return _Photograph(seen, low, conversions, picture.file_digest, read.fitted, statistics, kind)
+
+
+def _low_resolution(path: Path, setup: Setup) -> Image:
+    truth = read_truth(path, setup)
+    return setup.procedure.degraded(truth.pixels, truth.picture.digest)
+
+
+def _prepared(
+    name: str,
+    path: Path | None,
+    truth: Sketch | None,
+    low: Image,
+    conversions: tuple[str, ...],
+    setup: Setup,
+    encoder: Encoder,
+    again: Callable[[], Image],
+) -> Prepared:
+    height, width = low.shape[:2]
+    _check_size(name, setup, width, height)
+    plain = encoder.upload(low, name, again)
+    if setup.second is not None:
+        _check_bytes(name, plain, _SECOND, setup.second)
+    tasks = []
+    for index in range(setup.procedure.draws):
+        sent = plain
+        if setup.perturbation is not None:
+            change = partial(_changed, setup.perturbation, index)
+            sent = encoder.upload(change(lambda: low), name, partial(change, again))
+        if sent is not plain or index == 0:
+            _check_bytes(name, sent, _FIRST, setup.adapter)
+        seed = setup.procedure.seed(plain.digest, index, setup.adapter.capabilities.seed_range)
+        tasks.append(Task(sent, index, seed))
+    size = (height * setup.procedure.scale, width * setup.procedure.scale)
+    digest, shown = (None, sketch(low, plain.digest)) if truth is None else (truth.digest, truth)
+    return Prepared(name, path, digest, plain.digest, shown, size, tuple(tasks), conversions)
+
+
+def _changed(perturbation: Perturbation, index: int, pixels: Callable[[], Image]) -> Image:
+    return perturbation.apply(pixels(), index)
+
+
+def refuse_misfit(source: Path | bytes, name: str, setup: Setup, *, memory_bytes: int | None = None) -> None:
+    """Refuse a picture to be masked by its header alone; one of which only a decoder tells the size is let pass.
+
+    Raises
+    ------
+    UsageError
+        The vendor does not take its size, or it does not fit into the memory.
+    """
+    refuse_large([source], memory_bytes, scale=setup.procedure.scale, pixel_bytes=MASK_PIXEL_BYTES)
+    width, height = size_by_header(source)
+    if width and height:
+        _check_size(name, setup, width, height)
+
+
+def _check_size(name: str, setup: Setup, width: int, height: int) -> None:
+    if min(width, height) < 1:
+        raise ImageError(f"{printable(name)}: expected a picture of at least one pixel a side")
+    scale, most = setup.procedure.scale, DEFAULT_LIMITS
+    if max(width, height) * scale > most.max_side or width * height * scale**2 > most.max_pixels:
+        raise MisfitError(
+            f"{printable(name)}: expected a picture whose answer has at most {most.max_side} pixels a side and "
+            f"{most.max_pixels} in all, since a larger one is not read; the answer to {width}×{height} would have "
+            f"{width * scale}×{height * scale}"
+        )
+    for called, vendor in ((_FIRST, setup.adapter), (_SECOND, setup.second)):
+        broken = None if vendor is None else misfit(width, height, vendor.capabilities, setup.procedure.scale)
+        if broken is not None:
+            raise MisfitError(f"{printable(name)}: {called} {broken}")
+
+
+def _check_bytes(name: str, sent: Upload, called: str, vendor: Adapter) -> None:
+    heavy = too_many_bytes(sent, vendor.capabilities)
+    if heavy is not None:
+        raise MisfitError(f"{printable(name)}: {called} {heavy}")
+
+
+_FIRST, _SECOND = "the vendor", "the second vendor"
+
+
+Input = tuple[str, Path | bytes]
+"""A picture to be masked: its name, and its file or the content of one."""
+
+
+def named_input(picture: Given | tuple[str, Given]) -> Input:
+    """Name and file, or name and content, of a picture; content without a name is named after its digest.
+
+    Raises
+    ------
+    UsageError, ImageError
+        It is nothing that can be a picture.
+    """
+    if isinstance(picture, tuple):
+        name, file = picture
+        return name, _fetched(file)[1] if is_address(file) else as_source(file)
+    if is_address(picture):
+        return _fetched(picture)
+    source = as_source(picture)
+    return (digest_bytes(source).removeprefix("sha256:")[:12] if isinstance(source, bytes) else name_of(source)), source
+
+
+def _fetched(address: str) -> Input:
+    """Name and content of the one picture at an address."""
+    with tempfile.TemporaryDirectory(prefix="blackbox-conformal-") as folder:
+        found = fetch_photographs(address, Path(folder))
+        if len(found) > 1:
+            raise UsageError(f"expected the address of one picture; {len(found)} are there. Give them one by one")
+        return name_of(found[0]), found[0].read_bytes()
+
+
+def prepare_inputs(
+    inputs: Sequence[Input],
+    setup: Setup,
+    calibration: Calibration,
+    failed: dict[int, BlackboxConformalError],
+    *,
+    memory_bytes: int | None = None,
+) -> dict[int, Prepared]:
+    """Each input that can be masked, by its place.
+
+    Parameters
+    ----------
+    failed
+        Gets what is wrong with each of the others, by its place; places that it holds already are left out.
+    memory_bytes
+        Most memory that the calculation may take; None: no limit.
+    """
+    prepared: dict[int, Prepared] = {}
+    for place, (name, source) in enumerate(inputs):
+        if place in failed:
+            continue
+        try:
+            refuse_large([source], memory_bytes, scale=setup.procedure.scale, pixel_bytes=MASK_PIXEL_BYTES)
+            picture = prepare_input(source, name, setup, memory_bytes=memory_bytes)
+            familiar = calibration.known(picture.sketch, picture.input_digest)
+            if familiar is not None:
+                raise CalibrationError(
+                    f"{printable(name)} is {familiar}: the guarantee is for pictures that calibration has not seen. "
+                    "Leave it out, or calibrate without it"
+                )
+        except MisfitError as error:
+            failed[place] = MisfitError(
+                f"{error}. A picture to be masked is neither cropped nor made smaller, since the result would not be "
+                "your picture: give a smaller one"
+            )
+        except BlackboxConformalError as error:
+            failed[place] = error
+        else:
+            prepared[place] = picture
+    return prepared

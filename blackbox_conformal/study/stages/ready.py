@@ -1,0 +1,281 @@
+"""A picture whose draws are there, in this process or on a worker of a cluster that reads them from the answers."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.ledger.places import store_of
+from blackbox_conformal.drawing.ledger.sample_store import Store
+from blackbox_conformal.drawing.local_draws import read_again
+from blackbox_conformal.drawing.task import Outcome
+from blackbox_conformal.errors import AdapterError, CalibrationError, UsageError
+from blackbox_conformal.method.images.perturbation.perturbation import Perturbation
+from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.method.scores.score import Score
+from blackbox_conformal.study.stages.cluster import Cluster
+from blackbox_conformal.study.stages.draws import Drawn
+from blackbox_conformal.study.stages.kept_pixels import KeptPixels
+from blackbox_conformal.study.stages.memory import narrowed, refuse_beyond
+from blackbox_conformal.study.stages.prepare import Prepared, read_truth
+from blackbox_conformal.study.stages.second_vendor import second_picture
+from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.support.types import Image
+from blackbox_conformal.vendor.adapter import Adapter, Capabilities, Draw, Flow, Upload
+
+Value = TypeVar("Value")
+
+BATCH_PICTURES = 32
+BATCH_PIXELS = 4_000_000
+"""Most of what one task takes: about a second of work, beside which a scheduler's milliseconds do not count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A picture whose draws are there.
+
+    Attributes
+    ----------
+    drawn
+        The picture and its draws, or why the vendor refused it.
+    setup
+        The procedure, and the objects that carry it out.
+    read
+        The file of a draw by its index.
+    second
+        The second vendor's picture, (H, W, 3) uint8; None when the score needs none, and for a refused picture.
+    about
+        What the caller said of this picture.
+    kept
+        Photographs and inputs that were kept; None: all are read again.
+    """
+
+    drawn: Drawn
+    setup: Setup
+    read: Callable[[int], bytes]
+    second: Image | None
+    about: Any = None
+    kept: KeptPixels | None = None
+
+    def truth_and_input(self, doing: str) -> tuple[Image, Image]:
+        """The photograph, (H, W, 3) uint8, cut to a multiple of the scale, and what is sent for it, (h, w, 3) uint8.
+
+        Parameters
+        ----------
+        doing
+            What the photograph is being, for the message.
+
+        Raises
+        ------
+        CalibrationError
+            They were not kept, and the file is not the one that was prepared.
+        """
+        picture = self.drawn.prepared
+        assert picture.path is not None
+        kept = None if self.kept is None else self.kept.get(picture.path)
+        if kept is not None:
+            return kept
+        truth = read_truth(picture.path, self.setup)
+        if truth.picture.file_digest != picture.file_digest:
+            raise CalibrationError(f"{picture.path} was changed while it was being {doing}; run again")
+        return truth.pixels, picture.input_of(truth.pixels, self.setup)
+
+
+class DescribedVendor(Adapter):
+    """What workers know of a vendor: what it can do, and no way to ask it."""
+
+    name: ClassVar[str] = "described"
+
+    known: Capabilities
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Those of the vendor."""
+        return self.known
+
+    @property
+    def base_url(self) -> str:
+        """None is known."""
+        return ""
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """Nothing is drawn by a worker."""
+        raise AdapterError("expected draws to be bought by the process that has the ledger; a worker was asked to")
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A picture as it goes to a worker."""
+
+    drawn: Drawn
+    second: Outcome | None
+    about: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What all tasks of one calculation share: neither a key nor a way to pay.
+
+    Attributes
+    ----------
+    ledger
+        The address of the ledger, without its password, where it is a database.
+    """
+
+    work: Callable[[Ready], Any]
+    setup: Setup
+    run: Path
+    ledger: str | None
+
+
+def refuse_defined_here(parts: Iterable[Score | Metric | Perturbation | None]) -> None:
+    """Refuse what workers cannot import: functions of this program, and classes that no installed package announces.
+
+    Raises
+    ------
+    UsageError
+        There is such a part.
+    """
+    for part in parts:
+        if part is None:
+            continue
+        if isinstance(part, Score):
+            refuse_defined_here(part.parts())
+        if not part.is_installed:
+            raise UsageError(
+                f"expected scores and metrics of installed packages beside --cluster (cluster in Python); "
+                f"{part.plugin_name()} is defined by this program, and workers cannot import it. Announce it by an "
+                "entry point, or leave --cluster out"
+            )
+
+
+def refuse_elsewhere(
+    cluster: Cluster, setup: Setup, scores: Collection[Score], run: Path, pictures: Sequence[Prepared]
+) -> None:
+    """Refuse, before anything is paid, what workers could not evaluate.
+
+    Raises
+    ------
+    UsageError
+        A score, metric or perturbation is defined by this program alone; or a worker sees neither the photographs nor,
+        unless a database keeps the answers, the run folder.
+    """
+    refuse_defined_here([*(scores or [setup.score]), setup.metric, setup.perturbation])
+    cluster.refuse_unseen([picture.path for picture in pictures[:1] if picture.path is not None])
+    if not setup.adapter.capabilities.local and LEDGERS.of(run) is None:
+        cluster.refuse_unshared(run)
+
+
+def each_on_cluster(
+    cluster: Cluster,
+    work: Callable[[Ready], Value],
+    setup: Setup,
+    run: Path,
+    arriving: Iterator[Drawn],
+    second: Mapping[str, Outcome],
+    about: Callable[[Prepared], Any],
+    memory: tuple[int | None, int],
+    on_error: Callable[[Exception], None],
+) -> Iterator[tuple[Drawn, Value]]:
+    """`work` on each picture by the workers of a cluster, which read its draws from the answers of the run folder.
+
+    Parameters
+    ----------
+    second
+        The second vendor's draw of a picture, by the digest of its input.
+    about
+        What `work` is told of a picture.
+    memory
+        The most that one worker may take, and what `work` takes for a pixel.
+    on_error
+        As for `map_pictures`.
+
+    Raises
+    ------
+    UsageError
+        A part of the set-up is defined by this program alone; or one picture would take more memory than there is.
+    IncompleteError
+        See `Cluster.map`.
+    """
+    shared = _Shared(work, described(setup), run.absolute(), _ledger(run))
+    memory_bytes = narrowed(*memory)
+
+    def told(drawn: Drawn) -> _Told:
+        refuse_beyond(drawn.prepared.size, drawn.prepared.name, memory_bytes)
+        picture = drawn.prepared
+        if picture.path is not None:
+            # The worker may have been started in another folder.
+            drawn = replace(drawn, prepared=replace(picture, path=picture.path.absolute()))
+        return _Told(drawn, None if drawn.refusal is not None else second.get(picture.input_digest), about(picture))
+
+    try:
+        batches = _batches(map(told, arriving))
+        for item, value in cluster.map(_evaluated, shared, batches, lambda item: item.drawn.prepared.name, on_error):
+            yield item.drawn, value
+    except Exception as error:
+        on_error(error)
+        # What is under way is paid for: it is let end.
+        for _ in arriving:
+            pass
+        raise
+
+
+def _batches(pictures: Iterable[_Told]) -> Iterator[list[_Told]]:
+    batch: list[_Told] = []
+    pixels = 0
+    for picture in pictures:
+        height, width = picture.drawn.prepared.size
+        if batch and (len(batch) == BATCH_PICTURES or pixels + height * width > BATCH_PIXELS):
+            yield batch
+            batch, pixels = [], 0
+        batch.append(picture)
+        pixels += height * width
+    if batch:
+        yield batch
+
+
+def _ledger(run: Path) -> str | None:
+    address = LEDGERS.of(run)
+    return None if address is None else address.shown
+
+
+def described(setup: Setup) -> Setup:
+    """The set-up for workers, which need of a paid vendor only what it can do."""
+    vendors = [
+        vendor if vendor is None or vendor.capabilities.local else DescribedVendor(known=vendor.capabilities)
+        for vendor in (setup.adapter, setup.second)
+    ]
+    assert vendors[0] is not None
+    return replace(setup, adapter=vendors[0], second=vendors[1])
+
+
+def _evaluated(shared: _Shared, batch: Sequence[_Told]) -> list[Any]:
+    """What the work of `shared` makes of a batch of pictures, one after the other; called on a worker."""
+    return [_evaluated_one(shared, told) for told in batch]
+
+
+def _evaluated_one(shared: _Shared, told: _Told) -> Any:
+    setup, drawn = shared.setup, told.drawn
+
+    def read(vendor: Adapter, outcome: Outcome) -> bytes:
+        if vendor.capabilities.local:
+            return read_again(vendor, outcome)
+        return _answers(shared.run, shared.ledger).read(outcome.digest or "")
+
+    second = None
+    if setup.second is not None and told.second is not None:
+        second = second_picture(setup, read(setup.second, told.second), told.second.task)
+    return shared.work(
+        Ready(drawn, setup, lambda index: read(setup.adapter, drawn.outcomes[index]), second, told.about)
+    )
+
+
+@cache
+def _answers(run: Path, ledger: str | None) -> Store:
+    """The answers of a run folder, as a worker reaches them: a password comes from its own environment."""
+    if ledger is not None:
+        LEDGERS.of_environment()
+        LEDGERS.place(run, ledger)
+    return store_of(run)

@@ -1,0 +1,244 @@
+"""From what a user chose to one procedure with its score, metric and vendor, each checked against the others."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from blackbox_conformal.documents.procedure import Fit, Procedure, SeedPolicy, delivery_rule
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.degradations.back_projection import back_projected
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.images.perturbation.perturbation import Perturbation
+from blackbox_conformal.method.images.resemblance import Sent
+from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.method.scores.score import Context, Score
+from blackbox_conformal.study.stages.defaults import DEFAULT_DRAWS, DEFAULT_METRIC, SEVERAL_DRAWS, default_score
+from blackbox_conformal.support import catalog, member_text
+from blackbox_conformal.support.types import Image, Map
+from blackbox_conformal.vendor.adapter import Adapter, Capabilities
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A procedure together with the objects that carry it out."""
+
+    adapter: Adapter
+    procedure: Procedure
+    score: Score
+    metric: Metric
+    perturbation: Perturbation | None
+    second: Adapter | None = None
+    beside: tuple[Capabilities, ...] = ()
+    """Limits of further vendors that are to get the same pictures."""
+
+    @property
+    def limits(self) -> tuple[Capabilities, ...]:
+        """The limits that photographs are made to fit: those of every vendor that gets them."""
+        vendors = [vendor for vendor in (self.adapter, self.second) if vendor is not None]
+        return (*(vendor.capabilities for vendor in vendors), *self.beside)
+
+    def context(self, delivered: Image, low_resolution: Image, second: Image | None) -> Context:
+        """What a score sees of one picture besides its draws."""
+        procedure = self.procedure
+        return Context(delivered, low_resolution, procedure.scale, second, procedure.mixture.linear_part())
+
+    def errors(self, truth: Image, delivered: Image, low_resolution: Image) -> Map:
+        """The error map of a photograph, (H, W) float32, whose input is `low_resolution`; errors above a cap capped."""
+        return self.metric.capped(self.metric.errors(truth, delivered, low_resolution, self.procedure.mixture))
+
+    def delivered(self, draw: Image, low_resolution: Image) -> Image:
+        """A draw as it is delivered where it is not the mean of several: consistent with its input, or as it is."""
+        steps = self.procedure.back_projections
+        return back_projected(draw, low_resolution, self.procedure.mixture.linear_part(), steps) if steps else draw
+
+    def sent(self, pixels: Image) -> Sent:
+        """The upload `pixels`, (h, w, 3) uint8, that answers are to resemble, except where it shows nothing."""
+        return Sent(pixels, self.procedure.mixture.hidden(pixels))
+
+    def with_score(self, score: Score, draws: int, delivery: str | None = None) -> "Setup":
+        """The same set-up with another score and number of draws, and with a second vendor where the score needs one.
+
+        `delivery`: another rule of which picture is delivered; None keeps that of this set-up.
+
+        Raises
+        ------
+        UsageError
+            See `set_up`.
+        """
+        second = self.second if score.needs_second else None
+        settings = {**_settings(self.procedure), "draws": draws, "delivery": delivery or self.procedure.delivery}
+        return set_up(self.adapter, score=score, metric=self.metric, second=second, **settings)
+
+    def with_stand_in(self, stand_in: Adapter) -> "Setup":
+        """The same set-up with another vendor, which gets only what fits this one's vendor, too.
+
+        Raises
+        ------
+        UsageError
+            See `set_up`.
+        """
+        settings = _settings(self.procedure) | {"seeds": "per-image", "first_seed": None, "perturbation": None}
+        return replace(set_up(stand_in, score=self.score, metric=self.metric, **settings), beside=self.limits)
+
+
+def member(family: str, choice: Any, **parameters: Any) -> Any:
+    """A family member from `name:key=value` text plus keyword parameters, or the instance that was given."""
+    if isinstance(choice, str):
+        name, typed = member_text.parse(choice)
+        return catalog.load(family, name, **{**typed, **parameters})
+    if isinstance(choice, catalog.Plugin) and not parameters:
+        return choice
+    raise UsageError(f"expected {family} as text such as 'name:key=value' or an instance; got {choice!r}")
+
+
+def set_up(
+    adapter: Adapter,
+    *,
+    scale: int | None = None,
+    draws: int = DEFAULT_DRAWS,
+    score: str | Score | None = None,
+    metric: str | Metric = DEFAULT_METRIC,
+    delivery: str = "first",
+    seeds: SeedPolicy = "per-image",
+    first_seed: int | None = None,
+    perturbation: str | None = None,
+    second: Adapter | None = None,
+    seed: int = 0,
+    fit: Fit | None = None,
+    degradation: str | None = None,
+) -> Setup:
+    """One procedure from its parts, each checked against what the vendor declares.
+
+    Parameters
+    ----------
+    score
+        None: the usual one for so many draws at this scale.
+
+    Raises
+    ------
+    UsageError
+        A part does not exist, does not fit the vendor, or the score needs more draws.
+    """
+    chosen_metric: Metric = member("metrics", metric)
+    chosen_metric.require()
+    perturb = None if perturbation is None else catalog.load("images.perturbation", perturbation)
+    mixture = Mixture.of_text(adapter.capabilities.degradation if degradation is None else degradation)
+    chosen_scale = _scale(adapter, scale, mixture)
+    chosen_score: Score = member("scores", default_score(draws, chosen_scale) if score is None else score)
+    mixture = mixture.at(chosen_scale)
+    chosen_metric.require_degradation(mixture)
+    _check_draws(adapter, draws, chosen_score, perturb)
+    refused = chosen_score.refused_at(chosen_scale)
+    if refused is not None:
+        raise UsageError(f"{refused}; got scale {chosen_scale}. Give --score bicubic-gap:sigma=8")
+    if seeds == "shared" and not adapter.capabilities.seedable:
+        raise UsageError(f"adapter {adapter.name} takes no seed, so seeds cannot be shared; use per-image seeds")
+    _check_second(chosen_score, second, chosen_scale)
+    seedable = adapter.capabilities.seedable or (second is not None and second.capabilities.seedable)
+    procedure = Procedure(
+        vendor=adapter.identity(),
+        scale=chosen_scale,
+        draws=draws,
+        seeds=seeds,
+        first_seed=(first_seed or 0) if seeds == "shared" else None,
+        root_seed=seed if mixture.random or (seeds == "per-image" and seedable) else 0,
+        perturbation=perturbation,
+        perturbation_package=None if perturb is None else perturb.specification().get("package"),
+        second_opinion=None if second is None else second.identity(),
+        delivery=_delivery(delivery, mixture),
+        degradation=mixture.specification,
+        fit=fit,
+        score=chosen_score.specification(),
+        score_weights=chosen_score.fitted_weights,
+        metric=chosen_metric.specification(),
+    )
+    return Setup(adapter, procedure, chosen_score, chosen_metric, perturb, second)
+
+
+def set_up_as(
+    adapter: Adapter, procedure: Procedure, second: Adapter | None = None, degradation: str | None = None
+) -> Setup:
+    """The set-up that `procedure` describes, with this vendor and, where its score needs one, this second vendor.
+
+    Parameters
+    ----------
+    degradation
+        How the user says that inputs were made; None where nothing is said of it.
+
+    Raises
+    ------
+    ProcedureMismatchError
+        The vendor, as it is configured, is not the one that was calibrated, or inputs were made in another way.
+    """
+    if degradation is not None:
+        procedure.require_degradation(degradation)
+    score, metric = procedure.build_score(), catalog.of_specification("metrics", procedure.metric)
+    setup = set_up(adapter, score=score, metric=metric, second=second, **_settings(procedure))
+    procedure.require(setup.procedure)
+    return setup
+
+
+def _settings(procedure: Procedure) -> dict[str, Any]:
+    """The keywords of `set_up` that a procedure answers as they are."""
+    same = ("scale", "draws", "delivery", "seeds", "first_seed", "perturbation", "fit", "degradation")
+    return {name: getattr(procedure, name) for name in same} | {"seed": procedure.root_seed}
+
+
+def _delivery(text: str, mixture: Mixture) -> str:
+    """The rule of delivery in full; refused where it makes inputs again, and nobody can."""
+    rule = delivery_rule(text)
+    if rule.startswith("consistent") and not mixture.linear:
+        raise UsageError(
+            "expected a degradation of linear steps that are the same for every photograph, such as bicubic or "
+            f"blur:1.5+bicubic, since --delivery {rule} makes inputs of delivered pictures; got {mixture.text}. "
+            "Give --delivery first"
+        )
+    return rule
+
+
+def _check_draws(adapter: Adapter, draws: int, score: Score, perturbation: Perturbation | None) -> None:
+    """Refuse a number of draws that the score, the perturbation or the vendor cannot do with."""
+    if draws < score.minimum_draws:
+        raise UsageError(
+            f"{score.plugin_name()} needs at least {score.minimum_draws} draws; got {draws}. Add --draws "
+            f"{max(SEVERAL_DRAWS, score.minimum_draws)}"
+        )
+    if perturbation is not None and perturbation.maximum_draws is not None and draws > perturbation.maximum_draws:
+        raise UsageError(
+            f"perturbation {perturbation.plugin_name()} makes at most {perturbation.maximum_draws} different draws; "
+            f"got {draws}. Lower --draws"
+        )
+    if adapter.capabilities.deterministic and perturbation is None and draws > 1:
+        raise UsageError(
+            f"adapter {adapter.name} answers equal requests equally as it is configured, so {draws} draws would be one"
+            " picture, paid so many times: name the parameter that takes a seed if it has one, add --perturbation"
+            " dihedral, or take one draw: leave --draws and --score out"
+        )
+
+
+def _check_second(score: Score, second: Adapter | None, scale: int) -> None:
+    """Refuse a second vendor that the score does not need, one that is missing, and one without the scale."""
+    if score.needs_second and second is None:
+        raise UsageError(f"{score.plugin_name()} compares with a second vendor's picture: give --second-adapter NAME")
+    if second is not None and not score.needs_second:
+        raise UsageError(f"{score.plugin_name()} compares with no second vendor: leave --second-adapter out")
+    if second is not None and scale not in second.capabilities.scale_factors:
+        factors = ", ".join(map(str, second.capabilities.scale_factors))
+        raise UsageError(
+            f"the second vendor {second.name} does not offer scale {scale}, only {factors}: give --scale"
+            f" {second.capabilities.scale_factors[0]}, or another --second-adapter"
+        )
+
+
+def _scale(adapter: Adapter, scale: int | None, mixture: Mixture) -> int:
+    configured, offered = getattr(adapter, "scale", None), adapter.capabilities.scale_factors
+    if scale is None and isinstance(configured, int):
+        scale = configured
+    if scale is None and (mixture.resizes or mixture.scale in offered):
+        scale = mixture.scale
+    if scale is None:
+        scale = 4 if 4 in offered else offered[0]
+    if scale not in offered:
+        raise UsageError(f"adapter {adapter.name} offers scale {', '.join(map(str, offered))}; got {scale}")
+    if isinstance(configured, int) and configured != scale:
+        raise UsageError(f"--scale {scale} contradicts -p scale={configured}; give one of them")
+    return scale

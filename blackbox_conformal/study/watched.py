@@ -1,0 +1,101 @@
+"""What masks, audits and checks ask of the watch of a calibration, which is found by its entry point."""
+
+from collections.abc import Collection
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.signing_key import SigningKey
+from blackbox_conformal.documents.watch_head import WatchHead, WatchStanding
+from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.risk.answers import Answers
+from blackbox_conformal.support import catalog
+
+if TYPE_CHECKING:
+    from blackbox_conformal.study.stages.prepare import Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class WatchState:
+    """What a certificate says of the watch of its calibration.
+
+    Attributes
+    ----------
+    note
+        A sentence; None where there is nothing to say.
+    head
+        Of the watch file as it was read; None where an earlier version wrote it.
+    drift
+        Why the guarantee does not speak of inputs like those that were masked; None where they did not drift.
+    """
+
+    note: str | None
+    head: WatchHead | None
+    drift: str | None = None
+
+
+class EnteredState(Protocol):
+    """A state that a watch left a calibration in, since when, and why."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def at(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+
+
+class MaskedPictures(Protocol):
+    """The pictures that were masked, ranked among those of the calibration."""
+
+    def enter(self, picture: "Prepared", statistics: InputStatistics, answers: Answers, threshold: float) -> None:
+        """Enter a picture that was not entered before and did not calibrate."""
+
+    @property
+    def drift(self) -> str | None:
+        """What was found of inputs and answers, in words; None where nothing was found."""
+
+    def before(self, inputs: Collection[str], most: int) -> InputStatistics:
+        """The inputs that were entered last, at most so many, without those that have these digests."""
+
+
+class Watching(Protocol):
+    """What a watch answers. A watch file that cannot be read is an error, since a suspension may stand in it."""
+
+    def state_of(self, file: Path, calibration: Calibration, trusted: Collection[str] = ()) -> EnteredState | None:
+        """The state that the watch beside the calibration's `file` left it in; None where it is not watched."""
+
+    def standing_of(self, file: Path, calibration: Calibration, trusted: Collection[str] = ()) -> WatchStanding | None:
+        """How far that watch reaches and who vouches for it."""
+
+    def holds(self, file: Path, head: WatchHead) -> bool:
+        """Whether that watch has the entry that a certificate names."""
+
+    def refuse_suspended(
+        self, file: Path, calibration: Calibration, trusted: Collection[str] = (), *, whole: bool = True
+    ) -> WatchState | None:
+        """What a certificate has to say of that watch; `SuspendedError` where it suspended the calibration."""
+
+    def live_watch(
+        self, path: Path | None, calibration: Calibration, group: str | None, key: SigningKey | None = None
+    ) -> AbstractContextManager[MaskedPictures | None]:
+        """Enters masked pictures into that watch; None where none goes on for them."""
+
+    def masked_before(
+        self, folder: Path, calibration: Calibration, group: str | None, *, make: bool = True
+    ) -> AbstractContextManager[MaskedPictures | None]:
+        """Enters masked pictures into the run folder's own file; None where inputs cannot be compared."""
+
+
+def watching() -> Watching:
+    """The watch of this package.
+
+    Raises
+    ------
+    PluginError
+        This package was installed without its entry points. No mask is made then: a suspension would be missed.
+    """
+    watch: Watching = catalog.hook("watch")
+    return watch

@@ -1,0 +1,300 @@
+"""What a result shows, said once: facts, tables, notes and figures, from which every face is made.
+
+A result derives from `Faces` and gives its blocks. The terminal, a page, a notebook, a table of pandas and the JSON of
+a command are each made of them by one renderer. This file knows none of those; HTML is drawn by the module that
+`RENDERER` names, which is loaded when somebody looks.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from string import Formatter
+from typing import TYPE_CHECKING, Any
+
+from blackbox_conformal.errors import MissingPackageError, UsageError
+from blackbox_conformal.support.files import write_new
+from blackbox_conformal.support.plots import Plot
+from blackbox_conformal.support.text import dollars
+from blackbox_conformal.support.wording import at_least, at_most, between, share
+
+if TYPE_CHECKING:
+    import pandas
+
+RENDERER = "blackbox_conformal.support.display.notebook"
+"""The module that draws blocks as HTML and figures as SVG. No import leads from a result to it."""
+
+How = str | Callable[[Any], str]
+"""How a column writes a row: a template such as ``{risk:.4f}`` or ``{trusted_share:share}``, or a function."""
+
+NUMBER = re.compile(r"[-+$<>–−∞]|\d|nan\b|inf\b|unknown$")
+"""How a cell begins that stands at the right of its column."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """One part of what a result shows.
+
+    Attributes
+    ----------
+    title
+        Begins a section of a page; a block without one belongs to the section before it.
+    detail
+        Whether only pages show it, and a terminal with ``-v``.
+    passing
+        Whether it is about this one call, so that no page shows it.
+    """
+
+    title: str = ""
+    detail: bool = False
+    passing: bool = False
+
+    @property
+    def content(self) -> Mapping[str, Any]:
+        """What it adds to the JSON."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts(Block):
+    """Names with values in words, None for one to leave out; `data` is what they add to the JSON."""
+
+    items: Mapping[str, str | None]
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def content(self) -> Mapping[str, Any]:
+        """What it adds to the JSON."""
+        return self.data
+
+    @property
+    def known(self) -> dict[str, str]:
+        """Those that are not left out."""
+        return {name: said for name, said in self.items.items() if said is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Note(Block):
+    """A sentence or several; a `remark` is ``note`` or ``warning``, which a terminal shows beside its results."""
+
+    text: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    remark: str = ""
+
+    @property
+    def content(self) -> Mapping[str, Any]:
+        """What it adds to the JSON."""
+        return self.data
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Block):
+    """Rows for people, pandas and scripts.
+
+    Attributes
+    ----------
+    name
+        Its key in the JSON, and what `to_frame` calls it. Tables of one name are one table there.
+    rows
+        Mappings of JSON keys to values, with numbers as they are.
+    columns
+        Heading → how a row is written. Without columns, only pandas and scripts get the rows.
+    data
+        What it adds to the JSON where that is more or less than its rows.
+    not_in_terminal, not_on_page
+        Columns that are left out there.
+    """
+
+    name: str
+    columns: Mapping[str, How]
+    rows: Sequence[Mapping[str, Any]]
+    data: Mapping[str, Any] | None = None
+    not_in_terminal: Collection[str] = ()
+    not_on_page: Collection[str] = ()
+
+    @property
+    def content(self) -> Mapping[str, Any]:
+        """What it adds to the JSON."""
+        return {self.name: list(self.rows)} if self.data is None else self.data
+
+    def cells(self, *, without: Collection[str] = ()) -> tuple[list[str], list[list[str]]]:
+        """Its headings and the cells of each row, in words, but for the columns `without`."""
+        columns = {heading: how for heading, how in self.columns.items() if heading not in without}
+        return list(columns), [[words(how, row) for how in columns.values()] for row in self.rows]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Figure(Block):
+    """Plots beside each other, or what makes them when they are looked at. Notebooks show it; `save` writes it."""
+
+    made: Sequence[Plot] | Callable[[], Sequence[Plot]]
+
+    @property
+    def plots(self) -> Sequence[Plot]:
+        """The plots."""
+        return self.made() if callable(self.made) else self.made
+
+    def __repr__(self) -> str:
+        return f"<Figure: {'; '.join(plot.title for plot in self.plots)}>"
+
+    @property
+    def svg(self) -> str:
+        """A picture to stand by itself, dark on white."""
+        return str(_renderer().svg(self, alone=True))
+
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write it as an SVG file.
+
+        Raises
+        ------
+        UsageError
+            `path` does not end with ``.svg``, or exists with other content and `force` is not set.
+        """
+        path = Path(path)
+        if path.suffix.lower() != ".svg":
+            raise UsageError(
+                f"expected a file that ends with .svg; got {path}. A browser or Inkscape makes others of it"
+            )
+        return write_new(path, self.svg.encode(), force=force)
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+    def _repr_html_(self) -> str:
+        """In the colours of the page that it stands in."""
+        return str(_renderer().svg(self, alone=False))
+
+
+class Faces:
+    """A result with its faces, all made of `blocks`."""
+
+    __slots__ = ()
+
+    def blocks(self) -> Iterable[Block]:
+        """What it shows, in the order in which it is read."""
+        raise NotImplementedError
+
+    def document(self) -> dict[str, Any]:
+        """The JSON of it: NaN and infinities are null, amounts of money are numbers."""
+        return document(self.blocks())
+
+    def to_frame(self, of: str | None = None) -> pandas.DataFrame:
+        """The rows of its first table, or of the one called `of`, as a table of pandas.
+
+        A tuple of (low, high) or (mean, low, high) becomes a column each.
+
+        Raises
+        ------
+        MissingPackageError
+            pandas is not installed.
+        UsageError
+            It has no such table.
+        """
+        tables: dict[str, list[Mapping[str, Any]]] = {}
+        for block in self.blocks():
+            if isinstance(block, Table):
+                tables.setdefault(block.name, []).extend(block.rows)
+        name = next(iter(tables), None) if of is None else of
+        if name not in tables:
+            raise UsageError(f"expected a table of {' or '.join(map(repr, tables))}; got {of!r}")
+        return frame(tables[name])
+
+    def plot(self) -> Figure:
+        """Its first figure."""
+        return next(block for block in self.blocks() if isinstance(block, Figure))
+
+    def _repr_html_(self) -> str:
+        return str(_renderer().card(repr(self)[1:-1], self.blocks()))
+
+
+def document(blocks: Iterable[Block]) -> dict[str, Any]:
+    """The JSON of blocks; rows under one key follow each other."""
+    whole: dict[str, Any] = {}
+    for block in blocks:
+        for key, value in block.content.items():
+            whole[key] = [*whole[key], *value] if isinstance(whole.get(key), list) else value
+    content: dict[str, Any] = _plain(whole)
+    return content
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, Decimal):
+        return float(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def frame(rows: Sequence[Mapping[str, Any]]) -> pandas.DataFrame:
+    """The rows as a `pandas.DataFrame`, with the numbers as they are.
+
+    Raises
+    ------
+    MissingPackageError
+        pandas is not installed.
+    """
+    try:
+        pandas: Any = import_module("pandas")
+    except ImportError:
+        raise MissingPackageError("tables need pandas, which is not installed: pip install pandas") from None
+    table: pandas.DataFrame = pandas.DataFrame.from_records([_flat(row) for row in rows])
+    return table
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with one value a column."""
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, tuple):
+            flat |= dict(zip((name, f"{name}_low", f"{name}_high")[-len(value) :], value, strict=True))
+        else:
+            flat[name] = value
+    return flat
+
+
+_WAYS: Mapping[str, Callable[[Any], str]] = {
+    "share": share,
+    "points": lambda value: f"{100 * value:+.1f}",
+    "between": between,
+    "at_most": partial(at_most, digits=4),
+    "at_least": partial(at_least, digits=4),
+    "at_least3": at_least,
+    "usd": dollars,
+    "usd3": partial(dollars, digits=3),
+}
+
+
+class _Words(Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """A value for people: what is not known is a dash."""
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return "–"
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if isinstance(value, float) and math.isinf(value):
+            return "∞" if value > 0 else "−∞"
+        return _WAYS[format_spec](value) if format_spec in _WAYS else str(format(value, format_spec))
+
+
+_FORMATTER = _Words()
+
+
+def words(how: How, row: Mapping[str, Any]) -> str:
+    """One cell.
+
+    A template's fields may have Python's own formats, or ``share`` (``62.0 %``), ``points`` (``+1.5``), ``between``,
+    ``at_most``, ``at_least``, ``at_least3``, ``usd``, ``usd3``.
+    """
+    return how(row) if callable(how) else _FORMATTER.vformat(how, (), row)
+
+
+def _renderer() -> Any:
+    return import_module(RENDERER)

@@ -1,0 +1,405 @@
+"""Members of families by name: scores, metrics, guarantees, degradations, annotation formats, dialects, adapters, ….
+
+A member is a file of ours, named after it (``lab_l1.py`` is ``lab-l1``), or announced by an installed package in the
+family's entry point group. The value of an entry point is either ``package.module:Class``, one member named after the
+entry point, or a package, whose files are members (a leading underscore hides a file). Such a package may name members
+without a file in a function ``further_plugins()``: name → ``package.module:Class``. Members are imported when they are
+asked for.
+"""
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from blackbox_conformal.errors import AdapterError, BlackboxConformalError, PluginError, UsageError
+from blackbox_conformal.support.wording import as_typed, complaint
+
+OWN_DISTRIBUTION = "blackbox-conformal"
+
+
+class Family(NamedTuple):
+    """One family.
+
+    Attributes
+    ----------
+    group
+        The entry point group by which packages add to it.
+    package
+        The package that holds our members; empty where ours are announced like everybody else's.
+    attribute
+        What the class is called in a file that is a member.
+    error
+        What is raised of a member that cannot be used.
+    """
+
+    group: str
+    package: str = ""
+    attribute: str = "PLUGIN"
+    error: type[PluginError] = PluginError
+
+
+FAMILIES = {
+    "scores": Family("blackbox_conformal.scores", "blackbox_conformal.method.scores"),
+    "metrics": Family("blackbox_conformal.metrics", "blackbox_conformal.method.metrics"),
+    "guarantees": Family("blackbox_conformal.guarantees", "blackbox_conformal.method.guarantees"),
+    "degradations": Family("blackbox_conformal.degradations", "blackbox_conformal.method.degradations"),
+    "images.perturbation": Family("blackbox_conformal.perturbations", "blackbox_conformal.method.images.perturbation"),
+    "annotations.formats": Family("blackbox_conformal.annotation_formats", "blackbox_conformal.annotations.formats"),
+    "serving.dialects": Family("blackbox_conformal.dialects", "blackbox_conformal.gateway.dialects"),
+    "adapters": Family("blackbox_conformal.adapters", attribute="ADAPTER", error=AdapterError),
+}
+
+
+_RENAMED = {("scores", "price"): "learned"}
+"""Members that earlier calibrations name otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One member that can be asked for, or one that cannot be used.
+
+    Attributes
+    ----------
+    name
+        What the user types; for a broken package the entry point's name.
+    target
+        Module, or ``module:Class``.
+    origin
+        Package and version that brought it, such as ``blackbox-conformal 1.0``.
+    error
+        Why it cannot be used; None when nothing is known against it (it has not been imported).
+    """
+
+    name: str
+    target: str
+    origin: str
+    error: str | None = None
+
+
+class Plugin(BaseModel):
+    """Base of every family member: its fields are its parameters, checked, frozen and part of the fingerprint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def plugin_name(cls) -> str:
+        """The member's name: its file's name with dashes, or what another package announces it as.
+
+        A class that nobody announces is named ``module:Class``, which no file may name and no member can be.
+        """
+        announcement = _announcement(cls)
+        if announcement is not None:
+            return announcement.name
+        if is_own(cls):
+            return cls.__module__.rsplit(".", 1)[-1].replace("_", "-")
+        return f"{cls.__module__}:{cls.__qualname__}"
+
+    def specification(self) -> dict[str, Any]:
+        """Name and parameters in canonical JSON form, defaults included.
+
+        For a member of another package also that package with its version: another version may compute something else.
+        """
+        announcement = _announcement(type(self))
+        package = {} if announcement is None else {"package": announcement.origin}
+        return {"name": self.plugin_name(), **self.model_dump(mode="json"), **package}
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether it comes from installed packages, so that other processes have it, too."""
+        return is_own(type(self)) or _announcement(type(self)) is not None
+
+    def facts(self) -> dict[str, str]:
+        """What follows from its parameters and people ask first, by what it is called; for descriptions alone."""
+        return {}
+
+
+@cache
+def hook(name: str) -> Any:
+    """What a ring of this package, such as the watch, does for its core: the entry point `name` of our own hooks.
+
+    Raises
+    ------
+    PluginError
+        This package was installed without its entry points.
+    """
+    for point in entry_points(group="blackbox_conformal.hooks", name=name):
+        if _distribution(point) == OWN_DISTRIBUTION:
+            return point.load()
+    raise PluginError(
+        f"expected the entry point {name} of {OWN_DISTRIBUTION}; it is not installed. Install it again: "
+        f"pip install --force-reinstall --no-deps {OWN_DISTRIBUTION}"
+    )
+
+
+PluginType = TypeVar("PluginType", bound=Plugin)
+
+
+_announcements: dict[type[Plugin], Listing] = {}
+"""Classes of other packages, once imported, and how they are announced."""
+
+
+def kind_of(family: str) -> str:
+    """What one member of a family is called."""
+    return family.rsplit(".", 1)[-1].removesuffix("s")
+
+
+def names(family: str) -> list[str]:
+    """Names of a family's members, sorted, without importing them."""
+    return [listing.name for listing in listings(family) if listing.error is None]
+
+
+@cache
+def listings(family: str) -> tuple[Listing, ...]:
+    """Every member of a family, ours and other packages', by name; broken ones are listed with their error."""
+    first = dict(_own_listings(family))
+    broken: list[Listing] = []
+    # Our own first: another package can add a name, never take over one.
+    points = entry_points(group=FAMILIES[family].group)
+    for point in sorted(points, key=lambda point: (_distribution(point) != OWN_DISTRIBUTION, point.name)):
+        origin = f"{point.dist.name} {point.dist.version}" if point.dist is not None else "unknown package"
+        try:
+            announced = list(_announced_members(point, origin))
+        except Exception as error:  # noqa: BLE001 - foreign packages may fail in any way, and others must still work
+            broken.append(Listing(point.name, point.value, origin, f"{type(error).__name__}: {error}"))
+            continue
+        for listing in announced:
+            taken = first.setdefault(listing.name, listing)
+            if taken.target != listing.target:
+                reason = f"the name {listing.name} is already taken by {taken.origin}; rename the entry point or file"
+                broken.append(Listing(listing.name, listing.target, origin, reason))
+    by_name = [*first.values(), *broken]
+    return tuple(sorted(by_name, key=lambda listing: (listing.name, listing.error is not None, listing.target)))
+
+
+def member(family: str, name: str) -> type[Any]:
+    """The class of the member of `family` that is called `name`.
+
+    Raises
+    ------
+    UsageError
+        The family has no such member; the message lists near matches, or all.
+    PluginError
+        Another package's member of that name cannot be imported, or is none.
+    """
+    # Our own are found without a look at what is installed.
+    listing = _own_listings(family).get(name) or next((each for each in listings(family) if each.name == name), None)
+    if listing is None:
+        usable, kind = names(family), kind_of(family)
+        near = difflib.get_close_matches(name, usable, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(usable) or 'none'}"
+        if (family, name) in _RENAMED:
+            hint = (
+                f"it is called {_RENAMED[family, name]} now. Give that name; a calibration of the old one is made anew "
+                "by the command that made it, which makes no call again"
+            )
+        raise UsageError(f"expected the name of {'an' if kind[0] in 'aeiou' else 'a'} {kind}; got {name!r}; {hint}")
+    what = f"{kind_of(family)} {name} from {listing.origin}"
+    if listing.error is not None:
+        raise FAMILIES[family].error(f"{what} cannot be used: {listing.error}")
+    plugin = imported(family, listing.target, what)
+    if issubclass(plugin, Plugin) and not is_own(plugin):
+        if {"name", "package"} & plugin.model_fields.keys():
+            raise PluginError(
+                f"{what}: expected no parameter called name or package, which a calibration file uses itself"
+            )
+        _announcements[plugin] = listing
+    return plugin
+
+
+def imported(family: str, target: str, what: str) -> type[Any]:
+    """The class at `target`, ``module`` or ``module:Class``, if it is a whole member of `family`.
+
+    Parameters
+    ----------
+    what
+        The member, for messages, such as ``adapter folder``.
+
+    Raises
+    ------
+    PluginError
+        It cannot be imported, or is no member; errors of this package pass as they are.
+    """
+    attribute, error = FAMILIES[family].attribute, FAMILIES[family].error
+    module, _, named = target.partition(":")
+    try:
+        kind: Any = importlib.import_module(module)
+        for part in (named or attribute).split("."):
+            kind = getattr(kind, part)
+    except BlackboxConformalError:
+        raise
+    # A foreign module may fail in any way.
+    except Exception as cause:
+        raise error(f"{what} ({target}) cannot be loaded: {type(cause).__name__}: {cause}") from cause
+    base = _base(family)
+    if not (isinstance(kind, type) and issubclass(kind, base)):
+        raise error(f"{what}: expected a subclass of {base.__name__} at {target}; got {kind!r}")
+    if inspect.isabstract(kind):
+        missing = ", ".join(sorted(getattr(kind, "__abstractmethods__", ())))
+        raise error(f"{what}: {target} does not define {missing}")
+    return kind
+
+
+def is_own(kind: type[Plugin]) -> bool:
+    """Whether the class is of this package, whose version a calibration need not name."""
+    return kind.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def load(family: str, name: str, /, **parameters: Any) -> Any:
+    """The member of `family` called `name`, with its parameters.
+
+    Raises
+    ------
+    UsageError
+        There is no such member or parameter, or ``package``, as `Plugin.specification` gives it, is not the package
+        that is installed.
+    PluginError
+        Another package's member cannot be imported.
+    """
+    kind = member(family, name)
+    announcement = _announcement(kind)
+    if announcement is not None:
+        wanted = parameters.pop("package", announcement.origin)
+        if wanted != announcement.origin:
+            raise UsageError(
+                f"expected {kind_of(family)} {name} of {wanted}, with which the calibration was made; installed is "
+                f"{announcement.origin}, which may compute something else. Install that one, or calibrate again"
+            )
+    return build(kind, f"{kind_of(family)} {name}", parameters)
+
+
+def places(kind: type[Plugin]) -> list[str]:
+    """Parameters that say where a file or folder of the user's lies, and are no part of a specification."""
+    return [name for name, field in kind.model_fields.items() if field.exclude]
+
+
+def of_specification(family: str, specification: Mapping[str, Any], **beside: Any) -> Any:
+    """The member that a specification, as `Plugin.specification` gives it, describes; it may come from a stranger.
+
+    Parameters
+    ----------
+    beside
+        Parameters that are no part of a specification.
+
+    Raises
+    ------
+    UsageError
+        See `load`; or it names a place on this machine, which no specification does.
+    PluginError
+        Another package's member cannot be imported.
+    """
+    content = dict(specification)
+    name = str(content.pop("name"))
+    named = [place for place in places(member(family, name)) if place in content]
+    if named:
+        raise UsageError(
+            f"expected a {kind_of(family)} {name} that names no file or folder, as calibrations do not; got "
+            f"{', '.join(named)}. The calibration was changed after it was made: do not use it"
+        )
+    return load(family, name, **content, **beside)
+
+
+def build(plugin: type[PluginType], name: str, parameters: dict[str, Any]) -> PluginType:
+    """An instance of `plugin`, with errors that name the parameter, what was expected and what arrived."""
+    try:
+        return plugin(**parameters)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        message = f"{name}: {'; '.join(_problem(problem, plugin) for problem in problems)}"
+        if any(problem["type"] in ("missing", "extra_forbidden") for problem in problems):
+            message += f". Its parameters are: {', '.join(map(as_typed, plugin.model_fields)) or 'none'}"
+        raise UsageError(message) from None
+
+
+def _base(family: str) -> type[Any]:
+    """The class that every member derives from: ``Score`` of ``scores/score.py``, ``Adapter`` of ``adapter.py``."""
+    kind = kind_of(family)
+    module = importlib.import_module(f"{FAMILIES[family].package or 'blackbox_conformal.vendor'}.{kind}")
+    base: type[Any] = getattr(module, kind.capitalize())
+    return base
+
+
+@cache
+def _own_listings(family: str) -> Mapping[str, Listing]:
+    """Our members in their package, by name, without importing them."""
+    if not FAMILIES[family].package:
+        return {}
+    package = importlib.import_module(FAMILIES[family].package)
+    others = {kind_of(family), *getattr(package, "NOT_MEMBERS", ())}
+    modules = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
+    return {
+        name.replace("_", "-"): Listing(name.replace("_", "-"), f"{package.__name__}.{name}", OWN_DISTRIBUTION)
+        for name in modules
+        if not name.startswith("_") and name not in others
+    }
+
+
+def _announced_members(point: EntryPoint, origin: str) -> Iterator[Listing]:
+    module, _, attribute = point.value.partition(":")
+    if attribute:
+        # Only parents are imported by this look; the member's own module is not.
+        if importlib.util.find_spec(module.strip()) is None:
+            raise PluginError(f"expected the module {module.strip()}; it is not installed")
+        yield Listing(_checked_name(point.name), point.value.replace(" ", ""), origin)
+        return
+    package = importlib.import_module(module.strip())
+    if not hasattr(package, "__path__"):
+        raise PluginError(f"expected a package, or module:Class; got the module {module}")
+    for file in pkgutil.iter_modules(package.__path__):
+        if not file.name.startswith("_"):
+            yield Listing(_checked_name(file.name), f"{package.__name__}.{file.name}", origin)
+    for name, target in getattr(package, "further_plugins", dict)().items():
+        yield Listing(_checked_name(name), target, origin)
+
+
+def _checked_name(announced: str) -> str:
+    """A name as it is typed: a colon would part it from its parameters, and a path would lead elsewhere."""
+    name = announced.replace("_", "-")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
+        raise PluginError(f"expected a name of small letters, digits, dots and dashes; got {announced!r}")
+    return name
+
+
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else ""
+
+
+def _announcement(kind: type[Plugin]) -> Listing | None:
+    """How a class of another package is announced; None for our own and for classes that nobody announces."""
+    if is_own(kind):
+        return None
+    if kind not in _announcements:
+        top = kind.__module__.partition(".")[0]
+        # Adapters are no plug-ins of this kind, and are imported only when they are asked for.
+        for family in [family for family in FAMILIES if family != "adapters"]:
+            for listing in listings(family):
+                if listing.error is None and re.split(r"[.:]", listing.target)[0] == top:
+                    with suppress(PluginError):
+                        member(family, listing.name)
+    return _announcements.get(kind)
+
+
+def _problem(problem: ErrorDetails, plugin: type[BaseModel]) -> str:
+    """One thing that is wrong with parameters, in words."""
+    name = str(problem["loc"][0]) if problem["loc"] else ""
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, plugin.model_fields, n=1)
+        return f"there is no parameter {as_typed(name)!r}" + (f" (did you mean {as_typed(near[0])}?)" if near else "")
+    field = plugin.model_fields.get(name)
+    if problem["type"] == "missing" and len(problem["loc"]) == 1:
+        meaning = field.description.rstrip(".") if field is not None and field.description else ""
+        return f"{as_typed(name)} is required" + (f" ({meaning})" if meaning else "")
+    where = ".".join([as_typed(name), *map(str, problem["loc"][1:])])
+    what = complaint(problem, field if len(problem["loc"]) == 1 else None)
+    return f"{where}: {what}" if name else what

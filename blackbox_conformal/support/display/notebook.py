@@ -1,0 +1,147 @@
+"""Blocks as HTML for a notebook, in the colours and letters of the page that they stand in, and figures as SVG."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from blackbox_conformal.support.blocks import NUMBER, Block, Facts, Figure, Note, Table
+from blackbox_conformal.support.plots import Chart, Plot
+from blackbox_conformal.support.text import visible
+
+if TYPE_CHECKING:
+    import jinja2
+
+MOST_ROWS = 30
+"""Of a table in a notebook; what is left out is said."""
+
+MARGIN, GAP, HEADING, KEY = 12, 36, 26, 16
+"""Around plots that stand alone, between two, for the title of each, and for a line of its key."""
+
+PLOTS = "plots.svg.jinja"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a series is drawn. Colours have a contrast of 3 or more with a white and with a black ground."""
+
+    colour: str
+    dashes: str = ""
+    filled: int = 1
+
+
+LOOKS = {
+    "realised": Look("#2f7de1"),
+    "bound": Look("#c4700f", "7 4", 0),
+    "allowed": Look("#808893", "2 3", 0),
+    "promised": Look("#2f7de1"),
+    "unpromised": Look("#808893", filled=0),
+}
+"""By the role of a series, bar or dot. They differ in dashes and filling, too, never in hue alone."""
+
+
+def card(heading: str, blocks: Iterable[Block]) -> str:
+    """What a notebook shows of a result: its one line, and all blocks but details."""
+    shown = "".join(_shown(block) for block in blocks if not block.detail)
+    return f'<div><p style="margin:.2em 0"><strong>{_escaped(heading)}</strong></p>{shown}</div>'
+
+
+def _shown(block: Block) -> str:
+    title = _paragraph(f"<strong>{_escaped(block.title)}</strong>") if block.title else ""
+    match block:
+        case Note(remark=remark, text=text):
+            return _paragraph(_escaped(f"{remark.capitalize()}: {text}" if remark else text))
+        case Facts(known=known):
+            return title + "".join(_paragraph(f"{_escaped(name)}: {_escaped(said)}") for name, said in known.items())
+        case Table():
+            return _table(title, block)
+        case Figure():
+            return f'<div style="margin-top:.6em">{block._repr_html_()}</div>'
+    return ""
+
+
+def _paragraph(content: str) -> str:
+    return f'<p style="margin:.2em 0;max-width:60em">{content}</p>'
+
+
+def _table(title: str, table: Table) -> str:
+    columns, rows = table.cells()
+    if not columns or not rows:
+        return ""
+    cell = 'style="text-align:{};padding:.2em .9em .2em 0;vertical-align:top;white-space:nowrap"'
+    sides = ["right" if all(NUMBER.match(row[place]) for row in rows) else "left" for place in range(len(columns))]
+    head, *body = (
+        "".join(f"<{tag} {cell.format(side)}>{_escaped(text)}</{tag}>" for side, text in zip(sides, row, strict=True))
+        for tag, row in [("th", columns), *(("td", row) for row in rows[:MOST_ROWS])]
+    )
+    more = f"<p>… and {len(rows) - MOST_ROWS} more: to_frame() has all.</p>" if len(rows) > MOST_ROWS else ""
+    lines = "".join(f"<tr>{row}</tr>" for row in body)
+    style = "border-collapse:collapse;margin:.4em 0;font-variant-numeric:tabular-nums"
+    shown = f'<table style="{style}"><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>'
+    return f'{title}<div style="overflow-x:auto">{shown}</div>{more}'
+
+
+def _escaped(text: str) -> str:
+    return html.escape(visible(text))
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    plot: Plot
+    x: float
+    y: float
+
+
+def svg(figure: Figure, *, alone: bool) -> str:
+    """The plots of a figure as one SVG, two beside each other; `alone`: to stand by itself, dark on white."""
+    margin, plots = MARGIN if alone else 0, figure.plots
+    panels: list[_Panel] = []
+    top, width = float(margin), 0.0
+    for start in range(0, len(plots), _IN_A_ROW):
+        row, x = plots[start : start + _IN_A_ROW], float(margin)
+        for plot in row:
+            panels.append(_Panel(plot, x, top))
+            x += plot.width + GAP
+        width = max(width, x - GAP + margin)
+        top += max(HEADING + plot.height + _key_height(plot) for plot in row) + GAP
+    return _template().render(
+        panels=panels,
+        width=round(width),
+        height=round(top - GAP + margin),
+        heading=HEADING,
+        looks=LOOKS,
+        alone=alone,
+        label="; ".join(plot.title for plot in plots),
+    )
+
+
+_IN_A_ROW = 3
+"""Plots beside each other: as many as what was sent, what was delivered and its score take."""
+
+
+def _key_height(plot: Plot) -> int:
+    return KEY * len(plot.series) if isinstance(plot, Chart) else 0
+
+
+def template_text(name: str) -> str:
+    """A template of this folder; pages draw their plots with the same ones."""
+    return (resources.files("blackbox_conformal.support.display") / "templates" / name).read_text("utf-8")
+
+
+@cache
+def _template() -> jinja2.Template:
+    # A program that draws nothing does not wait for it.
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.DictLoader({PLOTS: template_text(PLOTS)}),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.from_string(template_text("figure.svg.jinja"))

@@ -1,0 +1,137 @@
+"""Text as it may be shown and stored: foreign names and messages, names as stems of files, numbers of things, money."""
+
+import hashlib
+import os
+import re
+import unicodedata
+from decimal import Decimal
+from pathlib import Path
+from typing import TypeVar
+
+from blackbox_conformal.errors import BlackboxConformalError, VendorError
+from blackbox_conformal.support.secrets import redact
+
+LONGEST_NAME = 160
+LONGEST_MESSAGE = 500
+LONGEST_STEM = 80
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.I)
+
+_LONGEST_STEM_BYTES = 200
+"""Of UTF-8: file systems take 255 bytes, and what is written adds to the name."""
+
+_LETTERS = frozenset({"Ll", "Lu", "Lt", "Lm", "Lo", "Mn", "Mc", "Nd"})
+
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+Failure = TypeVar("Failure", bound=BlackboxConformalError)
+
+
+def printable(name: str | os.PathLike[str], longest: int = LONGEST_NAME) -> str:
+    """`name` on one line: control, format (bidirectional, zero-width) and unassigned characters as ``\\u202e``.
+
+    A name longer than `longest` characters keeps its two ends, with ``…`` between them.
+    """
+    text = os.fspath(name)
+    # Cut before escaping too, so that a hostile name of megabytes costs nothing.
+    shown = "".join(map(_escaped, _ends(text, longest)))
+    return _ends(shown, longest)
+
+
+def visible(text: str) -> str:
+    """`text` as it may be shown: every hidden character (see `printable`) escaped, but for the ends of lines."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter == "\n" else _escaped(letter) for letter in text)
+
+
+def clean(message: str) -> str:
+    """`message` without secrets, on one printable line, at most `LONGEST_MESSAGE` characters."""
+    return printable(redact(message), LONGEST_MESSAGE)
+
+
+def cleaned(error: Failure) -> Failure:
+    """`error` with its texts cleaned and without the exceptions behind it, which may quote addresses and keys."""
+    error.args = tuple(clean(part) if isinstance(part, str) else part for part in error.args)
+    error.__cause__ = error.__context__ = None
+    if isinstance(error, VendorError):
+        error.request_id = None if error.request_id is None else clean(error.request_id)
+        error.code = None if error.code is None else clean(error.code)
+    return error
+
+
+def name_of(path: str | os.PathLike[str]) -> str:
+    """A picture's name: its file's stem; bytes that are no UTF-8, and so no text in any document, as ``\\xff``."""
+    return os.fsencode(Path(path).stem).decode("utf-8", "backslashreplace")
+
+
+def file_stem(name: str) -> str:
+    """`name` as the stem of a file to write: one component, safe on every system, at most `LONGEST_STEM` characters.
+
+    A name of letters of any script, digits and ``. _ -`` and spaces stays as it is unless it is too long, is reserved
+    (``CON``) or starts or ends with a dot, dash or space. Any other gets dashes, and a digest so that different names
+    stay so.
+    """
+    # Composed, as some file systems write it: two spellings of one name would be one file there.
+    kept = [letter if _may_stay(letter) else "\0" for letter in unicodedata.normalize("NFC", name)]
+    safe = re.sub("\0+", "-", "".join(kept)).strip(".- ")
+    reserved = bool(_RESERVED.fullmatch(safe))
+    if (
+        safe
+        and safe == name
+        and len(safe) <= LONGEST_STEM
+        and len(safe.encode()) <= _LONGEST_STEM_BYTES
+        and not reserved
+    ):
+        return safe
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    start = safe[: LONGEST_STEM - 13].encode()[: _LONGEST_STEM_BYTES - 13].decode(errors="ignore").rstrip(".- ")
+    return f"{'picture' if reserved or not start else start}-{digest}"
+
+
+def _may_stay(character: str) -> bool:
+    """Whether a file's name may hold it: a letter, a mark on one, a digit or one of four signs."""
+    return character in "._ -" or unicodedata.category(character) in _LETTERS
+
+
+def _ends(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    tail = longest // 2
+    return f"{text[: longest - tail - 1]}…{text[-tail:]}"
+
+
+def _escaped(character: str) -> str:
+    category = unicodedata.category(character)
+    if category not in _HIDDEN and (category != "Zs" or character == " "):
+        return character
+    code = ord(character)
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def counted(number: int, thing: str) -> str:
+    """``1 draw``, ``2 draws``: `thing` in the singular, and an s where there is another number of them."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def dollars(amount: Decimal | float | str, digits: int | None = None) -> str:
+    """``$0.00``, ``$1.20``, ``$0.0679``: US dollars exactly, with two decimals at least.
+
+    `digits`: significant digits that an estimate is rounded to.
+    """
+    exact = Decimal(str(amount))
+    if digits is not None:
+        exact = Decimal(f"{exact:.{digits}g}")
+    exponent = exact.normalize().as_tuple().exponent
+    return f"${exact:.{max(2, -exponent) if isinstance(exponent, int) else 2}f}"
+
+
+def money(low: Decimal, high: Decimal) -> str:
+    """A price range for people."""
+    return " to ".join(dollars(usd) for usd in dict.fromkeys((low, high)))
+
+
+def mebibytes(count: int | None) -> str:
+    """A number of bytes for people."""
+    return "unknown" if count is None else f"{count / 2**20:.0f} MiB"

@@ -1,0 +1,172 @@
+"""Two draws of one small picture from the vendor itself, and what they tell of the adapter."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+
+from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.task import ENDED, Outcome
+from blackbox_conformal.method.images.encode import image_png
+from blackbox_conformal.method.images.headers import inspect
+from blackbox_conformal.method.images.picture import pixels_digest
+from blackbox_conformal.study.job import Job
+from blackbox_conformal.study.stages.draws import drawn_picture, output_check
+from blackbox_conformal.study.stages.prepare import Prepared, prepare_input
+from blackbox_conformal.study.stages.settings import Setup, set_up
+from blackbox_conformal.study.stages.uploads import sent_pixels
+from blackbox_conformal.support.text import dollars, name_of
+from blackbox_conformal.support.types import Image
+from blackbox_conformal.vendor.adapter import Adapter
+
+PATIENCE_S = 300.0
+"""Seconds that one draw is waited for: somebody looks on, and what is paid can be fetched later."""
+
+SHOWN = "the picture that was sent comes back, at the promised size"
+
+_SIDE = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at, whether it is as the adapter says, and what was found."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def prepare_check(
+    adapter: Adapter, *, picture: Path | None = None, scale: int | None = None, seed: int = 0
+) -> tuple[Setup, Prepared]:
+    """What is going to be drawn: `picture`, or one of this package; nothing is sent.
+
+    One draw of a vendor that says it never varies, which could not differ from a second one; two of every other.
+
+    Raises
+    ------
+    ImageError, UsageError
+        The picture cannot be used, or does not fit the vendor's limits.
+    """
+    setup = set_up(
+        adapter,
+        scale=scale,
+        draws=1 if adapter.capabilities.deterministic else 2,
+        score="bicubic-gap",
+        seed=seed,
+    )
+    limits = adapter.capabilities
+    side = min(max(_SIDE, limits.min_side or 0), limits.max_side or _SIDE * 64)
+    source = image_png(check_picture(side)) if picture is None else picture
+    name = "check-picture" if picture is None else name_of(picture)
+    return setup, prepare_input(source, name, setup)
+
+
+def check_picture(side: int) -> Image:
+    """A made-up scene with edges, curves, texture and flat places: (side, side, 3) uint8, always the same."""
+    row, column = np.mgrid[0:side, 0:side] / side
+    sky = np.stack([90 + 100 * row, 140 + 60 * row, 220 - 40 * row], axis=-1)
+    hill = row > 0.62 + 0.08 * np.sin(7 * column)
+    sky[hill] = np.stack([60 + 40 * column, 110 + 30 * np.sin(90 * (row + column)), 50 + 20 * row], axis=-1)[hill]
+    sky[(row - 0.25) ** 2 + (column - 0.7) ** 2 < 0.012] = (250, 235, 150)
+    wall = (np.abs(column - 0.3) < 0.13) & (row > 0.45) & (row < 0.75)
+    sky[wall] = (170, 80, 60)
+    sky[wall & ((np.floor(row * 40) + np.floor(column * 40)) % 4 == 0)] = (235, 225, 205)
+    return sky.clip(0, 255).astype(np.uint8)
+
+
+def check_live(job: Job) -> list[Finding]:
+    """Draw the one picture of a job, and compare what came with what the adapter says of its vendor.
+
+    Draws that the run folder holds already are looked at again and not paid again.
+
+    Raises
+    ------
+    VendorError, BudgetError, CredentialMissingError
+        The vendor took no request at all, for the reason that is told; or see `Job.confirm`.
+    """
+    setup = job.setup
+    job.confirm()
+    limits = replace(job.limits, job_deadline_s=min(job.limits.job_deadline_s or PATIENCE_S, PATIENCE_S))
+    with Sampler(
+        setup.adapter, job.folder, limits, check=output_check(setup), listener=job.listeners.listener
+    ) as sampler:
+        job.listeners.on_sampler(sampler)
+        outcomes = sorted(sampler.draw(job.tasks), key=lambda outcome: outcome.task.index)
+        failed = [outcome for outcome in outcomes if outcome.state != "stored"]
+        if failed:
+            return [Finding(SHOWN, False, _trouble(failed[0]))]
+        files = [sampler.read(outcome) for outcome in outcomes]
+        answers = [
+            drawn_picture(file, outcome.task, setup, setup.sent(sent_pixels(outcome.task.upload)))
+            for file, outcome in zip(files, outcomes, strict=True)
+        ]
+    pixels = [answer.pixels for answer in answers]
+    fits = [answer.resemblance.edges for answer in answers if answer.resemblance.edges is not None]
+    height, width = pixels[0].shape[:2]
+    cached = sum(outcome.cached for outcome in outcomes)
+    shown = f"edges correlate with the input's at {min(fits):.3f}" if fits else "too flat to be compared"
+    detail = f"{len(pixels)} of {width}×{height}; {shown}" + (f"; {cached} of them drawn before" if cached else "")
+    return [
+        Finding(SHOWN, True, detail),
+        _without_loss(setup.adapter, files[0]),
+        _draws_differ(pixels, deterministic=setup.adapter.capabilities.deterministic),
+        _price(setup.adapter, outcomes),
+        _model(outcomes[0]),
+    ]
+
+
+def _trouble(outcome: Outcome) -> str:
+    return f"draw {outcome.task.index} {ENDED[outcome.state]}: {outcome.error}"
+
+
+def _without_loss(adapter: Adapter, file: bytes) -> Finding:
+    name, container = "the format is as declared", inspect(file)
+    if container.lossy and adapter.capabilities.lossless_output:
+        return Finding(
+            name,
+            False,
+            f"a lossy {container.format} came, whose noise counts as difference between draws: ask the vendor for PNG,"
+            " or declare lossless_output=False (lossless = false in a recipe)",
+        )
+    return Finding(name, True, container.format)
+
+
+def _draws_differ(pixels: Sequence[Image], *, deterministic: bool) -> Finding:
+    name = "draws of one picture differ"
+    if deterministic:
+        return Finding(
+            name, True, "one draw, as this vendor never varies as it is configured; several need --perturbation"
+        )
+    if len({pixels_digest(draw) for draw in pixels}) == 1:
+        return Finding(
+            name,
+            False,
+            "both draws are the same picture: the vendor takes no seed, or answers equal requests from a cache. "
+            "Several draws need --perturbation dihedral",
+        )
+    gap = np.abs(pixels[0].astype(np.int16) - pixels[1])
+    return Finding(name, True, f"by {gap.mean():.2f} of 255 on average, {gap.max()} at most")
+
+
+def _price(adapter: Adapter, outcomes: Sequence[Outcome]) -> Finding:
+    upload = outcomes[0].task.upload
+    name, price = "it costs what is declared", adapter.price_for(upload.width, upload.height)
+    booked = [outcome.cost_usd for outcome in outcomes]
+    said = " and ".join(dollars(cost) for cost in dict.fromkeys(booked))
+    if price is None:
+        return Finding(
+            name, True, f"no price is declared; booked at {said} a draw. Give -p price-usd=… to set a budget"
+        )
+    declared = " to ".join(dollars(usd) for usd in dict.fromkeys((price.low_usd, price.high_usd)))
+    if max(booked, default=Decimal(0)) > price.high_usd:
+        return Finding(name, False, f"booked at {said} a draw; the adapter declares {declared}. Give -p price-usd=…")
+    return Finding(name, True, f"booked at {said} a draw; declared {declared}")
+
+
+def _model(outcome: Outcome) -> Finding:
+    """The sampler stops by itself when a second model answers."""
+    silent = "it names none, so that a silent change of it cannot be seen"
+    return Finding("the model is named", True, outcome.model or silent)

@@ -1,0 +1,416 @@
+"""The adapter contract: how to speak to one vendor, as a generator of steps.
+
+An adapter knows its vendor's wire format and nothing of the network, retries, limits, budgets, ledgers or caches. A
+draw reads like the vendor's documentation::
+
+    def draw(self, upload, draw):
+        answer = yield Send("POST", f"{self.url}/jobs", purpose="submit", files=(...), headers=...)
+        yield Accepted(answer.json()["id"])
+        return (yield from self.resume(upload, draw, answer.json()["id"]))
+
+    def resume(self, upload, draw, job):
+        while True:
+            answer = yield Send("GET", f"{self.url}/jobs/{job}", purpose="poll")
+            if answer.json()["status"] == "done":
+                break
+            yield Wait(2.0)
+        picture = yield Send("GET", answer.json()["output"], purpose="download")
+        return picture.body
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict
+
+from blackbox_conformal.errors import PayloadError, VendorError
+from blackbox_conformal.support.canonical import digest_json
+from blackbox_conformal.support.secrets import Secret, read_credential
+from blackbox_conformal.vendor.price import FREE as FREE
+from blackbox_conformal.vendor.price import Price as Price
+from blackbox_conformal.vendor.rates import Purpose as Purpose
+from blackbox_conformal.vendor.rates import Rate as Rate
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The input that every draw of one photograph sends.
+
+    Attributes
+    ----------
+    name
+        The file's stem, for people; never used as a path or a key.
+    digest
+        ``sha256:…`` of the pixels and size: the picture's identity.
+    png
+        The picture as an 8-bit RGB PNG without metadata.
+    width, height
+        Its size in pixels.
+    """
+
+    name: str
+    digest: str
+    png: bytes = field(repr=False)
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One of the M draws of one upload: its index from 0, its seed (None where the vendor takes none), its key."""
+
+    index: int
+    seed: int | None
+    idempotency_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file of a multipart form."""
+
+    name: str
+    filename: str
+    content: bytes = field(repr=False)
+    content_type: str = "image/png"
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send one request; the flow receives its answer.
+
+    Attributes
+    ----------
+    purpose
+        ``submit`` is what the vendor bills and is never repeated blindly; ``poll``, ``download``, ``lookup`` and
+        ``quote`` are free and may be; ``cancel`` is best effort.
+    headers, query, json, form
+        Values that are secrets are `Secret`, never text.
+    json, form and files, body
+        At most one kind of body.
+    accept
+        Statuses handed to the adapter; any other becomes an error. None = every 2xx.
+    public
+        True for a link that needs no credentials (a result on a content network): fetched by a client that has none.
+    once
+        True for a free request that the vendor answers once: where the connection breaks on the way, the answer is
+        lost, the request is not repeated, and the job counts as failed by the vendor.
+    """
+
+    method: str
+    url: str
+    purpose: Purpose
+    headers: Mapping[str, str | Secret] = field(default_factory=dict)
+    query: Mapping[str, str | Secret] = field(default_factory=dict)
+    json: Any = None
+    form: Mapping[str, str | Secret] | None = None
+    files: tuple[Part, ...] = ()
+    body: bytes | None = field(default=None, repr=False)
+    accept: frozenset[int] | None = None
+    public: bool = False
+    once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait at least this many seconds before the next step."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The vendor took the job: `job` (any text that `resume` understands) is stored before the next step runs."""
+
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What the vendor said about this draw besides the picture; every field is optional."""
+
+    cost_usd: Decimal | None = None
+    model: str | None = None
+    request_id: str | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer: status, headers with lower-case names, whole body, and the seconds it took."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    seconds: float = 0.0
+
+    def json(self) -> Any:
+        """The body as JSON; anything else is a `PayloadError` that says what came instead."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            kind = self.headers.get("content-type", "no content type")
+            raise PayloadError(
+                f"expected JSON from the vendor; got {kind}, {len(self.body)} bytes, HTTP {self.status}"
+            ) from None
+
+
+EMPTY_ANSWER = Answer(0, {}, b"")
+"""What every step but a `Send` is answered by."""
+
+Step = Send | Wait | Accepted | Observed
+Flow = Generator[Step, Answer, bytes]
+"""Yields steps; a `Send` is answered by its `Answer`, other steps by `EMPTY_ANSWER`; returns the picture's bytes."""
+
+Quote = Generator[Step, Answer, Decimal]
+"""Yields steps whose every `Send` has the purpose ``quote``; returns US dollars."""
+
+Inspection = Generator[Step, Answer, str | None]
+"""Yields steps whose every `Send` has the purpose ``lookup``; returns what was taken from the answers, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an adapter declares about its vendor; every limit is checked before anything is sent.
+
+    Attributes
+    ----------
+    scale_factors
+        Magnifications that the vendor offers; 1 is restoration at the same size.
+    seed_range
+        The inclusive range of the seeds that the vendor takes; None = it takes none.
+    default_seed_hazard
+        True when the vendor answers from a fixed seed unless one is sent, so that M draws would be equal.
+    min_side, max_side, max_input_pixels, max_upload_bytes
+        Limits on what is sent; None = none known. `max_upload_bytes` counts the PNG before it is written as base64.
+    min_output_side, max_output_side, max_output_pixels
+        Limits on what comes back, at scale times what is sent.
+    max_aspect
+        How many times longer than the other a side may be.
+    price
+        Price of a draw, over all sizes of pictures (see `Adapter.price_for`); None = unknown, which forbids
+        ``--max-cost``.
+    failures_billed
+        Whether the vendor bills an attempt at which it failed on its own; True where nobody knows.
+    free_answers
+        Whether the vendor answers some calls for nothing, so that a reported cost of 0 is booked. Otherwise a call that
+        has a price is booked at that price, whatever else a vendor reports that bills later.
+    transient_known
+        Whether the vendor's documents name its own failures, and the adapter reads them; its example then shows one.
+    job_timeout_s
+        Seconds that a job may take by the vendor's documents, where that is longer than usual; ``--job-timeout``
+        overrides.
+    rates, max_concurrency, answer_timeout_s
+        Requests that the vendor takes in a time, draws that it works on at once (None = no limit is known), and seconds
+        that one answer may take where that is longer than usual; ``--rate``, ``--concurrency``, ``--timeout`` override.
+        `cancels`: whether a job that takes too long is cancelled.
+    lossless_output
+        Whether the vendor can return its picture without lossy compression.
+    output_size
+        ``exact``: anything but scale × input is an error. ``resample``: another size is resampled to the grid, as
+        part of the procedure, unless a side is off by more than a quarter. ``any``: a picture of any scale is, where
+        the vendor chooses the size; only its proportions have to be the input's.
+    idempotency_header
+        Header in which the vendor takes an idempotency key; None = it takes none.
+    local
+        True when draws come from this machine's disk: no call, no price, no ledger.
+    deterministic
+        True when the vendor is known to answer equal bytes for equal requests.
+    degradation
+        What the vendor undoes, as typed for ``--degradation``, unless the user says how the inputs are made.
+    retired
+        Day on which the vendor took the service away and where it says so, such as ``2026-08-19, acme.example/news``:
+        nothing is drawn any more. Empty = it is offered.
+    result_hosts
+        Hosts besides the vendor's own from which results may be fetched; a leading dot admits subdomains.
+    """
+
+    scale_factors: tuple[int, ...]
+    seed_range: tuple[int, int] | None = None
+    default_seed_hazard: bool = False
+    min_side: int | None = None
+    max_side: int | None = None
+    max_input_pixels: int | None = None
+    max_output_pixels: int | None = None
+    min_output_side: int | None = None
+    max_output_side: int | None = None
+    max_aspect: float | None = None
+    max_upload_bytes: int | None = None
+    price: Price | None = None
+    failures_billed: bool = True
+    free_answers: bool = False
+    rates: tuple[Rate, ...] = ()
+    max_concurrency: int | None = None
+    answer_timeout_s: float | None = None
+    job_timeout_s: float | None = None
+    cancels: bool = False
+    transient_known: bool = False
+    lossless_output: bool = True
+    output_size: Literal["exact", "resample", "any"] = "exact"
+    idempotency_header: str | None = None
+    local: bool = False
+    deterministic: bool = False
+    degradation: str = "bicubic"
+    retired: str = ""
+    result_hosts: tuple[str, ...] = ()
+
+    @property
+    def seedable(self) -> bool:
+        """Whether the vendor takes a seed."""
+        return self.seed_range is not None
+
+
+Evidence = Literal["openapi", "real-server", "client", "own-software", "documents"]
+"""What an adapter was checked against: the vendor's OpenAPI document, server software or client, our own, or words."""
+
+
+class Adapter(BaseModel, ABC):
+    """One vendor interface; its fields are its parameters (`-p KEY=VALUE`), checked on construction.
+
+    Subclasses set `name` (= file name with dashes), `version` (raised whenever the requests it makes change),
+    `capabilities`, `auth_variable`, `documentation` and `evidence`, and define `draw`, plus `resume` when the
+    vendor works with jobs and `quote` when it tells a price beforehand. Fields listed in `transient` (where the vendor
+    is reached, how long to wait) do not identify the procedure; every other field does. An adapter behind whose address
+    anything may be says in `named` whether its fields tell what is there; where they do not, the address identifies.
+    `key_parameters` are those with which the key is sent, with usual values, where it is not sent without them.
+    `example` is an `example.Example`, where the module has no `EXAMPLE`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    auth_variable: ClassVar[str | None] = None
+    documentation: ClassVar[str] = ""
+    evidence: ClassVar[Evidence] = "documents"
+    transient: ClassVar[frozenset[str]] = frozenset()
+    key_parameters: ClassVar[Mapping[str, str]] = {}
+    example: ClassVar[Any] = None
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What the vendor can do with these parameters."""
+
+    @property
+    @abstractmethod
+    def base_url(self) -> str:
+        """The vendor's own address; it and those of `further_urls` alone see the key. Empty for local adapters."""
+
+    @property
+    def key_variable(self) -> str | None:
+        """The variable of the key that requests with these parameters carry; None when they carry none."""
+        return self.auth_variable
+
+    @property
+    def secret_variable(self) -> str | None:
+        """The variable of a second secret that goes where the key goes; None where there is none."""
+        return None
+
+    @property
+    def further_urls(self) -> tuple[str, ...]:
+        """Addresses on other hosts of the vendor that see the key too, such as one that takes uploads."""
+        return ()
+
+    @property
+    def key_in_address(self) -> bool:
+        """Whether the vendor takes its key in the query of an address only, where others' logs may keep it."""
+        return False
+
+    @property
+    def fixed_url(self) -> str:
+        """The address that the adapter's own code fixes; empty where only a parameter or a file names one."""
+        field = type(self).model_fields.get("url")
+        if field is None:
+            host = urlsplit(self.base_url).hostname or ""
+            return "" if any(host in str(value) for value in self.model_dump().values()) else self.base_url
+        return "" if field.is_required() else self.model_copy(update={"url": field.get_default()}).base_url
+
+    def price_for(self, width: int, height: int) -> Price | None:
+        """Price of one draw of an upload of this size with these parameters; None = unknown.
+
+        An adapter whose vendor bills by size overrides it; `Capabilities.price` is then the range over all sizes, and
+        its `rule` says in words how the price depends on the size.
+        """
+        return self.capabilities.price
+
+    def sent_inputs(self) -> Mapping[str, Any]:
+        """What every request says besides picture and seed, by the vendor's own names, JSON-ready; empty: not told.
+
+        Clients of the gateway may say the same, as they would to the vendor.
+        """
+        return {}
+
+    @abstractmethod
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """Steps of one draw."""
+
+    def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
+        """Steps that fetch the picture of a job that was accepted earlier."""
+        yield Wait(0.0)
+        raise VendorError(f"adapter {self.name} answers at once and has no jobs; it cannot resume {job!r}")
+
+    def quote(self, upload: Upload) -> Quote | None:
+        """Steps that ask the vendor, free of charge, what one draw of `upload` costs; None where it cannot be asked.
+
+        What is asked may depend on the parameters and on the picture's size, and on nothing else of the picture.
+        """
+        return None
+
+    def inspect(self) -> Inspection | None:
+        """Steps that read, free of charge, what the vendor publishes of itself; None where it publishes nothing.
+
+        They are run once before the first paid draw of a run. What does not fit these parameters is raised as a
+        `NotFoundError` that names the parameter to give. An answer that failed is raised inside the generator, which
+        may go on without it. What is read may be kept in a private attribute, for the draws that follow.
+        """
+        return None
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        """The error that a failed answer means to this vendor; None: judge it by the HTTP status."""
+        return None
+
+    def observe(self, answer: Answer) -> Observed | None:
+        """What a failed answer to a submission says besides its error, such as a cost; None: nothing."""
+        return None
+
+    def open(self) -> Adapter:
+        """Start what must run before drawing; returns the adapter to draw with. `close` ends it."""
+        return self
+
+    def close(self) -> None:
+        """Release what `open` started."""
+
+    def credential(self) -> Secret:
+        """The key from the environment variable `key_variable`, or from the file that `<variable>_FILE` names."""
+        return read_credential(self.key_variable or "", self.name)
+
+    @property
+    def named(self) -> bool:
+        """Whether the identifying fields say which vendor is behind the address; True where there is only one."""
+        return True
+
+    def identity(self) -> dict[str, Any]:
+        """What makes this vendor procedure this one, in canonical JSON form; never a key.
+
+        Draws are stored and found again by it. ``address``, a digest of host, port and path, is there only where
+        nothing else tells two vendors of one adapter apart.
+        """
+        identity = {
+            "adapter": self.name,
+            "adapter_version": self.version,
+            "parameters": self.model_dump(mode="json", exclude=set(self.transient)),
+        }
+        return identity if self.named else {**identity, "address": digest_json(place(self.base_url))}
+
+
+def place(address: str) -> list[Any]:
+    """Host, port and path of a web address, in one spelling; not its query, which may hold a secret."""
+    parts = urlsplit(address)
+    return [parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme), parts.path.rstrip("/")]

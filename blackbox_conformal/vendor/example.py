@@ -1,0 +1,104 @@
+"""One recorded exchange of an adapter: what it is built with and what its vendor answers, in order."""
+
+import base64
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from blackbox_conformal.vendor.adapter import Adapter, Answer
+
+PICTURE = b"{picture}"
+"""Stands for the finished picture's bytes in an answer's body."""
+
+PICTURE_BASE64 = b"{picture-base64}"
+"""Stands for the finished picture in base64."""
+
+ADDRESS = b"{address}"
+"""Stands for the address of the server that replays the exchange, as in ``http://127.0.0.1:8000``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One draw, as the vendor's documentation tells it.
+
+    Attributes
+    ----------
+    parameters
+        What the adapter is built with, the address left out.
+    answers
+        The vendor's answers to the requests of one draw, in order.
+    environment
+        Environment variables, such as the vendor's key, that the draw reads; the values are made up.
+    address
+        The parameter that says where the vendor is reached.
+    polls
+        Index in `answers` of the first answer that `resume` of the accepted job asks for; None = no jobs.
+    again
+        How many of the first `answers` `resume` asks for once more, before those of polls, such as that of a token.
+    quotes
+        The vendor's answers to the requests of `quote`, in order; empty = it cannot be asked for a price.
+    published
+        The vendor's answers to the requests of `inspect`, in order; where they are missing, HTTP 404.
+    cost_usd
+        US dollars that the vendor says in `answers` the draw cost; None = it does not say.
+    failures
+        The answers of further draws, one after another, each of which ends because the vendor fails on its own, as its
+        documents tell it. Jobs have other names than that of `answers`.
+    pauses
+        Answers to the submission that ask to wait, and the seconds (at most 2) that each asks for in its own words;
+        the header Retry-After needs none.
+    cancelled
+        The vendor's answer to the request that cancels a job, which says that it did.
+    """
+
+    parameters: Mapping[str, Any]
+    answers: tuple[Answer, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    address: str = "url"
+    polls: int | None = None
+    again: int = 0
+    quotes: tuple[Answer, ...] = ()
+    published: tuple[Answer, ...] = ()
+    cost_usd: Decimal | None = None
+    failures: tuple[tuple[Answer, ...], ...] = ()
+    pauses: tuple[tuple[float, Answer], ...] = ()
+    cancelled: Answer = field(default_factory=lambda: says("{}"))
+
+    def of_resume(self, answers: Sequence[Answer]) -> tuple[Answer, ...]:
+        """Those of a draw's `answers` that `resume` of its job asks for."""
+        return (*answers[: self.again], *answers[self.polls :])
+
+    def filled(self, picture: bytes, address: str, answers: Sequence[Answer] | None = None) -> tuple[Answer, ...]:
+        """`answers`, or those of the draw, with `picture` (encoded PNG) and `address` for their placeholders."""
+        encoded = base64.b64encode(picture)
+        return tuple(
+            replace(
+                answer,
+                headers={name: value.replace(ADDRESS.decode(), address) for name, value in answer.headers.items()},
+                body=answer.body.replace(ADDRESS, address.encode())
+                .replace(PICTURE_BASE64, encoded)
+                .replace(PICTURE, picture),
+            )
+            for answer in (self.answers if answers is None else answers)
+        )
+
+
+def example_of(kind: type[Adapter]) -> Example | None:
+    """The exchange that an adapter shows: `example` on the class, else `EXAMPLE` in its module."""
+    shown = getattr(kind, "example", None) or getattr(importlib.import_module(kind.__module__), "EXAMPLE", None)
+    return shown if isinstance(shown, Example) else None
+
+
+def says(document: bytes | str, status: int = 200, **headers: str) -> Answer:
+    """A JSON answer; underscores in header names read as dashes."""
+    body = document.encode() if isinstance(document, str) else document
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(status, {"content-type": "application/json", **named}, body)
+
+
+def shows(status: int = 200, **headers: str) -> Answer:
+    """An answer whose body is the picture itself."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Answer(status, {"content-type": "image/png", **named}, PICTURE)

@@ -1,0 +1,8 @@
+"""The watch as the rest of the package knows it: `blackbox_conformal.study.watched.Watching`."""
+
+from blackbox_conformal.watching.visit.live_pictures import live_watch as live_watch
+from blackbox_conformal.watching.visit.live_pictures import masked_before as masked_before
+from blackbox_conformal.watching.watch_states import holds as holds
+from blackbox_conformal.watching.watch_states import refuse_suspended as refuse_suspended
+from blackbox_conformal.watching.watch_states import standing_of as standing_of
+from blackbox_conformal.watching.watch_states import state_of as state_of

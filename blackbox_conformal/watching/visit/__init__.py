@@ -1,0 +1,1 @@
+"""One visit of a watch: what it draws, looks at and concludes."""

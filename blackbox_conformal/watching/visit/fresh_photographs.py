@@ -1,0 +1,125 @@
+"""The risk itself: photographs that calibration never saw, a few at each visit, each used once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.method.audits.hypothesis import claim
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
+from blackbox_conformal.study.audit.audited_rule import audited_rule
+from blackbox_conformal.study.audit.measure import Measure
+from blackbox_conformal.study.calibrate.calibrated_rule import tolerance_of
+from blackbox_conformal.study.job import Job, Terms
+from blackbox_conformal.study.stages.memory import audit_bytes_a_pixel
+from blackbox_conformal.study.stages.prepare import Prepared
+from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.support.text import printable
+from blackbox_conformal.watching.harm import HarmTest
+from blackbox_conformal.watching.level import Level
+from blackbox_conformal.watching.records import Measured
+from blackbox_conformal.watching.watch_findings import Finding
+
+
+@dataclass(frozen=True)
+class Reserve:
+    """Photographs that calibration never saw, and the level that masks are made at.
+
+    Attributes
+    ----------
+    each
+        How many of them a visit takes.
+    """
+
+    calibration: Calibration
+    paths: Sequence[Path]
+    alpha: float
+    each: int
+
+    @cached_property
+    def rule(self) -> Guarantee:
+        """The calibration's guarantee.
+
+        Raises
+        ------
+        UsageError
+            Nothing that losses of photographs could contradict is claimed, or the level cannot be.
+        """
+        rule = audited_rule(self.calibration)
+        rule.refuse_unclaimed(False)
+        rule.check_level(self.alpha, self.calibration.bound_for(rule))
+        if not rule.unit_curves(self.calibration.curves_for(rule)).rule.treats_photographs_alike:
+            raise UsageError(
+                "expected a guarantee that treats all photographs alike, since nobody knows how far above its level "
+                "another one may lie by chance. Leave --fresh out, and use `audit`"
+            )
+        return rule
+
+    def test(self, level: Level) -> HarmTest:
+        """The test of the claim at this level, which no fresh photograph has a part in."""
+        rule = self.rule
+        curves, bound = self.calibration.curves_for(rule), self.calibration.bound_for(rule)
+        units = rule.unit_curves(curves)
+        known = claim(units.rule, units.curves.losses_at(rule.threshold(curves, self.alpha)), self.alpha, bound)
+        return HarmTest.of(known, self.alpha, level.harm)
+
+    def job(self, setup: Setup, terms: Terms) -> Job:
+        """The job on all photographs of the reserve.
+
+        Raises
+        ------
+        CalibrationError
+            Calibration or tuning has seen one of them.
+        """
+        refuse_bound(self.rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
+        job = Job.of_photographs(setup, self.paths, terms, pixel_bytes=audit_bytes_a_pixel(1))
+        for picture in job.pictures:
+            source = self.calibration.known(picture.sketch, picture.input_digest)
+            if source is not None:
+                raise CalibrationError(
+                    f"expected fresh photographs, which calibration has not seen; {printable(picture.name)} is {source}"
+                    ". Leave it out of --fresh"
+                )
+        return job
+
+    def measure(self, job: Job, planned: Sequence[Measured]) -> list[Measured]:
+        """The loss of each photograph of the job, whose draws are bought where they are missing."""
+        rule = self.rule
+        curves = self.calibration.curves_for(rule)
+        measure = Measure(rule, curves, (self.alpha,), tolerance_of(rule), lambda *_: None, crops=False)
+        losses: dict[str, float] = {}
+        with job.run(measure) as measured:
+            for _, one in measured:
+                losses[one.picture.truth] = one.picture.losses[0]
+                job.listeners.progress("measuring the risk", len(losses), len(job.pictures))
+        return [replace(each, loss=losses.get(each.truth)) for each in planned]
+
+
+def next_photographs(pictures: Sequence[Prepared], used: set[str], count: int, alpha: float) -> list[Measured]:
+    """The photographs that a visit takes, in the order of their digests, which no loss has a part in."""
+    unused = sorted((picture for picture in pictures if picture.truth_digest not in used), key=_digest)
+    return [Measured(_digest(picture), picture.name, alpha) for picture in unused[:count]]
+
+
+def _digest(picture: Prepared) -> str:
+    assert picture.truth_digest is not None
+    return picture.truth_digest
+
+
+def harm_finding(test: HarmTest | None, photographs: Sequence[Measured], visited: int) -> Finding:
+    """What all fresh photographs so far say; `visited`: how many this visit took."""
+    if test is None:
+        return Finding("harm", "not watched", "no fresh photographs are given: add --fresh PHOTOGRAPHS --alpha LEVEL")
+    visits: dict[int, list[float]] = {}
+    for each in photographs:
+        if each.loss is not None:
+            visits.setdefault(each.visit, []).append(each.loss)
+    found = test.finding([np.array(losses) for losses in visits.values()])
+    if not visited and found.verdict == "same":
+        return replace(found, verdict="cannot tell", statement=f"no fresh photograph is left; {found.statement}")
+    return found

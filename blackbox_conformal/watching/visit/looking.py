@@ -1,0 +1,257 @@
+"""Draws the canaries of one visit, and measures each answer as it comes."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from math import floor
+
+from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.task import Outcome, Task
+from blackbox_conformal.errors import BlackboxConformalError, ModelChangedError, PayloadError
+from blackbox_conformal.method.guarantees._bounds import binomial_upper
+from blackbox_conformal.method.images.headers import inspect
+from blackbox_conformal.study.budget import are_stored
+from blackbox_conformal.study.job import Job
+from blackbox_conformal.study.stages.draws import drawn_picture, output_check
+from blackbox_conformal.study.stages.uploads import sent_pixels
+from blackbox_conformal.support.text import counted
+from blackbox_conformal.support.types import Image
+from blackbox_conformal.watching.features import features
+from blackbox_conformal.watching.pixels import IN_A_ROW, LEAST_BIT, MOST_ODD, ODD, Difference, is_changed, to_ask_again
+from blackbox_conformal.watching.records import Canary, Visit, WatchDraw, Watched
+from blackbox_conformal.watching.visit.planned_draws import calibrated_draws, task_of
+from blackbox_conformal.watching.watch_findings import Finding
+
+CONFIDENCE = 0.05
+"""Probability that the share of requests that get the same answer is below what is said of it."""
+
+AGAIN = IN_A_ROW - 1
+"""Further draws of a visit at most, where an answer is another one than before."""
+
+
+@dataclass
+class Look:
+    """What came of the draws of a visit.
+
+    Attributes
+    ----------
+    draws
+        Those of the visit, in their order, with what came.
+    repeats_itself
+        Whether the vendor answers equal requests equally; None where it could not be measured.
+    differences
+        Canary → each repeated answer beside its reference.
+    compared, odd
+        Repeated answers of this visit and of those before, and how many of them were others.
+    unread
+        Whether a reference is not to be had any more.
+    replaced
+        What the sampler said when two models answered in one visit; None where that did not happen.
+    """
+
+    draws: list[WatchDraw]
+    repeats_itself: bool | None
+    differences: dict[int, list[Difference]] = field(default_factory=dict)
+    compared: int = 0
+    odd: int = 0
+    unread: bool = False
+    replaced: str | None = None
+
+
+class Looking:
+    """The canaries of a watch, while their vendor is open.
+
+    Parameters
+    ----------
+    job
+        The draws that may have to be bought; its budget is agreed to.
+    earlier
+        The visits before this one.
+    plan_again
+        Plans one more repetition of a draw.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        sampler: Sampler,
+        watch: Watched,
+        canaries: Sequence[Canary],
+        earlier: Sequence[Visit],
+        plan_again: Callable[[WatchDraw], WatchDraw],
+    ) -> None:
+        self._job, self._sampler, self._watch = job, sampler, watch
+        self._canaries, self._earlier, self._plan_again = canaries, earlier, plan_again
+        self._seeded = job.setup.adapter.capabilities.seedable
+
+    def look(self, planned: Sequence[WatchDraw]) -> Look:
+        """Draw what is planned, part by part, and compare.
+
+        Models are compared here and not by the sampler, which would end the visit: it is asked for the calibration's
+        draws and for new ones apart.
+
+        Raises
+        ------
+        VendorError, BudgetError, IncompleteError
+            Before everything came. What came is kept, and the visit is gone on with next time.
+        """
+        found = Look([], self._watch.repeats_itself)
+        done: dict[int, WatchDraw] = {}
+        stored = calibrated_draws(planned)
+        repeats = [draw for draw in planned if draw.purpose == "repeat"]
+        try:
+            self._take(stored, done)
+            self._take(repeats, done)
+            if found.repeats_itself is None:
+                # A vendor without seeds whose calibrated draws differ is known to vary, whatever a cache answers now.
+                found.repeats_itself = self._measured([done[draw.id] for draw in repeats or stored])
+            self._take([draw for draw in planned if draw.id not in done], done)
+            found.draws = [done[draw.id] for draw in planned]
+            if found.repeats_itself:
+                self._compare(found)
+                self._ask_again(found)
+        except ModelChangedError as error:
+            found.replaced = str(error)
+            found.draws = found.draws or [done.get(draw.id, draw) for draw in planned]
+        if found.repeats_itself:
+            self._count(found)
+        return found
+
+    def _ask_again(self, found: Look) -> None:
+        """Repeat requests that got another answer, until one is known to get no more the one before, or none is."""
+        for _ in range(AGAIN):
+            canary = to_ask_again(found.differences)
+            if canary is None:
+                return
+            asked = next(draw for draw in found.draws if draw.canary == canary and ODD in draw.features)
+            done: dict[int, WatchDraw] = {}
+            self._take([self._plan_again(asked)], done)
+            found.draws.extend(done.values())
+            self._compare(found)
+
+    def _count(self, found: Look) -> None:
+        """Count the repeated answers of all visits; a vendor with too many others does not repeat itself."""
+        every = [draw for visit in self._earlier for draw in visit.draws] + found.draws
+        apart = [draw.features[ODD] for draw in every if ODD in draw.features]
+        found.compared, found.odd = len(apart), sum(each > LEAST_BIT for each in apart)
+        settled = to_ask_again(found.differences) is None and not is_changed(found.differences)
+        if settled and found.odd > MOST_ODD * found.compared:
+            found.repeats_itself = False
+
+    def _take(self, draws: Sequence[WatchDraw], done: dict[int, WatchDraw]) -> None:
+        """Draw these and note what came of each."""
+        by_task = {(canary.upload, draw.index): draw for draw in draws for canary in [self._canaries[draw.canary]]}
+        arriving = self._outcomes(draws)
+        for outcome in arriving:
+            draw = by_task[outcome.task.upload.digest, outcome.task.index]
+            done[draw.id] = self._looked_at(draw, outcome)
+            self._job.listeners.progress("looking at canaries", len(done), len(self._job.tasks))
+
+    def _outcomes(self, draws: Iterable[WatchDraw]) -> Iterator[Outcome]:
+        tasks = [task_of(self._canaries[draw.canary], draw) for draw in draws]
+        return self._sampler.draw(tasks) if tasks else iter(())
+
+    def _looked_at(self, draw: WatchDraw, outcome: Outcome) -> WatchDraw:
+        """The draw with what the vendor declared and, where it is a picture of the right size, its features."""
+        noted = replace(draw, state=outcome.state, file=outcome.digest, model=outcome.model, cost_usd=outcome.cost_usd)
+        if outcome.digest is None:
+            return noted
+        try:
+            content = self._sampler.read(outcome)
+            container = inspect(content)
+        except BlackboxConformalError:
+            return noted
+        noted = replace(noted, format=container.format, width=container.width, height=container.height)
+        if outcome.state != "stored":
+            return noted
+        sent = sent_pixels(outcome.task.upload)
+        return replace(noted, features=features(self._decoded(content, outcome.task, sent), sent))
+
+    def _decoded(self, content: bytes, task: Task, sent: Image) -> Image:
+        setup = self._job.setup
+        return drawn_picture(content, task, setup, setup.sent(sent)).pixels
+
+    def _pixels(self, draw: WatchDraw) -> Image | None:
+        """The picture of a draw that is stored; None where it is not, is damaged, or is of a model before the present.
+
+        Nothing is bought.
+        """
+        task = task_of(self._canaries[draw.canary], draw)
+        if not are_stored(self._job.setup.adapter, [task], self._job.folder):
+            return None
+        try:
+            outcome = next(iter(list(self._sampler.draw([task]))))
+            return self._decoded(self._sampler.read(outcome), task, sent_pixels(task.upload))
+        except (PayloadError, ModelChangedError):
+            return None
+
+    def _measured(self, repeats: Sequence[WatchDraw]) -> bool | None:
+        """Whether all answers to one request are the same picture, for the requests of these draws."""
+        first: dict[int, Image] = {}
+        equal: list[bool] = []
+        for draw in repeats:
+            picture = self._pixels(draw) if draw.state == "stored" else None
+            if picture is not None and draw.canary in first:
+                equal.append(not Difference.between(first[draw.canary], picture).is_change)
+            elif picture is not None:
+                first[draw.canary] = picture
+        return all(equal) if equal else None
+
+    def _compare(self, found: Look) -> None:
+        """Put each repeated answer beside the reference of its canary."""
+        references: dict[int, WatchDraw] = {}
+        for draw in [*(draw for visit in self._earlier for draw in visit.draws), *found.draws]:
+            if draw.known and draw.state == "stored":
+                references.setdefault(draw.canary, draw)
+        purposes = ("repeat",) if self._seeded else ("repeat", "fresh")
+        for place, draw in enumerate(found.draws):
+            seen = draw.purpose not in purposes or draw.state != "stored" or ODD in draw.features
+            if seen or draw.canary not in references:
+                continue
+            before, now = self._pixels(references[draw.canary]), self._pixels(draw)
+            if before is None or now is None:
+                found.unread = True
+            else:
+                difference = Difference.between(before, now)
+                found.differences.setdefault(draw.canary, []).append(difference)
+                found.draws[place] = replace(draw, features={**draw.features, ODD: float(difference.largest)})
+
+
+def sampler_of(job: Job) -> Sampler:
+    """What the canaries of a job are drawn with."""
+    setup = job.setup
+    return Sampler(setup.adapter, job.folder, job.limits, check=output_check(setup), listener=job.listeners.listener)
+
+
+def pixels_finding(found: Look) -> Finding:
+    """What the repeated answers say."""
+    every = [each for own in found.differences.values() for each in own]
+    if found.repeats_itself is False:
+        some = f": {found.odd} of {found.compared} were others" if found.odd else ""
+        told = f"the vendor answers equal requests differently{some}, so pixels say nothing"
+        return Finding("pixels", "not watched", told)
+    if not every:
+        reason = (
+            "its reference is not in the run folder any more, or another model's"
+            if found.unread
+            else "no repeated answer came"
+        )
+        return Finding("pixels", "cannot tell", f"{reason}")
+    worst = max(every, key=lambda difference: (difference.largest, difference.share))
+    told = f"{counted(len(every), 'repeated answer')} beside the reference: {worst.words}"
+    if is_changed(found.differences):
+        row = f"one request was answered otherwise {IN_A_ROW} times in a row"
+        return Finding("pixels", "changed", f"{row}; {told}", float(worst.largest))
+    if to_ask_again(found.differences) is not None:
+        few = "an answer is another one, and too few came when it was asked for again"
+        return Finding("pixels", "cannot tell", f"{few}; {told}")
+    at_least = floor(100 * (1.0 - binomial_upper(found.odd, found.compared, CONFIDENCE)))
+    equal = f"{found.compared - found.odd} of {found.compared} so far were equal"
+    told = f"{told}; {equal}: at least {at_least} % of requests are, with {1 - CONFIDENCE:.0%} confidence"
+    if worst.is_change:
+        odd = "one answer is another machine's, as it did not come when it was asked for again"
+        return Finding("pixels", "note", f"{odd}; {told}", float(worst.largest))
+    if worst.largest:
+        return Finding(
+            "pixels", "note", f"{told}: rounding, as another machine of the vendor makes it", float(worst.largest)
+        )
+    return Finding("pixels", "same", told, 0.0)

@@ -1,0 +1,161 @@
+"""What watching costs, before anything is sent: the next visit, each later one, and a month of them."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from blackbox_conformal.drawing.estimate import Estimate, estimate
+from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.task import Task
+from blackbox_conformal.study.budget import are_stored
+from blackbox_conformal.study.job import Terms
+from blackbox_conformal.study.stages.draws import output_check
+from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.support.blocks import Block, Faces, Facts, How, Note, Table
+from blackbox_conformal.support.text import money
+from blackbox_conformal.watching.records import Canary, Visit, WatchDraw, Watched
+from blackbox_conformal.watching.sensitivity import Planted, planted
+from blackbox_conformal.watching.speed import Speed, speed_of, speeds
+from blackbox_conformal.watching.visit.canaries import stored_draws
+from blackbox_conformal.watching.visit.planned_draws import calibrated_draws, planned_draws, task_of
+
+DAYS = 30
+WEEKS = 52 / 12
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook(Faces):
+    """Calls and prices of a watch, fresh photographs left out.
+
+    Attributes
+    ----------
+    next_visit
+        The visit that would be made now; the first one also repeats a request.
+    later_visit
+        Each one after it.
+    planted
+        What small changes do to the canaries, by the calibration's own draws; empty where fewer than two of them are
+        reference draws.
+    """
+
+    canaries: int
+    next_visit: Estimate
+    later_visit: Estimate
+    planted: Sequence[Planted]
+
+    @property
+    def promises(self) -> list[tuple[Planted, Speed | None]]:
+        """Each planted change, and how fast one that moves a feature no farther is found; None where nobody knows."""
+        return [(one, speed_of(self.canaries, one.shift)) for one in self.planted]
+
+    def blocks(self) -> Iterator[Block]:
+        """What a visit and a month cost, and how fast a change of which size is found."""
+        prices = {"daily": self.month_usd(DAYS), "weekly": self.month_usd(WEEKS)}
+        months = {
+            f"a month, {often}": "unknown: give -p price-usd=…" if usd is None else money(*usd)
+            for often, usd in prices.items()
+        }
+        visits = {"next_visit": self.next_visit, "later_visit": self.later_visit}
+        data = {
+            "canaries": self.canaries,
+            **{name: {"calls": one.calls, "cost_usd": one.cost_usd} for name, one in visits.items()},
+            "month_usd": prices,
+        }
+        yield Facts(
+            {
+                "canaries": str(self.canaries),
+                "the next visit": _priced(self.next_visit),
+                "each later one": _priced(self.later_visit),
+                **months,
+            },
+            data,
+        )
+        found = speeds(self.canaries)
+        last: dict[str, How] = {
+            "half of changes": lambda row: _visits(row, "median"),
+            "90 % of changes": lambda row: _visits(row, "ninety"),
+        }
+        rows = [{"standard_deviations": one.shift, "median": one.median, "ninety": one.ninety} for one in found]
+        of = found[0].canaries if found else 0
+        title = f"Visits from a change to the alarm, with {of} canaries, after 30 visits"
+        yield Table("visits_to_alarm", {"standard deviations": "{standard_deviations:g}", **last}, rows, title=title)
+        changes = [
+            {
+                "change": one.change,
+                "feature": one.feature,
+                "standard_deviations": one.shift,
+                "median": None if speed is None else speed.median,
+                "ninety": None if speed is None else speed.ninety,
+                "known": speed is not None,
+            }
+            for one, speed in self.promises
+        ]
+        columns: dict[str, How] = {
+            "change": "{change}",
+            "moves most": "{feature}",
+            "standard deviations": "{standard_deviations:+.1f}",
+            **last,
+        }
+        title = "The same for small changes, planted in the canaries' stored draws"
+        yield Table("planted_changes", columns, changes, title=title)
+        yield Note(
+            "A vendor that answers equal requests equally is told at the first visit after a change of more than 1 of "
+            "255; that visit may take four calls more."
+        )
+
+    def month_usd(self, visits: float) -> tuple[Decimal, Decimal] | None:
+        """Lowest and highest price of so many later visits; None where no price is known."""
+        if self.later_visit.cost_usd is None:
+            return None
+        low, high = self.later_visit.cost_usd
+        times = Decimal(visits).quantize(Decimal("0.01"))
+        return ((low * times).quantize(Decimal("0.01")), (high * times).quantize(Decimal("0.01")))
+
+
+def _priced(expected: Estimate) -> str:
+    price = "price unknown" if expected.cost_usd is None else money(*expected.cost_usd)
+    return f"{expected.calls} calls at most, {price}"
+
+
+def _visits(row: Mapping[str, Any], name: str) -> str:
+    if not row.get("known", True):
+        return "unknown"
+    return "over 100" if row[name] is None else str(row[name])
+
+
+def look_ahead(
+    setup: Setup, terms: Terms, watch: Watched, canaries: Sequence[Canary], visits: Sequence[Visit]
+) -> Outlook:
+    """The outlook of a watch that has made these visits; a vendor that takes a seed is taken to repeat itself."""
+    ordered = {canary.position: canary for canary in canaries}
+
+    def price(draws: Sequence[WatchDraw]) -> Estimate:
+        tasks = [task_of(ordered[draw.canary], draw) for draw in draws]
+        return estimate(setup.adapter, terms.folder, terms.limits, tasks)
+
+    opened = [each for each in visits if not each.ended_at]
+    ended = [each for each in visits if each.ended_at]
+    following = opened[0].draws if opened else planned_draws(setup, watch, canaries, ended)
+    first = planned_draws(setup, replace(watch, repeats_itself=None), canaries, ())
+    later = [draw for draw in first if draw.purpose == "fresh"]
+    if setup.adapter.capabilities.seedable and watch.repeats_itself is not False:
+        later.append(later[0])
+    return Outlook(len(canaries), price(following), price(later), _planted(setup, terms, ordered, first))
+
+
+def _planted(
+    setup: Setup, terms: Terms, canaries: Mapping[int, Canary], draws: Sequence[WatchDraw]
+) -> Sequence[Planted]:
+    """What small changes do to the stored reference draws of the canaries; nothing is sent."""
+    tasks: dict[int, list[Task]] = defaultdict(list)
+    for draw in calibrated_draws(draws):
+        if draw.purpose == "reference":
+            tasks[draw.canary].append(task_of(canaries[draw.canary], draw))
+    usable = [own for own in tasks.values() if len(own) > 1 and are_stored(setup.adapter, own, terms.folder)]
+    if not usable:
+        return ()
+    with Sampler(setup.adapter, terms.folder, terms.limits, check=output_check(setup)) as sampler:
+        found = [stored_draws(setup, sampler, own) for own in usable]
+    return planted([each for each in found if each is not None]) if any(found) else ()

@@ -1,0 +1,206 @@
+"""What a visit is asked for and what it gives, and who signs it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from math import log
+from pathlib import Path
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.signing_key import SigningKey
+from blackbox_conformal.documents.watch_head import WatchStanding
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.support.blocks import Block, Faces, Figure, How, Note, Table
+from blackbox_conformal.support.text import dollars
+from blackbox_conformal.watching.features import FEATURES
+from blackbox_conformal.watching.history import History
+from blackbox_conformal.watching.level import Level
+from blackbox_conformal.watching.live_file import LiveEvidence, live_evidence, live_findings
+from blackbox_conformal.watching.records import Canary, Entry, Watched
+from blackbox_conformal.watching.visit.fresh_photographs import Reserve
+from blackbox_conformal.watching.watch_file import WatchFile
+from blackbox_conformal.watching.watch_findings import Finding, State
+
+
+@dataclass(frozen=True, slots=True)
+class VisitRequest:
+    """What is watched.
+
+    Attributes
+    ----------
+    file
+        The calibration's file; the watch is kept beside it.
+    images
+        Photographs to choose canaries from, those of the calibration; needed at the first visit alone.
+    canaries, level
+        How many, and how often a false alarm may ever be raised; None: as the watch was begun, or the usual ones.
+    reserve
+        Fresh photographs by which the risk itself is measured; None: it is not.
+    max_cost_in_all
+        The most that all visits may cost together, US dollars.
+    key
+        Signs what is written; needed where the calibration is signed.
+    trusted
+        Public keys whose signatures of earlier visits count beside the calibration's own and that of `key`.
+    """
+
+    calibration: Calibration
+    file: Path
+    images: Sequence[Path] = ()
+    canaries: int | None = None
+    level: float | None = None
+    reserve: Reserve | None = None
+    max_cost_in_all: Decimal | None = None
+    key: SigningKey | None = None
+    trusted: Collection[str] = ()
+
+    def check(self, file: WatchFile) -> WatchStanding | None:
+        """How far the watch file reaches and who vouches for it; errors as for `WatchFile.check`."""
+        own = () if self.key is None else (self.key.key,)
+        return file.check(self.calibration, {*self.trusted, *own})
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class VisitResult(Faces):
+    """What a visit found and took.
+
+    Attributes
+    ----------
+    number
+        Of the visit, from 1; of the last one where none was made, since the calibration is suspended or void, and 0
+        where live pictures raised the alarm before the first.
+    state
+        The calibration's state, and what it changed to where this visit changed it.
+    evidence
+        After each visit the logarithm of the largest wealth of a feature's martingale.
+    standing
+        How far the watch file reaches after it, and who vouches for it.
+    live
+        The evidence after each picture that was masked.
+    """
+
+    number: int
+    findings: tuple[Finding, ...]
+    state: State
+    changed: Entry | None
+    made: bool
+    level: Level
+    canaries: tuple[Canary, ...]
+    evidence: tuple[float, ...]
+    standing: WatchStanding
+    live: LiveEvidence
+    calls: int = 0
+    cached: int = 0
+    cost_usd: Decimal = Decimal(0)
+
+    def __repr__(self) -> str:
+        verdicts = ", ".join(f"{each.layer} {each.verdict}" for each in self.findings)
+        return f"<VisitResult {self.number}: {self.state}; {verdicts}>"
+
+    @property
+    def headline(self) -> str:
+        """What the visit comes to, in words that stand out."""
+        if self.state == "void":
+            return "VOID: the risk is above what the guarantee allows"
+        if self.state == "suspended":
+            return "CHANGED: the vendor is not what was calibrated; the calibration is suspended"
+        if any(each.verdict == "cannot tell" for each in self.findings):
+            return "COULD NOT TELL whether the vendor changed"
+        return "SAME: nothing says that the vendor changed"
+
+    def blocks(self) -> Iterator[Block]:
+        """The state first, then every layer with its own verdict, then the evidence and what it took."""
+        changed, standing, live = self.changed, self.standing, self.live
+        data = {
+            "visit": self.number,
+            "made": self.made,
+            "state": self.state,
+            "changed": None if changed is None else {"at": changed.at, "reason": changed.reason},
+            "level": self.level.whole,
+        }
+        yield Note(self.headline, data, passing=True)
+        rows = [asdict(each) for each in self.findings]
+        columns: dict[str, How] = {
+            "layer": "{layer}",
+            "looks at": lambda row: _ABOUT[row["layer"]],
+            "verdict": "{verdict}",
+            "found": "{statement}",
+        }
+        yield Table("findings", columns, rows, title=f"What each layer found, at visit {self.number}")
+        canaries = [{name: getattr(one, name) for name in ("name", "upload", "sensitivity")} for one in self.canaries]
+        yield Table("canaries", {}, canaries)
+        yield Table("evidence", {}, [{"log_wealth": one} for one in self.evidence])
+        for history in self._histories:
+            yield Note(history.bars, passing=True)
+        yield Note(f"{self.level.sentence[0].upper()}{self.level.sentence[1:]}.")
+        said = {
+            "live_evidence": {"inputs": list(live.inputs), "answers": list(live.answers)},
+            "head": standing.head.model_dump(mode="json"),
+            "signed": {**standing.vouching.to_json(), "entries": standing.vouched},
+        }
+        yield Note(f"The watch file: {standing.words}.", said)
+        if self._histories:
+            yield Figure([history.chart for history in self._histories], title="Evidence")
+        bill = {"calls": self.calls, "cached": self.cached, "cost_usd": self.cost_usd}
+        took = f"{self.calls} calls made, {self.cached} draws were stored, {dollars(self.cost_usd)} spent"
+        halted = "Nothing was sent: after an alarm nothing is bought until the calibration is accepted or made anew."
+        yield Note(took if self.made else halted, bill, passing=True)
+
+    @property
+    def _histories(self) -> list[History]:
+        """Of layers that gather evidence, where they have any."""
+        live, needed = self.live, log(self.level.needed(len(FEATURES)))
+        unchanged = "evidence against an unchanged vendor"
+        found = [
+            History("canaries", f"Canaries: {unchanged}", "visit", self.evidence, needed, "an alarm"),
+            History(
+                "inputs", "Inputs: evidence that they drifted", "picture", live.inputs, live.inputs_alarm, "a warning"
+            ),
+            History("answers", f"Answers: {unchanged}", "picture", live.answers, live.answers_alarm, "an alarm"),
+        ]
+        return [history for history in found if history.logs]
+
+
+_ABOUT = {
+    "identity": "what the vendor says of itself",
+    "pixels": "answers to equal requests",
+    "canaries": "answers of a vendor that varies",
+    "harm": "the risk itself",
+    "inputs": "inputs of the pictures that are masked",
+    "answers": "answers to them, given their inputs",
+}
+
+
+def last_result(file: WatchFile, watch: Watched, state: State, standing: WatchStanding) -> VisitResult:
+    """What the last visit found, as the file keeps it; nothing is bought."""
+    ended = [each for each in file.visits(watch) if each.ended_at]
+    kept = [each for visit in ended[-1:] for each in file.findings(visit.id)]
+    return VisitResult(
+        number=len(ended),
+        findings=(*(each for each in kept if each.layer not in ("inputs", "answers")), *live_findings(file, watch)),
+        state=state,
+        changed=None,
+        made=False,
+        level=Level(watch.level, watch.live),
+        canaries=tuple(file.last_canaries(watch.calibration)),
+        evidence=tuple(file.evidence(watch)) if ended else (),
+        standing=standing,
+        live=live_evidence(file, watch),
+    )
+
+
+def refuse_unsigned_visit(calibration: Calibration, key: SigningKey | None) -> None:
+    """Refuse to write into the watch of a signed calibration without a key, since what is written would not count.
+
+    Raises
+    ------
+    UsageError
+        The calibration is signed and there is no key.
+    """
+    if calibration.signature is not None and key is None:
+        raise UsageError(
+            f"expected --sign-with FILE, since the calibration is signed by {calibration.signature.signer}: its watch "
+            "counts where it is signed with the same key, or with one that those who mask give with --trust"
+        )

@@ -1,0 +1,415 @@
+"""One visit to a watched vendor: draw the canaries and fresh photographs, compare, and write down what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Unpack
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.signature import trusted_keys
+from blackbox_conformal.documents.signing_key import SigningKey
+from blackbox_conformal.drawing.estimate import Estimate, price_missing
+from blackbox_conformal.drawing.task import Task, task_keys
+from blackbox_conformal.errors import BudgetError, UsageError
+from blackbox_conformal.method.images.duplicates import sketch
+from blackbox_conformal.study.budget import agreed_limits, are_stored, refuse_unlimited, total
+from blackbox_conformal.study.job import Job, Terms
+from blackbox_conformal.study.keyword_arguments import WatchSettings
+from blackbox_conformal.study.keyword_terms import calibrated, named_keywords
+from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
+from blackbox_conformal.study.spending import spending_on
+from blackbox_conformal.study.stages.prepare import Prepared
+from blackbox_conformal.study.stages.settings import Setup, set_up_as
+from blackbox_conformal.study.stages.uploads import sent_pixels
+from blackbox_conformal.support.text import dollars
+from blackbox_conformal.vendor.adapter import Adapter
+from blackbox_conformal.watching.concluding import Conclusion, conclude, current_state
+from blackbox_conformal.watching.identity import Declared, compare
+from blackbox_conformal.watching.level import LEVEL, Level
+from blackbox_conformal.watching.live_file import live_evidence, live_findings
+from blackbox_conformal.watching.records import Canary, Measured, Visit, WatchDraw, Watched
+from blackbox_conformal.watching.visit.canaries import choose_canaries
+from blackbox_conformal.watching.visit.evidence import canaries_finding, gather
+from blackbox_conformal.watching.visit.fresh_photographs import Reserve, harm_finding, next_photographs
+from blackbox_conformal.watching.visit.looking import AGAIN, Looking, pixels_finding, sampler_of
+from blackbox_conformal.watching.visit.outlook import Outlook, look_ahead
+from blackbox_conformal.watching.visit.planned_draws import FIRST_INDEX, calibrated_draws, planned_draws, task_of
+from blackbox_conformal.watching.visit.visit_documents import VisitRequest as VisitRequest
+from blackbox_conformal.watching.visit.visit_documents import VisitResult as VisitResult
+from blackbox_conformal.watching.visit.visit_documents import last_result, refuse_unsigned_visit
+from blackbox_conformal.watching.watch_file import WatchFile, watch_path
+from blackbox_conformal.watching.watch_findings import Finding
+
+CANARIES = 8
+"""Pictures that are sent at every visit."""
+
+
+def visit(request: VisitRequest, setup: Setup, terms: Terms) -> VisitResult:
+    """Make the next visit, or go on with one that was not finished.
+
+    Raises
+    ------
+    UsageError
+        There is nothing to watch, photographs to choose canaries from are missing, or the calibration is signed and no
+        key is given to sign the visit with.
+    FileFormatError, CheckFailedError
+        The watch file was changed, or is not signed as the calibration is.
+    BudgetError
+        A limit is known to be too small, or the person does not agree.
+    VendorError, IncompleteError
+        The vendor could not be asked. What came is kept, and the next visit goes on there.
+    """
+    _refuse_unwatchable(request, setup)
+    refuse_unsigned_visit(request.calibration, request.key)
+    with WatchFile(watch_path(request.file), key=request.key) as file:
+        request.check(file)
+        digest = request.calibration.digest
+        state = current_state(file, digest)
+        watch = file.current(digest)
+        if watch is not None and state in ("suspended", "void"):
+            standing = request.check(file)
+            assert standing is not None
+            # Nothing is bought while a calibration is not in use.
+            return last_result(file, watch, state, standing)
+        return _Visiting(request, setup, terms, file, watch or _begun(request, setup, terms, file)).run()
+
+
+def outlook(request: VisitRequest, setup: Setup, terms: Terms) -> Outlook:
+    """What watching would cost; nothing is sent or written.
+
+    Raises
+    ------
+    UsageError
+        There is nothing to watch, or photographs to choose canaries from are missing.
+    """
+    _refuse_unwatchable(request, setup)
+    digest = request.calibration.digest
+    if watch_path(request.file).exists():
+        with WatchFile(watch_path(request.file)) as file:
+            request.check(file)
+            canaries, watch = file.last_canaries(digest), file.current(digest)
+            if canaries:
+                visits = [] if watch is None else file.visits(watch)
+                return look_ahead(setup, terms, watch or _imagined(digest, calibrated=False), canaries, visits)
+    chosen, calibrated = _chosen(request, setup, terms)
+    placed = [replace(canary, position=place) for place, canary in enumerate(chosen)]
+    return look_ahead(setup, terms, _imagined(digest, calibrated=calibrated), placed, [])
+
+
+def _imagined(calibration: str, *, calibrated: bool) -> Watched:
+    """A watch that was not begun."""
+    return Watched(0, calibration, "", "", LEVEL, calibrated, None)
+
+
+def _refuse_unwatchable(request: VisitRequest, setup: Setup) -> None:
+    if setup.adapter.capabilities.local:
+        raise UsageError(
+            f"expected a vendor that can change; adapter {setup.adapter.name} reads draws from this machine. Watch the "
+            "vendor that made them"
+        )
+    if not watch_path(request.file).exists():
+        _refuse_without_images(request)
+
+
+def _refuse_without_images(request: VisitRequest) -> None:
+    if not request.images:
+        raise UsageError(
+            "expected photographs to choose canaries from, since this is the first visit: those that were calibrated, "
+            f"whose draws are stored. Run `blackbox-conformal watch PHOTOGRAPHS --calibration {request.file}`"
+        )
+
+
+def _chosen(request: VisitRequest, setup: Setup, terms: Terms) -> tuple[list[Canary], bool]:
+    """The most sensitive of the given photographs, and whether their first draws are the calibration's."""
+    _refuse_without_images(request)
+    job = Job.of_photographs(setup, request.images, terms, keep=False)
+    return choose_canaries(job, request.canaries or CANARIES)
+
+
+def begin_watch(job: Job, calibration: Calibration, path: Path, count: int, key: SigningKey | None = None) -> Watched:
+    """Choose canaries among a calibration's photographs as soon as they are drawn, and begin its watch; buys nothing.
+
+    A watch of this calibration that was begun before goes on. A new one is signed with the `key`.
+    """
+    with WatchFile(watch_path(path), key=key) as file:
+        begun = file.current(calibration.digest)
+        if begun is not None:
+            return begun
+        chosen, calibrated = choose_canaries(job, count)
+        return file.begin(calibration.digest, LEVEL, chosen, calibrated=calibrated)
+
+
+def _begun(request: VisitRequest, setup: Setup, terms: Terms, file: WatchFile) -> Watched:
+    """A new watch: with the canaries of the one before, or the most sensitive of the given photographs."""
+    level, digest = Level(LEVEL if request.level is None else request.level), request.calibration.digest
+    canaries = file.last_canaries(digest)
+    if canaries:
+        # The vendor was accepted as it is now, so that the calibration's draws are no reference any more.
+        return file.begin(digest, level.whole, canaries, calibrated=False)
+    chosen, calibrated = _chosen(request, setup, terms)
+    return file.begin(digest, level.whole, chosen, calibrated=calibrated)
+
+
+class _Visiting:
+    """One visit while it is made."""
+
+    def __init__(self, request: VisitRequest, setup: Setup, terms: Terms, file: WatchFile, watch: Watched) -> None:
+        self._request, self._setup, self._terms, self._file, self._watch = request, setup, terms, file, watch
+        self._canaries = file.last_canaries(watch.calibration)
+        self._level = Level(watch.level, watch.live)
+        _refuse_other(request, watch, self._canaries)
+        self._reserve = None if request.reserve is None else request.reserve.job(setup, terms)
+        visits = file.visits(watch)
+        self._earlier = [each for each in visits if each.ended_at]
+        _refuse_other_alpha(request.reserve, [each.alpha for each in file.photographs(watch)])
+        opened = [each for each in visits if not each.ended_at]
+        self._visit = opened[0] if opened else self._planned()
+        self._photographs = file.photographs(watch, self._visit.id)
+
+    def _planned(self) -> Visit:
+        draws = planned_draws(self._setup, self._watch, self._canaries, self._earlier)
+        reserve = self._request.reserve
+        photographs = (
+            next_photographs(self._reserve.pictures, self._file.used_photographs(), reserve.each, reserve.alpha)
+            if self._reserve is not None and reserve is not None
+            else []
+        )
+        return self._file.plan(self._watch, draws, photographs)
+
+    def run(self) -> VisitResult:
+        """Agree on the price, draw, compare, and write it down."""
+        canaries, fresh = self._jobs()
+        keys = canaries.keys | (frozenset() if fresh is None else fresh.keys)
+        self._agree(canaries, fresh, keys - self._paid_before(canaries))
+        before = spending_on(canaries.folder, keys, whole=False)
+        with sampler_of(canaries) as sampler:
+            self._terms.listeners.on_sampler(sampler)
+            looking = Looking(canaries, sampler, self._watch, self._canaries, self._earlier, self._plan_again)
+            look = looking.look(self._visit.draws)
+        keys |= frozenset(task_keys(self._setup.adapter.identity(), [self._task(draw) for draw in look.draws]))
+        measured = self._photographs
+        if fresh is not None and self._request.reserve is not None:
+            measured = self._request.reserve.measure(fresh, measured)
+        after = spending_on(canaries.folder, keys, whole=False)
+        visits = [*self._earlier, replace(self._visit, draws=tuple(look.draws))]
+        evidence = gather(self._watch, visits, len(self._canaries))
+        seeded = self._setup.adapter.capabilities.seedable
+        reserve = self._request.reserve
+        findings = (
+            self._identity(look.draws, look.replaced),
+            pixels_finding(look),
+            canaries_finding(
+                self._level,
+                evidence,
+                visits,
+                len(self._canaries),
+                instead=bool(look.repeats_itself) and not seeded,
+            ),
+            harm_finding(None if reserve is None else reserve.test(self._level), self._losses(measured), len(measured)),
+            *live_findings(self._file, self._watch),
+        )
+        entry = conclude(
+            self._file,
+            self._watch,
+            self._visit,
+            Conclusion(look.draws, findings, evidence.wealth, measured, look.repeats_itself),
+        )
+        standing = self._request.check(self._file)
+        assert standing is not None
+        return VisitResult(
+            self._visit.number,
+            findings,
+            current_state(self._file, self._watch.calibration),
+            entry,
+            True,
+            self._level,
+            tuple(self._canaries),
+            tuple(self._file.evidence(self._watch)),
+            standing,
+            live_evidence(self._file, self._watch),
+            after.calls - before.calls,
+            before.stored,
+            after.spent_usd - before.spent_usd,
+        )
+
+    def _plan_again(self, draw: WatchDraw) -> WatchDraw:
+        self._visit = self._file.plan_again(self._watch, draw)
+        return self._visit.draws[-1]
+
+    def _task(self, draw: WatchDraw) -> Task:
+        return task_of(self._canaries[draw.canary], draw)
+
+    def _losses(self, measured: Sequence[Measured]) -> list[Measured]:
+        """The fresh photographs of all visits, those of this one with what was measured."""
+        earlier = self._file.photographs(self._watch)
+        known = {each.truth: each for each in measured}
+        return [known.get(each.truth, each) for each in earlier]
+
+    def _jobs(self) -> tuple[Job, Job | None]:
+        """The draws of canaries, and those of the fresh photographs of this visit."""
+        pictures = []
+        for canary in self._canaries:
+            tasks = tuple(self._task(draw) for draw in self._visit.draws if draw.canary == canary.position)
+            shown = sketch(sent_pixels(tasks[0].upload), canary.upload)
+            scale = self._setup.procedure.scale
+            size = (canary.height * scale, canary.width * scale)
+            pictures.append(Prepared(canary.name, None, None, canary.upload, shown, size, tasks, ()))
+        fresh = None
+        if self._reserve is not None:
+            wanted = {each.truth for each in self._photographs}
+            chosen = [picture for picture in self._reserve.pictures if picture.truth_digest in wanted]
+            if len(chosen) < len(wanted):
+                raise UsageError(
+                    "expected the fresh photographs of the visit that was begun; some are not given any more. Name "
+                    "them all with --fresh"
+                )
+            fresh = self._reserve.only(chosen) if chosen else None
+        return Job(self._setup, pictures, self._terms), fresh
+
+    def _paid_before(self, canaries: Job) -> frozenset[str]:
+        """Keys of the calibration's own draws that are stored: what they cost is no cost of the watch."""
+        adapter = self._setup.adapter
+        tasks = [self._task(draw) for draw in calibrated_draws(self._visit.draws)]
+        stored = [task for task in tasks if are_stored(adapter, [task], canaries.folder)]
+        return frozenset(task_keys(adapter.identity(), stored))
+
+    def _agree(self, canaries: Job, fresh: Job | None, keys: frozenset[str]) -> None:
+        """Ask whoever is to be asked, and make one budget for both jobs; errors as `Job.confirm`."""
+        expected = canaries.estimate()
+        if self._watch.repeats_itself is not False:
+            expected = _with_repeats(expected)
+        if fresh is not None:
+            expected = total(expected, fresh.estimate())
+        self._terms.refuse_unlimited(self._setup.adapter)
+        self._refuse_beyond(expected, canaries, keys)
+        limits = agreed_limits(self._terms.limits, expected, [canaries.folder], keys)
+        if self._terms.ask is not None:
+            self._terms.ask(canaries, expected)
+        refuse_unlimited(self._setup.adapter, limits, canaries.folder)
+        for job in (canaries, fresh):
+            if job is not None:
+                job.limits = limits
+
+    def _refuse_beyond(self, expected: Estimate, job: Job, keys: frozenset[str]) -> None:
+        """Refuse a visit after which all visits together might have cost more than is allowed."""
+        most = self._request.max_cost_in_all
+        if most is None:
+            return
+        if expected.cost_usd is None:
+            raise BudgetError(price_missing(self._setup.adapter))
+        tasks = [task_of(canary, draw) for canary, draw in self._file.draws_of(self._watch.calibration)]
+        bought = [task for task in tasks if task.index >= FIRST_INDEX]
+        every = keys | set(task_keys(self._setup.adapter.identity(), bought))
+        every |= frozenset() if self._reserve is None else self._reserve.keys
+        spent = spending_on(job.folder, every, whole=False).spent_usd
+        if spent + expected.cost_usd[1] > most:
+            raise BudgetError(
+                f"this visit may cost {dollars(expected.cost_usd[1])}, and {dollars(spent)} of the "
+                f"{dollars(most)} that --max-cost-in-all allows are spent on visits "
+                "before, so nothing was sent. Raise it, or end the watch"
+            )
+
+    def _identity(self, draws: Sequence[WatchDraw], replaced: str | None) -> Finding:
+        """What the vendor declared at this visit, beside the known draws."""
+        if replaced is not None:
+            return Finding("identity", "changed", replaced)
+        first = self._earlier[0].draws if self._earlier else draws
+        references = [draw for draw in first if draw.known]
+        return compare(
+            list(filter(None, map(self._declared, references))),
+            list(filter(None, (self._declared(draw) for draw in draws if not draw.known))),
+            self._request.calibration.vendor_models if self._watch.first_draws_calibrated else (),
+        )
+
+    def _declared(self, draw: WatchDraw) -> Declared | None:
+        if draw.format is None or draw.cost_usd is None:
+            return None
+        canary = self._canaries[draw.canary]
+        size = ((draw.width or 0) / canary.width, (draw.height or 0) / canary.height)
+        return Declared(draw.model, draw.format, size, draw.cost_usd)
+
+
+def _with_repeats(expected: Estimate) -> Estimate:
+    """The estimate with the requests that are asked again where an answer is another one than before."""
+    cost = expected.cost_usd
+    if cost is not None and expected.calls:
+        cost = (cost[0], cost[1] * (expected.calls + AGAIN) / expected.calls)
+    return replace(expected, again=expected.again + AGAIN, cost_usd=cost)
+
+
+def _refuse_other(request: VisitRequest, watch: Watched, canaries: Sequence[Canary]) -> None:
+    """Refuse another level or number of canaries than the watch was begun with, which would make its level a lie."""
+    if request.level is not None and request.level != watch.level:
+        raise UsageError(
+            f"expected --level {watch.level:g}, which the watch was begun with; got {request.level:g}. Leave it out"
+        )
+    if request.canaries is not None and request.canaries != len(canaries):
+        raise UsageError(
+            f"expected --canaries {len(canaries)}, which the watch was begun with; got {request.canaries}. Leave it out"
+        )
+
+
+def _refuse_other_alpha(reserve: Reserve | None, before: Sequence[float]) -> None:
+    if reserve is not None and before and reserve.alpha != before[0]:
+        raise UsageError(
+            f"expected --alpha {before[0]:g}, at which the fresh photographs of this watch were measured; got "
+            f"{reserve.alpha:g}. Give that"
+        )
+
+
+@named_keywords
+@photographs_as_files("photographs", "fresh")
+def watch(
+    vendor: Adapter,
+    calibration: str | Path,
+    photographs: Photographs = (),
+    **settings: Unpack[WatchSettings],
+) -> VisitResult:
+    """Visit `vendor` once, or go on with a visit that was not finished: is it still what was calibrated?
+
+    Parameters
+    ----------
+    calibration
+        The path of its file; the watch is kept beside it.
+    photographs
+        Those that were calibrated, to choose canaries from; needed at the first visit alone.
+
+    Returns
+    -------
+    VisitResult
+        Its `findings` are the layers' verdicts; a `state` of ``suspended`` or ``void`` is an alarm. No notice is sent.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`.
+
+    Examples
+    --------
+    >>> bc.watch(vendor, "calibration.json", "photographs", canaries=2, max_cost=1)
+    <VisitResult 1: watched; identity same, pixels …>
+    """
+    file = Path(calibration)
+    loaded, terms = calibrated(file, settings)
+    setup = set_up_as(vendor, loaded.procedure, settings.get("second_adapter"))
+    fresh, alpha, in_all = settings.get("fresh", ()), settings.get("alpha"), settings.get("max_cost_in_all")
+    if bool(fresh) is not (alpha is not None):
+        raise UsageError("expected fresh and alpha together: fresh photographs are measured at that level")
+    keys = trusted_keys(settings.get("trust", ()))
+    if keys:
+        loaded.vouching(keys).require("the calibration", trusted=True)
+    request = VisitRequest(
+        loaded,
+        file,
+        photograph_paths(photographs) if photographs else (),
+        settings.get("canaries"),
+        settings.get("level"),
+        None if alpha is None else Reserve(loaded, photograph_paths(fresh), alpha, settings["fresh_each"]),
+        None if in_all is None else Decimal(in_all),
+        settings.get("sign_with"),
+        keys,
+    )
+    return visit(request, setup, terms)

@@ -1,0 +1,142 @@
+"""Whether a calibration may be used, as its watch left it: read by everything that issues certificates."""
+
+import sqlite3
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blackbox_conformal.documents.watch_head import WatchHead, WatchStanding
+from blackbox_conformal.errors import FileFormatError, SuspendedError
+from blackbox_conformal.study.watched import WatchState
+from blackbox_conformal.watching import log
+from blackbox_conformal.watching.level import Level
+from blackbox_conformal.watching.live_file import wealth_of
+from blackbox_conformal.watching.live_findings import inputs_finding
+from blackbox_conformal.watching.records import Entry
+from blackbox_conformal.watching.watch_file import BUSY_S, watch_path
+from blackbox_conformal.watching.watch_schema import LOGGED
+
+if TYPE_CHECKING:
+    from blackbox_conformal.documents.calibration import Calibration
+
+_ABOUT_INPUTS = "The guarantee is for inputs like the calibration's: calibrate again on photographs like those now"
+
+
+def state_of(file: Path, calibration: "Calibration", trusted: Collection[str] = ()) -> Entry | None:
+    """The state that the watch beside this calibration's file left it in; None where it is not watched.
+
+    Raises
+    ------
+    FileFormatError, CheckFailedError
+        The watch file cannot be read, was changed, or is not signed as the calibration is, so that nobody knows.
+    """
+    if not watch_path(file).exists():
+        return None
+    with _read(watch_path(file)) as connection:
+        _checked(watch_path(file), connection, calibration, trusted, whole=True)
+        return _state(connection, calibration.digest)
+
+
+def standing_of(file: Path, calibration: "Calibration", trusted: Collection[str] = ()) -> WatchStanding | None:
+    """How far the watch beside this calibration's file reaches and who vouches for it; errors as for `state_of`."""
+    if not watch_path(file).exists():
+        return None
+    with _read(watch_path(file)) as connection:
+        return _checked(watch_path(file), connection, calibration, trusted, whole=True)
+
+
+def holds(file: Path, head: WatchHead) -> bool:
+    """Whether the watch beside the calibration's file has the entry that a certificate names."""
+    with _read(watch_path(file)) as connection:
+        return _version(connection) >= LOGGED and log.holds(connection, head)
+
+
+def _checked(
+    path: Path, connection: sqlite3.Connection, calibration: "Calibration", trusted: Collection[str], *, whole: bool
+) -> WatchStanding | None:
+    if _version(connection) >= LOGGED:
+        return log.check(path, connection, calibration, trusted, whole=whole)
+    if calibration.signature is not None:
+        raise log.unvouched(path, calibration, "an earlier version wrote it, and signed nothing")
+    return None
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _state(connection: sqlite3.Connection, calibration: str) -> Entry | None:
+    row = connection.execute(
+        "SELECT id, state, at, reason FROM state WHERE calibration = ? ORDER BY id DESC LIMIT 1", (calibration,)
+    ).fetchone()
+    return None if row is None else Entry(*row)
+
+
+def _drift(path: Path, connection: sqlite3.Connection, calibration: str) -> str | None:
+    """That the inputs drifted since the present watch began; None where they did not, or nobody looked."""
+    if _version(connection) < 2:
+        return None
+    row = connection.execute(
+        "SELECT id, level, live FROM watch WHERE calibration = ? AND ended_at IS NULL ORDER BY id DESC LIMIT 1",
+        (calibration,),
+    ).fetchone()
+    if row is None:
+        return None
+    found = inputs_finding(wealth_of(path, connection, row[0]), Level(row[1], bool(row[2])))
+    return f"{found.statement}. {_ABOUT_INPUTS}" if found.verdict == "note" else None
+
+
+@contextmanager
+def _read(path: Path) -> Iterator[sqlite3.Connection]:
+    """The watch file, open for reading alone, as it is at one moment."""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)) as connection:
+            connection.execute("BEGIN")
+            yield connection
+    except sqlite3.Error as error:
+        raise FileFormatError(
+            f"{path}: expected the watch of a calibration; {error}. Whether the calibration is suspended "
+            "cannot be told: restore a copy, or move the file away if you know that it is not"
+        ) from None
+
+
+def refuse_suspended(
+    file: Path, calibration: "Calibration", trusted: Collection[str] = (), *, whole: bool = True
+) -> WatchState | None:
+    """What a certificate has to say of the watch of the calibration in `file`; None where nobody watches.
+
+    Parameters
+    ----------
+    trusted
+        Public keys whose signatures count beside the calibration's own.
+    whole
+        Check the whole file, and not what is new alone.
+
+    Raises
+    ------
+    SuspendedError
+        The watch suspended the calibration or called it void, and nobody accepted that.
+    FileFormatError, CheckFailedError
+        Nobody knows, since the watch file cannot be read, was changed, or is not signed as the calibration is.
+    """
+    path = watch_path(file)
+    if not path.exists():
+        return None
+    with _read(path) as connection:
+        standing = _checked(path, connection, calibration, trusted, whole=whole)
+        entry, drift = _state(connection, calibration.digest), _drift(path, connection, calibration.digest)
+    head = None if standing is None else standing.head
+    if entry is None or entry.state == "watched":
+        return None if drift is None and head is None else WatchState(None, head, drift)
+    if entry.state == "accepted":
+        accepted = (
+            f"a watch raised an alarm about this calibration, which was accepted on {entry.at[:10]}: {entry.reason}. "
+            "The guarantee is about the vendor as it was calibrated"
+        )
+        return WatchState(accepted, head, drift)
+    why = "its vendor is not what was calibrated" if entry.state == "suspended" else "its risk is above what it allows"
+    raise SuspendedError(
+        f"this calibration is {entry.state} since {entry.at}: {why} ({entry.reason}). Calibrate again, or say why you "
+        f"use it nevertheless: blackbox-conformal watch --calibration {file} --accept REASON"
+    )

@@ -1,0 +1,324 @@
+"""Money and states: what is written before a request leaves, and what may follow what."""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.draws import want
+
+from blackbox_conformal.drawing.job_budget import Budget
+from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
+from blackbox_conformal.drawing.ledger.attempt_ledger import Ledger
+from blackbox_conformal.drawing.ledger.attempts import VendorReport
+from blackbox_conformal.drawing.ledger.ledger_file import LedgerFile
+from blackbox_conformal.drawing.ledger.places import open_ledger
+from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_sum, ledger_verify
+from blackbox_conformal.drawing.ledger.states import STATES, STEPS, AttemptState
+from blackbox_conformal.drawing.ledger.transaction import LedgerTransaction
+from blackbox_conformal.drawing.money import to_usd
+from blackbox_conformal.errors import BudgetError, LedgerError
+
+PRICE = 250_000_000
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[AnyLedger]:
+    opened = open_ledger(tmp_path)
+    yield opened
+    opened.close()
+
+
+def states(run: Path) -> list[str]:
+    return [attempt.state for attempt in ledger_ls(run)]
+
+
+def test_every_state_is_reached_from_planned_and_steps_name_known_states() -> None:
+    reached, frontier = {"planned"}, ["planned"]
+    while frontier:
+        for after in STEPS[frontier.pop()]:
+            if after not in reached:
+                reached.add(after)
+                frontier.append(after)
+    assert reached == set(STATES) == set(STEPS)
+
+
+def test_price_is_reserved_before_and_booked_after(ledger: AnyLedger, tmp_path: Path) -> None:
+    number = ledger.reserve(want(), None, PRICE)
+    assert [str(value) for value in ledger.totals()] == ["0", "0.25", "1"]
+    assert states(tmp_path) == ["intent"]
+    ledger.sent(number)
+    assert states(tmp_path) == ["sent"]
+    ledger.accepted(number, "job-1", VendorReport(model="m1"))
+    assert [str(value) for value in ledger.totals()] == ["0.25", "0", "1"]
+    ledger.ready(number)
+    ledger.stored(number, VendorReport(cost_nanousd=300_000_000), "sha256:a", 3)
+    ledger.validated(number)
+    assert states(tmp_path) == ["validated"]
+    assert [str(value) for value in ledger.totals()] == ["0.3", "0", "1"]
+    billed = ledger.billed("identity")
+    assert (billed.booked_nanousd, billed.pixels) == ((300_000_000, 300_000_000), 120)
+
+
+@pytest.mark.parametrize(
+    ("state", "spent", "calls"),
+    [("cancelled", "0", 0), ("refused", "0", 1), ("ambiguous", "0.25", 1)],
+)
+def test_side_exits_book_what_they_should(ledger: AnyLedger, state: AttemptState, spent: str, calls: int) -> None:
+    number = ledger.reserve(want(), None, PRICE)
+    ledger.sent(number)
+    ledger.end(number, state, VendorReport(), error_class="M", error="why")
+    assert (str(ledger.totals()[0]), str(ledger.totals()[1]), ledger.totals()[2]) == (spent, "0", calls)
+    row = ledger.attempt(number)
+    assert row is not None
+    assert (row.error_class, row.error, row.tries) == ("M", "why", 1)
+
+
+def test_impossible_steps_are_refused_and_change_nothing(ledger: AnyLedger) -> None:
+    number = ledger.reserve(want(), None, PRICE)
+    for wrong in ("accepted", "stored", "validated", "ambiguous", "refused"):
+        with pytest.raises(LedgerError, match=f"from intent to {wrong}"):
+            ledger.end(number, wrong, VendorReport())
+    with pytest.raises(LedgerError, match="from None"):
+        ledger.sent(99)
+    assert [str(value) for value in ledger.totals()] == ["0", "0.25", "1"]
+
+
+def test_one_failing_change_does_not_undo_the_others_of_its_commit(ledger: AnyLedger, tmp_path: Path) -> None:
+    """Many threads at once, so that commits are shared; every third change is impossible."""
+    numbers = [ledger.reserve(want(f"t{index}"), None, PRICE) for index in range(60)]
+    failed: list[int] = []
+
+    def change(number: int) -> None:
+        try:
+            ledger.end(number, "stored", VendorReport()) if number % 3 == 0 else ledger.sent(number)
+        except LedgerError:
+            failed.append(number)
+
+    threads = [threading.Thread(target=change, args=(number,)) for number in numbers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(failed) == [number for number in numbers if number % 3 == 0]
+    assert states(tmp_path).count("sent") == 40
+    assert ledger_verify(tmp_path).problems == ()
+
+
+def test_budget_is_never_exceeded_by_many_threads(ledger: AnyLedger) -> None:
+    made: list[int] = []
+    refused: list[str] = []
+
+    ledger.limit(Budget(to_usd(10 * PRICE + 1)))
+
+    def buy(index: int) -> None:
+        try:
+            made.append(ledger.reserve(want(f"t{index}"), None, PRICE))
+        except BudgetError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=buy, args=(index,)) for index in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(made), len(refused)) == (10, 22)
+    assert "0.25" in refused[0]
+    assert "2.5" in refused[0]
+    ledger.limit(Budget(max_calls=10))
+    with pytest.raises(BudgetError, match="10 calls of 10"):
+        ledger.reserve(want("more"), None, 0)
+
+
+def test_planned_rows_are_used_once_and_found_again(ledger: AnyLedger, tmp_path: Path) -> None:
+    planned = ledger.plan([want("a"), want("b")])
+    assert ledger.plan([want("b"), want("c")])["b", 0] == planned["b", 0]
+    ledger.claim(planned["a", 0])
+    assert ledger.reserve(want("a"), planned["a", 0], PRICE) == planned["a", 0]
+    assert states(tmp_path) == ["intent", "planned", "planned"]
+    assert ledger_sum(tmp_path)["attempts"] == 0
+
+
+def test_a_job_id_given_twice_is_noticed(ledger: AnyLedger) -> None:
+    first, second = (ledger.reserve(want(name), None, PRICE) for name in "ab")
+    for number in (first, second):
+        ledger.sent(number)
+    assert ledger.accepted(first, "job-1", VendorReport()) is None
+    other = ledger.accepted(second, "job-1", VendorReport())
+    assert other is not None
+    assert other.id == first
+
+
+@pytest.mark.sqlite
+def test_recovery_settles_what_a_dead_owner_left(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    planned = ledger.plan([want("claimed")])
+    ledger.claim(planned["claimed", 0])
+    ledger.reserve(want("intent"), None, PRICE)
+    numbers = {}
+    for name in ("sent", "adopted", "accepted"):
+        numbers[name] = ledger.reserve(want(name), None, PRICE)
+        ledger.sent(numbers[name])
+    ledger.accepted(numbers["accepted"], "job-1", VendorReport())
+    assert ledger.adopt(numbers["adopted"], "sha256:a", 3, VendorReport())
+    assert not ledger.adopt(numbers["adopted"], "sha256:a", 3, VendorReport())
+    for never_sent in (999, planned["claimed", 0]):
+        with pytest.raises(LedgerError, match=f"answer to attempt {never_sent}, of which the ledger does not know"):
+            ledger.adopt(never_sent, "sha256:a", 3, VendorReport())
+    assert ledger.recover() == 1
+    assert states(tmp_path) == ["planned", "cancelled", "ambiguous", "stored", "accepted"]
+    assert [str(value) for value in ledger.totals()] == ["0.75", "0", "3"]
+    assert ledger.recover() == 0
+    ledger.close()
+
+
+def test_a_replayed_submission_gives_its_booked_price_back_to_the_reserve(ledger: AnyLedger) -> None:
+    number = ledger.reserve(want(), None, PRICE)
+    ledger.sent(number)
+    ledger.end(number, "ambiguous", VendorReport())
+    ledger.sent(number)
+    assert [str(value) for value in ledger.totals()] == ["0", "0.25", "1"]
+    row = ledger.attempt(number)
+    assert row is not None
+    assert row.tries == 2
+
+
+@pytest.mark.sqlite
+def test_nothing_is_recorded_by_a_ledger_that_was_taken_over_or_closed(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    number = ledger.reserve(want(), None, PRICE)
+    (tmp_path / "ledger.lock").unlink()
+    other = Ledger(tmp_path)
+    note = json.loads((tmp_path / "ledger.owner.json").read_text())
+    (tmp_path / "ledger.owner.json").write_text(json.dumps(note | {"pid": 4711, "host": "elsewhere"}))
+    with pytest.raises(LedgerError, match=r"may have taken over .* \(process 4711 on elsewhere, since"):
+        ledger.sent(number)
+    other.close()
+    ledger.close()
+    with pytest.raises(LedgerError, match="closed"):
+        ledger.sent(number)
+    assert states(tmp_path) == ["intent"]
+
+
+@pytest.mark.sqlite
+def test_a_write_that_fails_stops_everything_after_it(ledger: AnyLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = ledger.reserve(want(), None, PRICE)
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(LedgerTransaction, "count_commit", full)
+    with pytest.raises(LedgerError, match="disk is full"):
+        ledger.sent(number)
+    monkeypatch.undo()
+    with pytest.raises(LedgerError, match="disk is full"):
+        ledger.sent(number)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.sqlite
+def test_nobody_waits_for_a_writer_that_ran_out_of_memory(
+    ledger: AnyLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = [ledger.reserve(want(f"t{index}"), None, 10) for index in range(3)]
+
+    def short(self: LedgerFile) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(LedgerFile, "guard", short)
+    raised: list[type[BaseException]] = []
+
+    def send(number: int) -> None:
+        try:
+            ledger.sent(number)
+        except MemoryError as error:
+            raised.append(type(error))
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in numbers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert raised == [MemoryError] * 3
+    with pytest.raises(MemoryError):
+        ledger.reserve(want("t3"), None, 10)
+    ledger.close()
+    assert states(tmp_path) == ["intent"] * 3
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.sqlite
+def test_a_transaction_that_memory_ran_out_in_says_so(
+    ledger: AnyLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = ledger.reserve(want("t0"), None, 10)
+
+    def short(self: LedgerTransaction, *_: object) -> None:
+        # What SQLite does by itself, before Python raises.
+        self.connection.execute("ROLLBACK")
+        raise MemoryError
+
+    monkeypatch.setattr(LedgerTransaction, "move", short)
+    with pytest.raises(MemoryError):
+        ledger.sent(number)
+    monkeypatch.undo()
+    with pytest.raises(MemoryError):
+        ledger.sent(number)
+    ledger.close()
+    assert states(tmp_path) == ["intent"]
+
+
+def test_prices_beyond_what_a_ledger_holds_stop_the_run_instead_of_the_writer(ledger: AnyLedger) -> None:
+    most = VendorReport(cost_nanousd=2**62)
+    numbers = [ledger.reserve(want(f"t{k}"), None, PRICE) for k in range(2)]
+    for number in numbers:
+        ledger.sent(number)
+    ledger.stored(numbers[0], most, "sha256:a", 3)
+    answers: list[object] = []
+
+    def record() -> None:
+        try:
+            ledger.stored(numbers[1], most, "sha256:b", 3)
+        except LedgerError as error:
+            answers.append(error)
+
+    waiting = threading.Thread(target=record, daemon=True)
+    waiting.start()
+    waiting.join(20)
+    assert len(answers) == 1
+
+
+def test_sending_is_one_commit_with_the_reservation_or_none(ledger: AnyLedger, tmp_path: Path) -> None:
+    planned = ledger.plan([want("t0"), want("t1")])
+    ledger.reserve_and_mark_sent(want("t0"), planned["t0", 0], PRICE)
+    assert states(tmp_path) == ["sent", "planned"]
+    ledger.limit(Budget(to_usd(2 * PRICE - 1)))
+    with pytest.raises(BudgetError):
+        ledger.reserve_and_mark_sent(want("t1"), planned["t1", 0], PRICE)
+    assert states(tmp_path) == ["sent", "planned"]
+    # What the first one gives back is counted.
+    ledger.stored(planned["t0", 0], VendorReport(cost_nanousd=1), "sha256:a", 3)
+    ledger.reserve_and_mark_sent(want("t1"), planned["t1", 0], PRICE)
+    assert states(tmp_path) == ["stored", "sent"]
+
+
+@pytest.mark.sqlite
+def test_a_limit_leaves_out_what_other_jobs_spent(ledger: AnyLedger) -> None:
+    for index in range(4):
+        number = ledger.reserve(want(f"t{index}"), None, PRICE)
+        ledger.sent(number)
+        ledger.accepted(number, f"job-{index}", VendorReport(cost_nanousd=PRICE))
+    scope = frozenset({"t3", "t4", "t5"})
+    ledger.limit(Budget(to_usd(2 * PRICE), 2, scope))
+    assert ledger.totals() == (to_usd(PRICE), 0, 1)
+    ledger.reserve(want("t4"), None, PRICE)
+    ledger.limit(Budget(to_usd(2 * PRICE), 3, scope))
+    with pytest.raises(BudgetError, match=r"reserved of .* allowed; raise --max-cost"):
+        ledger.reserve(want("t5"), None, PRICE)
+    ledger.limit(Budget(to_usd(3 * PRICE), 2, scope))
+    with pytest.raises(BudgetError, match=r"2 calls of 2 allowed"):
+        ledger.reserve(want("t5"), None, PRICE)
+    ledger.limit(Budget(scope=frozenset()))
+    assert ledger.totals() == (0, to_usd(PRICE), 0)

@@ -1,0 +1,361 @@
+"""What becomes of one attempt: lost, replayed, invalid, fetched again, refused, or broken by its own adapter."""
+
+import inspect
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from support.draws import check, draw, limits, tasks
+
+from blackbox_conformal.drawing.http.transport import Transport
+from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_sum, ledger_verify
+from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.task import Task
+from blackbox_conformal.errors import (
+    AdapterError,
+    IncompleteError,
+    MaybeSentError,
+    ModelChangedError,
+    PayloadError,
+    RefusedError,
+    TryLaterError,
+    VendorError,
+    VendorFailedError,
+)
+from blackbox_conformal.testing.exchange import Fault
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.pictures import WRONG_PICTURES
+from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
+from blackbox_conformal.vendor.adapter import Accepted, Answer, Draw, Flow, Observed, Part, Purpose, Send, Upload
+
+HTML = WRONG_PICTURES["html"](b"")
+
+
+def test_a_lost_answer_is_booked_and_bought_again_only_on_request(tmp_path: Path) -> None:
+    with FaultServer({"submit": ["close-without-answer"]}) as server:
+        adapter = SynchronousVendor(url=server.url)
+        (lost,) = draw(adapter, tmp_path, tasks()).outcomes
+        assert (lost.state, lost.cost_usd) == ("ambiguous", Decimal("0.01"))
+        assert isinstance(lost.error, MaybeSentError)
+        (still,) = draw(adapter, tmp_path, tasks()).outcomes
+        assert (still.state, still.cached, server.account.requests("submit")) == ("ambiguous", True, 1)
+        (bought,) = draw(adapter, tmp_path, tasks(), retry_ambiguous=True).outcomes
+        assert (bought.state, server.account.requests("submit")) == ("stored", 2)
+    assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.02")
+
+
+def test_an_idempotency_key_is_repeated_unchanged_in_the_run_and_after_it(tmp_path: Path) -> None:
+    with FaultServer({"submit": ["close-without-answer"] * 4}) as server:
+        adapter = SynchronousVendor(url=server.url, idempotent=True)
+        assert draw(adapter, tmp_path, tasks(), max_attempts=3).states == ["ambiguous"]
+        assert draw(adapter, tmp_path, tasks(), max_attempts=3).states == ["stored"]
+        keys = {seen.headers["idempotency-key"] for seen in server.account.recorded}
+    assert len(keys) == 1
+    assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.01")
+    assert ledger_verify(tmp_path).problems == ()
+
+
+def test_an_invalid_picture_is_kept_and_bought_again_only_if_allowed(tmp_path: Path) -> None:
+    with FaultServer({"submit": ["picture:kind=html"]}) as server:
+        adapter = SynchronousVendor(url=server.url)
+        with Sampler(adapter, tmp_path, limits(), check=check) as sampler:
+            (bad,) = list(sampler.draw(tasks()))
+            assert bad.state == "invalid"
+            assert sampler.read(bad) == HTML
+        (still,) = draw(adapter, tmp_path, tasks()).outcomes
+        assert (still.state, still.cached) == ("invalid", True)
+        (good,) = draw(adapter, tmp_path, tasks(), max_resample=1).outcomes
+        assert (good.state, server.account.requests("submit")) == ("stored", 2)
+
+
+def test_a_bad_file_of_a_job_is_fetched_again_before_it_is_called_invalid(tmp_path: Path) -> None:
+    with FaultServer({"download": ["picture:kind=html"] * 2}) as server:
+        account = server.account
+        assert draw(JobVendor(url=server.url), tmp_path / "a", tasks()).states == ["stored"]
+        assert (account.requests("download"), account.requests("submit")) == (3, 1)
+        server.script = {"download": "picture:kind=html"}
+        (outcome,) = draw(JobVendor(url=server.url), tmp_path / "b", tasks()).outcomes
+        assert (outcome.state, account.requests("submit")) == ("invalid", 2)
+    assert isinstance(outcome.error, PayloadError)
+
+
+def test_a_damaged_sample_is_fetched_again_by_its_job(tmp_path: Path) -> None:
+    with FaultServer() as server:
+        adapter = JobVendor(url=server.url)
+        with Sampler(adapter, tmp_path, limits()) as sampler:
+            (outcome,) = list(sampler.draw(tasks()))
+            whole = sampler.read(outcome)
+            (path,) = (tmp_path / "samples").glob("??/*")
+            path.write_bytes(b"rot")
+            assert sampler.read(outcome) == whole
+            assert path.read_bytes() == whole
+            assert [kept.read_bytes() for kept in (tmp_path / "quarantine").iterdir()] == [b"rot"]
+        path.unlink()
+        assert draw(adapter, tmp_path, tasks()).states == ["stored"]
+        assert path.read_bytes() == whole
+        assert server.account.requests("submit") == 1
+
+
+@pytest.mark.sqlite
+def test_a_damaged_sample_that_cannot_be_fetched_again_is_reported(tmp_path: Path) -> None:
+    with FaultServer() as server:
+        adapter = SynchronousVendor(url=server.url)
+        with Sampler(adapter, tmp_path, limits()) as sampler:
+            (outcome,) = list(sampler.draw(tasks()))
+            (path,) = (tmp_path / "samples").glob("??/*")
+            path.write_bytes(b"rot")
+            with pytest.raises(PayloadError, match="restore"):
+                sampler.read(outcome)
+            assert [kept.read_bytes() for kept in (tmp_path / "quarantine").iterdir()] == [b"rot"]
+        assert draw(adapter, tmp_path, tasks()).states == ["invalid"]
+        assert server.account.requests("submit") == 1
+        assert draw(adapter, tmp_path, tasks(), max_resample=1).states == ["stored"]
+        assert server.account.requests("submit") == 2
+
+
+def test_a_model_that_changes_stops_the_run_and_keeps_the_samples(tmp_path: Path) -> None:
+    with FaultServer({"submit": [None, None, "model:name=v1"]}) as server:
+        adapter = SynchronousVendor(url=server.url)
+        drawn = draw(adapter, tmp_path, tasks(1, 9), look=None, concurrency=1)
+        assert [outcome.model for outcome in drawn.outcomes] == ["fault-vendor-1"] * 2
+        assert isinstance(drawn.error, ModelChangedError)
+        assert "'fault-vendor-1'" in str(drawn.error)
+        assert "'v1'" in str(drawn.error)
+        again = draw(adapter, tmp_path, tasks(1, 9), concurrency=1)
+        assert isinstance(again.error, ModelChangedError)
+        assert server.account.requests("submit") == 3
+    assert again.outcomes == []
+    assert [row.state for row in ledger_ls(tmp_path)][:3] == ["stored"] * 3
+
+
+def test_polls_that_fail_are_patient_and_a_deadline_keeps_the_job(tmp_path: Path) -> None:
+    with FaultServer({"poll": "status:code=503"}) as server:
+        adapter = JobVendor(url=server.url)
+        drawn = draw(adapter, tmp_path, tasks(), job_deadline_s=0.4, max_attempts=50)
+        (late,) = drawn.outcomes
+        assert drawn.error is None
+        assert (late.state, late.cost_usd) == ("expired", Decimal("0.01"))
+        assert "run again" in str(late.error)
+        server.script = None
+        (found,) = draw(adapter, tmp_path, tasks()).outcomes
+        assert (found.state, found.cached, server.account.requests("submit")) == ("stored", False, 1)
+
+
+def test_everything_failing_opens_the_circuit(tmp_path: Path) -> None:
+    with FaultServer({"submit": "status:code=500"}) as server:
+        drawn = draw(SynchronousVendor(url=server.url), tmp_path, tasks(10, 10), concurrency=2)
+        assert isinstance(drawn.error, IncompleteError)
+        assert "everything fails" in str(drawn.error)
+        sent = server.account.requests("submit")
+        assert 5 <= sent <= 6
+        assert f"{sent} calls were never answered and may have been billed (booked at $0.0{sent}): " in str(drawn.error)
+        assert "ledger settle INVOICE.csv" in str(drawn.error)
+    assert set(drawn.states) == {"ambiguous"}
+    assert ledger_verify(tmp_path).problems == ()
+
+
+class Busy(SynchronousVendor):
+    """Says "later" inside a 200."""
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        answer = yield Send("POST", f"{self.url}/v1/upscale", "submit", body=upload.png)
+        if b"busy" in answer.body:
+            raise TryLaterError("the queue is full", retry_after=0.01)
+        return answer.body
+
+
+def test_a_vendor_that_says_later_in_a_success_is_asked_again(tmp_path: Path) -> None:
+    with FaultServer({"submit": ["json-error:message=busy"] * 2}) as server:
+        assert draw(Busy(url=server.url), tmp_path / "a", tasks()).states == ["stored"]
+        assert server.account.requests("submit") == 3
+        assert ledger_sum(tmp_path / "a")["cost_usd"] == Decimal("0.01")
+        server.script = {"submit": "json-error:message=busy"}
+        drawn = draw(Busy(url=server.url), tmp_path / "b", tasks())
+    assert drawn.outcomes == []
+    assert isinstance(drawn.error, IncompleteError)
+
+
+class Broken(JobVendor):
+    """Fails where it reads the poll's answer; `early` fails where it reads the submission's."""
+
+    early: bool = False
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        answer = yield Send("POST", f"{self.url}/v1/jobs", "submit", files=(Part("image", "image.png", upload.png),))
+        yield Accepted(answer.json()["no such field" if self.early else "id"])
+        yield Send("GET", f"{self.url}/v1/jobs/job-0", "poll")
+        raise KeyError("output")
+
+
+@pytest.mark.parametrize(("early", "state"), [(True, "invalid"), (False, "accepted")])
+def test_a_bug_in_an_adapter_ends_the_run_and_keeps_what_was_paid(tmp_path: Path, early: bool, state: str) -> None:
+    with FaultServer() as server:
+        drawn = draw(Broken(url=server.url, early=early), tmp_path, tasks(5, 5), concurrency=1)
+        assert server.account.requests("submit") == 1
+    assert drawn.outcomes == []
+    assert isinstance(drawn.error, AdapterError)
+    assert "KeyError" in str(drawn.error)
+    assert [row.state for row in ledger_ls(tmp_path) if row.state != "planned"] == [state]
+
+
+class Puzzled(SynchronousVendor):
+    """Has a bug where it reads a failed answer."""
+
+    bug: str
+
+    def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        return next(iter(())) if self.bug == "StopIteration" else answer.json()["no such field"]
+
+
+@pytest.mark.parametrize("bug", ["StopIteration", "KeyError"])
+def test_a_bug_in_the_reading_of_a_failed_answer_ends_the_run_and_makes_no_picture(tmp_path: Path, bug: str) -> None:
+    with FaultServer({"submit": ["status:code=500,billed=yes"]}) as server:
+        drawn = draw(Puzzled(url=server.url, bug=bug), tmp_path, tasks())
+    assert drawn.outcomes == []
+    assert isinstance(drawn.error, AdapterError)
+    assert bug in str(drawn.error)
+    assert [row.state for row in ledger_ls(tmp_path)] == ["invalid"]
+    assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.01")
+
+
+class Stubborn(SynchronousVendor):
+    """Submits again by itself, after a lost answer or (`greedy`) after a picture."""
+
+    greedy: bool = False
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        if self.greedy:
+            yield Send("POST", f"{self.url}/v1/upscale", "submit", body=upload.png)
+        try:
+            answer = yield Send("POST", f"{self.url}/v1/upscale", "submit", body=upload.png)
+        except MaybeSentError:
+            answer = yield Send("POST", f"{self.url}/v1/upscale", "submit", body=upload.png)
+        return answer.body
+
+
+@pytest.mark.parametrize(("greedy", "counted"), [(False, "ambiguous"), (True, "paid")])
+def test_an_adapter_cannot_pay_twice_by_itself(tmp_path: Path, greedy: bool, counted: str) -> None:
+    with FaultServer({} if greedy else {"submit": ["close-without-answer"]}) as server:
+        drawn = draw(Stubborn(url=server.url, greedy=greedy), tmp_path, tasks())
+        assert server.account.requests("submit") == 1
+    assert isinstance(drawn.error, AdapterError)
+    assert ledger_sum(tmp_path)[counted] == 1
+
+
+class Prepared(SynchronousVendor):
+    """Looks first whether the picture may be submitted."""
+
+    transient: ClassVar[frozenset[str]] = frozenset({"url", "refuses"})
+    refuses: bool = False
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        if self.refuses:
+            raise RefusedError("the vendor takes no such pictures any more")
+        return (yield from super().draw(upload, draw))
+
+
+def test_a_repetition_that_is_refused_before_it_is_submitted_leaves_the_attempt_booked(tmp_path: Path) -> None:
+    with FaultServer({"submit": ["close-without-answer"]}) as server:
+        adapter = Prepared(url=server.url, idempotent=True)
+        assert draw(adapter, tmp_path, tasks(), max_attempts=1).states == ["ambiguous"]
+        drawn = draw(adapter.model_copy(update={"refuses": True}), tmp_path, tasks())
+        assert (drawn.states, drawn.error) == (["ambiguous"], None)
+        assert "any more" in drawn.text
+    assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.01")
+
+
+def test_a_refusal_of_a_repetition_says_nothing_about_the_submission_before_it(tmp_path: Path) -> None:
+    """The first submission was not answered, and may be billed: it is booked at its price."""
+    with FaultServer({"submit": ["close-without-answer", "status:code=422"]}) as server:
+        drawn = draw(SynchronousVendor(url=server.url, idempotent=True), tmp_path, tasks())
+        assert server.account.requests("submit") == 2
+    assert [(outcome.state, outcome.cost_usd) for outcome in drawn.outcomes] == [("ambiguous", Decimal("0.01"))]
+    assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.01")
+
+
+@pytest.mark.parametrize(
+    ("code", "state"),
+    [(422, "refused"), (500, "ambiguous"), (401, "cancelled"), (404, "cancelled"), (429, "cancelled")],
+)
+def test_what_the_vendor_says_that_an_error_cost_is_booked(tmp_path: Path, code: int, state: str) -> None:
+    with FaultServer({"submit": [Fault("status", {"code": code, "x-cost-usd": "0.07", "retry-after": "0"})]}) as server:
+        draw(SynchronousVendor(url=server.url), tmp_path, tasks())
+    (failed,) = ledger_ls(tmp_path, (state,))
+    assert failed.cost_usd == Decimal("0.07")
+    again = Decimal("0.01") if code == 429 else Decimal(0)
+    assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.07") + again
+    assert ledger_verify(tmp_path).problems == ()
+
+
+@pytest.mark.parametrize("fault", ["picture:kind=html", "close-without-answer"])
+def test_what_an_attempt_cost_stays_unknown_where_its_price_is(tmp_path: Path, fault: str) -> None:
+    with FaultServer({"submit": [fault]}, reported_price=None) as server:
+        draw(SynchronousVendor(url=server.url, price_usd=None), tmp_path, tasks())
+    assert ledger_sum(tmp_path)["unpriced"] == 1
+
+
+def test_a_failure_that_may_have_been_billed_at_an_unknown_price_is_not_bought_again(tmp_path: Path) -> None:
+    crash = Fault("mark", {"crashed": "out of memory"})
+    with FaultServer({"submit": [crash]}, reported_price=None) as server:
+        adapter = JobVendor(url=server.url, price_usd=None)
+        assert [draw(adapter, tmp_path, tasks()).states for _ in range(2)] == [["failed"]] * 2
+        assert server.account.requests("submit") == 1
+        assert draw(adapter, tmp_path, tasks(), max_resample=1).states == ["stored"]
+
+
+class Failing(SynchronousVendor):
+    """Fails on its own, and bills that."""
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        yield Send("POST", f"{self.url}/v1/upscale", "submit", body=upload.png)
+        yield Observed(cost_usd=Decimal("0.02"))
+        raise VendorFailedError("out of memory")
+
+
+def test_a_failure_that_the_vendor_bills_against_its_word_is_not_bought_again(tmp_path: Path) -> None:
+    with FaultServer() as server:
+        drawn = draw(Failing(url=server.url, failures_billed=False), tmp_path, tasks())
+        assert (drawn.states, server.account.requests("submit")) == (["failed"], 1)
+    assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.02")
+
+
+def test_a_repetition_is_counted_as_spent_once(tmp_path: Path) -> None:
+    with FaultServer({"submit": ["close-without-answer"]}) as server:
+        adapter = SynchronousVendor(url=server.url, idempotent=True)
+        draw(adapter, tmp_path, tasks(), max_attempts=1)
+        with Sampler(adapter, tmp_path, limits()) as sampler:
+            assert [outcome.state for outcome in sampler.draw(tasks())] == ["stored"]
+            assert (sampler.counters.spent, sampler.counters.reserved) == (Decimal("0.01"), Decimal(0))
+
+
+def test_a_paid_request_crosses_five_frames_from_the_worker_to_the_transport(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crossed: list[str] = []
+    send = Transport.send
+
+    def counted(self: Transport, step: Send, *more: Any) -> Answer:
+        for frame in inspect.stack():
+            module = frame.frame.f_globals.get("__name__", "")
+            if module.startswith("blackbox_conformal.drawing."):
+                crossed.append(f"{module.rpartition('.')[2]}.{frame.function}")
+        return send(self, step, *more)
+
+    monkeypatch.setattr(Transport, "send", counted)
+    with FaultServer() as server:
+        assert draw(SynchronousVendor(url=server.url), tmp_path, tasks()).states == ["stored"]
+    assert crossed == ["attempt._send_once", "retry.submit", "attempt.run", "work_item.process", "work_item.work"]
+
+
+def test_a_bug_in_the_check_ends_the_run_with_the_bytes_stored(tmp_path: Path) -> None:
+    def fail(data: bytes, task: Task) -> None:
+        raise ZeroDivisionError("oops")
+
+    with (
+        FaultServer() as server,
+        Sampler(SynchronousVendor(url=server.url), tmp_path, limits(), check=fail) as sampler,
+    ):
+        with pytest.raises(ZeroDivisionError):
+            list(sampler.draw(tasks(1, 1)))
+        assert [row.state for row in ledger_ls(tmp_path)] == ["stored"]

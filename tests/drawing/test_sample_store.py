@@ -1,0 +1,226 @@
+"""Bytes on disk: durable before they are recorded, checked when read, put aside when damaged."""
+
+import os
+from pathlib import Path
+
+import pytest
+from support.descriptors import no_descriptors
+
+from blackbox_conformal.drawing.ledger.sample_store import Store, sniff_extension
+from blackbox_conformal.errors import PayloadError
+from blackbox_conformal.support.canonical import digest_bytes
+
+PNG = b"\x89PNG\r\n\x1a\n rest"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    made = Store(tmp_path)
+    made.prepare()
+    return made
+
+
+def kept(store: Store, data: bytes, attempt: int = 1) -> str:
+    arrival = store.receive(attempt, data)
+    store.settle(arrival)
+    store.flush()
+    return arrival.digest
+
+
+def test_a_sample_lies_under_its_digest_and_nothing_stays_in_the_inbox(store: Store, tmp_path: Path) -> None:
+    digest = kept(store, PNG)
+    value = digest.removeprefix("sha256:")
+    assert digest == digest_bytes(PNG)
+    assert (tmp_path / "samples" / value[:2] / f"{value}.png").read_bytes() == PNG
+    assert os.listdir(tmp_path / "inbox") == []
+    assert store.read(digest) == PNG
+    assert list(store.files()) == [(digest, tmp_path / "samples" / value[:2] / f"{value}.png")]
+
+
+def test_equal_answers_share_a_file(store: Store) -> None:
+    assert kept(store, PNG, 1) == kept(store, PNG, 2)
+    assert len(list(store.files())) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "extension"),
+    [
+        (PNG, ".png"),
+        (b"\xff\xd8\xff\xe0", ".jpg"),
+        (b"RIFF\0\0\0\0WEBPVP8L", ".webp"),
+        (b"RIFF\0\0\0\0WAVE", ".bin"),
+        (b"<html>", ".bin"),
+        (b"", ".bin"),
+    ],
+)
+def test_extension_tells_the_first_bytes(data: bytes, extension: str) -> None:
+    assert sniff_extension(data) == extension
+
+
+def test_an_answer_in_the_inbox_can_be_read_and_is_found_by_the_next_process(store: Store, tmp_path: Path) -> None:
+    arrival = store.receive(7, PNG)
+    assert store.read(arrival.digest) == PNG
+    (found,) = Store(tmp_path).arrivals()
+    assert (found.attempt, found.digest, found.size) == (7, digest_bytes(PNG), len(PNG))
+
+
+def test_a_half_written_answer_is_put_aside(store: Store, tmp_path: Path) -> None:
+    arrival = store.receive(7, PNG)
+    Path(arrival.path).write_bytes(PNG[:5])
+    assert list(Store(tmp_path).arrivals()) == []
+    assert [path.read_bytes() for path in store.quarantined()] == [PNG[:5]]
+
+
+def test_a_damaged_sample_is_moved_and_never_deleted(store: Store, tmp_path: Path) -> None:
+    digest = kept(store, PNG)
+    path = store.locate(digest)
+    assert path is not None
+    path.write_bytes(b"edited")
+    with pytest.raises(PayloadError, match="altered or damaged"):
+        store.examine(digest)
+    assert path.exists()
+    with pytest.raises(PayloadError, match="quarantine"):
+        store.read(digest)
+    assert not path.exists()
+    assert [kept.read_bytes() for kept in store.quarantined()] == [b"edited"]
+    with pytest.raises(PayloadError, match="gone"):
+        store.read(digest)
+    kept(store, PNG, 2)
+    assert store.read(digest) == PNG
+
+
+def test_a_damaged_file_in_place_is_replaced_by_a_good_one(store: Store) -> None:
+    digest = kept(store, PNG)
+    path = store.locate(digest)
+    assert path is not None
+    path.write_bytes(b"edited")
+    kept(store, PNG, 2)
+    assert store.read(digest) == PNG
+
+
+def test_a_damaged_file_in_place_gives_way_to_a_good_one_still_in_the_inbox(store: Store) -> None:
+    digest = kept(store, PNG)
+    path = store.locate(digest)
+    assert path is not None
+    path.write_bytes(b"edited")
+    store.receive(2, PNG)
+    assert store.read(digest) == PNG
+    assert [kept.read_bytes() for kept in store.quarantined()] == [b"edited"]
+
+
+def test_an_answer_is_read_while_it_moves_from_the_inbox_to_its_place(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrival = store.receive(1, PNG)
+    read = Path.read_bytes
+
+    def moved_before_read(path: Path) -> bytes:
+        store.settle(arrival)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", moved_before_read)
+    assert store.read(arrival.digest) == PNG
+
+
+def test_settling_twice_does_no_harm(store: Store) -> None:
+    arrival = store.receive(1, PNG)
+    store.settle(arrival)
+    store.settle(arrival)
+    assert store.read(arrival.digest) == PNG
+
+
+def test_a_full_disk_leaves_no_half_file(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        store.receive(1, PNG)
+    assert os.listdir(tmp_path / "inbox") == []
+
+
+def test_a_whole_answer_of_a_process_that_died_is_made_durable_before_it_is_handed_out(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That process may have died between writing the bytes and making them and their name durable."""
+    arrival = store.receive(7, PNG)
+    synced: list[int] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        synced.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    next(Store(tmp_path).arrivals())
+    assert {os.stat(arrival.path).st_ino, os.stat(tmp_path / "inbox").st_ino} <= set(synced)
+
+
+def test_the_folders_for_paid_answers_are_durable_before_anything_is_bought(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, list[str]]] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        seen.append((os.fstat(descriptor).st_ino, sorted(os.listdir(tmp_path))))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    Store(tmp_path).prepare()
+    assert (tmp_path.stat().st_ino, ["inbox", "receipts.jsonl", "samples"]) in seen
+
+
+def test_an_answer_that_cannot_be_moved_stays_readable_and_keeps_no_other_from_being_stored(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "mkdir", full)
+    first, second = store.receive(1, PNG), store.receive(2, PNG + b"2")
+    for arrival in (first, second):
+        with pytest.raises(OSError, match="No space"):
+            store.settle(arrival)
+    store.flush()
+    monkeypatch.undo()
+    assert [store.read(one.digest) for one in (first, second)] == [PNG, PNG + b"2"]
+    assert [found.attempt for found in Store(tmp_path).arrivals()] == [1, 2]
+
+
+def test_an_answer_and_its_name_are_durable_when_it_is_received(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        synced.append(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    arrival = store.receive(7, PNG)
+    assert synced == [os.stat(arrival.path).st_ino, os.stat(tmp_path / "inbox").st_ino]
+
+
+def test_an_answer_needs_no_descriptor_and_no_room_once_its_place_is_reserved(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.prepare()
+    place = store.reserve("key")
+    assert place is not None
+    (reserved,) = (tmp_path / "inbox").iterdir()
+    assert reserved.stat().st_blocks * 512 >= 2**20
+    with no_descriptors():
+        arrival = store.receive(7, PNG, place=place)
+        store.release(place)
+    assert Path(arrival.path).read_bytes() == PNG
+    assert [one.digest for one in store.arrivals()] == [arrival.digest]
+    store.close()
+
+
+def test_places_that_a_dead_process_reserved_are_cleared(tmp_path: Path) -> None:
+    first, second = Store(tmp_path), Store(tmp_path)
+    first.prepare()
+    first.reserve("key")
+    second.prepare()
+    assert os.listdir(tmp_path / "inbox") == []

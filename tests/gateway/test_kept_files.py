@@ -1,0 +1,108 @@
+"""Files of requests: damage is mended, a damaged input is not sent, answers lie there once, old ones are deleted."""
+
+import os
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from support.gateway import Gateway, picture, serving
+
+from blackbox_conformal.drawing.ledger.queries import ledger_sum
+from blackbox_conformal.gateway import file_store
+from blackbox_conformal.gateway import gateway as desk
+from blackbox_conformal.gateway.gateway import Terms
+from blackbox_conformal.support.canonical import digest_bytes
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+
+
+def place(gateway: Gateway, content: bytes) -> Path:
+    """Where the gateway keeps a file."""
+    name = digest_bytes(content).removeprefix("sha256:")
+    return gateway.run / "served" / "files" / name[:2] / name
+
+
+def damage(path: Path) -> None:
+    """Put another file in the place of one, with one bit flipped."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+
+
+def test_a_damaged_file_is_made_again_from_the_stored_answer(
+    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
+) -> None:
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        found = gateway.json(picture(0))["blackbox_conformal"]
+        whole = {name: gateway.get(found[name]).content for name in ("picture", "mask")}
+        for name, content in whole.items():
+            damage(place(gateway, content))
+            assert gateway.get(found[name]).status_code == 502
+        again = gateway.json(picture(0))["blackbox_conformal"]
+        for name, content in whole.items():
+            assert gateway.get(again[name]).content == content
+            assert gateway.get(found[name]).content == content
+    assert server.account.paid == 1
+
+
+def test_a_damaged_input_is_not_sent(
+    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        keep = file_store.FileStore.keep
+
+        def kept_and_damaged(store: file_store.FileStore, content: bytes) -> str:
+            digest = keep(store, content)
+            place(gateway, content).write_bytes(picture(1))
+            return digest
+
+        with monkeypatch.context() as patched:
+            patched.setattr(file_store.FileStore, "keep", kept_and_damaged)
+            refused = gateway.post(picture(0))
+        assert (refused.status_code, server.account.paid) == (502, 0)
+        assert "damaged" in refused.json()["error"]
+        answer = gateway.json(picture(0))["blackbox_conformal"]
+        assert gateway.get(answer["picture"]).status_code == 200
+    assert server.account.paid == 1
+
+
+def test_the_vendors_file_lies_on_the_disk_once(calibration: Path, vendor: SynchronousVendor, tmp_path: Path) -> None:
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        kept = place(gateway, gateway.post(picture(0)).content)
+        (stored,) = (tmp_path / "run" / "samples").glob("*/*")
+        assert os.path.samefile(kept, stored)
+
+
+def test_old_requests_and_their_files_are_deleted_and_metrics_and_answers_stay(
+    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("requests_accepted_total", "requests_ended_total", "masks_total", "trusted_shares_total")
+    names += ("request_seconds_count", "request_seconds_bucket", "token_calls_total")
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        old = gateway.json(picture(0))
+        before = {name: gateway.metric(name) for name in names}
+    monkeypatch.setattr(desk, "DELETE_EACH_S", 0.1)
+    monkeypatch.setattr(file_store, "_UNNAMED_S", 0.0)
+    with serving(calibration, vendor, tmp_path / "run", terms=Terms(kept_days=1 / 24 / 3600)) as gateway:
+        time.sleep(1.0)
+        while gateway.get(f"/pictures/{old['id']}").status_code == 200:
+            time.sleep(0.1)
+        while list((tmp_path / "run" / "served" / "files").glob("*/*")):
+            time.sleep(0.1)
+        assert gateway.get(httpx.URL(old["blackbox_conformal"]["mask"]).path).status_code == 404
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        assert {name: gateway.metric(name) for name in names} == pytest.approx(before)
+        assert gateway.post(picture(0)).status_code == 200
+        assert gateway.metric("requests_accepted_total") == before["requests_accepted_total"] + 1
+    assert server.account.paid == ledger_sum(tmp_path / "run")["stored"] == 1
+
+
+def test_what_is_not_old_stays(calibration: Path, vendor: SynchronousVendor, tmp_path: Path) -> None:
+    with serving(calibration, vendor, tmp_path / "run", terms=Terms(kept_days=1)) as gateway:
+        links = gateway.json(picture(0))["blackbox_conformal"]
+    with serving(calibration, vendor, tmp_path / "run", terms=Terms(kept_days=1)) as gateway:
+        time.sleep(0.5)
+        path = httpx.URL(links["mask"]).path
+        assert gateway.get(path).status_code == 200

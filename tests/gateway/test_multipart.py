@@ -1,0 +1,287 @@
+"""A plain form: the vendor's bytes unchanged, the mask by links and headers, nothing dropped, nothing paid twice."""
+
+import contextlib
+import io
+import json
+import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from support.gateway import Gateway, picture, serving
+from support.synthetic import photograph, reduced
+
+import blackbox_conformal as bc
+from blackbox_conformal.documents.certificate import Certificate
+from blackbox_conformal.drawing.ledger.queries import ledger_sum
+from blackbox_conformal.errors import LedgerError, SuspendedError
+from blackbox_conformal.gateway.gateway import Terms
+from blackbox_conformal.gateway.sqlite_book import SqliteBook
+from blackbox_conformal.method.images.encode import image_png
+from blackbox_conformal.study.stages.certify import contradictions
+from blackbox_conformal.support.canonical import digest_bytes
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+
+
+def unlike() -> bytes:
+    """An input that is nothing like the calibration's."""
+    noise = np.random.default_rng(0).integers(0, 256, (16, 20, 3), dtype=np.uint8)
+    body = io.BytesIO()
+    PillowImage.fromarray(noise).save(body, "PNG")
+    return body.getvalue()
+
+
+def pixels(answer: httpx.Response) -> np.ndarray:
+    return np.asarray(PillowImage.open(io.BytesIO(answer.content)))
+
+
+def test_the_vendors_bytes_come_back_and_the_mask_is_that_of_apply(
+    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
+) -> None:
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        answer = gateway.post(picture(0))
+        told = gateway.json(picture(0))
+        files = {name: gateway.get(told["blackbox_conformal"][name]) for name in ("picture", "mask", "overlay", "safe")}
+        certificate = gateway.get(told["blackbox_conformal"]["certificate"])
+    assert server.account.paid == 1
+    alone = bc.mask(vendor, picture(0), calibration, 0.9, run=tmp_path / "alone", max_calls=1)
+    assert answer.content == files["picture"].content == alone.vendor
+    assert answer.headers["content-type"] == "image/png"
+    np.testing.assert_array_equal(pixels(files["mask"]), alone.mask)
+    np.testing.assert_array_equal(pixels(files["safe"]), alone.safe)
+    np.testing.assert_array_equal(pixels(files["overlay"])[alone.mask], alone.image[alone.mask])
+    said = Certificate.from_json(certificate.text)
+    assert said.outputs["picture"]["digest"] == digest_bytes(answer.content)
+    assert said.outputs["mask"]["digest"] == digest_bytes(files["mask"].content)
+    assert told["blackbox_conformal"]["trusted_share"] == alone.certificate.trusted_share
+    assert float(answer.headers["x-blackbox-conformal-trusted-share"]) == round(alone.certificate.trusted_share, 6)
+    assert answer.headers["x-blackbox-conformal-certificate"].endswith("/certificate.json")
+    assert answer.headers["x-blackbox-conformal-status"] == said.status == "if-like-calibration"
+    assert told["blackbox_conformal"]["guarantee"].startswith("If this input is like the ")
+
+
+def test_equal_requests_at_once_are_one_draw(
+    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
+) -> None:
+    server.script = {"submit": "slow-start:seconds=0.2"}
+    with serving(calibration, vendor, tmp_path / "run") as gateway, ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: gateway.post(picture(0)), range(8)))
+        assert gateway.metric("spent_usd_total") == 0.01
+    assert len({answer.content for answer in answers}) == 1
+    assert server.account.paid == 1
+
+
+def test_an_idempotency_key_gives_the_same_request_and_refuses_another(
+    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
+) -> None:
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        first = gateway.json(picture(0), Idempotency_Key="once")
+        assert gateway.json(picture(0), Idempotency_Key="once")["id"] == first["id"]
+        assert gateway.json(picture(0))["id"] != first["id"]
+        assert gateway.post(picture(1), Idempotency_Key="once").status_code == 409
+
+
+def test_a_field_is_passed_on_or_refused_by_name_and_never_dropped(
+    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
+) -> None:
+    with serving(calibration, vendor, tmp_path / "run", allowed=("seedable",)) as gateway:
+        unknown = gateway.post(picture(0), sharpness="7")
+        address = gateway.post(picture(0), url="http://127.0.0.1:1")
+        other = gateway.post(picture(0), scale="2")
+        assert [answer.status_code for answer in (unknown, address, other)] == [422, 422, 409]
+        assert "sharpness" in unknown.json()["detail"]
+        assert "url" in address.json()["detail"]
+        assert "--allow scale" in other.json()["detail"]
+        assert server.account.paid == 0
+        assert gateway.post(picture(0), scale="4").status_code == 200
+        allowed = gateway.json(picture(0), seedable="false")
+    facts = allowed["blackbox_conformal"]
+    assert facts["reason"] == "the calibration is for seedable=True, and the request asks for seedable=false"
+    assert "mask" not in facts
+    assert "trusted_share" not in facts
+    assert server.account.paid == 2
+
+
+def test_an_input_unlike_the_calibrations_has_no_mask_and_strict_asks_the_vendor_nothing(
+    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
+) -> None:
+    settings = {"outside": 0.2}
+    with serving(calibration, vendor, tmp_path / "run", settings=settings) as gateway:
+        told = gateway.json(unlike())
+        assert told["state"] == "done"
+        assert "does not speak of this one" in told["blackbox_conformal"]["reason"]
+        assert "mask" not in told["blackbox_conformal"]
+        assert gateway.get(f"/files/{told['id']}/mask.png").status_code == 404
+        assert server.account.paid == 1
+        asked = gateway.post(unlike(), Prefer="handling=strict")
+        assert asked.status_code == 409
+    with serving(calibration, vendor, tmp_path / "other", terms=Terms(strict=True), settings=settings) as gateway:
+        compressed = io.BytesIO()
+        PillowImage.open(io.BytesIO(picture(0))).save(compressed, "JPEG")
+        assert "the input is a JPEG file" in gateway.post(compressed.getvalue()).headers["x-blackbox-conformal-reason"]
+        refused = gateway.post(unlike())
+        assert refused.status_code == 409
+        assert "does not speak of this one" in refused.headers["x-blackbox-conformal-reason"]
+        assert gateway.post(picture(0)).status_code == 200
+    assert server.account.paid == 2
+
+
+def test_no_picture_and_what_the_vendor_refuses_are_the_clients_fault(
+    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
+) -> None:
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        damaged = gateway.post(picture(0)[:60])
+        assert damaged.status_code == 422
+        assert str(tmp_path) not in damaged.text, "where the gateway keeps uploads"
+        assert damaged.json()["state"] == "refused"
+        server.script = {"submit": ["status:code=422"]}
+        assert gateway.post(picture(0)).status_code == 422
+        server.script = {"submit": "status:code=401"}
+        vendors_fault = gateway.post(picture(1))
+        assert vendors_fault.status_code == 502
+        assert vendors_fault.json()["state"] == "failed"
+        for wrong in ({}, {"picture": ("in.png", picture(0))}):
+            assert httpx.post(f"{gateway.url}/pictures", files=wrong).status_code in (415, 422)
+
+
+def test_who_does_not_wait_asks_by_the_id(
+    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
+) -> None:
+    server.script = {"submit": "slow-start:seconds=0.3"}
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        asked = gateway.post(picture(0), Prefer="respond-async")
+        assert asked.status_code == 202
+        waited = gateway.post(picture(1), Prefer="wait=0")
+        assert waited.status_code == 202
+        found = gateway.get(asked.headers["location"])
+        while found.status_code == 202:
+            found = gateway.get(asked.headers["location"])
+        assert found.headers["content-type"] == "image/png"
+        assert gateway.get("/pictures/nothing").status_code == 404
+
+
+@pytest.mark.sqlite
+def test_what_was_accepted_before_a_crash_is_answered_and_not_paid_again(
+    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
+) -> None:
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        done, open_one = gateway.json(picture(0))["id"], gateway.json(picture(1))["id"]
+        asked = gateway.metric("requests_accepted_total")
+    _reopen(tmp_path / "run", open_one)
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        assert gateway.get(f"/pictures/{done}").status_code == 200
+        while (found := gateway.get(f"/pictures/{open_one}")).status_code == 202:
+            time.sleep(0.02)
+        assert found.status_code == 200
+        assert gateway.metric("requests_accepted_total") == asked
+        assert gateway.metric("requests_ended_total") == 2
+    assert server.account.paid == 2
+    assert ledger_sum(tmp_path / "run")["attempts"] == 2
+
+
+def _reopen(run: Path, number: str) -> None:
+    """Leave a request as a process does that dies while it works on it."""
+    book = SqliteBook(run / "served")
+    query = "UPDATE request SET state = 'running', ended = NULL, facts = '{}', files = '{}' WHERE id = ?"
+    book._write(lambda connection: connection.execute(query, (number,)))
+    book.close()
+
+
+@pytest.mark.sqlite
+def test_a_row_of_the_book_that_was_changed_on_disk_is_refused(
+    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
+) -> None:
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        gateway.post(picture(0))
+    with contextlib.closing(sqlite3.connect(tmp_path / "run" / "served" / "requests.sqlite")) as book, book:
+        book.execute("UPDATE request SET owner = 'mallory'")
+    with (
+        pytest.raises(LedgerError, match="row 1 of request is not as it was written"),
+        serving(calibration, vendor, tmp_path / "run") as opened,
+    ):
+        raise AssertionError(opened)
+
+
+def test_the_description_names_every_address(calibration: Path, vendor: SynchronousVendor, tmp_path: Path) -> None:
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        document = json.loads(gateway.get("/openapi.json").text)
+        assert {"/pictures", "/v1/predictions/{id}", "/files/{id}/{name}", "/metrics"} <= document["paths"].keys()
+        assert gateway.get("/nowhere").status_code == 404
+        about = gateway.get("/").json()
+        assert (about["service"], about["description"]) == ("blackbox-conformal", "/openapi.json")
+        assert isinstance(gateway, Gateway)
+
+
+def test_while_the_watch_suspends_the_calibration_there_is_no_mask(
+    calibration: Path,
+    vendor: SynchronousVendor,
+    server: FaultServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The gateway also starts then, so that accepted requests are answered."""
+    raised = True
+
+    def refuse(*_: Any, **__: Any) -> None:
+        if raised:
+            raise SuspendedError("the calibration is suspended")
+
+    monkeypatch.setattr("blackbox_conformal.study.mask.masking.refuse_suspended", refuse)
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        told = gateway.json(picture(0))
+        assert told["state"] == "done"
+        assert told["blackbox_conformal"]["reason"] == "the calibration is suspended"
+        assert "mask" not in told["blackbox_conformal"]
+        strict = gateway.post(picture(1), Prefer="handling=strict")
+        assert strict.status_code == 409
+        assert server.account.paid == 1
+        raised = False
+        again = gateway.json(picture(0))
+        assert "mask" in again["blackbox_conformal"]
+    assert server.account.paid == 1
+
+
+def test_another_model_of_the_vendor_has_no_mask(
+    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
+) -> None:
+    server.script = {"submit": "model:name=other"}
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        answer = gateway.post(picture(0))
+        assert answer.status_code == 200
+        assert "'other'" in answer.headers["x-blackbox-conformal-reason"]
+        assert "x-blackbox-conformal-mask" not in answer.headers
+        strict = gateway.post(picture(1), Prefer="handling=strict")
+        assert strict.status_code == 409
+        assert gateway.post(picture(0)).content == answer.content
+    assert server.account.paid == 2
+
+
+def test_a_photograph_of_the_calibration_has_no_mask(
+    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
+) -> None:
+    with serving(calibration, vendor, tmp_path / "run") as gateway:
+        told = gateway.json(image_png(reduced(photograph(0), 4)))
+    assert told["state"] == "done"
+    assert "mask" not in told["blackbox_conformal"]
+    assert "that calibration has not seen" in told["blackbox_conformal"]["reason"]
+
+
+def test_an_answer_that_nobody_can_judge_has_an_empty_mask_and_says_so(
+    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
+) -> None:
+    """A sky of five grey levels tells nothing of an answer: the vendor's picture comes, and none of it is trusted."""
+    ramp = np.linspace(148, 153, 32)[:, None, None] * np.ones((32, 32, 3))
+    with serving(calibration, vendor, tmp_path / "run", settings={"outside": 0.0}) as gateway:
+        found = gateway.json(image_png(ramp.round().astype(np.uint8)))["blackbox_conformal"]
+        assert (found["status"], found["trusted_share"]) == ("not-judged", 0)
+        assert "too flat" in found["reason"]
+        paper = Certificate.from_json(gateway.get(found["certificate"]).text)
+    assert contradictions(paper, bc.Calibration.load(calibration)) == []
+    forged = paper.model_copy(update={"status": "guaranteed"})
+    assert contradictions(forged, bc.Calibration.load(calibration))

@@ -1,0 +1,165 @@
+"""The gateway as a process: it is killed, and every accepted request is answered; it is asked to end, and it drains."""
+
+import base64
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+from support.gateway import picture
+from support.gateway_process import GatewayProcess
+
+from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.script import chances
+
+PRICE = Decimal("0.01")
+
+
+def post(url: str, content: bytes, **headers: str) -> httpx.Response:
+    files = {"image": ("in.png", content, "image/png")}
+    return httpx.post(f"{url}/pictures", files=files, headers=headers, timeout=60)
+
+
+def ended(url: str, number: str) -> dict[str, Any]:
+    """A request once it has ended."""
+    while True:
+        time.sleep(0.02)
+        answer = httpx.get(f"{url}/pictures/{number}", headers={"Accept": "application/json"}, timeout=60)
+        if answer.status_code != 202:
+            told: dict[str, Any] = answer.json()
+            return told
+
+
+def test_after_crashes_every_accepted_request_is_answered_and_nothing_is_paid_twice(
+    keyed: Path, keyed_server: FaultServer, tmp_path: Path
+) -> None:
+    faults = {"reset-after-body": 0.1, "status:code=429": 0.1, "slow-start:seconds=0.1": 0.5}
+    keyed_server.script = chances(3, {"submit": faults})
+    gateway = GatewayProcess(keyed, keyed_server.url, tmp_path / "run", "--max-cost", "0.2")
+    accepted: list[str] = []
+
+    def ask(number: int) -> None:
+        try:
+            answer = post(gateway.url, picture(number), Prefer="respond-async")
+        except httpx.HTTPError:
+            return
+        if answer.status_code in (200, 202):
+            accepted.append(answer.json()["id"])
+
+    for crash in range(3):
+        gateway.start()
+        with ThreadPoolExecutor(6) as threads:
+            asked = [threads.submit(ask, 8 * crash + number) for number in range(8)]
+            for future in asked[: 3 + crash]:
+                future.result()
+            gateway.kill()
+    gateway.start()
+    try:
+        assert len(accepted) >= 9
+        became = [ended(gateway.url, number) for number in accepted]
+        states = {told["state"] for told in became}
+        assert states <= {"done", "failed"}
+        assert [
+            told["error"] for told in became if told["state"] == "failed" and "0.2 allowed" not in told["error"]
+        ] == []
+    finally:
+        gateway.terminate()
+    assert gateway.wait() == 0
+    books = ledger_sum(tmp_path / "run")
+    assert books["cost_usd"] == keyed_server.account.paid * PRICE <= Decimal("0.2")
+    assert keyed_server.account.paid == keyed_server.account.distinct
+    assert not ledger_verify(tmp_path / "run").problems
+
+
+def test_who_is_asked_to_end_finishes_what_runs_and_refuses_what_is_new(
+    keyed: Path, keyed_server: FaultServer, tmp_path: Path
+) -> None:
+    gate, arrived = threading.Event(), threading.Event()
+
+    def hold(_: Any) -> None:
+        arrived.set()
+        gate.wait(60)
+
+    keyed_server.script = hold
+    gateway = GatewayProcess(keyed, keyed_server.url, tmp_path / "run", "--max-cost", "1", "--concurrency", "1").start()
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(post, gateway.url, picture(0))
+        assert arrived.wait(60)
+        waiting = post(gateway.url, picture(1), Prefer="respond-async").json()["id"]
+        gateway.terminate()
+        while httpx.get(f"{gateway.url}/readyz").status_code != 503:
+            time.sleep(0.02)
+        refused = post(gateway.url, picture(2))
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) > 0
+        gate.set()
+        assert running.result().status_code == 200
+    assert gateway.wait() == 0
+    gateway.start()
+    try:
+        assert ended(gateway.url, waiting)["state"] == "done"
+    finally:
+        gateway.terminate()
+    assert gateway.wait() == 0
+    assert keyed_server.account.paid == 2
+    lines = [json.loads(line) for line in gateway.logged.read_text().splitlines()]
+    routes = {line.get("route") for line in lines}
+    assert "/pictures" in routes
+    assert not any(waiting in json.dumps(line) for line in lines)
+
+
+def test_a_stream_of_statuses_ends_with_the_gateway_that_is_asked_to_end(
+    keyed: Path, keyed_server: FaultServer, tmp_path: Path
+) -> None:
+    gate = threading.Event()
+
+    def hold(_: Any) -> None:
+        gate.wait(60)
+
+    keyed_server.script = hold
+    options = ("--max-cost", "1", "--as", "fal")
+    gateway = GatewayProcess(keyed, keyed_server.url, tmp_path / "run", *options).start()
+    body = {"image_url": "data:image/png;base64," + base64.b64encode(picture(0)).decode()}
+    queued = httpx.post(f"{gateway.url}/fal/queue/any/blackbox-conformal", json=body, timeout=60).json()
+    with httpx.stream("GET", queued["status_url"] + "/stream", timeout=60) as streamed:
+        lines = streamed.iter_lines()
+        assert next(lines).startswith("data: ")
+        gateway.terminate()
+        told = [line for line in lines if line]
+    assert not any("COMPLETED" in line for line in told)
+    gate.set()
+    assert gateway.wait() == 0
+
+
+def test_who_is_asked_twice_sends_nothing_more_and_leaves_what_waits_for_the_next_start(
+    keyed: Path, keyed_server: FaultServer, tmp_path: Path
+) -> None:
+    gate, arrived = threading.Event(), threading.Event()
+
+    def hold(_: Any) -> None:
+        arrived.set()
+        gate.wait(60)
+
+    keyed_server.script = hold
+    gateway = GatewayProcess(keyed, keyed_server.url, tmp_path / "run", "--max-cost", "1", "--concurrency", "1").start()
+    ids = [post(gateway.url, picture(number), Prefer="respond-async").json()["id"] for number in range(3)]
+    assert arrived.wait(60)
+    gateway.terminate()
+    while httpx.get(f"{gateway.url}/readyz").status_code != 503:
+        time.sleep(0.02)
+    gateway.terminate()
+    gate.set()
+    assert gateway.wait() == 130
+    assert keyed_server.account.paid == 1
+    gateway.start()
+    try:
+        assert [ended(gateway.url, number)["state"] for number in ids] == ["done"] * 3
+    finally:
+        gateway.terminate()
+    assert gateway.wait() == 0
+    assert keyed_server.account.paid == keyed_server.account.distinct == 3

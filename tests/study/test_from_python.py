@@ -1,0 +1,190 @@
+"""What a notebook hands over and gets back: arrays, open pictures and files in; short words and files out."""
+
+import inspect
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from support.synthetic import photograph, write_photographs
+
+import blackbox_conformal as bc
+from blackbox_conformal.documents.certificate import Certificate
+from blackbox_conformal.errors import ImageError, UsageError
+from blackbox_conformal.study.plugins import load_adapter
+from blackbox_conformal.testing.fault_server import FaultServer
+
+CHOICES = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf"}
+
+
+class Desk:
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        self.vendor = load_adapter("blackbox_conformal.testing.reference_adapters:SynchronousVendor", url=url)
+        self.steps: list[tuple[str, int, int]] = []
+        self.calibration = bc.calibrate(
+            self.vendor,
+            write_photographs(folder / "photographs", range(8)),
+            run=folder / "run",
+            max_cost=1,
+            progress=lambda *step: self.steps.append(step),
+            **CHOICES,
+        )
+        self.small = PillowImage.fromarray(photograph(20)).resize((20, 16), PillowImage.Resampling.BICUBIC)
+        self.small.save(folder / "small.png")
+
+    def mask(self, image: object) -> bc.Result:
+        return bc.mask(self.vendor, image, self.calibration, 0.9, run=self.folder / "run", max_cost=1)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with FaultServer() as server:
+        yield Desk(tmp_path_factory.mktemp("desk"), server.url)
+
+
+def test_progress_is_a_parameter_that_can_be_seen(desk: Desk) -> None:
+    assert inspect.signature(bc.calibrate).parameters["progress"].default is None
+    assert desk.steps[-1] == ("calibrating", 8, 8)
+
+
+@pytest.mark.parametrize("kind", ["text", "path", "bytes", "open file", "array", "strided array", "picture"])
+def test_a_picture_may_come_in_any_usual_form(desk: Desk, kind: str) -> None:
+    path = desk.folder / "small.png"
+    pixels = np.asarray(desk.small)
+    given = {
+        "text": str(path),
+        "path": path,
+        "bytes": path.read_bytes(),
+        "open file": io.BytesIO(path.read_bytes()),
+        "array": pixels,
+        "strided array": np.repeat(pixels, 2, axis=1)[:, ::2],
+        "picture": desk.small,
+    }[kind]
+    found = desk.mask(given)
+    expected = desk.mask(path)
+    np.testing.assert_array_equal(found.image, expected.image)
+    assert found.certificate.input["pixels"] == expected.certificate.input["pixels"]
+
+
+def test_an_open_picture_is_taken_by_the_same_rules_as_a_file(desk: Desk) -> None:
+    clear = desk.small.convert("RGBA")
+    clear.putalpha(90)
+    with pytest.raises(ImageError, match="transparent"):
+        desk.mask(clear)
+    grey = desk.mask(desk.small.convert("L"))
+    assert any("grey" in one for one in grey.certificate.input["conversions"])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 4), np.uint8), 7, None],
+    ids=["grey", "float", "four channels", "number", "nothing"],
+)
+def test_what_is_no_picture_is_refused_in_words(desk: Desk, given: object) -> None:
+    with pytest.raises((UsageError, ImageError), match="expected"):
+        desk.mask(given)
+
+
+def test_a_mistake_is_told_before_the_budget_that_is_missing(desk: Desk) -> None:
+    known = {"calibration": desk.calibration, "run": desk.folder / "run"}
+    with pytest.raises(ImageError, match="uint8"):
+        bc.mask(desk.vendor, np.zeros((20, 16, 3), np.float32), alpha=0.9, **known)
+    for level in ("0.9", [0.9]):
+        with pytest.raises(UsageError, match="expected alpha to be a finite number above 0, such as"):
+            bc.mask(desk.vendor, desk.small, alpha=level, **known)
+    with pytest.raises(UsageError, match=r"finite number above 0.*got '0.9'"):
+        bc.audit(desk.vendor, desk.folder / "photographs", desk.calibration, "0.9", run=desk.folder / "run")
+
+
+def test_a_certificate_is_short_on_the_screen(desk: Desk) -> None:
+    certificate = desk.mask(desk.folder / "small.png").certificate
+    assert len(repr(certificate)) < 120
+    assert repr(certificate).startswith("<Certificate if-like-calibration: ")
+    assert "alpha=0.9" in repr(certificate)
+
+
+def test_a_safe_picture_is_added_to_what_was_saved_and_stays_in_the_certificate(desk: Desk, tmp_path: Path) -> None:
+    whole = desk.mask(desk.folder / "small.png")
+    result = replace(whole, mask=whole.score_map < np.median(whole.score_map))
+    np.testing.assert_array_equal(result.safe[result.mask], result.image[result.mask])
+    assert (result.safe[~result.mask] != result.image[~result.mask]).any()
+    assert result.save(tmp_path).safe is None
+    files = result.save(tmp_path, safe=True)
+    assert files.safe == tmp_path / "small-safe.png"
+    np.testing.assert_array_equal(np.asarray(PillowImage.open(files.safe)), result.safe)
+    result.save(tmp_path)
+    certificate = Certificate.from_json(files.certificate.read_text(encoding="utf-8"))
+    certificate.verify(tmp_path)
+    assert certificate.outputs["safe"]["feather"] == 0
+    assert "inside the mask it is the delivered picture" in certificate.outputs["safe"]["statement"]
+    with pytest.raises(UsageError, match=r"small-safe\.png exists with other content"):
+        result.save(tmp_path, safe=True, feather=3)
+    result.save(tmp_path, safe=True, feather=3, force=True)
+    softer = np.asarray(PillowImage.open(files.safe))
+    np.testing.assert_array_equal(softer[result.mask], result.image[result.mask])
+    assert (softer != result.safe).any()
+    with pytest.raises(UsageError, match="Add --safe"):
+        result.save(tmp_path, feather=3)
+
+
+def test_a_safe_picture_of_an_overwritten_result_does_not_stay(desk: Desk, tmp_path: Path) -> None:
+    result = desk.mask(desk.folder / "small.png")
+    safe = result.save(tmp_path, safe=True).safe
+    assert safe is not None
+    result.save(tmp_path, force=True)
+    assert not safe.exists()
+    (tmp_path / "small-safe.png").write_bytes(b"mine")
+    result.save(tmp_path, force=True)
+    assert safe.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(("perturbation", "is_a_file"), [("dihedral", True), ("shift", False)])
+def test_an_answer_to_a_changed_input_is_no_file_of_the_delivered_picture(
+    desk: Desk, tmp_path: Path, perturbation: str, is_a_file: bool
+) -> None:
+    choices = {**CHOICES, "perturbation": perturbation, "run": tmp_path / "run", "max_calls": 100}
+    calibration = bc.calibrate(desk.vendor, write_photographs(tmp_path / "photographs", range(8)), **choices)
+    small = desk.folder / "small.png"
+    result = bc.mask(desk.vendor, small, calibration, alpha=0.9, run=tmp_path / "run", max_calls=10)
+    assert (result.vendor is not None) == is_a_file
+    if result.vendor is not None:
+        np.testing.assert_array_equal(np.asarray(PillowImage.open(io.BytesIO(result.vendor))), result.image)
+
+
+def test_a_vendors_file_of_another_format_replaces_the_earlier_one_by_force_only(desk: Desk, tmp_path: Path) -> None:
+    result = desk.mask(desk.folder / "small.png")
+    assert result.save(tmp_path).vendor == tmp_path / "small-vendor.png"
+    out = io.BytesIO()
+    PillowImage.fromarray(result.image).save(out, "WEBP", lossless=True)
+    other = replace(result, vendor=out.getvalue(), certificate=result.certificate.model_copy(update={"alpha": 0.8}))
+    with pytest.raises(UsageError, match="force"):
+        other.save(tmp_path)
+    files = other.save(tmp_path, force=True)
+    assert files.vendor == tmp_path / "small-vendor.webp"
+    assert files.vendor.read_bytes() == out.getvalue()
+    assert not (tmp_path / "small-vendor.png").exists()
+
+
+def test_only_what_can_be_left_out_is(desk: Desk, tmp_path: Path) -> None:
+    result = desk.mask(desk.folder / "small.png")
+    assert result.save(tmp_path, leave_out=["overlay"]).overlay is None
+    with pytest.raises(UsageError, match="overlay, score_map, vendor; got mask"):
+        result.save(tmp_path, leave_out=["mask"])
+    assert not (tmp_path / "small-overlay.png").exists()
+
+
+def test_a_result_saves_the_files_that_the_command_line_writes(desk: Desk, tmp_path: Path) -> None:
+    result = desk.mask(desk.folder / "small.png")
+    files = result.save(tmp_path / "new" / "folder")
+    kinds = ["certificate.json", "image.png", "mask.png", "overlay.png", "score-map.png", "vendor.png"]
+    assert sorted(path.name for path in files.mask.parent.iterdir()) == [f"small-{kind}" for kind in kinds]
+    Certificate.from_json(files.certificate.read_text(encoding="utf-8")).verify(files.certificate.parent)
+    np.testing.assert_array_equal(np.asarray(PillowImage.open(files.mask)), result.mask)
+    files.mask.write_bytes(b"mine")
+    with pytest.raises(UsageError, match="force"):
+        result.save(tmp_path / "new" / "folder")
+    result.save(tmp_path / "new" / "folder", force=True)

@@ -1,0 +1,127 @@
+"""Crops and bursts of one photograph are asked about; different photographs with numbered names are not."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from support.synthetic import sketch_of
+
+from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.images.time_shot import time_shot
+from blackbox_conformal.study.calibrate import parts_of_one
+from blackbox_conformal.study.calibrate.parts_of_one import question_of
+from blackbox_conformal.study.stages.prepare import Prepared
+
+STATISTICS = InputStatistics.unknown(1).values.shape[1]
+
+
+def picture(name: str, values: np.ndarray, path: Path | None = None) -> Prepared:
+    """One whose input has these (12,) statistics and mean colours."""
+    statistics = InputStatistics(values[None, :STATISTICS].astype(np.float32))
+    thumbnail = np.broadcast_to(values[STATISTICS:].clip(0, 255).astype(np.uint8), (12, 12, 3))
+    shown = replace(sketch_of(name), thumbnail=thumbnail)
+    return Prepared(name, path, shown.digest, shown.digest, shown, (64, 64), (), (), statistics=statistics)
+
+
+def pictures(names: list[str], parents: list[int], seed: int, own: float = 1.0) -> list[Prepared]:
+    """Pictures of parents that differ among each other, each with differences of its `own` beside."""
+    random = np.random.default_rng(seed)
+    scale = np.r_[np.ones(STATISTICS), 40, 40, 40]
+    middle = np.r_[np.zeros(STATISTICS), 128, 128, 128]
+    means = random.normal(0, 1, (max(parents) + 1, STATISTICS + 3))
+    return [
+        picture(name, middle + scale * (means[parent] + own * random.normal(0, 1, STATISTICS + 3)))
+        for name, parent in zip(names, parents, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("named", ["{}_{}", "photo-{} ({})", "{}{}", "IMG_{:04}-{:02}"])
+@pytest.mark.parametrize(("photographs", "crops"), [(5, 8), (20, 2), (12, 3)])
+def test_crops_are_asked_about(photographs: int, crops: int, named: str) -> None:
+    letters = named == "{}{}"
+    names = [named.format(one, "abcdefgh"[k] if letters else k) for one in range(photographs) for k in range(crops)]
+    parents = [one for one in range(photographs) for _ in range(crops)]
+    asked = question_of(pictures(names, parents, 1))
+    assert asked is not None
+    assert len(asked.groups) == photographs
+    assert asked.groups[0] == tuple(names[:crops])
+    assert "are these parts of the same photographs" in asked.words
+    assert f"and {photographs - 3} more" in asked.words
+
+
+def test_different_photographs_are_not_asked_about_whatever_their_numbers() -> None:
+    """At most one in a thousand sets of exchangeable photographs; here none of 60 sets of 63."""
+    schemes = [
+        [f"IMG_{one:04}" for one in range(63)],
+        [f"{place}{one}" for place in ("church", "river", "tree") for one in range(21)],
+        [f"p{one // 3}_{one % 3}" for one in range(63)],
+        [f"2024-05-{one // 9 + 1:02}_{one % 9}" for one in range(63)],
+        [f"{one:02}" for one in range(63)],
+        [f"{one}" for one in range(63)],
+    ]
+    for seed in range(10):
+        for names in schemes:
+            assert question_of(pictures(names, list(range(63)), seed, 0.0)) is None
+
+
+def test_few_names_or_one_that_many_share_say_nothing_by_statistics() -> None:
+    """Two cameras differ, and so do two places."""
+    names = [f"{camera}_{one}" for camera in ("DSC", "IMG") for one in range(30)]
+    assert question_of(pictures(names, [0] * 30 + [1] * 30, 0)) is None
+    names += [f"P{one}" for one in range(3)]
+    assert question_of(pictures([f"same_{one}" for one in range(50)], [0] * 50, 0)) is None
+    assert question_of([]) is None
+
+
+def test_the_p_value_is_that_of_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sum over columns and names of squared rank sums over their sizes, against every deal that was tried."""
+    found = pictures([f"{one // 2}_{one % 2}" for one in range(8)], [one // 2 for one in range(8)], 3)
+    named = [one.name.split("_")[0] for one in found]
+    monkeypatch.setattr(parts_of_one, "PERMUTATIONS", 50)
+    values = np.stack([np.r_[one.statistics.values[0], one.sketch.thumbnail[0, 0]] for one in found])
+
+    def statistic(order: np.ndarray) -> float:
+        total = 0.0
+        for column in values[order].T:
+            ranks = [sum(np.sign(value - other) for other in column) for value in column]
+            for name in set(named):
+                own = [rank for rank, called in zip(ranks, named, strict=True) if called == name]
+                total += sum(own) ** 2 / len(own)
+        return total
+
+    orders = list(parts_of_one.random_orders(8, 50, 0))
+    more = sum(statistic(order) >= statistic(np.arange(8)) - 1e-9 for order in orders)
+    assert parts_of_one._p_value(found, named) == (1 + more) / 51
+
+
+def shot(path: Path, when: str, seed: int) -> Path:
+    exif = PillowImage.Exif()
+    exif.get_ifd(0x8769)[0x9003] = when
+    pixels = np.random.default_rng(seed).integers(0, 256, (32, 32, 3), np.uint8)
+    PillowImage.fromarray(pixels).save(path, exif=exif)
+    return path
+
+
+def test_a_burst_is_asked_about_and_photographs_of_the_same_numbers_shot_apart_are_not(tmp_path: Path) -> None:
+    plain = pictures([f"IMG_{one:04}" for one in range(6)], list(range(6)), 0)
+    seconds = [0, 1, 2, 30, 60, 90]
+    at = [
+        shot(tmp_path / f"{one.name}.jpg", f"2024:05:01 12:00:{s % 60:02}", 0)
+        for one, s in zip(plain[:4], seconds, strict=False)
+    ]
+    burst = [replace(one, path=path) for one, path in zip(plain, at, strict=False)]
+    asked = question_of(burst + plain[4:])
+    assert asked is not None
+    assert asked.groups == (("IMG_0000", "IMG_0001", "IMG_0002"),)
+    assert "within a second" in asked.words
+    apart = [shot(tmp_path / f"{one.name}.jpg", f"2024:05:01 12:{k:02}:00", 0) for k, one in enumerate(plain)]
+    assert question_of([replace(one, path=path) for one, path in zip(plain, apart, strict=True)]) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff\xe1\x00\x10Exif\x00\x00II*\x00\xff\xff\xff\xff", b"GIF89a"])
+def test_a_damaged_file_says_no_time(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(content)
+    assert time_shot(tmp_path / "a.jpg") is None
+    assert time_shot(tmp_path / "none.jpg") is None

@@ -1,0 +1,215 @@
+"""Every command is a function: its example runs, a budget that is too small spends nothing, slips are told by name."""
+
+import doctest
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image as PillowImage
+from support.synthetic import photograph, reduced, write_photographs
+
+import blackbox_conformal as bc
+from blackbox_conformal.errors import BudgetError, UsageError
+from blackbox_conformal.study.looked_at import TUNING_FILE, TuningRecord
+from blackbox_conformal.testing.fault_server import FaultServer
+
+COMMANDS = ("calibrate", "mask", "mask_all", "audit", "compare", "tune", "plan", "report", "watch")
+CHOICES = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf"}
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with photographs, unseen ones and an input, all made up."""
+    monkeypatch.chdir(tmp_path)
+    write_photographs(tmp_path / "photographs", range(10))
+    write_photographs(tmp_path / "unseen", range(10, 14))
+    PillowImage.fromarray(reduced(photograph(20), 4)).save(tmp_path / "input.png")
+    return tmp_path
+
+
+@pytest.fixture
+def calibration(desk: Path, vendor: bc.Adapter) -> bc.Calibration:
+    calibration = bc.calibrate(vendor, "photographs", run="run", max_cost=1, **CHOICES)
+    calibration.save("calibration.json")
+    return calibration
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, "Session"])
+def test_the_example_of_every_command_runs(name: str, vendor: bc.Adapter, calibration: bc.Calibration) -> None:
+    function = getattr(bc, name)
+    names = {"bc": bc, "vendor": vendor, "calibration": calibration}
+    names["result"] = bc.mask(vendor, "input.png", calibration, alpha=0.9, max_cost=1)
+    example = doctest.DocTestParser().get_doctest(inspect.getdoc(function) or "", names, name, None, None)
+    assert example.examples, f"{name} has no example"
+    said: list[str] = []
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    for one in example.examples:
+        one.want = one.want.replace("…", "...")
+    doctest.DocTestRunner(optionflags=flags).run(example, out=said.append)
+    assert not said, "".join(said)
+
+
+def calls(vendor: bc.Adapter, calibration: bc.Calibration) -> dict[str, Any]:
+    """Each command that draws, with a budget that is a cent short."""
+    short = {"run": "other", **CHOICES}
+    both = {"one": vendor, "other": (vendor, {"score": "patch-variance"})}
+    return {
+        "calibrate": lambda: bc.calibrate(vendor, "photographs", max_cost="0.19", **short),
+        "mask": lambda: bc.mask(vendor, "input.png", calibration, 0.9, run="other", max_cost="0.01"),
+        "mask_all": lambda: bc.mask_all(vendor, ["input.png"], calibration, 0.9, run="other", max_calls=1),
+        "audit": lambda: bc.audit(vendor, "unseen", calibration, 0.9, run="other", max_cost="0.07"),
+        "watch": lambda: bc.watch(vendor, "calibration.json", "photographs", run="other", max_cost="0.07"),
+        "compare": lambda: bc.compare(both, "photographs", 0.9, max_calls=19, **short),
+        "tune": lambda: bc.tune(vendor, "photographs", 0.9, candidates=["pixel-variance"], max_cost="0.19", **short),
+    }
+
+
+@pytest.mark.parametrize("name", ["calibrate", "mask", "mask_all", "audit", "compare", "tune", "watch"])
+def test_a_budget_that_is_too_small_spends_nothing(
+    name: str, server: FaultServer, vendor: bc.Adapter, calibration: bc.Calibration
+) -> None:
+    paid = server.account.paid
+    with pytest.raises(BudgetError, match=r"so nothing was sent"):
+        calls(vendor, calibration)[name]()
+    assert server.account.paid == paid
+
+
+@pytest.mark.parametrize("name", ["calibrate", "mask", "audit", "compare", "tune", "watch"])
+def test_money_is_not_spent_without_a_budget(
+    name: str, server: FaultServer, vendor: bc.Adapter, calibration: bc.Calibration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paid = server.account.paid
+    for command in COMMANDS:
+        original = getattr(bc, command)
+
+        def without(*given: Any, original: Any = original, **named: Any) -> Any:
+            return original(*given, **{key: value for key, value in named.items() if not key.startswith("max_")})
+
+        monkeypatch.setattr(bc, command, without)
+    with pytest.raises(BudgetError, match=r"costs money: give max_cost"):
+        calls(vendor, calibration)[name]()
+    assert server.account.paid == paid
+
+
+@pytest.mark.parametrize("name", ["calibrate", "mask", "mask_all", "audit", "compare", "tune", "plan", "watch"])
+def test_every_command_names_what_is_near_a_misspelled_keyword(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=rf"{name} takes no parameter 'max_costs'; did you mean max_cost"):
+        getattr(bc, name)(max_costs=3)
+    assert {"run", "max_cost", "max_calls", "memory", "progress"} <= inspect.signature(
+        getattr(bc, name)
+    ).parameters.keys()
+
+
+def test_a_setting_of_one_contestant_is_checked_too(vendor: bc.Adapter, desk: Path) -> None:
+    with pytest.raises(UsageError, match="compare takes no parameter 'scores'; did you mean score"):
+        bc.compare({"one": vendor, "other": (vendor, {"scores": "texture"})}, "photographs", max_cost=1)
+    with pytest.raises(UsageError, match="expected vendors by name"):
+        bc.compare([vendor], "photographs", max_cost=1)  # type: ignore[arg-type]
+
+
+def test_the_plan_of_a_number_agrees_with_that_of_photographs(
+    vendor: bc.Adapter, server: FaultServer, desk: Path
+) -> None:
+    number = bc.plan(vendor, 10, alpha=0.07, **CHOICES)
+    photographs = bc.plan(vendor, "photographs", alpha=0.07, **CHOICES)
+    for field in (
+        "n",
+        "draws",
+        "calls",
+        "cached",
+        "cost_usd",
+        "again",
+        "reachable_alpha",
+        "needed_n",
+        "usd_a_photograph",
+    ):
+        assert getattr(number, field) == getattr(photographs, field), field
+    assert (number.calls, number.memory_bytes, number.disk_bytes) == (20, None, None)
+    assert "20 calls to make, 0 draws stored, price $0.20" in repr(number)
+    assert server.account.paid == 0
+    with pytest.raises(UsageError, match="at least 1; got 0"):
+        bc.plan(vendor, 0, **CHOICES)
+    with pytest.raises(UsageError, match="expected photographs beside quote=True"):
+        bc.plan(vendor, 10, quote=True, **CHOICES)
+
+
+def test_tune_calibrates_on_what_it_never_looked_at(vendor: bc.Adapter, server: FaultServer, desk: Path) -> None:
+    given: dict[str, Any] = {
+        "draws": 2,
+        "metric": "rgb-linf",
+        "candidates": ["pixel-variance", "texture"],
+        "run": "run",
+    }
+    tuning = bc.tune(vendor, "photographs", 0.9, max_cost="0.20", **given)
+    assert tuning.calibration is not None
+    assert (len(tuning.tuning), tuning.calibration.n) == (3, 7)
+    assert tuning.calls == server.account.paid
+    assert not {one.truth for one in tuning.tuning} & {image.truth for image in tuning.calibration.images}
+    assert set(tuning.calibration.tuning) == set(tuning.tuning)
+    chosen = bc.tune(vendor, "photographs", 0.9, only_choose=True, max_cost="0.20", **given)
+    assert chosen.calibration is None
+    record = TuningRecord.load(Path("run") / TUNING_FILE)
+    assert set(record.photographs) == set(chosen.tuning)
+    with pytest.raises(bc.errors.CalibrationError, match="were used for tuning"):
+        bc.calibrate(vendor, "photographs", run="run", max_cost=1, **CHOICES)
+
+
+def test_a_share_that_is_none_and_one_candidate_alone(vendor: bc.Adapter, server: FaultServer, desk: Path) -> None:
+    with pytest.raises(UsageError, match=r"expected tuning_share to be a number from 0.05 to 0.9; got 1"):
+        bc.tune(vendor, "photographs", 0.9, tuning_share=1.0, max_cost=1, **CHOICES)
+    tuning = bc.tune(vendor, "photographs", 0.9, candidates="pixel-variance", run="run", max_cost=1, **CHOICES)
+    assert tuning.best.candidate.label == "pixel-variance@2"
+    (desk / "one").mkdir()
+    write_photographs(desk / "one", range(1))
+    paid = server.account.paid
+    with pytest.raises(bc.errors.CalibrationError, match="expected photographs to calibrate on beside"):
+        bc.tune(vendor, "one", 0.9, candidates="pixel-variance", run="other", max_cost=1, **CHOICES)
+    assert server.account.paid == paid
+
+
+def test_a_calibration_file_says_which_run_folder_is_used(vendor: bc.Adapter, server: FaultServer, desk: Path) -> None:
+    calibration = bc.calibrate(vendor, "photographs", run="run", max_cost=1, **CHOICES)
+    calibration.save("run/calibration.json")
+    bc.mask(vendor, "input.png", "run/calibration.json", 0.9, max_cost="0.02")
+    paid = server.account.paid
+    bc.mask(vendor, "input.png", calibration, 0.9, run="run", max_cost="0.02")
+    assert server.account.paid == paid
+    assert not Path("runs").exists()
+
+
+def test_results_are_short_on_the_screen(vendor: bc.Adapter, calibration: bc.Calibration) -> None:
+    for value in (
+        bc.audit(vendor, "unseen", calibration, [0.8, 0.9], max_cost=1),
+        bc.plan(vendor, 10, **CHOICES),
+        bc.compare({"a": vendor, "b": (vendor, {"draws": 3})}, "photographs", 0.9, max_cost=1, **CHOICES),
+    ):
+        assert len(repr(value)) < 250
+        assert repr(value).startswith(f"<{type(value).__name__} ")
+
+
+def test_the_report_shows_what_it_is_given(vendor: bc.Adapter, calibration: bc.Calibration) -> None:
+    audit = bc.audit(vendor, "unseen", calibration, 0.9, run="run", max_cost=1)
+    result = bc.mask(vendor, "input.png", calibration, 0.9, run="run", max_cost=1)
+    path = bc.report("run", calibration=calibration, audit=audit, results=[result])
+    page = path.read_text(encoding="utf-8")
+    assert path == Path("run") / "report.html"
+    assert "input" in page
+    with pytest.raises(UsageError, match="expected a run folder; nowhere is none"):
+        bc.report("nowhere")
+    with pytest.raises(UsageError, match="expected a calibration in run"):
+        bc.report("run")
+
+
+def test_a_visit_from_python_is_one_of_the_command(vendor: bc.Adapter, calibration: bc.Calibration) -> None:
+    visits = [
+        bc.watch(vendor, "calibration.json", photographs, run="run", max_cost=1, max_cost_in_all=2)
+        for photographs in ("photographs", ())
+    ]
+    assert [(visit.number, visit.state, visit.made) for visit in visits] == [(1, "watched", True), (2, "watched", True)]
+    # The first visit finds out with six equal answers whether the vendor repeats itself.
+    assert [visit.calls for visit in visits] == [8 + 6, 9]
+    with pytest.raises(UsageError, match="fresh and alpha together"):
+        bc.watch(vendor, "calibration.json", alpha=0.9, run="run", max_cost=1)
+    fresh = bc.watch(vendor, "calibration.json", fresh="unseen", alpha=0.9, run="run", max_cost=1)
+    assert [each.verdict for each in fresh.findings if each.layer == "harm"] == ["same"]

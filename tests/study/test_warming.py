@@ -1,0 +1,74 @@
+"""The rehearsal compiles what a set-up needs and shows made-up pictures to nobody else."""
+
+import threading
+
+import numpy as np
+import pytest
+
+import blackbox_conformal as bc
+from blackbox_conformal.method.images import plain_png
+from blackbox_conformal.method.kernels import _buckets, distance, moments, unfilter, windows
+from blackbox_conformal.method.metrics.custom_metric import from_function
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.study.stages.settings import set_up
+from blackbox_conformal.study.stages.warming import rehearse, warming
+from blackbox_conformal.support.catalog import load
+
+
+@pytest.fixture
+def adapter(tmp_path):
+    return bc.load_adapter("folder", path=str(tmp_path), label="made up")
+
+
+def test_kernels_of_the_set_up_are_compiled(adapter):
+    score = load("scores", "smoothed-variance", sigma=2)
+    rehearse(set_up(adapter, draws=3, score=score, metric="lab-l1:sigma=2"))
+    scored = (moments._add, moments._variance, windows._separable, distance._lab_l1)
+    sorted_out = (_buckets.scan, _buckets.sample, _buckets.count_and_pick, _buckets.keys_in, _buckets.join_small_groups)
+    decoded = (unfilter._unfilter,)
+    assert [one for one in (*scored, *sorted_out, *decoded) if one.compiled is None] == []
+
+
+def test_what_large_pictures_need_comes_last_and_not_at_all_once_all_is_over(adapter, monkeypatch):
+    done = []
+    monkeypatch.setattr(plain_png, "warm_up", lambda: done.append("decode"))
+    monkeypatch.setattr(RiskCurve, "from_maps", lambda *_, **__: done.append("curve"))
+    setup = set_up(adapter, draws=3)
+    rehearse(setup)
+    assert done == ["curve", "decode"]
+    rehearse(setup, truths=False)
+    assert done[2:] == ["decode"]
+    rehearse(setup, over=lambda: "curve" in done[3:])
+    assert done[3:] == ["curve"]
+
+
+def test_kernels_for_large_pictures_are_left_out_where_all_are_small_or_few(adapter, monkeypatch):
+    found = []
+    name = "blackbox_conformal.study.stages.warming.rehearse"
+    monkeypatch.setattr(name, lambda setup, truths, large, over: found.append((truths, large)))
+    setup = set_up(adapter, draws=3)
+    for sizes in ([(512, 512)] * 100, [(8, 8), (600, 600)], [(600, 600)] * 21, None):
+        with warming(setup, sizes=sizes):
+            pass
+    assert found == [(True, False), (True, False), (True, True), (True, True)]
+    done = []
+    monkeypatch.setattr(plain_png, "warm_up", lambda: done.append("decode"))
+    rehearse(setup, truths=False, large=False)
+    assert done == []
+
+
+def test_a_users_metric_sees_real_pictures_only(adapter):
+    seen = []
+
+    def metric(truth, delivered):
+        seen.append(truth)
+        return np.zeros(truth.shape[:2])
+
+    rehearse(set_up(adapter, draws=3, metric=from_function("warmed", metric, 1)))
+    assert seen == []
+
+
+def test_no_thread_outlives_the_run(adapter):
+    with warming(set_up(adapter, draws=3)):
+        pass
+    assert "warm-up" not in [thread.name for thread in threading.enumerate()]
