@@ -265,6 +265,7 @@ _WAYS: Mapping[str, Callable[[Any], str]] = {
     "points": lambda value: f"{100 * value:+.1f}",
     "between": between,
     "at_most": partial(at_most, digits=4),
+    "at_most3": at_most,
     "at_least": partial(at_least, digits=4),
     "at_least3": at_least,
     "usd": dollars,
@@ -291,7 +292,7 @@ def words(how: How, row: Mapping[str, Any]) -> str:
     """One cell.
 
     A template's fields may have Python's own formats, or ``share`` (``62.0 %``), ``points`` (``+1.5``), ``between``,
-    ``at_most``, ``at_least``, ``at_least3``, ``usd``, ``usd3``.
+    ``at_most``, ``at_least`` (four digits, or three: ``at_most3``), ``usd``, ``usd3``.
     """
     return how(row) if callable(how) else _FORMATTER.vformat(how, (), row)
 

@@ -179,13 +179,13 @@ def test_random_splits_stand_with_their_warning_and_without_a_verdict(plain_run,
     found = ReportStore(plain_run.folder, plain_run.calibration).splits()
     path = write_report(plain_run.folder, plain_run.calibration, None, [], tmp_path / "r.html", alpha=0.1)
     words = " ".join(" ".join(Page(path.read_text()).words).split())
-    assert "20 random splits of one pool" in words
+    assert "20 random splits of" in words
     assert CAUTION in words
-    assert "No verdict." in words
+    assert "are measured: no verdict" in words
     for level in found.levels:
         assert f"{level.risk[0]:.4f} ± {level.risk[1]:.4f}" in words
     alone = write_report(tmp_path, plain_run.calibration, plain_run.audit, [], tmp_path / "s.html", alpha=0.1)
-    assert "random splits of one pool" not in alone.read_text()
+    assert "20 random splits of" not in alone.read_text()
 
 
 def test_per_image_shows_the_share_of_misses_against_delta(tmp_path):
@@ -201,7 +201,9 @@ def test_per_image_shows_the_share_of_misses_against_delta(tmp_path):
     assert "claimed at most" in words
     assert "Risk against alpha" not in words
     misses = np.mean([one.curve.loss(calibration.threshold(0.3)) > 0.3 for one in pictures])
-    row = re.search(r'<tr><th scope="row">0\.3</th><td>score[^<]*</td><td>[^<]*</td><td>([^<]*)</td>', path.read_text())
+    row = re.search(
+        r'<tr><th scope="row">0\.3</th><td[^>]*>score[^<]*</td><td>[^<]*</td><td>([^<]*)</td>', path.read_text()
+    )
     assert row is not None
     assert row.group(1) == f"{misses:.4f}"
 
@@ -234,7 +236,7 @@ def test_a_level_at_which_nothing_is_trusted_is_no_verdict(tmp_path):
     pictures = [audited_picture(f"a{k}", *maps(rng), [calibration.threshold(a) for a in levels]) for k in range(9)]
     audit = conclude(calibration, calibration.rule(), levels, pictures)
     text = write_report(tmp_path, calibration, audit, [], tmp_path / "r.html", alpha=0.5).read_text()
-    assert text.count("<td>nothing trusted</td>") == 1
+    assert text.count(">nothing trusted</td>") == 1
     assert "Nothing can be trusted at 0.05: 12 calibration photographs" in text
 
 

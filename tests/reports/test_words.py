@@ -84,7 +84,7 @@ def test_nobody_is_explained_who_stands_once(report):
 
 def test_sentences_are_plain(report, comparison):
     said = words(report)
-    assert "Sensitivity: what if the vendor trained on some of your calibration photographs?" in said
+    assert "what if the vendor trained on some of the 60 calibration photographs?" in said
     assert "Planted leakage" not in said
     assert said.index("Threshold") > said.index("Figures behind it")
     assert "A hollow dot is a baseline without a guarantee" in words(comparison)

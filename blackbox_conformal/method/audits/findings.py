@@ -13,7 +13,7 @@ from typing import Any
 
 from blackbox_conformal.method.audits.contamination import Leakage
 from blackbox_conformal.method.audits.implied_quality import Promise
-from blackbox_conformal.method.audits.kinds import TOGETHER, KindRisk, kind_rows, kinds_in_words
+from blackbox_conformal.method.audits.kinds import KindRisk, kind_blocks, kinds_in_words
 from blackbox_conformal.method.audits.quality import Quality
 from blackbox_conformal.method.audits.random_splits import claimed_column
 from blackbox_conformal.method.audits.sequential import Stop
@@ -25,7 +25,6 @@ from blackbox_conformal.method.risk.trust import threshold_json
 from blackbox_conformal.support.blocks import Block, Faces, Figure, How, Note, Table
 from blackbox_conformal.support.plots import Chart, Series
 from blackbox_conformal.support.text import counted
-from blackbox_conformal.support.wording import between
 
 WORST = 3
 """How many of the worst photographs are named at each level unless told otherwise."""
@@ -237,10 +236,12 @@ class Audit(Faces):
         yield Note(" ".join([*told, *kinds_in_words(self.kinds), *stop, *self.notes]))
         rest = [level.sentence for level, now in zip(self.levels, said, strict=True) if not now]
         yield Note(" ".join(rest), detail=True)
-        yield self._level_table()
+        yield self.level_table()
         yield self._figure()
         yield from self._explanations()
-        yield from self._kind_blocks()
+        if self.stop is not None:
+            yield from self.stop.blocks([level.alpha for level in self.levels])
+        yield from kind_blocks(self.kinds)
         yield from self.quality_blocks()
         yield from [Note("", {"leakage": None})] if self.leakage is None else self.leakage.blocks()
         yield self._worst_table(worst, files or {})
@@ -248,7 +249,8 @@ class Audit(Faces):
         yield Note(f"Calls made: {self.calls}. Draws that were stored already: {self.cached}.")
         yield Note("" if self.drift is None else self.drift, remark="warning")
 
-    def _level_table(self) -> Table:
+    def level_table(self) -> Table:
+        """What was found at each level."""
         columns: dict[str, How] = {
             "alpha": "{alpha:g}",
             **claimed_column(self.levels),
@@ -256,11 +258,13 @@ class Audit(Faces):
             "90 % interval": "{ci:between}",
             "trusted": "{trusted_share:share}",
             "empty masks": "{empty_share:share}",
+            "p": "{p_value:.3f}",
             "verdict": lambda row: next(level.found for level in self.levels if level.alpha == row["alpha"]),
         }
         rows = [level.row for level in self.levels]
         document = [{**row, "threshold": threshold_json(row["threshold"])} for row in rows]
-        return Table("levels", columns, rows, {"levels": document}, title=f"Risk: {self.quantity}")
+        title = f"Risk: {self.quantity}"
+        return Table("levels", columns, rows, {"levels": document}, title=title, not_in_terminal=["p"])
 
     def _figure(self) -> Figure:
         """Measured risk and trusted share at each level."""
@@ -290,21 +294,6 @@ class Audit(Faces):
         yield Note(f"Trusted is the mean trusted share of the photographs. {FIXED}", detail=True)
         for sentence in (*(EXPLAINED[verdict] for verdict in verdicts), beforehand(judgements) or ""):
             yield Note(sentence, detail=True)
-
-    def _kind_blocks(self) -> Iterator[Block]:
-        columns: dict[str, How] = {
-            "alpha": "{alpha:g}",
-            "photographs": "{kind}",
-            "by": "{range}",
-            "n": "{n}",
-            "risk": "{risk:.4f}",
-            "interval": lambda row: "" if row["risk_low"] is None else between((row["risk_low"], row["risk_high"])),
-            "trusted": "{trusted_share:share}",
-            "": lambda row: f"above {row['claimed']:g}" if row["fails"] else "",
-        }
-        yield Table("kinds", columns, kind_rows(self.kinds), title="Risk by kind of photograph", detail=True)
-        if self.kinds:
-            yield Note(TOGETHER, detail=True)
 
     def quality_blocks(self) -> Iterator[Block]:
         """PSNR and SSIM inside and outside the mask, with the bound that is promised where there is one."""

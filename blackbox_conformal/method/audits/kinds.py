@@ -6,7 +6,7 @@ those of the audit, by betting (Waudby-Smith & Ramdas 2024), each end at the err
 times levels: by Bonferroni's inequality all upper ends hold together, and all lower ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,9 @@ from blackbox_conformal.method.audits.confidence import LEVEL, lower_bound, uppe
 from blackbox_conformal.method.guarantees.claims import Claim
 from blackbox_conformal.method.images.input_statistics.kind import Kind
 from blackbox_conformal.method.risk.pool import mean_of_clusters
+from blackbox_conformal.support.blocks import Block, How, Note, Table
 from blackbox_conformal.support.text import printable
-from blackbox_conformal.support.wording import at_least, exactly
+from blackbox_conformal.support.wording import at_least, between, exactly
 
 QUARTERS = {
     "texture": ("smooth", "rather smooth", "rather textured", "textured"),
@@ -209,6 +210,23 @@ def kinds_in_words(risks: Sequence[KindRisk]) -> list[str]:
     """The kinds whose risk is above what is claimed, a sentence each, and what to do; nothing where none is."""
     failing = [one.sentence for one in risks if one.fails]
     return [*failing, BY_GROUP] if failing else []
+
+
+def kind_blocks(risks: Sequence[KindRisk], note: str = TOGETHER) -> Iterator[Block]:
+    """Risk by kind of photograph, and what to know of it."""
+    columns: dict[str, How] = {
+        "alpha": "{alpha:g}",
+        "photographs": "{kind}",
+        "by": "{range}",
+        "n": "{n}",
+        "risk": "{risk:.4f}",
+        "interval": lambda row: "" if row["risk_low"] is None else between((row["risk_low"], row["risk_high"])),
+        "trusted": "{trusted_share:share}",
+        "": lambda row: f"above {row['claimed']:g}" if row["fails"] else "",
+    }
+    yield Table("kinds", columns, kind_rows(risks), title="Risk by kind of photograph", detail=True)
+    if risks:
+        yield Note(note, detail=True)
 
 
 def kind_rows(risks: Sequence[KindRisk]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ holds allows a calibration. A guarantee on average lets single calibrations lie 
 far, without a look at any loss. The permutation test of `verdict` is no such test and needs a number that was fixed.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from blackbox_conformal.method.audits.confidence import BETS, LEVEL, p_above, st
 from blackbox_conformal.method.guarantees._bounds import hoeffding_bentkus_upper
 from blackbox_conformal.method.guarantees.claims import Claim
 from blackbox_conformal.method.risk.betting import growth
+from blackbox_conformal.support.blocks import Block, How, Note, Table
 
 EARLY = 0.01
 """Probability that a guarantee that holds is contradicted before the last photograph, over all levels together."""
@@ -68,6 +70,19 @@ class Stop:
     def looked(self) -> int:
         """Photographs looked at."""
         return self.looks[-1].units
+
+    def blocks(self, alphas: Sequence[float]) -> Iterator[Block]:
+        """The running bound at each of the levels."""
+        columns: dict[str, How] = {
+            "photographs": "{units}",
+            **{f"at {alpha:g}": f"{{bounds[{place}]:at_most3}}" for place, alpha in enumerate(alphas)},
+        }
+        yield Table("looks", columns, self.document["looks"], {}, title="The running bound", detail=True)
+        yield Note(
+            "At each look, the upper end of the interval for the mean risk at each level, from all photographs looked "
+            "at so far.",
+            detail=True,
+        )
 
     @property
     def document(self) -> dict[str, Any]:

@@ -22,10 +22,8 @@ from blackbox_conformal import __version__
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.findings import Audit
-from blackbox_conformal.method.audits.random_splits import CAUTION
-from blackbox_conformal.method.audits.verdict import FIXED
 from blackbox_conformal.pages.report.encoded import base64_text
-from blackbox_conformal.pages.report.page import build_page, read_manifest
+from blackbox_conformal.pages.report.page import build_page, read_manifest, sections
 from blackbox_conformal.pages.report.pixel_blocks import SIDE
 from blackbox_conformal.pages.report.preview import Preview
 from blackbox_conformal.pages.report.report_store import ReportStore, preview_of_result
@@ -99,7 +97,7 @@ def write_report(
         max(len(results) + len(stored) - MOST_PICTURES, 0),
     )
     variables = {field.name: getattr(page, field.name) for field in fields(page)}
-    text = render("report", caution=CAUTION, fixed=FIXED, **variables)
+    text = render("report", **variables)
     return write_page(text, f"{_ABOUT}{calibration.digest}", path, force=force)
 
 
@@ -129,11 +127,11 @@ def _previews(
             yield preview
 
 
-_PAGE = ("page.html.jinja", "report.css")
+_PAGE = ("page.html.jinja", "blocks.html.jinja", "report.css")
 _PARTS = {
     "report": (
         "report.html.jinja",
-        "chart.html.jinja",
+        "blocks.html.jinja",
         "viewer.html.jinja",
         "gallery.html.jinja",
         "report.css",
@@ -152,15 +150,9 @@ _PARTS = {
 
 def render_blocks(title: str, blocks: Iterable[Block], name: str = "page", **variables: Any) -> str:
     """A page of blocks, or the page called `name`, which adds to them; each title begins a section."""
-    lead: list[Block] = []
-    sections: list[tuple[str, list[Block]]] = []
-    for block in blocks:
-        if block.passing:
-            continue
-        if block.title:
-            sections.append((block.title, []))
-        (sections[-1][1] if sections else lead).append(block)
-    return render(name, title=title, lead=lead, sections=sections, looks=LOOKS, **variables)
+    found = sections(block for block in blocks if not block.passing)
+    lead = found[0][1] if found and not found[0][0] else []
+    return render(name, title=title, lead=lead, sections=found[bool(lead) :], **variables)
 
 
 def render(name: str, **variables: Any) -> str:
@@ -178,7 +170,7 @@ def render(name: str, **variables: Any) -> str:
     environment.filters.update(percent=share, printable=printable, dollars=dollars, base64=base64_text)
     environment.filters["kind"] = lambda block: type(block).__name__
     environment.tests.update(nan=math.isnan, numeric=NUMBER.match)
-    environment.globals["version"] = __version__
+    environment.globals.update(version=__version__, looks=LOOKS)
     style = "".join(text for part, text in texts.items() if part.endswith(".css"))
     scripts = "".join(text for part, text in texts.items() if part.endswith(".js"))
     # A block of their own: the scripts share names with each other, and none with the window.

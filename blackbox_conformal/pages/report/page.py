@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,16 @@ import numpy as np
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.audits.findings import Audit, AuditedPicture, ssim_lower
+from blackbox_conformal.method.audits.findings import Audit, AuditedPicture
 from blackbox_conformal.method.audits.hypothesis import quantity
-from blackbox_conformal.method.audits.kinds import DESCRIPTIVE, TOGETHER, KindRisk, kinds_in_words
+from blackbox_conformal.method.audits.kinds import DESCRIPTIVE, kind_blocks, kinds_in_words
 from blackbox_conformal.method.audits.random_splits import Splits
-from blackbox_conformal.method.audits.verdict import EXPLAINED, beforehand
-from blackbox_conformal.method.audits.worst_pixels import Place
+from blackbox_conformal.method.audits.verdict import EXPLAINED, FIXED, beforehand
 from blackbox_conformal.method.guarantees.corollaries import error_in_words
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.pages.report.cards import WORST_SHOWN, Card, Example, WorstCrop, make_cards, worst_crops
 from blackbox_conformal.pages.report.error_pairs import ERRORS
-from blackbox_conformal.pages.report.figures import Figure, figures, realised
+from blackbox_conformal.pages.report.figures import figures, realised
 from blackbox_conformal.pages.report.names_apart import picture_stem
 from blackbox_conformal.pages.report.preview import CODES, STRIPE, VEIL, Preview
 from blackbox_conformal.pages.report.shares_histogram import Histogram
@@ -31,31 +30,14 @@ from blackbox_conformal.pages.report.summary import summary
 from blackbox_conformal.study.audit.conclude import calibrated_kinds
 from blackbox_conformal.study.spending import Spending
 from blackbox_conformal.study.stages.certify import assumptions
+from blackbox_conformal.support.blocks import Block, Figure, How, Note, Table
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.text import counted, printable
 
 MAXIMUM_MANIFEST_BYTES = 4 * 2**20
 
-
-@dataclass(frozen=True, slots=True)
-class WorstPhotograph:
-    """A photograph with a large loss, and its worst trusted pixel."""
-
-    name: str
-    loss: float
-    share: float
-    place: Place | None
-
-
-@dataclass(frozen=True, slots=True)
-class LevelRow:
-    """One level of the slider in the table of all levels."""
-
-    alpha: float
-    threshold: str
-    bound: float
-    realised: float | None
-    share: float | None
+Section = tuple[str, list[Block]]
+"""Blocks under their heading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +66,6 @@ class ReportPage:
         The mean trusted share at `stop`, of the photographs that `share_of` names; None when unknown.
     quantity
         The risk is the mean of this; None for a guarantee that is not known here.
-    ssim_lower
-        Why the structural similarity is lower inside the mask than outside; None where it is not.
     summary
         What a client needs to know, one sentence each.
     left_out
@@ -93,13 +73,11 @@ class ReportPage:
     examples
         What errors look like.
     audited
-        Name of each audited photograph by its digest.
+        What the audit says at its levels.
+    details, attempts
+        Tables of figures, and how attempts ended, each under its heading.
     twice
         Names of pictures that were both masked and audited.
-    worst_alpha, worst_photographs
-        The photographs with the largest losses at the audited level nearest to `alpha`.
-    kinds, kinds_note
-        Risk by kind of photograph, at that level of the audit or else of the calibration, and what to know of it.
     """
 
     calibration: Calibration
@@ -117,18 +95,12 @@ class ReportPage:
     slider: dict[str, Any]
     share: float | None
     share_of: str
-    ssim_lower: str | None
     audit: Audit | None
-    audit_notes: tuple[str, ...]
-    audited: Mapping[str, str]
+    audited: tuple[Block, ...]
     quantity: str | None
-    splits: Splits | None
-    figures: tuple[Figure, ...]
-    rows: tuple[LevelRow, ...]
-    worst_alpha: float | None
-    worst_photographs: tuple[WorstPhotograph, ...]
-    kinds: tuple[KindRisk, ...]
-    kinds_note: str
+    figures: Figure
+    details: tuple[Section, ...]
+    attempts: tuple[Section, ...]
     cards: tuple[Card, ...]
     left_out: int
     histogram: Histogram
@@ -158,9 +130,17 @@ def build_page(
     chosen = min(range(len(stops)), key=lambda index: abs(stops[index].alpha - alpha))
     shown = make_cards(previews, audit, stops, chosen, side, calibration.bound)
     shares = _mean_shares(calibration, audit, shown.cards, stops)
-    audited = {} if audit is None else {one.truth: _name_of(one, shown.names) for one in audit.pictures}
-    worst_alpha, worst_photographs = _worst_photographs(audit, alpha, audited)
-    kinds = _kinds(calibration, audit, worst_alpha, alpha)
+    names = {} if audit is None else {one.truth: _name_of(one, shown.names) for one in audit.pictures}
+    details = [
+        *(
+            kind_blocks(calibrated_kinds(calibration, alpha), DESCRIPTIVE)
+            if audit is None
+            else _details(audit, alpha, names)
+        ),
+        *([] if splits is None else splits.blocks()),
+        *([] if audit is None else [_photographs(audit, names)]),
+        _levels(stops, rule, audit, shares),
+    ]
     identity = calibration.procedure.vendor
     vendor = vendor_words(identity)
     return ReportPage(
@@ -179,18 +159,12 @@ def build_page(
         slider=slider_of(stops, shares, calibration.bound),
         share=None if shares is None else shares[chosen],
         share_of=_share_of(calibration, audit),
-        ssim_lower=None if audit is None else ssim_lower(audit.levels),
         audit=audit,
-        audit_notes=_audit_notes(audit),
-        audited=audited,
+        audited=() if audit is None else tuple(_audited(audit)),
         quantity=_quantity(rule, audit, error_in_words(calibration.procedure.metric)),
-        splits=splits,
-        figures=tuple(figures(rule, audit, splits, stops, shares)),
-        rows=_rows(stops, rule, audit, shares),
-        worst_alpha=worst_alpha,
-        worst_photographs=worst_photographs,
-        kinds=kinds,
-        kinds_note=DESCRIPTIVE if audit is None else TOGETHER,
+        figures=Figure(list(figures(rule, audit, splits, stops, shares))),
+        details=sections(details),
+        attempts=() if spending is None else sections(_attempts(spending)),
         cards=shown.cards,
         left_out=left_out,
         histogram=Histogram([card.share for card in shown.cards]),
@@ -286,33 +260,125 @@ def _share_of(calibration: Calibration, audit: Audit | None) -> str:
     return counted(calibration.n, "calibration photograph") if audit is None else counted(audit.n, "audited photograph")
 
 
-def _rows(
-    stops: Sequence[Stop], rule: Guarantee, audit: Audit | None, shares: list[float] | None
-) -> tuple[LevelRow, ...]:
-    return tuple(
-        LevelRow(
-            alpha=stop.alpha,
-            threshold=threshold_words(stop.threshold),
-            bound=stop.risk,
-            realised=None if audit is None else realised(rule, audit, stop),
-            share=None if shares is None else shares[index],
-        )
+def sections(blocks: Iterable[Block]) -> tuple[Section, ...]:
+    """Blocks under their titles; a table without rows is left out with what belongs to it."""
+    found: list[Section] = []
+    for block in blocks:
+        if block.title or not found:
+            found.append((block.title, []))
+        found[-1][1].append(block)
+    return tuple(one for one in found if not isinstance(one[1][0], Table) or one[1][0].rows)
+
+
+def _levels(stops: Sequence[Stop], rule: Guarantee, audit: Audit | None, shares: list[float] | None) -> Table:
+    misses = rule.miss_rate is not None
+    columns: dict[str, How] = {
+        "alpha": "{alpha:g}",
+        "trusted": "{threshold}",
+        f"{'tolerance' if misses else 'bound'} from calibration": "{bound:at_most}",
+        "realised share above alpha" if misses else "realised risk": "{realised:.4f}",
+        "trusted share": "{share:share}",
+    }
+    rows = [
+        {
+            "alpha": stop.alpha,
+            "threshold": threshold_words(stop.threshold),
+            "bound": stop.risk,
+            "realised": None if audit is None else realised(rule, audit, stop),
+            "share": None if shares is None else shares[index],
+        }
         for index, stop in enumerate(stops)
+    ]
+    return Table("stops", columns, rows, title="All figures of the slider's levels")
+
+
+def _audited(audit: Audit) -> Iterator[Block]:
+    """What the audit found at its levels, and what a reader must know of it."""
+    tiles = f"tiles of {audit.units} " if audit.units != audit.n else ""
+    yield Note(
+        f"{audit.n} {tiles}photographs that calibration has not seen; risk and trusted share are means over them. "
+        f"{FIXED} p is the share of random splits of calibration and audit photographs that show at least this risk; "
+        "it is 1 where the risk is not above the claimed one."
     )
-
-
-def _audit_notes(audit: Audit | None) -> tuple[str, ...]:
-    if audit is None:
-        return ()
+    yield replace(audit.level_table(), title="")
+    drift = [] if audit.drift is None else [f"Warning: {audit.drift}."]
     adding = beforehand([level.judgement for level in audit.levels])
     verdicts = dict.fromkeys(level.judgement.verdict for level in audit.levels if level.tested)
-    return (
-        *(() if audit.drift is None else (f"Warning: {audit.drift}.",)),
-        *(EXPLAINED[verdict] for verdict in verdicts),
-        *(() if adding is None else (adding,)),
-        *kinds_in_words(audit.kinds),
-        *audit.notes,
+    yield from map(
+        Note,
+        [
+            *([] if audit.stop is None else [audit.stop.sentence]),
+            *(level.sentence for level in audit.levels),
+            *drift,
+            *(EXPLAINED[verdict] for verdict in verdicts),
+            *([] if adding is None else [adding]),
+            *kinds_in_words(audit.kinds),
+            *audit.notes,
+        ],
     )
+
+
+def _details(audit: Audit, alpha: float, names: Mapping[str, str]) -> Iterator[Block]:
+    """Running bound, kinds of photographs, quality, leakage, and the worst photographs, nearest to level `alpha`."""
+    if audit.stop is not None:
+        yield from audit.stop.blocks([level.alpha for level in audit.levels])
+    if audit.levels:
+        index = min(range(len(audit.levels)), key=lambda place: abs(audit.levels[place].alpha - alpha))
+        nearest = audit.levels[index].alpha
+        yield from kind_blocks([kind for kind in audit.kinds if kind.alpha == nearest])
+    yield from audit.quality_blocks()
+    if audit.leakage is not None:
+        yield from audit.leakage.blocks()
+    if audit.levels:
+        rows = [
+            {
+                "photograph": names[picture.truth],
+                "loss": picture.losses[index],
+                "share": picture.shares[index],
+                "place": picture.worst[index],
+            }
+            for picture in audit.worst(index, WORST_SHOWN)
+        ]
+        columns = {
+            "photograph": "{photograph}",
+            "loss": "{loss:.3f}",
+            "trusted": "{share:share}",
+            "largest trusted error": "{place.error:.3f}",
+            "its row": "{place.row}",
+            "its column": "{place.column}",
+        }
+        yield Table("worst", columns, rows, title=f"Worst photographs at alpha = {nearest:g}")
+
+
+def _photographs(audit: Audit, names: Mapping[str, str]) -> Table:
+    columns = {
+        "photograph": "{name}",
+        **{
+            f"loss, trusted share, PSNR at {level.alpha:g}": f"{{losses[{index}]:.3f}}, {{shares[{index}]:share}}, "
+            f"{{inside[{index}].psnr:.2f}}"
+            for index, level in enumerate(audit.levels)
+        },
+        "PSNR all": "{whole.psnr:.2f}",
+    }
+    fields = ("losses", "shares", "inside", "whole")
+    rows = [
+        {"name": names[picture.truth], **{name: getattr(picture, name) for name in fields}}
+        for picture in audit.pictures
+    ]
+    return Table("photographs", columns, rows, title="All audited photographs")
+
+
+def _attempts(spending: Spending) -> Iterator[Block]:
+    """How attempts ended, and failures with one message each."""
+    ended = [{"state": state, "attempts": count} for state, count in spending.states]
+    columns = {"state": "{state}", "attempts": "{attempts}"}
+    yield Table("states", columns, ended, title="How attempts ended")
+    yield Note("Validated: the answer is stored and is a picture of the expected size.")
+    if not spending.failures:
+        yield Note("No call failed.")
+    failures = {"ended as": "{state}", "class": "{error_class}", "code": "{code}"}
+    failures |= {"attempts": "{count}", "message": "{message}"}
+    yield Table("failures", failures, list(map(asdict, spending.failures)), title="Failures, with one message each")
 
 
 def _quantity(rule: Guarantee, audit: Audit | None, error: str) -> str | None:
@@ -327,26 +393,6 @@ def _quantity(rule: Guarantee, audit: Audit | None, error: str) -> str | None:
 def _name_of(picture: AuditedPicture, names: Mapping[str, str]) -> str:
     # A photograph that the page has no room for, or that the vendor refused, has no other name.
     return names.get(picture_stem("audit", picture.truth), printable(picture.name))
-
-
-def _worst_photographs(
-    audit: Audit | None, alpha: float, names: Mapping[str, str]
-) -> tuple[float | None, tuple[WorstPhotograph, ...]]:
-    if audit is None or not audit.levels:
-        return None, ()
-    index = min(range(len(audit.levels)), key=lambda place: abs(audit.levels[place].alpha - alpha))
-    rows = [
-        WorstPhotograph(names[picture.truth], picture.losses[index], picture.shares[index], picture.worst[index])
-        for picture in audit.worst(index, WORST_SHOWN)
-    ]
-    return audit.levels[index].alpha, tuple(rows)
-
-
-def _kinds(calibration: Calibration, audit: Audit | None, audited: float | None, alpha: float) -> tuple[KindRisk, ...]:
-    """At the `audited` level that is shown; without an audit, of the calibration's own photographs at `alpha`."""
-    if audit is None:
-        return calibrated_kinds(calibration, alpha)
-    return tuple(kind for kind in audit.kinds if kind.alpha == audited)
 
 
 def _twice(cards: Sequence[Card]) -> tuple[str, ...]:
