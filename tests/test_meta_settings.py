@@ -50,7 +50,7 @@ def test_every_option_is_a_keyword_or_says_why_not(name: str) -> None:
         if isinstance(option, Described) and not {setting_of(option), option.name} & keywords:
             assert option.no_keyword, (
                 f"{option.opts[-1]} of `{name}` is no keyword of bc.{FUNCTIONS[name][0]}: describe it in the class of "
-                "its settings in pipeline/keyword_arguments.py, or say no_keyword='why not' where it is declared"
+                "its settings in study/keyword_arguments.py, or say no_keyword='why not' where it is declared"
             )
 
 

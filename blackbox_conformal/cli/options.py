@@ -1,7 +1,7 @@
 """Options: how a command declares them, how its help shows them, and the classes of those that several commands share.
 
 A command receives its options as one value of a dataclass. Each field of that class is one parameter of the command:
-most are settings, which `pipeline/keyword_arguments.py` describes; the others are described where they are declared.
+most are settings, which `study/keyword_arguments.py` describes; the others are described where they are declared.
 """
 
 import functools
@@ -30,7 +30,7 @@ from blackbox_conformal.study.keyword_arguments import (
     WatchSettings,
     described,
 )
-from blackbox_conformal.values import ANYTHING, SWITCH
+from blackbox_conformal.support.value_kinds import ANYTHING, SWITCH
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.procedure import Fit, SeedPolicy
@@ -201,7 +201,7 @@ def takes(kind: type, python: Any = Settings, only_typed: str = "") -> Decorator
         if isinstance(of, str) and of not in known:
             raise LookupError(
                 f"{kind.__name__}.{name} is a setting that nothing describes. Describe it in {python.__name__} of "
-                "pipeline/keyword_arguments.py, so that Python takes it too, or declare it with "
+                "study/keyword_arguments.py, so that Python takes it too, or declare it with "
                 "declared(…, no_keyword='why Python has none')"
             )
         found = known[of] if isinstance(of, str) else of
@@ -234,7 +234,9 @@ def _of_setting(name: str, setting: Setting, known: "dict[str, Setting]", **more
         many = more.get("multiple", setting.many)
         kind = setting.kind
         type_ = click.Choice(kind.choices) if kind.choices else None if kind is ANYTHING else values.Value(kind)
-        more = {"type": type_, "multiple": many, "default": setting.default, **more}
+        # A default of None is one, by which a required option would not be missed.
+        usual = {} if setting.default is None else {"default": setting.default}
+        more = {"type": type_, "multiple": many, **usual, **more}
         more |= {"metavar": setting.metavar} if setting.metavar else {}
         shown += [f"default: {setting.default}"] if setting.default is not None else []
         shown += [kind.range] if kind.range else []

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.values import BYTES, LEVEL, SHARE, USD, Kind
+from blackbox_conformal.support.value_kinds import BYTES, LEVEL, SHARE, USD, Kind
 
 
 class Value(click.ParamType):  # type: ignore[type-arg] # takes none in click 8.2

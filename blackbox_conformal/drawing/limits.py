@@ -8,7 +8,7 @@ from typing import Literal
 
 from blackbox_conformal.drawing.job_budget import Budget
 from blackbox_conformal.support.descriptors import descriptor_limit, draws_that_fit
-from blackbox_conformal.values import COUNT, SECONDS, USD, WORKERS, number, whole
+from blackbox_conformal.support.value_kinds import COUNT, SECONDS, USD, WORKERS, number, whole
 from blackbox_conformal.vendor.adapter import Capabilities
 from blackbox_conformal.vendor.rates import Rate
 

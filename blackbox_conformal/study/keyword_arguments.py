@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, TypeVar, get_args
 
 from blackbox_conformal.study.stages.defaults import DEFAULT_DRAWS, PRESETS
-from blackbox_conformal.values import (
+from blackbox_conformal.support.value_kinds import (
     ANYTHING,
     BYTES,
     COUNT,
