@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.watching.log import now
-from blackbox_conformal.watching.records import Entry, Measured, Visit, WatchDraw, Watched
+from blackbox_conformal.watching.records import Entry, Measured, Visit, WatchDraw, Watched, columns, insert, update
 from blackbox_conformal.watching.watch_file import WatchFile
 from blackbox_conformal.watching.watch_findings import Finding, State, outcome, state_after
+
+_CAME = ("state", "file", "model", "format", "width", "height", "cost_usd")
+"""What is known of a draw once it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,50 +38,25 @@ def conclude(file: WatchFile, watch: Watched, visit: Visit, found: Conclusion) -
     after = state_after(found.findings, before)
     with file.transaction() as connection:
         for draw in found.draws:
-            connection.execute(
-                "UPDATE draw SET state = ?, file = ?, model = ?, format = ?, width = ?, height = ?, cost_usd = ?"
-                " WHERE id = ?",
-                (
-                    draw.state,
-                    draw.file,
-                    draw.model,
-                    draw.format,
-                    draw.width,
-                    draw.height,
-                    None if draw.cost_usd is None else str(draw.cost_usd),
-                    draw.id,
-                ),
-            )
-            connection.executemany(
-                "INSERT INTO feature (draw, name, value) VALUES (?, ?, ?)",
-                [(draw.id, name, value) for name, value in draw.features.items()],
-            )
-        connection.executemany(
-            "INSERT INTO wealth (visit, feature, log_wealth, log_highest) VALUES (?, ?, ?, ?)",
-            [(visit.id, name, *logs) for name, logs in found.wealth.items()],
-        )
+            update(connection, "draw", draw.id, **columns(draw, *_CAME))
+            for name, value in draw.features.items():
+                insert(connection, "feature", draw=draw.id, name=name, value=value)
+        for name, (now_at, highest) in found.wealth.items():
+            insert(connection, "wealth", visit=visit.id, feature=name, log_wealth=now_at, log_highest=highest)
         connection.executemany(
             "UPDATE photograph SET loss = ? WHERE visit = ? AND truth = ?",
             [(each.loss, visit.id, each.truth) for each in found.photographs],
         )
-        connection.executemany(
-            "INSERT INTO finding (visit, layer, verdict, statement, value) VALUES (?, ?, ?, ?, ?)",
-            [(visit.id, each.layer, each.verdict, each.statement, each.value) for each in found.findings],
-        )
-        connection.execute("UPDATE watch SET repeats_itself = ? WHERE id = ?", (found.repeats_itself, watch.id))
-        connection.execute(
-            "UPDATE visit SET ended_at = ?, verdict = ? WHERE id = ?", (now(), outcome(found.findings), visit.id)
-        )
+        for each in found.findings:
+            insert(connection, "finding", visit=visit.id, **columns(each, "layer", "verdict", "statement", "value"))
+        update(connection, "watch", watch.id, repeats_itself=found.repeats_itself)
+        update(connection, "visit", visit.id, ended_at=now(), verdict=outcome(found.findings))
         file.record(connection, watch.calibration, "visit", visit.id)
         if after != before:
             reasons = [
                 f"{each.layer}: {each.statement}" for each in found.findings if each.verdict in ("changed", "above")
             ]
-            entered = connection.execute(
-                "INSERT INTO state (calibration, visit, at, state, reason) VALUES (?, ?, ?, ?, ?)",
-                (watch.calibration, visit.id, now(), after, "; ".join(reasons)),
-            )
-            file.record(connection, watch.calibration, "state", entered.lastrowid)
+            file.enter(connection, watch.calibration, after, "; ".join(reasons), visit.id)
     return file.states(watch.calibration)[-1] if after != before else None
 
 
@@ -111,9 +89,5 @@ def accept(file: WatchFile, calibration: str, reason: str) -> Entry:
         connection.execute(
             "UPDATE watch SET ended_at = ? WHERE calibration = ? AND ended_at IS NULL", (now(), calibration)
         )
-        entered = connection.execute(
-            "INSERT INTO state (calibration, at, state, reason) VALUES (?, ?, 'accepted', ?)",
-            (calibration, now(), reason.strip()),
-        )
-        file.record(connection, calibration, "state", entered.lastrowid)
+        file.enter(connection, calibration, "accepted", reason.strip())
     return file.states(calibration)[-1]

@@ -18,7 +18,7 @@ from blackbox_conformal.watching.live import ANSWERS, INPUTS, Wealth, log_wealth
 from blackbox_conformal.watching.live_findings import answers_finding, inputs_finding
 from blackbox_conformal.watching.log import now
 from blackbox_conformal.watching.ranks import tie_of
-from blackbox_conformal.watching.records import Watched
+from blackbox_conformal.watching.records import Watched, insert
 from blackbox_conformal.watching.watch_file import WatchFile
 from blackbox_conformal.watching.watch_findings import Finding
 
@@ -84,18 +84,12 @@ def enter(file: WatchFile, watch: Watched, known: Known, picture: LivePicture, t
         wealth = wealth_of(file.path, connection, watch.id)
         for name, p_value in ranks.items():
             wealth[name] = wealth.get(name, Wealth()).after(p_value)
-            connection.execute(
-                "INSERT INTO live_rank (live, feature, p_value) VALUES (?, ?, ?)", (number, name, p_value)
-            )
+            insert(connection, "live_rank", live=number, feature=name, p_value=p_value)
             _keep(connection, watch.id, name, wealth[name])
         file.record(connection, watch.calibration, "live", number)
         found = answers_finding(wealth, Level(watch.level, watch.live))
         if found.verdict == "changed" and state not in ("suspended", "void"):
-            suspended = connection.execute(
-                "INSERT INTO state (calibration, at, state, reason) VALUES (?, ?, 'suspended', ?)",
-                (watch.calibration, now(), f"answers: {found.statement}"),
-            )
-            file.record(connection, watch.calibration, "state", suspended.lastrowid)
+            file.enter(connection, watch.calibration, "suspended", f"answers: {found.statement}")
     return True
 
 

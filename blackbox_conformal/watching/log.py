@@ -17,6 +17,7 @@ from blackbox_conformal.documents.signature import Signature, Vouching
 from blackbox_conformal.documents.watch_head import WatchHead, WatchStanding
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, FileFormatError
 from blackbox_conformal.support.canonical import digest_json, strict_json
+from blackbox_conformal.watching.records import insert
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
@@ -97,11 +98,7 @@ def record(
     if key is not None:
         head = head.signed(key)
         entry["signature"] = head.signature and head.signature.model_dump_json()
-    columns = ", ".join(entry)
-    connection.execute(
-        f"INSERT INTO log ({columns}) VALUES ({', '.join('?' * len(entry))})",
-        tuple(entry.values()),
-    )
+    insert(connection, "log", **entry)
     return head
 
 

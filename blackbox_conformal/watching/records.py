@@ -1,9 +1,13 @@
-"""What a watch file holds, row by row."""
+"""What a watch file holds, row by row, and how rows and records are made from each other."""
 
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal
+from functools import cache
+from typing import Any, Literal, TypeVar
+
+from pydantic import TypeAdapter
 
 from blackbox_conformal.watching.watch_findings import State
 
@@ -14,6 +18,45 @@ or of the first visit where the calibration has none. ``repeat``: an earlier dra
 
 Only fresh draws bet. The calibration's were drawn in one session, which may have had one machine of the vendor's many;
 they are compared by their pixels and by what was declared with them."""
+
+Record = TypeVar("Record")
+
+
+_form: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
+
+
+def records(kind: type[Record], rows: Iterable[Mapping[str, Any] | sqlite3.Row]) -> list[Record]:
+    """Each row as a record: its fields are the columns of their names, and other columns are left out.
+
+    Raises
+    ------
+    ValueError
+        A column is missing, or holds another kind of value.
+    """
+    return [_form(kind).validate_python(dict(row)) for row in rows]
+
+
+def insert(connection: sqlite3.Connection, table: str, **values: Any) -> int:
+    """Write one row; its id."""
+    marks = ", ".join("?" * len(values))
+    row = connection.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", _plain(values)).lastrowid
+    assert row is not None
+    return row
+
+
+def update(connection: sqlite3.Connection, table: str, row: int, **values: Any) -> None:
+    """Change columns of the row with this id."""
+    settings = ", ".join(f"{name} = ?" for name in values)
+    connection.execute(f"UPDATE {table} SET {settings} WHERE id = ?", (*_plain(values), row))
+
+
+def columns(record: object, *names: str) -> dict[str, Any]:
+    """The named fields of a record, as columns."""
+    return {name: getattr(record, name) for name in names}
+
+
+def _plain(values: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(str(value) if isinstance(value, Decimal) else value for value in values.values())
 
 
 @dataclass(frozen=True, slots=True)

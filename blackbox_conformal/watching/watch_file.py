@@ -10,17 +10,30 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
 
 from blackbox_conformal.documents.watch_head import WatchStanding
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.support.files import FULL_DISK, refusal
+from blackbox_conformal.support.wording import complaint
 from blackbox_conformal.watching import log
 from blackbox_conformal.watching.log import now
-from blackbox_conformal.watching.records import Canary, Entry, Measured, Visit, WatchDraw, Watched
-from blackbox_conformal.watching.watch_findings import Finding
+from blackbox_conformal.watching.records import (
+    Canary,
+    Entry,
+    Measured,
+    Record,
+    Visit,
+    WatchDraw,
+    Watched,
+    columns,
+    insert,
+    records,
+)
+from blackbox_conformal.watching.watch_findings import Finding, State
 from blackbox_conformal.watching.watch_schema import APPLICATION_ID, FROM, LOGGED, TABLES, VERSION
 
 if TYPE_CHECKING:
@@ -28,7 +41,10 @@ if TYPE_CHECKING:
     from blackbox_conformal.documents.signing_key import SigningKey
 
 BUSY_S = 15.0
-_OF_VISIT = ("id", "number", "begun_at", "ended_at", "verdict")
+_DRAWS = (
+    "SELECT draw.*, draw.draw_index AS 'index', canary.position AS position FROM draw"
+    " JOIN canary ON canary.id = draw.canary"
+)
 
 
 def watch_path(calibration: Path) -> Path:
@@ -87,10 +103,16 @@ class WatchFile:
                 raise refusal(self.path, OSError(FULL_DISK[0], "the disk is full")) from None
             if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
                 raise UsageError(f"{self.path} cannot be written: {error}. Correct that and run again") from None
-            raise FileFormatError(
-                f"{self.path}: expected the watch of a calibration; {error}. Restore a copy, or move the file away to "
-                "begin a new watch"
-            ) from None
+            raise self._damaged(str(error)) from None
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            raise self._damaged(f"{'.'.join(map(str, problem['loc']))}: {complaint(problem)}") from None
+
+    def _damaged(self, why: str) -> FileFormatError:
+        return FileFormatError(
+            f"{self.path}: expected the watch of a calibration; {why}. Restore a copy, or move the file away to begin "
+            "a new watch"
+        )
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -133,6 +155,13 @@ class WatchFile:
         assert row is not None
         log.record(connection, calibration, kind, row, self._key)
 
+    def enter(
+        self, connection: sqlite3.Connection, calibration: str, state: State, reason: str, visit: int | None = None
+    ) -> None:
+        """Write into this transaction the state that the calibration is in from now on."""
+        said = {"calibration": calibration, "visit": visit, "at": now(), "state": state, "reason": reason}
+        self.record(connection, calibration, "state", insert(connection, "state", **said))
+
     def check(self, calibration: "Calibration", trusted: Collection[str] = ()) -> WatchStanding | None:
         """Check the whole log of a calibration; see `log.check`."""
         with self.transaction() as connection:
@@ -148,6 +177,16 @@ class WatchFile:
         with self._told():
             return self._connection.execute(query, values).fetchall()
 
+    def _records(self, kind: type[Record], query: str, *values: object) -> list[Record]:
+        rows = self._rows(query, *values)
+        with self._told():
+            return records(kind, rows)
+
+    def _draw(self, row: sqlite3.Row, features: Mapping[str, float]) -> WatchDraw:
+        with self._told():
+            (draw,) = records(WatchDraw, [{**row, "canary": row["position"], "features": features}])
+        return draw
+
     def current(self, calibration: str) -> Watched | None:
         """The watch of the calibration with this digest that goes on; None where there is none."""
         return self._watch("calibration = ? AND ended_at IS NULL", calibration)
@@ -157,55 +196,26 @@ class WatchFile:
         return self._watch("calibration = ?", calibration)
 
     def _watch(self, condition: str, calibration: str) -> Watched | None:
-        rows = self._rows(f"SELECT * FROM watch WHERE {condition} ORDER BY id DESC LIMIT 1", calibration)
-        if not rows:
-            return None
-        values = {name: rows[0][name] for name in Watched.__dataclass_fields__}
-        repeats = values["repeats_itself"]
-        return Watched(
-            **{
-                **values,
-                "first_draws_calibrated": bool(values["first_draws_calibrated"]),
-                "repeats_itself": None if repeats is None else bool(repeats),
-                "live": bool(values["live"]),
-            }
-        )
+        found = self._records(Watched, f"SELECT * FROM watch WHERE {condition} ORDER BY id DESC LIMIT 1", calibration)
+        return found[0] if found else None
 
     def begin(self, calibration: str, level: float, canaries: Sequence[Canary], *, calibrated: bool) -> Watched:
         """Begin a watch with these canaries, in this order; its seed is drawn here."""
         seed = secrets.token_hex(16)
         with self.transaction() as connection:
-            cursor = connection.execute(
-                "INSERT INTO watch (calibration, begun_at, seed, level, first_draws_calibrated, live)"
-                " VALUES (?, ?, ?, ?, ?, 1)",
-                (calibration, now(), seed, level, calibrated),
-            )
-            connection.executemany(
-                "INSERT INTO canary (watch, position, name, upload, png, width, height, sensitivity)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        cursor.lastrowid,
-                        place,
-                        each.name,
-                        each.upload,
-                        each.png,
-                        each.width,
-                        each.height,
-                        each.sensitivity,
-                    )
-                    for place, each in enumerate(canaries)
-                ],
-            )
-            self.record(connection, calibration, "watch", cursor.lastrowid)
+            values = {"level": level, "first_draws_calibrated": calibrated, "live": 1}
+            watch = insert(connection, "watch", calibration=calibration, begun_at=now(), seed=seed, **values)
+            for place, each in enumerate(canaries):
+                sent = columns(each, "name", "upload", "png", "width", "height", "sensitivity")
+                insert(connection, "canary", watch=watch, position=place, **sent)
+            self.record(connection, calibration, "watch", watch)
         begun = self.current(calibration)
         assert begun is not None
         return begun
 
     def canaries(self, watch: Watched) -> list[Canary]:
         """The canaries of a watch, in order."""
-        rows = self._rows("SELECT * FROM canary WHERE watch = ? ORDER BY position", watch.id)
-        return [Canary(**{name: row[name] for name in Canary.__dataclass_fields__}) for row in rows]
+        return self._records(Canary, "SELECT * FROM canary WHERE watch = ? ORDER BY position", watch.id)
 
     def last_canaries(self, calibration: str) -> list[Canary]:
         """The canaries of the latest watch of this calibration, whether it goes on or not; in order."""
@@ -219,15 +229,10 @@ class WatchFile:
             number = connection.execute(
                 "SELECT 1 + coalesce(max(number), 0) FROM visit WHERE watch = ?", (watch.id,)
             ).fetchone()[0]
-            visit = connection.execute(
-                "INSERT INTO visit (watch, number, begun_at) VALUES (?, ?, ?)", (watch.id, number, now())
-            ).lastrowid
-            assert visit is not None
+            visit = insert(connection, "visit", watch=watch.id, number=number, begun_at=now())
             _plan(connection, visit, ids, draws)
-            connection.executemany(
-                "INSERT INTO photograph (visit, truth, name, alpha) VALUES (?, ?, ?, ?)",
-                [(visit, each.truth, each.name, each.alpha) for each in photographs],
-            )
+            for each in photographs:
+                insert(connection, "photograph", visit=visit, **columns(each, "truth", "name", "alpha"))
         return self.visits(watch)[-1]
 
     def plan_again(self, watch: Watched, draw: WatchDraw) -> Visit:
@@ -248,27 +253,21 @@ class WatchFile:
         ):
             features.setdefault(row["draw"], {})[row["name"]] = row["value"]
         draws: dict[int, list[WatchDraw]] = {}
-        for row in self._rows(
-            "SELECT draw.*, canary.position FROM draw JOIN canary ON canary.id = draw.canary"
-            f" WHERE draw.visit IN ({of_watch}) ORDER BY draw.id",
-            watch.id,
-        ):
-            draws.setdefault(row["visit"], []).append(_draw(row, features.get(row["id"], {})))
-        return [
-            Visit(**{name: row[name] for name in _OF_VISIT}, draws=tuple(draws.get(row["id"], ())))
-            for row in self._rows("SELECT * FROM visit WHERE watch = ? ORDER BY number", watch.id)
-        ]
+        for row in self._rows(f"{_DRAWS} WHERE draw.visit IN ({of_watch}) ORDER BY draw.id", watch.id):
+            draws.setdefault(row["visit"], []).append(self._draw(row, features.get(row["id"], {})))
+        visits = self._records(Visit, "SELECT * FROM visit WHERE watch = ? ORDER BY number", watch.id)
+        return [replace(visit, draws=tuple(draws.get(visit.id, ()))) for visit in visits]
 
     def photographs(self, watch: Watched, visit: int | None = None) -> list[Measured]:
         """The fresh photographs of all visits, or of one, in the order in which they were planned."""
-        rows = self._rows(
+        return self._records(
+            Measured,
             "SELECT photograph.* FROM photograph JOIN visit ON visit.id = photograph.visit WHERE visit.watch = ?"
             " AND (? IS NULL OR visit.id = ?) ORDER BY photograph.rowid",
             watch.id,
             visit,
             visit,
         )
-        return [Measured(row["truth"], row["name"], row["alpha"], row["loss"], row["visit"]) for row in rows]
 
     def used_photographs(self) -> set[str]:
         """Digests of every photograph that any visit in this file measured or planned to."""
@@ -277,18 +276,11 @@ class WatchFile:
     def draws_of(self, calibration: str) -> list[tuple[Canary, WatchDraw]]:
         """Every draw that any watch of this calibration planned, with its canary."""
         rows = self._rows(
-            "SELECT draw.*, canary.position, canary.id AS of FROM draw JOIN canary ON canary.id = draw.canary"
-            " JOIN watch ON watch.id = canary.watch WHERE watch.calibration = ? ORDER BY draw.id",
-            calibration,
+            f"{_DRAWS} JOIN watch ON watch.id = canary.watch WHERE watch.calibration = ? ORDER BY draw.id", calibration
         )
-        canaries = {
-            row["id"]: Canary(**{name: row[name] for name in Canary.__dataclass_fields__})
-            for row in self._rows(
-                "SELECT canary.* FROM canary JOIN watch ON watch.id = canary.watch WHERE watch.calibration = ?",
-                calibration,
-            )
-        }
-        return [(canaries[row["of"]], _draw(row, {})) for row in rows]
+        of_calibration = "SELECT canary.* FROM canary JOIN watch ON watch.id = canary.watch WHERE watch.calibration = ?"
+        canaries = {canary.id: canary for canary in self._records(Canary, of_calibration, calibration)}
+        return [(canaries[row["canary"]], self._draw(row, {})) for row in rows]
 
     def evidence(self, watch: Watched) -> list[float]:
         """After each visit that was concluded, the logarithm of the largest wealth of a feature's martingale.
@@ -312,17 +304,16 @@ class WatchFile:
 
     def findings(self, visit: int) -> list[Finding]:
         """What a visit found, layer by layer."""
-        rows = self._rows("SELECT * FROM finding WHERE visit = ? ORDER BY rowid", visit)
-        return [Finding(row["layer"], row["verdict"], row["statement"], row["value"]) for row in rows]
+        return self._records(Finding, "SELECT * FROM finding WHERE visit = ? ORDER BY rowid", visit)
 
     def states(self, calibration: str) -> list[Entry]:
         """Every state that the calibration was ever in, in order."""
-        rows = self._rows("SELECT * FROM state WHERE calibration = ? ORDER BY id", calibration)
-        return [Entry(row["id"], row["state"], row["at"], row["reason"]) for row in rows]
+        return self._records(Entry, "SELECT * FROM state WHERE calibration = ? ORDER BY id", calibration)
 
     def untold(self, calibration: str, channel: str) -> list[Entry]:
         """The present state and those that could not be told, unless the channel was told of them; in order."""
-        rows = self._rows(
+        return self._records(
+            Entry,
             "SELECT state.* FROM state LEFT JOIN notice ON notice.state = state.id AND notice.channel = ?"
             " WHERE state.calibration = ? AND notice.delivered_at IS NULL AND (notice.id IS NOT NULL OR state.id ="
             " (SELECT max(id) FROM state WHERE calibration = ?)) ORDER BY state.id",
@@ -330,7 +321,6 @@ class WatchFile:
             calibration,
             calibration,
         )
-        return [Entry(row["id"], row["state"], row["at"], row["reason"]) for row in rows]
 
     def note_notice(self, state: int, channel: str, error: str | None) -> None:
         """Note that a channel was told of a state, or why it could not be."""
@@ -344,28 +334,7 @@ class WatchFile:
 
 
 def _plan(connection: sqlite3.Connection, visit: int, ids: Mapping[int, int], draws: Sequence[WatchDraw]) -> None:
-    connection.executemany(
-        "INSERT INTO draw (visit, canary, purpose, draw_index, seed) VALUES (?, ?, ?, ?, ?)",
-        [
-            (visit, ids[draw.canary], draw.purpose, draw.index, None if draw.seed is None else str(draw.seed))
-            for draw in draws
-        ],
-    )
-
-
-def _draw(row: sqlite3.Row, features: Mapping[str, float]) -> WatchDraw:
-    return WatchDraw(
-        row["position"],
-        row["purpose"],
-        row["draw_index"],
-        None if row["seed"] is None else int(row["seed"]),
-        row["id"],
-        row["state"],
-        row["file"],
-        row["model"],
-        row["format"],
-        row["width"],
-        row["height"],
-        None if row["cost_usd"] is None else Decimal(row["cost_usd"]),
-        features,
-    )
+    for draw in draws:
+        seed = None if draw.seed is None else str(draw.seed)
+        planned = {"purpose": draw.purpose, "draw_index": draw.index, "seed": seed}
+        insert(connection, "draw", visit=visit, canary=ids[draw.canary], **planned)

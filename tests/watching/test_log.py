@@ -325,3 +325,36 @@ def test_every_column_of_every_row_takes_part(path: Path, calibration: Calibrati
             continue
         unnoticed.append((table, column))
     assert unnoticed == []
+
+
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [
+        ("UPDATE draw SET cost_usd = 'much'", "cost_usd: expected a number; got 'much'"),
+        ("UPDATE draw SET seed = 'seven'", "seed: expected a whole number; got 'seven'"),
+        ("UPDATE draw SET width = X'00ff'", "width: expected a whole number"),
+        ("UPDATE feature SET value = 'warm'", "features.warmth: expected a number; got 'warm'"),
+        ("UPDATE watch SET live = 'perhaps'", "live: expected true or false"),
+        ("UPDATE canary SET height = 'high'", "height: expected a whole number"),
+        ("UPDATE finding SET verdict = 'good'", "verdict: expected one of same"),
+        ("UPDATE photograph SET loss = 'none'", "loss: expected a number"),
+    ],
+)
+def test_rows_of_other_kinds_of_values_are_refused_with_what_to_do(
+    path: Path, calibration: Calibration, edit: str, says: str
+) -> None:
+    with closing(sqlite3.connect(watch_path(path))) as connection:
+        connection.execute(edit)
+        connection.commit()
+
+    def read_all(file: WatchFile) -> None:
+        watch = file.current(calibration.digest)
+        assert watch is not None
+        for planned in file.visits(watch):
+            file.findings(planned.id)
+        file.photographs(watch)
+        file.canaries(watch)
+
+    with WatchFile(watch_path(path)) as file, pytest.raises(FileFormatError, match=says) as raised:
+        read_all(file)
+    assert "Restore a copy" in str(raised.value)
