@@ -20,8 +20,8 @@ needed = [
     "blackbox_conformal/photographs/README.md",
     "blackbox_conformal/photographs/astronaut.jpg",
     "blackbox_conformal/docs/pictures/demo.webp",
-    "blackbox_conformal/support/display/templates/figure.svg.jinja",
-    "blackbox_conformal/support/display/templates/plots.svg.jinja",
+    "blackbox_conformal/pages/templates/figure.svg.jinja",
+    "blackbox_conformal/pages/templates/plots.svg.jinja",
     "blackbox_conformal/pages/report/templates/report.html.jinja",
     "blackbox_adapters/recipes/bria.toml",
 ]

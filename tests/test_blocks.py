@@ -11,9 +11,9 @@ import pytest
 
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.pages.notebook import MOST_ROWS, card
 from blackbox_conformal.pages.report.html import render_blocks
 from blackbox_conformal.support.blocks import Block, Faces, Facts, Figure, Note, Table, frame, words
-from blackbox_conformal.support.display.notebook import MOST_ROWS, card
 from blackbox_conformal.support.plots import Bar, Bars
 
 

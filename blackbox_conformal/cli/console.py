@@ -21,8 +21,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from blackbox_conformal.cli.terminal_text import DOCUMENT, json_line, shown
+from blackbox_conformal.pages.progress_bars import draw_note, terminal_progress
 from blackbox_conformal.support.blocks import NUMBER, Block, Facts, Note, Table
-from blackbox_conformal.support.display.progress import draw_note, terminal_progress
 from blackbox_conformal.support.secrets import redact
 from blackbox_conformal.support.text import dollars, printable
 

@@ -26,12 +26,11 @@ from blackbox_conformal.study.keyword_arguments import (
     Settings,
     described,
 )
-from blackbox_conformal.study.listeners import Listeners
+from blackbox_conformal.study.listeners import Display, Listeners, shown_progress
 from blackbox_conformal.study.run_folder import usual_folder
 from blackbox_conformal.study.stages.cluster import Cluster
 from blackbox_conformal.study.stages.defaults import preset_settings
 from blackbox_conformal.study.stages.settings import Setup, set_up
-from blackbox_conformal.support.display.progress import ProgressDisplay, shown_progress
 from blackbox_conformal.vendor.adapter import Adapter
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -69,7 +68,7 @@ def named_keywords(command: Command) -> Command:
             if "cluster" in settings:
                 settings["cluster"] = stack.enter_context(Cluster(settings["cluster"], settings.get("memory")))
             step = stack.enter_context(shown_progress(settings.pop("progress", None)))
-            if isinstance(step, ProgressDisplay):
+            if isinstance(step, Display):
                 settings["listener"] = _both(step.event, settings.get("listener"))
             return command(*given, progress=step, **settings)
 
@@ -158,7 +157,7 @@ def terms_of(folder: Path, settings: Mapping[str, Any]) -> Terms:
     listeners = {name: settings[name] for name in ("listener", "progress", "on_sampler") if name in settings}
     folder = Path(settings.get("run", folder))
     place(folder, settings)
-    if isinstance(progress := settings.get("progress"), ProgressDisplay):
+    if isinstance(progress := settings.get("progress"), Display):
         progress.keep_in(folder)
     cluster: Cluster | None = settings.get("cluster")
     memory = settings.get("memory") if cluster is None else cluster.memory_for_one

@@ -1,13 +1,68 @@
-"""Who hears of what a job does."""
+"""Who hears of what a job does, and whether a person sees how far it is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from blackbox_conformal.drawing.events import Event
 from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.errors import UsageError
+
+BARS = "blackbox_conformal.pages.progress_bars"
+"""The module whose `bars` show progress in notebooks and terminals. It is loaded by its name, and only then."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is going on, how many are done, and how many there are."""
+
+
+def unseen(what: str, done: int, total: int) -> None:
+    """A step of progress that is shown to no one."""
+
+
+@runtime_checkable
+class Display(Protocol):
+    """Bars, which are told of events of drawing, too."""
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show how far the work `what` has come."""
+
+    def event(self, event: Event) -> None:
+        """Show how far drawing has come."""
+
+    def keep_in(self, folder: Path) -> None:
+        """Say at the end where draws are kept."""
+
+
+@contextmanager
+def shown_progress(progress: bool | Progress | None) -> Iterator[Progress]:
+    """What is to be called with each step.
+
+    Parameters
+    ----------
+    progress
+        True: bars. False: nothing. None: bars in a notebook and where stderr is a terminal. Else what is called.
+
+    Raises
+    ------
+    UsageError
+        It is none of these.
+    """
+    if callable(progress):
+        yield progress
+        return
+    if progress not in (None, True, False):
+        raise UsageError(f"expected progress to be True, False, None or a function of three values; got {progress!r}")
+    bars = None if progress is False else import_module(BARS).bars(wanted=bool(progress))
+    if bars is None:
+        yield unseen
+        return
+    try:
+        yield bars
+    finally:
+        bars.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from blackbox_conformal.drawing.object_store import Bucket, BucketAddress, Store
 from blackbox_conformal.errors import IncompleteError, MaybeSentError, NotSentError, UsageError, VendorError
 from blackbox_conformal.method.images.photographs import SUFFIXES
 from blackbox_conformal.method.images.read import DEFAULT_LIMITS
-from blackbox_conformal.support.display.progress import Step, unseen
+from blackbox_conformal.study.listeners import Progress, unseen
 from blackbox_conformal.support.files import refusal
 from blackbox_conformal.support.secrets import Secret, redact
 from blackbox_conformal.support.text import clean, printable
@@ -60,7 +60,7 @@ def address_of(path: Path) -> str:
     return _addresses.get(path, str(path))
 
 
-def fetch_photographs(address: str, folder: Path | None = None, progress: Step = unseen) -> list[Path]:
+def fetch_photographs(address: str, folder: Path | None = None, progress: Progress = unseen) -> list[Path]:
     """Every photograph at an address, as files in the order of their names.
 
     Parameters

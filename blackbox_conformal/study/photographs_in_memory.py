@@ -21,9 +21,9 @@ from PIL import Image as PillowImage
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.method.images.encode import Given
 from blackbox_conformal.method.images.photographs import find_photographs
+from blackbox_conformal.study.listeners import Progress, unseen
 from blackbox_conformal.study.photographs_at_addresses import fetch_photographs, is_address
 from blackbox_conformal.study.stages.prepare import named_input
-from blackbox_conformal.support.display.progress import Step, unseen
 from blackbox_conformal.support.files import refusal
 from blackbox_conformal.support.text import name_of, printable
 
@@ -78,7 +78,7 @@ def as_files(photographs: Photographs) -> Iterator[list[Path]]:
         ]
 
 
-def photograph_paths(photographs: Photographs, progress: Step = unseen) -> list[Path]:
+def photograph_paths(photographs: Photographs, progress: Progress = unseen) -> list[Path]:
     """Every photograph among files, folders and addresses; those at addresses are fetched.
 
     Raises

@@ -27,7 +27,7 @@ from blackbox_conformal.support.wording import at_least, at_most, between, share
 if TYPE_CHECKING:
     import pandas
 
-RENDERER = "blackbox_conformal.support.display.notebook"
+RENDERER = "blackbox_conformal.pages.notebook"
 """The module that draws blocks as HTML and figures as SVG. No import leads from a result to it."""
 
 How = str | Callable[[Any], str]

@@ -9,8 +9,8 @@ from support.synthetic import photograph
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.images.encode import image_png
+from blackbox_conformal.pages.notebook import LOOKS
 from blackbox_conformal.support.blocks import Figure
-from blackbox_conformal.support.display.notebook import LOOKS
 from blackbox_conformal.support.plots import Bar, Bars, Chart, Dot, Dots, Plot, Raster, Series
 
 HOSTILE = '</svg><script>alert("x")</script>'

@@ -12,8 +12,9 @@ from support.synthetic import photograph, write_draws
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.support.display import progress as module
-from blackbox_conformal.support.display.progress import NotebookDisplay, TerminalDisplay, shown_progress, unseen
+from blackbox_conformal.pages import progress_bars as module
+from blackbox_conformal.pages.progress_bars import NotebookDisplay, TerminalDisplay
+from blackbox_conformal.study.listeners import shown_progress, unseen
 
 
 class Display:

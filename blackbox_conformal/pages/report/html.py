@@ -22,6 +22,7 @@ from blackbox_conformal import __version__
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.findings import Audit
+from blackbox_conformal.pages.notebook import LOOKS, PLOTS, template_text
 from blackbox_conformal.pages.report.encoded import base64_text
 from blackbox_conformal.pages.report.page import build_page, read_manifest, sections
 from blackbox_conformal.pages.report.pixel_blocks import SIDE
@@ -31,7 +32,6 @@ from blackbox_conformal.pages.report.seal import about_of, write_page
 from blackbox_conformal.pages.report.slider_levels import choose_stops, thresholds_of
 from blackbox_conformal.study.spending import read_spending
 from blackbox_conformal.support.blocks import NUMBER, Block
-from blackbox_conformal.support.display.notebook import LOOKS, PLOTS, template_text
 from blackbox_conformal.support.text import dollars, printable
 from blackbox_conformal.support.wording import at_least, at_most, between, share
 

@@ -9,10 +9,10 @@ from typing import ClassVar
 
 from blackbox_conformal.errors import NotSentError, UsageError
 from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.study.listeners import Progress, shown_progress
 from blackbox_conformal.study.photographs_in_memory import Photographs, as_files, photograph_paths
 from blackbox_conformal.study.stages.prepare import prepare_photographs
 from blackbox_conformal.study.stages.settings import Setup, set_up
-from blackbox_conformal.support.display.progress import Step, shown_progress
 from blackbox_conformal.support.files import write_new
 from blackbox_conformal.support.text import file_stem, name_of, printable
 from blackbox_conformal.support.types import Image
@@ -66,7 +66,7 @@ def degrade(
     degradation: str = "bicubic",
     seed: int = 0,
     force: bool = False,
-    progress: bool | Step | None = None,
+    progress: bool | Progress | None = None,
 ) -> list[Degraded]:
     """Make the inputs that `calibrate` would send for `photographs` with the same scale, degradation and seed.
 
@@ -101,7 +101,7 @@ def degrade(
     return [one if one.photograph.exists() else replace(one, photograph=Path(name_of(one.photograph))) for one in made]
 
 
-def _degraded(paths: list[Path], out: Path | None, setup: Setup, step: Step, *, force: bool) -> list[Degraded]:
+def _degraded(paths: list[Path], out: Path | None, setup: Setup, step: Progress, *, force: bool) -> list[Degraded]:
     """The input of each photograph, written."""
     names = Counter(path.stem for path in paths)
     (often, count), *_ = names.most_common(1)

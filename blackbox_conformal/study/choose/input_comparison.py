@@ -10,10 +10,9 @@ from blackbox_conformal.errors import BlackboxConformalError, CalibrationError
 from blackbox_conformal.method.audits.input_shift import LEVEL, SEED, InputShift, compare
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 from blackbox_conformal.method.images.read import read_image
-from blackbox_conformal.study.listeners import Progress
+from blackbox_conformal.study.listeners import Progress, shown_progress
 from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.study.stages.grouped_errors import refuse_together
-from blackbox_conformal.support.display.progress import Step, shown_progress
 
 
 @photographs_as_files("inputs")
@@ -24,7 +23,7 @@ def compare_inputs(
     level: float = LEVEL,
     group: str | None = None,
     seed: int = SEED,
-    progress: bool | Step | None = None,
+    progress: bool | Progress | None = None,
 ) -> InputShift:
     """Compare pictures that are to be sent with the inputs that a calibration was made with.
 

@@ -25,10 +25,10 @@ from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.study.choose.compression import Compression, compression
 from blackbox_conformal.study.choose.fitting import nearest
 from blackbox_conformal.study.choose.simulations import Measured, Simulations, measured
+from blackbox_conformal.study.listeners import shown_progress
 from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.study.stages.grouped_errors import refuse_together
 from blackbox_conformal.support.canonical import digest_bytes
-from blackbox_conformal.support.display.progress import shown_progress
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.types import Image
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from blackbox_conformal.errors import BlackboxConformalError, IncompleteError, UsageError
+from blackbox_conformal.study.listeners import Progress, shown_progress
 from blackbox_conformal.study.mask.products import Result
-from blackbox_conformal.support.display.progress import Step, shown_progress
 from blackbox_conformal.support.text import name_of
 
 Found = Result | BlackboxConformalError
@@ -42,7 +42,7 @@ class MaskedStream:
         pictures: Iterable[Any],
         submit: Callable[[Any], "Future[Found]"],
         ahead: int,
-        progress: bool | Step | None = False,
+        progress: bool | Progress | None = False,
     ) -> None:
         if ahead < 1:
             raise UsageError(f"expected ahead to be at least 1 picture; got {ahead}")
@@ -81,7 +81,7 @@ class MaskedStream:
                     yield result
 
     @contextmanager
-    def _going(self) -> Iterator[Step]:
+    def _going(self) -> Iterator[Progress]:
         """What is to be called with each step; what has not begun is given up at the end."""
         with shown_progress(self._progress) as step:
             try:
@@ -92,7 +92,7 @@ class MaskedStream:
         if self._error is not None:
             raise self._error
 
-    def _fill(self, step: Step) -> bool:
+    def _fill(self, step: Progress) -> bool:
         """Begin as many pictures as there may be; False when none is under way any more."""
         while self._error is None and len(self._under_way) < self._ahead:
             number, picture = next(self._pictures, (0, _NO_MORE))

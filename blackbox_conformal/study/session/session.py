@@ -32,6 +32,7 @@ from blackbox_conformal.method.images.encode import Given
 from blackbox_conformal.study.job import Shared
 from blackbox_conformal.study.keyword_arguments import MaskSettings, SessionSettings
 from blackbox_conformal.study.keyword_terms import named_keywords
+from blackbox_conformal.study.listeners import Progress
 from blackbox_conformal.study.mask.masking import masking_of
 from blackbox_conformal.study.mask.products import Result
 from blackbox_conformal.study.photographs_in_memory import photograph_paths
@@ -43,7 +44,6 @@ from blackbox_conformal.study.stages.prepare import named_input, prepare_input, 
 from blackbox_conformal.study.stages.settings import set_up
 from blackbox_conformal.study.stages.warming import warming
 from blackbox_conformal.support.canonical import digest_json
-from blackbox_conformal.support.display.progress import Step
 from blackbox_conformal.vendor.adapter import Adapter
 
 MOST_OTHERS = 16
@@ -238,7 +238,7 @@ class Session:
         pictures: str | Path | Iterable[Picture],
         *,
         ahead: int | None = None,
-        progress: bool | Step | None = None,
+        progress: bool | Progress | None = None,
     ) -> MaskedStream:
         """Results of a folder, or of pictures from an iterator, as they come: for ``for`` and for ``async for``.
 

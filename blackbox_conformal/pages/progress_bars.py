@@ -11,8 +11,7 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support.text import dollars, visible
-
-Step = Callable[[str, int, int], None]
-"""Called with what is going on, how many are done, and how many there are."""
 
 REFRESH_S = 0.1
 """Seconds between two looks of a notebook's bars."""
@@ -180,38 +175,11 @@ def in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-@contextmanager
-def shown_progress(progress: bool | Step | None) -> Iterator[Step]:
-    """What is to be called with each step.
-
-    Parameters
-    ----------
-    progress
-        True: bars. False: nothing. None: bars in a notebook and where stderr is a terminal. Else what is called.
-
-    Raises
-    ------
-    UsageError
-        It is none of these.
-    """
-    if callable(progress):
-        yield progress
-        return
-    if progress not in (None, True, False):
-        raise UsageError(f"expected progress to be True, False, None or a function of three values; got {progress!r}")
-    notebook = in_notebook()
-    if progress is False or (progress is None and not notebook and not sys.stderr.isatty()):
-        yield unseen
-        return
-    bars = NotebookDisplay() if notebook else TerminalDisplay()
-    try:
-        yield bars
-    finally:
-        bars.close()
-
-
-def unseen(what: str, done: int, total: int) -> None:
-    """A step that nobody is shown."""
+def bars(*, wanted: bool) -> ProgressDisplay | None:
+    """Those of a notebook or of a terminal; None where there is neither and they were not `wanted` all the same."""
+    if in_notebook():
+        return NotebookDisplay()
+    return TerminalDisplay() if wanted or sys.stderr.isatty() else None
 
 
 def _clock(seconds: float) -> str:

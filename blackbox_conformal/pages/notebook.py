@@ -129,7 +129,7 @@ def _key_height(plot: Plot) -> int:
 
 def template_text(name: str) -> str:
     """A template of this folder; pages draw their plots with the same ones."""
-    return (resources.files("blackbox_conformal.support.display") / "templates" / name).read_text("utf-8")
+    return (resources.files("blackbox_conformal.pages") / "templates" / name).read_text("utf-8")
 
 
 @cache
