@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
 
-from blackbox_conformal.embedded.colouriser import Colouriser
+from blackbox_conformal.embedded.studio import Colouriser
 
 Values = npt.NDArray[np.float64]
 SHOWN = 4  # draws on the sheet

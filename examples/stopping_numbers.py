@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.method.audits.confidence import BETS, LEVEL
 from blackbox_conformal.method.audits.sequential import LevelTest, level_test
 from blackbox_conformal.method.guarantees._bounds import hoeffding_bentkus_budget
-from blackbox_conformal.method.guarantees.claims import Claim
+from blackbox_conformal.method.guarantees.guarantee import Claim
 from blackbox_conformal.method.risk.betting import growth
 
 ALPHA, MOST = 0.1, 600

@@ -3,31 +3,152 @@
 Unlike Stability's own interface every one of them answers at once, and a filtered picture is an HTTP 200.
 """
 
+import configparser
+import hashlib
+import hmac
 import json
-from datetime import date
-from typing import Literal, Self
-from urllib.parse import quote
+import os
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Literal, NamedTuple, Self
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, model_validator
 
-from blackbox_adapters._aws_keys import aws_keys
 from blackbox_adapters._failures import Failures, not_found
 from blackbox_adapters._pictures import base64_text, decoded, fits_as_base64
 from blackbox_adapters._price_list import PriceList, flat
 from blackbox_adapters._reading import document, integer, peek, words
 from blackbox_adapters._reasons import Reasons
-from blackbox_adapters._sigv4 import signed_headers
 from blackbox_adapters._stability_modes import StabilityModes
 from blackbox_conformal.errors import (
+    CredentialMissingError,
     PayloadError,
     TryLaterError,
     UsageError,
     VendorError,
     VendorFailedError,
 )
-from blackbox_conformal.support.secrets import Secret
+from blackbox_conformal.support.secrets import Secret, checked_secret, read_credential
 from blackbox_conformal.vendor.adapter import Answer, Capabilities, Draw, Flow, Observed, Purpose, Send, Upload
 from blackbox_conformal.vendor.example import Example, says
+
+# AWS Signature Version 4 for one request with a whole body, from the standard library's hmac and hashlib.
+
+
+def signed_headers(
+    method: str,
+    url: str,
+    body: bytes,
+    *,
+    region: str,
+    service: str,
+    access_key: Secret,
+    secret_key: Secret,
+    session_token: Secret | None = None,
+    headers: Mapping[str, str] | None = None,
+    at: datetime | None = None,
+) -> dict[str, str | Secret]:
+    """Headers that make the request a signed one; the host is signed too but left for the client to send.
+
+    Parameters
+    ----------
+    url
+        Without a query. Its path is as it goes over the wire, percent-encoded; it is encoded once more for signing,
+        as every service except S3 asks.
+    headers
+        Further headers to sign and send, names in lower case.
+    at
+        The moment of signing; None = now. A signature is good for a few minutes around it.
+    """
+    moment = (at or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
+    parts = urlsplit(url)
+    signed: dict[str, str | Secret] = {"host": parts.netloc, "x-amz-date": moment, **(headers or {})}
+    if session_token is not None:
+        signed["x-amz-security-token"] = session_token
+    names = ";".join(sorted(signed))
+    lines = [f"{name}:{_text(signed[name]).strip()}" for name in sorted(signed)]
+    path = quote(parts.path or "/", safe="/-_.~")
+    request = "\n".join([method, path, "", *lines, "", names, hashlib.sha256(body).hexdigest()])
+
+    scope = f"{moment[:8]}/{region}/{service}/aws4_request"
+    to_sign = "\n".join(["AWS4-HMAC-SHA256", moment, scope, hashlib.sha256(request.encode()).hexdigest()])
+    key = ("AWS4" + secret_key.reveal()).encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
+
+    credential = f"{access_key.reveal()}/{scope}"
+    authorization = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
+    del signed["host"]
+    return {**signed, "authorization": Secret(authorization, lasting=False)}
+
+
+def _text(value: str | Secret) -> str:
+    return value.reveal() if isinstance(value, Secret) else value
+
+
+# AWS access keys, from where the vendor's own tools look for them first: the environment, then the credentials file.
+
+
+class AwsKeys(NamedTuple):
+    """One access key with its secret; a token belongs to temporary keys alone."""
+
+    access_key: Secret
+    secret_key: Secret
+    session_token: Secret | None
+
+
+def aws_keys(owner: str) -> AwsKeys:
+    """The keys in the environment, or those of the profile AWS_PROFILE in AWS_SHARED_CREDENTIALS_FILE.
+
+    The profile is ``default`` and the file ~/.aws/credentials where these variables are not set.
+
+    Raises
+    ------
+    CredentialMissingError
+        There are no keys, half of a pair is missing, or a key holds characters that no HTTP header can carry.
+    """
+    if any(os.environ.get(f"AWS_ACCESS_KEY_ID{ending}") for ending in ("", "_FILE")):
+        token = any(os.environ.get(f"AWS_SESSION_TOKEN{ending}") for ending in ("", "_FILE"))
+        return AwsKeys(
+            read_credential("AWS_ACCESS_KEY_ID", owner),
+            read_credential("AWS_SECRET_ACCESS_KEY", owner),
+            read_credential("AWS_SESSION_TOKEN", owner) if token else None,
+        )
+    file = Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials").expanduser()
+    profile = os.environ.get("AWS_PROFILE") or "default"
+    values = _section(file, profile)
+    found = {
+        name: checked_secret(values[name], f"{name} of the profile {profile} in {file}")
+        for name in ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+        if values.get(name)
+    }
+    try:
+        return AwsKeys(found["aws_access_key_id"], found["aws_secret_access_key"], found.get("aws_session_token"))
+    except KeyError as missing:
+        raise CredentialMissingError(
+            f"adapter {owner} expects AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a file {file} whose profile "
+            f"{profile} has {missing.args[0]}; neither is there. Set the variables, or name the file and profile in "
+            "AWS_SHARED_CREDENTIALS_FILE and AWS_PROFILE"
+        ) from None
+
+
+def _section(file: Path, profile: str) -> dict[str, str]:
+    """One profile of a credentials file; empty where the file or the profile is not there."""
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read_string(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        # The error's own text is left out: it quotes lines of the file, which may hold a key.
+        raise CredentialMissingError(
+            f"expected a readable AWS credentials file at {file}; {type(error).__name__} while reading it"
+        ) from None
+    return dict(parser[profile]) if parser.has_section(profile) else {}
+
 
 PRICES = {"fast": "0.03", "conservative": "0.40", "creative": "0.60"}
 

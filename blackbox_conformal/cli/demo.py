@@ -126,8 +126,9 @@ def _demonstrate(
     from blackbox_conformal.study.calibrate.calibrating import calibrate_job
     from blackbox_conformal.study.held_out import split
     from blackbox_conformal.study.job import Job, Terms
-    from blackbox_conformal.study.mask.masking import MaskRequest, mask_pictures
+    from blackbox_conformal.study.mask.masking import mask_pictures
     from blackbox_conformal.study.mask.products import write_products
+    from blackbox_conformal.study.mask.request import MaskRequest
     from blackbox_conformal.study.stages.prepare import prepare_input
 
     photographs = reduced_photographs(sources, folder / "photographs", SIDE, listeners.progress, force=force)

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from blackbox_conformal.pages.report.report_store import ReportStore
     from blackbox_conformal.study.job import Job
     from blackbox_conformal.study.kept_results import KeptResults
-    from blackbox_conformal.study.mask.masking import MaskRequest
     from blackbox_conformal.study.mask.products import Result, Wanted
+    from blackbox_conformal.study.mask.request import MaskRequest
     from blackbox_conformal.study.stages.prepare import Prepared
     from blackbox_conformal.study.stages.settings import Setup
 
@@ -134,8 +134,8 @@ def command(screen: Screen, options: MaskOptions) -> None:
     from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing
     from blackbox_conformal.pages.report.report_store import ReportStore
     from blackbox_conformal.study.kept_results import KeptResults
-    from blackbox_conformal.study.mask.masking import MaskRequest
     from blackbox_conformal.study.mask.products import encode_product
+    from blackbox_conformal.study.mask.request import MaskRequest
 
     piped, wanted = "-" in options.inputs, options.wanted
     if not piped:

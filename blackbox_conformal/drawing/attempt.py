@@ -12,13 +12,13 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
 
 from blackbox_conformal.drawing.acceptance import Acceptance
-from blackbox_conformal.drawing.adapter_steps import adapter_bug, adapter_steps
 from blackbox_conformal.drawing.attempt_record import OUTCOME_ERRORS, AttemptRecord, is_unbilled
 from blackbox_conformal.drawing.clock import Clock
 from blackbox_conformal.drawing.events import EventBoard, EventKind
 from blackbox_conformal.drawing.http.classify import GoneError, classify
 from blackbox_conformal.drawing.http.resumption import Resumption
 from blackbox_conformal.drawing.http.transport import Transport
+from blackbox_conformal.drawing.ledger.attempts import AttemptSpec
 from blackbox_conformal.drawing.money import to_usd
 from blackbox_conformal.drawing.pacing.retry import Retrier
 from blackbox_conformal.drawing.run_control import RunControl, StoppedError
@@ -41,8 +41,52 @@ from blackbox_conformal.errors import (
     VendorFailedError,
 )
 from blackbox_conformal.support.text import clean, cleaned
-from blackbox_conformal.vendor.adapter import EMPTY_ANSWER, Accepted, Adapter, Answer, Observed, Send, Step, Wait
+from blackbox_conformal.vendor.adapter import (
+    EMPTY_ANSWER,
+    Accepted,
+    Adapter,
+    Answer,
+    Draw,
+    Flow,
+    Observed,
+    Send,
+    Step,
+    Wait,
+)
 from blackbox_conformal.vendor.refusals import of_account
+
+# The steps of an adapter's own code, with what is wrong in it told as an error of this package.
+
+
+def adapter_steps(adapter: Adapter, task: Task, spec: AttemptSpec, job: str | None) -> Flow:
+    """The adapter's steps of a draw, or from its job where that was accepted; returns the picture as bytes.
+
+    Raises
+    ------
+    AdapterError
+        The adapter's code failed, or returned something else. Other errors of this package pass, cleaned.
+    """
+    draw = Draw(task.index, task.seed, spec.idempotency_key)
+    failure: BlackboxConformalError
+    try:
+        steps = adapter.draw(task.upload, draw) if job is None else adapter.resume(task.upload, draw, job)
+        data: object = yield from steps
+    except BlackboxConformalError as error:
+        failure = cleaned(error)
+    except Exception as error:  # noqa: BLE001 - see `adapter_bug`
+        failure = adapter_bug(adapter, error)
+    else:
+        if isinstance(data, (bytes, bytearray, memoryview)):
+            return bytes(data)
+        failure = AdapterError(f"expected adapter {adapter.name} to return bytes; got {type(data).__name__}")
+    raise failure
+
+
+def adapter_bug(adapter: Adapter, error: Exception) -> AdapterError:
+    """An error of the adapter's code as one of this package: what was paid for is recorded first."""
+    text = f"{type(error).__name__}: {clean(str(error))}"
+    return AdapterError(f"adapter {adapter.name} failed while reading an answer: {text}")
+
 
 FURTHER_LOOKS = 2
 _LOOK_AGAIN_S = 0.3

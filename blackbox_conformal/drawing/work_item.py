@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 
 from blackbox_conformal.drawing.acceptance import Acceptance
 from blackbox_conformal.drawing.attempt import AttemptRunner
-from blackbox_conformal.drawing.attempt_record import AttemptRecord
+from blackbox_conformal.drawing.attempt_record import OUTCOME_ERRORS, AttemptRecord
 from blackbox_conformal.drawing.clock import Clock
-from blackbox_conformal.drawing.earlier_outcome import earlier_outcome, failed_earlier
 from blackbox_conformal.drawing.events import EventBoard
 from blackbox_conformal.drawing.http.classify import GoneError
 from blackbox_conformal.drawing.http.transport import Transport
@@ -40,7 +39,7 @@ from blackbox_conformal.drawing.pacing.concurrency import AdaptiveConcurrency
 from blackbox_conformal.drawing.pacing.retry import Retrier, full_jitter
 from blackbox_conformal.drawing.reservations import Reservations
 from blackbox_conformal.drawing.run_control import RunControl, StoppedError, TakenError
-from blackbox_conformal.drawing.task import Outcome, Task, idempotency_key, task_keys
+from blackbox_conformal.drawing.task import Outcome, OutcomeState, Task, idempotency_key, task_keys
 from blackbox_conformal.drawing.turn_taking import TurnTaking
 from blackbox_conformal.errors import (
     AccountRefusedError,
@@ -57,6 +56,23 @@ from blackbox_conformal.errors import (
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.support.text import clean
 from blackbox_conformal.vendor.adapter import Adapter
+
+# What a draw of an earlier session came to, by its row in the ledger.
+
+
+def failed_earlier(task: Task, attempt: Attempt) -> Outcome:
+    """The outcome of an attempt that gave no picture."""
+    state: OutcomeState = next((state for state in OUTCOME_ERRORS if state == attempt.state), "ambiguous")
+    error = OUTCOME_ERRORS[state](
+        attempt.error or f"recorded as {attempt.state}", request_id=attempt.request_id, code=attempt.code
+    )
+    return earlier_outcome(task, state, attempt, error)
+
+
+def earlier_outcome(task: Task, state: OutcomeState, attempt: Attempt, error: VendorError | None) -> Outcome:
+    """The outcome `state` of an attempt that ended before this session."""
+    return Outcome(task, state, True, attempt.digest, attempt.cost_usd, attempt.model, error)
+
 
 _LOOK_AGAIN_S = 0.5
 _LOOKED_AT_TOGETHER = 32

@@ -3,17 +3,134 @@
 import asyncio
 import json
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 from blackbox_conformal import __version__
+from blackbox_conformal.drawing.ledger.connection import Connection
+from blackbox_conformal.drawing.ledger.queries import ledger_sum
+from blackbox_conformal.drawing.money import to_usd
 from blackbox_conformal.errors import BlackboxConformalError
+from blackbox_conformal.gateway.book import Book
+from blackbox_conformal.gateway.counts import counts
 from blackbox_conformal.gateway.dialects.dialect import Dialect, Route
-from blackbox_conformal.gateway.exposition import exposition
 from blackbox_conformal.gateway.gateway import RETRY_AFTER_S, Gateway
 from blackbox_conformal.gateway.http_exchange import HttpAnswer, HttpRequest, json_answer, refusal_answer
-from blackbox_conformal.gateway.openapi import openapi
 from blackbox_conformal.gateway.served_pictures import MEDIA_TYPES
+
+# The description of the gateway (OpenAPI 3.1), made from the routes of its dialects.
+
+_ALWAYS = {
+    "400": "The request cannot be read.",
+    "401": "A token is missing or wrong.",
+    "413": "The body is too large.",
+    "415": "The body is of another type.",
+    "421": "The host name is not the gateway's.",
+    "429": "Too many requests wait.",
+    "503": "The gateway is being stopped.",
+}
+
+
+def openapi(routes: Mapping[str, Iterable[Route]]) -> dict[str, Any]:
+    """The document; `routes` by dialect, "" for the gateway's own."""
+    paths: dict[str, dict[str, Any]] = {}
+    for dialect, its_routes in routes.items():
+        for route in its_routes:
+            paths.setdefault(route.path.replace(":path}", "}"), {})[route.method.lower()] = _operation(
+                route, dialect or "gateway"
+            )
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "blackbox-conformal serve", "version": version("blackbox-conformal")},
+        "paths": paths,
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "security": [{}, {"token": []}],
+    }
+
+
+def _operation(route: Route, tag: str) -> dict[str, Any]:
+    answers = {**_ALWAYS, **{str(status): meaning for status, meaning in route.gives.items()}}
+    operation: dict[str, Any] = {
+        "summary": route.summary,
+        "tags": [tag],
+        "responses": {status: {"description": meaning} for status, meaning in sorted(answers.items())},
+    }
+    names = re.findall(r"{(\w+)", route.path)
+    if names:
+        operation["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+        ]
+    if route.takes:
+        content = {kind: {"schema": schema} for kind, schema in route.takes.items()}
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+# What a Prometheus server reads (text format 0.0.4), all of it from the ledger and the book.
+
+_PREFIX = "blackbox_conformal_"
+_COUNTED = {
+    "requests_accepted_total": ("counter", "Requests accepted."),
+    "requests_ended_total": ("counter", "Requests that ended, by state."),
+    "masks_total": ("counter", "Pictures answered with a mask."),
+    "trusted_shares_total": ("counter", "Sum of the trusted shares of those masks."),
+    "request_seconds": ("histogram", "From accepting a request to its end."),
+}
+Sample = tuple[str, float]
+
+
+def exposition(gateway: Gateway, run: Path, limits: dict[str, float]) -> str:
+    """Every metric as text; `limits` are the gateway's, by name."""
+    lines: list[str] = []
+    with gateway.book.snapshot() as asked:
+        for name, kind, about, samples in _metrics(asked, gateway, run, limits):
+            lines += [f"# HELP {_PREFIX}{name} {about}", f"# TYPE {_PREFIX}{name} {kind}"]
+            lines += [f"{_PREFIX}{sample} {_number(value)}" for sample, value in samples]
+    return "\n".join(lines) + "\n"
+
+
+def _metrics(
+    asked: Connection, gateway: Gateway, run: Path, limits: dict[str, float]
+) -> Iterator[tuple[str, str, str, list[Sample]]]:
+    book, runner = gateway.book, gateway.runner
+    counted = _with_deleted(asked, book)
+    for name, (kind, about) in _COUNTED.items():
+        yield name, kind, about, [(sample, value) for sample, value in counted.items() if sample.startswith(name)]
+    undelivered = asked.execute("SELECT COUNT(*) AS n FROM notice WHERE delivered IS NULL AND tries > 0").fetchone()
+    sums = ledger_sum(run)
+    single: tuple[tuple[str, str, str, float], ...] = (
+        ("requests_running", "gauge", "Requests that are worked on.", runner.running),
+        ("requests_waiting", "gauge", "Requests that are accepted and not begun.", runner.waiting),
+        ("webhooks_undelivered", "gauge", "Messages to webhooks that failed at least once.", undelivered["n"]),
+        ("vendor_calls_total", "counter", "Submissions to the vendor.", float(sums["attempts"])),
+        ("spent_usd_total", "counter", "US dollars booked in the ledger.", float(sums["cost_usd"])),
+        ("reserved_usd", "gauge", "US dollars held for submissions under way.", float(sums["reserved_usd"])),
+        ("vendor_down", "gauge", "1 while the vendor gives no usable answers.", float(gateway.vendor_is_down)),
+        *((name, "gauge", "A limit that the gateway was started with.", value) for name, value in limits.items()),
+    )
+    for name, kind, about, value in single:
+        yield name, kind, about, [(name, value)]
+    owners = asked.execute("SELECT owner, calls, cost_nanousd FROM account ORDER BY owner").fetchall()
+    spent = [(f'token_spent_usd_total{{token="{row["owner"]}"}}', float(to_usd(row["cost_nanousd"]))) for row in owners]
+    yield "token_spent_usd_total", "counter", "US dollars booked for requests, by the name of their token.", spent
+    calls = [(f'token_calls_total{{token="{row["owner"]}"}}', row["calls"]) for row in owners]
+    yield "token_calls_total", "counter", "Submissions to the vendor for requests, by the name of their token.", calls
+
+
+def _with_deleted(asked: Connection, book: Book) -> dict[str, float]:
+    counted = counts(asked, book.trusted_share)
+    for row in asked.execute("SELECT sample, value FROM deleted"):
+        counted[row["sample"]] = counted.get(row["sample"], 0) + row["value"]
+    return counted
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
+
 
 _NOT_FOUND = {404: "There is none."}
 

@@ -1,19 +1,225 @@
 """Runs the application on a socket until SIGTERM; with `connections` alone in knowing uvicorn."""
 
 import asyncio
+import contextlib
+import errno
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any, ClassVar
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.gateway.connections import ACCEPTED_AT_ONCE, Listening, Protocol, connections_within
 from blackbox_conformal.gateway.gateway import Gateway
 from blackbox_conformal.gateway.service import Service
 from blackbox_conformal.support.descriptors import raise_descriptor_limit
+
+# Connections of clients: how many may stand open, how long each may take, and which one makes room for another.
+
+HEAD_S, BODY_S = 20.0, 300.0
+"""Seconds that the head of a request may take, and its body."""
+
+STALL_S, LEAST_READ = 30.0, 4096
+"""Seconds in which a client that is sent more than it takes reads so many bytes at least."""
+
+ACCEPTED_AT_ONCE = 32
+"""Connections that are accepted before those that make room for them are closed."""
+
+MOST = 4096
+"""Connections that are open at once, however many descriptors there are."""
+
+_KEPT, _KEPT_A_DRAW = 128, 4
+"""Descriptors kept free for the book, the ledger and libraries; and for a draw: its connection and its files."""
+
+_LEAST = 3 * ACCEPTED_AT_ONCE
+_BACKLOG = 2048
+_READ_BYTES = 16 * 1024
+_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+def connections_within(descriptors: int, draws_at_once: int) -> int:
+    """How many connections may be open where the process may have so many descriptors.
+
+    Raises
+    ------
+    UsageError
+        Too few are left beside those that draws need.
+    """
+    kept = _KEPT + _KEPT_A_DRAW * draws_at_once
+    if descriptors < kept + _LEAST:
+        raise UsageError(
+            f"expected a limit of at least {kept + _LEAST} open files, of which {draws_at_once} draws at once need "
+            f"{kept}; got {descriptors}. Raise it (ulimit -n {kept + _LEAST}, or LimitNOFILE), or lower --concurrency"
+        )
+    return min(MOST, descriptors - kept)
+
+
+class Listening(socket.socket):
+    """A socket that listens and counts what it accepts, before TLS is spoken as well.
+
+    Where more connections are open than may be, the one that has waited for a request longest is ended.
+
+    Attributes
+    ----------
+    most
+        Connections beyond which one is ended.
+    """
+
+    most = MOST
+
+    def __init__(self, listening: socket.socket) -> None:
+        super().__init__(fileno=listening.detach())
+        self._waiting: dict[int, socket.socket] = {}
+        self._busy: dict[int, socket.socket] = {}
+
+    def listen(self, backlog: int = _BACKLOG, /) -> None:
+        """Listen with a queue of its own length: asyncio's `backlog` says how many it accepts at once, too."""
+        super().listen(_BACKLOG)
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; another one may be ended for it."""
+        try:
+            connection, address = super().accept()
+        except OSError as error:
+            # Something else took the descriptors. Where one gets free, asyncio need not stand still and log an error.
+            if error.errno in (errno.EMFILE, errno.ENFILE) and self._end_longest():
+                raise BlockingIOError from None
+            raise
+        number = connection.fileno()
+        self._busy.pop(number, None)
+        self._waiting.pop(number, None)
+        self._waiting[number] = connection
+        if len(self._waiting) + len(self._busy) > self.most:
+            self._waiting, self._busy = _open(self._waiting), _open(self._busy)
+            # The newest one stays, so that it can be answered 503 where all others have requests.
+            if len(self._waiting) + len(self._busy) > self.most and len(self._waiting) > 1:
+                self._end_longest()
+        return connection, address
+
+    def _end_longest(self) -> bool:
+        for number in self._waiting:
+            with contextlib.suppress(OSError):
+                self._waiting.pop(number).shutdown(socket.SHUT_RDWR)
+            return True
+        return False
+
+    def begins(self, number: int) -> None:
+        """The connection of this descriptor has a request now."""
+        if number in self._waiting:
+            self._busy[number] = self._waiting.pop(number)
+
+    def waits(self, number: int) -> None:
+        """The connection of this descriptor waits for a request again, or is being closed."""
+        if number in self._busy:
+            self._waiting[number] = self._busy.pop(number)
+
+
+def _open(connections: dict[int, socket.socket]) -> dict[int, socket.socket]:
+    return {number: connection for number, connection in connections.items() if connection.fileno() == number}
+
+
+class Protocol(H11Protocol):
+    """HTTP on one connection, which ends where the client takes too long.
+
+    It takes little of a body at a time, so that of one that is too large hardly more than is allowed is read.
+    """
+
+    listening: ClassVar[Listening]
+    """What accepted the connection; set in a class of each server's own."""
+
+    _number = -1
+    _stage: type | None = None
+    _clock: asyncio.TimerHandle | None = None
+    _reading: asyncio.TimerHandle | None = None
+    _unsent = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin a connection."""
+        # What asyncio's own transports ask the system for at once; 256 KiB by default. Others go without.
+        if hasattr(transport, "max_size"):
+            transport.max_size = _READ_BYTES
+        super().connection_made(transport)
+        self._number = transport.get_extra_info("socket").fileno()
+        self._follow()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End it."""
+        self._number = -1
+        _cancel(self._clock, self._reading)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; no more come until the application has taken them. By itself uvicorn keeps 64 KiB ready."""
+        super().data_received(data)
+        if self.cycle is not None and len(self.cycle.body) >= _READ_BYTES:
+            self.flow.pause_reading()
+
+    def handle_events(self) -> None:
+        """Go on with what has come, of this request or of the next one."""
+        super().handle_events()
+        self._follow()
+
+    def on_response_complete(self) -> None:
+        """Go on once an answer is written."""
+        super().on_response_complete()
+        self._follow()
+
+    def _follow(self) -> None:
+        """Begin the time of what the client has to send now."""
+        stage = h11.CLOSED if self.transport.is_closing() else self.conn.their_state
+        if stage is self._stage:
+            return
+        self._stage = stage
+        _cancel(self._clock)
+        if stage in (h11.IDLE, h11.CLOSED):
+            self.listening.waits(self._number)
+        else:
+            self.listening.begins(self._number)
+        if stage is h11.IDLE:
+            self._clock = self.loop.call_later(HEAD_S, self._end_slow)
+        elif stage is h11.SEND_BODY:
+            self._clock = self.loop.call_later(BODY_S, self._end_slow)
+
+    def _end_slow(self) -> None:
+        if self.flow.read_paused:
+            # What has come waits for the gateway.
+            self._clock = self.loop.call_later(BODY_S, self._end_slow)
+            return
+        answering = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+        if not answering and (self._stage is h11.SEND_BODY or self.conn.trailing_data[0]):
+            self.transport.write(_TOO_SLOW)
+        self.transport.close()
+
+    def pause_writing(self) -> None:
+        """The client takes less than it is sent: it has to go on reading."""
+        super().pause_writing()
+        self._unsent = self.transport.get_write_buffer_size()
+        self._reading = self.loop.call_later(STALL_S, self._end_stalled)
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        _cancel(self._reading)
+        super().resume_writing()
+
+    def _end_stalled(self) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        if self._unsent - unsent < LEAST_READ:
+            self.transport.abort()
+            return
+        self._unsent = unsent
+        self._reading = self.loop.call_later(STALL_S, self._end_stalled)
+
+
+def _cancel(*clocks: asyncio.TimerHandle | None) -> None:
+    for clock in clocks:
+        if clock is not None:
+            clock.cancel()
+
 
 _GRACE_S = 30
 

@@ -4,16 +4,361 @@ They are in `static_contract` (no socket), `fault_contract` (the sampler and a m
 `declared_contract` (the sampler and what the adapter says of its vendor).
 """
 
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import NamedTuple
+
 from blackbox_conformal.drawing.inspecting import refuse_retired
-from blackbox_conformal.errors import AdapterError, BlackboxConformalError, UsageError
+from blackbox_conformal.drawing.money import to_nano, to_usd
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    AdapterError,
+    BlackboxConformalError,
+    BudgetError,
+    IncompleteError,
+    NotFoundError,
+    UsageError,
+)
 from blackbox_conformal.study.plugins import adapter_class
-from blackbox_conformal.testing.declared_contract import declared_checks
-from blackbox_conformal.testing.fault_contract import fault_checks
-from blackbox_conformal.testing.rehearsal import environment
+from blackbox_conformal.testing.rehearsal import (
+    a_draw,
+    a_picture,
+    an_upload,
+    built,
+    environment,
+    rehearse,
+    rehearse_failure,
+)
+from blackbox_conformal.testing.scene import LIMITS, Scene
+from blackbox_conformal.testing.script import Plan
 from blackbox_conformal.testing.static_contract import static_checks
 from blackbox_conformal.testing.subject import CheckResult, Subject
-from blackbox_conformal.vendor.adapter import Adapter
+from blackbox_conformal.vendor.adapter import Adapter, Answer, Wait
 from blackbox_conformal.vendor.example import Example, example_of
+
+# The real sampler draws with an adapter from a misbehaving vendor: is each draw paid once, each error classed right?
+
+PAUSE_S = 1.0
+GATEWAY = "status:code=504,kind=text/html"
+
+
+class Scenario(NamedTuple):
+    """One way in which a vendor misbehaves, and what must come of it.
+
+    Attributes
+    ----------
+    name
+        The promise.
+    purpose
+        The purpose of request that the adapter must make for the scenario to apply; ``repeated poll`` is a poll that
+        is not of those that are answered once.
+    rounds
+        The plan of each round; of ``quote`` there is one.
+    kept
+        Whether the promise was kept.
+    """
+
+    name: str
+    purpose: str
+    rounds: tuple[Plan, ...]
+    kept: Callable[[Scene], bool]
+
+
+def _paid_once(scene: Scene) -> bool:
+    return scene.account.paid == 1 and scene.states[0] in ("stored", "ambiguous")
+
+
+def _fetched(scene: Scene) -> bool:
+    return scene.states == ["stored"] and scene.account.paid == 1
+
+
+def _waited(scene: Scene) -> bool:
+    # A lower bound only: how much later the second submission comes is up to the machine.
+    times = scene.submitted_at
+    return _fetched(scene) and len(times) == 2 and times[1] - times[0] >= PAUSE_S
+
+
+def _fetched_later(scene: Scene) -> bool:
+    unfinished = isinstance(scene.errors[0], IncompleteError) or scene.states[0] != "stored"
+    return unfinished and scene.states[1] == "stored" and scene.billed_and_sent == (1, 1)
+
+
+def _run_stopped(scene: Scene) -> bool:
+    return isinstance(scene.errors[0], AccountRefusedError) and scene.billed_and_sent == (0, 1)
+
+
+def _refused(scene: Scene) -> bool:
+    return scene.states == ["refused"] and scene.billed_and_sent == (0, 1)
+
+
+def _not_found(scene: Scene) -> bool:
+    # Some vendors answer so to a picture; their adapters say so, and the run goes on to the next one.
+    stopped = isinstance(scene.errors[0], NotFoundError) and scene.billed_and_sent == (0, 1)
+    return stopped or _refused(scene)
+
+
+def _left_open(scene: Scene) -> bool:
+    # Under an idempotency key it is repeated, and billed once at most; else nobody knows whether it was.
+    return scene.states[0] == "ambiguous" and (scene.submissions == 1 or scene.keyed)
+
+
+def _sent_once_in_vain(scene: Scene) -> bool:
+    return scene.states != ["stored"] and scene.submissions == 1
+
+
+SCENES = (
+    Scenario("draws once", "submit", ({}, {}), lambda scene: scene.states == ["stored"] * 2 and scene.submissions == 1),
+    Scenario("a lost answer is not paid twice", "submit", ({"submit": ["close-without-answer"]},), _paid_once),
+    Scenario("a late answer is not paid twice", "submit", ({"submit": ["never-answers"]},), _paid_once),
+    Scenario(
+        "a rate limit is waited for as long as told",
+        "submit",
+        ({"submit": [f"status:code=429,retry-after={PAUSE_S:g}"]},),
+        _waited,
+    ),
+    Scenario("a refused key stops the run", "submit", ({"submit": "status:code=401"},), _run_stopped),
+    Scenario("an empty account stops the run", "submit", ({"submit": "status:code=402"},), _run_stopped),
+    Scenario("a refused picture is not sent again", "submit", ({"submit": "status:code=422"},), _refused),
+    Scenario("a wrong address stops the run", "submit", ({"submit": "status:code=404"},), _not_found),
+    Scenario(
+        "a failed submission may be billed", "submit", ({"submit": "status:code=500,kind=text/plain"},), _left_open
+    ),
+    Scenario("a submission cut off by a gateway may be billed", "submit", ({"submit": GATEWAY},), _left_open),
+    Scenario(
+        "a redirected submission is not followed",
+        "submit",
+        ({"submit": "redirect:location=/elsewhere,code=307"},),
+        lambda scene: _sent_once_in_vain(scene) and scene.account.requests("other") == 0,
+    ),
+    Scenario("a login page is not taken for a picture", "submit", ({"submit": "captive-portal"},), _sent_once_in_vain),
+    Scenario("failing polls lose no job", "poll", ({"poll": ["status:code=500"]},), _fetched),
+    Scenario("a poll whose answer is lost is repeated", "repeated poll", ({"poll": ["reset-after-body"]},), _fetched),
+    Scenario("a broken download is repeated", "download", ({"download": ["cut-length", "captive-portal"]},), _fetched),
+    Scenario(
+        "a job is resumed without paying again",
+        "poll",
+        ({"poll": "status:code=503", "download": "status:code=503"}, {}),
+        _fetched_later,
+    ),
+    Scenario(
+        "a price is asked for until it is told, and costs nothing",
+        "quote",
+        ({"quote": ["status:code=429,retry-after=0", "close-without-answer"]},),
+        lambda scene: scene.states != [""] and scene.billed_and_sent == (0, 0),
+    ),
+    Scenario(
+        "a refused key is not told a price",
+        "quote",
+        ({"quote": "status:code=401"},),
+        lambda scene: isinstance(scene.errors[0], AccountRefusedError) and scene.account.requests("quote") == 1,
+    ),
+)
+
+
+def fault_checks(kind: type[Adapter], example: Example) -> list[CheckResult]:
+    """Every scenario that applies to the adapter."""
+    adapter = built(kind, example, "http://127.0.0.1:9")
+    upload = an_upload(adapter)
+    answers = example.filled(a_picture(adapter, upload), "http://127.0.0.1:9")
+    sends = rehearse(adapter, adapter.draw(upload, a_draw(adapter)), answers).sends
+    asked = {str(send.purpose) for send in sends}
+    asked |= {"repeated poll" for send in sends if send.purpose == "poll" and not send.once}
+    if adapter.quote(upload) is not None:
+        asked.add("quote")
+    results = []
+    for scenario in SCENES:
+        if scenario.purpose in asked:
+            scene = Scene(kind, example)
+            try:
+                play = scene.ask if scenario.purpose == "quote" else scene.play
+                passed = scenario.kept(play(*scenario.rounds))
+                message = "" if passed else scene.story()
+            except BudgetError as error:
+                passed, message = False, str(error)
+            results.append(CheckResult(scenario.name, passed, message))
+    return results
+
+
+# What an adapter says of its vendor is what the real sampler does: failures, pauses, speed, costs and cancelling.
+
+FEW, SHORT_S = 8, 1.0
+"""At most so many requests, in a rate of so many seconds, are tried out; of more, the engine's settings are read."""
+
+
+class Promise(NamedTuple):
+    """Something that an adapter says, whether it says it at all, and what is wrong with it (nothing: empty text)."""
+
+    name: str
+    applies: Callable[[Subject], bool]
+    problem: Callable[[Subject], str]
+
+
+def _failure_problem(subject: Subject) -> str:
+    """Each failure is booked as declared; the draw is asked for again, at no cost or where that is allowed."""
+    for number, answers in enumerate(subject.example.failures):
+        told = subject.rehearse_failure(number).told_usd
+        if told and not subject.adapter.capabilities.failures_billed:
+            return (
+                f"expected failure {number} to cost nothing, as failures_billed=False says; {told} USD are told for it:"
+                " yield Observed(cost_usd=Decimal(0)) before it is raised"
+            )
+        booked = _booked_for_failure(subject, number)
+        asked_at_once = booked == 0
+        scene = Scene(
+            subject.kind,
+            subject.example,
+            exchanges=(answers, subject.example.answers),
+            limits=(LIMITS, replace(LIMITS, max_resample=1)),
+        ).play({}, {})
+        states = ["stored" if asked_at_once else "failed", "stored"]
+        kept = scene.states == states and [row.state for row in scene.attempts] == ["failed", "validated"]
+        if not (kept and scene.submissions == 2):
+            return f"expected failure {number} to end {' and then '.join(states)}; got {scene.story()}"
+        if scene.attempts[0].known_cost_usd != booked:
+            return f"expected failure {number} to be booked at {booked} USD; got {scene.attempts[0].known_cost_usd}"
+    return ""
+
+
+def _booked_for_failure(subject: Subject, number: int) -> Decimal | None:
+    """US dollars: the cost that the vendor tells, else nothing or the price, by `failures_billed`; None = unknown."""
+    adapter, upload = subject.adapter, subject.upload
+    told = subject.rehearse_failure(number).told_usd
+    price = adapter.price_for(upload.width, upload.height)
+    if told is None and not adapter.capabilities.failures_billed:
+        return Decimal(0)
+    cost = told if told is not None or price is None else price.high_usd
+    return None if cost is None else to_usd(to_nano(cost))
+
+
+def _pause_problem(subject: Subject) -> str:
+    """A submission is made again no earlier than the answer's words ask for."""
+    example = subject.example
+    before = [send.purpose for send in subject.rehearse().sends].index("submit")
+    for seconds, answer in example.pauses:
+        exchanges = ((*example.answers[:before], answer), example.answers)
+        scene = Scene(subject.kind, example, exchanges).play({})
+        if scene.states != ["stored"] or scene.submissions != 2:
+            return f"expected a second submission after the pause, and its picture; got {scene.story()}"
+        first, second = scene.submitted_at
+        if second - first < seconds:
+            return f"expected no submission in the {seconds:g} s that the vendor asks for; got one sooner"
+    return ""
+
+
+def _concurrency_problem(subject: Subject) -> str:
+    """The engine has no more workers than declared draws at once, and sends no more submissions at once."""
+    most = subject.adapter.capabilities.max_concurrency or 0
+    draws = min(most, FEW) + 2
+    scene = Scene(subject.kind, subject.example, draws=draws, limits=(replace(LIMITS, concurrency="auto"),))
+    scene.play({"submit": "status:code=422,after=0.1"})
+    if scene.submissions != draws:
+        return f"expected {draws} submissions; got {scene.story()}"
+    at_once = max(scene.most_workers, scene.account.summary()["most_at_once"]["submit"])
+    return "" if at_once <= most else f"expected at most {most} draws at once; the engine makes up to {at_once}"
+
+
+def _rate_problem(subject: Subject) -> str:
+    """The limiter has the declared rates, and lets through no more; a refusal ends each draw with its submission."""
+    rates = subject.adapter.capabilities.rates
+    tried = [rate for rate in rates if rate.counts("submit") and rate.count <= FEW and rate.seconds <= SHORT_S]
+    draws = 2 + max((rate.count for rate in tried), default=-1)
+    scene = Scene(subject.kind, subject.example, draws=draws, limits=(replace(LIMITS, concurrency=draws),))
+    scene.play({"submit": "status:code=422"})
+    if scene.limiter_rates != rates:
+        return f"expected the sampler to keep the rates {rates}; it keeps {scene.limiter_rates}"
+    if scene.submissions != draws:
+        return f"expected {draws} submissions; got {scene.story()}"
+    arrived = scene.submitted_at
+    for rate in tried:
+        # Half of the window: the way to the vendor takes one request longer than another.
+        if any(late - early < rate.seconds / 2 for early, late in zip(arrived, arrived[rate.count :], strict=False)):
+            return f"expected at most {rate}; got more"
+    return ""
+
+
+def _cost_problem(subject: Subject) -> str:
+    """The ledger books what the example's answers tell."""
+    told = _told(subject)
+    scene = Scene(subject.kind, subject.example).play({})
+    if scene.states != ["stored"]:
+        return f"expected a picture; got {scene.story()}"
+    booked = scene.attempts[-1].cost_usd
+    return "" if told is None or to_usd(to_nano(told)) == booked else f"expected {told} USD in the ledger; got {booked}"
+
+
+def _told(subject: Subject) -> Decimal | None:
+    shown = subject.example.cost_usd
+    return subject.rehearse().told_usd if shown is None else shown
+
+
+def _overdue_problem(subject: Subject) -> str:
+    """A job that is not finished in time is cancelled once where the adapter says so, and never elsewhere.
+
+    A job that is read from a stream may be cancelled by closing that, so that no request is needed.
+    """
+    able, answers = subject.adapter.capabilities, _unfinished(subject)
+    if not answers:
+        return "expected the example's first poll to be answered by a job that is not finished"
+    streams = subject.rehearse().sends[len(answers) - 1].once
+    plan: Plan = {"poll": "never-answers"} if streams else {}
+    short = replace(LIMITS, job_deadline_s=0.5)
+    scene = Scene(subject.kind, subject.example, (answers,), limits=(short,)).play(plan, plan)
+    sent = scene.account.requests("cancel")
+    wanted = min(sent, 1) if able.cancels and streams else int(able.cancels)
+    if scene.states != ["expired"] * 2 or scene.submissions != 1 or scene.account.requests("other"):
+        return f"expected an overdue job to end expired; got {scene.story()}"
+    looks = scene.account.requests("poll")
+    if able.cancels and streams and looks != 1:
+        return f"expected no run to look again for a job that is cancelled; its stream was asked for {looks} times"
+    return "" if sent == wanted else f"expected {wanted} requests to cancel an overdue job; got {sent}"
+
+
+def _unfinished(subject: Subject) -> tuple[Answer, ...]:
+    """The example's answers up to its first poll, if that reads a stream, or the draw then waits to poll again."""
+    adapter, sends = subject.adapter, subject.rehearse().sends
+    count = 1 + next((number for number, send in enumerate(sends) if send.purpose == "poll"), -1)
+    if not count:
+        return ()
+    steps = rehearse_failure(adapter, adapter.draw(subject.upload, a_draw(adapter)), subject.answers[:count]).steps
+    waits = sends[count - 1].once or isinstance(steps[-2], Wait)
+    return subject.example.answers[:count] if waits else ()
+
+
+PROMISES = (
+    Promise(
+        "a failure of the vendor is booked as declared and asked again",
+        lambda subject: bool(subject.example.failures),
+        _failure_problem,
+    ),
+    Promise("a pause asked for in words is made", lambda subject: bool(subject.example.pauses), _pause_problem),
+    Promise(
+        "no more draws at once than declared",
+        lambda subject: subject.adapter.capabilities.max_concurrency is not None,
+        _concurrency_problem,
+    ),
+    Promise("declared rates are kept", lambda subject: bool(subject.adapter.capabilities.rates), _rate_problem),
+    Promise("a told cost is booked", lambda subject: _told(subject) is not None, _cost_problem),
+    Promise(
+        "an overdue job is cancelled as declared",
+        lambda subject: subject.adapter.capabilities.cancels or bool(_unfinished(subject)),
+        _overdue_problem,
+    ),
+)
+
+
+def declared_checks(subject: Subject) -> list[CheckResult]:
+    """Every promise that applies to the adapter."""
+    results = []
+    for promise in PROMISES:
+        if promise.applies(subject):
+            try:
+                problem = promise.problem(subject)
+            except BlackboxConformalError as error:
+                problem = str(error)
+            results.append(CheckResult(promise.name, not problem, problem))
+    return results
+
 
 __all__ = ["CheckResult", "check_adapter"]
 

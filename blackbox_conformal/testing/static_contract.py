@@ -15,8 +15,36 @@ from blackbox_conformal.study.stages.picture_limits import misfit, too_many_byte
 from blackbox_conformal.support.secrets import holds_secret, masked
 from blackbox_conformal.testing.rehearsal import a_draw, built, rehearse, rehearse_failure, rehearse_quote, scale_of
 from blackbox_conformal.testing.subject import CheckResult, Subject
-from blackbox_conformal.testing.unfit_pictures import beyond
-from blackbox_conformal.vendor.adapter import Answer, Capabilities, Evidence, Price, Send, Wait
+from blackbox_conformal.vendor.adapter import Answer, Capabilities, Evidence, Price, Send, Upload, Wait
+
+# Pictures just beyond each limit that an adapter declares.
+
+
+def beyond(limits: Capabilities, scale: int) -> Iterator[tuple[str, Upload]]:
+    """Name of each declared limit, and a picture that breaks it; a limit that no picture can break is left out."""
+    sides = {
+        "min_side": limits.min_side and limits.min_side - 1,
+        "max_side": limits.max_side and limits.max_side + 1,
+        "min_output_side": limits.min_output_side and math.ceil(limits.min_output_side / scale) - 1,
+        "max_output_side": limits.max_output_side and limits.max_output_side // scale + 1,
+        "max_input_pixels": limits.max_input_pixels and math.isqrt(limits.max_input_pixels) + 1,
+        "max_output_pixels": limits.max_output_pixels and math.isqrt(limits.max_output_pixels) // scale + 1,
+    }
+    for limit, side in sides.items():
+        if side:
+            yield limit, _blank(side, side)
+    if limits.max_aspect is not None:
+        long = math.ceil(100 * limits.max_aspect) + 1 if math.isfinite(limits.max_aspect) else 10**9
+        yield "max_aspect", _blank(long, 100)
+    if limits.max_upload_bytes is not None:
+        side = math.isqrt(limits.max_upload_bytes) + 1
+        yield "max_upload_bytes", _blank(side, side, limits.max_upload_bytes + 1)
+
+
+def _blank(width: int, height: int, size: int = 0) -> Upload:
+    """An upload of this size in pixels and bytes: nothing but these is looked at before it is refused."""
+    return Upload("unfit", "sha256:" + "0" * 64, bytes(size), width, height)
+
 
 A_PRICE = Decimal("0.37")
 LOOKED_FOR = 8

@@ -24,6 +24,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -33,10 +34,48 @@ from pydantic import BaseModel, ConfigDict
 from blackbox_conformal.errors import PayloadError, VendorError
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.support.secrets import Secret, read_credential
-from blackbox_conformal.vendor.price import FREE as FREE
-from blackbox_conformal.vendor.price import Price as Price
 from blackbox_conformal.vendor.rates import Purpose as Purpose
 from blackbox_conformal.vendor.rates import Rate as Rate
+
+# What one draw costs, as a vendor publishes it.
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Price of one draw, as a range, with where and when it was read.
+
+    Attributes
+    ----------
+    low, high
+        The range, in `currency`.
+    source, read_on
+        Where the price, and the rate of its currency, were read, and when.
+    currency, usd_per_unit
+        ISO 4217 code of the currency of `low` and `high`, and what one unit of it is in US dollars.
+    rule
+        What the price depends on, in words, such as ``by output megapixels: 0.03 USD each``; empty = on nothing.
+    """
+
+    low: Decimal
+    high: Decimal
+    source: str
+    read_on: date | None = None
+    currency: str = "USD"
+    usd_per_unit: Decimal = Decimal(1)
+    rule: str = ""
+
+    @property
+    def low_usd(self) -> Decimal:
+        """`low` in US dollars."""
+        return self.low * self.usd_per_unit
+
+    @property
+    def high_usd(self) -> Decimal:
+        """`high` in US dollars."""
+        return self.high * self.usd_per_unit
+
+
+FREE = Price(Decimal(0), Decimal(0), "nothing is billed")
 
 
 @dataclass(frozen=True, slots=True)

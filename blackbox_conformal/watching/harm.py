@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.method.audits.confidence import p_above, stakes
 from blackbox_conformal.method.audits.sequential import allowed_risk
-from blackbox_conformal.method.guarantees.claims import Claim
+from blackbox_conformal.method.guarantees.guarantee import Claim
 from blackbox_conformal.support.text import counted
 from blackbox_conformal.support.wording import at_least, at_most
 from blackbox_conformal.watching.watch_findings import Finding

@@ -8,7 +8,7 @@ import pytest
 from support.flow_driver import built, modules
 
 from blackbox_adapters._cog_models import MODELS as REPLICATE
-from blackbox_adapters._fal_models import MODELS as FAL
+from blackbox_adapters.fal import MODELS as FAL
 from blackbox_conformal.vendor.adapter import Adapter
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from blackbox_adapters._sigv4 import signed_headers
+from blackbox_adapters.bedrock import signed_headers
 from blackbox_conformal.support.secrets import Secret
 
 MOMENT = datetime(2015, 8, 30, 12, 36, tzinfo=UTC)

@@ -7,10 +7,9 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.hypothesis import claim, quantity
 from blackbox_conformal.method.guarantees.by_cluster import ByCluster
 from blackbox_conformal.method.guarantees.by_group import ByGroup
-from blackbox_conformal.method.guarantees.claims import Claim
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.guarantees.false_trust import FalseTrust
-from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.guarantees.guarantee import Claim, Guarantee
 from blackbox_conformal.method.guarantees.high_probability import HighProbability
 from blackbox_conformal.method.guarantees.per_image import PerImage
 from blackbox_conformal.method.risk.pool import mean_of_clusters

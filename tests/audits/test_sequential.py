@@ -5,7 +5,7 @@ import pytest
 
 from blackbox_conformal.method.audits.confidence import LEVEL
 from blackbox_conformal.method.audits.sequential import EARLY, Look, Stop, allowed_risk, level_test
-from blackbox_conformal.method.guarantees.claims import Claim
+from blackbox_conformal.method.guarantees.guarantee import Claim
 
 KNOWN = np.linspace(0, 0.2, 40)
 

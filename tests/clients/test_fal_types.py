@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from clients.fal_types import Types
 
-from blackbox_adapters._fal_models import MODELS
+from blackbox_adapters.fal import MODELS
 
 TYPES = Types(Path(os.environ["FAL_CLIENT_TYPES"]))
 FILE = "string | Blob | File"

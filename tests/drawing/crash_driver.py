@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from support.draws import limits, tasks
 
 from blackbox_conformal.drawing.http.transport import Transport
-from blackbox_conformal.drawing.ledger.attempt_ledger import Ledger
 from blackbox_conformal.drawing.ledger.object_answers import ObjectAnswers
+from blackbox_conformal.drawing.ledger.places import Ledger
 from blackbox_conformal.drawing.ledger.sample_store import Store
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor

@@ -11,10 +11,9 @@ from support.draws import want
 
 from blackbox_conformal.drawing.job_budget import Budget
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
-from blackbox_conformal.drawing.ledger.attempt_ledger import Ledger
 from blackbox_conformal.drawing.ledger.attempts import VendorReport
 from blackbox_conformal.drawing.ledger.ledger_file import LedgerFile
-from blackbox_conformal.drawing.ledger.places import open_ledger
+from blackbox_conformal.drawing.ledger.places import Ledger, open_ledger
 from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.drawing.ledger.states import STATES, STEPS, AttemptState
 from blackbox_conformal.drawing.ledger.transaction import LedgerTransaction

@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from blackbox_conformal.drawing.http.decoding import read_body, read_data_link
+from blackbox_conformal.drawing.http.transport import read_body, read_data_link
 from blackbox_conformal.errors import PayloadError
 
 

@@ -10,8 +10,13 @@ from support.draws import limits, tasks
 
 from blackbox_conformal.drawing.ledger.attempts import VendorReport
 from blackbox_conformal.drawing.ledger.queries import ledger_ls
-from blackbox_conformal.drawing.ledger.sample_store import Store
-from blackbox_conformal.drawing.ledger.vendor_reports import from_job_file, job_file, report_from_name, report_to_name
+from blackbox_conformal.drawing.ledger.sample_store import (
+    Store,
+    from_job_file,
+    job_file,
+    report_from_name,
+    report_to_name,
+)
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.method.images.headers import PNG_SIGNATURE
 from blackbox_conformal.testing.fault_server import FaultServer

@@ -12,8 +12,8 @@ from naive import chroma as naive
 from PIL import Image
 from skimage import data
 
-from blackbox_conformal.embedded import chroma_features, colouriser
-from blackbox_conformal.embedded.colouriser import Colouriser
+from blackbox_conformal.embedded import studio
+from blackbox_conformal.embedded.studio import Colouriser
 from blackbox_conformal.errors import ImageError, UsageError
 
 Picture = npt.NDArray[np.uint8]
@@ -109,8 +109,8 @@ def test_spread_is_the_naive_weighted_mean() -> None:
     luma = generator.random((15, 10), np.float32)
     brightness = generator.random((4, 3), np.float32)
     wanted = naive.spread(cells, brightness, luma, 4)
-    assert np.abs(chroma_features.spread(cells, brightness, luma, 0, 4) - wanted).max() < 1e-6
-    assert np.abs(chroma_features.spread(cells, brightness, luma[8:], 8, 4) - wanted[8:]).max() < 1e-6
+    assert np.abs(studio.spread(cells, brightness, luma, 0, 4) - wanted).max() < 1e-6
+    assert np.abs(studio.spread(cells, brightness, luma[8:], 8, 4) - wanted[8:]).max() < 1e-6
 
 
 def test_colours_end_at_an_edge() -> None:
@@ -118,7 +118,7 @@ def test_colours_end_at_an_edge() -> None:
     cells = np.zeros((2, 4, 2), np.float32)
     cells[:, :3] = 0.2
     brightness = luma.reshape(2, 4, 4, 4).mean(axis=(1, 3))
-    spread = chroma_features.spread(cells, brightness, luma, 0, 4)
+    spread = studio.spread(cells, brightness, luma, 0, 4)
     assert spread[:, 8:10].min() > 0.15
     assert spread[:, 12:].max() < 0.02
 
@@ -127,21 +127,19 @@ def test_colours_end_at_an_edge() -> None:
 def test_chroma_that_fits_is_given_exactly(wanted: tuple[int, int, int]) -> None:
     red, _, blue = (value / 255 for value in wanted)
     luma = float(np.dot(wanted, LUMA)) / 255
-    drawn = chroma_features.coloured(
-        np.float32([[luma]]), np.float32([[[(blue - luma) / 1.772, (red - luma) / 1.402]]])
-    )
+    drawn = studio.coloured(np.float32([[luma]]), np.float32([[[(blue - luma) / 1.772, (red - luma) / 1.402]]]))
     assert np.abs(drawn[0, 0].astype(int) - wanted).max() <= 1
 
 
 def test_chroma_that_does_not_fit_keeps_its_hue_and_luma() -> None:
-    drawn = chroma_features.coloured(np.float32([[0.5]]), np.float32([[[0.4, 0.4]]]))[0, 0].astype(float)
+    drawn = studio.coloured(np.float32([[0.5]]), np.float32([[[0.4, 0.4]]]))[0, 0].astype(float)
     assert abs(drawn @ LUMA - 127.5) <= 0.5
     assert drawn.max() == 255
     assert (drawn[2] - 127.5) / (drawn[0] - 127.5) == pytest.approx(1.772 / 1.402, abs=0.02)
 
 
 def test_the_name_goes_by_the_weights(model: Colouriser) -> None:
-    raw = resources.files(colouriser.__package__).joinpath("colour_weights.npz").read_bytes()
+    raw = resources.files(studio.__package__).joinpath("colour_weights.npz").read_bytes()
     assert model.model == f"embedded-colour@{hashlib.sha256(raw).hexdigest()[:12]}"
     assert len(raw) < 1_000_000
 

@@ -15,8 +15,8 @@ from support.command_line import COMMAND, VENDOR, called
 from support.draws import draw, tasks
 from support.synthetic import write_photographs
 
-from blackbox_conformal.drawing.ledger.attempt_ledger import Ledger
 from blackbox_conformal.drawing.ledger.ledger_file import ledger_path
+from blackbox_conformal.drawing.ledger.places import Ledger
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 

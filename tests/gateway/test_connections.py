@@ -18,7 +18,7 @@ from support.gateway import picture, serving
 from support.gateway_process import GatewayProcess
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.gateway import connections
+from blackbox_conformal.gateway import server
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
@@ -76,8 +76,8 @@ def test_a_paid_draw_is_kept_and_readiness_answers_while_1500_requests_stand_hal
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> int:
-    """A gateway has 96 connections, and idle ones make room beyond 64."""
-    monkeypatch.setattr(connections, "MOST", 96)
+    """A gateway has 96 server, and idle ones make room beyond 64."""
+    monkeypatch.setattr(server, "MOST", 96)
     return 64
 
 
@@ -128,8 +128,8 @@ def wait_for(holds: Any) -> None:
 def test_a_head_a_body_and_a_handshake_that_do_not_come_are_waited_for_no_longer(
     calibration: Path, vendor: SynchronousVendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "HEAD_S", 0.2)
-    monkeypatch.setattr(connections, "BODY_S", 0.2)
+    monkeypatch.setattr(server, "HEAD_S", 0.2)
+    monkeypatch.setattr(server, "BODY_S", 0.2)
     head = b"POST /pictures HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n"
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         with opened(gateway.url, 1) as (peer,):
@@ -148,11 +148,11 @@ def test_a_head_a_body_and_a_handshake_that_do_not_come_are_waited_for_no_longer
 def test_who_does_not_read_what_is_sent_is_left(
     calibration: Path, vendor: SynchronousVendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "STALL_S", 0.2)
+    monkeypatch.setattr(server, "STALL_S", 0.2)
     ended = threading.Event()
-    lost = connections.Protocol.connection_lost
+    lost = server.Protocol.connection_lost
 
-    def noting(self: connections.Protocol, error: Exception | None) -> None:
+    def noting(self: server.Protocol, error: Exception | None) -> None:
         lost(self, error)
         ended.set()
 
@@ -161,7 +161,7 @@ def test_who_does_not_read_what_is_sent_is_left(
         request = (
             f"GET {httpx.URL(content.json()['blackbox_conformal']['picture']).path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
         )
-        monkeypatch.setattr(connections.Protocol, "connection_lost", noting)
+        monkeypatch.setattr(server.Protocol, "connection_lost", noting)
         with socket.socket() as peer:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             peer.connect(("127.0.0.1", httpx.URL(gateway.url).port or 80))
@@ -177,7 +177,7 @@ def flood(peer: socket.socket, sent: bytes) -> None:
 
 
 def test_connections_that_never_begin_tls_make_room_as_well(tmp_path: Path, few: int) -> None:
-    listening = connections.Listening(socket.create_server(("127.0.0.1", 0)))
+    listening = server.Listening(socket.create_server(("127.0.0.1", 0)))
     listening.most = few
     with listening, ExitStack() as kept:
         peers, accepted = [], []
@@ -191,7 +191,7 @@ def test_connections_that_never_begin_tls_make_room_as_well(tmp_path: Path, few:
 
 
 def test_too_low_a_limit_of_descriptors_is_refused_before_anything_is_served() -> None:
-    assert connections.connections_within(1024, 32) == 1024 - 128 - 4 * 32
-    assert connections.connections_within(10**6, 32) == connections.MOST
+    assert server.connections_within(1024, 32) == 1024 - 128 - 4 * 32
+    assert server.connections_within(10**6, 32) == server.MOST
     with pytest.raises(UsageError, match="ulimit -n 1248, or LimitNOFILE"):
-        connections.connections_within(1024, 256)
+        server.connections_within(1024, 256)

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from blackbox_conformal.cli.serve import command
-from blackbox_conformal.gateway.connections import connections_within
+from blackbox_conformal.gateway.server import connections_within
 from blackbox_conformal.method.kernels import _jit
 
 FOLDER = Path(__file__).parents[2] / "examples" / "serve"

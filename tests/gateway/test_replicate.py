@@ -16,7 +16,7 @@ import httpx
 import pytest
 from support.gateway import Gateway, picture, serving
 
-from blackbox_conformal.gateway import webhooks
+from blackbox_conformal.gateway import service
 from blackbox_conformal.gateway.gateway import Terms
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
@@ -198,12 +198,12 @@ def test_receivers_that_do_not_answer_hold_up_nobody(
         if "slow" in address:
             answering.wait(60)
 
-    monkeypatch.setattr(webhooks, "post", post)
+    monkeypatch.setattr(service, "post", post)
     with serving(calibration, vendor, tmp_path / "run", terms=Terms(webhook_hosts=("receiver", "other"))) as gateway:
         link = upload(gateway, picture(0))
-        for _ in range(webhooks.AT_ONCE + 32):
+        for _ in range(service.AT_ONCE + 32):
             predict(gateway, {"image": link}, webhook="http://receiver/slow", webhook_events_filter=["completed"])
-        for _ in range(webhooks.AT_ONCE_A_HOST):
+        for _ in range(service.AT_ONCE_A_HOST):
             assert received.acquire(timeout=60)
         assert gateway.post(picture(1)).status_code == 200
         # Those to the slow host, which are due earlier, wait; another host is told.
@@ -217,7 +217,7 @@ def test_receivers_that_do_not_answer_hold_up_nobody(
 def test_a_webhook_is_told_until_it_listens_and_can_check_who_speaks(
     calibration: Path, vendor: SynchronousVendor, tmp_path: Path, post: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhooks, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(service, "FIRST_PAUSE_S", 0.05)
     terms = Terms(webhook_hosts=("127.0.0.1:*",))
     with serving(calibration, vendor, tmp_path / "run", terms=terms) as gateway:
         wish = {"webhook": post, "webhook_events_filter": ["completed"]}

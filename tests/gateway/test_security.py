@@ -9,7 +9,7 @@ import pytest
 from support.gateway import Gateway, picture, serving
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.gateway.connections import Protocol
+from blackbox_conformal.gateway.server import Protocol
 from blackbox_conformal.gateway.tokens import Tokens
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor

@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 from support.picture_files import scene
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.method.images.colour import to_srgb
+from blackbox_conformal.method.images.read import to_srgb
 
 
 def converted(image: Image.Image) -> tuple[np.ndarray, list[str]]:

@@ -9,9 +9,8 @@ from PIL import Image as PillowImage
 from PIL import ImageFilter
 from support.synthetic import photograph
 
-from blackbox_conformal.method.images.input_statistics.blockiness import border_shares
 from blackbox_conformal.method.images.input_statistics.planes import Planes
-from blackbox_conformal.method.images.input_statistics.statistics import STATISTICS, InputStatistics
+from blackbox_conformal.method.images.input_statistics.statistics import STATISTICS, InputStatistics, border_shares
 
 NAMES = [statistic.name for statistic in STATISTICS]
 

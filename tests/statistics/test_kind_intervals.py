@@ -4,7 +4,7 @@ import numpy as np
 
 from blackbox_conformal.method.audits.confidence import BETS, LEVEL, lower_bound, upper_bound
 from blackbox_conformal.method.audits.kinds import QUARTERS, AtLevel, kind_risks
-from blackbox_conformal.method.guarantees.claims import Claim
+from blackbox_conformal.method.guarantees.guarantee import Claim
 from blackbox_conformal.method.risk.betting import growth
 
 N, M, MEAN = 40, 480, 0.3

@@ -12,7 +12,7 @@ from blackbox_conformal.annotations.formats.format import Format
 from blackbox_conformal.method.degradations.degradation import Degradation
 from blackbox_conformal.method.degradations.parameter_range import between
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
-from blackbox_conformal.method.guarantees.claims import Claim
+from blackbox_conformal.method.guarantees.guarantee import Claim
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.method.metrics.metric import Metric

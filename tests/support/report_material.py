@@ -10,8 +10,8 @@ from PIL import Image, ImageFilter
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import BatchCheck, Certificate
 from blackbox_conformal.documents.procedure import Procedure
-from blackbox_conformal.drawing.ledger.attempt_ledger import Ledger
 from blackbox_conformal.drawing.ledger.attempts import AttemptSpec, VendorReport
+from blackbox_conformal.drawing.ledger.places import Ledger
 from blackbox_conformal.method.audits.findings import AuditedPicture
 from blackbox_conformal.method.audits.quality import QualityMaps
 from blackbox_conformal.method.audits.worst_pixels import worst_place

@@ -7,9 +7,7 @@ import pytest
 
 from blackbox_conformal.errors import AdapterError, MaybeSentError, TryLaterError, UsageError, VendorError
 from blackbox_conformal.study.plugins import adapter_class, adapter_names, describe
-from blackbox_conformal.testing.contract import check_adapter
-from blackbox_conformal.testing.declared_contract import PROMISES
-from blackbox_conformal.testing.fault_contract import SCENES
+from blackbox_conformal.testing.contract import PROMISES, SCENES, check_adapter
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.static_contract import CHECKS
 from blackbox_conformal.vendor.adapter import (

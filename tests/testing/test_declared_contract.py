@@ -19,7 +19,7 @@ from blackbox_conformal.errors import (
     VendorError,
     VendorFailedError,
 )
-from blackbox_conformal.testing.declared_contract import PROMISES, declared_checks
+from blackbox_conformal.testing.contract import PROMISES, declared_checks
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.rehearsal import environment
 from blackbox_conformal.testing.static_contract import static_checks

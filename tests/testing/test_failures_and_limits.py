@@ -9,7 +9,7 @@ from blackbox_conformal.errors import RefusedError, VendorFailedError
 from blackbox_conformal.study.stages.picture_limits import misfit, too_many_bytes
 from blackbox_conformal.testing.contract import check_adapter
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
-from blackbox_conformal.testing.unfit_pictures import beyond
+from blackbox_conformal.testing.static_contract import beyond
 from blackbox_conformal.vendor.adapter import Adapter, Capabilities, Draw, Flow, Upload
 from blackbox_conformal.vendor.example import Example
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from blackbox_conformal.method.guarantees.claims import Claim
+from blackbox_conformal.method.guarantees.guarantee import Claim
 from blackbox_conformal.watching.harm import HarmTest
 
 KNOWN = np.random.default_rng(0).beta(1, 9, 60)

@@ -4,27 +4,262 @@ Keys are revealed here and nowhere else. `httpx` builds the request and `httpcor
 sends it: the latter has public settings for the network back-end, by which deadlines and addresses are enforced.
 """
 
+import base64
+import binascii
 import importlib.util
 import logging
+import socket
 import ssl
 import threading
+import time
 import urllib.request
+import zlib
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, cast
-from urllib.parse import urlencode
+from urllib.parse import unquote_to_bytes, urlencode
 
 import httpcore
 import httpx
 
-from blackbox_conformal.drawing.http.address_policy import AddressPolicy, LinkRules, Origin, make_origin
-from blackbox_conformal.drawing.http.decoding import read_body, read_data_link
-from blackbox_conformal.drawing.http.network import AddressRefusedError, CheckedBackend, Exchange, NameUnknownError
+from blackbox_conformal.drawing.http.address_policy import (
+    AddressPolicy,
+    LinkRules,
+    Origin,
+    is_allowed_address,
+    make_origin,
+)
 from blackbox_conformal.drawing.http.resumption import Resumption
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.errors import MaybeSentError, NotSentError, PayloadError, UsageError
 from blackbox_conformal.support.secrets import Secret, holds_secret, redact, revealed
 from blackbox_conformal.vendor.adapter import Answer, Send
+
+# Sockets with a wall-clock deadline and checked addresses, as a network back-end for `httpcore`.
+
+_MOST_HELD = 16 * 1024
+
+
+class AddressRefusedError(Exception):
+    """A host name that resolved to an address that it may not have; nothing was connected."""
+
+
+class NameUnknownError(Exception):
+    """A host name that does not resolve; nothing was connected."""
+
+
+class Exchange(threading.local):
+    """What this thread's request may still take, and whether any of it has left."""
+
+    deadline: float = 0.0
+    flushed: bool = False
+
+    def begin(self, seconds: float) -> None:
+        """Start a request that must be over in `seconds`."""
+        self.deadline = time.monotonic() + seconds
+        self.flushed = False
+
+    def left(self, timeout: float | None) -> float:
+        """`timeout`, shortened to what the deadline leaves."""
+        left = max(0.001, self.deadline - time.monotonic())
+        return left if timeout is None else min(timeout, left)
+
+
+class TimedStream(httpcore.NetworkStream):
+    """A connection whose every read and write ends with the exchange it serves.
+
+    `to_vendor` is False while what is written on it is for a proxy: asking one for a tunnel sends the vendor nothing.
+    """
+
+    def __init__(self, inner: httpcore.NetworkStream, exchange: Exchange, to_vendor: bool = True) -> None:
+        self._inner = inner
+        self._exchange = exchange
+        self._to_vendor = to_vendor
+        self._held = b""
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Read, at most until the exchange's deadline."""
+        if self._held:
+            self._flush(timeout)
+        return self._inner.read(max_bytes, self._exchange.left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Write, at most until the deadline; the first write that works marks the exchange as begun to leave.
+
+        The head of a request waits for the body behind it, so that both leave at once; nothing in `buffer` is the
+        library's word for the end of a request. A request that could not be written whole up to here lacks bytes that
+        it announced, or its end, and cannot have been understood.
+        """
+        if self._held and (not buffer or len(self._held) + len(buffer) > _MOST_HELD):
+            self._flush(timeout)
+        if len(buffer) > _MOST_HELD:
+            self._write_out(buffer, timeout)
+        elif buffer:
+            self._held += buffer
+
+    def _flush(self, timeout: float | None) -> None:
+        held, self._held = self._held, b""
+        self._write_out(held, timeout)
+
+    def _write_out(self, data: bytes, timeout: float | None) -> None:
+        self._inner.write(data, self._exchange.left(timeout))
+        self._exchange.flushed = self._to_vendor
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> "TimedStream":
+        """Encrypt; what was written before was for a proxy, not for the vendor."""
+        inner = self._inner.start_tls(ssl_context, server_hostname, self._exchange.left(timeout))
+        self._exchange.flushed = False
+        return TimedStream(inner, self._exchange)
+
+    def get_extra_info(self, info: str) -> Any:
+        """Facts about the connection."""
+        return self._inner.get_extra_info(info)
+
+
+class CheckedBackend(httpcore.NetworkBackend):
+    """Connects only to addresses that `policy` allows: the address that was checked is the one that is connected to.
+
+    `encrypted` says that the vendor is sent nothing before `TimedStream.start_tls`.
+    """
+
+    def __init__(self, exchange: Exchange, policy: AddressPolicy, encrypted: bool) -> None:
+        self._inner = httpcore.SyncBackend()
+        self._exchange = exchange
+        self._policy: AddressPolicy = policy
+        self._encrypted = encrypted
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> TimedStream:
+        """Resolve once, check every address, connect to one of those."""
+        addresses = [host] if self._policy == "own" else self._resolve(host, port)
+        for number, address in enumerate(addresses):
+            try:
+                inner = self._inner.connect_tcp(
+                    address, port, self._exchange.left(timeout), local_address, socket_options
+                )
+            except Exception:
+                if number == len(addresses) - 1:
+                    raise
+            else:
+                return TimedStream(inner, self._exchange, to_vendor=not self._encrypted)
+        raise AddressRefusedError(f"{host} resolves to no address")
+
+    def _resolve(self, host: str, port: int) -> list[str]:
+        try:
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise NameUnknownError(f"{host} does not resolve ({error})") from None
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
+        refused = [address for address in addresses if not is_allowed_address(address, self._policy)]
+        if refused:
+            raise AddressRefusedError(
+                f"{host} resolves to {refused[0]}, which is not a {self._policy} address; nothing was sent"
+            )
+        return addresses
+
+
+# Reading a body, or a ``data:`` link, of limited size: the bytes that arrive, and what they decode to.
+
+_CHUNK = 1 << 20
+
+
+def read_body(
+    chunks: Iterable[bytes], encoding: str, length: int | None, most: int, pieces: list[bytes] | None = None
+) -> bytes:
+    """The whole body, decoded.
+
+    Parameters
+    ----------
+    encoding
+        Content-Encoding. ``identity`` is asked for; one layer of gzip or deflate is decoded all the same.
+    length
+        Content-Length, None when there is none.
+    most
+        Largest number of bytes before and after decoding.
+    pieces
+        Filled with the bytes as they come, so that the caller has them when the body is cut.
+
+    Raises
+    ------
+    PayloadError
+        Too large, an encoding that cannot be decoded, damaged, or not as long as announced.
+    """
+    if length is not None and length > most:
+        raise PayloadError(f"expected an answer of at most {most} bytes; {length} are announced")
+    layers = [layer for part in encoding.lower().split(",") if (layer := part.strip()) not in ("", "identity")]
+    if len(layers) > 1 or (layers and layers[0] not in ("gzip", "x-gzip", "deflate")):
+        raise PayloadError(f"expected an answer without Content-Encoding; got {encoding[:60]!r}, which is not decoded")
+    decoder = zlib.decompressobj(wbits=47) if layers else None
+    pieces = [] if pieces is None else pieces
+    received = decoded = 0
+    for chunk in chunks:
+        received += len(chunk)
+        if received > most:
+            raise PayloadError(f"expected an answer of at most {most} bytes; more arrived")
+        if decoder is None:
+            pieces.append(chunk)
+            continue
+        decoded += _inflate(decoder, chunk, pieces, most - decoded)
+    if length is not None and received != length:
+        raise PayloadError(f"expected an answer of {length} bytes as announced; {received} arrived")
+    if decoder is not None and received and not decoder.eof:
+        raise PayloadError("the compressed answer ends before its end")
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _inflate(decoder: "zlib._Decompress", chunk: bytes, pieces: list[bytes], room: int) -> int:
+    """Decode one chunk into `pieces`, never holding more than `room` bytes more; the number that came out."""
+    size = 0
+    while chunk and not decoder.eof:
+        try:
+            piece = decoder.decompress(chunk, _CHUNK)
+        except zlib.error as error:
+            raise PayloadError(f"the compressed answer is damaged ({error})") from None
+        size += len(piece)
+        if size > room:
+            raise PayloadError("the compressed answer unpacks to more bytes than an answer may have")
+        pieces.append(piece)
+        chunk = decoder.unconsumed_tail
+    return size
+
+
+def read_data_link(link: str, most: int) -> tuple[str, bytes]:
+    """Media type and bytes of a ``data:`` link.
+
+    Raises
+    ------
+    PayloadError
+        The link is longer than its bytes may be, or is not a data link.
+    """
+    head, comma, data = link[5:].partition(",")
+    if not comma:
+        raise PayloadError("expected a data link with a comma before its data; found none")
+    if len(data) > most * 2:
+        raise PayloadError(f"expected a data link of at most {most} bytes; got {len(data)} characters")
+    media, *attributes = head.split(";")
+    try:
+        if attributes and attributes[-1].strip().lower() == "base64":
+            body = base64.b64decode("".join(unquote_to_bytes(data).decode("ascii").split()), validate=True)
+        else:
+            body = unquote_to_bytes(data)
+    except (binascii.Error, ValueError):
+        raise PayloadError("the data link from the vendor is not valid base64") from None
+    if len(body) > most:
+        raise PayloadError(f"expected a data link of at most {most} bytes; got {len(body)}")
+    return media or "text/plain", body
+
 
 _MOST_REDIRECTS = 3
 _MOVED = (301, 302, 303, 307, 308)

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.method.guarantees.claims import Claim
-from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.guarantees.guarantee import Claim, Guarantee
 from blackbox_conformal.method.risk.pool import mean_of_clusters
 
 

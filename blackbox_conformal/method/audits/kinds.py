@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.method.audits.confidence import LEVEL, lower_bound, upper_bound
-from blackbox_conformal.method.guarantees.claims import Claim
+from blackbox_conformal.method.guarantees.guarantee import Claim
 from blackbox_conformal.method.images.input_statistics.kind import Kind
 from blackbox_conformal.method.risk.pool import mean_of_clusters
 from blackbox_conformal.support.blocks import Block, How, Note, Table

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.method.audits.confidence import BETS, LEVEL, p_above, stakes, upper_bound
 from blackbox_conformal.method.guarantees._bounds import hoeffding_bentkus_upper
-from blackbox_conformal.method.guarantees.claims import Claim
+from blackbox_conformal.method.guarantees.guarantee import Claim
 from blackbox_conformal.method.risk.betting import growth
 from blackbox_conformal.support.blocks import Block, How, Note, Table
 

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_serializer
 
-from blackbox_conformal.method.guarantees.claims import Claim
-from blackbox_conformal.method.guarantees.guarantee import Guarantee, Needs
+from blackbox_conformal.method.guarantees.guarantee import Claim, Guarantee, Needs
 from blackbox_conformal.support import catalog
 
 

@@ -9,8 +9,7 @@ from pydantic import model_validator
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.guarantees._around import Around
-from blackbox_conformal.method.guarantees.claims import Units
-from blackbox_conformal.method.guarantees.guarantee import Choice, Guarantee, require_length
+from blackbox_conformal.method.guarantees.guarantee import Choice, Guarantee, Units, require_length
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.pool import pool
 from blackbox_conformal.support import catalog

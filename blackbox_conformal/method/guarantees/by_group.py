@@ -9,8 +9,14 @@ from pydantic import model_validator
 
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.method.guarantees._around import Around
-from blackbox_conformal.method.guarantees.claims import Units
-from blackbox_conformal.method.guarantees.guarantee import BoundOfNew, BoundSource, Choice, Guarantee, require_length
+from blackbox_conformal.method.guarantees.guarantee import (
+    BoundOfNew,
+    BoundSource,
+    Choice,
+    Guarantee,
+    Units,
+    require_length,
+)
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 

@@ -11,11 +11,11 @@ from pydantic import ConfigDict, Field, field_serializer, field_validator, model
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.guarantees._outsiders import WithOutsiders
-from blackbox_conformal.method.guarantees.claims import Claim
 from blackbox_conformal.method.guarantees.guarantee import (
     BoundOfNew,
     BoundSource,
     Choice,
+    Claim,
     number_in_words,
     require_length,
 )

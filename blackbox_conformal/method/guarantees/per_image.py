@@ -14,8 +14,7 @@ from pydantic import Field
 from blackbox_conformal.errors import PluginError, UsageError
 from blackbox_conformal.method.guarantees._binomial import MARGIN, binomial_cdf, binomial_tail, least, least_without
 from blackbox_conformal.method.guarantees._outsiders import WithOutsiders
-from blackbox_conformal.method.guarantees.claims import Claim
-from blackbox_conformal.method.guarantees.guarantee import Needs
+from blackbox_conformal.method.guarantees.guarantee import Claim, Needs
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.exact import as_typed, exact_bound, float_up
 from blackbox_conformal.support.rounding import float32_down

@@ -21,9 +21,8 @@ from blackbox_conformal.method.audits.permutation import resplit_risks
 from blackbox_conformal.method.audits.quality import mean_quality
 from blackbox_conformal.method.audits.sequential import Stop
 from blackbox_conformal.method.audits.verdict import Verdict, judge, meaning, overall
-from blackbox_conformal.method.guarantees.claims import Claim, Units
 from blackbox_conformal.method.guarantees.corollaries import cap_note, error_in_words
-from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.guarantees.guarantee import Claim, Guarantee, Units
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.pool import mean_of_clusters, pool

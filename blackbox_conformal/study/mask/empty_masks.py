@@ -2,7 +2,6 @@
 
 import math
 from bisect import bisect_left
-from typing import TYPE_CHECKING
 
 from blackbox_conformal.drawing.estimate import costs
 from blackbox_conformal.errors import UsageError
@@ -11,10 +10,8 @@ from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_
 from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing, refuse_bound
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.job import Job
+from blackbox_conformal.study.mask.request import MaskRequest
 from blackbox_conformal.study.stages.settings import Setup
-
-if TYPE_CHECKING:
-    from blackbox_conformal.study.mask.masking import MaskRequest
 
 LEVELS = tuple(digits / parts for parts in (1000, 100, 10) for digits in range(10, 100))
 """Levels of two digits, from 0.01 to 9.9."""
@@ -55,7 +52,7 @@ def lowest_level(rule: Guarantee, curves: CurveSet) -> float | None:
     return allowed[first] if first < len(allowed) else None
 
 
-def ways_out(request: "MaskRequest", setup: Setup, empty: int) -> str:
+def ways_out(request: MaskRequest, setup: Setup, empty: int) -> str:
     """What to do where `empty` masks were made in which nothing is trusted."""
     rule, curves = request.rule, request.curves
     ways = ["a larger level", "more calibration photographs"]

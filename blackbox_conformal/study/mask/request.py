@@ -1,0 +1,154 @@
+"""What is asked of masks: calibration, level, guarantee and group, and what its watch says."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.certificate import ENOUGH, BatchCheck, InputCheck
+from blackbox_conformal.documents.signature import trusted_keys
+from blackbox_conformal.method.audits.outlying import LEVEL, check_level
+from blackbox_conformal.method.degradations.unknown import is_for_unknown
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.study.job import Terms
+from blackbox_conformal.study.keyword_terms import calibrated
+from blackbox_conformal.study.stages.input_check import check_batch, check_input, not_compared
+from blackbox_conformal.study.stages.prepare import Prepared
+from blackbox_conformal.study.stages.settings import Setup, set_up_as
+from blackbox_conformal.study.watched import WatchState, watching
+from blackbox_conformal.vendor.adapter import Adapter
+
+
+@dataclass(frozen=True, slots=True)
+class MaskRequest:
+    """What masks are made with.
+
+    Attributes
+    ----------
+    rule
+        A guarantee of `calibration`, that of `group` where one is named.
+    empty_masks
+        Pay for the pictures also where every mask is known to be empty.
+    outside
+        The p-value of an input, at which and below the guarantee does not speak of it; 0: none is marked by it.
+    watched
+        What every certificate says of the calibration's watch; None where nobody watches.
+    file
+        The calibration's file, which has the watch beside it; None: nobody watches.
+    trusted
+        Public keys whose signatures of the watch count beside the calibration's own.
+    """
+
+    calibration: Calibration
+    rule: Guarantee
+    alpha: float
+    group: str | None = None
+    empty_masks: bool = False
+    outside: float = LEVEL
+    watched: WatchState | None = None
+    file: Path | None = None
+    trusted: Collection[str] = ()
+
+    @classmethod
+    def of(
+        cls,
+        calibration: Calibration,
+        alpha: float,
+        guarantee: str | Guarantee | None = None,
+        group: str | None = None,
+        *,
+        empty_masks: bool = False,
+        outside: float = LEVEL,
+        file: Path | None = None,
+        trusted: Collection[str] = (),
+    ) -> "MaskRequest":
+        """The request for masks with a guarantee, the calibration's own unless another is named.
+
+        Raises
+        ------
+        UsageError, CalibrationError
+            The calibration has no such guarantee or group, or the level cannot be.
+        SuspendedError
+            The calibration's `file` has a watch beside it, which raised an alarm.
+        FileFormatError, CheckFailedError
+            That watch was changed, or is not signed as the calibration is.
+        """
+        watched = None if file is None else watching().refuse_suspended(file, calibration, trusted)
+        rule = calibration.rule(guarantee)
+        if group is not None:
+            rule = calibration.rule_of_group(group, rule)
+        rule.threshold(calibration.curves_for(rule), alpha)
+        return cls(calibration, rule, alpha, group, empty_masks, check_level(outside), watched, file, trusted)
+
+    def now(self) -> "MaskRequest":
+        """The same request by what the watch says now; errors as for `of`."""
+        if self.file is None:
+            return self
+        watched = watching().refuse_suspended(self.file, self.calibration, self.trusted, whole=False)
+        return replace(self, watched=watched)
+
+    def check(self, picture: Prepared) -> InputCheck | None:
+        """How an input compares with those of the calibration, which is known before anything is paid."""
+        # Inputs of unknown making are no more like the calibration's than they happen to be.
+        level = 0.0 if self.for_unknown else self.outside
+        return check_input(self.calibration, picture.statistics, level, self.group)
+
+    @property
+    def for_unknown(self) -> bool:
+        """Whether the calibration was made for inputs of unknown making."""
+        procedure = self.calibration.procedure
+        return is_for_unknown(procedure.mixture, procedure.scale)
+
+    def check_together(self, pictures: Sequence[Prepared], folder: Path) -> tuple[BatchCheck, str | None]:
+        """How different inputs together compare with those of the calibration, and what was found before them.
+
+        A few are compared beside those that were masked last in this run folder.
+
+        Raises
+        ------
+        FileFormatError, UsageError
+            What the run folder keeps of them cannot be read.
+        """
+        inputs = InputStatistics.together(picture.statistics for picture in pictures)
+        if self.for_unknown:
+            return not_compared(self.calibration, len(inputs), 0, self.group), None
+        earlier, drift = inputs[[]], None if self.watched is None else self.watched.drift
+        with watching().masked_before(folder, self.calibration, self.group, make=False) as before:
+            if before is not None:
+                drift = drift or before.drift
+            if before is not None and len(inputs) < ENOUGH:
+                earlier = before.before([picture.input_digest for picture in pictures], ENOUGH - len(inputs))
+        return check_batch(self.calibration, inputs, earlier, self.group), drift
+
+    @property
+    def curves(self) -> CurveSet:
+        """The curves that the guarantee is about."""
+        return self.calibration.curves_for(self.rule)
+
+
+def masking_of(
+    vendor: Adapter, calibration: Calibration | str | Path, alpha: float, settings: Mapping[str, Any]
+) -> tuple[Terms, Setup, MaskRequest]:
+    """What masks of `vendor` at this level are made on, with and for, by keywords of `ApplySettings`.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `MaskRequest.of` and `set_up_as`.
+    """
+    loaded, terms = calibrated(calibration, settings)
+    trust = trusted_keys(settings.get("trust", ()))
+    if trust:
+        loaded.vouching(trust).require("the calibration", trusted=True)
+    file = loaded.file if isinstance(calibration, Calibration) else Path(calibration)
+    watched = None if settings.get("service") else file
+    given = {name: settings[name] for name in ("guarantee", "group", "empty_masks", "outside") if name in settings}
+    setup = set_up_as(vendor, loaded.procedure, settings.get("second_adapter"), settings.get("degradation"))
+    # A service asks its watch before each picture.
+    request = replace(MaskRequest.of(loaded, alpha, file=watched, trusted=trust, **given), file=file)
+    if watched is None and file is not None:
+        watching().standing_of(file, loaded, trust)
+    return terms, setup, request
