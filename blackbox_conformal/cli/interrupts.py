@@ -88,7 +88,9 @@ def interruptible(screen: Screen) -> Iterator[Any]:
 
 def _again(number: int) -> None:
     """Raise a signal once more, soon: an exception that it raised where it came would have done harm or got lost."""
-    again = threading.Timer(_AGAIN_AFTER_S, signal.raise_signal, (number,))
+    # Sent to the main thread, where the system can, it wakes one that sleeps; raised here, it waits until that awakes.
+    to_main = getattr(signal, "pthread_kill", lambda _, number: signal.raise_signal(number))
+    again = threading.Timer(_AGAIN_AFTER_S, to_main, (threading.main_thread().ident, number))
     again.daemon = True
     again.start()
 

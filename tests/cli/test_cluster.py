@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from support.command_line import COMMAND, VENDOR, called, called_in_new_process
 from support.dask_processes import certificates, kill, scheduler, until, workers, workers_of
+from support.forked import Forked
 from support.postgres_server import PostgresServer
 from support.synthetic import photograph, write_photographs
 
@@ -55,7 +56,7 @@ class Place:
         """The command as a process group of its own, as a terminal starts it."""
         words = [*COMMAND, *self.words("calibrate", "photographs", *CHOICES, "--concurrency", "2", *more)]
         with (self.folder / "said.txt").open("wb") as out:
-            return subprocess.Popen(words, stdout=out, stderr=out, cwd=self.folder, start_new_session=True)
+            return Forked(words, stdout=out, stderr=out, cwd=self.folder, start_new_session=True)
 
     def file(self, run: str = "run") -> bytes:
         return (self.folder / run / "calibration.json").read_bytes()

@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.command_line import COMMAND, VENDOR, called, called_in_new_process
+from support.command_line import COMMAND, VENDOR, called
+from support.forked import Forked
 from support.synthetic import write_photographs
 
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -16,12 +17,12 @@ CHOICES = ["--draws", "2", "--score", "pixel-variance", "--metric", "rgb-linf"]
 
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-    return subprocess.Popen([*COMMAND, *arguments], **pipes, text=True, cwd=cwd, start_new_session=True)
+    return Forked([*COMMAND, *arguments], **pipes, text=True, cwd=cwd, start_new_session=True)
 
 
-def failed(*arguments: str, cwd: Path, call=called, **environment: str) -> tuple[int, dict]:
+def failed(*arguments: str, cwd: Path, **environment: str) -> tuple[int, dict]:
     """Exit code and the one document's error."""
-    ended = call(*arguments, folder=cwd, **environment)
+    ended = called(*arguments, folder=cwd, **environment)
     document = json.loads(ended.stdout)
     assert set(document) == {"error"}
     assert document["error"]["exit_code"] == ended.returncode
@@ -58,13 +59,12 @@ def test_money_keys_and_what_is_left_over(desk: Path) -> None:
         assert failed(*calibrate(server.url, "--yes", "--run", "left"), cwd=desk)[0] == 6
 
 
-def test_a_bug(desk: Path) -> None:
-    (desk / "sitecustomize.py").write_text(
-        "import blackbox_conformal.method.images.photographs as one\n"
-        "def broken(*given): raise RuntimeError('never seen')\n"
-        "one.find_photographs = broken\n"
-    )
-    code, error = failed(*calibrate("http://127.0.0.1:1"), cwd=desk, call=called_in_new_process, PYTHONPATH=str(desk))
+def test_a_bug(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("never seen")
+
+    monkeypatch.setattr("blackbox_conformal.study.photographs_in_memory.find_photographs", broken)
+    code, error = failed(*calibrate("http://127.0.0.1:1"), cwd=desk)
     assert (code, error["kind"]) == (1, "RuntimeError")
     assert "never seen" in error["message"]
 
@@ -76,7 +76,7 @@ def test_an_interrupt(desk: Path, times: int, codes: set[int]) -> None:
         start(*calibrate(server.url, "--yes", "-v", "--run", f"stopped-{times}"), cwd=desk) as process,
     ):
         assert process.stderr is not None
-        while "started" not in process.stderr.readline():
+        while '"submitted"' not in process.stderr.readline():
             pass
         process.send_signal(signal.SIGINT)
         if times == 2:

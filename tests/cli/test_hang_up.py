@@ -14,7 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import forked
 from support.command_line import VENDOR
+from support.forked import Forked
 from support.synthetic import write_photographs
 
 from blackbox_conformal.cli.console import Screen
@@ -48,14 +50,14 @@ def nothing_is_lost(server: FaultServer, photographs: Path, bought: int) -> None
     sums = ledger_sum(photographs.parent / "run")
     assert (sums["stored"], sums["ambiguous"], sums["reserved_usd"]) == (bought, 0, 0)
     assert 2 <= bought < 12
-    again = subprocess.run(command(server, photographs), check=False, capture_output=True, text=True, timeout=120)
+    again = forked.run(command(server, photographs), text=True)
     assert again.returncode == 0, again.stderr
     assert (server.account.paid, server.account.distinct) == (12, 12)
 
 
 def test_a_hang_up_finishes_what_is_in_flight_however_often_it_comes(photographs: Path) -> None:
     with FaultServer(SLOW) as server:
-        with subprocess.Popen(
+        with Forked(
             command(server, photographs), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         ) as process:
             until(lambda: server.account.paid >= 2)
@@ -106,7 +108,7 @@ def test_under_nohup_a_hang_up_changes_nothing(photographs: Path) -> None:
 def test_of_two_first_starts_one_is_told_who_uses_the_folder(photographs: Path) -> None:
     with FaultServer(SLOW) as server:
         both = [
-            subprocess.Popen(command(server, photographs), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            Forked(command(server, photographs), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
             for _ in range(2)
         ]
         said = [process.communicate(timeout=120)[1] for process in both]

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from support import forked
 from support.command_line import COMMAND
+from support.forked import Forked
 from support.synthetic import write_photographs
 from support.watch_post import CHANGED, Post, verdicts
 
@@ -435,7 +437,7 @@ def killed_visit(folder: Path, capsys: pytest.CaptureFixture[str], canaries: int
         words = [*COMMAND, *post.words("--concurrency", "1", str(folder / "photographs")), "--canaries", str(canaries)]
         for kill in range(kills):
             before, started = post.paid, time.monotonic()
-            child = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            child = Forked(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             # Every third one is killed before it may have bought anything.
             patience = random.uniform(0, 1.0) if kill % 3 == 2 else 60.0
             while child.poll() is None and post.paid == before and time.monotonic() - started < patience:
@@ -445,7 +447,7 @@ def killed_visit(folder: Path, capsys: pytest.CaptureFixture[str], canaries: int
             child.wait()
         assert post.paid > paid
         server.script = None
-        assert subprocess.run(words, capture_output=True, check=False).returncode == 0
+        assert forked.run(words).returncode == 0
         with closing(sqlite3.connect(post.file)) as connection:
             visits = connection.execute("SELECT count(*), count(ended_at) FROM visit").fetchall()
             (bought,) = connection.execute("SELECT count(*) FROM draw WHERE draw_index >= 4096").fetchone()

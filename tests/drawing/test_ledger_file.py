@@ -11,6 +11,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from support import forked
+from support.forked import Forked
 
 from blackbox_conformal.drawing import filesystem
 from blackbox_conformal.drawing.ledger.attempts import AttemptSpec
@@ -145,7 +147,7 @@ def test_a_process_that_is_refused_costs_the_owner_nothing(tmp_path: Path) -> No
         "print('held', flush=True); sys.stdin.readline();"
         "ledger.plan([AttemptSpec('task', 0, 'i', 'http', 'u', 'picture', 0, 'key', 1, seed=1)]); os._exit(9)"
     )
-    with subprocess.Popen(
+    with Forked(
         [sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as owner:
         assert owner.stdout is not None
@@ -163,7 +165,7 @@ def test_a_dead_owner_on_this_machine_is_replaced_at_once(tmp_path: Path) -> Non
         "from blackbox_conformal.drawing.ledger.places import Ledger;"
         "Ledger(Path(sys.argv[1])); os._exit(9)"
     )
-    assert subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False).returncode == 9
+    assert forked.run([sys.executable, "-c", script, str(tmp_path)]).returncode == 9
     assert json.loads((tmp_path / "ledger.owner.json").read_text())["pid"] > 0
     Ledger(tmp_path).close()
 

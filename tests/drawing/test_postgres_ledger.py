@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from support import forked
 from support.draws import draw, tasks, want
 from support.postgres_server import PostgresServer
 
@@ -238,7 +239,7 @@ def test_a_job_that_a_dead_machine_left_is_fetched_by_another(
     with FaultServer(polls=0) as vendor:
         words = [vendor.url, str(dead), "jobs", "accepted", "1"]
         driver = Path(__file__).with_name("crash_driver.py")
-        subprocess.run([sys.executable, str(driver), *words], check=False, env={**os.environ, **given}, timeout=60)
+        forked.run([sys.executable, str(driver), *words], env={**os.environ, **given})
         assert vendor.account.paid == 1
         LEDGERS.place(tmp_path / "other", address.shown)
         drawn = draw(JobVendor(url=vendor.url), tmp_path / "other", tasks(1, 4))

@@ -12,6 +12,7 @@ from random import Random
 
 import pytest
 from support.draws import draw, limits, tasks
+from support.forked import Forked
 
 from blackbox_conformal.drawing.clock import Clock
 from blackbox_conformal.drawing.pacing.rate_limiter import LOOK_S, SharedRateLimiter, pace_file
@@ -365,7 +366,7 @@ class Processes:
     def add(self, key: str, first: int, count: int, rate: float) -> subprocess.Popen[str]:
         words = [self.url, str(self.folder / f"run{len(self.all)}"), str(first), str(count), str(rate)]
         self.all.append(
-            subprocess.Popen(
+            Forked(
                 [sys.executable, str(DRIVER), *words],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -11,8 +11,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from support import forked
 from support.command_line import COMMAND, VENDOR, called
 from support.draws import draw, tasks
+from support.forked import Forked
 from support.synthetic import write_photographs
 
 from blackbox_conformal.drawing.ledger.ledger_file import ledger_path
@@ -46,7 +48,7 @@ def leave(folder: Path, statements: list[str]) -> None:
         "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
         "[c.execute(one) for one in sys.argv[2:]]; os._exit(9)"
     )
-    subprocess.run([sys.executable, "-c", script, str(ledger_path(folder)), *statements], check=False)
+    forked.run([sys.executable, "-c", script, str(ledger_path(folder)), *statements])
 
 
 @pytest.mark.parametrize("kind", [*leavings(), "empty", "hot-journal"])
@@ -65,7 +67,7 @@ def test_a_ledger_that_never_held_anything_is_begun_again(tmp_path: Path, kind: 
             "c.execute('PRAGMA application_id = 1111638886'); c.execute('CREATE TABLE attempt (id INTEGER, a TEXT)');"
             "[c.execute('INSERT INTO attempt VALUES (?, ?)', (n, 'x' * 3000)) for n in range(40)]; os._exit(9)"
         )
-        subprocess.run([sys.executable, "-c", script, str(ledger_path(run))], check=False)
+        forked.run([sys.executable, "-c", script, str(ledger_path(run))])
         assert ledger_path(run).stat().st_size > 0
         assert ledger_path(run).with_name("ledger.sqlite-journal").stat().st_size > 0
     with FaultServer() as server:
@@ -82,9 +84,7 @@ def test_a_kill_at_every_step_of_beginning_leaves_a_folder_that_can_be_begun(tmp
     while True:
         run = tmp_path / str(steps)
         run.mkdir()
-        done = subprocess.run(
-            [sys.executable, str(BEGINNER), str(run), str(steps)], check=False, capture_output=True, text=True
-        )
+        done = forked.run([sys.executable, str(BEGINNER), str(run), str(steps)], text=True)
         assert done.returncode in (0, -signal.SIGKILL), done.stderr
         Ledger(run).close()
         assert not list(run.glob(".ledger.sqlite.*"))
@@ -102,9 +102,7 @@ def test_a_command_killed_as_it_begins_its_folder_resumes_and_harms_no_other(tmp
         for kill in range(2):
             run = f"runs/killed-{kill}"
             words = [*COMMAND, *calibrate(server, run)]
-            with subprocess.Popen(
-                words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-            ) as process:
+            with Forked(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
                 while not (tmp_path / run).exists():
                     assert process.poll() is None
                     time.sleep(0.0005)

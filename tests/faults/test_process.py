@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from support.draws import check, draw, ledger, limits, tasks
+from support.forked import Forked
 
 from blackbox_conformal.drawing import filesystem
 from blackbox_conformal.drawing.sampler import Sampler
@@ -37,7 +38,7 @@ WHOLE = ("stored", "validated")
 def driver(url: str, run: Path, dialect: str, pictures: int, draws: int, *settings: Any) -> Iterator[Any]:
     """The driver's process, once it draws; killed at the end if it still runs."""
     texts = [url, str(run), dialect, str(pictures), str(draws), *(json.dumps(setting) for setting in settings)]
-    with subprocess.Popen(
+    with Forked(
         [sys.executable, str(DRIVER), *texts], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
@@ -436,7 +437,7 @@ def test_d15_nothing_is_left_open(tmp_path: Path) -> None:
 @pytest.mark.timeout(1800)
 def test_d15_ten_thousand_draws_leave_memory_and_descriptors_flat(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "blackbox_conformal.testing", "--while-stdin"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with Forked(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         work = tasks(50, 200)

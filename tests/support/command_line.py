@@ -18,6 +18,8 @@ import click
 import pytest
 
 from blackbox_conformal.cli import main
+from support import forked
+from support.forked import Forked
 
 VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 COMMAND = (sys.executable, "-m", "blackbox_conformal")
@@ -73,16 +75,7 @@ def called_in_new_process(
     *arguments: str, folder: Path | None = None, code: int | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """As `called`, where a process matters: what it imports, its limits and signals, or several at once."""
-    completed = subprocess.run(
-        [*COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        stdin=subprocess.DEVNULL,
-        cwd=folder,
-        env={**os.environ, **environment},
-        check=False,
-    )
+    completed = forked.run([*COMMAND, *arguments], text=True, cwd=folder, env={**os.environ, **environment})
     assert code in (None, completed.returncode), completed.stderr
     return completed
 
@@ -94,7 +87,7 @@ def served(*arguments: str, folder: Path) -> Iterator[dict[str, Any]]:
     When it has ended, the document has its text for people as ``stderr``.
     """
     command = [*COMMAND, *arguments, "--json"]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with Forked(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             document = ""
             while not document.rstrip().endswith("}"):

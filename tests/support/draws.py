@@ -3,7 +3,6 @@
 import hashlib
 import io
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from blackbox_conformal.drawing.task import Outcome, Task
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.method.images.read import read_output
 from blackbox_conformal.vendor.adapter import Adapter, Upload
+from support import forked
 
 SCALE = 4
 FAST: dict[str, Any] = {
@@ -64,10 +64,10 @@ def want(name: str = "t0", generation: int = 0) -> AttemptSpec:
 
 
 def killed(url: str, run: Path, kind: str, point: str, number: int) -> None:
-    """Draw four draws in a process that kills itself; see `sampling/crash_driver.py`."""
+    """Draw four draws in a process that kills itself; see `drawing/crash_driver.py`."""
     driver = Path(__file__).parents[1] / "drawing" / "crash_driver.py"
     words = [sys.executable, str(driver), url, str(run), kind, point, str(number)]
-    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=60)
+    done = forked.run(words, text=True, timeout=60)
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 

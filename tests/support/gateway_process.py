@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support.forked import Forked
+
 SHORT_LEASE = """
+from support.forked import Forked
 from blackbox_conformal.cli.main import main
 from blackbox_conformal.drawing.ledger.postgres import postgres_ledger
 from blackbox_conformal.gateway import runner
@@ -35,11 +38,11 @@ class GatewayProcess:
     def start(self) -> "GatewayProcess":
         """Start a process, and return once it serves."""
         program = ["-c", SHORT_LEASE] if "--ledger" in self._words else ["-m", "blackbox_conformal"]
-        command = [sys.executable, *program, "serve", *self._words]
+        command, start = [sys.executable, *program, "serve", *self._words], Forked
         if self._descriptors is not None:
-            command = ["sh", "-c", f'ulimit -n {self._descriptors}; exec "$@"', "sh", *command]
+            command, start = ["sh", "-c", f'ulimit -n {self._descriptors}; exec "$@"', "sh", *command], subprocess.Popen
         with self.logged.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+            self._process = start(command, stdout=subprocess.PIPE, stderr=log)
         assert self._process.stdout is not None
         with self._process.stdout as told:
             line = told.readline()

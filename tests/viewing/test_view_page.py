@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from support.forked import Forked
 
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.method.images.encode import mask_png
@@ -256,7 +257,7 @@ def test_stored_maps_are_small(viewed_run):
 
 def test_the_command_prints_a_link_and_ends_well(viewed_run):
     words = ["view", str(viewed_run.folder), "--json", "--alpha", "0.3"]
-    with subprocess.Popen(
+    with Forked(
         [sys.executable, "-m", "blackbox_conformal.cli.main", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         told = json.loads(process.stdout.readline())

@@ -96,7 +96,8 @@ def _refuse_network_disk(run: Path) -> None:
 
 
 def _in_use(run: Path, owner: Path) -> str:
-    if _read(owner).get("process") == _THIS_PROCESS:
+    found = _read(owner)
+    if (found.get("process"), found.get("pid")) == (_THIS_PROCESS, os.getpid()):
         return (
             f"{run} is in use by another call in this same process; calls that share a run folder have to take turns,"
             " or each needs a run folder of its own; pictures to be masked can share one blackbox_conformal.Session"
