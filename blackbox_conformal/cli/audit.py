@@ -3,13 +3,14 @@
 `--splits` splits one pool at random instead, or besides.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from blackbox_conformal.cli import audit_screen, from_options, next_steps, values
+from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.cluster_option import cluster_of
 from blackbox_conformal.cli.consent import Consent
@@ -17,12 +18,14 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths, read_groups
 from blackbox_conformal.cli.signing import load_calibration, trusted
-from blackbox_conformal.errors import UsageError
+from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.study.keyword_arguments import AuditSettings
+from blackbox_conformal.support.text import counted
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.method.audits.findings import Audit
+    from blackbox_conformal.study.audit.audited_rule import Outlook
     from blackbox_conformal.study.audit.auditing import AuditRequest
 
 _OF_PROCEDURE = ("draws", "score", "metric", "delivery", "perturbation", "seeds", "fit")
@@ -148,11 +151,11 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     content = {**document(blocks), "watch": watched}
     if options.splits is not None:
         content["splits"] = _splits(screen, options, calibration, options.splits, audit)
-    audit_screen.show_next(screen, run, file, kept=store is not None)
+    _show_next(screen, run, file, kept=store is not None)
     if any(kind.fails for kind in audit.kinds):
         screen.next(*next_steps.calibrate_by_group(setup, options))
     screen.data(content)
-    audit_screen.show_verdict(screen, audit)
+    _show_verdict(screen, audit)
 
 
 def _watched(screen: Screen, calibration: "Calibration", options: AuditOptions, file: str) -> dict[str, Any] | None:
@@ -187,7 +190,7 @@ def _look_ahead(screen: Screen, request: "AuditRequest", photographs: int, *, fi
     if request.tiles is None:
         # How many photographs tiles are of is known to the audit alone.
         found = outlook(request.calibration, request.rule, request.levels, fixed=fixed)
-        audit_screen.show_outlook(screen, found, photographs)
+        _show_outlook(screen, found, photographs)
 
 
 def _audit_pool(screen: Screen, options: AuditOptions) -> None:
@@ -208,7 +211,10 @@ def _audit_pool(screen: Screen, options: AuditOptions) -> None:
         job = from_options.photograph_job(screen, options, setup, paths, run, listeners, cluster=cluster)
         pool = calibrate_job(job, guarantee=options.guarantee or "expected").calibration
     screen.data(_splits(screen, options, pool, options.splits))
-    audit_screen.show_pool(screen, run)
+    screen.say(
+        f"The draws are kept. `calibrate` on the same photographs with --run {run} makes no call and gives a "
+        "calibration whose report shows these splits."
+    )
 
 
 def _splits(
@@ -254,4 +260,59 @@ def _refuse_procedure(context: click.Context) -> None:
         raise UsageError(
             f"expected no {', '.join(sorted(typed))} beside --calibration, which fixes it. Leave it out, or "
             "calibrate with it"
+        )
+
+
+def _show_next(screen: Screen, run: Path, calibration: str, *, kept: bool) -> None:
+    """The report that shows the audit, or why none does."""
+    if kept:
+        screen.next(*next_steps.view_of(run, calibration))
+        screen.next(*next_steps.report_on(run, calibration))
+        return
+    screen.say(
+        "The report shows audits of the calibration's own guarantee; this one is of another and is not kept for it. "
+        "Calibrate with this guarantee to have it there: the draws are stored, so no call is made."
+    )
+
+
+def _show_verdict(screen: Screen, audit: "Audit") -> None:
+    """What follows from a verdict against the guarantee.
+
+    Raises
+    ------
+    CheckFailedError
+        The guarantee is contradicted.
+    """
+    if audit.verdict == "contradicted":
+        raise CheckFailedError(
+            f"the guarantee is contradicted by {audit.n} unseen photographs: they are not of the same population, or "
+            "the vendor has changed. Do not use this calibration"
+        )
+    if audit.verdict == "shifted":
+        screen.note(
+            f"warning: {audit.n} unseen photographs are not like those of the calibration, and their risk is above "
+            "what is claimed. No promise is shown to be broken, but none is made for photographs like these. Audit "
+            "more of them, or calibrate on them"
+        )
+
+
+def _show_outlook(screen: Screen, outlooks: "Sequence[Outlook]", photographs: int) -> None:
+    """Say for which levels so few photographs are unlikely to confirm the guarantee, or cannot."""
+    from blackbox_conformal.method.audits.verdict import about
+
+    for level in outlooks:
+        if level.likely is not None and level.likely <= photographs:
+            continue
+        needed = "no practical number" if level.likely is None else f"about {about(level.likely)}"
+        needed += " if they err as the calibration's photographs do"
+        if level.fewest is None or photographs < level.fewest:
+            able = "but not confirm it"
+            needed = f"{level.fewest} if none of them shows an error, {needed}"
+        else:
+            able = "and may not be enough to confirm it"
+        if level.fixed is not None:
+            needed += f". With --no-stop, which fixes the number, {level.fixed} without an error confirm it"
+        screen.note(
+            f"note: {counted(photographs, 'photograph')} can reveal that alpha={level.alpha:g} does not hold, {able}. "
+            f"To confirm it takes {needed}"
         )

@@ -112,7 +112,7 @@ class Screen:
     def show(self, blocks: Iterable[Block]) -> None:
         """What a result shows, for people; details with -v alone, and figures not."""
         for block in blocks:
-            if block.detail and not self.verbose:
+            if block.only == "page" or (block.detail and not self.verbose):
                 continue
             match block:
                 case Facts(known=known) if known:

@@ -11,11 +11,9 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.support.wording import share
 
 if TYPE_CHECKING:
     from blackbox_conformal.cli.tune import TuneOptions
-    from blackbox_conformal.study.choose.learning import Learning
 
 CHOOSING = (
     *("alpha", "want_share", "guarantee", "candidates", "tuning_share", "only_choose", "nothing_chosen"),
@@ -42,7 +40,9 @@ def learn(screen: Screen, options: "TuneOptions") -> None:
         from_options.say_fitted(screen, job)
         learning = learn_job(job, run, options.seed or 0, out, force=options.force)
     score = specification_text(learning.score)
-    _show(screen, learning, score, run / TUNING_FILE)
+    screen.show(learning.blocks())
+    screen.say(f"{run / TUNING_FILE} keeps these photographs from calibrating.")
+    screen.data({**learning.document(), "tuning": str((run / TUNING_FILE).resolve())})
     screen.next(*next_steps.calibrate_learned(score, run / TUNING_FILE, run))
 
 
@@ -75,32 +75,3 @@ def _refuse_unnameable(path: Path) -> None:
             f"expected a path without commas and single brackets, which --score learned:weights=FILE can name; got "
             f"{path}. Give --run run"
         )
-
-
-def _show(screen: Screen, learning: "Learning", score: str, tuning: Path) -> None:
-    learned, weights = learning.learned, learning.weights
-    screen.summary(
-        {
-            "learned from": f"{learning.teaching} photographs, outputs of {learning.outputs_of}, at no cost",
-            "trusted": f"{share(learned.after)} of {learning.measuring} photographs kept apart, before "
-            f"{share(learned.before)}, on average over levels",
-            "weights": "none: those of the package are as good for these photographs"
-            if weights is None
-            else str(weights.resolve()),
-            "photographs": f"{len(learning.photographs)}; {tuning} keeps them from calibrating",
-        }
-    )
-    screen.data(
-        {
-            "weights": None if weights is None else str(weights.resolve()),
-            "score": score,
-            "outputs_of": learning.outputs_of,
-            "n_teaching": learning.teaching,
-            "n_measuring": learning.measuring,
-            "share_before": learned.before,
-            "share_after": learned.after,
-            "teaching_share_before": learned.taught_before,
-            "teaching_share_after": learned.taught_after,
-            "tuning": str(tuning.resolve()),
-        }
-    )

@@ -46,7 +46,7 @@ LOOKS = {
 
 def card(heading: str, blocks: Iterable[Block]) -> str:
     """What a notebook shows of a result: its one line, and all blocks but details."""
-    shown = "".join(_shown(block) for block in blocks if not block.detail)
+    shown = "".join(_shown(block) for block in blocks if not block.detail and block.only != "page")
     return f'<div><p style="margin:.2em 0"><strong>{_escaped(heading)}</strong></p>{shown}</div>'
 
 

@@ -16,7 +16,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from string import Formatter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from blackbox_conformal.errors import MissingPackageError, UsageError
 from blackbox_conformal.support.files import write_new
@@ -47,13 +47,13 @@ class Block:
         Begins a section of a page; a block without one belongs to the section before it.
     detail
         Whether only pages show it, and a terminal with ``-v``.
-    passing
-        Whether it is about this one call, so that no page shows it.
+    only
+        ``page``: no terminal and no notebook shows it. ``call``: it is about this one call, so that no page shows it.
     """
 
     title: str = ""
     detail: bool = False
-    passing: bool = False
+    only: Literal["", "page", "call"] = ""
 
     @property
     def content(self) -> Mapping[str, Any]:
@@ -202,12 +202,21 @@ class Faces:
                 tables.setdefault(block.name, []).extend(block.rows)
         name = next(iter(tables), None) if of is None else of
         if name not in tables:
-            raise UsageError(f"expected a table of {' or '.join(map(repr, tables))}; got {of!r}")
+            raise UsageError(f"expected a table of {' or '.join(map(repr, tables)) or 'another result'}; got {of!r}")
         return frame(tables[name])
 
     def plot(self) -> Figure:
-        """Its first figure."""
-        return next(block for block in self.blocks() if isinstance(block, Figure))
+        """Its first figure.
+
+        Raises
+        ------
+        UsageError
+            It has none.
+        """
+        figure = next((block for block in self.blocks() if isinstance(block, Figure)), None)
+        if figure is None:
+            raise UsageError(f"expected a result that has a plot; got {self!r}")
+        return figure
 
     def _repr_html_(self) -> str:
         return str(_renderer().card(repr(self)[1:-1], self.blocks()))

@@ -236,21 +236,20 @@ class Audit(Faces):
         yield Note(" ".join([*told, *kinds_in_words(self.kinds), *stop, *self.notes]))
         rest = [level.sentence for level, now in zip(self.levels, said, strict=True) if not now]
         yield Note(" ".join(rest), detail=True)
-        yield self.level_table()
+        yield Note("" if self.drift is None else self.drift, remark="warning")
+        yield self._level_table()
         yield self._figure()
         yield from self._explanations()
         if self.stop is not None:
             yield from self.stop.blocks([level.alpha for level in self.levels])
         yield from kind_blocks(self.kinds)
-        yield from self.quality_blocks()
+        yield from self._quality_blocks()
         yield from [Note("", {"leakage": None})] if self.leakage is None else self.leakage.blocks()
         yield self._worst_table(worst, files or {})
-        yield Table("photographs", {}, self._photograph_rows(), {})
-        yield Note(f"Calls made: {self.calls}. Draws that were stored already: {self.cached}.")
-        yield Note("" if self.drift is None else self.drift, remark="warning")
+        yield self._photograph_table()
+        yield Note(f"Calls made: {self.calls}. Draws that were stored already: {self.cached}.", only="call")
 
-    def level_table(self) -> Table:
-        """What was found at each level."""
+    def _level_table(self) -> Table:
         columns: dict[str, How] = {
             "alpha": "{alpha:g}",
             **claimed_column(self.levels),
@@ -292,10 +291,15 @@ class Audit(Faces):
         judgements = [level.judgement for level in self.levels]
         verdicts = dict.fromkeys(level.judgement.verdict for level in self.levels if level.tested)
         yield Note(f"Trusted is the mean trusted share of the photographs. {FIXED}", detail=True)
+        yield Note(
+            "p is the share of random splits of calibration and audit photographs that show at least this risk; it is "
+            "1 where the risk is not above the claimed one.",
+            only="page",
+        )
         for sentence in (*(EXPLAINED[verdict] for verdict in verdicts), beforehand(judgements) or ""):
             yield Note(sentence, detail=True)
 
-    def quality_blocks(self) -> Iterator[Block]:
+    def _quality_blocks(self) -> Iterator[Block]:
         """PSNR and SSIM inside and outside the mask, with the bound that is promised where there is one."""
         levels, promised = self.levels, False
         for name, measured, digits in (("psnr", "PSNR, dB in sRGB", 2), ("ssim", "SSIM of luminance", 3)):
@@ -332,6 +336,7 @@ class Audit(Faces):
                 "name": picture.name,
                 "photograph": picture.truth,
                 "loss": picture.losses[index],
+                "trusted_share": picture.shares[index],
                 "row": place.row,
                 "column": place.column,
                 "error": place.error,
@@ -351,6 +356,7 @@ class Audit(Faces):
             "alpha": "{alpha:g}",
             "photograph": "{name}",
             "loss": "{loss:.4f}",
+            "trusted": "{trusted_share:share}",
             **apart,
             "row": "{row}",
             "column": "{column}",
@@ -358,8 +364,8 @@ class Audit(Faces):
         title = "Worst photographs, with the trusted pixel of the largest error"
         return Table("worst", columns, rows, title=title, detail=True)
 
-    def _photograph_rows(self) -> list[dict[str, Any]]:
-        return [
+    def _photograph_table(self) -> Table:
+        rows = [
             {
                 "name": picture.name,
                 "cluster": None if self.clusters is None else self.clusters[place],
@@ -374,6 +380,15 @@ class Audit(Faces):
             for place, picture in enumerate(self.pictures)
             for index, level in enumerate(self.levels)
         ]
+        columns: dict[str, How] = {
+            "photograph": "{name}",
+            "alpha": "{alpha:g}",
+            "loss": "{loss:.3f}",
+            "trusted": "{trusted_share:share}",
+            "PSNR trusted, dB": "{psnr_trusted:.2f}",
+            "PSNR all, dB": "{psnr_all:.2f}",
+        }
+        return Table("photographs", columns, rows, {}, title="All audited photographs", only="page")
 
     def worst(self, level: int, most: int) -> list[AuditedPicture]:
         """At most `most` pictures with the largest losses at the `level`-th level, of those that trust anything."""

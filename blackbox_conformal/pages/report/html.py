@@ -150,7 +150,7 @@ _PARTS = {
 
 def render_blocks(title: str, blocks: Iterable[Block], name: str = "page", **variables: Any) -> str:
     """A page of blocks, or the page called `name`, which adds to them; each title begins a section."""
-    found = sections(block for block in blocks if not block.passing)
+    found = sections(block for block in blocks if block.only != "call")
     lead = found[0][1] if found and not found[0][0] else []
     return render(name, title=title, lead=lead, sections=found[bool(lead) :], **variables)
 

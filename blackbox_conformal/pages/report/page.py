@@ -14,9 +14,8 @@ from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.findings import Audit, AuditedPicture
 from blackbox_conformal.method.audits.hypothesis import quantity
-from blackbox_conformal.method.audits.kinds import DESCRIPTIVE, kind_blocks, kinds_in_words
+from blackbox_conformal.method.audits.kinds import DESCRIPTIVE, kind_blocks
 from blackbox_conformal.method.audits.random_splits import Splits
-from blackbox_conformal.method.audits.verdict import EXPLAINED, FIXED, beforehand
 from blackbox_conformal.method.guarantees.corollaries import error_in_words
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.pages.report.cards import WORST_SHOWN, Card, Example, WorstCrop, make_cards, worst_crops
@@ -38,6 +37,9 @@ MAXIMUM_MANIFEST_BYTES = 4 * 2**20
 
 Section = tuple[str, list[Block]]
 """Blocks under their heading."""
+
+_LEADING = 2
+"""So many sections of what an audit found are open: its sentences and its levels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class ReportPage:
     share: float | None
     share_of: str
     audit: Audit | None
-    audited: tuple[Block, ...]
+    audited: tuple[Section, ...]
     quantity: str | None
     figures: Figure
     details: tuple[Section, ...]
@@ -131,15 +133,12 @@ def build_page(
     shown = make_cards(previews, audit, stops, chosen, side, calibration.bound)
     shares = _mean_shares(calibration, audit, shown.cards, stops)
     names = {} if audit is None else {one.truth: _name_of(one, shown.names) for one in audit.pictures}
+    found = () if audit is None else _found(audit, names)
     details = [
-        *(
-            kind_blocks(calibrated_kinds(calibration, alpha), DESCRIPTIVE)
-            if audit is None
-            else _details(audit, alpha, names)
-        ),
-        *([] if splits is None else splits.blocks()),
-        *([] if audit is None else [_photographs(audit, names)]),
-        _levels(stops, rule, audit, shares),
+        *(() if audit is not None else sections(kind_blocks(calibrated_kinds(calibration, alpha), DESCRIPTIVE))),
+        *found[_LEADING:],
+        *(() if splits is None else sections(splits.blocks())),
+        *sections([_levels(stops, rule, audit, shares)]),
     ]
     identity = calibration.procedure.vendor
     vendor = vendor_words(identity)
@@ -160,10 +159,10 @@ def build_page(
         share=None if shares is None else shares[chosen],
         share_of=_share_of(calibration, audit),
         audit=audit,
-        audited=() if audit is None else tuple(_audited(audit)),
+        audited=found[:_LEADING],
         quantity=_quantity(rule, audit, error_in_words(calibration.procedure.metric)),
         figures=Figure(list(figures(rule, audit, splits, stops, shares))),
-        details=sections(details),
+        details=tuple(details),
         attempts=() if spending is None else sections(_attempts(spending)),
         cards=shown.cards,
         left_out=left_out,
@@ -292,80 +291,11 @@ def _levels(stops: Sequence[Stop], rule: Guarantee, audit: Audit | None, shares:
     return Table("stops", columns, rows, title="All figures of the slider's levels")
 
 
-def _audited(audit: Audit) -> Iterator[Block]:
-    """What the audit found at its levels, and what a reader must know of it."""
-    tiles = f"tiles of {audit.units} " if audit.units != audit.n else ""
-    yield Note(
-        f"{audit.n} {tiles}photographs that calibration has not seen; risk and trusted share are means over them. "
-        f"{FIXED} p is the share of random splits of calibration and audit photographs that show at least this risk; "
-        "it is 1 where the risk is not above the claimed one."
-    )
-    yield replace(audit.level_table(), title="")
-    drift = [] if audit.drift is None else [f"Warning: {audit.drift}."]
-    adding = beforehand([level.judgement for level in audit.levels])
-    verdicts = dict.fromkeys(level.judgement.verdict for level in audit.levels if level.tested)
-    yield from map(
-        Note,
-        [
-            *([] if audit.stop is None else [audit.stop.sentence]),
-            *(level.sentence for level in audit.levels),
-            *drift,
-            *(EXPLAINED[verdict] for verdict in verdicts),
-            *([] if adding is None else [adding]),
-            *kinds_in_words(audit.kinds),
-            *audit.notes,
-        ],
-    )
-
-
-def _details(audit: Audit, alpha: float, names: Mapping[str, str]) -> Iterator[Block]:
-    """Running bound, kinds of photographs, quality, leakage, and the worst photographs, nearest to level `alpha`."""
-    if audit.stop is not None:
-        yield from audit.stop.blocks([level.alpha for level in audit.levels])
-    if audit.levels:
-        index = min(range(len(audit.levels)), key=lambda place: abs(audit.levels[place].alpha - alpha))
-        nearest = audit.levels[index].alpha
-        yield from kind_blocks([kind for kind in audit.kinds if kind.alpha == nearest])
-    yield from audit.quality_blocks()
-    if audit.leakage is not None:
-        yield from audit.leakage.blocks()
-    if audit.levels:
-        rows = [
-            {
-                "photograph": names[picture.truth],
-                "loss": picture.losses[index],
-                "share": picture.shares[index],
-                "place": picture.worst[index],
-            }
-            for picture in audit.worst(index, WORST_SHOWN)
-        ]
-        columns = {
-            "photograph": "{photograph}",
-            "loss": "{loss:.3f}",
-            "trusted": "{share:share}",
-            "largest trusted error": "{place.error:.3f}",
-            "its row": "{place.row}",
-            "its column": "{place.column}",
-        }
-        yield Table("worst", columns, rows, title=f"Worst photographs at alpha = {nearest:g}")
-
-
-def _photographs(audit: Audit, names: Mapping[str, str]) -> Table:
-    columns = {
-        "photograph": "{name}",
-        **{
-            f"loss, trusted share, PSNR at {level.alpha:g}": f"{{losses[{index}]:.3f}}, {{shares[{index}]:share}}, "
-            f"{{inside[{index}].psnr:.2f}}"
-            for index, level in enumerate(audit.levels)
-        },
-        "PSNR all": "{whole.psnr:.2f}",
-    }
-    fields = ("losses", "shares", "inside", "whole")
-    rows = [
-        {"name": names[picture.truth], **{name: getattr(picture, name) for name in fields}}
-        for picture in audit.pictures
-    ]
-    return Table("photographs", columns, rows, title="All audited photographs")
+def _found(audit: Audit, names: Mapping[str, str]) -> tuple[Section, ...]:
+    """What an audit shows but its figure, with its photographs called as the page calls them."""
+    pictures = tuple(replace(picture, name=names[picture.truth]) for picture in audit.pictures)
+    blocks = replace(audit, pictures=pictures).blocks(WORST_SHOWN)
+    return sections(block for block in blocks if block.only != "call" and not isinstance(block, Figure))
 
 
 def _attempts(spending: Spending) -> Iterator[Block]:

@@ -6,7 +6,7 @@ folder's tuning file, which calibrations obey, before anything is made of them, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack
@@ -32,8 +32,11 @@ from blackbox_conformal.study.run_folder import run_folder
 from blackbox_conformal.study.stages.evaluate import decoded_draws
 from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.support.blocks import Block, Faces, Facts
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.files import write_new
+from blackbox_conformal.support.member_text import specification_text
+from blackbox_conformal.support.wording import share
 from blackbox_conformal.vendor.adapter import Adapter
 
 FEWEST = 20
@@ -47,7 +50,7 @@ KEPT_APART = 4
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Learning:
+class Learning(Faces):
     """What was learned, and from which photographs.
 
     Attributes
@@ -82,6 +85,29 @@ class Learning:
             f"<Learning from {self.teaching} photographs, outputs of {self.outputs_of}: {learned.before:.1%} of "
             f"{self.measuring} others could be trusted before, {learned.after:.1%} after>"
         )
+
+    def blocks(self) -> Iterator[Block]:
+        """What was learned from, what that gained, and the weights."""
+        learned, weights = self.learned, None if self.weights is None else str(self.weights.resolve())
+        facts = {
+            "learned from": f"{self.teaching} photographs, outputs of {self.outputs_of}, at no cost",
+            "trusted": f"{share(learned.after)} of {self.measuring} photographs kept apart, before "
+            f"{share(learned.before)}, on average over levels",
+            "weights": weights or "none: those of the package are as good for these photographs",
+            "photographs": f"{len(self.photographs)}, which must not calibrate",
+        }
+        data = {
+            "weights": weights,
+            "score": specification_text(self.score),
+            "outputs_of": self.outputs_of,
+            "n_teaching": self.teaching,
+            "n_measuring": self.measuring,
+            "share_before": learned.before,
+            "share_after": learned.after,
+            "teaching_share_before": learned.taught_before,
+            "teaching_share_after": learned.taught_after,
+        }
+        yield Facts(facts, data)
 
 
 @named_keywords

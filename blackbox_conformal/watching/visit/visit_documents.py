@@ -120,7 +120,7 @@ class VisitResult(Faces):
             "changed": None if changed is None else {"at": changed.at, "reason": changed.reason},
             "level": self.level.whole,
         }
-        yield Note(self.headline, data, passing=True)
+        yield Note(self.headline, data, only="call")
         rows = [asdict(each) for each in self.findings]
         columns: dict[str, How] = {
             "layer": "{layer}",
@@ -133,7 +133,7 @@ class VisitResult(Faces):
         yield Table("canaries", {}, canaries)
         yield Table("evidence", {}, [{"log_wealth": one} for one in self.evidence])
         for history in self._histories:
-            yield Note(history.bars, passing=True)
+            yield Note(history.bars, only="call")
         yield Note(f"{self.level.sentence[0].upper()}{self.level.sentence[1:]}.")
         said = {
             "live_evidence": {"inputs": list(live.inputs), "answers": list(live.answers)},
@@ -146,7 +146,7 @@ class VisitResult(Faces):
         bill = {"calls": self.calls, "cached": self.cached, "cost_usd": self.cost_usd}
         took = f"{self.calls} calls made, {self.cached} draws were stored, {dollars(self.cost_usd)} spent"
         halted = "Nothing was sent: after an alarm nothing is bought until the calibration is accepted or made anew."
-        yield Note(took if self.made else halted, bill, passing=True)
+        yield Note(took if self.made else halted, bill, only="call")
 
     @property
     def _histories(self) -> list[History]:
