@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blackbox_conformal.cli import from_options
+from blackbox_conformal.cli import from_options, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, default_text
@@ -133,7 +133,7 @@ class CheckOptions(shared.SpendingOptions):
     image: str | None = shared.flag("--image", type=shared.FILE, help="With --live: the picture to send.")
     scale: int | None = shared.flag(
         "--scale",
-        type=click.IntRange(1, 16),
+        type=values.whole(1, 16),
         help="With --live: magnification.  [default: the vendor's, ×4 if it has several]",
     )
     seed: int | None = shared.setting()

@@ -45,7 +45,7 @@ class AnnotateOptions(shared.VendorOptions):
     ledger: str | None = shared.declared("--ledger", type=values.ledger_address, metavar="ADDRESS", help=LEDGER_OF_RUN)
     trust: tuple[str, ...] = shared.trust()
     port: int = shared.declared(
-        "--port", type=click.IntRange(0, 65535), default=0, help="Port of the page; 0 takes a free one."
+        "--port", type=values.whole(0, 65535), default=0, help="Port of the page; 0 takes a free one."
     )
 
 

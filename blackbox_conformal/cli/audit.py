@@ -41,7 +41,7 @@ class AuditOptions(shared.ClusterOptions, shared.JobOptions):
     alphas: tuple[float, ...] = shared.alpha(flag="--alpha", multiple=True)
     splits: int | None = shared.declared(
         "--splits",
-        type=click.IntRange(1, 100_000),
+        type=values.whole(1, 100_000),
         metavar="N",
         no_keyword="a program splits and audits in a loop",
         help="Split one pool N times at random: IMAGES without --calibration, else its photographs, with IMAGES if "
@@ -61,7 +61,7 @@ class AuditOptions(shared.ClusterOptions, shared.JobOptions):
     tiles: str | None = shared.setting(type=shared.FILE)
     worst: int = shared.declared(
         "--worst",
-        type=click.IntRange(0, 1000),
+        type=values.whole(0, 1000),
         default=3,
         no_keyword="`Audit.worst` has them",
         help="How many of the worst photographs to name.",

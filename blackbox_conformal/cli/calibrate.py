@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blackbox_conformal.cli import from_options, next_steps
+from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.cluster_option import cluster_of
 from blackbox_conformal.cli.console import Screen, bill, spent
@@ -56,7 +56,7 @@ class CalibrateOptions(shared.ClusterOptions, shared.JobOptions):
     sign_with: str | None = shared.sign_with()
     canaries: int | None = shared.declared(
         "--canaries",
-        type=click.IntRange(1, 256),
+        type=values.whole(1, 256),
         metavar="K",
         no_keyword="`watch` begins a watch",
         help="Choose K of IMAGES as canaries for `watch`, by how far small changes of a vendor would move their draws.",

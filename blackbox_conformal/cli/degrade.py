@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
-
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.study.keyword_arguments import DegradeSettings
 from blackbox_conformal.support.text import counted, printable
 
 
@@ -15,22 +14,17 @@ class DegradeOptions:
     """What `degrade` is given."""
 
     images: tuple[str, ...] = shared.photographs()
-    scale: int | None = shared.declared(
-        "--scale", type=click.IntRange(1, 16), help="How many times smaller.  [default: as the degradation says, or 4]"
-    )
-    degradation: str | None = shared.declared(
-        "--degradation",
-        metavar="STEP[:…][+STEP…]",
-        help="How they are made, such as area:4+noise:3+jpeg:60-95; see `degradations list`.  [default: bicubic]",
-    )
+    scale: int | None = shared.setting()
+    degradation: str | None = shared.setting()
     seed: int | None = shared.setting()
     out: str = shared.declared("--out", type=shared.NEW_FOLDER, required=True, help="Folder for the inputs.")
-    force: bool = shared.force()
+    force: bool = shared.setting()
 
 
 @shared.command(
     "degrade",
     DegradeOptions,
+    DegradeSettings,
     examples=(
         "blackbox-conformal degrade photographs/ --out inputs",
         "blackbox-conformal degrade photographs/ --out inputs --degradation area:4+jpeg:75",

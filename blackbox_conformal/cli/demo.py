@@ -65,9 +65,7 @@ class _Demonstration:
     show_default=True,
     help="What the vendor does: make pictures four times larger, colour grey ones, or remove noise.",
 )
-@click.option(
-    "--draws", type=click.IntRange(1, 64), help="Draws of each picture.  [default: 1; 8 with --task colourise]"
-)
+@click.option("--draws", type=values.whole(1, 64), help="Draws of each picture.  [default: 1; 8 with --task colourise]")
 @click.option(
     "--alpha",
     type=values.level,

@@ -11,6 +11,7 @@ from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import CheckFailedError
+from blackbox_conformal.study.keyword_arguments import InputsSettings
 
 if TYPE_CHECKING:
     from blackbox_conformal.method.audits.input_shift import InputShift
@@ -38,18 +39,13 @@ class InputsOptions:
     )
     scale: int = shared.declared(
         "--scale",
-        type=click.IntRange(1, 16),
+        type=values.whole(1, 16),
         default=4,
         help="For --suggest: how many times smaller an input is to be than its photograph.",
     )
-    group: str | None = shared.declared("--group", metavar="NAME", help="The group that these pictures belong to.")
-    level: float = shared.declared(
-        "--level",
-        type=values.share,
-        default=0.05,
-        help="Probability of calling inputs of one kind different.",
-    )
-    seed: int = shared.declared("--seed", type=click.IntRange(0), default=0, help="Seed of the random permutations.")
+    group: str | None = shared.setting()
+    level: float = shared.setting()
+    seed: int | None = shared.setting()
     out: str | None = shared.declared(
         "--out", type=shared.NEW_FILE, no_keyword=shared.SCREEN, help="HTML file that shows both distributions."
     )
@@ -60,6 +56,7 @@ class InputsOptions:
 @shared.command(
     "inputs",
     InputsOptions,
+    InputsSettings,
     examples=(
         "blackbox-conformal inputs real-inputs/ --calibration runs/NAME/calibration.json",
         "blackbox-conformal inputs real-inputs/ --suggest --photographs photographs/",
@@ -92,7 +89,7 @@ def command(screen: Screen, options: InputsOptions) -> None:
             calibration,
             level=options.level,
             group=options.group,
-            seed=options.seed,
+            seed=options.seed or 0,
             progress=screen.step,
         )
     degradation = calibration.procedure.mixture.text
@@ -128,7 +125,7 @@ def _suggest(screen: Screen, options: InputsOptions) -> None:
             options.photographs,
             scale=options.scale,
             level=options.level,
-            seed=options.seed,
+            seed=options.seed or 0,
             progress=screen.step,
         )
     proof = suggestion.proof

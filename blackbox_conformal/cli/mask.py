@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blackbox_conformal.cli import from_options, next_steps
+from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.cluster_option import cluster_of
 from blackbox_conformal.cli.consent import Consent
@@ -80,7 +80,7 @@ class MaskOptions(shared.ClusterOptions, shared.VendorOptions, shared.TermsOptio
     )
     feather: int = shared.declared(
         "--feather",
-        type=click.IntRange(0, 256),
+        type=values.whole(0, 256),
         metavar="PIXELS",
         default=0,
         no_keyword=SAVES,

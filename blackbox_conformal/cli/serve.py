@@ -86,7 +86,7 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
         "--port",
         group=SERVER,
         main=True,
-        type=click.IntRange(0, 65535),
+        type=values.whole(0, 65535),
         default=PORT,
         help="Port to listen on; 0 is a free one.",
     )
@@ -135,7 +135,7 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
     max_waiting: int = _served(
         "--max-waiting",
         group=SERVER,
-        type=click.IntRange(0),
+        type=values.whole(0),
         default=1000,
         metavar="N",
         help="Requests that may wait for their turn; more are answered with 429.",
@@ -151,7 +151,7 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
     keep: float | None = _served(
         "--keep",
         group=PLACES,
-        type=click.FloatRange(0, min_open=True),
+        type=values.days,
         metavar="DAYS",
         help="Delete requests and uploads, with their files, so many days after their end; by default they stay.",
     )

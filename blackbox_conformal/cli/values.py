@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.support.value_kinds import BYTES, LEVEL, SHARE, USD, Kind
+from blackbox_conformal.support import value_kinds
+from blackbox_conformal.support.value_kinds import BYTES, LEVEL, SHARE, USD, Kind, number
 
 
 class Value(click.ParamType):  # type: ignore[type-arg] # takes none in click 8.2
@@ -28,6 +29,12 @@ class Value(click.ParamType):  # type: ignore[type-arg] # takes none in click 8.
 
 
 usd, level, share, number_of_bytes = Value(USD), Value(LEVEL), Value(SHARE), Value(BYTES)
+days = Value(number(0, inside=True))
+
+
+def whole(low: int, high: int | None = None) -> Value:
+    """A whole number from `low` to `high`."""
+    return Value(value_kinds.whole(low, high))
 
 
 def ledger_address(text: str) -> str:

@@ -22,7 +22,7 @@ from blackbox_conformal.errors import UsageError
     "--alpha", type=values.level, metavar="ALPHA", help="The level it opens at.  [default: chosen from the audit]"
 )
 @ledger_option
-@shared.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [default: a free one]")
+@shared.option("--port", type=values.whole(0, 65535), help="Port to listen on.  [default: a free one]")
 @shared.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen on.")
 @shared.option(
     "--beyond-loopback",

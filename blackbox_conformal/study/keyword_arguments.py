@@ -248,21 +248,31 @@ class DrawingSettings(TypedDict, total=False):
 
 
 @documented
-class JobSettings(DrawingSettings, total=False):
-    """The same for one job, which somebody may look on at.
+class ProgressSettings(TypedDict, total=False):
+    """How it is shown that something goes on.
 
     Attributes
     ----------
     progress
         Whether bars are shown: True, False, or a function, which is called with what is done, how many are done, and
         how many there are. By default in a notebook and where stderr is a terminal.
+    """
+
+    progress: Annotated["bool | Progress | None", Setting(OUTPUT, no_option=CALLED)]
+
+
+@documented
+class JobSettings(ProgressSettings, DrawingSettings, total=False):
+    """The same for one job, which somebody may look on at.
+
+    Attributes
+    ----------
     on_sampler
         Gets each sampler as soon as it is open, so that it can be stopped.
     ask
         Called with the job and what it would cost before anything is sent; raises to refuse.
     """
 
-    progress: Annotated["bool | Progress | None", Setting(OUTPUT, no_option=CALLED)]
     on_sampler: Annotated["Callable[[Sampler], None] | None", Setting(OUTPUT, no_option=CALLED)]
     ask: Annotated["Ask | None", Setting(MONEY, no_option="a command asks at the terminal")]
 
@@ -550,6 +560,57 @@ class ApplySettings(MaskSettings, JobSettings, total=False):
 
 class ApplyAllSettings(ApplySettings, ClusterSettings, total=False):
     """The keywords of `mask_all`."""
+
+
+@documented
+class ShiftSettings(ProgressSettings, total=False):
+    """How inputs are compared: the keywords of `suggest_degradation` and `compare_inputs`.
+
+    Attributes
+    ----------
+    level
+        Probability of calling inputs of one kind different.
+    seed
+        Seed of the random permutations. By default 0.
+    """
+
+    level: Annotated[float, Setting(PROMISE, SHARE, default=0.05)]
+    seed: Annotated[int, Setting(INPUTS, COUNT)]
+
+
+@documented
+class InputsSettings(ShiftSettings, total=False):
+    """The keywords of `compare_inputs`.
+
+    Attributes
+    ----------
+    group
+        Compare with the photographs of this group alone.
+    """
+
+    group: Annotated[str | None, Setting(PROMISE, metavar="NAME")]
+
+
+@documented
+class DegradeSettings(ProgressSettings, total=False):
+    """The keywords of `degrade`.
+
+    Attributes
+    ----------
+    scale
+        How many times smaller the inputs are. By default as the degradation says, or 4.
+    degradation
+        How they are made, such as area:4+noise:3+jpeg:60-95; see `degradations list`. By default bicubic.
+    seed
+        Root of random degradations. By default 0.
+    force
+        Overwrite files with other content.
+    """
+
+    scale: Annotated[int | None, Setting(INPUTS, whole(1, 16))]
+    degradation: Annotated[str | None, Setting(INPUTS, metavar="STEP[:…][+STEP…]")]
+    seed: Annotated[int, Setting(INPUTS, INTEGER)]
+    force: Annotated[bool, Setting(OUTPUT, SWITCH)]
 
 
 @documented

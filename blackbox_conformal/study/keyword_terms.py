@@ -68,7 +68,7 @@ def named_keywords(command: Command) -> Command:
             if "cluster" in settings:
                 settings["cluster"] = stack.enter_context(Cluster(settings["cluster"], settings.get("memory")))
             step = stack.enter_context(shown_progress(settings.pop("progress", None)))
-            if isinstance(step, Display):
+            if isinstance(step, Display) and "listener" in parameters:
                 settings["listener"] = _both(step.event, settings.get("listener"))
             return command(*given, progress=step, **settings)
 

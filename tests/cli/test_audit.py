@@ -284,7 +284,7 @@ def test_a_vendor_that_differs_but_may_keep_the_promise_is_shifted_and_exits_wit
     [
         ([], r"expected --calibration FILE, or --splits N"),
         (["--splits", "5"], r"expected IMAGES or --calibration FILE to split"),
-        (["--splits", "0"], r"0 is not in the range"),
+        (["--splits", "0"], r"expected a whole number from 1 to 100000; got '0'"),
         (["--calibration", "CALIBRATION"], r"expected IMAGES that calibration has not seen, or --splits N"),
         (["--calibration", "CALIBRATION", "--draws", "4", "UNSEEN"], r"expected no --draws beside --calibration"),
         (["--calibration", "CALIBRATION", "--fit", "crop", "UNSEEN"], r"expected no --fit beside --calibration"),

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 from blackbox_conformal.errors import NotSentError, UsageError
 from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.study.keyword_arguments import DegradeSettings
+from blackbox_conformal.study.keyword_terms import named_keywords
 from blackbox_conformal.study.listeners import Progress, shown_progress
 from blackbox_conformal.study.photographs_in_memory import Photographs, as_files, photograph_paths
 from blackbox_conformal.study.stages.prepare import prepare_photographs
@@ -58,15 +60,11 @@ class Degraded:
         return self.file
 
 
+@named_keywords
 def degrade(
     photographs: Photographs,
     out: str | Path | None = None,
-    *,
-    scale: int | None = None,
-    degradation: str = "bicubic",
-    seed: int = 0,
-    force: bool = False,
-    progress: bool | Progress | None = None,
+    **settings: Unpack[DegradeSettings],
 ) -> list[Degraded]:
     """Make the inputs that `calibrate` would send for `photographs` with the same scale, degradation and seed.
 
@@ -76,17 +74,6 @@ def degrade(
         Files and folders, or pictures in memory, alone or by name.
     out
         Folder for the inputs; each is called as its photograph, and is a PNG. None: they are not written.
-    scale
-        How many times smaller they are; None: as the degradation says, else 4.
-    degradation
-        How they are made, such as ``area:4+noise:3+jpeg:60-95``.
-    seed
-        Root of the random numbers.
-    force
-        Overwrite files with other content.
-    progress
-        Whether bars are shown: True, False, or by default in a notebook and where stderr is a terminal. A function is
-        called instead with what is done, how many are done, and how many there are.
 
     Raises
     ------
@@ -95,8 +82,10 @@ def degrade(
     PicturesError, ImageError, CalibrationError
         A photograph cannot be calibrated with; see `calibrate`.
     """
+    degradation, seed = settings.get("degradation") or "bicubic", settings.get("seed", 0)
+    scale, force = settings.get("scale"), settings.get("force", False)
     setup = set_up(_Nobody(), scale=scale, draws=1, score="texture", degradation=degradation, seed=seed)
-    with as_files(photographs) as files, shown_progress(progress) as step:
+    with as_files(photographs) as files, shown_progress(settings.get("progress")) as step:
         made = _degraded(photograph_paths(files), None if out is None else Path(out), setup, step, force=force)
     return [one if one.photograph.exists() else replace(one, photograph=Path(name_of(one.photograph))) for one in made]
 

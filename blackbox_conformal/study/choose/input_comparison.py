@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError
-from blackbox_conformal.method.audits.input_shift import LEVEL, SEED, InputShift, compare
+from blackbox_conformal.method.audits.input_shift import SEED, InputShift, compare
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.study.keyword_arguments import InputsSettings
+from blackbox_conformal.study.keyword_terms import named_keywords
 from blackbox_conformal.study.listeners import Progress, shown_progress
 from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.study.stages.grouped_errors import refuse_together
 
 
+@named_keywords
 @photographs_as_files("inputs")
 def compare_inputs(
     inputs: Photographs,
     calibration: Calibration | str | Path,
-    *,
-    level: float = LEVEL,
-    group: str | None = None,
-    seed: int = SEED,
-    progress: bool | Progress | None = None,
+    **settings: Unpack[InputsSettings],
 ) -> InputShift:
     """Compare pictures that are to be sent with the inputs that a calibration was made with.
 
@@ -34,15 +34,6 @@ def compare_inputs(
         each counts as one independent picture.
     calibration
         A calibration, or the path of its file.
-    level
-        Probability of calling inputs of one kind different.
-    group
-        Compare with the calibration photographs of this group alone.
-    seed
-        Of the random permutations.
-    progress
-        Whether bars are shown: True, False, or by default in a notebook and where stderr is a terminal. A function is
-        called instead with what is done, how many are done, and how many there are.
 
     Raises
     ------
@@ -55,6 +46,7 @@ def compare_inputs(
     <InputShift of … inputs against 10: p=…>
     """
     loaded = calibration if isinstance(calibration, Calibration) else Calibration.load(calibration)
+    group = settings.get("group")
     known = loaded.comparable_inputs(group)
     if not len(known):
         which = "photographs" if group is None else f"photographs of the group {group}"
@@ -62,9 +54,9 @@ def compare_inputs(
             f"expected a calibration that says what the inputs of its {which} are like; this one does not. Calibrate "
             "again: the draws are stored, so no call is made"
         )
-    with shown_progress(progress) as step:
+    with shown_progress(settings.get("progress")) as step:
         new = read_statistics(photograph_paths(inputs), step)
-    return compare(known, new, level=level, seed=seed)
+    return compare(known, new, level=settings["level"], seed=settings.get("seed", SEED))
 
 
 def read_statistics(paths: Sequence[Path], progress: Progress = lambda *_: None) -> InputStatistics:

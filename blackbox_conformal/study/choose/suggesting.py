@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, Unpack
 
 import numpy as np
 
@@ -25,7 +25,9 @@ from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.study.choose.compression import Compression, compression
 from blackbox_conformal.study.choose.fitting import nearest
 from blackbox_conformal.study.choose.simulations import Measured, Simulations, measured
-from blackbox_conformal.study.listeners import shown_progress
+from blackbox_conformal.study.keyword_arguments import ShiftSettings
+from blackbox_conformal.study.keyword_terms import named_keywords
+from blackbox_conformal.study.listeners import Progress, shown_progress
 from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.study.stages.grouped_errors import refuse_together
 from blackbox_conformal.support.canonical import digest_bytes
@@ -40,8 +42,6 @@ MOST_FITTED = 100
 
 LARGEST_INPUT, SMALLEST_INPUT = 128, 16
 """Pixels a side that candidates are tried on, the middle of a photograph; and the least that can be measured."""
-
-Progress = Callable[[str, int, int], None]
 
 Read = TypeVar("Read")
 
@@ -130,15 +130,14 @@ class Suggestion:
         return f"no difference was found at level {self.proof.level:g}; a small one may be there all the same"
 
 
+@named_keywords
 @photographs_as_files("inputs", "photographs")
 def suggest_degradation(
     inputs: Photographs,
     photographs: Photographs,
     *,
     scale: int,
-    level: float = LEVEL,
-    seed: int = SEED,
-    progress: bool | Progress | None = None,
+    **settings: Unpack[ShiftSettings],
 ) -> Suggestion:
     """Find the chain of degradations after which photographs are like given inputs. Nothing is sent.
 
@@ -150,11 +149,6 @@ def suggest_degradation(
         High-resolution photographs in the same forms, at least 20, of what the inputs show, too.
     scale
         How many times smaller the inputs are to be than photographs, 1 to 16; it cannot be told from pictures.
-    level, seed
-        Of the permutation test; the level is between 0 and 1.
-    progress
-        Whether bars are shown: True, False, or by default in a notebook and where stderr is a terminal. A function is
-        called instead with what is done, how many are done, and how many there are.
 
     Raises
     ------
@@ -174,7 +168,7 @@ def suggest_degradation(
                 f"proves it, and fewer than {FEWEST // 2} would prove little. Give more, or write "
                 "a --degradation of your own and compare with --calibration FILE, which takes any number of inputs"
             )
-    with shown_progress(progress) as step:
+    with shown_progress(settings.get("progress")) as step:
         seen = _each(paths, _seen, "reading inputs", step)
         fitting, proving = halves([one.digest for one in seen])
         trying, held_out = halves([digest_bytes(path.read_bytes()) for path in truths])
@@ -186,7 +180,14 @@ def suggest_degradation(
             lambda done, total: step("trying chains", done, total),
         )
     others = (_cut(truths[place], scale) for place in held_out)
-    proof = proven(chain.degradation, [seen[place] for place in proving], others, scale, level, seed)
+    proof = proven(
+        chain.degradation,
+        [seen[place] for place in proving],
+        others,
+        scale,
+        settings["level"],
+        settings.get("seed", SEED),
+    )
     return Suggestion(scale, chain, proof)
 
 
