@@ -2,12 +2,15 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
-from blackbox_conformal.documents.stored import Stored
-from blackbox_conformal.errors import FileFormatError
+from blackbox_conformal.documents.signature import Signature
+from blackbox_conformal.documents.signing_key import SigningKey
+from blackbox_conformal.documents.stored import Stored, StoredPaper
+from blackbox_conformal.errors import CheckFailedError, FileFormatError
+from blackbox_conformal.support.canonical import digest_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +80,76 @@ def test_a_large_file_is_not_read_and_a_missing_one_is_named(tmp_path):
         STORED.read(tmp_path / "thing.json")
     with pytest.raises(FileFormatError, match=r"none\.json: expected a readable thing file; No such file"):
         STORED.read(tmp_path / "none.json")
+
+
+@dataclass(frozen=True)
+class Paper:
+    n: float
+    names: tuple[str, ...] = ()
+    signature: Signature | None = None
+
+    @property
+    def digest(self):
+        return PAPERS.digest(self)
+
+
+PAPERS = StoredPaper(Paper, "paper", 1, anew="Make it again")
+KEY = SigningKey.new("Laboratory X")
+
+
+def paper_content(paper):
+    return json.loads(PAPERS.paper_text(paper))
+
+
+def redigested(content):
+    content.pop("digest", None)
+    signature = content.pop("signature", None)
+    signed = {} if signature is None else {"signature": signature}
+    return json.dumps({**content, "digest": digest_json(content), **signed}).encode()
+
+
+def test_a_signed_paper_comes_back_with_its_signature():
+    plain = Paper(2.5, ("a",))
+    signed = replace(plain, signature=PAPERS.signature(plain, KEY))
+    assert signed.digest == plain.digest, "a signature is no part of what is signed"
+    read = PAPERS.parse(PAPERS.paper_text(signed).encode())
+    assert read == signed
+    assert PAPERS.vouching(read, [KEY.key]).trusted
+    with pytest.raises(CheckFailedError, match="the paper: its signature is broken"):
+        PAPERS.vouching(replace(read, n=3.5), [KEY.key])
+    assert PAPERS.vouching(plain, []).signature is None
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"n": "2.5"}, "would not write"),
+        ({"names": None}, "names: expected a list"),
+        ({"n": True}, "would not write"),
+        ({"unknown": 1}, "damaged paper file: unknown"),
+        ({"version": 2}, "Upgrade"),
+        ({"signature": {"key": "x"}}, "damaged paper file: signature"),
+        ({"signature": 3}, "damaged paper file: signature"),
+    ],
+)
+def test_a_paper_whose_digest_was_computed_anew_says_only_what_would_be_written(change, says):
+    with pytest.raises(FileFormatError, match=says):
+        PAPERS.parse(redigested(paper_content(Paper(2.5, ("a",))) | change))
+
+
+def test_a_field_that_is_left_out_is_no_default():
+    content = paper_content(Paper(1.0))
+    del content["names"]
+    with pytest.raises(FileFormatError, match="would not write"):
+        PAPERS.parse(redigested(content))
+
+
+@pytest.mark.parametrize("change", [{"n": 3.5}, {"digest": "sha256:0"}, {"digest": None}, {"digest": [1]}])
+def test_a_paper_that_was_changed_is_no_longer_its_digests(change):
+    with pytest.raises(FileFormatError, match=r"its digest does not match\. Make it again"):
+        PAPERS.parse(json.dumps(paper_content(Paper(2.5, ("a",))) | change).encode())
+
+
+def test_no_paper_is_written_with_what_json_cannot_say():
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        PAPERS.paper_text(Paper(math.nan))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.watching.concluding import current_state
@@ -19,7 +18,7 @@ from blackbox_conformal.watching.live_findings import answers_finding, inputs_fi
 from blackbox_conformal.watching.log import now
 from blackbox_conformal.watching.ranks import tie_of
 from blackbox_conformal.watching.records import Watched, insert
-from blackbox_conformal.watching.watch_file import WatchFile
+from blackbox_conformal.watching.watch_file import WatchFile, reading
 from blackbox_conformal.watching.watch_findings import Finding
 
 
@@ -117,10 +116,8 @@ def inputs_before(
             " GROUP BY input ORDER BY last DESC LIMIT ?",
             (calibration, group, *without, most),
         ).fetchall()
-    try:
+    with reading(file.path):
         return InputStatistics.from_bytes(b"".join(row["statistics"] for row in rows))
-    except (ValueError, TypeError) as error:
-        raise _damaged(file.path, error) from None
 
 
 def count_of_pictures(file: WatchFile, watch: Watched) -> int:
@@ -192,27 +189,16 @@ def wealth_of(path: Path, connection: sqlite3.Connection, watch: int) -> dict[st
     rows = connection.execute(
         "SELECT feature, shares, log_wealth, log_highest FROM live_wealth WHERE watch = ?", (watch,)
     ).fetchall()
-    try:
+    with reading(path):
         return {row[0]: Wealth(tuple(map(float, json.loads(row[1]))), float(row[2]), float(row[3])) for row in rows}
-    except (ValueError, TypeError) as error:
-        raise _damaged(path, error) from None
 
 
 def _together(path: Path, known: Known, bag: list[sqlite3.Row]) -> tuple[InputStatistics, Answers]:
     """The calibration's photographs and the live pictures, in order."""
-    try:
+    with reading(path):
         statistics = InputStatistics.from_bytes(b"".join(row["statistics"] for row in bag))
         answers = Answers.from_bytes(b"".join(row["answers"] for row in bag))
-    except (ValueError, TypeError) as error:
-        raise _damaged(path, error) from None
     return InputStatistics.together([known.statistics, statistics]), Answers.together([known.answers, answers])
-
-
-def _damaged(path: Path, error: Exception) -> FileFormatError:
-    return FileFormatError(
-        f"{path}: expected the live pictures of a watch; {error}. Restore a copy, or move the file away to begin a new "
-        "watch"
-    )
 
 
 def _keep(connection: sqlite3.Connection, watch: int, name: str, wealth: Wealth) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from blackbox_conformal.documents.watch_head import WatchStanding
-from blackbox_conformal.errors import FileFormatError, UsageError
+from blackbox_conformal.errors import BlackboxConformalError, FileFormatError, UsageError
 from blackbox_conformal.support.files import FULL_DISK, refusal
 from blackbox_conformal.support.wording import complaint
 from blackbox_conformal.watching import log
@@ -50,6 +50,28 @@ _DRAWS = (
 def watch_path(calibration: Path) -> Path:
     """Where the watch of the calibration in this file is kept."""
     return calibration.with_suffix(".watch.sqlite")
+
+
+def damaged(path: Path, why: str) -> FileFormatError:
+    """The error of a watch file that holds what this package would not write."""
+    return FileFormatError(
+        f"{path}: expected the watch of a calibration; {why}. Restore a copy, or move the file away to begin a new "
+        "watch"
+    )
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Rows of another kind than this package writes, as the error of a damaged watch file."""
+    try:
+        yield
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        raise damaged(path, f"{'.'.join(map(str, problem['loc']))}: {complaint(problem)}") from None
+    except BlackboxConformalError as error:
+        raise damaged(path, str(error)) from None
+    except (ValueError, TypeError) as error:
+        raise damaged(path, f"a row does not fit ({error})") from None
 
 
 class WatchFile:
@@ -103,16 +125,7 @@ class WatchFile:
                 raise refusal(self.path, OSError(FULL_DISK[0], "the disk is full")) from None
             if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
                 raise UsageError(f"{self.path} cannot be written: {error}. Correct that and run again") from None
-            raise self._damaged(str(error)) from None
-        except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-            raise self._damaged(f"{'.'.join(map(str, problem['loc']))}: {complaint(problem)}") from None
-
-    def _damaged(self, why: str) -> FileFormatError:
-        return FileFormatError(
-            f"{self.path}: expected the watch of a calibration; {why}. Restore a copy, or move the file away to begin "
-            "a new watch"
-        )
+            raise damaged(self.path, str(error)) from None
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -179,11 +192,11 @@ class WatchFile:
 
     def _records(self, kind: type[Record], query: str, *values: object) -> list[Record]:
         rows = self._rows(query, *values)
-        with self._told():
+        with reading(self.path):
             return records(kind, rows)
 
     def _draw(self, row: sqlite3.Row, features: Mapping[str, float]) -> WatchDraw:
-        with self._told():
+        with reading(self.path):
             (draw,) = records(WatchDraw, [{**row, "canary": row["position"], "features": features}])
         return draw
 

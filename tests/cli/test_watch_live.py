@@ -163,7 +163,7 @@ def test_live_pictures_that_are_damaged_are_told_of(post: Post, damage: str) -> 
         connection.executescript("DROP TABLE log; PRAGMA user_version = 2;")
     code, said, _ = post.mask(101)
     assert code == 2
-    assert "expected the live pictures of a watch" in said.replace("\n", " ")
+    assert "expected the watch of a calibration" in said.replace("\n", " ")
 
 
 def test_a_calibration_that_nobody_watches_gets_no_watch_by_masking(
