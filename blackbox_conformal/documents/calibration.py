@@ -9,6 +9,7 @@ from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -16,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator
 
-from blackbox_conformal import __version__
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.documents.signature import Signature, Vouching
 from blackbox_conformal.documents.stored import StoredPaper
@@ -108,7 +108,7 @@ class Calibration(Faces):
     inputs: _StoredInputs = field(default_factory=lambda: InputStatistics.unknown(0))
     all_but: tuple[StoredCurves, ...] = ()
     history: History = field(default_factory=History)
-    made_with: str = f"blackbox-conformal {__version__}"
+    made_with: str = f"blackbox-conformal {version('blackbox-conformal')}"
     signature: Signature | None = field(default=None, compare=False)
     file: Path | None = field(default=None, compare=False)
 

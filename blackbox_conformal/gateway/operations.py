@@ -10,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from blackbox_conformal import __version__
 from blackbox_conformal.drawing.ledger.connection import Connection
 from blackbox_conformal.drawing.ledger.queries import ledger_sum
 from blackbox_conformal.drawing.money import to_usd
@@ -190,7 +189,11 @@ class Operations:
         return HttpAnswer(200, text.encode(), "text/plain; version=0.0.4; charset=utf-8")
 
     async def _about(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
-        about = {"service": "blackbox-conformal", "version": __version__, "dialects": sorted(self._dialects)}
+        about = {
+            "service": "blackbox-conformal",
+            "version": version("blackbox-conformal"),
+            "dialects": sorted(self._dialects),
+        }
         return json_answer({**about, "description": "/openapi.json"})
 
     async def _description(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
 from importlib import resources
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,6 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from blackbox_conformal import __version__
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.findings import Audit
@@ -170,7 +170,7 @@ def render(name: str, **variables: Any) -> str:
     environment.filters.update(percent=share, printable=printable, dollars=dollars, base64=base64_text)
     environment.filters["kind"] = lambda block: type(block).__name__
     environment.tests.update(nan=math.isnan, numeric=NUMBER.match)
-    environment.globals.update(version=__version__, looks=LOOKS)
+    environment.globals.update(version=version("blackbox-conformal"), looks=LOOKS)
     style = "".join(text for part, text in texts.items() if part.endswith(".css"))
     scripts = "".join(text for part, text in texts.items() if part.endswith(".js"))
     # A block of their own: the scripts share names with each other, and none with the window.

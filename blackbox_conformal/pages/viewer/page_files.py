@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from importlib import resources
+from importlib.metadata import version
 from typing import Any
 from urllib.parse import quote
 
 import jinja2
 
-from blackbox_conformal import __version__
 from blackbox_conformal.gateway.http_exchange import HttpAnswer, HttpRequest
 from blackbox_conformal.pages.viewer.local_site import Route
 from blackbox_conformal.support.canonical import digest_bytes
@@ -27,7 +27,7 @@ def template_page(parts: Parts, **variables: Any) -> HttpAnswer:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["version"] = __version__
+    environment.globals["version"] = version("blackbox-conformal")
     text = environment.get_template(parts[0][1]).render(**variables)
     return HttpAnswer(200, text.encode(), "text/html; charset=utf-8", {"Cache-Control": "no-store"})
 
