@@ -74,7 +74,7 @@ def main() -> int:
     parser.add_argument("--drawn", nargs=3, action="append", required=True, metavar=("NAME", "PHOTOGRAPHS", "OUTPUTS"))
     parser.add_argument("--scores", nargs="+", default=["learned", "bicubic-gap:sigma=8"])
     parser.add_argument("--deliveries", nargs="+", default=["first", "consistent:steps=2"])
-    parser.add_argument("--degradation", default="bicubic", help="how inputs were made; see `degradations list`")
+    parser.add_argument("--degradation", default="bicubic", help="how inputs were made; see `list degradations`")
     parser.add_argument("--alphas", nargs="+", type=float, default=[0.05, 0.1, 0.2])
     parser.add_argument("--n", type=int, default=100, help="calibration photographs, at most 70 %% of a pool")
     parser.add_argument("--splits", type=int, default=100)

@@ -95,7 +95,7 @@ def main() -> int:
     parser.add_argument("--crop", action="store_true", help="cut instead of reducing")
     parser.add_argument("--draws", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--degradation", default="bicubic", help="how inputs are made; see `degradations list`")
+    parser.add_argument("--degradation", default="bicubic", help="how inputs are made; see `list degradations`")
     options = parser.parse_args()
     network = Network(options.model, options.threads)
     dihedral = Dihedral()

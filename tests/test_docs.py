@@ -9,7 +9,7 @@ import pytest
 from support.documentation import DOCS, PACKAGE, PAGES, ROOT, text_of
 from support.report_material import make_ledger
 
-from blackbox_conformal.cli.main import COMMANDS
+from blackbox_conformal.cli.commands import COMMANDS
 from blackbox_conformal.drawing.ledger.states import STATES
 from blackbox_conformal.support import catalog
 

@@ -16,7 +16,8 @@ from support.documentation import DOCS, PACKAGE, PAGES, ROOT, Block, blocks, com
 from support.synthetic import write_photographs
 
 from blackbox_conformal import errors
-from blackbox_conformal.cli.main import COMMANDS, Commands, run
+from blackbox_conformal.cli.commands import Group, every_command, find
+from blackbox_conformal.cli.main import run
 
 BLOCKS = blocks("sh", "console")
 LINES = sorted({line for block in BLOCKS for line in command_lines(block)})
@@ -48,13 +49,17 @@ OTHERS = {
 
 def the_command(words: list[str]) -> tuple[click.Command, list[str]]:
     """The command that a line calls, and what is left of the line."""
-    command = Commands().get_command(click.Context(click.Command("x")), words[0])
+    command = find(words[0])
     assert command is not None, words
     rest = words[1:]
     while isinstance(command, click.Group) and rest:
         inner = command.get_command(click.Context(command), rest[0])
-        assert inner is not None, words
+        if inner is None:
+            break
         command, rest = inner, rest[1:]
+    if isinstance(command, Group):
+        assert command.alone is not None, words
+        command = command.alone
     return command, rest
 
 
@@ -141,20 +146,12 @@ def test_every_calibration_is_accepted_by_its_vendor(
     assert code == (0 if "folder" in words else errors.BudgetError.exit_code), capsys.readouterr().err
 
 
-def leaves(command: click.Command | None) -> list[click.Command]:
-    assert command is not None
-    if not isinstance(command, click.Group):
-        return [command]
-    return [leaf for inner in command.commands.values() for leaf in leaves(inner)]
-
-
 @pytest.fixture(scope="module")
 def options() -> set[str]:
     """Every option of the commands, of the package's modules that are run by themselves, and of the examples."""
     found = {
         option
-        for name in COMMANDS
-        for command in leaves(Commands().get_command(click.Context(click.Command("x")), name))
+        for command in every_command().values()
         for parameter in command.params
         for option in [*parameter.opts, *parameter.secondary_opts]
     }

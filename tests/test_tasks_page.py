@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import blackbox_conformal as bc
-from blackbox_conformal.cli.from_options import vendor_parameters
+from blackbox_conformal.cli.values import vendor_parameters
 from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.stages.defaults import DEFAULT_DRAWS
 from blackbox_conformal.study.stages.settings import set_up

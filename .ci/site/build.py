@@ -21,7 +21,7 @@ import click
 import names
 from check_links import dead_links
 
-from blackbox_conformal.cli.main import COMMANDS, Commands
+from blackbox_conformal.cli.commands import COMMANDS, Group, every_command, find
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "blackbox_conformal" / "docs"
@@ -102,13 +102,12 @@ def navigation(text: str) -> str:
 def write_commands(source: Path) -> None:
     """A page for each command: what `--help` says, with an anchor for each option."""
     (source / "commands").mkdir()
-    group = Commands()
     for name in COMMANDS:
-        command = group.get_command(click.Context(group), name)
+        command = find(name)
         assert command is not None
-        parts = [(name, command)]
-        if isinstance(command, click.Group):
-            parts += [(f"{name} {inner}", part) for inner, part in command.commands.items()]
+        parts = [(words, part) for words, part in every_command().items() if words.split()[0] == name]
+        if isinstance(command, Group) and command.alone is None:
+            parts.insert(0, (name, command))
         text = "\n".join(described(title, part, "=-"[number > 0]) for number, (title, part) in enumerate(parts))
         (source / "commands" / f"{name}.rst").write_text(text, encoding="utf-8")
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import click
 
+from blackbox_conformal.cli.commands import every_command
 from blackbox_conformal.cli.config_file import Described
-from blackbox_conformal.cli.main import COMMANDS, Commands
 from blackbox_conformal.cli.options import Command
 from blackbox_conformal.study.keyword_arguments import GROUPS
 
@@ -24,13 +24,7 @@ An option is also a key of [settings files](security.md#settings-files) (`max-co
 
 def commands() -> Iterator[tuple[str, click.Command]]:
     """Every command whose options are described, by its words."""
-    group = Commands()
-    for name in COMMANDS:
-        command = group.get_command(click.Context(group), name)
-        parts = command.commands.items() if isinstance(command, click.Group) else [("", command)]
-        for inner, part in parts:
-            if isinstance(part, Command):
-                yield f"{name} {inner}".strip(), part
+    return ((words, part) for words, part in every_command().items() if isinstance(part, Command))
 
 
 def page() -> str:

@@ -178,7 +178,7 @@ def _parameters_of(about: dict[str, Any]) -> str:
     if not about["assumed"]:
         return "Figures that depend on parameters are those of the defaults."
     give = " ".join(f"-p {key.replace('_', '-')}=…" for key in about["assumed"])
-    show = f"`adapters show {about['name']} {give}`"
+    show = f"`list adapters {about['name']} {give}`"
     return f"Figures that depend on parameters are those of an example; {show} tells yours."
 
 

@@ -249,11 +249,11 @@ def _missing(folder: Path, pair: Pair) -> CalibrationError:
     if any((folder / PEOPLE).glob(f"*/{pair.stem}.json")):
         return CalibrationError(
             f"expected one annotation of the photograph {pair.reference} in {printable(folder)}; people marked it, and "
-            f"their marks are not combined. Run `blackbox-conformal annotations combine {printable(folder)}`"
+            f"their marks are not combined. Run `blackbox-conformal annotate combine {printable(folder)}`"
         )
     return CalibrationError(
         f"expected an annotation of the photograph {pair.reference} in {printable(folder)}; there is none. Mark it "
-        "with `blackbox-conformal annotate`, or import it with `blackbox-conformal annotations import`"
+        "with `blackbox-conformal annotate`, or import it with `blackbox-conformal annotate import`"
     )
 
 

@@ -1,5 +1,6 @@
-"""`annotate`: a page on this machine on which people mark where delivered pictures differ in meaning."""
+"""`annotate`: a page on which people mark where delivered pictures differ in meaning, and what their marks become."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,19 +10,41 @@ import click
 from blackbox_conformal.cli import from_options, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.cache import LEDGER_OF_RUN
+from blackbox_conformal.cli.commands import Group
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.cli.serve import refuse_missing
 from blackbox_conformal.cli.signing import load_calibration
-from blackbox_conformal.support.text import counted
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.support.text import counted, printable
+from blackbox_conformal.support.wording import share
 
 if TYPE_CHECKING:
+    from blackbox_conformal.annotations.combine import Agreement, PictureAgreement, Rule
     from blackbox_conformal.pages.annotating.pairs import Pairs
 
 
 LARGEST_BODY = 256 * 2**20
 """Bytes of the marks of a picture, one a pixel."""
+
+
+_folder = click.argument("folder", type=shared.EXISTING_FOLDER)
+_annotators = shared.option(
+    "--annotator", "annotators", multiple=True, metavar="NAME", help="Whose marks; repeatable.  [default: all]"
+)
+_format = shared.option(
+    "--format",
+    "form",
+    required=True,
+    metavar="NAME",
+    help="coco, cvat, label-studio, labelme, png, or another package's.",
+)
+_truth = shared.option("--truth", type=shared.FILE, required=True, help="The photograph.")
+_delivered = shared.option(
+    "--delivered", type=shared.FILE, required=True, help="The vendor's picture that was annotated."
+)
+_force = shared.option("--force", is_flag=True, help="Replace what is there.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +74,11 @@ class AnnotateOptions(shared.VendorOptions):
 
 @click.command("annotate")
 @shared.takes(AnnotateOptions)
-def command(screen: Screen, options: AnnotateOptions) -> None:
+def annotate(screen: Screen, options: AnnotateOptions) -> None:
     """Mark, on a page in the browser, where the delivered pictures of IMAGES differ in meaning from them.
 
     IMAGES are photographs that `calibrate` drew, with any metric. Nothing is drawn and nothing is paid. Afterwards
-    `annotations combine` makes of everyone's marks what `calibrate --metric semantic` reads.
+    `annotate combine` makes of everyone's marks what `calibrate --metric semantic` reads.
     """
     refuse_missing()
     from blackbox_conformal.pages.annotating.annotation_site import AnnotationSite
@@ -70,7 +93,7 @@ def command(screen: Screen, options: AnnotateOptions) -> None:
 
     with LocalSite(routes, port=options.port, largest_body=LARGEST_BODY) as site:
         site.run(on_start)
-    screen.next("annotations", "combine", options.annotations)
+    screen.next("annotate", "combine", options.annotations)
 
 
 def _pairs(screen: Screen, options: AnnotateOptions) -> "Pairs":
@@ -90,3 +113,175 @@ def _pairs(screen: Screen, options: AnnotateOptions) -> "Pairs":
     if pairs.missing:
         screen.note(f"note: {counted(pairs.missing, 'photograph')} left out, which {run} has no draws of")
     return pairs
+
+
+command = Group(
+    "annotate", alone=annotate, epilog="`annotate agreement|combine|import|export` take the marks that people made."
+)
+
+
+@command.command("agreement")
+@_folder
+@_annotators
+@shared.output
+def agreement(screen: Screen, folder: str, annotators: tuple[str, ...]) -> None:
+    """Say how far people agree on the pictures that they marked in FOLDER."""
+    from blackbox_conformal.annotations.combine import agreement as measured
+
+    _show(screen, measured(folder, annotators or None))
+
+
+@command.command("combine")
+@_folder
+@_annotators
+@shared.option(
+    "--rule",
+    type=click.Choice(["mean", "max"]),
+    default="mean",
+    help="The grade of a pixel: the mean of all people's, or the largest.",
+)
+@_force
+@shared.output
+def combine(screen: Screen, folder: str, annotators: tuple[str, ...], rule: "Rule", force: bool) -> None:
+    """Make of people's marks in FOLDER the one annotation of each picture that `--metric semantic` reads.
+
+    Every picture needs the marks of the same people.
+    """
+    from blackbox_conformal.annotations.combine import agreement as measured
+    from blackbox_conformal.annotations.combine import combine as combined
+
+    made = combined(folder, rule, annotators or None, force=force)
+    found = measured(folder, annotators or None)
+    _show(screen, found, rule=rule, combined=[str(path.resolve()) for path in made])
+    screen.say(
+        f"\n{counted(len(made), 'picture')} in {folder}: the {rule} of {counted(len(found.people), 'annotator')}."
+    )
+    screen.say(f"Next: `calibrate` as before with --metric semantic:annotations={folder} and another --out")
+
+
+@command.command("import")
+@click.argument("source", type=click.Path(exists=True))
+@_format
+@_truth
+@_delivered
+@shared.option("--folder", type=shared.FOLDER, required=True, help="Where annotations are stored.")
+@shared.option("--annotator", default="not stated", help="Who marked it.")
+@shared.option("--date", help="When, YYYY-MM-DD.  [default: today]")
+@shared.option(
+    "--grade", "grades", multiple=True, metavar="LABEL=GRADE", help="Grade of a label, in [0, 1]; repeatable."
+)
+@shared.option("--image", help="What the source calls the picture, if not like either file.")
+@_force
+@shared.output
+def import_(
+    screen: Screen,
+    source: str,
+    form: str,
+    truth: str,
+    delivered: str,
+    folder: str,
+    annotator: str,
+    date: str | None,
+    grades: tuple[str, ...],
+    image: str | None,
+    force: bool,
+) -> None:
+    """Store the annotation of one delivered picture from another tool's file SOURCE.
+
+    For labelme and png SOURCE can be a folder of such files.
+    """
+    from blackbox_conformal.annotations.convert import import_annotations
+
+    path = import_annotations(
+        source,
+        form,
+        truth,
+        delivered,
+        folder,
+        annotator=annotator,
+        date=date,
+        grades=_grades(grades),
+        image=image,
+        force=force,
+    )
+    screen.say(str(path))
+    screen.data({"annotation": str(path.resolve())})
+
+
+@command.command("export")
+@_folder
+@_format
+@_truth
+@_delivered
+@shared.option("--out", type=shared.NEW_FOLDER, required=True, help="Folder for the file.")
+@_force
+@shared.output
+def export(screen: Screen, folder: str, form: str, truth: str, delivered: str, out: str, force: bool) -> None:
+    """Write the annotation of one delivered picture in FOLDER as another tool's file, exact to the pixel.
+
+    Each level becomes a mask with the label level-1 to level-255, which `import` reads back as it was.
+    """
+    from blackbox_conformal.annotations.convert import export_annotations
+
+    paths = export_annotations([(truth, delivered)], form, folder, out, force=force)
+    for path in paths:
+        screen.say(str(path))
+    screen.data({"files": [str(path.resolve()) for path in paths]})
+
+
+def _show(screen: Screen, found: "Agreement", **more: object) -> None:
+    screen.table(
+        "Agreement",
+        ["picture", "people", "overlap", "agreement", "marked by each"],
+        [
+            [
+                printable(one.name or one.stem),
+                str(one.people),
+                _share(one.overlap),
+                _alpha(one.krippendorff_alpha),
+                ", ".join(map(share, one.shares)),
+            ]
+            for one in found.pictures
+        ],
+    )
+    screen.summary({"people": "; ".join(found.people), "Krippendorff's alpha": _alpha(found.krippendorff_alpha)})
+    screen.data(
+        {
+            "people": list(found.people),
+            "krippendorff_alpha": found.krippendorff_alpha,
+            "pictures": [_document(one) for one in found.pictures],
+            **more,
+        }
+    )
+
+
+def _document(one: "PictureAgreement") -> dict[str, object]:
+    return {
+        "picture": one.stem,
+        "name": one.name,
+        "people": one.people,
+        "overlap": one.overlap,
+        "krippendorff_alpha": one.krippendorff_alpha,
+        "shares": list(one.shares),
+    }
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else share(value)
+
+
+def _alpha(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _grades(pairs: Sequence[str]) -> dict[str, float] | None:
+    grades: dict[str, float] = {}
+    for pair in pairs:
+        label, equals, grade = pair.rpartition("=")
+        try:
+            grades[label] = float(grade)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise UsageError(f"expected --grade LABEL=GRADE; got {pair!r}")
+    return grades or None

@@ -7,6 +7,7 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli import values
+from blackbox_conformal.cli.commands import Group
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.ledger import run_option
 from blackbox_conformal.cli.next_steps import run_named
@@ -17,7 +18,7 @@ LEDGER_OF_RUN = "The ledger of the run folder, where it is in a database."
 ledger_option = shared.option("--ledger", type=values.ledger_address, metavar="ADDRESS", help=LEDGER_OF_RUN)
 
 
-@click.group("cache", cls=shared.Group)
+@click.group("cache", cls=Group)
 def command() -> None:
     """Stored samples: the vendor's bytes as they arrived."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blackbox_conformal.cli import from_options, next_steps
+from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import Consent, spends
 from blackbox_conformal.cli.console import Screen
@@ -171,7 +171,7 @@ def _read(text: str, options: CompareOptions) -> _Typed:
     label = parameters.pop("label", None)
     # Stored draws cannot do without a label; elsewhere only one that was typed is part of what the vendor is.
     takes_label = "label" in fields and (label or fields["label"].is_required())
-    if takes_label and "label" not in from_options.vendor_parameters(options.parameters):
+    if takes_label and "label" not in values.vendor_parameters(options.parameters):
         parameters["label"] = label or text
     settings = {key: parameters.pop(key) for key in SETTINGS if key in parameters}
     _refuse_loose(settings.get("score", ""), [key for key in parameters if key not in fields])

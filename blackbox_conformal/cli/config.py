@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.commands import Group
 from blackbox_conformal.cli.config_file import FILE_NAME, Configured, Setting, files, lookup, user_file
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import UsageError
@@ -14,7 +15,7 @@ from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC, default_sco
 from blackbox_conformal.support.secrets import redact
 
 
-@click.group("config", cls=shared.Group)
+@click.group("config", cls=Group)
 def command() -> None:
     """Every setting and where it came from."""
 
@@ -76,6 +77,8 @@ def _command(words: tuple[str, ...]) -> tuple[click.Command, str]:
             hint = f"; did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(names) or 'none below'}"
             raise UsageError(f"expected a command; got {' '.join(words[:place])!r}{hint}")
         target = below
+    if isinstance(target, Group) and target.alone is not None:
+        target = target.alone
     if isinstance(target, click.Group):
         names = list(target.commands)
         raise UsageError(f"expected one of {', '.join(names)} after {' '.join(words)}; got nothing")

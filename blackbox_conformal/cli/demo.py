@@ -202,7 +202,7 @@ def _show(screen: Screen, task: str, setup: "Setup", made: _Demonstration, secon
     offer(screen, made.report, opened=opened)
     screen.next("plan", "photographs/", "--adapter", "NAME")
     screen.say(
-        "`plan` says what a calibration of your own vendor costs; `blackbox-conformal adapters list` shows names."
+        "`plan` says what a calibration of your own vendor costs; `blackbox-conformal list adapters` shows names."
     )
     screen.data(
         {

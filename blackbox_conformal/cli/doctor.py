@@ -52,7 +52,7 @@ def command(screen: Screen, run: str, ledger: str | None, store: str | None, clu
     _say_adapters(screen, adapters)
     findings = [*machine, *members, *adapters]
     screen.data([{**asdict(finding), "detail": redact(finding.detail)} for finding in findings])
-    screen.next("adapters", "list")
+    screen.next("list", "adapters")
     unfit = [finding.subject for finding in findings if finding.state == "broken"]
     if unfit:
         raise CheckFailedError(
@@ -75,7 +75,7 @@ def _say_adapters(screen: Screen, findings: list[Finding]) -> None:
     ]
     screen.say("\nAdapters that can draw now\n  " + "\n  ".join(lines or ["none"]))
     if without_key := sum(finding.state == "no key" for finding in findings):
-        screen.say(f"  {without_key} more lack their key; `blackbox-conformal adapters show NAME` says how to set it")
+        screen.say(f"  {without_key} more lack their key; `blackbox-conformal list adapters NAME` says how to set it")
 
 
 def _clock() -> Finding:

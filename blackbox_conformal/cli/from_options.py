@@ -10,6 +10,7 @@ from blackbox_conformal.cli.config_file import lookup, origin_of
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.options import JobOptions, SpendingOptions, VendorOptions, settings_of
+from blackbox_conformal.cli.values import vendor_parameters
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.wording import as_typed, option_words
@@ -24,27 +25,13 @@ if TYPE_CHECKING:
     from blackbox_conformal.vendor.adapter import Adapter
 
 
-def vendor_parameters(pairs: Sequence[str]) -> dict[str, str]:
-    """`KEY=VALUE` options as a dictionary."""
-    parameters: dict[str, str] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        key = key.strip().replace("-", "_")
-        if not equals or not key:
-            raise UsageError(f"expected -p KEY=VALUE; got {pair!r}")
-        if key in parameters:
-            raise UsageError(f"-p {as_typed(key)} is given twice; give it once")
-        parameters[key] = value
-    return parameters
-
-
 def open_vendor(options: VendorOptions) -> "Adapter":
     """The adapter that was asked for."""
     from blackbox_conformal.study.plugins import adapter_class
 
     name = options.adapter
     if not name:
-        raise UsageError("expected --adapter NAME; `blackbox-conformal adapters list` shows them")
+        raise UsageError("expected --adapter NAME; `blackbox-conformal list adapters` shows them")
     parameters = vendor_parameters(options.parameters)
     if options.scale is not None and "scale" in adapter_class(name).model_fields and "scale" not in parameters:
         parameters["scale"] = str(options.scale)

@@ -146,7 +146,7 @@ def _suggest(screen: Screen, options: InputsOptions) -> None:
     if proof.differ:
         raise CheckFailedError(
             f"after the nearest chain {proof.moved[0].sentence}. Give photographs that are more like the inputs, "
-            "inputs of one kind at a time, or write a --degradation of your own; see `degradations list`"
+            "inputs of one kind at a time, or write a --degradation of your own; see `list degradations`"
         )
 
 

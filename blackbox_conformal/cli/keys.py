@@ -4,9 +4,9 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
@@ -165,3 +165,20 @@ def _remember(entry: str) -> None:
         handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as opened:
             opened.write(f"{entry}\n")
+
+
+def way_of_key(name: str, typed: Mapping[str, Any]) -> str:
+    """Which key goes where with these parameters, completed from the example; empty without parameters."""
+    from blackbox_conformal.study.plugins import adapter_class, assumed_parameters, load_adapter
+    from blackbox_conformal.vendor.example import example_of
+
+    if not typed:
+        return ""
+    kind = adapter_class(name)
+    example, assumed = example_of(kind), assumed_parameters(kind, typed)
+    adapter = load_adapter(name, **{**assumed, **typed})
+    if not destinations(adapter):
+        return "none is sent"
+    unnamed = example is not None and example.address in assumed
+    places = "the address given" if unnamed else " and ".join(origin.text for origin in destinations(adapter))
+    return f"environment variable {adapter.key_variable}, sent to {places}"

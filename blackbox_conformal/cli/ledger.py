@@ -9,6 +9,7 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli import reopen, settle, values
+from blackbox_conformal.cli.commands import Group
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.next_steps import run_named
 from blackbox_conformal.cli.run_folders import folder_of, place_of, run_folders
@@ -20,7 +21,7 @@ run_option = shared.option("--run", type=shared.FOLDER, help="Run folder.  [defa
 ledger_option = shared.ledger_address
 
 
-@click.group("ledger", cls=shared.Group)
+@click.group("ledger", cls=Group)
 def command() -> None:
     """Every call ever paid for."""
 

@@ -1,11 +1,10 @@
 """The command line's front door: finds the command, turns errors into one line and an exit code.
 
-Each command has a file beside this one, which is imported only when the command runs.
+Each command is imported only when it runs; see `commands`.
 """
 
 import difflib
 import errno
-import importlib
 import os
 import re
 import shlex
@@ -15,47 +14,13 @@ from pathlib import Path
 
 import click
 
+from blackbox_conformal.cli.commands import COMMANDS, RENAMED, SECTIONS, Group, find
 from blackbox_conformal.cli.terminal_text import DOCUMENT, shown
 from blackbox_conformal.errors import AccountRefusedError, BlackboxConformalError, KeyNotSentError
 from blackbox_conformal.support.descriptors import raise_descriptor_limit
 from blackbox_conformal.support.text import printable
 
-COMMANDS = {
-    "demo": "The whole method on real photographs, with no key and no network.",
-    "plan": "What a calibration would cost before a cent is spent.",
-    "inputs": "Whether your inputs look like a calibration's, or which degradation makes such.",
-    "degrade": "The inputs that a calibration would send, as files for a vendor asked elsewhere.",
-    "calibrate": "Draw the samples, compute the curves, write the calibration file.",
-    "mask": "Have pictures super-resolved or restored, with trust masks and certificates.",
-    "verify": "Check certificates, the files beside them, what their calibration gives, and who signed them.",
-    "sign": "Sign a calibration or a certificate.",
-    "signing-key": "A key to sign with: new, show.",
-    "audit": "Measure a calibration on photographs that it has not seen.",
-    "watch": "Visit a calibrated vendor: whether it is still what was calibrated.",
-    "serve": "A calibrated vendor behind an HTTP server: pictures unchanged, with masks.",
-    "serve-token": "Who may use a gateway: new, list, revoke.",
-    "compare": "Several vendors or settings on the same photographs.",
-    "tune": "Choose a score on photographs that calibration then never sees.",
-    "annotate": "A page on which people mark where pictures differ in meaning.",
-    "annotations": "Marks of people: agreement, combine, import, export.",
-    "report": "One self-contained HTML file from a run folder.",
-    "view": "The pictures of a run folder at full resolution, in a browser.",
-    "adapters": "The vendors that can be drawn from: list, show, check.",
-    "scores": "Maps of where the vendor is undecided: list, show.",
-    "metrics": "Maps of how wrong a picture is: list, show.",
-    "guarantees": "What a threshold can promise: list, show.",
-    "degradations": "Steps that make an input from a photograph: list, show.",
-    "perturbations": "Changes of the input that vary the draws: list, show.",
-    "ledger": "Every call ever paid for: ls, sum, settle, reopen, export, verify.",
-    "cache": "Stored samples: ls, verify, prune, export.",
-    "doctor": "Clock, proxy, disk, kernel cache, keys present, adapters found.",
-    "config": "Every setting and where it came from.",
-}
-
 _MOST_PROPOSED = 3
-
-_CATALOGUES = ("scores", "metrics", "guarantees", "degradations", "perturbations")
-"""Commands that stand in one file, since they differ only in the family that they list."""
 
 
 class Commands(click.Group):
@@ -67,35 +32,38 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported now."""
-        if cmd_name not in COMMANDS:
-            return None
-        own = (cmd_name.replace("-", "_"), "command")
-        file, attribute = ("catalogue_commands", cmd_name) if cmd_name in _CATALOGUES else own
-        command: click.Command = getattr(importlib.import_module(f"blackbox_conformal.cli.{file}"), attribute)
-        return command
+        return find(cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; for a mistyped name, suggest the nearest one."""
+        """Find the command; for an earlier name say the new one, for a mistyped one the nearest."""
+        for count in (2, 1):
+            if (new := RENAMED.get(old := " ".join(args[:count]))) is not None:
+                line = shlex.join(["blackbox-conformal", *new.split(), *args[count:]])
+                raise click.UsageError(f"{old} is called {new} now: {line}", ctx)
         if not args[0].startswith("-") and args[0] not in COMMANDS:
             near = difflib.get_close_matches(args[0], COMMANDS, n=2)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise click.UsageError(f"No such command {args[0]!r}{hint}", ctx)
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        if isinstance(command, Group) and command.alone is not None and not set(rest[:1]) & set(command.commands):
+            command = command.alone
+        return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """One line for each command, from `COMMANDS`."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+        """One line for each command, by section."""
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(commands.items()))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="blackbox-conformal", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Trust masks with finite-sample guarantees for black-box image super-resolution and restoration.
+    """Which parts of a super-resolved or restored picture can you believe?
 
-    Start with `blackbox-conformal demo`: no key, no network, about two minutes.
+    Start with `blackbox-conformal demo`. `blackbox-conformal COMMAND --help` says what a command takes.
     """
 
 
@@ -166,7 +134,7 @@ def _with_advice(error: Exception) -> str:
     if not isinstance(error, AccountRefusedError) or isinstance(error, KeyNotSentError):
         return str(error)
     variable = error.key_variable
-    where = f"in {variable}" if variable else "(`blackbox-conformal adapters show NAME` names its variable)"
+    where = f"in {variable}" if variable else "(`blackbox-conformal list adapters NAME` names its variable)"
     return (
         f"{str(error).removesuffix('.')}. Check the key {where} "
         "and the account's credit, then run the same command again: what was paid for is kept"
@@ -237,10 +205,10 @@ def _proposal(name: str | None) -> str:
 
 def _one_line(error: click.ClickException) -> str:
     """An error of click in the form of our own: one line that says where to look."""
-    from blackbox_conformal.cli.unknown_settings import RENAMED
+    from blackbox_conformal.cli.unknown_settings import RENAMED as SETTINGS
 
     text = " ".join(error.format_message().split()).removesuffix(".")
-    if isinstance(error, click.NoSuchOption) and (new := RENAMED.get(error.option_name.lstrip("-"))):
+    if isinstance(error, click.NoSuchOption) and (new := SETTINGS.get(error.option_name.lstrip("-"))):
         text = f"{error.option_name} is called --{new}. Give that"
     context = getattr(error, "ctx", None)
     if isinstance(error, click.MissingParameter) and error.param is not None:

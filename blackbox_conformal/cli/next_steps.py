@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from blackbox_conformal.cli.commands import find
 from blackbox_conformal.cli.console import Screen, limit_above
-from blackbox_conformal.cli.from_options import vendor_parameters
 from blackbox_conformal.cli.options import VendorOptions
+from blackbox_conformal.cli.values import vendor_parameters
 from blackbox_conformal.support.wording import option_words
 
 if TYPE_CHECKING:
@@ -160,9 +161,10 @@ def _calibrate(without: set[str]) -> list[str]:
 
 def _typed_options(without: set[str]) -> list[str]:
     """The options that were typed for the present command and that `calibrate` takes, too."""
-    from blackbox_conformal.cli.calibrate import command
-
-    return _typed({parameter.name for parameter in command.params if parameter.name} - {*_SCREEN, *without})
+    calibrate = find("calibrate")
+    assert calibrate is not None
+    taken = {parameter.name for parameter in calibrate.params if parameter.name}
+    return _typed(taken - {*_SCREEN, *without})
 
 
 def _typed(wanted: Collection[str]) -> list[str]:

@@ -80,21 +80,6 @@ FOLDER = click.Path(file_okay=False)
 EXISTING_FOLDER = click.Path(exists=True, file_okay=False)
 
 
-class Group(click.Group):
-    """A command that holds others, and lists them with the whole first sentence of each."""
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """One entry for each command, folded where it is long."""
-        with formatter.section("Commands"):
-            formatter.write_dl(
-                [(name, _first_sentence(command.help or "")) for name, command in sorted(self.commands.items())]
-            )
-
-
-def _first_sentence(text: str) -> str:
-    return " ".join(text.split()).partition(". ")[0].removesuffix(".") + "."
-
-
 class Command(click.Command):
     """A command whose help has examples, and options under headings: with ``--help`` those that most people need."""
 
@@ -335,7 +320,7 @@ class VendorOptions:
         group=NEEDED,
         main=True,
         no_keyword=VENDOR,
-        help="The vendor; see `adapters list`.",
+        help="The vendor; see `list adapters`.",
     )
     parameters: tuple[str, ...] = declared(
         "-p",

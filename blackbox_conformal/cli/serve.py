@@ -1,4 +1,4 @@
-"""`serve`: a calibrated vendor behind an HTTP server, for clients that exist already."""
+"""`serve`: a calibrated vendor behind an HTTP server, for clients that exist already; `serve token`: who may use it."""
 
 import functools
 import importlib.util
@@ -11,7 +11,9 @@ import click
 
 from blackbox_conformal.cli import from_options, values
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.commands import Group
 from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key
 from blackbox_conformal.errors import MissingPackageError, UsageError
@@ -24,13 +26,21 @@ from blackbox_conformal.study.keyword_arguments import (
     SERVER,
     SessionSettings,
 )
-from blackbox_conformal.support.text import printable
+from blackbox_conformal.support.text import dollars, printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.gateway.server import Server
     from blackbox_conformal.gateway.service import Service
+    from blackbox_conformal.gateway.tokens import Tokens
 
 PORT = 8080
+
+DEMO_FOLDER = Path("blackbox-conformal-serve-demo")
+DEMO_SIDE = 256
+"""Pixels of a side of the photographs, so that it takes seconds."""
+
+DEMO_SLACK = 1.25
+"""How much the level is above the smallest that the number of photographs could ever reach."""
 
 
 SERVES = "Python's `Session` serves no HTTP"
@@ -111,7 +121,7 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
         "--tokens",
         group=ACCESS,
         type=shared.NAMED_FILE,
-        help="File of `serve-token new`.  [default: served/tokens.json in --run]",
+        help="File of `serve token new`.  [default: served/tokens.json in --run]",
     )
     no_tokens: bool = _served(
         "--no-tokens",
@@ -186,11 +196,11 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
         "blackbox-conformal serve --calibration runs/NAME/calibration.json --alpha 0.1 --max-cost-per-day 5",
     ),
 )
-def command(screen: Screen, options: ServeOptions) -> None:
+def serve(screen: Screen, options: ServeOptions) -> None:
     """Serve a calibrated vendor to HTTP clients: its pictures unchanged, with links to masks and certificates.
 
     One request is one call of the vendor where the calibration is of one draw. Accepted requests survive a crash, and
-    nothing is paid twice. Only programs on this machine are served until there are tokens; see `serve-token`.
+    nothing is paid twice. Only programs on this machine are served until there are tokens; see `serve token`.
     """
     refuse_missing()
     # A program that reads the log as JSON must find nothing else there.
@@ -200,9 +210,7 @@ def command(screen: Screen, options: ServeOptions) -> None:
 
     log_to_stderr("json" if options.log == "json" else "text")
     if options.demo:
-        from blackbox_conformal.cli.serve_demo import prepared
-
-        options, example = prepared(screen, options)
+        options, example = _of_demo(screen, options)
     else:
         example = "in.png"
     service = _service(screen, options)
@@ -219,9 +227,9 @@ def command(screen: Screen, options: ServeOptions) -> None:
     tls = None
     if options.tls_cert is not None:
         tls = Tls(Path(options.tls_cert), None if options.tls_key is None else Path(options.tls_key))
-    listening = listen(options.host, options.port)
+    socket = listen(options.host, options.port)
     host = f"[{options.host}]" if ":" in options.host else options.host
-    url = f"{'http' if tls is None else 'https'}://{host}:{listening.getsockname()[1]}"
+    url = f"{'http' if tls is None else 'https'}://{host}:{socket.getsockname()[1]}"
 
     def on_start(_: "Server") -> None:
         told = {"url": url, "dialects": list(service.dialects), "run": str(service.run.resolve()), "served": served}
@@ -235,7 +243,7 @@ def command(screen: Screen, options: ServeOptions) -> None:
         screen.data(told)
         LOG.info("serving on %s; it serves %s", url, served)
 
-    run(service, listening, tls, on_start)
+    run(service, socket, tls, on_start)
 
 
 def _service(screen: Screen, options: ServeOptions) -> "Service":
@@ -249,7 +257,7 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
     if options.tokens is not None and not Path(options.tokens).exists():
         raise UsageError(
             f"expected --tokens to name a file of tokens; there is none at {printable(options.tokens)}. Make it: "
-            f"blackbox-conformal serve-token new NAME --tokens {printable(options.tokens)}"
+            f"blackbox-conformal serve token new NAME --tokens {printable(options.tokens)}"
         )
     calibration = load_calibration(screen, options.calibration, options.trust)
     priced = options.max_cost is not None or options.max_cost_per_day is not None
@@ -312,3 +320,107 @@ def refuse_missing() -> None:
             f"expected the packages of the extra serve; {', '.join(missing)} is missing. Install them: "
             "pip install 'blackbox-conformal[serve]'"
         )
+
+
+def _of_demo(screen: Screen, options: ServeOptions) -> tuple[ServeOptions, str]:
+    """The options of `--demo`, with a calibration and a level, and a picture to try; made once, found again."""
+    from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.embedded.demonstration import level_for, reduced_photographs, write_input
+    from blackbox_conformal.method.images.photographs import demo_photographs
+    from blackbox_conformal.study.calibrate.calibrating import calibrate_job
+    from blackbox_conformal.study.job import Job, Terms
+    from blackbox_conformal.study.plugins import load_adapter
+    from blackbox_conformal.study.stages.settings import set_up
+
+    run = Path(options.run) if options.run else DEMO_FOLDER
+    file, vendor = run / "calibration.json", load_adapter("embedded")
+    with listening(screen) as listeners:
+        first, *others = reduced_photographs(demo_photographs(), run / "photographs", DEMO_SIDE, listeners.progress)
+        setup = set_up(vendor)
+        if not file.exists():
+            screen.note(f"calibrating the embedded vendor on {len(others)} photographs, once; it takes about a minute")
+            job = Job.of_photographs(setup, [photograph.path for photograph in others], Terms(run, listeners=listeners))
+            calibrate_job(job).calibration.save(file)
+    calibration = Calibration.load(file)
+    level = level_for(calibration.n, setup.metric.capped_bound, DEMO_SLACK) if options.alpha is None else options.alpha
+    example = write_input(first, run / "input", setup.procedure, force=True)
+    return replace(options, calibration=str(file), alpha=level, run=str(run)), str(example)
+
+
+_file = shared.option(
+    "--tokens",
+    "file",
+    type=shared.NAMED_FILE,
+    required=True,
+    help="File of the tokens, such as RUN/served/tokens.json.",
+)
+
+
+@click.group("token", cls=Group)
+def token() -> None:
+    """Bearer tokens for `serve`: new, list, revoke."""
+
+
+@token.command("new")
+@click.argument("name")
+@_file
+@click.option(
+    "--max-cost", "max_cost", type=values.usd, help="The most that requests with it may cost in all, US dollars."
+)
+@click.option(
+    "--pay-again",
+    "pay_again",
+    is_flag=True,
+    help="Let it ask for a picture again whose draw may be paid for and is not usable ('Prefer: pay-again').",
+)
+@shared.output
+def new(screen: Screen, name: str, file: str, max_cost: Decimal | None, pay_again: bool) -> None:
+    """Make a token for NAME and print it, once; only a hash of it is kept."""
+    made = _tokens(file).new(name, max_cost, pay_again=pay_again)
+    # What is printed otherwise hides secrets.
+    click.echo(made.reveal(), err=screen.as_json)
+    screen.free_stdout()
+    screen.note(f"This is the only time that the token of {name} is shown. `serve` reads {file} when it changes")
+    screen.next("serve", "--calibration", "calibration.json", "--alpha", "0.1", "--tokens", file)
+    screen.data({"name": name, "file": file})
+
+
+@token.command("list")
+@_file
+@shared.output
+def names(screen: Screen, file: str) -> None:
+    """Who has a token, and what it may."""
+    holders = _tokens(file).holders()
+    for holder in holders:
+        limit = "" if holder.max_cost_usd is None else f", {dollars(holder.max_cost_usd)} at most"
+        screen.say(f"{holder.name}{limit}{', may pay again' if holder.pay_again else ''}")
+    screen.data(
+        [
+            {
+                "name": holder.name,
+                "max_cost_usd": None if holder.max_cost_usd is None else str(holder.max_cost_usd),
+                "pay_again": holder.pay_again,
+            }
+            for holder in holders
+        ]
+    )
+
+
+@token.command("revoke")
+@click.argument("name")
+@_file
+@shared.output
+def revoke(screen: Screen, name: str, file: str) -> None:
+    """Take NAME's token away; a gateway that runs notices it."""
+    _tokens(file).revoke(name)
+    screen.say(f"{name} has no token any more")
+    screen.data({"name": name, "file": file})
+
+
+def _tokens(file: str) -> "Tokens":
+    from blackbox_conformal.gateway.tokens import Tokens
+
+    return Tokens(Path(file))
+
+
+command = Group("serve", alone=serve, commands=[token], epilog="`serve token new|list|revoke` says who may use it.")

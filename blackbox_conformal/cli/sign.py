@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command("sign")
 @click.argument("papers", nargs=-1, required=True, type=shared.FILE)
-@shared.option("--sign-with", required=True, type=shared.FILE, help="Private key; `signing-key new` makes one.")
+@shared.option("--sign-with", required=True, type=shared.FILE, help="Private key; `key new` makes one.")
 @shared.option("--force", is_flag=True, help="Replace signatures of others.")
 @shared.output
 def command(screen: Screen, papers: tuple[str, ...], sign_with: str, force: bool) -> None:

@@ -7,8 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import click
-
+from blackbox_conformal.cli.commands import every_command
 from blackbox_conformal.errors import UsageError
 
 OTHERS = ("kernel-cache", "signing-passphrase", "signing-passphrase-file")
@@ -71,15 +70,11 @@ def _refuse(path: Path, place: str, name: str, names: Collection[str]) -> None:
 
 @cache
 def settings() -> dict[str, frozenset[str]]:
-    """The settings of every command, and of every command within a group, by its name."""
-    from blackbox_conformal.cli.main import COMMANDS, Commands
-
+    """The settings of every command, and of every command within a group, by the last word of its name."""
     settings_of: dict[str, frozenset[str]] = {}
-    for name in COMMANDS:
-        command = Commands().get_command(click.Context(click.Command(name)), name)
-        assert command is not None
-        for each, inner in (command.commands if isinstance(command, click.Group) else {name: command}).items():
-            # Options that can be set say as what; see `Configured` in `config_file`.
-            own = {str(parameter.setting) for parameter in inner.params if hasattr(parameter, "setting")}
-            settings_of[each] = settings_of.get(each, frozenset()) | own
+    for words, command in every_command().items():
+        # Options that can be set say as what; see `Configured` in `config_file`.
+        own = {str(parameter.setting) for parameter in command.params if hasattr(parameter, "setting")}
+        name = words.rpartition(" ")[2]
+        settings_of[name] = settings_of.get(name, frozenset()) | own
     return settings_of

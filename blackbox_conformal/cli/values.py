@@ -1,6 +1,7 @@
 """What is typed as the value of an option, read by the kinds of settings, and addresses."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -8,6 +9,7 @@ import click
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support import value_kinds
 from blackbox_conformal.support.value_kinds import BYTES, LEVEL, SHARE, USD, Kind, number
+from blackbox_conformal.support.wording import as_typed
 
 
 class Value(click.ParamType):  # type: ignore[type-arg] # takes none in click 8.2
@@ -71,3 +73,17 @@ def cluster_place(text: str) -> str:
         return checked_place(text)
     except UsageError as error:
         raise click.BadParameter(str(error)) from None
+
+
+def vendor_parameters(pairs: Sequence[str]) -> dict[str, str]:
+    """`KEY=VALUE` options as a dictionary."""
+    parameters: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals or not key:
+            raise UsageError(f"expected -p KEY=VALUE; got {pair!r}")
+        if key in parameters:
+            raise UsageError(f"-p {as_typed(key)} is given twice; give it once")
+        parameters[key] = value
+    return parameters

@@ -37,7 +37,7 @@ def refuse_odd_key(public: bytes) -> None:
     if not on_curve or y in _SMALL_ORDERS:
         raise UsageError(
             f"expected a public Ed25519 key; got {public.hex()}, which no honest key is. Ask its owner for "
-            "what `blackbox-conformal signing-key show FILE` prints"
+            "what `blackbox-conformal key show FILE` prints"
         )
 
 

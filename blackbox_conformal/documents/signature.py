@@ -198,7 +198,7 @@ def _lines(path: Path) -> list[str]:
     if "PRIVATE KEY" in text:
         raise UsageError(
             f"{path}: expected public keys; this is a private key, which its owner alone may have. Give what "
-            "`blackbox-conformal signing-key show FILE` prints"
+            "`blackbox-conformal key show FILE` prints"
         )
     lines = [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
     if not lines:

@@ -85,7 +85,7 @@ class SigningKey:
         pem, name = _PEM.search(text), _NAME.search(text.partition("-----BEGIN")[0])
         if pem is None:
             raise UsageError(
-                f"{path}: expected a private key; it holds none. `blackbox-conformal signing-key new FILE` makes one"
+                f"{path}: expected a private key; it holds none. `blackbox-conformal key new FILE` makes one"
             )
         if name is None:
             raise UsageError(f"{path}: expected the signer's name; add a first line such as Name: Laboratory X")

@@ -34,5 +34,5 @@ def refuse_retired(adapter: Adapter) -> None:
     if retired:
         raise NotFoundError(
             f"adapter {adapter.name} asks for a service that its vendor has retired ({retired}), so nothing is sent;"
-            " choose another one: blackbox-conformal adapters list"
+            " choose another one: blackbox-conformal list adapters"
         )

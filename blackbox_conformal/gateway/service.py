@@ -205,7 +205,7 @@ class Service:
         if reached and not names and not self.no_tokens:
             raise UsageError(
                 f"expected tokens to be served as {reached[-1]}, which other machines reach. Make one first: "
-                f"blackbox-conformal serve-token new NAME --tokens {self.tokens}; or serve everybody: --no-tokens"
+                f"blackbox-conformal serve token new NAME --tokens {self.tokens}; or serve everybody: --no-tokens"
             )
         if names:
             return f"who has a token: {', '.join(names)}"

@@ -155,7 +155,7 @@ def _read(path: Path) -> dict[str, Holder]:
         return {str(digest): _holder(entry) for digest, entry in content.items()}
     except (ValueError, ArithmeticError, KeyError, TypeError, AttributeError, OSError):
         raise FileFormatError(
-            f"expected tokens at {path}, as `blackbox-conformal serve-token new` writes them"
+            f"expected tokens at {path}, as `blackbox-conformal serve token new` writes them"
         ) from None
 
 

@@ -146,15 +146,15 @@ class ProcedureSettings(TypedDict, total=False):
         Draws of each picture. One makes a mask cost one call; eight cost eight times as much and trust little or no
         more.
     score
-        How unsure each pixel is; see `scores list`. By default for one draw learned at ×4, texture at ×1, else
+        How unsure each pixel is; see `list scores`. By default for one draw learned at ×4, texture at ×1, else
         bicubic-gap; for more draws weighted.
     metric
-        The error at each pixel; see `metrics list`. By default lab-l1, Gaussian sigma 4.
+        The error at each pixel; see `list metrics`. By default lab-l1, Gaussian sigma 4.
     delivery
         Which picture is delivered: the first draw, the mean of all, medoid, the draw nearest to it, or
         consistent[:steps=N], the first draw made consistent with its input by back-projection.
     perturbation
-        Vary the input of a vendor whose answers never vary; see `perturbations list`.
+        Vary the input of a vendor whose answers never vary; see `list perturbations`.
     second_adapter
         A second vendor, for the score second-opinion.
     seeds
@@ -164,7 +164,7 @@ class ProcedureSettings(TypedDict, total=False):
     seed
         Root of per-image seeds and random degradations; a calibration keeps it. By default 0.
     degradation
-        How inputs are made from photographs, such as area:4+noise:3+jpeg:60-95; see `degradations list`. By default the
+        How inputs are made from photographs, such as area:4+noise:3+jpeg:60-95; see `list degradations`. By default the
         vendor's, bicubic for super-resolution.
     fit
         Photographs that break the vendor's limits on sizes: take their middle (crop), or make them smaller (shrink).
@@ -332,7 +332,7 @@ class GuaranteeSettings(TypedDict, total=False):
     Attributes
     ----------
     guarantee
-        What is guaranteed; see `guarantees list`. By default expected.
+        What is guaranteed; see `list guarantees`. By default expected.
     """
 
     guarantee: Annotated["str | Guarantee | None", Setting(PROMISE, main=True, metavar=MEMBER)]
@@ -385,7 +385,7 @@ class CalibratedSettings(TypedDict, total=False):
     Attributes
     ----------
     guarantee
-        Another guarantee than the calibration's own; see `guarantees list`.
+        Another guarantee than the calibration's own; see `list guarantees`.
     second_adapter
         The second vendor, where the calibrated score compares with one.
     degradation
@@ -526,7 +526,7 @@ class WatchSettings(LevelSettings, TrustSettings, JobSettings, total=False):
     second_adapter
         The second vendor, where the calibrated score compares with one.
     sign_with
-        Sign with this private key; `signing-key new` makes one. Never taken from a project's settings file.
+        Sign with this private key; `key new` makes one. Never taken from a project's settings file.
     """
 
     canaries: Annotated[int | None, Setting(DRAWING, whole(1, 256, "K"), main=True)]
@@ -600,7 +600,7 @@ class DegradeSettings(ProgressSettings, total=False):
     scale
         How many times smaller the inputs are. By default as the degradation says, or 4.
     degradation
-        How they are made, such as area:4+noise:3+jpeg:60-95; see `degradations list`. By default bicubic.
+        How they are made, such as area:4+noise:3+jpeg:60-95; see `list degradations`. By default bicubic.
     seed
         Root of random degradations. By default 0.
     force

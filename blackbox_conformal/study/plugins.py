@@ -90,9 +90,9 @@ def load_adapter(name: str, /, **parameters: Any) -> Adapter:
     Parameters
     ----------
     name
-        As in ``blackbox-conformal adapters list``, or ``package.module:Class``.
+        As in ``blackbox-conformal list adapters``, or ``package.module:Class``.
     parameters
-        The adapter's own, as in ``adapters show NAME``; text is converted.
+        The adapter's own, as in ``list adapters NAME``; text is converted.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def load_adapter(name: str, /, **parameters: Any) -> Adapter:
 
 
 def describe(name: str, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What ``adapters show NAME`` says, as JSON-ready values.
+    """What ``list adapters NAME`` says, as JSON-ready values.
 
     Capabilities are those with `parameters`, which may be text. Where a required one is missing, the adapter's example
     stands in for it; ``assumed`` holds what was taken from there and makes a difference. ``key_options`` are those with
@@ -157,7 +157,7 @@ def assumed_parameters(adapter: type[Adapter], given: Mapping[str, Any]) -> dict
 
 
 def describe_member(family: str, listing: Listing) -> dict[str, Any]:
-    """What ``scores show NAME`` and its like say, as JSON-ready values, from docstrings and fields.
+    """What ``list scores NAME`` and its like say, as JSON-ready values, from docstrings and fields.
 
     ``error`` is None, or says why the member cannot be used; nothing else is then known. ``facts`` are those of the
     default parameters.

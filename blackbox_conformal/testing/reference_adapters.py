@@ -1,6 +1,6 @@
 """Reference adapters for the fault server's two dialects; also the shortest examples of the contract.
 
-They are not listed by `adapters list`: their vendor exists on loopback only.
+They are not listed by `list adapters`: their vendor exists on loopback only.
 """
 
 from dataclasses import replace

@@ -114,7 +114,7 @@ def test_agreement_is_shown_by_name(ask, put, pairs, folder, capsys):
     assert pairs.names[0] in page
     assert "1.000" in page
     assert "ben &lt;b&gt;" in page
-    assert run(["annotations", "agreement", str(folder)]) == 0
+    assert run(["annotate", "agreement", str(folder)]) == 0
     said = "".join(capsys.readouterr())
     assert pairs.names[0] in said
     assert ask.get("pictures/0").json()["pair"] not in said
@@ -125,7 +125,7 @@ def test_from_marks_to_a_calibration_that_pays_nothing(put, folder, drawn):
     for index in range(3):
         for name in ("ana", "ben"):
             put(marks_of(index), index=index, annotator=name)
-    with pytest.raises(bc.errors.CalibrationError, match="annotations combine"):
+    with pytest.raises(bc.errors.CalibrationError, match="annotate combine"):
         bc.calibrate(setup.adapter, paths, metric=Semantic(annotations=folder), run=run)
     combine(folder)
     calibration = bc.calibrate(setup.adapter, paths, metric=Semantic(annotations=folder), run=run, max_calls=0)

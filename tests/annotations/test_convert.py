@@ -157,16 +157,15 @@ def test_command(work, capsys):
     arguments = [str(work / "photo.json"), "--format", "labelme", "--truth", str(work / "photo.png")]
     arguments += ["--delivered", str(work / "answer.png"), "--folder", str(work / "annotations")]
     assert (
-        run(["annotations", "import", *arguments, "--grade", "wrong=0.5", "--annotator", "A", "--date", "2026-03-01"])
-        == 0
+        run(["annotate", "import", *arguments, "--grade", "wrong=0.5", "--annotator", "A", "--date", "2026-03-01"]) == 0
     )
     printed = capsys.readouterr().out.strip()
     assert json.loads(Path(printed).read_text())["annotator"] == "A"
     assert read_annotation(work / "annotations", *pictures()).max() == 128
-    assert run(["annotations", "import", *arguments, "--grade", "wrong"]) == 2
+    assert run(["annotate", "import", *arguments, "--grade", "wrong"]) == 2
     assert "expected --grade LABEL=GRADE; got 'wrong'" in capsys.readouterr().err
-    assert run(["annotations", "import", *arguments, "--force"]) == 0
-    assert run(["annotations", "import", *arguments, "--image", "other"]) == 2
+    assert run(["annotate", "import", *arguments, "--force"]) == 0
+    assert run(["annotate", "import", *arguments, "--image", "other"]) == 2
     assert capsys.readouterr().err.startswith("error: expected annotations of other")
 
 

@@ -75,7 +75,7 @@ def test_new_marks_take_away_what_older_ones_were_combined_into(marks):
     marks.save(PAIR, ONE, version)
     np.testing.assert_array_equal(read_annotation(marks.folder, *pictures()), ONE)
     marks.save(PAIR, OTHER, version)
-    with pytest.raises(CalibrationError, match=r"marks are not combined.*annotations combine"):
+    with pytest.raises(CalibrationError, match=r"marks are not combined.*annotate combine"):
         read_annotation(marks.folder, *pictures())
 
 

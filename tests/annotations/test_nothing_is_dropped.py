@@ -94,8 +94,8 @@ def test_a_shape_without_a_label_is_named_where_labels_are_graded(tmp_path, caps
     (tmp_path / "answer.png").write_bytes(png(delivered))
     given = [str(tmp_path / "export.json"), "--format", "label-studio", "--folder", str(tmp_path / "annotations")]
     given += ["--truth", str(tmp_path / "photo.png"), "--delivered", str(tmp_path / "answer.png")]
-    assert run(["annotations", "import", *given, "--grade", "wrong=0.5"]) == 2
+    assert run(["annotate", "import", *given, "--grade", "wrong=0.5"]) == 2
     assert "one shape has none" in capsys.readouterr().err
-    assert run(["annotations", "import", *given, "--grade", "wrong=0.5", "--grade", "=0.25"]) == 0
+    assert run(["annotate", "import", *given, "--grade", "wrong=0.5", "--grade", "=0.25"]) == 0
     stored = Image.open(next((tmp_path / "annotations").glob("*.png")))
     assert set(np.unique(stored)) == {0, 64}

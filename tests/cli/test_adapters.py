@@ -31,7 +31,7 @@ def test_the_list_never_shortens_what_has_to_be_typed() -> None:
     said = run("list").stdout
     assert "GOOGLE_OAUTH_ACCESS_TOKEN" in said
     assert "(HF_TOKEN)" in said
-    assert "(in parentheses): sent only with the options that `adapters show NAME` names" in said
+    assert "(in parentheses): sent only with the options that `list adapters NAME` names" in said
     assert "the recipe names it" in said
 
 

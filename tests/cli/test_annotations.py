@@ -24,30 +24,30 @@ def folder(tmp_path):
 
 
 def test_agreement_and_combine(folder, capsys):
-    assert run(["annotations", "agreement", str(folder), "--json"]) == 0
+    assert run(["annotate", "agreement", str(folder), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["people"] == ["ana", "ben"]
     assert found["pictures"][0]["overlap"] == 0.5
     assert found["pictures"][0]["name"] is None
     assert 0 < found["krippendorff_alpha"] < 1
-    assert run(["annotations", "combine", str(folder), "--rule", "max"]) == 0
+    assert run(["annotate", "combine", str(folder), "--rule", "max"]) == 0
     shown = capsys.readouterr()
     assert "1 picture in" in shown.out + shown.err
     assert "semantic:annotations=" in shown.out + shown.err
     np.testing.assert_array_equal(read_annotation(folder, *pictures()), marked((0, 0, 4, 4)))
-    assert run(["annotations", "combine", str(folder), "--annotator", "eva"]) == 2
+    assert run(["annotate", "combine", str(folder), "--annotator", "eva"]) == 2
     assert "expected names of people who marked, ana, ben" in capsys.readouterr().err
 
 
 def test_export_and_import(folder, capsys):
-    run(["annotations", "combine", str(folder), "-q"])
+    run(["annotate", "combine", str(folder), "-q"])
     pair = ["--truth", str(folder.parent / "photo.png"), "--delivered", str(folder.parent / "answer.png")]
     capsys.readouterr()
     out = folder.parent / "out"
-    assert run(["annotations", "export", str(folder), "--format", "cvat", *pair, "--out", str(out), "--json"]) == 0
+    assert run(["annotate", "export", str(folder), "--format", "cvat", *pair, "--out", str(out), "--json"]) == 0
     [file] = json.loads(capsys.readouterr().out)["files"]
     again = folder.parent / "again"
-    assert run(["annotations", "import", file, "--format", "cvat", *pair, "--folder", str(again)]) == 0
+    assert run(["annotate", "import", file, "--format", "cvat", *pair, "--folder", str(again)]) == 0
     np.testing.assert_array_equal(read_annotation(again, *pictures()), read_annotation(folder, *pictures()))
 
 
@@ -77,7 +77,7 @@ def test_the_page_is_served_until_it_is_stopped(photographs, calibrated):
         assert said["pictures"] == 6
         assert "Mark what differs" in httpx.get(said["url"]).text
         assert httpx.get(said["url"].rsplit("/", 2)[0]).status_code == 404
-    assert "annotations combine annotations" in said["stderr"]
+    assert "annotate combine annotations" in said["stderr"]
 
 
 def test_what_annotate_refuses(photographs, calibrated):

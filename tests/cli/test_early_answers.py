@@ -41,7 +41,7 @@ def test_a_wrong_key_is_called_by_its_variable(
         assert calibrate(tmp_path, server.url, "--yes") == 5
     said = capsys.readouterr().err
     assert f"Check the key in {KEY} and the account's credit" in said
-    assert "adapters show NAME" not in said
+    assert "list adapters NAME" not in said
 
 
 def test_too_small_a_budget_is_refused_before_the_key_is_spoken_of(
@@ -118,4 +118,4 @@ def test_help_of_view_names_the_default_once_and_doctor_lists_no_vendor_without_
     run(["doctor", "--run", str(tmp_path)])
     said = capsys.readouterr().out
     assert "REPLICATE_API_TOKEN" not in said
-    assert "more lack their key; `blackbox-conformal adapters show NAME`" in said
+    assert "more lack their key; `blackbox-conformal list adapters NAME`" in said

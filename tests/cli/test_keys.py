@@ -409,11 +409,11 @@ def test_no_key_goes_unencrypted_to_another_machine(capsys: pytest.CaptureFixtur
 
 def test_show_and_check_tell_where_a_recipes_key_goes(capsys: pytest.CaptureFixture[str]) -> None:
     by_recipe("https://api.acme.example/v1")
-    assert run(["adapters", "show", "recipe", "-p", "recipe=acme.toml"]) == 0
+    assert run(["list", "adapters", "recipe", "-p", "recipe=acme.toml"]) == 0
     assert "environment variable ACME_API_KEY, sent to https://api.acme.example\n" in capsys.readouterr().out
-    assert run(["adapters", "show", VENDOR, "-p", "url=http://127.0.0.1:9"]) == 0
+    assert run(["list", "adapters", VENDOR, "-p", "url=http://127.0.0.1:9"]) == 0
     assert "key            none is sent" in capsys.readouterr().out
-    assert run(["adapters", "show", "http", "-p", "key-header=x-key"]) == 0
+    assert run(["list", "adapters", "http", "-p", "key-header=x-key"]) == 0
     assert "environment variable HTTP_VENDOR_KEY, sent to the address given\n" in capsys.readouterr().out
     assert run(["adapters", "check", "recipe", "-p", "recipe=acme.toml"]) == 0
     assert "key: environment variable ACME_API_KEY, sent to https://api.acme.example\n" in capsys.readouterr().out

@@ -35,6 +35,16 @@ def test_help_imports_neither_numba_nor_numpy() -> None:
         (["--version"], 0, ""),
         (["nonsense"], 2, "No such command"),
         (["calibrat"], 2, "did you mean calibrate?"),
+        (["serve-token", "new", "x"], 2, "serve-token is called serve token now: blackbox-conformal serve token"),
+        (
+            ["scores", "show", "texture"],
+            2,
+            "called list scores now: blackbox-conformal list scores texture",
+        ),
+        (["adapters", "list"], 2, "blackbox-conformal list adapters"),
+        (["annotations", "combine", "x"], 2, "blackbox-conformal annotate combine x"),
+        (["list", "score"], 2, "'scores'"),
+        (["list", "scores", "-p", "a=b"], 2, "list adapters NAME -p KEY=VALUE"),
         (["calibrate", ".", "--adaptr", "x"], 2, "--adapter"),
         (["calibrate", ".", "--clusters", "x"], 2, "--clusters is called --tiles"),
         (["calibrate"], 2, "Missing argument"),
@@ -48,7 +58,7 @@ def test_help_imports_neither_numba_nor_numpy() -> None:
         (["calibrate", ".", "--adapter", "no-such-vendor"], 2, "no-such-vendor"),
         (["calibrate", ".", "--adapter", "http", "-p", "url"], 2, "KEY=VALUE"),
         (["calibrate", ".", "--adapter", "http", "-p", "url=http://127.0.0.1:1", "--metric", "nothing"], 2, "lab-l1"),
-        (["adapters", "show", "no-such-vendor"], 2, "no-such-vendor"),
+        (["list", "adapters", "no-such-vendor"], 2, "no-such-vendor"),
     ],
 )
 def test_exit_codes_and_messages(tmp_path: Path, arguments: list[str], code: int, says: str) -> None:
@@ -93,10 +103,10 @@ def test_doctor_and_adapters_answer_in_json(tmp_path: Path) -> None:
     assert doctor.returncode == 0, doctor.stderr
     subjects = {one["subject"] for one in json.loads(doctor.stdout)}
     assert {"clock", "proxy", "TLS", "disk", "file system", "kernel cache", "adapter http"} <= subjects
-    listed = run("adapters", "list", "--json", cwd=tmp_path)
+    listed = run("list", "adapters", "--json", cwd=tmp_path)
     names = {one["name"] for one in json.loads(listed.stdout)}
     assert {"embedded", "folder", "http", "replicate"} <= names
-    shown = run("adapters", "show", "http", "--json", cwd=tmp_path)
+    shown = run("list", "adapters", "http", "--json", cwd=tmp_path)
     assert {one["name"] for one in json.loads(shown.stdout)["parameters"]} >= {"url", "scale"}
 
 

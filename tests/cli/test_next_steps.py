@@ -290,18 +290,18 @@ def test_what_was_made_is_opened_only_where_somebody_asks_and_looks(
 @pytest.mark.parametrize(
     "command",
     [
-        "adapters list",
-        "adapters show embedded",
+        "list adapters",
+        "list adapters embedded",
         "adapters check embedded",
-        "scores list",
-        "scores show texture",
-        "metrics list",
-        "metrics show lab-l1",
-        "guarantees list",
-        "guarantees show expected",
-        "degradations list",
-        "perturbations list",
-        "perturbations show dihedral",
+        "list scores",
+        "list scores texture",
+        "list metrics",
+        "list metrics lab-l1",
+        "list guarantees",
+        "list guarantees expected",
+        "list degradations",
+        "list perturbations",
+        "list perturbations dihedral",
         "doctor",
         "ledger ls --run 'runs/my acme'",
         "ledger sum",
@@ -318,8 +318,7 @@ def test_commands_that_only_look_name_the_next_one_too(desk: Desk, calibrated: s
     (line,) = [line for line in said if line.startswith("Next: ")]
     following = shlex.split(line)[2:]
     name = following[0]
-    group = Commands(name="x").get_command(click.Context(cli), name)
-    assert group is not None
+    group = ALL[f"blackbox-conformal {name}"]
     with click.Context(group, info_name=name) as context:
         if isinstance(group, click.Group):
             assert group.get_command(context, following[1]) is not None
@@ -329,6 +328,6 @@ def test_commands_that_only_look_name_the_next_one_too(desk: Desk, calibrated: s
 
 
 def test_a_public_key_is_alone_on_standard_output(desk: Desk) -> None:
-    made = desk.run("signing-key", "new", "mine.pem", "--name", "Laboratory X")
-    assert made.stdout == desk.run("signing-key", "show", "mine.pem").stdout
+    made = desk.run("key", "new", "mine.pem", "--name", "Laboratory X")
+    assert made.stdout == desk.run("key", "show", "mine.pem").stdout
     assert "Next: blackbox-conformal sign calibration.json --sign-with mine.pem" in made.stderr

@@ -201,7 +201,7 @@ def test_what_is_wrong_with_one_is_said_by_its_name(site, scene, tmp_path, name,
 
 
 def test_lists_show_them_and_what_is_wrong_with_broken_ones(site):
-    listed = command(site, "scores", "list")
+    listed = command(site, "list", "scores")
     assert listed.returncode == 0, listed.stderr
     lines = listed.stdout.splitlines()
     assert [line.split(maxsplit=1) for line in lines if line.startswith("spread")] == [
@@ -210,11 +210,11 @@ def test_lists_show_them_and_what_is_wrong_with_broken_ones(site):
     assert any(line.startswith("broken") and "broken: ModuleNotFoundError" in line for line in lines)
     assert any(line.startswith("wrong") and "expected a subclass of Score" in line for line in lines)
     assert any(line.startswith("texture") and "already taken by blackbox-conformal" in line for line in lines)
-    shown = command(site, "scores", "show", "spread")
+    shown = command(site, "list", "scores", "spread")
     assert shown.returncode == 0, shown.stderr
     assert "spread (from tiny-ideas 1.0)" in shown.stdout
     assert "power  (float, default 1.0)\n      What the range is raised to." in shown.stdout
-    assert command(site, "scores", "show", "broken").returncode == 2
+    assert command(site, "list", "scores", "broken").returncode == 2
     for kind, name in (
         ("metrics", "green"),
         ("guarantees", "careful"),
@@ -254,7 +254,7 @@ def test_a_wheel_that_pip_installs_into_a_fresh_environment_is_found(tmp_path):
     # What this program needs is already here; the fresh environment brings the wheel alone.
     ours = os.pathsep.join(path for path in sys.path if path)
     listed = subprocess.run(
-        [python, "-m", "blackbox_conformal", "scores", "show", "spread"],
+        [python, "-m", "blackbox_conformal", "list", "scores", "spread"],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": ours},

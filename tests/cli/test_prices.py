@@ -110,7 +110,7 @@ def test_a_plan_tells_the_price_of_its_cheapest_and_of_its_dearest_photograph(
 
 
 def test_an_adapter_is_shown_with_the_rule_of_its_price(tmp_path: Path) -> None:
-    shown = called("adapters", "show", "topaz", folder=tmp_path)
+    shown = called("list", "adapters", "topaz", folder=tmp_path)
     assert "$0.10 to $2.20, by output megapixels: a credit of 0.10 USD for every 24 that are begun" in " ".join(
         shown.stdout.split()
     )

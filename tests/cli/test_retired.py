@@ -57,11 +57,11 @@ def command(verb: str, url: str, *more: str) -> list[str]:
 
 
 def test_lists_and_pages_tell_it(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["adapters", "list"]) == 0
+    assert run(["list", "adapters"]) == 0
     assert "novita is retired by its vendor: 2026-07-22, novita.ai/docs" in capsys.readouterr().out
-    assert run(["adapters", "show", "novita", "--json"]) == 0
+    assert run(["list", "adapters", "novita", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["capabilities"]["retired"].startswith("2026-07-22, ")
-    assert run(["adapters", "show", "novita"]) == 0
+    assert run(["list", "adapters", "novita"]) == 0
     assert "nothing is drawn any more" in capsys.readouterr().out
     assert run(["adapters", "check", "novita"]) == 2
     assert "its vendor has retired" in capsys.readouterr().err
@@ -75,7 +75,7 @@ def test_nothing_is_sent_and_the_date_is_told(
     assert run(command(verb, vendor.url, *["--yes"] * (verb == "calibrate"))) == 2
     said = capsys.readouterr().err
     assert f"a service that its vendor has retired ({SINCE}), so nothing is sent" in said
-    assert "blackbox-conformal adapters list" in said
+    assert "blackbox-conformal list adapters" in said
     assert vendor.asked == []
 
 
@@ -99,5 +99,5 @@ def test_what_was_paid_for_before_is_used(vendor: RecordingServer, capsys: pytes
 
 def test_the_day_and_the_source_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     write("last summer")
-    assert run(["adapters", "show", "recipe", "-p", "recipe=acme.toml"]) == 2
+    assert run(["list", "adapters", "recipe", "-p", "recipe=acme.toml"]) == 2
     assert "retired: expected the day and where the vendor says so" in capsys.readouterr().err

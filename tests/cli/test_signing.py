@@ -480,7 +480,7 @@ def test_without_the_extra_nothing_counts_as_verified(
     assert desk.mask(tmp_path / "out", "--trust", lab) == 2
     assert desk.mask(tmp_path / "out", "--sign-with", desk.path("issuer.pem")) == 2
     assert run(["sign", desk.path("plain.json"), "--sign-with", desk.path("lab.pem")]) == 2
-    assert run(["signing-key", "new", str(tmp_path / "key.pem"), "--name", "X"]) == 2
+    assert run(["key", "new", str(tmp_path / "key.pem"), "--name", "X"]) == 2
     capsys.readouterr()
     assert desk.mask(tmp_path / "out") == 0
     assert "which is not checked: pip install" in capsys.readouterr().err
@@ -543,8 +543,8 @@ def test_keys_and_passphrases_are_written_nowhere(
     passphrase = "correct horse battery"
     monkeypatch.setenv("BLACKBOX_CONFORMAL_SIGNING_PASSPHRASE", passphrase)
     key = tmp_path / "key.pem"
-    assert run(["signing-key", "new", str(key), "--name", "Laboratory X", "--passphrase"]) == 0
-    assert run(["signing-key", "show", str(key), "--json"]) == 0
+    assert run(["key", "new", str(key), "--name", "Laboratory X", "--passphrase"]) == 0
+    assert run(["key", "show", str(key), "--json"]) == 0
     sign = ["--sign-with", str(key), "-vv"]
     assert desk.calibrate(str(tmp_path / "c.json"), *sign, "--run", str(tmp_path / "run")) == 0
     assert desk.mask(tmp_path / "out", *sign, "--run", str(tmp_path / "run"), calibration=tmp_path / "c.json") == 0
@@ -567,15 +567,15 @@ def test_a_passphrase_is_no_option_and_comes_from_a_file_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     key, file = str(tmp_path / "key.pem"), tmp_path / "passphrase"
-    assert run(["signing-key", "new", key, "--name", "X", "--passphrase", "secret words"]) == 2
-    assert run(["signing-key", "new", key, "--name", "X", "--passphrase"]) == 2
+    assert run(["key", "new", key, "--name", "X", "--passphrase", "secret words"]) == 2
+    assert run(["key", "new", key, "--name", "X", "--passphrase"]) == 2
     assert "BLACKBOX_CONFORMAL_SIGNING_PASSPHRASE" in capsys.readouterr().err
     assert not Path(key).exists()
     file.write_text("secret words\n")
     monkeypatch.setenv("BLACKBOX_CONFORMAL_SIGNING_PASSPHRASE_FILE", str(file))
-    assert run(["signing-key", "new", key, "--name", "X", "--passphrase"]) == 0
+    assert run(["key", "new", key, "--name", "X", "--passphrase"]) == 0
     public = capsys.readouterr().out
-    assert run(["signing-key", "show", key]) == 0
+    assert run(["key", "show", key]) == 0
     assert capsys.readouterr().out == public
     assert SigningKey.load(key, "secret words").key in public
 

@@ -254,7 +254,7 @@ def test_others_than_this_machine_are_served_with_tokens_or_because_the_operator
     calibration: Path, vendor: SynchronousVendor, tmp_path: Path, given: dict[str, Any]
 ) -> None:
     with (
-        pytest.raises(UsageError, match=r"serve-token new NAME .* --no-tokens"),
+        pytest.raises(UsageError, match=r"serve token new NAME .* --no-tokens"),
         serving(calibration, vendor, tmp_path / "run", **given),
     ):
         pass

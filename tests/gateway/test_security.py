@@ -90,7 +90,7 @@ def test_other_machines_are_not_served_without_a_token(
     calibration: Path, vendor: SynchronousVendor, tmp_path: Path
 ) -> None:
     with (
-        pytest.raises(UsageError, match="serve-token new NAME"),
+        pytest.raises(UsageError, match="serve token new NAME"),
         serving(calibration, vendor, tmp_path / "run", host="0.0.0.0") as gateway,
     ):
         raise AssertionError(gateway)

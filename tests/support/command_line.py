@@ -18,6 +18,7 @@ import click
 import pytest
 
 from blackbox_conformal.cli import main
+from blackbox_conformal.cli.commands import Group
 from support import forked
 from support.forked import Forked
 
@@ -31,6 +32,8 @@ _one_at_a_time = threading.RLock()
 def every_command(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
     """A command and all below it, each by its words."""
     yield name, command
+    if isinstance(command, Group) and command.alone is not None:
+        yield name, command.alone
     if isinstance(command, click.Group):
         context = click.Context(command)
         for sub in command.list_commands(context):

@@ -22,7 +22,7 @@ def guarantee(name: str, /, **parameters: Any) -> Guarantee:
         No such guarantee or parameter, or a combination that the mathematics does not allow; says why.
     """
     if name.replace("-", "_") in NOT_MEMBERS:
-        raise UsageError(f"expected a guarantee; {name!r} is none. `blackbox-conformal guarantees list` shows them")
+        raise UsageError(f"expected a guarantee; {name!r} is none. `blackbox-conformal list guarantees` shows them")
     rule: Guarantee = catalog.load("guarantees", name, **parameters)
     return rule
 

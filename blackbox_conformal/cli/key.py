@@ -1,10 +1,11 @@
-"""`signing-key`: make a key to sign with, and show the public key that others know its signatures by."""
+"""`key`: make a key to sign with, and show the public key that others know its signatures by."""
 
 from typing import TYPE_CHECKING
 
 import click
 
 from blackbox_conformal.cli import options as shared
+from blackbox_conformal.cli.commands import Group
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.signing import load_signing_key, read_passphrase
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.documents.signing_key import SigningKey
 
 
-@click.group("signing-key", cls=shared.Group)
+@click.group("key", cls=Group)
 def command() -> None:
     """A key to sign with: new, show."""
 
