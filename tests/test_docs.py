@@ -9,7 +9,7 @@ import pytest
 from support.documentation import DOCS, PACKAGE, PAGES, ROOT, text_of
 from support.report_material import make_ledger
 
-from blackbox_conformal.cli.commands import COMMANDS
+from blackbox_conformal.cli.commands import GROUP, names
 from blackbox_conformal.drawing.ledger.states import STATES
 from blackbox_conformal.support import catalog
 
@@ -42,7 +42,7 @@ def exists(dotted: str) -> bool:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_modules_exist(page: Path) -> None:
     text = re.sub(r"entry-points\.\S+", "", text_of(page))
-    groups = {family.group for family in catalog.FAMILIES.values()}
+    groups = {GROUP, *(family.group for family in catalog.FAMILIES.values())}
     named = set(re.findall(r"\bblackbox_(?:conformal|adapters)(?:\.\w+)+", text)) - groups
     assert [name for name in sorted(named) if not exists(name)] == []
 
@@ -102,7 +102,7 @@ def test_every_command_has_a_row_in_the_table_of_commands() -> None:
     table = text_of(DOCS / "commands.md").split("## Settings")[0]
     cells = re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)
     listed = [name for cell in cells for name in re.findall(r"`([a-z-]+)`", cell)]
-    assert sorted(listed) == sorted(COMMANDS)
+    assert sorted(listed) == sorted(names())
 
 
 def test_every_page_is_listed_in_one_of_the_parts() -> None:

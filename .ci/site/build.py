@@ -21,7 +21,8 @@ import click
 import names
 from check_links import dead_links
 
-from blackbox_conformal.cli.commands import COMMANDS, Group, every_command, find
+from blackbox_conformal.cli.commands import Group, every_command, find
+from blackbox_conformal.cli.commands import names as command_names
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "blackbox_conformal" / "docs"
@@ -37,7 +38,7 @@ ELSEWHERE = {
 PARTS = ("how-to", "reference", "explanation")
 ONLY_HERE = {
     "commands": "\n## Every option\n\n```{toctree}\n:maxdepth: 1\n\n"
-    + "".join(f"commands/{name}\n" for name in COMMANDS)
+    + "".join(f"commands/{name}\n" for name in command_names())
     + "```\n",
     "index": "\n```{toctree}\n:hidden:\n\nTutorial <tutorial>\nhow-to\nreference\nexplanation\n```\n",
 }
@@ -102,7 +103,7 @@ def navigation(text: str) -> str:
 def write_commands(source: Path) -> None:
     """A page for each command: what `--help` says, with an anchor for each option."""
     (source / "commands").mkdir()
-    for name in COMMANDS:
+    for name in command_names():
         command = find(name)
         assert command is not None
         parts = [(words, part) for words, part in every_command().items() if words.split()[0] == name]

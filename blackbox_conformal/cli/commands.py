@@ -1,10 +1,17 @@
-"""The commands by what they are for. A command's module is imported when the command runs, so that help is fast."""
+"""The commands by what they are for, each imported only when it runs, so that help is fast.
+
+Those that people need without further parts of the package have a file beside this one. All others are announced by an
+entry point in the group `GROUP`, ``name = "package.module:command"``, as other packages announce theirs.
+"""
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 
 import click
+
+from blackbox_conformal.errors import BlackboxConformalError, PluginError
 
 SECTIONS = {
     "Start": {
@@ -45,7 +52,15 @@ SECTIONS = {
 }
 """What the first screen of help shows, in the order in which a newcomer meets it."""
 
-COMMANDS = {name: summary for section in SECTIONS.values() for name, summary in section.items()}
+GROUP = "blackbox_conformal.commands"
+_LISTED = {name for section in SECTIONS.values() for name in section}
+_FURTHER = "From other packages"
+
+_BESIDE = (
+    *("doctor", "plan", "calibrate", "mask", "audit", "ledger", "cache", "config", "verify", "sign", "key"),
+    *("compare", "tune", "inputs", "degrade", "list"),
+)
+"""Commands in files of this folder."""
 
 RENAMED = {
     "serve-token": "serve token",
@@ -89,18 +104,70 @@ def _first_sentence(text: str) -> str:
     return " ".join(text.split()).partition(". ")[0].removesuffix(".") + "."
 
 
+@cache
+def _announced() -> Mapping[str, EntryPoint]:
+    """Commands that packages announce. Our own come first: another package can add a name, never take over one."""
+    points = sorted(entry_points(group=GROUP), key=lambda point: (point.name not in _LISTED, not _is_own(point)))
+    found: dict[str, EntryPoint] = {}
+    for point in points:
+        if point.name not in _BESIDE:
+            found.setdefault(point.name, point)
+    return found
+
+
+def _is_own(point: EntryPoint) -> bool:
+    return point.value.partition(".")[0] == __name__.partition(".")[0]
+
+
+def sections() -> dict[str, dict[str, str]]:
+    """Every command with what it is for, by section; nothing is imported. Other packages' commands come last."""
+    further = {
+        name: str((point.dist.metadata["Summary"] if point.dist is not None else None) or point.value)
+        for name, point in sorted(_announced().items())
+        if name not in _LISTED
+    }
+    return {**SECTIONS, **({_FURTHER: further} if further else {})}
+
+
+def names() -> list[str]:
+    """Every command, in the order of the first screen of help."""
+    return [name for section in sections().values() for name in section]
+
+
 def find(name: str) -> click.Command | None:
     """The command called `name`, imported now; None where there is none."""
-    if name not in COMMANDS:
+    if name in _BESIDE:
+        command: click.Command = importlib.import_module(f"blackbox_conformal.cli.{name}").command
+        return command
+    if name not in _announced():
+        if name in _LISTED:
+            raise PluginError(f"the command {name} is not installed. Install this package again: pip install -e .")
         return None
-    command: click.Command = importlib.import_module(f"blackbox_conformal.cli.{name}").command
-    return command
+    try:
+        announced = _announced()[name].load()
+    except BlackboxConformalError:
+        raise
+    except Exception as error:
+        raise PluginError(f"command {name} ({_announced()[name].value}) cannot be loaded: {error}") from error
+    if not isinstance(announced, click.Command):
+        raise PluginError(f"command {name}: expected a click command at {_announced()[name].value}; got {announced!r}")
+    return announced
 
 
 @cache
 def every_command() -> dict[str, click.Command]:
-    """Every command that can run, by its words: ``serve``, ``serve token new``; imports them all."""
-    return {words: command for name in COMMANDS for words, command in _within(name, find(name))}
+    """Every command that can run, by its words: ``serve``, ``serve token new``; imports them all.
+
+    A broken one of another package is left out: it must not stop the others.
+    """
+    found: dict[str, click.Command] = {}
+    for name in names():
+        try:
+            found |= _within(name, find(name))
+        except PluginError:
+            if name in _LISTED:
+                raise
+    return found
 
 
 def _within(words: str, command: click.Command | None) -> Iterator[tuple[str, click.Command]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from blackbox_conformal.cli.commands import COMMANDS, RENAMED, SECTIONS, Group, find
+from blackbox_conformal.cli.commands import RENAMED, Group, find, names, sections
 from blackbox_conformal.cli.terminal_text import DOCUMENT, shown
 from blackbox_conformal.errors import AccountRefusedError, BlackboxConformalError, KeyNotSentError
 from blackbox_conformal.support.descriptors import raise_descriptor_limit
@@ -28,7 +28,7 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order in which a newcomer meets them."""
-        return list(COMMANDS)
+        return names()
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported now."""
@@ -42,8 +42,8 @@ class Commands(click.Group):
             if (new := RENAMED.get(old := " ".join(args[:count]))) is not None:
                 line = shlex.join(["blackbox-conformal", *new.split(), *args[count:]])
                 raise click.UsageError(f"{old} is called {new} now: {line}", ctx)
-        if not args[0].startswith("-") and args[0] not in COMMANDS:
-            near = difflib.get_close_matches(args[0], COMMANDS, n=2)
+        if not args[0].startswith("-") and args[0] not in names():
+            near = difflib.get_close_matches(args[0], names(), n=2)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise click.UsageError(f"No such command {args[0]!r}{hint}", ctx)
         name, command, rest = super().resolve_command(ctx, args)
@@ -53,7 +53,7 @@ class Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """One line for each command, by section."""
-        for title, commands in SECTIONS.items():
+        for title, commands in sections().items():
             with formatter.section(title):
                 formatter.write_dl(list(commands.items()))
 
