@@ -5,7 +5,6 @@ import re
 import numpy as np
 
 from blackbox_conformal.method.audits.verdict import Judgement, meaning
-from blackbox_conformal.pages.report.html import rounded_down, rounded_up
 from blackbox_conformal.support.wording import at_least, at_most, between
 from blackbox_conformal.watching.level import Level
 
@@ -26,8 +25,6 @@ def test_bounds_are_never_rounded_to_the_wrong_side_and_by_little():
         assert low <= number <= high
         assert high - low <= abs(number) * 10.0 ** (2 - digits)
         assert between((number, number), digits) == f"{at_least(number, digits)} to {at_most(number, digits)}"
-        assert float(rounded_down(number)) <= number <= float(rounded_up(number))
-    assert (rounded_up(float("inf")), rounded_down(float("nan"))) == ("∞", "–")
 
 
 def test_a_bound_on_one_side_of_a_level_stays_there_in_words():

@@ -77,7 +77,7 @@ def command(screen: Screen, options: InputsOptions) -> None:
     if options.calibration is None:
         raise click.UsageError("expected the inputs to compare with; give --calibration FILE, or --suggest")
     from blackbox_conformal.documents.calibration import Calibration
-    from blackbox_conformal.pages.report.inputs_page import write_inputs_page
+    from blackbox_conformal.pages.report.html import write_blocks
     from blackbox_conformal.pages.report.slider_levels import opening_level
     from blackbox_conformal.study.choose.input_comparison import compare_inputs
     from blackbox_conformal.support.blocks import document
@@ -97,8 +97,8 @@ def command(screen: Screen, options: InputsOptions) -> None:
     screen.show(blocks)
     page = None
     if options.out is not None:
-        of, out = calibration.digest, Path(options.out)
-        page = write_inputs_page(shift, degradation, out, calibration=of, force=options.force).resolve()
+        title, about = "Are these inputs like the calibration’s?", f"inputs beside those of {calibration.digest}"
+        page = write_blocks(title, blocks, Path(options.out), about, force=options.force).resolve()
         screen.say(f"both distributions: {page}")
         next_steps.offer(screen, page, opened=options.opened)
     if not shift.differ:

@@ -169,7 +169,7 @@ def command(screen: Screen, options: WatchOptions) -> None:
             screen.data(planned.document())
             return
         result = visit(request, setup, terms)
-    screen.show(result.blocks())
+    screen.show(result.blocks(options.file))
     if result.state == "watched" and options.page is None:
         screen.next(*_watch(options), "--page-only", "watch.html")
     _tell(screen, options, calibration, channels)

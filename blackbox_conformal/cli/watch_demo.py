@@ -44,7 +44,7 @@ def show(screen: Screen, folder: Path, *, opened: bool) -> None:
     with _vendor() as server:
         found, calibration = _played(screen, server, folder)
     file = folder / "run" / "calibration.json"
-    screen.show(found.blocks())
+    screen.show(found.blocks(str(file)))
     screen.say(f"`mask` now answers: {_refused(file, calibration)}")
     page = write_watch_page(calibration, file, folder / "run", folder / "watch.html")
     offer(screen, page, opened=opened)

@@ -33,6 +33,7 @@ COLUMNS = {
     },
     "tuning": {"score", "draws", "alpha", "trusted_share", "calls"},
     "plan": {"alpha", "needed_n"},
+    "inputs": {"name", "moved", "p_value", "median", "calibration_median"},
     "planned shares": {"promise", "alpha", "n", "draws", "expected_share", "cost_usd_high"},
 }
 ROWS = {"result": 1, "audit": 2, "comparison": 12, "tuning": 2}
@@ -58,6 +59,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             vendor, arrays, 0.9, candidates=["pixel-variance", "texture"], only_choose=True, run=folder / "t", **CHOICES
         ),
         "plan": bc.plan(vendor, 100, **CHOICES),
+        "inputs": bc.compare_inputs({f"p{seed}": reduced(photograph(seed), 4) for seed in range(10, 13)}, calibration),
         "planned shares": bc.plan(bc.load_adapter("embedded"), 100, alpha=0.1),
     }
 

@@ -9,7 +9,7 @@ import pytest
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.input_shift import compare
 from blackbox_conformal.method.images.input_statistics.statistics import STATISTICS, InputStatistics
-from blackbox_conformal.pages.report.inputs_page import write_inputs_page
+from blackbox_conformal.pages.report.html import write_blocks
 
 
 def inputs(n: int, seed: int) -> InputStatistics:
@@ -32,7 +32,7 @@ def test_a_staircase_gives_the_share_of_inputs_up_to_each_value() -> None:
 
 def test_the_page_names_every_statistic_and_holds_no_script(tmp_path: Path) -> None:
     shift = compare(inputs(12, 1), inputs(7, 2), permutations=99)
-    page = write_inputs_page(shift, "bicubic:4<script>", tmp_path / "page.html", calibration="sha256:1")
+    page = write_blocks("Inputs", shift.blocks("bicubic:4<script>"), tmp_path / "page.html", "sha256:1")
     text = page.read_text(encoding="utf-8")
     for statistic in STATISTICS:
         assert f">{statistic.name}</th>" in text
@@ -41,9 +41,9 @@ def test_the_page_names_every_statistic_and_holds_no_script(tmp_path: Path) -> N
     assert not re.findall(r"NaN|Infinity|None", text)
     other = compare(inputs(12, 1), inputs(7, 3), permutations=99)
     with pytest.raises(UsageError, match="--force"):
-        write_inputs_page(other, "bicubic:4", page, calibration="sha256:2")
-    write_inputs_page(other, "bicubic:4", page, calibration="sha256:1")
+        write_blocks("Inputs", other.blocks("bicubic:4"), page, "sha256:2")
+    write_blocks("Inputs", other.blocks("bicubic:4"), page, "sha256:1")
     assert page.read_text() != text
     page.write_text(page.read_text().replace("bicubic", "bilinear"))
     with pytest.raises(UsageError, match="--force"):
-        write_inputs_page(other, "bicubic:4", page, calibration="sha256:1")
+        write_blocks("Inputs", other.blocks("bicubic:4"), page, "sha256:1")

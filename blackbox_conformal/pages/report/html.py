@@ -33,7 +33,7 @@ from blackbox_conformal.pages.report.slider_levels import choose_stops, threshol
 from blackbox_conformal.study.spending import read_spending
 from blackbox_conformal.support.blocks import NUMBER, Block
 from blackbox_conformal.support.text import dollars, printable
-from blackbox_conformal.support.wording import at_least, at_most, between, share
+from blackbox_conformal.support.wording import share
 
 if TYPE_CHECKING:
     from blackbox_conformal.study.mask.products import Result
@@ -148,6 +148,17 @@ _PARTS = {
 }
 
 
+def write_blocks(title: str, blocks: Iterable[Block], path: Path, about: str, *, force: bool = False) -> Path:
+    """Write a page of blocks; an unchanged one that is `about` the same is replaced.
+
+    Raises
+    ------
+    UsageError
+        `path` exists with other content and `force` is not set.
+    """
+    return write_page(render_blocks(title, blocks), about, path, force=force)
+
+
 def render_blocks(title: str, blocks: Iterable[Block], name: str = "page", **variables: Any) -> str:
     """A page of blocks, or the page called `name`, which adds to them; each title begins a section."""
     found = sections(block for block in blocks if block.only != "call")
@@ -166,10 +177,9 @@ def render(name: str, **variables: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, at_most=rounded_up, at_least=rounded_down, between=between)
-    environment.filters.update(percent=share, printable=printable, dollars=dollars, base64=base64_text)
+    environment.filters.update(number=number, percent=share, printable=printable, dollars=dollars, base64=base64_text)
     environment.filters["kind"] = lambda block: type(block).__name__
-    environment.tests.update(nan=math.isnan, numeric=NUMBER.match)
+    environment.tests["numeric"] = NUMBER.match
     environment.globals.update(version=version("blackbox-conformal"), looks=LOOKS)
     style = "".join(text for part, text in texts.items() if part.endswith(".css"))
     scripts = "".join(text for part, text in texts.items() if part.endswith(".js"))
@@ -191,16 +201,6 @@ def policy(style: str, script: str) -> str:
 def number(value: float | None, digits: int = 4) -> str:
     """A number for people; a dash where there is none."""
     return "–" if value is None or math.isnan(value) else ("∞" if math.isinf(value) else f"{value:.{digits}f}")
-
-
-def rounded_up(value: float, digits: int = 4) -> str:
-    """A bound from above for people."""
-    return at_most(value, digits) if math.isfinite(value) else number(value)
-
-
-def rounded_down(value: float, digits: int = 4) -> str:
-    """A bound from below for people."""
-    return at_least(value, digits) if math.isfinite(value) else number(value)
 
 
 def _hash(text: str) -> str:

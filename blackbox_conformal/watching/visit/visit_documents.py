@@ -110,8 +110,8 @@ class VisitResult(Faces):
             return "COULD NOT TELL whether the vendor changed"
         return "SAME: nothing says that the vendor changed"
 
-    def blocks(self) -> Iterator[Block]:
-        """The state first, then every layer with its own verdict, then the evidence and what it took."""
+    def blocks(self, of: str = "") -> Iterator[Block]:
+        """The state of what is watched first, then every layer with its own verdict, the evidence, what it took."""
         changed, standing, live = self.changed, self.standing, self.live
         data = {
             "visit": self.number,
@@ -120,7 +120,7 @@ class VisitResult(Faces):
             "changed": None if changed is None else {"at": changed.at, "reason": changed.reason},
             "level": self.level.whole,
         }
-        yield Note(self.headline, data, only="call")
+        yield Note(f"{self.headline}  {of}".rstrip(), data, only="call")
         rows = [asdict(each) for each in self.findings]
         columns: dict[str, How] = {
             "layer": "{layer}",
