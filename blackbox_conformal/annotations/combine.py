@@ -1,8 +1,8 @@
 """Several people's marks of the same pictures: how far they agree, and the one annotation that is made of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
 from itertools import combinations
@@ -25,7 +25,9 @@ from blackbox_conformal.annotations.annotation_file import (
 )
 from blackbox_conformal.annotations.marks import Marks, is_combined
 from blackbox_conformal.errors import FileFormatError, UsageError
+from blackbox_conformal.support.blocks import Block, Faces, Facts, How, Table, words
 from blackbox_conformal.support.text import counted, printable
+from blackbox_conformal.support.wording import share
 
 Rule = Literal["mean", "max"]
 
@@ -60,7 +62,7 @@ class PictureAgreement:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Agreement(Faces):
     """How far people agree.
 
     Attributes
@@ -77,6 +79,21 @@ class Agreement:
     people: tuple[str, ...]
     pictures: tuple[PictureAgreement, ...]
     krippendorff_alpha: float | None
+
+    def blocks(self) -> Iterator[Block]:
+        """Each picture that anyone marked, then all of them together."""
+        columns: dict[str, How] = {
+            "picture": lambda row: row["name"] or row["picture"],
+            "people": "{people}",
+            "overlap": "{overlap:share}",
+            "agreement": "{krippendorff_alpha:.3f}",
+            "marked by each": lambda row: ", ".join(map(share, row["shares"])),
+        }
+        rows = [{"picture": row.pop("stem"), **row} for row in map(asdict, self.pictures)]
+        yield Table("pictures", columns, rows, title="Agreement")
+        together = {"people": list(self.people), "krippendorff_alpha": self.krippendorff_alpha}
+        alpha = words("{krippendorff_alpha:.3f}", together)
+        yield Facts({"people": "; ".join(self.people), "Krippendorff's alpha": alpha}, together)
 
 
 class _Sums(NamedTuple):

@@ -17,11 +17,10 @@ from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.cli.serve import refuse_missing
 from blackbox_conformal.cli.signing import load_calibration
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.support.text import counted, printable
-from blackbox_conformal.support.wording import share
+from blackbox_conformal.support.text import counted
 
 if TYPE_CHECKING:
-    from blackbox_conformal.annotations.combine import Agreement, PictureAgreement, Rule
+    from blackbox_conformal.annotations.combine import Rule
     from blackbox_conformal.pages.annotating.pairs import Pairs
 
 
@@ -128,7 +127,9 @@ def agreement(screen: Screen, folder: str, annotators: tuple[str, ...]) -> None:
     """Say how far people agree on the pictures that they marked in FOLDER."""
     from blackbox_conformal.annotations.combine import agreement as measured
 
-    _show(screen, measured(folder, annotators or None))
+    found = measured(folder, annotators or None)
+    screen.show(found.blocks())
+    screen.data(found.document())
 
 
 @command.command("combine")
@@ -152,7 +153,8 @@ def combine(screen: Screen, folder: str, annotators: tuple[str, ...], rule: "Rul
 
     made = combined(folder, rule, annotators or None, force=force)
     found = measured(folder, annotators or None)
-    _show(screen, found, rule=rule, combined=[str(path.resolve()) for path in made])
+    screen.show(found.blocks())
+    screen.data({**found.document(), "rule": rule, "combined": [str(path.resolve()) for path in made]})
     screen.say(
         f"\n{counted(len(made), 'picture')} in {folder}: the {rule} of {counted(len(found.people), 'annotator')}."
     )
@@ -227,51 +229,6 @@ def export(screen: Screen, folder: str, form: str, truth: str, delivered: str, o
     for path in paths:
         screen.say(str(path))
     screen.data({"files": [str(path.resolve()) for path in paths]})
-
-
-def _show(screen: Screen, found: "Agreement", **more: object) -> None:
-    screen.table(
-        "Agreement",
-        ["picture", "people", "overlap", "agreement", "marked by each"],
-        [
-            [
-                printable(one.name or one.stem),
-                str(one.people),
-                _share(one.overlap),
-                _alpha(one.krippendorff_alpha),
-                ", ".join(map(share, one.shares)),
-            ]
-            for one in found.pictures
-        ],
-    )
-    screen.summary({"people": "; ".join(found.people), "Krippendorff's alpha": _alpha(found.krippendorff_alpha)})
-    screen.data(
-        {
-            "people": list(found.people),
-            "krippendorff_alpha": found.krippendorff_alpha,
-            "pictures": [_document(one) for one in found.pictures],
-            **more,
-        }
-    )
-
-
-def _document(one: "PictureAgreement") -> dict[str, object]:
-    return {
-        "picture": one.stem,
-        "name": one.name,
-        "people": one.people,
-        "overlap": one.overlap,
-        "krippendorff_alpha": one.krippendorff_alpha,
-        "shares": list(one.shares),
-    }
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else share(value)
-
-
-def _alpha(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
 
 
 def _grades(pairs: Sequence[str]) -> dict[str, float] | None:
