@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.plan.measured import measured_shares, series_name
-from blackbox_conformal.study.plan.prospects import COVERED, Outlook, Prospect
+from blackbox_conformal.study.plan.prospects import COVERED, CurveOutlook, Prospect
 from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC
 from blackbox_conformal.study.stages.settings import member
 
@@ -77,10 +77,10 @@ def trusted(curves: CurveSet, series: Series, calibrating: NDArray[np.int64], re
 
 def with_pilot(curves: CurveSet, series: Series, n: int, splits: int) -> Iterator[tuple[list[Prospect], list[float]]]:
     """Expectations of random pilots at each level, and what n of the other photographs trust of the rest."""
-    generator, whole = np.random.default_rng([n, len(curves), 1]), Outlook.of(curves)
+    generator, whole = np.random.default_rng([n, len(curves), 1]), CurveOutlook.of(curves)
     for split in range(splits):
         pilot, calibrating, rest = np.split(generator.permutation(len(curves)), [PILOT, PILOT + n])
-        outlook = Outlook(whole.losses[pilot], whole.shares[pilot], whole.bound)
+        outlook = CurveOutlook(whole.losses[pilot], whole.shares[pilot], whole.bound)
         yield outlook.prospects(series[0].rule, CHECKED, n, seed=split), trusted(curves, series, calibrating, rest)
 
 
@@ -94,14 +94,14 @@ def check(cells: Sequence[Cell], series: Series, splits: int) -> dict[str, Tally
     tallies = {name: Tally() for name in ("table", "pilot", "stand-in", "itself")}
     for cell in cells:
         apart = [other for other in cells if other.apart(cell)]
-        own = Outlook.of(cell.of(series))
+        own = CurveOutlook.of(cell.of(series))
         stand_in = [one for one in cells if one.collection == cell.collection and one.vendor == STAND_IN != cell.vendor]
         n = cell.photographs // 2
         table = expected_of(apart, series, n) if len({one.collection for one in apart}) > 1 else []
         found = realised(cell.of(series), series, n, splits)
         expectations = [("itself", own.prospects(series[0].rule, CHECKED, n)), ("table", table)]
         for one in stand_in:
-            near = Outlook.of(one.of(series)).prospects(series[0].rule, CHECKED, n)
+            near = CurveOutlook.of(one.of(series)).prospects(series[0].rule, CHECKED, n)
             apart_by = [measured_at(series, level, n) for level in CHECKED]
             errors = [math.hypot(prospect.error, further) for prospect, further in zip(near, apart_by, strict=True)]
             widened = [Prospect(prospect.share, error) for prospect, error in zip(near, errors, strict=True)]
@@ -128,7 +128,7 @@ def measured_at(series: Series, level: float, n: int) -> float:
 
 def expected_of(cells: Sequence[Cell], series: Series, n: int) -> list[Prospect]:
     """What a table of these cells alone expects of n photographs at each level."""
-    found = [Outlook.of(cell.of(series)).outcomes(series[0].rule, CHECKED, n)[:, :, None] for cell in cells]
+    found = [CurveOutlook.of(cell.of(series)).outcomes(series[0].rule, CHECKED, n)[:, :, None] for cell in cells]
     shares, errors = shares_and_errors(cells, found)
     return [Prospect(float(share), float(error)) for share, error in zip(shares[:, 0], errors[:, 0], strict=True)]
 

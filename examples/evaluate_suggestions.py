@@ -28,7 +28,7 @@ from blackbox_conformal.method.degradations.parameter_range import Range
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.images.photographs import demo_photographs, find_photographs
 from blackbox_conformal.method.images.read import read_image
-from blackbox_conformal.study.choose.candidate import Candidate
+from blackbox_conformal.study.choose.candidate import CandidateChain
 from blackbox_conformal.study.choose.suggesting import MOST_FITTED, Seen, halves, middle, nearest_chain, proven
 
 SCALE, SIDE = 4, 512
@@ -108,7 +108,7 @@ def sharpened(text: str) -> float:
     """Standard deviation of the noise after sharpening, by the middles of ranges."""
     chain = Mixture.of_text(text).chains[0]
     percent, radius, threshold = (value(chain, "Unsharp", name) for name in ("percent", "radius", "threshold"))
-    return Candidate(
+    return CandidateChain(
         noise=value(chain, "Noise", "sigma"), unsharp=percent, radius=radius or 1, threshold=threshold
     ).sharpened
 

@@ -33,7 +33,7 @@ from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.plan import measured
 from blackbox_conformal.study.plan.frontier import Curves
-from blackbox_conformal.study.plan.prospects import COVERED, Outlook
+from blackbox_conformal.study.plan.prospects import COVERED, CurveOutlook
 from blackbox_conformal.study.plan.ways import Promise, measured_curves, promises, ways
 from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC
 from blackbox_conformal.study.stages.settings import Setup, member, set_up
@@ -130,7 +130,7 @@ def read(folder: Path) -> list[Cell]:
 
 def outcomes(cell: Cell, series: Series) -> NDArray[np.float64]:
     """(outcomes, levels, numbers): what calibrations on photographs of the cell trust of its collection."""
-    outlook, rule = Outlook.of(cell.of(series)), series[0].rule
+    outlook, rule = CurveOutlook.of(cell.of(series)), series[0].rule
     return np.stack([outlook.outcomes(rule, LEVELS, n) for n in NUMBERS], axis=2)
 
 

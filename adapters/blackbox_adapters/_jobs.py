@@ -50,7 +50,7 @@ def _not_finished(said: Any) -> bool:
     return words(said, "status").lower() not in ("succeeded", "completed", "complete", "done")
 
 
-class Job:
+class PolledJob:
     """What the vendor's documentation says of a job, and what the polls of one job make of it.
 
     Parameters

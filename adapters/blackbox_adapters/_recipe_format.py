@@ -53,7 +53,7 @@ class Auth(_Table):
     hosts: list[Annotated[str, Field(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]] = Field(default=[], exclude_if=not_)
 
 
-class Signature(_Table):
+class RecipeSignature(_Table):
     """How requests that hold `{signature}` are signed: the digest of a text and the second secret, else the key.
 
     `key`: the secret is put after the text, or is the key of an HMAC.
@@ -81,7 +81,7 @@ class Seed(_Table):
     hazard: bool = False
 
 
-class Limits(_Table):
+class RecipeLimits(_Table):
     """Limits on pictures, on requests (`rates`, such as ``50/hour submit``) and on draws at once; what is billed."""
 
     min_side: int | None = None
@@ -123,7 +123,7 @@ class PriceRow(_Table):
     started: bool | None = None
 
 
-class Prices(_Table):
+class RecipePrices(_Table):
     """What a draw costs: one range, or `rows`; in which currency, and where it was read.
 
     `megapixels`: whether rows count those of the picture that is made or of the one that is sent. `credits` are a
@@ -145,7 +145,7 @@ class Prices(_Table):
         return self.rows if self.low is None else [PriceRow(low=self.low, high=self.high)]
 
 
-class Request(_Table):
+class RecipeRequest(_Table):
     """One request: a path below the address or a whole link, and at most one kind of body.
 
     `json` is sent as JSON; `form` with or without `file` (the name of the part that takes the picture) as a form,
@@ -167,7 +167,7 @@ class Request(_Table):
     key: bool = True
 
 
-class Submit(Request):
+class RecipeSubmit(RecipeRequest):
     """The request that is billed; `idempotency_header` carries the draw's key, so that the vendor bills it once."""
 
     idempotency_header: str | None = Field(
@@ -175,7 +175,7 @@ class Submit(Request):
     )
 
 
-class Poll(Request):
+class Poll(RecipeRequest):
     """How a job is polled; with a status in none of the three lists it is polled again.
 
     `failed` ends the job, as its reason says; `vendor_failed`: the vendor failed on its own, whatever it says.
@@ -191,7 +191,7 @@ class Poll(Request):
     statuses: Statuses = []
 
 
-class Token(Request):
+class Token(RecipeRequest):
     """The request that exchanges the key for a token, which every other request with a key then carries."""
 
     token: str = "access_token"
@@ -199,13 +199,13 @@ class Token(Request):
     prefix: str = "Bearer "
 
 
-class Result(Request):
+class RecipeResult(RecipeRequest):
     """The request for the result of a job that is done; it may use what the last poll's `keep` stored."""
 
     method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
 
 
-class Picture(_Table):
+class RecipePicture(_Table):
     """Where the picture is: the whole `body`, a `base64` value, or behind a `link`."""
 
     body: bool = False
@@ -275,7 +275,7 @@ class ExampleExchange(_Table):
     failures: list[ExampleFailure] = []
 
 
-class Recipe(_Table):
+class RecipeFile(_Table):
     """A vendor, described without code. What is marked `exclude` changes no picture, so it is not in the digest.
 
     `extends` names the shipped recipe whose tables this one takes over, but for those in `without`.
@@ -303,22 +303,22 @@ class Recipe(_Table):
     url: str = Field(pattern=r"^https?://", description="the address of the interface, beginning with https://")
     auth: Auth | None = None
     token: Token | None = None
-    signature: Signature | None = None
+    signature: RecipeSignature | None = None
     scale: Scale
     seed: Seed | None = None
-    limits: Limits = Field(default=Limits(), exclude=True)
-    price: Prices | None = Field(default=None, exclude=True)
+    limits: RecipeLimits = Field(default=RecipeLimits(), exclude=True)
+    price: RecipePrices | None = Field(default=None, exclude=True)
     seeds_by_model: bool = Field(default=False, exclude=True)
     degradation: str = Field(default="bicubic", exclude=True)
     deterministic: bool = False
     lossless: bool = True
     options: dict[str, Any] = {}
-    before: list[Request] = []
-    submit: Submit
+    before: list[RecipeRequest] = []
+    submit: RecipeSubmit
     poll: Poll | None = None
-    result: Result | None = None
-    cancel: Request | None = Field(default=None, exclude=True)
-    picture: Picture
+    result: RecipeResult | None = None
+    cancel: RecipeRequest | None = Field(default=None, exclude=True)
+    picture: RecipePicture
     refusals: list[Refusal] = []
     errors: Failures = Failures()
     reported: Reported = Reported()

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from blackbox_adapters._recipe_fill import BUILT_IN, placeholders
-from blackbox_adapters._recipe_format import Recipe, Request
+from blackbox_adapters._recipe_format import RecipeFile, RecipeRequest
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support.wording import complaint
 
@@ -30,7 +30,7 @@ _KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za
 _PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
 
 
-def read_recipe(name: str) -> Recipe:
+def read_recipe(name: str) -> RecipeFile:
     """The shipped recipe called `name`, or the one in the file of that name.
 
     Raises
@@ -60,7 +60,7 @@ def read_recipe(name: str) -> Recipe:
     problems = list(_of_base(table))
     try:
         table = table if problems else _extended(table)
-        recipe = Recipe.model_validate(table)
+        recipe = RecipeFile.model_validate(table)
     except ValidationError as error:
         problems = problems or [(problem["loc"], _said(problem)) for problem in error.errors(include_url=False)]
     else:
@@ -121,7 +121,7 @@ def _said(problem: ErrorDetails) -> str:
 
 def _beside(location: _Location) -> dict[str, FieldInfo]:
     """The keys that may stand where `location` leads, as they are written."""
-    table: type[BaseModel] = Recipe
+    table: type[BaseModel] = RecipeFile
     for step in location[:-1]:
         field = _keys(table).get(str(step))
         inner = [] if field is None else [field.annotation, *get_args(field.annotation)]
@@ -142,7 +142,7 @@ def _not_finite(value: Any, where: _Location) -> Iterator[_Problem]:
         yield from _not_finite(inner, (*where, key))
 
 
-def _problems(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
+def _problems(recipe: RecipeFile, table: dict[str, Any]) -> Iterator[_Problem]:
     """What the types cannot say: placeholders without a value, and tables that need each other."""
     yield from _not_finite(table, ())
     yield from _of_keys(recipe, table)
@@ -184,7 +184,7 @@ def _problems(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
         yield ("example",), "expected polls = index of the first answer after that of [submit]"
 
 
-def _of_jobs(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
+def _of_jobs(recipe: RecipeFile, table: dict[str, Any]) -> Iterator[_Problem]:
     """What is wrong with polls and the requests that follow them."""
     names = set(BUILT_IN) | {f"option.{name}" for name in recipe.options} | {"job"}
     for name in ("poll", "result", "cancel"):
@@ -197,14 +197,14 @@ def _of_jobs(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
         yield from _unknown(table[name], (name,), known, _secrets(recipe))
 
 
-def _requests(recipe: Recipe) -> Iterator[tuple[_Location, Request]]:
+def _requests(recipe: RecipeFile) -> Iterator[tuple[_Location, RecipeRequest]]:
     """Every request but that for a token, with its place."""
     yield from ((("before", index), request) for index, request in enumerate(recipe.before))
     others = {"submit": recipe.submit, "poll": recipe.poll, "result": recipe.result, "cancel": recipe.cancel}
     yield from (((name,), request) for name, request in others.items() if request is not None)
 
 
-def _secrets(recipe: Recipe) -> set[str]:
+def _secrets(recipe: RecipeFile) -> set[str]:
     """Placeholders that stand for secrets."""
     auth = recipe.auth
     found = {
@@ -216,7 +216,7 @@ def _secrets(recipe: Recipe) -> set[str]:
     return {name for name, there in found.items() if there}
 
 
-def _of_keys(recipe: Recipe, table: dict[str, Any]) -> Iterator[_Problem]:
+def _of_keys(recipe: RecipeFile, table: dict[str, Any]) -> Iterator[_Problem]:
     """What is wrong with the key, the token and the signature."""
     names = set(BUILT_IN) | {f"option.{name}" for name in recipe.options}
     if recipe.auth is None:

@@ -18,8 +18,8 @@ Headers = dict[str, str | Secret]
 
 
 def request(
-    asked: form.Request,
-    spec: form.Recipe,
+    asked: form.RecipeRequest,
+    spec: form.RecipeFile,
     address: str,
     values: Mapping[str, Any],
     upload: Upload,
@@ -45,7 +45,7 @@ def request(
     if asked.form_from is not None:
         fields |= _fields(values[asked.form_from])
     headers: Headers = {name.lower(): _text(fill(value, values)) for name, value in asked.headers.items()}
-    if isinstance(asked, form.Submit) and asked.idempotency_header:
+    if isinstance(asked, form.RecipeSubmit) and asked.idempotency_header:
         headers.setdefault(asked.idempotency_header.lower(), str(values["key"]))
     if asked.body:
         headers.setdefault("content-type", "image/png")
@@ -64,7 +64,7 @@ def request(
     )
 
 
-def key_headers(spec: form.Recipe, values: Mapping[str, Any]) -> Headers:
+def key_headers(spec: form.RecipeFile, values: Mapping[str, Any]) -> Headers:
     """The headers that carry the key, and the token where there is one."""
     headers: Headers = {}
     if spec.auth is not None and spec.auth.header:
@@ -74,7 +74,7 @@ def key_headers(spec: form.Recipe, values: Mapping[str, Any]) -> Headers:
     return headers
 
 
-def _signature(rule: form.Signature, values: Mapping[str, Any]) -> Secret:
+def _signature(rule: form.RecipeSignature, values: Mapping[str, Any]) -> Secret:
     """The signature of the rule's text with the second secret, or with the key where there is none."""
     text = revealed(fill(rule.text, values))
     key = values.get("auth.secret") or values["auth.key"]

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from pydantic import Field
 
 from blackbox_adapters._failures import Failures
-from blackbox_adapters._jobs import Job, polled
+from blackbox_adapters._jobs import PolledJob, polled
 from blackbox_adapters._reading import peek
 from blackbox_adapters.comfyui import EXAMPLE as AT_HOME
 from blackbox_adapters.comfyui import ComfyUI
@@ -71,7 +71,7 @@ class ComfyCloud(ComfyUI):
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Poll the job until it is completed, fetch what it saved."""
-        work = Job(
+        work = PolledJob(
             "job",
             job,
             done=("completed",),

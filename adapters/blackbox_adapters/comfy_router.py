@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pydantic import Field
 
 from blackbox_adapters._failures import Failure, Failures, not_found, retry_after
-from blackbox_adapters._jobs import Job, polled
+from blackbox_adapters._jobs import PolledJob, polled
 from blackbox_adapters._model_schema import ModelSchema, fit
 from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import base64_text, data_link, received
@@ -138,7 +138,7 @@ class ComfyRouter(NamedInputs):
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Poll the request until it is over, collect its output, fetch the picture."""
         place = f"/v2/models/{self.model}/requests/{quote(job, safe='')}"
-        request = Job("request", job, done=("COMPLETED",))
+        request = PolledJob("request", job, done=("COMPLETED",))
         poll = self.send("GET", f"{place}/status", "poll")
         cancel = self.send("PUT", f"{place}/cancel", "cancel")
         yield from polled(poll, self.poll_seconds, lambda answer: request.result(answer.json()), cancel=cancel)

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import OwnServer
-from blackbox_adapters._jobs import Job, polled
+from blackbox_adapters._jobs import PolledJob, polled
 from blackbox_adapters._reading import document, peek, require, words
 from blackbox_conformal.errors import RunRefusedError, UsageError, VendorError
 from blackbox_conformal.support.canonical import digest_bytes
@@ -125,7 +125,7 @@ class ComfyUI(OwnServer):
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Poll the history, which is empty until the graph has run, then fetch what it saved."""
-        prompt = Job("prompt", job)
+        prompt = PolledJob("prompt", job)
 
         def saved(answer: Answer) -> dict[str, Any] | None:
             entry = peek(answer.json(), job)

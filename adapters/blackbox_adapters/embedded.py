@@ -18,14 +18,18 @@ if TYPE_CHECKING:
     from blackbox_conformal.embedded.process import VendorProcess
 
 
-class Task(NamedTuple):
+class EmbeddedTask(NamedTuple):
     """What the vendor does: its magnification, and what it undoes."""
 
     scale: int
     degradation: str
 
 
-TASKS = {"upscale": Task(4, "bicubic"), "colourise": Task(1, "grey"), "denoise": Task(1, "noise:15")}
+TASKS = {
+    "upscale": EmbeddedTask(4, "bicubic"),
+    "colourise": EmbeddedTask(1, "grey"),
+    "denoise": EmbeddedTask(1, "noise:15"),
+}
 FAILURES = Failures(message=["error.message"], code=["error.code"], request_id_header="x-request-id")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from blackbox_adapters._failures import Failures
-from blackbox_adapters._jobs import Job, polled
+from blackbox_adapters._jobs import PolledJob, polled
 from blackbox_adapters._model_schema import ModelSchema, fit, result_schema
 from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import data_link, fetched
@@ -257,14 +257,14 @@ class Fal(NamedInputs):
         """Poll the status until it is ``COMPLETED``, read the result, fetch the picture."""
         links = _links(job)
         name, path = links["request_id"], self.names().output
-        request = Job("request", name, done=("COMPLETED",))
+        request = PolledJob("request", name, done=("COMPLETED",))
         poll = Send("GET", links["status_url"], purpose="poll", headers=self.key())
         cancel = replace(poll, method="PUT", url=f"{links['response_url']}/cancel", purpose="cancel")
         status = yield from polled(poll, self.poll_seconds, lambda answer: request.result(answer.json()), cancel=cancel)
         reason, kind = words(status, "error"), words(status, "error_type")
         if kind:
             raise request.failure(reason, kind)
-        response = Job("request", name, picture=path)
+        response = PolledJob("request", name, picture=path)
 
         def made(answer: Answer) -> Answer | None:
             if answer.status >= 500:

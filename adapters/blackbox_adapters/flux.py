@@ -15,7 +15,7 @@ from pydantic import Field
 
 from blackbox_adapters._editors import REPAINTS, Editor
 from blackbox_adapters._failures import Failures
-from blackbox_adapters._jobs import Job, polled
+from blackbox_adapters._jobs import PolledJob, polled
 from blackbox_adapters._pictures import base64_text, fetched
 from blackbox_adapters._reading import integer, money, peek, require
 from blackbox_adapters._reasons import Reasons
@@ -142,7 +142,7 @@ class Flux(Editor):
             raise JobError(f"expected what this adapter keeps of a task; got {job!r}") from None
         name, link = require(kept, "id", "a task's id"), require(kept, "polling_url", "a link")
         yield Observed(cost_usd=money(peek(kept, "cost"), USD_PER_CREDIT), request_id=name)
-        task = Job(
+        task = PolledJob(
             "task",
             name,
             done=("Ready",),

@@ -26,7 +26,7 @@ from blackbox_conformal.vendor.adapter import Answer, Capabilities, Draw, Flow, 
 from blackbox_conformal.vendor.example import Example, says
 
 
-class Rates(NamedTuple):
+class GeminiRates(NamedTuple):
     """US dollars per million tokens: of input, of pictures made, of words and thoughts made; and pictures by size."""
 
     input: Decimal
@@ -36,16 +36,16 @@ class Rates(NamedTuple):
 
 
 RATES = {
-    "gemini-3.1-flash-image": Rates(
+    "gemini-3.1-flash-image": GeminiRates(
         Decimal("0.50"),
         Decimal(60),
         Decimal(3),
         {"512": "0.045", "": "0.067", "1K": "0.067", "2K": "0.101", "4K": "0.151"},
     ),
-    "gemini-3-pro-image": Rates(
+    "gemini-3-pro-image": GeminiRates(
         Decimal(2), Decimal(120), Decimal(12), {"": "0.134", "1K": "0.134", "2K": "0.134", "4K": "0.24"}
     ),
-    "gemini-2.5-flash-image": Rates(Decimal("0.30"), Decimal(30), Decimal("2.50"), {"": "0.039"}),
+    "gemini-2.5-flash-image": GeminiRates(Decimal("0.30"), Decimal(30), Decimal("2.50"), {"": "0.039"}),
 }
 ALLOWANCE = Decimal("0.01")
 """Dollars reserved beside the picture for the prompt and for what the model thinks."""

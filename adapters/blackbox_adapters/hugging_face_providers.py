@@ -12,7 +12,7 @@ from pydantic import Field
 
 from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import Hosted, JsonObject, present
-from blackbox_adapters._jobs import Job, polled
+from blackbox_adapters._jobs import PolledJob, polled
 from blackbox_adapters._named_inputs import SEEDS
 from blackbox_adapters._pictures import data_link, fetched
 from blackbox_adapters._reading import peek, require, words
@@ -191,7 +191,7 @@ class HuggingFaceProviders(Hosted):
     def _finished(self, kept: str, answer: Answer | None = None) -> Flow:
         name, _, path = kept.partition(" ")
         shape, fal = PROVIDERS[self.provider], self.provider == "fal-ai"
-        job = Job(
+        job = PolledJob(
             "job",
             name,
             status=(shape.status,),

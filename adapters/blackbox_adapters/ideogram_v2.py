@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import FromText, Hosted, JsonObject
-from blackbox_adapters._jobs import Job, polled
+from blackbox_adapters._jobs import PolledJob, polled
 from blackbox_adapters._pictures import fetched
 from blackbox_adapters._reading import money, peek, require, words
 from blackbox_adapters._reasons import MODERATION, UNFIT, Reasons
@@ -113,7 +113,7 @@ class IdeogramV2(Hosted):
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Poll the generation until it is completed, fetch its picture."""
-        generation = Job(
+        generation = PolledJob(
             "generation",
             job,
             done=("completed",),

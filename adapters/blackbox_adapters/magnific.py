@@ -12,7 +12,7 @@ from pydantic import Field
 
 from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import FromText, Hosted, JsonObject
-from blackbox_adapters._jobs import Job, polled
+from blackbox_adapters._jobs import PolledJob, polled
 from blackbox_adapters._pictures import base64_text, fetched
 from blackbox_adapters._price_list import PriceList
 from blackbox_adapters._reading import document, peek, require, words
@@ -155,7 +155,7 @@ class Magnific(Hosted):
 
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Poll the task until it is COMPLETED, fetch what it generated."""
-        task = Job(
+        task = PolledJob(
             "task",
             job,
             status=("status", "task_status"),

@@ -26,7 +26,7 @@ from blackbox_conformal.vendor.adapter import Answer, Capabilities, Draw, Flow, 
 from blackbox_conformal.vendor.example import Example, says
 
 
-class Rates(NamedTuple):
+class OpenAIRates(NamedTuple):
     """US dollars per million tokens of text sent, pictures sent, and what is made."""
 
     text: Decimal
@@ -34,9 +34,9 @@ class Rates(NamedTuple):
     made: Decimal
 
 
-SECOND = Rates(Decimal(5), Decimal(8), Decimal(30))
+SECOND = OpenAIRates(Decimal(5), Decimal(8), Decimal(30))
 RATES = {
-    "gpt-image-1-mini": Rates(Decimal(2), Decimal("2.50"), Decimal(8)),
+    "gpt-image-1-mini": OpenAIRates(Decimal(2), Decimal("2.50"), Decimal(8)),
     "gpt-image-2": SECOND,
     "gpt-image-2.5-sunburst": SECOND,
     "gpt-image-2.5-flare": SECOND,

@@ -15,12 +15,12 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 from blackbox_adapters import _recipe_format as form
 from blackbox_adapters._failures import retry_after
 from blackbox_adapters._hosted import Hosted, JsonObject
-from blackbox_adapters._jobs import Job, polled
+from blackbox_adapters._jobs import PolledJob, polled
 from blackbox_adapters._pictures import decoded
 from blackbox_adapters._price_list import PriceList, blocks
 from blackbox_adapters._reading import document, integer, money, peek, shorten, words
 from blackbox_adapters._recipe_fill import built_in
-from blackbox_adapters._recipe_format import PriceRow, Prices
+from blackbox_adapters._recipe_format import PriceRow, RecipePrices
 from blackbox_adapters._recipe_reading import read_recipe, shipped_names
 from blackbox_adapters._recipe_requests import key_headers
 from blackbox_adapters._recipe_requests import request as request_of
@@ -54,7 +54,7 @@ from blackbox_conformal.vendor.example import Example, says, shows
 
 
 def price_list(
-    prices: Prices, scale: int, options: Mapping[str, Any], usd_per_unit: Decimal | None
+    prices: RecipePrices, scale: int, options: Mapping[str, Any], usd_per_unit: Decimal | None
 ) -> PriceList | None:
     """The list for draws at `scale` with `options`; None where no row is about them, or the currency has no rate.
 
@@ -100,7 +100,7 @@ def _amounts(row: PriceRow, size: Decimal) -> tuple[Decimal, Decimal]:
     return row.low * (started if row.started else exact), high * (exact if row.started is False else started)
 
 
-def _rule(prices: Prices, rows: Sequence[PriceRow]) -> str:
+def _rule(prices: RecipePrices, rows: Sequence[PriceRow]) -> str:
     """The rows in words; empty for one price."""
     if all(row.per_megapixels is None and row.up_to_megapixels is None for row in rows[:1]):
         return ""
@@ -143,7 +143,7 @@ def kept(answer: Answer, places: dict[str, str]) -> dict[str, str]:
     return values
 
 
-def refusal(spec: form.Recipe, answer: Answer, job: str | None = None) -> VendorError | None:
+def refusal(spec: form.RecipeFile, answer: Answer, job: str | None = None) -> VendorError | None:
     """What an answer says no to by the first row that is about its HTTP status and finds its value; None: nothing."""
     for rule in spec.refusals:
         about = answer.status in rule.statuses if rule.statuses else 200 <= answer.status < 300
@@ -182,9 +182,9 @@ Ended = tuple[Answer, VendorError | None]
 """The last answer of a job, and why there is no picture; None: there is one."""
 
 
-def ended(spec: form.Recipe, poll: form.Poll, job: str) -> Callable[[Answer], Ended | None]:
+def ended(spec: form.RecipeFile, poll: form.Poll, job: str) -> Callable[[Answer], Ended | None]:
     """Reads one poll after another of `job`: how it ended, or None to poll again."""
-    work = Job(
+    work = PolledJob(
         "job",
         job,
         status=("state",),
@@ -215,13 +215,13 @@ def ended(spec: form.Recipe, poll: form.Poll, job: str) -> Callable[[Answer], En
     return read
 
 
-def _picture(spec: form.Recipe, answer: Answer) -> Any:
+def _picture(spec: form.RecipeFile, answer: Answer) -> Any:
     """What a finished job shows; a picture that is the body, or that is asked for then, is judged when it is read."""
     place = spec.picture
     return True if place.body or spec.result else found(answer, place.base64 or place.link)
 
 
-def cost(spec: form.Recipe, answer: Answer, usd_per_unit: Decimal | None) -> Decimal | None:
+def cost(spec: form.RecipeFile, answer: Answer, usd_per_unit: Decimal | None) -> Decimal | None:
     """The draw's cost in US dollars, where the answer tells it and the worth of its units is known."""
     reported, price = spec.reported, spec.price
     currency = reported.currency or ("USD" if price is None else price.currency)
@@ -230,7 +230,7 @@ def cost(spec: form.Recipe, answer: Answer, usd_per_unit: Decimal | None) -> Dec
     return money(found(answer, reported.cost), unit) if reported.cost and unit is not None else None
 
 
-def observed(spec: form.Recipe, answer: Answer, job: str | None, usd_per_unit: Decimal | None) -> Observed:
+def observed(spec: form.RecipeFile, answer: Answer, job: str | None, usd_per_unit: Decimal | None) -> Observed:
     """What an answer says besides the picture."""
     reported, errors = spec.reported, spec.errors
     model = found(answer, reported.model) if reported.model else None
@@ -279,7 +279,7 @@ class Recipe(Hosted):
         description="What the recipe said when it was calibrated; filled in by calibrations, and compared.",
     )
 
-    _spec: form.Recipe = PrivateAttr()
+    _spec: form.RecipeFile = PrivateAttr()
 
     @field_validator("recipe")
     @classmethod
@@ -507,7 +507,7 @@ class Recipe(Hosted):
 
     def _send(
         self,
-        request: form.Request,
+        request: form.RecipeRequest,
         values: Mapping[str, Any],
         upload: Upload,
         purpose: Purpose,
@@ -521,7 +521,7 @@ class Recipe(Hosted):
 
     def _asked(
         self,
-        request: form.Request,
+        request: form.RecipeRequest,
         values: Mapping[str, Any],
         upload: Upload,
         purpose: Purpose,

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from blackbox_adapters._cog_models import listed
 from blackbox_adapters._failures import Failures, not_found
-from blackbox_adapters._jobs import Job, polled
+from blackbox_adapters._jobs import PolledJob, polled
 from blackbox_adapters._model_schema import ModelSchema, fit
 from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import data_link
@@ -162,7 +162,7 @@ class Replicate(NamedInputs):
         return "/predictions", version
 
     def _finish(self, job: str, answer: Answer | None) -> Flow:
-        work = Job("prediction", job, done=("succeeded",), picture="output", reasons=_REASONS)
+        work = PolledJob("prediction", job, done=("succeeded",), picture="output", reasons=_REASONS)
 
         def over(answer: Answer) -> Any:
             prediction = answer.json()

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import OptionalKey
-from blackbox_adapters._jobs import Job, polled
+from blackbox_adapters._jobs import PolledJob, polled
 from blackbox_adapters._named_inputs import NamedInputs, Names
 from blackbox_adapters._pictures import base64_text, data_link, fits_as_base64, received
 from blackbox_adapters._reading import peek, require, words
@@ -91,7 +91,7 @@ class RunPod(OptionalKey, NamedInputs):
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Poll the job until it is over; the output travels inside the status."""
         where = f"output.{self.names().output}".rstrip(".")
-        work = Job("job", job, done=("COMPLETED",), picture=where)
+        work = PolledJob("job", job, done=("COMPLETED",), picture=where)
         # The cloud takes GET, the development server POST; neither takes the other's.
         method, other = ("GET", "POST") if self.endpoint else ("POST", "GET")
 

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from blackbox_adapters._failures import Failures
 from blackbox_adapters._hosted import Hosted, JsonObject
-from blackbox_adapters._jobs import Job, polled
+from blackbox_adapters._jobs import PolledJob, polled
 from blackbox_adapters._pictures import fetched
 from blackbox_adapters._price_list import PriceList, blocks
 from blackbox_adapters._reading import document, money, peek, require, words
@@ -35,7 +35,7 @@ from blackbox_conformal.vendor.example import Example, says, shows
 JSON = {"accept": "application/json"}
 
 
-class Task(NamedTuple):
+class TopazTask(NamedTuple):
     """What a kind of Topaz's models is for: its name in addresses, what it undoes, and the one to begin with."""
 
     kind: str
@@ -44,10 +44,10 @@ class Task(NamedTuple):
 
 
 TASKS = {
-    "upscale": Task("enhance", "bicubic", "Standard V2"),
-    "denoise": Task("denoise", "noise:15", "Normal"),
-    "deblur": Task("sharpen", "blur:2", "Lens Blur V2"),
-    "colourise": Task("lighting", "grey", "Colorize"),
+    "upscale": TopazTask("enhance", "bicubic", "Standard V2"),
+    "denoise": TopazTask("denoise", "noise:15", "Normal"),
+    "deblur": TopazTask("sharpen", "blur:2", "Lens Blur V2"),
+    "colourise": TopazTask("lighting", "grey", "Colorize"),
 }
 GENERATIVE = ("redefine", "recover", "wonder", "standard max", "bloom", "reimagine", "super focus")
 BLOOM_SEEDS = (1, 2000)
@@ -198,7 +198,7 @@ class Topaz(Hosted):
     def resume(self, upload: Upload, draw: Draw, job: str) -> Flow:
         """Poll the status until Completed, ask for the signed link, fetch it without the key."""
         process = quote(job, safe="")
-        work = Job(
+        work = PolledJob(
             "process",
             job,
             done=("Completed",),
@@ -213,7 +213,7 @@ class Topaz(Hosted):
             model=words(status, "model") or None,
             request_id=job,
         )
-        output = Job("process", job, picture="download_url")
+        output = PolledJob("process", job, picture="download_url")
         poll = replace(poll, url=f"{self.base_url}/download/{process}", accept=frozenset({200, 409}))
         link = yield from polled(
             poll, self.poll_seconds, lambda answer: output.result(document(answer) if answer.status == 200 else None)

@@ -16,7 +16,7 @@ CORNER_WORK = 100_000
 """What one corner takes, in pixels touched."""
 
 
-class Drawing:
+class DrawnLevels:
     """Levels of a picture's pixels; where shapes overlap, the largest level counts.
 
     A pixel is marked when its centre lies inside a shape (even-odd rule) or the outline passes through it, so that

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_annotations._shapes import Drawing, box_of, run_lengths, runs
+from blackbox_annotations._shapes import DrawnLevels, box_of, run_lengths, runs
 from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import entries, fields, number, objects, read_json, whole
-from blackbox_conformal.annotations.formats.format import Format, Marked, Request, level_named
+from blackbox_conformal.annotations.formats.format import Format, ImportRequest, Marked, level_named
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.support.text import printable
 
@@ -21,7 +21,7 @@ from blackbox_conformal.support.text import printable
 class Coco(Format):
     """COCO's JSON: polygons, and runs down the columns of the picture, as a list or compressed; else the box."""
 
-    def read(self, request: Request) -> Levels:
+    def read(self, request: ImportRequest) -> Levels:
         """As `Format.read`."""
         document = fields(read_json(request.file(".json")), "a COCO file")
         images = objects(document.get("images"), "images", "an image")
@@ -30,7 +30,7 @@ class Coco(Format):
         categories = objects(document.get("categories", []), "categories", "a category")
         labels = {str(category.get("id")): str(category.get("name")) for category in categories}
         listed = {str(listed_image.get("id")) for listed_image in images if listed_image.get("id") is not None}
-        drawing = Drawing(request.size)
+        drawing = DrawnLevels(request.size)
         for annotation in objects(document.get("annotations"), "annotations", "an annotation"):
             # Some tools write numbers in the one place and text in the other.
             owner = str(annotation.get("image_id"))
@@ -102,7 +102,7 @@ def compressed_runs(text: str) -> list[int]:
     return lengths
 
 
-def _draw(drawing: Drawing, annotation: dict[str, Any], level: int) -> None:
+def _draw(drawing: DrawnLevels, annotation: dict[str, Any], level: int) -> None:
     outline = annotation.get("segmentation")
     # CVAT writes a turned box as the box before the turn, and the angle beside it.
     extra = annotation.get("attributes")

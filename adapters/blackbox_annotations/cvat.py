@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from blackbox_annotations._shapes import Drawing, box_of, run_lengths, runs
+from blackbox_annotations._shapes import DrawnLevels, box_of, run_lengths, runs
 from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import number, read_bytes, whole
-from blackbox_conformal.annotations.formats.format import Format, Marked, Request
+from blackbox_conformal.annotations.formats.format import Format, ImportRequest, Marked
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.support.text import printable, visible
 
@@ -26,13 +26,13 @@ Element = tuple[str, dict[str, str]]
 class Cvat(Format):
     """ "CVAT for images 1.1": one XML file with many pictures."""
 
-    def read(self, request: Request) -> Levels:
+    def read(self, request: ImportRequest) -> Levels:
         """As `Format.read`."""
         path = request.file(".xml")
         pictures = _Reader(path, request).pictures
         attributes, shapes = request.choose(pictures)
         request.require_size(attributes.get("height"), attributes.get("width"))
-        drawing = Drawing(request.size)
+        drawing = DrawnLevels(request.size)
         for kind, shape in shapes:
             _draw(drawing, kind, shape, request.level(shape.get("label", "")))
         return drawing.levels
@@ -58,7 +58,7 @@ class Cvat(Format):
 class _Reader:
     """Reads the file once: keeps the shapes of pictures that may be meant, and of others the names alone."""
 
-    def __init__(self, path: Path, request: Request) -> None:
+    def __init__(self, path: Path, request: ImportRequest) -> None:
         self.pictures: list[tuple[str, tuple[dict[str, str], list[Element]]]] = []
         self._request = request
         self._shapes: list[Element] | None = None
@@ -100,7 +100,7 @@ class _Reader:
             self._shapes = None
 
 
-def _draw(drawing: Drawing, kind: str, shape: dict[str, str], level: int) -> None:
+def _draw(drawing: DrawnLevels, kind: str, shape: dict[str, str], level: int) -> None:
     def at(name: str) -> float:
         return number(shape.get(name), f"{name} of a {kind}")
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_annotations._shapes import Drawing, run_lengths
+from blackbox_annotations._shapes import DrawnLevels, run_lengths
 from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import entries, fields, number, objects, read_json, whole
-from blackbox_conformal.annotations.formats.format import Format, Marked, Request
+from blackbox_conformal.annotations.formats.format import Format, ImportRequest, Marked
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.support.text import printable
 
@@ -26,7 +26,7 @@ _GEOMETRY = {"rle": "brush", "points": "polygon", "radiusX": "ellipse", "width":
 class LabelStudio(Format):
     """Label Studio's JSON export, with one finished annotation of the picture."""
 
-    def read(self, request: Request) -> Levels:
+    def read(self, request: ImportRequest) -> Levels:
         """As `Format.read`."""
         document = read_json(request.file(".json"))
         tasks = objects(document if isinstance(document, list) else [document], "tasks", "a task")
@@ -37,7 +37,7 @@ class LabelStudio(Format):
             raise FileFormatError(
                 f"expected one finished annotation of the picture; got {len(finished)}. Export the one that counts"
             )
-        drawing = Drawing(request.size)
+        drawing = DrawnLevels(request.size)
         regions = objects(finished[0].get("result"), "regions", "a region")
         for region, labels in _labelled([region for region in regions if str(region.get("type")) not in _WITHOUT_AREA]):
             _draw(drawing, region, labels, request)
@@ -167,7 +167,7 @@ class _Bits:
         return number & ((1 << count) - 1)
 
 
-def _name(task: dict[str, Any], request: Request) -> str:
+def _name(task: dict[str, Any], request: ImportRequest) -> str:
     """What the task calls its picture; of several texts the one that is asked for."""
     data = task.get("data")
     texts = [text for text in (data.values() if isinstance(data, dict) else ()) if isinstance(text, str)]
@@ -176,7 +176,7 @@ def _name(task: dict[str, Any], request: Request) -> str:
     return (meant or texts or [""])[0]
 
 
-def _draw(drawing: Drawing, region: dict[str, Any], labels: list[str], request: Request) -> None:
+def _draw(drawing: DrawnLevels, region: dict[str, Any], labels: list[str], request: ImportRequest) -> None:
     kind = str(region.get("type")).removesuffix("labels")
     value = fields(region.get("value"), "the value of a region")
     if number(region.get("image_rotation", 0), "image_rotation") != 0:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from blackbox_annotations._shapes import Drawing, box_of
+from blackbox_annotations._shapes import DrawnLevels, box_of
 from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import entries, fields, number, objects, read_json
-from blackbox_conformal.annotations.formats.format import Format, Marked, Request, stem_of
+from blackbox_conformal.annotations.formats.format import Format, ImportRequest, Marked, stem_of
 from blackbox_conformal.errors import FileFormatError, ImageError, UsageError
 from blackbox_conformal.method.images.encode import grey_png
 from blackbox_conformal.method.images.read import ImageLimits, read_image
@@ -25,7 +25,7 @@ from blackbox_conformal.support.text import printable
 class Labelme(Format):
     """labelme's JSON file of one picture, or a folder of them."""
 
-    def read(self, request: Request) -> Levels:
+    def read(self, request: ImportRequest) -> Levels:
         """As `Format.read`."""
         path = request.file(".json")
         document = fields(read_json(path), "a labelme file")
@@ -37,7 +37,7 @@ class Labelme(Format):
                 f"{printable(stem_of(str(name)), 60)}. Give image with that name if it is the right one"
             )
         request.require_size(document.get("imageHeight"), document.get("imageWidth"))
-        drawing = Drawing(request.size)
+        drawing = DrawnLevels(request.size)
         for shape in objects(document.get("shapes"), "shapes", "a shape"):
             _draw(drawing, shape, request)
         return drawing.levels
@@ -68,7 +68,7 @@ class Labelme(Format):
         return contents
 
 
-def _draw(drawing: Drawing, shape: dict[str, Any], request: Request) -> None:
+def _draw(drawing: DrawnLevels, shape: dict[str, Any], request: ImportRequest) -> None:
     kind = shape.get("shape_type", "polygon")
     level = request.level(str(shape.get("label", "")))
     points = [_point(entry) for entry in entries(shape.get("points"), "points")]
@@ -98,7 +98,7 @@ def _point(entry: Any) -> tuple[float, float]:
     return number(coordinates[0], "x of a point"), number(coordinates[1], "y of a point")
 
 
-def _patch(drawing: Drawing, text: Any, box: tuple[int, int, int, int], level: int) -> None:
+def _patch(drawing: DrawnLevels, text: Any, box: tuple[int, int, int, int], level: int) -> None:
     left, top, right, bottom = box
     height, width = drawing.levels.shape
     if not isinstance(text, str):

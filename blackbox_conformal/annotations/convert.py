@@ -14,7 +14,7 @@ from blackbox_conformal.annotations.annotation_file import (
     read_annotation,
     write_annotation,
 )
-from blackbox_conformal.annotations.formats.format import Format, Marked, Request, level_named, stem_of
+from blackbox_conformal.annotations.formats.format import Format, ImportRequest, Marked, level_named, stem_of
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.method.images.picture import check_pixels
 from blackbox_conformal.method.images.read import read_image
@@ -100,7 +100,7 @@ def read_format(
         As for `import_annotations`.
     """
     importer: Format = catalog.load("annotations.formats", format)
-    return importer.read(Request(source, names, size, partial(_level, _checked_grades(grades, format))))
+    return importer.read(ImportRequest(source, names, size, partial(_level, _checked_grades(grades, format))))
 
 
 def export_annotations(

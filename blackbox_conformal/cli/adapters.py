@@ -19,7 +19,7 @@ from blackbox_conformal.support.text import file_stem
 
 if TYPE_CHECKING:
     from blackbox_conformal.testing.contract import CheckResult
-    from blackbox_conformal.testing.live_check import Finding
+    from blackbox_conformal.testing.live_check import LiveFinding
     from blackbox_conformal.vendor.example import Example
 
 
@@ -67,7 +67,7 @@ def check(screen: Screen, options: CheckOptions) -> None:
         raise UsageError(
             f"adapter {name} reads this machine's disk and makes no request, so there is no contract to check"
         )
-    results: Sequence[CheckResult | Finding]
+    results: Sequence[CheckResult | LiveFinding]
     if options.live:
         results = _check_live(screen, options)
     elif options.image or options.scale:
@@ -88,7 +88,7 @@ def check(screen: Screen, options: CheckOptions) -> None:
         raise CheckFailedError(f"adapter {name} {broken}: {', '.join(failed)}")
 
 
-def _check_live(screen: Screen, options: CheckOptions) -> "list[Finding]":
+def _check_live(screen: Screen, options: CheckOptions) -> "list[LiveFinding]":
     """The vendor's draws compared with what its adapter says, after a person agreed to their price."""
     from blackbox_conformal.study.job import Job
     from blackbox_conformal.testing.live_check import check_live, prepare_check

@@ -8,7 +8,7 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.commands import Group
-from blackbox_conformal.cli.config_file import FILE_NAME, Configured, Setting, files, lookup, user_file
+from blackbox_conformal.cli.config_file import FILE_NAME, Configured, ConfiguredSetting, files, lookup, user_file
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC, default_score
@@ -85,10 +85,10 @@ def _command(words: tuple[str, ...]) -> tuple[click.Command, str]:
     return target, " ".join(words)
 
 
-def _preset(typed: str | None, target: click.Command, names: Sequence[str]) -> Setting | None:
+def _preset(typed: str | None, target: click.Command, names: Sequence[str]) -> ConfiguredSetting | None:
     """The preset that was typed, or the one that is set for the command; None where there is none."""
     if "preset" in names:
-        return Setting(typed, "--preset") if typed else lookup("preset", target.name)
+        return ConfiguredSetting(typed, "--preset") if typed else lookup("preset", target.name)
     if typed:
         raise UsageError(f"expected --preset with a command that takes it, such as calibrate; got {target.name}")
     return None

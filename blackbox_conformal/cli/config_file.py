@@ -33,7 +33,7 @@ _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class ConfiguredSetting:
     """One setting: its value, where it came from, in words, and whether that is a project's file."""
 
     value: Any
@@ -95,7 +95,9 @@ def _content(path: Path, changed: tuple[int, ...]) -> dict[str, Any]:
     return content
 
 
-def lookup(name: str, command: str | None, preset: str | None = None, vendor: str | None = None) -> Setting | None:
+def lookup(
+    name: str, command: str | None, preset: str | None = None, vendor: str | None = None
+) -> ConfiguredSetting | None:
     """The strongest value of `name` (an option without its dashes) below flags; None when nothing sets it.
 
     `vendor`: the adapter that was typed. A file's parameters are for the adapter that the file names, if it names one.
@@ -107,7 +109,7 @@ def lookup(name: str, command: str | None, preset: str | None = None, vendor: st
     """
     variable = PREFIX + name.upper().replace("-", "_")
     if variable in os.environ:
-        return Setting(os.environ[variable], f"{_ENVIRONMENT}{variable}")
+        return ConfiguredSetting(os.environ[variable], f"{_ENVIRONMENT}{variable}")
     named = _VENDOR.get(name)
     if named and vendor is None:
         found = lookup(named, command)
@@ -119,9 +121,9 @@ def lookup(name: str, command: str | None, preset: str | None = None, vendor: st
         for value, where in _said(content, command, name):
             # The name of a table may be that of a setting, too.
             if not isinstance(value, dict) or name == "p" or where.startswith("["):
-                return Setting(value, f"{where} in {path}", of_project=path != user_file())
+                return ConfiguredSetting(value, f"{where} in {path}", of_project=path != user_file())
     of_preset = {} if preset is None else preset_settings(preset)
-    return Setting(of_preset[name], f"preset {preset}") if name in of_preset else None
+    return ConfiguredSetting(of_preset[name], f"preset {preset}") if name in of_preset else None
 
 
 class Described(click.Option):
@@ -168,7 +170,7 @@ class Configured(Described):
         ctx.meta[_key(self.name)] = setting
         return self._typed(setting), click.core.ParameterSource.DEFAULT_MAP
 
-    def _typed(self, setting: Setting) -> Any:
+    def _typed(self, setting: ConfiguredSetting) -> Any:
         """The setting as it would have been typed."""
         value = setting.value
         if self.multiple and isinstance(value, dict):
@@ -221,7 +223,7 @@ def is_of_project(name: str) -> bool:
     return setting is not None and setting.of_project
 
 
-def _setting(name: str) -> Setting | None:
+def _setting(name: str) -> ConfiguredSetting | None:
     """The setting that an option took its value from; None: typed, or not given at all."""
     context = click.get_current_context(silent=True)
     return None if context is None else context.meta.get(_key(name))

@@ -24,7 +24,7 @@ _ADAPTER = "adapter "
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DoctorFinding:
     """What was looked at, and how it is."""
 
     subject: str
@@ -60,13 +60,13 @@ def command(screen: Screen, run: str, ledger: str | None, store: str | None, clu
         )
 
 
-def _show(screen: Screen, title: str, subject: str, findings: list[Finding]) -> None:
+def _show(screen: Screen, title: str, subject: str, findings: list[DoctorFinding]) -> None:
     if findings:
         rows = [[finding.subject, finding.state, finding.detail] for finding in findings]
         screen.table(title, [subject, "state", "detail"], rows)
 
 
-def _say_adapters(screen: Screen, findings: list[Finding]) -> None:
+def _say_adapters(screen: Screen, findings: list[DoctorFinding]) -> None:
     """Adapters that can draw now, and how many more lack their key."""
     lines = [
         f"{finding.subject.removeprefix(_ADAPTER)}: {finding.detail.partition(';')[0]}"
@@ -78,27 +78,31 @@ def _say_adapters(screen: Screen, findings: list[Finding]) -> None:
         screen.say(f"  {without_key} more lack their key; `blackbox-conformal list adapters NAME` says how to set it")
 
 
-def _clock() -> Finding:
+def _clock() -> DoctorFinding:
     now = datetime.now(UTC)
     plausible = now.year >= 2025 and time.monotonic() > 0
-    return Finding(
+    return DoctorFinding(
         "clock", "ok" if plausible else "broken", f"{now.isoformat(timespec='seconds')}; signed links need it"
     )
 
 
-def _proxy() -> Finding:
+def _proxy() -> DoctorFinding:
     proxies = {name: value for name, value in urllib.request.getproxies().items() if name != "no"}
     if not proxies:
-        return Finding("proxy", "ok", "none; calls go out directly")
+        return DoctorFinding("proxy", "ok", "none; calls go out directly")
     shown = ", ".join(f"{name} {redact(value)}" for name, value in sorted(proxies.items()))
-    return Finding("proxy", "note", f"{shown}; NO_PROXY={os.environ.get('NO_PROXY', os.environ.get('no_proxy', ''))}")
+    return DoctorFinding(
+        "proxy", "note", f"{shown}; NO_PROXY={os.environ.get('NO_PROXY', os.environ.get('no_proxy', ''))}"
+    )
 
 
-def _tls() -> Finding:
-    return Finding("TLS", "ok", f"{ssl.OPENSSL_VERSION}; SSL_CERT_FILE={os.environ.get('SSL_CERT_FILE', 'not set')}")
+def _tls() -> DoctorFinding:
+    return DoctorFinding(
+        "TLS", "ok", f"{ssl.OPENSSL_VERSION}; SSL_CERT_FILE={os.environ.get('SSL_CERT_FILE', 'not set')}"
+    )
 
 
-def _disk(run: Path) -> list[Finding]:
+def _disk(run: Path) -> list[DoctorFinding]:
     from blackbox_conformal.drawing.filesystem import file_system, is_network
 
     folder = run.resolve()
@@ -109,8 +113,10 @@ def _disk(run: Path) -> list[Finding]:
     shared = is_network(kind)
     writable = os.access(folder, os.W_OK)
     return [
-        Finding("disk", "ok" if free > 2**30 and writable else "broken", f"{free / 2**30:.1f} GiB free at {folder}"),
-        Finding(
+        DoctorFinding(
+            "disk", "ok" if free > 2**30 and writable else "broken", f"{free / 2**30:.1f} GiB free at {folder}"
+        ),
+        DoctorFinding(
             "file system",
             "broken" if shared else "ok",
             f"{kind}: a ledger on a network file system can lose payments; use a local --run"
@@ -120,26 +126,26 @@ def _disk(run: Path) -> list[Finding]:
     ]
 
 
-def _sqlite() -> Finding:
-    return Finding("SQLite", "ok", f"{sqlite3.sqlite_version}; Python {sys.version.split()[0]}")
+def _sqlite() -> DoctorFinding:
+    return DoctorFinding("SQLite", "ok", f"{sqlite3.sqlite_version}; Python {sys.version.split()[0]}")
 
 
-def _ledgers(run: Path) -> list[Finding]:
+def _ledgers(run: Path) -> list[DoctorFinding]:
     """The ledgers of the runs that cannot be used, or were never used; one line for the others."""
     from blackbox_conformal.cli.run_folders import ledgers_below
 
     ledgers = ledgers_below(run)
     fit = sum(trouble is None for _, trouble in ledgers)
-    return [Finding("ledgers", "ok", f"{fit} below {run} can be read")] + [
-        Finding(f"ledger in {folder}", "broken", trouble)
+    return [DoctorFinding("ledgers", "ok", f"{fit} below {run} can be read")] + [
+        DoctorFinding(f"ledger in {folder}", "broken", trouble)
         if trouble
-        else Finding(f"ledger in {folder}", "note", "holds nothing: a run was interrupted before it began")
+        else DoctorFinding(f"ledger in {folder}", "note", "holds nothing: a run was interrupted before it began")
         for folder, trouble in ledgers
         if trouble is not None
     ]
 
 
-def _database(ledger: str | None) -> list[Finding]:
+def _database(ledger: str | None) -> list[DoctorFinding]:
     """Whether a ledger in a database can be reached, and keeps what it is given; nothing where none is named."""
     from blackbox_conformal.drawing.ledger.address import LEDGERS
     from blackbox_conformal.drawing.ledger.places import inspect_database
@@ -150,14 +156,14 @@ def _database(ledger: str | None) -> list[Finding]:
     try:
         parts = inspect_database(address)
     except BlackboxConformalError as error:
-        return [Finding(f"ledger {address}", "broken", str(error))]
+        return [DoctorFinding(f"ledger {address}", "broken", str(error))]
     return [
-        Finding(f"ledger {address}", "ok", "it is reached"),
-        *(Finding(f"ledger: {part}", "broken" if unfit else "ok", detail) for part, detail, unfit in parts),
+        DoctorFinding(f"ledger {address}", "ok", "it is reached"),
+        *(DoctorFinding(f"ledger: {part}", "broken" if unfit else "ok", detail) for part, detail, unfit in parts),
     ]
 
 
-def _object_store(place: str | None) -> list[Finding]:
+def _object_store(place: str | None) -> list[DoctorFinding]:
     """Whether a store heeds conditions and gives back what it took; nothing where none is named."""
     from blackbox_conformal.drawing.object_store import refuse_unconditional, store_at
 
@@ -166,46 +172,50 @@ def _object_store(place: str | None) -> list[Finding]:
     try:
         refuse_unconditional(store_at(place))
     except BlackboxConformalError as error:
-        return [Finding(f"store {place}", "broken", str(error))]
-    return [Finding(f"store {place}", "ok", "keeps the first of two objects of one name, and gives back what it took")]
+        return [DoctorFinding(f"store {place}", "broken", str(error))]
+    return [
+        DoctorFinding(f"store {place}", "ok", "keeps the first of two objects of one name, and gives back what it took")
+    ]
 
 
-def _cluster(place: str | None) -> list[Finding]:
+def _cluster(place: str | None) -> list[DoctorFinding]:
     """Whether the workers of `--cluster` are there, have these versions, and how large they are."""
     from blackbox_conformal.study.stages.cluster import Cluster, dask_version
 
     installed = dask_version()
     if place is None and installed is None:
-        return [Finding("Dask", "note", "--cluster needs it: pip install 'blackbox-conformal[dask]'")]
+        return [DoctorFinding("Dask", "note", "--cluster needs it: pip install 'blackbox-conformal[dask]'")]
     if place is None:
-        return [Finding("Dask", "ok", f"distributed {installed}")]
+        return [DoctorFinding("Dask", "ok", f"distributed {installed}")]
     try:
         with Cluster(place) as cluster:
             most = cluster.memory_for_one
             room = "without a limit on memory" if most is None else f"{most >> 20} MiB for a picture"
-            return [Finding(f"cluster {place}", "ok", f"{len(cluster.workers)} workers of these versions, {room}")]
+            return [
+                DoctorFinding(f"cluster {place}", "ok", f"{len(cluster.workers)} workers of these versions, {room}")
+            ]
     except BlackboxConformalError as error:
-        return [Finding(f"cluster {place}", "broken", str(error))]
+        return [DoctorFinding(f"cluster {place}", "broken", str(error))]
 
 
-def _kernels() -> Finding:
+def _kernels() -> DoctorFinding:
     from blackbox_conformal.method.kernels._cache import cache_directory
 
     folder = cache_directory(version("numba"))
     if folder is None:
-        return Finding(
+        return DoctorFinding(
             "kernel cache", "note", "none can be written: kernels are compiled anew each time (some seconds)"
         )
-    return Finding("kernel cache", "ok", str(folder))
+    return DoctorFinding("kernel cache", "ok", str(folder))
 
 
-def _broken_members() -> list[Finding]:
+def _broken_members() -> list[DoctorFinding]:
     """Members of every family but adapters that do not load, each with its error."""
     from blackbox_conformal.study.plugins import describe_member
     from blackbox_conformal.support import catalog
 
     return [
-        Finding(f"{catalog.kind_of(family)} {listing.name}", "note", f"does not load: {error}")
+        DoctorFinding(f"{catalog.kind_of(family)} {listing.name}", "note", f"does not load: {error}")
         for family in catalog.FAMILIES
         if family != "adapters"
         for listing in catalog.listings(family)
@@ -213,14 +223,14 @@ def _broken_members() -> list[Finding]:
     ]
 
 
-def _adapters() -> list[Finding]:
+def _adapters() -> list[DoctorFinding]:
     from blackbox_conformal.study.plugins import adapter_names, describe
 
     findings = []
     for name in adapter_names():
         described = describe(name)
         if described["error"]:
-            findings.append(Finding(f"{_ADAPTER}{name}", "note", f"does not load: {described['error']}"))
+            findings.append(DoctorFinding(f"{_ADAPTER}{name}", "note", f"does not load: {described['error']}"))
             continue
         variable = described["auth_variable"]
         present = variable and (os.environ.get(variable) or os.environ.get(f"{variable}_FILE"))
@@ -233,5 +243,5 @@ def _adapters() -> list[Finding]:
         else:
             key = f"{variable} is not set" + (", and is needed only where the vendor asks for one" if optional else "")
         state = "ok" if not variable or present or optional else "no key"
-        findings.append(Finding(f"{_ADAPTER}{name}", state, f"{key}; from {described['origin']}"))
+        findings.append(DoctorFinding(f"{_ADAPTER}{name}", state, f"{key}; from {described['origin']}"))
     return findings

@@ -18,7 +18,7 @@ from blackbox_conformal.errors import BudgetError, UsageError
 from blackbox_conformal.support.files import private_folder
 
 if TYPE_CHECKING:
-    from blackbox_conformal.drawing.http.address_policy import Origin
+    from blackbox_conformal.drawing.http.address_policy import WebOrigin
     from blackbox_conformal.vendor.adapter import Adapter
 
 _ADDRESS = re.compile(r"https?://[^\s,\"'<>]+", re.IGNORECASE)
@@ -46,14 +46,14 @@ def confirm_keys(screen: Screen, adapters: "Iterable[Adapter]", options: Spendin
             _confirm(screen, adapter, origin, options)
 
 
-def destinations(adapter: "Adapter") -> "list[Origin]":
+def destinations(adapter: "Adapter") -> "list[WebOrigin]":
     """Where requests of `adapter` carry a key, the vendor's own address first; nowhere when they carry none."""
     if not (adapter.key_variable and adapter.base_url):
         return []
     return list(dict.fromkeys(filter(None, map(_origin, (adapter.base_url, *adapter.further_urls)))))
 
 
-def _confirm(screen: Screen, adapter: "Adapter", where: "Origin", options: SpendingOptions) -> None:
+def _confirm(screen: Screen, adapter: "Adapter", where: "WebOrigin", options: SpendingOptions) -> None:
     variables = [name for name in (adapter.key_variable, adapter.secret_variable) if name]
     goes = "goes" if len(variables) == 1 else "go"
     statement = f"{' and '.join(variables)} {goes} to {where.text} (adapter {adapter.name})"
@@ -89,7 +89,7 @@ def _confirm(screen: Screen, adapter: "Adapter", where: "Origin", options: Spend
     _remember(entry)
 
 
-def _is_named(where: "Origin", texts: Iterable[str]) -> bool:
+def _is_named(where: "WebOrigin", texts: Iterable[str]) -> bool:
     """Whether parameters name the address, or its host alone."""
     return any(text.partition("=")[2] == where.host or where in map(_origin, _ADDRESS.findall(text)) for text in texts)
 
@@ -107,7 +107,7 @@ def _told_by() -> str:
     return f", as {told[0]} says" if told else ""
 
 
-def _naming(adapter: "Adapter", where: "Origin") -> str:
+def _naming(adapter: "Adapter", where: "WebOrigin") -> str:
     """Options that name the address on the command line, what a project's file says of vendors among them.
 
     Empty where no option of the command could.
@@ -131,7 +131,7 @@ def _naming(adapter: "Adapter", where: "Origin") -> str:
     return shlex.join([*words, "--yes"])
 
 
-def _origin(address: str) -> "Origin | None":
+def _origin(address: str) -> "WebOrigin | None":
     from blackbox_conformal.drawing.http.address_policy import make_origin
 
     try:

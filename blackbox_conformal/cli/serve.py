@@ -248,7 +248,7 @@ def serve(screen: Screen, options: ServeOptions) -> None:
 
 def _service(screen: Screen, options: ServeOptions) -> "Service":
     """The gateway that the options describe."""
-    from blackbox_conformal.gateway.gateway import Terms
+    from blackbox_conformal.gateway.gateway import GatewayTerms
     from blackbox_conformal.gateway.service import FOLDER, Service
     from blackbox_conformal.gateway.tokens import TOKENS_FILE
 
@@ -282,7 +282,7 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
         tokens=Path(options.tokens) if options.tokens else run / FOLDER / TOKENS_FILE,
         no_tokens=options.no_tokens,
         settings=settings,
-        terms=Terms(
+        terms=GatewayTerms(
             strict=options.strict,
             webhook_hosts=options.webhook_host,
             most_waiting=options.max_waiting,

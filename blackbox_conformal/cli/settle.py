@@ -19,7 +19,7 @@ from blackbox_conformal.support.text import counted, dollars, printable
 if TYPE_CHECKING:
     from blackbox_conformal.drawing.ledger.attempts import Attempt
     from blackbox_conformal.drawing.ledger.invoice import Invoice
-    from blackbox_conformal.drawing.ledger.settling import Comparison, Match, Period
+    from blackbox_conformal.drawing.ledger.settling import InvoiceComparison, Match, Period
 
 _MOST_SHOWN = 20
 _UNSENT = ("planned", "claimed", "intent", "cancelled")
@@ -70,7 +70,7 @@ def command(
             " add --from 2026-11-01 --until 2026-11-30"
         )
 
-    def found() -> "Comparison":
+    def found() -> "InvoiceComparison":
         attempts = ledger_ls(place_of(run, ledger, screen.note))
         return compare(_of_vendor([one for one in attempts if one.state not in _UNSENT], adapter), listed, period)
 
@@ -88,12 +88,12 @@ def command(
     screen.data(_document(listed, comparison, settled))
 
 
-def _settle(folder: Path, found: Any) -> "tuple[Comparison, list[Match]]":
+def _settle(folder: Path, found: Any) -> "tuple[InvoiceComparison, list[Match]]":
     """End the calls of a run folder that may have been billed; what was found, and those that were ended."""
     from blackbox_conformal.drawing.owned_folder import OwnedFolder
 
     with closing(OwnedFolder(folder)) as owned:
-        comparison: Comparison = found()
+        comparison: InvoiceComparison = found()
         settled = []
         for match in comparison.to_settle:
             if owned.ledger.settle(match.attempt, match.invoiced_nanousd):
@@ -142,7 +142,7 @@ def _of_vendor(attempts: "list[Attempt]", adapter: str | None) -> "list[Attempt]
     return [one for one in attempts if adapter in (None, one.adapter)]
 
 
-def _show(screen: Screen, invoice: "Invoice", comparison: "Comparison") -> None:
+def _show(screen: Screen, invoice: "Invoice", comparison: "InvoiceComparison") -> None:
     columns = ", ".join(f"{role} in {printable(heading)!r}" for role, heading in invoice.columns.items())
     screen.say(f"the invoice has {counted(len(invoice.lines), 'call')}: {columns}")
     both = [match for match in comparison.calls if match.line is not None]
@@ -187,7 +187,7 @@ def _show(screen: Screen, invoice: "Invoice", comparison: "Comparison") -> None:
         screen.say(f"and {len(told) - _MOST_SHOWN} more; --json lists all")
 
 
-def _show_settled(screen: Screen, comparison: "Comparison", settled: "list[Match]", *, write: bool) -> None:
+def _show_settled(screen: Screen, comparison: "InvoiceComparison", settled: "list[Match]", *, write: bool) -> None:
     if not write:
         return
     if not comparison.to_settle:
@@ -213,7 +213,7 @@ def _sum(costs: Any) -> str:
     return dollars(to_usd(sum(costs)))
 
 
-def _document(invoice: "Invoice", comparison: "Comparison", settled: "list[Match]") -> dict[str, Any]:
+def _document(invoice: "Invoice", comparison: "InvoiceComparison", settled: "list[Match]") -> dict[str, Any]:
     from blackbox_conformal.drawing.money import to_usd
 
     ended = {match.attempt.id for match in settled}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.vendor.adapter import Adapter
     from blackbox_conformal.watching.notices import Channel
     from blackbox_conformal.watching.visit.fresh_photographs import Reserve
-    from blackbox_conformal.watching.visit.outlook import Outlook
+    from blackbox_conformal.watching.visit.outlook import VisitOutlook
     from blackbox_conformal.watching.visit.visiting import VisitRequest, VisitResult
 
 
@@ -185,7 +185,7 @@ def _watch(options: WatchOptions) -> list[str]:
     return ["watch", "--calibration", options.file, *next_steps.typed("run", "ledger", "store")]
 
 
-def _visit(options: WatchOptions, adapter: "Adapter", planned: "Outlook") -> list[str]:
+def _visit(options: WatchOptions, adapter: "Adapter", planned: "VisitOutlook") -> list[str]:
     """The next visit, with the photographs that were named and a limit that each visit fits into."""
     words = next_steps.with_calibration("watch", "", options.file, adapter, options)
     most = max((one.cost_usd[1] for one in (planned.next_visit, planned.later_visit) if one.cost_usd), default=None)

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
 from blackbox_conformal.drawing.ledger.attempts import Attempt, AttemptSpec, VendorReport
 from blackbox_conformal.drawing.ledger.receipts import Receipt
-from blackbox_conformal.drawing.ledger.sample_store import Arrival, Place, Store
+from blackbox_conformal.drawing.ledger.sample_store import Arrival, InboxFile, Store
 from blackbox_conformal.drawing.ledger.states import WITH_JOB, AttemptState
 from blackbox_conformal.drawing.money import to_nano, to_usd
 from blackbox_conformal.drawing.reservations import Reservation, Reservations
@@ -180,7 +180,7 @@ class AttemptRecord:
     _row: int | None = field(default=None, init=False)
     _price_nanousd: int = field(default=0, init=False)
     _reservation: Reservation | None = field(default=None, init=False)
-    _place: Place | None = field(default=None, init=False)
+    _place: InboxFile | None = field(default=None, init=False)
     _arrival: Arrival | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:

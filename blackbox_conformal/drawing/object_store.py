@@ -43,7 +43,7 @@ RETRIES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredObject:
     """What is known of an object: its name below the store's address, its size in bytes, and the tag of its content."""
 
     name: str
@@ -55,7 +55,7 @@ class ChangedError(IncompleteError):
     """An object is no longer the one that was listed."""
 
 
-class Store(Protocol):
+class BlobStore(Protocol):
     """Contents by names such as ``samples/ab/abcdef``; asked from any thread.
 
     Every method raises `IncompleteError` when the store cannot be reached, and `UsageError` when it refuses.
@@ -80,10 +80,10 @@ class Store(Protocol):
             Its tag is not `tag`.
         """
 
-    def head(self, name: str) -> Stored | None:
+    def head(self, name: str) -> StoredObject | None:
         """What is known of the content of that name; None where there is none."""
 
-    def names(self, below: str = "") -> Iterator[Stored]:
+    def names(self, below: str = "") -> Iterator[StoredObject]:
         """Everything whose name starts with the folders `below`; all of it where that is empty."""
 
     def remove(self, name: str) -> None:
@@ -126,7 +126,7 @@ def is_bucket(text: str) -> bool:
     return text.partition("://")[0] in SCHEMES and "://" in text
 
 
-def store_at(text: str) -> Store:
+def store_at(text: str) -> BlobStore:
     """The store at an address, or in a folder.
 
     Raises
@@ -140,11 +140,11 @@ def store_at(text: str) -> Store:
         raise UsageError(
             f"expected a folder, or an address that starts with s3://, gs:// or az://; got {redact(text)!r}"
         )
-    return Folder(Path(text))
+    return FolderStore(Path(text))
 
 
-class Folder:
-    """A store in a folder of this machine, or of a disk that machines share (see `Store`)."""
+class FolderStore:
+    """A store in a folder of this machine, or of a disk that machines share (see `BlobStore`)."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -155,7 +155,7 @@ class Folder:
         return str(self._folder)
 
     def put_if_absent(self, name: str, content: bytes) -> bool:
-        """See `Store`."""
+        """See `BlobStore`."""
         path = self._folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -164,11 +164,11 @@ class Folder:
             raise refusal(path, error) from None
 
     def replace(self, name: str, content: bytes) -> None:
-        """See `Store`."""
+        """See `BlobStore`."""
         write_new(self._folder / name, content, force=True)
 
     def get(self, name: str, tag: str | None = None) -> bytes | None:
-        """See `Store`."""
+        """See `BlobStore`."""
         try:
             return (self._folder / name).read_bytes()
         except FileNotFoundError:
@@ -176,24 +176,24 @@ class Folder:
         except OSError as error:
             raise UsageError(f"{self._folder / name} cannot be read: {error.strerror}") from None
 
-    def head(self, name: str) -> Stored | None:
-        """See `Store`."""
+    def head(self, name: str) -> StoredObject | None:
+        """See `BlobStore`."""
         path = self._folder / name
-        return Stored(name, path.stat().st_size, None) if path.is_file() else None
+        return StoredObject(name, path.stat().st_size, None) if path.is_file() else None
 
-    def names(self, below: str = "") -> Iterator[Stored]:
-        """See `Store`."""
+    def names(self, below: str = "") -> Iterator[StoredObject]:
+        """See `BlobStore`."""
         for path in sorted((self._folder / below).rglob("*")):
             if path.is_file() and not path.name.startswith("."):
-                yield Stored(path.relative_to(self._folder).as_posix(), path.stat().st_size, None)
+                yield StoredObject(path.relative_to(self._folder).as_posix(), path.stat().st_size, None)
 
     def remove(self, name: str) -> None:
-        """See `Store`."""
+        """See `BlobStore`."""
         (self._folder / name).unlink(missing_ok=True)
 
 
 class Bucket:
-    """A store in a bucket, reached through obstore (see `Store`).
+    """A store in a bucket, reached through obstore (see `BlobStore`).
 
     Raises
     ------
@@ -218,7 +218,7 @@ class Bucket:
         return str(self._address)
 
     def put_if_absent(self, name: str, content: bytes) -> bool:
-        """See `Store`."""
+        """See `BlobStore`."""
         import obstore
 
         try:
@@ -230,37 +230,37 @@ class Bucket:
         return True
 
     def replace(self, name: str, content: bytes) -> None:
-        """See `Store`."""
+        """See `BlobStore`."""
         import obstore
 
         self._asked(lambda: obstore.put(self._store, self._key(name), content))
 
     def get(self, name: str, tag: str | None = None) -> bytes | None:
-        """See `Store`."""
+        """See `BlobStore`."""
         import obstore
 
         options: Any = None if tag is None else {"if_match": tag}
         return self._asked(lambda: bytes(obstore.get(self._store, self._key(name), options=options).bytes()))
 
-    def head(self, name: str) -> Stored | None:
-        """See `Store`."""
+    def head(self, name: str) -> StoredObject | None:
+        """See `BlobStore`."""
         import obstore
 
         found = self._asked(lambda: obstore.head(self._store, self._key(name)))
-        return None if found is None else Stored(name, found["size"], found["e_tag"])
+        return None if found is None else StoredObject(name, found["size"], found["e_tag"])
 
-    def names(self, below: str = "") -> Iterator[Stored]:
-        """See `Store`."""
+    def names(self, below: str = "") -> Iterator[StoredObject]:
+        """See `BlobStore`."""
         import obstore
 
         folder = "/".join(filter(None, (self._address.prefix, below)))
         start = len(self._address.prefix) + 1 if self._address.prefix else 0
         pages = iter(obstore.list(self._store, folder or None, chunk_size=1000))
         while (page := self._asked(lambda: next(pages, None))) is not None:
-            yield from (Stored(found["path"][start:], found["size"], found["e_tag"]) for found in page)
+            yield from (StoredObject(found["path"][start:], found["size"], found["e_tag"]) for found in page)
 
     def remove(self, name: str) -> None:
-        """See `Store`."""
+        """See `BlobStore`."""
         import obstore
 
         self._asked(lambda: obstore.delete(self._store, self._key(name)))
@@ -326,7 +326,7 @@ def _opened(address: BucketAddress) -> "ObjectStore":
     return store.AzureStore(address.bucket, **settings)
 
 
-def refuse_unconditional(store: Store) -> None:
+def refuse_unconditional(store: BlobStore) -> None:
     """Refuse a store that overwrites what is only to be put where nothing is, or does not give back what it took.
 
     It is tried with an object of a name that nobody else has, which is removed.

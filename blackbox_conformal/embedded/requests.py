@@ -35,7 +35,7 @@ class RefusalError(Exception):
 
 
 @dataclass(frozen=True)
-class Order:
+class StudioOrder:
     """A checked request: the task, the picture (H, W, 3) uint8, the seed, and a digest of what the client sent."""
 
     task: str
@@ -44,7 +44,7 @@ class Order:
     digest: str
 
 
-def parse_order(task: str, scale: int, query: str, headers: dict[str, str], body: bytes) -> Order:
+def parse_order(task: str, scale: int, query: str, headers: dict[str, str], body: bytes) -> StudioOrder:
     """Check a request for a picture.
 
     Parameters
@@ -79,7 +79,7 @@ def parse_order(task: str, scale: int, query: str, headers: dict[str, str], body
     else:
         number = int(seed)
     digest = hashlib.sha256(body + b"\0" + repr((task, seed)).encode()).hexdigest()
-    return Order(task, _decode(body), number, digest)
+    return StudioOrder(task, _decode(body), number, digest)
 
 
 def _parameters(query: str, headers: dict[str, str]) -> dict[str, str]:

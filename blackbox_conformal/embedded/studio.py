@@ -17,7 +17,7 @@ from blackbox_conformal.embedded.denoiser import Denoiser
 from blackbox_conformal.embedded.generator import SCALE, Generator
 from blackbox_conformal.embedded.model import Features, Picture, check_input, read_weights
 from blackbox_conformal.embedded.noise_source import NoiseRows
-from blackbox_conformal.embedded.requests import Order, RefusalError
+from blackbox_conformal.embedded.requests import RefusalError, StudioOrder
 
 # The embedded vendor's colouriser: one random colouring of a grey picture for a picture and a seed, on numpy alone.
 
@@ -244,7 +244,7 @@ class OfferedTask:
 
 
 @dataclass(frozen=True)
-class Answer:
+class StudioAnswer:
     """A drawn picture as PNG bytes, its seed and model, and the identifier of the request that had it drawn."""
 
     png: bytes
@@ -260,7 +260,7 @@ class _Slot:
     """The answer under one idempotency key; its lock is held while the first request is being served."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    answer: Answer | None = None
+    answer: StudioAnswer | None = None
 
 
 class Studio:
@@ -290,7 +290,7 @@ class Studio:
         self._slots: OrderedDict[str, _Slot] = OrderedDict()
         self._kept_bytes = 0
 
-    def serve(self, order: Order, key: str | None) -> Answer:
+    def serve(self, order: StudioOrder, key: str | None) -> StudioAnswer:
         """Draw the picture, or give the stored answer if ``key`` was used before for the same order.
 
         Raises
@@ -314,7 +314,7 @@ class Studio:
                 )
             return replace(slot.answer, replayed=True)
 
-    def _draw(self, order: Order) -> Answer:
+    def _draw(self, order: StudioOrder) -> StudioAnswer:
         task = self.tasks[order.task]
         with self._places:
             picture = task.draw(order.picture, order.seed)
@@ -322,9 +322,9 @@ class Studio:
             Image.fromarray(picture).save(file, "PNG", compress_level=1)
         with self._lock:
             self.drawn += 1
-        return Answer(file.getvalue(), order.seed, task.model, f"req_{uuid.uuid4().hex}", order.digest)
+        return StudioAnswer(file.getvalue(), order.seed, task.model, f"req_{uuid.uuid4().hex}", order.digest)
 
-    def _keep(self, answer: Answer) -> None:
+    def _keep(self, answer: StudioAnswer) -> None:
         """Count a new answer and forget the oldest ones, never one that is being drawn, beyond the bounds."""
         with self._lock:
             self._kept_bytes += len(answer.png)

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from blackbox_conformal.drawing.ledger.connection import Connection
 from blackbox_conformal.gateway.counts import counts
-from blackbox_conformal.gateway.request import Kept, Outcome, Request
+from blackbox_conformal.gateway.request import Kept, Request, RequestOutcome
 
 _BY_KEY = "SELECT * FROM request WHERE owner = ? AND dialect = ? AND idempotency_key = ?"
 _RELEASE = (
@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class KeptUpload:
     """A file that a client sent ahead of a request; without a digest, one that it announced and did not send yet.
 
     `metadata` is JSON of the client's.
@@ -168,7 +168,7 @@ class Book(ABC):
         begun = self._write(lambda connection: connection.execute(query, (time.time(), number)).rowcount > 0)
         return self.find(number) if begun else None
 
-    def end(self, number: str, outcome: Outcome) -> None:
+    def end(self, number: str, outcome: RequestOutcome) -> None:
         """Note how a request ended, unless it has ended, or is another gateway's by now; its webhook is due."""
         self._end(number, outcome, self._mine)
 
@@ -192,9 +192,9 @@ class Book(ABC):
 
     def cancel(self, number: str) -> None:
         """End a request that has not ended, whichever gateway is at it."""
-        self._end(number, Outcome(state="cancelled", status=409, error="cancelled"), "")
+        self._end(number, RequestOutcome(state="cancelled", status=409, error="cancelled"), "")
 
-    def _end(self, number: str, outcome: Outcome, condition: str) -> None:
+    def _end(self, number: str, outcome: RequestOutcome, condition: str) -> None:
         now = time.time()
         files = {kind: [file.digest, file.type] for kind, file in outcome.files.items()}
         told = (outcome.state, outcome.status, outcome.error, json.dumps(dict(outcome.facts)), json.dumps(files), now)
@@ -245,7 +245,7 @@ class Book(ABC):
         given = (error, delivered, _NEVER if again is None else again, number)
         self._write(lambda connection: connection.execute(query, given))
 
-    def keep_upload(self, upload: Upload) -> None:
+    def keep_upload(self, upload: KeptUpload) -> None:
         """Enter a file that a client sent."""
         self._write(lambda connection: _insert(connection, "upload", asdict(upload)))
 
@@ -264,10 +264,10 @@ class Book(ABC):
         query = "UPDATE upload SET digest = ?, size = ? WHERE id = ? AND digest IN ('', ?)"
         return self._write(lambda connection: connection.execute(query, (digest, size, number, digest)).rowcount > 0)
 
-    def upload(self, number: str, owner: str) -> Upload | None:
+    def upload(self, number: str, owner: str) -> KeptUpload | None:
         """The file of that id, of this owner."""
         rows = self.rows("SELECT * FROM upload WHERE id = ? AND owner = ?", (number, owner))
-        return Upload(*(rows[0][name] for name in Upload.__dataclass_fields__)) if rows else None
+        return KeptUpload(*(rows[0][name] for name in KeptUpload.__dataclass_fields__)) if rows else None
 
     def forget_upload(self, number: str, owner: str) -> bool:
         """Forget a file; whether there was one."""
@@ -330,5 +330,5 @@ def _request(row: Any) -> Request:
     values |= {"options": json.loads(row["options"]), "echo": json.loads(row["echo"]), "strict": bool(row["strict"])}
     values["pay_again"] = bool(row["pay_again"])
     facts = json.loads(row["facts"])
-    outcome = Outcome(state=row["state"], status=row["status"], error=row["error"], facts=facts, files=files)
+    outcome = RequestOutcome(state=row["state"], status=row["status"], error=row["error"], facts=facts, files=files)
     return Request(**values, outcome=outcome)

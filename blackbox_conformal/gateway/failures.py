@@ -14,7 +14,7 @@ from blackbox_conformal.errors import (
     UnusableDrawsError,
     VendorUnavailableError,
 )
-from blackbox_conformal.gateway.request import Outcome
+from blackbox_conformal.gateway.request import RequestOutcome
 from blackbox_conformal.study.stages.prepare import MisfitError
 from blackbox_conformal.support.secrets import redact
 from blackbox_conformal.support.text import printable
@@ -55,9 +55,9 @@ def operators_words(error: BaseException) -> str:
     return printable(redact(said), _LONGEST) or type(error).__name__
 
 
-def outcome_of(error: BaseException) -> Outcome:
+def outcome_of(error: BaseException) -> RequestOutcome:
     """How a request ended that met this error."""
-    return Outcome(
+    return RequestOutcome(
         state="refused" if status_of(error) in (409, 422) else "failed", status=status_of(error), error=words(error)
     )
 

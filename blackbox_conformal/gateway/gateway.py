@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from blackbox_conformal.documents.ed25519 import PrivateKey
 from blackbox_conformal.errors import BlackboxConformalError, LedgerError, UsageError, VendorUnavailableError
 from blackbox_conformal.gateway.accounts import Accounts
-from blackbox_conformal.gateway.book import Book, Upload, new_id
+from blackbox_conformal.gateway.book import Book, KeptUpload, new_id
 from blackbox_conformal.gateway.failures import operators_words, status_of, words
 from blackbox_conformal.gateway.file_store import FileStore
 from blackbox_conformal.gateway.http_exchange import HttpRequest
@@ -25,7 +25,7 @@ from blackbox_conformal.gateway.logs import LOG
 from blackbox_conformal.gateway.not_served import NotServedError
 from blackbox_conformal.gateway.offer import Offer
 from blackbox_conformal.gateway.order import Order
-from blackbox_conformal.gateway.request import Outcome, Request
+from blackbox_conformal.gateway.request import Request, RequestOutcome
 from blackbox_conformal.gateway.runner import Runner
 from blackbox_conformal.gateway.served_pictures import ENDINGS, MADE, product_of
 from blackbox_conformal.study.mask.products import Product
@@ -53,7 +53,7 @@ _LATER = {"Retry-After": str(RETRY_AFTER_S)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class GatewayTerms:
     """How a gateway serves.
 
     Attributes
@@ -88,7 +88,7 @@ class Gateway:
         store: FileStore,
         offer: Offer,
         runner: Runner,
-        terms: Terms,
+        terms: GatewayTerms,
         accounts: Accounts,
     ) -> None:
         self.session, self.book, self.runner, self.offer, self.accounts = session, book, runner, offer, accounts
@@ -134,7 +134,7 @@ class Gateway:
             strict=strict,
             input=digest,
             base=http.base,
-            outcome=Outcome(state="accepted"),
+            outcome=RequestOutcome(state="accepted"),
             created=time.time(),
             started=None,
             ended=None,
@@ -259,18 +259,18 @@ class Gateway:
 
     async def keep_upload(
         self, http: HttpRequest, content: bytes, name: str, media_type: str, metadata: str = "{}"
-    ) -> Upload:
+    ) -> KeptUpload:
         """Keep a file that requests may name by its link."""
         await self._refuse_uploaded(http.owner, len(content))
         digest = await asyncio.to_thread(self._store.keep, content)
         named = (new_id(), http.owner, printable(name), media_type)
-        upload = Upload(*named, digest, len(content), metadata, time.time())
+        upload = KeptUpload(*named, digest, len(content), metadata, time.time())
         await asyncio.to_thread(self.book.keep_upload, upload)
         return upload
 
-    async def expect_upload(self, http: HttpRequest, name: str, media_type: str) -> Upload:
+    async def expect_upload(self, http: HttpRequest, name: str, media_type: str) -> KeptUpload:
         """Announce a file, which whoever knows its id may send."""
-        upload = Upload(new_id(), http.owner, printable(name), printable(media_type), "", 0, "{}", time.time())
+        upload = KeptUpload(new_id(), http.owner, printable(name), printable(media_type), "", 0, "{}", time.time())
         await asyncio.to_thread(self.book.keep_upload, upload)
         return upload
 
@@ -308,7 +308,7 @@ class Gateway:
         if not await asyncio.to_thread(self.book.fill_upload, number, digest, len(content)):
             raise NotServedError(404, "no file is expected at this address")
 
-    async def uploaded(self, http: HttpRequest, number: str) -> tuple[Upload, bytes]:
+    async def uploaded(self, http: HttpRequest, number: str) -> tuple[KeptUpload, bytes]:
         """A file that whoever asks has uploaded, and its content; refused as `find` refuses."""
         upload = await asyncio.to_thread(self.book.upload, number, http.owner)
         if upload is None or not upload.digest:

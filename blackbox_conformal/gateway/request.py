@@ -19,7 +19,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class RequestOutcome:
     """How a request ended.
 
     Attributes
@@ -78,7 +78,7 @@ class Request:
     strict: bool
     input: str
     base: str
-    outcome: Outcome
+    outcome: RequestOutcome
     created: float
     started: float | None
     ended: float | None

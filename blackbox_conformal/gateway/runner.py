@@ -17,7 +17,7 @@ from blackbox_conformal.gateway.file_store import FileStore
 from blackbox_conformal.gateway.logs import LOG
 from blackbox_conformal.gateway.not_served import NotServedError
 from blackbox_conformal.gateway.offer import Offer
-from blackbox_conformal.gateway.request import Outcome, Request
+from blackbox_conformal.gateway.request import Request, RequestOutcome
 from blackbox_conformal.gateway.served_pictures import keep_masked, keep_unmasked
 from blackbox_conformal.gateway.spans import span
 from blackbox_conformal.study.mask.products import Result
@@ -151,12 +151,12 @@ class Runner:
             finally:
                 self._running.discard(number)
 
-    async def _outcome(self, request: Request) -> Outcome:
+    async def _outcome(self, request: Request) -> RequestOutcome:
         payer = self._accounts.payer(request)
         try:
             return await self._answer(request, payer)
         except NotServedError as refusal:
-            return Outcome(state="refused", status=refusal.status, error=refusal.message)
+            return RequestOutcome(state="refused", status=refusal.status, error=refusal.message)
         except Exception as error:  # noqa: BLE001 - a bug ends this request, not the gateway
             if isinstance(error, LedgerError):
                 # A gateway that can draw nothing more leaves the request to others.
@@ -190,7 +190,7 @@ class Runner:
         else:
             LOG.warning("the vendor gives usable answers again")
 
-    async def _answer(self, request: Request, payer: Payer) -> Outcome:
+    async def _answer(self, request: Request, payer: Payer) -> RequestOutcome:
         """The vendor's picture, with a mask where the calibration speaks of it."""
         picture = (request.name, await asyncio.to_thread(self._store.read, request.input))
         if request.upgrades is not None:
@@ -225,7 +225,7 @@ class Runner:
             # The picture is paid for, and its request is answered all the same.
             LOG.error("a picture could not be kept for the viewer: %s", operators_words(error))
 
-    async def _upgraded(self, request: Request, picture: tuple[str, bytes], payer: Payer) -> Outcome:
+    async def _upgraded(self, request: Request, picture: tuple[str, bytes], payer: Payer) -> RequestOutcome:
         """The picture masked by the calibration of more draws; only one that has a mask already."""
         first = await asyncio.to_thread(self._book.find, request.upgrades or "")
         if first is None or "mask" not in first.outcome.files:

@@ -8,7 +8,7 @@ from PIL import Image as PillowImage
 
 from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.gateway.file_store import FileStore
-from blackbox_conformal.gateway.request import Kept, Outcome, Request
+from blackbox_conformal.gateway.request import Kept, Request, RequestOutcome
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.overlay import overlay
@@ -47,7 +47,7 @@ def media_type(content: bytes) -> str:
     return f"image/{inspect(content).format.lower()}"
 
 
-def keep_masked(result: Result, store: FileStore, sign_with: "SigningKey | None") -> Outcome:
+def keep_masked(result: Result, store: FileStore, sign_with: "SigningKey | None") -> RequestOutcome:
     """Keep the files of a picture with its mask; how its request ended.
 
     Where the mask is about the vendor's file, that file is the answer, byte by byte. Where it is about a picture that
@@ -69,7 +69,7 @@ def keep_masked(result: Result, store: FileStore, sign_with: "SigningKey | None"
         certificate = certificate.signed(sign_with)
     content = certificate.to_json().encode()
     files["certificate"] = Kept(store.keep(content), "application/json")
-    return Outcome(state="done", facts=_facts(certificate, digest_bytes(content)), files=files)
+    return RequestOutcome(state="done", facts=_facts(certificate, digest_bytes(content)), files=files)
 
 
 def _facts(certificate: Certificate, digest: str) -> dict[str, object]:
@@ -86,10 +86,10 @@ def _facts(certificate: Certificate, digest: str) -> dict[str, object]:
     }
 
 
-def keep_unmasked(content: bytes, model: str | None, reason: str, store: FileStore) -> Outcome:
+def keep_unmasked(content: bytes, model: str | None, reason: str, store: FileStore) -> RequestOutcome:
     """Keep the vendor's file that no mask goes with; how its request ended."""
     files = {"picture": Kept(store.keep(content), media_type(content))}
-    return Outcome(state="done", facts={"status": "unmasked", "reason": reason, "model": model}, files=files)
+    return RequestOutcome(state="done", facts={"status": "unmasked", "reason": reason, "model": model}, files=files)
 
 
 def product_of(request: Request, name: str, store: FileStore) -> Product | None:

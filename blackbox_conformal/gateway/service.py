@@ -19,7 +19,7 @@ from blackbox_conformal.gateway.application import application
 from blackbox_conformal.gateway.book import Book
 from blackbox_conformal.gateway.dialects.dialect import Dialect
 from blackbox_conformal.gateway.file_store import FileStore, SharedFileStore
-from blackbox_conformal.gateway.gateway import Gateway, Terms
+from blackbox_conformal.gateway.gateway import Gateway, GatewayTerms
 from blackbox_conformal.gateway.guard import Application, Guard
 from blackbox_conformal.gateway.offer import Offer
 from blackbox_conformal.gateway.operations import Operations
@@ -172,7 +172,7 @@ class Service:
     tokens: Path
     no_tokens: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
-    terms: Terms = field(default_factory=Terms)
+    terms: GatewayTerms = field(default_factory=GatewayTerms)
     allowed: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     host_names: tuple[str, ...] = ()

@@ -126,7 +126,7 @@ def missing_key(adapter: Adapter, task: Task) -> CredentialMissingError | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
+class StoredElsewhere:
     """`count` draws that `folder` holds, a run folder, and that the wanted one lacks."""
 
     folder: Path
@@ -135,7 +135,7 @@ class Elsewhere:
 
 def stored_elsewhere(
     adapter: Adapter, tasks: Sequence[Task], run: Path, note: Callable[[str], object] = lambda text: None
-) -> Elsewhere | None:
+) -> StoredElsewhere | None:
     """The run folder beside `run` that holds most of the draws that `run` lacks; None when no folder holds any.
 
     Ledgers are read only. One beside `run` that cannot be read is left out, and `note` is told of it.
@@ -154,7 +154,7 @@ def stored_elsewhere(
         if folder.resolve() == run.resolve():
             continue
         try:
-            others.append(Elsewhere(folder, len(wanted & _stored(folder))))
+            others.append(StoredElsewhere(folder, len(wanted & _stored(folder))))
         except LedgerError as error:
             note(f"note: the run folder {folder} is left out: {error}")
     best = max(others, key=lambda other: other.count, default=None)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.drawing.ledger.store_address import STORES
-from blackbox_conformal.drawing.object_store import Store, refuse_unconditional, store_at
+from blackbox_conformal.drawing.object_store import BlobStore, refuse_unconditional, store_at
 from blackbox_conformal.errors import CheckFailedError, FileFormatError, UsageError
 from blackbox_conformal.study.earlier_results import comparable
 
@@ -32,7 +32,7 @@ class KeptResults:
         It cannot be reached.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: BlobStore) -> None:
         refuse_unconditional(store)
         self._store = store
 

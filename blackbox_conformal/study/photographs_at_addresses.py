@@ -19,7 +19,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from blackbox_conformal.drawing.http.transport import Transport
 from blackbox_conformal.drawing.limits import Limits
-from blackbox_conformal.drawing.object_store import Bucket, BucketAddress, Stored, is_bucket
+from blackbox_conformal.drawing.object_store import Bucket, BucketAddress, StoredObject, is_bucket
 from blackbox_conformal.errors import IncompleteError, MaybeSentError, NotSentError, UsageError, VendorError
 from blackbox_conformal.method.images.photographs import SUFFIXES
 from blackbox_conformal.method.images.read import DEFAULT_LIMITS
@@ -139,7 +139,7 @@ def _is_picture(name: str) -> bool:
     return Path(parts[-1]).suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in parts)
 
 
-def _of_bucket(bucket: Bucket, found: Stored) -> _Found:
+def _of_bucket(bucket: Bucket, found: StoredObject) -> _Found:
     shown = f"{bucket.shown}/{found.name}"
     if found.size > DEFAULT_LIMITS.max_bytes:
         raise UsageError(f"{printable(shown)}: expected at most {DEFAULT_LIMITS.max_bytes} bytes; it has {found.size}")

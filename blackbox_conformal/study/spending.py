@@ -26,7 +26,7 @@ _LONGEST = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class AlikeFailures:
     """Attempts that ended alike, with one of the vendor's messages."""
 
     state: str
@@ -62,7 +62,7 @@ class Spending:
     spent_usd: Decimal
     reserved_usd: Decimal
     states: tuple[tuple[str, int], ...]
-    failures: tuple[Failure, ...]
+    failures: tuple[AlikeFailures, ...]
     latency: Latency | None
 
     @property
@@ -107,7 +107,7 @@ def read_spending(run: Path) -> Spending | None:
         reserved_usd=to_usd(reserved),
         states=tuple((row[0], row[1]) for row in states),
         failures=tuple(
-            Failure(row[0], row[1], row[2], row[3], printable(redact(row[4]), _LONGEST)) for row in failures
+            AlikeFailures(row[0], row[1], row[2], row[3], printable(redact(row[4]), _LONGEST)) for row in failures
         ),
         latency=latency([row[0] for row in seconds]),
     )

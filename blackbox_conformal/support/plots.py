@@ -198,7 +198,7 @@ class Dot:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LabelPlace:
     """Where a dot goes: the lines of its label with their heights on the page, and the height of its axis."""
 
     dot: Dot
@@ -236,12 +236,12 @@ class Dots:
         widest = (min(ends) - margin if min(ends) < 0 else 0.0, max(ends) + margin if max(ends) > 0 else 0.0)
         self.least, self.most = scale or (widest if widest[0] < widest[1] else (0.0, 1.0))
         self.width, self.left, self.right = WIDTH, _DOT_MARGIN, WIDTH - _DOT_MARGIN
-        self.places: list[Place] = []
+        self.places: list[LabelPlace] = []
         top = 0.0
         for dot in self.dots:
             lines = wrapped(f"{dot.label}: {dot.words}", (self.right - self.left) / _LETTER)
             y = top + 27 + _LINE * (len(lines) - 1)
-            self.places.append(Place(dot, tuple((top + 16 + _LINE * k, line) for k, line in enumerate(lines)), y))
+            self.places.append(LabelPlace(dot, tuple((top + 16 + _LINE * k, line) for k, line in enumerate(lines)), y))
             top = y + _DOT_ROW - 27
         self.bottom = top + 4
         self.height = self.bottom + _DOT_FOOT

@@ -186,7 +186,7 @@ FEW, SHORT_S = 8, 1.0
 """At most so many requests, in a rate of so many seconds, are tried out; of more, the engine's settings are read."""
 
 
-class Promise(NamedTuple):
+class DeclaredPromise(NamedTuple):
     """Something that an adapter says, whether it says it at all, and what is wrong with it (nothing: empty text)."""
 
     name: str
@@ -326,20 +326,20 @@ def _unfinished(subject: Subject) -> tuple[Answer, ...]:
 
 
 PROMISES = (
-    Promise(
+    DeclaredPromise(
         "a failure of the vendor is booked as declared and asked again",
         lambda subject: bool(subject.example.failures),
         _failure_problem,
     ),
-    Promise("a pause asked for in words is made", lambda subject: bool(subject.example.pauses), _pause_problem),
-    Promise(
+    DeclaredPromise("a pause asked for in words is made", lambda subject: bool(subject.example.pauses), _pause_problem),
+    DeclaredPromise(
         "no more draws at once than declared",
         lambda subject: subject.adapter.capabilities.max_concurrency is not None,
         _concurrency_problem,
     ),
-    Promise("declared rates are kept", lambda subject: bool(subject.adapter.capabilities.rates), _rate_problem),
-    Promise("a told cost is booked", lambda subject: _told(subject) is not None, _cost_problem),
-    Promise(
+    DeclaredPromise("declared rates are kept", lambda subject: bool(subject.adapter.capabilities.rates), _rate_problem),
+    DeclaredPromise("a told cost is booked", lambda subject: _told(subject) is not None, _cost_problem),
+    DeclaredPromise(
         "an overdue job is cancelled as declared",
         lambda subject: subject.adapter.capabilities.cancels or bool(_unfinished(subject)),
         _overdue_problem,

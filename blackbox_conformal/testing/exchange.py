@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support.member_text import parse
-from blackbox_conformal.testing.raw_http import Connection, Head, PeerGoneError, Response
+from blackbox_conformal.testing.raw_http import AcceptedSocket, Head, PeerGoneError, Response
 
 
 class Vendor(Protocol):
@@ -51,7 +51,7 @@ class Exchange:
     """
 
     def __init__(
-        self, connection: Connection, head: Head, purpose: str, vendor: Vendor, port: int, stopping: threading.Event
+        self, connection: AcceptedSocket, head: Head, purpose: str, vendor: Vendor, port: int, stopping: threading.Event
     ) -> None:
         self.connection = connection
         self.head = head

@@ -22,7 +22,7 @@ from blackbox_conformal.testing import answer_faults, body_faults, connection_fa
 from blackbox_conformal.testing.account import Account, RecordedRequest
 from blackbox_conformal.testing.exchange import FAULTS, Exchange, Vendor, perform
 from blackbox_conformal.testing.fault_vendor import FaultVendor
-from blackbox_conformal.testing.raw_http import Connection, PeerGoneError
+from blackbox_conformal.testing.raw_http import AcceptedSocket, PeerGoneError
 from blackbox_conformal.testing.script import Plan, Script, Situation, as_fault, as_script
 
 FAULT_MODULES = (answer_faults, body_faults, connection_faults)
@@ -78,7 +78,7 @@ class FaultServer:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._listeners: list[socket.socket] = []
-        self._open: set[Connection] = set()
+        self._open: set[AcceptedSocket] = set()
         self._threads: set[threading.Thread] = set()
 
     @property
@@ -167,7 +167,7 @@ class FaultServer:
             except OSError:
                 sock.close()
                 return
-        connection = Connection(sock)
+        connection = AcceptedSocket(sock)
         with self._lock:
             self._open.add(connection)
         try:
@@ -187,7 +187,7 @@ class FaultServer:
             with self._lock:
                 self._open.discard(connection)
 
-    def _request(self, connection: Connection, port: int) -> bool:
+    def _request(self, connection: AcceptedSocket, port: int) -> bool:
         """Answer one request; whether the connection serves another."""
         head = connection.head()
         if head is None:

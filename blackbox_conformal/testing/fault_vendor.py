@@ -22,7 +22,7 @@ ALWAYS = 1_000_000
 
 
 @dataclass(slots=True)
-class Job:
+class AcceptedJob:
     """One accepted submission and what became of it.
 
     `marks` spoil it: ``stuck``, ``word`` (an unknown status, ``times`` polls long), ``backwards``, ``output``
@@ -91,8 +91,8 @@ class FaultVendor:
         self._ranges = ranges
         self._price = str(account.price_usd) if reported_price == "billed" else reported_price
         self._lock = threading.RLock()
-        self._jobs: list[Job] = []
-        self._links: dict[str, Job] = {}
+        self._jobs: list[AcceptedJob] = []
+        self._links: dict[str, AcceptedJob] = {}
         self._dead: set[str] = set()
         self._answers: dict[str, Response] = {}
         self._unseeded = itertools.count(1)
@@ -174,7 +174,7 @@ class FaultVendor:
             if marks.get("same_id") and self._jobs:
                 job = self._jobs[-1]
             else:
-                job = Job(len(self._jobs), png, scale, seed, reference, marks)
+                job = AcceptedJob(len(self._jobs), png, scale, seed, reference, marks)
                 self._jobs.append(job)
             self.account.bill(draw, key, reference)
         return self._signed(_json(201, {"id": job.id, "status": "queued"}))
@@ -200,7 +200,7 @@ class FaultVendor:
             answer["error"] = str(job.marks[status])
         return self._signed(_json(200, answer))
 
-    def _state(self, job: Job, poll: int, port: int) -> tuple[str, str | list[str] | None]:
+    def _state(self, job: AcceptedJob, poll: int, port: int) -> tuple[str, str | list[str] | None]:
         marks = job.marks
         times = int(marks.get("times", ALWAYS))
         if marks.get("backwards"):
@@ -222,7 +222,7 @@ class FaultVendor:
             return "succeeded", [] if marks["output"] == "empty" else None
         return "succeeded", str(marks["url"]) if "url" in marks else self._link(job, port)
 
-    def _link(self, job: Job, port: int) -> str:
+    def _link(self, job: AcceptedJob, port: int) -> str:
         if not job.tokens or job.tokens[-1] in self._dead:
             job.tokens.append(hashlib.sha256(f"{job.number}:{len(job.tokens)}".encode()).hexdigest()[:20])
             self._links[job.tokens[-1]] = job

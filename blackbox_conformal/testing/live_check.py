@@ -30,7 +30,7 @@ _SIDE = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LiveFinding:
     """One thing that was looked at, whether it is as the adapter says, and what was found."""
 
     name: str
@@ -77,7 +77,7 @@ def check_picture(side: int) -> Image:
     return sky.clip(0, 255).astype(np.uint8)
 
 
-def check_live(job: Job) -> list[Finding]:
+def check_live(job: Job) -> list[LiveFinding]:
     """Draw the one picture of a job, and compare what came with what the adapter says of its vendor.
 
     Draws that the run folder holds already are looked at again and not paid again.
@@ -97,7 +97,7 @@ def check_live(job: Job) -> list[Finding]:
         outcomes = sorted(sampler.draw(job.tasks), key=lambda outcome: outcome.task.index)
         failed = [outcome for outcome in outcomes if outcome.state != "stored"]
         if failed:
-            return [Finding(SHOWN, False, _trouble(failed[0]))]
+            return [LiveFinding(SHOWN, False, _trouble(failed[0]))]
         files = [sampler.read(outcome) for outcome in outcomes]
         answers = [
             drawn_picture(file, outcome.task, setup, setup.sent(sent_pixels(outcome.task.upload)))
@@ -110,7 +110,7 @@ def check_live(job: Job) -> list[Finding]:
     shown = f"edges correlate with the input's at {min(fits):.3f}" if fits else "too flat to be compared"
     detail = f"{len(pixels)} of {width}×{height}; {shown}" + (f"; {cached} of them drawn before" if cached else "")
     return [
-        Finding(SHOWN, True, detail),
+        LiveFinding(SHOWN, True, detail),
         _without_loss(setup.adapter, files[0]),
         _draws_differ(pixels, deterministic=setup.adapter.capabilities.deterministic),
         _price(setup.adapter, outcomes),
@@ -122,51 +122,53 @@ def _trouble(outcome: Outcome) -> str:
     return f"draw {outcome.task.index} {ENDED[outcome.state]}: {outcome.error}"
 
 
-def _without_loss(adapter: Adapter, file: bytes) -> Finding:
+def _without_loss(adapter: Adapter, file: bytes) -> LiveFinding:
     name, container = "the format is as declared", inspect(file)
     if container.lossy and adapter.capabilities.lossless_output:
-        return Finding(
+        return LiveFinding(
             name,
             False,
             f"a lossy {container.format} came, whose noise counts as difference between draws: ask the vendor for PNG,"
             " or declare lossless_output=False (lossless = false in a recipe)",
         )
-    return Finding(name, True, container.format)
+    return LiveFinding(name, True, container.format)
 
 
-def _draws_differ(pixels: Sequence[Image], *, deterministic: bool) -> Finding:
+def _draws_differ(pixels: Sequence[Image], *, deterministic: bool) -> LiveFinding:
     name = "draws of one picture differ"
     if deterministic:
-        return Finding(
+        return LiveFinding(
             name, True, "one draw, as this vendor never varies as it is configured; several need --perturbation"
         )
     if len({pixels_digest(draw) for draw in pixels}) == 1:
-        return Finding(
+        return LiveFinding(
             name,
             False,
             "both draws are the same picture: the vendor takes no seed, or answers equal requests from a cache. "
             "Several draws need --perturbation dihedral",
         )
     gap = np.abs(pixels[0].astype(np.int16) - pixels[1])
-    return Finding(name, True, f"by {gap.mean():.2f} of 255 on average, {gap.max()} at most")
+    return LiveFinding(name, True, f"by {gap.mean():.2f} of 255 on average, {gap.max()} at most")
 
 
-def _price(adapter: Adapter, outcomes: Sequence[Outcome]) -> Finding:
+def _price(adapter: Adapter, outcomes: Sequence[Outcome]) -> LiveFinding:
     upload = outcomes[0].task.upload
     name, price = "it costs what is declared", adapter.price_for(upload.width, upload.height)
     booked = [outcome.cost_usd for outcome in outcomes]
     said = " and ".join(dollars(cost) for cost in dict.fromkeys(booked))
     if price is None:
-        return Finding(
+        return LiveFinding(
             name, True, f"no price is declared; booked at {said} a draw. Give -p price-usd=… to set a budget"
         )
     declared = " to ".join(dollars(usd) for usd in dict.fromkeys((price.low_usd, price.high_usd)))
     if max(booked, default=Decimal(0)) > price.high_usd:
-        return Finding(name, False, f"booked at {said} a draw; the adapter declares {declared}. Give -p price-usd=…")
-    return Finding(name, True, f"booked at {said} a draw; declared {declared}")
+        return LiveFinding(
+            name, False, f"booked at {said} a draw; the adapter declares {declared}. Give -p price-usd=…"
+        )
+    return LiveFinding(name, True, f"booked at {said} a draw; declared {declared}")
 
 
-def _model(outcome: Outcome) -> Finding:
+def _model(outcome: Outcome) -> LiveFinding:
     """The sampler stops by itself when a second model answers."""
     silent = "it names none, so that a silent change of it cannot be seen"
-    return Finding("the model is named", True, outcome.model or silent)
+    return LiveFinding("the model is named", True, outcome.model or silent)

@@ -65,7 +65,7 @@ class Response:
         return Response(self.status, {**self.headers, **more}, self.body)
 
 
-class Connection:
+class AcceptedSocket:
     """One accepted socket with a read buffer; every failure of the peer is a `PeerGoneError`."""
 
     def __init__(self, sock: socket.socket) -> None:

@@ -5,7 +5,16 @@ from dataclasses import dataclass, field
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.watching.log import now
-from blackbox_conformal.watching.records import Entry, Measured, Visit, WatchDraw, Watched, columns, insert, update
+from blackbox_conformal.watching.records import (
+    Entry,
+    FreshMeasurement,
+    Visit,
+    WatchDraw,
+    Watched,
+    columns,
+    insert,
+    update,
+)
 from blackbox_conformal.watching.watch_file import WatchFile
 from blackbox_conformal.watching.watch_findings import Finding, State, outcome, state_after
 
@@ -28,7 +37,7 @@ class Conclusion:
     draws: Sequence[WatchDraw]
     findings: Sequence[Finding]
     wealth: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    photographs: Sequence[Measured] = ()
+    photographs: Sequence[FreshMeasurement] = ()
     repeats_itself: bool | None = None
 
 

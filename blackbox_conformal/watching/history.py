@@ -15,7 +15,7 @@ _LATEST = 60
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class EvidenceHistory:
     """The evidence of one layer.
 
     Attributes

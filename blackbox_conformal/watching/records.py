@@ -129,7 +129,7 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class FreshMeasurement:
     """A fresh photograph of a `visit` and its loss at the threshold of `alpha`; None until it is measured."""
 
     truth: str

@@ -24,7 +24,7 @@ from blackbox_conformal.watching.log import now
 from blackbox_conformal.watching.records import (
     Canary,
     Entry,
-    Measured,
+    FreshMeasurement,
     Record,
     Visit,
     WatchDraw,
@@ -235,7 +235,7 @@ class WatchFile:
         watch = self.latest(calibration)
         return [] if watch is None else self.canaries(watch)
 
-    def plan(self, watch: Watched, draws: Sequence[WatchDraw], photographs: Sequence[Measured] = ()) -> Visit:
+    def plan(self, watch: Watched, draws: Sequence[WatchDraw], photographs: Sequence[FreshMeasurement] = ()) -> Visit:
         """Plan the next visit: what is going to be drawn, before anything is bought."""
         ids = {canary.position: canary.id for canary in self.last_canaries(watch.calibration)}
         with self.transaction() as connection:
@@ -271,10 +271,10 @@ class WatchFile:
         visits = self._records(Visit, "SELECT * FROM visit WHERE watch = ? ORDER BY number", watch.id)
         return [replace(visit, draws=tuple(draws.get(visit.id, ()))) for visit in visits]
 
-    def photographs(self, watch: Watched, visit: int | None = None) -> list[Measured]:
+    def photographs(self, watch: Watched, visit: int | None = None) -> list[FreshMeasurement]:
         """The fresh photographs of all visits, or of one, in the order in which they were planned."""
         return self._records(
-            Measured,
+            FreshMeasurement,
             "SELECT photograph.* FROM photograph JOIN visit ON visit.id = photograph.visit WHERE visit.watch = ?"
             " AND (? IS NULL OR visit.id = ?) ORDER BY photograph.rowid",
             watch.id,

@@ -4,13 +4,15 @@ from typing import Any
 
 import pytest
 
-from blackbox_adapters._jobs import Job
+from blackbox_adapters._jobs import PolledJob
 from blackbox_adapters._reasons import Reasons
 from blackbox_conformal.errors import PayloadError, RefusedError, RunRefusedError, VendorError, VendorFailedError
 
 
-def job(**told: Any) -> Job:
-    return Job("task", "7f", **{"done": ("finished",), "failed": ("error", "expired"), "picture": "output.url", **told})
+def job(**told: Any) -> PolledJob:
+    return PolledJob(
+        "task", "7f", **{"done": ("finished",), "failed": ("error", "expired"), "picture": "output.url", **told}
+    )
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,7 @@ def test_the_whole_answer_is_shown_where_no_path_is_told() -> None:
 
 
 def test_without_words_for_done_every_answer_is_that_of_a_finished_job() -> None:
-    assert Job("link", "7f", picture="url").result({"url": "x"}) == "x"
+    assert PolledJob("link", "7f", picture="url").result({"url": "x"}) == "x"
 
 
 def test_a_finished_job_without_a_picture_is_polled_twice_more_and_no_oftener() -> None:

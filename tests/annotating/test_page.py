@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.report_browser import until
 
-from blackbox_annotations._shapes import Drawing
+from blackbox_annotations._shapes import DrawnLevels
 from blackbox_conformal.annotations.marks import Marks
 
 pytestmark = pytest.mark.browser
@@ -178,7 +178,7 @@ def test_both_panels_and_every_part_of_a_pixel_are_the_same_place(chromium, url,
     ],
 )
 def test_polygons_are_those_of_the_importers(chromium, url, folder, pairs, corners):
-    drawing = Drawing((HEIGHT, WIDTH))
+    drawing = DrawnLevels((HEIGHT, WIDTH))
     drawing.polygon([(x + 0.5, y + 0.5) for x, y in corners], 179)
     with opened(chromium, url) as page:
         hand = Hand(page)
@@ -366,7 +366,7 @@ def test_everything_works_by_keys_alone(chromium, url, folder, pairs):
         keys.press("Space")
         for key in ("Shift+ArrowDown", "Space", "Shift+ArrowRight", "Shift+ArrowRight", "Space", "Enter"):
             keys.press(key)
-        drawing = Drawing((HEIGHT, WIDTH))
+        drawing = DrawnLevels((HEIGHT, WIDTH))
         drawing.polygon([(11.5, 29.5), (11.5, 39.5), (31.5, 39.5)], 255)
         keys.press("s")
         saved(page)

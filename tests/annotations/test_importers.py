@@ -12,7 +12,7 @@ from blackbox_annotations.coco import Coco, compressed_runs
 from blackbox_annotations.cvat import Cvat
 from blackbox_annotations.label_studio import LabelStudio, brush_values
 from blackbox_annotations.labelme import Labelme
-from blackbox_conformal.annotations.formats.format import Request
+from blackbox_conformal.annotations.formats.format import ImportRequest
 from blackbox_conformal.annotations.formats.png import Png
 from blackbox_conformal.errors import FileFormatError, UsageError
 
@@ -167,8 +167,8 @@ def test_folders_of_files(tmp_path):
         (tmp_path / f"{name}.json").write_text(labelme(shape("rectangle", [[3, 5], [10, 12]])))
         (tmp_path / f"{name}.png").write_bytes(png(marked(BOX)))
     for importer in (Labelme(), Png()):
-        request = Request(tmp_path, frozenset({"photo", "elsewhere"}), (HEIGHT, WIDTH), lambda _: 255)
+        request = ImportRequest(tmp_path, frozenset({"photo", "elsewhere"}), (HEIGHT, WIDTH), lambda _: 255)
         np.testing.assert_array_equal(importer.read(request), marked(BOX))
         for names in ((), ("missing",), ("photo", "other")):
             with pytest.raises(UsageError, match="expected one file"):
-                importer.read(Request(tmp_path, frozenset(names), (HEIGHT, WIDTH), lambda _: 255))
+                importer.read(ImportRequest(tmp_path, frozenset(names), (HEIGHT, WIDTH), lambda _: 255))

@@ -29,7 +29,7 @@ from blackbox_annotations.cvat import Cvat
 from blackbox_annotations.label_studio import LabelStudio
 from blackbox_annotations.labelme import Labelme
 from blackbox_conformal.annotations import foreign_files
-from blackbox_conformal.annotations.formats.format import Request
+from blackbox_conformal.annotations.formats.format import ImportRequest
 from blackbox_conformal.annotations.formats.png import Png
 from blackbox_conformal.errors import FileFormatError, UsageError
 
@@ -190,7 +190,7 @@ def test_noise_is_refused(tmp_path_factory, data, importer):
     path = tmp_path_factory.mktemp("noise") / "x"
     path.write_bytes(data)
     with pytest.raises((FileFormatError, UsageError)):
-        importer.read(Request(path, frozenset({"photo"}), (HEIGHT, WIDTH), lambda _: 255))
+        importer.read(ImportRequest(path, frozenset({"photo"}), (HEIGHT, WIDTH), lambda _: 255))
 
 
 json_values = st.recursive(
@@ -218,7 +218,7 @@ def test_documents_with_one_odd_value_are_read_or_refused(tmp_path_factory, form
     path = tmp_path_factory.mktemp("odd") / "x"
     path.write_text(json.dumps(document if key != "" else odd))
     try:
-        found = importer.read(Request(path, frozenset({"photo"}), (HEIGHT, WIDTH), lambda _: 255))
+        found = importer.read(ImportRequest(path, frozenset({"photo"}), (HEIGHT, WIDTH), lambda _: 255))
     except (FileFormatError, UsageError):
         return
     assert found.shape == (HEIGHT, WIDTH)

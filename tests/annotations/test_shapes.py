@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from support.annotation_files import marked
 
 from blackbox_annotations import _shapes as shapes
-from blackbox_annotations._shapes import Drawing, runs
+from blackbox_annotations._shapes import DrawnLevels, runs
 from blackbox_conformal.errors import FileFormatError
 
 places = st.tuples(st.floats(-10, 42), st.floats(-10, 34))
 
 
 def _drawn(points, size=(24, 32)):
-    found = Drawing(size)
+    found = DrawnLevels(size)
     found.polygon(points, 255)
     return found.levels > 0
 
@@ -57,13 +57,13 @@ def test_centres_inside_are_marked_and_nothing_beyond_the_outline(points):
 
 @pytest.mark.parametrize("box", [(3, 5, 10, 12), (0, 0, 32, 24), (31, 23, 32, 24), (7, 7, 8, 20)])
 def test_a_box_on_the_lines_between_pixels_is_exact(box):
-    found = Drawing((24, 32))
+    found = DrawnLevels((24, 32))
     found.box(*box, 255)
     np.testing.assert_array_equal(found.levels, marked(box))
 
 
 def test_a_box_within_pixels_marks_all_it_touches():
-    found = Drawing((24, 32))
+    found = DrawnLevels((24, 32))
     found.box(3.2, 5.7, 9.1, 11.5, 255)
     np.testing.assert_array_equal(found.levels, marked((3, 5, 10, 12)))
 
@@ -90,27 +90,27 @@ def test_holes_by_the_even_odd_rule():
 
 
 def test_ellipses_and_turns():
-    found = Drawing((60, 60))
+    found = DrawnLevels((60, 60))
     found.ellipse(30, 30, 20, 10, 255)
     y, x = np.mgrid[:60, :60] + 0.5
     exact = ((x - 30) / 20) ** 2 + ((y - 30) / 10) ** 2
     assert (found.levels[exact < 0.95] == 255).all()
     assert (found.levels[exact > 1.3] == 0).all()
-    turned = Drawing((60, 60))
+    turned = DrawnLevels((60, 60))
     turned.ellipse(30, 30, 20, 10, 255, degrees=90)
     assert (turned.levels != found.levels.T).sum() <= 8
-    upright, lying = Drawing((60, 60)), Drawing((60, 60))
+    upright, lying = DrawnLevels((60, 60)), DrawnLevels((60, 60))
     upright.box(25, 10, 35, 50, 255)
     lying.box(10, 25, 50, 35, 255, degrees=90)
     assert (upright.levels != lying.levels).sum() <= 100
-    clockwise = Drawing((60, 60))
+    clockwise = DrawnLevels((60, 60))
     clockwise.box(30, 28, 58, 32, 255, degrees=45)
     assert clockwise.levels[38, 52] == 255
     assert clockwise.levels[22, 52] == 0
 
 
 def test_the_largest_level_counts_where_shapes_overlap():
-    found = Drawing((24, 32))
+    found = DrawnLevels((24, 32))
     found.box(0, 0, 10, 10, 200)
     found.box(5, 5, 15, 15, 100)
     assert (found.levels[7, 7], found.levels[12, 12]) == (200, 100)
@@ -133,7 +133,7 @@ def test_shapes_that_cannot_be_meant_are_refused(points):
 
 
 def test_patches_stay_within_the_picture():
-    found = Drawing((24, 32))
+    found = DrawnLevels((24, 32))
     found.patch(np.ones((24, 32), bool), 0, 0, 9)
     assert (found.levels == 9).all()
     for top, left in ((-1, 0), (0, 1), (23, 0)):
@@ -143,7 +143,7 @@ def test_patches_stay_within_the_picture():
 
 def test_endless_work_is_refused(monkeypatch):
     monkeypatch.setattr(shapes, "LARGEST_WORK", 6_000_000)
-    found = Drawing((24, 32))
+    found = DrawnLevels((24, 32))
     for _ in range(10):
         found.box(0, 0, 32, 24, 255)
     with pytest.raises(FileFormatError, match="would take too long"):

@@ -11,13 +11,13 @@ from support.audit_material import alike, audited_picture, calibration_of, curve
 from blackbox_conformal.method.audits.kinds import AtLevel, KindRisk, kind_risks, kind_rows, kinds_in_words
 from blackbox_conformal.method.guarantees.by_cluster import ByCluster
 from blackbox_conformal.method.guarantees.guarantee import Claim
-from blackbox_conformal.method.images.input_statistics.kind import Kind
+from blackbox_conformal.method.images.input_statistics.kind import InputKind
 from blackbox_conformal.pages.report.report_store import AUDITS
 from blackbox_conformal.study.audit.conclude import calibrated_kinds, conclude
 
 
 def kind(texture, brightness=100.0, pixels=64):
-    return Kind(texture=float(texture), brightness=float(brightness), pixels=pixels)
+    return InputKind(texture=float(texture), brightness=float(brightness), pixels=pixels)
 
 
 def known(count=20, groups=None):

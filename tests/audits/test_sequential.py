@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.method.audits.confidence import LEVEL
-from blackbox_conformal.method.audits.sequential import EARLY, Look, Stop, allowed_risk, level_test
+from blackbox_conformal.method.audits.sequential import EARLY, AuditLook, AuditStop, allowed_risk, level_test
 from blackbox_conformal.method.guarantees.guarantee import Claim
 
 KNOWN = np.linspace(0, 0.2, 40)
@@ -64,5 +64,5 @@ def test_levels_share_the_error_and_losses_are_taken_in_units_of_their_bound():
     ],
 )
 def test_why_it_ended_is_said(reason, said):
-    last = Look(40 if reason is None else 12, (0.09,))
-    assert said in Stop(40, (Look(8, (0.2,)), last), reason, (1.0,), EARLY).sentence
+    last = AuditLook(40 if reason is None else 12, (0.09,))
+    assert said in AuditStop(40, (AuditLook(8, (0.2,)), last), reason, (1.0,), EARLY).sentence

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from blackbox_conformal.method.audits.worst_pixels import Place, window, worst_place
+from blackbox_conformal.method.audits.worst_pixels import PixelPlace, window, worst_place
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -22,7 +22,7 @@ def test_the_worst_place_is_the_first_largest_trusted_error(seed):
 
 def test_an_untrusted_error_is_no_worst_place():
     errors = np.array([[0.9, 0.0]], np.float32)
-    assert worst_place(errors, np.array([[False, True]])) == Place(0, 1, 0.0)
+    assert worst_place(errors, np.array([[False, True]])) == PixelPlace(0, 1, 0.0)
     assert worst_place(errors, np.zeros((1, 2), bool)) is None
 
 
@@ -31,10 +31,10 @@ def test_an_untrusted_error_is_no_worst_place():
 def test_windows_hold_their_place_and_stay_inside(size, side):
     for row in range(size[0]):
         for column in range(size[1]):
-            rows, columns = window(Place(row, column, 0.0), size, side)
+            rows, columns = window(PixelPlace(row, column, 0.0), size, side)
             assert 0 <= rows.start <= row < rows.stop <= size[0]
             assert 0 <= columns.start <= column < columns.stop <= size[1]
             assert rows.stop - rows.start == min(side, size[0])
             assert columns.stop - columns.start == min(side, size[1])
-    rows, columns = window(Place(20, 25, 0.0), (40, 50), 8)
+    rows, columns = window(PixelPlace(20, 25, 0.0), (40, 50), 8)
     assert (rows, columns) == (slice(16, 24), slice(21, 29))

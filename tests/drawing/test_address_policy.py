@@ -2,14 +2,14 @@
 
 import pytest
 
-from blackbox_conformal.drawing.http.address_policy import LinkRules, Origin, is_allowed_address, make_origin
+from blackbox_conformal.drawing.http.address_policy import LinkRules, WebOrigin, is_allowed_address, make_origin
 from blackbox_conformal.errors import PayloadError
 
 OWN = make_origin("https", "api.vendor.example", None)
 RULES = LinkRules(OWN, ("cdn.vendor.example", ".storage.example"))
 
 
-def origin(text: str) -> Origin:
+def origin(text: str) -> WebOrigin:
     scheme, _, rest = text.partition("://")
     host, _, port = rest.partition(":")
     return make_origin(scheme, host, int(port) if port else None)

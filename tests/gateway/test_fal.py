@@ -13,7 +13,7 @@ from support.gateway import Gateway, picture, serving
 from support.recording_server import RecordingServer
 
 from blackbox_conformal.documents import ed25519
-from blackbox_conformal.gateway.gateway import Terms
+from blackbox_conformal.gateway.gateway import GatewayTerms
 from blackbox_conformal.gateway.tokens import Tokens
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
@@ -143,7 +143,7 @@ def test_a_webhook_tells_what_went_wrong_and_can_be_checked_by_anybody(
     calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
 ) -> None:
     server.script = {"submit": "status:code=422"}
-    tokens, terms = tmp_path / "tokens.json", Terms(webhook_hosts=("127.0.0.1:*",))
+    tokens, terms = tmp_path / "tokens.json", GatewayTerms(webhook_hosts=("127.0.0.1:*",))
     headers = {"Authorization": f"Key {Tokens(tokens).new('alice').reveal()}"}
     given = {"dialects": DIALECTS, "terms": terms, "tokens": tokens}
     with RecordingServer() as post, serving(calibration, vendor, tmp_path / "run", **given) as gateway:

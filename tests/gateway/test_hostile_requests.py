@@ -18,7 +18,7 @@ from support.synthetic import photograph
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.gateway import application, http_exchange
 from blackbox_conformal.gateway import gateway as gateway_module
-from blackbox_conformal.gateway.gateway import Terms
+from blackbox_conformal.gateway.gateway import GatewayTerms
 from blackbox_conformal.gateway.tokens import Tokens
 from blackbox_conformal.method.images import read
 from blackbox_conformal.method.images.encode import image_png
@@ -207,7 +207,7 @@ def test_a_token_uploads_no_more_than_it_may_in_a_day_and_takes_nothing_of_other
 ) -> None:
     tokens = tmp_path / "tokens.json"
     alice, bob = ({"Authorization": f"Key {Tokens(tokens).new(name).reveal()}"} for name in ("alice", "bob"))
-    terms = Terms(most_uploaded=len(picture(0)) + 10)
+    terms = GatewayTerms(most_uploaded=len(picture(0)) + 10)
     with serving(calibration, vendor, tmp_path / "run", terms=terms, tokens=tokens, dialects=DIALECTS) as gateway:
 
         def upload(headers: dict[str, str]) -> int:
@@ -221,7 +221,7 @@ def test_a_token_uploads_no_more_than_it_may_in_a_day_and_takes_nothing_of_other
 
 
 def test_a_webhook_goes_to_an_allowed_port_only(calibration: Path, vendor: SynchronousVendor, tmp_path: Path) -> None:
-    terms = Terms(webhook_hosts=("one.example", "two.example:8443", "three.example:*"))
+    terms = GatewayTerms(webhook_hosts=("one.example", "two.example:8443", "three.example:*"))
     asked = {
         "https://one.example/a": True,
         "http://one.example:80/a": True,

@@ -11,7 +11,7 @@ from support.gateway import Gateway, picture, serving
 from blackbox_conformal.drawing.ledger.queries import ledger_sum
 from blackbox_conformal.gateway import file_store
 from blackbox_conformal.gateway import gateway as desk
-from blackbox_conformal.gateway.gateway import Terms
+from blackbox_conformal.gateway.gateway import GatewayTerms
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
@@ -85,7 +85,7 @@ def test_old_requests_and_their_files_are_deleted_and_metrics_and_answers_stay(
         before = {name: gateway.metric(name) for name in names}
     monkeypatch.setattr(desk, "DELETE_EACH_S", 0.1)
     monkeypatch.setattr(file_store, "_UNNAMED_S", 0.0)
-    with serving(calibration, vendor, tmp_path / "run", terms=Terms(kept_days=1 / 24 / 3600)) as gateway:
+    with serving(calibration, vendor, tmp_path / "run", terms=GatewayTerms(kept_days=1 / 24 / 3600)) as gateway:
         time.sleep(1.0)
         while gateway.get(f"/pictures/{old['id']}").status_code == 200:
             time.sleep(0.1)
@@ -100,9 +100,9 @@ def test_old_requests_and_their_files_are_deleted_and_metrics_and_answers_stay(
 
 
 def test_what_is_not_old_stays(calibration: Path, vendor: SynchronousVendor, tmp_path: Path) -> None:
-    with serving(calibration, vendor, tmp_path / "run", terms=Terms(kept_days=1)) as gateway:
+    with serving(calibration, vendor, tmp_path / "run", terms=GatewayTerms(kept_days=1)) as gateway:
         links = gateway.json(picture(0))["blackbox_conformal"]
-    with serving(calibration, vendor, tmp_path / "run", terms=Terms(kept_days=1)) as gateway:
+    with serving(calibration, vendor, tmp_path / "run", terms=GatewayTerms(kept_days=1)) as gateway:
         time.sleep(0.5)
         path = httpx.URL(links["mask"]).path
         assert gateway.get(path).status_code == 200

@@ -14,7 +14,7 @@ from support.gateway import picture, serving
 from blackbox_conformal.drawing.ledger import last_day
 from blackbox_conformal.drawing.ledger.queries import ledger_sum
 from blackbox_conformal.errors import BudgetError
-from blackbox_conformal.gateway.gateway import Terms
+from blackbox_conformal.gateway.gateway import GatewayTerms
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 from blackbox_conformal.testing.script import chances
@@ -95,7 +95,7 @@ def test_more_requests_than_may_wait_are_told_to_come_again(
     gate = threading.Event()
     server.script = lambda _: (gate.wait(60), None)[1]
     with serving(
-        calibration, vendor, tmp_path / "run", terms=Terms(most_waiting=2), settings={"concurrency": 1}
+        calibration, vendor, tmp_path / "run", terms=GatewayTerms(most_waiting=2), settings={"concurrency": 1}
     ) as gateway:
         first = gateway.post(picture(0), Prefer="respond-async")
         while gateway.metric("requests_running") == 0:

@@ -20,7 +20,7 @@ import blackbox_conformal as bc
 from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.drawing.ledger.queries import ledger_sum
 from blackbox_conformal.errors import LedgerError, SuspendedError
-from blackbox_conformal.gateway.gateway import Terms
+from blackbox_conformal.gateway.gateway import GatewayTerms
 from blackbox_conformal.gateway.sqlite_book import SqliteBook
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.study.stages.certify import contradictions
@@ -121,7 +121,9 @@ def test_an_input_unlike_the_calibrations_has_no_mask_and_strict_asks_the_vendor
         assert server.account.paid == 1
         asked = gateway.post(unlike(), Prefer="handling=strict")
         assert asked.status_code == 409
-    with serving(calibration, vendor, tmp_path / "other", terms=Terms(strict=True), settings=settings) as gateway:
+    with serving(
+        calibration, vendor, tmp_path / "other", terms=GatewayTerms(strict=True), settings=settings
+    ) as gateway:
         compressed = io.BytesIO()
         PillowImage.open(io.BytesIO(picture(0))).save(compressed, "JPEG")
         assert "the input is a JPEG file" in gateway.post(compressed.getvalue()).headers["x-blackbox-conformal-reason"]

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from support.gateway import Gateway, picture, serving
 
-from blackbox_conformal.gateway.gateway import Terms
+from blackbox_conformal.gateway.gateway import GatewayTerms
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
@@ -95,7 +95,9 @@ def test_a_key_gives_the_earlier_request(calibration: Path, vendor: SynchronousV
 def test_where_too_many_wait_the_client_comes_again(
     calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
 ) -> None:
-    with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS, terms=Terms(most_waiting=0)) as gateway:
+    with serving(
+        calibration, vendor, tmp_path / "run", dialects=DIALECTS, terms=GatewayTerms(most_waiting=0)
+    ) as gateway:
         refused = edit(gateway, 0)
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
     assert refused.headers["x-should-retry"] == "true"

@@ -17,7 +17,7 @@ import pytest
 from support.gateway import Gateway, picture, serving
 
 from blackbox_conformal.gateway import service
-from blackbox_conformal.gateway.gateway import Terms
+from blackbox_conformal.gateway.gateway import GatewayTerms
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
@@ -199,7 +199,9 @@ def test_receivers_that_do_not_answer_hold_up_nobody(
             answering.wait(60)
 
     monkeypatch.setattr(service, "post", post)
-    with serving(calibration, vendor, tmp_path / "run", terms=Terms(webhook_hosts=("receiver", "other"))) as gateway:
+    with serving(
+        calibration, vendor, tmp_path / "run", terms=GatewayTerms(webhook_hosts=("receiver", "other"))
+    ) as gateway:
         link = upload(gateway, picture(0))
         for _ in range(service.AT_ONCE + 32):
             predict(gateway, {"image": link}, webhook="http://receiver/slow", webhook_events_filter=["completed"])
@@ -218,7 +220,7 @@ def test_a_webhook_is_told_until_it_listens_and_can_check_who_speaks(
     calibration: Path, vendor: SynchronousVendor, tmp_path: Path, post: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "FIRST_PAUSE_S", 0.05)
-    terms = Terms(webhook_hosts=("127.0.0.1:*",))
+    terms = GatewayTerms(webhook_hosts=("127.0.0.1:*",))
     with serving(calibration, vendor, tmp_path / "run", terms=terms) as gateway:
         wish = {"webhook": post, "webhook_events_filter": ["completed"]}
         told = predict(gateway, {"image": upload(gateway, picture(0))}, **wish).json()

@@ -205,7 +205,7 @@ def test_a_calibrations_procedure_finds_the_function_again_or_says_what_to_do():
 
 def test_the_bound_of_a_file_is_not_believed():
     metrics.from_function("believed", _green, 1)
-    forged = metrics.Custom(metric="believed", version="1", largest=0.2)
+    forged = metrics.CustomMetric(metric="believed", version="1", largest=0.2)
     with pytest.raises(UsageError, match=r"that this program has declared, 1; got 0\.2"):
         _ = forged.bound
     with pytest.raises(UsageError, match=r"has declared 1 and now 0\.5"):
@@ -214,6 +214,6 @@ def test_the_bound_of_a_file_is_not_believed():
 
 def test_a_metric_that_the_program_has_not_defined_is_refused_before_anything_is_drawn(tmp_path):
     vendor = load_adapter("folder", path=str(tmp_path), label="made up")
-    stranger = metrics.Custom(metric="stranger", version="1", largest=1)
+    stranger = metrics.CustomMetric(metric="stranger", version="1", largest=1)
     with pytest.raises(UsageError, match="this program has defined none"):
         set_up(vendor, draws=2, score="pixel-variance", metric=stranger)

@@ -10,9 +10,9 @@ from support.forwarding_proxy import forwarding_proxy
 from support.s3_server import make_bucket
 
 from blackbox_conformal.drawing.object_store import (
+    BlobStore,
     BucketAddress,
     ChangedError,
-    Store,
     refuse_unconditional,
     store_at,
 )
@@ -20,13 +20,13 @@ from blackbox_conformal.errors import IncompleteError, UsageError
 
 
 @pytest.fixture(params=["folder", "moto", "seaweedfs"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, serve: Callable[[str], str]) -> Store:
+def store(request: pytest.FixtureRequest, tmp_path: Path, serve: Callable[[str], str]) -> BlobStore:
     if request.param == "folder":
         return store_at(str(tmp_path / "store"))
     return store_at(make_bucket(serve(request.param), f"store-{secrets.token_hex(4)}") + "/runs/x")
 
 
-def test_the_first_content_of_a_name_stays(store: Store) -> None:
+def test_the_first_content_of_a_name_stays(store: BlobStore) -> None:
     content = bytes(range(256)) * 40_000
     assert store.get("samples/ab/é x") is None
     assert store.head("samples/ab/é x") is None
@@ -42,14 +42,14 @@ def test_the_first_content_of_a_name_stays(store: Store) -> None:
     assert store.get("samples/ab/é x") is None
 
 
-def test_of_many_who_put_one_name_one_succeeds(store: Store) -> None:
+def test_of_many_who_put_one_name_one_succeeds(store: BlobStore) -> None:
     with ThreadPoolExecutor(16) as pool:
         won = list(pool.map(lambda number: store.put_if_absent("name", b"%d" % number), range(16)))
     assert won.count(True) == 1
     assert store.get("name") == b"%d" % won.index(True)
 
 
-def test_names_are_listed_below_a_folder_and_not_below_one_that_only_begins_so(store: Store) -> None:
+def test_names_are_listed_below_a_folder_and_not_below_one_that_only_begins_so(store: BlobStore) -> None:
     for name in ("a/1", "a/b/2", "ab/3"):
         store.put_if_absent(name, b"x")
     assert sorted(found.name for found in store.names()) == ["a/1", "a/b/2", "ab/3"]
@@ -67,7 +67,7 @@ def test_a_content_that_was_changed_since_it_was_listed_is_not_given(bucket: str
         store.get("a.png", found.tag)
 
 
-def test_the_test_of_a_store_leaves_nothing(store: Store) -> None:
+def test_the_test_of_a_store_leaves_nothing(store: BlobStore) -> None:
     refuse_unconditional(store)
     assert list(store.names()) == []
 

@@ -7,7 +7,7 @@ import pytest
 from support.report_browser import opened
 
 from blackbox_conformal.pages.report.comparison_page import write_comparison
-from blackbox_conformal.study.choose.comparison import INTERVALS, OURS, Comparison, Row, Standing
+from blackbox_conformal.study.choose.comparison import INTERVALS, OURS, Comparison, ComparisonRow, Standing
 
 pytestmark = pytest.mark.browser
 
@@ -33,9 +33,11 @@ FOUND = """() => [...document.querySelectorAll("figure svg")].map(svg => {
 
 
 def test_long_labels_are_whole_and_inside_the_plot(chromium, tmp_path):
-    def row(label: str, method: str, gain: float) -> Row:
+    def row(label: str, method: str, gain: float) -> ComparisonRow:
         promised = "On average the error is at most 0.1." if method == OURS else "no guarantee on errors: made up"
-        return Row(label, method, 0.1, promised, 0.62, 0.04, 41.0, 27.5, 0.12, (gain, gain - 0.1, gain), (0.0,) * 3)
+        return ComparisonRow(
+            label, method, 0.1, promised, 0.62, 0.04, 41.0, 27.5, 0.12, (gain, gain - 0.1, gain), (0.0,) * 3
+        )
 
     rows = tuple(row(label, method, 0.1 * k) for k, label in enumerate(LABELS) for method in (OURS, INTERVALS))
     standings = tuple(Standing(label, 4, 8, 8, 0, 0, 0, Decimal(1), Decimal("0.4"), None) for label in LABELS)

@@ -10,14 +10,14 @@ import pytest
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.pages.report.comparison_page import refuse_foreign, write_comparison
-from blackbox_conformal.study.choose.comparison import INTERVALS, OURS, Comparison, Row, Standing
+from blackbox_conformal.study.choose.comparison import INTERVALS, OURS, Comparison, ComparisonRow, Standing
 from blackbox_conformal.study.spending import Latency
 from blackbox_conformal.support.plots import Dot, Dots
 
 HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(2)>'
 
 
-def row(contestant: str, method: str = OURS, alpha: float = 0.1, **changes) -> Row:
+def row(contestant: str, method: str = OURS, alpha: float = 0.1, **changes) -> ComparisonRow:
     values = {
         "guarantee": "On average the error is at most 0.1." if method == OURS else "no guarantee on errors: made up",
         "trusted_share": 0.62,
@@ -28,7 +28,7 @@ def row(contestant: str, method: str = OURS, alpha: float = 0.1, **changes) -> R
         "share_gain": (0.07, 0.02, 0.11),
         "psnr_gain": (-1.5, -2.25, -0.75),
     }
-    return Row(contestant, method, alpha, **{**values, **changes})
+    return ComparisonRow(contestant, method, alpha, **{**values, **changes})
 
 
 def standing(contestant: str, latency: Latency | None = None) -> Standing:

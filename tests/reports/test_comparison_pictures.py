@@ -14,7 +14,7 @@ from blackbox_conformal.pages.report import comparison_pictures
 from blackbox_conformal.pages.report.comparison_page import write_comparison
 from blackbox_conformal.pages.report.comparison_pictures import MOST, SHOWN, SIDE, ComparisonPictures, _most_detailed
 from blackbox_conformal.study.choose.compared_picture import ComparedPicture
-from blackbox_conformal.study.choose.comparison import OURS, Comparison, Row, Standing
+from blackbox_conformal.study.choose.comparison import OURS, Comparison, ComparisonRow, Standing
 
 ALPHAS = (0.1, 0.2)
 
@@ -134,7 +134,9 @@ def compared():
                 pictures.take(compared_picture(name, index))
 
     def row(name, alpha, price):
-        return Row(name, OURS, alpha, "On average it holds.", 0.6, 0.04, 41.0, 27.5, price, (0.0,) * 3, (0.0,) * 3)
+        return ComparisonRow(
+            name, OURS, alpha, "On average it holds.", 0.6, 0.04, 41.0, 27.5, price, (0.0,) * 3, (0.0,) * 3
+        )
 
     rows = tuple(row(name, alpha, price) for name, price in (("plain", 0.125), (HOSTILE, None)) for alpha in ALPHAS)
     standings = tuple(Standing(name, 1, 6, 6, 0, 0, 0, Decimal(1), Decimal("0.1"), None) for name in ("plain", HOSTILE))

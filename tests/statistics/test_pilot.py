@@ -14,7 +14,7 @@ from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.plan import prospects
-from blackbox_conformal.study.plan.prospects import Outlook
+from blackbox_conformal.study.plan.prospects import CurveOutlook
 
 RULE, PILOT, TRIALS = Expected(), 20, 1200
 LEVELS = tuple(np.round(np.arange(0.08, 0.6, 0.04), 2))
@@ -35,14 +35,14 @@ def photographs(errors: np.ndarray) -> CurveSet:
 
 def level_by_pilot(pilot: CurveSet) -> Choice:
     """The smallest level that is expected to trust a quarter of a picture after calibrating on the fewest."""
-    found = Outlook.of(pilot).prospects(RULE, LEVELS, NUMBERS[0])
+    found = CurveOutlook.of(pilot).prospects(RULE, LEVELS, NUMBERS[0])
     reaching = (level for level, one in zip(LEVELS, found, strict=True) if one.share >= 0.25)
     return next(reaching, LEVELS[-1]), NUMBERS[0]
 
 
 def number_by_pilot(pilot: CurveSet) -> Choice:
     """At 0.2 the smallest number of photographs that is expected to trust a fifth of a picture."""
-    outlook = Outlook.of(pilot)
+    outlook = CurveOutlook.of(pilot)
     reaching = (n for n in NUMBERS if outlook.prospects(RULE, [0.2], n)[0].share >= 0.2)
     return 0.2, next(reaching, NUMBERS[-1])
 

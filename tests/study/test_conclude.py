@@ -9,7 +9,7 @@ from support.audit_material import audited_picture, calibration_of, curve_of, cu
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.confidence import LEVEL
 from blackbox_conformal.method.audits.permutation import resplit_risks
-from blackbox_conformal.method.audits.sequential import Look, Stop
+from blackbox_conformal.method.audits.sequential import AuditLook, AuditStop
 from blackbox_conformal.method.audits.verdict import EXPLAINED, judge
 from blackbox_conformal.method.guarantees.by_cluster import ByCluster
 from blackbox_conformal.method.guarantees.expected import Expected
@@ -89,7 +89,7 @@ def test_per_image_counts_misses():
 def test_misses_of_a_fixed_number_of_photographs_have_an_exact_interval_and_other_losses_have_not():
     calibration, rule = calibration_of(curves(0, 30)), PerImage(delta=0.2)
     pictures = unseen(1, 25, thresholds_of(calibration, rule))
-    settled = Stop(40, (Look(25, (0.1, 0.1)),), "confirmed", (1.0, 1.0), 0.01)
+    settled = AuditStop(40, (AuditLook(25, (0.1, 0.1)),), "confirmed", (1.0, 1.0), 0.01)
     fixed, stopped = (conclude(calibration, rule, LEVELS, pictures, stop=stop).levels for stop in (None, settled))
     for index in range(2):
         misses = np.array([one.losses[index] > LEVELS[index] for one in pictures]) * 1.0

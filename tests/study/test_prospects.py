@@ -9,7 +9,7 @@ from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.plan.measured import MeasuredShares, measured_shares, series_name
-from blackbox_conformal.study.plan.prospects import Outlook
+from blackbox_conformal.study.plan.prospects import CurveOutlook
 from blackbox_conformal.study.plan.ways import capped, promises
 from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC
 from blackbox_conformal.study.stages.settings import member
@@ -41,7 +41,7 @@ def test_the_expected_share_is_that_of_the_guarantees_own_thresholds(text: str, 
     for row, (column, level) in itertools.product(range(300), enumerate(levels)):
         chosen = known.subset(np.sort(generator.integers(15, size=n)))
         naive[row, column] = known.trusted_shares_at(rule.threshold(chosen, level)).mean()
-    found = Outlook.of(known).prospects(rule, levels, n)
+    found = CurveOutlook.of(known).prospects(rule, levels, n)
     assert [one.share for one in found] == pytest.approx(list(naive.mean(axis=0)), abs=0.04)
 
 
@@ -54,7 +54,7 @@ def test_nine_outcomes_of_ten_lie_within_the_error(text: str) -> None:
         pilot = world.subset(np.sort(generator.choice(3000, 20, replace=False)))
         calibrating = world.subset(np.sort(generator.choice(3000, n, replace=False)))
         outcome = float(world.trusted_shares_at(rule.threshold(calibrating, level)).mean())
-        (expected,) = Outlook.of(pilot).prospects(rule, [level], n, seed=trial)
+        (expected,) = CurveOutlook.of(pilot).prospects(rule, [level], n, seed=trial)
         inside.append(abs(outcome - expected.share) <= expected.error)
         naive.append(abs(outcome - expected.share) <= expected.error / 3)
     assert np.mean(inside) >= 0.78, "0.9 less three standard errors of 60 trials"
@@ -62,7 +62,7 @@ def test_nine_outcomes_of_ten_lie_within_the_error(text: str) -> None:
 
 
 def test_more_photographs_and_higher_levels_trust_more() -> None:
-    outlook, rule = Outlook.of(curves(20, 4)), member("guarantees", "expected")
+    outlook, rule = CurveOutlook.of(curves(20, 4)), member("guarantees", "expected")
     shares = np.array([[one.share for one in outlook.prospects(rule, (0.1, 0.2, 0.3), n)] for n in (5, 10, 40, 200)])
     assert (np.diff(shares, axis=1) >= 0).all()
     assert (np.diff(shares, axis=0) >= -0.01).all()
@@ -81,7 +81,7 @@ def test_a_capped_curve_is_that_of_capped_errors() -> None:
 def test_a_refused_photograph_counts_as_the_worst() -> None:
     good, rule = list(curves(10, 6)), member("guarantees", "expected")
     worse = CurveSet.from_curves([*good, RiskCurve.worst(1.0)])
-    shares = [Outlook.of(one).prospects(rule, [0.3], 50)[0].share for one in (CurveSet.from_curves(good), worse)]
+    shares = [CurveOutlook.of(one).prospects(rule, [0.3], 50)[0].share for one in (CurveSet.from_curves(good), worse)]
     assert shares[1] < shares[0]
 
 

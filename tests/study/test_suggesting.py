@@ -16,7 +16,7 @@ from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.images.jpeg_traces import JpegTrace
 from blackbox_conformal.method.images.photographs import demo_photographs
 from blackbox_conformal.method.images.read import read_image
-from blackbox_conformal.study.choose.candidate import Candidate, gain, starts
+from blackbox_conformal.study.choose.candidate import CandidateChain, gain, starts
 from blackbox_conformal.study.choose.compression import compression
 from blackbox_conformal.study.choose.fitting import Mismatch, Search, bounded, nearest, one_kind
 from blackbox_conformal.study.choose.simulations import EvenlySpread
@@ -54,7 +54,7 @@ def test_planted_chain_is_found_and_proven(folders: Path):
     suggestion = bc.suggest_degradation(folders / "inputs", folders / "photographs", scale=SCALE)
     steps = {type(step).__name__: step for step in Mixture.of_text(suggestion.degradation).chains[0].steps}
     sigma, quality, sharpening = steps["Noise"].sigma, steps["Jpeg"].quality, steps.get("Unsharp")
-    found = Candidate(noise=(sigma.low + sigma.high) / 2)
+    found = CandidateChain(noise=(sigma.low + sigma.high) / 2)
     if sharpening is not None:
         percent, radius, threshold = sharpening.percent, sharpening.radius.low, sharpening.threshold
         found = replace(found, unsharp=(percent.low + percent.high) / 2, radius=radius, threshold=threshold)
@@ -124,7 +124,7 @@ def test_hardly_any_trace_is_no_compression():
 
 
 def test_candidates_are_chains_that_the_catalogue_knows():
-    candidate = Candidate(0.5, 3, 75, 0.7, 0.5, 0.5, 2, "area", "4:4:4")
+    candidate = CandidateChain(0.5, 3, 75, 0.7, 0.5, 0.5, 2, "area", "4:4:4")
     text = candidate.text(4, "jpeg:75")
     assert text == (
         "area:4+blur:0.25-0.75+noise:1.5-4.5,shot=0.5+unsharp:38-112,radius=0.7,threshold=2+jpeg:75,subsampling=4:4:4"
@@ -136,7 +136,7 @@ def test_candidates_are_chains_that_the_catalogue_knows():
 
 
 def test_coordinates_say_all_numbers_of_a_candidate():
-    candidate = Candidate(0.5, 3.1, 95, 1.2, 0.6, 0.4, 2, "area", "4:4:4")
+    candidate = CandidateChain(0.5, 3.1, 95, 1.2, 0.6, 0.4, 2, "area", "4:4:4")
     again = replace(candidate, blur=0, noise=1, unsharp=0, radius=2, shot=0, spread=0, threshold=0).at(
         candidate.coordinates
     )
@@ -152,14 +152,14 @@ def test_extreme_candidates_are_chains_too(places: np.ndarray):
 
 
 def test_steps_that_change_nothing_are_left_out():
-    assert Candidate(blur=0.2, noise=0.2, unsharp=9).text(4, "") == "bicubic:4"
-    assert Candidate(filter="").text(1, "") == "noise:0.3"
-    assert Candidate(noise=1.5, shot=0.5).without("noise").text(4, "") == "bicubic:4"
-    assert Candidate(noise=1.5, shot=1e-5).text(4, "") == "bicubic:4+noise:1.5"
+    assert CandidateChain(blur=0.2, noise=0.2, unsharp=9).text(4, "") == "bicubic:4"
+    assert CandidateChain(filter="").text(1, "") == "noise:0.3"
+    assert CandidateChain(noise=1.5, shot=0.5).without("noise").text(4, "") == "bicubic:4"
+    assert CandidateChain(noise=1.5, shot=1e-5).text(4, "") == "bicubic:4+noise:1.5"
 
 
 def test_simpler_chains_lack_some_steps():
-    candidate = Candidate(blur=0.5, noise=3, unsharp=75, filter="area")
+    candidate = CandidateChain(blur=0.5, noise=3, unsharp=75, filter="area")
     simpler = candidate.simpler()
     assert candidate in simpler
     found = {each.text(4, "") for each in simpler if each.filter == "area"}
@@ -167,17 +167,17 @@ def test_simpler_chains_lack_some_steps():
     assert all("unsharp" in text for text in found if "noise" in text)
     assert "area:4" in found
     assert sorted({each.numbers for each in simpler}) == [0, 1, 4, 5, 6, 7]
-    assert [each.text(2, "") for each in Candidate(noise=0.2, filter="lanczos").simpler()] == [
+    assert [each.text(2, "") for each in CandidateChain(noise=0.2, filter="lanczos").simpler()] == [
         "bicubic:2",
         "area:2",
         "lanczos:2",
     ]
-    assert Candidate(filter="").simpler() == [Candidate(filter="")]
+    assert CandidateChain(filter="").simpler() == [CandidateChain(filter="")]
 
 
 @pytest.mark.parametrize("threshold", [0, 2])
 def test_noise_after_sharpening_stays_as_it_is_when_sharpening_changes(threshold: int):
-    candidate = Candidate(noise=3, unsharp=80, radius=1.2, threshold=threshold)
+    candidate = CandidateChain(noise=3, unsharp=80, radius=1.2, threshold=threshold)
     for place in (2, 3, 6):
         changed = candidate.at(candidate.coordinates + np.eye(7)[place])
         assert changed.sharpened == pytest.approx(candidate.sharpened)
@@ -204,7 +204,7 @@ def test_sharpened_noise_is_what_sharpening_makes_of_it(percent: int, radius: fl
     noise = np.random.default_rng(0).normal(128, sigma, (256, 256, 1))
     pixels = np.repeat(np.rint(noise).astype(np.uint8), 3, axis=2)
     sharp = Mixture.of_text(f"unsharp:{percent},radius={radius},threshold={threshold}").apply(pixels, 1, 0)
-    candidate = Candidate(noise=sigma, unsharp=percent, radius=radius, threshold=threshold)
+    candidate = CandidateChain(noise=sigma, unsharp=percent, radius=radius, threshold=threshold)
     assert candidate.sharpened == pytest.approx(sharp.std(), rel=0.1)
     assert replace(candidate, noise=9).sharpened_to(candidate.sharpened).noise == pytest.approx(sigma, rel=1e-3)
 
@@ -249,13 +249,13 @@ class Planted:
     def __len__(self) -> int:
         return len(self._known)
 
-    def __call__(self, candidate: Candidate) -> np.ndarray:
+    def __call__(self, candidate: CandidateChain) -> np.ndarray:
         self._known.add(candidate.text(4, ""))
         return self._content + candidate.coordinates @ self._slopes
 
 
 def test_search_finds_what_was_planted():
-    planted = Candidate(0.5, 3.1, 95, 1.2, 0.6, 0.4, 1)
+    planted = CandidateChain(0.5, 3.1, 95, 1.2, 0.6, 0.4, 1)
     simulations, tried = Planted(), []
     search = Search(simulations(planted), simulations, tried.append)
     start = min(starts(4, ""), key=search.cost)
@@ -269,7 +269,7 @@ def test_search_finds_what_was_planted():
 
 
 def test_average_is_of_those_that_are_near_and_of_one_kind():
-    planted = Candidate(0.5, 3.1, 95, 1.2, 0.6, 0.4, 1)
+    planted = CandidateChain(0.5, 3.1, 95, 1.2, 0.6, 0.4, 1)
     simulations = Planted()
     search = Search(simulations(planted), simulations, lambda _: None)
     search.refer_to(planted)
@@ -292,7 +292,7 @@ def test_minimum_within_bounds_is_found():
 @pytest.mark.parametrize(("blur", "steps"), [(0.0, 3), (0.6, 4)])
 def test_blur_that_inputs_do_not_show_is_left_out(blur: float, steps: int):
     simulations, seen = Planted(), []
-    inputs = simulations(Candidate(blur, 3.1, 95, 1.2, 0.6, 0.4, 1))
+    inputs = simulations(CandidateChain(blur, 3.1, 95, 1.2, 0.6, 0.4, 1))
     found = nearest(inputs, simulations, 4, lambda *done: seen.append(done))
     assert len(Mixture.of_text(found.text(4, "")).chains[0].steps) == steps
     # The total is known from the start, and reached.

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.audits.worst_pixels import Place
+from blackbox_conformal.method.audits.worst_pixels import PixelPlace
 from blackbox_conformal.study.audit.measure import CROP_SIDE, Crop, WorstCrops
 
 SIZE = (200, 300)
@@ -15,7 +15,7 @@ def offer(crops, alpha, loss, name, row=0, column=0, error=0.5):
     rng = np.random.default_rng(abs(hash(name)) % 1000)
     delivered, truth = (rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8) for _ in range(2))
     mask = rng.random(SIZE) < 0.5
-    place = Place(row, column, error)
+    place = PixelPlace(row, column, error)
     crops.offer(alpha, loss, error, Crop.around(place, name, f"digest of {name}", (delivered, truth), mask))
     return delivered, truth, mask
 

@@ -6,7 +6,7 @@ from blackbox_annotations.coco import Coco
 from blackbox_annotations.cvat import Cvat
 from blackbox_annotations.label_studio import LabelStudio
 from blackbox_annotations.labelme import Labelme
-from blackbox_conformal.annotations.formats.format import Request
+from blackbox_conformal.annotations.formats.format import ImportRequest
 from blackbox_conformal.annotations.formats.png import Png
 from support.annotation_files import (
     HEIGHT,
@@ -30,7 +30,7 @@ BLOCK = np.ones((7, 7), bool)
 def read_form(importer, tmp_path, content, *, names=("photo",), size=(HEIGHT, WIDTH), level=lambda _: 255, name="x"):
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return importer.read(Request(path, frozenset(names), size, level))
+    return importer.read(ImportRequest(path, frozenset(names), size, level))
 
 
 def run_lengths(flat):

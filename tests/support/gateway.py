@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 import blackbox_conformal as bc
-from blackbox_conformal.gateway.gateway import Terms
+from blackbox_conformal.gateway.gateway import GatewayTerms
 from blackbox_conformal.gateway.server import Server, listen, run
 from blackbox_conformal.gateway.service import FOLDER, Service
 from blackbox_conformal.gateway.tokens import TOKENS_FILE
@@ -70,7 +70,13 @@ class Gateway:
 
 @contextmanager
 def serving(
-    calibration: Path, vendor: Adapter, folder: Path, *, terms: Terms | None = None, alpha: float = 0.9, **given: Any
+    calibration: Path,
+    vendor: Adapter,
+    folder: Path,
+    *,
+    terms: GatewayTerms | None = None,
+    alpha: float = 0.9,
+    **given: Any,
 ) -> Iterator[Gateway]:
     """Serve for the ``with`` block; `given` are fields of `Service`, and keywords of `Session` in ``settings``."""
     settings = {"max_cost": "5", **given.pop("settings", {})}
@@ -84,7 +90,7 @@ def serving(
         run=folder,
         tokens=tokens,
         settings=settings,
-        terms=terms or Terms(),
+        terms=terms or GatewayTerms(),
         **given,
     )
     listening, started = listen("127.0.0.1", 0), threading.Event()

@@ -9,7 +9,7 @@ from blackbox_conformal.method.images.input_statistics.statistics import InputSt
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.watching.concluding import Conclusion, conclude
 from blackbox_conformal.watching.live_file import Known, LivePicture, enter
-from blackbox_conformal.watching.records import Canary, Measured, WatchDraw
+from blackbox_conformal.watching.records import Canary, FreshMeasurement, WatchDraw
 from blackbox_conformal.watching.watch_file import WatchFile
 from blackbox_conformal.watching.watch_findings import Finding
 
@@ -20,7 +20,7 @@ SAME, CHANGED = Finding("identity", "same", "m"), Finding("identity", "changed",
 def visit(file: WatchFile, calibration: Calibration, finding: Finding = SAME) -> None:
     watch = file.current(calibration.digest) or file.begin(calibration.digest, 0.01, [CANARY], calibrated=False)
     draws = [WatchDraw(0, "fresh", 100 + len(file.visits(watch)), 7)]
-    planned = file.plan(watch, draws, [Measured(f"sha256:{len(file.visits(watch)):064}", "p", 0.5)])
+    planned = file.plan(watch, draws, [FreshMeasurement(f"sha256:{len(file.visits(watch)):064}", "p", 0.5)])
     done = [replace(draw, state="stored", features={"warmth": 0.5}) for draw in planned.draws]
     measured = [replace(each, loss=0.125) for each in file.photographs(watch, planned.id)]
     conclude(file, watch, planned, Conclusion(done, [finding], {"warmth": (0.1, 0.2)}, measured, True))

@@ -15,7 +15,7 @@ import pytest
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.gateway.http_exchange import HttpAnswer, json_answer
 from blackbox_conformal.gateway.not_served import NotServedError
-from blackbox_conformal.pages.viewer.local_site import LocalSite, Route
+from blackbox_conformal.pages.viewer.local_site import LocalSite, PageRoute
 
 
 def refused(_):
@@ -23,10 +23,10 @@ def refused(_):
 
 
 ROUTES = [
-    Route("GET", "/", lambda http: HttpAnswer(200, b"<!doctype html>hello", "text/html; charset=utf-8")),
-    Route("GET", "/things/{id}", lambda http: json_answer({"id": http.parameters["id"], **http.query})),
-    Route("PUT", "/things/{id}", lambda http: json_answer(http.json())),
-    Route("GET", "/refused", refused),
+    PageRoute("GET", "/", lambda http: HttpAnswer(200, b"<!doctype html>hello", "text/html; charset=utf-8")),
+    PageRoute("GET", "/things/{id}", lambda http: json_answer({"id": http.parameters["id"], **http.query})),
+    PageRoute("PUT", "/things/{id}", lambda http: json_answer(http.json())),
+    PageRoute("GET", "/refused", refused),
 ]
 
 

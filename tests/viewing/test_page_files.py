@@ -2,7 +2,7 @@
 
 import httpx
 
-from blackbox_conformal.pages.viewer.local_site import LocalSite, Route
+from blackbox_conformal.pages.viewer.local_site import LocalSite, PageRoute
 from blackbox_conformal.pages.viewer.page_files import asset_route, template_page
 
 REPORTS = "blackbox_conformal.pages.report"
@@ -25,6 +25,6 @@ def test_assets_are_files_of_the_package_with_a_tag():
 
 
 def test_a_page_is_made_anew_each_time():
-    page = Route("GET", "/", lambda http: template_page([(REPORTS, "viewer.html.jinja")]))
+    page = PageRoute("GET", "/", lambda http: template_page([(REPORTS, "viewer.html.jinja")]))
     with LocalSite([page]) as site, site.running() as url:
         assert httpx.get(url).headers["cache-control"] == "no-store"

@@ -2,11 +2,11 @@
 
 import math
 
-from blackbox_conformal.watching.history import FEW, MOST_POINTS, History
+from blackbox_conformal.watching.history import FEW, MOST_POINTS, EvidenceHistory
 
 
-def history(logs: list[float]) -> History:
-    return History("inputs", "Inputs", "picture", logs, 8.0, "a warning")
+def history(logs: list[float]) -> EvidenceHistory:
+    return EvidenceHistory("inputs", "Inputs", "picture", logs, 8.0, "a warning")
 
 
 def test_a_peak_among_many_pictures_is_drawn() -> None:

@@ -17,7 +17,7 @@ from blackbox_conformal.support.text import printable
 
 
 @dataclass(frozen=True)
-class Request:
+class ImportRequest:
     """What an importer is asked for.
 
     Attributes
@@ -129,7 +129,7 @@ class Marked:
 class Format(Plugin):
     """One tool's files; a file `annotations/formats/NAME.py`, or one of another package, defines one, called PLUGIN."""
 
-    def read(self, request: Request) -> Levels:
+    def read(self, request: ImportRequest) -> Levels:
         """The levels of the picture that `request` asks for: (H, W) uint8.
 
         Raises

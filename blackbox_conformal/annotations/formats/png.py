@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from blackbox_conformal.annotations.annotation_file import Levels, levels_of_png
 from blackbox_conformal.annotations.foreign_files import read_bytes
-from blackbox_conformal.annotations.formats.format import Format, Marked, Request
+from blackbox_conformal.annotations.formats.format import Format, ImportRequest, Marked
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.method.images.encode import grey_png
 from blackbox_conformal.support.text import printable
@@ -13,7 +13,7 @@ from blackbox_conformal.support.text import printable
 class Png(Format):
     """8-bit grey PNGs whose levels are the grades: 0 the same meaning, 255 another."""
 
-    def read(self, request: Request) -> Levels:
+    def read(self, request: ImportRequest) -> Levels:
         """As `Format.read`; class numbers instead of grades, or another kind of PNG, are refused."""
         path = request.file(".png")
         levels = levels_of_png(read_bytes(path), request.size, printable(path))

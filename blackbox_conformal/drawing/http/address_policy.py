@@ -21,7 +21,7 @@ _PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class WebOrigin:
     """Scheme, host (lower case, no trailing dot) and port."""
 
     scheme: str
@@ -45,9 +45,9 @@ class Origin:
         return f"{self.scheme}://{host}" + ("" if self.port == _PORTS.get(self.scheme) else f":{self.port}")
 
 
-def make_origin(scheme: str, host: str, port: int | None) -> Origin:
+def make_origin(scheme: str, host: str, port: int | None) -> WebOrigin:
     """The normal form of an origin."""
-    return Origin(scheme, host.lower().rstrip("."), port or _PORTS.get(scheme, 0))
+    return WebOrigin(scheme, host.lower().rstrip("."), port or _PORTS.get(scheme, 0))
 
 
 def is_allowed_address(address: str, policy: AddressPolicy) -> bool:
@@ -87,7 +87,7 @@ def is_public_host(host: str) -> bool:
 class LinkRules:
     """The rules of one adapter: its own origin, others that see its key too, and the hosts of results."""
 
-    def __init__(self, own: Origin, result_hosts: tuple[str, ...], keyed: tuple[Origin, ...] = ()) -> None:
+    def __init__(self, own: WebOrigin, result_hosts: tuple[str, ...], keyed: tuple[WebOrigin, ...] = ()) -> None:
         self.own = own
         self._keyed = keyed
         self._hosts = tuple(host.lower().rstrip(".") for host in result_hosts)
@@ -99,7 +99,7 @@ class LinkRules:
             for name in self._hosts
         )
 
-    def admit(self, target: Origin, has_user: bool, public: bool) -> tuple[bool, AddressPolicy]:
+    def admit(self, target: WebOrigin, has_user: bool, public: bool) -> tuple[bool, AddressPolicy]:
         """Whether the key may go to `target`, and which addresses it may have.
 
         Raises

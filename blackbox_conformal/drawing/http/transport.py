@@ -25,7 +25,7 @@ import httpx
 from blackbox_conformal.drawing.http.address_policy import (
     AddressPolicy,
     LinkRules,
-    Origin,
+    WebOrigin,
     is_allowed_address,
     make_origin,
 )
@@ -48,7 +48,7 @@ class NameUnknownError(Exception):
     """A host name that does not resolve; nothing was connected."""
 
 
-class Exchange(threading.local):
+class OpenExchange(threading.local):
     """What this thread's request may still take, and whether any of it has left."""
 
     deadline: float = 0.0
@@ -71,7 +71,7 @@ class TimedStream(httpcore.NetworkStream):
     `to_vendor` is False while what is written on it is for a proxy: asking one for a tunnel sends the vendor nothing.
     """
 
-    def __init__(self, inner: httpcore.NetworkStream, exchange: Exchange, to_vendor: bool = True) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, exchange: OpenExchange, to_vendor: bool = True) -> None:
         self._inner = inner
         self._exchange = exchange
         self._to_vendor = to_vendor
@@ -128,7 +128,7 @@ class CheckedBackend(httpcore.NetworkBackend):
     `encrypted` says that the vendor is sent nothing before `TimedStream.start_tls`.
     """
 
-    def __init__(self, exchange: Exchange, policy: AddressPolicy, encrypted: bool) -> None:
+    def __init__(self, exchange: OpenExchange, policy: AddressPolicy, encrypted: bool) -> None:
         self._inner = httpcore.SyncBackend()
         self._exchange = exchange
         self._policy: AddressPolicy = policy
@@ -317,7 +317,7 @@ def _parse(text: str, relative: bool = False) -> httpx.URL:
     return url
 
 
-def _origin(url: httpx.URL) -> Origin:
+def _origin(url: httpx.URL) -> WebOrigin:
     return make_origin(url.scheme, url.raw_host.decode("ascii"), url.port)
 
 
@@ -348,9 +348,9 @@ class Transport:
             raise UsageError(f"expected an http(s) address of the vendor; got {redact(base_url)[:100]!r}")
         self._rules = LinkRules(_origin(url), result_hosts, tuple(_origin(_parse(each)) for each in further_urls))
         self._limits = limits
-        self._exchange = Exchange()
+        self._exchange = OpenExchange()
         self._lock = threading.Lock()
-        self._idle: dict[tuple[Origin, AddressPolicy], list[httpcore.ConnectionPool]] = {}
+        self._idle: dict[tuple[WebOrigin, AddressPolicy], list[httpcore.ConnectionPool]] = {}
         self._tls: ssl.SSLContext | None = None
         self._closed = False
 
@@ -454,7 +454,7 @@ class Transport:
             raise ValueError("the rest of a cut download is not as long as announced; begun from zero")
         return status, headers, earlier + body if earlier else body
 
-    def _classify(self, error: Exception, origin: Origin) -> NotSentError | MaybeSentError:
+    def _classify(self, error: Exception, origin: WebOrigin) -> NotSentError | MaybeSentError:
         """The error class of a failed exchange: by what has left this machine, not by what went wrong."""
         what = f"{type(error).__name__} with {origin.host}" + (f": {redact(str(error))[:200]}" if str(error) else "")
         if isinstance(error, httpcore.PoolTimeout):
@@ -525,7 +525,7 @@ class Transport:
             reason = f"the request cannot be built as the adapter made it ({type(error).__name__})"
         raise NotSentError(reason, permanent=True)
 
-    def _take(self, origin: Origin, policy: AddressPolicy) -> httpcore.ConnectionPool:
+    def _take(self, origin: WebOrigin, policy: AddressPolicy) -> httpcore.ConnectionPool:
         """A pool for one exchange alone: one that threads share is searched from end to end at each request."""
         with self._lock:
             idle = self._idle.get((origin, policy))
@@ -536,19 +536,19 @@ class Transport:
                 self._close_idle([place for place in self._idle if place[0] != self._rules.own])
             return self._new_pool(origin, policy)
 
-    def _give_back(self, pool: httpcore.ConnectionPool, place: tuple[Origin, AddressPolicy], usable: bool) -> None:
+    def _give_back(self, pool: httpcore.ConnectionPool, place: tuple[WebOrigin, AddressPolicy], usable: bool) -> None:
         with self._lock:
             if usable and not self._closed:
                 self._idle.setdefault(place, []).append(pool)
                 return
         pool.close()
 
-    def _close_idle(self, places: list[tuple[Origin, AddressPolicy]]) -> None:
+    def _close_idle(self, places: list[tuple[WebOrigin, AddressPolicy]]) -> None:
         for place in places:
             for pool in self._idle.pop(place):
                 pool.close()
 
-    def _new_pool(self, origin: Origin, policy: AddressPolicy) -> httpcore.ConnectionPool:
+    def _new_pool(self, origin: WebOrigin, policy: AddressPolicy) -> httpcore.ConnectionPool:
         """Room for one connection, through the proxy that the environment names for this origin."""
         encrypted = origin.scheme == "https"
         proxy = _proxy_for(origin)
@@ -573,7 +573,7 @@ class Transport:
         return self._tls
 
 
-def _proxy_for(origin: Origin) -> httpcore.Proxy | None:
+def _proxy_for(origin: WebOrigin) -> httpcore.Proxy | None:
     """The proxy that the environment names for an origin; never one for this machine itself.
 
     Raises

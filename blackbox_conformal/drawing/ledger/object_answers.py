@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 from blackbox_conformal.drawing.ledger.receipts import TOGETHER, Key, Receipt, Unknown
 from blackbox_conformal.drawing.ledger.shared_store import AnswerStore
 from blackbox_conformal.drawing.ledger.states import STATES, AttemptState
-from blackbox_conformal.drawing.object_store import Store, refuse_unconditional
+from blackbox_conformal.drawing.object_store import BlobStore, refuse_unconditional
 from blackbox_conformal.errors import IncompleteError, LedgerError, UsageError
 from blackbox_conformal.support.canonical import digest_bytes
 
@@ -36,7 +36,7 @@ class ObjectAnswers:
         Where contents were kept before there was this store; it is looked into, too.
     """
 
-    def __init__(self, store: Store, earlier: AnswerStore | None = None) -> None:
+    def __init__(self, store: BlobStore, earlier: AnswerStore | None = None) -> None:
         self._store, self._earlier = store, earlier
 
     def prepare(self) -> None:

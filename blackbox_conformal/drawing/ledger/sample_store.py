@@ -146,7 +146,7 @@ def _write_durably(path: str, data: bytes) -> None:
 
 
 @dataclass(slots=True)
-class Place:
+class InboxFile:
     """A file in the inbox that is open, and has room on the disk, for an answer that is to be paid for."""
 
     path: str
@@ -201,7 +201,7 @@ class Store:
         self._receipts.begin()
         sync(self._samples.parent)
 
-    def reserve(self, name: str) -> Place | None:
+    def reserve(self, name: str) -> InboxFile | None:
         """The place of an answer, under a name of its own; None where a file that is open cannot be renamed.
 
         Raises
@@ -212,7 +212,7 @@ class Store:
         if os.name == "nt":
             return None
         path = f"{self._inbox}/{name}.place"
-        place = Place(path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644))
+        place = InboxFile(path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644))
         if hasattr(os, "posix_fallocate"):
             try:
                 os.posix_fallocate(place.descriptor, 0, self.largest_answer or _FIRST_ANSWER_BYTES)
@@ -222,7 +222,7 @@ class Store:
                     raise
         return place
 
-    def release(self, place: Place) -> None:
+    def release(self, place: InboxFile) -> None:
         """Give a place up; what was written there stays."""
         os.close(place.descriptor)
         if place.path.endswith(".place"):
@@ -234,7 +234,7 @@ class Store:
         attempt: int,
         data: bytes,
         report: VendorReport = VendorReport(),  # noqa: B008 - frozen
-        place: Place | None = None,
+        place: InboxFile | None = None,
     ) -> Arrival:
         """Put an answer into the inbox, durable on return, with the vendor's report in its name.
 
@@ -254,7 +254,7 @@ class Store:
         self.largest_answer = max(self.largest_answer, len(data))
         return Arrival(attempt, f"sha256:{value}", len(data), path, report)
 
-    def _put(self, path: str, data: bytes, place: Place | None = None) -> None:
+    def _put(self, path: str, data: bytes, place: InboxFile | None = None) -> None:
         try:
             if place is None:
                 _write_durably(path, data)

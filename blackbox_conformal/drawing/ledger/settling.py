@@ -38,7 +38,7 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class InvoiceComparison:
     """An invoice beside a ledger.
 
     Attributes
@@ -61,7 +61,7 @@ class Comparison:
         return [match for match in self.calls if match.attempt.state == "ambiguous"]
 
 
-def compare(attempts: Sequence[Attempt], invoice: Invoice, period: Period) -> Comparison:
+def compare(attempts: Sequence[Attempt], invoice: Invoice, period: Period) -> InvoiceComparison:
     """Match the calls of one vendor with the lines of its invoice.
 
     By request id or idempotency key; else by time, to half an hour and then to a day; lines without a time by count.
@@ -111,7 +111,7 @@ def compare(attempts: Sequence[Attempt], invoice: Invoice, period: Period) -> Co
                 compared.append(Match(attempt, None))
             else:
                 elsewhere.append(attempt)
-    return Comparison(tuple(compared), tuple(left), tuple(elsewhere))
+    return InvoiceComparison(tuple(compared), tuple(left), tuple(elsewhere))
 
 
 def _named(attempts: Sequence[Attempt]) -> dict[str, tuple[Attempt, str]]:

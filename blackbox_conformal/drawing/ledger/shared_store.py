@@ -7,7 +7,7 @@ from typing import Protocol
 
 from blackbox_conformal.drawing.ledger.attempts import VendorReport
 from blackbox_conformal.drawing.ledger.receipts import Receipt, Unknown
-from blackbox_conformal.drawing.ledger.sample_store import Arrival, Place, Store, sniff_extension
+from blackbox_conformal.drawing.ledger.sample_store import Arrival, InboxFile, Store, sniff_extension
 from blackbox_conformal.errors import PayloadError
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.files import write_once
@@ -81,7 +81,7 @@ class SharedStore(Store):
         attempt: int,
         data: bytes,
         report: VendorReport = VendorReport(),  # noqa: B008 - frozen
-        place: Place | None = None,
+        place: InboxFile | None = None,
     ) -> Arrival:
         arrival = super().receive(attempt, data, report, place)
         self._answers.put(arrival.digest, data)

@@ -64,7 +64,7 @@ _ANY = {"*/*": {"type": "string", "format": "binary"}}
 _RUN = {200: "The result.", 402: "The budget has no room.", 422: "A field is wrong.", 500: "The vendor failed."}
 
 
-class Fal(Dialect):
+class FalDialect(Dialect):
     """The calibrated vendor, whatever application of it a client names."""
 
     documentation = "https://fal.ai/docs/api-reference/inference-api"
@@ -304,4 +304,4 @@ def _problem(refusal: NotServedError) -> dict[str, Any]:
     return {"detail": refusal.message, "error_type": _kind(refusal)}
 
 
-PLUGIN = Fal
+PLUGIN = FalDialect

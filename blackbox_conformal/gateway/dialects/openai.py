@@ -61,7 +61,7 @@ _GIVES = {
 }
 
 
-class OpenAI(Dialect):
+class OpenAIDialect(Dialect):
     """One picture goes, one comes; no mask of what to edit, since a calibrated vendor restores the whole picture."""
 
     documentation = "https://platform.openai.com/docs/api-reference/images/createEdit"
@@ -148,4 +148,4 @@ def _order(http: HttpRequest) -> Order:
     return renamed(order, file.name)
 
 
-PLUGIN = OpenAI
+PLUGIN = OpenAIDialect

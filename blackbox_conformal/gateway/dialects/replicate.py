@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-from blackbox_conformal.gateway.book import Upload
+from blackbox_conformal.gateway.book import KeptUpload
 from blackbox_conformal.gateway.dialects.dialect import Dialect, Route
 from blackbox_conformal.gateway.gateway import Gateway
 from blackbox_conformal.gateway.http_exchange import FormFile, HttpAnswer, HttpRequest, json_answer
@@ -65,7 +65,7 @@ _CREATED = {201: "The prediction.", 402: "The budget has no room.", 409: "Not ca
 _FOUND = {200: "The prediction.", 404: "There is none of this id."}
 
 
-class Replicate(Dialect):
+class ReplicateDialect(Dialect):
     """Predictions of one calibrated vendor, whatever model of it a client names."""
 
     documentation = "https://replicate.com/docs/reference/http"
@@ -268,7 +268,7 @@ def _output(gateway: Gateway, request: Request) -> str | None:
     return f"data:{request.outcome.files['picture'].type};base64,{content}"
 
 
-def _file_told(http: HttpRequest, upload: Upload) -> dict[str, Any]:
+def _file_told(http: HttpRequest, upload: KeptUpload) -> dict[str, Any]:
     return {
         "id": upload.id,
         "name": upload.name,
@@ -287,4 +287,4 @@ def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-PLUGIN = Replicate
+PLUGIN = ReplicateDialect

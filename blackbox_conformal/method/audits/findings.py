@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from blackbox_conformal.method.audits.contamination import Leakage
-from blackbox_conformal.method.audits.implied_quality import Promise
+from blackbox_conformal.method.audits.implied_quality import QualityBounds
 from blackbox_conformal.method.audits.kinds import KindRisk, kind_blocks, kinds_in_words
 from blackbox_conformal.method.audits.quality import Quality
 from blackbox_conformal.method.audits.random_splits import claimed_column
-from blackbox_conformal.method.audits.sequential import Stop
+from blackbox_conformal.method.audits.sequential import AuditStop
 from blackbox_conformal.method.audits.verdict import EXPLAINED, FIXED, SHORT, Judgement, Verdict, beforehand, in_short
-from blackbox_conformal.method.audits.worst_pixels import Place
-from blackbox_conformal.method.images.input_statistics.kind import Kind
+from blackbox_conformal.method.audits.worst_pixels import PixelPlace
+from blackbox_conformal.method.images.input_statistics.kind import InputKind
 from blackbox_conformal.method.risk.curve_set import StoredCurve
 from blackbox_conformal.method.risk.trust import threshold_json
 from blackbox_conformal.support.blocks import Block, Faces, Figure, How, Note, Table
@@ -61,10 +61,10 @@ class AuditedPicture:
     shares: tuple[float, ...]
     inside: tuple[Quality, ...]
     outside: tuple[Quality, ...]
-    worst: tuple[Place | None, ...]
+    worst: tuple[PixelPlace | None, ...]
     whole: Quality
     broken_bound: bool = False
-    kind: Kind | None = None
+    kind: InputKind | None = None
 
     @property
     def refused(self) -> bool:
@@ -96,7 +96,7 @@ class AuditedLevel:
     inside: Quality
     outside: Quality
     whole: Quality
-    promise: Promise
+    promise: QualityBounds
 
     @property
     def tested(self) -> bool:
@@ -186,7 +186,7 @@ class Audit(Faces):
     calls: int = 0
     cached: int = 0
     drift: str | None = None
-    stop: Stop | None = None
+    stop: AuditStop | None = None
     kinds: tuple[KindRisk, ...] = ()
 
     @property
@@ -408,5 +408,5 @@ def ssim_lower(levels: Sequence[AuditedLevel]) -> str | None:
     )
 
 
-def _error(place: Place | None) -> float:
+def _error(place: PixelPlace | None) -> float:
     return 0.0 if place is None else place.error

@@ -10,7 +10,7 @@ from blackbox_conformal.method.metrics.metric import Metric
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class QualityBounds:
     """Lower bounds on quality inside the mask; NaN where none follows.
 
     Attributes
@@ -31,7 +31,7 @@ class Promise:
     words: str
 
 
-def promise(rule: Guarantee, alpha: float, metric: Metric, nonempty_share: float) -> Promise:
+def promise(rule: Guarantee, alpha: float, metric: Metric, nonempty_share: float) -> QualityBounds:
     """What `rule` at `alpha` says of PSNR and SSIM inside the mask.
 
     Parameters
@@ -51,15 +51,15 @@ def promise(rule: Guarantee, alpha: float, metric: Metric, nonempty_share: float
         trusted = level_given_trust(alpha, nonempty_share) if nonempty_share else alpha
     if metric.pointwise_dissimilarity and metric.cap is None and rule.needs.curve_kind == "supremum":
         words = f"mean SSIM over trusted pixels, {whose}"
-        return Promise(math.nan, math.nan, 1 - 2 * alpha, 1 - 2 * trusted, words)
+        return QualityBounds(math.nan, math.nan, 1 - 2 * alpha, 1 - 2 * trusted, words)
     try:
         always = psnr(rule, alpha, metric).decibels
         given = psnr(rule, trusted, metric).decibels
     except UsageError:
-        return Promise(
+        return QualityBounds(
             math.nan, math.nan, math.nan, math.nan,
             "no PSNR or SSIM follows from this metric and guarantee; a PSNR follows from a bound on the largest error "
             "of lab-l1, rgb-l1 or rgb-linf without window and cap, a mean SSIM from one of ssim without either",
         )  # fmt: skip
     words = f"PSNR over trusted pixels in {metric.space} with peak 1, {whose}"
-    return Promise(always, given, math.nan, math.nan, words)
+    return QualityBounds(always, given, math.nan, math.nan, words)

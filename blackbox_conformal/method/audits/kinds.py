@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.method.audits.confidence import LEVEL, lower_bound, upper_bound
 from blackbox_conformal.method.guarantees.guarantee import Claim
-from blackbox_conformal.method.images.input_statistics.kind import Kind
+from blackbox_conformal.method.images.input_statistics.kind import InputKind
 from blackbox_conformal.method.risk.pool import mean_of_clusters
 from blackbox_conformal.support.blocks import Block, How, Note, Table
 from blackbox_conformal.support.text import printable
@@ -26,7 +26,7 @@ QUARTERS = {
     "brightness": ("dark", "rather dark", "rather bright", "bright"),
     "pixels": ("small", "rather small", "rather large", "large"),
 }
-"""Statistic of `Kind` → what photographs of its four quarters are, the lowest first."""
+"""Statistic of `InputKind` → what photographs of its four quarters are, the lowest first."""
 
 TOGETHER = (
     "Quarters are those of the calibration photographs. With a probability of at least 90 % all of these intervals "
@@ -45,7 +45,7 @@ BY_GROUP = (
 """What to do about a kind of photograph whose risk is above the level."""
 
 Statistics = dict[str, NDArray[np.float64]]
-"""Statistic of `Kind` → its value for each photograph."""
+"""Statistic of `InputKind` → its value for each photograph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class KindRisk:
     Attributes
     ----------
     by
-        A statistic of `Kind`, or ``group``.
+        A statistic of `InputKind`, or ``group``.
     name
         What these photographs are, such as ``textured``; or their group.
     low, high
@@ -120,7 +120,7 @@ class AtLevel:
     shares: NDArray[np.float64]
 
 
-def statistics_of(kinds: Sequence[Kind | None], clusters: Sequence[str] | None) -> Statistics:
+def statistics_of(kinds: Sequence[InputKind | None], clusters: Sequence[str] | None) -> Statistics:
     """The statistics of each photograph, a mean over its tiles; none where a version did not look."""
     known = [kind for kind in kinds if kind is not None]
     if len(known) < len(kinds) or not known:

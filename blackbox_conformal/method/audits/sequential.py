@@ -27,7 +27,7 @@ Reason = Literal["confirmed", "contradicted"]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class AuditLook:
     """One look at the photographs so far.
 
     Attributes
@@ -43,7 +43,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class AuditStop:
     """How an audit that may stop went.
 
     Attributes
@@ -61,7 +61,7 @@ class Stop:
     """
 
     given: int
-    looks: tuple[Look, ...]
+    looks: tuple[AuditLook, ...]
     reason: Reason | None
     p_against: tuple[float, ...]
     share: float

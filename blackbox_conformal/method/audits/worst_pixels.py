@@ -8,7 +8,7 @@ from blackbox_conformal.support.types import Map, Mask
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PixelPlace:
     """A pixel at full resolution, counted from 0 at the top left, and the metric's value there."""
 
     row: int
@@ -16,7 +16,7 @@ class Place:
     error: float
 
 
-def worst_place(errors: Map, mask: Mask) -> Place | None:
+def worst_place(errors: Map, mask: Mask) -> PixelPlace | None:
     """The trusted pixel with the largest error, the first of equals; None when nothing is trusted.
 
     Parameters
@@ -29,10 +29,10 @@ def worst_place(errors: Map, mask: Mask) -> Place | None:
     if not mask.any():
         return None
     row, column = (int(index) for index in np.unravel_index(np.argmax(np.where(mask, errors, -1)), mask.shape))
-    return Place(row, column, float(errors[row, column]))
+    return PixelPlace(row, column, float(errors[row, column]))
 
 
-def window(place: Place, size: tuple[int, int], side: int) -> tuple[slice, slice]:
+def window(place: PixelPlace, size: tuple[int, int], side: int) -> tuple[slice, slice]:
     """The rows and columns of a square of `side` pixels around `place`, inside a picture of (H, W) `size`."""
     top = min(max(place.row - side // 2, 0), max(size[0] - side, 0))
     left = min(max(place.column - side // 2, 0), max(size[1] - side, 0))

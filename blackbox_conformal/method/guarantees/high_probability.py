@@ -101,7 +101,7 @@ class Binomial:
 
 
 @dataclass(frozen=True)
-class Mixture:
+class BettingMixture:
     """The betting bound with constant bets (Waudby-Smith and Ramdas 2024).
 
     Attributes
@@ -236,7 +236,7 @@ class HighProbability(WithOutsiders):
         """The confidence bound when delta is shared among so many levels."""
         delta = self.delta / among
         if self.method == "mixture":
-            return Mixture(delta, self.bets, self.full)
+            return BettingMixture(delta, self.bets, self.full)
         return HoeffdingBentkus(delta) if self.method == "hoeffding-bentkus" else Binomial(delta)
 
     def choose(self, curves: CurveSet, alpha: float) -> Choice:

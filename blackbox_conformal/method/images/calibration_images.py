@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from blackbox_conformal.method.images.duplicates import SKETCH_LETTERS, Sketch
-from blackbox_conformal.method.images.input_statistics.kind import Kind
+from blackbox_conformal.method.images.input_statistics.kind import InputKind
 from blackbox_conformal.support.text import counted
 
 DIGEST = "^sha256:[0-9a-f]{64}$"
@@ -54,7 +54,7 @@ class CalibrationImage(KnownPhotograph):
     group: str | None = None
     cluster: str | None = None
     fitted: str | None = None
-    kind: Kind | None = None
+    kind: InputKind | None = None
 
     @model_serializer(mode="wrap")
     def _said(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -27,7 +27,7 @@ _TAIL = np.random.default_rng(0).integers(0, 255, 64, dtype=np.uint8).tobytes()
 
 
 @dataclass
-class Jpeg:
+class JpegSegments:
     """What the segments say.
 
     Attributes
@@ -56,7 +56,7 @@ class Jpeg:
     units: int = 0
 
 
-def read_jpeg(content: bytes) -> Jpeg:
+def read_jpeg(content: bytes) -> JpegSegments:
     """The segments of `content`, up to the end marker.
 
     Raises
@@ -65,7 +65,7 @@ def read_jpeg(content: bytes) -> Jpeg:
         It is damaged, has no end, has fewer coded bits than its header asks for or lacks scans, is of a kind that
         nobody uses, or has more than 8 bits a channel.
     """
-    jpeg = Jpeg()
+    jpeg = JpegSegments()
     for marker, position, length in _segments(content):
         if jpeg.scans and jpeg.scans[-1][1] == 0:
             _end_scan(jpeg, content, position)
@@ -127,7 +127,7 @@ def _before(content: bytes, position: int) -> int:
     return start
 
 
-def _end_scan(jpeg: Jpeg, content: bytes, position: int) -> None:
+def _end_scan(jpeg: JpegSegments, content: bytes, position: int) -> None:
     """Note where a scan ends; refuse one with fewer parts, between restart markers, than its size needs."""
     start, end = jpeg.scans[-1][0], _before(content, position)
     if jpeg.interval and len(_RESTART.findall(content, start, end)) < -(-jpeg.units // jpeg.interval) - 1:
@@ -135,7 +135,7 @@ def _end_scan(jpeg: Jpeg, content: bytes, position: int) -> None:
     jpeg.scans[-1] = (start, end)
 
 
-def _blocks(jpeg: Jpeg) -> dict[int, int]:
+def _blocks(jpeg: JpegSegments) -> dict[int, int]:
     """How many blocks of 8 x 8 each component has, and, as `_WHOLE`, how many units the components make together."""
     widest, highest = (max(factors[axis] for factors in jpeg.sampling.values()) for axis in (0, 1))
 
@@ -145,7 +145,7 @@ def _blocks(jpeg: Jpeg) -> dict[int, int]:
     return {_WHOLE: count(1, 1), **{number: count(*factors) for number, factors in jpeg.sampling.items()}}
 
 
-def _frame(jpeg: Jpeg, marker: int, body: bytes) -> None:
+def _frame(jpeg: JpegSegments, marker: int, body: bytes) -> None:
     if len(body) < 6 or len(body) < 6 + 3 * body[5]:
         raise ImageError("expected a JPEG frame header; it is damaged")
     precision, jpeg.height, jpeg.width, count = struct.unpack_from(">BHHB", body)
@@ -165,7 +165,7 @@ def _frame(jpeg: Jpeg, marker: int, body: bytes) -> None:
     jpeg.missing = {(number, coefficient): -1 for number in jpeg.sampling for coefficient in range(64)}
 
 
-def _scan(jpeg: Jpeg, body: bytes) -> None:
+def _scan(jpeg: JpegSegments, body: bytes) -> None:
     """Note which bits of which coefficients a scan brings."""
     count = body[0] if body else 0
     if not count or len(body) < 4 + 2 * count or not set(body[1 : 1 + 2 * count : 2]) <= set(jpeg.sampling):
@@ -181,7 +181,7 @@ def _scan(jpeg: Jpeg, body: bytes) -> None:
             jpeg.missing[number, coefficient] = approximation & 15
 
 
-def _refuse_incomplete(jpeg: Jpeg) -> None:
+def _refuse_incomplete(jpeg: JpegSegments) -> None:
     if not jpeg.width or not jpeg.scans:
         raise truncated("JPEG", "it ends before its picture")
     if any(jpeg.missing.values()):

@@ -24,7 +24,7 @@ _bounds: dict[tuple[str, str], float] = {}
 _functions = UserFunctions("metric", "blackbox_conformal.method.metrics.custom_metric.from_function")
 
 
-class Custom(Metric):
+class CustomMetric(Metric):
     """A metric that this program defined with `from_function`.
 
     A calibration stores its name, version and bound, which are part of the procedure; not its code. To audit such a
@@ -105,7 +105,9 @@ class Custom(Metric):
         return capped
 
 
-def from_function(name: str, function: Function, bound: float, version: str = "1", cap: float | None = None) -> Custom:
+def from_function(
+    name: str, function: Function, bound: float, version: str = "1", cap: float | None = None
+) -> CustomMetric:
     """A metric from `function`, for this program and every calibration with the same name, version and bound.
 
     Parameters
@@ -125,7 +127,7 @@ def from_function(name: str, function: Function, bound: float, version: str = "1
     UsageError
         Another function is defined under that name and version, or name, version or bound cannot be used.
     """
-    metric = build(Custom, f"metric {name!r}", {"metric": name, "version": version, "largest": bound, "cap": cap})
+    metric = build(CustomMetric, f"metric {name!r}", {"metric": name, "version": version, "largest": bound, "cap": cap})
     key = (metric.metric, metric.version)
     if _bounds.get(key, metric.largest) != metric.largest:
         raise UsageError(
@@ -137,4 +139,4 @@ def from_function(name: str, function: Function, bound: float, version: str = "1
     return metric
 
 
-PLUGIN = Custom
+PLUGIN = CustomMetric

@@ -98,7 +98,7 @@ def reflected_matrix(length: int, side: NDArray[np.float64]) -> Matrix:
 
 
 @dataclass(frozen=True, eq=False)
-class Pass:
+class AxisPass:
     """What one step does along one axis, as far as errors are concerned.
 
     Attributes
@@ -141,7 +141,7 @@ class Axis:
 
     recover: Matrix
     residual: Matrix
-    passes: tuple[Pass, ...]
+    passes: tuple[AxisPass, ...]
     approximation: float
 
 
@@ -182,11 +182,11 @@ def _map(step: Step, length: int) -> Matrix:
     return matrix
 
 
-def _pass(after: Matrix, matrix: Matrix) -> Pass:
+def _pass(after: Matrix, matrix: Matrix) -> AxisPass:
     """One step, whose result counts by the weights `after`, (rows, new length)."""
     negative = np.maximum(-matrix, 0).sum(axis=1)
     worst = _clipped(np.maximum(after, 0), matrix) if negative.any() else np.zeros(after.shape[0])
-    return Pass(
+    return AxisPass(
         np.abs(after @ matrix).sum(axis=1),
         np.abs(after).sum(axis=1),
         worst + np.maximum(-after, 0) @ negative,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.method.kernels.distance import Planes
-from blackbox_conformal.method.risk.resampling import Axis, Pass, Step, axis
+from blackbox_conformal.method.risk.resampling import Axis, AxisPass, Step, axis
 from blackbox_conformal.support.types import Image, Map
 
 SIGNS = np.array([[a, b, c] for a in (1, -1) for b in (1, -1) for c in (1, -1)], dtype=np.float64)
@@ -159,6 +159,6 @@ def _radius(down: Axis, across: Axis) -> NDArray[np.float64]:
     return radius
 
 
-def _rounding(step: Pass) -> float:
+def _rounding(step: AxisPass) -> float:
     """Half a step of 8 bits, and 22 bits of each tap."""
     return 0.5 / 255 + step.taps * 2.0**-23

@@ -18,7 +18,7 @@ Kind = Literal["delivered", "moments"]
 _functions = UserFunctions("score", "blackbox_conformal.method.scores.custom_score.from_function")
 
 
-class Custom(Score):
+class CustomScore(Score):
     """A score that this program defined with `from_function`.
 
     A calibration stores its name, version and kind, which are part of the procedure; not its code. To use such a
@@ -82,7 +82,7 @@ class Custom(Score):
         return np.ascontiguousarray(values, np.float32)
 
 
-def from_function(name: str, function: Function, kind: Kind = "delivered", version: str = "1") -> Custom:
+def from_function(name: str, function: Function, kind: Kind = "delivered", version: str = "1") -> CustomScore:
     """A score from `function`, for this program and every calibration with the same name, version and kind.
 
     Parameters
@@ -102,9 +102,9 @@ def from_function(name: str, function: Function, kind: Kind = "delivered", versi
     UsageError
         Another function is defined under that name and version, or name, version or kind cannot be used.
     """
-    score = build(Custom, f"score {name!r}", {"score": name, "version": version, "kind": kind})
+    score = build(CustomScore, f"score {name!r}", {"score": name, "version": version, "kind": kind})
     _functions.define((score.score, score.version, score.kind), function)
     return score
 
 
-PLUGIN = Custom
+PLUGIN = CustomScore

@@ -16,8 +16,8 @@ from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.gateway.http_exchange import HttpAnswer, HttpRequest, json_answer
 from blackbox_conformal.gateway.not_served import NotServedError
 from blackbox_conformal.method.images.encode import image_png
-from blackbox_conformal.pages.annotating.pairs import Pairs, Shown
-from blackbox_conformal.pages.viewer.local_site import Route
+from blackbox_conformal.pages.annotating.pairs import Pairs, ShownPair
+from blackbox_conformal.pages.viewer.local_site import PageRoute
 from blackbox_conformal.pages.viewer.page_files import asset_route, download, template_page, unchanging
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.text import file_stem
@@ -47,18 +47,18 @@ class AnnotationSite:
         self._formats = sorted(catalog.names("annotations.formats"))
 
     @property
-    def routes(self) -> Sequence[Route]:
+    def routes(self) -> Sequence[PageRoute]:
         """Addresses and what answers them."""
         return [
-            Route("GET", "/", self._page),
-            Route("GET", "/agreement", self._agreement),
-            Route("GET", "/pictures", self._list),
-            Route("GET", "/pictures/{index}", self._one),
-            Route("GET", "/pictures/{index}/{side}.png", self._picture),
-            Route("GET", "/pictures/{index}/marks", self._load),
-            Route("PUT", "/pictures/{index}/marks", self._save),
-            Route("PUT", "/pictures/{index}/imported", self._import),
-            Route("GET", "/pictures/{index}/exported/{format}", self._export),
+            PageRoute("GET", "/", self._page),
+            PageRoute("GET", "/agreement", self._agreement),
+            PageRoute("GET", "/pictures", self._list),
+            PageRoute("GET", "/pictures/{index}", self._one),
+            PageRoute("GET", "/pictures/{index}/{side}.png", self._picture),
+            PageRoute("GET", "/pictures/{index}/marks", self._load),
+            PageRoute("PUT", "/pictures/{index}/marks", self._save),
+            PageRoute("PUT", "/pictures/{index}/imported", self._import),
+            PageRoute("GET", "/pictures/{index}/exported/{format}", self._export),
             asset_route("annotate.css", [(PACKAGE, "annotate.css")]),
             asset_route("annotate.js", [(PACKAGE, script) for script in SCRIPTS]),
         ]
@@ -158,7 +158,7 @@ class AnnotationSite:
         [(name, content)] = files.items()
         return download(content, name, "application/octet-stream")
 
-    def _shown(self, http: HttpRequest) -> tuple[int, Shown]:
+    def _shown(self, http: HttpRequest) -> tuple[int, ShownPair]:
         text = http.parameters["index"]
         index = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else len(self._pairs)
         if index >= len(self._pairs):

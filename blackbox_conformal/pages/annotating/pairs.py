@@ -22,7 +22,7 @@ _KEPT = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownPair:
     """A photograph, cut to a multiple of the scale, and the delivered picture: (H, W, 3) uint8 each."""
 
     truth: Image
@@ -63,7 +63,7 @@ class Pairs:
             )
         self.names: Sequence[str] = [picture.name for picture in self._pictures]
         self.references: Sequence[str] = [str(picture.truth_digest) for picture in self._pictures]
-        self._kept: OrderedDict[int, Shown] = OrderedDict()
+        self._kept: OrderedDict[int, ShownPair] = OrderedDict()
         self._alone = threading.Lock()
 
     @classmethod
@@ -80,7 +80,7 @@ class Pairs:
     def __len__(self) -> int:
         return len(self._pictures)
 
-    def shown(self, index: int) -> Shown:
+    def shown(self, index: int) -> ShownPair:
         """The pair of the photograph at `index`, as the metric of a calibration gets it.
 
         Raises
@@ -98,15 +98,15 @@ class Pairs:
             self._kept.move_to_end(index)
             return self._kept[index]
 
-    def _make(self, index: int) -> Shown:
+    def _make(self, index: int) -> ShownPair:
         job = self._job.only([self._pictures[index]])
 
-        def pair_of(ready: Ready) -> Shown | None:
+        def pair_of(ready: Ready) -> ShownPair | None:
             if ready.drawn.refusal is not None:
                 return None
             truth, low = ready.truth_and_input("annotated")
             delivered = evaluate(ready.drawn, job.setup, ready.read, low, ready.second).delivered
-            return Shown(truth, delivered, Pair.of(truth, delivered))
+            return ShownPair(truth, delivered, Pair.of(truth, delivered))
 
         with job.run(pair_of) as made:
             [(_, shown)] = list(made)

@@ -9,7 +9,7 @@ from typing import Any
 from blackbox_conformal.method.audits.findings import Audit
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.pages.report.encoded import base64_text
-from blackbox_conformal.pages.report.error_pairs import CROP, Pair
+from blackbox_conformal.pages.report.error_pairs import CROP, ErrorPair
 from blackbox_conformal.pages.report.names_apart import Named, by_name, names_apart
 from blackbox_conformal.pages.report.preview import Preview, Worst, error_codes, first_stops, pack, stripes, veil_png
 from blackbox_conformal.pages.report.slider_levels import Stop, thresholds_of
@@ -62,27 +62,27 @@ class WorstCrop:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class ErrorExample:
     """A square of a photograph that shows what an error looks like."""
 
     name: str
-    pair: Pair
+    pair: ErrorPair
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ReportPictures:
     """All pictures of the report."""
 
     cards: tuple[Card, ...]
     crops: tuple[WorstCrop, ...]
-    examples: tuple[Example, ...]
+    examples: tuple[ErrorExample, ...]
     names: Mapping[str, str]
     """Of every picture by its stem, as the page calls it."""
 
 
 def make_cards(
     previews: Iterable[Preview], audit: Audit | None, stops: Sequence[Stop], chosen: int, side: int, bound: float
-) -> Shown:
+) -> ReportPictures:
     """A card for each picture, masked ones first and large losses before small ones, with what else they show.
 
     Parameters
@@ -95,19 +95,19 @@ def make_cards(
     curves = {} if audit is None else {picture.truth: picture.curve for picture in audit.pictures}
     cards: list[Card] = []
     crops: list[WorstCrop] = []
-    examples: list[Example] = []
+    examples: list[ErrorExample] = []
     pictures: list[Named] = []
     for preview in previews:
         pictures.append(Named(preview.stem, printable(preview.name, 80), preview.kind, printable(preview.source, 80)))
         cards.append(_card(preview.within(side), curves.get(preview.identity), stops, chosen, bound))
         size = (min(CROP, preview.size[0]), min(CROP, preview.size[1]))
         crops.extend(WorstCrop(preview.stem, size, worst) for worst in preview.worst)
-        examples = _nearest([*examples, *(Example(preview.stem, pair) for pair in preview.pairs)])
+        examples = _nearest([*examples, *(ErrorExample(preview.stem, pair) for pair in preview.pairs)])
     # What others a picture has to be told from is known only now.
     names = {one.stem: name for one, name in zip(pictures, names_apart(pictures), strict=True)}
     cards = [replace(card, name=names[card.name]) for card in cards]
     cards.sort(key=lambda one: (one.kind != "result", math.inf if one.loss is None else -one.loss, by_name(one.name)))
-    return Shown(
+    return ReportPictures(
         tuple(cards),
         tuple(replace(crop, name=names[crop.name]) for crop in crops),
         tuple(replace(example, name=names[example.name]) for example in examples),
@@ -115,7 +115,7 @@ def make_cards(
     )
 
 
-def _nearest(examples: Sequence[Example]) -> list[Example]:
+def _nearest(examples: Sequence[ErrorExample]) -> list[ErrorExample]:
     """`EXAMPLES_SHOWN` of each error, whose largest errors are nearest to it, in the order of errors."""
     ordered = sorted(examples, key=lambda one: (one.pair.near, abs(one.pair.error - one.pair.near), one.name))
     groups = groupby(ordered, key=lambda one: one.pair.near)

@@ -42,7 +42,7 @@ class Square:
 
 
 @dataclass(slots=True)
-class Scene:
+class ComparedScene:
     """One photograph with the squares of its contestants in their order.
 
     Attributes
@@ -72,7 +72,7 @@ class ComparisonPictures:
     """Takes every measured photograph, and keeps squares of the first `MOST` that it meets."""
 
     def __init__(self) -> None:
-        self._scenes: dict[str, Scene] = {}
+        self._scenes: dict[str, ComparedScene] = {}
 
     def take(self, picture: ComparedPicture) -> None:
         """Keep the square of one picture; called from several threads."""
@@ -95,7 +95,7 @@ class ComparisonPictures:
             )
         )
 
-    def chosen(self, alpha: float) -> list[tuple[str, list[Scene]]]:
+    def chosen(self, alpha: float) -> list[tuple[str, list[ComparedScene]]]:
         """The most and the least trusted photographs at `alpha`, each under its heading; no photograph twice."""
         ordered = sorted(self._scenes.values(), key=lambda scene: (-scene.share(alpha), scene.name))
         best = ordered[: min(SHOWN, -(-len(ordered) // 2))]
@@ -104,7 +104,7 @@ class ComparisonPictures:
         return [(title, scenes) for title, scenes in groups if scenes]
 
 
-def _scene(picture: ComparedPicture) -> Scene:
+def _scene(picture: ComparedPicture) -> ComparedScene:
     height, width = picture.score_map.shape
     size = (min(SIDE, height), min(SIDE, width))
     row, column = _most_detailed(picture.truth, size)
@@ -113,7 +113,7 @@ def _scene(picture: ComparedPicture) -> Scene:
     rows = slice(int(row / scale), max(int((row + size[0]) / scale), int(row / scale) + 1))
     columns = slice(int(column / scale), max(int((column + size[1]) / scale), int(column / scale) + 1))
     truth = picture.truth[row : row + size[0], column : column + size[1]]
-    return Scene(picture.name, row, column, size, _encoded(truth), _encoded(picture.low[rows, columns]))
+    return ComparedScene(picture.name, row, column, size, _encoded(truth), _encoded(picture.low[rows, columns]))
 
 
 def _most_detailed(truth: Image, size: tuple[int, int]) -> tuple[int, int]:

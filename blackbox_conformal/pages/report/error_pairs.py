@@ -26,7 +26,7 @@ NEAR = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class ErrorPair:
     """A square of a photograph, delivered and true, whose largest error is near `near`.
 
     Attributes
@@ -52,7 +52,7 @@ class Pair:
     at: tuple[int, int]
 
 
-def error_pairs(errors: Map, delivered: Image, truth: Image, near: Sequence[float] = ERRORS) -> tuple[Pair, ...]:
+def error_pairs(errors: Map, delivered: Image, truth: Image, near: Sequence[float] = ERRORS) -> tuple[ErrorPair, ...]:
     """For each error of `near` the square of the photograph whose largest error is nearest to it, where one is near.
 
     Parameters
@@ -85,10 +85,10 @@ def _largest(blocks: Map, side: int) -> Map:
     return squares
 
 
-def _pair(near: float, errors: Map, delivered: Image, truth: Image, top: int, left: int) -> Pair:
+def _pair(near: float, errors: Map, delivered: Image, truth: Image, top: int, left: int) -> ErrorPair:
     square = (slice(top, top + CROP), slice(left, left + CROP))
     place = worst_place(errors[square], np.ones((CROP, CROP), bool))
     assert place is not None, "a square is never empty"
     crops = [webp(PillowImage.fromarray(np.ascontiguousarray(pixels[square])), 90) for pixels in (delivered, truth)]
     at = (place.row, place.column)
-    return Pair(near, top + place.row, left + place.column, place.error, crops[0], crops[1], at)
+    return ErrorPair(near, top + place.row, left + place.column, place.error, crops[0], crops[1], at)

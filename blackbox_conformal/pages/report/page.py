@@ -18,7 +18,7 @@ from blackbox_conformal.method.audits.kinds import DESCRIPTIVE, kind_blocks
 from blackbox_conformal.method.audits.random_splits import Splits
 from blackbox_conformal.method.guarantees.corollaries import error_in_words
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
-from blackbox_conformal.pages.report.cards import WORST_SHOWN, Card, Example, WorstCrop, make_cards, worst_crops
+from blackbox_conformal.pages.report.cards import WORST_SHOWN, Card, ErrorExample, WorstCrop, make_cards, worst_crops
 from blackbox_conformal.pages.report.error_pairs import ERRORS
 from blackbox_conformal.pages.report.figures import figures, realised
 from blackbox_conformal.pages.report.names_apart import picture_stem
@@ -106,7 +106,7 @@ class ReportPage:
     cards: tuple[Card, ...]
     left_out: int
     histogram: Histogram
-    examples: tuple[Example, ...]
+    examples: tuple[ErrorExample, ...]
     twice: tuple[str, ...]
     worst: tuple[WorstCrop, ...]
     spending: Spending | None

@@ -27,7 +27,7 @@ from blackbox_conformal.pages.report.encoded import (
     page_picture,
     webp,
 )
-from blackbox_conformal.pages.report.error_pairs import CROP, ERRORS, Pair, error_pairs
+from blackbox_conformal.pages.report.error_pairs import CROP, ERRORS, ErrorPair, error_pairs
 from blackbox_conformal.pages.report.names_apart import picture_stem
 from blackbox_conformal.pages.report.pixel_blocks import block_maximum, block_side
 from blackbox_conformal.support.types import Image, Map, Mask
@@ -118,7 +118,7 @@ class Preview:
     worst: tuple[Worst, ...] = ()
     notes: tuple[str, ...] = ()
     errors: Singles | None = None
-    pairs: tuple[Pair, ...] = ()
+    pairs: tuple[ErrorPair, ...] = ()
     no_guarantee: str = ""
     source: str = ""
 
@@ -237,7 +237,7 @@ def make_preview(
     block = block_side((height, width))
     counts = count_below(score_map, thresholds)
     worst: list[Worst] = []
-    pairs: tuple[Pair, ...] = ()
+    pairs: tuple[ErrorPair, ...] = ()
     if truth is not None and errors is not None:
         pairs = error_pairs(errors, delivered, truth, sorted({*ERRORS, *(alpha for alpha, _ in worst_at)}))
         for alpha, threshold in worst_at:

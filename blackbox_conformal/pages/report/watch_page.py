@@ -34,7 +34,7 @@ SIDE = 360
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class CanaryPair:
     """A canary: its first known draw and its latest fresh one, as WebP; None where a picture is not to be had."""
 
     name: str
@@ -157,12 +157,12 @@ def _of(visit: Visit, purpose: str) -> list[WatchDraw]:
     return [draw for draw in visit.draws if draw.purpose == purpose]
 
 
-def _pairs(canaries: Sequence[Canary], visits: Sequence[Visit], store: Store) -> list[Pair]:
+def _pairs(canaries: Sequence[Canary], visits: Sequence[Visit], store: Store) -> list[CanaryPair]:
     pairs = []
     for canary in canaries:
         before = [draw for draw in visits[0].draws if draw.known and draw.canary == canary.position]
         after = [draw for draw in _of(visits[-1], "fresh") if draw.canary == canary.position]
-        pairs.append(Pair(canary.name, _picture(before[:1], store), _picture(after, store)))
+        pairs.append(CanaryPair(canary.name, _picture(before[:1], store), _picture(after, store)))
     return pairs
 
 

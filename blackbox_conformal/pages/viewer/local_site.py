@@ -34,7 +34,7 @@ LARGEST_BODY = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class PageRoute:
     """One address of a page.
 
     Attributes
@@ -51,7 +51,7 @@ class Route:
 
 
 def guarded(
-    routes: Sequence[Route], names: Collection[str], largest_body: int = LARGEST_BODY, *, by_address: bool = False
+    routes: Sequence[PageRoute], names: Collection[str], largest_body: int = LARGEST_BODY, *, by_address: bool = False
 ) -> PageGuard:
     """The routes as an application behind a new token, which may be addressed by loopback and these names."""
     inner = pages([(route.method, route.path, route.handle) for route in routes], largest_body)
@@ -85,7 +85,7 @@ class LocalSite:
 
     def __init__(
         self,
-        routes: Sequence[Route],
+        routes: Sequence[PageRoute],
         *,
         host: str = "127.0.0.1",
         port: int = 0,

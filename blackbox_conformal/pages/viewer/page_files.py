@@ -9,7 +9,7 @@ from urllib.parse import quote
 import jinja2
 
 from blackbox_conformal.gateway.http_exchange import HttpAnswer, HttpRequest
-from blackbox_conformal.pages.viewer.local_site import Route
+from blackbox_conformal.pages.viewer.local_site import PageRoute
 from blackbox_conformal.support.canonical import digest_bytes
 
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
@@ -32,7 +32,7 @@ def template_page(parts: Parts, **variables: Any) -> HttpAnswer:
     return HttpAnswer(200, text.encode(), "text/html; charset=utf-8", {"Cache-Control": "no-store"})
 
 
-def asset_route(name: str, parts: Parts, before: str = "") -> Route:
+def asset_route(name: str, parts: Parts, before: str = "") -> PageRoute:
     """A script or style at ``/assets/<name>``: `before`, then these files one after the other.
 
     Scripts share their names with each other, and none with the window.
@@ -40,7 +40,7 @@ def asset_route(name: str, parts: Parts, before: str = "") -> Route:
     texts = before + "".join(_text(package, file) for package, file in parts)
     ending = name.rpartition(".")[2]
     content = (f'"use strict";\n{{\n{texts}}}\n' if ending == "js" else texts).encode()
-    return Route("GET", f"/assets/{name}", lambda http: unchanging(http, content, _TYPES[ending]))
+    return PageRoute("GET", f"/assets/{name}", lambda http: unchanging(http, content, _TYPES[ending]))
 
 
 def unchanging(http: HttpRequest, content: bytes, kind: str) -> HttpAnswer:

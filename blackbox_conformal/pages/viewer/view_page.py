@@ -21,7 +21,7 @@ from blackbox_conformal.pages.report.page import slider_of, vendor_words
 from blackbox_conformal.pages.report.report_store import ReportStore
 from blackbox_conformal.pages.report.run_report import level_to_open_at
 from blackbox_conformal.pages.report.shares_histogram import Histogram
-from blackbox_conformal.pages.viewer.local_site import Route
+from blackbox_conformal.pages.viewer.local_site import PageRoute
 from blackbox_conformal.pages.viewer.page_files import asset_route, download, template_page, unchanging
 from blackbox_conformal.pages.viewer.run_pictures import RunPictures, is_outside
 from blackbox_conformal.pages.viewer.thumbnails import SIDE, Thumbnails
@@ -77,22 +77,22 @@ class ViewPage:
         """The level that it opens at."""
         return self.pictures.stops[self._chosen].alpha
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> list[PageRoute]:
         """Every address."""
         return [
-            Route("GET", "/", self._page),
+            PageRoute("GET", "/", self._page),
             asset_route("view.css", _STYLE),
             asset_route("view.js", _SCRIPT),
             asset_route("worker.js", _WORKER, "let stops = null;\n"),
-            Route("GET", "/pictures", self._index),
-            Route("GET", "/stops/{stop}", self._at_stop),
-            Route("GET", "/pictures/{picture}", self._picture),
-            Route("GET", "/pictures/{picture}/thumbnail", self._thumbnail),
-            Route("GET", "/pictures/{picture}/thumbnail-stops", self._thumbnail_stops),
-            Route("GET", "/pictures/{picture}/enlarged", self._enlarged),
-            Route("GET", "/pictures/{picture}/mask/{stop}", self._mask),
-            Route("GET", "/pictures/{picture}/safe/{stop}", self._safe),
-            Route("GET", "/pictures/{picture}/{part}", self._part),
+            PageRoute("GET", "/pictures", self._index),
+            PageRoute("GET", "/stops/{stop}", self._at_stop),
+            PageRoute("GET", "/pictures/{picture}", self._picture),
+            PageRoute("GET", "/pictures/{picture}/thumbnail", self._thumbnail),
+            PageRoute("GET", "/pictures/{picture}/thumbnail-stops", self._thumbnail_stops),
+            PageRoute("GET", "/pictures/{picture}/enlarged", self._enlarged),
+            PageRoute("GET", "/pictures/{picture}/mask/{stop}", self._mask),
+            PageRoute("GET", "/pictures/{picture}/safe/{stop}", self._safe),
+            PageRoute("GET", "/pictures/{picture}/{part}", self._part),
         ]
 
     def _page(self, http: HttpRequest) -> HttpAnswer:

@@ -8,7 +8,7 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.method.audits.findings import Audit, AuditedPicture
 from blackbox_conformal.method.audits.random_splits import Splits, split_audit
-from blackbox_conformal.method.audits.sequential import Stop
+from blackbox_conformal.method.audits.sequential import AuditStop
 from blackbox_conformal.method.guarantees.corollaries import error_in_words
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.guarantees.high_probability import levels_together
@@ -18,7 +18,7 @@ from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.audit.audited_rule import audited_rule, photographs_of
 from blackbox_conformal.study.audit.conclude import conclude
 from blackbox_conformal.study.audit.measure import Measure, OnPicture, WorstCrops
-from blackbox_conformal.study.audit.stopping import Stopping, Turns
+from blackbox_conformal.study.audit.stopping import PhotographTurns, Stopping
 from blackbox_conformal.study.calibrate.calibrated_rule import check_groups, tolerance_of
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.plan.planning import audited_levels
@@ -167,11 +167,11 @@ def audit_photographs(
 
 def _until_settled(
     job: Job, measure: Measure, request: AuditRequest, keep: WorstCrops
-) -> tuple[list[AuditedPicture], list[Answers], Stop]:
+) -> tuple[list[AuditedPicture], list[Answers], AuditStop]:
     """Draw and measure photographs in turn until the audit is settled, or none is left."""
     audited: list[AuditedPicture] = []
     answers: list[Answers] = []
-    turns = Turns(job, request.tiles)
+    turns = PhotographTurns(job, request.tiles)
     stopping = Stopping(request.calibration, request.rule, request.levels, request.tiles)
     for batch in turns.batches(stopping):
         part = job.only(batch)

@@ -19,7 +19,7 @@ from blackbox_conformal.method.audits.implied_quality import promise
 from blackbox_conformal.method.audits.kinds import AtLevel, KindRisk, group_of_each, kind_risks, statistics_of
 from blackbox_conformal.method.audits.permutation import resplit_risks
 from blackbox_conformal.method.audits.quality import mean_quality
-from blackbox_conformal.method.audits.sequential import Stop
+from blackbox_conformal.method.audits.sequential import AuditStop
 from blackbox_conformal.method.audits.verdict import Verdict, judge, meaning, overall
 from blackbox_conformal.method.guarantees.corollaries import cap_note, error_in_words
 from blackbox_conformal.method.guarantees.guarantee import Claim, Guarantee, Units
@@ -42,7 +42,7 @@ def conclude(
     audited: Sequence[AuditedPicture],
     *,
     clusters: Sequence[str] | None = None,
-    stop: Stop | None = None,
+    stop: AuditStop | None = None,
     first_look: bool = True,
     groups: Mapping[str, str] | None = None,
     calls: int = 0,
@@ -129,7 +129,7 @@ class _Measured:
     levels: tuple[float, ...]
     audited: tuple[AuditedPicture, ...]
     clusters: tuple[str, ...] | None
-    stop: Stop | None
+    stop: AuditStop | None
     first_look: bool
 
     def level(self, index: int) -> AuditedLevel:

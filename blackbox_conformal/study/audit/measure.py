@@ -10,7 +10,7 @@ import numpy as np
 
 from blackbox_conformal.method.audits.findings import AuditedPicture
 from blackbox_conformal.method.audits.quality import NO_PIXELS, QualityMaps
-from blackbox_conformal.method.audits.worst_pixels import Place, window, worst_place
+from blackbox_conformal.method.audits.worst_pixels import PixelPlace, window, worst_place
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import rule_for_picture
 from blackbox_conformal.method.images.encode import image_png, mask_png
@@ -54,7 +54,7 @@ class Crop:
     mask: Mask
 
     @classmethod
-    def around(cls, place: Place, name: str, truth: str, pixels: tuple[Image, Image], mask: Mask) -> "Crop":
+    def around(cls, place: PixelPlace, name: str, truth: str, pixels: tuple[Image, Image], mask: Mask) -> "Crop":
         """The surroundings of `place`; `pixels`: delivered picture and photograph, (H, W, 3) uint8 each."""
         rows, columns = window(place, (mask.shape[0], mask.shape[1]), CROP_SIDE)
         delivered, photograph = (np.ascontiguousarray(image[rows, columns]) for image in pixels)

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.method.audits.findings import AuditedPicture
 from blackbox_conformal.method.audits.hypothesis import claim
-from blackbox_conformal.method.audits.sequential import LevelTest, Look, Reason, Stop, level_test
+from blackbox_conformal.method.audits.sequential import AuditLook, AuditStop, LevelTest, Reason, level_test
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.stages.prepare import Prepared
 
 
-class Turns:
+class PhotographTurns:
     """Whose turn it is: photographs in an order that no result changes, the tiles of one photograph together.
 
     Photographs whose draws are stored come first, since nothing is paid for them: an audit that is resumed, or that
@@ -61,7 +61,7 @@ class Stopping:
     Parameters
     ----------
     tiles
-        As for `Turns`.
+        As for `PhotographTurns`.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Stopping:
             self._scale = known.bound
             self._tests.append(level_test(known, alike=units.rule.treats_photographs_alike, levels=len(levels)))
         self._losses: list[NDArray[np.float64]] = [np.zeros(0) for _ in levels]
-        self._looks: list[Look] = []
+        self._looks: list[AuditLook] = []
         self.reason: Reason | None = None
 
     def needed(self, most: int) -> int:
@@ -102,7 +102,7 @@ class Stopping:
         claims = [claim(self._rule, table[:, index], alpha, self._bound, names) for index, alpha in self._numbered]
         self._losses = [claimed.losses / self._scale for claimed in claims]
         bounds = tuple(test.bound(losses) * self._scale for test, losses in zip(self._tests, self._losses, strict=True))
-        self._looks.append(Look(len(self._losses[0]), bounds))
+        self._looks.append(AuditLook(len(self._losses[0]), bounds))
         confirmed = []
         for index, _ in self._numbered:
             empty = not (shown[:, index] | (table[:, index] > 0)).any()
@@ -123,11 +123,11 @@ class Stopping:
     def _p_against(self) -> tuple[float, ...]:
         return tuple(test.p_against(losses) for test, losses in zip(self._tests, self._losses, strict=True))
 
-    def stop(self, given: int) -> Stop:
+    def stop(self, given: int) -> AuditStop:
         """How it went, after the last look; `given`: how many photographs there were."""
         looks = tuple(self._looks)
         early = looks[-1].units < given
-        return Stop(given, looks, self.reason if early else None, self._p_against, self._tests[0].share)
+        return AuditStop(given, looks, self.reason if early else None, self._p_against, self._tests[0].share)
 
 
 def _digest(picture: Prepared) -> str:

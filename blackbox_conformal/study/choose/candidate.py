@@ -55,7 +55,7 @@ _NOTHING = "noise:0.3"
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class CandidateChain:
     """One chain.
 
     Attributes
@@ -103,7 +103,7 @@ class Candidate:
         above = _above(self.threshold / self.noise) if self.noise else 0.0
         return self.noise * gain(self.unsharp * above, self.radius)
 
-    def at(self, coordinates: NDArray[np.float64]) -> "Candidate":
+    def at(self, coordinates: NDArray[np.float64]) -> "CandidateChain":
         """The same with other coordinates, (7,) float64 in steps, each held to its range."""
         blur, sharpened, unsharp, radius, shot, spread, threshold = (
             min(max(float(value) * each.step, each.least), each.largest)
@@ -112,7 +112,7 @@ class Candidate:
         other = replace(self, blur=blur**0.5, unsharp=unsharp, radius=math.exp(radius), threshold=threshold)
         return replace(other, shot=shot, spread=spread).sharpened_to(math.exp(sharpened))
 
-    def sharpened_to(self, sharpened: float) -> "Candidate":
+    def sharpened_to(self, sharpened: float) -> "CandidateChain":
         """The same with as much noise as is `sharpened` after sharpening."""
         least, largest = sharpened / gain(self.unsharp, self.radius), sharpened
         for _ in range(30):
@@ -143,11 +143,11 @@ class Candidate:
         """The chain as typed."""
         return "+".join(part for part in (self.reduction(scale), self.rest(jpeg)) if part) or _NOTHING
 
-    def without(self, part: str) -> "Candidate":
+    def without(self, part: str) -> "CandidateChain":
         """With one of `PARTS` less."""
         return replace(self, **{part: 0.0})  # type: ignore[arg-type]
 
-    def simpler(self) -> list["Candidate"]:
+    def simpler(self) -> list["CandidateChain"]:
         """It, and all that do without some of its steps, with each filter of the reduction.
 
         With noise all are sharpened or none: inputs hardly tell strong noise from weak noise that was sharpened.
@@ -193,9 +193,9 @@ def _above(threshold: float) -> float:
     return math.erfc(threshold / math.sqrt(2)) + 2 * threshold * density
 
 
-def starts(scale: int, subsampling: str) -> list[Candidate]:
+def starts(scale: int, subsampling: str) -> list[CandidateChain]:
     """A coarse grid of sharpness and noise."""
-    plain = Candidate(
+    plain = CandidateChain(
         shot=0.5, spread=0.35, threshold=1.0, filter="" if scale == 1 else FILTERS[0], subsampling=subsampling
     )
     sharpness = ((0.2, 30.0), (0.2, 120.0), (0.7, 60.0), (1.5, 30.0))

@@ -22,7 +22,7 @@ from blackbox_conformal.study.choose.comparison import (
     OURS,
     SOFT,
     Comparison,
-    Measured,
+    EvaluatedPhotograph,
     Standing,
     rows_of,
 )
@@ -72,7 +72,7 @@ def compare_contestants(
     limits = contest.limits
     if limits.scope is None and limits.budget.is_limited:
         limits = replace(limits, scope=contest.keys)
-    measured: list[list[Measured]] = []
+    measured: list[list[EvaluatedPhotograph]] = []
     standings = []
     for contestant, job in zip(contest.contestants, contest.jobs, strict=True):
         job.limits = remaining(limits, contest.folders - {job.folder})
@@ -119,7 +119,7 @@ def _standing(label: str, job: Job, before: DrawsSpending, refused: int) -> Stan
 
 def _draw_and_measure(
     label: str, job: Job, contest: Contest, alphas: Sequence[float], on_picture: OnCompared
-) -> tuple[list[Measured], int]:
+) -> tuple[list[EvaluatedPhotograph], int]:
     """Each unseen photograph as measured, by its content, and how many photographs the vendor refused."""
     calibrating, unseen = split_prepared(job.pictures, contest.held_out, contest.seed)
     baselines_too = contest.baselines and job.setup.procedure.draws > 1
@@ -169,11 +169,13 @@ def _measure(
     scales: dict[tuple[str, float], float],
     on_picture: OnCompared,
     ready: Ready,
-) -> Measured:
+) -> EvaluatedPhotograph:
     height, width = ready.drawn.prepared.size
     cost = sum((outcome.cost_usd for outcome in ready.drawn.outcomes), Decimal(0))
     if ready.drawn.refusal is not None:
-        return Measured(_of_refused(scales, job.setup.metric.capped_bound), math.nan, height * width / 1e6, cost)
+        return EvaluatedPhotograph(
+            _of_refused(scales, job.setup.metric.capped_bound), math.nan, height * width / 1e6, cost
+        )
     truth, low, evaluation, errors, draws = _evaluate(job, baselines_too, ready)
     width_map = baselines.intervals(draws, evaluation.delivered, truth).width if baselines_too else None
     figures = {
@@ -197,7 +199,7 @@ def _measure(
         )
     )
     whole = peak_signal_to_noise(truth, evaluation.delivered)
-    return Measured(figures, whole, height * width / 1e6, cost)
+    return EvaluatedPhotograph(figures, whole, height * width / 1e6, cost)
 
 
 def _scales(calibrated: Sequence[_Calibrated], alphas: Sequence[float]) -> dict[tuple[str, float], float]:

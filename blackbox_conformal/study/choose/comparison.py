@@ -33,7 +33,7 @@ _NONE = "no guarantee"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ComparisonRow:
     """One method of one contestant at one level, on the evaluation photographs.
 
     Attributes
@@ -126,7 +126,7 @@ class Comparison(Faces):
 
     n_calibration: int
     n_evaluation: int
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
     standings: tuple[Standing, ...]
 
     def __repr__(self) -> str:
@@ -207,7 +207,7 @@ class Comparison(Faces):
             "error whenever anything may be trusted."
         )
 
-    def _at(self, alpha: float) -> list[Row]:
+    def _at(self, alpha: float) -> list[ComparisonRow]:
         return [row for row in self.rows if row.alpha == alpha]
 
 
@@ -225,7 +225,7 @@ _VENDOR_COLUMNS: dict[str, How] = {
 }
 
 
-def _columns(first: Row) -> dict[str, How]:
+def _columns(first: ComparisonRow) -> dict[str, How]:
     """Of the rows of one level; the `first` is what the others differ from."""
     reference = first.contestant, first.method
 
@@ -248,14 +248,14 @@ def _columns(first: Row) -> dict[str, How]:
     }
 
 
-def _price(row: Row) -> str:
+def _price(row: ComparisonRow) -> str:
     price = row.usd_per_trusted_megapixel
     if price is None:
         return "price of a trusted megapixel unknown" if row.trusted_share > 0 else "nothing trusted"
     return f"{dollars(price, 3)} per trusted megapixel" if price > 0 else "free of charge"
 
 
-def _figure(rows: Sequence[Row]) -> Figure:
+def _figure(rows: Sequence[ComparisonRow]) -> Figure:
     """At one level: trusted share, its gain over the first row, risk and, if anything cost money, price."""
     # Methods without a guarantee gain so much that they would hide all others.
     gains = [row for row in rows[1:] if row.promised]
@@ -280,18 +280,18 @@ def _figure(rows: Sequence[Row]) -> Figure:
     return Figure(plots)
 
 
-def _dot(row: Row, value: float, said: str, interval: tuple[float, float] | None = None) -> Dot:
+def _dot(row: ComparisonRow, value: float, said: str, interval: tuple[float, float] | None = None) -> Dot:
     role = "promised" if row.promised else "unpromised"
     return Dot(f"{printable(row.contestant)}: {row.method}", said, value, role, interval)
 
 
-def _gain(row: Row) -> Dot:
+def _gain(row: ComparisonRow) -> Dot:
     mean, low, high = (100 * value for value in row.share_gain)
     return _dot(row, mean, f"{mean:+.1f}, from {low:+.1f} to {high:+.1f}", (low, high))
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class EvaluatedPhotograph:
     """What an evaluation photograph shows: (method, level) → share, loss, PSNR; and its size and price."""
 
     figures: dict[tuple[str, float], tuple[float, float, float]]
@@ -302,15 +302,15 @@ class Measured:
 
 def rows_of(
     contestant: str,
-    measured: Sequence[Measured],
-    first: Sequence[Measured],
+    measured: Sequence[EvaluatedPhotograph],
+    first: Sequence[EvaluatedPhotograph],
     alphas: Sequence[float],
     n: int,
     seed: int,
     metric: Metric,
     *,
     priced: bool = True,
-) -> list[Row]:
+) -> list[ComparisonRow]:
     """The rows of one contestant, whose photographs stand in the order of those of the `first`.
 
     `priced`: the price of every draw is known.
@@ -327,7 +327,7 @@ def rows_of(
             price = float(sum((photograph.cost for photograph in measured), Decimal(0)))
             reference = np.array([photograph.figures[OURS, alpha] for photograph in first]).T
             rows.append(
-                Row(
+                ComparisonRow(
                     contestant=contestant,
                     method=method,
                     alpha=alpha,

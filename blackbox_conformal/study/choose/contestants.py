@@ -36,7 +36,7 @@ class Contestant:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedDraws:
     """The draws that are wanted of one vendor, those that settings share once.
 
     Attributes
@@ -146,7 +146,7 @@ class Contest:
             photographs=together(KnownPhotograph.of(picture.sketch) for picture in pictures),
         )
 
-    def wanted(self) -> list[Wanted]:
+    def wanted(self) -> list[WantedDraws]:
         """What is to be drawn for all contestants, vendor by vendor."""
         tasks: dict[str, dict[tuple[str, int, int | None], Task]] = {}
         largest: dict[str, Job] = {}
@@ -156,9 +156,9 @@ class Contest:
                 largest[vendor] = job
             for task in job.tasks:
                 tasks.setdefault(vendor, {})[task.upload.digest, task.index, task.seed] = task
-        return [Wanted(job, tuple(tasks[vendor].values())) for vendor, job in largest.items()]
+        return [WantedDraws(job, tuple(tasks[vendor].values())) for vendor, job in largest.items()]
 
-    def plan(self, wanted: Sequence[Wanted] | None = None) -> Plan:
+    def plan(self, wanted: Sequence[WantedDraws] | None = None) -> Plan:
         """What is still to be drawn of the draws wanted, by default of all; memory for two photographs at a time."""
         wanted = self.wanted() if wanted is None else wanted
         estimates = [

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from blackbox_conformal.method.audits.permutation import random_orders
-from blackbox_conformal.study.choose.candidate import COORDINATES, FILTERS, PARTS, Candidate, starts
+from blackbox_conformal.study.choose.candidate import COORDINATES, FILTERS, PARTS, CandidateChain, starts
 from blackbox_conformal.study.choose.simulations import Measured, Simulations
 
 _WIDTHS = (2.5, 1.5, 1.0)
@@ -41,7 +41,7 @@ _REJECTED = 0.05
 _PERMUTATIONS = 999
 
 _SIMPLER = len(FILTERS) * 2 ** len(PARTS)
-"""Chains at most that are tried last; see `Candidate.simpler`."""
+"""Chains at most that are tried last; see `CandidateChain.simpler`."""
 
 _STEPS = np.array([each.step for each in COORDINATES])
 _USUAL = np.array([each.usual for each in COORDINATES]) / _STEPS
@@ -99,22 +99,22 @@ class Search:
     def __init__(self, inputs: Measured, simulations: Simulations, progress: Callable[[int], None]) -> None:
         self._inputs, self._simulations, self._progress = inputs, simulations, progress
         self._mismatch = Mismatch(inputs, inputs)
-        self.tried: dict[Candidate, None] = {}
+        self.tried: dict[CandidateChain, None] = {}
 
-    def refer_to(self, candidate: Candidate) -> None:
+    def refer_to(self, candidate: CandidateChain) -> None:
         """Take how measurements vary from photographs after this candidate."""
         self._mismatch = Mismatch(self._inputs, self._simulated(candidate))
 
-    def mismatch(self, candidate: Candidate) -> float:
+    def mismatch(self, candidate: CandidateChain) -> float:
         """See `Mismatch`."""
         return self._mismatch(self._simulated(candidate))
 
-    def cost(self, candidate: Candidate) -> float:
+    def cost(self, candidate: CandidateChain) -> float:
         """The mismatch, and how unusual the candidate is."""
         unusual = (candidate.coordinates - _USUAL) / _DEVIATION
         return self.mismatch(candidate) + float((unusual**2).sum())
 
-    def moved(self, candidate: Candidate, width: float) -> Candidate:
+    def moved(self, candidate: CandidateChain, width: float) -> CandidateChain:
         """Where the cost would be least, were residuals linear in the coordinates, as they are within `width` steps."""
         centre = candidate.coordinates
         for place in _scattered(len(centre), len(self.tried)):
@@ -132,25 +132,27 @@ class Search:
         square, linear = own @ own.T + usual, own @ (centre @ own - here) + usual @ _USUAL
         return candidate.at(bounded(square, linear, least, largest))
 
-    def average(self, candidate: Candidate) -> Candidate:
+    def average(self, candidate: CandidateChain) -> CandidateChain:
         """The mean of those tried, by how likely their costs make them: in a flat valley the least one is chance."""
         kin = self._kin(candidate)
         costs = np.array([self.cost(each) for each in kin])
         likely = np.exp(-0.5 * (costs - costs.min()))
         return candidate.at(likely @ np.array([each.coordinates for each in kin]) / likely.sum())
 
-    def _kin(self, candidate: Candidate) -> list[Candidate]:
+    def _kin(self, candidate: CandidateChain) -> list[CandidateChain]:
         """Those tried that differ in coordinates alone."""
         return [each for each in self.tried if each.at(candidate.coordinates) == candidate.at(candidate.coordinates)]
 
-    def _simulated(self, candidate: Candidate) -> Measured:
+    def _simulated(self, candidate: CandidateChain) -> Measured:
         values = self._simulations(candidate)
         self.tried[candidate] = None
         self._progress(len(self._simulations))
         return values
 
 
-def nearest(inputs: Measured, simulations: Simulations, scale: int, progress: Callable[[int, int], None]) -> Candidate:
+def nearest(
+    inputs: Measured, simulations: Simulations, scale: int, progress: Callable[[int, int], None]
+) -> CandidateChain:
     """The candidate whose simulated inputs are nearest; of about equally near ones that with the fewest steps.
 
     Where photographs after a reduction alone, with JPEG, cannot be told from the inputs, there is no search: with few
@@ -163,7 +165,9 @@ def nearest(inputs: Measured, simulations: Simulations, scale: int, progress: Ca
     """
     coarse = starts(scale, simulations.subsamplings[0] if simulations.subsamplings else "")
     filters, subsamplings = FILTERS if scale > 1 else ("",), simulations.subsamplings
-    plain = [[Candidate(filter=each, subsampling=colours) for colours in subsamplings or ("",)] for each in filters]
+    plain = [
+        [CandidateChain(filter=each, subsampling=colours) for colours in subsamplings or ("",)] for each in filters
+    ]
     most = sum(map(len, plain)) + len(coarse) + len(subsamplings) + len(_WIDTHS) * (_SCATTERED + 1) + _SIMPLER
     # Bicubic is the usual filter, and between the others in sharpness, so it comes first.
     for options in plain:

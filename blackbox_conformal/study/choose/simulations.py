@@ -10,7 +10,7 @@ from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.degradations.random_numbers import RandomNumbers
 from blackbox_conformal.method.images.block_energies import block_energies
 from blackbox_conformal.method.images.input_statistics.statistics import STATISTICS, InputStatistics
-from blackbox_conformal.study.choose.candidate import Candidate
+from blackbox_conformal.study.choose.candidate import CandidateChain
 from blackbox_conformal.study.choose.compression import Compression
 from blackbox_conformal.support.types import Image
 
@@ -43,7 +43,7 @@ class Simulations:
         self._reduced: dict[str, list[Image]] = {}
         self._known: dict[str, Measured] = {}
 
-    def __call__(self, candidate: Candidate) -> Measured:
+    def __call__(self, candidate: CandidateChain) -> Measured:
         """(photographs, 92) float64."""
         text = candidate.text(self._scale, self.jpeg)
         if text not in self._known:

@@ -10,7 +10,7 @@ from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.scores.score import Score
 from blackbox_conformal.study.plan.frontier_rows import levels_around
-from blackbox_conformal.study.plan.prospects import Outlook
+from blackbox_conformal.study.plan.prospects import CurveOutlook
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,9 @@ def scored_reaching(
         The usual level of the metric, around which levels are tried.
     """
     levels = [level for level in levels_around(usual) if level < curves.bound]
-    for level, prospect in zip(levels, Outlook.of(curves).prospects(Expected(), levels, n_calibration), strict=True):
+    for level, prospect in zip(
+        levels, CurveOutlook.of(curves).prospects(Expected(), levels, n_calibration), strict=True
+    ):
         if prospect.share >= share:
             return Scored(candidate, prospect.share, _calls(candidate, n_calibration), level, prospect.error)
     return None

@@ -8,9 +8,9 @@ from decimal import Decimal
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.curve_set import CurveSet
-from blackbox_conformal.study.plan.frontier_rows import Prospects, Row, Wish, candidates, frontier
+from blackbox_conformal.study.plan.frontier_rows import FrontierRow, Prospects, Wish, candidates, frontier
 from blackbox_conformal.study.plan.measured import measured_shares
-from blackbox_conformal.study.plan.prospects import Outlook, Prospect
+from blackbox_conformal.study.plan.prospects import CurveOutlook, Prospect
 from blackbox_conformal.study.plan.ways import Promise, promises
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.blocks import Block, Figure, How, Note, Table
@@ -60,7 +60,7 @@ class Frontier:
         What they were measured on; None: on the vendors and photographs of `source`.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[FrontierRow, ...]
     source: str
     pilot: Pilot | None = None
 
@@ -162,12 +162,12 @@ def pilot_frontier(
     pilot: Pilot,
 ) -> Frontier:
     """The rows for `number` photographs and others, by the curves of a pilot; `curves`: those of each of `ways`."""
-    outlooks: dict[tuple[Promise, int], Outlook] = {}
+    outlooks: dict[tuple[Promise, int], CurveOutlook] = {}
 
     def prospects(promise: Promise, way: Setup, levels: Sequence[float], n: int) -> Sequence[Prospect | None]:
         key = promise, next(place for place, one in enumerate(ways) if one is way)
         if key not in outlooks:
-            outlooks[key] = Outlook.of(promise.curves(*curves[key[1]]))
+            outlooks[key] = CurveOutlook.of(promise.curves(*curves[key[1]]))
         found = outlooks[key].prospects(promise.rule, levels, n)
         if pilot.stand_in is None:
             return found
@@ -191,6 +191,6 @@ def _rows(
     usd_a_draw: tuple[Decimal, Decimal] | None,
     number: int,
     guarantee: str | Guarantee | None,
-) -> tuple[Row, ...]:
+) -> tuple[FrontierRow, ...]:
     promised = promises(metric, guarantee)
     return tuple(frontier(candidates(promised, ways, prospects, usd_a_draw, wish, number), wish, number))

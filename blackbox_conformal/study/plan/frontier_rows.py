@@ -64,7 +64,7 @@ def levels_around(usual: float, parts: Sequence[float] = FINE_LEVELS) -> tuple[f
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class FrontierRow:
     """One way to calibrate, and what it is expected to trust.
 
     Attributes
@@ -102,7 +102,7 @@ class Row:
         """Level, cost, and the share that is not expected to be trusted: less is better."""
         return self.alpha, self.cost, -round(self.prospect.share, 3)
 
-    def beats(self, other: "Row") -> bool:
+    def beats(self, other: "FrontierRow") -> bool:
         """Whether it makes the same promise at no higher level for no more money, trusts no less, and is no equal."""
         if self.promise != other.promise or self.weighed == other.weighed:
             return False
@@ -151,7 +151,7 @@ def candidates(
     usd_a_draw: tuple[Decimal, Decimal] | None,
     wish: Wish,
     number: int,
-) -> Iterator[Row]:
+) -> Iterator[FrontierRow]:
     """Every row that keeps the wish, of `NUMBERS`, of `number` photographs and of those that the money buys.
 
     Where a share is wanted and no level, the smallest level at which it is expected stands for all.
@@ -168,7 +168,7 @@ def candidates(
                 if n < promise.rule.minimum_images(alpha, promise.bound(way.metric)):
                     # Shares are interpolated over n, and below this number nothing can be trusted.
                     continue
-                yield Row(promise=promise, alpha=alpha, n=n, way=way, usd=usd, prospect=prospect)
+                yield FrontierRow(promise=promise, alpha=alpha, n=n, way=way, usd=usd, prospect=prospect)
                 if wish.share is not None:
                     break
 
@@ -182,16 +182,16 @@ def _numbers(wish: Wish, price: tuple[Decimal, Decimal] | None, number: int) -> 
     return sorted(numbers)
 
 
-def frontier(rows: Iterable[Row], wish: Wish, number: int) -> list[Row]:
+def frontier(rows: Iterable[FrontierRow], wish: Wish, number: int) -> list[FrontierRow]:
     """Of the rows that no other one beats those that tell most, few of each promise.
 
     The first promise has a row of `number` photographs, those at hand, too, at each level that they reach.
     """
-    found: dict[tuple[Promise, tuple[float, Decimal, float]], Row] = {}
+    found: dict[tuple[Promise, tuple[float, Decimal, float]], FrontierRow] = {}
     for row in rows:
         found.setdefault((row.promise, row.weighed), row)
     unbeaten = [row for row in found.values() if not any(other.beats(row) for other in found.values())]
-    shown: list[Row] = []
+    shown: list[FrontierRow] = []
     for promise in dict.fromkeys(row.promise for row in unbeaten):
         of_promise = sorted((row for row in unbeaten if row.promise == promise), key=lambda row: row.cost)
         if wish.share is not None:
@@ -211,7 +211,7 @@ def frontier(rows: Iterable[Row], wish: Wish, number: int) -> list[Row]:
     return shown
 
 
-def _lower_levels(rows: Sequence[Row]) -> list[Row]:
+def _lower_levels(rows: Sequence[FrontierRow]) -> list[FrontierRow]:
     """Of rows in the order of their cost, each whose level is clearly lower than that of the one before."""
     kept = [rows[0]]
     for row in rows[1:]:
@@ -220,7 +220,7 @@ def _lower_levels(rows: Sequence[Row]) -> list[Row]:
     return kept
 
 
-def _larger_shares(rows: Sequence[Row]) -> list[Row]:
+def _larger_shares(rows: Sequence[FrontierRow]) -> list[FrontierRow]:
     """Of rows in the order of their cost, each that trusts clearly more than the one before."""
     kept = [rows[0]]
     for row in rows[1:]:

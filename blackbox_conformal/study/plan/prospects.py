@@ -38,7 +38,7 @@ class Prospect:
 
 
 @dataclass(frozen=True, eq=False)
-class Outlook:
+class CurveOutlook:
     """Losses and trusted shares of N photographs at `STEPS` thresholds at most.
 
     Attributes

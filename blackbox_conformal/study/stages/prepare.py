@@ -17,7 +17,7 @@ from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, ImageError, UsageError
 from blackbox_conformal.method.images.duplicates import LEAST_SIDE, Distinct, Sketch, sketch
 from blackbox_conformal.method.images.encode import Given, as_source
-from blackbox_conformal.method.images.input_statistics.kind import Kind
+from blackbox_conformal.method.images.input_statistics.kind import InputKind
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 from blackbox_conformal.method.images.inputs import crop_note, crop_to_multiple
 from blackbox_conformal.method.images.perturbation.perturbation import Perturbation
@@ -82,7 +82,7 @@ class Prepared:
     file_digest: str | None = None
     fitted: str | None = None
     statistics: InputStatistics = field(default_factory=lambda: InputStatistics.unknown(1))
-    kind: Kind | None = None
+    kind: InputKind | None = None
     file_format: str = ""
 
     def input_of(self, truth: Image, setup: Setup) -> Image:
@@ -101,7 +101,7 @@ class _Photograph:
     file_digest: str
     fitted: str | None
     statistics: InputStatistics
-    kind: Kind
+    kind: InputKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +243,7 @@ def _look_at(path: Path, setup: Setup, limits: ImageLimits, kept: KeptPixels | N
     # A thumbnail shows the same of either; the smaller one is quicker to look through.
     shown = low if min(low.shape[:2]) >= LEAST_SIDE else truth
     seen = sketch(shown, picture.digest)
-    statistics, kind = InputStatistics.of(low), Kind.of(low)
+    statistics, kind = InputStatistics.of(low), InputKind.of(low)
     return _Photograph(seen, low, conversions, picture.file_digest, read.fitted, statistics, kind)
 
 

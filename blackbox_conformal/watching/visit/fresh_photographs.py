@@ -22,7 +22,7 @@ from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.watching.harm import HarmTest
 from blackbox_conformal.watching.level import Level
-from blackbox_conformal.watching.records import Measured
+from blackbox_conformal.watching.records import FreshMeasurement
 from blackbox_conformal.watching.watch_findings import Finding
 
 
@@ -87,7 +87,7 @@ class Reserve:
                 )
         return job
 
-    def measure(self, job: Job, planned: Sequence[Measured]) -> list[Measured]:
+    def measure(self, job: Job, planned: Sequence[FreshMeasurement]) -> list[FreshMeasurement]:
         """The loss of each photograph of the job, whose draws are bought where they are missing."""
         rule = self.rule
         curves = self.calibration.curves_for(rule)
@@ -100,10 +100,10 @@ class Reserve:
         return [replace(each, loss=losses.get(each.truth)) for each in planned]
 
 
-def next_photographs(pictures: Sequence[Prepared], used: set[str], count: int, alpha: float) -> list[Measured]:
+def next_photographs(pictures: Sequence[Prepared], used: set[str], count: int, alpha: float) -> list[FreshMeasurement]:
     """The photographs that a visit takes, in the order of their digests, which no loss has a part in."""
     unused = sorted((picture for picture in pictures if picture.truth_digest not in used), key=_digest)
-    return [Measured(_digest(picture), picture.name, alpha) for picture in unused[:count]]
+    return [FreshMeasurement(_digest(picture), picture.name, alpha) for picture in unused[:count]]
 
 
 def _digest(picture: Prepared) -> str:
@@ -111,7 +111,7 @@ def _digest(picture: Prepared) -> str:
     return picture.truth_digest
 
 
-def harm_finding(test: HarmTest | None, photographs: Sequence[Measured], visited: int) -> Finding:
+def harm_finding(test: HarmTest | None, photographs: Sequence[FreshMeasurement], visited: int) -> Finding:
     """What all fresh photographs so far say; `visited`: how many this visit took."""
     if test is None:
         return Finding("harm", "not watched", "no fresh photographs are given: add --fresh PHOTOGRAPHS --alpha LEVEL")

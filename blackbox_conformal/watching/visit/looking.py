@@ -29,7 +29,7 @@ AGAIN = IN_A_ROW - 1
 
 
 @dataclass
-class Look:
+class VisitLook:
     """What came of the draws of a visit.
 
     Attributes
@@ -83,7 +83,7 @@ class Looking:
         self._canaries, self._earlier, self._plan_again = canaries, earlier, plan_again
         self._seeded = job.setup.adapter.capabilities.seedable
 
-    def look(self, planned: Sequence[WatchDraw]) -> Look:
+    def look(self, planned: Sequence[WatchDraw]) -> VisitLook:
         """Draw what is planned, part by part, and compare.
 
         Models are compared here and not by the sampler, which would end the visit: it is asked for the calibration's
@@ -94,7 +94,7 @@ class Looking:
         VendorError, BudgetError, IncompleteError
             Before everything came. What came is kept, and the visit is gone on with next time.
         """
-        found = Look([], self._watch.repeats_itself)
+        found = VisitLook([], self._watch.repeats_itself)
         done: dict[int, WatchDraw] = {}
         stored = calibrated_draws(planned)
         repeats = [draw for draw in planned if draw.purpose == "repeat"]
@@ -116,7 +116,7 @@ class Looking:
             self._count(found)
         return found
 
-    def _ask_again(self, found: Look) -> None:
+    def _ask_again(self, found: VisitLook) -> None:
         """Repeat requests that got another answer, until one is known to get no more the one before, or none is."""
         for _ in range(AGAIN):
             canary = to_ask_again(found.differences)
@@ -128,7 +128,7 @@ class Looking:
             found.draws.extend(done.values())
             self._compare(found)
 
-    def _count(self, found: Look) -> None:
+    def _count(self, found: VisitLook) -> None:
         """Count the repeated answers of all visits; a vendor with too many others does not repeat itself."""
         every = [draw for visit in self._earlier for draw in visit.draws] + found.draws
         apart = [draw.features[ODD] for draw in every if ODD in draw.features]
@@ -196,7 +196,7 @@ class Looking:
                 first[draw.canary] = picture
         return all(equal) if equal else None
 
-    def _compare(self, found: Look) -> None:
+    def _compare(self, found: VisitLook) -> None:
         """Put each repeated answer beside the reference of its canary."""
         references: dict[int, WatchDraw] = {}
         for draw in [*(draw for visit in self._earlier for draw in visit.draws), *found.draws]:
@@ -222,7 +222,7 @@ def sampler_of(job: Job) -> Sampler:
     return Sampler(setup.adapter, job.folder, job.limits, check=output_check(setup), listener=job.listeners.listener)
 
 
-def pixels_finding(found: Look) -> Finding:
+def pixels_finding(found: VisitLook) -> Finding:
     """What the repeated answers say."""
     every = [each for own in found.differences.values() for each in own]
     if found.repeats_itself is False:

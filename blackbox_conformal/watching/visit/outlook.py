@@ -26,7 +26,7 @@ WEEKS = 52 / 12
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook(Faces):
+class VisitOutlook(Faces):
     """Calls and prices of a watch, fresh photographs left out.
 
     Attributes
@@ -127,7 +127,7 @@ def _visits(row: Mapping[str, Any], name: str) -> str:
 
 def look_ahead(
     setup: Setup, terms: Terms, watch: Watched, canaries: Sequence[Canary], visits: Sequence[Visit]
-) -> Outlook:
+) -> VisitOutlook:
     """The outlook of a watch that has made these visits; a vendor that takes a seed is taken to repeat itself."""
     ordered = {canary.position: canary for canary in canaries}
 
@@ -142,7 +142,7 @@ def look_ahead(
     later = [draw for draw in first if draw.purpose == "fresh"]
     if setup.adapter.capabilities.seedable and watch.repeats_itself is not False:
         later.append(later[0])
-    return Outlook(len(canaries), price(following), price(later), _planted(setup, terms, ordered, first))
+    return VisitOutlook(len(canaries), price(following), price(later), _planted(setup, terms, ordered, first))
 
 
 def _planted(

@@ -15,7 +15,7 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support.blocks import Block, Faces, Figure, How, Note, Table
 from blackbox_conformal.support.text import dollars
 from blackbox_conformal.watching.features import FEATURES
-from blackbox_conformal.watching.history import History
+from blackbox_conformal.watching.history import EvidenceHistory
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.live_file import LiveEvidence, live_evidence, live_findings
 from blackbox_conformal.watching.records import Canary, Entry, Watched
@@ -149,16 +149,18 @@ class VisitResult(Faces):
         yield Note(took if self.made else halted, bill, only="call")
 
     @property
-    def _histories(self) -> list[History]:
+    def _histories(self) -> list[EvidenceHistory]:
         """Of layers that gather evidence, where they have any."""
         live, needed = self.live, log(self.level.needed(len(FEATURES)))
         unchanged = "evidence against an unchanged vendor"
         found = [
-            History("canaries", f"Canaries: {unchanged}", "visit", self.evidence, needed, "an alarm"),
-            History(
+            EvidenceHistory("canaries", f"Canaries: {unchanged}", "visit", self.evidence, needed, "an alarm"),
+            EvidenceHistory(
                 "inputs", "Inputs: evidence that they drifted", "picture", live.inputs, live.inputs_alarm, "a warning"
             ),
-            History("answers", f"Answers: {unchanged}", "picture", live.answers, live.answers_alarm, "an alarm"),
+            EvidenceHistory(
+                "answers", f"Answers: {unchanged}", "picture", live.answers, live.answers_alarm, "an alarm"
+            ),
         ]
         return [history for history in found if history.logs]
 

@@ -30,12 +30,12 @@ from blackbox_conformal.watching.concluding import Conclusion, conclude, current
 from blackbox_conformal.watching.identity import Declared, compare
 from blackbox_conformal.watching.level import LEVEL, Level
 from blackbox_conformal.watching.live_file import live_evidence, live_findings
-from blackbox_conformal.watching.records import Canary, Measured, Visit, WatchDraw, Watched
+from blackbox_conformal.watching.records import Canary, FreshMeasurement, Visit, WatchDraw, Watched
 from blackbox_conformal.watching.visit.canaries import choose_canaries
 from blackbox_conformal.watching.visit.evidence import canaries_finding, gather
 from blackbox_conformal.watching.visit.fresh_photographs import Reserve, harm_finding, next_photographs
 from blackbox_conformal.watching.visit.looking import AGAIN, Looking, pixels_finding, sampler_of
-from blackbox_conformal.watching.visit.outlook import Outlook, look_ahead
+from blackbox_conformal.watching.visit.outlook import VisitOutlook, look_ahead
 from blackbox_conformal.watching.visit.planned_draws import FIRST_INDEX, calibrated_draws, planned_draws, task_of
 from blackbox_conformal.watching.visit.visit_documents import VisitRequest as VisitRequest
 from blackbox_conformal.watching.visit.visit_documents import VisitResult as VisitResult
@@ -77,7 +77,7 @@ def visit(request: VisitRequest, setup: Setup, terms: Terms) -> VisitResult:
         return _Visiting(request, setup, terms, file, watch or _begun(request, setup, terms, file)).run()
 
 
-def outlook(request: VisitRequest, setup: Setup, terms: Terms) -> Outlook:
+def outlook(request: VisitRequest, setup: Setup, terms: Terms) -> VisitOutlook:
     """What watching would cost; nothing is sent or written.
 
     Raises
@@ -242,7 +242,7 @@ class _Visiting:
     def _task(self, draw: WatchDraw) -> Task:
         return task_of(self._canaries[draw.canary], draw)
 
-    def _losses(self, measured: Sequence[Measured]) -> list[Measured]:
+    def _losses(self, measured: Sequence[FreshMeasurement]) -> list[FreshMeasurement]:
         """The fresh photographs of all visits, those of this one with what was measured."""
         earlier = self._file.photographs(self._watch)
         known = {each.truth: each for each in measured}

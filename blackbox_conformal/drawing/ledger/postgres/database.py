@@ -39,7 +39,7 @@ _BEGUN = (
 )
 
 
-class Row:
+class NamedRow:
     """A row whose values are asked by number or by name."""
 
     __slots__ = ("_names", "_values")
@@ -63,7 +63,7 @@ class Row:
 
 def _row_factory(cursor: Any) -> Any:
     names = {column.name: number for number, column in enumerate(cursor.description or ())}
-    return lambda values: Row(names, values)
+    return lambda values: NamedRow(names, values)
 
 
 class _Number(Loader):

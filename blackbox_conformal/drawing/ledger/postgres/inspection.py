@@ -20,7 +20,7 @@ _MOST_AWAY_S = 30.0
 _NEEDED = "SELECT, INSERT, UPDATE, DELETE"
 
 
-class Finding(NamedTuple):
+class LedgerFinding(NamedTuple):
     """What was looked at, what it is or should be, and whether no ledger should be kept there because of it."""
 
     part: str
@@ -28,43 +28,43 @@ class Finding(NamedTuple):
     unfit: bool = False
 
 
-def inspect(address: Address) -> list[Finding]:
+def inspect(address: Address) -> list[LedgerFinding]:
     """Every part of a database that matters; errors as `reading`."""
     with as_ledger_error(address), closing(connect_at_last(address)) as connection:
         return [*_server(connection), *_tables(connection), *_durability(connection)]
 
 
-def _server(connection: PostgresConnection) -> Iterator[Finding]:
+def _server(connection: PostgresConnection) -> Iterator[LedgerFinding]:
     begun = time.perf_counter()
     away = _asked(connection, f"SELECT {NOW} - {time.time()!r}")
     taken = time.perf_counter() - begun
     version = _asked(connection, "SHOW server_version")
     if int(version.split(".")[0]) < _OLDEST:
-        yield Finding("server", f"PostgreSQL {version} is too old; {_OLDEST} or newer is needed", unfit=True)
+        yield LedgerFinding("server", f"PostgreSQL {version} is too old; {_OLDEST} or newer is needed", unfit=True)
     else:
-        yield Finding("server", f"PostgreSQL {version}; answers in {taken * 1000:.1f} ms")
+        yield LedgerFinding("server", f"PostgreSQL {version}; answers in {taken * 1000:.1f} ms")
     clock = f"{away:+.1f} s from this one"
     if abs(away) > _MOST_AWAY_S:
-        yield Finding("clock", f"{clock}; let both machines ask a time server (NTP)", unfit=True)
+        yield LedgerFinding("clock", f"{clock}; let both machines ask a time server (NTP)", unfit=True)
     else:
-        yield Finding("clock", clock)
+        yield LedgerFinding("clock", clock)
 
 
-def _tables(connection: PostgresConnection) -> Iterator[Finding]:
+def _tables(connection: PostgresConnection) -> Iterator[LedgerFinding]:
     version = version_of(connection)
     if version == 0:
-        yield Finding("tables", "no ledger is in it yet; whoever draws first makes them")
+        yield LedgerFinding("tables", "no ledger is in it yet; whoever draws first makes them")
     elif version > VERSION:
         text = (
             f"made by a newer version (schema {version}, this one knows {VERSION}); upgrade the package on this machine"
         )
-        yield Finding("tables", text, unfit=True)
+        yield LedgerFinding("tables", text, unfit=True)
     else:
         older = "" if version == VERSION else f"; whoever draws next brings it to {VERSION}"
-        yield Finding("tables", f"a ledger is in it, schema {version}{older}")
+        yield LedgerFinding("tables", f"a ledger is in it, schema {version}{older}")
     if version < VERSION and not _may_make(connection, version):
         what = "make the schema" if version == 0 else "change its tables"
-        yield Finding("rights", f"this user may not {what}: let the owner of the database draw first", unfit=True)
+        yield LedgerFinding("rights", f"this user may not {what}: let the owner of the database draw first", unfit=True)
         return
     query = (
         "SELECT string_agg(tablename, ', ') FROM pg_tables WHERE schemaname = ? AND NOT (SELECT bool_and("
@@ -74,9 +74,9 @@ def _tables(connection: PostgresConnection) -> Iterator[Finding]:
     lacking = _asked(connection, query, SCHEMA, _NEEDED)
     if lacking:
         grant = f"GRANT {_NEEDED} ON ALL TABLES IN SCHEMA {SCHEMA} TO this user"
-        yield Finding("rights", f"this user may not write {lacking}: {grant}", unfit=True)
+        yield LedgerFinding("rights", f"this user may not write {lacking}: {grant}", unfit=True)
     else:
-        yield Finding("rights", "this user may read and write it")
+        yield LedgerFinding("rights", "this user may read and write it")
 
 
 def _may_make(connection: PostgresConnection, version: int) -> bool:
@@ -86,23 +86,23 @@ def _may_make(connection: PostgresConnection, version: int) -> bool:
     return bool(_asked(connection, query, SCHEMA))
 
 
-def _durability(connection: PostgresConnection) -> Iterator[Finding]:
+def _durability(connection: PostgresConnection) -> Iterator[LedgerFinding]:
     """Whether a commit that was answered is kept, whatever crashes."""
     if _asked(connection, "SELECT pg_is_in_recovery()"):
-        yield Finding("role", "it is a replica, which cannot be written; name the primary server", unfit=True)
+        yield LedgerFinding("role", "it is a replica, which cannot be written; name the primary server", unfit=True)
     lost = "so that a crash may lose what was paid for: set it on"
     for name in ("fsync", "full_page_writes"):
         if _asked(connection, f"SHOW {name}") == "off":
-            yield Finding(name, f"off, {lost}", unfit=True)
+            yield LedgerFinding(name, f"off, {lost}", unfit=True)
     # Every connection of ours sets it on, which a pool of connections may undo.
     commit = _asked(connection, "SHOW synchronous_commit")
     if commit == "on":
-        yield Finding("synchronous_commit", "on, and a commit is on disk when it is answered")
+        yield LedgerFinding("synchronous_commit", "on, and a commit is on disk when it is answered")
     else:
         text = f"{commit} right after it was set on; connect directly, or through a pool that keeps sessions"
-        yield Finding("synchronous_commit", text, unfit=True)
+        yield LedgerFinding("synchronous_commit", text, unfit=True)
     if _asked(connection, "SHOW data_checksums") == "off":
-        yield Finding(
+        yield LedgerFinding(
             "data checksums", "off, so that damage of the disk is not noticed; pg_checksums --enable makes them"
         )
 

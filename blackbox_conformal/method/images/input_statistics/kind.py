@@ -12,7 +12,7 @@ from blackbox_conformal.support.types import Image
 
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
-class Kind:
+class InputKind:
     """What the input of a photograph, the picture that the vendor is sent, is like.
 
     These are not among the statistics by which inputs are told to be of another kind: they tell scenes apart, and not

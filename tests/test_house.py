@@ -1,0 +1,229 @@
+"""The size and shape of the house only shrink: the figures of `house.toml` are upper limits.
+
+A commit may lower a figure freely. It may raise one only with a `gain`: a line of CHANGELOG.md that names what users got.
+"""
+
+import ast
+import tomllib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "blackbox_conformal"
+FIGURES = tomllib.loads((ROOT / "tests" / "house.toml").read_text(encoding="utf-8"))
+RINGS = ("gateway", "watch", "pages", "annotations", "testing", "embedded")
+SHARED_NAMES = ("dialects", "metrics", "scores", "guarantees", "degradations", "perturbation", "formats")
+"""Folders whose files are named after the members that they hold."""
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name → file, of the package and the packages beside it."""
+    found = {}
+    for home in (ROOT, ROOT / "adapters"):
+        for package in sorted(path.parent for path in home.glob("blackbox_*/__init__.py")):
+            for path in sorted(package.rglob("*.py")):
+                parts = path.relative_to(home).with_suffix("").parts
+                found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in modules().items()}
+
+
+@cache
+def imports() -> dict[str, set[str]]:
+    """Module → modules that it imports, at the top, late, or for types alone."""
+    known, found = trees(), defaultdict(set)
+    for name, tree in known.items():
+        # The package itself finds its public names when they are asked for, and imports nothing.
+        for node in ast.walk(tree) if name != "blackbox_conformal" else ():
+            wanted: Iterable[str] = ()
+            if isinstance(node, ast.ImportFrom) and node.module:
+                wanted = [f"{node.module}.{alias.name}" for alias in node.names]
+                wanted = [each if each in known else node.module for each in wanted]
+            elif isinstance(node, ast.Import):
+                wanted = [alias.name for alias in node.names]
+            found[name] |= {each for each in wanted if each in known and each != name}
+    return found
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    return parts[0] if parts[0] != "blackbox_conformal" else ".".join(parts[1:2])
+
+
+def strongly_connected(graph: dict[str, set[str]]) -> list[set[str]]:
+    """Circles: sets of more than one node that all reach each other (Tarjan 1972, with a stack of its own)."""
+    order: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    circles = []
+    for start in graph:
+        work = [(start, iter(graph[start]))] if start not in order else []
+        while work:
+            node, targets = work[-1]
+            if node not in order:
+                order[node] = low[node] = len(order)
+                stack.append(node)
+            for target in targets:
+                if target not in order:
+                    work.append((target, iter(graph.get(target, ()))))
+                    break
+                if target in stack:
+                    low[node] = min(low[node], order[target])
+            else:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
+                if low[node] == order[node]:
+                    at = stack.index(node)
+                    circle = set(stack[at:])
+                    del stack[at:]
+                    if len(circle) > 1:
+                        circles.append(circle)
+    return circles
+
+
+def of_rooms() -> dict[str, set[str]]:
+    """Room → rooms that it imports."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for name, targets in imports().items():
+        if room(name):
+            found[room(name)] |= {room(target) for target in targets if room(target)} - {room(name)}
+    return found
+
+
+def lines(of: Iterable[str]) -> int:
+    known = modules()
+    return sum(len(known[name].read_text(encoding="utf-8").splitlines()) for name in of)
+
+
+def folder(module: str) -> Path:
+    return modules()[module].parent
+
+
+def floors() -> int:
+    """Rooms on the longest way down; those of a circle count as one after the other."""
+    graph = of_rooms()
+    member = {each: frozenset(circle) for circle in strongly_connected(graph) for each in circle}
+
+    @cache
+    def height(nodes: frozenset[str]) -> int:
+        below = {member.get(to, frozenset({to})) for node in nodes for to in graph.get(node, ())} - {nodes}
+        return len(nodes) + max(map(height, below), default=0)
+
+    return max(height(member.get(node, frozenset({node}))) for node in list(graph))
+
+
+def public_classes() -> Iterator[str]:
+    for tree in trees().values():
+        yield from (
+            node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+        )
+
+
+def twice(names: Iterable[str]) -> list[str]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
+def file_names() -> Iterator[str]:
+    for name, path in modules().items():
+        member = path.parent.name in SHARED_NAMES or name.startswith("blackbox_adapters.")
+        if path.name not in ("__init__.py", "__main__.py") and not member:
+            yield path.name
+
+
+def with_one_reader() -> list[str]:
+    """Modules that one module alone imports, of the same folder."""
+    readers: dict[str, set[str]] = defaultdict(set)
+    for name, targets in imports().items():
+        for target in targets:
+            readers[target].add(name)
+    return sorted(
+        name
+        for name, by in readers.items()
+        if len(by) == 1 and folder(name) == folder(*by) and modules()[name].name != "__init__.py"
+    )
+
+
+def long_functions() -> list[str]:
+    return sorted(
+        f"{name}.{node.name}"
+        for name, tree in trees().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno - node.lineno >= 60
+    )
+
+
+def words() -> int:
+    pages = [*(PACKAGE / "docs").glob("*.md"), ROOT / "README.md", ROOT / "adapters" / "README.md"]
+    pages += [ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md")]
+    return sum(len(path.read_text(encoding="utf-8").split()) for path in pages)
+
+
+def core() -> list[str]:
+    return [name for name in modules() if name.startswith("blackbox_conformal") and room(name) not in RINGS]
+
+
+FOUND = {
+    "rooms": lambda: len(
+        {room(name) for name, path in modules().items() if room(name) and "." in name} - {"errors", "__main__"}
+    ),
+    "floors": floors,
+    "arrows_between_rooms": lambda: sum(map(len, of_rooms().values())),
+    "circles_of_modules": lambda: len(strongly_connected(imports())),
+    "circles_of_rooms": lambda: len(strongly_connected(of_rooms())),
+    "imports_from_core_to_rings": lambda: sum(room(to) in RINGS for name in core() for to in imports()[name]),
+    "lines_of_core": lambda: lines(core()),
+    "lines_in_all": lambda: lines(modules()),
+    "files": lambda: len(modules()),
+    "public_classes_of_one_name": lambda: len(twice(public_classes())),
+    "files_of_one_name": lambda: len(twice(file_names())),
+    "modules_with_one_reader_beside_them": lambda: len(with_one_reader()),
+    "functions_over_60_lines": lambda: len(long_functions()),
+    "longest_file": lambda: max(lines([name]) for name in modules()),
+    "words_of_documentation": words,
+}
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_the_house_does_not_grow(figure: str) -> None:
+    allowed, lowest = FIGURES[figure]["most"], FIGURES[figure]["lowest"]
+    found = FOUND[figure]()
+    assert found <= allowed, (
+        f"{figure} is {found}, above {allowed}. Make it less; or raise `most` in tests/house.toml and name there under "
+        "`gain` the line of CHANGELOG.md that says what users get for it"
+    )
+    if allowed > lowest:
+        gain = FIGURES[figure].get("gain", "")
+        assert gain, f"{figure}: expected a `gain` beside a `most` above `lowest` in tests/house.toml"
+        assert gain in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), f"{figure}: {gain!r} is not in CHANGELOG.md"
+
+
+def test_every_figure_has_a_limit() -> None:
+    assert list(FIGURES) == list(FOUND)
+
+
+def test_circles_are_found_where_there_are_some() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set(), "e": {"f"}, "f": {"g"}, "g": {"e"}}
+    assert sorted(map(sorted, strongly_connected(graph))) == [["b", "c"], ["e", "f", "g"]]
+
+
+if __name__ == "__main__":
+    for each, measure in FOUND.items():
+        print(f"{each:40} {measure()}")
+    for title, found in (
+        ("circles", strongly_connected(imports())),
+        ("classes", twice(public_classes())),
+        ("files", twice(file_names())),
+        ("readers", with_one_reader()),
+        ("functions", long_functions()),
+        ("core to rings", [f"{n} -> {t}" for n in core() for t in imports()[n] if room(t) in RINGS]),
+    ):
+        print(title, *found, sep="\n  ")
