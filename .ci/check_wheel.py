@@ -8,12 +8,11 @@ from pathlib import PurePosixPath
 wheel = zipfile.ZipFile(sys.argv[1])
 names = set(wheel.namelist())
 top = {PurePosixPath(name).parts[0] for name in names}
-wanted = {"blackbox_conformal", "blackbox_adapters", "blackbox_annotations"}
+wanted = {"blackbox_conformal", "blackbox_adapters"}
 extra = {name for name in top - wanted if not name.endswith(".dist-info")}
 needed = [
     "blackbox_conformal/py.typed",
     "blackbox_adapters/py.typed",
-    "blackbox_annotations/py.typed",
     "blackbox_conformal/embedded/colour_weights.npz",
     "blackbox_conformal/embedded/weights.npz",
     "blackbox_conformal/docs/guarantees.md",

@@ -1,6 +1,6 @@
 """The size and shape of the house only shrink: the figures of `house.toml` are upper limits.
 
-A commit may lower a figure freely. It may raise one only with a `gain`: a line of CHANGELOG.md that names what users got.
+A commit may lower a figure, and raise one only with a `gain`: a line of CHANGELOG.md that says what users got.
 """
 
 import ast

@@ -1,8 +1,8 @@
 """A person's annotations of where a delivered picture differs in meaning from the truth.
 
 One form is stored (`annotation_file`), and the metric `semantic` reads it. It is imported from the files of annotation
-tools and exported to them by a format's name (`formats`); those of COCO, CVAT, labelme and Label Studio are in the
-package `blackbox_annotations`. Several people's marks (`marks`) are combined into it (`combine`).
+tools and exported to them by a format's name (`formats`). Several people's marks (`marks`) are combined into it
+(`combine`).
 """
 
 from typing import TYPE_CHECKING, Any

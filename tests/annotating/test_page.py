@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.report_browser import until
 
-from blackbox_annotations._shapes import DrawnLevels
+from blackbox_conformal.annotations.formats._shapes import DrawnLevels
 from blackbox_conformal.annotations.marks import Marks
 
 pytestmark = pytest.mark.browser

@@ -8,11 +8,11 @@ from hypothesis.extra.numpy import arrays
 from support.annotation_files import HEIGHT, WIDTH, brush, coco, cvat, label_studio, labelme, marked, png, region, shape
 from support.annotation_forms import BOX, SAME, read_form, run_lengths
 
-from blackbox_annotations.coco import Coco, compressed_runs
-from blackbox_annotations.cvat import Cvat
-from blackbox_annotations.label_studio import LabelStudio, brush_values
-from blackbox_annotations.labelme import Labelme
+from blackbox_conformal.annotations.formats.coco import Coco, compressed_runs
+from blackbox_conformal.annotations.formats.cvat import Cvat
 from blackbox_conformal.annotations.formats.format import ImportRequest
+from blackbox_conformal.annotations.formats.label_studio import LabelStudio, brush_values
+from blackbox_conformal.annotations.formats.labelme import Labelme
 from blackbox_conformal.annotations.formats.png import Png
 from blackbox_conformal.errors import FileFormatError, UsageError
 

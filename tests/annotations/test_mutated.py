@@ -20,10 +20,10 @@ from support.annotation_files import (
 from support.annotation_forms import BLOCK, BOX, read_form
 from support.mutations import mutate, mutate_text
 
-from blackbox_annotations.coco import Coco
-from blackbox_annotations.cvat import Cvat
-from blackbox_annotations.label_studio import LabelStudio
-from blackbox_annotations.labelme import Labelme
+from blackbox_conformal.annotations.formats.coco import Coco
+from blackbox_conformal.annotations.formats.cvat import Cvat
+from blackbox_conformal.annotations.formats.label_studio import LabelStudio
+from blackbox_conformal.annotations.formats.labelme import Labelme
 from blackbox_conformal.annotations.formats.png import Png
 from blackbox_conformal.errors import BlackboxConformalError, FileFormatError
 

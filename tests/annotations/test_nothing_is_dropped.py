@@ -6,9 +6,9 @@ from PIL import Image
 from support.annotation_files import HEIGHT, WIDTH, brush, coco, cvat, label_studio, marked, pictures, png, region
 from support.annotation_forms import BOX, read_form
 
-from blackbox_annotations.coco import Coco
-from blackbox_annotations.cvat import Cvat
-from blackbox_annotations.label_studio import LabelStudio
+from blackbox_conformal.annotations.formats.coco import Coco
+from blackbox_conformal.annotations.formats.cvat import Cvat
+from blackbox_conformal.annotations.formats.label_studio import LabelStudio
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import FileFormatError
 

@@ -24,12 +24,12 @@ from support.annotation_files import (
 )
 from support.annotation_forms import BLOCK, BOX, SAME, read_form
 
-from blackbox_annotations.coco import Coco
-from blackbox_annotations.cvat import Cvat
-from blackbox_annotations.label_studio import LabelStudio
-from blackbox_annotations.labelme import Labelme
 from blackbox_conformal.annotations import foreign_files
+from blackbox_conformal.annotations.formats.coco import Coco
+from blackbox_conformal.annotations.formats.cvat import Cvat
 from blackbox_conformal.annotations.formats.format import ImportRequest
+from blackbox_conformal.annotations.formats.label_studio import LabelStudio
+from blackbox_conformal.annotations.formats.labelme import Labelme
 from blackbox_conformal.annotations.formats.png import Png
 from blackbox_conformal.errors import FileFormatError, UsageError
 

@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.annotation_files import marked
 
-from blackbox_annotations import _shapes as shapes
-from blackbox_annotations._shapes import DrawnLevels, runs
+from blackbox_conformal.annotations.formats import _shapes as shapes
+from blackbox_conformal.annotations.formats._shapes import DrawnLevels, runs
 from blackbox_conformal.errors import FileFormatError
 
 places = st.tuples(st.floats(-10, 42), st.floats(-10, 34))

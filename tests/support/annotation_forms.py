@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from blackbox_annotations.coco import Coco
-from blackbox_annotations.cvat import Cvat
-from blackbox_annotations.label_studio import LabelStudio
-from blackbox_annotations.labelme import Labelme
+from blackbox_conformal.annotations.formats.coco import Coco
+from blackbox_conformal.annotations.formats.cvat import Cvat
 from blackbox_conformal.annotations.formats.format import ImportRequest
+from blackbox_conformal.annotations.formats.label_studio import LabelStudio
+from blackbox_conformal.annotations.formats.labelme import Labelme
 from blackbox_conformal.annotations.formats.png import Png
 from support.annotation_files import (
     HEIGHT,

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from blackbox_annotations._shapes import DrawnLevels, box_of, run_lengths, runs
 from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import number, read_bytes, whole
+from blackbox_conformal.annotations.formats._shapes import DrawnLevels, box_of, run_lengths, runs
 from blackbox_conformal.annotations.formats.format import Format, ImportRequest, Marked
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.support.text import printable, visible

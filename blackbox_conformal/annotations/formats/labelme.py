@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from blackbox_annotations._shapes import DrawnLevels, box_of
 from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import entries, fields, number, objects, read_json
+from blackbox_conformal.annotations.formats._shapes import DrawnLevels, box_of
 from blackbox_conformal.annotations.formats.format import Format, ImportRequest, Marked, stem_of
 from blackbox_conformal.errors import FileFormatError, ImageError, UsageError
 from blackbox_conformal.method.images.encode import grey_png

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_annotations._shapes import DrawnLevels, run_lengths
 from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import entries, fields, number, objects, read_json, whole
+from blackbox_conformal.annotations.formats._shapes import DrawnLevels, run_lengths
 from blackbox_conformal.annotations.formats.format import Format, ImportRequest, Marked
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.support.text import printable

@@ -1,1 +1,0 @@
-"""Importers of annotations that ship with blackbox-conformal: one tool a file, found by the file's name."""
