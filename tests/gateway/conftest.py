@@ -1,5 +1,7 @@
 """A vendor that asks a cent a draw, and a calibration of it; a book in a file, and one in a database."""
 
+import functools
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,14 @@ BOTH = {"test_fal", "test_multipart", "test_replicate", "test_upgrade"}
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     run_with_both(metafunc, BOTH)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _authorities_read_once() -> Iterator[None]:
+    """Every `httpx.get` reads all certificate authorities, which takes ten times the work of a request."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", functools.cache(ssl.create_default_context))
+        yield
 
 
 @pytest.fixture(scope="session")
