@@ -6,6 +6,7 @@ from support.synthetic import photograph, reduced, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.documents.certificate import DOUBT, ENOUGH, LEVEL, BatchCheck
+from blackbox_conformal.method.audits.input_shift import compare
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 from blackbox_conformal.study.stages.input_check import check_batch
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -62,11 +63,16 @@ def test_a_difference_at_the_level_of_doubt_is_no_guarantee_and_no_mark():
     assert "are of another kind" in BatchCheck(p_value=0.04, level=LEVEL, **said).reason
 
 
-def test_random_batches_of_one_kind_are_marked_as_rarely_as_stated(calibration):
-    """Rows of one distribution, with ties; a shift that everybody sees is the control."""
+def test_random_batches_of_one_kind_are_marked_as_rarely_as_stated(monkeypatch):
+    """Rows of one distribution, with ties; a shift that everybody sees is the control.
+
+    The level holds whatever the number of permutations: p is (1 + as large) / (1 + permutations). With 199 of them 400
+    batches cost less than 5 with all, and a rate of 0.1 in place of 0.05 goes beyond the limit in 86 of 100 such tests.
+    """
+    monkeypatch.setitem(compare.__kwdefaults__, "permutations", 199)
     random = np.random.default_rng(0)
     marked = doubted = seen = 0
-    trials = 120
+    trials = 400
     for _ in range(trials):
         rows = np.round(random.random((24 + ENOUGH, 9)), 1).astype(np.float32)
         fake = _of(InputStatistics(rows[:24]))
