@@ -24,6 +24,14 @@ settings.load_profile("ci" if os.environ.get("CI") else "person")
 _COUNT = itertools.count()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Half of the tests for each of two workers, in order, so that what a module makes for its tests is made once."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log) if config.getvalue("dist") == "load" else None
+
+
 @pytest.fixture(scope="session")
 def state_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where each test's own state lies."""
