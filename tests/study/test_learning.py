@@ -18,7 +18,7 @@ from blackbox_conformal.testing.fault_server import FaultServer
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("blackbox_conformal.method.scores._learned_training.STEPS", 20)
+    monkeypatch.setattr("blackbox_conformal.method.scores._learned_training.STEPS", 5)
     write_photographs(Path("photographs"), range(20))
     write_photographs(Path("unseen"), range(20, 26))
 
