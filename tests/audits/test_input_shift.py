@@ -7,7 +7,7 @@ import pytest
 
 from blackbox_conformal.cli.inputs import refuse_shift
 from blackbox_conformal.errors import CheckFailedError, UsageError
-from blackbox_conformal.method.audits.input_shift import compare, shift_json
+from blackbox_conformal.method.audits.input_shift import compare
 from blackbox_conformal.method.images.input_statistics.statistics import STATISTICS, InputStatistics
 
 NAMES = [statistic.name for statistic in STATISTICS]
@@ -93,7 +93,7 @@ def test_no_difference_is_not_called_likeness() -> None:
     found = compare(inputs(30, 9), inputs(20, 10))
     assert not found.differ
     assert "a small one may be there all the same" in found.verdict
-    document = shift_json(found)
+    document = found.document()
     assert (document["differ"], document["inputs"], document["calibration_inputs"]) == (False, 20, 30)
     assert len(document["statistics"]) == len(NAMES)
 

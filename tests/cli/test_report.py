@@ -74,7 +74,7 @@ def test_damaged_material_is_an_error_that_names_the_file(folder, tmp_path, caps
     shutil.copytree(folder, copy)
     next((copy / "report").glob("*/audit-*.preview")).write_text("{}")
     assert run(["report", "--run", str(copy), "--force"]) == 2
-    assert "damaged report material" in capsys.readouterr().err
+    assert "damaged preview file" in capsys.readouterr().err
 
 
 def test_a_calibration_that_was_written_elsewhere_is_found_by_its_run_folder(photographs, tmp_path, capsys):
