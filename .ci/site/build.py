@@ -46,13 +46,12 @@ ONLY_HERE = {
 
 PYTHON = (
     "- [The adapters](adapters/index.md)",
-    "- [Python functions](api/functions.rst), [Python classes](api/classes.rst), [Python keywords](api/settings.rst), "
+    "- [Python functions](api/functions.rst), [Python classes](api/classes.rst), "
     "[parts of results](api/parts.rst) and [errors](api/errors.rst)\n- [The adapters](adapters/index.md)",
 )
 """Where the list of the reference gets the pages of the Python interface."""
 FUNCTIONS = "Each is loaded when it is first used: ``import blackbox_conformal as bc``, then ``bc.calibrate(…)``."
 CLASSES = "What functions take and give. You make few of them yourself."
-KEYWORDS = "Keywords that several functions take. They are the options of the commands, with underscores."
 PARTS_OF_RESULTS = "You read their attributes, or write a class of your own that derives from one."
 FAILURES = (
     "Every error derives from `BlackboxConformalError`, and says what was expected, what arrived, and what to do."
@@ -145,7 +144,6 @@ def write_interface(source: Path) -> None:
     pages = {
         "functions": ("Functions", FUNCTIONS, "autofunction", "blackbox_conformal", names.functions()),
         "classes": ("Classes", CLASSES, "autoclass", "blackbox_conformal", names.classes()),
-        "settings": ("Keywords", KEYWORDS, "autoclass", names.KEYWORDS_MODULE, names.keywords()),
         "parts": (
             "Parts of results, and what plugins derive from",
             PARTS_OF_RESULTS,

@@ -45,6 +45,8 @@ DEMO_SLACK = 1.25
 
 SERVES = "Python's `Session` serves no HTTP"
 _served = functools.partial(shared.declared, no_keyword=SERVES)
+_server = functools.partial(_served, group=SERVER)
+_access = functools.partial(_served, group=ACCESS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +62,8 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
         help="Serve the embedded vendor, calibrated on photographs that come with the package.",
     )
     alpha: float | None = shared.alpha()
-    dialects: tuple[str, ...] = _served(
+    dialects: tuple[str, ...] = _server(
         "--as",
-        group=SERVER,
         main=True,
         multiple=True,
         metavar="DIALECT",
@@ -82,77 +83,50 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
         help="Calibration of more draws of the same vendor: a request with the header 'Prefer: upgrade' is answered at "
         "once, and masked again when the further draws are there.",
     )
-    allow: tuple[str, ...] = _served(
+    allow: tuple[str, ...] = _access(
         "--allow",
-        group=ACCESS,
         multiple=True,
         metavar="PARAMETER",
         help="Vendor parameter that a request may give another value than the calibrated one, without a mask; "
         "repeatable.",
     )
     max_cost_per_day: Decimal | None = shared.setting()
-    host: str = _served("--host", group=SERVER, default="127.0.0.1", metavar="ADDRESS", help="Address to listen on.")
-    port: int = _served(
-        "--port",
-        group=SERVER,
-        main=True,
-        type=values.whole(0, 65535),
-        default=PORT,
-        help="Port to listen on; 0 is a free one.",
+    host: str = _server("--host", default="127.0.0.1", metavar="ADDRESS", help="Address to listen on.")
+    port: int = _server(
+        "--port", main=True, type=values.whole(0, 65535), default=PORT, help="Port to listen on; 0 is a free one."
     )
-    host_name: tuple[str, ...] = _served(
-        "--host-name",
-        group=SERVER,
-        multiple=True,
-        metavar="NAME",
-        help="Name by which clients address the gateway; repeatable.",
+    host_name: tuple[str, ...] = _server(
+        "--host-name", multiple=True, metavar="NAME", help="Name by which clients address the gateway; repeatable."
     )
-    public_url: str | None = _served(
-        "--public-url", group=SERVER, metavar="URL", help="How links begin where a proxy stands before the gateway."
+    public_url: str | None = _server(
+        "--public-url", metavar="URL", help="How links begin where a proxy stands before the gateway."
     )
-    webhook_host: tuple[str, ...] = _served(
+    webhook_host: tuple[str, ...] = _access(
         "--webhook-host",
-        group=ACCESS,
         multiple=True,
         metavar="NAME[:PORT]",
         help="Host that requests may name for webhooks, at its usual port, this PORT, or any (NAME:*); repeatable.",
     )
-    tokens: str | None = _served(
-        "--tokens",
-        group=ACCESS,
-        type=shared.NAMED_FILE,
-        help="File of `serve token new`.  [default: served/tokens.json in --run]",
+    tokens: str | None = _access(
+        "--tokens", type=shared.NAMED_FILE, help="File of `serve token new`.  [default: served/tokens.json in --run]"
     )
-    no_tokens: bool = _served(
-        "--no-tokens",
-        group=ACCESS,
-        main=True,
-        is_flag=True,
-        help="Serve everybody who reaches it: whoever does spends your money.",
+    no_tokens: bool = _access(
+        "--no-tokens", main=True, is_flag=True, help="Serve everybody who reaches it: whoever does spends your money."
     )
-    tls_cert: str | None = _served(
-        "--tls-cert", group=SERVER, type=shared.FILE, help="Certificate to serve https, PEM."
+    tls_cert: str | None = _server("--tls-cert", type=shared.FILE, help="Certificate to serve https, PEM.")
+    tls_key: str | None = _server("--tls-key", type=shared.FILE, help="Key of the certificate, PEM.")
+    max_body: int = _server(
+        "--max-body", type=values.number_of_bytes, metavar="AMOUNT", default="64MiB", help="Largest request."
     )
-    tls_key: str | None = _served("--tls-key", group=SERVER, type=shared.FILE, help="Key of the certificate, PEM.")
-    max_body: int = _served(
-        "--max-body",
-        group=SERVER,
-        type=values.number_of_bytes,
-        metavar="AMOUNT",
-        default="64MiB",
-        help="Largest request.",
-    )
-    max_waiting: int = _served(
+    max_waiting: int = _server(
         "--max-waiting",
-        group=SERVER,
         type=values.whole(0),
         default=1000,
         metavar="N",
         help="Requests that may wait for their turn; more are answered with 429.",
     )
-    max_uploads: int = _served(
+    max_uploads: int = _server(
         "--max-uploads",
-        group=SERVER,
         type=values.number_of_bytes,
         metavar="AMOUNT",
         default="10GiB",

@@ -1,14 +1,15 @@
-"""What every setting is, described once: a key of a class below, and the entry of its name in what documents it.
+"""What every setting is, described once: a key of a class below, and the text under it.
 
 Each makes the keyword of Python functions, the option of that name, the key of a settings file, the refusal of bad
 values, and a row of docs/options.md. This file imports nothing heavy, so that the command line can read it at once.
 """
 
-import re
+import ast
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, get_args
 
 from blackbox_conformal.study.stages.defaults import DEFAULT_DRAWS, PRESETS
 from blackbox_conformal.support.value_kinds import (
@@ -61,7 +62,6 @@ GROUPS = (NEEDED, PROMISE, INPUTS, DRAWING, MONEY, PLACES, OUTPUT, SERVER, ACCES
 MEMBER = "NAME[:k=v,…]"
 RATE = Kind("a rate such as 50/hour", lambda value: value if isinstance(value, Rate) else Rate.of_text(value), "N/UNIT")
 CALLED = "a program is called back; a person reads the screen"
-Class = TypeVar("Class")
 
 
 @dataclass(slots=True)
@@ -87,8 +87,8 @@ class Setting:
     no_option
         Why it is no option; "" where it is.
     help, usual
-        What it is, and what holds where none is given. From the documentation of the class, whose last sentence may be
-        "By default …". Names of settings stand in backquotes there; a screen shows them as options.
+        What it is, and what holds where none is given: from the text under the key, whose end may be "By default …".
+        Names of settings stand in backquotes there, and a screen shows them as options without what is "in Python".
     """
 
     group: str
@@ -109,11 +109,6 @@ class Setting:
             return value
         return several(self.kind, value, name) if self.many else self.kind.of(value, name)
 
-    def say(self, text: str) -> None:
-        """Take `help` and `usual` from what is documented."""
-        self.help, _, usual = text.partition(" By default ")
-        self.usual = usual.removesuffix(".")
-
 
 def described(settings: Any) -> dict[str, Setting]:
     """The settings of one of the classes below by name, in the order of their groups."""
@@ -121,437 +116,275 @@ def described(settings: Any) -> dict[str, Setting]:
     return dict(sorted(found.items(), key=lambda item: GROUPS.index(item[1].group)))
 
 
-_ENTRY = re.compile(r"^    (\w+)\n((?:        .*\n)+)", re.MULTILINE)
-
-
-def documented(settings: Class) -> Class:
-    """Give each setting of a class what the class's documentation says of it."""
-    known = described(settings)
-    for name, text in _ENTRY.findall(settings.__doc__ or ""):
-        known[name].say(" ".join(text.split()))
-    return settings
-
-
-@documented
 class ProcedureSettings(TypedDict, total=False):
-    """How pictures are drawn, scored and compared with the truth.
-
-    Attributes
-    ----------
-    preset
-        Other defaults, all at once: paper is the published recipe, ten draws of each picture.
-    scale
-        Magnification; 1 restores at the same size. By default the vendor's, ×4 if it has several.
-    draws
-        Draws of each picture. One makes a mask cost one call; eight cost eight times as much and trust little or no
-        more.
-    score
-        How unsure each pixel is; see `list scores`. By default for one draw learned at ×4, texture at ×1, else
-        bicubic-gap; for more draws weighted.
-    metric
-        The error at each pixel; see `list metrics`. By default lab-l1, Gaussian sigma 4.
-    delivery
-        Which picture is delivered: the first draw, the mean of all, medoid, the draw nearest to it, or
-        consistent[:steps=N], the first draw made consistent with its input by back-projection.
-    perturbation
-        Vary the input of a vendor whose answers never vary; see `list perturbations`.
-    second_adapter
-        A second vendor, for the score second-opinion.
-    seeds
-        Whether each picture has seeds of its own, or all pictures have the same.
-    first_seed
-        The first of the seeds that all pictures share. By default 0.
-    seed
-        Root of per-image seeds and random degradations; a calibration keeps it. By default 0.
-    degradation
-        How inputs are made from photographs, such as area:4+noise:3+jpeg:60-95; see `list degradations`. By default the
-        vendor's, bicubic for super-resolution.
-    fit
-        Photographs that break the vendor's limits on sizes: take their middle (crop), or make them smaller (shrink).
-        By default they are refused.
-    """
+    """How pictures are drawn, scored and compared with the truth."""
 
     preset: Annotated[str | None, Setting(DRAWING, choice(*sorted(PRESETS)))]
+    """Other defaults, all at once: paper is the published recipe, ten draws of each picture."""
     scale: Annotated[int | None, Setting(INPUTS, whole(1, 16), main=True)]
+    """Magnification; 1 restores at the same size. By default the vendor's, ×4 if it has several."""
     draws: Annotated[int, Setting(DRAWING, whole(1, 4096), main=True, default=DEFAULT_DRAWS)]
-    score: Annotated["str | Score", Setting(DRAWING, main=True, metavar=MEMBER)]
-    metric: Annotated["str | Metric", Setting(PROMISE, main=True, metavar=MEMBER)]
-    delivery: Annotated[str, Setting(DRAWING, default="first", metavar="RULE")]
-    perturbation: Annotated[str | None, Setting(DRAWING, metavar="NAME")]
-    second_adapter: Annotated["Adapter | None", Setting(DRAWING, metavar="NAME")]
-    seeds: Annotated["SeedPolicy", Setting(DRAWING, choice("per-image", "shared"), default="per-image")]
-    first_seed: Annotated[int | None, Setting(DRAWING, COUNT, no_option="a command takes the usual seeds")]
-    seed: Annotated[int, Setting(DRAWING, INTEGER)]
-    degradation: Annotated[str | None, Setting(INPUTS, main=True, metavar="STEP[:…][+STEP…]")]
-    fit: Annotated["Fit | None", Setting(INPUTS, choice("crop", "shrink"))]
-
-
-@documented
-class DrawingSettings(TypedDict, total=False):
-    """Where draws are kept, what may be spent on them, and who hears of it.
-
-    Attributes
-    ----------
-    run
-        Run folder, for ledger and samples. By default runs/<procedure>.
-    ledger
-        PostgreSQL database that keeps the ledger and the answers for many machines, such as
-        postgresql://user@host/name. By default a file in the run folder.
-    store
-        Where answers and finished files are kept, too: a bucket such as s3://bucket/runs, or a folder that machines
-        share. By default the run folder alone.
-    max_cost
-        The most that this job may cost in all, US dollars.
-    max_calls
-        The most paid calls that this job may make in all.
-    concurrency
-        The most calls at a time.
-    rate
-        The most requests in a time, such as 50/hour or '100/minute poll'. By default the vendor's.
-    timeout
-        The most seconds to wait for one answer. By default the vendor's, or 120.
-    job_timeout
-        The most seconds to wait for a job that the vendor accepted; then it is cancelled where that can be. By default
-        the vendor's, or 1800.
-    max_resample
-        How often a draw may be paid for again when its answer is not the picture that was asked for.
-    retry_ambiguous
-        Pay again for draws that were sent but never answered.
-    accept_refusals
-        Go on although three pictures were refused in the same words.
-    insecure_http
-        Allow a key to be sent unencrypted (http) to another machine.
-    limits
-        `Limits` with what no other keyword says.
-    memory
-        The most memory that the calculation may take, such as 2GB: fewer pictures at a time.
-    listener
-        Gets every event of drawing, from any thread, one at a time.
+    """Draws of each picture. One makes a mask cost one call; eight cost eight times as much and trust little or no
+    more.
     """
+    score: Annotated["str | Score", Setting(DRAWING, main=True, metavar=MEMBER)]
+    """How unsure each pixel is; see `list scores`. By default for one draw learned at ×4, texture at ×1, else
+    bicubic-gap; for more draws weighted.
+    """
+    metric: Annotated["str | Metric", Setting(PROMISE, main=True, metavar=MEMBER)]
+    """The error at each pixel; see `list metrics`. By default lab-l1, Gaussian sigma 4."""
+    delivery: Annotated[str, Setting(DRAWING, default="first", metavar="RULE")]
+    """Which picture is delivered: the first draw, the mean of all, medoid, the draw nearest to it, or
+    consistent[:steps=N], the first draw made consistent with its input by back-projection.
+    """
+    perturbation: Annotated[str | None, Setting(DRAWING, metavar="NAME")]
+    """Vary the input of a vendor whose answers never vary; see `list perturbations`."""
+    second_adapter: Annotated["Adapter | None", Setting(DRAWING, metavar="NAME")]
+    """A second vendor, for the score second-opinion."""
+    seeds: Annotated["SeedPolicy", Setting(DRAWING, choice("per-image", "shared"), default="per-image")]
+    """Whether each picture has seeds of its own, or all pictures have the same."""
+    first_seed: Annotated[int | None, Setting(DRAWING, COUNT, no_option="a command takes the usual seeds")]
+    """The first of the seeds that all pictures share. By default 0."""
+    seed: Annotated[int, Setting(DRAWING, INTEGER)]
+    """Root of per-image seeds and random degradations; a calibration keeps it. By default 0."""
+    degradation: Annotated[str | None, Setting(INPUTS, main=True, metavar="STEP[:…][+STEP…]")]
+    """How inputs are made from photographs, such as area:4+noise:3+jpeg:60-95; see `list degradations`. By default the
+    vendor's, bicubic for super-resolution.
+    """
+    fit: Annotated["Fit | None", Setting(INPUTS, choice("crop", "shrink"))]
+    """Photographs that break the vendor's limits on sizes: take their middle (crop), or make them smaller (shrink). By
+    default they are refused.
+    """
+
+
+class DrawingSettings(TypedDict, total=False):
+    """Where draws are kept, what may be spent on them, and who hears of it."""
 
     run: Annotated["str | Path | None", Setting(PLACES, main=True)]
+    """Run folder, for ledger and samples. By default runs/<procedure>."""
     ledger: Annotated[str | None, Setting(PLACES, metavar="ADDRESS")]
-    store: Annotated["str | Path | None", Setting(PLACES, metavar="ADDRESS")]
-    max_cost: Annotated["float | str | Decimal | None", Setting(NEEDED, USD, main=True, limit="max_cost_usd")]
-    max_calls: Annotated[int | None, Setting(MONEY, COUNT, limit="max_calls")]
-    concurrency: Annotated["int | Literal['auto']", Setting(MONEY, WORKERS, default="auto", limit="concurrency")]
-    rate: Annotated["str | Sequence[str] | None", Setting(MONEY, RATE, many=True, limit="rates")]
-    timeout: Annotated[float, Setting(MONEY, SECONDS, limit="attempt_timeout_s")]
-    job_timeout: Annotated[float, Setting(MONEY, SECONDS, limit="job_deadline_s")]
-    max_resample: Annotated[int, Setting(MONEY, whole(0, 100), default=0, limit="max_resample")]
-    retry_ambiguous: Annotated[bool, Setting(MONEY, SWITCH, limit="retry_ambiguous")]
-    accept_refusals: Annotated[bool, Setting(MONEY, SWITCH, limit="accept_refusals")]
-    insecure_http: Annotated[bool, Setting(MONEY, SWITCH, limit="insecure_http")]
-    limits: Annotated["Limits | None", Setting(MONEY, no_option="each limit has an option")]
-    memory: Annotated[int | str | None, Setting(MONEY, BYTES)]
-    listener: Annotated["Listener | None", Setting(OUTPUT, no_option=CALLED)]
-
-
-@documented
-class ProgressSettings(TypedDict, total=False):
-    """How it is shown that something goes on.
-
-    Attributes
-    ----------
-    progress
-        Whether bars are shown: True, False, or a function, which is called with what is done, how many are done, and
-        how many there are. By default in a notebook and where stderr is a terminal.
+    """PostgreSQL database that keeps the ledger and the answers for many machines, such as postgresql://user@host/name.
+    By default a file in the run folder.
     """
+    store: Annotated["str | Path | None", Setting(PLACES, metavar="ADDRESS")]
+    """Where answers and finished files are kept, too: a bucket such as s3://bucket/runs, or a folder that machines
+    share. By default the run folder alone.
+    """
+    max_cost: Annotated["float | str | Decimal | None", Setting(NEEDED, USD, main=True, limit="max_cost_usd")]
+    """The most that this job may cost in all, US dollars."""
+    max_calls: Annotated[int | None, Setting(MONEY, COUNT, limit="max_calls")]
+    """The most paid calls that this job may make in all."""
+    concurrency: Annotated["int | Literal['auto']", Setting(MONEY, WORKERS, default="auto", limit="concurrency")]
+    """The most calls at a time."""
+    rate: Annotated["str | Sequence[str] | None", Setting(MONEY, RATE, many=True, limit="rates")]
+    """The most requests in a time, such as 50/hour or '100/minute poll'. By default the vendor's."""
+    timeout: Annotated[float, Setting(MONEY, SECONDS, limit="attempt_timeout_s")]
+    """The most seconds to wait for one answer. By default the vendor's, or 120."""
+    job_timeout: Annotated[float, Setting(MONEY, SECONDS, limit="job_deadline_s")]
+    """The most seconds to wait for a job that the vendor accepted; then it is cancelled where that can be. By default
+    the vendor's, or 1800.
+    """
+    max_resample: Annotated[int, Setting(MONEY, whole(0, 100), default=0, limit="max_resample")]
+    """How often a draw may be paid for again when its answer is not the picture that was asked for."""
+    retry_ambiguous: Annotated[bool, Setting(MONEY, SWITCH, limit="retry_ambiguous")]
+    """Pay again for draws that were sent but never answered."""
+    accept_refusals: Annotated[bool, Setting(MONEY, SWITCH, limit="accept_refusals")]
+    """Go on although three pictures were refused in the same words."""
+    insecure_http: Annotated[bool, Setting(MONEY, SWITCH, limit="insecure_http")]
+    """Allow a key to be sent unencrypted (http) to another machine."""
+    limits: Annotated["Limits | None", Setting(MONEY, no_option="each limit has an option")]
+    """`Limits` with what no other keyword says."""
+    memory: Annotated[int | str | None, Setting(MONEY, BYTES)]
+    """The most memory that the calculation may take, such as 2GB: fewer pictures at a time."""
+    listener: Annotated["Listener | None", Setting(OUTPUT, no_option=CALLED)]
+    """Gets every event of drawing, from any thread, one at a time."""
+
+
+class ProgressSettings(TypedDict, total=False):
+    """How it is shown that something goes on."""
 
     progress: Annotated["bool | Progress | None", Setting(OUTPUT, no_option=CALLED)]
-
-
-@documented
-class JobSettings(ProgressSettings, DrawingSettings, total=False):
-    """The same for one job, which somebody may look on at.
-
-    Attributes
-    ----------
-    on_sampler
-        Gets each sampler as soon as it is open, so that it can be stopped.
-    ask
-        Called with the job and what it would cost before anything is sent; raises to refuse.
+    """Whether bars are shown: True, False, or a function, which is called with what is done, how many are done, and how
+    many there are. By default in a notebook and where stderr is a terminal.
     """
 
+
+class JobSettings(ProgressSettings, DrawingSettings, total=False):
+    """The same for one job, which somebody may look on at."""
+
     on_sampler: Annotated["Callable[[Sampler], None] | None", Setting(OUTPUT, no_option=CALLED)]
+    """Gets each sampler as soon as it is open, so that it can be stopped."""
     ask: Annotated["Ask | None", Setting(MONEY, no_option="a command asks at the terminal")]
+    """Called with the job and what it would cost before anything is sent; raises to refuse."""
 
 
 class Settings(ProcedureSettings, JobSettings, total=False):
     """Both."""
 
 
-@documented
 class ClusterSettings(TypedDict, total=False):
-    """Who evaluates the pictures.
-
-    Attributes
-    ----------
-    cluster
-        Evaluate pictures in N processes, or on the workers of a Dask scheduler such as tcp://host:8786, in Python also
-        of a `distributed.Client`; `memory` is then what each worker may take. Only this process asks the vendor and
-        pays.
-    """
+    """Who evaluates the pictures."""
 
     cluster: Annotated["str | Client | None", Setting(MONEY, metavar="local:N|ADDRESS")]
-
-
-@documented
-class ChoiceSettings(TypedDict, total=False):
-    """What was chosen by photographs before.
-
-    Attributes
-    ----------
-    nothing_chosen
-        Calibrate also on photographs that were looked at, since nothing was chosen by them. The calibration notes it.
+    """Evaluate pictures in N processes, or on the workers of a Dask scheduler such as tcp://host:8786, in Python also
+    of a `distributed.Client`; `memory` is then what each worker may take. Only this process asks the vendor and pays.
     """
+
+
+class ChoiceSettings(TypedDict, total=False):
+    """What was chosen by photographs before."""
 
     nothing_chosen: Annotated[bool, Setting(PROMISE, SWITCH)]
+    """Calibrate also on photographs that were looked at, since nothing was chosen by them. The calibration notes it."""
 
 
-@documented
 class TableSettings(TypedDict, total=False):
-    """What belongs together, by the names of pictures, which are their files' stems.
-
-    Attributes
-    ----------
-    groups
-        CSV file with a line photograph,group for each photograph; in Python a mapping.
-    tiles
-        CSV file with a line tile,photograph for each tile; in Python a mapping. The tiles of one photograph count once.
-    """
+    """What belongs together, by the names of pictures, which are their files' stems."""
 
     groups: Annotated["Mapping[str, str] | None", Setting(PROMISE, main=True, metavar="FILE")]
+    """CSV file with a line photograph,group for each photograph; in Python a mapping."""
     tiles: Annotated["Mapping[str, str] | None", Setting(PROMISE, metavar="FILE")]
-
-
-@documented
-class GuaranteeSettings(TypedDict, total=False):
-    """What is promised.
-
-    Attributes
-    ----------
-    guarantee
-        What is guaranteed; see `list guarantees`. By default expected.
+    """CSV file with a line tile,photograph for each tile; in Python a mapping. The tiles of one photograph count once.
     """
+
+
+class GuaranteeSettings(TypedDict, total=False):
+    """What is promised."""
 
     guarantee: Annotated["str | Guarantee | None", Setting(PROMISE, main=True, metavar=MEMBER)]
+    """What is guaranteed; see `list guarantees`. By default expected."""
 
 
-@documented
 class LevelSettings(TypedDict, total=False):
-    """The level.
-
-    Attributes
-    ----------
-    alpha
-        The level: the risk that is accepted.
-    """
+    """The level."""
 
     alpha: Annotated[float | None, Setting(NEEDED, LEVEL, main=True)]
+    """The level: the risk that is accepted."""
 
 
-@documented
 class WantedSettings(TypedDict, total=False):
-    """What is wanted besides a level, or instead of it.
-
-    Attributes
-    ----------
-    want_share
-        The share of a picture that is to be trusted, such as 0.5; for `tune` in the place of `alpha`.
-    """
+    """What is wanted besides a level, or instead of it."""
 
     want_share: Annotated[float | None, Setting(PROMISE, SHARE, main=True)]
+    """The share of a picture that is to be trusted, such as 0.5; for `tune` in the place of `alpha`."""
 
 
-@documented
 class TrustSettings(TypedDict, total=False):
-    """Who vouches for a calibration.
-
-    Attributes
-    ----------
-    trust
-        Public key, or file of such keys, whose signatures count. What has none of them is refused. Never taken from a
-        project's settings file.
-    """
+    """Who vouches for a calibration."""
 
     trust: Annotated["Sequence[str]", Setting(PROMISE, many=True, metavar="KEY|FILE")]
-
-
-@documented
-class CalibratedSettings(TypedDict, total=False):
-    """What is asked of a calibration, and what it does not keep or is compared with.
-
-    Attributes
-    ----------
-    guarantee
-        Another guarantee than the calibration's own; see `list guarantees`.
-    second_adapter
-        The second vendor, where the calibrated score compares with one.
-    degradation
-        How inputs were made, such as area:4+jpeg:75; refused unless the calibration's were, too.
-    group
-        The group that all pictures belong to; the guarantee is then the one within it.
+    """Public key, or file of such keys, whose signatures count. What has none of them is refused. Never taken from a
+    project's settings file.
     """
 
+
+class CalibratedSettings(TypedDict, total=False):
+    """What is asked of a calibration, and what it does not keep or is compared with."""
+
     guarantee: Annotated["str | Guarantee | None", Setting(PROMISE, main=True, metavar=MEMBER)]
+    """Another guarantee than the calibration's own; see `list guarantees`."""
     second_adapter: Annotated["Adapter | None", Setting(DRAWING, metavar="NAME")]
+    """The second vendor, where the calibrated score compares with one."""
     degradation: Annotated[str | None, Setting(INPUTS, metavar="STEP[:…][+STEP…]")]
+    """How inputs were made, such as area:4+jpeg:75; refused unless the calibration's were, too."""
     group: Annotated[str | None, Setting(PROMISE, main=True, metavar="NAME")]
+    """The group that all pictures belong to; the guarantee is then the one within it."""
 
 
-@documented
 class CalibrateSettings(
     GuaranteeSettings, LevelSettings, TableSettings, ChoiceSettings, Settings, ClusterSettings, total=False
 ):
-    """The keywords of `calibrate`.
-
-    Attributes
-    ----------
-    tuning
-        File of `tune`, `compare` or `plan --pilot`: the photographs that they looked at do not calibrate. That of the
-        run folder is always obeyed. In Python also photographs that choices were made on, which are then refused.
-    """
+    """The keywords of `calibrate`."""
 
     tuning: Annotated["str | Path | Sequence[KnownPhotograph]", Setting(PROMISE, metavar="FILE")]
-
-
-@documented
-class TuneSettings(GuaranteeSettings, WantedSettings, ChoiceSettings, Settings, ClusterSettings, total=False):
-    """The keywords of `tune`. It chooses the confidence bound of high-probability, too, unless that is named.
-
-    Attributes
-    ----------
-    candidates
-        A score to compare, with @DRAWS of so many draws. By default all that fit.
-    tuning_share
-        Share of the photographs that candidates are compared on.
-    only_choose
-        Do not calibrate. Write a file that tells `calibrate` which photographs were looked at.
+    """File of `tune`, `compare` or `plan --pilot`: the photographs that they looked at do not calibrate. That of the
+    run folder is always obeyed. In Python also photographs that choices were made on, which are then refused.
     """
+
+
+class TuneSettings(GuaranteeSettings, WantedSettings, ChoiceSettings, Settings, ClusterSettings, total=False):
+    """The keywords of `tune`. It chooses the confidence bound of high-probability, too, unless that is named."""
 
     candidates: Annotated[
         "str | Sequence[str] | None",
         Setting(DRAWING, main=True, many=True, flag="--candidate", metavar="NAME[:k=v,…][@DRAWS]"),
     ]
+    """A score to compare, with @DRAWS of so many draws. By default all that fit."""
     tuning_share: Annotated[float, Setting(DRAWING, number(0.05, 0.9), default=0.3)]
+    """Share of the photographs that candidates are compared on."""
     only_choose: Annotated[bool, Setting(OUTPUT, SWITCH, main=True)]
+    """Do not calibrate. Write a file that tells `calibrate` which photographs were looked at."""
 
 
-@documented
 class LearnSettings(Settings, total=False):
-    """The keywords of `learn_score`.
-
-    Attributes
-    ----------
-    outputs
-        Folder of outputs of the photographs to learn from, of any network, stored as the adapter folder reads them. By
-        default the embedded vendor makes them.
-    """
+    """The keywords of `learn_score`."""
 
     outputs: Annotated["str | Path | None", Setting(INPUTS, metavar="FOLDER")]
-
-
-@documented
-class PlanSettings(GuaranteeSettings, LevelSettings, WantedSettings, Settings, total=False):
-    """The keywords of `plan`.
-
-    Attributes
-    ----------
-    pilot
-        Draw so many of the photographs, which costs money, to see what this vendor's answers let be trusted. They do
-        not calibrate.
-    stand_in
-        Let the vendor that ships with this program draw the pilot, free of charge. The error then covers other vendors.
-    quote
-        Ask the vendor for its price, free of charge, instead of its price list. Needs photographs, not their number.
+    """Folder of outputs of the photographs to learn from, of any network, stored as the adapter folder reads them. By
+    default the embedded vendor makes them.
     """
+
+
+class PlanSettings(GuaranteeSettings, LevelSettings, WantedSettings, Settings, total=False):
+    """The keywords of `plan`."""
 
     pilot: Annotated[int | None, Setting(MONEY, whole(5), main=True)]
-    stand_in: Annotated[bool, Setting(MONEY, SWITCH)]
-    quote: Annotated[bool, Setting(MONEY, SWITCH, main=True)]
-
-
-@documented
-class CompareSettings(Settings, total=False):
-    """The keywords of `compare`.
-
-    Attributes
-    ----------
-    held_out
-        Share of the photographs that is measured and does not calibrate.
-    baselines
-        Measure interval images and soft masks, too.
+    """Draw so many of the photographs, which costs money, to see what this vendor's answers let be trusted. They do not
+    calibrate.
     """
+    stand_in: Annotated[bool, Setting(MONEY, SWITCH)]
+    """Let the vendor that ships with this program draw the pilot, free of charge. The error then covers other vendors.
+    """
+    quote: Annotated[bool, Setting(MONEY, SWITCH, main=True)]
+    """Ask the vendor for its price, free of charge, instead of its price list. Needs photographs, not their number."""
+
+
+class CompareSettings(Settings, total=False):
+    """The keywords of `compare`."""
 
     held_out: Annotated[float, Setting(DRAWING, SHARE, default=0.5)]
+    """Share of the photographs that is measured and does not calibrate."""
     baselines: Annotated[bool, Setting(DRAWING, SWITCH, default=True)]
+    """Measure interval images and soft masks, too."""
 
 
-@documented
 class AuditSettings(TableSettings, CalibratedSettings, JobSettings, ClusterSettings, total=False):
-    """The keywords of `audit`. With groups the risk of each is shown; the guarantee stays as it is.
-
-    Attributes
-    ----------
-    on_picture
-        Gets each photograph's pixels and maps, in worker threads; refused beside `cluster`.
-    crops
-        Keeps the surroundings of the worst pixels.
-    stop
-        Draw no more photographs once those drawn confirm or contradict the guarantee.
-    """
+    """The keywords of `audit`. With groups the risk of each is shown; the guarantee stays as it is."""
 
     on_picture: Annotated["OnPicture | None", Setting(OUTPUT, no_option=CALLED)]
+    """Gets each photograph's pixels and maps, in worker threads; refused beside `cluster`."""
     crops: Annotated["WorstCrops | None", Setting(OUTPUT, no_option="--out and --worst keep them")]
+    """Keeps the surroundings of the worst pixels."""
     stop: Annotated[bool, Setting(MONEY, SWITCH, default=True)]
+    """Draw no more photographs once those drawn confirm or contradict the guarantee."""
 
 
-@documented
 class WatchSettings(LevelSettings, TrustSettings, JobSettings, total=False):
-    """The keywords of `watch`.
-
-    Attributes
-    ----------
-    canaries
-        How many pictures are sent at every visit; fixed at the first. By default 8.
-    level
-        Probability of ever raising a false alarm; fixed at the first visit. By default 0.01.
-    fresh
-        Photographs that calibration has not seen, by which the risk itself is watched, at the level `alpha`.
-    fresh_each
-        How many of them a visit takes.
-    max_cost_in_all
-        The most that all visits may cost together, US dollars.
-    second_adapter
-        The second vendor, where the calibrated score compares with one.
-    sign_with
-        Sign with this private key; `key new` makes one. Never taken from a project's settings file.
-    """
+    """The keywords of `watch`."""
 
     canaries: Annotated[int | None, Setting(DRAWING, whole(1, 256, "K"), main=True)]
+    """How many pictures are sent at every visit; fixed at the first. By default 8."""
     level: Annotated[float | None, Setting(PROMISE, SHARE, metavar="P")]
+    """Probability of ever raising a false alarm; fixed at the first visit. By default 0.01."""
     fresh: Annotated["Photographs", Setting(INPUTS, main=True, many=True, metavar="PHOTOGRAPHS")]
+    """Photographs that calibration has not seen, by which the risk itself is watched, at the level `alpha`."""
     fresh_each: Annotated[int, Setting(INPUTS, whole(1, 1000), default=1)]
+    """How many of them a visit takes."""
     max_cost_in_all: Annotated["float | str | Decimal | None", Setting(MONEY, USD)]
+    """The most that all visits may cost together, US dollars."""
     second_adapter: Annotated["Adapter | None", Setting(DRAWING, metavar="NAME")]
+    """The second vendor, where the calibrated score compares with one."""
     sign_with: Annotated["SigningKey | None", Setting(PROMISE, metavar="FILE")]
+    """Sign with this private key; `key new` makes one. Never taken from a project's settings file."""
 
 
-@documented
 class MaskSettings(CalibratedSettings, TrustSettings, total=False):
-    """What a mask promises, and of which pictures.
-
-    Attributes
-    ----------
-    empty_masks
-        Draw and pay even where every mask is known to be empty at this level.
-    outside
-        Inputs with a p-value at or below this are marked as outside the guarantee; 0 turns the check off.
-    """
+    """What a mask promises, and of which pictures."""
 
     empty_masks: Annotated[bool, Setting(MONEY, SWITCH)]
+    """Draw and pay even where every mask is known to be empty at this level."""
     outside: Annotated[float, Setting(PROMISE, number(0, 1, metavar="P"), default=0.01)]
+    """Inputs with a p-value at or below this are marked as outside the guarantee; 0 turns the check off."""
 
 
 class ApplySettings(MaskSettings, JobSettings, total=False):
@@ -562,71 +395,59 @@ class ApplyAllSettings(ApplySettings, ClusterSettings, total=False):
     """The keywords of `mask_all`."""
 
 
-@documented
 class ShiftSettings(ProgressSettings, total=False):
-    """How inputs are compared: the keywords of `suggest_degradation` and `compare_inputs`.
-
-    Attributes
-    ----------
-    level
-        Probability of calling inputs of one kind different.
-    seed
-        Seed of the random permutations. By default 0.
-    """
+    """How inputs are compared: the keywords of `suggest_degradation` and `compare_inputs`."""
 
     level: Annotated[float, Setting(PROMISE, SHARE, default=0.05)]
+    """Probability of calling inputs of one kind different."""
     seed: Annotated[int, Setting(INPUTS, COUNT)]
+    """Seed of the random permutations. By default 0."""
 
 
-@documented
 class InputsSettings(ShiftSettings, total=False):
-    """The keywords of `compare_inputs`.
-
-    Attributes
-    ----------
-    group
-        Compare with the photographs of this group alone.
-    """
+    """The keywords of `compare_inputs`."""
 
     group: Annotated[str | None, Setting(PROMISE, metavar="NAME")]
+    """Compare with the photographs of this group alone."""
 
 
-@documented
 class DegradeSettings(ProgressSettings, total=False):
-    """The keywords of `degrade`.
-
-    Attributes
-    ----------
-    scale
-        How many times smaller the inputs are. By default as the degradation says, or 4.
-    degradation
-        How they are made, such as area:4+noise:3+jpeg:60-95; see `list degradations`. By default bicubic.
-    seed
-        Root of random degradations. By default 0.
-    force
-        Overwrite files with other content.
-    """
+    """The keywords of `degrade`."""
 
     scale: Annotated[int | None, Setting(INPUTS, whole(1, 16))]
+    """How many times smaller the inputs are. By default as the degradation says, or 4."""
     degradation: Annotated[str | None, Setting(INPUTS, metavar="STEP[:…][+STEP…]")]
+    """How they are made, such as area:4+noise:3+jpeg:60-95; see `list degradations`. By default bicubic."""
     seed: Annotated[int, Setting(INPUTS, INTEGER)]
+    """Root of random degradations. By default 0."""
     force: Annotated[bool, Setting(OUTPUT, SWITCH)]
+    """Overwrite files with other content."""
 
 
-@documented
 class SessionSettings(MaskSettings, DrawingSettings, total=False):
-    """The keywords of `Session`.
-
-    Attributes
-    ----------
-    max_cost_per_day
-        The most that may be spent in any 24 hours, US dollars, whichever process spends it.
-    service
-        The session is that of a service that is started again and again: `max_cost` and `max_calls` limit whatever the
-        run folder's ledger holds, and it opens also while the calibration's watch suspends it.
-    """
+    """The keywords of `Session`."""
 
     max_cost_per_day: Annotated[
         "float | str | Decimal | None", Setting(MONEY, USD, main=True, limit="max_cost_per_day_usd")
     ]
+    """The most that may be spent in any 24 hours, US dollars, whichever process spends it."""
     service: Annotated[bool, Setting(MONEY, SWITCH, no_option="`serve` is such a service")]
+    """The session is that of a service that is started again and again: `max_cost` and `max_calls` limit whatever the
+    run folder's ledger holds, and it opens also while the calibration's watch suspends it.
+    """
+
+
+def _take_what_is_said() -> None:
+    """Give each setting the text below its key in this file, which Python itself does not keep."""
+    for kind in ast.parse(Path(__file__).read_text(encoding="utf-8")).body:
+        if not isinstance(kind, ast.ClassDef):
+            continue
+        for pair in pairwise(kind.body):
+            match pair:
+                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(said))):
+                    setting = get_args(globals()[kind.name].__annotations__[name])[1]
+                    setting.help, _, usual = " ".join(said.split()).partition(" By default ")
+                    setting.usual = usual.removesuffix(".")
+
+
+_take_what_is_said()
