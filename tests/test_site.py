@@ -1,11 +1,19 @@
 """The check of the site's links finds those that lead nowhere. (The site itself is built by `.ci/run site`.)"""
 
+import importlib
 import runpy
 from pathlib import Path
 
 from support.documentation import ROOT
 
 dead_links = runpy.run_path(str(ROOT / ".ci" / "site" / "check_links.py"))["dead_links"]
+NAMES = runpy.run_path(str(ROOT / ".ci" / "site" / "names.py"))
+
+
+def test_every_part_of_a_result_lies_where_the_site_looks_for_it() -> None:
+    for name in NAMES["PARTS"]:
+        module, _, part = f"blackbox_conformal.{name}".rpartition(".")
+        assert hasattr(importlib.import_module(module), part), name
 
 
 def test_dead_pages_files_and_anchors_are_found(tmp_path: Path) -> None:

@@ -42,9 +42,20 @@ def page() -> str:
         "| --- | --- | --- | --- |",
         *(_row(name) for name in names if adapter_class(name).evidence not in ("own-software", "documents")),
     ]
-    compared = [_differences(name) for name in names if _of(name)]
-    head = f"## Where adapter and client differ on purpose\n\nCompared on {COMPARED_ON}.\n"
-    return "\n".join([HEAD, *rows, "", head, *compared]) + "\n"
+    compared = [
+        "| adapter | draws compared | answers read alike | deliberate differences | not compared |",
+        "| --- | --- | --- | --- | --- |",
+        *(_differences(name) for name in names if _of(name)),
+    ]
+    head = (
+        f"Compared with clients on {COMPARED_ON}. Each deliberate difference stands with its reason in `tests/clients`."
+    )
+    return (
+        "\n".join(
+            [HEAD, *rows, "", head, "", *compared, "", *(f"**{name}.** {said}" for name, said in FURTHER.items())]
+        )
+        + "\n"
+    )
 
 
 def versions() -> dict[str, str]:
@@ -77,11 +88,10 @@ def _row(name: str) -> str:
 
 def _differences(name: str) -> str:
     cases = _of(name)
-    reasons = "; ".join(dict.fromkeys(reason for case in cases for reason in case.deliberate.values())) or "none"
     draws, answers = len(cases), sum(len(case.readings) for case in cases)
-    counted = f"{draws} draw{'s'[: draws > 1]}, {answers} answers"
-    further = f" {FURTHER[name]}" if name in FURTHER else ""
-    return f"- **{name}** ({counted}): {reasons}. Not compared: {NOT_COMPARED[name]}.{further}"
+    differing = len({reason for case in cases for reason in case.deliberate.values()})
+    cells = [name, str(draws), str(answers), str(differing), NOT_COMPARED[name]]
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
