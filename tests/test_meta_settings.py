@@ -114,7 +114,7 @@ def test_the_first_screen_of_calibrate_has_fourteen_options() -> None:
 def test_an_option_that_only_a_command_has_is_red_with_words_that_help() -> None:
     @dataclass(frozen=True)
     class Alone:
-        connect_timeout: float = setting()
+        told_nowhere: float = setting()
 
-    with pytest.raises(LookupError, match=r"Alone\.connect_timeout is a setting that nothing describes.*CalibrateSet"):
+    with pytest.raises(LookupError, match=r"Alone\.told_nowhere is a setting that nothing describes.*CalibrateSet"):
         takes(Alone, keyword_arguments.CalibrateSettings)(lambda screen, options: None)
