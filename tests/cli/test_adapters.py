@@ -1,4 +1,4 @@
-"""What `adapters` tells people: whole variable names, what is required, and checks of one's own recipe."""
+"""What `list adapters` and `adapters check` say: whole names, what is required, and whether a recipe is whole."""
 
 import json
 import re
