@@ -176,7 +176,7 @@ def as_a_process(work, *arguments, site=""):
             sys.executable,
             "-m",
             "blackbox_conformal",
-            "annotations",
+            "annotate",
             "import",
             *arguments,
             *pictures,
