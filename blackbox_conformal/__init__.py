@@ -34,12 +34,12 @@ _HOMES = {
     "Tuning": "blackbox_conformal.study.choose.tuned",
     "VisitResult": "blackbox_conformal.watching.visit.visiting",
     "compare_inputs": "blackbox_conformal.study.choose.input_comparison",
-    "audit": "blackbox_conformal.study.python.commands",
-    "calibrate": "blackbox_conformal.study.python.commands",
+    "audit": "blackbox_conformal.study.python.functions",
+    "calibrate": "blackbox_conformal.study.python.functions",
     "compare": "blackbox_conformal.study.python.choosing",
     "degrade": "blackbox_conformal.study.choose.degrading",
-    "mask": "blackbox_conformal.study.python.commands",
-    "mask_all": "blackbox_conformal.study.python.commands",
+    "mask": "blackbox_conformal.study.python.functions",
+    "mask_all": "blackbox_conformal.study.python.functions",
     "metric_bound": "blackbox_conformal.study.mask.array_maps",
     "error_map": "blackbox_conformal.study.mask.array_maps",
     "score_map": "blackbox_conformal.study.mask.array_maps",
@@ -83,10 +83,10 @@ if TYPE_CHECKING:
     from blackbox_conformal.study.python.choosing import compare as compare
     from blackbox_conformal.study.python.choosing import plan as plan
     from blackbox_conformal.study.python.choosing import tune as tune
-    from blackbox_conformal.study.python.commands import audit as audit
-    from blackbox_conformal.study.python.commands import calibrate as calibrate
-    from blackbox_conformal.study.python.commands import mask as mask
-    from blackbox_conformal.study.python.commands import mask_all as mask_all
+    from blackbox_conformal.study.python.functions import audit as audit
+    from blackbox_conformal.study.python.functions import calibrate as calibrate
+    from blackbox_conformal.study.python.functions import mask as mask
+    from blackbox_conformal.study.python.functions import mask_all as mask_all
     from blackbox_conformal.study.session.session import Session as Session
     from blackbox_conformal.vendor.adapter import Adapter as Adapter
     from blackbox_conformal.watching.visit.visiting import VisitResult as VisitResult

@@ -18,7 +18,7 @@ from blackbox_conformal.method.audits.input_shift import LEVEL, compare
 from blackbox_conformal.method.audits.outlying import place
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
-from blackbox_conformal.method.images.inputs import crop_to_multiple
+from blackbox_conformal.method.images.making_inputs import crop_to_multiple
 from blackbox_conformal.method.images.photographs import find_photographs
 from blackbox_conformal.method.images.read import read_image
 

@@ -32,7 +32,7 @@ from starlette.routing import Route
 import blackbox_conformal as bc
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.encode import image_png
-from blackbox_conformal.method.images.inputs import upload_from
+from blackbox_conformal.method.images.making_inputs import upload_from
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 

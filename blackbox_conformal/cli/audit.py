@@ -111,10 +111,10 @@ def command(screen: Screen, options: AuditOptions) -> None:
 
 
 def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", file: str) -> None:
-    from blackbox_conformal.pages.report.report_store import ReportStore
     from blackbox_conformal.study.audit.audited_rule import is_own
     from blackbox_conformal.study.audit.auditing import audit_photographs
     from blackbox_conformal.study.audit.measure import WorstCrops
+    from blackbox_conformal.study.pages import pages
     from blackbox_conformal.study.stages.settings import set_up_as
     from blackbox_conformal.support.blocks import document
 
@@ -124,7 +124,7 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     paths = photograph_paths(options.images, screen.step)
     run = from_options.calibrated_folder(screen, options, calibration.procedure, file)
     request = _request(options, calibration)
-    store = ReportStore(run, calibration, request.levels) if is_own(calibration, request.rule) else None
+    store = pages().report_material(run, calibration, request.levels) if is_own(calibration, request.rule) else None
     crops = WorstCrops(options.worst if options.out else 0)
     if not adapter.capabilities.local:
         _look_ahead(screen, request, len(paths), fixed=not options.stop)
@@ -222,9 +222,9 @@ def _splits(
 ) -> dict[str, Any]:
     """Split at random, show, keep for the report, and return the document."""
     from blackbox_conformal.method.guarantees.high_probability import levels_together
-    from blackbox_conformal.pages.report.report_store import ReportStore
     from blackbox_conformal.study.audit.audited_rule import audited_rule, is_own
     from blackbox_conformal.study.audit.auditing import audit_splits
+    from blackbox_conformal.study.pages import pages
     from blackbox_conformal.study.plan.planning import audited_levels
 
     guarantee, group, tiles = options.guarantee, options.group, read_groups(options.tiles)
@@ -243,7 +243,7 @@ def _splits(
     )
     run = from_options.folder_of(options, calibration.procedure, options.calibration)
     if run.is_dir() and is_own(calibration, rule):
-        ReportStore(run, calibration, levels).keep_splits(study)
+        pages().report_material(run, calibration, levels).keep_splits(study)
     screen.show(study.blocks())
     return study.document()
 

@@ -134,9 +134,9 @@ def _begin_watch(
     screen: Screen, count: int, job: "Job", calibration: "Calibration", out: Path, key: "SigningKey | None"
 ) -> None:
     """Choose canaries, and say so."""
-    from blackbox_conformal.watching.visit.visiting import begin_watch
+    from blackbox_conformal.study.watched import watching
 
-    begin_watch(job, calibration, out, count, key)
+    watching().begin_watch(job, calibration, out, count, key)
     screen.note(f"note: {count} canaries are chosen; `watch` draws each of them once a visit")
 
 

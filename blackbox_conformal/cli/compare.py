@@ -69,9 +69,8 @@ def command(screen: Screen, options: CompareOptions) -> None:
     photograph. Options given beside --vendor hold for every vendor. Without --run each vendor has a run folder of its
     own below ./runs; a run folder that exists is used for all.
     """
-    from blackbox_conformal.pages.report.comparison_page import refuse_foreign, write_comparison
-    from blackbox_conformal.pages.report.comparison_pictures import ComparisonPictures
     from blackbox_conformal.study.choose.contestants import Contestant, refuse_incomparable
+    from blackbox_conformal.study.pages import pages
 
     typed = [_read(text, options) for text in options.vendors]
     contestants = [Contestant(vendor.label, from_options.build_setup(vendor.options(options))) for vendor in typed]
@@ -80,16 +79,16 @@ def command(screen: Screen, options: CompareOptions) -> None:
     out = Path(options.out) if options.out else None
     if out is not None and not options.force:
         # A comparison of ours is replaced.
-        refuse_foreign(out, [contestant.label for contestant in contestants])
+        pages().refuse_foreign_comparison(out, [contestant.label for contestant in contestants])
     refuse_incomparable(contestants, len(paths), held_out)
-    pictures = ComparisonPictures()
+    pictures = pages().compared_pictures()
     on_picture = pictures.take if out is not None else lambda _: None
     comparison = _compared(screen, options, contestants, paths, held_out, on_picture)
     screen.show(comparison.blocks())
     if out is None:
         screen.note("pictures and plots of these figures: add --out FILE.html")
     else:
-        page = write_comparison(comparison, out, pictures, force=options.force)
+        page = pages().write_comparison(comparison, out, pictures, force=options.force)
         screen.say(f"pictures, plots and tables: {page.resolve()}")
         next_steps.offer(screen, out, opened=options.opened)
     _show_next(screen, typed, contestants, comparison)

@@ -21,7 +21,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from blackbox_conformal.cli.terminal_text import DOCUMENT, json_line, shown
-from blackbox_conformal.pages.progress_bars import draw_note, terminal_progress
+from blackbox_conformal.support import catalog
 from blackbox_conformal.support.blocks import NUMBER, Block, Facts, Note, Table
 from blackbox_conformal.support.secrets import redact
 from blackbox_conformal.support.text import dollars, printable
@@ -135,7 +135,7 @@ class Screen:
         if self.quiet or not sys.stderr.isatty():
             yield
             return
-        self._progress = terminal_progress(self.remarks, transient=True)
+        self._progress = catalog.hook("pages").terminal_progress(self.remarks, transient=True)
         try:
             with self._progress:
                 yield
@@ -173,7 +173,7 @@ class Screen:
         if event.kind in ("inspected", "remembered", "unwritten"):
             self.note(f"note: {event.text}")
         if counters is not None:
-            self.step("drawing", counters.done, counters.total, draw_note(counters))
+            self.step("drawing", counters.done, counters.total, catalog.hook("pages").draw_note(counters))
         if self.verbose:
             self.remarks.print(Text(redact(json_line(event.to_json()))))
 

@@ -77,9 +77,8 @@ def command(screen: Screen, options: InputsOptions) -> None:
     if options.calibration is None:
         raise click.UsageError("expected the inputs to compare with; give --calibration FILE, or --suggest")
     from blackbox_conformal.documents.calibration import Calibration
-    from blackbox_conformal.pages.report.html import write_blocks
-    from blackbox_conformal.pages.report.slider_levels import opening_level
     from blackbox_conformal.study.choose.input_comparison import compare_inputs
+    from blackbox_conformal.study.pages import pages
     from blackbox_conformal.support.blocks import document
 
     calibration = Calibration.load(options.calibration)
@@ -98,13 +97,13 @@ def command(screen: Screen, options: InputsOptions) -> None:
     page = None
     if options.out is not None:
         title, about = "Are these inputs like the calibration’s?", f"inputs beside those of {calibration.digest}"
-        page = write_blocks(title, blocks, Path(options.out), about, force=options.force).resolve()
+        page = pages().write_blocks(title, blocks, Path(options.out), about, force=options.force).resolve()
         screen.say(f"both distributions: {page}")
         next_steps.offer(screen, page, opened=options.opened)
     if not shift.differ:
         # What a calibration does not keep is not known here.
         words = ("--calibration", options.calibration, *from_options.blanks(calibration, "mask"))
-        words += ("--alpha", f"{opening_level(calibration):g}", *next_steps.typed("group"))
+        words += ("--alpha", f"{pages().opening_level(calibration):g}", *next_steps.typed("group"))
         screen.next("mask", *options.inputs, *words)
     screen.data({**document(blocks), "degradation": degradation, "page": None if page is None else str(page)})
     refuse_shift(shift)

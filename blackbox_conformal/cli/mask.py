@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from blackbox_conformal.documents.certificate import Certificate
     from blackbox_conformal.documents.signing_key import SigningKey
     from blackbox_conformal.drawing.estimate import Estimate
-    from blackbox_conformal.pages.report.report_store import ReportStore
     from blackbox_conformal.study.job import Job
     from blackbox_conformal.study.kept_results import KeptResults
+    from blackbox_conformal.study.mask.mask_request import MaskRequest
     from blackbox_conformal.study.mask.products import Result, Wanted
-    from blackbox_conformal.study.mask.request import MaskRequest
+    from blackbox_conformal.study.pages import ReportMaterial
     from blackbox_conformal.study.stages.prepare import Prepared
     from blackbox_conformal.study.stages.settings import Setup
 
@@ -132,10 +132,10 @@ def command(screen: Screen, options: MaskOptions) -> None:
     Exit code 3: inputs or answers are unlike the calibration's, so masks carry no guarantee. Everything is written.
     """
     from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing
-    from blackbox_conformal.pages.report.report_store import ReportStore
     from blackbox_conformal.study.kept_results import KeptResults
+    from blackbox_conformal.study.mask.mask_request import MaskRequest
     from blackbox_conformal.study.mask.products import encode_product
-    from blackbox_conformal.study.mask.request import MaskRequest
+    from blackbox_conformal.study.pages import pages
 
     piped, wanted = "-" in options.inputs, options.wanted
     if not piped:
@@ -158,7 +158,7 @@ def command(screen: Screen, options: MaskOptions) -> None:
     batch = _read_batch(screen, request, options)
     hopeless = reason_of_nothing(request.rule, request.curves, options.alpha)
     run = from_options.calibrated_folder(screen, options, calibration.procedure, options.calibration)
-    store = ReportStore(run, calibration, (options.alpha,), full_size=FULL_SIZE not in options.leave_out)
+    store = pages().report_material(run, calibration, (options.alpha,), full_size=FULL_SIZE not in options.leave_out)
     from_options.place(options, run)
     kept = None if piped else KeptResults.of(run)
     delivery = _Delivery(screen, options, batch, request, store, hopeless, key, kept)
@@ -196,7 +196,7 @@ class _Delivery:
     options: MaskOptions
     batch: _Batch
     request: "MaskRequest"
-    store: "ReportStore"
+    store: "ReportMaterial"
     hopeless: str | None
     key: "SigningKey | None"
     kept: "KeptResults | None"

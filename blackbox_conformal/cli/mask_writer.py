@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from blackbox_conformal.documents.certificate import Certificate
     from blackbox_conformal.documents.signing_key import SigningKey
-    from blackbox_conformal.pages.report.report_store import ReportStore
     from blackbox_conformal.study.mask.products import Products, Result, Wanted
+    from blackbox_conformal.study.pages import ReportMaterial
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class MaskWriter:
 
     out: Path
     wanted: "Wanted"
-    store: "ReportStore"
+    store: "ReportMaterial"
     key: "SigningKey | None"
     force: bool
 
@@ -36,7 +36,7 @@ class MaskWriter:
         cls,
         out: str,
         wanted: "Wanted",
-        store: "ReportStore",
+        store: "ReportMaterial",
         key: "SigningKey | None",
         *,
         force: bool,

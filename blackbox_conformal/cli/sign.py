@@ -67,18 +67,14 @@ def sign_paper(path: Path, key: "SigningKey", *, force: bool) -> Callable[[], ob
 
 def _check_watch(path: Path, calibration: "Calibration") -> None:
     """Refuse a watch file beside the calibration that was changed since it was written, whoever signed it."""
-    from blackbox_conformal.watching.watch_file import WatchFile, watch_path
+    from blackbox_conformal.study.watched import watching
 
-    if watch_path(path).exists():
-        with WatchFile(watch_path(path)) as file:
-            file.check(replace(calibration, signature=None))
+    watching().check_beside(path, replace(calibration, signature=None))
 
 
 def _write(path: Path, calibration: "Calibration", key: "SigningKey") -> None:
     """Write a signed calibration, and sign the log of the watch beside it, if there is one."""
-    from blackbox_conformal.watching.watch_file import WatchFile, watch_path
+    from blackbox_conformal.study.watched import watching
 
     calibration.save(path, force=True)
-    if watch_path(path).exists():
-        with WatchFile(watch_path(path), key=key) as file:
-            file.sign(calibration.digest)
+    watching().sign_beside(path, calibration, key)

@@ -197,10 +197,10 @@ def _unchecked(
 def _report(name: str, against: "Calibration | None", options: VerifyOptions, entry: dict[str, Any]) -> _Row:
     """A report names its calibration and its own digest in its last line, and carries no signature."""
     from blackbox_conformal.documents.signature import Vouching
-    from blackbox_conformal.pages.report.html import calibration_of
+    from blackbox_conformal.study.pages import pages
 
     try:
-        of = calibration_of(Path(name).read_bytes())
+        of = pages().calibration_of(Path(name).read_bytes())
     except OSError as error:
         raise FileFormatError(f"expected a report that can be read; {error.strerror}") from None
     if of is None:

@@ -11,7 +11,7 @@ from PIL import Image as PillowImage
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.method.images.encode import image_png
-from blackbox_conformal.method.images.inputs import crop_to_multiple
+from blackbox_conformal.method.images.making_inputs import crop_to_multiple
 from blackbox_conformal.method.images.photographs import Photograph
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.study.listeners import Progress

@@ -39,12 +39,12 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
+from blackbox_conformal.drawing.http.posting import UndeliveredError, post
 from blackbox_conformal.gateway.book import Notice
 from blackbox_conformal.gateway.gateway import host_and_port
 from blackbox_conformal.gateway.logs import LOG
 from blackbox_conformal.support.secrets import redact
 from blackbox_conformal.support.text import printable
-from blackbox_conformal.watching.notices import UndeliveredError, post
 
 # Delivers messages to webhooks until they are taken: what is due stands in the book, so a restart loses none.
 

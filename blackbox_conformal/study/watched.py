@@ -14,6 +14,7 @@ from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.support import catalog
 
 if TYPE_CHECKING:
+    from blackbox_conformal.study.job import Job
     from blackbox_conformal.study.stages.prepare import Prepared
 
 
@@ -77,6 +78,17 @@ class Watching(Protocol):
         self, file: Path, calibration: Calibration, trusted: Collection[str] = (), *, whole: bool = True
     ) -> WatchState | None:
         """What a certificate has to say of that watch; `SuspendedError` where it suspended the calibration."""
+
+    def check_beside(self, path: Path, calibration: Calibration) -> None:
+        """Refuse that watch where it was changed since it was written."""
+
+    def sign_beside(self, path: Path, calibration: Calibration, key: SigningKey) -> None:
+        """Sign the log of that watch, if there is one."""
+
+    def begin_watch(
+        self, job: "Job", calibration: Calibration, path: Path, count: int, key: SigningKey | None = None
+    ) -> object:
+        """Choose canaries among the calibration's photographs, and begin its watch; buys nothing."""
 
     def live_watch(
         self, path: Path | None, calibration: Calibration, group: str | None, key: SigningKey | None = None

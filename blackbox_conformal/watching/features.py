@@ -7,7 +7,7 @@ vendor stay exchangeable. Most changes (tone, sharpening, compression, another n
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.method.images.inputs import block_means
+from blackbox_conformal.method.images.making_inputs import block_means
 from blackbox_conformal.support.types import Image
 
 FEATURES = (

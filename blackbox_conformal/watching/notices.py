@@ -5,19 +5,14 @@ sent again with the next visit, in order. Addresses may hold secrets: they are r
 kept nor shown.
 """
 
-import contextlib
-import http.client
 import json
-import socket
 import subprocess
-import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
+from blackbox_conformal.drawing.http.posting import UndeliveredError, post
 from blackbox_conformal.support.secrets import Secret, redact
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.watching.records import Entry
@@ -29,14 +24,8 @@ Channel = Callable[[dict[str, Any]], None]
 TRIES = 3
 _PAUSES_S = (1.0, 3.0)
 _TIMEOUT_S = 20.0
-DEADLINE_S = 30.0
-"""Seconds that a delivery to a web address may take in all."""
 
 _LONGEST = 300
-
-
-class UndeliveredError(Exception):
-    """A notice that was not taken, in words."""
 
 
 def command_channel(words: Sequence[str]) -> Channel:
@@ -52,36 +41,6 @@ def command_channel(words: Sequence[str]) -> Channel:
     return deliver
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """A notice goes where the user sent it and nowhere else."""
-
-
-class _Known(urllib.request.AbstractHTTPHandler):
-    """Keeps the connections that it makes, so that they can be ended."""
-
-    def __init__(self, made: list[http.client.HTTPConnection]) -> None:
-        super().__init__()
-        self._made = made
-
-    def do_open(self, http_class: Any, req: urllib.request.Request, **given: Any) -> http.client.HTTPResponse:
-        """Make a connection by `http_class`, ask, and wait for the head of the answer."""
-
-        def make(*where: Any, **how: Any) -> http.client.HTTPConnection:
-            self._made.append(http_class(*where, **how))
-            return self._made[-1]
-
-        return super().do_open(make, req, **given)
-
-
-class _Http(_Known, urllib.request.HTTPHandler):
-    pass
-
-
-class _Https(_Known, urllib.request.HTTPSHandler):
-    pass
-
-
 def webhook_channel(address: Secret) -> Channel:
     """Posts the notice as JSON to a web address; see `post`."""
 
@@ -89,38 +48,6 @@ def webhook_channel(address: Secret) -> Channel:
         post(address.reveal(), json.dumps(notice).encode(), {"Content-Type": "application/json"})
 
     return deliver
-
-
-def post(address: str, body: bytes, headers: Mapping[str, str]) -> None:
-    """Post to a web address, which must answer with 2xx within `DEADLINE_S`; redirects are not followed.
-
-    Raises
-    ------
-    UndeliveredError
-        It did not.
-    """
-    made: list[http.client.HTTPConnection] = []
-    # A receiver that sends a byte now and then would never meet the time limit of a single read.
-    deadline = threading.Timer(DEADLINE_S, _end, [made])
-    deadline.daemon = True
-    try:
-        request = urllib.request.Request(address, body, dict(headers), method="POST")
-        deadline.start()
-        with urllib.request.build_opener(_NoRedirects, _Http(made), _Https(made)).open(request, timeout=_TIMEOUT_S):
-            pass
-    except urllib.error.HTTPError as error:
-        raise UndeliveredError(f"HTTP {error.code}") from None
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise UndeliveredError(type(error).__name__) from None
-    finally:
-        deadline.cancel()
-
-
-def _end(connections: list[http.client.HTTPConnection]) -> None:
-    for connection in connections:
-        with contextlib.suppress(OSError):
-            if connection.sock is not None:
-                connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def apprise_channel(address: Secret) -> Channel:

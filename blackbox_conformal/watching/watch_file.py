@@ -351,3 +351,17 @@ def _plan(connection: sqlite3.Connection, visit: int, ids: Mapping[int, int], dr
         seed = None if draw.seed is None else str(draw.seed)
         planned = {"purpose": draw.purpose, "draw_index": draw.index, "seed": seed}
         insert(connection, "draw", visit=visit, canary=ids[draw.canary], **planned)
+
+
+def check_beside(path: Path, calibration: "Calibration") -> None:
+    """Check the watch beside the calibration's file, if there is one; see `WatchFile.check`."""
+    if watch_path(path).exists():
+        with WatchFile(watch_path(path)) as file:
+            file.check(calibration)
+
+
+def sign_beside(path: Path, calibration: "Calibration", key: SigningKey) -> None:
+    """Sign the log of the watch beside the calibration's file, if there is one."""
+    if watch_path(path).exists():
+        with WatchFile(watch_path(path), key=key) as file:
+            file.sign(calibration.digest)

@@ -47,7 +47,7 @@ from timing import COLUMNS, ROWS, at_least, at_most, heading, pairs, row
 
 import blackbox_conformal as bc
 from blackbox_conformal.method.images.photographs import find_photographs
-from blackbox_conformal.study.python.commands import mask_all
+from blackbox_conformal.study.python.functions import mask_all
 from blackbox_conformal.study.stages.defaults import DRAWING_SCORE
 from blackbox_conformal.study.stages.settings import set_up
 

@@ -16,7 +16,7 @@ from support.picture_files import scene
 
 from blackbox_adapters.embedded import Embedded
 from blackbox_conformal.errors import AdapterError, RefusedError, UsageError
-from blackbox_conformal.method.images.inputs import bicubic_up, upload_from
+from blackbox_conformal.method.images.making_inputs import bicubic_up, upload_from
 from blackbox_conformal.method.images.read import read_output
 from blackbox_conformal.study.stages.settings import set_up
 from blackbox_conformal.vendor.adapter import Draw, Upload

@@ -17,7 +17,7 @@ from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.errors import ImageError, IncompleteError, PicturesError
 from blackbox_conformal.study.plugins import load_adapter
-from blackbox_conformal.study.python.commands import mask_all
+from blackbox_conformal.study.python.functions import mask_all
 from blackbox_conformal.testing.fault_server import FaultServer
 
 

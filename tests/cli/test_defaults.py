@@ -14,7 +14,7 @@ from support.synthetic import photograph, reduced, write_photographs
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.method.images.inputs import bicubic_up
+from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.scores.score import Context, accumulated_map
 from blackbox_conformal.study.stages.defaults import PRESETS, default_score
 from blackbox_conformal.study.stages.settings import member, set_up

@@ -22,7 +22,7 @@ from blackbox_conformal.study.choose.contestants import bytes_a_pixel as bytes_a
 from blackbox_conformal.study.choose.tuning import bytes_a_pixel, default_candidates, parse_candidates
 from blackbox_conformal.study.mask.products import Result
 from blackbox_conformal.study.plugins import load_adapter
-from blackbox_conformal.study.python.commands import mask_all
+from blackbox_conformal.study.python.functions import mask_all
 from blackbox_conformal.study.stages import memory
 from blackbox_conformal.study.stages.evaluate import calibration_curves
 from blackbox_conformal.study.stages.memory import BASE_BYTES, PIXEL_BYTES, audit_bytes_a_pixel, picture_bytes

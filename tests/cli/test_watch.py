@@ -19,7 +19,7 @@ from support.watch_post import CHANGED, Post, verdicts
 
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import SuspendedError
-from blackbox_conformal.study.python.commands import mask
+from blackbox_conformal.study.python.functions import mask
 from blackbox_conformal.testing import fault_vendor
 from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer

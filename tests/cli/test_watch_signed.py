@@ -13,7 +13,7 @@ from blackbox_conformal.cli.main import run
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.signing_key import SigningKey
 from blackbox_conformal.errors import CheckFailedError, UsageError
-from blackbox_conformal.study.python.commands import audit, mask
+from blackbox_conformal.study.python.functions import audit, mask
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 from blackbox_conformal.watching.visit.visiting import watch

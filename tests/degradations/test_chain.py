@@ -5,7 +5,7 @@ import pytest
 
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
-from blackbox_conformal.method.images.inputs import resized
+from blackbox_conformal.method.images.making_inputs import resized
 
 PHOTOGRAPH = np.random.default_rng(7).integers(0, 256, (48, 64, 3), np.uint8)
 

@@ -11,7 +11,7 @@ from skimage.filters import unsharp_mask
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.degradations.holes import Holes
-from blackbox_conformal.method.images.inputs import resized
+from blackbox_conformal.method.images.making_inputs import resized
 
 PICTURE = np.random.default_rng(5).integers(0, 256, (40, 48, 3), np.uint8)
 SMOOTH = resized(PICTURE[:10, :12], 48, 40)

@@ -22,7 +22,7 @@ from blackbox_conformal.errors import (
     ModelChangedError,
     UsageError,
 )
-from blackbox_conformal.method.images.inputs import upload_from
+from blackbox_conformal.method.images.making_inputs import upload_from
 from blackbox_conformal.study.stages.draws import output_check
 from blackbox_conformal.study.stages.settings import set_up
 from blackbox_conformal.testing.exchange import Fault

@@ -4,7 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
-from blackbox_conformal.cli.serve import serve
+from blackbox_conformal.gateway.serve_command import command
 from blackbox_conformal.gateway.server import connections_within
 from blackbox_conformal.method.kernels import _jit
 
@@ -20,7 +20,7 @@ def test_the_unit_gives_options_that_the_command_takes(tmp_path: Path) -> None:
     values = dict(word.partition("=")[::2] for word in settings.split()) | {"CALIBRATION": str(calibration)}
     words = shlex.split(re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], line))
     assert words[1] == "serve"
-    context = serve.make_context("serve", words[2:])
+    context = command.make_context("serve", words[2:])
     assert context.params["max_cost"] == 50
     assert context.params["log"] == "json"
     (files,) = re.findall(r"^LimitNOFILE=(\d+)$", unit, re.MULTILINE)

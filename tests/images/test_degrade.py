@@ -9,7 +9,7 @@ from support.synthetic import reduced
 
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.method.images.encode import upload_png
-from blackbox_conformal.method.images.inputs import bicubic_up, crop_note, crop_to_multiple, upload_from
+from blackbox_conformal.method.images.making_inputs import bicubic_up, crop_note, crop_to_multiple, upload_from
 from blackbox_conformal.method.images.picture import pixels_digest
 from blackbox_conformal.method.images.read import read_image
 

@@ -14,7 +14,7 @@ from support.synthetic import reduced
 from blackbox_conformal.embedded.generator import Generator
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images import resemblance as module
-from blackbox_conformal.method.images.inputs import bicubic_up
+from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.images.resemblance import Resemblance, Sent
 

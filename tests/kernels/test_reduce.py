@@ -6,8 +6,8 @@ from naive import reduce as naive
 from PIL import Image
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.method.images import inputs
-from blackbox_conformal.method.images.inputs import FILTER_NAMES, MOST, reduction_taps, resized
+from blackbox_conformal.method.images import making_inputs as inputs
+from blackbox_conformal.method.images.making_inputs import FILTER_NAMES, MOST, reduction_taps, resized
 from blackbox_conformal.method.kernels.reduce import block_means, reduced
 
 RANDOM = np.random.default_rng(7)

@@ -5,8 +5,8 @@ import pytest
 from naive import upscale as naive
 from PIL import Image
 
-from blackbox_conformal.method.images import inputs
-from blackbox_conformal.method.images.inputs import UPSCALED, bicubic_taps, bicubic_up
+from blackbox_conformal.method.images import making_inputs as inputs
+from blackbox_conformal.method.images.making_inputs import UPSCALED, bicubic_taps, bicubic_up
 from blackbox_conformal.method.kernels.upscale import upscaled
 
 RANDOM = np.random.default_rng(8)

@@ -4,7 +4,7 @@ import numpy as np
 from support.synthetic import photograph, reduced
 
 import blackbox_conformal as bc
-from blackbox_conformal.method.images.inputs import bicubic_up
+from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.scores.custom_score import from_function
 
 TRUTH = photograph(1)

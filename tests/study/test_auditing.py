@@ -13,7 +13,7 @@ from blackbox_conformal.errors import CalibrationError, FileFormatError, Refused
 from blackbox_conformal.method.audits.quality import peak_signal_to_noise
 from blackbox_conformal.study import job
 from blackbox_conformal.study.audit.measure import CROP_SIDE, WorstCrops
-from blackbox_conformal.study.python.commands import audit
+from blackbox_conformal.study.python.functions import audit
 from blackbox_conformal.study.stages import kept_pixels
 from blackbox_conformal.study.stages.draws import Drawn
 

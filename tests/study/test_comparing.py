@@ -29,7 +29,7 @@ from blackbox_conformal.study.choose.contestants import (
 from blackbox_conformal.study.held_out import split_prepared
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.plugins import load_adapter
-from blackbox_conformal.study.python.commands import audit
+from blackbox_conformal.study.python.functions import audit
 from blackbox_conformal.study.spending import read_spending
 from blackbox_conformal.study.stages.memory import BASE_BYTES, PIXEL_BYTES
 from blackbox_conformal.study.stages.prepare import prepare_photographs
@@ -259,7 +259,7 @@ import os, sys
 from decimal import Decimal
 from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
-from study.test_comparing import Limits, compare, vendors
+from pipeline.test_comparing import Limits, compare, vendors
 from blackbox_conformal.study.listeners import Listeners
 sent = []
 def listener(event):

@@ -21,7 +21,7 @@ from blackbox_conformal.errors import (
     ProcedureMismatchError,
 )
 from blackbox_conformal.study.mask.products import write_products
-from blackbox_conformal.study.python.commands import mask_all
+from blackbox_conformal.study.python.functions import mask_all
 
 DRAWS = 4
 CHOICES = {"draws": DRAWS, "score": "smoothed-variance:sigma=2", "metric": "rgb-linf:kernel=gaussian,sigma=2"}

@@ -16,7 +16,7 @@ from blackbox_adapters._cog_models import MODELS
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import PicturesError, UsageError
-from blackbox_conformal.method.images.inputs import upload_from
+from blackbox_conformal.method.images.making_inputs import upload_from
 from blackbox_conformal.study.choose.contestants import Contest, Contestant
 from blackbox_conformal.study.job import Terms
 from blackbox_conformal.study.stages.picture_limits import misfit, png_bound, too_many_bytes

@@ -108,7 +108,7 @@ def _received(line: socket.socket, size: int) -> bytes:
 def serve() -> None:
     """Fork a process for each that is asked for; in such a process, returns when its program has ended."""
     import blackbox_conformal.cli.main
-    import blackbox_conformal.study.python.commands  # noqa: F401
+    import blackbox_conformal.study.python.functions  # noqa: F401
 
     line = socket.socket(fileno=int(sys.argv[1]))
     # What is here already is never looked through, so that its memory stays shared.

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from blackbox_conformal.drawing.http import posting as http_posting
 from blackbox_conformal.support.secrets import Secret
-from blackbox_conformal.watching import notices
 from blackbox_conformal.watching.concluding import Conclusion, accept, conclude
 from blackbox_conformal.watching.notices import apprise_channel, command_channel, deliver, webhook_channel
 from blackbox_conformal.watching.records import Canary
@@ -204,7 +204,7 @@ def test_apprise_gets_title_and_text(file: WatchFile, monkeypatch: pytest.Monkey
 
 
 def test_a_receiver_that_answers_a_byte_at_a_time_is_left_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notices, "DEADLINE_S", 0.3)
+    monkeypatch.setattr(http_posting, "DEADLINE_S", 0.3)
     ended = threading.Event()
 
     def drip(listening: socket.socket) -> None:
@@ -227,5 +227,5 @@ def test_a_receiver_that_answers_a_byte_at_a_time_is_left_at_the_deadline(monkey
 
 
 def refused(address: str) -> None:
-    with pytest.raises(notices.UndeliveredError):
-        notices.post(address, b"{}", {})
+    with pytest.raises(http_posting.UndeliveredError):
+        http_posting.post(address, b"{}", {})

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.method.images.inputs import block_means
+from blackbox_conformal.method.images.making_inputs import block_means
 from blackbox_conformal.support.types import Image
 
 LEAST_MEAN = 0.25

@@ -4,7 +4,7 @@ import numpy as np
 
 from blackbox_conformal.errors import MapError, UsageError
 from blackbox_conformal.method.images.grown import grown
-from blackbox_conformal.method.images.inputs import resized
+from blackbox_conformal.method.images.making_inputs import resized
 from blackbox_conformal.method.images.picture import check_pixels
 from blackbox_conformal.support.types import Image, Mask
 

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from blackbox_conformal.method.images.inputs import bicubic_up
+from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.kernels.cells import cell_statistics
 from blackbox_conformal.method.kernels.distance import lab_l1, lab_planes, rgb_l1
 from blackbox_conformal.method.scores.score import Context

@@ -6,7 +6,7 @@ the gap is that to the input. One draw is enough.
 
 from typing import ClassVar
 
-from blackbox_conformal.method.images.inputs import bicubic_up
+from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.kernels.distance import rgb_l1
 from blackbox_conformal.method.scores._one_draw import OneDrawScore, input_of
 from blackbox_conformal.method.scores.score import Context

@@ -13,7 +13,7 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.gateway.http_exchange import HttpAnswer, HttpRequest, json_answer
 from blackbox_conformal.gateway.not_served import NotServedError
 from blackbox_conformal.method.images.encode import image_png, mask_png
-from blackbox_conformal.method.images.inputs import resized
+from blackbox_conformal.method.images.making_inputs import resized
 from blackbox_conformal.pages.report.cards import sentence
 from blackbox_conformal.pages.report.full_size import PARTS, FullSize
 from blackbox_conformal.pages.report.names_apart import names_apart

@@ -18,8 +18,8 @@ from blackbox_conformal.errors import BlackboxConformalError, ImageError, UsageE
 from blackbox_conformal.method.audits.input_shift import LEVEL, SEED, InputShift, compare
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.input_statistics.statistics import SIZE, STATISTICS, InputStatistics
-from blackbox_conformal.method.images.inputs import crop_to_multiple
 from blackbox_conformal.method.images.jpeg_traces import JpegTrace, jpeg_trace, would_tell
+from blackbox_conformal.method.images.making_inputs import crop_to_multiple
 from blackbox_conformal.method.images.picture import Picture
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.study.choose.compression import Compression, compression

@@ -10,7 +10,7 @@ from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_
 from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing, refuse_bound
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.job import Job
-from blackbox_conformal.study.mask.request import MaskRequest
+from blackbox_conformal.study.mask.mask_request import MaskRequest
 from blackbox_conformal.study.stages.settings import Setup
 
 LEVELS = tuple(digits / parts for parts in (1000, 100, 10) for digits in range(10, 100))

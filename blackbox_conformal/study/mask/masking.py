@@ -19,8 +19,8 @@ from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.trust import trusted
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.mask.empty_masks import refuse_paid_emptiness
+from blackbox_conformal.study.mask.mask_request import MaskRequest
 from blackbox_conformal.study.mask.products import Result
-from blackbox_conformal.study.mask.request import MaskRequest
 from blackbox_conformal.study.stages.certify import Comparisons, certify
 from blackbox_conformal.study.stages.evaluate import Evaluation, drifted, evaluate
 from blackbox_conformal.study.stages.grouped_errors import names

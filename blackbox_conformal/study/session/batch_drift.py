@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 from blackbox_conformal.method.risk.answers import Answers
-from blackbox_conformal.study.mask.request import MaskRequest
+from blackbox_conformal.study.mask.mask_request import MaskRequest
 from blackbox_conformal.study.stages.evaluate import drifted
 
 DRIFT_BATCH = 32

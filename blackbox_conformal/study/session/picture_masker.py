@@ -13,8 +13,8 @@ from blackbox_conformal.drawing.open_run import OpenRun
 from blackbox_conformal.drawing.work_item import ToBuy
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.study.job import Terms
+from blackbox_conformal.study.mask.mask_request import MaskRequest
 from blackbox_conformal.study.mask.masking import Receiver, mask_pictures, with_note
-from blackbox_conformal.study.mask.request import MaskRequest
 from blackbox_conformal.study.session.batch_drift import BatchDrift
 from blackbox_conformal.study.session.masked_stream import Found
 from blackbox_conformal.study.stages.certify import format_reason

@@ -33,8 +33,8 @@ from blackbox_conformal.study.job import Shared
 from blackbox_conformal.study.keyword_arguments import MaskSettings, SessionSettings
 from blackbox_conformal.study.keyword_terms import named_keywords
 from blackbox_conformal.study.listeners import Progress
+from blackbox_conformal.study.mask.mask_request import masking_of
 from blackbox_conformal.study.mask.products import Result
-from blackbox_conformal.study.mask.request import masking_of
 from blackbox_conformal.study.photographs_in_memory import photograph_paths
 from blackbox_conformal.study.session.masked_stream import Found, MaskedStream, closed_before
 from blackbox_conformal.study.session.picture_masker import NOBODY_ELSE, Payer, PictureMasker, Turns

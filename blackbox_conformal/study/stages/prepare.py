@@ -19,7 +19,7 @@ from blackbox_conformal.method.images.duplicates import LEAST_SIDE, Distinct, Sk
 from blackbox_conformal.method.images.encode import Given, as_source
 from blackbox_conformal.method.images.input_statistics.kind import InputKind
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
-from blackbox_conformal.method.images.inputs import crop_note, crop_to_multiple
+from blackbox_conformal.method.images.making_inputs import crop_note, crop_to_multiple
 from blackbox_conformal.method.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.method.images.picture import Picture
 from blackbox_conformal.method.images.read import DEFAULT_LIMITS, ImageLimits, read_image

@@ -16,7 +16,7 @@ from blackbox_conformal.drawing.open_run import OpenRun
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.task import ENDED, Outcome, Task
 from blackbox_conformal.errors import IncompleteError
-from blackbox_conformal.method.images.inputs import upload_from
+from blackbox_conformal.method.images.making_inputs import upload_from
 from blackbox_conformal.method.images.read import read_image, read_output
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup

@@ -11,7 +11,7 @@ import numpy as np
 
 from blackbox_conformal.documents.procedure import Fit
 from blackbox_conformal.method.images.encode import upload_png
-from blackbox_conformal.method.images.inputs import resized
+from blackbox_conformal.method.images.making_inputs import resized
 from blackbox_conformal.study.stages.picture_limits import png_bound
 from blackbox_conformal.support.types import Image
 from blackbox_conformal.vendor.adapter import Capabilities

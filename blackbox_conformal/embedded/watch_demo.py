@@ -37,7 +37,7 @@ def show(screen: Screen, folder: Path, *, opened: bool) -> None:
     UsageError
         The folder is there already.
     """
-    from blackbox_conformal.pages.report.watch_page import write_watch_page
+    from blackbox_conformal.study.pages import pages
 
     if folder.exists():
         raise UsageError(f"expected a new folder; {folder} is there already. Remove it, or name another with --run")
@@ -46,7 +46,7 @@ def show(screen: Screen, folder: Path, *, opened: bool) -> None:
     file = folder / "run" / "calibration.json"
     screen.show(found.blocks(str(file)))
     screen.say(f"`mask` now answers: {_refused(file, calibration)}")
-    page = write_watch_page(calibration, file, folder / "run", folder / "watch.html")
+    page = pages().write_watch_page(calibration, file, folder / "run", folder / "watch.html")
     offer(screen, page, opened=opened)
     screen.next("plan", "photographs/", "--adapter", "NAME")
     screen.data({"calibration": str(file), **found.document(), "page": str(page.resolve())})

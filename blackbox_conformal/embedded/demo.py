@@ -118,15 +118,14 @@ def _demonstrate(
     """Calibrate on most of the photographs, audit on the others, mask one of those, and write the report."""
     from blackbox_conformal.embedded.demonstration import held_out_count, level_for, reduced_photographs, write_input
     from blackbox_conformal.method.images.read import read_image
-    from blackbox_conformal.pages.report.html import write_report
-    from blackbox_conformal.pages.report.report_store import ReportStore
     from blackbox_conformal.study.audit.auditing import AuditRequest, audit_photographs
     from blackbox_conformal.study.calibrate.calibrating import calibrate_job
     from blackbox_conformal.study.held_out import split
     from blackbox_conformal.study.job import Job, Terms
+    from blackbox_conformal.study.mask.mask_request import MaskRequest
     from blackbox_conformal.study.mask.masking import mask_pictures
     from blackbox_conformal.study.mask.products import write_products
-    from blackbox_conformal.study.mask.request import MaskRequest
+    from blackbox_conformal.study.pages import pages
     from blackbox_conformal.study.stages.prepare import prepare_input
 
     photographs = reduced_photographs(sources, folder / "photographs", SIDE, listeners.progress, force=force)
@@ -140,7 +139,7 @@ def _demonstrate(
     result = calibrate_job(job, alpha=level)
     calibration = result.calibration
     path = calibration.save(run / "calibration.json", force=force)
-    store = ReportStore(run, calibration, (level,))
+    store = pages().report_material(run, calibration, (level,))
     request = AuditRequest.of(calibration, [level])
     paths = [photograph.path for photograph in unseen]
     audited = audit_photographs(request, setup, paths, terms, on_picture=store.audited, stop=False)
@@ -153,7 +152,7 @@ def _demonstrate(
     (masked,) = mask_pictures(terms, setup, [(name, picture)], prepared, wanted)
     products = write_products(masked, folder / "masked", force=force)
     store.masked(masked, read_image(picture).pixels, products.image)
-    report = write_report(run, calibration, audited, [], folder / "report.html", alpha=level, force=force)
+    report = pages().write_report(run, calibration, audited, [], folder / "report.html", alpha=level, force=force)
     return _Demonstration(result, audited, masked, products, path, report)
 
 

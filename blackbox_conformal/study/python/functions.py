@@ -26,9 +26,9 @@ from blackbox_conformal.study.keyword_arguments import (
 )
 from blackbox_conformal.study.keyword_terms import calibrated, levels_of, named_keywords, setup_of, terms_of
 from blackbox_conformal.study.looked_at import Unseen, together
+from blackbox_conformal.study.mask.mask_request import masking_of
 from blackbox_conformal.study.mask.masking import Receiver, mask_pictures
 from blackbox_conformal.study.mask.products import Result
-from blackbox_conformal.study.mask.request import masking_of
 from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.study.run_folder import run_folder
 from blackbox_conformal.study.stages.grouped_errors import refuse_together

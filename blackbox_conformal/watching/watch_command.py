@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blackbox_conformal.cli import from_options, next_steps, watch_demo
+from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, limit_above
@@ -15,6 +15,7 @@ from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key, trusted
 from blackbox_conformal.errors import CredentialMissingError, IncompleteError, SuspendedError, UsageError
 from blackbox_conformal.study.keyword_arguments import NOTICES, WatchSettings
+from blackbox_conformal.support import catalog
 from blackbox_conformal.support.secrets import Secret, read_credential
 
 if TYPE_CHECKING:
@@ -134,11 +135,12 @@ def command(screen: Screen, options: WatchOptions) -> None:
     chooses canaries from IMAGES, the photographs that were calibrated. --max-cost is for one visit. After an alarm
     the calibration is suspended or void, and `mask` refuses it.
     """
-    from blackbox_conformal.pages.report.watch_page import refuse_foreign
+    from blackbox_conformal.study.pages import pages
     from blackbox_conformal.study.stages.settings import set_up_as
     from blackbox_conformal.watching.visit.visiting import outlook, visit
 
     if options.demo:
+        watch_demo = catalog.hook("watch_demo")
         watch_demo.show(screen, Path(options.run or watch_demo.FOLDER), opened=options.opened)
         return
     for name in ("plan", "accept"):
@@ -155,7 +157,7 @@ def command(screen: Screen, options: WatchOptions) -> None:
         screen.data({"page": written})
         return
     if options.page is not None and not options.force:
-        refuse_foreign(Path(options.page), calibration)
+        pages().refuse_foreign_watch(Path(options.page), calibration)
     adapter = from_options.open_calibrated_vendor(calibration, options, priced=options.max_cost is not None)
     setup = set_up_as(adapter, calibration.procedure, from_options.open_second_vendor(options, calibration))
     run = from_options.calibrated_folder(screen, options, calibration.procedure, options.file)
@@ -195,12 +197,12 @@ def _visit(options: WatchOptions, adapter: "Adapter", planned: "VisitOutlook") -
 
 def _write_page(screen: Screen, options: WatchOptions, calibration: "Calibration", page: str) -> str:
     """Where the page lies."""
-    from blackbox_conformal.pages.report.watch_page import write_watch_page
+    from blackbox_conformal.study.pages import pages
 
     file, run = Path(options.file), from_options.folder_of(options, calibration.procedure, options.file)
     keys = trusted(options.trust)
     from_options.place(options, run)
-    written = write_watch_page(calibration, file, run, Path(page), trusted=keys, force=options.force)
+    written = pages().write_watch_page(calibration, file, run, Path(page), trusted=keys, force=options.force)
     screen.say(str(written))
     next_steps.offer(screen, written, opened=options.opened)
     return str(written.resolve())

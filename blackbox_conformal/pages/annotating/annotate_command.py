@@ -14,9 +14,9 @@ from blackbox_conformal.cli.commands import Group
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths
-from blackbox_conformal.cli.serve import refuse_missing
 from blackbox_conformal.cli.signing import load_calibration
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.gateway.serve_command import refuse_missing
 from blackbox_conformal.support.text import counted
 
 if TYPE_CHECKING:

@@ -2,6 +2,9 @@
 
 from blackbox_conformal.watching.visit.live_pictures import live_watch as live_watch
 from blackbox_conformal.watching.visit.live_pictures import masked_before as masked_before
+from blackbox_conformal.watching.visit.visiting import begin_watch as begin_watch
+from blackbox_conformal.watching.watch_file import check_beside as check_beside
+from blackbox_conformal.watching.watch_file import sign_beside as sign_beside
 from blackbox_conformal.watching.watch_states import holds as holds
 from blackbox_conformal.watching.watch_states import refuse_suspended as refuse_suspended
 from blackbox_conformal.watching.watch_states import standing_of as standing_of

@@ -26,6 +26,7 @@ from blackbox_conformal.study.keyword_arguments import (
     SERVER,
     SessionSettings,
 )
+from blackbox_conformal.support import catalog
 from blackbox_conformal.support.text import dollars, printable
 
 if TYPE_CHECKING:
@@ -192,10 +193,10 @@ def serve(screen: Screen, options: ServeOptions) -> None:
     view = None
     if options.view:
         from blackbox_conformal.documents.calibration import Calibration
-        from blackbox_conformal.pages.viewer.beside_gateway import ViewBesideGateway
+        from blackbox_conformal.study.pages import pages
 
         calibration = Calibration.load(service.calibration)
-        view = ViewBesideGateway(service.run, calibration, service.alpha, service.addressed)
+        view = pages().viewer_beside_gateway(service.run, calibration, service.alpha, service.addressed)
         service = replace(service, on_masked=view.on_masked, around=view.around)
     _warn_of_plain_http(screen, options)
     tls = None
@@ -299,25 +300,31 @@ def refuse_missing() -> None:
 def _of_demo(screen: Screen, options: ServeOptions) -> tuple[ServeOptions, str]:
     """The options of `--demo`, with a calibration and a level, and a picture to try; made once, found again."""
     from blackbox_conformal.documents.calibration import Calibration
-    from blackbox_conformal.embedded.demonstration import level_for, reduced_photographs, write_input
     from blackbox_conformal.method.images.photographs import demo_photographs
     from blackbox_conformal.study.calibrate.calibrating import calibrate_job
     from blackbox_conformal.study.job import Job, Terms
     from blackbox_conformal.study.plugins import load_adapter
     from blackbox_conformal.study.stages.settings import set_up
 
+    demonstration = catalog.hook("demonstration")
     run = Path(options.run) if options.run else DEMO_FOLDER
     file, vendor = run / "calibration.json", load_adapter("embedded")
     with listening(screen) as listeners:
-        first, *others = reduced_photographs(demo_photographs(), run / "photographs", DEMO_SIDE, listeners.progress)
+        first, *others = demonstration.reduced_photographs(
+            demo_photographs(), run / "photographs", DEMO_SIDE, listeners.progress
+        )
         setup = set_up(vendor)
         if not file.exists():
             screen.note(f"calibrating the embedded vendor on {len(others)} photographs, once; it takes about a minute")
             job = Job.of_photographs(setup, [photograph.path for photograph in others], Terms(run, listeners=listeners))
             calibrate_job(job).calibration.save(file)
     calibration = Calibration.load(file)
-    level = level_for(calibration.n, setup.metric.capped_bound, DEMO_SLACK) if options.alpha is None else options.alpha
-    example = write_input(first, run / "input", setup.procedure, force=True)
+    level = (
+        demonstration.level_for(calibration.n, setup.metric.capped_bound, DEMO_SLACK)
+        if options.alpha is None
+        else options.alpha
+    )
+    example = demonstration.write_input(first, run / "input", setup.procedure, force=True)
     return replace(options, calibration=str(file), alpha=level, run=str(run)), str(example)
 
 

@@ -7,12 +7,12 @@ import click
 
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli import values
-from blackbox_conformal.cli.browser import browser
 from blackbox_conformal.cli.cache import ledger_option
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.run_folders import run_folder_of
-from blackbox_conformal.cli.serve import refuse_missing
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.gateway.serve_command import refuse_missing
+from blackbox_conformal.pages.viewer.browser import browser
 
 
 @click.command("view")

@@ -1,0 +1,82 @@
+"""Posts messages to web addresses of users: redirects are not followed, and a deadline holds for the whole exchange."""
+
+import contextlib
+import http.client
+import socket
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+_TIMEOUT_S = 20.0
+DEADLINE_S = 30.0
+"""Seconds that a delivery to a web address may take in all."""
+
+_LONGEST = 300
+
+
+class UndeliveredError(Exception):
+    """A notice that was not taken, in words."""
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """A notice goes where the user sent it and nowhere else."""
+
+
+class _Known(urllib.request.AbstractHTTPHandler):
+    """Keeps the connections that it makes, so that they can be ended."""
+
+    def __init__(self, made: list[http.client.HTTPConnection]) -> None:
+        super().__init__()
+        self._made = made
+
+    def do_open(self, http_class: Any, req: urllib.request.Request, **given: Any) -> http.client.HTTPResponse:
+        """Make a connection by `http_class`, ask, and wait for the head of the answer."""
+
+        def make(*where: Any, **how: Any) -> http.client.HTTPConnection:
+            self._made.append(http_class(*where, **how))
+            return self._made[-1]
+
+        return super().do_open(make, req, **given)
+
+
+class _Http(_Known, urllib.request.HTTPHandler):
+    pass
+
+
+class _Https(_Known, urllib.request.HTTPSHandler):
+    pass
+
+
+def post(address: str, body: bytes, headers: Mapping[str, str]) -> None:
+    """Post to a web address, which must answer with 2xx within `DEADLINE_S`; redirects are not followed.
+
+    Raises
+    ------
+    UndeliveredError
+        It did not.
+    """
+    made: list[http.client.HTTPConnection] = []
+    # A receiver that sends a byte now and then would never meet the time limit of a single read.
+    deadline = threading.Timer(DEADLINE_S, _end, [made])
+    deadline.daemon = True
+    try:
+        request = urllib.request.Request(address, body, dict(headers), method="POST")
+        deadline.start()
+        with urllib.request.build_opener(_NoRedirects, _Http(made), _Https(made)).open(request, timeout=_TIMEOUT_S):
+            pass
+    except urllib.error.HTTPError as error:
+        raise UndeliveredError(f"HTTP {error.code}") from None
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise UndeliveredError(type(error).__name__) from None
+    finally:
+        deadline.cancel()
+
+
+def _end(connections: list[http.client.HTTPConnection]) -> None:
+    for connection in connections:
+        with contextlib.suppress(OSError):
+            if connection.sock is not None:
+                connection.sock.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,27 @@
+"""Pages as the core knows them (`blackbox_conformal.study.pages.Pages`), each imported when it is used."""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "report_material": "report.report_store:ReportStore",
+    "compared_pictures": "report.comparison_pictures:ComparisonPictures",
+    "write_comparison": "report.comparison_page:write_comparison",
+    "refuse_foreign_comparison": "report.comparison_page:refuse_foreign",
+    "write_report": "report.html:write_report",
+    "write_blocks": "report.html:write_blocks",
+    "calibration_of": "report.html:calibration_of",
+    "opening_level": "report.slider_levels:opening_level",
+    "terminal_progress": "progress_bars:terminal_progress",
+    "draw_note": "progress_bars:draw_note",
+    "write_watch_page": "report.watch_page:write_watch_page",
+    "refuse_foreign_watch": "report.watch_page:refuse_foreign",
+    "viewer_beside_gateway": "viewer.beside_gateway:ViewBesideGateway",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _HOMES[name].partition(":")
+    return getattr(import_module(f"blackbox_conformal.pages.{module}"), attribute)
