@@ -79,7 +79,7 @@ def desk(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     folder = tmp_path / "desk"
     shutil.copytree(scene, folder)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("blackbox_conformal.method.scores._learned_training.STEPS", 20)
+    monkeypatch.setattr("blackbox_conformal.method.scores._learned_training.STEPS", 5)
     monkeypatch.setenv("REPLICATE_API_TOKEN", "made-up")
     load_adapter = bc.load_adapter
 
