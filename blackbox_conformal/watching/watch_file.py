@@ -360,7 +360,7 @@ def check_beside(path: Path, calibration: "Calibration") -> None:
             file.check(calibration)
 
 
-def sign_beside(path: Path, calibration: "Calibration", key: SigningKey) -> None:
+def sign_beside(path: Path, calibration: "Calibration", key: "SigningKey") -> None:
     """Sign the log of the watch beside the calibration's file, if there is one."""
     if watch_path(path).exists():
         with WatchFile(watch_path(path), key=key) as file:
