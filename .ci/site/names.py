@@ -15,10 +15,14 @@ PARTS = [
     *("method.images.calibration_images.CalibrationImage", "method.images.calibration_images.KnownPhotograph"),
     *("documents.procedure.Procedure", "documents.certificate.InputCheck", "method.risk.curve_set.CurveSet"),
     *("documents.signature.Signature", "documents.signature.Vouching", "method.audits.findings.AuditedLevel"),
-    *("method.audits.findings.AuditedPicture", "method.audits.contamination.Leakage", "method.audits.sequential.Stop"),
+    *(
+        "method.audits.findings.AuditedPicture",
+        "method.audits.contamination.Leakage",
+        "method.audits.sequential.AuditStop",
+    ),
     *("method.audits.input_shift.Movement", "watching.watch_findings.Finding", "vendor.rates.Rate"),
     *("drawing.estimate.Estimate", "drawing.events.Event", "study.choose.suggesting.NearestChain"),
-    *("study.plan.frontier.Frontier", "study.plan.candidates.Scored", "study.choose.comparison.Row"),
+    *("study.plan.frontier.Frontier", "study.plan.candidates.Scored", "study.choose.comparison.ComparisonRow"),
     *("study.choose.degrading.Degraded", "study.session.unmasked.Unmasked", "support.blocks.Figure"),
 ]
 """Classes below `blackbox_conformal` that are attributes of results, or that plugins derive from."""
