@@ -36,6 +36,7 @@ from blackbox_conformal.errors import (
     UsageError,
 )
 from blackbox_conformal.method.images.encode import image_png
+from blackbox_conformal.study.mask import masking
 from blackbox_conformal.study.session import batch_drift
 from blackbox_conformal.support.types import Image
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -353,7 +354,7 @@ def test_no_more_pictures_are_evaluated_at_once_than_there_is_room_for(
     calibrated: Calibrated, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inside, most, lock = 0, 0, threading.Lock()
-    mask = bc.pipeline.masking._Mask.__call__  # type: ignore[attr-defined]
+    mask = masking._Mask.__call__
 
     def counting(self: Any, ready: Any) -> Any:
         nonlocal inside, most
