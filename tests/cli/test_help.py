@@ -63,7 +63,7 @@ def test_a_command_of_another_package_is_listed_and_runs(site: Path, capsys: pyt
 def test_a_name_of_ours_is_not_taken_over(site: Path, name: str) -> None:
     found = commands.find(name)
     assert found is not None
-    assert getattr(found, "alone", found).callback.__module__ == f"blackbox_conformal.cli.{name}"
+    assert getattr(found, "alone", found).callback.__module__.startswith("blackbox_conformal.")
 
 
 @pytest.mark.parametrize("name", ["broken", "none"])
