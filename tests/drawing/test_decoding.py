@@ -52,7 +52,7 @@ def test_data_links_are_read_here() -> None:
     ("link", "reason"),
     [
         ("data:image/png;base64", "comma"),
-        ("data:image/png;base64,", "base64"),
+        ("data:image/png;base64,@@@@", "base64"),
         ("data:image/png;base64," + "A" * 100, "at most 10"),
         ("data:," + "A" * 15, "at most 10"),
     ],

@@ -20,7 +20,8 @@ def test_the_unit_gives_options_that_the_command_takes(tmp_path: Path) -> None:
     values = dict(word.partition("=")[::2] for word in settings.split()) | {"CALIBRATION": str(calibration)}
     words = shlex.split(re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], line))
     assert words[1] == "serve"
-    context = command.make_context("serve", words[2:])
+    assert command.alone is not None
+    context = command.alone.make_context("serve", words[2:])
     assert context.params["max_cost"] == 50
     assert context.params["log"] == "json"
     (files,) = re.findall(r"^LimitNOFILE=(\d+)$", unit, re.MULTILINE)

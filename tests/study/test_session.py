@@ -544,7 +544,7 @@ def test_an_alarm_of_the_watch_is_noticed_by_a_session_that_is_open(
         if raised:
             raise SuspendedError("suspended")
 
-    monkeypatch.setattr("blackbox_conformal.study.mask.masking.refuse_suspended", refuse)
+    monkeypatch.setattr("blackbox_conformal.watching.watching_hook.refuse_suspended", refuse)
     with opened(calibration, server, tmp_path / "run") as session:
         session.mask(picture(0))
         raised = True
