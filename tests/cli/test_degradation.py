@@ -217,4 +217,4 @@ def test_a_plan_tells_how_inputs_are_made_where_nobody_said(tmp_path: Path, caps
     said = captured.out
     assert code == 0, captured.err
     assert "3, 1 draw each" in said
-    assert "made from them by noise:15" in said
+    assert "made of the photographs by noise:15" in said
