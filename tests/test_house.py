@@ -4,6 +4,7 @@ A commit may lower a figure, and raise one only with a `gain`: a line of CHANGEL
 """
 
 import ast
+import re
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "blackbox_conformal"
 FIGURES = tomllib.loads((ROOT / "tests" / "house.toml").read_text(encoding="utf-8"))
+pytestmark = pytest.mark.skipif(not PACKAGE.is_dir(), reason="what is measured is the checkout")
 RINGS = ("gateway", "watching", "pages", "annotations", "testing", "embedded")
 SHARED_NAMES = ("dialects", "metrics", "scores", "guarantees", "degradations", "perturbation", "formats")
 """Folders whose files are named after the members that they hold."""
@@ -165,9 +167,11 @@ def long_functions() -> list[str]:
 
 
 def words() -> int:
+    """Of all pages but those of single adapters, outside blocks of code."""
     pages = [*(PACKAGE / "docs").glob("*.md"), ROOT / "README.md", ROOT / "adapters" / "README.md"]
     pages += [ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md")]
-    return sum(len(path.read_text(encoding="utf-8").split()) for path in pages)
+    prose = [re.sub(r"^```.*?^```", " ", path.read_text(encoding="utf-8"), flags=re.M | re.S) for path in pages]
+    return sum(len(re.findall(r"\S*\w\S*", text)) for text in prose)
 
 
 def core() -> list[str]:

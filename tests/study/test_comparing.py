@@ -259,7 +259,7 @@ import os, sys
 from decimal import Decimal
 from pathlib import Path
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
-from pipeline.test_comparing import Limits, compare, vendors
+from study.test_comparing import Limits, compare, vendors
 from blackbox_conformal.study.listeners import Listeners
 sent = []
 def listener(event):
