@@ -261,7 +261,7 @@ def test_from_python_fit_is_a_keyword_and_anything_else_is_refused(tmp_path: Pat
         choices: dict[str, Any] = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf", "max_calls": 6}
         with pytest.raises(PicturesError, match="--fit crop"):
             bc.calibrate(vendor, paths, run=tmp_path / "run", **choices)
-        with pytest.raises(UsageError, match=r"expected --fit \(fit in Python\) to be crop or shrink; got 'cut'"):
+        with pytest.raises(UsageError, match="expected fit to be crop or shrink; got 'cut'"):
             bc.calibrate(vendor, paths, run=tmp_path / "run", fit="cut", **choices)  # type: ignore[arg-type]
         assert server.account.paid == 0
         calibration = bc.calibrate(vendor, paths, run=tmp_path / "run", fit="shrink", **choices)
