@@ -169,6 +169,8 @@ def listings(family: str) -> tuple[Listing, ...]:
     points = entry_points(group=FAMILIES[family].group)
     for point in sorted(points, key=lambda point: (_distribution(point) != OWN_DISTRIBUTION, point.name)):
         origin = f"{point.dist.name} {point.dist.version}" if point.dist is not None else "unknown package"
+        if FAMILIES[family].package and _distribution(point) == OWN_DISTRIBUTION:
+            origin = OWN_DISTRIBUTION
         try:
             announced = list(_announced_members(point, origin))
         except Exception as error:  # noqa: BLE001 - foreign packages may fail in any way, and others must still work
