@@ -2,8 +2,10 @@
 
 import itertools
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +15,9 @@ from hypothesis import settings
 # where several processes of tests share the cores.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from support.forked import Forked
+
+from blackbox_conformal.embedded import process
 from blackbox_conformal.support import secrets
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
@@ -52,6 +57,15 @@ def _secrets_of_its_own() -> Iterator[None]:
     secrets._secrets.intersection_update(kept)
     for key in secrets._shapes.keys() - shapes.keys():
         del secrets._shapes[key]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _embedded_vendor_at_once(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every command that draws from the embedded vendor starts its process; its own tests start a new interpreter."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "embedded" not in request.path.parts:
+            patch.setattr(process, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": Forked}))
+        yield
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ import blackbox_conformal as bc
 CODE = blocks("python", "sh", "console", "javascript")
 RUNNING = [block for block in CODE if not block.mark]
 FRAGMENTS = [block for block in CODE if block.mark == "not run: part of a file"]
-SLOW = {"tasks.md"}
-"""The demo of each task, with all photographs of the package. `.ci/run docs` runs them."""
+SLOW = {"tasks.md", "variations.md"}
+"""The demo of each task, and ten calibrations. `.ci/run docs` runs them."""
 READERS = [page for page in [*DOCS.glob("*.md"), README] if "bc." in text_of(page)]
 HOMES = ("blackbox_conformal.vendor.adapter", "blackbox_conformal.errors", "blackbox_adapters._price_list")
 HOMES += ("blackbox_adapters._reading", "decimal", "datetime")

@@ -1,4 +1,4 @@
-"""What `adapters` tells people: whole variable names, what is required, and checks of one's own recipe."""
+"""What `list adapters` and `adapters check` say: whole names, what is required, and whether a recipe is whole."""
 
 import json
 import re
@@ -9,13 +9,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from blackbox_conformal.cli.console import default_text
-from blackbox_conformal.testing.adapters_command import command
+from blackbox_conformal.cli.main import cli
 
 README = Path(__file__).parents[2] / "adapters" / "README.md"
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(command, arguments)
+    return CliRunner().invoke(cli, arguments)
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def recipe(tmp_path: Path) -> Path:
 
 
 def test_the_list_never_shortens_what_has_to_be_typed() -> None:
-    said = run("list").stdout
+    said = run("list", "adapters").stdout
     assert "GOOGLE_OAUTH_ACCESS_TOKEN" in said
     assert "(HF_TOKEN)" in said
     assert "(in parentheses): sent only with the options that `list adapters NAME` names" in said
@@ -36,7 +36,7 @@ def test_the_list_never_shortens_what_has_to_be_typed() -> None:
 
 
 def test_the_list_fits_into_a_hundred_columns() -> None:
-    assert [line for line in run("list").stdout.splitlines() if len(line) > 100] == []
+    assert [line for line in run("list", "adapters").stdout.splitlines() if len(line) > 100] == []
 
 
 @pytest.mark.parametrize(
@@ -55,12 +55,12 @@ def test_the_list_fits_into_a_hundred_columns() -> None:
     ],
 )
 def test_the_list_says_what_an_adapter_costs_and_does(name: str, choice: str, behaviour: str) -> None:
-    lines = [" ".join(line.split()) for line in run("list").stdout.splitlines()]
+    lines = [" ".join(line.split()) for line in run("list", "adapters").stdout.splitlines()]
     assert [line for line in lines if line.startswith(f"{name} ")] == [f"{name} {choice}", f"{name} {behaviour}"]
 
 
 def test_the_list_as_json_says_the_same() -> None:
-    listed = {one["name"]: one for one in json.loads(run("list", "--json").stdout)}
+    listed = {one["name"]: one for one in json.loads(run("list", "adapters", "--json").stdout)}
     assert [listed[name]["capabilities"]["price"]["by_size"] for name in ("fal", "topaz", "stability")] == [
         True,
         True,
@@ -73,7 +73,7 @@ def test_the_list_as_json_says_the_same() -> None:
 
 
 def test_show_says_what_is_required_and_whose_figures_it_shows() -> None:
-    said = run("show", "replicate").stdout
+    said = run("list", "adapters", "replicate").stdout
     assert "model  (str, required)" in said
     assert "These figures are those of an example (model=philz1337x/clarity-upscaler). Add -p model=… to see" in said
     assert "REPLICATE_API_TOKEN" in said
@@ -81,19 +81,19 @@ def test_show_says_what_is_required_and_whose_figures_it_shows() -> None:
 
 
 def test_show_tells_the_figures_of_the_parameters_given() -> None:
-    said = run("show", "fal", "-p", "model=fal-ai/ideogram/upscale").stdout
+    said = run("list", "adapters", "fal", "-p", "model=fal-ai/ideogram/upscale").stdout
     assert "  $0.06, the same for every size (the model's page at fal" in said
     assert "×4" in said
     assert "example" not in said
-    wrong = run("show", "fal", "-p", "modle=x")
+    wrong = run("list", "adapters", "fal", "-p", "modle=x")
     assert "there is no parameter 'modle' (did you mean model?)" in str(wrong.exception)
 
 
 @pytest.mark.parametrize("name", ["vertex-imagen", "comfy-cloud", "openai"])
 def test_show_says_what_to_do_where_the_price_is_unknown(name: str) -> None:
-    said = run("show", name).stdout
+    said = run("list", "adapters", name).stdout
     assert "unknown: give -p price-usd=… with your vendor's price to limit the cost, or --max-calls to limit" in said
-    assert "unknown: give -p price-usd=… with your" in run("list").stdout
+    assert "unknown: give -p price-usd=… with your" in run("list", "adapters").stdout
 
 
 @pytest.mark.parametrize(("value", "said"), [(None, "default none"), ("", "default empty"), (4, "default 4")])
@@ -102,7 +102,7 @@ def test_a_default_is_told_in_words(value: object, said: str) -> None:
 
 
 def test_ones_own_recipe_is_checked(recipe: Path) -> None:
-    found = run("check", "recipe", "-p", f"recipe={recipe}", "--json")
+    found = run("adapters", "check", "recipe", "-p", f"recipe={recipe}", "--json")
     assert found.exit_code == 0
     results = json.loads(found.stdout)
     assert {one["passed"] for one in results} == {True}
@@ -110,40 +110,42 @@ def test_ones_own_recipe_is_checked(recipe: Path) -> None:
 
 
 def test_the_command_after_a_check_has_the_parameters_that_were_checked(recipe: Path) -> None:
-    found = run("check", "recipe", "-p", f"recipe={recipe}")
+    found = run("adapters", "check", "recipe", "-p", f"recipe={recipe}")
     line = found.stdout.partition("Next: blackbox-conformal ")[2].splitlines()[0]
     assert shlex.split(line) == ["plan", "photographs/", "--adapter", "recipe", "-p", f"recipe={recipe}"]
 
 
 def test_a_recipe_whose_example_does_not_fit_fails(recipe: Path) -> None:
     recipe.write_text(recipe.read_text().replace('keep = { job = "upscale.id" }', 'keep = { job = "upscale.number" }'))
-    found = run("check", "recipe", "-p", f"recipe={recipe}")
+    found = run("adapters", "check", "recipe", "-p", f"recipe={recipe}")
     assert found.exit_code != 0
     assert "FAILED" in found.stdout
     assert "upscale.number" in found.stdout
 
 
 def test_an_adapter_is_checked_with_other_parameters_than_its_examples() -> None:
-    found = run("check", "cog", "-p", "image-input=picture", "--json")
+    found = run("adapters", "check", "cog", "-p", "image-input=picture", "--json")
     assert found.exit_code == 0
     assert {one["passed"] for one in json.loads(found.stdout)} == {True}
 
 
 def test_an_adapter_of_this_machines_disk_has_no_contract_to_check() -> None:
-    found = run("check", "folder")
+    found = run("adapters", "check", "folder")
     assert "no contract to check" in str(found.exception)
 
 
 def test_one_parameter_is_changed_where_others_are_required() -> None:
-    found = run("check", "replicate", "-p", "scale=2", "--json")
+    found = run("adapters", "check", "replicate", "-p", "scale=2", "--json")
     assert found.exit_code == 0, found.output
-    wrong = run("check", "replicate", "-p", "scal=2")
+    wrong = run("adapters", "check", "replicate", "-p", "scal=2")
     assert "there is no parameter 'scal' (did you mean scale?)" in str(wrong.exception)
 
 
 @pytest.mark.parametrize("name", ["openai", "flux", "segmind", "firefly"])
 def test_what_nobody_could_find_out_of_a_vendor_is_shown(name: str) -> None:
-    uncertain = json.loads(run("show", name, "--json").stdout)["uncertain"]
+    uncertain = json.loads(run("list", "adapters", name, "--json").stdout)["uncertain"]
     assert uncertain
-    (line,) = [line for line in run("show", name).stdout.splitlines() if line.strip().startswith("not known")]
+    (line,) = [
+        line for line in run("list", "adapters", name).stdout.splitlines() if line.strip().startswith("not known")
+    ]
     assert [doubt for doubt in uncertain if doubt not in line] == []

@@ -133,18 +133,18 @@ def test_kinds_of_photographs_are_shown_and_the_one_that_fails_is_named(tmp_path
     assert first.procedure == second.procedure, "it is calibrated as before"
     assert run(["report", "--run", str(tmp_path / "run"), "--out", str(tmp_path / "r.html"), "-q"]) == 0
     page = (tmp_path / "r.html").read_text()
-    assert "Risk by kind of photograph" in page
+    assert "Whom it fails: risk by kind of photograph" in page
     assert "Photographs of group night: risk 0." in page
     assert run(["report", "--run", str(tmp_path / "again"), "--out", str(tmp_path / "s.html"), "-q"]) == 0
     described = (tmp_path / "s.html").read_text()
-    assert "Risk by kind of photograph" in described
+    assert "Whom it fails: risk by kind of photograph" in described
     assert "so the figures only describe them" in described
     capsys.readouterr()
     assert run(["audit", *looked_at, "-v"]) == 3
     told = capsys.readouterr().out
-    assert "Risk by kind of photograph" in told
+    assert "Whom it fails: risk by kind of photograph" in told
     assert "rather textured" in told
-    assert "night" not in told.partition("Risk by kind")[2].partition("PSNR")[0], "nobody named groups"
+    assert "night" not in told.partition("risk by kind")[2].partition("PSNR")[0], "nobody named groups"
 
 
 def test_the_report_shows_the_audit(scene, capsys):

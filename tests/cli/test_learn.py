@@ -77,7 +77,7 @@ def test_the_first_signal_ends_learning(number, monkeypatch, capsys):
 
 def test_photographs_of_the_embedded_vendor_teach_and_never_calibrate(capsys, monkeypatch):
     """End to end: nobody is paid, and the printed command calibrates the rest."""
-    monkeypatch.setattr("blackbox_conformal.method.scores._learned_training.STEPS", 50)
+    monkeypatch.setattr("blackbox_conformal.method.scores._learned_training.STEPS", 8)
     write_photographs(Path("mine"), range(20))
     write_photographs(Path("other-photographs"), range(15, 32))
     write_draws(Path("outputs"), range(15, 32), 1)
@@ -134,7 +134,7 @@ def test_on_photographs_that_it_never_saw_more_is_trusted(capsys):
 
 
 def test_the_same_again_writes_the_same_bytes_and_another_seed_others(capsys, monkeypatch):
-    monkeypatch.setattr("blackbox_conformal.method.scores._learned_training.STEPS", 50)
+    monkeypatch.setattr("blackbox_conformal.method.scores._learned_training.STEPS", 8)
     write_photographs(Path("mine"), range(20))
     write_draws(Path("outputs"), range(20), 1)
     first = learned(capsys, "--outputs", "outputs")

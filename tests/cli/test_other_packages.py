@@ -167,7 +167,7 @@ def test_a_calibration_file_may_name_nothing_to_import(site, scene, tmp_path, na
 
 def test_our_own_names_cannot_be_taken_over_and_broken_ones_hurt_no_other(site):
     code = (
-        "import json; from blackbox_conformal import catalog;"
+        "import json; from blackbox_conformal.support import catalog;"
         "print(json.dumps([catalog.member('scores', 'texture').__module__,"
         " catalog.member('metrics', 'rgb-l1').__module__, catalog.member('guarantees', 'expected').__module__,"
         " {one.name + ' ' + one.target: one.error for one in catalog.listings('scores') if one.error}]))"
@@ -221,7 +221,7 @@ def test_lists_show_them_and_what_is_wrong_with_broken_ones(site):
         ("perturbations", "upside"),
         ("degradations", "fade"),
     ):
-        shown = command(site, kind, "show", name, "--json")
+        shown = command(site, "list", kind, name, "--json")
         assert shown.returncode == 0, shown.stderr
         assert json.loads(shown.stdout)["origin"] == "tiny-ideas 1.0"
 

@@ -234,7 +234,7 @@ def test_while_the_watch_suspends_the_calibration_there_is_no_mask(
         if raised:
             raise SuspendedError("the calibration is suspended")
 
-    monkeypatch.setattr("blackbox_conformal.study.mask.masking.refuse_suspended", refuse)
+    monkeypatch.setattr("blackbox_conformal.watching.watching_hook.refuse_suspended", refuse)
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         told = gateway.json(picture(0))
         assert told["state"] == "done"

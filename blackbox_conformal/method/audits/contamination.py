@@ -96,10 +96,11 @@ class Leakage:
         data = {"leakage": {"alpha": self.alpha, "n": self.n, "points": rows}}
         yield Table("leakage", columns, rows, data, title=title, detail=True)
         yield Note(
-            "Photographs that the vendor knows show no error, so calibration on them is too hopeful; the bound is "
-            f"alpha (n + 1) / (n - leaked + 1), n = {self.n}, and holds for the mean over calibrations and "
-            f"photographs: a measured risk may exceed it by chance ({CHANCE:g} standard errors). Last column: with "
-            "--guarantee …leaked=N.",
+            "Photographs that the vendor knows show no error, so calibration on them is too hopeful. Each value is a "
+            "mean over random choices of these photographs. The bound is "
+            f"alpha (n + 1) / (n - leaked + 1), n = {self.n}, holds for the mean over calibrations and photographs, "
+            "and assumes that the other photographs and new ones are exchangeable: a measured risk may exceed it by "
+            f"chance ({CHANCE:g} standard errors). Last column: with --guarantee …leaked=N.",
             detail=True,
         )
 

@@ -323,6 +323,7 @@ class Audit(Faces):
             title = f"{measured}, inside and outside the mask{against}"
             yield Table(name, columns, rows, {}, title=title, detail=True)
             promised = promised or bounded
+        yield Note("These are means over the photographs that have such pixels.", detail=True)
         if (lower := ssim_lower(levels)) is not None:
             yield Note(lower, detail=True)
         if promised:

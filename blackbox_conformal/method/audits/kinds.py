@@ -224,9 +224,13 @@ def kind_blocks(risks: Sequence[KindRisk], note: str = TOGETHER) -> Iterator[Blo
         "trusted": "{trusted_share:share}",
         "": lambda row: f"above {row['claimed']:g}" if row["fails"] else "",
     }
-    yield Table("kinds", columns, kind_rows(risks), title="Risk by kind of photograph", detail=True)
+    yield Table("kinds", columns, kind_rows(risks), title="Whom it fails: risk by kind of photograph", detail=True)
     if risks:
-        yield Note(note, detail=True)
+        yield Note(
+            f"{note} Texture is the base-2 logarithm of the mean squared difference between neighbouring pixels, "
+            "brightness is 0 to 255, and pixels are those of the input.",
+            detail=True,
+        )
 
 
 def kind_rows(risks: Sequence[KindRisk]) -> list[dict[str, Any]]:

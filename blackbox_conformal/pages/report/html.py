@@ -8,6 +8,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields
+from functools import cache
 from importlib import resources
 from importlib.metadata import version
 from itertools import islice
@@ -168,6 +169,13 @@ def render_blocks(title: str, blocks: Iterable[Block], name: str = "page", **var
 
 def render(name: str, **variables: Any) -> str:
     """The page called `name` as text: its template with its styles and its script, if it has one."""
+    template, style, script = _page(name)
+    return template.render(**variables, style=Markup(style), script=Markup(script), policy=policy(style, script))
+
+
+@cache
+def _page(name: str) -> tuple[jinja2.Template, str, str]:
+    """Template, styles and script of a page, which take longer to read than to fill in."""
     folder = resources.files("blackbox_conformal.pages.report") / "templates"
     texts = {part: (folder / part).read_text("utf-8") for part in _PARTS[name]}
     environment = jinja2.Environment(
@@ -185,9 +193,7 @@ def render(name: str, **variables: Any) -> str:
     scripts = "".join(text for part, text in texts.items() if part.endswith(".js"))
     # A block of their own: the scripts share names with each other, and none with the window.
     script = f'"use strict";\n{{\n{scripts}}}\n' if scripts else ""
-    return environment.get_template(f"{name}.html.jinja").render(
-        **variables, style=Markup(style), script=Markup(script), policy=policy(style, script)
-    )
+    return environment.get_template(f"{name}.html.jinja"), style, script
 
 
 def policy(style: str, script: str) -> str:
