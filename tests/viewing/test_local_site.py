@@ -111,8 +111,8 @@ def test_each_site_has_its_own_port_and_token():
 
 PROGRAM = """
 from blackbox_conformal.gateway.http_exchange import json_answer
-from blackbox_conformal.pages.viewer.local_site import LocalSite, Route
-LocalSite([Route("GET", "/", lambda http: json_answer({}))]).run(lambda url: print(url, flush=True))
+from blackbox_conformal.pages.viewer.local_site import LocalSite, PageRoute
+LocalSite([PageRoute("GET", "/", lambda http: json_answer({}))]).run(lambda url: print(url, flush=True))
 print("ended well")
 """
 
