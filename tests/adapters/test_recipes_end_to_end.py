@@ -1,6 +1,7 @@
 """Recipes with an upload host, JSON in a text and failed polls, drawn from a server that speaks like their vendor."""
 
 import base64
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -46,6 +47,7 @@ class Kie:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.tasks: dict[str, bytes] = {}
+        self.numbers = itertools.count()
 
     def answer(self, server: RecordingServer, head: Head, body: bytes) -> Response:
         if head.path.startswith("/files/"):
@@ -60,8 +62,10 @@ class Kie:
         if head.path == "/api/v1/jobs/createTask":
             sent = json.loads(body)
             assert (sent["model"], sent["input"]["upscale_factor"]) == ("topaz/image-upscale", "4")
-            task = f"t{len(self.tasks)}"
-            self.tasks[task] = upscale(self.files[sent["input"]["image_url"]], 4, len(self.tasks))
+            # Requests come in threads, and no two may get one number.
+            number = next(self.numbers)
+            task = f"t{number}"
+            self.tasks[task] = upscale(self.files[sent["input"]["image_url"]], 4, number)
             return said({"code": 200, "msg": "success", "data": {"taskId": task}})
         task = head.target.rpartition("taskId=")[2]
         result = json.dumps({"resultUrls": [f"{server.url}/files/{task}"]})
