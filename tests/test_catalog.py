@@ -40,7 +40,7 @@ def test_bad_notation_is_refused(text: str) -> None:
         "degradations",
         "images.perturbation",
         "annotations.formats",
-        "serving.dialects",
+        "gateway.dialects",
     ],
 )
 def test_every_member_loads_by_its_file_name(family: str) -> None:

@@ -32,13 +32,13 @@ def test_every_score_and_metric_has_a_naive_twin() -> None:
     assert without == set(WITHOUT_TWIN), "write the same map by plain loops, under the member's name, in tests/naive"
 
 
-@pytest.mark.parametrize("name", sorted(catalog.names("serving.dialects")))
+@pytest.mark.parametrize("name", sorted(catalog.names("gateway.dialects")))
 def test_every_dialect_has_a_page_tests_and_routes(name: str) -> None:
     page = (DOCS / "serving.md").read_text(encoding="utf-8")
     assert re.search(rf"^### {name}$", page, re.M | re.I), f"write a section {name} in docs/serving.md"
     assert f"`{name}`" in page, f"name `{name}` among the values of --as in docs/serving.md"
     assert (TESTS / "gateway" / f"test_{name}.py").is_file(), f"write tests/gateway/test_{name}.py"
-    dialect = catalog.load("serving.dialects", name)
+    dialect = catalog.load("gateway.dialects", name)
     assert isinstance(dialect, Dialect)
     assert dialect.plugin_name() == name
     routes = dialect.routes()

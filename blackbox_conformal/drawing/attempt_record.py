@@ -161,7 +161,7 @@ class AttemptRecord:
     answer
         Body of the last answer that should have held the picture.
     digest
-        Digest of the bytes that came in this session: the picture's, or those kept as evidence.
+        Digest of the bytes that this process received: the picture's, or those kept as evidence.
     """
 
     spec: AttemptSpec
@@ -397,7 +397,7 @@ class AttemptRecord:
                 self.digest, self._size = arrival.digest, arrival.size
 
     def leave(self) -> None:
-        """Let other processes go on with what this session did not bring to an end."""
+        """Let other processes go on with what this process did not bring to an end."""
         if self._row is not None and (self.earlier is not None or self.state in ("accepted", "ready")):
             with contextlib.suppress(LedgerError):  # Others then have to wait until this process ends.
                 self.ledger.leave(self._row)

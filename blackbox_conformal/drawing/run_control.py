@@ -6,7 +6,7 @@ from blackbox_conformal.errors import BlackboxConformalError, RunRefusedError
 
 
 class StoppedError(Exception):
-    """The run was stopped: this draw is not made in this session. `Sampler` turns it into an error for its caller."""
+    """The run was stopped: this draw is not made now. `Sampler` turns it into an error for its caller."""
 
 
 class TakenError(StoppedError):

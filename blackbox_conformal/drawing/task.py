@@ -51,7 +51,7 @@ class Outcome:
     digest
         ``sha256:…`` of the stored bytes; of the evidence when `state` is ``invalid``; None when there are none.
     cost_usd
-        What this draw is booked at, whenever it was paid, with the attempts of this session that gave no picture.
+        What this draw is booked at, whenever it was paid, with the attempts of this process that gave no picture.
     reopened
         How often the vendor refused it before, where the user had these refusals reopened.
     """

@@ -70,7 +70,7 @@ def failed_earlier(task: Task, attempt: Attempt) -> Outcome:
 
 
 def earlier_outcome(task: Task, state: OutcomeState, attempt: Attempt, error: VendorError | None) -> Outcome:
-    """The outcome `state` of an attempt that ended before this session."""
+    """The outcome `state` of an attempt that ended before this process began."""
     return Outcome(task, state, True, attempt.digest, attempt.cost_usd, attempt.model, error)
 
 

@@ -224,7 +224,7 @@ class Service:
         """
         tokens, loopback = Tokens(self.tokens), is_loopback_name(self.host)
         self.served()
-        dialects = {name: catalog.load("serving.dialects", name) for name in self.dialects}
+        dialects = {name: catalog.load("gateway.dialects", name) for name in self.dialects}
         calibration = Calibration.load(self.calibration)
         offer = Offer(self.vendor, calibration, self.allowed)
         session = Session(self.calibration, self.vendor, self.alpha, service=True, **{**self.settings, "run": self.run})

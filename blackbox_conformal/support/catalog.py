@@ -57,7 +57,7 @@ FAMILIES = {
     "degradations": Family("blackbox_conformal.degradations", "blackbox_conformal.method.degradations"),
     "images.perturbation": Family("blackbox_conformal.perturbations", "blackbox_conformal.method.images.perturbation"),
     "annotations.formats": Family("blackbox_conformal.annotation_formats", "blackbox_conformal.annotations.formats"),
-    "serving.dialects": Family("blackbox_conformal.dialects", "blackbox_conformal.gateway.dialects"),
+    "gateway.dialects": Family("blackbox_conformal.dialects", "blackbox_conformal.gateway.dialects"),
     "adapters": Family("blackbox_conformal.adapters", attribute="ADAPTER", error=AdapterError),
 }
 

@@ -13,8 +13,6 @@ _TIMEOUT_S = 20.0
 DEADLINE_S = 30.0
 """Seconds that a delivery to a web address may take in all."""
 
-_LONGEST = 300
-
 
 class UndeliveredError(Exception):
     """A notice that was not taken, in words."""
