@@ -135,7 +135,7 @@ class Screen:
         if self.quiet or not sys.stderr.isatty():
             yield
             return
-        self._progress = catalog.hook("pages").terminal_progress(self.remarks, transient=True)
+        self._progress = catalog.hook("progress").terminal_progress(self.remarks, transient=True)
         try:
             with self._progress:
                 yield
@@ -173,7 +173,7 @@ class Screen:
         if event.kind in ("inspected", "remembered", "unwritten"):
             self.note(f"note: {event.text}")
         if counters is not None:
-            self.step("drawing", counters.done, counters.total, catalog.hook("pages").draw_note(counters))
+            self.step("drawing", counters.done, counters.total, catalog.hook("progress").draw_note(counters))
         if self.verbose:
             self.remarks.print(Text(redact(json_line(event.to_json()))))
 

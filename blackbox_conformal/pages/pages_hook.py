@@ -12,8 +12,6 @@ _HOMES = {
     "write_blocks": "report.html:write_blocks",
     "calibration_of": "report.html:calibration_of",
     "opening_level": "report.slider_levels:opening_level",
-    "terminal_progress": "progress_bars:terminal_progress",
-    "draw_note": "progress_bars:draw_note",
     "write_watch_page": "report.watch_page:write_watch_page",
     "refuse_foreign_watch": "report.watch_page:refuse_foreign",
     "viewer_beside_gateway": "viewer.beside_gateway:ViewBesideGateway",

@@ -3,16 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from blackbox_conformal.drawing.events import Event
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.errors import UsageError
-
-BARS = "blackbox_conformal.pages.progress_bars"
-"""The module whose `bars` show progress in notebooks and terminals. It is loaded by its name, and only then."""
+from blackbox_conformal.support import catalog
 
 Progress = Callable[[str, int, int], None]
 """Called with what is going on, how many are done, and how many there are."""
@@ -55,7 +52,7 @@ def shown_progress(progress: bool | Progress | None) -> Iterator[Progress]:
         return
     if progress not in (None, True, False):
         raise UsageError(f"expected progress to be True, False, None or a function of three values; got {progress!r}")
-    bars = None if progress is False else import_module(BARS).bars(wanted=bool(progress))
+    bars = None if progress is False else catalog.hook("progress").bars(wanted=bool(progress))
     if bars is None:
         yield unseen
         return

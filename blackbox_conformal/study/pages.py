@@ -73,12 +73,6 @@ class Pages(Protocol):
     def opening_level(self, calibration: Calibration) -> float:
         """The level at which a report opens."""
 
-    def terminal_progress(self, console: Any, *, transient: bool = False) -> Any:
-        """A bar of progress in a terminal."""
-
-    def draw_note(self, counters: Any) -> str:
-        """What a bar says of draws."""
-
     def write_watch_page(self, *arguments: Any, **settings: Any) -> Path:
         """Write the page of a watch."""
 

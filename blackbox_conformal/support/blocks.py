@@ -1,8 +1,8 @@
 """What a result shows, said once: facts, tables, notes and figures, from which every face is made.
 
 A result derives from `Faces` and gives its blocks. The terminal, a page, a notebook, a table of pandas and the JSON of
-a command are each made of them by one renderer. This file knows none of those; HTML is drawn by the module that
-`RENDERER` names, which is loaded when somebody looks.
+a command are each made of them by one renderer. This file knows none of those; HTML is drawn by the hook
+`notebook`, which is loaded when a person looks.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from string import Formatter
 from typing import TYPE_CHECKING, Any, Literal
 
 from blackbox_conformal.errors import MissingPackageError, UsageError
+from blackbox_conformal.support import catalog
 from blackbox_conformal.support.files import write_new
 from blackbox_conformal.support.plots import Plot
 from blackbox_conformal.support.text import dollars
@@ -26,9 +27,6 @@ from blackbox_conformal.support.wording import at_least, at_most, between, share
 
 if TYPE_CHECKING:
     import pandas
-
-RENDERER = "blackbox_conformal.pages.notebook"
-"""The module that draws blocks as HTML and figures as SVG. No import leads from a result to it."""
 
 How = str | Callable[[Any], str]
 """How a column writes a row: a template such as ``{risk:.4f}`` or ``{trusted_share:share}``, or a function."""
@@ -307,4 +305,5 @@ def words(how: How, row: Mapping[str, Any]) -> str:
 
 
 def _renderer() -> Any:
-    return import_module(RENDERER)
+    """Draws blocks as HTML and figures as SVG."""
+    return catalog.hook("notebook")
