@@ -1,6 +1,7 @@
 """Property tests look for new examples on a person's machine and repeat the same ones in continuous integration."""
 
 import itertools
+import logging
 import os
 import subprocess
 from collections.abc import Iterator
@@ -57,6 +58,17 @@ def _secrets_of_its_own() -> Iterator[None]:
     secrets._secrets.intersection_update(kept)
     for key in secrets._shapes.keys() - shapes.keys():
         del secrets._shapes[key]
+
+
+@pytest.fixture(autouse=True)
+def _log_of_its_own() -> Iterator[None]:
+    """A gateway of one test that sends its log to stderr leaves the next test's log where pytest reads it."""
+    loggers = [logging.getLogger(name) for name in ("blackbox_conformal", "uvicorn.error")]
+    kept = [(logger.handlers, logger.propagate, logger.level) for logger in loggers]
+    yield
+    for logger, (handlers, propagate, level) in zip(loggers, kept, strict=True):
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)
 
 
 @pytest.fixture(autouse=True, scope="module")

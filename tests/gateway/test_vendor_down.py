@@ -1,6 +1,5 @@
 """A gateway before a vendor that gives nothing usable stops buying, says so, and goes on when the vendor is well."""
 
-import logging
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -22,11 +21,9 @@ def test_a_vendor_that_gives_nothing_usable_is_not_paid_for_every_request(
     vendor: SynchronousVendor,
     server: FaultServer,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     fault: str,
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("blackbox_conformal"), "propagate", True)
     server.script = {"submit": fault}
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         with ThreadPoolExecutor(8) as threads:
