@@ -86,6 +86,26 @@ def test_the_picture_of_another_photograph_is_told(name: str) -> None:
             assert resemblance(same_size, sent).fault is not None, other
 
 
+def test_small_pictures_do_not_resemble_each_other_by_chance() -> None:
+    uploads = [
+        np.ascontiguousarray(reduced(pixels, 4)[y : y + 20, x : x + 20])
+        for pixels in PHOTOGRAPHS.values()
+        for y in range(0, 40, 5)
+        for x in (0, 30)
+    ]
+    answers = [np.asarray(Image.fromarray(upload).resize((80, 80), Image.Resampling.BICUBIC)) for upload in uploads]
+    for change in HONEST.values():
+        for upload, answer in zip(uploads, answers, strict=True):
+            assert resemblance(np.ascontiguousarray(change(answer)), upload).fault is None
+    strangers = [
+        resemblance(answer, upload).judged
+        for i, upload in enumerate(uploads)
+        for j, answer in enumerate(answers)
+        if i // 16 != j // 16
+    ]
+    assert np.mean(strangers) < 0.025
+
+
 def test_a_square_picture_is_also_told_when_it_is_turned() -> None:
     sent = reduced(PHOTOGRAPHS["astronaut"], 4)
     for turns, said in ((1, "turned left"), (3, "turned right")):
