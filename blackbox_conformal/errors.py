@@ -106,7 +106,7 @@ class ModelChangedError(CheckFailedError):
 
 
 class SuspendedError(CheckFailedError):
-    """A watch suspended the calibration or called it void, and nobody accepted that."""
+    """A watch suspended the calibration or called it void, and the user did not accept that."""
 
 
 class BudgetError(BlackboxConformalError):
@@ -143,7 +143,7 @@ class VendorUnavailableError(IncompleteError):
     why
         What happened at the vendor, without what follows for a run that is ended by it.
     retry_after
-        Seconds after which it may be asked again; None: nobody said so.
+        Seconds after which it may be asked again; None: the vendor did not say.
     """
 
     def __init__(self, message: str, *, why: str = "", retry_after: float | None = None) -> None:

@@ -228,7 +228,7 @@ def crashes(server: PostgresServer | None, folder: Path, arguments: argparse.Nam
             trouble.wait()
         told = [ended(worker, 1800) for worker in running.values()]
         seconds = time.monotonic() - started
-        # What the last ones that were killed had under way is settled by whoever comes when their lease is over.
+        # What the last ones that were killed had under way is settled by the next process when their lease is over.
         time.sleep(2 * LEASE_S)
         told.append(ended(workers.start(0), 900))
         ledger.under_way({})

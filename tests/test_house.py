@@ -174,6 +174,23 @@ def words() -> int:
     return sum(len(re.findall(r"\S*\w\S*", text)) for text in prose)
 
 
+NO_ACTOR = re.compile(r"\b(nobody|no one|whoever|told of)\b", re.IGNORECASE)
+
+
+def without_an_actor() -> list[str]:
+    """Places of words that stand for an actor and name none, in code, pages and templates."""
+    texts = [
+        path for folder in ("blackbox_conformal", "adapters", "examples", ".ci") for path in (ROOT / folder).rglob("*")
+    ]
+    texts += ROOT.glob("*.md")
+    return sorted(
+        f"{path.relative_to(ROOT)}: {found.group()}"
+        for path in texts
+        if path.suffix in {".py", ".md", ".html", ".js"}
+        for found in NO_ACTOR.finditer(path.read_text(encoding="utf-8"))
+    )
+
+
 def core() -> list[str]:
     return [name for name in modules() if name.startswith("blackbox_conformal") and room(name) not in RINGS]
 
@@ -194,6 +211,7 @@ FOUND = {
     "functions_over_60_lines": lambda: len(long_functions()),
     "longest_file": lambda: max(lines([name]) for name in modules()),
     "words_of_documentation": words,
+    "sentences_without_an_actor": lambda: len(without_an_actor()),
 }
 
 
@@ -228,6 +246,7 @@ if __name__ == "__main__":
         ("classes", twice(public_classes())),
         ("files", twice(file_names())),
         ("readers", with_one_reader()),
+        ("sentences", without_an_actor()),
         ("functions", long_functions()),
         ("core to rings", [f"{n} -> {t}" for n in core() for t in imports()[n] if room(t) in RINGS]),
     ):

@@ -28,7 +28,7 @@ def polled(
     Raises
     ------
     JobCancelledError
-        The vendor says that the job is cancelled, so that nobody looks for it again.
+        The vendor says that the job is cancelled, so that it is not looked for again.
     """
     while True:
         result = read(answer or (yield poll))

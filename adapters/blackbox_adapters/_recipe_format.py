@@ -111,7 +111,7 @@ class PriceRow(_Table):
     per_megapixels
         The price is for each so many megapixels; without it, for the picture.
     started
-        Whether a part of those is billed as a whole; without it nobody knows, and both are in the range.
+        Whether a part of those is billed as a whole; without it that is unknown, and both are in the range.
     """
 
     scale: int | None = None

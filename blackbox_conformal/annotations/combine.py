@@ -50,7 +50,7 @@ class PictureAgreement:
     shares
         Marked share of the picture for each person, in [0, 1], in the order of the people.
     name
-        What the photograph is called; None where no one's file says it.
+        What the photograph is called; None where no person's file says it.
     """
 
     stem: str
@@ -152,7 +152,7 @@ def agreement(folder: str | Path, annotators: Sequence[str] | None = None) -> Ag
     Raises
     ------
     UsageError
-        Nobody marked anything, or a person who was named did not.
+        No marks are there, or none of a person who was named.
     FileFormatError
         An annotation is damaged, or of another picture than its name says.
     """
@@ -224,7 +224,7 @@ def combine(
             )
     made = []
     for stem in stems:
-        # Nobody saves between the reading of marks and the writing of what is made of them.
+        # No other process saves between the reading of marks and the writing of what is made of them.
         with ExitStack() as alone:
             for marks in people.values():
                 if marks.can_lock:

@@ -209,7 +209,7 @@ def _value(key: str, value: str) -> int | str:
 def _show_next(
     screen: Screen, typed: Sequence[_Typed], contestants: "Sequence[Contestant]", comparison: "Comparison"
 ) -> None:
-    """`calibrate` with the vendor that trusts most at the highest level, on photographs that nobody has looked at."""
+    """`calibrate` with the vendor that trusts most at the highest level, on photographs that it has not seen."""
     from blackbox_conformal.study.choose.comparison import OURS
 
     ours = [row for row in comparison.rows if row.method == OURS]

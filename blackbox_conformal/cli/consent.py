@@ -31,7 +31,7 @@ class Consent:
     Attributes
     ----------
     fresh
-        New draws are wanted, so that nobody looks for them in other run folders.
+        New draws are wanted, so that other run folders are not searched for them.
     """
 
     screen: Screen

@@ -33,7 +33,7 @@ def new(screen: Screen, file: str, name: str, passphrase: bool) -> None:
     _show(screen, file, key)
     screen.note(
         f"{file} is secret: keep it, and a copy in a safe place. The line above is public: give it to those who are to "
-        "know your signatures, in a way that nobody else can change"
+        "know your signatures, in a way that no other user can change"
     )
     # Standard output has the public key alone, for a file.
     screen.free_stdout()

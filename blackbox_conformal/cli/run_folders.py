@@ -23,7 +23,7 @@ def run_folder_of(
 ) -> Path:
     """The folder that was named, or the only run folder there is: the working folder itself, or one below ``runs``.
 
-    `note` is told of folders whose ledger cannot be read, or, unless `whole` is unset, is damaged in any way. Errors
+    `note` gets each folder whose ledger cannot be read, or, unless `whole` is unset, is damaged in any way. Errors
     call what names the folder `option`. Only folders that hold `file` are considered, where it is given.
 
     Raises

@@ -23,7 +23,7 @@ _PARAMETERS = ("p", "second", "vendor")
 
 
 def read_own(path: Path) -> str:
-    """The text of a settings file that belongs to this user and that nobody else can write.
+    """The text of a settings file that belongs to this user and that no other can write.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def _is_open_to_others(status: os.stat_result) -> bool:
 
 
 def _is_private_group(gid: int) -> bool:
-    """Whether a group is the user's own, as many systems give everyone: nobody else can write a file of 0664 then."""
+    """Whether a group is the user's own, as many systems give everyone: no other user can write a file of 0664 then."""
     import grp
     import pwd
 

@@ -66,7 +66,7 @@ def sign_paper(path: Path, key: "SigningKey", *, force: bool) -> Callable[[], ob
 
 
 def _check_watch(path: Path, calibration: "Calibration") -> None:
-    """Refuse a watch file beside the calibration that was changed since it was written, whoever signed it."""
+    """Refuse a watch file beside the calibration that was changed since it was written, by any signer."""
     from blackbox_conformal.study.watched import watching
 
     watching().check_beside(path, replace(calibration, signature=None))

@@ -100,7 +100,7 @@ def load_calibration(
 ) -> "Calibration":
     """A calibration; where keys are trusted, one that is signed with one of them.
 
-    `own` is the key that the user signs with: it is told of as trusted, and is not one of `trust`.
+    `own` is the key that the user signs with: it counts as trusted, and is not one of `trust`.
 
     Raises
     ------

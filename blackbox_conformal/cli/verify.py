@@ -40,7 +40,7 @@ class VerifyOptions:
         help="A picture that was sent, by which a certificate's bound from the input is computed again; repeatable.",
     )
     require_signature: bool = shared.declared(
-        "--require-signature", is_flag=True, help="Refuse what is not signed, whoever's signature it is."
+        "--require-signature", is_flag=True, help="Refuse what is not signed; any signature will do."
     )
 
 
@@ -213,7 +213,7 @@ def _report(name: str, against: "Calibration | None", options: VerifyOptions, en
     vouching = Vouching(None)
     if options.trust or options.require_signature:
         raise CheckFailedError(
-            "a report carries no signature, so nobody vouches for it. Verify it without --trust and "
+            "a report carries no signature, so no key vouches for it. Verify it without --trust and "
             "--require-signature, or make it anew from a signed calibration and its run folder"
         )
     entry |= {"status": "report", "calibration": of, "signature": vouching.to_json(), "watch": None}

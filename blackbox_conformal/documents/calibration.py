@@ -91,7 +91,7 @@ class Calibration(Faces):
     made_with
         The version of this package that computed it.
     signature
-        By whoever vouches for it; None where it is not signed.
+        By the signer who vouches for it; None where it is not signed.
     file
         Where it was read or first saved, which its watch lies beside; None where it is in no file.
     """

@@ -70,8 +70,8 @@ class InputCheck(BaseModel):
         if not 0 < self.level < 1 / (self.n + 1):
             return said
         return (
-            f"{said}. Beside only {self.n} calibration inputs no p-value can be as small as {self.level:g}, so nobody "
-            "can tell by it whether the guarantee speaks of this picture"
+            f"{said}. Beside only {self.n} calibration inputs no p-value can be as small as {self.level:g}, so it "
+            "does not tell whether the guarantee speaks of this picture"
         )
 
 
@@ -147,7 +147,7 @@ class Certificate(BaseModel):
         ``guaranteed``: the statement holds for this mask. ``if-like-calibration``: it does if the input is like the
         calibration's, which `reason` says why nothing tells. ``outside-calibration``: the input is not, so the
         statement does not speak of this mask; `reason` says in what. ``abstains``: nothing could be trusted; `reason`
-        says why. ``not-judged``: by input and answer nobody can tell whether the one shows the other, and nothing is
+        says why. ``not-judged``: input and answer do not tell whether the one shows the other, and nothing is
         trusted.
     statement
         The guarantee in one plain sentence, with its numbers.
@@ -175,11 +175,11 @@ class Certificate(BaseModel):
     missing_images
         How many more calibration photographs the level would need at least; 0 when it is reachable.
     calibration_signature
-        The signature that the calibration had, by whoever calibrated; None where it had none.
+        The signature that the calibration had, by its maker; None where it had none.
     watch
         The head of the calibration's watch file as it was read when this was issued; None where there was none.
     signature
-        Of this certificate, by whoever issued it; None where it is not signed.
+        Of this certificate, by its issuer; None where it is not signed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -46,7 +46,7 @@ class Signature(BaseModel):
     key
         The signer's public key: ``ed25519:`` and 64 hexadecimal digits.
     name
-        Who the signer says it is. Whoever has a key can claim any name.
+        Who the signer says it is. The owner of a key can claim any name.
     value
         The signature of `message`: 128 hexadecimal digits.
     """
@@ -133,7 +133,7 @@ class Vouching:
     def words(self, unknown: str = "you have not told verify that you trust this key") -> str:
         """Who vouches, for people; `unknown` is said of a key that is not trusted."""
         if self.signature is None:
-            return "not signed, so nobody vouches for it"
+            return "not signed, so no key vouches for it"
         if not self.checked:
             return f"carries a signature by {self.signature.signer}, which is not checked: {ed25519.INSTALL}"
         signed = f"signed by {self.signature.signer}"
@@ -150,7 +150,7 @@ class Vouching:
         }
 
     def require(self, paper: str, *, trusted: bool) -> None:
-        """Refuse a paper that nobody vouches for or, with `trusted`, nobody whose key is trusted.
+        """Refuse a paper that no key vouches for or, with `trusted`, no trusted key.
 
         Raises
         ------

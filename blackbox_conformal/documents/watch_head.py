@@ -31,9 +31,9 @@ class WatchHead(BaseModel):
     state
         Of the calibration, from this entry on.
     at
-        When the entry was written: ISO 8601, UTC, by the clock of whoever wrote it.
+        When the entry was written: ISO 8601, UTC, by the clock of its writer.
     signature
-        By whoever wrote it; None where it is not signed.
+        By its writer; None where it is not signed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -39,7 +39,7 @@ State = Literal["unrecorded", "intent", "sent", "answered", "ambiguous", "accept
 """Where an attempt is while it runs; all but two are states of the ledger.
 
 ``unrecorded``: no row of the ledger belongs to it. ``answered``: its row says ``sent``, and the vendor's answer to the
-submission is here. While it is ``sent``, nobody knows whether the submission reached the vendor.
+submission is here. While it is ``sent``, it is unknown whether the submission reached the vendor.
 """
 
 ROW_STATES: Final[dict[State, AttemptState | None]] = {
@@ -368,7 +368,7 @@ class AttemptRecord:
                 error=text,
                 code=code,
             )
-            # A picture that is stored has its receipt, and is checked again by whoever records that anew.
+            # A picture that is stored has its receipt, and is checked again by the process that records that anew.
             if rule.row != "cancelled" and self.state != "stored":
                 with contextlib.suppress(OSError):
                     self.store.keep_receipt(self._receipt(rule.row, report, rule.error_class, text, code))
@@ -380,7 +380,7 @@ class AttemptRecord:
             self.state = "ambiguous" if rule.row == "ambiguous" else self.state
 
     def _report_with_cost(self, unbilled: bool) -> VendorReport:
-        """The vendor's report, with what the attempt is booked at; a price that nobody knows stays unknown."""
+        """The vendor's report, with what the attempt is booked at; an unknown price stays unknown."""
         cost = self.cost_nanousd(unbilled)
         return replace(self.report, cost_nanousd=cost) if cost or unbilled else self.report
 

@@ -109,7 +109,7 @@ class KnownPrices:
 
 
 def price_missing(adapter: Adapter) -> str:
-    """What to do where money is limited and nobody knows what a draw costs."""
+    """What to do where money is limited and the price of a draw is unknown."""
     asked = ", which plan --quote asks for" if type(adapter).quote is not Adapter.quote else ""
     stated = f"add -p price-usd=0.02 with your vendor's price (price_usd in Python){asked}, or "
     return (

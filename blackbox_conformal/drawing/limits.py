@@ -37,8 +37,8 @@ class Limits:
     Attributes
     ----------
     max_cost_usd, max_calls
-        Money and billable submissions that the run folder's ledger may ever hold, earlier sessions included. Whoever
-        draws in several folders for one job takes off what the others hold.
+        Money and billable submissions that the run folder's ledger may ever hold, earlier sessions included. A job
+        that draws in several folders takes off what the others hold.
     max_cost_per_day_usd
         Money that draws submitted in any 24 hours may cost, whichever process submitted them; all draws that the run
         folder's ledger holds count.

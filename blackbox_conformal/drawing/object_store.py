@@ -329,7 +329,7 @@ def _opened(address: BucketAddress) -> "ObjectStore":
 def refuse_unconditional(store: BlobStore) -> None:
     """Refuse a store that overwrites what is only to be put where nothing is, or does not give back what it took.
 
-    It is tried with an object of a name that nobody else has, which is removed.
+    It is tried with an object of a name that no other process has, which is removed.
 
     Raises
     ------

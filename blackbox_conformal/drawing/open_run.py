@@ -163,7 +163,7 @@ class OpenRun:
         return spent, reserved
 
     def abandon(self) -> None:
-        """Leave the connections open when closing: threads that nobody waits for may still use them."""
+        """Leave the connections open when closing: threads that are not waited for may still use them."""
         self._abandoned = True
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from blackbox_conformal.vendor.rates import Rate
 
 
 class OwnedFolder:
-    """A run folder that nobody else may use until `close`; several vendors may draw into it at once.
+    """A run folder that no other process may use until `close`; several vendors may draw into it at once.
 
     Its ledger may be in a database that other processes, with run folders of their own, draw with meanwhile.
 
@@ -47,7 +47,7 @@ class OwnedFolder:
         self._address = LEDGERS.of(run)
         with contextlib.ExitStack() as stack:
             if self._address is not None:
-                # A ledger that others share is nobody's alone; the folder with its inbox still is.
+                # A ledger that others share belongs to none alone; the folder with its inbox still is.
                 stack.callback(RunLock(run).release)
             self.store = store_of(run)
             stack.callback(self.store.close)
@@ -91,7 +91,7 @@ class OwnedFolder:
             raise refusal(run, error) from None
 
     def _adopt(self) -> None:
-        """Take over jobs and answers that lie in the inbox and that nobody works on any more."""
+        """Take over jobs and answers that lie in the inbox and that no process works on any more."""
         ledger, store = self.ledger, self.store
         for attempt, job, report in store.jobs(ledger.may_adopt):
             ledger.adopt_job(attempt, job, report)
@@ -129,7 +129,7 @@ class OwnedFolder:
             unpriced += sum(not (receipt.spec.priced or receipt.cost_nanousd) for receipt in recorded)
         if not calls:
             return ""
-        unknown = f", and {unpriced} of them at a price that nobody knows" if unpriced else ""
+        unknown = f", and {unpriced} of them at an unknown price" if unpriced else ""
         return (
             f"the ledger seems to be older than what lies beside it: it had forgotten {calls} calls, which are counted"
             f" again ({dollars(to_usd(nanousd))}{unknown}), and their {answers} answers are used again. Calls that"

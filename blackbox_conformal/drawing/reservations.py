@@ -182,7 +182,7 @@ class Reservations:
         """Return once there were more than so many settlements; end the run with `error` when there will be none."""
         with self._changed:
             # Only a settlement can make room. Another worker's failure is no reason to ask again: workers that wake
-            # each other so would never find the moment at which nobody asks.
+            # each other so would never find the moment at which none asks.
             while self._settlements == settlements and (self._holding or self._asking):
                 if self.control.stopping.is_set():
                     raise StoppedError

@@ -228,7 +228,7 @@ class Book(ABC):
         return [_request(row) for row in self.rows(query, (owner, dialect, most))]
 
     def take(self, most: int) -> list[str]:
-        """Make requests that nobody works on this gateway's; their ids, the oldest first.
+        """Make requests that no gateway works on this gateway's; their ids, the oldest first.
 
         `most` is how many, where there are other gateways to leave some to.
         """
@@ -275,7 +275,7 @@ class Book(ABC):
         return self._write(lambda connection: connection.execute(query, (number, owner)).rowcount > 0)
 
     def delete_before(self, moment: float) -> None:
-        """Delete requests that ended before, unless a webhook waits to be told of them, and uploads from before.
+        """Delete requests that ended before, unless a webhook still has to announce them, and uploads from before.
 
         Metrics go on to count them.
         """
@@ -308,7 +308,7 @@ class Book(ABC):
 
 
 def new_id() -> str:
-    """An id that nobody can guess: 160 random bits in small letters and digits."""
+    """An id that cannot be guessed: 160 random bits in small letters and digits."""
     return "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(32))
 
 

@@ -232,7 +232,7 @@ class Gateway:
         return request if found is None else found
 
     async def find(self, http: HttpRequest, dialect: str | None, number: str) -> Request:
-        """A request of whoever asks, that was made in this dialect; None: in any.
+        """A request of the caller, that was made in this dialect; None: in any.
 
         Parameters
         ----------
@@ -269,7 +269,7 @@ class Gateway:
         return upload
 
     async def expect_upload(self, http: HttpRequest, name: str, media_type: str) -> KeptUpload:
-        """Announce a file, which whoever knows its id may send."""
+        """Announce a file, which every caller that knows its id may send."""
         upload = KeptUpload(new_id(), http.owner, printable(name), printable(media_type), "", 0, "{}", time.time())
         await asyncio.to_thread(self.book.keep_upload, upload)
         return upload
@@ -309,14 +309,14 @@ class Gateway:
             raise NotServedError(404, "no file is expected at this address")
 
     async def uploaded(self, http: HttpRequest, number: str) -> tuple[KeptUpload, bytes]:
-        """A file that whoever asks has uploaded, and its content; refused as `find` refuses."""
+        """A file that the caller has uploaded, and its content; refused as `find` refuses."""
         upload = await asyncio.to_thread(self.book.upload, number, http.owner)
         if upload is None or not upload.digest:
             raise NotServedError(404, "there is no file of this id")
         return upload, await asyncio.to_thread(self._store.read, upload.digest)
 
     async def file(self, http: HttpRequest, number: str, name: str) -> Product:
-        """A file of a request by its name: of whoever asks, or of anybody who knows the link and shows no token."""
+        """A file of a request by its name: of the caller, or of anybody who knows the link and shows no token."""
         request = await asyncio.to_thread(self.book.find, number, http.owner or None)
         stem = name.partition(".")[0]
         async with self._decoding if stem in MADE else contextlib.nullcontext():

@@ -50,7 +50,7 @@ class Request:
     Attributes
     ----------
     id
-        Unguessable; whoever knows it may fetch the files.
+        Unguessable; every caller that knows it may fetch the files.
     owner
         Who asked; see `HttpRequest.owner`.
     input

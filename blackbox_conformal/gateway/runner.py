@@ -1,4 +1,4 @@
-"""Works through accepted requests: draws, masks, keeps files, and wakes whoever waits.
+"""Works through accepted requests: draws, masks, keeps files, and wakes the requests that wait.
 
 Everything here runs in one asyncio loop; what takes time runs in the session's threads or in others.
 """
@@ -167,7 +167,7 @@ class Runner:
             self._log_outage()
 
     def _log(self, request: Request, error: Exception, cost_nanousd: int) -> None:
-        """Tell the operator of a request without a picture; a refusal while the vendor is down is told of once."""
+        """Tell the operator of a request without a picture; log refusals while the vendor is down only once."""
         if isinstance(error, VendorUnavailableError) and not cost_nanousd:
             return
         said, cost = operators_words(error), to_usd(cost_nanousd)

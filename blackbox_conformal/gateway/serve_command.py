@@ -112,7 +112,7 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
         "--tokens", type=shared.NAMED_FILE, help="File of `serve token new`.  [default: served/tokens.json in --run]"
     )
     no_tokens: bool = _access(
-        "--no-tokens", main=True, is_flag=True, help="Serve everybody who reaches it: whoever does spends your money."
+        "--no-tokens", main=True, is_flag=True, help="Serve everybody who reaches it; each of them spends your money."
     )
     tls_cert: str | None = _server("--tls-cert", type=shared.FILE, help="Certificate to serve https, PEM.")
     tls_key: str | None = _server("--tls-key", type=shared.FILE, help="Key of the certificate, PEM.")

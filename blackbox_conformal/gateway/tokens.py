@@ -64,7 +64,7 @@ class Tokens:
         return self._read_at is not None
 
     def owner(self, authorization: str) -> str | None:
-        """Who has the token in a header ``Authorization``; None: nobody."""
+        """Who has the token in a header ``Authorization``; None: no owner."""
         scheme, _, token = authorization.strip().partition(" ")
         if scheme.lower() not in _SCHEMES:
             return None

@@ -155,7 +155,7 @@ def terminal_progress(console: Console, *, transient: bool = False, prints_above
 
 
 def draw_note(counters: Any) -> str:
-    """What is told of drawing beside how far it is: stored draws, calls in flight, money, time left."""
+    """What the bar says of drawing beside how far it is: stored draws, calls in flight, money, time left."""
     parts = [f"{counters.cached} stored"]
     if counters.in_flight:
         parts.append(f"{counters.in_flight} in flight")

@@ -138,7 +138,7 @@ def stored_elsewhere(
 ) -> StoredElsewhere | None:
     """The run folder beside `run` that holds most of the draws that `run` lacks; None when no folder holds any.
 
-    Ledgers are read only. One beside `run` that cannot be read is left out, and `note` is told of it.
+    Ledgers are read only. One beside `run` that cannot be read is left out, and `note` says so.
 
     Raises
     ------

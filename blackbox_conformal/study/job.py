@@ -77,9 +77,9 @@ class Terms:
     memory_bytes
         Most memory that the calculation may take: fewer pictures are evaluated at a time. None: no limit.
     ask
-        Asks a person before anything is spent; None: nobody is asked, so that `limits` have to be given.
+        Asks a person before anything is spent; None: no person is asked, so that `limits` have to be given.
     listeners
-        Who is told of what goes on.
+        Who gets to know what goes on.
     shared
         What the job shares with others; then the kernels are compiled, and a limit is given.
     cluster
@@ -95,7 +95,7 @@ class Terms:
     cluster: Cluster | None = None
 
     def refuse_unlimited(self, adapter: Adapter) -> None:
-        """Refuse to spend money when nobody is asked and no limit is given; errors as for `budget.refuse_unlimited`."""
+        """Refuse to spend money with no person to ask and no limit; errors as for `budget.refuse_unlimited`."""
         if self.ask is None:
             refuse_unlimited(adapter, self.limits, self.folder)
 
@@ -174,7 +174,7 @@ class Job:
 
     @property
     def listeners(self) -> Listeners:
-        """Who is told of what goes on."""
+        """Who gets to know what goes on."""
         return self.terms.listeners
 
     def only(self, pictures: Sequence[Prepared]) -> "Job":
@@ -238,7 +238,7 @@ class Job:
         return total(expected, estimate(self.setup.second, self.folder, self.limits, self.second_tasks))
 
     def confirm(self, planned: Callable[[], Estimate] | None = None) -> None:
-        """Ask whoever is to be asked, and make the budget for the draws of these pictures alone.
+        """Ask the person who decides, and make the budget for the draws of these pictures alone.
 
         A repeated job goes on where it was, another one in the same folder starts at 0. A part of a job that was
         confirmed keeps the budget of the whole.
@@ -251,7 +251,7 @@ class Job:
         Raises
         ------
         BudgetError
-            The person does not agree, nobody is asked and no limit is given, or a limit is known to be too small.
+            The person does not agree, no person is asked and no limit is given, or a limit is known to be too small.
         NotFoundError
             Draws are missing, and the vendor has retired the service.
         """
@@ -289,14 +289,14 @@ class Job:
         scores
             What `work` computes instead of the set-up's score. Draws may then be equal, since some need only one.
         about
-            What `work` is told of a picture, as `Ready.about`.
+            What `work` gets to know of a picture, as `Ready.about`.
         """
         with self.drawing(scores) as drawing:
             yield drawing.each(work, self.pictures, on_unusable, about)
 
     @contextmanager
     def drawing(self, scores: Collection[Score] = ()) -> Iterator["Drawing"]:
-        """What `run` draws with, for whoever goes through the pictures part by part."""
+        """What `run` draws with, for callers that go through the pictures part by part."""
         setup, listeners, shared = self.setup, self.listeners, self.terms.shared
         before, samplers = self._taken(), list[Sampler]()
 

@@ -16,12 +16,12 @@ Progress = Callable[[str, int, int], None]
 
 
 def unseen(what: str, done: int, total: int) -> None:
-    """A step of progress that is shown to no one."""
+    """A step of progress that is not shown."""
 
 
 @runtime_checkable
 class Display(Protocol):
-    """Bars, which are told of events of drawing, too."""
+    """Bars, which get the events of drawing, too."""
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show how far the work `what` has come."""

@@ -97,7 +97,7 @@ class Plugin(BaseModel):
     def plugin_name(cls) -> str:
         """The member's name: its file's name with dashes, or what another package announces it as.
 
-        A class that nobody announces is named ``module:Class``, which no file may name and no member can be.
+        A class that no package announces is named ``module:Class``, which no file may name and no member can be.
         """
         announcement = _announcement(cls)
         if announcement is not None:
@@ -378,7 +378,7 @@ def _distribution(point: EntryPoint) -> str:
 
 
 def _announcement(kind: type[Plugin]) -> Listing | None:
-    """How a class of another package is announced; None for our own and for classes that nobody announces."""
+    """How a class of another package is announced; None for our own and for classes that no package announces."""
     if is_own(kind):
         return None
     if kind not in _announcements:

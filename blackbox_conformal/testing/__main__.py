@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"Ask it with: {said}", file=sys.stderr)
         if file is not None:
             print(f"Its key: export HTTP_VENDOR_KEY_FILE={shlex.quote(str(file.resolve()))}", file=sys.stderr)
-        print(f"Its books, of money that nobody pays: {server.url}/account. Ctrl-C ends it.", file=sys.stderr)
+        print(f"Its books, of play money: {server.url}/account. Ctrl-C ends it.", file=sys.stderr)
         ended.wait()
     finally:
         server.stop()

@@ -101,7 +101,7 @@ def unframed_body(exchange: Exchange, share: Any = 1.0) -> None:
 
 @fault
 def gzip_bomb(exchange: Exchange, size: Any = 512 * 1024 * 1024) -> None:
-    """`size` zero bytes, gzipped a thousandfold, as Content-Encoding, though nobody asked for it."""
+    """`size` zero bytes, gzipped a thousandfold, as Content-Encoding, though the client did not ask for it."""
     response = exchange.work()
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     block = bytes(1024 * 1024)

@@ -99,7 +99,7 @@ def _not_found(scene: Scene) -> bool:
 
 
 def _left_open(scene: Scene) -> bool:
-    # Under an idempotency key it is repeated, and billed once at most; else nobody knows whether it was.
+    # Under an idempotency key it is repeated, and billed once at most; else it is unknown whether it was.
     return scene.states[0] == "ambiguous" and (scene.submissions == 1 or scene.keyed)
 
 

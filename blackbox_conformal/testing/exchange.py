@@ -100,7 +100,7 @@ class Exchange:
         """Wait; ends early, with an error, when the client leaves or the server stops."""
         for _ in range(max(1, round(seconds / 0.05))):
             if self._stopping.wait(min(seconds, 0.05)) or self.connection.left():
-                raise PeerGoneError("nobody is waiting any more")
+                raise PeerGoneError("the client does not wait any more")
 
 
 FaultFunction = Callable[..., None]

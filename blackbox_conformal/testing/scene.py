@@ -39,7 +39,7 @@ from blackbox_conformal.vendor.adapter import Adapter, Answer, Send
 from blackbox_conformal.vendor.example import Example
 from blackbox_conformal.vendor.rates import Rate
 
-# A vendor that replays an adapter's example exchange to whoever sends the same requests.
+# A vendor that replays an adapter's example exchange to each client that sends the same requests.
 
 FRAMING = frozenset({"content-length", "transfer-encoding", "content-encoding", "connection"})
 

@@ -236,7 +236,7 @@ class Capabilities:
         Price of a draw, over all sizes of pictures (see `Adapter.price_for`); None = unknown, which forbids
         ``--max-cost``.
     failures_billed
-        Whether the vendor bills an attempt at which it failed on its own; True where nobody knows.
+        Whether the vendor bills an attempt at which it failed on its own; True where unknown.
     free_answers
         Whether the vendor answers some calls for nothing, so that a reported cost of 0 is booked. Otherwise a call that
         has a price is booked at that price, whatever else a vendor reports that bills later.

@@ -1,4 +1,4 @@
-"""Whether pictures that are masked, whose truth nobody knows, are still like the calibration's: two questions apart.
+"""Whether pictures that are masked, whose truth is unknown, are still like the calibration's: two questions apart.
 
 The inputs: is a picture's own input like those before? The answers: is the answer like those before, given its input?
 Each feature is ranked in a bag that grows with every picture, the calibration's photographs first, and its ranks bet in

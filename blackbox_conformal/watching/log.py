@@ -260,7 +260,7 @@ def _improved_after(
 
 
 def unvouched(path: Path, calibration: "Calibration", found: str) -> CheckFailedError:
-    """That nobody who counts vouches for the watch of a signed calibration; `found`: what was found instead."""
+    """That no trusted key vouches for the watch of a signed calibration; `found`: what was found instead."""
     signer = calibration.signature
     assert signer is not None
     return CheckFailedError(

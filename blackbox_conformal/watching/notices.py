@@ -67,7 +67,7 @@ def apprise_channel(address: Secret) -> Channel:
 
 
 def notice_of(entry: Entry, calibration: str, file: str) -> dict[str, Any]:
-    """What is told of a change of state."""
+    """What a notice says of a change of state."""
     return {
         "title": f"calibration {entry.state}: {file}",
         "text": f"{file} is {entry.state} since {entry.at}: {entry.reason}",

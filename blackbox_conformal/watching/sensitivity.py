@@ -47,7 +47,7 @@ def sensitivity(draws: Sequence[Image], sent: Image) -> float:
     """How far the planted changes move a picture's features, by the spread of its own draws, worst change first.
 
     The value is the least over the changes of the largest shift of a feature, in standard deviations of the draws; of a
-    single draw, whose spread nobody knows, in grey levels.
+    single draw, of unknown spread, in grey levels.
 
     Parameters
     ----------

@@ -237,7 +237,7 @@ def _reserve(options: WatchOptions, calibration: "Calibration") -> "Reserve | No
 
 
 def _channels(options: WatchOptions) -> "dict[str, Channel]":
-    """Who is told of a change of state."""
+    """Who gets notices of a change of state."""
     from blackbox_conformal.watching.notices import apprise_channel, command_channel, webhook_channel
 
     channels: dict[str, Channel] = {}

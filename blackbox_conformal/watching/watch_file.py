@@ -324,7 +324,7 @@ class WatchFile:
         return self._records(Entry, "SELECT * FROM state WHERE calibration = ? ORDER BY id", calibration)
 
     def untold(self, calibration: str, channel: str) -> list[Entry]:
-        """The present state and those that could not be told, unless the channel was told of them; in order."""
+        """The present state and those that could not be told, unless the channel got them; in order."""
         return self._records(
             Entry,
             "SELECT state.* FROM state LEFT JOIN notice ON notice.state = state.id AND notice.channel = ?"
@@ -336,7 +336,7 @@ class WatchFile:
         )
 
     def note_notice(self, state: int, channel: str, error: str | None) -> None:
-        """Note that a channel was told of a state, or why it could not be."""
+        """Note that a channel got the notice of a state, or why it did not."""
         with self.transaction() as connection:
             connection.execute(
                 "INSERT INTO notice (state, channel, tries, delivered_at, error) VALUES (?, ?, 1, ?, ?)"

@@ -29,7 +29,7 @@ def state_of(file: Path, calibration: "Calibration", trusted: Collection[str] = 
     Raises
     ------
     FileFormatError, CheckFailedError
-        The watch file cannot be read, was changed, or is not signed as the calibration is, so that nobody knows.
+        The watch file cannot be read, was changed, or is not signed as the calibration is, so its state is unknown.
     """
     if not watch_path(file).exists():
         return None
@@ -74,7 +74,7 @@ def _state(connection: sqlite3.Connection, calibration: str) -> Entry | None:
 
 
 def _drift(path: Path, connection: sqlite3.Connection, calibration: str) -> str | None:
-    """That the inputs drifted since the present watch began; None where they did not, or nobody looked."""
+    """That the inputs drifted since the present watch began; None where they did not, or were not looked at."""
     if _version(connection) < 2:
         return None
     row = connection.execute(
@@ -104,7 +104,7 @@ def _read(path: Path) -> Iterator[sqlite3.Connection]:
 def refuse_suspended(
     file: Path, calibration: "Calibration", trusted: Collection[str] = (), *, whole: bool = True
 ) -> WatchState | None:
-    """What a certificate has to say of the watch of the calibration in `file`; None where nobody watches.
+    """What a certificate has to say of the watch of the calibration in `file`; None where it has no watch.
 
     Parameters
     ----------
@@ -116,9 +116,9 @@ def refuse_suspended(
     Raises
     ------
     SuspendedError
-        The watch suspended the calibration or called it void, and nobody accepted that.
+        The watch suspended the calibration or called it void, and the user did not accept that.
     FileFormatError, CheckFailedError
-        Nobody knows, since the watch file cannot be read, was changed, or is not signed as the calibration is.
+        Its state is unknown, since the watch file cannot be read, was changed, or is not signed as the calibration is.
     """
     path = watch_path(file)
     if not path.exists():

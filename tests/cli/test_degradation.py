@@ -108,7 +108,7 @@ def test_a_bound_that_no_input_gives_is_refused_before_anything_is_paid(command,
         given = [str(pictures), *calibrated(scene, server, "mixed", folder), "--alpha", "0.9"]
     assert run([command, *given, "--guarantee", FROM_INPUT]) == 2
     told = capsys.readouterr().err
-    assert "nobody knows which chain a picture went through. Say bound_from=delivered, or leave bound_from out" in told
+    assert "is not known which chain a picture went through. Say bound_from=delivered, or leave bound_from out" in told
     assert server.account.paid == before
     assert not list(folder.glob("**/ledger*"))
 
@@ -145,7 +145,7 @@ TWINS: dict[str, Twin] = {
 @pytest.mark.parametrize("name", TWINS)
 def test_from_python_it_is_refused_as_well(name, vendor, scene, server):
     before = server.account.paid
-    with pytest.raises(UsageError, match="nobody knows which chain"):
+    with pytest.raises(UsageError, match="it is not known which chain"):
         TWINS[name](vendor, scene)
     assert server.account.paid == before
     assert not (scene / "none").exists()

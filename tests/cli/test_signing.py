@@ -120,11 +120,11 @@ def test_nobody_vouches_for_an_unsigned_paper(desk: Desk, tmp_path: Path, capsys
     for paper in (str(path), desk.path("plain.json")):
         code, (row,), said = verified(capsys, paper)
         assert (code, row["verified"], row["signature"]["key"]) == (0, False, None)
-        assert "undamaged, not signed, so nobody vouches for it" in said
+        assert "undamaged, not signed, so no key vouches for it" in said
         for more in (["--require-signature"], ["--trust", desk.keys["issuer"].key]):
             code, (row,), said = verified(capsys, paper, *more)
             assert (code, row["verified"]) == (3, False)
-            assert "not signed, so nobody vouches for it" in said
+            assert "not signed, so no key vouches for it" in said
 
 
 def test_files_without_signatures_are_those_from_before(desk: Desk, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_files_without_signatures_are_those_from_before(desk: Desk, tmp_path: Pa
     content = json.loads((tmp_path / CERTIFICATE).read_text())
     assert not {"signature", "calibration_signature"} & content.keys()
     assert digest_json({name: value for name, value in content.items() if name != "digest"}) == content["digest"]
-    assert any("It is not signed, so nobody vouches for it" in sentence for sentence in content["assumptions"])
+    assert any("It is not signed, so no key vouches for it" in sentence for sentence in content["assumptions"])
     # The laboratory may sign later.
     code = run(["verify", str(tmp_path / CERTIFICATE), "--calibration", desk.path("c.json")])
     assert code == 0
@@ -271,7 +271,7 @@ def test_a_made_up_certificate_of_a_signed_calibration_is_nobodys(
     lab = desk.keys["lab"].key
     code, (row,), said = verified(capsys, str(path))
     assert (code, row["signature"]["trusted"]) == (0, False)
-    assert "not signed, so nobody vouches for it" in said
+    assert "not signed, so no key vouches for it" in said
     code, (row,), said = verified(capsys, str(path), "--trust", lab)
     assert (code, row["verified"]) == (3, False)
     assert "a key that you trust" not in said.replace("expected a signature by a key that you trust", "")

@@ -59,7 +59,7 @@ def test_an_honest_certificate_is_verified(masked: Path, capsys: pytest.CaptureF
     found = capsys.readouterr()
     # Anybody can write a paper and a calibration that agree.
     assert json.loads(found.out[found.out.index("[") :])[0]["verified"] is False
-    assert "undamaged, not signed, so nobody vouches for it" in found.err
+    assert "undamaged, not signed, so no key vouches for it" in found.err
     document = json.loads(found.out[found.out.index("[") :])[0]
     assert document["unchecked"][-1] == "more than the digest of overlay, vendor"
 
@@ -74,7 +74,7 @@ def test_a_report_is_as_it_was_written_and_nobody_vouches_for_it(
     assert run(["verify", str(report), "--calibration", calibration]) == 0
     said = capsys.readouterr().out
     assert "the digest agrees, and anybody can compute it" in said
-    assert f"of calibration {Calibration.load(calibration).digest}, not signed, so nobody vouches for it" in said
+    assert f"of calibration {Calibration.load(calibration).digest}, not signed, so no key vouches for it" in said
     assert run(["verify", str(report), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["verified"] is False
     assert run(["verify", str(report), "--require-signature"]) == 3

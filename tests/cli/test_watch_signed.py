@@ -153,7 +153,7 @@ def test_signing_a_calibration_signs_the_watch_that_it_has(tmp_path: Path, capsy
         post.calibrate(2, "--canaries", "1")
         code, _, said = post.watch()
         assert code == 0
-        assert "not signed, so nobody vouches for it" in said.replace("\n", " ")
+        assert "not signed, so no key vouches for it" in said.replace("\n", " ")
         calibration = Calibration.load(post.calibration)
         calibration.signed(key_of(post, "lab")).save(post.calibration)
         assert post.mask()[0] == 3, "the calibration is signed, and its watch is not"

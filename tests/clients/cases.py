@@ -60,7 +60,7 @@ NOT_COMPARED = {
     "gemini": "chats and files, which the adapter does not use",
     "gradio": "logins; a server before version 6 (see real servers)",
     "hugging-face": "answers in another form than a picture",
-    "hugging-face-providers": "what the partners' failures look like behind the router, which nobody documents; a"
+    "hugging-face-providers": "what the partners' failures look like behind the router, which no page documents; a"
     " Replicate prediction that takes over a minute, which the client gives up",
     "leonardo": "the storing of the picture and the fetch of the result, which the client leaves to its user; quotes",
     "openai": "sizes of the other models; streamed answers",

@@ -190,7 +190,7 @@ def test_each_linear_reduction_has_a_bound_of_its_own(text):
 @pytest.mark.parametrize(
     ("text", "scale", "reason"),
     [
-        ("60% bicubic:4 | 40% area:4", 4, "nobody knows which chain"),
+        ("60% bicubic:4 | 40% area:4", 4, "it is not known which chain"),
         ("blur:0.5-2+bicubic:4", 4, "blur:0.5-2 is no known linear map"),
         ("bicubic:4+blur:1,chance=0.5", 4, "blur:1,chance=0.5 is no known linear map"),
         ("bicubic:4+noise:3", 4, "noise:3 is no known linear map"),

@@ -263,15 +263,15 @@ def test_who_vouches_for_the_calibration_stands_in_the_report(plain_run, tmp_pat
     plain, signed = tmp_path / "plain.html", tmp_path / "signed.html"
     write_report(tmp_path, plain_run.calibration, None, [], plain, alpha=0.2)
     said = "".join(Page(plain.read_text()).words)
-    assert f"Calibration {plain_run.calibration.digest}, not signed, so nobody vouches for it" in said
-    assert "It is not signed, so nobody vouches for it" in said
+    assert f"Calibration {plain_run.calibration.digest}, not signed, so no key vouches for it" in said
+    assert "It is not signed, so no key vouches for it" in said
     key = SigningKey.new("<b>Laboratory</b>")
     write_report(tmp_path, plain_run.calibration.signed(key), None, [], signed, alpha=0.2)
     said = "".join(Page(signed.read_text()).words)
     assert f'{plain_run.calibration.digest}, signed by {key.key} (says it is "<b>Laboratory</b>")' in said
     assert f"It carries a signature by {key.key}" in said
     assert "a key that you trust" not in said
-    assert "nobody vouches" not in said
+    assert "no key vouches" not in said
 
 
 def test_a_mask_outside_the_calibration_is_shown_without_its_statement(plain_run, tmp_path):

@@ -58,7 +58,7 @@ def test_a_whole_file_says_how_far_it_reaches_and_who_vouches(
         assert f"signed by {LAB.key}" in standing.words
         assert standing.words.endswith("the key that signed the calibration")
     else:
-        assert standing.words.endswith("not signed, so nobody vouches for it")
+        assert standing.words.endswith("not signed, so no key vouches for it")
     read = refuse_suspended(path, calibration)
     assert read is not None
     assert (read.note, read.head) == (None, standing.head)
@@ -164,8 +164,8 @@ def unsigned_watch(path: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        (written_anew, "it is not signed, so nobody vouches for it"),
-        (stripped, "it is not signed, so nobody vouches for it"),
+        (written_anew, "it is not signed, so no key vouches for it"),
+        (stripped, "it is not signed, so no key vouches for it"),
         (other_key, f"it is signed by {STRANGER.key}"),
         (by_an_earlier_version, "an earlier version wrote it, and signed nothing"),
         (unsigned_visit, "entry 6, a visit, is not, and none after it"),

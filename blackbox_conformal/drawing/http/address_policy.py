@@ -35,7 +35,7 @@ class WebOrigin:
 
     @property
     def is_private_way(self) -> bool:
-        """Whether nobody on the way there can read what is sent: it is encrypted, or stays on this machine."""
+        """Whether no machine on the way there can read what is sent: it is encrypted, or stays on this machine."""
         return self.scheme == "https" or self.on_loopback
 
     @property

@@ -102,6 +102,6 @@ LEDGERS = _Ledgers(
     VARIABLE,
     Address.of_text,
     unreadable="where the ledger of this folder is; write its address there, such as postgresql://user@host:5432/name",
-    refused="the ledger of {run} is {place}, and nobody connects to a database because a folder names it; if it is "
+    refused="the ledger of {run} is {place}, and a folder that names a database makes no connection to it; if it is "
     "yours",
 )

@@ -141,10 +141,10 @@ class AnyLedger(ABC):
         """Go on with an earlier attempt; whether no other process works on it."""
         return True
 
-    def leave(self, attempt: int) -> None:  # noqa: B027 - nothing where nobody else is
+    def leave(self, attempt: int) -> None:  # noqa: B027 - nothing where no other process is
         """Let other processes go on with an attempt whose job was not fetched."""
 
-    def require_hold(self, attempt: int) -> None:  # noqa: B027 - nothing where nobody else is
+    def require_hold(self, attempt: int) -> None:  # noqa: B027 - nothing where no other process is
         """Refuse to send an attempt once more that another process may have settled meanwhile.
 
         Raises
@@ -153,7 +153,7 @@ class AnyLedger(ABC):
             This process stood still for longer than its lease.
         """
 
-    def require_lease(self) -> None:  # noqa: B027 - nothing where nobody else is
+    def require_lease(self) -> None:  # noqa: B027 - nothing where no other process is
         """Refuse where this process can draw nothing more with it, whatever comes.
 
         Raises
@@ -171,10 +171,10 @@ class AnyLedger(ABC):
         return False
 
     def may_adopt(self, attempt: int) -> bool:
-        """Whether nobody works on an attempt any more whose answer or job lies in the inbox."""
+        """Whether no process works on an attempt any more whose answer or job lies in the inbox."""
         return True
 
-    def watch(self, adopt: Callable[[], None]) -> None:  # noqa: B027 - nothing where nobody else is
+    def watch(self, adopt: Callable[[], None]) -> None:  # noqa: B027 - nothing where no other process is
         """Call `adopt`, which takes over what lies in the inbox, before what another process left behind is settled."""
 
     def sent(self, attempt: int) -> None:

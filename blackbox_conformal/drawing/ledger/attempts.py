@@ -79,7 +79,7 @@ class Attempt:
 
     @property
     def known_cost_usd(self) -> Decimal | None:
-        """What this attempt cost; None when it was paid at a price that nobody knows, and is booked at nothing."""
+        """What this attempt cost; None when it was paid at an unknown price, and is booked at nothing."""
         unknown = not self.priced and not self.cost_nanousd and self.state in (*PAID, "ambiguous")
         return None if unknown else self.cost_usd
 

@@ -213,7 +213,7 @@ class LedgerFile:
         self._mark: FileIO | None = None
 
     def guard(self) -> None:
-        """Refuse to go on with a ledger whose file is gone: nobody would find what is written into it.
+        """Refuse to go on with a ledger whose file is gone: what is written into it would be lost.
 
         Raises
         ------

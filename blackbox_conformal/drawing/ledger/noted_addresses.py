@@ -1,7 +1,7 @@
 """Addresses that run folders note, and which of them this process may use.
 
 An address comes from the user: from an option or keyword, or from an environment variable. A run folder notes it, and
-such a note alone makes nobody connect: a folder may come from a stranger, whose server would be sent a key or a
+such a note alone makes no connection: a folder may come from a stranger, whose server would be sent a key or a
 password.
 """
 
@@ -29,7 +29,7 @@ class NotedAddresses(Generic[Place]):
     parse
         The address that a text says; its `str` is what is shown and noted. Raises `UsageError` for other texts.
     unreadable, refused
-        What errors say of a note that cannot be read, and of the `place` that the folder `run` notes and nobody named.
+        What errors say of a note that cannot be read, and of the `place` that only the folder `run` names.
     """
 
     def __init__(

@@ -36,7 +36,7 @@ _SUBMITTED = 1000
 """As many samples wait for their turn to be read, so that a large ledger takes no more memory for it."""
 
 UNPRICED = f"priced = 0 AND cost_nanousd = 0 AND state IN ({_literals((*PAID, 'ambiguous'))})"
-"""SQL: the attempt may have cost something that nobody knows, and is booked at nothing."""
+"""SQL: the attempt may have cost an unknown amount, and is booked at nothing."""
 
 
 def ledger_ls(run: Where, states: tuple[str, ...] = (), limit: int | None = None) -> list[Attempt]:
@@ -61,7 +61,7 @@ def ledger_sum(run: Where) -> dict[str, int | Decimal]:
     dict
         ``attempts``: submissions made, whatever became of them. ``paid``: those that the vendor took. ``ambiguous``:
         those that it may have taken, booked at full price. ``stored``: pictures. ``unpriced``: those among the paid
-        and ambiguous ones whose price nobody knows, which are booked at nothing. ``cost_usd``: booked.
+        and ambiguous ones of unknown price, which are booked at nothing. ``cost_usd``: booked.
         ``reserved_usd``: held for submissions under way. All zero when there is no ledger.
     """
     conditions = {

@@ -164,7 +164,7 @@ class ReceiptFile:
         Raises
         ------
         LedgerError
-            One is damaged, so that nobody knows whether the ledger knows of it.
+            One is damaged, so that it is unknown whether the ledger knows of it.
         """
         # A ledger that was restored lacks what came last, so that most of the time only that is looked at.
         if not any(None in receipts or _of(receipts, unknown) for _, receipts in self.parts(_TAIL_BYTES)):

@@ -30,7 +30,7 @@ def columns(report: VendorReport) -> dict[str, Any]:
 
 
 def settle_left_behind(transaction: LedgerTransaction) -> int:
-    """Settle what nobody works on any more (see `AnyLedger.recover`)."""
+    """Settle what no process works on any more (see `AnyLedger.recover`)."""
     for attempt in transaction.left_behind("claimed"):
         transaction.move(attempt, "planned")
     for attempt in transaction.left_behind("intent"):

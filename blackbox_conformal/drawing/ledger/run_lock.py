@@ -64,7 +64,7 @@ class RunLock:
         Raises
         ------
         LedgerError
-            The lock's file was deleted or replaced, so that it keeps nobody away.
+            The lock's file was deleted or replaced, so that it keeps no process away.
         """
         if file_identity(self._path) != self._file:
             raise LedgerError(

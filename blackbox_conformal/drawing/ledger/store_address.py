@@ -28,6 +28,5 @@ STORES = NotedAddresses(
     "BLACKBOX_CONFORMAL_STORE",
     normal,
     unreadable="where the answers of this folder are kept; write that there, such as s3://bucket/runs",
-    refused="the answers of {run} are kept in {place}, and nobody connects because a folder says so; if that place is "
-    "yours",
+    refused="the answers of {run} are kept in {place}, and a folder alone makes no connection; if that place is yours",
 )

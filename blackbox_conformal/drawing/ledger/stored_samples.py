@@ -54,7 +54,7 @@ def cache_verify(run: Path) -> list[str]:
 
 
 def cache_prune(run: Path, *, dry_run: bool = False) -> list[Path]:
-    """Remove what nobody paid for: samples that no attempt names, and what is in quarantine; returns those files.
+    """Remove what was not paid for: samples that no attempt names, and what is in quarantine; returns those files.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def cache_prune(run: Path, *, dry_run: bool = False) -> list[Path]:
     store = Store(run)
     with contextlib.ExitStack() as owned:
         if LEDGERS.of(run) is not None:
-            # A ledger that others share is nobody's alone; the folder still is.
+            # A ledger that others share belongs to none alone; the folder still is.
             owned.callback(RunLock(run).release)
         ledger = open_ledger(run)
         owned.callback(ledger.close)

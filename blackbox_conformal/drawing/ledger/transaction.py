@@ -114,7 +114,7 @@ class LedgerTransaction:
         return state
 
     def left_behind(self, state: AttemptState) -> list[int]:
-        """Attempts in `state` that nobody works on, asked by the one process that holds the ledger: all there are."""
+        """Attempts in `state` that no process works on, for the one process that holds the ledger: all there are."""
         rows = self.connection.execute("SELECT id FROM attempt WHERE state = ?", (state,)).fetchall()
         return [row[0] for row in rows]
 

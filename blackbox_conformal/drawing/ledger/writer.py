@@ -95,7 +95,7 @@ class Writer(ABC):
         return batch
 
     def _give_up(self, batch: list[Change], error: Exception) -> None:
-        """Tell whoever waits, and whoever still comes, that memory or something else that nobody expected ran out."""
+        """Tell threads that wait, and those still to come, that memory ran out, or of another unexpected error."""
         with self._closing:
             self._gave_up, self._closed = error, True
         with contextlib.suppress(queue.Empty):

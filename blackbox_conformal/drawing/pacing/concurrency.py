@@ -52,7 +52,7 @@ class CircuitBreaker:
         self.throttles_in_a_row = 0
 
     def is_closed(self) -> bool:
-        """Whether nobody has to wait at all: neither for the breaker nor for a turn after it closed."""
+        """Whether no request has to wait at all: neither for the breaker nor for a turn after it closed."""
         return self._open_until is None and not self._waiting
 
     def delay(self, worker: int) -> float:

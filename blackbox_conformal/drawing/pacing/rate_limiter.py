@@ -4,7 +4,7 @@ A vendor counts requests by account, whatever run folder they are for, so their 
 own instead of a ledger. Nothing in it is worth money: where it cannot be used, each process keeps times of its own.
 Turns are given by a sliding window log: a request goes when fewer than `Rate.count` others of its kind went in the last
 `Rate.kept_seconds`, so that no window of that length ever holds more. Turns are taken when they are used and not
-before: whoever dies while it waits holds up nobody.
+before: a process that dies while it waits holds up no other.
 """
 
 import contextlib
@@ -117,7 +117,7 @@ class SharedRateLimiter:
     def _take(self, purpose: Purpose) -> float:
         with self._transaction() as database:
             now = self._now()
-            # Nobody takes a turn ahead of time, so what is in the future is of before the clock was set back.
+            # No process takes a turn ahead of time, so what is in the future is of before the clock was set back.
             database.execute(
                 "UPDATE turn SET taken_at = ? WHERE account = ? AND taken_at > ?", (now, self._account, now)
             )

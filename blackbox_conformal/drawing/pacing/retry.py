@@ -75,7 +75,7 @@ class Retrier:
 
     ========  ==========================================================================================
     N         repeated with backoff up to ``max_attempts``, then the run ends; not if it is permanent
-    R         everyone pauses as told (or with backoff); the run ends when nobody gets through
+    R         everyone pauses as told (or with backoff); the run ends when no call gets through
     M         a submission only under an idempotency key; anything else like J
     J         polls, downloads, lookups, quotes: repeated until the deadline
     A, P      never repeated here

@@ -166,7 +166,7 @@ class Audit(Faces):
     clusters
         The photograph that each of `pictures` is a tile of; None: each is a photograph of its own.
     drift
-        In which way the answers are not like those to the calibration's photographs; None: they are, or nobody can
+        In which way the answers are not like those to the calibration's photographs; None: they are, or one cannot
         tell.
     stop
         How an audit that may stop went; None: the number of photographs was fixed beforehand.

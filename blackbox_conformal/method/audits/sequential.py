@@ -116,7 +116,7 @@ class LevelTest:
     level
         What the mean loss is claimed not to exceed, below 1.
     allowed
-        The mean loss that a guarantee which holds exceeds with probability `luck` at most; None: nobody knows.
+        The mean loss that a guarantee which holds exceeds with probability `luck` at most; None: unknown.
     luck, share
         Probabilities: of a calibration above `allowed`, and of contradicting a guarantee that holds.
     above, below
@@ -159,7 +159,7 @@ def level_test(known: Claim, *, alike: bool, levels: int) -> LevelTest:
     known
         The claim about the calibration photographs' own losses at the same threshold.
     alike
-        Whether every calibration photograph plays the same part. Otherwise nobody knows how far above its level a
+        Whether every calibration photograph plays the same part. Otherwise it is unknown how far above its level a
         calibration may lie by chance, so an average over calibration sets is not contradicted early.
     levels
         Among how many levels `EARLY` is shared.

@@ -82,7 +82,7 @@ class Degradation(Plugin):
     def hidden(self, pixels: Image) -> NDArray[np.bool_] | None:
         """Where an input, (h, w, 3) uint8, whose last step this is shows nothing of the photograph: (h, w).
 
-        None where the step hides nothing, or nobody can tell where from the input.
+        None where the step hides nothing, or the input does not show where.
         """
         return None
 

@@ -83,8 +83,8 @@ BoundOfNew = float | InstanceOf[RiskCurve] | Callable[[float], float]
 BoundSource = Literal["metric", "delivered", "input"]
 
 NOT_SIGNED = (
-    "The calibration file is what its maker computed. It is not signed, so nobody vouches for it: whoever can write "
-    "the file can change its curves."
+    "The calibration file is what its maker computed. It is not signed, so no key vouches for it: everybody who can "
+    "write the file can change its curves."
 )
 """What must be assumed of a calibration without a signature."""
 

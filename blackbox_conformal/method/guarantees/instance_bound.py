@@ -140,7 +140,7 @@ def linear_steps(degradation: Mixture, length: int) -> tuple[Degradation, ...]:
         It does anything else, or makes no picture smaller; the message says what.
     """
     steps = degradation.chains[0].steps
-    reason = None if len(degradation.chains) == 1 else "nobody knows which chain a picture went through"
+    reason = None if len(degradation.chains) == 1 else "it is not known which chain a picture went through"
     if reason is None and degradation.scale == 1:
         reason = "it makes no picture smaller"
     for step in steps if reason is None else ():

@@ -63,7 +63,7 @@ def read_jpeg(content: bytes) -> JpegSegments:
     ------
     ImageError
         It is damaged, has no end, has fewer coded bits than its header asks for or lacks scans, is of a kind that
-        nobody uses, or has more than 8 bits a channel.
+        is rare, or has more than 8 bits a channel.
     """
     jpeg = JpegSegments()
     for marker, position, length in _segments(content):

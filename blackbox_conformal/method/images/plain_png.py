@@ -125,7 +125,7 @@ def picture_room(height: int, width: int) -> Image:
     """Memory for (H, W, 3) uint8 to be filled; what it holds until then is undefined.
 
     The C library keeps freed pieces of up to 32 MiB, so whole pictures, and finds no use for many of them. In pages of
-    their own they go back to the system as soon as nobody needs them, and a large page is touched more quickly than
+    their own they go back to the system as soon as they are unused, and a large page is touched more quickly than
     hundreds of small ones.
     """
     if 3 * height * width < SMALLEST or not hasattr(mmap, "MADV_HUGEPAGE"):

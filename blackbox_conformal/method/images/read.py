@@ -284,7 +284,7 @@ def _load(content: bytes, container: Container, check_size: Callable[[int, int],
 
 @contextmanager
 def _warnings_of(kind: str) -> Iterator[None]:
-    """Pillow reports damage as warnings: of the picture itself in TIFF, elsewhere of metadata that nobody keeps.
+    """Pillow reports damage as warnings: of the picture itself in TIFF, elsewhere of metadata that are not kept.
 
     The list of filters is shared by all threads, hence the lock, and a filter for Pillow's own warnings only.
     """

@@ -82,8 +82,8 @@ class Resemblance:
     fault
         What the answer shows instead, in words; None where it may show what was sent.
     judged
-        Whether the answer is known to show what was sent. Where there is no fault either, nobody can tell by the two
-        pictures.
+        Whether the answer is known to show what was sent. Where there is no fault either, the two pictures do not
+        tell.
     """
 
     edges: float | None

@@ -1,4 +1,4 @@
-"""What the answers to pictures were like, beside their errors: what can be told of a new picture as well."""
+"""What the answers to pictures were like, beside their errors: what is known of a new picture as well."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class Answers:
         answer that shows it least; NaN where the picture has too little structure to tell. Then the mean absolute
         difference between an answer made small again and what was sent, 0 to 255, mean over answers. Then of its map
         of scores the largest score among the most certain pixels, for each share of pixels in `LEVELS`. A row of NaN
-        is a picture that was refused, or that nobody looked at.
+        is a picture that was refused, or not looked at.
     """
 
     values: NDArray[np.float32] = field(repr=False)

@@ -17,7 +17,7 @@ from blackbox_conformal.support.types import Map
 class Consistency(OneDrawScore):
     """`K * up(|degrade(Ŷ) - X|)`, summed over channels, white = 1: in [0, 3]; each input pixel fills its block.
 
-    ``degrade`` is the calibration's degradation without noise and codecs, which nobody can make again.
+    ``degrade`` is the calibration's degradation without noise and codecs, which cannot be made again.
     """
 
     at_scale_one: ClassVar[str] = (

@@ -75,7 +75,7 @@ class AnnotationSite:
 
     def _agreement(self, http: HttpRequest) -> HttpAnswer:
         found = agreement(self._folder) if people_of(self._folder) else None
-        # The reference alone names a row: whoever marks need not wait for pictures to be made.
+        # The reference alone names a row: the person who marks need not wait for pictures to be made.
         names = {reference.removeprefix("sha256:")[:16]: name for reference, name in self._by_reference().items()}
         rows = [
             (names.get(picture.stem.partition("-")[0], picture.stem), picture)

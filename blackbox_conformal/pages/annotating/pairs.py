@@ -70,7 +70,7 @@ class Pairs:
     def of_photographs(cls, setup: Setup, paths: Sequence[Path], run: Path, listeners: Listeners = SILENT) -> "Pairs":
         """Those of these photographs, by their draws in the run folder `run`; errors also as for `Job.of_photographs`.
 
-        What is not stored stays away: nobody should spend money by looking.
+        What is not stored stays away: looking must not spend money.
         """
         job = Job.of_photographs(setup, paths, Terms(run, Limits(max_calls=0), listeners=listeners), keep=False)
         # Of reading a stored draw, each time that somebody looks at it, there is nothing to tell.

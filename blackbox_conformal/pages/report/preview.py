@@ -79,7 +79,7 @@ class Preview:
     Attributes
     ----------
     kind
-        ``result``: a masked picture whose truth nobody knows. ``audit``: a photograph that calibration has not seen.
+        ``result``: a masked picture of unknown truth. ``audit``: a photograph that calibration has not seen.
     size
         (H, W) at full resolution.
     block

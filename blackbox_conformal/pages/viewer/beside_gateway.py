@@ -15,8 +15,8 @@ PREFIX = "/view"
 class ViewBesideGateway:
     """What `Service` takes as `on_masked` and `around`.
 
-    The page has a key of its own in its path, since a browser sends no bearer token. Whoever knows it sees the pictures
-    of every client.
+    The page has a key of its own in its path, since a browser sends no bearer token. Everybody who knows it sees
+    the pictures of every client.
 
     Parameters
     ----------

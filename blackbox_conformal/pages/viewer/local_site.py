@@ -66,7 +66,7 @@ class LocalSite:
     host, port
         Where to listen; port 0 is a free one.
     beyond_loopback
-        Listen also where other machines reach it. Whoever then knows the address sees all, unencrypted.
+        Listen also where other machines reach it. Everybody who knows the address then sees all, unencrypted.
     names
         Hosts, beside loopback and `host`, by which it may be addressed.
     largest_body

@@ -194,5 +194,5 @@ def _at_places(entry: FullSize, places: NDArray[np.int64]) -> tuple[NDArray[np.f
 
 
 def is_outside(entry: FullSize) -> bool:
-    """Whether the guarantee does not speak of the picture, or nobody can tell what its answer shows."""
+    """Whether the guarantee does not speak of the picture, or it is unknown what its answer shows."""
     return any(one.status in NO_TRUST for one in entry.certified)

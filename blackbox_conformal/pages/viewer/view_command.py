@@ -27,7 +27,7 @@ from blackbox_conformal.pages.viewer.browser import browser
 @shared.option(
     "--beyond-loopback",
     is_flag=True,
-    help="Let --host be an address that other machines reach. Whoever knows the link then sees all, unencrypted.",
+    help="Let --host be an address that other machines reach. Everybody who knows the link then sees all, unencrypted.",
 )
 @shared.option("--no-open", is_flag=True, help="Do not open a browser; the link is printed.")
 @shared.output

@@ -59,8 +59,8 @@ def conclude(
     stop
         How an audit that may stop went; None: the number of photographs was fixed beforehand.
     first_look
-        Whether none of these photographs took part in an audit of other photographs before; else nobody fixed their
-        number before looking, and the interval is one that holds at every look.
+        Whether none of these photographs took part in an audit of other photographs before; else the
+        number was not fixed before looking, and the interval is one that holds at every look.
     groups
         Picture's name → group; the risk of each is shown.
     calls, cached

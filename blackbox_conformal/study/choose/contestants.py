@@ -63,7 +63,7 @@ class Contest:
     limits
         They hold for all contestants together, and for the draws of this comparison alone.
     held_out
-        How many photographs nobody calibrates on; `seed` decides which.
+        How many photographs are not calibrated on; `seed` decides which.
     baselines
         Whether earlier methods are measured too.
     """

@@ -84,7 +84,7 @@ def degrade(
     """
     degradation, seed = settings.get("degradation") or "bicubic", settings.get("seed", 0)
     scale, force = settings.get("scale"), settings.get("force", False)
-    setup = set_up(_Nobody(), scale=scale, draws=1, score="texture", degradation=degradation, seed=seed)
+    setup = set_up(_NoVendor(), scale=scale, draws=1, score="texture", degradation=degradation, seed=seed)
     with as_files(photographs) as files, shown_progress(settings.get("progress")) as step:
         made = _degraded(photograph_paths(files), None if out is None else Path(out), setup, step, force=force)
     return [one if one.photograph.exists() else replace(one, photograph=Path(name_of(one.photograph))) for one in made]
@@ -110,10 +110,10 @@ def _degraded(paths: list[Path], out: Path | None, setup: Setup, step: Progress,
     return made
 
 
-class _Nobody(Adapter):
+class _NoVendor(Adapter):
     """The vendor who is asked elsewhere: of every scale, without limits."""
 
-    name: ClassVar[str] = "nobody"
+    name: ClassVar[str] = "no-vendor"
     base_url: ClassVar[str] = ""
 
     @property

@@ -35,9 +35,9 @@ class MaskRequest:
     outside
         The p-value of an input, at which and below the guarantee does not speak of it; 0: none is marked by it.
     watched
-        What every certificate says of the calibration's watch; None where nobody watches.
+        What every certificate says of the calibration's watch; None where it has no watch.
     file
-        The calibration's file, which has the watch beside it; None: nobody watches.
+        The calibration's file, which has the watch beside it; None: it has no watch.
     trusted
         Public keys whose signatures of the watch count beside the calibration's own.
     """

@@ -235,7 +235,7 @@ class _Masking:
         self._threshold = request.rule.threshold(request.curves, request.alpha)
 
     def about(self, picture: Prepared) -> _Sought:
-        """What `_Mask` is told of a picture, as the watch stands now."""
+        """What `_Mask` gets to know of a picture, as the watch stands now."""
         places = self._places[picture.input_digest]
         source = self._inputs[places[0]][1]
         named = tuple((place, self._pictures[place]) for place in places)

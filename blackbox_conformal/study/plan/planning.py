@@ -57,7 +57,7 @@ class Plan(Estimate, Faces):
     price_rule
         What the price depends on, in words; empty = on nothing, or it is not known.
     frontier
-        What promises at which levels and numbers are expected to trust; None where nobody asked.
+        What promises at which levels and numbers are expected to trust; None where the user did not ask.
     """
 
     n: int
@@ -166,7 +166,7 @@ def plan_job(
 def plan_number(
     setup: Setup, n: int, rule: Guarantee, run: Path, limits: Limits, *, alpha: float | None = None
 ) -> Plan:
-    """The plan for `n` photographs that nobody has yet: every draw is a call; room on disk and memory are not known.
+    """The plan for `n` photographs that are not there yet: every draw is a call; room on disk and memory are not known.
 
     Raises
     ------

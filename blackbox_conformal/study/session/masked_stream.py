@@ -66,7 +66,7 @@ class MaskedStream:
         told: set[Future[Found]] = set()
 
         def tell(_: "Future[Found]") -> None:
-            with suppress(RuntimeError):  # The loop is closed, and nobody waits any more.
+            with suppress(RuntimeError):  # The loop is closed, and no task waits any more.
                 loop.call_soon_threadsafe(arrived.set)
 
         with self._going() as step:

@@ -80,7 +80,7 @@ class Turns:
     ) -> Iterator[Callable[[], None]]:
         """Draw a picture in the ``with`` block; gives what is called once it has its answer.
 
-        Whoever asks for an equal picture at the same time waits, and finds what the first one paid. `vendor`: None
+        A request for an equal picture at the same time waits, and finds what the first one paid. `vendor`: None
         where draws come from this machine's disk.
 
         Raises

@@ -293,7 +293,7 @@ class Session:
         try:
             self._pool.shutdown(cancel_futures=True)
         except BaseException:
-            # Threads that nobody waits for use the connections.
+            # Threads that are not waited for use the connections.
             for vendor in self._vendors:
                 vendor.abandon()
             raise

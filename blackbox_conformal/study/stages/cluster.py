@@ -124,7 +124,7 @@ def _missing(paths: Sequence[str]) -> list[str]:
 def _started(count: int) -> "LocalCluster":
     """Workers on this machine, which end with this process.
 
-    Encrypted, since whoever reaches a scheduler can run code by it; one thread each, as kernels take one.
+    Encrypted, since everybody who reaches a scheduler can run code by it; one thread each, as kernels take one.
     """
     from distributed import LocalCluster
 
@@ -182,8 +182,8 @@ class Cluster:
     Raises
     ------
     UsageError
-        `place` is none of these. On entry: Dask is not installed, nobody answers, no worker is there, or one has other
-        versions.
+        `place` is none of these. On entry: Dask is not installed, no scheduler answers, no worker is there, or one
+        has other versions.
     """
 
     def __init__(self, place: "str | Client", memory_bytes: int | None = None) -> None:

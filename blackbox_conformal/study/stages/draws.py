@@ -279,7 +279,7 @@ def equal_draws(name: str, draws: int) -> AdapterError:
 
 
 class EqualDraws:
-    """Told of every draw that counts, in any order and from any thread; a draw is told of once."""
+    """Draws that count, added in any order and from any thread, each once."""
 
     def __init__(self, setup: Setup) -> None:
         # Under a perturbation draws are turned back before they are compared, which takes their pixels.

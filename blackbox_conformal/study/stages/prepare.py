@@ -68,7 +68,7 @@ class Prepared:
     kind
         Of which kind a photograph is; None for a picture to be masked.
     file_format
-        Of a picture to be masked, as Pillow calls it; "" where nobody looked.
+        Of a picture to be masked, as Pillow calls it; "" where it was not looked at.
     """
 
     name: str
@@ -219,7 +219,7 @@ def _ahead(
 
 
 def prepare_input(source: Path | bytes, name: str, setup: Setup, *, memory_bytes: int | None = None) -> Prepared:
-    """A picture to be masked, whose truth nobody knows; a limit on memory as in `prepare_photographs`."""
+    """A picture to be masked, of unknown truth; a limit on memory as in `prepare_photographs`."""
     scale = setup.procedure.scale
     limits = limits_within(memory_bytes)
     limits = replace(limits, max_pixels=limits.max_pixels if memory_bytes is None else limits.max_pixels // scale**2)

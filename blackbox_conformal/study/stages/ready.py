@@ -186,7 +186,7 @@ def each_on_cluster(
     second
         The second vendor's draw of a picture, by the digest of its input.
     about
-        What `work` is told of a picture.
+        What `work` gets to know of a picture.
     memory
         The most that one worker may take, and what `work` takes for a pixel.
     on_error

@@ -184,7 +184,7 @@ def _settings(procedure: Procedure) -> dict[str, Any]:
 
 
 def _delivery(text: str, mixture: Mixture) -> str:
-    """The rule of delivery in full; refused where it makes inputs again, and nobody can."""
+    """The rule of delivery in full; refused where it makes inputs again, and that is impossible."""
     rule = delivery_rule(text)
     if rule.startswith("consistent") and not mixture.linear:
         raise UsageError(

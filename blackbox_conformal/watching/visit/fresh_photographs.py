@@ -55,7 +55,7 @@ class Reserve:
         rule.check_level(self.alpha, self.calibration.bound_for(rule))
         if not rule.unit_curves(self.calibration.curves_for(rule)).rule.treats_photographs_alike:
             raise UsageError(
-                "expected a guarantee that treats all photographs alike, since nobody knows how far above its level "
+                "expected a guarantee that treats all photographs alike, since it is unknown how far above its level "
                 "another one may lie by chance. Leave --fresh out, and use `audit`"
             )
         return rule

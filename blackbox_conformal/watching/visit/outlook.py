@@ -47,7 +47,7 @@ class VisitOutlook(Faces):
 
     @property
     def promises(self) -> list[tuple[Planted, Speed | None]]:
-        """Each planted change, and how fast one that moves a feature no farther is found; None where nobody knows."""
+        """Each planted change, and how fast one that moves a feature no farther is found; None where unknown."""
         return [(one, speed_of(self.canaries, one.shift)) for one in self.planted]
 
     def blocks(self) -> Iterator[Block]:

@@ -277,7 +277,7 @@ class _Visiting:
         return frozenset(task_keys(adapter.identity(), stored))
 
     def _agree(self, canaries: Job, fresh: Job | None, keys: frozenset[str]) -> None:
-        """Ask whoever is to be asked, and make one budget for both jobs; errors as `Job.confirm`."""
+        """Ask the person who decides, and make one budget for both jobs; errors as `Job.confirm`."""
         expected = canaries.estimate()
         if self._watch.repeats_itself is not False:
             expected = _with_repeats(expected)

@@ -23,7 +23,7 @@ class Pool:
             self._idle.put(Reconnecting(address))
 
     def run(self, action: Callable[[PostgresConnection], Result], patience_s: float = PATIENCE_S) -> Result:
-        """What `action` returns on a connection that nobody else uses meanwhile; see `Reconnecting.run`."""
+        """What `action` returns on a connection that no other thread uses meanwhile; see `Reconnecting.run`."""
         connection = self._idle.get()
         try:
             return connection.run(action, patience_s)

@@ -53,14 +53,14 @@ def _server(connection: PostgresConnection) -> Iterator[LedgerFinding]:
 def _tables(connection: PostgresConnection) -> Iterator[LedgerFinding]:
     version = version_of(connection)
     if version == 0:
-        yield LedgerFinding("tables", "no ledger is in it yet; whoever draws first makes them")
+        yield LedgerFinding("tables", "no ledger is in it yet; the first draw makes them")
     elif version > VERSION:
         text = (
             f"made by a newer version (schema {version}, this one knows {VERSION}); upgrade the package on this machine"
         )
         yield LedgerFinding("tables", text, unfit=True)
     else:
-        older = "" if version == VERSION else f"; whoever draws next brings it to {VERSION}"
+        older = "" if version == VERSION else f"; the next draw brings it to {VERSION}"
         yield LedgerFinding("tables", f"a ledger is in it, schema {version}{older}")
     if version < VERSION and not _may_make(connection, version):
         what = "make the schema" if version == 0 else "change its tables"

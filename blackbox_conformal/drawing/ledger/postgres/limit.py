@@ -13,7 +13,7 @@ from blackbox_conformal.errors import BudgetError
 
 
 def require_room(limit_nanousd: int, totals: Totals, spec: AttemptSpec, price_nanousd: int, address: Address) -> None:
-    """Refuse a submission of this price beside these totals of the ledger, or one that nobody knows the price of.
+    """Refuse a submission of this price beside these totals of the ledger, or one of unknown price.
 
     Raises
     ------
@@ -22,7 +22,7 @@ def require_room(limit_nanousd: int, totals: Totals, spec: AttemptSpec, price_na
     """
     if totals.spent + totals.reserved + price_nanousd <= limit_nanousd and (price_nanousd or spec.priced):
         return
-    costs = f"up to {to_usd(price_nanousd)} USD" if price_nanousd or spec.priced else "nobody knows what"
+    costs = f"up to {to_usd(price_nanousd)} USD" if price_nanousd or spec.priced else "an unknown amount"
     raise BudgetError(
         f"the next draw costs {costs}, with {to_usd(totals.spent)} spent and {to_usd(totals.reserved)} reserved of"
         f" {to_usd(limit_nanousd)} that everything with the ledger {address} may cost together; to raise that:"
@@ -31,7 +31,7 @@ def require_room(limit_nanousd: int, totals: Totals, spec: AttemptSpec, price_na
 
 
 def set_limit(address: Address, limit_usd: Decimal | None) -> None:
-    """Let everything with a ledger cost so much in all; None: any amount. Whoever draws now keeps to it at once.
+    """Let everything with a ledger cost so much in all; None: any amount. Processes that draw now keep to it at once.
 
     Raises
     ------

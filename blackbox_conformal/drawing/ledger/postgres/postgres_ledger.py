@@ -161,7 +161,7 @@ class PostgresLedger(AnyLedger):
                 if self._write(_any_expired):
                     self._adopt_inbox()
                     self.recover()
-            except Exception:  # noqa: BLE001 - whoever writes next meets the same error, and tells it
+            except Exception:  # noqa: BLE001 - the next write meets the same error, and tells it
                 if self._closed.wait(1.0):
                     return
 
@@ -308,7 +308,7 @@ def _shared(transaction: LedgerTransaction) -> PostgresTransaction:
 
 
 def _any_expired(transaction: LedgerTransaction) -> bool:
-    """Whether a process is dead that nobody has settled; being a transaction, the question renews the lease."""
+    """Whether a process is dead that is not settled; being a transaction, the question renews the lease."""
     query = f"SELECT 1 FROM owner WHERE {UNSETTLED} LIMIT 1"
     return transaction.connection.execute(query).fetchone() is not None
 

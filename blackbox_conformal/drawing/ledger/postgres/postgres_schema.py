@@ -65,7 +65,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             owner UUID REFERENCES owner
         )
         """,
-        # One submission of each generation of a draw at a time, whoever makes it.
+        # One submission of each generation of a draw at a time, by any process.
         "CREATE UNIQUE INDEX attempt_generation ON attempt (task, generation) WHERE state <> 'cancelled'",
         "CREATE INDEX attempt_job ON attempt (adapter, job) WHERE job IS NOT NULL",
         "CREATE INDEX attempt_owner ON attempt (owner) WHERE owner IS NOT NULL",

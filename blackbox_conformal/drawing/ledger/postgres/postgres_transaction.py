@@ -2,8 +2,8 @@
 
 All transactions of one ledger run one after another: each begins by locking the row of totals. So the rules are those
 of a ledger that one process holds, and a limit holds at every instant over all machines. An attempt that is under way
-has an owner, a process that renews its lease; nobody else takes a step that leads to paying. What a vendor answered is
-recorded by whoever has it, also when his lease is over.
+has an owner, a process that renews its lease; no other takes a step that leads to paying. What a vendor answered is
+recorded by the process that has it, also when its lease is over.
 """
 
 from collections import Counter
@@ -32,7 +32,7 @@ _TASK, _OWNER = _ROW.index("task"), _ROW.index("owner")
 _SUMS = "SELECT spent_nanousd, reserved_nanousd, calls FROM budget WHERE name = ?"
 
 NOW = "extract(epoch FROM clock_timestamp())::double precision"
-# While the database is away nobody can renew a lease, so that all get one more after it has come back.
+# While the database is away no process can renew its lease, so that all get one more after it has come back.
 EXPIRED = f"GREATEST(expires_at, extract(epoch FROM pg_postmaster_start_time())::double precision + lease_s) < {NOW}"
 LIVES = f"NOT ended AND NOT {EXPIRED}"
 # A process that was ended while it stood still may have recorded late answers, and so owned attempts, after that.
@@ -175,7 +175,7 @@ class PostgresTransaction(LedgerTransaction):
         return int(row[0]) + sum(nanousd for minute, nanousd in self._minutes.items() if minute >= first)
 
     def plan(self, specs: Sequence[AttemptSpec]) -> dict[tuple[str, int], int]:
-        """Write those submissions as planned that nobody has made or planned; the planned ones by task, generation."""
+        """Write submissions as planned that are neither made nor planned; the planned ones by task, generation."""
         names = [field.name for field in fields(AttemptSpec)]
         rows = [asdict(spec) for spec in specs]
         for row in rows:
@@ -300,7 +300,7 @@ class PostgresTransaction(LedgerTransaction):
         self._counted |= {(name, task): True for task in tasks}
 
     def take(self, attempt: int, state: AttemptState) -> bool:
-        """Own an attempt that is in `state` and that nobody works on; whether it is this process's now."""
+        """Own an attempt that is in `state` and that no process works on; whether it is this process's now."""
         row = self._row(attempt)
         if row is None or row[0] != state or row[_OWNER] not in (None, self._me):
             return False

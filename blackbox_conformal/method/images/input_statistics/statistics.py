@@ -1,4 +1,4 @@
-"""What inputs are like in a few numbers each: what can be told of them before anything is paid."""
+"""What inputs are like in a few numbers each: what they show before anything is paid."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from blackbox_conformal.support.types import Image
 
 BLOCK = 8
 CORNER = 0
-"""The grid of a JPEG that nobody has cut since: a border lies before the pixels 0, 8, 16, …"""
+"""The grid of a JPEG that was not cut since: a border lies before the pixels 0, 8, 16, …"""
 
 
 def border_shares(brightness: Plane, axis: int) -> NDArray[np.float64]:
@@ -111,7 +111,7 @@ class InputStatistics:
     Attributes
     ----------
     values
-        (n, len(`STATISTICS`)) float32, a row an input. A row of NaN is an input that nobody looked at.
+        (n, len(`STATISTICS`)) float32, a row an input. A row of NaN is an input that was not looked at.
     """
 
     values: NDArray[np.float32] = field(repr=False)

@@ -44,7 +44,7 @@ class Panels {
     for (const canvas of this.canvases) canvas.width = canvas.width;
   }
 
-  // The pixels of bitmaps stay in memory until they are closed; nobody collects them in time.
+  // The pixels of bitmaps stay in memory until they are closed; the garbage collector is late.
   release() {
     for (const picture of this.pictures) picture.close();
     this.pictures = [];
