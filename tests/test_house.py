@@ -22,6 +22,10 @@ SHARED_NAMES = ("dialects", "metrics", "scores", "guarantees", "degradations", "
 """Folders whose files are named after the members that they hold."""
 
 
+LONGEST = 700
+"""Lines of a file, at most."""
+
+
 def modules() -> dict[str, Path]:
     """Dotted name → file, of the package and the packages beside it."""
     found = {}
@@ -137,15 +141,34 @@ def twice(names: Iterable[str]) -> list[str]:
     return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
+def is_member(module: str) -> bool:
+    """Whether the module is found by its name, as members of families are."""
+    path = modules()[module]
+    return (path.parent.name in SHARED_NAMES or room(module) == "blackbox_adapters") and path.name[0] != "_"
+
+
 def file_names() -> Iterator[str]:
     for name, path in modules().items():
-        member = path.parent.name in SHARED_NAMES or name.startswith("blackbox_adapters.")
-        if path.name not in ("__init__.py", "__main__.py") and not member:
+        if path.name not in ("__init__.py", "__main__.py") and not is_member(name):
             yield path.name
 
 
+def loads_at_once(reader: str, module: str) -> bool:
+    """Whether the reader imports the module when it is itself imported: neither in a function nor for types alone."""
+    found, home = trees()[reader].body, module.rpartition(".")[0]
+    return any(
+        node.module == module or (node.module == home and any(f"{home}.{one.name}" == module for one in node.names))
+        for node in found
+        if isinstance(node, ast.ImportFrom)
+    )
+
+
 def with_one_reader() -> list[str]:
-    """Modules that one module alone imports, of the same folder."""
+    """Modules that one module alone imports, of the same folder, and that can lie in its file.
+
+    Three kinds cannot: members of a family, which are found by their names; what the reader loads only when it is
+    needed, so that a command starts quickly or an extra may be missing; and what makes the file too long.
+    """
     readers: dict[str, set[str]] = defaultdict(set)
     for name, targets in imports().items():
         for target in targets:
@@ -154,6 +177,7 @@ def with_one_reader() -> list[str]:
         name
         for name, by in readers.items()
         if len(by) == 1 and folder(name) == folder(*by) and modules()[name].name != "__init__.py"
+        if not is_member(name) and loads_at_once(*by, name) and lines([name, *by]) <= LONGEST
     )
 
 

@@ -16,7 +16,7 @@ from blackbox_conformal.drawing.ledger.places import answers_of
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.gateway.accounts import Accounts
 from blackbox_conformal.gateway.application import application
-from blackbox_conformal.gateway.book import Book
+from blackbox_conformal.gateway.book import Book, SqliteBook
 from blackbox_conformal.gateway.dialects.dialect import Dialect
 from blackbox_conformal.gateway.file_store import FileStore, SharedFileStore
 from blackbox_conformal.gateway.gateway import Gateway, GatewayTerms
@@ -24,7 +24,6 @@ from blackbox_conformal.gateway.guard import Application, Guard
 from blackbox_conformal.gateway.offer import Offer
 from blackbox_conformal.gateway.operations import Operations
 from blackbox_conformal.gateway.runner import Runner
-from blackbox_conformal.gateway.sqlite_book import SqliteBook
 from blackbox_conformal.gateway.tokens import Tokens
 from blackbox_conformal.study.keyword_arguments import MaskSettings
 from blackbox_conformal.study.mask.products import Result

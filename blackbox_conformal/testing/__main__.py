@@ -14,8 +14,8 @@ from typing import Any
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support import local_servers
 from blackbox_conformal.support.wording import option_words
-from blackbox_conformal.testing.exchange import function_of, usage
 from blackbox_conformal.testing.fault_server import PURPOSES, FaultServer, fault_names
+from blackbox_conformal.testing.faults import function_of, usage
 from blackbox_conformal.testing.script import Script, as_fault, chances, planned
 
 ADDRESSES = """\

@@ -1,6 +1,6 @@
 """A vendor on a loopback socket that misbehaves on request: a script chooses the fault of each request.
 
-The faults are in the `*_faults` modules, the vendor in `fault_vendor`. ::
+The faults are in `faults`, the vendor in `fault_vendor`. ::
 
     with FaultServer({"submit": ["close-without-answer"]}) as server:
         adapter = SynchronousVendor(url=server.url)
@@ -18,14 +18,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from blackbox_conformal.testing import answer_faults, body_faults, connection_faults
 from blackbox_conformal.testing.account import Account, RecordedRequest
-from blackbox_conformal.testing.exchange import FAULTS, Exchange, Vendor, perform
 from blackbox_conformal.testing.fault_vendor import FaultVendor
+from blackbox_conformal.testing.faults import FAULTS, Exchange, Vendor, perform
 from blackbox_conformal.testing.raw_http import AcceptedSocket, PeerGoneError
 from blackbox_conformal.testing.script import Plan, Script, Situation, as_fault, as_script
 
-FAULT_MODULES = (answer_faults, body_faults, connection_faults)
 PURPOSES = frozenset({"submit", "poll", "download", "lookup", "cancel", "quote"})
 
 

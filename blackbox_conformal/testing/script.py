@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from blackbox_conformal.testing.exchange import Fault
+from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.raw_http import Head
 
 OK = Fault("ok")

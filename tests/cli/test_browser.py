@@ -2,7 +2,7 @@
 
 import time
 
-from blackbox_conformal.pages.viewer.browser import browser
+from blackbox_conformal.pages.viewer.view_command import browser
 
 
 def test_the_link_is_in_a_private_file_and_in_no_words_of_a_program(tmp_path, monkeypatch):

@@ -9,9 +9,9 @@ from support.command_line import VENDOR, called
 from support.synthetic import write_photographs
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.fault_vendor import FaultVendor
+from blackbox_conformal.testing.faults import Fault
 
 SENTENCE = "the vendor replaced model 'fault-vendor-1', which was calibrated, by 'acme-v2'"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from support.command_line import called
 from support.synthetic import write_photographs
 
-from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.faults import Fault
 
 REFERENCE = "blackbox_conformal.testing.reference_adapters"
 CHOICES = ["--draws", "4", "--score", "pixel-variance", "--metric", "rgb-linf", "--run", "run", "--yes"]

@@ -21,9 +21,9 @@ from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import SuspendedError
 from blackbox_conformal.study.python.functions import mask
 from blackbox_conformal.testing import fault_vendor
-from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.fault_vendor import FaultVendor
+from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.pictures import encode, upscale
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 from blackbox_conformal.watching.sensitivity import CHANGES

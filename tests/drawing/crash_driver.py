@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from support.draws import limits, tasks
 
 from blackbox_conformal.drawing.http.transport import Transport
-from blackbox_conformal.drawing.ledger.object_answers import ObjectAnswers
 from blackbox_conformal.drawing.ledger.places import Ledger
 from blackbox_conformal.drawing.ledger.sample_store import Store
+from blackbox_conformal.drawing.ledger.shared_store import ObjectAnswers
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.vendor.rates import Rate

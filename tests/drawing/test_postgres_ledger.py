@@ -32,8 +32,8 @@ from blackbox_conformal.drawing.pacing.postgres_rate_limiter import PostgresRate
 from blackbox_conformal.drawing.run_control import TakenError
 from blackbox_conformal.errors import LedgerError, UsageError
 from blackbox_conformal.support.secrets import Secret
-from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.vendor.rates import Rate
 

@@ -15,9 +15,9 @@ from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.task import Task, task_keys
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.testing.account import Account
-from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.fault_vendor import FaultVendor
+from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.raw_http import Head, Response
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.vendor.adapter import Price

@@ -23,8 +23,8 @@ from blackbox_conformal.drawing.ledger.store_address import STORES
 from blackbox_conformal.drawing.owned_folder import OwnedFolder
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.errors import BudgetError, LedgerError
-from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 
 Copy = Callable[[Path], Callable[[], None]]

@@ -9,8 +9,8 @@ from support.draws import limits, tasks
 
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.errors import BlackboxConformalError
-from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 
 KEY = "canary-5d1f00-key"

@@ -18,8 +18,8 @@ from blackbox_conformal.drawing.ledger.places import set_limit
 from blackbox_conformal.drawing.ledger.postgres.postgres_ledger import PostgresLedger
 from blackbox_conformal.drawing.ledger.queries import ledger_verify
 from blackbox_conformal.errors import BudgetError
-from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 
 PRICE = 250_000_000

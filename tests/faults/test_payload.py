@@ -10,8 +10,8 @@ import pytest
 from support.draws import draw, tasks
 
 from blackbox_conformal.method.images.read import read_output
-from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.pictures import upscale
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 

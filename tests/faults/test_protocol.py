@@ -25,9 +25,9 @@ from blackbox_conformal.errors import (
 from blackbox_conformal.method.images.making_inputs import upload_from
 from blackbox_conformal.study.stages.draws import output_check
 from blackbox_conformal.study.stages.settings import set_up
-from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.fault_vendor import FaultVendor
+from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.vendor.adapter import Accepted, Draw, Flow, Upload
 from blackbox_conformal.vendor.rates import Rate

@@ -6,8 +6,8 @@ import pytest
 from support.draws import draw, tasks
 
 from blackbox_conformal.errors import IncompleteError
-from blackbox_conformal.testing.exchange import Fault
 from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 
 

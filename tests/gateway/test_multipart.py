@@ -20,8 +20,8 @@ import blackbox_conformal as bc
 from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.drawing.ledger.queries import ledger_sum
 from blackbox_conformal.errors import LedgerError, SuspendedError
+from blackbox_conformal.gateway.book import SqliteBook
 from blackbox_conformal.gateway.gateway import GatewayTerms
-from blackbox_conformal.gateway.sqlite_book import SqliteBook
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.study.stages.certify import contradictions
 from blackbox_conformal.support.canonical import digest_bytes

@@ -11,7 +11,7 @@ from support.report_material import make_run
 from blackbox_conformal.method.images.encode import mask_png
 from blackbox_conformal.pages.report.encoded import webp
 from blackbox_conformal.pages.report.html import write_report
-from blackbox_conformal.pages.report.stored_preview import content_of, parts_of
+from blackbox_conformal.pages.report.preview import content_of, parts_of
 
 pytestmark = pytest.mark.browser
 

@@ -10,9 +10,15 @@ import pytest
 from PIL import Image
 from reports.test_comparison_page import HOSTILE, Reader
 
-from blackbox_conformal.pages.report import comparison_pictures
-from blackbox_conformal.pages.report.comparison_page import write_comparison
-from blackbox_conformal.pages.report.comparison_pictures import MOST, SHOWN, SIDE, ComparisonPictures, _most_detailed
+from blackbox_conformal.pages.report import comparison_page
+from blackbox_conformal.pages.report.comparison_page import (
+    MOST,
+    SHOWN,
+    SIDE,
+    ComparisonPictures,
+    _most_detailed,
+    write_comparison,
+)
 from blackbox_conformal.study.choose.compared_picture import ComparedPicture
 from blackbox_conformal.study.choose.comparison import OURS, Comparison, ComparisonRow, Standing
 
@@ -114,7 +120,7 @@ def test_the_most_and_the_least_trusted_are_shown_and_none_twice():
 
 
 def test_memory_is_bounded(monkeypatch):
-    monkeypatch.setattr(comparison_pictures, "MOST", 2)
+    monkeypatch.setattr(comparison_page, "MOST", 2)
     pictures = ComparisonPictures()
     for name in ("a", "b"):
         for index in range(4):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.audit_material import audited_picture, calibration_of, curves, maps
 
-from blackbox_conformal.pages.report.figures import FEWEST_POINTS, figures, leakage_chart, realised
+from blackbox_conformal.pages.report.page import FEWEST_POINTS, figures, leakage_chart, realised
 from blackbox_conformal.pages.report.slider_levels import choose_stops
 from blackbox_conformal.study.audit.auditing import audit_splits
 from blackbox_conformal.study.audit.conclude import conclude

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from blackbox_conformal.pages.report.stored_preview import content_of, parts_of
+from blackbox_conformal.pages.report.preview import content_of, parts_of
 
 
 def file_of(content):

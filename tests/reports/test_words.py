@@ -13,9 +13,8 @@ from blackbox_conformal.method.guarantees.corollaries import statement
 from blackbox_conformal.method.images.calibration_images import History
 from blackbox_conformal.pages.report.comparison_page import write_comparison
 from blackbox_conformal.pages.report.html import write_report
-from blackbox_conformal.pages.report.page import score_words, vendor_words
+from blackbox_conformal.pages.report.page import score_words, summary, vendor_words
 from blackbox_conformal.pages.report.slider_levels import choose_stops
-from blackbox_conformal.pages.report.summary import summary
 
 
 def words(path) -> str:

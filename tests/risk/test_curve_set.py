@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blackbox_conformal.errors import CalibrationError, FileFormatError
-from blackbox_conformal.method.risk import curve_codec
+from blackbox_conformal.method.risk import curve_set
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 
@@ -84,7 +84,7 @@ def test_curves_that_do_not_belong_together_are_refused():
 GOOD = CurveSet.from_curves(
     [RiskCurve(np.array([0.0, 1.0]), np.array([0.5, 0.75]), 1.0), RiskCurve.worst(1.0)]
 ).to_bytes()
-HEADER = curve_codec._HEADER
+HEADER = curve_set._HEADER
 
 
 def with_header(**changes):
@@ -149,7 +149,7 @@ def test_records_that_are_no_staircase_are_refused(scores, losses):
     nothing = np.empty(0, np.float32)
     none = np.zeros(1, np.int64)
     records = (np.array([2]), np.array(scores, np.float32), np.array(losses, np.float32))
-    data = curve_codec.pack(curve_codec.Content(*records, none, nothing, nothing, 1.0, "supremum", None))
+    data = curve_set.pack(curve_set.Content(*records, none, nothing, nothing, 1.0, "supremum", None))
     with pytest.raises(FileFormatError, match="does not increase or leaves its range"):
         CurveSet.from_bytes(data)
 

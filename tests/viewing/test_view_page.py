@@ -20,9 +20,7 @@ from blackbox_conformal.method.images.encode import mask_png
 from blackbox_conformal.method.images.safe import safe_picture
 from blackbox_conformal.method.risk.trust import trusted
 from blackbox_conformal.pages.viewer.local_site import LocalSite
-from blackbox_conformal.pages.viewer.run_pictures import RunPictures
-from blackbox_conformal.pages.viewer.thumbnails import Thumbnails
-from blackbox_conformal.pages.viewer.view_page import open_run
+from blackbox_conformal.pages.viewer.view_page import RunPictures, Thumbnails, open_run
 
 
 def stems(url):
@@ -119,7 +117,7 @@ def test_thumbnails_are_made_once_and_kept_within_bounds(viewed_run, monkeypatch
     with monkeypatch.context() as patched:
         patched.setattr(RunPictures, "pixels", lambda *_: pytest.fail("made again"))
         assert [thumbnails.picture(entry) for entry in entries] == made
-    monkeypatch.setattr("blackbox_conformal.pages.viewer.thumbnails.MOST_BYTES", len(made[2]) + 1)
+    monkeypatch.setattr("blackbox_conformal.pages.viewer.view_page.MOST_BYTES", len(made[2]) + 1)
     thumbnails.stops(entries[0])
     assert thumbnails.bytes <= len(made[2]) + 1
 

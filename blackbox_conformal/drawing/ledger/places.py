@@ -3,6 +3,7 @@
 import importlib.util
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from decimal import Decimal
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from blackbox_conformal.drawing.job_budget import Budget, Totals
-from blackbox_conformal.drawing.ledger import checksums, last_day, ledger_file
+from blackbox_conformal.drawing.ledger import checksums, ledger_file
 from blackbox_conformal.drawing.ledger.address import LEDGERS, Address
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
 from blackbox_conformal.drawing.ledger.connection import Connection
@@ -21,16 +22,57 @@ from blackbox_conformal.drawing.ledger.ledger_file import (
     open_for_reading,
     open_for_writing,
 )
-from blackbox_conformal.drawing.ledger.object_answers import ObjectAnswers
 from blackbox_conformal.drawing.ledger.run_lock import RunLock
 from blackbox_conformal.drawing.ledger.sample_store import Store
-from blackbox_conformal.drawing.ledger.shared_store import AnswerStore, SharedStore
+from blackbox_conformal.drawing.ledger.shared_store import AnswerStore, ObjectAnswers, SharedStore
 from blackbox_conformal.drawing.ledger.states import COUNTED
 from blackbox_conformal.drawing.ledger.store_address import STORES
 from blackbox_conformal.drawing.ledger.transaction import LedgerTransaction
 from blackbox_conformal.drawing.ledger.writer import SqliteWriter
 from blackbox_conformal.drawing.object_store import store_at
 from blackbox_conformal.errors import LedgerError, MissingPackageError
+
+# What was booked of submissions of the last 24 hours, kept by the minute while a ledger is open.
+
+_DAY_S = 24 * 3600
+_MINUTE_S = 60
+
+_TABLE = """
+    CREATE TEMPORARY TABLE IF NOT EXISTS booked_by_minute (
+        minute INTEGER PRIMARY KEY,
+        nanousd INTEGER NOT NULL
+    )
+"""
+_TRIGGER = f"""
+    CREATE TEMPORARY TRIGGER IF NOT EXISTS book_by_minute
+    AFTER UPDATE OF cost_nanousd ON main.attempt WHEN NEW.cost_nanousd != OLD.cost_nanousd
+    BEGIN
+        INSERT INTO booked_by_minute
+        VALUES (CAST(COALESCE(NEW.intent_at, 0) / {_MINUTE_S} AS INTEGER), NEW.cost_nanousd - OLD.cost_nanousd)
+        ON CONFLICT (minute) DO UPDATE SET nanousd = nanousd + excluded.nanousd;
+    END
+"""
+
+
+def begin_last_day(connection: Connection) -> None:
+    """Keep the sums on this connection from now on; whatever the ledger holds already is counted."""
+    connection.execute(_TABLE)
+    connection.execute("DELETE FROM booked_by_minute")
+    connection.execute(
+        f"INSERT INTO booked_by_minute SELECT CAST(intent_at / {_MINUTE_S} AS INTEGER), SUM(cost_nanousd) FROM attempt"
+        " WHERE intent_at >= ? AND cost_nanousd > 0 GROUP BY 1",
+        (time.time() - _DAY_S - _MINUTE_S,),
+    )
+    connection.execute(_TRIGGER)
+
+
+def spent_in_last_day(connection: Connection) -> int:
+    """Nano-dollars booked of submissions of the last 24 hours, and of those of the minute before."""
+    first = int((time.time() - _DAY_S) // _MINUTE_S)
+    connection.execute("DELETE FROM booked_by_minute WHERE minute < ?", (first,))
+    row = connection.execute("SELECT COALESCE(SUM(nanousd), 0) FROM booked_by_minute").fetchone()
+    return int(row[0])
+
 
 # The ledger of one run folder, in SQLite: one process at a time holds it.
 
@@ -76,7 +118,7 @@ class Ledger(AnyLedger):
         if budget == self._budget:
             return
         if budget.max_cost_per_day_usd is not None:
-            self._writer.call(lambda transaction: last_day.begin(transaction.connection))
+            self._writer.call(lambda transaction: begin_last_day(transaction.connection))
         elsewhere = Totals()
         if budget.scope is not None:
             with self._lookup() as reader:
@@ -102,7 +144,7 @@ class Ledger(AnyLedger):
         totals = transaction.totals()
         if self._budget.max_cost_per_day_usd is None:
             return totals
-        return totals._replace(of_day=last_day.spent_nanousd(transaction.connection))
+        return totals._replace(of_day=spent_in_last_day(transaction.connection))
 
     def _in_scope(self, totals: Totals) -> Totals:
         """The totals of the draws that the budget is for: the ledger's, less what was held elsewhere at the start."""

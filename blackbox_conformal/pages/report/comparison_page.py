@@ -1,15 +1,154 @@
 """A comparison of vendors or settings as one self-contained HTML file: plots, tables, and which guarantees hold."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from PIL import Image as PillowImage
+
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.pages.report.comparison_pictures import MOST, ComparisonPictures
+from blackbox_conformal.pages.report.encoded import webp
 from blackbox_conformal.pages.report.html import render_blocks
+from blackbox_conformal.pages.report.preview import first_stops, veil_png
 from blackbox_conformal.pages.report.seal import is_page, write_page
+from blackbox_conformal.study.choose.compared_picture import ComparedPicture
 from blackbox_conformal.study.choose.comparison import Comparison
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.support.text import printable
+from blackbox_conformal.support.types import Image
+
+# The same square of every contestant's picture with its mask, for the photographs that are trusted most and least.
+
+SIDE = 256
+"""Sides of the square, at full resolution."""
+
+MOST = 200
+"""So many photographs are kept to choose from, so that memory is bounded."""
+
+SHOWN = 3
+"""So many are shown of the most and of the least trusted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """A contestant's square of one photograph.
+
+    Attributes
+    ----------
+    picture
+        WebP bytes.
+    veils
+        By level: base64 of a PNG that veils what is not trusted.
+    shares, losses
+        By level, of the whole picture.
+    """
+
+    contestant: str
+    picture: bytes
+    veils: dict[float, str]
+    shares: dict[float, float]
+    losses: dict[float, float]
+
+
+@dataclass(slots=True)
+class ComparedScene:
+    """One photograph with the squares of its contestants in their order.
+
+    Attributes
+    ----------
+    row, column
+        Where the square begins.
+    size
+        Its (height, width).
+    truth, low
+        WebP bytes of the photograph's square, and of the vendor's input there.
+    """
+
+    name: str
+    row: int
+    column: int
+    size: tuple[int, int]
+    truth: bytes
+    low: bytes
+    squares: list[Square] = field(default_factory=list)
+
+    def share(self, alpha: float) -> float:
+        """The mean trusted share of the contestants that delivered it."""
+        return float(np.mean([square.shares[alpha] for square in self.squares]))
+
+
+class ComparisonPictures:
+    """Takes every measured photograph, and keeps squares of the first `MOST` that it meets."""
+
+    def __init__(self) -> None:
+        self._scenes: dict[str, ComparedScene] = {}
+
+    def take(self, picture: ComparedPicture) -> None:
+        """Keep the square of one picture; called from several threads."""
+        scene = self._scenes.get(picture.identity)
+        if scene is None:
+            if len(self._scenes) >= MOST:
+                return
+            scene = self._scenes.setdefault(picture.identity, _scene(picture))
+        rows = slice(scene.row, scene.row + scene.size[0])
+        columns = slice(scene.column, scene.column + scene.size[1])
+        levels = sorted(picture.thresholds)
+        first = first_stops(picture.score_map[rows, columns], np.array([picture.thresholds[alpha] for alpha in levels]))
+        scene.squares.append(
+            Square(
+                picture.contestant,
+                _encoded(picture.delivered[rows, columns]),
+                {alpha: veil_png(first, stop) for stop, alpha in enumerate(levels)},
+                dict(picture.shares),
+                dict(picture.losses),
+            )
+        )
+
+    def chosen(self, alpha: float) -> list[tuple[str, list[ComparedScene]]]:
+        """The most and the least trusted photographs at `alpha`, each under its heading; no photograph twice."""
+        ordered = sorted(self._scenes.values(), key=lambda scene: (-scene.share(alpha), scene.name))
+        best = ordered[: min(SHOWN, -(-len(ordered) // 2))]
+        worst = ordered[len(best) :][-SHOWN:][::-1]
+        groups = [("Trusted most", best), ("Trusted least", worst)]
+        return [(title, scenes) for title, scenes in groups if scenes]
+
+
+def _scene(picture: ComparedPicture) -> ComparedScene:
+    height, width = picture.score_map.shape
+    size = (min(SIDE, height), min(SIDE, width))
+    row, column = _most_detailed(picture.truth, size)
+    # The input's own pixels of the square, enlarged by the page.
+    scale = height / picture.low.shape[0]
+    rows = slice(int(row / scale), max(int((row + size[0]) / scale), int(row / scale) + 1))
+    columns = slice(int(column / scale), max(int((column + size[1]) / scale), int(column / scale) + 1))
+    truth = picture.truth[row : row + size[0], column : column + size[1]]
+    return ComparedScene(picture.name, row, column, size, _encoded(truth), _encoded(picture.low[rows, columns]))
+
+
+def _most_detailed(truth: Image, size: tuple[int, int]) -> tuple[int, int]:
+    """Row and column of the square of the photograph in which neighbouring pixels differ most, on a coarse grid."""
+    grey = truth.mean(axis=2)
+    detail = np.abs(np.diff(grey, axis=0, append=grey[-1:])) + np.abs(np.diff(grey, axis=1, append=grey[:, -1:]))
+    total = np.pad(detail.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    rows, columns = (_places(length, side) for length, side in zip(grey.shape, size, strict=True))
+    sums = (
+        total[np.ix_(rows + size[0], columns + size[1])]
+        - total[np.ix_(rows, columns + size[1])]
+        - total[np.ix_(rows + size[0], columns)]
+        + total[np.ix_(rows, columns)]
+    )
+    row, column = np.unravel_index(np.argmax(sums), sums.shape)
+    return int(rows[row]), int(columns[column])
+
+
+def _places(length: int, side: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """Where squares begin: in steps of 32 pixels, which suit inputs that are reduced by 2, 4, 8 and 16."""
+    return np.arange(0, length - side + 1, 32, dtype=np.intp)
+
+
+def _encoded(pixels: Image) -> bytes:
+    return webp(PillowImage.fromarray(np.ascontiguousarray(pixels)), 85)
 
 
 def write_comparison(

@@ -19,9 +19,15 @@ from blackbox_conformal.method.audits.random_splits import Splits
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.pages.report.full_size import Certified, FullSizeStore, Part
 from blackbox_conformal.pages.report.names_apart import end_of, picture_stem
-from blackbox_conformal.pages.report.preview import Preview, make_preview
+from blackbox_conformal.pages.report.preview import (
+    EARLIER_ENDING,
+    ENDING,
+    Preview,
+    make_preview,
+    read_preview,
+    write_preview,
+)
 from blackbox_conformal.pages.report.slider_levels import choose_stops, thresholds_of
-from blackbox_conformal.pages.report.stored_preview import EARLIER_ENDING, ENDING, read_preview, write_preview
 from blackbox_conformal.support.types import Image, Map
 
 if TYPE_CHECKING:

@@ -32,9 +32,15 @@ from blackbox_conformal.watching.level import LEVEL, Level
 from blackbox_conformal.watching.live_file import live_evidence, live_findings
 from blackbox_conformal.watching.records import Canary, FreshMeasurement, Visit, WatchDraw, Watched
 from blackbox_conformal.watching.visit.canaries import choose_canaries
-from blackbox_conformal.watching.visit.evidence import canaries_finding, gather
 from blackbox_conformal.watching.visit.fresh_photographs import Reserve, harm_finding, next_photographs
-from blackbox_conformal.watching.visit.looking import AGAIN, Looking, pixels_finding, sampler_of
+from blackbox_conformal.watching.visit.looking import (
+    AGAIN,
+    Looking,
+    canaries_finding,
+    gather,
+    pixels_finding,
+    sampler_of,
+)
 from blackbox_conformal.watching.visit.outlook import VisitOutlook, look_ahead
 from blackbox_conformal.watching.visit.planned_draws import FIRST_INDEX, calibrated_draws, planned_draws, task_of
 from blackbox_conformal.watching.visit.visit_documents import VisitRequest as VisitRequest
