@@ -102,9 +102,9 @@ def test_no_damage_ends_in_a_bare_exception(tool: str, tmp_path: Path) -> None:
 
 
 def test_endless_shapes_are_refused(tmp_path: Path) -> None:
-    ring = [[k % 31, (k * 7) % 23] for k in range(10_000)]
+    ring = [[k % 31, (k * 7) % 23] for k in range(1000)]
     with pytest.raises(FileFormatError, match="Merge or delete some"):
-        read_form(Labelme(), tmp_path, labelme(*[shape("polygon", ring)] * 50))
+        read_form(Labelme(), tmp_path, labelme(shape("polygon", ring), shape("polygon", ring * 200)))
 
 
 @pytest.mark.parametrize("radius", [1e308, float("1e400")])

@@ -5,17 +5,29 @@ import math
 import numpy as np
 import pytest
 
-from blackbox_conformal.method.audits.confidence import BETS, LEVEL, further, lower_bound, stakes, upper_bound
+from blackbox_conformal.method.audits.confidence import BETS, LEVEL, further, lower_bound, p_above, stakes, upper_bound
+
+
+def require_coverage(shape, seed, above=None, below=None):
+    """Of 400 samples, hardly more than `LEVEL` have an upper bound below the mean, or a lower one above it.
+
+    A bound is searched for in fifty steps; whether it passes the mean takes one, which is the p-value's.
+    """
+    rng = np.random.default_rng(seed)
+    mean = shape[0] / sum(shape)
+    samples = [rng.beta(*shape, size=40) for _ in range(400)]
+    most = LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / len(samples))
+    too_low = [p_above(1 - losses, 1 - mean, above) <= LEVEL for losses in samples]
+    too_high = [p_above(losses, mean, below) <= LEVEL for losses in samples]
+    assert max(np.mean(too_low), np.mean(too_high)) <= most
+    checked = samples[:20]
+    assert [upper_bound(losses, stake=above) <= mean for losses in checked] == too_low[:20]
+    assert [lower_bound(losses, stake=below) >= mean for losses in checked] == too_high[:20]
 
 
 @pytest.mark.parametrize("shape", [(0.2, 1.8), (2.0, 18.0), (0.05, 0.05)])
 def test_both_bounds_cover_the_mean_at_their_level(shape):
-    rng = np.random.default_rng(3)
-    mean = shape[0] / sum(shape)
-    samples = [rng.beta(*shape, size=40) for _ in range(400)]
-    most = LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / len(samples))
-    assert np.mean([upper_bound(losses) < mean for losses in samples]) <= most
-    assert np.mean([lower_bound(losses) > mean for losses in samples]) <= most
+    require_coverage(shape, 3)
 
 
 def test_bounds_tighten_with_more_photographs_and_stay_in_range():
@@ -79,13 +91,7 @@ def test_the_bound_is_the_largest_mean_that_the_bets_do_not_refute(seed):
 @pytest.mark.parametrize("shape", [(0.2, 1.8), (2.0, 18.0), (0.05, 0.05)])
 def test_bounds_cover_whatever_calibration_looked_like(shape, foreign):
     """Where the bets lie was fixed before, on other photographs; even quite different ones void nothing."""
-    rng = np.random.default_rng(6)
-    mean = shape[0] / sum(shape)
-    samples = [rng.beta(*shape, size=40) for _ in range(400)]
-    most = LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / len(samples))
-    above, below = stakes(foreign, 0.15), stakes(foreign, 0.15, mirrored=True)
-    assert np.mean([upper_bound(losses, stake=above) < mean for losses in samples]) <= most
-    assert np.mean([lower_bound(losses, stake=below) > mean for losses in samples]) <= most
+    require_coverage(shape, 6, stakes(foreign, 0.15), stakes(foreign, 0.15, mirrored=True))
 
 
 def test_the_favoured_bet_is_the_one_that_grows_most_on_the_calibration():

@@ -1,5 +1,6 @@
 """The quality of JPEG is read from files, found in pixels with its grid, and not found where there was none."""
 
+import functools
 import io
 
 import numpy as np
@@ -22,6 +23,7 @@ from blackbox_conformal.method.images.read import read_image
 QUALITIES = (10, 30, 50, 75, 85, 92, 95)
 
 
+@functools.cache
 def photographs() -> list[np.ndarray]:
     """Small pictures without a trace, since they were made smaller."""
     wholes = [data.astronaut(), data.chelsea(), data.coffee(), data.rocket()]

@@ -94,12 +94,13 @@ def test_small_pictures_do_not_resemble_each_other_by_chance() -> None:
         for x in (0, 30)
     ]
     answers = [np.asarray(Image.fromarray(upload).resize((80, 80), Image.Resampling.BICUBIC)) for upload in uploads]
+    sent = [Sent(upload) for upload in uploads]
     for change in HONEST.values():
-        for upload, answer in zip(uploads, answers, strict=True):
-            assert resemblance(np.ascontiguousarray(change(answer)), upload).fault is None
+        for one, answer in zip(sent, answers, strict=True):
+            assert one.resemblance(np.ascontiguousarray(change(answer))).fault is None
     strangers = [
-        resemblance(answer, upload).judged
-        for i, upload in enumerate(uploads)
+        one.resemblance(answer).judged
+        for i, one in enumerate(sent)
         for j, answer in enumerate(answers)
         if i // 16 != j // 16
     ]

@@ -1,7 +1,7 @@
 """A difference enlarged by the bicubic filter and added to a picture: pixel by pixel, the filter in exact fractions."""
 
+import functools
 from fractions import Fraction
-from math import floor
 
 import numpy as np
 
@@ -15,12 +15,13 @@ def keys(distance):
     return Fraction(0)
 
 
+@functools.cache
 def weights(at, factor, length):
-    """The samples that a pixel at `at` is made of, with their weights in 1/1024, which sum to 1."""
+    """The samples that a pixel at `at` is made of, with their weights in 1/1024, which sum to 1024."""
     place = Fraction(2 * at + 1, 2 * factor) - Fraction(1, 2)
     own = at // factor
-    found = {own + step: Fraction(round(keys(abs(place - own - step)) * 1024), 1024) for step in range(-2, 3)}
-    found[own] += 1 - sum(found.values())
+    found = {own + step: round(keys(abs(place - own - step)) * 1024) for step in range(-2, 3)}
+    found[own] += 1024 - sum(found.values())
     return [(min(max(sample, 0), length - 1), weight) for sample, weight in found.items()]
 
 
@@ -35,5 +36,6 @@ def add_enlarged(pixels, difference):
             for row, down in weights(y, factor, rows)
             for column, across in weights(x, factor, columns)
         )
-        out[y, x, channel] = min(max(floor(int(pixels[y, x, channel]) + change + Fraction(1, 2)), 0), 255)
+        rounded = (2 * 1024**2 * int(pixels[y, x, channel]) + 2 * change + 1024**2) // (2 * 1024**2)
+        out[y, x, channel] = min(max(rounded, 0), 255)
     return out

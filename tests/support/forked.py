@@ -28,6 +28,9 @@ class Forked(subprocess.Popen[Any]):
     as a new interpreter has them. A test of what is imported, or of memory or files from the start on, needs a new one.
     """
 
+    ready = "import blackbox_conformal.cli.main, blackbox_conformal.study.python.functions"
+    """What has been done in such a process; a class of its own may do something else."""
+
     def _execute_child(self, args: Sequence[Any], *given: Any) -> None:
         executable, preexec_fn, _, _, cwd, env, _, _, _, read, fed, told, written, heard, erred, *others = given
         assert executable is None
@@ -42,15 +45,17 @@ class Forked(subprocess.Popen[Any]):
         }
         streams = [ours if stream == -1 else stream for ours, stream in enumerate((read, written, erred))]
         with _one_at_a_time:
-            self.pid = _Forker.running(os.getpid()).fork(asked, streams)
+            self.pid = _Forker.running(os.getpid(), self.ready).fork(asked, streams)
         self._child_created = True
         self._close_pipe_fds(read, fed, told, written, heard, erred)  # type: ignore[attr-defined]
 
 
-def run(arguments: Sequence[Any], timeout: float = 120, **options: Any) -> subprocess.CompletedProcess[Any]:
+def run(
+    arguments: Sequence[Any], timeout: float = 120, kind: type[subprocess.Popen[Any]] = Forked, **options: Any
+) -> subprocess.CompletedProcess[Any]:
     """`subprocess.run` by a `Forked`, with its output captured."""
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with Forked(arguments, **{**streams, **options}) as process:
+    with kind(arguments, **{**streams, **options}) as process:
         try:
             out, err = process.communicate(timeout=timeout)
         except BaseException:
@@ -64,14 +69,15 @@ class _Forker:
 
     @classmethod
     @functools.cache
-    def running(cls, owner: int) -> "_Forker":
+    def running(cls, owner: int, ready: str) -> "_Forker":
         """The one of this process."""
-        return cls()
+        return cls(ready)
 
-    def __init__(self) -> None:
+    def __init__(self, ready: str) -> None:
         self._line, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-c", "from support import forked; forked.serve()", str(theirs.fileno())]
+            code = f"{ready}\nfrom support import forked\nforked.serve()"
+            command = [sys.executable, "-c", code, str(theirs.fileno())]
             path = os.pathsep.join(path for path in sys.path if path)
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env={**os.environ, "PYTHONPATH": path}
@@ -107,9 +113,6 @@ def _received(line: socket.socket, size: int) -> bytes:
 
 def serve() -> None:
     """Fork a process for each that is asked for; in such a process, returns when its program has ended."""
-    import blackbox_conformal.cli.main
-    import blackbox_conformal.study.python.functions  # noqa: F401
-
     line = socket.socket(fileno=int(sys.argv[1]))
     # What is here already is never looked through, so that its memory stays shared.
     gc.freeze()
