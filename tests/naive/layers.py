@@ -16,3 +16,14 @@ def convolved(planes, weights, biases, dilation):
                 total += float(weights[k, c, i, j]) * float(planes[c, row, column])
         out[k, y, x] = total
     return out
+
+
+def with_detail(plain, detail):
+    """Each pixel's block, colour by colour and row by row, added to the enlarged picture and rounded."""
+    side = plain.shape[0] // detail.shape[1]
+    out = np.empty(plain.shape, np.uint8)
+    for y, x, colour in np.ndindex(*plain.shape):
+        channel = (colour * side + y % side) * side + x % side
+        level = int(plain[y, x, colour]) + 255 * float(detail[channel, y // side, x // side])
+        out[y, x, colour] = min(max(int(np.floor(level + 0.5)), 0), 255)
+    return out

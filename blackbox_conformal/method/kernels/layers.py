@@ -1,16 +1,27 @@
-"""Layers of a small convolutional network, the same to the bit with any number of threads."""
+"""Layers of a small convolutional network, the same to the bit with any number of threads.
+
+3 × 3 convolutions take half the multiplications of their definition: down the columns, four rows of results are made of
+six products, F(4, 3) of Winograd (1980) as in Lavin and Gray (2016). Along the rows nothing is transformed.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.method.kernels._jit import kernel
+from blackbox_conformal.support.types import Image
 
 Planes = NDArray[np.float32]
 
-STRETCH = 2048
+ROWS = 4
+"""Rows, and outputs, that are made at a time. Parts of a picture are the same to the bit as the whole where they begin
+at multiples of this."""
+
+PRODUCTS, STRETCH, LANES = 6, 2048, 32
 
 
-def convolved(planes: Planes, weights: Planes, biases: Planes, dilation: int) -> Planes:
+def convolved(
+    planes: Planes, weights: Planes, biases: Planes, dilation: int, *, rectified: bool = False, residual: bool = False
+) -> Planes:
     """Convolve with 3 × 3 weights, whose taps lie `dilation` apart; beyond the border everything is 0.
 
     Parameters
@@ -21,50 +32,137 @@ def convolved(planes: Planes, weights: Planes, biases: Planes, dilation: int) ->
         (outputs, inputs, 3, 3) and (outputs,) float32; 1 × 1 weights are (outputs, inputs, 1, 1).
     dilation
         In pixels, >= 1.
+    rectified
+        Take what is below 0 in `planes` for 0. Of 3 × 3 weights only.
+    residual
+        Add `planes`, as they are, to the result; there must be as many outputs. Of 3 × 3 weights only.
 
     Returns
     -------
     (outputs, h, w) float32.
     """
     inputs, height, width = planes.shape
-    reach = dilation * (weights.shape[2] // 2)
-    if not reach:
+    if weights.shape[2] == 1:
         mixed = np.empty((len(weights), height * width), np.float32)
         pixels = np.ascontiguousarray(planes).reshape(inputs, -1)
         _mix(pixels, np.ascontiguousarray(weights[:, :, 0, 0]), biases, mixed)
         return mixed.reshape(-1, height, width)
-    padded = np.zeros((inputs, height + 2 * reach, width + 2 * reach), np.float32)
-    padded[:, reach:-reach, reach:-reach] = planes
-    # Outputs are made in pairs; the one that is missing is all zeros and dropped.
-    odd = len(weights) % 2
-    taps = np.pad(weights.reshape(len(weights), inputs, 9), ((0, odd), (0, 0), (0, 0)))
-    out = np.empty((len(taps), height, width), np.float32)
-    _convolve(padded, taps, np.pad(biases, (0, odd)), dilation, out)
+    # Outputs are made four at a time; those that are missing are all zeros and dropped.
+    missing = (0, -len(weights) % ROWS)
+    taps, biases = _transformed(np.pad(weights, (missing, (0, 0), (0, 0), (0, 0)))), np.pad(biases, missing)
+    out = np.empty((len(biases), height, width), np.float32)
+    # Every `dilation`-th pixel has its neighbours among themselves.
+    for place in np.ndindex(min(dilation, height), min(dilation, width)):
+        part = (slice(None), *(slice(first, None, dilation) for first in place))
+        source = np.ascontiguousarray(planes[part])
+        found = out if dilation == 1 else np.empty((len(biases), *source.shape[1:]), np.float32)
+        wide = -(-source.shape[2] // LANES) * LANES
+        rows = np.zeros((PRODUCTS, inputs, wide + 2), np.float32)
+        sums, border = np.empty((PRODUCTS, ROWS, wide), np.float32), np.zeros(source.shape[2], np.float32)
+        _convolve(source, taps, biases, np.float32(0 if rectified else -np.inf), residual, border, rows, sums, found)
+        if found is not out:
+            out[part] = found
     return out[: len(weights)]
 
 
+def _transformed(weights: Planes) -> Planes:
+    """Taps of the six products, (outputs / 4, 6, inputs, 4, 3), of weights (outputs, inputs, 3, 3)."""
+    above, here, below = (weights[:, :, row] for row in range(3))
+    even, far = (above + below) / np.float32(6), above / np.float32(24) + below / np.float32(6)
+    odd, near = here / np.float32(6), here / np.float32(12)
+    taps = np.stack((above / np.float32(4), -even - odd, odd - even, far + near, far - near, below))
+    outputs, inputs = weights.shape[:2]
+    return np.ascontiguousarray(taps.reshape(PRODUCTS, outputs // ROWS, ROWS, inputs, 3).transpose(1, 0, 3, 2, 4))
+
+
 @kernel
-def _convolve(padded: Planes, taps: Planes, biases: Planes, dilation: int, out: Planes) -> None:
-    """One row of two outputs at a time: all nine taps of an input at once, so that rows are seldom loaded."""
-    width = out.shape[2]
-    for y in range(out.shape[1]):
-        for k in range(0, out.shape[0], 2):
-            first, second = out[k, y], out[k + 1, y]
-            for x in range(width):
-                first[x], second[x] = biases[k], biases[k + 1]
-            for c in range(padded.shape[0]):
-                above, here, below = padded[c, y], padded[c, y + dilation], padded[c, y + 2 * dilation]
-                u0, u1, u2, u3, u4, u5, u6, u7, u8 = taps[k, c]
-                v0, v1, v2, v3, v4, v5, v6, v7, v8 = taps[k + 1, c]
-                for x in range(width):
-                    middle, right = x + dilation, x + 2 * dilation
-                    a0, a1, a2 = above[x], above[middle], above[right]
-                    b0, b1, b2 = here[x], here[middle], here[right]
-                    c0, c1, c2 = below[x], below[middle], below[right]
-                    top, bottom = u0 * a0 + u1 * a1 + u2 * a2, u6 * c0 + u7 * c1 + u8 * c2
-                    first[x] += top + (u3 * b0 + u4 * b1 + u5 * b2) + bottom
-                    top, bottom = v0 * a0 + v1 * a1 + v2 * a2, v6 * c0 + v7 * c1 + v8 * c2
-                    second[x] += top + (v3 * b0 + v4 * b1 + v5 * b2) + bottom
+def _convolve(
+    planes: Planes,
+    taps: Planes,
+    biases: Planes,
+    floor: np.float32,
+    residual: bool,
+    border: Planes,
+    rows: Planes,
+    sums: Planes,
+    out: Planes,
+) -> None:
+    """Four rows at a time. `border` is a row of zeros; `rows` has a column of zeros before and after a row."""
+    outputs, height, width = out.shape
+    for y in range(0, height, 4):
+        for c in range(planes.shape[0]):
+            a = border if y == 0 else planes[c, y - 1]
+            b = planes[c, y]
+            d = planes[c, y + 1] if y + 1 < height else border
+            e = planes[c, y + 2] if y + 2 < height else border
+            f = planes[c, y + 3] if y + 3 < height else border
+            g = planes[c, y + 4] if y + 4 < height else border
+            _transform(a, b, d, e, f, g, floor, rows, c)
+        for k in range(0, outputs, 4):
+            for product in range(6):
+                _weigh(rows[product], taps[k // 4, product], sums[product])
+            for output in range(k, k + 4):
+                _untransform(sums, output - k, biases[output])
+                for row in range(min(4, height - y)):
+                    target, source = out[output, y + row], sums[row, output - k]
+                    if residual and output < planes.shape[0]:
+                        before = planes[output, y + row]
+                        for x in range(width):
+                            target[x] = before[x] + source[x]
+                    else:
+                        for x in range(width):
+                            target[x] = source[x]
+
+
+@kernel
+def _transform(
+    a: Planes, b: Planes, c: Planes, d: Planes, e: Planes, f: Planes, floor: np.float32, rows: Planes, channel: int
+) -> None:
+    """What the six products weigh in a channel, of six rows below each other."""
+    two, four, five = np.float32(2), np.float32(4), np.float32(5)
+    v0, v1, v2 = rows[0, channel, 1:], rows[1, channel, 1:], rows[2, channel, 1:]
+    v3, v4, v5 = rows[3, channel, 1:], rows[4, channel, 1:], rows[5, channel, 1:]
+    for x in range(a.size):
+        p, q, r = max(a[x], floor), max(b[x], floor), max(c[x], floor)
+        s, t, u = max(d[x], floor), max(e[x], floor), max(f[x], floor)
+        v0[x], v5[x] = four * p - five * r + t, four * q - five * s + u
+        even, odd = t - four * r, s - four * q
+        v1[x], v2[x] = even + odd, even - odd
+        even, odd = t - r, two * (s - q)
+        v3[x], v4[x] = even + odd, even - odd
+
+
+@kernel
+def _weigh(rows: Planes, taps: Planes, sums: Planes) -> None:
+    """One product of four outputs: three taps along the row of each input."""
+    w, x, y, z = sums[0], sums[1], sums[2], sums[3]
+    for n in range(w.size):
+        w[n], x[n], y[n], z[n] = 0, 0, 0, 0
+    for c in range(rows.shape[0]):
+        row = rows[c]
+        a0, a1, a2 = taps[c, 0]
+        b0, b1, b2 = taps[c, 1]
+        c0, c1, c2 = taps[c, 2]
+        d0, d1, d2 = taps[c, 3]
+        for n in range(w.size):
+            left, middle, right = row[n], row[n + 1], row[n + 2]
+            w[n] += a0 * left + a1 * middle + a2 * right
+            x[n] += b0 * left + b1 * middle + b2 * right
+            y[n] += c0 * left + c1 * middle + c2 * right
+            z[n] += d0 * left + d1 * middle + d2 * right
+
+
+@kernel
+def _untransform(sums: Planes, output: int, bias: np.float32) -> None:
+    """Put four rows of an output in the place of the first four of its six products."""
+    two, four, eight = np.float32(2), np.float32(4), np.float32(8)
+    m0, m1, m2 = sums[0, output], sums[1, output], sums[2, output]
+    m3, m4, m5 = sums[3, output], sums[4, output], sums[5, output]
+    for x in range(m0.size):
+        even, odd = m1[x] + m2[x], m1[x] - m2[x]
+        wide, slope = m3[x] + m4[x], m3[x] - m4[x]
+        m0[x], m1[x] = m0[x] + even + wide + bias, odd + two * slope + bias
+        m2[x], m3[x] = even + four * wide + bias, odd + eight * slope + m5[x] + bias
 
 
 @kernel
@@ -82,8 +180,42 @@ def _mix(values: Planes, weights: Planes, biases: Planes, out: Planes) -> None:
                     target[x] += weight * source[x]
 
 
+def with_detail(plain: Image, detail: Planes) -> Image:
+    """An enlarged picture with what a network adds to it: rounded to 8 bits and held to 0-255.
+
+    Parameters
+    ----------
+    plain
+        (h · factor, w · factor, 3) uint8; may be changed.
+    detail
+        (3 · factor², h, w) float32, white = 1: first all of red, and of a colour first the uppermost row of the block
+        that stands for a pixel.
+    """
+    factor = plain.shape[0] // detail.shape[1]
+    added = np.ascontiguousarray(plain)
+    _add(added, np.ascontiguousarray(detail).reshape(3, factor, factor, *detail.shape[1:]))
+    return added
+
+
+@kernel
+def _add(plain: Image, detail: NDArray[np.float32]) -> None:
+    _, factor, _, height, width = detail.shape
+    white, half = np.float32(255), np.float32(0.5)
+    for y in range(height):
+        for row in range(factor):
+            target = plain[y * factor + row]
+            for column in range(factor):
+                for colour in range(3):
+                    source = detail[colour, row, column, y]
+                    for x in range(width):
+                        place = x * factor + column
+                        level = np.float32(target[place, colour]) + white * source[x] + half
+                        target[place, colour] = np.uint8(min(max(level, half), white))
+
+
 def warm_up() -> None:
     """Run every kernel of this module once."""
     planes, biases = np.zeros((1, 1, 1), np.float32), np.zeros(1, np.float32)
     for side in (1, 3):
         convolved(planes, np.zeros((1, 1, side, side), np.float32), biases, 1)
+    with_detail(np.zeros((2, 2, 3), np.uint8), np.zeros((12, 1, 1), np.float32))

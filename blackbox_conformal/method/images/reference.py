@@ -1,0 +1,96 @@
+"""The free reference: a small super-resolution network of this package's own, which invents nothing.
+
+It was trained to be near the truth on average (examples/train_reference.py), so it shows what of a vendor's detail can
+be told from the input alone, without a call.
+"""
+
+import functools
+import io
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from blackbox_conformal.errors import ImageError
+from blackbox_conformal.method.images.making_inputs import bicubic_up, resized
+from blackbox_conformal.method.images.picture import check_pixels
+from blackbox_conformal.method.kernels.layers import ROWS, convolved, with_detail
+from blackbox_conformal.support.types import Image
+
+SCALE = 4
+"""What the network enlarges by."""
+
+TILE = 64 * ROWS
+"""Pixels of the input on a side of what is worked on at once, about 40 MB; they change no bit of the result."""
+
+Weights = dict[str, npt.NDArray[np.float32]]
+
+
+def reference(pixels: Image, scale: int, *, tile: int = TILE) -> Image:
+    """`pixels` made larger by the network, the same to the bit on every machine.
+
+    The network adds detail to the bicubic enlargement. It enlarges by 4; what it makes is brought to another scale by
+    Pillow's bicubic filter. At scale 1 there is nothing to enlarge, and the result is `pixels`.
+
+    Parameters
+    ----------
+    pixels
+        (h, w, 3) uint8 sRGB, any size from 1 × 1.
+    scale
+        A whole number from 1.
+    tile
+        Pixels of the input on a side of what is worked on at once, a multiple of 4.
+
+    Returns
+    -------
+    (h · scale, w · scale, 3) uint8.
+
+    Raises
+    ------
+    ImageError
+        The picture has another shape or dtype, or no pixels; the scale or the tile is none of these.
+    """
+    pixels = check_pixels(pixels)
+    if scale < 1 or tile < ROWS or tile % ROWS:
+        raise ImageError(f"expected a scale from 1 and a tile that is a multiple of {ROWS}; got {scale} and {tile}")
+    if scale == 1:
+        return pixels.copy()
+    out, weights = bicubic_up(pixels, SCALE), _weights()
+    halo = -(-_reach(weights) // ROWS) * ROWS
+    for top in range(0, pixels.shape[0], tile):
+        for left in range(0, pixels.shape[1], tile):
+            # Parts that end at the border end as the picture does: there every layer sees zeros beyond it.
+            above, before = max(top - halo, 0), max(left - halo, 0)
+            detail = _detail(pixels[above : top + tile + halo, before : left + tile + halo], weights)
+            detail = detail[:, top - above : top - above + tile, left - before : left - before + tile]
+            place = out[SCALE * top : SCALE * (top + tile), SCALE * left : SCALE * (left + tile)]
+            place[:] = with_detail(place, detail)
+    return out if scale == SCALE else resized(out, pixels.shape[1] * scale, pixels.shape[0] * scale)
+
+
+def _detail(part: Image, weights: Weights) -> npt.NDArray[np.float32]:
+    """What is added to each pixel's block of 4 × 4, (48, h, w), for (h, w, 3) uint8; wrong near the border."""
+    # About middle grey, which is what lies beyond the border.
+    planes = part.transpose(2, 0, 1).astype(np.float32) / np.float32(255) - np.float32(0.5)
+    hidden = convolved(planes, weights["head"], weights["head_bias"], 1)
+    for k in range(_layers(weights)):
+        hidden = convolved(hidden, weights[f"body_{k}"], weights[f"body_{k}_bias"], 1, rectified=True, residual=True)
+    return convolved(hidden, weights["tail"], weights["tail_bias"], 1, rectified=True)
+
+
+def _layers(weights: Weights) -> int:
+    return len(weights) // 2 - 2
+
+
+def _reach(weights: Weights) -> int:
+    """How far a pixel reaches: one pixel in each layer."""
+    return _layers(weights) + 2
+
+
+@functools.cache
+def _weights() -> Weights:
+    raw = resources.files(__package__).joinpath("reference_weights.npz").read_bytes()
+    with np.load(io.BytesIO(raw), allow_pickle=False) as stored:
+        arrays: dict[str, Any] = dict(stored)
+    return {name: values.astype(np.float32) for name, values in arrays.items()}

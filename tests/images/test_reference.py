@@ -1,0 +1,83 @@
+"""The free reference: near the truth, the same to the bit in parts and in threads, at every scale and size."""
+
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+
+import numpy as np
+import pytest
+
+from blackbox_conformal.errors import ImageError
+from blackbox_conformal.method.images import reference as module
+from blackbox_conformal.method.images.making_inputs import bicubic_up, resized
+from blackbox_conformal.method.images.photographs import demo_photographs
+from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.method.images.reference import reference
+
+MOST_BYTES = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def truths():
+    """The middle of ten photographs that did not train: 192 × 192 each."""
+    found = []
+    for photograph in demo_photographs()[::2]:
+        pixels = read_image(photograph.path).pixels
+        top, left = ((side - 192) // 2 for side in pixels.shape[:2])
+        found.append(np.ascontiguousarray(pixels[top : top + 192, left : left + 192]))
+    return found
+
+
+def psnr(picture, truth):
+    return 10 * np.log10(255**2 / np.mean((picture.astype(float) - truth) ** 2))
+
+
+@pytest.mark.parametrize(("scale", "gain"), [(4, 1.0), (3, 0.5), (2, 0.5)])
+def test_it_is_nearer_to_the_truth_than_plain_enlargement(truths, scale, gain):
+    gains = []
+    for truth in truths:
+        low = resized(truth, 192 // scale, 192 // scale)
+        gains.append(psnr(reference(low, scale), truth) - psnr(bicubic_up(low, scale), truth))
+    assert np.mean(gains) > gain
+    assert min(gains) > -0.1
+
+
+def test_parts_and_threads_change_no_bit(truths):
+    low = np.ascontiguousarray(truths[0][:101, :83])
+    whole = reference(low, 4)
+    with ThreadPoolExecutor(3) as pool:
+        for found in pool.map(lambda tile: reference(low, 4, tile=tile), (32, 44, 1024)):
+            np.testing.assert_array_equal(found, whole)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("size", [(1, 1), (2, 7), (9, 5)])
+def test_every_size_and_scale(size, scale):
+    low = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    found = reference(low, scale)
+    assert found.shape == (size[0] * scale, size[1] * scale, 3)
+    assert found.dtype == np.uint8
+    if scale == 1:
+        np.testing.assert_array_equal(found, low)
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_one_colour_stays_one_colour(level):
+    found = reference(np.full((24, 24, 3), level, np.uint8), 4)
+    # To the border, beyond which the network sees zeros.
+    assert np.abs(found.astype(int) - level).max() <= 6
+
+
+@pytest.mark.parametrize(("pixels", "scale"), [(np.zeros((4, 4), np.uint8), 4), (np.zeros((4, 4, 3), np.uint8), 0)])
+def test_what_is_no_picture_or_no_scale_is_refused(pixels, scale):
+    with pytest.raises(ImageError, match="expected"):
+        reference(pixels, scale)
+
+
+def test_a_tile_that_would_change_bits_is_refused():
+    with pytest.raises(ImageError, match="multiple of 4"):
+        reference(np.zeros((4, 4, 3), np.uint8), 4, tile=6)
+
+
+def test_weights_are_small():
+    raw = resources.files(module.__package__).joinpath("reference_weights.npz").read_bytes()
+    assert len(raw) < MOST_BYTES
