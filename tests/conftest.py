@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-# Before numpy is imported: OpenBLAS's threads wait for each other in loops, and take 15 times the processor time of one
-# where several processes of tests share the cores.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Before numpy is imported: threads of OpenBLAS and OpenMP wait for each other in loops, and take 15 times the processor
+# time of one where several processes of tests share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from support.forked import Forked
 

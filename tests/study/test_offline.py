@@ -36,18 +36,40 @@ def low_of(seed: int) -> bytes:
     return out.getvalue()
 
 
-@pytest.fixture
-def vendor(tmp_path: Path) -> bc.Adapter:
-    return bc.load_adapter("folder", path=str(write_draws(tmp_path / "outputs", range(40), DRAWS)), label="synthetic")
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of photographs, outputs and a run of them, which no test changes."""
+    folder = tmp_path_factory.mktemp("offline")
+    write_draws(folder / "outputs", range(40), DRAWS)
+    write_photographs(folder / "photographs", range(30))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def vendor(made: Path) -> bc.Adapter:
+    return bc.load_adapter("folder", path=str(made / "outputs"), label="synthetic")
+
+
+@pytest.fixture(scope="module")
+def photographs(made: Path) -> list[Path]:
+    return [made / "photographs" / f"p{seed}.png" for seed in range(30)]
+
+
+@pytest.fixture(scope="module")
+def calibration(made: Path, vendor: bc.Adapter, photographs: list[Path]) -> bc.Calibration:
+    return bc.calibrate(vendor, photographs, run=made / "run", **CHOICES)
 
 
 @pytest.fixture
-def photographs(tmp_path: Path) -> list[Path]:
-    return write_photographs(tmp_path / "photographs", range(30))
+def own(made: Path, tmp_path: Path) -> tuple[bc.Adapter, list[Path]]:
+    """A test's own copy, which it may change."""
+    for name in ("outputs", "photographs"):
+        shutil.copytree(made / name, tmp_path / name)
+    adapter = bc.load_adapter("folder", path=str(tmp_path / "outputs"), label="synthetic")
+    return adapter, [tmp_path / "photographs" / f"p{seed}.png" for seed in range(30)]
 
 
-def test_calibrate_mask_and_audit(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
-    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
+def test_calibrate_mask_and_audit(tmp_path: Path, vendor: bc.Adapter, calibration: bc.Calibration) -> None:
     assert calibration.n == 30
     threshold = calibration.threshold(0.2)
     assert 0 < threshold < math.inf
@@ -75,18 +97,15 @@ def test_calibrate_mask_and_audit(tmp_path: Path, vendor: bc.Adapter, photograph
 
 
 def test_the_calibration_is_the_same_whatever_the_order_of_files(
-    tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]
+    tmp_path: Path, vendor: bc.Adapter, photographs: list[Path], calibration: bc.Calibration
 ) -> None:
-    one = bc.calibrate(vendor, photographs, run=tmp_path / "a", **CHOICES)
-    other = bc.calibrate(vendor, photographs[::-1], run=tmp_path / "b", **CHOICES)
-    assert one.digest == other.digest
+    other = bc.calibrate(vendor, photographs[::-1], run=tmp_path / "run", **CHOICES)
+    assert calibration.digest == other.digest
 
 
-def test_another_level_or_guarantee_reads_no_picture(
-    tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]
-) -> None:
-    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
-    calibration.save(tmp_path / "c.json")
+def test_another_level_or_guarantee_reads_no_picture(tmp_path: Path, own: tuple[bc.Adapter, list[Path]]) -> None:
+    vendor, photographs = own
+    bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES).save(tmp_path / "c.json")
     shutil.rmtree(tmp_path / "outputs")
     shutil.rmtree(tmp_path / "photographs")
     loaded = bc.Calibration.load(tmp_path / "c.json")
@@ -95,8 +114,7 @@ def test_another_level_or_guarantee_reads_no_picture(
     assert loaded.threshold(0.3, "per-image", delta=0.2) > -math.inf
 
 
-def test_files_and_certificate_of_a_mask(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
-    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
+def test_files_and_certificate_of_a_mask(tmp_path: Path, vendor: bc.Adapter, calibration: bc.Calibration) -> None:
     result = mask_all(vendor, [("p31", low_of(31))], calibration, 0.2, run=tmp_path / "run")[0]
     products = write_products(result, tmp_path / "out")
     mask = PillowImage.open(products.mask)
@@ -116,9 +134,8 @@ def test_files_and_certificate_of_a_mask(tmp_path: Path, vendor: bc.Adapter, pho
 
 
 def test_an_unreachable_level_gives_an_empty_mask_that_says_why(
-    tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]
+    tmp_path: Path, vendor: bc.Adapter, calibration: bc.Calibration
 ) -> None:
-    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
     result = mask_all(vendor, [("p31", low_of(31))], calibration, 0.01, run=tmp_path / "run")[0]
     assert not result.mask.any()
     assert result.certificate.status == "abstains"
@@ -134,13 +151,15 @@ def test_too_few_photographs_for_the_level_are_refused_before_anything_is_drawn(
     assert not (tmp_path / "run").exists()
 
 
-def test_duplicates_are_refused(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
+def test_duplicates_are_refused(tmp_path: Path, own: tuple[bc.Adapter, list[Path]]) -> None:
+    vendor, photographs = own
     shutil.copy(photographs[0], tmp_path / "photographs" / "copy.png")
     with pytest.raises(CalibrationError, match="same"):
         bc.calibrate(vendor, tmp_path / "photographs", run=tmp_path / "run", **CHOICES)
 
 
-def test_identical_draws_are_refused(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
+def test_identical_draws_are_refused(tmp_path: Path, own: tuple[bc.Adapter, list[Path]]) -> None:
+    vendor, photographs = own
     for index in range(1, DRAWS):
         shutil.copy(tmp_path / "outputs/p3/0.png", tmp_path / f"outputs/p3/{index}.png")
     with pytest.raises(AdapterError, match="same picture every time"):
@@ -153,31 +172,31 @@ def test_photographs_that_are_given_as_their_own_answers_are_refused(tmp_path: P
         bc.calibrate(vendor, photographs, run=tmp_path / "run")
 
 
-def test_an_output_of_another_size_is_refused(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
+def test_an_output_of_another_size_is_refused(tmp_path: Path, own: tuple[bc.Adapter, list[Path]]) -> None:
+    vendor, photographs = own
     PillowImage.fromarray(draw(photograph(3), 0)[:-4]).save(tmp_path / "outputs/p3/1.png")
     with pytest.raises((ImageError, BlackboxConformalError), match=r"80×64|80x64"):
         bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
 
 
-def test_a_missing_draw_is_named(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
+def test_a_missing_draw_is_named(tmp_path: Path, own: tuple[bc.Adapter, list[Path]]) -> None:
+    vendor, photographs = own
     (tmp_path / "outputs/p3/3.png").unlink()
     with pytest.raises(BlackboxConformalError, match="p3"):
         bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
 
 
 def test_a_foreign_calibration_is_refused_with_each_difference(
-    tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]
+    made: Path, tmp_path: Path, calibration: bc.Calibration
 ) -> None:
-    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
-    other = bc.load_adapter("folder", path=str(tmp_path / "outputs"), label="another vendor")
+    other = bc.load_adapter("folder", path=str(made / "outputs"), label="another vendor")
     with pytest.raises(ProcedureMismatchError, match=r"label: 'synthetic' → 'another vendor'"):
         bc.mask(other, low_of(31), calibration, alpha=0.2, run=tmp_path / "run")
 
 
 def test_a_calibration_photograph_is_neither_masked_nor_audited(
-    tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]
+    tmp_path: Path, vendor: bc.Adapter, photographs: list[Path], calibration: bc.Calibration
 ) -> None:
-    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
     with pytest.raises(CalibrationError, match="has not seen"):
         mask_all(vendor, [("p3", low_of(3))], calibration, 0.2, run=tmp_path / "run")
     with pytest.raises(CalibrationError, match=r"again is calibration photograph p4: .*has not seen"):
@@ -187,9 +206,11 @@ def test_a_calibration_photograph_is_neither_masked_nor_audited(
 
 
 @pytest.mark.parametrize("delivery", ["mean", "medoid"])
-def test_other_delivery_rules(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path], delivery: str) -> None:
-    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", delivery=delivery, **CHOICES)
-    result = mask_all(vendor, [("p33", low_of(33))], calibration, 0.3, run=tmp_path / "run")[0]
+def test_other_delivery_rules(
+    made: Path, tmp_path: Path, vendor: bc.Adapter, photographs: list[Path], delivery: str
+) -> None:
+    calibration = bc.calibrate(vendor, photographs, run=made / "run", delivery=delivery, **CHOICES)
+    result = mask_all(vendor, [("p33", low_of(33))], calibration, 0.3, run=made / "run")[0]
     draws = np.stack([draw(photograph(33), 33_000 + index) for index in range(DRAWS)]).astype(int)
     if delivery == "mean":
         np.testing.assert_array_equal(result.image, (2 * draws.sum(0) + DRAWS) // (2 * DRAWS))
@@ -198,14 +219,14 @@ def test_other_delivery_rules(tmp_path: Path, vendor: bc.Adapter, photographs: l
     else:
         distances = [sum(((one - other) ** 2).sum() for other in draws) for one in draws]
         np.testing.assert_array_equal(result.image, draws[int(np.argmin(distances))])
-        assert result.vendor == (tmp_path / "outputs" / "p33" / f"{np.argmin(distances)}.png").read_bytes()
+        assert result.vendor == (made / "outputs" / "p33" / f"{np.argmin(distances)}.png").read_bytes()
 
 
 def test_a_bound_from_the_delivered_colours_never_trusts_less(
-    tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]
+    made: Path, vendor: bc.Adapter, photographs: list[Path]
 ) -> None:
     choices = {**CHOICES, "metric": "lab-l1:kernel=gaussian,sigma=2"}
-    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **choices)
+    calibration = bc.calibrate(vendor, photographs, run=made / "run", **choices)
     gained = 0
     for alpha in (0.05, 0.06, 0.07, 0.08, 0.1, 0.12):
         plain = mask_all(vendor, [("p35", low_of(35))], calibration, alpha)[0]
@@ -223,12 +244,12 @@ def test_a_bound_from_the_delivered_colours_never_trusts_less(
 
 
 def test_a_bound_of_the_picture_counts_within_its_group_and_is_refused_where_it_proves_nothing(
-    tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]
+    made: Path, vendor: bc.Adapter, photographs: list[Path]
 ) -> None:
     choices = {**CHOICES, "metric": "rgb-linf:kernel=gaussian,sigma=4,order=difference-of-blurs"}
     groups = {f"p{seed}": "even" if seed % 2 == 0 else "odd" for seed in range(30)}
     calibration = bc.calibrate(
-        vendor, photographs, run=tmp_path / "run", groups=groups, guarantee="false-trust:tolerance=0.03", **choices
+        vendor, photographs, run=made / "run", groups=groups, guarantee="false-trust:tolerance=0.03", **choices
     )
 
     def masked(guarantee: str) -> Certificate:
@@ -244,17 +265,17 @@ def test_a_bound_of_the_picture_counts_within_its_group_and_is_refused_where_it_
         masked("false-trust:tolerance=0.03,bound_from=input")
 
 
-def test_the_bound_from_the_input_is_certified(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
+def test_the_bound_from_the_input_is_certified(made: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
     choices = {**CHOICES, "metric": "rgb-l1:kernel=gaussian,sigma=4,order=difference-of-blurs"}
-    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", **choices)
+    calibration = bc.calibrate(vendor, photographs, run=made / "run", **choices)
     result = mask_all(vendor, [("p35", low_of(35))], calibration, 0.5, guarantee="expected:bound_from=input")[0]
     assert "whatever the truth" in str(result.certificate.input_bound)
     assert result.mask.any()
 
 
-def test_groups_calibrate_apart(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
+def test_groups_calibrate_apart(made: Path, tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
     groups = {f"p{seed}": "even" if seed % 2 == 0 else "odd" for seed in range(30)}
-    calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", groups=groups, **CHOICES)
+    calibration = bc.calibrate(vendor, photographs, run=made / "run", groups=groups, **CHOICES)
     loaded = bc.Calibration.load(calibration.save(tmp_path / "c.json"))
     even = loaded.rule_of_group("even").threshold(loaded.curves, 0.2)
     kept = [curve for curve, image in zip(loaded.curves, loaded.images, strict=True) if image.group == "even"]
@@ -268,20 +289,17 @@ def test_groups_calibrate_apart(tmp_path: Path, vendor: bc.Adapter, photographs:
 
 
 def test_false_trust_comes_from_the_same_calibration(
-    tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]
+    made: Path, tmp_path: Path, vendor: bc.Adapter, photographs: list[Path], calibration: bc.Calibration
 ) -> None:
-    plain = bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)
-    loaded = bc.Calibration.load(plain.save(tmp_path / "plain.json"))
-    shutil.rmtree(tmp_path / "photographs")
+    loaded = bc.Calibration.load(calibration.save(tmp_path / "plain.json"))
     usual = loaded.threshold(0.05, "false-trust")
-    assert -math.inf < usual == plain.threshold(0.05, "false-trust", tolerance=0.1)
+    assert -math.inf < usual == calibration.threshold(0.05, "false-trust", tolerance=0.1)
     with pytest.raises(CalibrationError, match=r"stored for 0\.1; asked for 0\.3"):
         loaded.threshold(0.05, "false-trust", tolerance=0.3)
 
-    write_photographs(tmp_path / "photographs", range(30))
-    own = bc.calibrate(vendor, photographs, guarantee="false-trust:tolerance=0.3", run=tmp_path / "run", **CHOICES)
+    own = bc.calibrate(vendor, photographs, guarantee="false-trust:tolerance=0.3", run=made / "run", **CHOICES)
     assert own.threshold(0.05) >= usual
-    result = mask_all(vendor, [("p35", low_of(35))], own, 0.05, run=tmp_path / "run")[0]
+    result = mask_all(vendor, [("p35", low_of(35))], own, 0.05, run=made / "run")[0]
     errors = bc.error_map(photograph(35), result.image, "rgb-linf", kernel="gaussian", sigma=2)
     assert (result.mask & (errors > 0.3)).mean() <= 0.05
     assert "exceeds 0.3 is at most 0.05" in result.certificate.statement
@@ -290,7 +308,8 @@ def test_false_trust_comes_from_the_same_calibration(
     assert found.levels[0].judgement.risk <= 0.05
 
 
-def test_a_blank_answer_to_a_picture_is_no_draw(tmp_path: Path, vendor: bc.Adapter, photographs: list[Path]) -> None:
+def test_a_blank_answer_to_a_picture_is_no_draw(tmp_path: Path, own: tuple[bc.Adapter, list[Path]]) -> None:
+    vendor, photographs = own
     PillowImage.new("RGB", (80, 64)).save(tmp_path / "outputs/p3/1.png")
     with pytest.raises(BlackboxConformalError, match="one colour everywhere for an input that is not blank"):
         bc.calibrate(vendor, photographs, run=tmp_path / "run", **CHOICES)

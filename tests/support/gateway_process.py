@@ -8,7 +8,7 @@ from pathlib import Path
 
 from support.forked import Forked
 
-SHORT_LEASE = """
+LOOKING_OFTEN = """
 from support.forked import Forked
 from blackbox_conformal.cli.main import main
 from blackbox_conformal.drawing.ledger.postgres import postgres_ledger
@@ -21,7 +21,7 @@ VENDOR = "blackbox_conformal.testing.reference_adapters:SynchronousVendor"
 
 
 class GatewayProcess:
-    """One run folder, in which processes follow each other; with a shared ledger, others wait 3 seconds for them."""
+    """One run folder, in which processes follow each other; with a shared ledger, each looks after others often."""
 
     def __init__(
         self, calibration: Path, vendor_url: str, run: Path, *options: str, descriptors: int | None = None
@@ -37,7 +37,7 @@ class GatewayProcess:
 
     def start(self) -> "GatewayProcess":
         """Start a process, and return once it serves."""
-        program = ["-c", SHORT_LEASE] if "--ledger" in self._words else ["-m", "blackbox_conformal"]
+        program = ["-c", LOOKING_OFTEN] if "--ledger" in self._words else ["-m", "blackbox_conformal"]
         command, start = [sys.executable, *program, "serve", *self._words], Forked
         if self._descriptors is not None:
             command, start = ["sh", "-c", f'ulimit -n {self._descriptors}; exec "$@"', "sh", *command], subprocess.Popen
@@ -49,6 +49,12 @@ class GatewayProcess:
         assert line, self.logged.read_text()
         self.url = json.loads(line)["url"]
         return self
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        assert self._process is not None
+        return self._process.pid
 
     def kill(self) -> None:
         """End the process as a crash does."""
