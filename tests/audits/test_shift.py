@@ -12,7 +12,7 @@ from verdict_rates import ALPHA, binary, dire, heavy, rates, ties, varied
 from blackbox_conformal.method.audits.confidence import LEVEL
 from blackbox_conformal.method.audits.verdict import Judgement, judge
 
-AUDITS = 400
+AUDITS = 200
 AT_MOST = LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / AUDITS)
 
 

@@ -143,7 +143,7 @@ class PostgresServer:
 def postgres_server() -> Iterator[PostgresServer]:
     """A server for the ``with`` block."""
     # Not below pytest's folder, which is root's alone and too long a name for a socket.
-    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+    with tempfile.TemporaryDirectory(prefix="postgres-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")) as folder:
         server = PostgresServer(Path(folder))
         try:
             yield server
