@@ -1,5 +1,7 @@
 """Made-up photographs and draws for tests: a vendor that errs more where it varies more."""
 
+import functools
+import io
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -46,13 +48,29 @@ def draw(truth: np.ndarray, seed: int, scale: int = 4) -> np.ndarray:
     return np.clip(up + invented, 0, 255).astype(np.uint8)
 
 
+def _file(pixels: np.ndarray) -> bytes:
+    written = io.BytesIO()
+    PillowImage.fromarray(pixels).save(written, "PNG")
+    return written.getvalue()
+
+
+@functools.cache
+def _photograph_file(seed: int) -> bytes:
+    return _file(photograph(seed))
+
+
+@functools.cache
+def _draw_file(seed: int, index: int) -> bytes:
+    return _file(draw(photograph(seed), 1000 * seed + index))
+
+
 def write_photographs(folder: Path, seeds: range) -> list[Path]:
     """One PNG a seed, ``p<seed>.png``."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for seed in seeds:
         paths.append(folder / f"p{seed}.png")
-        PillowImage.fromarray(photograph(seed)).save(paths[-1])
+        paths[-1].write_bytes(_photograph_file(seed))
     return paths
 
 
@@ -61,7 +79,5 @@ def write_draws(folder: Path, seeds: Iterable[int], draws: int = 4) -> Path:
     for seed in seeds:
         (folder / f"p{seed}").mkdir(parents=True, exist_ok=True)
         for index in range(draws):
-            PillowImage.fromarray(draw(photograph(seed), 1000 * seed + index)).save(
-                folder / f"p{seed}" / f"{index}.png"
-            )
+            (folder / f"p{seed}" / f"{index}.png").write_bytes(_draw_file(seed, index))
     return folder
