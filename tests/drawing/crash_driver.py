@@ -26,7 +26,6 @@ if address := os.environ.get("LEDGER_OF_THE_CRASH"):
     from blackbox_conformal.drawing.ledger.address import LEDGERS
     from blackbox_conformal.drawing.ledger.postgres import postgres_ledger
 
-    postgres_ledger.LEASE_S = float(os.environ["LEASE_OF_THE_CRASH"])
     LEDGER = postgres_ledger.PostgresLedger  # type: ignore[assignment, misc]
     LEDGERS.place(Path(sys.argv[2]), address)
 

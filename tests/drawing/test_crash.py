@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 from support.draws import killed, limits, tasks
+from support.postgres_server import end_leases
 
 from blackbox_conformal.drawing.ledger.address import LEDGERS
-from blackbox_conformal.drawing.ledger.postgres import postgres_ledger
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -51,12 +51,12 @@ def test_kill(
 ) -> None:
     run = tmp_path / "run"
     if database == "postgres":
-        # A process that is killed is taken for dead when its lease is over.
-        monkeypatch.setattr(postgres_ledger, "LEASE_S", 2.0)
-        monkeypatch.setenv("LEASE_OF_THE_CRASH", "2.0")
         monkeypatch.setenv("LEDGER_OF_THE_CRASH", str(LEDGERS.of(run)))
     with FaultServer(polls=0) as server:
         killed(server.url, run, kind, point, number)
+        if database == "postgres":
+            # A process that is killed is taken for dead when its lease is over.
+            end_leases(str(LEDGERS.of(run)))
         assert server.account.requests("submit") == submitted
         with Sampler(KINDS[kind](url=server.url), run, limits(), check=lambda data, task: None) as sampler:
             outcomes = list(sampler.draw(tasks(1, 4)))

@@ -16,13 +16,13 @@ import psycopg
 import pytest
 from support import forked
 from support.draws import draw, tasks, want
-from support.postgres_server import PostgresServer
+from support.postgres_server import PostgresServer, end_leases
 
 from blackbox_conformal.drawing.clock import Clock
 from blackbox_conformal.drawing.ledger.address import LEDGERS, Address
 from blackbox_conformal.drawing.ledger.attempts import VendorReport
 from blackbox_conformal.drawing.ledger.places import inspect_database
-from blackbox_conformal.drawing.ledger.postgres import postgres_ledger, reconnecting
+from blackbox_conformal.drawing.ledger.postgres import reconnecting
 from blackbox_conformal.drawing.ledger.postgres.database import PostgresConnection
 from blackbox_conformal.drawing.ledger.postgres.postgres_ledger import PostgresLedger
 from blackbox_conformal.drawing.ledger.postgres.postgres_schema import VERSION
@@ -230,17 +230,15 @@ def test_two_machines_ask_for_the_same_pictures_and_one_pays(address: Address, t
     assert ledger_verify(address).problems == ()
 
 
-def test_a_job_that_a_dead_machine_left_is_fetched_by_another(
-    address: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(postgres_ledger, "LEASE_S", 1.0)
+def test_a_job_that_a_dead_machine_left_is_fetched_by_another(address: Address, tmp_path: Path) -> None:
     dead = tmp_path / "dead"
-    given = {"LEDGER_OF_THE_CRASH": address.shown, "LEASE_OF_THE_CRASH": "1.0"}
+    given = {"LEDGER_OF_THE_CRASH": address.shown}
     with FaultServer(polls=0) as vendor:
         words = [vendor.url, str(dead), "jobs", "accepted", "1"]
         driver = Path(__file__).with_name("crash_driver.py")
         forked.run([sys.executable, str(driver), *words], env={**os.environ, **given})
         assert vendor.account.paid == 1
+        end_leases(address.shown)
         LEDGERS.place(tmp_path / "other", address.shown)
         drawn = draw(JobVendor(url=vendor.url), tmp_path / "other", tasks(1, 4))
         assert drawn.states == ["stored"] * 4

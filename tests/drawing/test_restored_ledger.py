@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support.draws import draw, killed, limits, tasks
-from support.postgres_server import PostgresServer
+from support.postgres_server import PostgresServer, end_leases
 
 from blackbox_conformal.drawing.events import Event
 from blackbox_conformal.drawing.ledger.address import LEDGERS
@@ -221,10 +221,10 @@ def test_an_answer_of_a_process_that_was_killed_is_remembered_too(
     restore = copied(run)
     if database == "postgres":
         monkeypatch.setenv("LEDGER_OF_THE_CRASH", str(LEDGERS.of(run)))
-        monkeypatch.setenv("LEASE_OF_THE_CRASH", "0.5")
     with FaultServer(polls=0) as server:
         killed(server.url, run, "once", point, 3)
-        time.sleep(1.0 if database == "postgres" else 0.0)
+        if database == "postgres":
+            end_leases(str(LEDGERS.of(run)))
         OwnedFolder(run).close()
         assert sorted(one.state for one in ledger_ls(run, ("stored", "validated", "ambiguous")))[-1] != "ambiguous"
         restore()

@@ -13,18 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from support.gateway import picture
 from support.gateway_process import GatewayProcess
-from support.postgres_server import PostgresServer
+from support.postgres_server import PostgresServer, end_leases, set_leases
 
 from blackbox_conformal.drawing.ledger.address import LEDGERS
-from blackbox_conformal.drawing.ledger.postgres.database import SCHEMA
-from blackbox_conformal.drawing.ledger.postgres.postgres_transaction import NOW
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.testing.fault_server import FaultServer
 
-psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed here (pip install -e '.[postgres]')")
 BASE = "http://gateways.example"
 
 
@@ -44,16 +40,11 @@ class Two:
     def start(self, gateway: GatewayProcess) -> None:
         """Start a gateway that lives until `end_lease`, however slow the machine is."""
         gateway.start()
-        self._lease(gateway, 600)
+        set_leases(self.address, f"process {gateway.pid} on %", 600)
 
     def end_lease(self, gateway: GatewayProcess) -> None:
         """Let the other one take this one for dead."""
-        self._lease(gateway, 0)
-
-    def _lease(self, gateway: GatewayProcess, seconds: int) -> None:
-        query = f"UPDATE {SCHEMA}.owner SET lease_s = {seconds}, expires_at = {NOW} + {seconds} WHERE name LIKE %s"
-        with psycopg.connect(self.address) as connection:
-            assert connection.execute(query, (f"process {gateway.pid} on %",)).rowcount == 1
+        end_leases(self.address, f"process {gateway.pid} on %")
 
     def __exit__(self, *_: object) -> None:
         for gateway in (self.a, self.b):

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from blackbox_conformal.drawing.ledger.address import LEDGERS
+from blackbox_conformal.drawing.ledger.postgres.database import SCHEMA
+from blackbox_conformal.drawing.ledger.postgres.postgres_transaction import NOW
 
 _SETTINGS = (
     "-c listen_addresses=''",
@@ -137,6 +139,21 @@ class PostgresServer:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
             connection.execute(f"CREATE DATABASE {name}")
         self._run("pg_restore", "--exit-on-error", "-d", address, str(dump))
+
+
+def end_leases(address: str, process: str = "%") -> None:
+    """Let the others take a process of the ledger at an address for dead, or all that are there now."""
+    set_leases(address, process, 0)
+
+
+def set_leases(address: str, process: str, seconds: int) -> None:
+    """Let processes be alive for so many seconds after each sign of life, the last of which is now."""
+    import psycopg
+
+    lives = f"lease_s = {seconds}, expires_at = {NOW} + {seconds}"
+    with psycopg.connect(address) as connection:
+        changed = connection.execute(f"UPDATE {SCHEMA}.owner SET {lives} WHERE name LIKE %s", (process,))
+        assert changed.rowcount > 0
 
 
 @contextmanager
