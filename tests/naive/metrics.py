@@ -1,12 +1,13 @@
 """Metrics from their definitions, each under its own name: a test finds the twin of `rgb-l1` as `rgb_l1`.
 
 A norm of colour differences is given as the colour space and the norm over channels, any other metric as a function of
-two pictures. FLIP is the evaluator of its authors. Nothing here is fast and nothing here imports the package.
+two pictures, some of the plain one that detail is added to, too. FLIP is the evaluator of its authors. Nothing here is
+fast and nothing here imports the package.
 """
 
 import flip_evaluator
 import numpy as np
-from naive import delta_e, distance, similarity
+from naive import delta_e, detail, distance, similarity
 
 lab_l1 = (distance.lab, np.sum)
 chroma = (distance.chroma, np.sum)
@@ -39,3 +40,13 @@ def flip(truth, delivered, pixels_per_degree=67.0):
         parameters={"ppd": pixels_per_degree},
     )
     return values[:, :, 0]
+
+
+def invention(truth, delivered, plain, sigma, high_pass=True):
+    """The share of what was added to the plain picture that the truth does not explain."""
+    return detail.share(delivered, truth, plain, sigma, high_pass)
+
+
+def omission(truth, delivered, plain, sigma, high_pass=True):
+    """The share of what the plain picture lacks that the delivered one does not explain."""
+    return detail.share(truth, delivered, plain, sigma, high_pass)

@@ -165,6 +165,11 @@ class Mixture:
         """Whether every photograph undergoes one known linear map, up to rounding."""
         return not self.random and all(step.linear for step in self.chains[0].steps)
 
+    @property
+    def loses_colours(self) -> bool:
+        """Whether any photograph loses its colours."""
+        return any(step.loses_colours for chain in self.chains for step in chain.steps)
+
     def at(self, scale: int) -> "Mixture":
         """The same with every factor written out; errors as for `Chain.at`."""
         return Mixture(self.shares, tuple(chain.at(scale) for chain in self.chains))

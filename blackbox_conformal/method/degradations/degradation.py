@@ -26,6 +26,8 @@ class Degradation(Plugin):
         The parameter whose name may be left out, as in ``jpeg:75``; "" where there is none.
     linear
         True where the step is a linear map of the pixels up to rounding, which is the same for every photograph.
+    loses_colours
+        True where the picture comes out grey, so that its colours are left to the vendor.
     file_format
         The lossy format, as Pillow calls it, in which the step saves the picture; "" where it saves nothing.
     """
@@ -34,6 +36,7 @@ class Degradation(Plugin):
 
     main: ClassVar[str] = ""
     linear: ClassVar[bool] = False
+    loses_colours: ClassVar[bool] = False
     file_format: ClassVar[str] = ""
 
     chance: float = Field(default=1.0, gt=0, le=1)

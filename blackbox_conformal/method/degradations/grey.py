@@ -12,6 +12,7 @@ class Grey(Degradation):
     """Takes the colours away: each channel becomes the luma of Recommendation ITU-R BT.601."""
 
     linear = True
+    loses_colours = True
 
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:
         """By Pillow's conversion to ``L``, in 16-bit fixed point."""

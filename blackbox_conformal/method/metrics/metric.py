@@ -9,6 +9,7 @@ from pydantic import Field
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.degradations.degradation import Degradation
+from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.kernels.distance import Planes
 from blackbox_conformal.method.risk.exact import largest_loss
 from blackbox_conformal.support.catalog import Plugin
@@ -33,6 +34,8 @@ class Metric(Plugin):
         True when the map is a sum of absolute differences over three channels.
     space
         The colour space in which the map measures, as a certificate prints it.
+    counts_detail
+        Whether it also gives the energies of invented and of added detail, which `marked` and `clear-share` add up.
     reads_pictures
         Whether the map of any two pictures can be computed here and now, without a person's marks or a user's function.
     """
@@ -40,6 +43,7 @@ class Metric(Plugin):
     pointwise_root_mean_square: ClassVar[bool] = False
     sums_channels: ClassVar[bool] = False
     space: ClassVar[str] = "sRGB"
+    counts_detail: ClassVar[bool] = False
     reads_pictures: ClassVar[bool] = True
 
     cap: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -75,6 +79,10 @@ class Metric(Plugin):
             How it was made.
         """
         return self.map(truth, delivered)
+
+    def energies(self, truth: Image, delivered: Image, low_resolution: Image, degradation: Mixture) -> Energies:
+        """Energies of invented and of added detail, where the metric counts them; parameters as `errors`."""
+        raise NotImplementedError(f"{type(self).__name__} counts no detail")
 
     @property
     def capped_bound(self) -> float:

@@ -1,0 +1,146 @@
+"""Which detail a picture adds to a plain one, and how much of it a second picture does not explain.
+
+With `u` plain, `d` delivered and `y` the truth, `a = d - u` is added and `t = y - u` is missing. Around each pixel, the
+best blend of `u` and `y` explains `b t` of what was added, and leaves `|a - b t|^2`, the energy of what was invented.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.method.kernels._checks import image_pair
+from blackbox_conformal.method.kernels._jit import kernel
+from blackbox_conformal.method.kernels.windows import gaussian
+from blackbox_conformal.support.types import Image, Map
+
+LEAST_SHARE = np.float32(1e-5)
+"""A smaller share of the energy is what single precision leaves of none, and counts as none."""
+
+LEAST_PLACES = 256
+"""A picture of so many squared sigmas holds about twenty averages that are independent."""
+
+
+class Energies(NamedTuple):
+    """Energies around each pixel: means over three channels and a Gaussian window, in squares of grey levels.
+
+    Attributes
+    ----------
+    part
+        (H, W) float32: of the detail that `explained` does not account for; from 0 to `whole`.
+    whole
+        (H, W) float32: of all that `changed` adds.
+    """
+
+    part: Map
+    whole: Map
+
+
+def unexplained(changed: Image, explained: Image, plain: Image, sigma: float, *, high_pass: bool = True) -> Energies:
+    """How much of what `changed` adds to `plain` is not in `explained`.
+
+    Parameters
+    ----------
+    changed, explained, plain
+        (H, W, 3) uint8.
+    sigma
+        Standard deviation in pixels of the Gaussian window, with reflected borders, and of the high-pass.
+    high_pass
+        Whether differences that are wider than that, such as a cast of colour, are taken away first.
+
+    Returns
+    -------
+    ``part = min over b in [0, 1] of <|a - b t|^2>`` and ``whole = <a . a>``, where ``a = changed - plain``,
+    ``t = explained - plain``, each less its own Gaussian mean with the high-pass. `part` is 0 where `changed` is, in
+    the window, a blend of `plain` and `explained`.
+
+    Raises
+    ------
+    ImageError
+        The pictures are not (H, W, 3) uint8 of one size.
+    """
+    changed, plain = image_pair(changed, plain)
+    explained, plain = image_pair(explained, plain)
+    added, missing = np.empty((2, *plain.shape[:2]), np.float32)
+    whole, common, other = np.zeros((3, *plain.shape[:2]), np.float32)
+    for channel in range(3):
+        for picture, difference in ((changed, added), (explained, missing)):
+            _subtract(picture, plain, channel, difference)
+            if high_pass:
+                difference -= gaussian(difference, sigma)
+        _add_products(added, missing, whole, common, other)
+    for products in (whole, common, other):
+        gaussian(products, sigma, overwrite=True)
+    _unexplained(whole, common, other, LEAST_SHARE)
+    return Energies(common, whole)
+
+
+def displacement(changed: Image, plain: Image, sigma: float) -> tuple[float, float]:
+    """How far `changed` lies below and to the right of `plain`, in pixels, where that is what sets them apart.
+
+    Both are averaged first, by a Gaussian of `sigma`, so that detail plays no part. One step of Lucas and Kanade
+    (1981) over the whole picture, in green; (0, 0) where a displacement explains less than half of what is left, and
+    in pictures of less than `LEAST_PLACES` squared sigmas, where it may do so by chance.
+    """
+    changed, plain = image_pair(changed, plain)
+    if changed[..., 0].size < LEAST_PLACES * sigma**2 or min(changed.shape[:2]) < 3:
+        return 0.0, 0.0
+    apart, base = np.empty((2, *plain.shape[:2]), np.float32)
+    _subtract(changed, plain, 1, apart)
+    _subtract(plain, np.zeros_like(plain), 1, base)
+    apart, base = gaussian(apart, sigma, overwrite=True), gaussian(base, sigma, overwrite=True)
+    inner = (slice(1, -1), slice(1, -1))
+    slopes = np.stack([(base[2:, 1:-1] - base[:-2, 1:-1]).ravel(), (base[1:-1, 2:] - base[1:-1, :-2]).ravel()]) / 2
+    apart = apart[inner].ravel()
+    apart -= apart.mean()
+    tensor, along = (slopes @ slopes.T).astype(np.float64), (slopes @ apart).astype(np.float64)
+    # Where all edges run one way, nothing tells how far a picture was moved along them.
+    moved = -np.linalg.pinv(tensor, rcond=1e-3, hermitian=True) @ along
+    if -along @ moved < 0.5 * float(apart @ apart):
+        return 0.0, 0.0
+    return float(moved[0]), float(moved[1])
+
+
+@kernel
+def _subtract(first: NDArray[np.uint8], second: NDArray[np.uint8], channel: int, out: NDArray[np.float32]) -> None:
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            out[y, x] = np.float32(np.int32(first[y, x, channel]) - np.int32(second[y, x, channel]))
+
+
+@kernel
+def _add_products(
+    added: NDArray[np.float32],
+    missing: NDArray[np.float32],
+    whole: NDArray[np.float32],
+    common: NDArray[np.float32],
+    other: NDArray[np.float32],
+) -> None:
+    """Add a third of `a a`, `a t` and `t t`."""
+    third = np.float32(1 / 3)
+    for y in range(added.shape[0]):
+        for x in range(added.shape[1]):
+            a, t = added[y, x], missing[y, x]
+            whole[y, x] += third * (a * a)
+            common[y, x] += third * (a * t)
+            other[y, x] += third * (t * t)
+
+
+@kernel
+def _unexplained(
+    whole: NDArray[np.float32], common: NDArray[np.float32], other: NDArray[np.float32], least: np.float32
+) -> None:
+    """Put what no blend explains in the place of `common`."""
+    zero, one = np.float32(0), np.float32(1)
+    for y in range(whole.shape[0]):
+        for x in range(whole.shape[1]):
+            energy, shared, length = whole[y, x], common[y, x], other[y, x]
+            blend = min(max(shared / length, zero), one) if length > zero else zero
+            rest = energy - blend * (shared + shared - blend * length)
+            common[y, x] = min(rest, energy) if rest > least * energy else zero
+
+
+def warm_up() -> None:
+    """Run every kernel of this module once."""
+    black = np.zeros((2, 2, 3), np.uint8)
+    unexplained(black + np.uint8(1), black, black, 1.0)

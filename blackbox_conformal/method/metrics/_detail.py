@@ -1,0 +1,112 @@
+"""Metrics of detail: which share of what one picture adds to plain enlargement another one does not explain."""
+
+import math
+from typing import ClassVar
+
+import numpy as np
+
+from blackbox_conformal.errors import ImageError, UsageError
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.images.making_inputs import bicubic_up
+from blackbox_conformal.method.kernels.detail import Energies, displacement, unexplained
+from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.support.types import Image, Map
+
+LEAST_DETAIL = np.float32(9)
+"""Three grey levels, squared: detail of a smaller root mean square is hardly called detail."""
+
+SIGMA = 4.0
+"""Of window and high-pass where nothing is enlarged; else they grow with the scale."""
+
+FARTHEST = 0.25
+"""Pixels: a delivered picture that lies farther from its input is refused."""
+
+
+class DetailMetric(Metric):
+    """`I / (A + c^2)`: the energy of detail that is not explained over that of all detail, c = 3 grey levels.
+
+    `A = <|a|^2>` is the energy of `a`, a picture less plain enlargement, `t` is another one less plain enlargement, and
+    ``I = min over b in [0, 1] of <|a - b t|^2>``. At scale 1 the input itself takes the place of plain enlargement.
+
+    Both are high-passed by a Gaussian, so that a cast of colour is no detail, and averaged over channels and the same
+    Gaussian: its sigma is the scale, or 4 pixels at scale 1. Where inputs have lost their colours nothing is
+    high-passed, since colours are what is added.
+
+    Attributes
+    ----------
+    words
+        What a value of the map is.
+    """
+
+    words: ClassVar[str]
+
+    @property
+    def bound(self) -> float:
+        """1, which no share reaches: `I <= A`, since `b = 0` is allowed."""
+        return 1.0
+
+    @property
+    def error_in_words(self) -> str:
+        """What the share is of."""
+        return self.words
+
+    def require_degradation(self, degradation: Mixture) -> None:
+        """Refuse inputs with holes, which the picture that detail is added to would show."""
+        if degradation.hidden(np.zeros((1, 1, 3), np.uint8)) is not None:
+            raise UsageError(
+                f"expected inputs that show the whole picture for {self.plugin_name()}; {degradation.text} paints "
+                "holes, and whatever fills them is added. Give --metric in-holes:of=lab-l1,sigma=4"
+            )
+
+    def block_error(self, side: int) -> None:
+        """None: how wrong a block is depends on the input."""
+
+    def map(self, truth: Image, delivered: Image) -> Map:
+        """Refused: two pictures do not show what the vendor added.
+
+        Raises
+        ------
+        UsageError
+            Always; `errors` takes the input as well.
+        """
+        raise UsageError(
+            f"{self.plugin_name()} needs the input, which shows what the vendor added; got truth and delivered picture "
+            "alone. Calibrate or audit with it, or give --metric lab-l1:sigma=4"
+        )
+
+    def energies(self, truth: Image, delivered: Image, low_resolution: Image, degradation: Mixture) -> Energies:
+        """What was invented and all that was added, in squares of grey levels; parameters as `errors`.
+
+        Raises
+        ------
+        ImageError
+            The delivered picture is shifted against its input, so that nearly all detail would count as invented.
+        """
+        plain, sigma = _plain(delivered, low_resolution)
+        changed, explained = self.compared(truth, delivered)
+        return unexplained(changed, explained, plain, sigma, high_pass=not degradation.loses_colours)
+
+    def compared(self, truth: Image, delivered: Image) -> tuple[Image, Image]:
+        """The picture whose detail counts, and the one that it is looked for in."""
+        raise NotImplementedError(f"{type(self).__name__} must define compared(truth, delivered)")
+
+    def errors(self, truth: Image, delivered: Image, low_resolution: Image, degradation: Mixture) -> Map:
+        """The share at each pixel; errors as `energies`."""
+        part, whole = self.energies(truth, delivered, low_resolution, degradation)
+        whole += LEAST_DETAIL
+        part /= whole
+        return part
+
+
+def _plain(delivered: Image, low_resolution: Image) -> tuple[Image, float]:
+    """Plain enlargement of the input, and the sigma of window and high-pass."""
+    scale = delivered.shape[0] // low_resolution.shape[0]
+    plain, sigma = bicubic_up(low_resolution, scale), SIGMA if scale == 1 else float(scale)
+    down, right = displacement(delivered, plain, sigma)
+    if math.hypot(down, right) > FARTHEST:
+        raise ImageError(
+            f"expected delivered pictures that lie where their inputs do; one lies {right:+.2f} pixels to the right "
+            f"and {down:+.2f} down, so nearly all of its detail would count as invented. Have the vendor's answers "
+            "moved back, or give --metric lab-l1:sigma=4"
+        )
+    return plain, sigma
