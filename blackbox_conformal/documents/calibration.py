@@ -29,7 +29,7 @@ from blackbox_conformal.method.images.duplicates import Distinct, Sketch
 from blackbox_conformal.method.images.input_statistics.statistics import SIZE, InputStatistics
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.answers import Answers
-from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve import DETAIL, RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet, StoredCurves
 from blackbox_conformal.method.risk.exact import largest_loss
 from blackbox_conformal.support import catalog, member_text
@@ -76,6 +76,8 @@ class Calibration(Faces):
         The same for the share of the picture that is trusted and wrong, one set for each stored tolerance.
     all_but
         The same for the largest trusted error but for a share of the picture, one set for each stored share.
+    detail
+        The same for shares of detail, two sets where the metric counts it: ``marked`` and ``clear-share``.
     answers
         What the answers to each photograph were like, by which those to new pictures can be told to be other ones.
     inputs
@@ -107,6 +109,7 @@ class Calibration(Faces):
     answers: _StoredAnswers = field(default_factory=lambda: Answers.unknown(0))
     inputs: _StoredInputs = field(default_factory=lambda: InputStatistics.unknown(0))
     all_but: tuple[StoredCurves, ...] = ()
+    detail: tuple[StoredCurves, ...] = ()
     history: History = field(default_factory=History)
     made_with: str = f"blackbox-conformal {version('blackbox-conformal')}"
     signature: Signature | None = field(default=None, compare=False)
@@ -126,7 +129,7 @@ class Calibration(Faces):
             )
         if len({image.cluster is None for image in self.images}) > 1:
             raise CalibrationError("expected the photograph of every tile, or of none; some have none")
-        for curves in (self.curves, *self.shares, *self.all_but):
+        for curves in (self.curves, *self.shares, *self.all_but, *self.detail):
             if len(curves) != len(self.images):
                 raise CalibrationError(f"expected one curve a photograph; got {len(curves)} for {len(self.images)}")
         if len(self.answers) != len(self.images):
@@ -145,6 +148,7 @@ class Calibration(Faces):
         all_but: Sequence[Sequence[RiskCurve]] = (),
         answers: Sequence[Answers] = (),
         inputs: Sequence[InputStatistics] = (),
+        detail: Sequence[Sequence[RiskCurve]] = (),
         **rest: Any,
     ) -> Self:
         """A calibration in canonical order (by truth digest), whatever order the photographs were drawn in."""
@@ -156,6 +160,7 @@ class Calibration(Faces):
             CurveSet.from_curves([curves[index] for index in order]),
             shares=tuple(CurveSet.from_curves([kind[index] for index in order]) for kind in shares),
             all_but=tuple(CurveSet.from_curves([kind[index] for index in order]) for kind in all_but),
+            detail=tuple(CurveSet.from_curves([kind[index] for index in order]) for kind in detail),
             answers=Answers.together(answers)[order if answers else []],
             inputs=InputStatistics.together(inputs)[order if inputs else []],
             **rest,
@@ -244,12 +249,15 @@ class Calibration(Faces):
         ------
         CalibrationError
             Shares of wrong pixels were stored for other tolerances only, or no error can exceed the tolerance; or
-            curves that leave out a share of the picture were stored for other shares only.
+            curves that leave out a share of the picture were stored for other shares only, or curves of detail for
+            another ceiling or for none.
         """
         if rule.needs.curve_kind == "supremum":
             return self.curves
         if rule.needs.curve_kind == "all-but":
             return self._leaving_out(rule.left_out)
+        if rule.needs.curve_kind in DETAIL:
+            return self._of_detail(rule)
         tolerance = rule.stated_tolerance
         telling = [curves for curves in self.shares if curves.tolerance is not None and curves.tolerance < self.bound]
         fitting = [curves for curves in telling if tolerance is None or curves.tolerance == tolerance]
@@ -270,6 +278,18 @@ class Calibration(Faces):
         raise CalibrationError(
             f"curves are stored that leave out this share of the picture: {stored}; asked for {share}. Calibrate "
             f"again with --guarantee all-but:share={share}: the draws are stored, so no call is made"
+        )
+
+    def _of_detail(self, rule: Guarantee) -> CurveSet:
+        ceiling = rule.threshold_ceiling
+        for curves in self.detail:
+            if (curves.kind, curves.ceiling) == (rule.needs.curve_kind, ceiling):
+                return curves
+        stored = ", ".join(sorted({f"{curves.ceiling:g}" for curves in self.detail})) or "none"
+        raise CalibrationError(
+            f"curves of detail are stored for the ceiling {stored}; asked for {ceiling:g}. Calibrate again with "
+            f"--metric invention --guarantee {rule.needs.curve_kind}:ceiling={ceiling:g}: the draws are stored, so no "
+            "call is made"
         )
 
     def bound_for(self, rule: Guarantee) -> float:
@@ -428,7 +448,8 @@ class _StoredCalibrations(StoredPaper[Calibration]):
         weights = None if procedure.score_weights is None else base64.b64encode(procedure.score_weights).decode()
         fields |= {"fingerprint": procedure.fingerprint, "score_weights": weights}
         # Files from before there were these fields keep their digest.
-        fields |= {"history": document.history.content or None, "all_but": fields["all_but"] or None}
+        fields |= {"history": document.history.content or None}
+        fields |= {name: fields[name] or None for name in ("all_but", "detail")}
         fields["tuning"].sort(key=lambda photograph: photograph["truth"])
         fields["vendor_models"].sort()
         return {name: value for name, value in fields.items() if value is not None}
@@ -473,7 +494,7 @@ def check_agreement(calibration: Calibration) -> None:
     _check_bound(calibration, _metric(calibration.procedure))
     _check_degradation(calibration.procedure)
     _check_images(calibration)
-    for curves in (calibration.curves, *calibration.shares, *calibration.all_but):
+    for curves in (calibration.curves, *calibration.shares, *calibration.all_but, *calibration.detail):
         _check_refused(calibration.images, curves)
     _check_guarantee(calibration)
     _check_taught(calibration)
@@ -528,6 +549,9 @@ def _check_bound(calibration: Calibration, metric: Metric) -> None:
         curves.left_out for curves in all_but
     ):
         raise FileFormatError("expected one set of curves with the metric's bound for each share left out; got others")
+    detail = [(curves.kind, curves.bound) for curves in calibration.detail]
+    if _twice(detail) or not {*detail} <= ({(kind, 1.0) for kind in DETAIL} if metric.counts_detail else set()):
+        raise FileFormatError("expected curves of detail of a metric that counts it, one set of a kind; got others")
 
 
 def _check_images(calibration: Calibration) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.method.guarantees.choose import guarantee, threshold
+from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.trust import trusted
 
@@ -204,3 +205,39 @@ def test_all_but_a_share_keeps_alpha_from_maps_to_masks_and_the_literal_rule_bre
     assert tools.verdict(strict).mean > 0.1 * alpha
     assert tools.verdict(literal).breaks(alpha)
     assert tools.verdict(everything).breaks(alpha), "nothing is promised of what is left out"
+
+
+def invented_detail(rng):
+    """Scores with ties, energies of invented and of added detail; how much a picture invents is its own matter."""
+    scores = rng.integers(0, 4, (12, 12))
+    whole = rng.exponential(200, (12, 12)) * rng.random()
+    share = np.array([0.1, 0.3, 0.6, 0.9])[scores] * rng.random() ** 0.5
+    return (scores / 5).astype(np.float32), Energies((whole * share).astype(np.float32), whole.astype(np.float32))
+
+
+def marked(scores, energies, t):
+    return energies.part[trusted(scores, t)].sum() / (energies.part.sum() + energies.part.size)
+
+
+def clear_share(scores, energies, t):
+    below = trusted(scores, t)
+    return energies.part[below].sum() / max(energies.whole[below].sum(), 0.05 * energies.whole.sum())
+
+
+@pytest.mark.parametrize(("kind", "loss", "alpha"), [("marked", marked, 0.35), ("clear-share", clear_share, 0.2)])
+def test_shares_of_detail_keep_alpha_from_maps_to_masks_and_the_literal_rule_breaks_it(tools, kind, loss, alpha):
+    rng = np.random.default_rng(28)
+    strict, literal = [], []
+    for _ in range(150):
+        curves = []
+        for _ in range(20):
+            scores, energies = invented_detail(rng)
+            every = RiskCurve.from_maps(scores, energies.part, bound=1e9).of_detail(scores, energies, 0.9)
+            curves += [curve for curve in every if curve.kind == kind]
+        new = [invented_detail(rng) for _ in range(30)]
+        t = threshold(curves, alpha, kind)
+        strict.append(np.mean([loss(*one, t) for one in new]))
+        literal.append(np.mean([loss(*one, math.nextafter(t, math.inf)) for one in new]))
+    assert tools.verdict(strict).keeps(alpha)
+    assert tools.verdict(strict).mean > 0.1 * alpha
+    assert tools.verdict(literal).breaks(alpha)

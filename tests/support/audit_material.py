@@ -11,6 +11,7 @@ from blackbox_conformal.method.audits.findings import AuditedPicture
 from blackbox_conformal.method.audits.quality import NO_PIXELS, Quality
 from blackbox_conformal.method.audits.worst_pixels import worst_place
 from blackbox_conformal.method.images.calibration_images import CalibrationImage
+from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.trust import trusted
@@ -32,6 +33,18 @@ def curve_of(scores, errors, tolerance=None, left_out=None):
     return RiskCurve.from_maps(scores, errors, bound=BOUND, tolerance=tolerance, left_out=left_out)
 
 
+def detail_curves(seed, count, kind, ceiling):
+    """A set of `count` curves of detail."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        scores, errors = maps(rng)
+        whole = (400 * rng.random(scores.shape)).astype(np.float32)
+        every = curve_of(scores, errors).of_detail(scores, Energies(whole * errors, whole), ceiling)
+        found += [curve for curve in every if curve.kind == kind]
+    return CurveSet.from_curves(found)
+
+
 def curves(seed, count, *, tolerance=None, left_out=None, harder=1.0):
     """A set of `count` curves."""
     rng = np.random.default_rng(seed)
@@ -43,7 +56,7 @@ def identity(name):
     return digest_bytes(name.encode())
 
 
-def calibration_of(found, *, metric=None, guarantee=None, groups=None, shares=(), all_but=()):
+def calibration_of(found, *, metric=None, guarantee=None, groups=None, shares=(), all_but=(), detail=()):
     """A calibration whose photographs ``c0``, ``c1``, … have the curves `found`."""
     images = [
         CalibrationImage(
@@ -65,7 +78,14 @@ def calibration_of(found, *, metric=None, guarantee=None, groups=None, shares=()
         metric=metric or {"name": "rgb-linf"},
     )
     return Calibration.from_curves(
-        procedure, BOUND, images, list(found), shares, all_but, guarantee=guarantee or {"name": "expected"}
+        procedure,
+        BOUND,
+        images,
+        list(found),
+        shares,
+        all_but,
+        detail=detail,
+        guarantee=guarantee or {"name": "expected"},
     )
 
 

@@ -60,6 +60,11 @@ class Around(Guarantee):
         return self.inner.left_out
 
     @property
+    def threshold_ceiling(self) -> float | None:
+        """As the guarantee within."""
+        return self.inner.threshold_ceiling
+
+    @property
     def holds_on_average(self) -> bool:
         """As the guarantee within."""
         return self.inner.holds_on_average

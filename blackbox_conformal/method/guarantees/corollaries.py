@@ -11,6 +11,7 @@ import numpy as np
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.method.risk.curve import SHARES
 from blackbox_conformal.support.catalog import of_specification
 from blackbox_conformal.support.wording import exactly
 
@@ -51,7 +52,7 @@ def statement(guarantee: Guarantee, alpha: float, n: int, metric: Mapping[str, A
     measured = of_specification("metrics", dict(metric))
     level = alpha if guarantee.stated_tolerance is None else guarantee.stated_tolerance
     said = guarantee.statement(alpha, n, measured.error_in_words)
-    error_known = guarantee.needs.curve_kind != "share" or guarantee.stated_tolerance is not None
+    error_known = guarantee.needs.curve_kind not in SHARES or guarantee.stated_tolerance is not None
     notes = (level_in_greys(measured, level), allowed_detail(measured, level)) if error_known else ()
     return " ".join(filter(None, [said, *notes, cap_note(guarantee, metric)]))
 
@@ -105,7 +106,7 @@ def cap_note(guarantee: Guarantee, metric: Mapping[str, Any]) -> str | None:
 
     Which errors lie above a level below the cap, and how many, is the same with the cap and without.
     """
-    if metric.get("cap") is None or guarantee.needs.curve_kind == "share" or guarantee.miss_rate is not None:
+    if metric.get("cap") is None or guarantee.needs.curve_kind in SHARES or guarantee.miss_rate is not None:
         return None
     cap = float(metric["cap"])
     return f"Errors above {cap:g} count as {cap:g}: the guarantee does not tell an error of {cap:g} from a larger one."

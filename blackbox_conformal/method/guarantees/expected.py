@@ -51,6 +51,8 @@ class Expected(WithOutsiders):
     model_config = ConfigDict(arbitrary_types_allowed=True)
     theorem: ClassVar[str] = "Angelopoulos, Bates, Fisch, Lei and Schuster (2024), Theorem 1"
     bounds_tile_means: ClassVar[bool] = True
+    own_bound_refused: ClassVar[str] = ""
+    """What a bound from the picture bounds instead of the loss, so that `bound_from` is refused; empty: it may be."""
 
     weights: tuple[float, ...] | None = None
     weight_new: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -86,6 +88,16 @@ class Expected(WithOutsiders):
                 "bound_from and bound_new both bound the new picture's own loss, and only one can be used: give one"
             )
         return self
+
+    @field_validator("bound_from")
+    @classmethod
+    def _no_bound_of_something_else(cls, source: BoundSource) -> BoundSource:
+        if source != "metric" and cls.own_bound_refused:
+            raise ValueError(
+                f"a bound from the picture bounds {cls.own_bound_refused}, so nothing would be guaranteed. Leave "
+                "bound_from out"
+            )
+        return source
 
     @field_serializer("bound_new")
     def _bound_in_words(self, bound: BoundOfNew | None) -> float | str | None:

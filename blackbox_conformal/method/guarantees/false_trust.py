@@ -5,11 +5,10 @@ The arithmetic is that of `expected`, with 1 as the bound; the tolerance is fixe
 
 from typing import ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.method.guarantees.expected import Expected
-from blackbox_conformal.method.guarantees.guarantee import BoundSource
 from blackbox_conformal.method.risk.curve import Kind
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.support.wording import exactly
@@ -27,15 +26,7 @@ class FalseTrust(Expected):
     curve_kind: ClassVar[Kind] = "share"
     theorem: ClassVar[str] = "Angelopoulos, Bates, Fisch, Lei and Schuster (2024), Theorem 1, with B = 1"
 
-    @field_validator("bound_from")
-    @classmethod
-    def _no_bound_from_the_picture(cls, source: BoundSource) -> BoundSource:
-        if source != "metric":
-            raise ValueError(
-                "a bound from the picture bounds an error, and not the share of the picture that is wrong, so nothing "
-                "would be guaranteed. Leave bound_from out"
-            )
-        return source
+    own_bound_refused: ClassVar[str] = "an error, and not the share of the picture that is wrong"
 
     tolerance: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import InstanceOf, model_validator
 
 from blackbox_conformal.errors import CalibrationError, UsageError
-from blackbox_conformal.method.risk.curve import Kind, RiskCurve
+from blackbox_conformal.method.risk.curve import SHARES, Kind, RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.exact import as_typed, exact_bound
 from blackbox_conformal.method.risk.pool import mean_of_clusters, pool
@@ -192,7 +192,7 @@ class Guarantee(Plugin):
             raise CalibrationError(
                 f"expected {self.needs.curve_kind} curves for this guarantee; got {curves.kind} curves. "
                 "A tolerance at calibration makes share curves (false-trust), left_out makes all-but curves (all-but), "
-                "neither makes supremum curves (all others)"
+                "the metric invention makes marked and clear-share curves, every metric supremum curves (all others)"
             )
 
     def check_level(self, alpha: float, bound: float | None = None) -> None:
@@ -214,8 +214,8 @@ class Guarantee(Plugin):
         return Needs(self.sampling, self.curve_kind)
 
     def loss_bound(self, bound: float) -> float:
-        """The largest loss of a curve, given the metric's `bound`: that, or 1 for a share of the picture."""
-        return 1.0 if self.needs.curve_kind == "share" else bound
+        """The largest loss of a curve, given the metric's `bound`: that, or 1 for a share."""
+        return 1.0 if self.needs.curve_kind in SHARES else bound
 
     @property
     def unit(self) -> str:
@@ -398,6 +398,11 @@ class Guarantee(Plugin):
     @property
     def left_out(self) -> float | None:
         """The share of the picture that its worst trusted pixels may make up; None where no pixel is left out."""
+        return None
+
+    @property
+    def threshold_ceiling(self) -> float | None:
+        """The largest threshold that it ever allows; None where any may be."""
         return None
 
     @property

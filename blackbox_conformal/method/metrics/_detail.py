@@ -90,12 +90,14 @@ class DetailMetric(Metric):
         """The picture whose detail counts, and the one that it is looked for in."""
         raise NotImplementedError(f"{type(self).__name__} must define compared(truth, delivered)")
 
+    def share(self, energies: Energies) -> Map:
+        """The map of these energies, (H, W) float32."""
+        share: Map = energies.part / (energies.whole + LEAST_DETAIL)
+        return share
+
     def errors(self, truth: Image, delivered: Image, low_resolution: Image, degradation: Mixture) -> Map:
         """The share at each pixel; errors as `energies`."""
-        part, whole = self.energies(truth, delivered, low_resolution, degradation)
-        whole += LEAST_DETAIL
-        part /= whole
-        return part
+        return self.share(self.energies(truth, delivered, low_resolution, degradation))
 
 
 def _plain(delivered: Image, low_resolution: Image) -> tuple[Image, float]:

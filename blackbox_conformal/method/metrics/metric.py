@@ -84,6 +84,10 @@ class Metric(Plugin):
         """Energies of invented and of added detail, where the metric counts them; parameters as `errors`."""
         raise NotImplementedError(f"{type(self).__name__} counts no detail")
 
+    def share(self, energies: Energies) -> Map:
+        """What `errors` gives for these energies, where the metric counts them."""
+        raise NotImplementedError(f"{type(self).__name__} counts no detail")
+
     @property
     def capped_bound(self) -> float:
         """The largest error that counts: the cap, or `bound` where there is none or that is less."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blackbox_conformal.errors import CalibrationError, MapError, UsageError
+from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.kernels.left_out_share import all_but_staircase
 from blackbox_conformal.method.kernels.staircase import Counts, share_staircase, staircase_and_area, survey_maps
 from blackbox_conformal.method.risk.exact import as_typed, largest_loss
@@ -60,7 +61,22 @@ def _refuse(name: str, values: NDArray[np.float32], wrong: NDArray[np.bool_], ex
         )
 
 
-Kind = Literal["supremum", "share", "all-but"]
+Kind = Literal["supremum", "share", "all-but", "marked", "clear-share"]
+
+SHARES: tuple[Kind, ...] = ("share", "marked", "clear-share")
+"""Kinds of which every loss is a share, whatever the bound of the metric."""
+
+DETAIL: tuple[Kind, ...] = ("marked", "clear-share")
+"""Kinds that add up energies of detail."""
+
+LEAST_INVENTED = 1.0
+"""Squared grey levels at each pixel that ``marked`` adds to what was invented in a picture."""
+
+LEAST_CLEAR = 0.05
+"""Share of all added detail against which ``clear-share`` counts where the clear part holds less."""
+
+STEPS = 4096
+"""Losses of these kinds are rounded up to multiples of 1 / 4096, which are exact in single precision."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +93,10 @@ class RiskCurve:
     kind
         ``supremum``: the largest error among trusted pixels. ``share``: the share of all pixels that are trusted
         and wrong by more than `tolerance`. ``all-but``: the largest error among trusted pixels when the largest of
-        them are left out, as many as `left_out` of all pixels.
-    tolerance, left_out
+        them are left out, as many as `left_out` of all pixels. ``marked``: the share of invented detail that is
+        trusted. ``clear-share``: the share of trusted added detail that is invented, the largest so far. Both are 1
+        for every threshold above `ceiling`.
+    tolerance, left_out, ceiling
         See `kind`; None for other kinds.
     area_scores, area_shares
         For reporting only: the share of pixels that score no more than each score, in about 256 steps; or None.
@@ -92,6 +110,7 @@ class RiskCurve:
     area_scores: NDArray[np.float32] | None = None
     area_shares: NDArray[np.float32] | None = None
     left_out: float | None = None
+    ceiling: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.bound) and self.bound > 0):
@@ -100,6 +119,8 @@ class RiskCurve:
             raise CalibrationError(f"expected a tolerance for a share curve and for no other; got {self.tolerance!r}")
         if (self.kind == "all-but") != (self.left_out is not None):
             raise CalibrationError(f"expected left_out for an all-but curve and for no other; got {self.left_out!r}")
+        if (self.kind in DETAIL) != (self.ceiling is not None):
+            raise CalibrationError(f"expected a ceiling for a curve of detail and for no other; got {self.ceiling!r}")
         for name in ("scores", "losses", "area_scores", "area_shares"):
             values = getattr(self, name)
             if values is not None:
@@ -209,6 +230,38 @@ class RiskCurve:
         ]
         return [cls(*records, bound, "supremum", None, *area), *shares, *rest]
 
+    def of_detail(self, score_map: ArrayLike, energies: Energies, ceiling: float) -> list[Self]:
+        """The curves ``marked`` and ``clear-share`` of the photograph whose other curve this is.
+
+        Parameters
+        ----------
+        score_map
+            Score map, (H, W) float32, finite.
+        energies
+            Of invented and of all added detail, (H, W) float32 each, in squares of grey levels.
+        ceiling
+            The largest threshold that is ever allowed; its unit is the score's.
+        """
+        scores, top, (part, whole) = np.asarray(score_map, np.float32), np.float32(ceiling), energies
+        check_shapes(scores, part)
+        order = np.argsort(scores, axis=None, kind="stable")
+        ascending = scores.ravel()[order]
+        # Pixels of one score are trusted together.
+        ends = np.append(np.flatnonzero(ascending[1:] > ascending[:-1]), order.size - 1)
+        invented, added = (np.cumsum(map_.ravel()[order], dtype=np.float64)[ends] for map_ in (part, whole))
+        marked = invented / (invented[-1] + LEAST_INVENTED * order.size)
+        counted = np.maximum(added, LEAST_CLEAR * added[-1])
+        share = np.divide(invented, counted, out=np.zeros_like(counted), where=counted > 0)
+        found = []
+        for kind, losses in zip(DETAIL, (marked, np.maximum.accumulate(share)), strict=True):
+            below = ascending[ends] < top
+            steps = np.minimum(np.ceil(np.append(losses[below], 1.0) * STEPS), STEPS).astype(np.float32) / STEPS
+            grows = np.diff(steps, prepend=np.float32(0)) > 0
+            at = np.append(ascending[ends][below], top)[grows]
+            area = self.area_scores, self.area_shares
+            found.append(type(self)(at, steps[grows], 1.0, kind, None, *area, ceiling=ceiling))
+        return found
+
     @classmethod
     def worst(cls, bound: float, *, tolerance: float | None = None, left_out: float | None = None) -> Self:
         """The curve of a photograph that the vendor refused: the worst loss as soon as anything is trusted."""
@@ -216,6 +269,12 @@ class RiskCurve:
         kind: Kind = "share" if tolerance is not None else "supremum" if left_out is None else "all-but"
         losses = np.array([largest_loss(highest)], np.float32)
         return cls(np.array([-np.inf], np.float32), losses, highest, kind, tolerance, left_out=left_out)
+
+    @classmethod
+    def worst_of_detail(cls, ceiling: float) -> list[Self]:
+        """As `worst`, of each kind that `of_detail` gives."""
+        scores, losses = np.array([-np.inf], np.float32), np.ones(1, np.float32)
+        return [cls(scores, losses, 1.0, kind, ceiling=ceiling) for kind in DETAIL]
 
     @overload
     def loss(self, threshold: float) -> float: ...
@@ -264,7 +323,7 @@ class RiskCurve:
     def _content(self) -> tuple[Any, ...]:
         arrays = (self.scores, self.losses, self.area_scores, self.area_shares)
         packed = tuple(None if values is None else values.tobytes() for values in arrays)
-        return (*packed, self.bound, self.kind, self.tolerance, self.left_out)
+        return (*packed, self.bound, self.kind, self.tolerance, self.left_out, self.ceiling)
 
 
 def _area(area: Counts, pixels: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator
 
 from blackbox_conformal.errors import CalibrationError, FileFormatError
-from blackbox_conformal.method.risk.curve import Kind, RiskCurve
+from blackbox_conformal.method.risk.curve import DETAIL, Kind, RiskCurve
 from blackbox_conformal.method.risk.exact import grain_bits, grains
 from blackbox_conformal.method.risk.merged_curves import Merged, merge
 
@@ -43,7 +43,7 @@ class Content:
     bound: float
     kind: Kind
     parameter: float | None
-    """The tolerance of shares or the share left out; None for a supremum."""
+    """The tolerance of shares, the share left out or the ceiling; None for a supremum."""
 
 
 def pack(content: Content) -> bytes:
@@ -183,7 +183,7 @@ class CurveSet:
         Records of all curves, float32.
     area_offsets, area_scores, area_shares
         The same for the trusted share; a curve without it owns none.
-    bound, kind, tolerance, left_out
+    bound, kind, tolerance, left_out, ceiling
         As in `RiskCurve`.
     """
 
@@ -197,6 +197,7 @@ class CurveSet:
     kind: Kind = "supremum"
     tolerance: float | None = None
     left_out: float | None = None
+    ceiling: float | None = None
 
     @classmethod
     def from_curves(cls, curves: Sequence[RiskCurve]) -> Self:
@@ -232,6 +233,7 @@ class CurveSet:
             first.kind,
             first.tolerance,
             first.left_out,
+            first.ceiling,
         )
 
     @classmethod
@@ -251,7 +253,7 @@ class CurveSet:
                 self.area_shares,
                 self.bound,
                 self.kind,
-                self.tolerance if self.kind == "share" else self.left_out,
+                self.tolerance if self.kind == "share" else self.ceiling if self.kind in DETAIL else self.left_out,
             )
         )
 
@@ -285,6 +287,7 @@ class CurveSet:
             content.kind,
             content.parameter if content.kind == "share" else None,
             content.parameter if content.kind == "all-but" else None,
+            content.parameter if content.kind in DETAIL else None,
         )
 
     def __len__(self) -> int:
@@ -306,6 +309,7 @@ class CurveSet:
             self.area_scores[area] if has_area else None,
             self.area_shares[area] if has_area else None,
             self.left_out,
+            self.ceiling,
         )
 
     def __iter__(self) -> Iterator[RiskCurve]:
@@ -334,6 +338,7 @@ class CurveSet:
             self.kind,
             self.tolerance,
             self.left_out,
+            self.ceiling,
         )
 
     def losses_at(self, threshold: float) -> NDArray[np.float64]:
@@ -414,7 +419,7 @@ class Recent(dict[tuple[str, Any], Any]):
 
 
 def _loss_of(curve: RiskCurve) -> tuple[Any, ...]:
-    return curve.kind, curve.bound, curve.tolerance, curve.left_out
+    return curve.kind, curve.bound, curve.tolerance, curve.left_out, curve.ceiling
 
 
 def _offsets(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:

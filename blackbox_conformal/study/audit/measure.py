@@ -18,7 +18,7 @@ from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.trust import trusted
-from blackbox_conformal.study.stages.evaluate import Evaluation, evaluate
+from blackbox_conformal.study.stages.evaluate import Evaluation, curves_of, evaluate
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.support.files import write_together
@@ -161,19 +161,15 @@ class Measure:
         """What is measured on one photograph."""
         picture, setup, metric = ready.drawn.prepared, ready.setup, ready.setup.metric
         if ready.drawn.refusal is not None:
-            worst = RiskCurve.worst(metric.capped_bound, tolerance=self.tolerance, left_out=self.rule.left_out)
+            worst = self._worst(metric.capped_bound)
             thresholds = [self.rule.threshold(self.curves, alpha) for alpha in self.levels]
             return Measured(_refused(picture, worst, thresholds), Answers.unknown(1))
         truth, low = ready.truth_and_input("audited")
         evaluation = evaluate(ready.drawn, setup, ready.read, low, ready.second)
-        errors = setup.errors(truth, evaluation.delivered, low)
-        curve = RiskCurve.from_maps(
-            evaluation.score_map,
-            errors,
-            bound=metric.capped_bound,
-            tolerance=self.tolerance,
-            left_out=self.rule.left_out,
-        )
+        shares, ceiling = [each for each in (self.rule.left_out,) if each is not None], self.rule.threshold_ceiling
+        tolerances = [] if self.tolerance is None else [self.tolerance]
+        errors, found = curves_of(evaluation, setup, truth, tolerances, shares, ceiling)
+        curve = next(each for each in found if each.kind == self.rule.needs.curve_kind)
         mixture = setup.procedure.mixture
         rule = rule_for_picture(
             self.rule, metric, evaluation.delivered, evaluation.low_resolution, evaluation.score_map, mixture
@@ -205,6 +201,13 @@ class Measure:
             if self.crops and place is not None and loss > 0
         )
         return Measured(audited, evaluation.answers, crops)
+
+    def _worst(self, bound: float) -> RiskCurve:
+        """The curve of a photograph that the vendor refused."""
+        kind, ceiling = self.rule.needs.curve_kind, self.rule.threshold_ceiling
+        detail = [] if ceiling is None else RiskCurve.worst_of_detail(ceiling)
+        worst = RiskCurve.worst(bound, tolerance=self.tolerance, left_out=self.rule.left_out)
+        return next(each for each in (*detail, worst) if each.kind == kind)
 
 
 def _refused(picture: Prepared, worst: RiskCurve, thresholds: Sequence[float]) -> AuditedPicture:

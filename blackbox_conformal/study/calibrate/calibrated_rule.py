@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.method.guarantees._of_detail import CEILING
 from blackbox_conformal.method.guarantees.by_cluster import in_tiles
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_words
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
@@ -45,6 +46,7 @@ def checked_rule(
             f"{tolerance:g}, which no pixel can exceed, so nothing would be promised. Name a smaller one: "
             "--guarantee false-trust:tolerance=…"
         )
+    _refuse_detail(rule, setup)
     check_enough(rule, len(names), alpha, setup.metric.capped_bound)
     return rule
 
@@ -73,6 +75,34 @@ def tolerances_of(rule: Guarantee) -> tuple[float, ...]:
 def left_out_of(rule: Guarantee) -> tuple[float, ...]:
     """Shares of the picture for which curves are stored that leave them out: the one the guarantee names, if any."""
     return () if rule.left_out is None else (rule.left_out,)
+
+
+def ceiling_of(rule: Guarantee, setup: Setup) -> float | None:
+    """The largest threshold of the curves of detail that are stored; None where none are.
+
+    They are where the metric counts detail, and the guarantee or the score tells of a ceiling.
+    """
+    usual = CEILING if setup.score.is_share else None
+    return (usual if rule.threshold_ceiling is None else rule.threshold_ceiling) if setup.metric.counts_detail else None
+
+
+def _refuse_detail(rule: Guarantee, setup: Setup) -> None:
+    """Refuse a guarantee of detail with a metric that counts none, or without a ceiling in the unit of the score."""
+    if rule.threshold_ceiling is None:
+        return
+    inner = rule.innermost
+    name = inner.plugin_name()
+    if not setup.metric.counts_detail:
+        raise UsageError(
+            f"expected a metric that counts invented and added detail for {name}; got {setup.metric.plugin_name()}. "
+            "Give --metric invention"
+        )
+    if not setup.score.is_share and "ceiling" not in inner.model_fields_set:
+        raise UsageError(
+            f"expected a score that is a share for the ceiling {rule.threshold_ceiling:g} of {name}; got "
+            f"{setup.score.plugin_name()}, which has another unit. Give --score unsupported, or the score from which "
+            f"on no pixel may be clear, in its unit: --guarantee {name}:ceiling=…"
+        )
 
 
 def check_enough(rule: Guarantee, n: int, alpha: float | None, bound: float) -> None:

@@ -13,8 +13,8 @@ from blackbox_conformal.method.images.calibration_images import CalibrationImage
 from blackbox_conformal.method.images.duplicates import Distinct
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 from blackbox_conformal.method.risk.answers import Answers
-from blackbox_conformal.method.risk.curve import RiskCurve
-from blackbox_conformal.study.calibrate.calibrated_rule import checked_rule, left_out_of, tolerances_of
+from blackbox_conformal.method.risk.curve import DETAIL, RiskCurve
+from blackbox_conformal.study.calibrate.calibrated_rule import ceiling_of, checked_rule, left_out_of, tolerances_of
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.looked_at import together
 from blackbox_conformal.study.plan.planning import plan_job
@@ -80,19 +80,19 @@ def calibrate_job(
     specification = member("guarantees", guarantee).specification()
     known = [photograph.truth for photograph in tuning]
     history = write_manifest(job.folder, setup, job.pictures, known, overruled, guarantee=specification)
-    tolerances, left_out = tolerances_of(rule), left_out_of(rule)
+    tolerances, left_out, ceiling = tolerances_of(rule), left_out_of(rule), ceiling_of(rule, setup)
     curves: list[list[RiskCurve]] = []
     answers: list[Answers] = []
     inputs: list[InputStatistics] = []
     images: list[CalibrationImage] = []
-    with job.run(partial(_measure, tolerances, left_out)) as measured:
+    with job.run(partial(_measure, tolerances, left_out, ceiling)) as measured:
         for drawn, (curves_of_photograph, answers_to_photograph) in measured:
             curves.append(curves_of_photograph)
             answers.append(answers_to_photograph)
             inputs.append(drawn.prepared.statistics)
             images.append(_image(drawn, groups or {}, tiles or {}))
             job.listeners.progress("calibrating", len(curves), len(job.pictures))
-    refused = _refuse_all_refused(images, job.folder)
+    refused, sets = _refuse_all_refused(images, job.folder), list(zip(*curves, strict=True))
     if setup.adapter.capabilities.local and not any(kinds[0].losses.any() for kinds in curves):
         raise CalibrationError(
             "expected answers that differ from the photographs; all are equal to them, so that everything would be "
@@ -102,9 +102,10 @@ def calibrate_job(
         setup.procedure,
         setup.metric.capped_bound,
         images,
-        [kinds[0] for kinds in curves],
-        [[kinds[1 + index] for kinds in curves] for index in range(len(tolerances))],
-        [[kinds[1 + len(tolerances) + index] for kinds in curves] for index in range(len(left_out))],
+        sets[0],
+        [found for found in sets if found[0].kind == "share"],
+        [found for found in sets if found[0].kind == "all-but"],
+        detail=[found for found in sets if found[0].kind in DETAIL],
         guarantee=specification,
         answers=answers,
         inputs=inputs,
@@ -115,15 +116,18 @@ def calibrate_job(
     return CalibrationRun(calibration, job.calls, job.cached, job.cost_usd, refused)
 
 
-def _measure(tolerances: Sequence[float], left_out: Sequence[float], ready: Ready) -> tuple[list[RiskCurve], Answers]:
+def _measure(
+    tolerances: Sequence[float], left_out: Sequence[float], ceiling: float | None, ready: Ready
+) -> tuple[list[RiskCurve], Answers]:
     """The curves of one photograph, and what the answers to it were like; the worst of a refused one."""
     setup = ready.setup
     if ready.drawn.refusal is not None:
         bound = setup.metric.capped_bound
         shares = [RiskCurve.worst(bound, tolerance=tolerance) for tolerance in (None, *tolerances)]
-        return [*shares, *(RiskCurve.worst(bound, left_out=share) for share in left_out)], Answers.unknown(1)
+        detail = [] if ceiling is None else RiskCurve.worst_of_detail(ceiling)
+        return [*shares, *(RiskCurve.worst(bound, left_out=share) for share in left_out), *detail], Answers.unknown(1)
     truth, low = ready.truth_and_input("calibrated")
-    return calibration_curves(ready.drawn, setup, ready.read, truth, low, tolerances, left_out, ready.second)
+    return calibration_curves(ready.drawn, setup, ready.read, truth, low, tolerances, left_out, ceiling, ready.second)
 
 
 def _refuse_all_refused(images: Sequence[CalibrationImage], run: Path) -> int:

@@ -131,13 +131,33 @@ def calibration_curves(
     low_resolution: Image,
     tolerances: Sequence[float],
     left_out: Sequence[float],
+    ceiling: float | None,
     second: Image | None = None,
 ) -> tuple[list[RiskCurve], Answers]:
-    """The risk curves of one photograph, as `RiskCurve.family` gives them, and what the answers to it were like."""
+    """The risk curves of one photograph, as `curves_of` gives them, and what the answers to it were like."""
     evaluation = evaluate(drawn, setup, read, low_resolution, second)
-    errors, bound = setup.errors(truth, evaluation.delivered, low_resolution), setup.metric.capped_bound
-    curves = RiskCurve.family(evaluation.score_map, errors, bound=bound, tolerances=tolerances, left_out=left_out)
+    _, curves = curves_of(evaluation, setup, truth, tolerances, left_out, ceiling)
     return curves, evaluation.answers
+
+
+def curves_of(
+    evaluation: Evaluation,
+    setup: Setup,
+    truth: Image,
+    tolerances: Sequence[float],
+    left_out: Sequence[float],
+    ceiling: float | None,
+) -> tuple[Map, list[RiskCurve]]:
+    """The error map of one photograph, and its curves: those of `RiskCurve.family`, then those of detail.
+
+    `ceiling`: the largest threshold of those of detail; None: there are none.
+    """
+    errors, energies = setup.judged(truth, evaluation.delivered, evaluation.low_resolution)
+    scores, bound = evaluation.score_map, setup.metric.capped_bound
+    curves = RiskCurve.family(scores, errors, bound=bound, tolerances=tolerances, left_out=left_out)
+    if energies is None or ceiling is None:
+        return errors, curves
+    return errors, [*curves, *curves[0].of_detail(scores, energies, ceiling)]
 
 
 def decoded_draws(drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image) -> Iterator[Image]:

@@ -9,6 +9,7 @@ from blackbox_conformal.method.degradations.back_projection import back_projecte
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.method.images.resemblance import Sent
+from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.scores.score import Context, Score
 from blackbox_conformal.study.stages.defaults import DEFAULT_DRAWS, DEFAULT_METRIC, SEVERAL_DRAWS, default_score
@@ -44,6 +45,13 @@ class Setup:
     def errors(self, truth: Image, delivered: Image, low_resolution: Image) -> Map:
         """The error map of a photograph, (H, W) float32, whose input is `low_resolution`; errors above a cap capped."""
         return self.metric.capped(self.metric.errors(truth, delivered, low_resolution, self.procedure.mixture))
+
+    def judged(self, truth: Image, delivered: Image, low_resolution: Image) -> tuple[Map, Energies | None]:
+        """The error map as `errors` gives it, and energies of detail where the metric counts them."""
+        if not self.metric.counts_detail:
+            return self.errors(truth, delivered, low_resolution), None
+        energies = self.metric.energies(truth, delivered, low_resolution, self.procedure.mixture)
+        return self.metric.capped(self.metric.share(energies)), energies
 
     def delivered(self, draw: Image, low_resolution: Image) -> Image:
         """A draw as it is delivered where it is not the mean of several: consistent with its input, or as it is."""

@@ -1,0 +1,38 @@
+"""On average at most a share alpha of the detail added in the clear part is invented: a false discovery rate."""
+
+from typing import ClassVar
+
+from blackbox_conformal.method.guarantees._of_detail import OfDetail
+from blackbox_conformal.method.risk.curve import LEAST_CLEAR, Kind
+from blackbox_conformal.support.wording import percent
+
+
+class ClearShare(OfDetail):
+    """``L(t) = sup { R(s) : s <= t }``, R the energy invented over that added where score < s, or 5 % of all added.
+
+    R itself may fall. Its running maximum never does, is left-continuous as R is, and lies in [0, 1], since nowhere is
+    more invented than added; `E R(t) <= E L(t) <= alpha`.
+    """
+
+    curve_kind: ClassVar[Kind] = "clear-share"
+    theorem: ClassVar[str] = "Angelopoulos, Bates, Fisch, Lei and Schuster (2024), Theorem 1, with B = 1"
+    own_bound_refused: ClassVar[str] = "an error, and not which share of detail is invented"
+
+    def statement(self, alpha: float, n: int, error: str = "error") -> str:
+        """One sentence with the numbers, and what counts as detail."""
+        return (
+            f"On average over new photographs, at most {percent(alpha)} % of the detail that the vendor added in the "
+            f"clear part of the picture is invented{self._by(n)}. {self._notes} Where the clear part holds less than "
+            f"{percent(LEAST_CLEAR)} % of all detail added to a picture, the share is counted against that "
+            f"{percent(LEAST_CLEAR)} %."
+        )
+
+    def quantity(self, unit: str, error: str = "error") -> str:
+        """The mean share, in words."""
+        return (
+            f"the mean over {unit} of the share of detail added in the clear part of the picture that is invented, the "
+            "largest that any smaller threshold gives"
+        )
+
+
+PLUGIN = ClearShare

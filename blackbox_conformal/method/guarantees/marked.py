@@ -1,0 +1,35 @@
+"""On average at least a share 1 - alpha of the invented detail is hatched: a bound on the false negative rate."""
+
+from typing import ClassVar
+
+from blackbox_conformal.method.guarantees._of_detail import OfDetail
+from blackbox_conformal.method.risk.curve import Kind
+from blackbox_conformal.support.wording import complement, percent
+
+
+class MarkedInvention(OfDetail):
+    """``L(t)``: energy invented where score < t, over all that was invented plus a square grey level at each pixel.
+
+    A sum of energies >= 0 over a set of pixels that only grows with t, so L never falls, is left-continuous and lies in
+    [0, 1].
+    """
+
+    curve_kind: ClassVar[Kind] = "marked"
+    theorem: ClassVar[str] = "Angelopoulos, Bates, Fisch, Lei and Schuster (2024), Theorem 1, with B = 1"
+    own_bound_refused: ClassVar[str] = "an error, and not how much of the invented detail is trusted"
+
+    def statement(self, alpha: float, n: int, error: str = "error") -> str:
+        """One sentence with the numbers, and what counts as detail."""
+        return (
+            f"On average over new photographs, at least {percent(complement(alpha))} % of the detail that the vendor "
+            f"invented or removed lies in the hatched part of the picture{self._by(n)}. {self._notes} One grey level "
+            "of detail at each pixel is counted as invented and hatched, so that a picture with hardly any invention "
+            "counts as marked."
+        )
+
+    def quantity(self, unit: str, error: str = "error") -> str:
+        """The mean share, in words."""
+        return f"the mean over {unit} of the share of invented detail that lies in the clear part of the picture"
+
+
+PLUGIN = MarkedInvention

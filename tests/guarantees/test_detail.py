@@ -1,0 +1,183 @@
+"""Shares of invented detail: curves and thresholds by brute force, the ceiling, words, a run from end to end."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.audit_material import calibration_of, curve_of, curves, detail_curves
+from support.synthetic import photograph, reduced, write_photographs
+
+import blackbox_conformal as bc
+from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageError
+from blackbox_conformal.method.guarantees.choose import guarantee, threshold
+from blackbox_conformal.method.guarantees.corollaries import psnr, statement
+from blackbox_conformal.method.kernels.detail import Energies
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.study.plugins import load_adapter
+from blackbox_conformal.study.stages.certify import contradictions
+from blackbox_conformal.support import catalog
+from blackbox_conformal.testing.fault_server import FaultServer
+
+KINDS = ("marked", "clear-share")
+Maps = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def maps(rng: np.random.Generator) -> Maps:
+    """Tied scores, and energies of invented and of added detail, some of them none."""
+    scores = rng.integers(0, 6, (6, 10)).astype(np.float32) / 8
+    whole = rng.choice([0, 1, 50, 900], (6, 10)) * rng.random((6, 10))
+    return scores, (whole * rng.random((6, 10)) * (scores + 0.2)).astype(np.float32), whole.astype(np.float32)
+
+
+def loss_of(kind: str, scores: np.ndarray, part: np.ndarray, whole: np.ndarray, t: float) -> float:
+    """The definition, for a threshold of at most the ceiling."""
+    part, whole = part.astype(float), whole.astype(float)
+    if kind == "marked":
+        return float(part[scores < t].sum() / (part.sum() + part.size))
+
+    def ratio(s: float) -> float:
+        below = scores < s
+        counted = max(whole[below].sum(), 0.05 * whole.sum())
+        return float(part[below].sum() / counted) if counted else 0.0
+
+    return max(ratio(s) for s in [t, *np.unique(scores[scores < t]).tolist()])
+
+
+def made(one: Maps, ceiling: float = 0.9) -> dict[str, RiskCurve]:
+    scores, part, whole = one
+    errors = part / (whole + np.float32(9))
+    return {curve.kind: curve for curve in curve_of(scores, errors).of_detail(scores, Energies(part, whole), ceiling)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_curve_is_the_definition_rounded_up_by_less_than_a_step(kind: str) -> None:
+    for seed in range(40):
+        one = maps(np.random.default_rng(seed))
+        curve = made(one)[kind]
+        for t in (-math.inf, 0.0, 0.01, 0.125, 0.25, 0.375, 0.5, 0.625, 0.7, 0.89):
+            expected = loss_of(kind, *one, t)
+            assert expected - 1e-9 <= curve.loss(t) <= expected + 1 / 4096 + 1e-9
+        assert curve.loss(0.95) == curve.loss(math.inf) == 1
+        assert curve.trusted_share(0.3) == pytest.approx((one[0] < 0.3).mean(), abs=1e-6)
+
+
+def test_pictures_to_which_nothing_was_added_lose_nothing_below_the_ceiling() -> None:
+    scores, nothing = np.zeros((4, 5), np.float32), np.zeros((4, 5), np.float32)
+    for curve in made((scores, nothing, nothing)).values():
+        assert curve.loss(0.89) == 0
+        assert curve.loss(0.91) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("ceiling", [0.3, 0.9])
+def test_the_threshold_is_the_largest_that_the_definition_allows(kind: str, ceiling: float) -> None:
+    every = [maps(np.random.default_rng(seed)) for seed in range(30)]
+    found = [made(one, ceiling)[kind] for one in every]
+    top = float(np.float32(ceiling))
+    seen = set()
+    for alpha in (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.95):
+        chosen = threshold(found, alpha, kind, ceiling=ceiling)
+        # A step of 1/4096 may round a loss up.
+        tight = [
+            max(
+                (t for t in (*np.arange(6) / 8, top) if t <= top and _sum(kind, every, t, up) + 1 <= alpha * 31),
+                default=-math.inf,
+            )
+            for up in (0.0, 1 / 4096)
+        ]
+        assert tight[1] <= chosen <= tight[0]
+        assert chosen <= top
+        seen.add(chosen)
+    assert len(seen) > 2
+    assert max(seen) == top or (kind, ceiling) == ("marked", 0.9), "the highest level stops at the ceiling"
+
+
+def _sum(kind: str, every: list[Maps], t: float, up: float) -> float:
+    return sum(loss_of(kind, *one, t) + up for one in every)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_curves_of_another_kind_or_ceiling_are_refused(kind: str) -> None:
+    for material in (curves(0, 9), curves(0, 9, tolerance=0.1)):
+        with pytest.raises(CalibrationError, match=f"expected {kind} curves"):
+            guarantee(kind).threshold(material, 0.5)
+    with pytest.raises(CalibrationError, match=r"ceiling 0\.8; these were made with 0\.9"):
+        guarantee(kind, ceiling=0.8).threshold(detail_curves(0, 9, kind, 0.9), 0.5)
+    stored = [list(detail_curves(0, 24, each, 0.9)) for each in KINDS]
+    calibration = calibration_of(curves(0, 24), detail=stored)
+    assert calibration.threshold(0.5, kind) > -math.inf
+    with pytest.raises(CalibrationError, match=rf"ceiling 0\.9; asked for 0\.8.*{kind}:ceiling=0\.8.*no call is made"):
+        calibration.threshold(0.5, kind, ceiling=0.8)
+    packed = CurveSet.from_bytes(detail_curves(0, 9, kind, 0.9).to_bytes())
+    assert (packed.kind, packed.ceiling) == (kind, 0.9)
+    with pytest.raises(UsageError, match=r"bound from the picture bounds an error.*Leave bound_from out"):
+        guarantee(kind, bound_from="delivered")
+
+
+def test_a_refused_photograph_loses_everything_at_once() -> None:
+    for curve in RiskCurve.worst_of_detail(0.9):
+        assert (curve.loss(-math.inf), curve.loss(-1.0)) == (0, 1)
+
+
+def test_they_say_what_counts_and_what_they_leave_open() -> None:
+    said = {kind: statement(guarantee(kind), 0.2, 50, {"name": "invention"}) for kind in KINDS}
+    assert "at least 80 % of the detail that the vendor invented or removed lies in the hatched part" in said["marked"]
+    assert "One grey level of detail at each pixel is counted" in said["marked"]
+    assert "at most 20 % of the detail that the vendor added in the clear part" in said["clear-share"]
+    assert "less than 5 % of all detail added" in said["clear-share"]
+    for kind in KINDS:
+        assert "No pixel is clear whose score is 0.9 or more." in said[kind]
+        assert "grey of" not in said[kind]
+        assert guarantee(kind).minimum_images(0.2, 1.0) == 4
+        with pytest.raises(UsageError, match=r"how wrong those pixels are|root mean square"):
+            psnr(guarantee(kind), 0.1, catalog.load("metrics", "invention"))
+
+
+@pytest.fixture(scope="module")
+def vendor() -> Iterator[bc.Adapter]:
+    with FaultServer() as server:
+        yield load_adapter("blackbox_conformal.testing.reference_adapters:SynchronousVendor", url=server.url)
+
+
+def test_it_is_calibrated_stored_applied_audited_and_reported(vendor: bc.Adapter, tmp_path: Path) -> None:
+    terms = {"run": tmp_path / "run", "max_cost": 1}
+    photographs = write_photographs(tmp_path / "photographs", range(9))
+    choices = {"score": "bicubic-gap", "metric": "invention", **terms}
+    rule = "marked:ceiling=3"
+    made = bc.calibrate(vendor, photographs, guarantee=rule, alpha=0.3, **choices)
+    calibration = Calibration.load(made.save(tmp_path / "calibration.json"))
+    assert [(each.kind, each.ceiling) for each in calibration.detail] == [(kind, 3) for kind in KINDS]
+    assert calibration.threshold(0.3) == made.threshold(0.3)
+    assert calibration.threshold(0.3, "clear-share", ceiling=3) >= -math.inf
+    found = bc.mask(vendor, reduced(photograph(20), 2), calibration, 0.3, **terms)
+    assert "at least 70 % of the detail that the vendor invented" in found.certificate.statement
+    assert contradictions(found.certificate, calibration) == []
+    audit = bc.audit(vendor, write_photographs(tmp_path / "audit", range(30, 36)), calibration, [0.3], **terms)
+    assert "share of invented detail that lies in the clear part" in audit.quantity
+    assert audit.pictures[0].curve.kind == "marked"
+    page = bc.report(tmp_path / "run", calibration=calibration, out=tmp_path / "report.html", audit=audit)
+    assert "lies in the clear part" in page.read_text(encoding="utf-8")
+    plain = bc.calibrate(vendor, photographs, **choices)
+    assert plain.detail == ()
+
+
+def test_what_does_not_go_together_is_refused_before_anything_is_paid(vendor: bc.Adapter, tmp_path: Path) -> None:
+    photographs = write_photographs(tmp_path / "photographs", range(9))
+    with pytest.raises(UsageError, match=r"counts .* detail for marked; got lab-l1.*--metric invention"):
+        bc.calibrate(vendor, photographs, guarantee="marked", score="bicubic-gap", run=tmp_path / "run", max_cost=1)
+    with pytest.raises(UsageError, match=r"bicubic-gap, which has another unit.*--guarantee marked:ceiling="):
+        bc.calibrate(
+            vendor, photographs, guarantee="marked", score="bicubic-gap", metric="invention", run=tmp_path / "run",
+            max_cost=1,
+        )  # fmt: skip
+
+
+def test_a_file_with_curves_of_detail_of_a_metric_that_counts_none_is_refused(tmp_path: Path) -> None:
+    stored = [list(detail_curves(0, 24, each, 0.9)) for each in KINDS]
+    path = calibration_of(curves(0, 24), detail=stored).save(tmp_path / "calibration.json")
+    with pytest.raises(FileFormatError, match="curves of detail"):
+        Calibration.load(path)
