@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from support.audit_material import calibration_of, curves
+from support.audit_material import calibration_of, curves, detail_curves
 from support.family_cases import built_without_parameters
 
 from blackbox_conformal.errors import UsageError
@@ -68,7 +68,9 @@ def accepted():
 @pytest.fixture(scope="module")
 def calibration():
     all_but = [list(curves(0, N, left_out=share)) for share in (0.01, 0.05)]
-    return calibration_of(curves(0, N), groups=GROUPS, shares=[list(curves(0, N, tolerance=0.4))], all_but=all_but)
+    shares = [list(curves(0, N, tolerance=0.4))]
+    detail = [list(detail_curves(0, N, kind, 0.9)) for kind in ("marked", "clear-share")]
+    return calibration_of(curves(0, N), groups=GROUPS, shares=shares, all_but=all_but, detail=detail)
 
 
 @pytest.fixture(scope="module")

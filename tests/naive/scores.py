@@ -5,7 +5,7 @@ side-to-side window; (H, W). Nothing here is fast and nothing here imports the p
 """
 
 import numpy as np
-from naive import learned_network, windows
+from naive import detail, learned_network, reference, windows
 from PIL import Image
 
 
@@ -87,3 +87,11 @@ def second_opinion(draws, low, second, weights):
 def learned(draws, low, second=None, weights=None):
     """What the network of the package makes of the delivered picture and the input."""
     return learned_network.multipliers(draws[0], low)
+
+
+def unsupported(draws, low, second, weights):
+    """Weighted mean of the share of the added detail that the free reference does not explain."""
+    height, width, _ = draws[0].shape
+    plain = np.asarray(Image.fromarray(low).resize((width, height), Image.Resampling.BICUBIC))
+    share = detail.share(draws[0], reference.enlarged(low, plain), plain, height / low.shape[0])
+    return windows.separable(share, weights)

@@ -16,6 +16,7 @@ from blackbox_conformal.errors import ImageError
 from blackbox_conformal.method.images.making_inputs import bicubic_up, resized
 from blackbox_conformal.method.images.picture import check_pixels
 from blackbox_conformal.method.kernels.layers import ROWS, convolved, with_detail
+from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.types import Image
 
 SCALE = 4
@@ -89,8 +90,17 @@ def _reach(weights: Weights) -> int:
 
 
 @functools.cache
+def reference_digest() -> str:
+    """``sha256:`` and the digest of the network's weights: with others the reference is another one."""
+    return digest_bytes(_file())
+
+
+def _file() -> bytes:
+    return resources.files(__package__).joinpath("reference_weights.npz").read_bytes()
+
+
+@functools.cache
 def _weights() -> Weights:
-    raw = resources.files(__package__).joinpath("reference_weights.npz").read_bytes()
-    with np.load(io.BytesIO(raw), allow_pickle=False) as stored:
+    with np.load(io.BytesIO(_file()), allow_pickle=False) as stored:
         arrays: dict[str, Any] = dict(stored)
     return {name: values.astype(np.float32) for name, values in arrays.items()}

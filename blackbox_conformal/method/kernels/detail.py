@@ -17,6 +17,9 @@ from blackbox_conformal.support.types import Image, Map
 LEAST_SHARE = np.float32(1e-5)
 """A smaller share of the energy is what single precision leaves of none, and counts as none."""
 
+LEAST_DETAIL = np.float32(9)
+"""Three grey levels, squared: detail of a smaller root mean square is hardly called detail."""
+
 LEAST_PLACES = 256
 """A picture of so many squared sigmas holds about twenty averages that are independent."""
 
@@ -34,6 +37,12 @@ class Energies(NamedTuple):
 
     part: Map
     whole: Map
+
+    @property
+    def share(self) -> Map:
+        """`part` over `whole`, where `LEAST_DETAIL` more counts as none: (H, W) float32 in [0, 1)."""
+        share: Map = self.part / (self.whole + LEAST_DETAIL)
+        return share
 
 
 def unexplained(changed: Image, explained: Image, plain: Image, sigma: float, *, high_pass: bool = True) -> Energies:

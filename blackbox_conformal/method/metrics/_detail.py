@@ -12,9 +12,6 @@ from blackbox_conformal.method.kernels.detail import Energies, displacement, une
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.support.types import Image, Map
 
-LEAST_DETAIL = np.float32(9)
-"""Three grey levels, squared: detail of a smaller root mean square is hardly called detail."""
-
 SIGMA = 4.0
 """Of window and high-pass where nothing is enlarged; else they grow with the scale."""
 
@@ -90,14 +87,9 @@ class DetailMetric(Metric):
         """The picture whose detail counts, and the one that it is looked for in."""
         raise NotImplementedError(f"{type(self).__name__} must define compared(truth, delivered)")
 
-    def share(self, energies: Energies) -> Map:
-        """The map of these energies, (H, W) float32."""
-        share: Map = energies.part / (energies.whole + LEAST_DETAIL)
-        return share
-
     def errors(self, truth: Image, delivered: Image, low_resolution: Image, degradation: Mixture) -> Map:
         """The share at each pixel; errors as `energies`."""
-        return self.share(self.energies(truth, delivered, low_resolution, degradation))
+        return self.energies(truth, delivered, low_resolution, degradation).share
 
 
 def _plain(delivered: Image, low_resolution: Image) -> tuple[Image, float]:

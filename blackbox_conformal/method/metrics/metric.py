@@ -81,11 +81,7 @@ class Metric(Plugin):
         return self.map(truth, delivered)
 
     def energies(self, truth: Image, delivered: Image, low_resolution: Image, degradation: Mixture) -> Energies:
-        """Energies of invented and of added detail, where the metric counts them; parameters as `errors`."""
-        raise NotImplementedError(f"{type(self).__name__} counts no detail")
-
-    def share(self, energies: Energies) -> Map:
-        """What `errors` gives for these energies, where the metric counts them."""
+        """Energies of invented and of added detail, where the metric counts them: `errors` is their share."""
         raise NotImplementedError(f"{type(self).__name__} counts no detail")
 
     @property

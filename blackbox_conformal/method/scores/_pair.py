@@ -46,7 +46,7 @@ class PairedScore(Score):
             kind = catalog.member("scores", name)
             if issubclass(kind, PairedScore):
                 raise ValueError(f"expected two plain scores; {name} is made of two others itself")
-            if catalog.places(kind):
+            if catalog.places(kind) or "digest" in kind.model_fields:
                 raise ValueError(f"expected two scores that follow from their names; {name} depends on a file")
             stated = parameters.get(f"{field}_package")
             score = catalog.load("scores", name, **({} if stated is None else {"package": stated}))

@@ -51,7 +51,7 @@ class Setup:
         if not self.metric.counts_detail:
             return self.errors(truth, delivered, low_resolution), None
         energies = self.metric.energies(truth, delivered, low_resolution, self.procedure.mixture)
-        return self.metric.capped(self.metric.share(energies)), energies
+        return self.metric.capped(energies.share), energies
 
     def delivered(self, draw: Image, low_resolution: Image) -> Image:
         """A draw as it is delivered where it is not the mean of several: consistent with its input, or as it is."""
