@@ -14,6 +14,7 @@ MARGIN = 1 + 1e-9
 
 @lru_cache(maxsize=16)
 def _log_choose(n: int) -> NDArray[np.float64]:
+    # One cached array serves all callers, so none may write into it.
     factorials = np.array([math.lgamma(k + 1) for k in range(n + 1)])
     logarithms: NDArray[np.float64] = factorials[n] - factorials - factorials[::-1]
     logarithms.setflags(write=False)
@@ -38,12 +39,14 @@ def binomial_tail(k: int, n: int, p: float) -> float:
     j = np.arange(1, k + 1)
     mean = product(n, p)
     # The term at j is the one before it times (n - j + 1) p / (j (1 - p)).
+    # In logarithms, and the mean n p in one product, so that n of hundreds of digits neither overflows nor loses p.
     logs = np.cumsum(np.r_[product(n, math.log1p(-p)), np.log((mean - (j - 1) * p) / j) - math.log1p(-p)])
     return min(1.0, math.fsum(np.exp(logs)))
 
 
 def least_without(chance: float, p: float) -> int:
     """The least n with ``(1 - p)^n <= chance``, for 0 < p < 1 and 0 < chance: ``ceil(ln(chance) / ln(1 - p))``."""
+    # As fractions: for a tiny p the quotient of the two floats would overflow.
     return max(math.ceil(Fraction(math.log(chance)) / Fraction(math.log1p(-p))), 0)
 
 
@@ -53,6 +56,7 @@ def least(holds: Callable[[int], bool], start: int) -> int:
     From 2^53 on it is found to 53 bits and never too small, as floats tell no more.
     """
     low, high = start - 1, max(start, 1)
+    # Doubling first: the answer may have hundreds of digits, and each question costs the more the larger n is.
     while not holds(high):
         low, high = high, 2 * high
     while high - low > max(1, high >> 53):

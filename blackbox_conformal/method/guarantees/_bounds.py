@@ -28,11 +28,15 @@ def hoeffding_bentkus_budget(n: int, level: float, delta: float) -> Fraction | N
     Bates, Angelopoulos, Lei, Malik and Jordan (2021), Theorem 4:
     ``p = min{ exp(-n h1(min(r, a), a)), e P(Bin(n, a) <= ceil(n r)) }``.
     """
+    # The p-value grows with the sum, so the last sum that passes is the largest.
     allowed = np.flatnonzero(math.e * MARGIN * binomial_cdf(n, level) <= delta)
     budget = Fraction(int(allowed[-1])) if allowed.size else None
     needed = math.log(MARGIN / delta)
+    # The p-value is the smaller of two, so it is enough that either of them passes.
     if n * _entropy(0.0, level) >= needed:
+        # The lower end: the last mean at which the inequality still holds, not the first at which it fails.
         mean = bisect(lambda r: n * _entropy(r, level) < needed, 0.0, level)[0]
+        # The two p-values allow different sums; a sum that either allows is allowed.
         budget = max(budget or Fraction(0), n * Fraction(mean))
     return budget
 
@@ -56,6 +60,7 @@ def hoeffding_bentkus_upper(total: Fraction, n: int, delta: float) -> float:
     if mean >= 1:
         return 1.0
     needed = math.log(MARGIN / delta)
+    # The upper end of each bisection: a confidence bound may only err upwards.
     hoeffding = bisect(lambda a: a > mean and n * _entropy(mean, a) >= needed, mean, 1.0)[1]
     bentkus = bisect(lambda a: math.e * MARGIN * binomial_tail(count, n, a) <= delta, mean, 1.0)[1]
     return min(hoeffding, bentkus)
@@ -88,6 +93,7 @@ def mixture_least(refused: int, level: float, delta: float, bets: int, stake: ND
     # Where every bet were the best one, so many losses of 0 would do.
     best = Fraction(float(_gains(level, bets, stake)[0].max()))
     fewest = math.ceil(Fraction(math.log(1 / delta)) / best)
+    # At least as many photographs as refused ones, and never fewer than the best bet alone would need.
     return least(lambda n: _counted_certifies(n - refused, refused, level, delta, bets, stake), max(refused, fewest, 1))
 
 

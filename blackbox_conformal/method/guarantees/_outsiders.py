@@ -27,6 +27,7 @@ class WithOutsiders(Guarantee):
 
     @model_validator(mode="after")
     def _enough_for_outsiders(self) -> Self:
+        # Outsiders are allowed to miss always: once they use up the miss rate, no level is left for the others.
         if self.miss_rate is not None and self.outsiders and self.outsiders >= self.miss_rate:
             raise ValueError(
                 f"expected outsiders below delta, since each of them may miss; got {self.outsiders:g} and delta "
@@ -58,6 +59,7 @@ class WithOutsiders(Guarantee):
     def _inside(self, level: Fraction, bound: float) -> Fraction:
         """The level that pictures like the calibration photographs must keep, so that all together keep `level`."""
         share = as_typed(self.outsiders)
+        # As fractions of the decimals typed, so that a level that is exactly used up is seen as such.
         return (level - share * exact_bound(bound)) / (1 - share) if share else level
 
     def _overall(self, level: Fraction, bound: float) -> Fraction:

@@ -30,6 +30,7 @@ class AllBut(Expected):
     def check(self, curves: CurveSet, alpha: float | None = None) -> None:
         """As for every guarantee, and the share left out must be that of the curves."""
         super().check(curves, alpha)
+        # The share fixes how many pixels are left out when a curve is made; another share would need other curves.
         if curves.left_out != self.share:
             raise CalibrationError(
                 f"expected curves that leave out a share of {self.share:g}; these leave out {curves.left_out}. "

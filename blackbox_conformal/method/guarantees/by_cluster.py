@@ -52,6 +52,7 @@ class ByCluster(Around):
 
     def _pooled(self, curves: CurveSet) -> CurveSet:
         require_length("clusters", self.clusters, curves)
+        # A photograph is the unit that is exchangeable: its tiles depend on each other, so their mean counts once.
         return pool(curves, self.clusters)
 
     def choose(self, curves: CurveSet, alpha: float) -> Choice:

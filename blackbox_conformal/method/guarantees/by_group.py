@@ -63,11 +63,13 @@ class ByGroup(Around):
 
     @property
     def _indices(self) -> NDArray[np.int64]:
+        # As objects: numpy would otherwise pad or cut names to one length.
         return np.flatnonzero(np.array(self.groups, dtype=object) == self.group_new)
 
     def _of_group(self, curves: CurveSet) -> tuple[Guarantee, CurveSet | None]:
         require_length("groups", self.groups, curves)
         indices = self._indices
+        # Only photographs of the group count: within it they are exchangeable with the new one (Mondrian).
         return self.inner.restrict(indices), curves.subset(indices) if indices.size else None
 
     def check_level(self, alpha: float, bound: float | None = None) -> None:
@@ -82,6 +84,7 @@ class ByGroup(Around):
     def choose(self, curves: CurveSet, alpha: float) -> Choice:
         """As the guarantee within; a group without photographs trusts nothing."""
         inner, group_curves = self._of_group(curves)
+        # Before the group is looked at, so that a wrong level is refused in an empty group too.
         inner.check(curves, alpha)
         if group_curves is None:
             missing = inner.minimum_images(alpha, curves.bound)
@@ -98,6 +101,7 @@ class ByGroup(Around):
         """As the guarantee within."""
         inner, group_curves = self._of_group(curves)
         if group_curves is None:
+            # With no photograph, any threshold above -inf has only the metric's bound behind it.
             return 0.0 if threshold == -np.inf else curves.bound
         return inner.risk(group_curves, threshold)
 

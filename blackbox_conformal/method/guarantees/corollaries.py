@@ -76,6 +76,7 @@ def greys_apart(metric: Metric, level: float) -> tuple[int, int] | None:
     scale = metric.grey_scale
     if scale is None or not level:
         return None
+    # From black where the level is too large to fit above mid grey.
     for grey in (MID_GREY, 0):
         other = int(np.searchsorted(scale, scale[grey] + level))
         if grey < other < scale.size:
@@ -147,6 +148,7 @@ def psnr(guarantee: Guarantee, alpha: float, metric: Metric) -> Psnr:
         raise UsageError(f"expected alpha to be a finite number above 0; got {alpha!r}")
     decibels = -20 * math.log10(alpha) + (THREE_CHANNELS_DB if metric.sums_channels else 0.0)
     average = ", averaged over three channels," if metric.sums_channels else ""
+    # Rounded down: a sentence about "at least" must not promise more than the bound.
     at_least = math.floor(100 * decibels) / 100
     return Psnr(
         decibels,
@@ -163,6 +165,7 @@ def leaked_level(alpha: float, n: int, leaked: int) -> float:
     """
     if not 0 <= leaked <= n:
         raise UsageError(f"expected 0 to {n} leaked photographs of {n}; got {leaked}")
+    # The factor is computed first, so that no leaked photograph gives exactly alpha.
     return alpha * ((n + 1) / (n - leaked + 1))
 
 

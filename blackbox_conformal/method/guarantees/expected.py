@@ -74,6 +74,8 @@ class Expected(WithOutsiders):
 
     @model_validator(mode="after")
     def _together(self) -> Self:
+        # A weight of the new photograph is what stands before its bound; without it the inequality cannot be written
+        # down.
         if (self.weights is None) != (self.weight_new is None):
             raise ValueError("weights and weight_new belong together: give both or neither")
         if self.weights is not None and not all(math.isfinite(w) and w >= 0 for w in self.weights):
@@ -125,6 +127,7 @@ class Expected(WithOutsiders):
         if self.weights is None or self.weight_new is None:
             return curves.merged, Fraction(1), Fraction(n - self.leaked + 1)
         require_length("weights", self.weights, curves)
+        # The largest weight gets all the bits that sums of weighted losses leave free.
         exponent = math.frexp(max(*self.weights, self.weight_new))[1]
         scale = Fraction(2) ** (WEIGHT_BITS - exponent)
         # Rounded up on the side of the losses and kept exact on the side of alpha, so rounding only lowers t.
@@ -136,9 +139,11 @@ class Expected(WithOutsiders):
         """As for every guarantee; weighted photographs that are worth too few trust nothing."""
         choice = super().choose(curves, alpha)
         level = self._inside(as_typed(alpha), curves.bound)
+        # The plain reason counts photographs of equal weight, so it speaks only where the weights are not to blame.
         if choice.reason is None or level >= self._floor(curves):
             return choice
         needed = self._constant(exact_bound(curves.bound)) / level - 1
+        # In photographs of equal weight, since that is what a user can add.
         missing = math.ceil(needed - self._worth)
         return Choice(
             choice.threshold,
@@ -161,12 +166,15 @@ class Expected(WithOutsiders):
     def _threshold(self, curves: CurveSet, alpha: Fraction) -> float:
         merged, weight, factor = self._sides(curves)
         level = self._inside(alpha, curves.bound)
+        # Fails closed: few photographs of large weight would decide, and an error in their weights would not show.
         if level < self._floor(curves):
             return -math.inf
         budget, highest = level * factor, exact_bound(curves.bound)
         if self.bound_new is None or isinstance(self.bound_new, int | float):
+            # sum w_i L_i(t) <= alpha (sum w_i + w_new) - w_new B, solved for the left side.
             return merged.threshold(budget - weight * self._constant(highest))
         if isinstance(self.bound_new, RiskCurve):
+            # The new picture's bound grows with t as well, so both sides of the inequality depend on t.
             return _below_staircase(merged, budget, weight, self.bound_new, highest)
         return _below_function(merged, budget, weight, self.bound_new, highest)
 
@@ -176,26 +184,32 @@ class Expected(WithOutsiders):
     def _needed(self, curves: CurveSet, alpha: Fraction) -> int:
         """Counts refused photographs, whose loss cannot be avoided."""
         merged, weight, factor = self._sides(curves)
+        # Below every finite score only refused photographs, which carry a record at -inf, have lost anything.
         refused = merged.total(float(np.finfo(np.float32).min)) if curves.scores.size else Fraction(0)
         highest = self._constant(exact_bound(curves.bound))
+        # How much the budget lacks even where no other photograph shows an error, in losses of level alpha.
         short = (refused + weight * highest) / self._inside(alpha, curves.bound) - factor
+        # A weighted photograph adds its own share of the factor; an unweighted one adds 1.
         each = (factor - weight) / len(curves) if self.weights is not None else Fraction(1)
         return len(curves) + (math.ceil(short / each) if each > 0 else 0)
 
     def risk(self, curves: CurveSet, threshold: float) -> float:
         """``(sum w_i L_i(t) + w_new B_new(t)) / (sum w_i + w_new)``, with the leakage factor; 0 at -inf."""
         self.check(curves)
+        # Trusting nothing loses nothing, with certainty.
         if threshold == -math.inf:
             return 0.0
         merged, weight, factor = self._sides(curves)
         highest = exact_bound(curves.bound)
         if isinstance(self.bound_new, RiskCurve):
+            # The metric's bound holds as well, so the smaller of the two counts.
             own_bound = min(Fraction(self.bound_new.loss(threshold)), highest)
         elif callable(self.bound_new):
             own_bound = min(Fraction(self.bound_new(threshold)), highest)
         else:
             own_bound = self._constant(highest)
         level = max((merged.total(threshold) + weight * own_bound) / factor, self._floor(curves))
+        # Rounded up: asking for the threshold at this level must give back at least this threshold.
         return float_up(self._overall(level, curves.bound))
 
     def levels(self, curves: CurveSet) -> NDArray[np.float64]:
@@ -212,11 +226,13 @@ class Expected(WithOutsiders):
         merged, weight, factor = self._sides(curves)
         fixed = float(weight * self._constant(exact_bound(curves.bound)))
         totals = np.r_[0.0, merged.totals()]
+        # Refused photographs lose as soon as anything is trusted: the sum of 0 before them belongs to no mask.
         if merged.scores.size and merged.scores[0] == -np.inf:
             totals = totals[1:]
         levels = np.maximum((totals + fixed) / float(factor), float_up(self._floor(curves)))
         if self.outsiders:
             levels = levels * (1 - self.outsiders) + self.outsiders * float(exact_bound(curves.bound))
+        # Covers the rounding of sum and division: a level that is rounded down would not allow its own threshold.
         return np.unique(levels * (1 + 2**-50))
 
     def minimum_images(self, alpha: float, bound: float) -> int:
@@ -227,6 +243,7 @@ class Expected(WithOutsiders):
     def reachable_alpha(self, n: int, bound: float) -> float:
         """``B / (n + 1)``, leaked ones not counted in n."""
         level = self._constant(exact_bound(bound)) / max(n - self.leaked + 1, 1)
+        # Rounded up: the printed level itself must be reachable.
         return float_up(self._overall(level, bound))
 
     @property
@@ -239,6 +256,7 @@ class Expected(WithOutsiders):
         """`effective_images`, exact, so that equal weights are worth what they are."""
         exact = [Fraction(weight) for weight in self.weights or ()]
         squares = sum((weight * weight for weight in exact), Fraction(0))
+        # Kish's effective sample size.
         return sum(exact, Fraction(0)) ** 2 / squares if squares else Fraction(0)
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
@@ -283,6 +301,7 @@ class Expected(WithOutsiders):
         return self.model_copy(update={"weights": tuple(self.weights[index] for index in indices)})
 
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
+        # Auditors measure photographs like the calibration's, so outsiders' part of the level is taken off.
         """The mean loss is at most alpha, or what outsiders leave of it to photographs like the calibration's."""
         return Claim(losses, self._claimed(alpha, bound), bound)
 
@@ -342,9 +361,11 @@ def _below_staircase(
     Steps are gone through from the left. Where the sum stays within the budget up to a step's end, the next step may
     go on; both sides only grow, so the first step that ends earlier is the last.
     """
+    # On each of its steps the new picture's bound is constant: there the inequality is that of a fixed bound.
     ends = [*map(float, own_bound.scores), math.inf]
     last_end = -math.inf
     for end, loss in zip(ends, [0.0, *map(float, own_bound.losses)], strict=True):
+        # The largest threshold for this step's bound, which may lie before, on or after the step.
         on_step = merged.threshold(budget - weight * min(Fraction(loss), highest))
         if on_step <= end:
             return max(last_end, on_step)
@@ -356,10 +377,12 @@ def _below_function(
     merged: Merged, budget: Fraction, weight: Fraction, own_bound: Callable[[float], float], highest: Fraction
 ) -> float:
     """The largest score (or +inf) at which merged(t) + weight * own_bound(t) <= budget, for a nondecreasing bound."""
+    # Scores of -inf are no thresholds: they stand for refused photographs.
     candidates = np.r_[merged.scores[merged.scores > -np.inf], np.inf]
     low, high = -1, candidates.size - 1
     while low < high:
         middle = (low + high + 1) // 2
+        # At most log2(scores) questions, since the bound may be a slow function of the user's.
         threshold = float(candidates[middle])
         value = float(own_bound(threshold))
         if not (math.isfinite(value) and value >= 0):

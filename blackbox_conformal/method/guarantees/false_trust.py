@@ -33,6 +33,7 @@ class FalseTrust(Expected):
     def check(self, curves: CurveSet, alpha: float | None = None) -> None:
         """As for every guarantee, and the tolerance must be that of the curves."""
         super().check(curves, alpha)
+        # Different tolerances count different pixels as wrong: the same curves cannot serve both.
         if self.tolerance is not None and curves.tolerance != self.tolerance:
             raise CalibrationError(
                 f"expected curves made with tolerance {self.tolerance:g}; these were made with {curves.tolerance}. "

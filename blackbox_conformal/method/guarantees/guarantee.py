@@ -74,6 +74,7 @@ class Units:
         if (self.clusters is None) != (clusters is None):
             return None
         new = unseen if clusters is None else pool(unseen, tuple(clusters))
+        # Trusted shares are not needed to test losses, and pooled tiles have none.
         return CurveSet.from_curves([*self.curves, *new])
 
 
@@ -175,6 +176,7 @@ class Guarantee(Plugin):
         threshold = self._threshold(curves, as_typed(alpha, "alpha"))
         if threshold > -math.inf:
             return Choice(threshold)
+        # At least one: a threshold of -inf means that what there is does not suffice.
         missing = max(1, self._needed(curves, as_typed(alpha)) - len(curves))
         return Choice(
             threshold,
@@ -187,6 +189,7 @@ class Guarantee(Plugin):
     def check(self, curves: CurveSet, alpha: float | None = None) -> None:
         """Refuse a level that is none and curves of another kind, as `threshold` does."""
         if alpha is not None:
+            # Against the bound of the losses: a share of the picture cannot exceed 1, whatever the metric's bound is.
             self.check_level(alpha, curves.bound)
         if curves.kind != self.needs.curve_kind:
             raise CalibrationError(
@@ -202,6 +205,7 @@ class Guarantee(Plugin):
         except TypeError:
             finite = False
         if finite and (alpha > 0 or (alpha == 0 and self.zero_allowed)):
+            # As typed: 1.9576 given as alpha for a bound of 1.9576 promises nothing, whatever the floats say.
             if bound is not None and as_typed(alpha) >= exact_bound(bound):
                 raise UsageError(_vacuous(alpha, bound))
             return
@@ -310,6 +314,7 @@ class Guarantee(Plugin):
 
     def claimed_level(self, alpha: float, bound: float) -> float:
         """The level that `claim` speaks of at `alpha`, for losses in [0, `bound`]; errors as `claim`."""
+        # Losses of 0 are as good as any: the level of a claim does not depend on them.
         return self.claim(np.zeros(1), alpha, bound).level
 
     def quantity(self, unit: str, error: str = "error") -> str:
@@ -413,6 +418,8 @@ class Guarantee(Plugin):
     @property
     def treats_photographs_alike(self) -> bool:
         """Whether every calibration photograph plays the same part, so that random splits say something of it."""
+        # A rule with values for each photograph returns a copy that is cut to the chosen ones; any other returns
+        # itself.
         return self.restrict(np.arange(0)) is self
 
     @property
@@ -443,6 +450,7 @@ class Guarantee(Plugin):
 
 def _vacuous(alpha: float, bound: float) -> str:
     percent = float(as_typed(alpha) / 100)
+    # Somebody who types 5 for five per cent gets the number that was meant.
     typo = f". For {alpha:g} % give --alpha {percent:g}" if alpha >= 1 and percent < bound else ""
     return (
         f"expected alpha below {bound:g}, the largest loss that there can be; got {alpha:g}, which no picture can "

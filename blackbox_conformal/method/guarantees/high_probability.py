@@ -57,6 +57,7 @@ class HoeffdingBentkus:
     def threshold(self, curves: CurveSet, level: float) -> float:
         """From the sum of losses."""
         budget = hoeffding_bentkus_budget(len(curves), level, self.delta)
+        # Budgets are for losses in [0, 1], curves in the metric's unit.
         return -math.inf if budget is None else curves.merged.threshold(budget * exact_bound(curves.bound))
 
     def upper(self, curves: CurveSet, threshold: float) -> float:
@@ -85,10 +86,12 @@ class Binomial:
         if budget is None:
             return -math.inf
         # Up to the (budget + 1)-th smallest limit no more than `budget` photographs have a loss.
+        # Trusting is strict, so at that limit itself the next photograph still has no loss.
         return float(np.sort(limits(curves, Fraction(0)))[budget]) if budget < len(curves) else math.inf
 
     def upper(self, curves: CurveSet, threshold: float) -> float:
         """From the number of losses above 0."""
+        # Counts every loss above 0 as the bound, which can only make the bound larger.
         return binomial_upper(int(np.count_nonzero(curves.losses_at(threshold))), len(curves), self.delta)
 
     def least(self, refused: int, level: float) -> int:
@@ -126,6 +129,7 @@ class BettingMixture:
         candidates, stake = np.r_[curves.merged.scores, np.inf], self.stake
 
         def fails(index: int) -> bool:
+            # The betting bound is for losses in [0, 1].
             losses = curves.losses_at(float(candidates[index])) / curves.bound
             return not mixture_certifies(losses, level, self.delta, self.bets, stake)
 
@@ -234,6 +238,7 @@ class HighProbability(WithOutsiders):
 
     def _bound(self, among: int = 1) -> MeanBound:
         """The confidence bound when delta is shared among so many levels."""
+        # Split evenly (Bonferroni), so that all levels fail together with probability at most delta.
         delta = self.delta / among
         if self.method == "mixture":
             return BettingMixture(delta, self.bets, self.full)
@@ -258,14 +263,17 @@ class HighProbability(WithOutsiders):
 
     def _single(self, curves: CurveSet, alpha: Fraction, among: int) -> float:
         level = self._share(alpha, curves.bound)
+        # A level of the bound itself is kept whatever happens.
         return math.inf if level >= 1 else self._bound(among).threshold(curves, level)
 
     def _share(self, alpha: Fraction, bound: float) -> float:
         """What photographs like the calibration's must keep, as a share of the bound, above 0 however small it is."""
+        # A level that rounds to 0 would make bets divide by zero.
         return max(float(self._inside(alpha, bound) / exact_bound(bound)), math.ulp(0.0))
 
     def _level(self, share: float, bound: float) -> float:
         """The level at which a confidence bound of `share` of the bound suffices, rounded up."""
+        # Rounded up, so that the level is never below the bound that was proved for it.
         inside = min(share * (1 + 1e-12), 1.0) * bound
         return inside if not self.outsiders else float_up(self._overall(Fraction(inside), bound))
 
@@ -280,6 +288,7 @@ class HighProbability(WithOutsiders):
         for level in reversed(self.together):
             threshold = self._single(curves, as_typed(level), among)
             shared.append((level, threshold))
+            # Below a level with something left to claim, delta is not passed on: Holm's order would be broken.
             handing_on = handing_on and threshold == math.inf
             among -= handing_on
         return shared
@@ -300,12 +309,14 @@ class HighProbability(WithOutsiders):
         if self.together:
             return np.array(sorted(level for level, threshold in self._shared(curves) if threshold > -math.inf))
         candidates = np.r_[curves.merged.scores, np.inf]
+        # Each level takes a bisection, so a plot gets evenly spread ones instead of all.
         chosen = np.unique(np.linspace(0, candidates.size - 1, min(128, candidates.size)).round().astype(int))
         return np.unique(
             [self.risk(curves, float(candidates[index])) for index in chosen if candidates[index] > -np.inf]
         )
 
     def _needed(self, curves: CurveSet, alpha: Fraction) -> int:
+        # A refused photograph loses the bound as soon as anything is trusted, so it counts as a loss of 1.
         return self._least(float(alpha), curves.bound, int(np.count_nonzero(np.isneginf(curves.scores))))
 
     def minimum_images(self, alpha: float, bound: float) -> int:
@@ -316,6 +327,7 @@ class HighProbability(WithOutsiders):
         if not self.together:
             return self._least_single(alpha, bound, refused, 1)
         # Photographs without a loss pass at a level only if they pass at all levels above it.
+        # The same order of sharing delta as in `_shared`: a level gets its part once all above it passed.
         above = [level for level in reversed(self.together) if level >= alpha] or [alpha]
         return max(
             self._least_single(level, bound, refused, max(len(self.together) - passed, 1))
@@ -324,6 +336,7 @@ class HighProbability(WithOutsiders):
 
     def _least_single(self, alpha: float, bound: float, refused: int, among: int) -> int:
         level = self._share(as_typed(alpha, "alpha"), bound)
+        # A level of the bound itself needs no photograph.
         return 0 if level >= 1 else self._bound(among).least(refused, level)
 
     def reachable_alpha(self, n: int, bound: float) -> float:
@@ -366,6 +379,7 @@ class HighProbability(WithOutsiders):
 
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
         """The mean loss is at most alpha with this one calibration."""
+        # Nothing is averaged over calibration sets: the claim is about this one, with confidence 1 - delta.
         return Claim(losses, self._claimed(alpha, bound), bound, averages=False, binary=self.method == "binomial")
 
     def quantity(self, unit: str, error: str = "error") -> str:

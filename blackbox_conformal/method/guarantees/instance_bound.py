@@ -63,6 +63,7 @@ def refuse_bound(rule: Guarantee, metric: Metric, degradation: Mixture, scale: i
     UsageError
         They do not; as a black picture shows.
     """
+    # An empty picture of the right shape goes the same way as a real one, so both are refused for the same reasons.
     low, side = np.zeros((8, 8, 3), np.uint8), 8 * scale
     delivered, scores = np.zeros((side, side, 3), np.uint8), np.zeros((side, side), np.float32)
     rule_for_picture(rule, metric, delivered, low, scores, degradation)
@@ -74,6 +75,7 @@ def bound_curve(scores: Map, largest: Map, bound: float, left_out: float | None 
     Where a share of the picture is `left_out`, the largest but for those: what lies below the map everywhere has a
     k-th largest value below its k-th largest.
     """
+    # Held to the metric's own bound, which is true for every picture and often smaller at single pixels.
     return RiskCurve.from_maps(scores, np.minimum(largest, largest_loss(bound)), bound=bound, left_out=left_out)
 
 
@@ -88,11 +90,13 @@ def input_statement(metric: Metric, delivered: Image, low_resolution: Image | No
         largest = _bound_from_input(metric, delivered, low_resolution, degradation)
     except UsageError:
         return None
+    # Both numbers are rounded up in words, since the sentence says "at most".
     return _bound_in_words(metric, degradation, at_most(float(largest.max())), at_most(float(np.median(largest))))
 
 
 def is_input_statement(text: str, metric: Metric, degradation: Mixture) -> bool:
     """Whether `text` is what `input_statement` says of some picture; its two numbers may be any."""
+    # Digits are limited, so that a file of a stranger cannot make the search slow.
     numbers = re.search(r"by at most ([\d.]{1,20}) \(median over pixels ([\d.]{1,20})\)", text)
     return numbers is not None and text == _bound_in_words(metric, degradation, *numbers.groups())
 
@@ -139,6 +143,7 @@ def linear_steps(degradation: Mixture, length: int) -> tuple[Degradation, ...]:
     UsageError
         It does anything else, or makes no picture smaller; the message says what.
     """
+    # Chains beyond the first are looked at only to refuse: a mixture is no single linear map.
     steps = degradation.chains[0].steps
     reason = None if len(degradation.chains) == 1 else "it is not known which chain a picture went through"
     if reason is None and degradation.scale == 1:
@@ -148,6 +153,7 @@ def linear_steps(degradation: Mixture, length: int) -> tuple[Degradation, ...]:
         if matrix is None:
             reason = f"{Chain((step,)).text} is no known linear map along rows and columns"
             break
+        # The next step works on what this one made.
         length = matrix.shape[0]
     if reason is not None:
         raise UsageError(

@@ -55,20 +55,25 @@ class PerImage(WithOutsiders):
     @property
     def _inside_float(self) -> float:
         """`_inside_rate`, rounded down where outsiders make it a number that was not typed."""
+        # Rounded down: a smaller miss rate makes the rank smaller, which is the safe side.
         return math.nextafter(float(self._inside_rate), 0.0) if self.outsiders else self.delta
 
     def rank(self, n: int) -> int:
         """k; at 0 nothing can be trusted."""
         if self.confidence is None:
+            # The exact product of the rate as typed: in floats 0.1 (9 + 1) could fall short of 1.
             return math.floor(self._inside_rate * (n + 1))
         # P(Beta(k, n + 1 - k) > delta) = P(Bin(n, delta) <= k - 1).
         risk = float(1 - as_typed(self.confidence))
         return int(np.count_nonzero(MARGIN * binomial_cdf(n, self._inside_float)[:n] <= risk))
 
     def _threshold(self, curves: CurveSet, alpha: Fraction) -> float:
+        # No loss can exceed the bound, so every pixel meets this tolerance.
         if alpha >= exact_bound(curves.bound):
             return math.inf
         rank = self.rank(len(curves))
+        # Exactly k of n + 1 exchangeable limits are at most the k-th, so a new one lies below it with probability <=
+        # delta.
         return float(np.sort(limits(curves, alpha))[rank - 1]) if rank else -math.inf
 
     def _needed(self, curves: CurveSet, alpha: Fraction) -> int:
@@ -80,6 +85,7 @@ class PerImage(WithOutsiders):
 
     def _least(self, rank: int) -> int:
         if self.confidence is None:
+            # The least n with floor(delta (n + 1)) >= rank.
             return math.ceil(rank / self._inside_rate) - 1
         risk = float(1 - as_typed(self.confidence))
         fewest = least_without(risk / MARGIN, self._inside_float)
@@ -114,9 +120,11 @@ class PerImage(WithOutsiders):
         threshold = -math.inf
         while threshold < math.inf:
             # The least tolerance at which the threshold passes this one: what the k-th worst curve shows just above it.
+            # The curve is left-continuous: what a threshold adds shows one float above it.
             level = self.risk(curves, math.nextafter(threshold, math.inf))
             passed, threshold = threshold, self._threshold(curves, as_typed(level))
             levels.append(level)
+            # A subclass whose two functions disagree would keep the loop from ending.
             if threshold <= passed or len(levels) > curves.scores.size + 1:
                 raise PluginError(
                     f"expected risk and _threshold of {self.plugin_name()} to be inverse to each other; at level "
@@ -152,6 +160,7 @@ class PerImage(WithOutsiders):
 
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
         """The share of photographs whose loss exceeds the tolerance alpha is at most delta: losses become 0 or 1."""
+        # Strict: an error that equals the tolerance is within it.
         misses = (losses > alpha).astype(np.float64)
         return Claim(misses, self._claimed(self.delta, 1.0), 1.0, averages=self.confidence is None, binary=True)
 
@@ -172,10 +181,12 @@ class PerImage(WithOutsiders):
 
 def limits(curves: CurveSet, tolerance: Fraction) -> NDArray[np.float64]:
     """``s_i = sup { t : L_i(t) <= tolerance }`` of each curve: (n,) float64, +inf where it is never exceeded."""
+    # Losses rise within a curve, so counting those within the tolerance finds the last such record.
     within = np.r_[0, np.cumsum(curves.losses <= float32_down(tolerance))]
     counts = within[curves.offsets[1:]] - within[curves.offsets[:-1]]
     thresholds = np.full(len(curves), np.inf)
     exceeded = counts < np.diff(curves.offsets)
+    # Trusting is strict: at the score of the first record above the tolerance its pixel is not trusted yet.
     thresholds[exceeded] = curves.scores[(curves.offsets[:-1] + counts)[exceeded]]
     return thresholds
 

@@ -9,5 +9,6 @@ from blackbox_conformal.method.kernels._jit import kernel
 @kernel
 def reflected(index: int, length: int) -> int:
     """The pixel shown at `index`, reflected as often as it takes to land in [0, length)."""
+    # The pattern repeats after the row and its mirror image, hence 2 `length`; Python's remainder is never negative.
     index %= 2 * length
     return index if index < length else 2 * length - 1 - index

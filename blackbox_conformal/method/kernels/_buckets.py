@@ -36,6 +36,7 @@ NO_KEY = np.uint32(0x7FFFFFFF)
 @kernel
 def key_of(bits: np.int32) -> np.uint32:
     """Unsigned number in the order of the floats with these bits; -0 and 0 are one."""
+    # Negative floats grow in size as their bits grow, so all bits but the sign are inverted for them.
     bits = np.int32(0) if bits == NEGATIVE_ZERO else bits
     return np.uint32(np.uint32(bits ^ ((bits >> np.int32(31)) & ALL_BUT_SIGN)) ^ SIGN)
 
@@ -61,6 +62,7 @@ def scan(bits: NDArray[np.int32], losses: NDArray[np.uint32]) -> tuple[np.uint32
     """
     low, high, nans, infinite, worst = np.uint32(0xFFFFFFFF), np.uint32(0), 0, False, np.uint32(0)
     for start in range(0, bits.size, CHUNK):
+        # The bits of an infinity are the largest that are no NaN's: one comparison finds both.
         chunk, chunk_losses = bits[start : start + CHUNK], losses[start : start + CHUNK]
         unusual = np.int32(0)
         lowest, highest, largest = np.uint32(0xFFFFFFFF), np.uint32(0), np.uint32(0)
@@ -97,6 +99,7 @@ def sample(
         _find_buckets(chunk, low, shift, none, buckets)
         for i in range(chunk.size):
             below[buckets[i]] = max(below[buckets[i]], loss_of(chunk_losses[i]))
+    # The maximum over lower buckets only: a pixel may be a record although its own bucket holds a larger loss.
     reached = np.uint32(0)
     for bucket in range(none):
         largest = below[bucket]
@@ -131,6 +134,7 @@ def count_and_pick(
     Each possible record as one number: key, then loss.
     """
     buckets = np.empty(CHUNK, np.uint32)
+    # Grown by doubling, since how many records a picture has is not known before.
     picked = np.empty(4 * CHUNK, np.uint64)
     members = 0
     for start in range(0, bits.size, CHUNK):
@@ -139,6 +143,7 @@ def count_and_pick(
         # In a loop of its own, apart from the one that branches.
         for i in range(chunk.size):
             counts[buckets[i]] += np.uint32(1)
+        # There is room for a whole chunk before it is looked at, so the loop over its pixels checks nothing.
         if picked.size < members + CHUNK:
             larger = np.empty(2 * picked.size, np.uint64)
             larger[:members] = picked[:members]
@@ -169,6 +174,7 @@ def _pick_records(
             leading_key = np.uint32(leader >> np.uint64(32))
             if key >= leading_key and loss <= np.uint32(leader & np.uint64(0xFFFFFFFF)):
                 continue
+            # Score first, loss second: sorting these numbers sorts by score and, within one score, by loss.
             record = (np.uint64(key) << np.uint64(32)) | np.uint64(loss)
             if key <= leading_key:
                 leaders[bucket] = record
@@ -213,6 +219,7 @@ def keys_among(
 @kernel
 def narrowed(key: np.uint32, shift: np.uint32, place: int) -> np.uint32:
     """A key whose bucket has become number `place`: so buckets that are left out leave no gaps."""
+    # The offset of the key inside its bucket; a mask of 64 bits also serves the widest buckets.
     whole = np.uint64(key) & ((np.uint64(1) << np.uint64(shift)) - np.uint64(1))
     return np.uint32((np.uint64(place) << np.uint64(shift)) | whole)
 
@@ -240,6 +247,7 @@ def join_small_groups(sizes: NDArray[np.int64], most: int, kept: NDArray[np.int6
     count = since = 0
     for group in range(sizes.size):
         size = int(sizes[group])
+        # Closing one group earlier keeps the run within `most`; a larger group closes alone, as it cannot be divided.
         if since > 0 and since + size > most:
             kept[count] = group - 1
             count += 1
@@ -266,5 +274,6 @@ def _find_buckets(
 ) -> None:
     """The bucket of each pixel; `none` for one without a score."""
     for i in range(chunk.size):
+        # For a NaN this number means nothing: computing it anyway keeps the loop free of branches.
         bucket = np.uint32(np.uint32(key_of(chunk[i]) - low) >> shift)
         buckets[i] = np.uint32(none) if is_nan(chunk[i]) else bucket

@@ -31,6 +31,8 @@ def count_below(scores: Map, thresholds: NDArray[np.float64]) -> NDArray[np.int6
     -------
     (K,) int64.
     """
+    # Place k counts the scores with exactly k thresholds at or below them: they are below threshold k and all later
+    # ones.
     counts = np.zeros(thresholds.size + 1, np.int64)
     _count(_checks.float_map(scores).ravel(), *_in_buckets(thresholds), counts)
     below: NDArray[np.int64] = np.cumsum(counts)[:-1]
@@ -71,6 +73,7 @@ def _in_buckets(
     thresholds = np.ascontiguousarray(thresholds, np.float64)
     finite = thresholds[np.isfinite(thresholds)]
     low, high = (finite[0], finite[-1]) if finite.size else (np.float64(0), np.float64(0))
+    # Where all thresholds are (nearly) one number, the quotient would overflow: then a single bucket holds them all.
     inverse = (BUCKETS - 1) / (high - low) if high - low > BUCKETS / LARGEST else np.float64(0)
     # From bucket to bucket nothing decreases: a threshold in a lower bucket than a score is below it.
     buckets = ((np.clip(thresholds, low, high) - low) * inverse).astype(np.int64)
@@ -91,8 +94,10 @@ def _count(
     for i in range(scores.size):
         if np.isnan(scores[i]):
             continue
+        # Held to the largest float, an infinite score still is below an infinite threshold, and below no other.
         score = min(np.float64(scores[i]), LARGEST)
         index = first[int((min(max(score, low), high) - low) * inverse)]
+        # The bucket only says where to begin; the comparison itself is with the exact threshold.
         while index < thresholds.size and thresholds[index] <= score:
             index += 1
         counts[index] += 1
@@ -115,6 +120,7 @@ def _place(
             continue
         score = min(np.float64(scores[i]), LARGEST)
         index = begins[int((min(max(score, low), high) - low) * inverse)]
+        # The bucket only says where to begin; the comparison itself is with the exact threshold.
         while index < thresholds.size and thresholds[index] <= score:
             index += 1
         if index < thresholds.size:

@@ -70,6 +70,7 @@ def _cell_statistics(
     # Each of the four channels keeps three rows: before, at and after the pixel's.
     above, here, below = rows[0:4], rows[4:8], rows[8:12]
     _channels(delivered[0], plain[0], here)
+    # The row above the first one equals it, as all pixels beyond the border do.
     above[:] = here
     for y in range(height):
         _channels(delivered[min(y + 1, height - 1)], plain[min(y + 1, height - 1)], below)
@@ -79,6 +80,7 @@ def _cell_statistics(
         _add_brightness(above[0], here, below, sums)
         if y % scale == scale - 1:
             _finish(sums, scale, out[:, y // scale])
+        # The three rows change roles; the next pass overwrites what is above now.
         above, here, below = here, below, above
 
 
@@ -88,6 +90,7 @@ def _channels(delivered: NDArray[np.uint8], plain: NDArray[np.uint8], out: NDArr
     width = out.shape[1] - 1
     for x in range(width):
         red, green, blue = np.int32(delivered[3 * x]), np.int32(delivered[3 * x + 1]), np.int32(delivered[3 * x + 2])
+        # Whole-number weights near those of BT.601 (0.299, 0.587, 0.114 times 8), so that sums stay exact.
         out[0, x] = np.int32(2) * red + np.int32(5) * green + blue
         out[1, x] = red - green
         out[2, x] = blue - green
@@ -119,6 +122,7 @@ def _add_brightness(
     first, second, first_under, second_under = here[1], here[2], below[1], below[2]
     for x in range(sums.shape[1]):
         value, right, down = bright[x], bright[x + 1] - bright[x], under[x] - bright[x]
+        # At the left border the neighbour is the pixel itself, so the difference is 0.
         left = bright[max(x - 1, 0)] - value
         sums[3, x] += value - plain[x]
         sums[4, x] += abs(right) + abs(down)
@@ -130,6 +134,7 @@ def _add_brightness(
         sums[9, x] += value * value
         sums[10, x] += plain[x]
         sums[11, x] += plain[x] * plain[x]
+        # With Jxx, Jyy and Jxy of the structure tensor: Jxx + Jyy, Jxx - Jyy and Jxy.
         sums[12, x] += right * right + down * down
         sums[13, x] += right * right - down * down
         sums[14, x] += right * down
@@ -144,6 +149,7 @@ def _finish(sums: NDArray[np.int32], scale: int, out: NDArray[np.float32]) -> No
         total[:] = 0
         for x in range(cell * scale, (cell + 1) * scale):
             for k in range(total.size):
+                # Row 1 holds a maximum, every other row a sum.
                 total[k] = max(total[k], np.int64(sums[k, x])) if k == 1 else total[k] + np.int64(sums[k, x])
         out[0, cell] = total[0] / (255 * count)
         out[1, cell] = total[1] / 255.0
@@ -152,8 +158,11 @@ def _finish(sums: NDArray[np.int32], scale: int, out: NDArray[np.float32]) -> No
         out[5, cell] = total[6] / (255 * count)
         out[6, cell] = total[7] / (WHITE * count)
         for k in range(2):
+            # The standard deviation is sqrt(N S2 - S1^2) / N. Both products are whole and below 2^53, so the root gets
+            # no negative.
             squares, mean = np.float64(total[9 + 2 * k]) * count, np.float64(total[8 + 2 * k])
             out[7 + k, cell] = np.sqrt(squares - mean * mean) / (WHITE * count)
+        # Coherence is sqrt((Jxx - Jyy)^2 + 4 Jxy^2) / (Jxx + Jyy); a flat cell has no direction.
         energy, difference, product = total[12], np.float64(total[13]), 2.0 * total[14]
         out[9, cell] = np.sqrt(difference * difference + product * product) / energy if energy > 0 else 0.0
         out[10, cell] = total[2] / (3 * count)

@@ -57,6 +57,7 @@ def delta_e_2000_of_lab(first: Colours, second: Colours) -> NDArray[np.float64]:
 @functools.cache
 def _tables() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Linear light of each grey level, (256,), and the matrix from linear sRGB to XYZ relative to white, (3, 3)."""
+    # In float64, unlike the tables of `distance`: powers and the hue angle of CIEDE2000 magnify errors near grey.
     level = np.arange(256) / 255
     return np.where(level > 0.04045, ((level + 0.055) / 1.055) ** 2.4, level / 12.92), XYZ_OF_RGB / WHITE_D65[:, None]
 
@@ -64,6 +65,7 @@ def _tables() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 @kernel
 def _f(t: float) -> float:
     """CIE's compression: a cube root, and below 0.008856 a line."""
+    # CIE's rounded constants, which scikit-image uses too; the exact fractions would differ in the last digits.
     return np.cbrt(t) if t > 0.008856 else 7.787 * t + 16.0 / 116.0
 
 
@@ -80,9 +82,11 @@ def _difference(l1: float, a1: float, b1: float, l2: float, a2: float, b2: float
     chroma = 0.5 * (math.sqrt(a1 * a1 + b1 * b1) + math.sqrt(a2 * a2 + b2 * b2))
     seventh = chroma**7
     g = 0.5 * (1.0 - math.sqrt(seventh / (seventh + TWENTY_FIVE_TO_THE_SEVENTH)))  # (4)
+    # Chroma along a is enlarged near grey, where CIELAB makes differences too small.
     a1, a2 = (1.0 + g) * a1, (1.0 + g) * a2
     c1, c2 = math.sqrt(a1 * a1 + b1 * b1), math.sqrt(a2 * a2 + b2 * b2)
     h1, h2 = _hue(a1, b1), _hue(a2, b2)
+    # The shorter way round the circle of hues.
     turn = h2 - h1  # (10)
     if turn > 180.0:
         turn -= 360.0
@@ -91,6 +95,7 @@ def _difference(l1: float, a1: float, b1: float, l2: float, a2: float, b2: float
     hue = 0.5 * (h1 + h2)  # (14)
     if abs(h1 - h2) > 180.0:
         hue += 180.0 if h1 + h2 < 360.0 else -180.0
+    # A grey has no hue: the equations then want no difference of hue, and the hue of the other colour.
     if c1 * c2 == 0.0:
         turn, hue = 0.0, h1 + h2
     d_lightness, d_chroma = l2 - l1, c2 - c1
@@ -107,11 +112,13 @@ def _difference(l1: float, a1: float, b1: float, l2: float, a2: float, b2: float
     s_lightness = 1.0 + 0.015 * from_middle / math.sqrt(20.0 + from_middle)
     s_chroma = 1.0 + 0.045 * chroma
     s_hue = 1.0 + 0.015 * chroma * t
+    # The rotation corrects CIELAB in the blue alone, around a hue of 275 degrees.
     from_blue = (hue - 275.0) / 25.0
     seventh = chroma**7
     strength = 2.0 * math.sqrt(seventh / (seventh + TWENTY_FIVE_TO_THE_SEVENTH))
     rotation = -math.sin(60.0 * math.exp(-from_blue * from_blue) * DEGREE) * strength  # (21)
     x, y, z = d_lightness / s_lightness, d_chroma / s_chroma, d_hue / s_hue
+    # The form is positive for |rotation| < 2; only rounding can take it below 0.
     return math.sqrt(max(x * x + y * y + z * z + rotation * y * z, 0.0))  # (22)
 
 
@@ -126,6 +133,7 @@ def _of_pictures(
     lab = np.empty((2, 3), np.float64)
     for i in range(out.size):
         first = 3 * i
+        # The same colour twice could round to a tiny difference: equal bytes must give exactly 0.
         if (
             truth[first] == delivered[first]
             and truth[first + 1] == delivered[first + 1]

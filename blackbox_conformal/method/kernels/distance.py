@@ -113,6 +113,7 @@ def rgb_linf(truth: Image, delivered: Image) -> Map:
 @functools.cache
 def _tables() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Linear light of each grey level, (256,), and the matrix from linear sRGB to XYZ relative to white, (3, 3)."""
+    # The sRGB transfer function (IEC 61966-2-1), inverted: a power, and a line near black.
     level = np.arange(256) / 255
     linear = np.where(level > 0.04045, ((level + 0.055) / 1.055) ** 2.4, level / 12.92)
     return linear.astype(np.float32), (XYZ_OF_RGB / WHITE_D65[:, None]).astype(np.float32)
@@ -134,6 +135,7 @@ def _compressed(t: np.float32) -> np.float32:
     high = np.float32(14.0 / 81.0) + e * np.float32(35.0 / 243.0)
     highest = np.float32(91.0 / 729.0) + e * np.float32(728.0 / 6561.0)
     y += (y * e) * (low + (e * e) * (high + (e * e) * highest))
+    # Both branches are computed and one selected: a branch in the loop would keep it from being vectorised.
     line = np.float32(7.787) * t + np.float32(16.0 / 116.0)
     return (t * y) * y if t > np.float32(0.008856) else line
 
@@ -149,6 +151,7 @@ def _compress(
     """f(X), f(Y), f(Z) of a chunk of pixels, into the three rows of `out`; `light` is room for their linear light."""
     count = pixels.size // 3
     red, green, blue = light[0], light[1], light[2]
+    # The look-up of linear light is a loop of its own: it cannot be vectorised, and the next loop can.
     for i in range(count):
         red[i] = linear[pixels[3 * i]]
         green[i] = linear[pixels[3 * i + 1]]
@@ -229,12 +232,14 @@ def _lab_l1(
 def _rgb_difference(truth: NDArray[np.uint8], delivered: NDArray[np.uint8], out: Planes) -> None:
     for i in range(out.shape[1]):
         for c in range(3):
+            # Widened first, since a difference of bytes wraps; one division of a whole number is correctly rounded.
             out[c, i] = np.float32(np.int32(truth[3 * i + c]) - np.int32(delivered[3 * i + c])) / np.float32(255.0)
 
 
 @kernel
 def _rgb_l1(truth: NDArray[np.uint8], delivered: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
     for i in range(out.size):
+        # Widened first, since a difference of bytes wraps.
         a = abs(np.int32(truth[3 * i]) - np.int32(delivered[3 * i]))
         b = abs(np.int32(truth[3 * i + 1]) - np.int32(delivered[3 * i + 1]))
         c = abs(np.int32(truth[3 * i + 2]) - np.int32(delivered[3 * i + 2]))
@@ -244,6 +249,7 @@ def _rgb_l1(truth: NDArray[np.uint8], delivered: NDArray[np.uint8], out: NDArray
 @kernel
 def _rgb_linf(truth: NDArray[np.uint8], delivered: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
     for i in range(out.size):
+        # Widened first, since a difference of bytes wraps.
         a = abs(np.int32(truth[3 * i]) - np.int32(delivered[3 * i]))
         b = abs(np.int32(truth[3 * i + 1]) - np.int32(delivered[3 * i + 1]))
         c = abs(np.int32(truth[3 * i + 2]) - np.int32(delivered[3 * i + 2]))

@@ -65,6 +65,7 @@ def phase_taps(factor: int) -> NDArray[np.int32]:
     """
     taps = np.zeros((factor, 4), np.int32)
     for phase in range(factor):
+        # How far the pixel's centre lies from the sample's, in samples.
         place = Fraction(2 * phase + 1 - factor, 2 * factor)
         begin = -2 if place < 0 else -1
         taps[phase] = [round(_weight(abs(begin + k - place)) * 2**BITS) for k in range(4)]
@@ -74,6 +75,7 @@ def phase_taps(factor: int) -> NDArray[np.int32]:
 
 
 def _weight(distance: Fraction) -> Fraction:
+    # The two pieces of Keys's kernel for a = -1/2, as exact fractions.
     if distance < 1:
         return (Fraction(3, 2) * distance - Fraction(5, 2)) * distance**2 + 1
     return ((Fraction(5, 2) - distance / 2) * distance - 4) * distance + 2
@@ -95,6 +97,7 @@ def _add(
     """
     factor, last = taps.shape[0], difference.shape[0] - 1
     half = factor // 2
+    # Four rows early: the ring must hold four enlarged rows before the first row of the picture is made of them.
     for row in range(-4, last + 1):
         _widen(difference[min(max(row + 2, 0), last)], taps, padded, samples, wide[(row + 2) % ROWS])
         for start in range(0, pixels.shape[1] if row >= -1 else 0, TILE):
@@ -104,11 +107,13 @@ def _add(
             if _is_zero(a) and _is_zero(b) and _is_zero(c) and _is_zero(d):
                 # As in much of a smooth picture.
                 continue
+            # From the centre of one row of the difference to the centre of the next: phases run over the end of a row.
             for phase in range(half, half + factor, 2):
                 _weigh(a, b, c, d, taps[phase % factor], taps[(phase + 1) % factor], changes)
                 y = row * factor + phase
                 if 0 <= y < pixels.shape[0]:
                     _change(pixels[y, tile], changes)
+                # With an odd factor the second row of the last pair belongs to the next turn.
                 if 0 <= y + 1 < pixels.shape[0] and phase + 1 < half + factor:
                     _change(pixels[y + 1, tile], changes[TILE:])
 
@@ -134,6 +139,7 @@ def _weigh(
     """The changes of two rows at once, since reading takes longer than multiplying; those of the second from `TILE`."""
     t0, t1, t2, t3 = taps[0], taps[1], taps[2], taps[3]
     n0, n1, n2, n3 = next_taps[0], next_taps[1], next_taps[2], next_taps[3]
+    # Half a unit before the shift, which rounds down: together they round halves up.
     half = np.int32(1 << (2 * BITS - 1))
     for x in range(a.size):
         p, q, r, s = a[x], b[x], c[x], d[x]
@@ -144,6 +150,7 @@ def _weigh(
 @kernel
 def _change(pixels: NDArray[np.uint8], changes: NDArray[np.int16]) -> None:
     for x in range(pixels.size):
+        # A byte plus a change in [-510, 510] fits 16 bits, so the sum is clipped and never wraps.
         value = np.int16(np.int16(pixels[x]) + changes[x])
         pixels[x] = np.uint8(min(max(value, np.int16(0)), np.int16(255)))
 
@@ -167,6 +174,7 @@ def _widen(
             padded[3 * column + channel] = row[3 * source + channel]
     places, pixels = out.reshape(columns, factor, 3), samples.reshape(columns, 3)
     for phase in range(factor):
+        # In the first half of its pixels a sample's four neighbours begin one sample earlier.
         near = padded[0 if 2 * phase + 1 < factor else 3 :]
         t0, t1, t2, t3 = taps[phase, 0], taps[phase, 1], taps[phase, 2], taps[phase, 3]
         for x in range(samples.size):

@@ -53,6 +53,7 @@ def blurred(pixels: Image, sigma: float) -> Image:
     out = np.empty((height, width * 3), np.uint8)
     _blur(
         np.ascontiguousarray(pixels).reshape(height, width * 3),
+        # The centre may be 2^16 (a tiny sigma), which does not fit the 16 bits of the other taps.
         np.int32(centre),
         np.array(sides, np.int16),
         np.empty((width + 2 * len(sides)) * 3, np.int16),
@@ -70,6 +71,7 @@ def fixed_taps(sigma: float) -> list[int]:
     """
     if not 0 < sigma <= MAX_SIGMA:
         raise UsageError(f"expected sigma in (0, {MAX_SIGMA:g}] pixels; got {sigma!r}. Choose another sigma")
+    # A context of its own, since the caller's may round otherwise, and the taps are part of what is paid for.
     with localcontext(Context(prec=30)):
         spread = 2 * Decimal(sigma) ** 2
         sampled = [(-(place * place) / spread).exp() for place in range(int(4 * sigma + 0.5) + 1)]
@@ -92,6 +94,7 @@ def _blur(
     height, length = values.shape
     width, reach = length // 3, sides.size
     for y in range(height):
+        # The row lies between `reach` pixels of padding on either side.
         middle = padded[3 * reach : 3 * reach + length]
         for start in range(0, length, TILE):
             _weigh_columns(values[:, start : start + TILE], centre, sides, y, sums, middle[start : start + TILE])
@@ -116,6 +119,7 @@ def _weigh_columns(
     """The means down the columns around row `y`, three taps a pass on either side, in 2^-KEPT."""
     height, row = values.shape[0], values[y]
     for x in range(out.size):
+        # Half a unit of the last bit kept, so that the shift below rounds to nearest.
         sums[x] = np.int32(centre * np.int32(row[x]) + np.int32(1 << (BITS - KEPT - 1)))
     for k in range(0, sides.size, 3):
         t0, t1, t2 = np.int32(sides[k]), np.int32(sides[k + 1]), np.int32(sides[k + 2])
@@ -141,12 +145,14 @@ def _weigh_row(
     reach = sides.size
     middle = padded[3 * reach :]
     for x in range(out.size):
+        # Half a unit of the last bit kept, so that the shift below rounds to nearest.
         sums[x] = np.int32(centre * np.int32(middle[x]) + np.int32(1 << (BITS + KEPT - 1)))
     for k in range(0, reach, 3):
         t0, t1, t2 = np.int32(sides[k]), np.int32(sides[k + 1]), np.int32(sides[k + 2])
         # The pixels k + 3 to the left of the first one, and k + 1 to the right.
         left, right = padded[3 * (reach - k - 3) :], padded[3 * (reach + k + 1) :]
         for x in range(out.size):
+            # Values of 14 bits (8 and KEPT): two of them add up in 16 bits, which multiply at double speed.
             near = t0 * np.int32(np.int16(left[x + 6] + right[x])) + t1 * np.int32(np.int16(left[x + 3] + right[x + 3]))
             sums[x] += np.int32(near + t2 * np.int32(np.int16(left[x] + right[x + 6])))
     for x in range(out.size):

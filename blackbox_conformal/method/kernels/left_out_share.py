@@ -47,6 +47,7 @@ def all_but_staircase(scores: Map, losses: Map, left_out: int, bound: float, lev
     UsageError
         `left_out` is negative, `levels` < 1, or `bound` is not above 0.
     """
+    # No float32 lies between `highest` and `bound`, so a loss of float32 is within one exactly if within the other.
     highest = float32_down(bound)
     if left_out < 0 or levels < 1 or not highest > 0:
         raise UsageError(
@@ -57,6 +58,7 @@ def all_but_staircase(scores: Map, losses: Map, left_out: int, bound: float, lev
     if largest > highest:
         raise MapError(f"expected losses of at most {bound!r}; got {largest!r}. State a larger bound")
     # Steps of the least bounds that float32 can tell apart are fewer.
+    # Levels are rounded up, so that a loss that is rounded to one is never made smaller.
     grid = np.unique(np.minimum(all_up(np.linspace(0, float(highest), levels + 1)), highest))
     bits, flat = scores.reshape(-1).view(np.int32), losses.reshape(-1)
     pixels = np.empty(scores.size, np.uint64)
@@ -84,11 +86,14 @@ def _keys_and_levels(
         if is_nan(bits[i]):
             continue
         loss = losses[i]
+        # The quotient is a guess, which rounding or a grid with fewer steps may put off by some levels: the loops make
+        # it exact.
         level = min(int(loss * scale), last)
         while grid[level] < loss:
             level += 1
         while level > 0 and grid[level - 1] >= loss:
             level -= 1
+        # Sorting these numbers sorts by score; the level rides in the low half.
         pixels[count] = (np.uint64(key_of(bits[i])) << np.uint64(32)) | np.uint64(level)
         count += 1
     return count
@@ -119,11 +124,13 @@ def _climb(
     for i in range(pixels.size):
         own = np.int64(pixels[i] & np.uint64(0xFFFFFFFF))
         counts[own] += 1
+        # Pixels at or below the level already reached cannot raise it.
         if own <= level:
             continue
         above += 1
         if above <= left_out:
             continue
+        # The level rises until no more than `left_out` pixels lie above it; what it passes no longer lies above.
         while above > left_out:
             level += 1
             above -= counts[level]

@@ -42,9 +42,13 @@ def _add_noise(
 ) -> None:
     low, high = np.float32(0), np.float32(255)
     for row in range(values.shape[0]):
+        # One number for all channels of a row, as luminance noise has it; callers give one value a row for colour
+        # noise.
         normal = normals[places[row]]
         for column in range(values.shape[1]):
             value = values[row, column]
+            # Without fast mathematics the compiler makes no fused multiply-add of this, which would round once instead
+            # of twice.
             noisy = np.rint(np.float32(value) + deviations[value] * normal)
             out[row, column] = np.uint8(min(max(noisy, low), high))
 

@@ -69,9 +69,11 @@ def _pooled(
     `padded` holds the sums of the columns, with `radius` reflected ones on either side and one more in front.
     """
     height, width = out.shape
+    # N of the formula: every draw of every pixel in the window counts as one value.
     values = draws * (2 * radius + 1) * (2 * radius + 1)
     divisor = (255.0 * np.float64(values)) * (255.0 * np.float64(values))
     columns = padded[radius + 1 : radius + 1 + width]
+    # The window of the first row, reflected at the top; later rows differ from it by one row in and one out.
     for offset in range(-radius, radius + 1):
         place = reflected(offset, height)
         for x in range(width):
@@ -87,6 +89,7 @@ def _pooled(
                 squares[reflected(y - radius - 1, height)],
                 columns,
             )
+        # One pixel more on the left than on the right: the one that leaves the first window.
         for x in range(1, radius + 2):
             for c in range(4):
                 padded[radius + 1 - x, c] = columns[reflected(-x, width), c]
@@ -127,6 +130,7 @@ def _move_along(padded: NDArray[np.int64], values: int, size: int, numerators: N
         green += padded[x + size, 1] - padded[x, 1]
         blue += padded[x + size, 2] - padded[x, 2]
         square += padded[x + size, 3] - padded[x, 3]
+        # A difference of whole numbers within 63 bits (`MAX_VALUES`), so that no digits cancel.
         numerators[x] = values * square - (red * red + green * green + blue * blue)
 
 

@@ -53,9 +53,11 @@ def reduced(pixels: Image, factor: int, across: NDArray[np.int32], down: NDArray
         raise ImageError(f"expected sides that are multiples of {factor}; got {width}×{height}. Cut the picture first")
     rows, columns, (kinds, taps) = height // factor, width // factor, across.shape
     middle = across[kinds // 2]
+    # A view by words needs an aligned start, and the order of bytes that `_spread_words` takes apart.
     by_words = factor == WORDS and sys.byteorder == "little" and pixels.ctypes.data % 4 == 0
     # Until it is a result, a pixel takes four places where words are taken apart.
     wide = 4 if by_words else 3
+    # Samples that lie beyond either border stay 0, and their taps are 0 too.
     room = np.zeros((factor, (columns + taps // factor) * wide), np.uint8)
     out = np.empty((rows, columns * 3), np.uint8)
     _reduce(
@@ -92,6 +94,7 @@ def block_means(pixels: Image, factor: int) -> Image:
     out = np.empty((height // factor, width // factor * 3), np.uint8)
     # Pillow divides by multiplying with a rounded reciprocal, which it computes in single precision.
     reciprocal = int(np.float32(2**32) / np.float32(256 * factor**2))
+    # Sums of at most 16 x 16 bytes fit 16 bits, so twice as many are added at a time.
     room = np.empty((2, width * 3), np.uint16)
     _block_means(pixels.reshape(height, width * 3), factor, reciprocal, room[0], room[1], out)
     return out.reshape(*out.shape[:1], -1, 3)
@@ -107,12 +110,14 @@ def _block_means(
     out: NDArray[np.uint8],
 ) -> None:
     """Whole rows are added up, also along the row, where most sums are not needed: that is quicker than to pick."""
+    # Half the divisor, so that the division by multiplication below rounds to nearest, as Pillow does.
     half = factor * factor // 2
     for row in range(out.shape[0]):
         down[:] = np.uint16(0)
         across[:] = np.uint16(0)
         for k in range(factor):
             _add_values(pixels[row * factor + k], down)
+        # Each place sums the `factor` pixels from it on; only every `factor`-th place is read afterwards.
         for k in range(factor):
             _add_values(down[3 * k :], across)
         for column in range(out.shape[1] // 3):
@@ -149,6 +154,7 @@ def _reduce(
     before = (taps - factor) // 2
     done = 0
     for row in range(rows):
+        # Each row of the input is weighed once, and only when the first result needs it.
         while done < min(row * factor - before + taps, pixels.shape[0]):
             if words.shape[1] > 0:
                 _spread_words(words[done], before, phase_words)
@@ -157,6 +163,7 @@ def _reduce(
             _weigh_row(phases, across, paired, wide, sums, narrow[done % taps])
             done += 1
         own, first = down[_kind(row, rows, down.shape[0])], row * factor - before
+        # Half a unit, so that the shift in `_byte` rounds to nearest.
         sums[:] = np.int32(1 << (BITS - 1))
         for k in range(0, taps - taps % 4, 4):
             a, b = narrow[(first + k) % taps], narrow[(first + k + 1) % taps]
@@ -176,6 +183,7 @@ def _spread(row: NDArray[np.uint8], before: int, phases: NDArray[np.uint8]) -> N
     factor = phases.shape[0]
     blocks, places = row.reshape(-1, factor, 3), phases.reshape(factor, -1, 3)
     for phase in range(factor):
+        # Samples `factor` apart become neighbours, so that a tap weighs one run of memory for all results.
         own = places[(phase + before) % factor, (phase + before) // factor :]
         for block in range(blocks.shape[0]):
             own[block, 0], own[block, 1], own[block, 2] = (
@@ -214,6 +222,7 @@ def _weigh_row(
     factor, columns, (kinds, count) = phases.shape[0], out.size // wide, taps.shape
     own = taps[kinds // 2]
     sums[:] = np.int32(1 << (BITS - 1))
+    # A symmetric kernel gives the k-th tap from either end one multiplication.
     for k in range(0, count // 2 if paired else 0, 2):
         a, b = _from(phases, k, wide), _from(phases, k + 1, wide)
         c, d = _from(phases, count - 2 - k, wide), _from(phases, count - 1 - k, wide)
@@ -226,6 +235,7 @@ def _weigh_row(
     for k in range(max(first, count - count % 4), count):
         _add_one(_from(phases, k, wide), own[k], sums)
     _round(sums, out)
+    # Results near the ends have taps of their own. The kind in the middle is computed once more, to the same values.
     for kind in range(kinds):
         column = kind if kind < kinds // 2 else columns - kinds + kind
         red = green = blue = np.int32(1 << (BITS - 1))

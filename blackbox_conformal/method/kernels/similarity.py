@@ -25,6 +25,7 @@ GMS_C = 170 / 255**2
 
 
 def structural_dissimilarity(truth: Image, delivered: Image) -> Map:
+    # scikit-image's SSIM with Gaussian weights takes the same population variances and truncation.
     """`(1 - SSIM) / 2` around each pixel: (H, W) float32 in [0, 1], exactly 0 where both windows are equal.
 
     Gaussian window of 11 x 11 taps, sigma 1.5, weights that sum to 1, population variances, reflected borders,
@@ -74,6 +75,7 @@ def gradient_dissimilarity(truth: Image, delivered: Image, downsample: bool = Fa
     out = np.empty(planes[0].shape, np.float32)
     _gradients(*planes, out)
     if downsample:
+        # Each pixel of a block gets the block's value, and the row or column added for an odd size is cut off.
         out = np.ascontiguousarray(out.repeat(2, axis=0).repeat(2, axis=1)[:height, :width])
     return out
 
@@ -94,9 +96,11 @@ def _levels() -> Plane:
 @functools.cache
 def _taps() -> Plane:
     taps = np.exp(-0.5 * (np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1) / SSIM_SIGMA) ** 2)
+    # Weights that sum to 1, so that every windowed moment is a mean.
     return np.asarray(taps / taps.sum())
 
 
+# "symmetric" repeats the border pixel itself: the reflection that all averages here use.
 def _halved(plane: Plane) -> Plane:
     height, width = plane.shape
     plane = np.pad(plane, ((0, height % 2), (0, width % 2)), mode="symmetric")
@@ -133,6 +137,7 @@ def _structure(truth: Plane, delivered: Plane, taps: NDArray[np.float64], out: N
                 rows[3, radius + x] += tap * (b * b)
                 rows[4, radius + x] += tap * (a * b)
         for q in range(5):
+            # The padding is filled after the sums down the columns are whole, since it copies them.
             row = rows[q]
             for x in range(radius):
                 row[radius - 1 - x] = row[radius + reflected(-1 - x, width)]
@@ -146,17 +151,20 @@ def _structure(truth: Plane, delivered: Plane, taps: NDArray[np.float64], out: N
         for x in range(width):
             a, b = means[0, x], means[1, x]
             squares = a * a + b * b
+            # Variance is the mean of squares less the square of the mean; both pictures' add up in SSIM's denominator.
             variances = (means[2, x] + means[3, x]) - squares
             covariance = means[4, x] - a * b
             similarity = ((2.0 * (a * b) + SSIM_C1) * (2.0 * covariance + SSIM_C2)) / (
                 (squares + SSIM_C1) * (variances + SSIM_C2)
             )
+            # Rounding of the differences above may leave [0, 1] by a hair.
             out[y, x] = min(max(0.5 * (1.0 - similarity), 0.0), 1.0)
 
 
 @kernel
 def _magnitude(plane: Plane, above: int, y: int, below: int, left: int, x: int, right: int) -> float:
     """Length of the Prewitt gradient, each of its two sums divided by 3."""
+    # Prewitt's two masks: the difference of outer columns, and of outer rows, each a sum of three.
     across = plane[above, left] + plane[y, left] + plane[below, left]
     across -= plane[above, right] + plane[y, right] + plane[below, right]
     down = plane[above, left] + plane[above, x] + plane[above, right]
@@ -173,6 +181,7 @@ def _gradients(truth: Plane, delivered: Plane, out: NDArray[np.float32]) -> None
             left, right = reflected(x - 1, width), reflected(x + 1, width)
             a = _magnitude(truth, above, y, below, left, x, right)
             b = _magnitude(delivered, above, y, below, left, x, right)
+            # Equal magnitudes give numerator and denominator the same bits, and so exactly 0 dissimilarity.
             similarity = (2.0 * (a * b) + GMS_C) / ((a * a + b * b) + GMS_C)
             out[y, x] = min(max(1.0 - similarity, 0.0), 1.0)
 

@@ -154,22 +154,29 @@ def staircase_and_area(
     nothing = np.empty(0, np.float32)
     if survey.scored == 0:
         return (nothing, nothing), (nothing, np.empty(0, np.int64))
+    # Fewer buckets than pixels in a small picture: clearing and walking through them would take longer than the pixels.
     leading = min(BITS, scores.size.bit_length())
+    # The highest bits in which scores of this picture differ choose the bucket.
     low, shift = np.uint32(survey.low), np.uint32(max(0, (survey.high - survey.low).bit_length() - leading))
+    # One more bucket for the pixels without a score.
     below, counts = np.zeros((2, (1 << leading) + 1), np.uint32)
     sample(bits, flat, low, shift, below)
+    # A key larger than any with a loss of 0: the first pixel picked in a bucket always replaces it.
     leaders = np.full(1 << leading, ~np.uint64(0) << np.uint64(32))
     records = _records(count_and_pick(bits, flat, low, shift, below, counts, leaders))
     if steps == 0:
         return records, (nothing, np.empty(0, np.int64))
     most = survey.scored // steps
+    # Sorting a picture this small is quicker than grouping; adding 0 turns -0 into 0, which is the same score.
     if scores.size <= 1 << BITS:
         ends, sizes = np.unique(scores[~np.isnan(scores)] + np.float32(0), return_counts=True)
     else:
         last, sizes = _groups(counts[:-1], int(shift), most, partial(keys_in, bits, low, shift))
+        # The last group ends where its bucket does, which may be above the largest score.
         keys = np.minimum(survey.low + last, survey.high)
         # The end of a group may be the one number that is no key; the key before it is the same score.
         ends = scores_of(np.where(keys == NO_KEY, keys - 1, keys).astype(np.uint32))
+    # As many as `join_small_groups` can keep: 2 `sum(sizes) / (most + 1)` + 2.
     kept = np.empty(2 * steps + 2, np.int64)
     kept = kept[: join_small_groups(sizes, most, kept)]
     return records, (ends[kept], np.cumsum(sizes)[kept])
@@ -196,8 +203,10 @@ def _groups(
         int64, the last key that would fall into each group, and the number of pixels in it. A bucket is a group;
         crowded ones are divided further.
     """
+    # A bucket of a single key holds one score only, and pixels of one score stay together.
     crowded = counts > most if shift else np.zeros(counts.size, np.bool_)
     alone = np.flatnonzero((counts > 0) & ~crowded)
+    # The last key of a bucket, not of its pixels: a threshold between them trusts the same pixels.
     ends, sizes = ((alone + 1) << shift) - 1, counts[alone].astype(np.int64)
     if not crowded.any():
         return ends, sizes
@@ -250,14 +259,19 @@ def share_staircase(scores: Map, losses: Map, tolerance: float, steps: int = 102
     scores, losses = map_pair(scores, losses)
     require_in_order(scores, losses)
     # In float32: no loss lies between the tolerance and the largest float32 below it.
+    # A loss is wrong when it exceeds the tolerance itself, not its nearest float32, which may be larger.
     wrong = np.sort(scores[losses > float32_down(tolerance)])
+    # A wrong pixel without a score is never trusted; adding 0 turns -0 into 0, which is the same score.
     wrong = wrong[: _before_nan(wrong)] + np.float32(0)
     if wrong.size == 0:
         return wrong, np.empty(0, np.float32)
     # A step ends where the next score begins that has the step's share of the wrong pixels below or at it.
+    # Steps of about equal numbers of wrong pixels, in whole numbers, so that the last quota is never exceeded.
     quotas = np.arange(1, steps, dtype=np.int64) * wrong.size // steps
     ends = np.unique(np.append(np.searchsorted(wrong, wrong[quotas]), wrong.size))
+    # A score shared by many pixels may fill several quotas: their steps become one.
     ends = ends[ends > 0]
+    # Each step begins at its first score with the share that it has at its end: rounded up for all thresholds between.
     return wrong[np.append(0, ends[:-1])], _share_up(ends, scores.size)
 
 
@@ -272,6 +286,7 @@ def _records(candidates: NDArray[np.uint64]) -> Steps:
     order = (candidates >> np.uint64(32)).astype(np.uint32)
     running = np.maximum.accumulate(candidates.astype(np.uint32).view(np.float32))
     if order.size == 0:
+        # Nothing was picked, so no pixel loses anything: the curve is 0 everywhere.
         return np.empty(0, np.float32), running
     last = np.append(order[1:] != order[:-1], True)
     order, running = order[last], running[last]
@@ -289,12 +304,14 @@ def _share_up(counts: NDArray[np.int64], total: int) -> NDArray[np.float32]:
     shares = (counts / total).astype(np.float32)
     # A product of 24 and 29 bits is exact in float64, so this compares with the exact quotient.
     low = shares.astype(np.float64) * total < counts
+    # The division may have rounded down; a share that is too small would void the guarantee.
     shares[low] = np.nextafter(shares[low], np.float32(2))
     return shares
 
 
 def scores_of(keys: NDArray[np.uint32]) -> NDArray[np.float32]:
     """The scores whose order-preserving keys these are."""
+    # Undoes `key_of`: keys of negative scores lack the highest bit and hold inverted bits.
     negative = keys < 0x80000000
     return np.where(negative, ~keys, keys ^ SIGN).astype(np.uint32).view(np.float32)
 

@@ -57,6 +57,7 @@ def unfilter(filtered: NDArray[np.uint8], rows: NDArray[np.uint8], first: int) -
     masks = np.zeros(16 * ROWS, np.int16)
     source, done = np.zeros(STEPS * ROWS, np.uint32), np.zeros(4 * STEPS * ROWS, np.uint32)
     views = (source, source.view(np.uint8), done, done.view(np.uint8))
+    # Each buffer is passed twice, as bytes and as words of one pixel: the compiler does not make such views cheaply.
     return bool(_unfilter(filtered, _words(filtered), rows, _words(rows.reshape(-1)), masks, *views, first))
 
 
@@ -73,6 +74,7 @@ def _paeth(left: np.int16, above: np.int16, corner: np.int16) -> np.int16:
     the smaller where turn is at least the larger, and else the corner: two comparisons, which become selections
     instead of branches that cannot be predicted.
     """
+    # May be as low as -510 and as high as 765: hence 16 bits, and not the bytes of the pixels.
     turn = np.int16(np.int16(3) * corner - (left + above))
     high = left if left > above else above
     low = above if left > above else left
@@ -95,12 +97,14 @@ def _step_through(source: NDArray[np.uint8], done: NDArray[np.uint8], masks: NDA
             left = np.int16(done[here - STRIDE + k])
             above = np.int16(done[here - LAG * STRIDE - np.uint64(4) + k])
             corner = np.int16(done[here - BEFORE * STRIDE - np.uint64(4) + k])
+            # PNG rounds the average down; sums of two bytes fit 16 bits.
             average = np.int16(np.int16((left + above) >> 1) & masks[k])
             nearest = _paeth(
                 np.int16(left & masks[k + LANES]),
                 np.int16(above & masks[k + LANES + LANES]),
                 np.int16(corner & masks[k + LANES + LANES + LANES]),
             )
+            # One of the two terms is always 0, so "or" adds them. The cast drops what leaves a byte, as PNG wants.
             done[here + k] = np.uint8(source[start + k] + (average | nearest))
 
 
@@ -157,17 +161,21 @@ def _undo_together(
     """Undo `count` rows, whose bytes `filtered` shows four at a time, into `rows[top:]`."""
     pixels, line = rows.shape[1] // 3, rows.shape[1]
     lag, before = int(LAG), int(BEFORE)
+    # What is beyond the border counts as 0 for all filters, and every group of rows begins there.
     for i in range(done.size):
         done[i] = 0
     for i in range(source.size):
         source[i] = 0
+    # The last row begins `LAG` pixels later for each row above it.
     steps = pixels + lag * (count - 1)
     for start in range(0, steps, STEPS):
         taken = min(STEPS, steps - start)
         if top > 0:
+            # The row above the group is finished: its pixels stand in for a sixteenth lane that nothing computes.
             above = (top - 1) * line + 3 * start
             _fetch(words, above, done, 3 * ROWS - 1, 2 * ROWS, min(taken, pixels - start))
         for j in range(count):
+            # Row j has not begun at step `start` if this is below 0: its first pixels come `skip` steps later.
             behind = start - lag * j
             skip = max(0, -behind)
             first = place + j * (line + 1) + 1 + 3 * (behind + skip)
@@ -177,6 +185,7 @@ def _undo_together(
             behind = start - lag * j
             skip = max(0, -behind)
             first = (skip + before) * 2 * ROWS + ROWS + j
+            # Writing all four bytes at the end of a row would spoil the row below, which may be finished.
             # A pixel is written as four bytes, the next one over the fourth; the last of a row byte by byte.
             target = (top + j) * line + 3 * (behind + skip)
             _deliver(done, first, 2 * ROWS, words, target, min(taken, pixels - 1 - behind) - skip)
@@ -218,8 +227,10 @@ def _unfilter(
         waits = False
         for j in range(count):
             kind = filtered[(start + j) * line]
+            # An unknown filter: the caller refuses the file, or has another decoder look at it.
             if kind > 4:
                 return False
+            # Sub, Average and Paeth need the pixel to the left; rows with None and Up alone are quicker one by one.
             waits = waits or kind == 1 or kind >= 3
             _mask(kind, j, masks)
         if waits:

@@ -64,10 +64,12 @@ def _upscale(
     """Row by row; `wide` is a ring of rows after the first pass, `padded` has room for two samples more at each end."""
     (kinds, factor, _), last, widened = down.shape, pixels.shape[0] - 1, 0
     for row in range(last + 1):
+        # Each row is widened once, when the first result needs it; the ring holds all that one row's results use.
         while widened <= min(row + 2, last):
             padded[6 : padded.size - 6] = pixels[widened]
             _widen(padded, across, samples, wide[widened % ROWS])
             widened += 1
+        # Rows near the ends have taps of their own, as `_widen` describes for columns.
         kind = min(row, kinds // 2) if row < last + 1 - kinds // 2 else row - last - 1 + kinds
         for phase in range(factor):
             # Rows beyond the border have a tap of 0: any will do.
@@ -88,11 +90,14 @@ def _widen(
     (kinds, factor, _), columns = taps.shape, samples.size // 3
     places, pixels = out.reshape(columns, factor, 3), samples.reshape(columns, 3)
     for phase in range(factor):
+        # In the first half of its results a sample's four neighbours begin one sample earlier.
         near = padded[0 if 2 * phase + 1 < factor else 3 :]
         _weigh(near, near[3:], near[6:], near[9:], taps[kinds // 2, phase], samples)
         for column in range(columns):
             for channel in range(3):
                 places[column, phase, channel] = pixels[column, channel]
+        # Results near the ends have taps of their own. The kind in the middle is computed once more, to the same
+        # values.
         for kind in range(kinds):
             column = kind if kind < kinds // 2 else columns - kinds + kind
             ends = near[3 * column :]
@@ -112,6 +117,7 @@ def _weigh(
     for x in range(out.size):
         near = t0 * np.int32(a[x]) + t1 * np.int32(b[x])
         far = t2 * np.int32(c[x]) + t3 * np.int32(d[x])
+        # Half a unit before the shift, which rounds down: together they round to nearest, as Pillow does.
         total = np.int32(near + far + np.int32(1 << (BITS - 1)))
         out[x] = np.uint8(min(max(total >> np.int32(BITS), np.int32(0)), np.int32(255)))
 

@@ -39,6 +39,7 @@ def veil(pixels: Image, mask: Mask, pitch: int, thickness: int) -> None:
 def _veil(pixels: NDArray[np.uint8], mask: NDArray[np.bool_], pitch: int, thickness: int) -> None:
     height, width = mask.shape
     for y in range(height):
+        # The stripe's place along the row moves on by one each row: that makes stripes diagonal.
         place = y % pitch
         for x in range(width):
             if not mask[y, x]:
@@ -47,11 +48,14 @@ def _veil(pixels: NDArray[np.uint8], mask: NDArray[np.bool_], pitch: int, thickn
                     np.int32(pixels[y, x, 1]),
                     np.int32(pixels[y, x, 2]),
                 )
+                # Lightness comes in 2^-8 and its share in 2^-16, so 8 bits go; what is added rounds the last shift to
+                # nearest.
                 light = (GREY * (RED * red + GREEN * green + BLUE * blue) >> 8) + (1 << (BITS - 1))
                 light += STRIPE if place < thickness else 0
                 pixels[y, x, 0] = (COLOUR * red + light) >> BITS
                 pixels[y, x, 1] = (COLOUR * green + light) >> BITS
                 pixels[y, x, 2] = (COLOUR * blue + light) >> BITS
+            # Counting up is cheaper than a remainder for each pixel.
             place = place + 1 if place + 1 < pitch else 0
 
 

@@ -27,11 +27,13 @@ def wide_gaussian(
     """Fill `out` with the mean of `values` under the kernel whose one side is `taps`, held to [low, high]."""
     height, width = values.shape
     dtype: np.dtype[Any] = values.dtype
+    # Four blocks a standard deviation: the error of the spline then is far below one level in 255.
     block = int(sigma / SIGMA_IN_BLOCKS)
     shrink = _shrinking_weights(block)
     middle = _block_taps(_variance(taps), block)
     enlarge = _enlarging_weights(block)
     # One block more on either side for the spline, and whatever the Gaussian over blocks reaches.
+    # The radius of the Gaussian over blocks, and one block for the spline.
     reach = middle.size
     rows, columns = -(-height // block), -(-width // block)
     # Offsetting by the smallest value makes rounding relative to the range, so that constants are kept.
@@ -53,18 +55,22 @@ def _variance(taps: NDArray[np.float64]) -> float:
 
 def _shrinking_weights(block: int) -> NDArray[np.float64]:
     ones = np.ones(block)
+    # Three boxes in a row are the quadratic B-spline, whose variance is (block^2 - 1) / 4 square pixels.
     return np.asarray(np.convolve(np.convolve(ones, ones), ones) / block**3)
 
 
 def _enlarging_weights(block: int) -> NDArray[np.float64]:
     """(block, 3): for each pixel of a block the weights of the block before, itself, and the block after."""
     place = (np.arange(block) - (block - 1) / 2) / block
+    # The quadratic B-spline at its three nearest knots: its variance is 1/4 square block.
     return np.stack([0.5 * (0.5 - place) ** 2, 0.75 - place**2, 0.5 * (0.5 + place) ** 2], axis=1)
 
 
 def _block_taps(variance: float, block: int) -> NDArray[np.float64]:
     """One side of the sampled Gaussian over blocks that brings the three steps to `variance` in square pixels."""
+    # Variances of kernels applied one after the other add up: what shrinking and enlarging bring is left out.
     wanted = (variance - (block**2 - 1) / 4) / block**2 - 0.25
+    # Cut at 4.5 deviations, later than the 4 of the kernel that is imitated: narrower tails would cost accuracy.
     radius = math.ceil(4.5 * math.sqrt(wanted))
     places = np.arange(radius + 1)
 
@@ -86,11 +92,13 @@ def _shrink_rows(
     """Row j of `out` becomes the weighted mean of the rows around block j - reach, less `offset`."""
     height, width = values.shape
     for j in range(out.shape[0]):
+        # The B-spline spans three blocks less two pixels, around block j - reach.
         first = (j - reach) * block - (block - 1)
         target = out[j]
         for x in range(width):
             target[x] = -offset
         k = 0
+        # Four rows a pass, so that the sums are read and written a quarter as often; the rest singly.
         while k + 4 <= weights.size:
             w0, w1, w2, w3 = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
             a, b = values[reflected(first + k, height)], values[reflected(first + k + 1, height)]
@@ -132,6 +140,7 @@ def _enlarge_rows(values: NDArray[Any], weights: NDArray[Any], low: Any, high: A
         w0, w1, w2 = weights[y % block, 0], weights[y % block, 1], weights[y % block, 2]
         target = out[y]
         for x in range(target.size):
+            # Rounding and the spline may carry a mean past the range by a little: the promise is to stay within.
             target[x] = min(max((w0 * a[x] + w1 * b[x]) + (w2 * c[x] + low), low), high)
 
 
@@ -182,12 +191,14 @@ def gaussian(values: Values, sigma: float, *, overwrite: bool = False) -> Values
     values = _checked(values)
     low, high = _range(values)
     out = values if overwrite else np.empty_like(values)
+    # Averaging a constant could change its last bit; a map of equal scores must stay one of ties.
     if low == high:
         out.fill(low)
         return out
     if sigma >= WIDE_SIGMA:
         wide_gaussian(values, gaussian_taps(sigma), sigma, low, high, out)
     else:
+        # Zeros behind the taps cost little and spare the kernels a loop for the rest.
         taps = _in_fours(gaussian_taps(sigma)).astype(values.dtype)
         reach, width, dtype = taps.size - 1, values.shape[1], values.dtype
         padded, held = np.empty((2, width + 2 * reach), dtype), np.empty((reach + 2, width), dtype)
@@ -237,10 +248,13 @@ def box(values: Values, size: int, *, overwrite: bool = False) -> Values:
     values = _checked(values)
     low, high = _range(values)
     out = values if overwrite else np.empty_like(values)
+    # Averaging a constant could change its last bit; a map of equal scores must stay one of ties.
     if low == high:
         out.fill(low)
         return out
     # Adding and subtracting 1.5 * 2^52 steps rounds to a multiple of the step.
+    # The step leaves sums of size^2 values below 2^52 steps, where float64 is exact; 1.5 2^52 keeps negative ones
+    # there.
     step = 2.0 ** (math.frexp(max(abs(low), abs(high)))[1] + math.ceil(2 * math.log2(size)) - 51)
     radius, width, dtype = int(size) // 2, values.shape[1], values.dtype
     columns, padded = np.zeros(width, np.float64), np.empty(width + 2 * radius + 1, np.float64)
@@ -260,6 +274,7 @@ def average(values: Values, window: str, sigma: float | None, size: int | None, 
 
 def _in_fours(taps: NDArray[np.float64]) -> NDArray[np.float64]:
     """`taps` with zeros behind, so that all but the centre come in fours."""
+    # All but the centre: `(1 - size) % 4` is what is missing from the next multiple of four.
     return np.append(taps, np.zeros((1 - taps.size) % 4))
 
 
@@ -273,6 +288,7 @@ def _checked(values: Any) -> Any:
     return np.ascontiguousarray(values)
 
 
+# One pass for the range and for finiteness: a NaN or an infinity always reaches the smallest or the largest value.
 def _range(values: NDArray[Any]) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
     if not (math.isfinite(low) and math.isfinite(high)):
@@ -305,12 +321,14 @@ def _separable(
     """
     height, width = values.shape
     reach = taps.size - 1
+    # It runs on by `reach` rows, in which waiting rows are only written out.
     for y in range(0, height + reach, 2):
         if y < height:
             _weigh_columns(values, taps, y, padded[0, reach : reach + width], padded[1, reach : reach + width])
         for row in range(y, min(y + 2, height)):
             _extend(padded[row - y], reach, width)
             _weigh_row(padded[row - y], taps, low, high, held[row % (reach + 2)])
+        # No row still to come reads these rows of `values`, so the results may overwrite them.
         for row in range(max(y - reach, 0), min(y + 2 - reach, height)):
             _copy(held[row % (reach + 2)], out[row])
 
@@ -405,17 +423,20 @@ def _box(
     """
     height, width = values.shape
     area = np.float64((2 * radius + 1) * (2 * radius + 1))
+    # The window of the first row, reflected at the top; later rows differ from it by one row in and one out.
     for offset in range(-radius, radius + 1):
         _add_rounded(values[reflected(offset, height)], 1.0, magic, columns)
     for y in range(height + radius + 1):
         if 0 < y < height:
             _add_rounded(values[reflected(y + radius, height)], 1.0, magic, columns)
+            # Rounded values are whole steps, so what was added is taken away exactly, without drift.
             _add_rounded(values[reflected(y - radius - 1, height)], -1.0, magic, columns)
         if y < height:
             for x in range(width):
                 padded[radius + x] = columns[x]
             _extend(padded, radius, width)
             total = 0.0
+            # Begun afresh in each row; within it sums of whole steps are exact in any order.
             for x in range(2 * radius):
                 total += padded[x]
             target = held[y % (radius + 2)]

@@ -38,7 +38,9 @@ class Answers:
         measured = [resemblance for resemblance in resemblances if resemblance is not None]
         # A regular sample of the pixels says as much, and takes no time.
         step = max(1, round((scores.size / _SAMPLED_PIXELS) ** 0.5))
+        # A score of the picture itself and no interpolated one: scores may jump over what lies between.
         quantiles = np.quantile(scores[::step, ::step], LEVELS, method="inverted_cdf")
+        # The answer that shows the input least decides: one foreign answer among several is what matters.
         least = min(measured) if measured else np.nan
         return cls(np.array([[least, np.mean(differences), *quantiles]], np.float32))
 
@@ -61,6 +63,7 @@ class Answers:
         ValueError
             The bytes are no such values, or values that no answers can have.
         """
+        # Little-endian whatever the machine, as `to_bytes` wrote it.
         values = np.frombuffer(content, "<f4").reshape(-1, _WIDTH).astype(np.float32)
         resemblance, difference, scores = values[:, 0], values[:, 1], values[:, 2:]
         recorded = ~np.isnan(difference)

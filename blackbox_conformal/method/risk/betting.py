@@ -23,6 +23,7 @@ def growth(losses: NDArray[np.float64], mean: float, bets: int) -> NDArray[np.fl
 
 
 def full_growth(losses: NDArray[np.float64], mean: float) -> NDArray[np.float64]:
+    # A loss of 1 ruins the full bet: its logarithm of -inf is meant.
     """(m,) float64: the same for the full bet; -inf where the loss is 1."""
     with np.errstate(divide="ignore"):
         grown: NDArray[np.float64] = np.log1p(-losses) - math.log1p(-mean)
@@ -39,6 +40,7 @@ def mixed(logs: NDArray[np.float64], stake: NDArray[np.float64] | None = None) -
     """The logarithm of what bets with these (bets,) logarithms are worth together; without `stake`, evenly."""
     if stake is None:
         stake = np.full(logs.size, 1 / logs.size)
+    # The largest is taken out before exponentials, which would overflow for hundreds of photographs.
     highest = float(logs.max())
     return highest + math.log(float(np.average(np.exp(logs - highest), weights=stake)))
 
@@ -80,6 +82,7 @@ def mixture_upper(
 def bisect(holds: Callable[[float], bool], low: float, high: float) -> tuple[float, float]:
     """Neighbouring floats around the point from which on `holds`; `low` is taken not to hold, `high` to hold."""
     while True:
+        # Written so that it cannot overflow, and so that it stops at neighbouring floats.
         middle = low + (high - low) / 2
         if not low < middle < high:
             return low, high

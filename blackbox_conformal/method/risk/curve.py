@@ -123,6 +123,7 @@ class RiskCurve:
             raise CalibrationError(f"expected a ceiling for a curve of detail and for no other; got {self.ceiling!r}")
         for name in ("scores", "losses", "area_scores", "area_shares"):
             values = getattr(self, name)
+            # Copied and made read-only: curves are compared and hashed by their content, and shared by many sets.
             if values is not None:
                 values = np.array(values, dtype=np.float32)
                 values.setflags(write=False)
@@ -175,6 +176,7 @@ class RiskCurve:
         -----
         Adame, Csillag and Goedert (2025), Section 3, with ``<`` in place of ``<=``.
         """
+        # At most one other loss is asked for; without one the curve of the largest error is the only one.
         tolerances = () if tolerance is None else (tolerance,)
         shares = () if left_out is None else (left_out,)
         return cls.family(score_map, errors, bound=bound, tolerances=tolerances, left_out=shares)[-1]
@@ -206,8 +208,10 @@ class RiskCurve:
                 raise CalibrationError(f"expected a share to leave out between 0 and 1; got {share!r}")
         check_shapes(scores_map, error_map)
         survey = survey_maps(scores_map, error_map)
+        # One pass tells whether anything is wrong; only then is each value looked at for the message.
         if not survey.in_order or survey.scored < scores_map.size or survey.largest_loss > np.float32(bound):
             refuse_values(scores_map, error_map, bound)
+        # A bound that float32 cannot hold may round up; no loss may exceed it, so the excess of rounding is cut.
         if survey.largest_loss > largest_loss(bound):
             error_map = np.minimum(error_map, largest_loss(bound))
             survey = survey_maps(scores_map, error_map)
@@ -219,6 +223,7 @@ class RiskCurve:
         ]
         rest = [
             cls(
+                # Rounded down of the share as typed: no more pixels are left out than the guarantee says.
                 *all_but_staircase(scores_map, error_map, math.floor(as_typed(share) * scores_map.size), bound),
                 bound,
                 "all-but",
@@ -266,6 +271,7 @@ class RiskCurve:
     def worst(cls, bound: float, *, tolerance: float | None = None, left_out: float | None = None) -> Self:
         """The curve of a photograph that the vendor refused: the worst loss as soon as anything is trusted."""
         highest = 1.0 if tolerance is not None else bound
+        # The record at -inf lies below every threshold that trusts anything.
         kind: Kind = "share" if tolerance is not None else "supremum" if left_out is None else "all-but"
         losses = np.array([largest_loss(highest)], np.float32)
         return cls(np.array([-np.inf], np.float32), losses, highest, kind, tolerance, left_out=left_out)
@@ -305,15 +311,18 @@ class RiskCurve:
     def _step(
         scores: NDArray[np.float32], values: NDArray[np.float32], threshold: float | NDArray[Any]
     ) -> float | NDArray[np.float64]:
+        # In float64: a threshold that is rounded to float32 could pass a score that it lies below.
         thresholds = np.asarray(threshold, dtype=np.float64)
         if np.isnan(thresholds).any():
             raise UsageError("expected thresholds, -inf for nothing or +inf for everything; got NaN")
+        # "left" makes it strict: a score equal to the threshold is not trusted.
         below = np.searchsorted(scores.astype(np.float64), thresholds, side="left")
         reached = np.r_[0.0, values.astype(np.float64)][below]
         return reached if isinstance(threshold, np.ndarray) else float(reached)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RiskCurve):
+            # The arrays are read-only, so content may serve as identity.
             return NotImplemented
         return self._content() == other._content()
 
@@ -329,6 +338,7 @@ class RiskCurve:
 def _area(area: Counts, pixels: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Scores and the share of pixels that score no more, rounded down to float32."""
     scores, counts = area
+    # Rounded down: a report must not show more trusted area than there is.
     shares = all_down(counts / pixels)
     # Counts of many millions may differ by less than float32 shows.
     grows = np.diff(shares, prepend=np.float32(0)) > 0
@@ -342,6 +352,7 @@ def _check_records(scores: NDArray[np.float32], losses: NDArray[np.float32], bou
         raise CalibrationError("expected scores below +inf and finite values in a curve; got NaN or an infinity")
     if (scores[1:] <= scores[:-1]).any() or (losses[1:] <= losses[:-1]).any():
         raise CalibrationError("expected scores and values that both strictly increase in a curve; got others")
+    # A loss of 0 needs no record, and would break that losses strictly increase.
     if losses.size and not (losses[0] > 0 and losses[-1] <= np.float64(bound)):
         raise CalibrationError(
             f"expected values in (0, {bound}] in a curve; got {float(losses[0])!r} to {float(losses[-1])!r}"

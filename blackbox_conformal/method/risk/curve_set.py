@@ -26,6 +26,7 @@ _HEADER = struct.Struct("<8sHHIQQddQ")
 _DEFLATE_CEILING = 1032
 """No deflate stream expands to more than this many times its size."""
 _KINDS = get_args(Kind)
+# A damaged or hostile file must not fill the memory: at most 2 GiB are unpacked.
 MAXIMUM_VALUES = 2**29
 _DAMAGED = "Fetch the calibration file again or calibrate again"
 
@@ -56,7 +57,9 @@ def pack(content: Content) -> bytes:
             for values in (content.scores, content.losses, content.area_scores, content.area_shares)
         ),
     ]
+    # The level is fixed, so that equal curves give equal bytes, and files that hold them equal digests.
     stream = zlib.compress(b"".join(blocks), 6)
+    # The header has no other way to say that there is none.
     parameter = math.nan if content.parameter is None else content.parameter
     header = _HEADER.pack(
         MAGIC,
@@ -89,7 +92,9 @@ def unpack(data: bytes) -> Content:
         )
     if kind >= len(_KINDS) or not (math.isfinite(bound) and bound > 0) or (kind > 0) != math.isfinite(parameter):
         raise FileFormatError(f"packed risk curves declare an impossible kind, bound or tolerance. {_DAMAGED}")
+    # Numbers of four bytes: two counts a curve, and score and value a record.
     size = 4 * (2 * curves + 2 * records + 2 * areas)
+    # Everything that the header claims is checked before a byte is unpacked.
     if (
         curves < 1
         or size > 4 * MAXIMUM_VALUES
@@ -127,6 +132,7 @@ def unpack(data: bytes) -> Content:
 def _inflate(stream: memoryview, size: int) -> bytes:
     inflater = zlib.decompressobj()
     try:
+        # One byte more than declared shows a stream that is too long, without unpacking it.
         raw = inflater.decompress(stream, size + 1)
     except zlib.error as error:
         raise FileFormatError(f"packed risk curves do not decompress: {error}. {_DAMAGED}") from None
@@ -138,6 +144,7 @@ def _inflate(stream: memoryview, size: int) -> bytes:
 def _check(scores: NDArray[np.float32], values: NDArray[np.float32], counts: NDArray[np.int64], highest: float) -> None:
     """Every curve: scores below +inf and values in (0, highest], both strictly increasing."""
     inner = np.ones(scores.size, bool)
+    # Curves without records start nowhere.
     starts = (np.cumsum(counts) - counts)[counts > 0]
     inner[starts] = False
     previous_scores, previous_values = np.roll(scores, 1), np.roll(values, 1)
@@ -151,6 +158,7 @@ def _check(scores: NDArray[np.float32], values: NDArray[np.float32], counts: NDA
 def _to_integers(values: NDArray[np.float32]) -> NDArray[np.uint32]:
     """uint32 in the same order as the floats."""
     bits = np.asarray(values, "<f4").view("<u4")
+    # In this order neighbouring scores are neighbouring numbers, so their differences are small and compress well.
     return np.where(bits >> 31, ~bits, bits | np.uint32(0x80000000)).astype("<u4")
 
 
@@ -162,12 +170,14 @@ def _to_floats(integers: NDArray[np.uint32]) -> NDArray[np.float32]:
 def _shuffle(integers: NDArray[np.uint32]) -> bytes:
     """Differences of neighbours, modulo 2^32, bytes regrouped by significance."""
     differences = np.diff(integers, prepend=np.zeros(1, "<u4")).astype("<u4")
+    # Highest bytes of differences are nearly all 0; put together they compress to almost nothing.
     return np.ascontiguousarray(differences.view(np.uint8).reshape(-1, 4).T).tobytes()
 
 
 def _unshuffle(raw: bytes, at: int, count: int) -> NDArray[np.uint32]:
     grouped = np.frombuffer(raw, np.uint8, 4 * count, at).reshape(4, count)
     differences = np.ascontiguousarray(grouped.T).view("<u4").ravel()
+    # Differences were taken modulo 2^32, so sums wrap back to the numbers.
     return np.cumsum(differences, dtype=np.uint32)
 
 
@@ -317,6 +327,8 @@ class CurveSet:
 
     def subset(self, indices: NDArray[np.int64]) -> "CurveSet":
         """The curves at `indices`, in that order."""
+        # Random splits and groups ask for the same subsets again and again, and each has merged sums of its own to
+        # reuse.
         key = ("subset", indices.tobytes())
         if key not in self._derived:
             self._derived[key] = self._subset(indices)
@@ -324,6 +336,7 @@ class CurveSet:
         return curves
 
     def _subset(self, indices: NDArray[np.int64]) -> "CurveSet":
+        # The set itself keeps what was derived from it.
         if indices.size == len(self) and (indices == np.arange(len(self))).all():
             return self
         records, area = _ranges(self.offsets, indices), _ranges(self.area_offsets, indices)
@@ -353,6 +366,7 @@ class CurveSet:
     def _steps(
         offsets: NDArray[np.int64], scores: NDArray[np.float32], values: NDArray[np.float32], threshold: float
     ) -> NDArray[np.float64]:
+        # Scores rise within a curve, so the count of those below the threshold tells the last record reached.
         below = np.r_[0, np.cumsum(scores < np.float64(threshold))]
         counts = below[offsets[1:]] - below[offsets[:-1]]
         reached = np.zeros(counts.size, np.float64)
@@ -370,6 +384,7 @@ class CurveSet:
         """By how much each record's loss exceeds its predecessor's in the same curve, in units of ``2^-bits``."""
         whole = grains(self.losses, self.bits)
         jumps = np.diff(whole, prepend=0)
+        # The first record of a curve jumps from 0, not from the last loss of the curve before.
         starts = self.offsets[:-1][np.diff(self.offsets) > 0]
         jumps[starts] = whole[starts]
         return jumps
@@ -379,6 +394,7 @@ class CurveSet:
         """The permutation that sorts all records by score; equal scores stay in their order."""
         # Whole numbers of score and position together sort several times faster than floats with an index. The bits of
         # a float are in its order once those of a negative one are inverted and those of others get the highest bit.
+        # Adding 0 turns -0 into 0, which is the same score.
         bits = (self.scores + np.float32(0)).view(np.uint32)
         keys = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)
         keys = (keys << np.uint64(32)) | np.arange(bits.size, dtype=np.uint64)
@@ -414,6 +430,7 @@ class Recent(dict[tuple[str, Any], Any]):
 
     def __setitem__(self, key: tuple[str, Any], value: Any) -> None:
         super().__setitem__(key, value)
+        # A dictionary keeps the order of insertion, so the first key is the oldest.
         if len(self) > 16:
             del self[next(iter(self))]
 
@@ -429,6 +446,7 @@ def _offsets(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
 def _ranges(offsets: NDArray[np.int64], indices: NDArray[np.int64]) -> NDArray[np.int64]:
     """Positions of all records of the curves at `indices`."""
     counts = np.diff(offsets)[indices]
+    # For each record its place in the result is known; what is added turns it into the place in the source.
     starts = np.repeat(offsets[indices] - (np.cumsum(counts) - counts), counts)
     return starts + np.arange(starts.size)
 

@@ -26,11 +26,13 @@ def as_typed(number: float, name: str = "number") -> Fraction:
     """
     if not math.isfinite(number):
         raise UsageError(f"expected {name} to be a finite number; got {number!r}")
+    # The shortest decimal that reads back as this float is what a person typed.
     return Fraction(str(float(number)))
 
 
 def exact_bound(bound: float) -> Fraction:
     """The bound as typed, or the largest float32 loss that passes for it should that be larger by a rounding."""
+    # A bound such as 1.9576 may round up as float32; a loss of that size must still count as within the bound.
     return max(as_typed(bound, "bound"), Fraction(float(np.float32(largest_loss(bound)))))
 
 
@@ -43,6 +45,7 @@ def float_up(value: Fraction) -> float:
     """A float that, read as the decimal it prints as, is not below `value`; the least one or its neighbour."""
     number = float(value)
     while Fraction(str(number)) < value:
+        # The division of a fraction rounds to nearest, which may be below.
         number = math.nextafter(number, math.inf)
     return number
 
@@ -52,10 +55,12 @@ def grain_bits(bound: float, count: int) -> int:
 
     The three bits left free in int64 let `merged` multiply by weights of 24 bits in two limbs.
     """
+    # Every loss is at most the bound, so the sum is below count times the bound rounded up.
     whole = math.ceil(bound) * max(count, 1)
     return min(GRAIN_BITS, 60 - whole.bit_length())
 
 
 def grains(losses: NDArray[np.float32], bits: int) -> NDArray[np.int64]:
     """Losses as int64 multiples of ``2^-bits``, rounded up."""
+    # Rounded up: losses may only grow, so that thresholds only fall.
     return np.ceil(np.ldexp(losses.astype(np.float64), bits)).astype(np.int64)

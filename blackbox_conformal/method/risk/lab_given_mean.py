@@ -72,11 +72,14 @@ def average_of_distances(lab: Planes, truth: BlurredTruth, average: Callable[[Ma
     for slope, supports in zip(SLOPES[:AVERAGED], SUPPORTS[:AVERAGED], strict=True):
         farthest = np.empty_like(least)
         for rows in _bands(lab):
+            # All eight sums ±L ±a ±b; the largest over signs is the L1 distance.
             signed = np.tensordot(SIGNS.astype(np.float32), lab[:, rows], axes=1)
             np.max(supports.astype(np.float32)[:, None, None] - signed, axis=0, out=farthest[rows])
         average(farthest)
         for rows in _bands(lab):
+            # Every slope gives a bound, so the least of them is one.
             np.minimum(least[rows], farthest[rows] + _largest(slope, truth, rows), out=least[rows])
+    # A distance is never negative, though a bound of rounded parts may be.
     return np.maximum(least, 0)
 
 
@@ -110,6 +113,7 @@ def _bands(lab: Planes) -> Iterator[slice]:
 
 def _largest(slope: NDArray[np.float64], truth: BlurredTruth, rows: slice) -> Map:
     """The largest ``a·(K * Y)`` of some rows, with the rounding of maps that reach ``2 (1 + |a|_1)``."""
+    # A positive slope is largest at the upper end of the interval, a negative one at the lower end.
     most = np.tensordot(np.maximum(slope, 0), truth.high[:, rows], axes=1)
     most -= np.tensordot(np.maximum(-slope, 0), truth.low[:, rows], axes=1)
     largest: Map = (most + DISTANCE_ROUNDING * (1 + np.abs(slope).sum())).astype(np.float32)

@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+# A loss sum of 60 bits times a weight of 24 does not fit 64 bits: split at 22, each limb's sum does.
 LIMB_BITS = 22
 WEIGHT_BITS = 24
 
@@ -34,13 +35,16 @@ class Merged:
         """The largest t at which the sum is <= `budget`: -inf, a score, or +inf. O(log records)."""
         if budget < 0:
             return -np.inf
+        # Rounded down: the sum is whole, so it is at most the budget exactly if it is at most this.
         units = budget.numerator * 2**self.bits // budget.denominator
         high, low = divmod(units, 2**LIMB_BITS)
         if high > np.iinfo(np.int64).max:
             return np.inf
+        # The pair (high, low) is searched for in two steps, as one number would not fit.
         start = int(np.searchsorted(self.high, high, side="left"))
         stop = int(np.searchsorted(self.high, high, side="right"))
         first_above = start + int(np.searchsorted(self.low[start:stop], low, side="right"))
+        # Trusting is strict, so the first score whose sum is too large is itself the largest threshold.
         return float(self.scores[first_above]) if first_above < self.scores.size else np.inf
 
     def total(self, threshold: float) -> Fraction:
@@ -83,6 +87,7 @@ def merge(
         low = low * weights
         high, low = high * weights + (low >> LIMB_BITS), low & (2**LIMB_BITS - 1)
     sorted_scores = scores[order]
+    # Records of one score take effect together, so only the sum after the last of them is a step.
     last = np.flatnonzero(np.r_[sorted_scores[1:] != sorted_scores[:-1], np.ones(min(1, scores.size), bool)])
     low_sum = np.cumsum(low[order])[last]
     high_sum = np.cumsum(high[order])[last] + (low_sum >> LIMB_BITS)

@@ -30,6 +30,7 @@ def mean_of_clusters(values: NDArray[np.float64], clusters: Sequence[str]) -> ND
     """The mean of `values`, (m,) float64, in each cluster, in order of first appearance."""
     if len(clusters) != len(values):
         raise UsageError(f"expected one cluster for each of {len(values)} pictures; got {len(clusters)}")
+    # Labels keep the order in which they first appear, so that curves and values stay in step.
     index = {name: place for place, name in enumerate(dict.fromkeys(clusters))}
     owner = np.array([index[name] for name in clusters], dtype=np.int64)
     return np.bincount(owner, values) / np.bincount(owner)
@@ -38,7 +39,9 @@ def mean_of_clusters(values: NDArray[np.float64], clusters: Sequence[str]) -> ND
 def _mean(curves: CurveSet) -> RiskCurve:
     if len(curves) == 1:
         only = curves[0]
+        # A photograph in one tile keeps its curve to the bit; only the trusted shares go, as for the others.
         return replace(only, area_scores=None, area_shares=None)
+    # Rounded up, but never above the bound, which rounding may pass and the mean cannot.
     losses = np.minimum(all_up(curves.merged.totals() / len(curves)), largest_loss(curves.bound))
     grows = losses > np.r_[np.float32(0), losses[:-1]]
     scores = curves.merged.scores.astype(np.float32)

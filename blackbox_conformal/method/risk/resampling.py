@@ -48,13 +48,16 @@ def reduction_matrix(name: str, length: int, factor: int) -> Matrix:
     matrix = np.zeros((length // factor, length))
     for row in range(length // factor):
         centre = (row + 0.5) * factor
+        # Pillow rounds the support this way; one sample more or less would be another filter.
         first, stop = (int(centre + side * reach * factor + 0.5) for side in (-1, 1))
         first, stop = max(first, 0), min(stop, length)
+        # Distances are from sample centre to sample centre, in samples of the result.
         taps = weight((np.arange(first, stop) - centre + 0.5) / factor)
         matrix[row, first:stop] = taps / taps.sum()
     return matrix
 
 
+# Half open, as in Pillow, so that a sample on the edge between two results counts once.
 def _area(x: Matrix) -> Matrix:
     return np.where((x > -0.5) & (x <= 0.5), 1.0, 0.0)
 
@@ -92,7 +95,9 @@ def reflected_matrix(length: int, side: NDArray[np.float64]) -> Matrix:
     matrix = np.zeros((length, length))
     rows = np.arange(length)
     for offset in range(1 - side.size, side.size):
+        # The pattern repeats after the line and its mirror image.
         columns = (rows + offset) % (2 * length)
+        # A kernel longer than the line meets the same sample more than once, which plain indexing would count once.
         np.add.at(matrix, (rows, np.minimum(columns, 2 * length - 1 - columns)), side[abs(offset)])
     return matrix
 
@@ -159,10 +164,12 @@ def axis(steps: tuple[Step, ...], length: int, window: str, sigma: float | None,
         maps.append(_map(step, maps[-1].shape[0]))
     reduce = functools.reduce(lambda product, last: last @ product, maps)
     average = window_matrix(length, window, sigma, size)
+    # Ridge regression of the average on the reduced samples; any L gives a true bound, this one gives a small one.
     square = reduce @ reduce.T + RIDGE * np.eye(reduce.shape[0])
     recover: Matrix = np.linalg.solve(square, reduce @ average.T).T.astype(np.float64)
     # Rows that sum to 1 leave a residual that sums to 0, which a picture in [0, 1] cannot see more than half of.
     recover /= recover.sum(axis=1, keepdims=True)
+    # Backwards through the steps: an error of an early step is carried by all later ones.
     weights, passes = recover, []
     for each in reversed(maps):
         passes.append(_pass(weights, each))
@@ -189,6 +196,7 @@ def _pass(after: Matrix, matrix: Matrix) -> AxisPass:
     return AxisPass(
         np.abs(after @ matrix).sum(axis=1),
         np.abs(after).sum(axis=1),
+        # A negative weight turns clipping at 0 into an error the other way: there the most that can be clipped counts.
         worst + np.maximum(-after, 0) @ negative,
         negative,
         int(np.count_nonzero(matrix, axis=1).max()),
@@ -204,14 +212,17 @@ def _clipped(weights: Matrix, reduce: Matrix) -> Matrix:
     clipped. Clipping at 1 is the mirror.
     """
     touching = reduce != 0
+    # Samples touch runs of neighbouring values, whose first place never falls.
     first = np.maximum.accumulate(np.argmax(touching, axis=0))
     width = int(np.max(reduce.shape[0] - np.argmax(touching[::-1], axis=0) - first))
+    # All ways in which the values of the window may be clipped, one bit a value.
     members = (np.arange(2**width)[:, None] >> np.arange(width)) & 1
     best = np.zeros((weights.shape[0], 2**width))
     at = 0
     for sample in range(reduce.shape[1]):
         while at < first[sample]:
             # The oldest value leaves the window, the next one enters with either choice.
+            # The oldest value is the lowest bit: for each choice of the others the better of its two choices stays.
             kept = np.maximum(best[:, 0::2], best[:, 1::2])
             best = np.concatenate([kept, kept], axis=1)
             at += 1

@@ -38,6 +38,7 @@ def trusted(score_map: Map, threshold: float) -> Mask:
         raise UsageError("expected a threshold, -inf for nothing or +inf for everything; got NaN. Calibrate again")
     scores = np.asarray(score_map, dtype=np.float32)
     if threshold == math.inf:
+        # NaN fails every comparison, so it needs no rule of its own below; here it does.
         return ~np.isnan(scores)
     # A float64 scalar, not a Python float: the latter would be rounded to float32 before the comparison.
     mask: Mask = scores < np.float64(threshold)

@@ -57,6 +57,7 @@ def farthest_chroma(lab: Planes) -> Map:
 def _farthest(lab: Planes, patterns: NDArray[np.float64], supports: NDArray[np.float64]) -> Map:
     largest = np.full(lab.shape[1:], -np.inf, np.float32)
     for signs, support in zip(patterns.astype(np.float32), supports, strict=True):
+        # A linear function is largest at a corner of the gamut, whose value the support is.
         np.maximum(largest, np.float32(support) - np.tensordot(signs, lab, axes=1), out=largest)
     return largest + DISTANCE_ROUNDING
 
@@ -66,6 +67,7 @@ def rgb_planes(pixels: Image) -> Planes:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
 
 
+# The farthest value of a channel is always 0 or 1.
 def farthest_rgb(planes: Planes) -> Planes:
     """(3, H, W) float32: the largest absolute difference of each channel to any value, white = 1."""
     return np.maximum(planes, 1 - planes) + DISTANCE_ROUNDING
@@ -87,6 +89,7 @@ class BlurredTruth:
     def largest_difference(self, blurred: NDArray[np.float32]) -> NDArray[np.float32]:
         """The most that `blurred`, (3, H, W) in [0, 1], can differ from ``K * Y``: (3, H, W) float32, rounded up."""
         largest = np.maximum(self.high - blurred, blurred - self.low) + AVERAGE_ROUNDING
+        # Rounded up twice: by the margin for single precision, and by the cast to float32.
         return np.nextafter(np.maximum(largest, 0).astype(np.float32), np.float32(2))
 
 
@@ -129,13 +132,16 @@ def blurred_truth(
     if scale < 2:
         raise UsageError(f"expected a scale of at least 2; got {scale}. At scale 1 leave bound_from out")
     down, across = (axis(steps, side * scale, window, sigma, size) for side in low_resolution.shape[:2])
+    # A step that cuts or pads would put the average at another place than the input.
     if (down.recover.shape[1], across.recover.shape[1]) != low_resolution.shape[:2]:
         raise UsageError(f"expected steps that make a picture {scale} times smaller; got {steps!r}")
     planes = low_resolution.transpose(2, 0, 1) / 255
+    # The best guess of the average: the same weights down the columns and along the rows.
     centre = down.recover @ planes @ across.recover.T
     # Clipping in the last pass shows: only values of 0 or 1 can have been clipped, by at most the negative taps.
     saturated = ((planes == 0) | (planes == 1)) * down.passes[-1].negative[:, None]
     radius = _radius(down, across) + np.abs(down.recover) @ saturated @ np.abs(across.recover).T
+    # An average of colours in [0, 1] stays there, whatever the radius.
     return BlurredTruth(np.clip(centre - radius, 0, 1), np.clip(centre + radius, 0, 1))
 
 
@@ -146,12 +152,14 @@ def _radius(down: Axis, across: Axis) -> NDArray[np.float64]:
     """
     # K_p x K_q - k_p x k_q, split both ways; each has rows of K with mass 1.
     one_way = down.residual[:, None] + np.multiply.outer(down.passes[0].before, across.residual)
+    # Half: weights that sum to 0 meet a picture in [0, 1], which can use the positive or the negative ones only.
     other_way = across.residual[None, :] + np.multiply.outer(down.residual, across.passes[0].before)
     radius = np.minimum(one_way, other_way) / 2 + down.approximation + across.approximation
     for step, (rows, columns) in enumerate(zip(down.passes, across.passes, strict=True), 1):
         # What the first of a step's two passes rounds or clips goes through the second one. Rows come first where
         # values can be clipped; for rounding the order that makes more of it counts.
         radius += np.multiply.outer(rows.before, columns.clipped)
+        # The last step's own clipping shows as 0 or 1 in the input, where `blurred_truth` counts it.
         if step < len(down.passes):
             radius += np.multiply.outer(rows.clipped, columns.after)
         first = np.maximum(np.multiply.outer(rows.before, columns.after), np.multiply.outer(rows.after, columns.before))
@@ -161,4 +169,5 @@ def _radius(down: Axis, across: Axis) -> NDArray[np.float64]:
 
 def _rounding(step: AxisPass) -> float:
     """Half a step of 8 bits, and 22 bits of each tap."""
+    # A tap of 22 bits is off by at most half its last bit.
     return 0.5 / 255 + step.taps * 2.0**-23
