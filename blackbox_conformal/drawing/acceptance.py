@@ -33,6 +33,7 @@ class FirstModel:
     def name(self, model: str) -> str:
         """Its name: `model`, which has just answered, where no other one did before."""
         with self._lock:
+            # The first answer decides for all threads; later ones are compared with it.
             self._name = self._name or model
             return self._name
 
@@ -81,6 +82,7 @@ class Acceptance:
             return None
         try:
             self.check(data, task)
+        # A ledger that fails says nothing about the picture: it ends the run instead.
         except LedgerError:
             raise
         except BlackboxConformalError as error:
@@ -102,9 +104,11 @@ class Acceptance:
         """Tell of a picture that the vendor refused, now or earlier; `SAME_REFUSALS` in the same words end the run."""
         if self._accept_refusals or error is None:
             return
+        # Pictures and not draws are counted: one picture refused in every draw is about that picture.
         with self._lock:
             alike = self._refused.setdefault((error.code, same_words(str(error))), {})
             alike[task.upload.digest] = printable(task.upload.name)
+            # Exactly that many, so that the run is ended once.
             if len(alike) != SAME_REFUSALS:
                 return
             names = ", ".join(alike.values())
@@ -120,6 +124,7 @@ class Acceptance:
 
     def model_error(self, model: str | None, *, stored: bool = False) -> ModelChangedError | None:
         """What is wrong with a draw from `model`, None = unnamed; `stored` in an earlier session."""
+        # A vendor that names no model cannot be held to one.
         if model is None or self.calibrated is None or model in self.calibrated:
             return None
         if self.calibrated:

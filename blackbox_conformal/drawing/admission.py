@@ -33,6 +33,7 @@ class Admission:
         return self._begun.taken((price_nanousd, calls), lambda begun: self._fits(price_nanousd, calls, begun))
 
     def _fits(self, price_nanousd: int, calls: int, begun: Sequence[tuple[int, int]]) -> bool:
+        # Nothing more is bought, so there is nothing to hold room for.
         if not calls:
             return True
         budget, totals = self._ledger.budget, self._ledger.totals_in_scope()
@@ -49,6 +50,7 @@ class Admission:
             )
             budget.check(together, price_nanousd, calls)
         except BudgetError:
+            # Nothing has begun that could give room back: waiting would never end.
             if not begun:
                 raise
             return False

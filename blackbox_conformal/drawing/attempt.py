@@ -76,6 +76,7 @@ def adapter_steps(adapter: Adapter, task: Task, spec: AttemptSpec, job: str | No
     except Exception as error:  # noqa: BLE001 - see `adapter_bug`
         failure = adapter_bug(adapter, error)
     else:
+        # An adapter may be foreign code, so what it returns is checked, and copied to bytes.
         if isinstance(data, (bytes, bytearray, memoryview)):
             return bytes(data)
         failure = AdapterError(f"expected adapter {adapter.name} to return bytes; got {type(data).__name__}")
@@ -88,9 +89,12 @@ def adapter_bug(adapter: Adapter, error: Exception) -> AdapterError:
     return AdapterError(f"adapter {adapter.name} failed while reading an answer: {text}")
 
 
+# Fetching the same job again costs nothing, and a picture may be written while it is first read.
 FURTHER_LOOKS = 2
 _LOOK_AGAIN_S = 0.3
+# Polls of a slow job come at most this far apart, so that its end is noticed.
 _LONGEST_WAIT_S = 10.0
+# What no job keeps exists in this process alone, so writing is tried as long as it lives.
 _WRITE_AGAIN_S = 1.0
 _TELL_AGAIN_S = 60.0
 
@@ -126,6 +130,7 @@ class AttemptRunner:
 
     def __post_init__(self) -> None:
         if self.record.job is not None:
+            # An accepted job of an earlier run gets its whole time again.
             self._deadline = self.clock.monotonic() + self.job_deadline_s
 
     def run(self) -> Outcome | NotSentError | TryLaterError:
@@ -164,9 +169,11 @@ class AttemptRunner:
                 else:
                     step = steps.send(answer)
         except StopIteration:
+            # The vendor works: its circuit breaker closes again.
             self.retrier.record_success()
             return self._outcome("stored", None)
         except StoppedError:
+            # What was sent and not answered may be billed; what was not sent cannot be.
             when = "before sending" if self.record.state == "intent" else "while the vendor's answer was missing"
             self.record.end(self.record.ending(StoppedError), f"the run was stopped {when}")
             raise
@@ -175,11 +182,14 @@ class AttemptRunner:
         except BlackboxConformalError as error:
             if self.restore:
                 raise cleaned(error) from None
+            # Of a job that was accepted, the account cannot be at fault: the vendor had taken the request.
             told = of_account(error) if isinstance(error, VendorError) and self.record.job is None else error
             return self._ended(cleaned(told))
         finally:
+            # The adapter's generator may raise while it is closed, which must not hide how the attempt ended.
             with contextlib.suppress(Exception):
                 steps.close()
+            # Whatever happened, place and price are given up, since other draws wait for them.
             self.record.settle()
 
     def _steps(self) -> Generator[Step, Answer, None]:
@@ -198,6 +208,7 @@ class AttemptRunner:
                 failure = error
             if failure is None:
                 return
+            # A picture without a job exists once, in that answer: there is nowhere to look again.
             if looks == FURTHER_LOOKS or not self._may_look_again(failure):
                 raise failure
             looks += 1
@@ -211,6 +222,7 @@ class AttemptRunner:
 
     def _submission(self, step: Send) -> Callable[[], Answer]:
         """One try of the submission, for the retrier to repeat."""
+        # A second submission would be a second purchase under one row of the ledger.
         if self._submitted or self.record.job is not None:
             raise AdapterError(
                 f"adapter {self.record.spec.adapter} submits again after a submission that may be billed; expected one"
@@ -218,6 +230,7 @@ class AttemptRunner:
             )
         self._submitted = True
         header = self.adapter.capabilities.idempotency_header
+        # The header is added here, so that no adapter can forget what makes a repetition safe.
         if header is not None and header.lower() not in (name.lower() for name in step.headers):
             step = replace(step, headers={**step.headers, header: self.record.spec.idempotency_key})
         return partial(self._send_once, step, self.control.stopping)
@@ -229,6 +242,7 @@ class AttemptRunner:
         unanswered = record.state in ("sent", "ambiguous")
         if paid:
             self._prepare_to_pay()
+        # A public link and a data link ask nothing of the vendor, so they take no turn of its rate.
         elif not step.public and step.url[:5].lower() != "data:":
             waited = self.turns.wait(wake, step.purpose)
             if self._deadline is not None:
@@ -236,26 +250,32 @@ class AttemptRunner:
                 self._deadline += waited
         failure: VendorError | None
         try:
+            # An answer that is told once must fit the time left, or it is lost with the exchange.
             answer = self.transport.send(step, resumption, self._left() if step.once else None)
         except (NotSentError, MaybeSentError, PayloadError) as error:
             overdue = self._left() == 0.0
             lost_for_good = step.once and not paid and not overdue and isinstance(error, MaybeSentError)
             failure = VendorFailedError(f"{error}; what is told once is lost with it") if lost_for_good else error
         else:
+            # An answer says whether a submission arrived only if no earlier try of it was left unanswered.
             if paid and not unanswered:
                 record.state = "answered"
             failure = classify(self.adapter, step, answer, self.clock.wall())
+            # Failures are billed by some vendors; the cost may stand in the answer that reports one.
             if paid and failure is not None and (told := self.adapter.observe(answer)) is not None:
                 self._observe(told)
+        # A failing file host says nothing about the vendor's pace.
         if failure is not None or not step.public:
             self.turns.record(failure)
         if paid:
             lost = isinstance(failure, MaybeSentError) or (unanswered and failure is not None)
             record.state = "sent" if lost else "answered"
+            # The row is settled here and not after the wait, so that its price is free for other draws meanwhile.
             if not lost and isinstance(failure, (NotSentError, TryLaterError)):
                 record.end(record.ending(type(failure)), str(failure))
         if failure is not None:
             raise cleaned(failure)
+        # Kept as evidence, should it prove to be no picture.
         if paid or step.purpose == "download":
             record.answer = answer.body
         return answer
@@ -264,6 +284,7 @@ class AttemptRunner:
         """Reserve place and price, wait for a turn, and have the ledger say ``sent`` before the first byte leaves."""
         record, repeated = self.record, self.record.state == "sent"
         try:
+            # Room on the disk is made sure of before money is spent on what will need it.
             record.reserve_place()
         except OSError as error:
             self.control.fail(IncompleteError(f"{_unwritten(error)}, so nothing was sent; then run again"))
@@ -271,12 +292,15 @@ class AttemptRunner:
         if record.state == "unrecorded":
             record.reserve()
         if record.state != "sent" or repeated:
+            # A row that was marked as sent in its reservation has had its turn already; a repetition needs one of its
+            # own.
             self.turns.wait(self.control.stopping, "submit")
         if record.state != "sent":
             record.mark_sent()
         elif repeated:
             record.require_hold()
         if not repeated:
+            # A repetition is the same submission: it is told once.
             self._tell("submitted", "sent")
 
     def _carry_out(self, step: Step) -> Answer:
@@ -295,6 +319,7 @@ class AttemptRunner:
 
     def _given_up(self, steps: Generator[Step, Answer, None], overdue: DeadlineError) -> DeadlineError:
         """Let the adapter cancel an overdue job, once; the error with which the attempt ends."""
+        # Some adapters can cancel: the error is raised in them, and one such request is carried out.
         try:
             step = steps.throw(overdue)
             # The job of a picture that is only fetched again was finished once: there is nothing to cancel.
@@ -315,17 +340,21 @@ class AttemptRunner:
 
     def _fetch(self, step: Send) -> Answer:
         download = step.purpose == "download"
+        # The picture exists from here on, whatever becomes of the download.
         if download:
             self.record.mark_ready()
+        # Only a download that is read, and not asked for by a form, can go on where it was cut.
         resumption = Resumption() if download and step.method == "GET" else None
         try:
             return self.retrier.fetch(
                 partial(self._send_once, step, self._patience, resumption), lambda: self._deadline
             )
+        # Asking again for what is gone cannot help.
         except GoneError:
             raise
         except (NotSentError, MaybeSentError, JobError, TryLaterError) as error:
             failure = self._overdue(str(error)) or JobError(str(error), code=error.code)
+            # A job is given its time even when the user stops once; an error that ended the run is not waited for.
             stopped = self.control.stopping.is_set() and (self._deadline is None or self.control.error)
             if stopped and not isinstance(failure, DeadlineError):
                 raise StoppedError from None
@@ -342,8 +371,10 @@ class AttemptRunner:
 
     def _wait(self, seconds: float) -> None:
         """Wait as asked; ever longer for a job that takes long, so that polls stay few."""
+        # A tenth of the time waited so far: polls of a slow job grow rarer as it goes on.
         seconds = max(seconds, min(self._waited_s * 0.1, _LONGEST_WAIT_S))
         left = self._left()
+        # No longer than the deadline leaves, so that overdue jobs are noticed in time.
         self._sleep(seconds if left is None else min(seconds, left), self._patience)
         self._waited_s += seconds
         if (overdue := self._overdue("the vendor still works on it")) is not None:
@@ -374,6 +405,7 @@ class AttemptRunner:
             raise
         self._tell("accepted", f"job {job}")
         self._deadline = self.clock.monotonic() + self.job_deadline_s
+        # Two submissions with one job would count one picture as two independent draws.
         self._refuse_same_job()
 
     def _refuse_same_job(self) -> None:
@@ -398,6 +430,7 @@ class AttemptRunner:
 
     def _receive(self, data: bytes) -> PayloadError | None:
         """Store a picture that was paid for; what is wrong with it, if anything is."""
+        # Stored before it is looked at: a picture that is paid for is kept, whatever is wrong with it.
         digest = self._write(data)
         failure = self.acceptance.picture_error(data, self.task)
         if failure is None:
@@ -415,11 +448,13 @@ class AttemptRunner:
             except OSError as error:
                 problem = _unwritten(error)
             self.control.fail(IncompleteError(f"{problem}, so nothing more was sent; then run again"))
+            # The vendor keeps the picture of a job, so the next run fetches it again.
             if self.record.job is not None:
                 raise StoppedError
             if self.clock.monotonic() >= tell_at:
                 tell_at = self.clock.monotonic() + _TELL_AGAIN_S
                 self._tell("unwritten", f"{problem}: this process holds the only copy, and tries again until it can")
+            # An event that nothing sets: not even a stop may give up the only copy.
             self.clock.sleep(_WRITE_AGAIN_S, threading.Event())
 
     def _ended(self, failure: BlackboxConformalError) -> Outcome | NotSentError | TryLaterError:
@@ -442,12 +477,14 @@ class AttemptRunner:
         error = failure if isinstance(failure, kind) else kind(str(failure), request_id=request_id, code=code)
         if rule.result == "refused":
             self.acceptance.count_refusal(self.task, error)
+        # Unusable answers slow the run down, like failures.
         if rule.result in ("invalid", "failed"):
             self.retrier.record_unusable(error)
         return self._outcome(rule.result, error, unbilled)
 
     def _outcome(self, state: OutcomeState, error: VendorError | None, unbilled: bool = False) -> Outcome:
         record = self.record
+        # Whatever the ending, a draw of another model must not be mixed with the others.
         if not self.restore and (changed := self.acceptance.model_error(record.model)) is not None:
             self.board.tell("model-changed", str(changed))
             self.control.fail(changed)
@@ -458,6 +495,7 @@ class AttemptRunner:
 
 def _unwritten(error: OSError) -> str:
     """That a paid answer cannot be written, and what would help."""
+    # Too many open files look like a full disk, and need another remedy.
     out = error.errno in (errno.EMFILE, errno.ENFILE)
     remedy = "close files or connections, or allow more (ulimit -n)" if out else "make room"
     return f"a paid answer cannot be written to the run folder ({error.strerror or type(error).__name__}); {remedy}"

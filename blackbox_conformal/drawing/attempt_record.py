@@ -75,6 +75,7 @@ class Ending:
     result: OutcomeState | Literal["deferred"] | None
 
 
+# States in which the vendor has the job, so that its picture can be fetched without a second payment.
 _JOB: tuple[State, ...] = ("accepted", "ready", "stored")
 _ANSWERED: tuple[State, ...] = ("answered", *_JOB)
 _RUN_ENDS = (RunRefusedError, BlackboxConformalError, StoppedError)
@@ -131,6 +132,7 @@ OUTCOME_ERRORS: Final[dict[OutcomeState, type[VendorError]]] = {
 
 def ending(state: State, happened: type) -> Ending:
     """The row of the table for a class, or else for the nearest of its base classes."""
+    # Python's order of base classes: the nearest class that has a row decides.
     return next(ENDINGS[state, kind] for kind in happened.__mro__ if (state, kind) in ENDINGS)
 
 
@@ -186,6 +188,7 @@ class AttemptRecord:
     def __post_init__(self) -> None:
         earlier = self.earlier
         if earlier is not None:
+            # A state that is not in the table, such as ``validated``, means that the picture was stored once.
             self.state = next((state for state, row in ROW_STATES.items() if row == earlier.state), "stored")
             self.job, self._row, self._price_nanousd = earlier.job, earlier.id, earlier.cost_nanousd
             if earlier.state in WITH_JOB:
@@ -208,6 +211,7 @@ class AttemptRecord:
 
         Nothing without a row.
         """
+        # What was never submitted costs nothing.
         if self._row is None:
             return 0
         if self.report.cost_nanousd is not None:
@@ -221,6 +225,7 @@ class AttemptRecord:
 
     def _release_place(self) -> None:
         place, self._place = self._place, None
+        # Forgotten first, so that a place is never released twice.
         if place is not None:
             self.store.release(place)
 
@@ -234,6 +239,7 @@ class AttemptRecord:
         """Record that bytes are about to leave; returns once that is on disk."""
         self.ledger.sent(self.row)
         if self.earlier is not None and self.state == "ambiguous":
+            # An ambiguous attempt is booked in full; repeated, it holds that price again until it ends.
             self._reservation = self.reservations.resume(self.earlier)
         self.state = "sent"
 
@@ -250,6 +256,7 @@ class AttemptRecord:
             It could not be recorded; the message names the job, and says whether it is kept beside the ledger.
         """
         row, self.job = self.row, job
+        # Two places for one job: whichever survives lets the next run fetch the picture instead of paying again.
         kept = True
         try:
             # Beside the ledger, which may be locked or full.
@@ -260,6 +267,7 @@ class AttemptRecord:
             self.same_job = self.ledger.accepted(row, job, self.report)
         except LedgerError as error:
             text = f"the vendor accepted job {job}, which could not be recorded"
+            # The last way out: a person can read the job from the message.
             text += "; inbox/ holds it for the next run" if kept else " anywhere: only this line names what is paid for"
             raise type(error)(f"{error}; {clean(text)}") from None
         self.store.forget_job(row)
@@ -283,12 +291,14 @@ class AttemptRecord:
         )
         if observed.cost_usd is not None:
             cost = to_nano(observed.cost_usd)
+            # A bill of 0 for a call with a price would let the budget be spent without end.
             if not cost and self.spec.listed_nanousd and not free_answers:
                 raise UsageError(
                     f"expected the cost of a call that is listed at {to_usd(self.spec.listed_nanousd)} USD; got 0,"
                     " which is believed only where the adapter says that some answers are free"
                 )
             self.report = replace(self.report, cost_nanousd=cost)
+            # The highest bill so far is what later draws reserve.
             self.reservations.prices.billed(self.spec.listed_nanousd, cost)
 
     def mark_ready(self) -> None:
@@ -312,6 +322,7 @@ class AttemptRecord:
         arrival = self._arrival
         self._release_place()
         self.digest, self._size = arrival.digest, arrival.size
+        # The receipt comes first: it tells a ledger that was restored from a copy that the picture exists.
         self.store.keep_receipt(self._receipt("stored", self.report))
         self.ledger.stored(self.row, self.report, arrival.digest, arrival.size)
         self._arrival = None
@@ -374,9 +385,11 @@ class AttemptRecord:
                     self.store.keep_receipt(self._receipt(rule.row, report, rule.error_class, text, code))
         if rule.row == "cancelled":
             self._settle(self.report.cost_nanousd or 0)
+            # The same draw may be submitted again, in a row of its own.
             self.state, self._row, self.report = "unrecorded", None, VendorReport()
         else:
             self._settle(self.cost_nanousd(unbilled))
+            # Other states keep what is known; an ambiguous one may still be repeated under the same key.
             self.state = "ambiguous" if rule.row == "ambiguous" else self.state
 
     def _report_with_cost(self, unbilled: bool) -> VendorReport:
@@ -398,6 +411,7 @@ class AttemptRecord:
 
     def leave(self) -> None:
         """Let other processes go on with what this process did not bring to an end."""
+        # Only what this process holds and did not finish can be left to others.
         if self._row is not None and (self.earlier is not None or self.state in ("accepted", "ready")):
             with contextlib.suppress(LedgerError):  # Others then have to wait until this process ends.
                 self.ledger.leave(self._row)

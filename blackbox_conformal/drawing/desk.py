@@ -33,6 +33,7 @@ class Desk:
     """
 
     def __init__(self, adapter: Adapter, limits: Limits, patience_s: float) -> None:
+        # One exchange must not take longer than the person waits in all.
         limits = replace(limits, attempt_timeout_s=min(limits.answer_timeout_s, patience_s))
         self._adapter = adapter
         self._patience = patience_s
@@ -70,10 +71,12 @@ class Desk:
         AdapterError
             A step that might be billed or stored.
         """
+        # Patience is for the whole question, however many requests it takes.
         self._until, self._last, self._late = self._clock.monotonic() + self._patience, None, late
         try:
             step = next(steps)
             while True:
+                # Only requests of the announced purpose: a free question must never become a paid one.
                 if isinstance(step, Send) and step.purpose == purpose:
                     try:
                         answer = self._fetch(step)
@@ -108,6 +111,7 @@ class Desk:
             except VendorError as caught:
                 self._last = caught
                 if not isinstance(caught, TryLaterError):
+                    # A failed probe that says nothing of the vendor's load must not keep the breaker half open.
                     self._breaker.abandon_probe()
                 raise
             self._breaker.record_success()

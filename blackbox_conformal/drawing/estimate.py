@@ -75,6 +75,7 @@ class KnownPrices:
     def __init__(self, adapter: Adapter, run: Path) -> None:
         self._adapter = adapter
         self._billed = Billed()
+        # Local vendors cost nothing, so their ledger is not read.
         if not adapter.capabilities.local:
             with reading(run) as connection:
                 if connection is not None:
@@ -92,15 +93,18 @@ class KnownPrices:
         """Price of a draw of the cheapest and of the dearest of these uploads; `of_any` where there are none."""
         by_size = {(upload.width, upload.height): upload for upload in uploads}
         prices = [price for upload in by_size.values() if (price := self.of(upload)) is not None]
+        # A price that is known for some uploads only would understate the whole.
         if not uploads or len(prices) < len(by_size):
             return None if uploads else self.of_any()
         cheapest = min(prices, key=lambda price: price.low_usd)
         dearest = max(prices, key=lambda price: price.high_usd)
+        # The dearest price list with the cheapest low end: the range over all uploads.
         return replace(dearest, low=cheapest.low)
 
     def _raised(self, listed: Price | None) -> Price | None:
         known, (least, most) = self._billed, self._billed.booked_nanousd
         if listed is None or not listed.high_usd:
+            # Nothing is listed, so the bookings are all there is.
             return Price(to_usd(least or most), to_usd(most), _BOOKED) if most else listed
         if not known.highest.exceeds(AS_LISTED):
             return listed
@@ -143,11 +147,13 @@ def estimate(
         return Estimate(0, len(tasks), (Decimal(0), Decimal(0)), 0.0, 0)
     steps, mean_size = _next_steps(adapter, run, limits, tasks)
     missing = [task for task, step in zip(tasks, steps, strict=True) if isinstance(step, Submit)]
+    # Every draw that is not done may be submitted again, also one whose job is only fetched.
     unsure = sum(not isinstance(step, Done) for step in steps)
     calls, cost = len(missing), _cost(KnownPrices(adapter, run), missing)
     if quoted is not None:
         total = sum((quoted[task.upload.width, task.upload.height] for task in missing), Decimal(0))
         cost = (total, total)
+    # Area grows with the square of the factor.
     enlarged = max(capabilities.scale_factors, default=1) ** 2 * _BYTES_PER_PIXEL
     sizes = sum(mean_size or task.upload.width * task.upload.height * enlarged for task in missing)
     return Estimate(
@@ -205,6 +211,7 @@ def _read(run: Path, keys: Sequence[str]) -> tuple[list[list[Attempt]], float | 
     with reading(run) as connection:
         if connection is None:
             return [[] for _ in keys], None
+        # One pass over all rows: asking for each key would take a query for each draw.
         for row in connection.execute(f"SELECT {COLUMNS} FROM attempt ORDER BY id"):
             if row["task"] in by_key:
                 by_key[row["task"]].append(attempt_from(row))

@@ -100,6 +100,7 @@ class EventBoard:
     def __init__(self, clock: Clock, listener: Callable[[Event], None] | None, budget: Decimal | None) -> None:
         self._clock = clock
         self._listener = listener
+        # Reentrant, as telling an event reads the counters under the same lock.
         self._lock = threading.RLock()
         self._budget = budget
         self._counts: Counter[str] = Counter()
@@ -133,6 +134,7 @@ class EventBoard:
                 reserved=to_usd(counts["reserved_nanousd"]),
                 budget=self._budget,
                 too_many=counts["too_many"],
+                # Draws that were stored already took no time, so they do not count for the pace.
                 eta_s=elapsed / bought * left if bought else (0.0 if not left else None),
             )
 
@@ -142,6 +144,7 @@ class EventBoard:
         if listener is None:
             return
         with self._lock:
+            # Another thread may have dropped the listener while this one waited.
             if listener is not self._listener:
                 return
             event = Event(kind, self._clock.wall(), clean(text), upload, draw, self.counters)

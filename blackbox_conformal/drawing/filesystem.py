@@ -64,6 +64,7 @@ def file_system(folder: Path) -> str | None:
         table = MOUNTINFO.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return None
+    # Links lead elsewhere: what counts is where the files really lie.
     folder = folder.resolve()
     best: tuple[int, str] | None = None
     for line in table.splitlines():
@@ -74,6 +75,7 @@ def file_system(folder: Path) -> str | None:
         mount = Path(_unescape(fields[4]))
         if folder == mount or mount in folder.parents:
             depth = len(mount.parts)
+            # The deepest mount point holds the folder; of two on one point the later one hides the earlier.
             if best is None or depth >= best[0]:
                 best = depth, after.split(" ")[0]
     return None if best is None else best[1]

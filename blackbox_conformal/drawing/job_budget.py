@@ -59,6 +59,7 @@ class Budget:
         """
         spent, reserved, made, of_day = totals
         wanted = "the next draw costs" if calls == 1 else f"the next {calls} draws cost"
+        # Held money counts as spent: all that is under way may be billed.
         if self.max_cost_usd is not None and spent + reserved + price_nanousd > to_nano(self.max_cost_usd):
             raise BudgetError(
                 f"{wanted} up to {to_usd(price_nanousd)} USD, with {to_usd(spent)} spent and"

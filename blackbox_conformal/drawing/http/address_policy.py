@@ -59,6 +59,7 @@ def is_allowed_address(address: str, policy: AddressPolicy) -> bool:
     except ValueError:
         return False
     if isinstance(value, ipaddress.IPv6Address):
+        # An IPv4 address can hide in IPv6 in three ways: mapped, 6to4 (RFC 3056) and NAT64 (RFC 6052).
         inner = value.ipv4_mapped or value.sixtofour
         if inner is None and value in ipaddress.ip_network("64:ff9b::/96"):
             inner = ipaddress.IPv4Address(int(value) & 0xFFFFFFFF)
@@ -67,6 +68,7 @@ def is_allowed_address(address: str, policy: AddressPolicy) -> bool:
     if policy == "loopback":
         return value.is_loopback
     special = any(value in network for network in _NOT_PUBLIC)
+    # Python's `is_global` lets some special networks through in older versions.
     return value.is_global and not (value.is_multicast or value.is_reserved or special)
 
 
@@ -78,6 +80,7 @@ def is_public_host(host: str) -> bool:
     """Whether `host`, unresolved, can be a public one; an address in any form that a resolver takes is judged."""
     try:
         # Resolvers take 2852039166 and 0x7f.1 for addresses as well.
+        # Resolved without a name server: only texts that are addresses pass.
         address = host if ":" in host else socket.inet_ntoa(socket.inet_aton(host))
     except OSError:
         return "." in host and not any(host == name or host.endswith(f".{name}") for name in _PRIVATE_ENDINGS)
@@ -94,6 +97,7 @@ class LinkRules:
 
     def is_listed(self, host: str) -> bool:
         """Whether the vendor is known to keep results at `host`."""
+        # A name with a leading dot stands for its subdomains, and never for a name that only ends alike.
         return host == self.own.host or any(
             host.endswith(name) and len(host) > len(name) if name.startswith(".") else host == name
             for name in self._hosts
@@ -110,16 +114,19 @@ class LinkRules:
         where = f"{target.scheme}://{target.host}:{target.port}"
         if has_user:
             raise PayloadError(f"the vendor's link to {where} carries a user name; such links are not followed")
+        # The vendor's own address may be anything, since the user chose it; a public request sends no key there.
         if target == self.own:
             return not public, "own"
         if target in self._keyed and not public:
             return True, "own"
         if target.scheme not in _PORTS:
             raise PayloadError(f"expected an https link from the vendor; got one of scheme {target.scheme[:20]!r}")
+        # A vendor on this machine, as in tests, may keep results on this machine.
         if self.own.on_loopback and target.on_loopback:
             return False, "loopback"
         if target.scheme != "https":
             raise PayloadError(f"expected an https link from the vendor; got {where}, which others can alter")
+        # Other ports are how a link would reach services inside a network.
         if target.port not in (443, self.own.port):
             raise PayloadError(f"the vendor's link goes to {where}; expected port 443")
         if not self.is_listed(target.host) and not public:

@@ -32,14 +32,17 @@ class GoneError(JobError):
 
 def classify(adapter: Adapter, step: Send, answer: Answer, now: float) -> VendorError | None:
     """The error in `answer`; None when it is one that the adapter wants to see."""
+    # An adapter may want to see an error status itself, such as 404 while a job begins.
     if answer.status in step.accept if step.accept is not None else 200 <= answer.status < 300:
         return None
     redirected = 300 <= answer.status < 400
+    # A redirection or a file host is not the vendor speaking, so the adapter is not asked to read it.
     explained = None if step.public or redirected else adapter.explain(answer, step.purpose)
     if step.purpose in ("submit", "cancel"):
         error = explained or _of_submission(answer, now)
     else:
         error = _of_free_request(step, answer, explained, now)
+    # 402 is about money, and no key would help.
     if isinstance(error, AccountRefusedError) and answer.status != 402:
         error = _without_key(adapter, answer) or error
     if isinstance(error, AccountRefusedError) and not isinstance(error, KeyNotSentError):
@@ -73,6 +76,7 @@ def _with_clock(error: AccountRefusedError, answer: Answer, now: float) -> Accou
     )
 
 
+# Whatever a vendor says is cleaned and cut, since it may hold secrets or control characters.
 def _said(answer: Answer) -> str:
     """The status, and what the vendor says to it where its adapter reads nothing there."""
     words = _words(answer)
@@ -94,6 +98,7 @@ def _words(answer: Answer) -> str:
     fields = document if isinstance(document, dict) else {}
     values = [fields.get(name) for name in ("error", "message", "detail", "errors", "title")]
     texts = [value.get("message") if isinstance(value, dict) else value for value in values]
+    # Fields often repeat each other: each text is said once.
     joined = ": ".join(dict.fromkeys(text.strip() for text in texts if isinstance(text, str) and text))
     return clean(joined.removesuffix("."))
 
@@ -126,6 +131,7 @@ def _of_submission(answer: Answer, now: float) -> VendorError:
             " for it",
             code=code,
         )
+    # A 503 may come after the work is done; with Retry-After the vendor says that it took nothing.
     if status in PUT_OFF or (status in (503, 529) and "retry-after" in answer.headers):
         return _later(answer, now)
     if status in NOT_FOUND:
@@ -140,10 +146,12 @@ def _of_submission(answer: Answer, now: float) -> VendorError:
 def _of_free_request(step: Send, answer: Answer, explained: VendorError | None, now: float) -> VendorError:
     status, code = answer.status, str(answer.status)
     download = step.purpose == "download"
+    # Signed links answer 403 once they have expired.
     if (step.purpose in ("poll", "download") and status in (404, 410)) or (download and status == 403):
         what = "link to the result" if download else "job"
         return GoneError(f"the vendor no longer knows the {what} ({_said(answer)})", code=code)
     unknown = step.purpose == "lookup" and status == 404
+    # A submission's doubt is no answer to a free request, which can be asked again.
     if explained is not None and (unknown or not isinstance(explained, MaybeSentError)):
         return explained
     if status in ACCOUNT and not step.public:

@@ -19,6 +19,7 @@ class UndeliveredError(Exception):
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    # A redirection could lead a signed notice to another host.
     def redirect_request(self, *_: Any, **__: Any) -> None:
         """A notice goes where the user sent it and nowhere else."""
 
@@ -75,6 +76,7 @@ def post(address: str, body: bytes, headers: Mapping[str, str]) -> None:
 
 def _end(connections: list[http.client.HTTPConnection]) -> None:
     for connection in connections:
+        # Shutting down wakes the thread that waits for a byte; closing alone would not.
         with contextlib.suppress(OSError):
             if connection.sock is not None:
                 connection.sock.shutdown(socket.SHUT_RDWR)

@@ -47,6 +47,7 @@ class Resumption:
         if status == 206 and self.pieces:
             part = _RANGE.fullmatch(headers.get("content-range", ""))
             first, last, total = (int(text) for text in part.groups()) if part else (-1, -1, -1)
+            # Anything but exactly the rest would join bytes that do not belong together.
             fits = first == self.size and last + 1 == total and self.total in (None, total)
             if not fits or headers.get("etag") != self._etag or "content-encoding" in headers:
                 self.clear()
@@ -55,9 +56,11 @@ class Resumption:
             return True
         if 200 <= status < 300 or status in (412, 416):
             self.clear()
+        # A compressed body has other offsets than the file.
         if status == 200 and "content-encoding" not in headers:
             ranges = headers.get("accept-ranges", "").lower().replace(" ", "").split(",")
             etag = headers.get("etag", "")
+            # A weak ETag may stand for two contents that differ in bytes (RFC 9110, 8.8.1).
             if "bytes" in ranges and _STRONG.fullmatch(etag):
                 length = headers.get("content-length", "")
                 self._etag, self._taking = etag, True

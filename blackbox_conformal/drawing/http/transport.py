@@ -61,6 +61,7 @@ class OpenExchange(threading.local):
 
     def left(self, timeout: float | None) -> float:
         """`timeout`, shortened to what the deadline leaves."""
+        # Never 0, which would mean "do not wait at all" to the socket.
         left = max(0.001, self.deadline - time.monotonic())
         return left if timeout is None else min(timeout, left)
 
@@ -80,6 +81,7 @@ class TimedStream(httpcore.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read, at most until the exchange's deadline."""
         if self._held:
+            # The request is whole once an answer is waited for.
             self._flush(timeout)
         return self._inner.read(max_bytes, self._exchange.left(timeout))
 
@@ -90,6 +92,7 @@ class TimedStream(httpcore.NetworkStream):
         library's word for the end of a request. A request that could not be written whole up to here lacks bytes that
         it announced, or its end, and cannot have been understood.
         """
+        # Small writes are held back, so that head and body leave in one packet and one failure covers both.
         if self._held and (not buffer or len(self._held) + len(buffer) > _MOST_HELD):
             self._flush(timeout)
         if len(buffer) > _MOST_HELD:
@@ -103,6 +106,7 @@ class TimedStream(httpcore.NetworkStream):
 
     def _write_out(self, data: bytes, timeout: float | None) -> None:
         self._inner.write(data, self._exchange.left(timeout))
+        # From here on the vendor may have the request: no later error may call it unsent.
         self._exchange.flushed = self._to_vendor
 
     def close(self) -> None:
@@ -114,6 +118,7 @@ class TimedStream(httpcore.NetworkStream):
     ) -> "TimedStream":
         """Encrypt; what was written before was for a proxy, not for the vendor."""
         inner = self._inner.start_tls(ssl_context, server_hostname, self._exchange.left(timeout))
+        # The proxy has read something, and the vendor nothing.
         self._exchange.flushed = False
         return TimedStream(inner, self._exchange)
 
@@ -143,6 +148,7 @@ class CheckedBackend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> TimedStream:
         """Resolve once, check every address, connect to one of those."""
+        # The vendor's own host is the user's choice, so its addresses are not judged.
         addresses = [host] if self._policy == "own" else self._resolve(host, port)
         for number, address in enumerate(addresses):
             try:
@@ -162,6 +168,7 @@ class CheckedBackend(httpcore.NetworkBackend):
         except (OSError, UnicodeError) as error:
             raise NameUnknownError(f"{host} does not resolve ({error})") from None
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
+        # One bad address refuses the name: which of several is used would be chance.
         refused = [address for address in addresses if not is_allowed_address(address, self._policy)]
         if refused:
             raise AddressRefusedError(
@@ -201,11 +208,13 @@ def read_body(
     layers = [layer for part in encoding.lower().split(",") if (layer := part.strip()) not in ("", "identity")]
     if len(layers) > 1 or (layers and layers[0] not in ("gzip", "x-gzip", "deflate")):
         raise PayloadError(f"expected an answer without Content-Encoding; got {encoding[:60]!r}, which is not decoded")
+    # 47 means: gzip or zlib, whichever the data begin with.
     decoder = zlib.decompressobj(wbits=47) if layers else None
     pieces = [] if pieces is None else pieces
     received = decoded = 0
     for chunk in chunks:
         received += len(chunk)
+        # Checked while it comes in, so that an endless answer does not fill the memory.
         if received > most:
             raise PayloadError(f"expected an answer of at most {most} bytes; more arrived")
         if decoder is None:
@@ -224,6 +233,7 @@ def _inflate(decoder: "zlib._Decompress", chunk: bytes, pieces: list[bytes], roo
     size = 0
     while chunk and not decoder.eof:
         try:
+            # A limited piece at a time: a few bytes may unpack to gigabytes.
             piece = decoder.decompress(chunk, _CHUNK)
         except zlib.error as error:
             raise PayloadError(f"the compressed answer is damaged ({error})") from None
@@ -246,11 +256,13 @@ def read_data_link(link: str, most: int) -> tuple[str, bytes]:
     head, comma, data = link[5:].partition(",")
     if not comma:
         raise PayloadError("expected a data link with a comma before its data; found none")
+    # Percent-encoding and base64 make text longer than its bytes; twice is a bound that costs nothing to check.
     if len(data) > most * 2:
         raise PayloadError(f"expected a data link of at most {most} bytes; got {len(data)} characters")
     media, *attributes = head.split(";")
     try:
         if attributes and attributes[-1].strip().lower() == "base64":
+            # White space is allowed within the base64 of a link, and refused by the decoder.
             body = base64.b64decode("".join(unquote_to_bytes(data).decode("ascii").split()), validate=True)
         else:
             body = unquote_to_bytes(data)
@@ -282,6 +294,7 @@ _FAILURES = (
 class _Redact(logging.Filter):
     """Removes keys and signed links from a record of the HTTP library."""
 
+    # Arguments are formatted first: a key may stand in any of them.
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = redact(record.getMessage()), None
         return True
@@ -299,6 +312,7 @@ def _silence_library() -> None:
 def _is_certificate_trouble(error: BaseException) -> bool:
     causes: list[BaseException] = []
     cause: BaseException | None = error
+    # Causes may form a circle.
     while cause is not None and cause not in causes:
         causes.append(cause)
         cause = cause.__cause__ or cause.__context__
@@ -341,6 +355,7 @@ class Transport:
     ) -> None:
         _silence_library()
         try:
+            # An unusable address is refused below, with the option that gave it.
             url = _parse(base_url)
         except PayloadError:
             url = httpx.URL()
@@ -379,6 +394,7 @@ class Transport:
         PayloadError
             Class P: an answer too large or broken to be read, or a link that must not be followed.
         """
+        # The bytes are in the link itself: nothing is asked.
         if step.url[:5].lower() == "data:":
             media, body = read_data_link(step.url, self._limits.max_answer_bytes)
             return Answer(200, {"content-type": media}, body)
@@ -386,17 +402,21 @@ class Transport:
         self._exchange.begin(patience if seconds is None else min(patience, seconds))
         url = _parse(step.url)
         for hop in range(_MOST_REDIRECTS + 1):
+            # After a redirection no key is sent: the vendor's host chose the place, and not the user.
             answer = self._exchange_once(step, url, step.public or hop > 0, resumption)
             location = answer.headers.get("location")
+            # Only a download that is read may be redirected; a paid request never is.
             if step.purpose != "download" or step.method != "GET" or answer.status not in _MOVED or not location:
                 return answer
             url = url.join(_parse(location, relative=True))
+            # The query belongs to the first address, and may hold a signature.
             step = replace(step, query={})
         raise PayloadError(f"the vendor's link was redirected more than {_MOST_REDIRECTS} times")
 
     def _exchange_once(self, step: Send, url: httpx.URL, public: bool, resumption: Resumption | None) -> Answer:
         origin = _origin(url)
         with_key, policy = self._rules.admit(origin, bool(url.userinfo), public)
+        # Refused before anything is sent, so that the key is not on the wire in plain text even once.
         if with_key and not (origin.is_private_way or self._limits.insecure_http) and _carries_key(step):
             raise NotSentError(
                 f"the key would go to {origin.text} unencrypted, where anyone on the way can read it, so nothing was"
@@ -405,6 +425,7 @@ class Transport:
             )
         request = self._request(step, url, with_key, {} if resumption is None else resumption.headers())
         pool = self._take(origin, policy)
+        # Redirections before this one have used some of the time.
         started = self._exchange.left(None)
         response: httpcore.Response | None = None
         pieces: list[bytes] = []
@@ -420,10 +441,12 @@ class Transport:
         except NameUnknownError as error:
             raise NotSentError(str(error)) from None
         except _FAILURES as error:
+            # A pool whose one connection is still taken cannot be used again.
             usable = not isinstance(error, httpcore.PoolTimeout)
             if resumption is not None:
                 resumption.keep(pieces)
             raise self._classify(error, origin) from None
+        # The connection goes back only after the answer is closed, so that no later request reads its rest.
         finally:
             if response is not None:
                 response.close()
@@ -436,11 +459,13 @@ class Transport:
         """Status, headers and body of an answer; a body is filled into `pieces` as it comes."""
         headers = dict(httpx.Headers(response.headers))
         announced = headers.get("content-length", "")
+        # "²" counts as a digit, and is none that `int` takes.
         length = int(announced) if announced.isascii() and announced.isdigit() else None
         status = response.status
         earlier = b""
         bodiless = method == "HEAD" or status in (204, 304)
         if resumption is not None and resumption.begin(status, headers):
+            # For the caller a joined download is an ordinary whole answer.
             earlier, status = b"".join(resumption.pieces), 200
         body = read_body(
             cast(Iterable[bytes], response.stream),
@@ -449,6 +474,7 @@ class Transport:
             self._limits.max_answer_bytes - len(earlier),
             pieces,
         )
+        # The whole must have the announced length, or a piece is missing in the middle.
         if earlier and resumption is not None and resumption.total != len(earlier) + len(body):
             resumption.clear()
             raise ValueError("the rest of a cut download is not as long as announced; begun from zero")
@@ -474,6 +500,7 @@ class Transport:
             )
         if isinstance(error, httpcore.ProxyError):
             return NotSentError(f"the proxy refused to connect ({what}); check HTTPS_PROXY and NO_PROXY")
+        # Decided by what left this machine: an error before that cannot have cost anything.
         if not self._exchange.flushed:
             return NotSentError(f"nothing was sent ({what})")
         if isinstance(error, httpcore.TimeoutException):
@@ -486,6 +513,7 @@ class Transport:
     def _request(self, step: Send, url: httpx.URL, with_key: bool, further: dict[str, str]) -> httpcore.Request:
         def reveal(values: Any) -> dict[str, str]:
             return {
+                # Secrets are shown here and only to the origin that may see them.
                 name: value.reveal() if isinstance(value, Secret) else str(value)
                 for name, value in values.items()
                 if with_key or not isinstance(value, Secret)
@@ -507,9 +535,11 @@ class Transport:
         elif step.body is not None:
             body["content"] = step.body
         left = self._exchange.left(None)
+        # All waiting is bounded by the exchange's own deadline, which is shorter than any single limit.
         timeout = {"connect": min(self._limits.connect_timeout_s, left), "read": left, "write": left, "pool": None}
         try:
             target = url.raw_path
+            # The query is appended by hand: the library would encode again what is encoded in the address.
             if step.query:
                 target += (b"&" if url.query else b"?") + urlencode(reveal(step.query)).encode("ascii")
             built = httpx.Request(step.method, url, headers=headers, **body)
@@ -533,6 +563,7 @@ class Transport:
                 return idle.pop()
             if sum(map(len, self._idle.values())) >= _MOST_IDLE:
                 # A vendor may keep each result at another host.
+                # Connections to hosts of results are dropped first; the vendor's own will be needed again.
                 self._close_idle([place for place in self._idle if place[0] != self._rules.own])
             return self._new_pool(origin, policy)
 
@@ -551,6 +582,7 @@ class Transport:
     def _new_pool(self, origin: WebOrigin, policy: AddressPolicy) -> httpcore.ConnectionPool:
         """Room for one connection, through the proxy that the environment names for this origin."""
         encrypted = origin.scheme == "https"
+        # Looked up for each new pool, since the environment may change in a long run.
         proxy = _proxy_for(origin)
         return httpcore.ConnectionPool(
             ssl_context=self._trusted() if encrypted else None,
@@ -563,6 +595,7 @@ class Transport:
 
     def _trusted(self) -> ssl.SSLContext:
         try:
+            # Made once, as reading the certificates takes longer than a request.
             self._tls = self._tls or httpx.create_ssl_context()
         except OSError as error:
             raise NotSentError(

@@ -70,6 +70,7 @@ class _Ledgers(NotedAddresses[Address]):
     def name(self, text: str) -> Address:
         """As its base; a password that was named stays when the address is named again without one."""
         address = Address.of_text(text)
+        # The password is kept in memory and never in the note of the folder.
         known = self._named.get(address.shown)
         return super().name(text) if known is None or address.password is not None else known
 
@@ -90,6 +91,7 @@ class _Ledgers(NotedAddresses[Address]):
         UsageError
             The folder cannot be written.
         """
+        # The folder is made private before it says where money is counted.
         try:
             make_private(run)
             super().keep(run, place)

@@ -78,6 +78,8 @@ class AnyLedger(ABC):
             query = "SELECT id FROM attempt WHERE task = ? AND generation = ? AND state = ?"
             planned = {}
             for spec in specs:
+                # A submission that an earlier run planned and did not make is used again, so that planning twice buys
+                # once.
                 row = transaction.connection.execute(query, (spec.task, spec.generation, "planned")).fetchone()
                 planned[spec.task, spec.generation] = insert(transaction, spec) if row is None else row[0]
             return planned
@@ -119,6 +121,7 @@ class AnyLedger(ABC):
         """
 
         def operation(transaction: LedgerTransaction) -> None:
+            # One commit for three steps: each of them alone would wait for the disk.
             transaction.move(attempt, "claimed")
             self._reserve(transaction, spec, attempt, price_nanousd, alone)
             transaction.move(attempt, "sent")
@@ -128,6 +131,7 @@ class AnyLedger(ABC):
     def _reserve(
         self, transaction: LedgerTransaction, spec: AttemptSpec, attempt: int | None, price_nanousd: int, alone: bool
     ) -> int:
+        # In the transaction of the reservation, so that two draws cannot both take the last dollar.
         self._budget.check(self._totals_of_job(transaction), price_nanousd)
         number = insert(transaction, spec) if attempt is None else attempt
         transaction.move(number, "intent", reserve=price_nanousd)
@@ -186,6 +190,7 @@ class AnyLedger(ABC):
 
         def operation(transaction: LedgerTransaction) -> Attempt | None:
             transaction.move(attempt, "accepted", report.cost_nanousd, job=job, **columns(report))
+            # One job for two submissions means one picture for two draws, which must not count as independent.
             row = transaction.connection.execute(
                 f"SELECT {COLUMNS} FROM attempt WHERE job = ? AND id != ?"
                 " AND adapter = (SELECT adapter FROM attempt WHERE id = ?) LIMIT 1",
@@ -222,6 +227,7 @@ class AnyLedger(ABC):
         """Take an attempt to a state that it may stay in, with what is known by then."""
         values: dict[str, Any] = {"error_class": error_class, "error": error, "code": code}
         if digest is not None:
+            # Only an end with bytes has a time of storing.
             values |= {"digest": digest, "size": size, "stored_at": time.time()}
         self._move(attempt, state, report, **values)
 
@@ -242,6 +248,7 @@ class AnyLedger(ABC):
         LedgerError
             The ledger does not know that this attempt was ever sent.
         """
+        # Also ends: the ledger may have settled an attempt whose answer then turned up in the inbox.
         waiting = ("sent", *WITH_JOB, "ambiguous", *SETTLED)
         return self._adopt(attempt, "stored", waiting, report, digest=digest, size=size)
 
@@ -269,6 +276,7 @@ class AnyLedger(ABC):
         def operation(transaction: LedgerTransaction) -> bool:
             query = "SELECT state FROM attempt WHERE id = ?"
             row = transaction.connection.execute(query, (attempt,)).fetchone()
+            # An answer to what was never sent shows that the ledger is an older copy.
             if row is None or row[0] in (*UNSENT, "cancelled"):
                 raise LedgerError(
                     f"inbox/ holds an answer to attempt {attempt}, of which the ledger does not know that it was sent:"
@@ -301,6 +309,7 @@ class AnyLedger(ABC):
         ended = set[tuple[str, int]]()
         query = f"SELECT task, generation FROM attempt WHERE state IN {ENDED} AND task IN "
         with self._lookup() as reader:
+            # SQLite takes a limited number of values in a statement.
             for start in range(0, len(keys), 500):
                 part = [key.task for key in keys[start : start + 500]]
                 ended.update(map(tuple, reader.execute(f"{query} ({', '.join('?' * len(part))})", part)))
@@ -339,6 +348,7 @@ class AnyLedger(ABC):
     def rows(self, keys: Iterable[str]) -> dict[str, list[Attempt]]:
         """All attempts of each task, oldest first."""
         attempts: dict[str, list[Attempt]] = {}
+        # Rows get the caller's own copy of each key: a hundred thousand equal texts would be kept twice.
         own = {key: key for key in keys}
         tasks = list(own)
         with self._lookup() as reader:
@@ -362,6 +372,7 @@ class AnyLedger(ABC):
         with self._lookup() as reader:
             row = reader.execute(
                 f"SELECT {COLUMNS} FROM attempt WHERE adapter = ? AND job = ? AND id < ? AND state != ? LIMIT 1",
+                # The earliest row of a job keeps it; those after it are the duplicates.
                 (attempt.adapter, attempt.job, attempt.id, "invalid"),
             ).fetchone()
         return None if row is None else attempt_from(row)

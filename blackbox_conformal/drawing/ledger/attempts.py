@@ -81,6 +81,7 @@ class Attempt:
     def known_cost_usd(self) -> Decimal | None:
         """What this attempt cost; None when it was paid at an unknown price, and is booked at nothing."""
         unknown = not self.priced and not self.cost_nanousd and self.state in (*PAID, "ambiguous")
+        # Nothing is booked, and that does not mean that nothing was paid.
         return None if unknown else self.cost_usd
 
     @property
@@ -105,6 +106,7 @@ def attempt_from(row: Any, task: str | None = None) -> Attempt:
     values = dict(row)
     values["task"] = task or values["task"]
     values["seed"] = None if values["seed"] is None else int(values["seed"])
+    # SQLite has no booleans.
     values["priced"] = bool(values["priced"])
     for name in _REPEATED:
         if type(values[name]) is str:  # Damage may have made a text of a file a blob.

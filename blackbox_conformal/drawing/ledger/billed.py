@@ -15,10 +15,12 @@ class Bill:
 
     def exceeds(self, other: "Bill") -> bool:
         """Whether it is more of its listed price than `other` is; both have one."""
+        # Multiplied out, so that whole numbers decide and no quotient is rounded.
         return self.cost * other.listed > other.cost * self.listed
 
     def raised(self, listed: int) -> int:
         """A listed price in the same proportion, rounded up; never below itself."""
+        # Rounded up: a reservation must not fall short of the bill.
         return max(listed, -(-listed * self.cost // self.listed))
 
 
@@ -64,6 +66,7 @@ def billed(connection: Connection, identity: str) -> Billed:
         "SELECT cost_nanousd, listed_nanousd FROM attempt"
         + " WHERE identity = ? AND listed_nanousd > 0 AND cost_nanousd > 0"
     )
+    # Only for the order: exact proportions are computed from the whole numbers of the row.
     order = "ORDER BY CAST(cost_nanousd AS DOUBLE PRECISION) / listed_nanousd"
     highest = connection.execute(f"{bills} {order} DESC LIMIT 1", (identity,)).fetchone()
     lowest = connection.execute(f"{bills} AND {whole} {order} LIMIT 1", (identity,)).fetchone()

@@ -20,6 +20,7 @@ _STEPS = 2**22
 def checksum(columns: Iterable[str], times: Container[str]) -> str:
     """SQL: the checksum of these columns of a row, in order; `times` are those that hold seconds as fractions."""
     values = [f"CAST({name} * {_STEPS} AS INTEGER)" if name in times else name for name in columns]
+    # A separator that no value holds keeps neighbouring columns from running into each other.
     return f"seal(CAST(printf('{chr(31).join(['%s'] * len(values))}', {', '.join(values)}) AS BLOB))"
 
 
@@ -29,6 +30,7 @@ _MOST_NAMED = 5
 
 
 def _seal(row: bytes) -> int:
+    # Eight bytes, signed, as SQLite's integers are.
     return int.from_bytes(hashlib.blake2b(row, digest_size=8).digest(), "big", signed=True)
 
 
@@ -55,6 +57,7 @@ def damage(connection: sqlite3.Connection) -> list[str]:
     sqlite3.Error
         It is too damaged for SQLite to read.
     """
+    # One snapshot for all questions, though a run may write meanwhile.
     connection.execute("BEGIN")
     try:
         report = connection.execute(f"PRAGMA integrity_check({_MOST_NAMED})").fetchall()
@@ -62,6 +65,7 @@ def damage(connection: sqlite3.Connection) -> list[str]:
         schema = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name").fetchall()
         if [tuple(row) for row in schema] != _schema():
             return [*problems, "its tables are not those of a ledger"]
+        # IS NOT, since a seal that damage made NULL would pass any comparison.
         altered = connection.execute(f"SELECT id FROM attempt WHERE seal IS NOT {_SEAL} LIMIT {_MOST_NAMED}").fetchall()
         problems += [f"attempt {row[0]} is not as it was written" for row in altered]
         total = connection.execute("SELECT attempts, spent_nanousd, reserved_nanousd, calls FROM total").fetchone()

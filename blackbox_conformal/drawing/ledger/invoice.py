@@ -122,6 +122,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     except OSError as error:
         raise UsageError(f"expected an invoice that can be read; {path}: {error.strerror}") from None
     first = text.lstrip("\r\n").partition("\n")[0]
+    # Spreadsheets write commas, semicolons or tabs, by the language of their user: the first line tells.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True)
     try:
         for cells in reader:
@@ -145,6 +146,7 @@ def _columns(path: Path, role: str, headings: Sequence[str], named: Mapping[str,
     """The columns that hold something; a cost in another currency is refused."""
     if role in named:
         found = [index for index, heading in enumerate(headings) if heading == named[role]]
+        # Two columns with one heading would leave open which of them counts.
         if len(found) != 1:
             raise UsageError(
                 f"expected --column {role}= to name one column of {path}, which has {_names(headings)}; got"
@@ -190,8 +192,10 @@ def _lines(
             f"line {number} of {path} has {len(cells)} cells, and the first line {len(headings)}: export it again"
         )
     cell = {role: cells[found[0]] for role, found in columns.items() if found}
+    # A sum among the calls would be counted on top of them.
     if any(re.match(r"(sub|grand )?total\b", text, re.IGNORECASE) for text in cells):
         raise UsageError(f"line {number} of {path} is a sum and no call; remove it")
+    # An amount in another currency would be booked as dollars.
     if cell.get("currency", "").upper() not in ("", "USD", "US$", "$"):
         raise _foreign(path, number, cell["currency"])
     cost = _amount(path, number, cell["cost"])
@@ -201,12 +205,14 @@ def _lines(
         raise UsageError(f"line {number} of {path} has neither id nor time, so it is no call; remove it")
     count = cell.get("count", "1")
     whole = re.fullmatch(r"(\d{1,6})(\.0+)?", count)
+    # A credit without an id cannot be set against its charge.
     if whole is None or (cost < 0 and not ids):
         what, said = ("a whole number of calls", count) if whole is None else ("a call and no credit", str(cost))
         raise UsageError(f"expected {what}; line {number} of {path} has {said!r}. Remove it, or name other columns")
     calls = int(whole[1])
     nanousd = to_nano(abs(cost)) * (-1 if cost < 0 else 1)
     for call in range(calls):
+        # What does not divide goes to the first calls, one nano-dollar each, so that the parts add up to the line.
         yield Line(number, ids, nanousd // calls + (call < nanousd % calls), span)
 
 
@@ -230,14 +236,17 @@ def _span(path: Path, number: int, text: str) -> tuple[float, float]:
     """The seconds that a time says; of a date, its first and last, in UTC."""
     try:
         if re.fullmatch(r"\d{9,13}(\.\d+)?", text):
+            # Thirteen digits are milliseconds: in seconds they would be tens of thousands of years.
             seconds = float(text) / (1000 if float(text) > _MILLISECONDS_FROM else 1)
         elif re.fullmatch(r"\d{4}-\d\d-\d\d", text):
             return day(text), day(text) + _DAY_S
         else:
             moment = datetime.fromisoformat(re.sub(r"\s+UTC$", "+00:00", text))
+            # A time without a zone is taken as UTC, in which the ledger is kept.
             seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         seconds = 0.0
+    # Numbers that are no times, such as counts, would fall into the first years after 1970.
     if seconds < _EARLIEST:
         raise UsageError(
             "expected times such as 2026-11-30, 2026-11-30 10:15:00 (UTC) or 2026-11-30T10:15:00+01:00;"
@@ -254,6 +263,7 @@ def _netted(path: Path, lines: Sequence[Line]) -> Iterator[Line]:
             yield line
             continue
         first = charged.get(line.ids, line)
+        # A charge and its credit are one call at what is left of it.
         cost = line.cost_nanousd + (0 if first is line else first.cost_nanousd)
         charged[line.ids] = Line(first.number, line.ids, cost, first.span)
     for line in charged.values():

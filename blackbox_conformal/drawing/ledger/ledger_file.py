@@ -22,12 +22,14 @@ from blackbox_conformal.errors import BlackboxConformalError, DiskFullError, Led
 from blackbox_conformal.support.files import FULL_DISK, write_once
 
 _BESIDE = ("-journal", "-wal", "-shm")
+# Codes that mean a full disk, whatever SQLite calls it.
 _FULL = (
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR_WRITE,
     sqlite3.SQLITE_IOERR_SHMSIZE,
     sqlite3.SQLITE_IOERR_SHMOPEN,
 )
+# Another process holds the lock for one commit at a time; one that holds it longer stands still.
 BUSY_TIMEOUT_S = 15.0
 
 
@@ -75,6 +77,7 @@ def as_ledger_error(path: Path) -> Iterator[None]:
 
 def _refuse_lost(run: Path) -> None:
     """A run folder with paid samples and no ledger has lost its ledger; an empty one must not take its place."""
+    # Files that were paid for, and no ledger: beginning a new one would pay for all of them again.
     for name in ("samples", "inbox"):
         if (run / name).is_dir() and any(entry.is_file() for entry in (run / name).rglob("*")):
             raise LedgerError(
@@ -115,11 +118,13 @@ def is_begun(path: Path) -> bool:
 
 def _begin(path: Path) -> None:
     """Put a ledger without attempts in its place, durable and whole."""
+    # Only a file that was never used is replaced; see `is_begun`.
     if path.exists():
         # Never begun. What SQLite left beside it would be taken for a part of the new one.
         for leftover in (path, *(path.with_name(path.name + ending) for ending in _BESIDE)):
             leftover.unlink(missing_ok=True)
     mark_path(path.parent).unlink(missing_ok=True)
+    # Written beside and renamed: a ledger is there whole or not at all.
     write_once(path, empty_ledger())
     sync(path.parent)
 
@@ -167,6 +172,7 @@ def _check(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None:
         raise LedgerError(f"{path} is an SQLite file of another program; use another run folder")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version != VERSION:
+        # Neither is read: money that is misread would be spent again.
         newer = version > VERSION
         raise LedgerError(
             f"{path} was written by {'a newer' if newer else 'an older'} version (schema {version}, this one knows"
@@ -193,7 +199,9 @@ def _connect(path: Path, *, writing: bool) -> sqlite3.Connection:
         f"{path.resolve().as_uri()}?{mode}",
         uri=True,
         timeout=BUSY_TIMEOUT_S,
+        # Transactions are begun and ended by the writer itself.
         isolation_level=None,
+        # The writer's thread and the readers' lock see to it that one thread uses a connection at a time.
         check_same_thread=False,
     )
     know_seals(connection)
@@ -220,6 +228,7 @@ class LedgerFile:
         LedgerError
             The file was deleted, moved or replaced.
         """
+        # Its number on the disk tells a file that was put in the place of the one that is open.
         if file_identity(self._path) != self._file:
             raise LedgerError(
                 f"{self._path} was deleted, moved or replaced while a run was using it, so nothing more is sent. What"
@@ -233,6 +242,7 @@ class LedgerFile:
                 self._mark_path.touch()
                 self._mark = FileIO(self._mark_path, "r+")
             self._mark.seek(0)
+            # Twenty digits always, so that the number is overwritten in place and never half as long.
             self._mark.write(b"%020d" % commits)
 
     def close(self) -> None:
@@ -264,8 +274,10 @@ def open_for_writing(run: Path) -> sqlite3.Connection:
         connection = _connect(path, writing=True)
         try:
             _check(connection, path, whole=True)
+            # On some network disks WAL cannot work; a journal can.
             if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
                 connection.execute("PRAGMA journal_mode = DELETE")
+            # A commit that was answered must survive a power cut.
             connection.execute("PRAGMA synchronous = FULL")
         except BaseException:
             connection.close()

@@ -59,6 +59,7 @@ class NotedAddresses(Generic[Place]):
         UsageError
             It is no such address, or the folder has another one.
         """
+        # A folder keeps its place: its draws are counted there.
         place, noted = self._parse(text), self.noted(run)
         if noted not in (None, str(place)):
             raise UsageError(
@@ -85,6 +86,7 @@ class NotedAddresses(Generic[Place]):
         """
         try:
             with self._note(run).open("rb") as file:
+                # Limited, since the folder may come from a stranger.
                 return str(self._parse(file.read(_LONGEST).decode().strip("\n")))
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -102,7 +104,9 @@ class NotedAddresses(Generic[Place]):
         noted = self.noted(run)
         if noted is None:
             return self._placed.get(run.resolve())
+        # The environment may have changed since; what it names is the user's word.
         self.of_environment()
+        # The folder alone is not believed: its note could lead a password to somebody else's server.
         if noted not in self._named:
             refused = self._refused.format(run=run, place=noted)
             raise LedgerError(f'{refused}, set {self._variable}="$(cat {self._note(run)})"')

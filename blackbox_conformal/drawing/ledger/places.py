@@ -61,6 +61,7 @@ def begin_last_day(connection: Connection) -> None:
     connection.execute(
         f"INSERT INTO booked_by_minute SELECT CAST(intent_at / {_MINUTE_S} AS INTEGER), SUM(cost_nanousd) FROM attempt"
         " WHERE intent_at >= ? AND cost_nanousd > 0 GROUP BY 1",
+        # A minute more: the oldest minute is counted whole, which errs on the side of spending less.
         (time.time() - _DAY_S - _MINUTE_S,),
     )
     connection.execute(_TRIGGER)
@@ -69,6 +70,7 @@ def begin_last_day(connection: Connection) -> None:
 def spent_in_last_day(connection: Connection) -> int:
     """Nano-dollars booked of submissions of the last 24 hours, and of those of the minute before."""
     first = int((time.time() - _DAY_S) // _MINUTE_S)
+    # What is older than a day can never count again.
     connection.execute("DELETE FROM booked_by_minute WHERE minute < ?", (first,))
     row = connection.execute("SELECT COALESCE(SUM(nanousd), 0) FROM booked_by_minute").fetchone()
     return int(row[0])
@@ -94,6 +96,7 @@ class Ledger(AnyLedger):
         super().__init__()
         self._path = ledger_path(run)
         with as_ledger_error(self._path):
+            # The lock comes first: two processes that open a ledger must not both recover it.
             self._lock = RunLock(run)
         self._elsewhere = Totals()
         self._reading = threading.Lock()
@@ -120,6 +123,7 @@ class Ledger(AnyLedger):
         if budget.max_cost_per_day_usd is not None:
             self._writer.call(lambda transaction: begin_last_day(transaction.connection))
         elsewhere = Totals()
+        # What other draws cost is fixed from here on, as this process holds the ledger alone.
         if budget.scope is not None:
             with self._lookup() as reader:
                 rows = reader.execute("SELECT task, state, cost_nanousd FROM attempt").fetchall()
@@ -152,6 +156,7 @@ class Ledger(AnyLedger):
         return totals._replace(spent=totals.spent - spent, calls=totals.calls - calls)
 
     def totals_in_scope(self) -> Totals:
+        # The sums of the day are a temporary table of the writer's own connection.
         if self._budget.max_cost_per_day_usd is not None:
             return self._write(self._totals_of_job)
         with self._lookup() as reader:
@@ -162,6 +167,7 @@ class Ledger(AnyLedger):
 Where = Path | Address
 """A run folder, or the address of a ledger itself."""
 
+# A store of a database without a folder needs a path; this one cannot exist on any system.
 _NOWHERE = Path("/dev/null/no-run-folder")
 
 
@@ -181,6 +187,7 @@ def open_ledger(run: Path) -> AnyLedger:
     if address is None:
         return Ledger(run)
     _require_driver(address)
+    # Imported late: the driver is an extra.
     from blackbox_conformal.drawing.ledger.postgres.postgres_ledger import PostgresLedger
 
     LEDGERS.keep(run, address)

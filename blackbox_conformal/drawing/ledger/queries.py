@@ -106,6 +106,7 @@ def ledger_export(run: Where) -> Iterator[dict[str, Any]]:
 def _iso(seconds: float) -> str | None:
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    # Damage may have left a time that no calendar has.
     except (ValueError, OverflowError, OSError):
         return None
 
@@ -115,6 +116,7 @@ def csv_cell(value: Any) -> str:
     if value is None:
         return ""
     text = str(value)
+    # A name from a stranger could begin like a formula, which a spreadsheet would run.
     if isinstance(value, str) and text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n"):
         return "'" + text
     return text
@@ -172,6 +174,7 @@ def _damaged(run: Where, digests: Sequence[str]) -> dict[str, str]:
     """What is wrong with stored samples, by their digests; several are read at once, since they may be far away."""
     problems: dict[str, str] = {}
     with closing(store_of(run)) as store, ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="verify") as pool:
+        # Answers may lie in an object store, where one at a time would take hours.
         for start in range(0, len(digests), _SUBMITTED):
             part = digests[start : start + _SUBMITTED]
             found = zip(part, pool.map(partial(_damage, store), part), strict=True)

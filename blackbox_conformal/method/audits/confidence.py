@@ -29,6 +29,7 @@ def upper_bound(losses: NDArray[np.float64], level: float = LEVEL, stake: NDArra
 def lower_bound(losses: NDArray[np.float64], level: float = LEVEL, stake: NDArray[np.float64] | None = None) -> float:
     """Lower confidence bound, by symmetry: 1 - the upper bound of 1 - losses; 0 where rounding could decide it."""
     found = 1.0 - upper_bound(1.0 - losses, level, stake)
+    # The difference from 1 leaves rounding of this size, which must not be taken for a bound above 0.
     return found if found > 1e-12 else 0.0
 
 
@@ -60,7 +61,9 @@ def stakes(
     losses, mean = known / bound, level / bound
     if mirrored:
         losses, mean = 1.0 - losses, 1.0 - mean
+    # Half of the stake stays even, so that a wrong guess costs at most a factor of 2 in wealth.
     found = even / 2
+    # The bet that would have grown most on the calibration losses; fixed before any audit loss is seen.
     found[int(np.argmax(growth(losses, mean, BETS).mean(axis=1)))] += 0.5
     return found
 
@@ -76,6 +79,7 @@ def further(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64
     if not _LEAST <= level < 1 or mean == level:
         return None
     if mean > level:
+        # Above the level the lower bound is asked for, which is the upper bound of the mirrored losses.
         losses, level = 1.0 - losses, 1.0 - level
     needed = fewest(losses, level, stake)
     return None if needed is None or needed <= len(losses) else needed - len(losses)
@@ -86,6 +90,7 @@ def fewest(losses: NDArray[np.float64], level: float, stake: NDArray[np.float64]
 
     None when more than a million would be needed, or none suffice.
     """
+    # Growth of each bet a loss; with m losses like these its logarithm is m times that.
     each = growth(losses, level, BETS).mean(axis=1)
     return settling(lambda units: reaches(mixed(units * each, stake), LEVEL))
 
@@ -95,6 +100,7 @@ def settling(settled: Callable[[int], bool]) -> int | None:
     low, high = 0, 1
     while not settled(high):
         low, high = high, 2 * high
+        # Twice the limit, since the answer may lie below the first number that settles.
         if high > 2 * 10**6:
             return None
     while high - low > 1:

@@ -154,12 +154,15 @@ def leakage_curve(
         if allowing is None:
             raise UsageError(f"expected a guarantee that allows for leaked photographs; got {rule.plugin_name()}")
         ignored, allowed, variances = [], [], []
+        # Without a leak every choice is the same.
         for _ in range(repeats if count > 0 else 1):
             curves = _planted(own, pool, count, generator)
             losses = unseen.losses_at(rule.threshold(curves, alpha))
             ignored.append(losses.mean())
+            # Popoviciu's inequality: no variance of a loss in [0, B] is above B^2 / 4.
             variances.append(losses.var(ddof=1) if len(unseen) > 1 else calibration.bound**2 / 4)
             allowed.append(unseen.losses_at(allowing.threshold(curves, alpha)).mean())
+        # The bound of Proposition 3.2, which is never more than the largest loss.
         bound = min(rule.claimed_level(alpha, calibration.bound) * (n + 1) / (n - count + 1), calibration.bound)
         # The threshold makes the mean loss of the calibration photographs that level, so it errs as that mean does.
         error = math.sqrt(float(np.mean(variances)) * (1 / len(unseen) + 1 / max(n - count, 1)))
@@ -177,9 +180,11 @@ def audit_leakage(rule: Guarantee, calibration: CurveSet, unseen: CurveSet, alph
     """
     if rule.allowing_leaked(0) is None:
         return None
+    # A level at which nothing is trusted has risk 0 with any leak, and would show nothing.
     trusting = [alpha for alpha in alphas if rule.threshold(calibration, alpha) > -math.inf]
     if not trusting:
         return None
+    # Of two levels equally near, the smaller one.
     alpha = min(trusting, key=lambda level: (abs(level - TYPICAL), level))
     n = len(calibration)
     counts = sorted({round(share * n) for share in SHARES})

@@ -44,6 +44,7 @@ def drift(known: Answers, new: Answers, thresholds: Sequence[float]) -> str | No
         most, and is looked at.
     """
     sides = _sides(known, new, thresholds)
+    # Bonferroni: each measurement gets its share of the false alarms.
     found = [side for side in sides if p_value(side.known, side.new) <= FALSE_ALARMS / len(sides)]
     if not found:
         return None
@@ -67,8 +68,10 @@ def p_value(known: _Values, new: _Values) -> float:
     places = max(m, floor(FALSE_ALARMS / 4 * (n + m)))
     together = np.sort(np.concatenate([known, new]))
     # The last place among equal values.
+    # "left" ranks equal values as less extreme, which makes the p-value larger: ties raise no false alarm.
     ranks = n + m - np.searchsorted(together, new, side="left")
     count = int((ranks <= places).sum())
+    # The upper tail of the hypergeometric distribution, in whole numbers.
     ways = sum(comb(places, k) * comb(n + m - places, m - k) for k in range(count, min(places, m) + 1))
     return ways / comb(n + m, m)
 
@@ -91,9 +94,11 @@ def _sides(known: Answers, new: Answers, thresholds: Sequence[float]) -> list[_S
         ),
     ]
     if shares:
+        # Shares near a half can move both ways; near 0 or 1 they hardly can.
         own, threshold = min(shares, key=lambda share: abs(float(np.nanmean(share[0])) - 0.5))
         other = new.trusted_share(threshold)
         figures = f"(about {_middle(other):.1%}, there {_middle(own):.1%})"
+        # Both directions, as a vendor that becomes too sure is as suspicious as one that becomes less sure.
         sides.append(_Side(-own, -other, f"less of them is trusted {figures}"))
         sides.append(_Side(own, other, f"more of them is trusted {figures}"))
     return sides

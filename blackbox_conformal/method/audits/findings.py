@@ -230,6 +230,7 @@ class Audit(Faces):
             },
         )
         few = len(self.levels) <= _TOLD
+        # Many levels are told in the table alone, but a level that speaks against the guarantee is always told.
         said = [few or level.judgement.verdict in ("shifted", "contradicted") for level in self.levels]
         stop = [] if self.stop is None else [self.stop.sentence]
         told = [level.sentence for level, now in zip(self.levels, said, strict=True) if now]
@@ -244,6 +245,7 @@ class Audit(Faces):
             yield from self.stop.blocks([level.alpha for level in self.levels])
         yield from kind_blocks(self.kinds)
         yield from self._quality_blocks()
+        # The document has the key always, so that scripts need not ask for it.
         yield from [Note("", {"leakage": None})] if self.leakage is None else self.leakage.blocks()
         yield self._worst_table(worst, files or {})
         yield self._photograph_table()
@@ -271,6 +273,7 @@ class Audit(Faces):
         risks = tuple((level.alpha, level.judgement.risk) for level in self.levels)
         whiskers = tuple((level.alpha, *level.judgement.interval) for level in self.levels)
         claimed = tuple((level.alpha, level.claimed) for level in self.levels)
+        # Alpha bounds the risk itself: the claim then is the diagonal of the chart, else a flat line.
         rises = all(level.claimed == level.alpha for level in self.levels)
         allowed = ((0.0, 0.0), (ends[1], ends[1])) if rises else ((0.0, claimed[0][1]), (ends[1], claimed[-1][1]))
         risk = [
@@ -393,6 +396,7 @@ class Audit(Faces):
 
     def worst(self, level: int, most: int) -> list[AuditedPicture]:
         """At most `most` pictures with the largest losses at the `level`-th level, of those that trust anything."""
+        # A photograph without a loss is not wrong anywhere, so it cannot be among the worst.
         wrong = [picture for picture in self.pictures if picture.worst[level] and picture.losses[level] > 0]
         return sorted(wrong, key=lambda picture: (-picture.losses[level], -_error(picture.worst[level]), picture.name))[
             :most

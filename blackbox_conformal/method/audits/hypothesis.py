@@ -28,6 +28,7 @@ def claim(
     UsageError
         Nothing that losses could contradict is claimed; see `Guarantee.refuse_unclaimed`.
     """
+    # Before the claim is made: some guarantees say nothing of the mean over tiles.
     rule.refuse_unclaimed(clusters is not None)
     return rule.claim(losses if clusters is None else mean_of_clusters(losses, clusters), alpha, bound)
 

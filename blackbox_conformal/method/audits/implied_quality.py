@@ -45,9 +45,11 @@ def promise(rule: Guarantee, alpha: float, metric: Metric, nonempty_share: float
     trusted pixel has SSIM at least ``1 - 2 sup D``, so the expected mean is at least ``1 - 2 alpha``.
     """
     if rule.miss_rate is not None:
+        # The bound holds in each such photograph, so an empty mask changes nothing.
         whose, trusted = f"in each of at least {100 * (1 - rule.miss_rate):g} % of photographs", alpha
     else:
         whose = "on average over photographs whose mask is not empty, so that alpha is divided by their share"
+        # With no mask to measure, any level is true; alpha keeps the table free of a division by 0.
         trusted = level_given_trust(alpha, nonempty_share) if nonempty_share else alpha
     if metric.pointwise_dissimilarity and metric.cap is None and rule.needs.curve_kind == "supremum":
         words = f"mean SSIM over trusted pixels, {whose}"

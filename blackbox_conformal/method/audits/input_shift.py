@@ -65,6 +65,7 @@ class Movement:
         """How large a share of the inputs on each side has at most a value."""
         name = self.statistic.name
         low, high = min(self.known[0], self.new[0]), max(self.known[-1], self.new[-1])
+        # Values that are all equal would give an axis of no length.
         margin = 0.05 * (high - low) or self.statistic.least
         ends = (low - margin, high + margin)
         series = [
@@ -88,6 +89,7 @@ class Movement:
 def _steps(values: Sequence[float], ends: Point) -> tuple[Point, ...]:
     """The staircase of the share of values that are at most x, from one end of the axis to the other."""
     inner = [(value, place / len(values)) for place, value in enumerate(values, 1)]
+    # Of equal values only the last point is a step of the staircase.
     last = [point for point, after in pairwise([*inner, (ends[1], 1.0)]) if point[0] != after[0]]
     return ((ends[0], 0.0), *last, (ends[1], 1.0))
 
@@ -145,6 +147,7 @@ class InputShift(Faces):
     @property
     def too_few(self) -> bool:
         """Whether no difference could have been found, however large."""
+        # The least p-value that these numbers allow, exactly and by random permutations.
         return max(1 / comb(self.n + self.m, self.m), 1 / (self.permutations + 1)) > self.level
 
     @property
@@ -155,6 +158,7 @@ class InputShift(Faces):
             return f"the inputs differ from the calibration's, so its guarantee does not speak of them ({which})"
         if self.too_few:
             return f"nothing can be said at level {self.level:g}: too few inputs ({which}). Give more"
+        # Many inputs make differences significant that are too small to matter.
         if self.p_value <= self.level:
             return f"the inputs differ from the calibration's, but by less than matters ({which})"
         return f"no difference was found at level {self.level:g} ({which}); a small one may be there all the same"
@@ -253,10 +257,14 @@ def compare(
         missing = "the calibration's" if not n else "new"
         raise UsageError(f"expected statistics of at least one of {missing} inputs; got none")
     ranks = centred_ranks(np.concatenate([known.values, new.values]))
+    # Only the m new inputs are summed: the other sum follows from it.
     sums = np.array([ranks[order[:m]].sum(axis=0) for order in random_orders(n + m, permutations, seed)])
     own = ranks[n:].sum(axis=0)
+    # The standard deviation of a rank sum when m of n + m are drawn without replacement.
     spread = np.sqrt((ranks.astype(np.float64) ** 2).sum(axis=0) * n * m / ((n + m) * max(n + m - 1, 1)))
+    # A statistic with one value for all inputs has rank sums of 0: it must not divide by 0.
     spread[spread == 0] = 1.0
+    # The largest over statistics of each permutation: so p-values are adjusted for all of them (Westfall and Young).
     largest = (np.abs(sums) / spread).max(axis=1)
     found = []
     for column, statistic in enumerate(STATISTICS):
@@ -264,6 +272,7 @@ def compare(
         at_least = int(np.count_nonzero(largest >= abs(standardised)))
         before, after = (tuple(np.sort(side.values[:, column]).astype(float).tolist()) for side in (known, new))
         found.append(Movement(statistic, before, after, standardised, (1 + at_least) / (1 + permutations)))
+    # The statistic that moved most has the smallest adjusted p-value, which is the joint one.
     found.sort(key=lambda movement: -abs(movement.standardised))
     return InputShift(n, m, found[0].p_value, level, tuple(found), seed, permutations)
 
@@ -274,5 +283,6 @@ def centred_ranks(values: NDArray[np.float32]) -> NDArray[np.int64]:
     for column in values.T:
         ordered = np.sort(column)
         both = np.searchsorted(ordered, column, "left") + np.searchsorted(ordered, column, "right")
+        # Twice the mean rank is a whole number with ties as well, so sums are exact.
         columns.append(both - len(column))
     return np.stack(columns, axis=1)

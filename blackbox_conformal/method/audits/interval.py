@@ -85,15 +85,18 @@ class Exact:
 
     def lower(self, losses: Losses) -> float:
         """By symmetry."""
+        # The lower bound of the mean is 1 less the upper bound of the mirrored losses, of which those below 1 count.
         return 1.0 - binomial_upper(int(np.count_nonzero(losses < 1)), losses.size, LEVEL)
 
     def p_above(self, losses: Losses, level: float) -> float:
         """``P(Bin(m, level) >= k)`` for k losses of 1."""
+        # P(Bin(m, p) >= k) is P(Bin(m, 1 - p) <= m - k).
         return min(1.0, MARGIN * binomial_tail(int(np.count_nonzero(losses < 1)), losses.size, 1.0 - level))
 
     def fewest(self, losses: Losses, level: float) -> int | None:
         """From the share of losses above 0: an estimate, as single losses make the number jump."""
         share = float(np.mean(losses > 0))
+        # Less a hair, so that 0.1 times 30 is 3 ones and not 4.
         return None if share >= level else settling(lambda m: _confirms(math.ceil(share * m - 1e-9), m, level))
 
     def further(self, losses: Losses, level: float) -> int | None:

@@ -123,6 +123,7 @@ class AtLevel:
 def statistics_of(kinds: Sequence[InputKind | None], clusters: Sequence[str] | None) -> Statistics:
     """The statistics of each photograph, a mean over its tiles; none where a version did not look."""
     known = [kind for kind in kinds if kind is not None]
+    # A mixture of photographs that were looked at and others would make quarters of a part.
     if len(known) < len(kinds) or not known:
         return {}
     found = {name: np.array([getattr(kind, name) for kind in known], np.float64) for name in QUARTERS}
@@ -159,6 +160,7 @@ def kind_risks(
         Whether these were not calibrated on, so that there are intervals.
     """
     cells = [*_quarters(known, new), *_groups(groups)]
+    # Bonferroni over all kinds and levels, so that all intervals hold at once.
     shared = LEVEL / max(len(cells) * len(levels), 1)
     return tuple(
         KindRisk(
@@ -190,6 +192,7 @@ def _quarters(known: Statistics, new: Statistics) -> list[_Cell]:
             # Photographs of one size, for example, have no quarters.
             continue
         ends = np.r_[-np.inf, bounds, np.inf]
+        # A value at a quarter's end belongs to the quarter above, as `range` says.
         quarter = np.searchsorted(bounds, new[by], side="right")
         for place, name in enumerate(QUARTERS[by]):
             cells.append((by, name, (float(ends[place]), float(ends[place + 1])), quarter == place))

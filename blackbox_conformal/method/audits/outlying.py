@@ -67,14 +67,19 @@ def place(known: InputStatistics, new: InputStatistics) -> Placement | None:
     if not len(known) or not len(new):
         return None
     rows = np.concatenate([known.values, new.values]).astype(np.float64)
+    # The least difference that matters in each statistic.
     least = np.array([statistic.least for statistic in STATISTICS])
     differences = rows - rows.mean(axis=0)
+    # Adds that to the spread: without it a statistic that hardly varies would make any input an outlier.
     covariance = differences.T @ differences / len(rows) + np.diag(least**2)
+    # Each statistic's share of the distance, so that the largest one can be named.
     shares = differences * np.linalg.solve(covariance, differences.T).T
     distances = shares.sum(axis=1)
+    # The new input is the last row; it counts itself through the 1 in the p-value.
     at_least = int(np.count_nonzero(distances[:-1] >= distances[-1] * (1 - _ROUNDING)))
     low, high = rows[:-1].min(axis=0), rows[:-1].max(axis=0)
     outside = np.maximum(low - rows[-1], rows[-1] - high)
+    # Farther outside than the known values are apart: a p-value of n inputs cannot fall below 1 / (n + 1).
     beyond = (outside > high - low + least) & _BUT_SIZE
     column = int((np.where(beyond, outside / (high - low + least), 0) if beyond.any() else shares[-1]).argmax())
     return Placement(

@@ -46,6 +46,7 @@ def resplit_risks(
         return None
     total = len(curves)
     plain = rule.bounds_plain_sum
+    # Enough splits for the share of 0.05 that each level gets.
     splits = max(SPLITS if plain else SPLITS_ONE_BY_ONE, A_LEVEL * len(alphas) - 1)
     orders = np.array(list(random_orders(total, splits, seed)))
     if plain:
@@ -63,6 +64,7 @@ def random_orders(total: int, count: int, seed: int) -> Iterator[NDArray[np.int6
 def _one(
     rule: Guarantee, curves: CurveSet, order: NDArray[np.int64], n_calibration: int, alphas: Sequence[float]
 ) -> list[float]:
+    # Sorted, so that the same members give the same sums, whatever their order in the split.
     calibrating, audited = (curves.subset(np.sort(part)) for part in np.split(order, [n_calibration]))
     found = []
     for alpha in alphas:
@@ -82,12 +84,15 @@ def _all_at_once(curves: CurveSet, calibrating: NDArray[np.int64], alphas: Seque
     scores = curves.scores[curves.order]
     jumps, owner = curves.jumps[curves.order], curves.owner[curves.order]
     last = np.flatnonzero(np.r_[scores[1:] != scores[:-1], np.ones(min(1, scores.size), bool)])
+    # What all photographs lose together up to each distinct score.
     every = np.r_[0, np.cumsum(jumps)[last]]
     budgets = [
+        # The condition sum <= alpha (n + 1) - B, in the whole units of the sums.
         (as_typed(alpha, "alpha") * (n + 1) - exact_bound(curves.bound)) * Fraction(2) ** curves.bits
         for alpha in alphas
     ]
     found = np.zeros((splits, len(budgets)))
+    # A few splits at a time: their running sums over all records must fit the memory.
     step = max(1, _ELEMENTS // max(scores.size, 1))
     for start in range(0, splits, step):
         part = calibrating[start : start + step]
@@ -95,11 +100,14 @@ def _all_at_once(curves: CurveSet, calibrating: NDArray[np.int64], alphas: Seque
         np.put_along_axis(member, part, 1, axis=1)
         sums = member[:, owner]
         sums *= jumps
+        # In place: this is the largest array of an audit.
         np.cumsum(sums, axis=1, out=sums)
         for row, sum_at in enumerate(sums[:, last]):
             for column, budget in enumerate(budgets):
+                # Sums are whole, so the budget may be rounded down.
                 kept = int(np.searchsorted(sum_at, math.floor(budget), side="right"))
                 own = int(sum_at[kept - 1]) if kept else 0
+                # The audited photographs' sum is that of all less that of those that calibrate.
                 found[start + row, column] = int(every[kept]) - own
     found /= float(2**curves.bits) * (total - n)
     return found

@@ -46,10 +46,12 @@ class QualityMaps:
     """
 
     def __init__(self, truth: Image, delivered: Image, metric: Metric | None = None) -> None:
+        # Widened first, since a difference of bytes wraps.
         difference = truth.astype(np.int32) - delivered
         self._squares: NDArray[np.int32] = np.square(difference).sum(axis=2, dtype=np.int32)
         self._dissimilarity = structural_dissimilarity(truth, delivered)
         planes = None if metric is None else metric.channel_differences(truth, delivered)
+        # In float64, since a mean over millions of pixels is taken of it.
         self._in_space = None if planes is None else np.square(planes, dtype=np.float64).mean(axis=0)
 
     def over(self, mask: Mask | None = None) -> Quality:
@@ -58,9 +60,11 @@ class QualityMaps:
         if count == 0:
             return NO_PIXELS
         where = np.True_ if mask is None else mask
+        # Whole numbers: the sum is exact for pictures of any size.
         squares = int(self._squares.sum(where=where, dtype=np.int64))
         similar = 1.0 - 2.0 * float(self._dissimilarity.sum(where=where, dtype=np.float64)) / count
         inner = math.nan if self._in_space is None else decibels(float(self._in_space.sum(where=where)) / count)
+        # Peak 1: squares are of three channels of 255 levels.
         return Quality(decibels(squares / (3 * 255.0**2 * count)), inner, similar)
 
 
@@ -89,6 +93,7 @@ def decibels(error: float) -> float:
 
 def squared_error(truth: Image, delivered: Image, mask: Mask | None = None) -> float:
     """Mean squared error over the masked pixels and the three channels, on [0, 1] values; NaN for an empty mask."""
+    # A difference of bytes wraps in 8 bits and fits 16.
     difference = truth.astype(np.int16) - delivered
     if mask is not None:
         difference = difference[mask]

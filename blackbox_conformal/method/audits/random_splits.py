@@ -166,6 +166,7 @@ def split_audit(
     measured = _measured(units, levels, splits, n_calibration, seed)
     bound = units.curves.bound
     summaries = tuple(
+        # Losses of 0 are as good as any: only the level of the claim is asked.
         _summary(alpha, claim(units.rule, np.zeros(1), alpha, bound).level, measured[:, column])
         for column, alpha in enumerate(levels)
     )
@@ -188,6 +189,7 @@ def _calibrating(total: int, n_calibration: int | None, share: float) -> int:
     if n_calibration is None:
         if not 0 < share < 1:
             raise UsageError(f"expected a share between 0 and 1 to calibrate on; got {share!r}")
+        # At least one photograph on either side.
         n_calibration = min(max(round(share * total), 1), total - 1)
     if not 1 <= n_calibration < total:
         raise UsageError(f"expected 1 to {total - 1} of {total} photographs to calibrate on; got {n_calibration}")
@@ -215,6 +217,7 @@ def _measured(units: Units, levels: Sequence[float], splits: int, n_calibration:
 def _summary(alpha: float, claimed: float, measured: NDArray[np.float64]) -> SplitLevel:
     mean = measured.mean(axis=0)
     spread = measured.std(axis=0, ddof=1) if len(measured) > 1 else np.zeros(3)
+    # Over splits, which are random choices of one pool: a description, and no confidence interval.
     low, high = np.quantile(measured, [0.05, 0.95], axis=0)
     (risk, trusted, empty) = ((float(mean[k]), float(spread[k])) for k in range(3))
     # A hair above the level is rounding, not risk.

@@ -138,6 +138,7 @@ class LevelTest:
         """p-value of "the guarantee holds", valid at every number of losses at once."""
         if self.allowed is None or not 0 < self.allowed < 1:
             return 1.0
+        # The union bound: a bad calibration by luck, or a bet that wins by luck.
         return min(1.0, self.luck + p_above(losses, self.allowed, self.below))
 
     def fewest_to_confirm(self, losses: NDArray[np.float64], most: int) -> int:
@@ -167,8 +168,10 @@ def level_test(known: Claim, *, alike: bool, levels: int) -> LevelTest:
     level, share = known.level / known.bound, EARLY / levels
     allowed: float | None = level
     luck = 0.0
+    # An average over calibration sets allows some of them above the level: half of the error share pays for that luck.
     if known.averages:
         luck = share / 2
+        # With weights or leaked photographs no theorem says how far above its level a calibration may lie.
         allowed = allowed_risk(level, len(known.losses), luck) if alike else None
     above = stakes(known.losses, known.level, known.bound)
     below = stakes(known.losses, known.level, known.bound, mirrored=True)
@@ -193,6 +196,8 @@ def _fewest_zeros(
     if not 0 < level < 1:
         return most + 1
     now, each = growth(losses, level, BETS).sum(axis=1), growth(np.zeros(1), level, BETS)[:, 0]
+    # A wealth too large for a float is infinite, and reaches every limit.
     with np.errstate(over="ignore"):
         wealth = stake @ np.exp(now[:, None] + each[:, None] * np.arange(most + 1))
+    # Each loss of 0 makes every bet grow, so the wealth only rises.
     return int(np.searchsorted(wealth, 1.0 / delta)) if wealth[-1] >= 1.0 / delta else most + 1

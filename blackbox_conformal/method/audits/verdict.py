@@ -143,8 +143,10 @@ def judge(
     p_value = p_promise = 1.0
     if risk > level and resplit is not None:
         p_value = _share_reaching(resplit, risk if observed is None else observed, bound)
+        # Contradicting needs all of these tests, so their largest p-value is the p-value of all together.
         p_promise = max(p_value, bounds.p_above(shares, level / bound))
         if averages:
+            # Moved so that their mean is the level: what splits of a promise kept with nothing to spare would show.
             p_promise = max(p_promise, _share_reaching(resplit - resplit.mean() + level, risk, bound))
     verdict: Verdict = "inconclusive"
     if p_promise <= LEVEL:
@@ -156,6 +158,7 @@ def judge(
     more = fewest = None
     if verdict == "inconclusive":
         more = bounds.further(shares, level / bound)
+        # No photograph can help more than one without a loss.
         least = bounds.fewest(np.zeros(1), level / bound) if 0 < level < bound else None
         fewest = least if least is not None and least > losses.size else None
     return Judgement(risk, interval, p_value, p_promise, verdict, more, exact, fewest, losses.size)
@@ -187,6 +190,7 @@ def meaning(judgement: Judgement, level: float, units: str = "photographs") -> s
     """
     low, high = at_least(judgement.interval[0], level=level), at_most(judgement.interval[1], level=level)
     risk, limit, splits = f"{judgement.risk:.3g}", exactly(level), at_most(100 * judgement.p_value, 2)
+    # Rounded to three digits the risk may seem to lie on the other side of the level.
     if (float(risk) > level) != (judgement.risk > level):
         risk = exactly(judgement.risk)
     if judgement.verdict == "confirmed":
@@ -272,6 +276,7 @@ def beforehand(judgements: Sequence[Judgement]) -> str | None:
 
 def about(number: int) -> str:
     """A whole number that was estimated, with two digits that say something, and spaces from 10 000 on."""
+    # Two digits: the number was estimated from few losses.
     rounded = int(float(f"{number:.2g}"))
     return f"{rounded:,}".replace(",", " ") if rounded >= 10_000 else str(rounded)
 
@@ -286,6 +291,7 @@ def overall(judgements: Sequence[Judgement], levels: int | None = None) -> Verdi
     levels
         Among how many levels the error level is shared; None: those of `judgements`.
     """
+    # Bonferroni, so that auditing more levels does not make a contradiction likelier.
     shared = LEVEL / max(levels or len(judgements), 1)
     if any(judgement.p_promise <= shared for judgement in judgements):
         return "contradicted"

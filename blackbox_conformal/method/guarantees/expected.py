@@ -301,7 +301,6 @@ class Expected(WithOutsiders):
         return self.model_copy(update={"weights": tuple(self.weights[index] for index in indices)})
 
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
-        # Auditors measure photographs like the calibration's, so outsiders' part of the level is taken off.
         """The mean loss is at most alpha, or what outsiders leave of it to photographs like the calibration's."""
         return Claim(losses, self._claimed(alpha, bound), bound)
 

@@ -82,7 +82,7 @@ def _difference(l1: float, a1: float, b1: float, l2: float, a2: float, b2: float
     chroma = 0.5 * (math.sqrt(a1 * a1 + b1 * b1) + math.sqrt(a2 * a2 + b2 * b2))
     seventh = chroma**7
     g = 0.5 * (1.0 - math.sqrt(seventh / (seventh + TWENTY_FIVE_TO_THE_SEVENTH)))  # (4)
-    # Chroma along a is enlarged near grey, where CIELAB makes differences too small.
+    # CIELAB makes differences along a too small near grey, so they are enlarged there.
     a1, a2 = (1.0 + g) * a1, (1.0 + g) * a2
     c1, c2 = math.sqrt(a1 * a1 + b1 * b1), math.sqrt(a2 * a2 + b2 * b2)
     h1, h2 = _hue(a1, b1), _hue(a2, b2)

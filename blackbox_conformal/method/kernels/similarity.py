@@ -25,7 +25,6 @@ GMS_C = 170 / 255**2
 
 
 def structural_dissimilarity(truth: Image, delivered: Image) -> Map:
-    # scikit-image's SSIM with Gaussian weights takes the same population variances and truncation.
     """`(1 - SSIM) / 2` around each pixel: (H, W) float32 in [0, 1], exactly 0 where both windows are equal.
 
     Gaussian window of 11 x 11 taps, sigma 1.5, weights that sum to 1, population variances, reflected borders,

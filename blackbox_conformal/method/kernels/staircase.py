@@ -259,7 +259,6 @@ def share_staircase(scores: Map, losses: Map, tolerance: float, steps: int = 102
     scores, losses = map_pair(scores, losses)
     require_in_order(scores, losses)
     # In float32: no loss lies between the tolerance and the largest float32 below it.
-    # A loss is wrong when it exceeds the tolerance itself, not its nearest float32, which may be larger.
     wrong = np.sort(scores[losses > float32_down(tolerance)])
     # A wrong pixel without a score is never trusted; adding 0 turns -0 into 0, which is the same score.
     wrong = wrong[: _before_nan(wrong)] + np.float32(0)

@@ -171,7 +171,7 @@ def _undo_together(
     for start in range(0, steps, STEPS):
         taken = min(STEPS, steps - start)
         if top > 0:
-            # The row above the group is finished: its pixels stand in for a sixteenth lane that nothing computes.
+            # The row above the group is finished: its pixels go where a lane above the first one would be.
             above = (top - 1) * line + 3 * start
             _fetch(words, above, done, 3 * ROWS - 1, 2 * ROWS, min(taken, pixels - start))
         for j in range(count):
@@ -185,7 +185,6 @@ def _undo_together(
             behind = start - lag * j
             skip = max(0, -behind)
             first = (skip + before) * 2 * ROWS + ROWS + j
-            # Writing all four bytes at the end of a row would spoil the row below, which may be finished.
             # A pixel is written as four bytes, the next one over the fourth; the last of a row byte by byte.
             target = (top + j) * line + 3 * (behind + skip)
             _deliver(done, first, 2 * ROWS, words, target, min(taken, pixels - 1 - behind) - skip)

@@ -33,7 +33,6 @@ def wide_gaussian(
     middle = _block_taps(_variance(taps), block)
     enlarge = _enlarging_weights(block)
     # One block more on either side for the spline, and whatever the Gaussian over blocks reaches.
-    # The radius of the Gaussian over blocks, and one block for the spline.
     reach = middle.size
     rows, columns = -(-height // block), -(-width // block)
     # Offsetting by the smallest value makes rounding relative to the range, so that constants are kept.

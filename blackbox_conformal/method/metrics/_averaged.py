@@ -60,6 +60,7 @@ class AveragedMetric(Metric):
             return parameters
         completed = {key: value for key, value in parameters.items() if value is not None}
         windowed = {"kernel", "sigma", "size"} & completed.keys()
+        # A window alone means that errors are averaged; the order that forgives errors must be asked for.
         order = completed.setdefault("order", "blur-of-difference" if windowed else "pointwise")
         if order == "pointwise":
             if windowed:
@@ -93,6 +94,7 @@ class AveragedMetric(Metric):
             planes = self.difference(truth, delivered)
             for plane in planes:
                 self._average(plane)
+            # The averages are signed, so opposite errors cancel before the norm is taken.
             values = self.norm(planes)
         else:
             values = self.distance(truth, delivered)
@@ -149,9 +151,12 @@ class AveragedMetric(Metric):
         if self.order == "pointwise":
             return 1.0
         if self.sigma is None:
+            # A box weighs all its pixels alike, so a block in it weighs its share of the area.
             return (min(side, self.size or 1) / (self.size or 1)) ** 2
         taps = gaussian_taps(self.sigma)
+        # The kernel on both sides of its centre.
         both = np.r_[taps[:0:-1], taps]
+        # The largest weight is that of the block around the centre; rows and columns multiply.
         return float(both[max(taps.size - 1 - (side - 1) // 2, 0) :][:side].sum() ** 2)
 
     @property
@@ -168,6 +173,7 @@ class AveragedMetric(Metric):
         largest = norm(planes)
         if self.order == "blur-of-difference":
             self._average(largest)
+        # A bound of the map that is averaged bounds its average, as weights are at least 0.
         return largest
 
     def _truth_behind(

@@ -36,5 +36,6 @@ class RgbMetric(AveragedMetric):
         blurred = rgb_planes(delivered)
         for plane in blurred:
             self._average(plane)
+        # The metric's own bound holds as well, for every picture.
         largest: Map = np.minimum(self.norm(truth.largest_difference(blurred)), np.float32(self.bound))
         return largest

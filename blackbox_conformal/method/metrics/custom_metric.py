@@ -62,6 +62,7 @@ class CustomMetric(Metric):
         UsageError
             This program has declared another for the same name and version.
         """
+        # Another bound under the same name and version would change a stored guarantee without a word.
         declared = _bounds.get((self.metric, self.version), self.largest)
         if declared != self.largest:
             raise UsageError(
@@ -99,8 +100,10 @@ class CustomMetric(Metric):
         """
         function = _functions.function((self.metric, self.version))
         truth, delivered = image_pair(truth, delivered)
+        # Copies, since a user's function may write into what it is given.
         answer = function(truth.copy(), delivered.copy())
         values = _functions.checked(answer, truth.shape[:2], self.metric, self.largest)
+        # The cast to float32 may round past the bound.
         capped: Map = np.minimum(values.astype(np.float32), largest_loss(self.largest))
         return capped
 
@@ -129,6 +132,7 @@ def from_function(
     """
     metric = build(CustomMetric, f"metric {name!r}", {"metric": name, "version": version, "largest": bound, "cap": cap})
     key = (metric.metric, metric.version)
+    # Checked before the function is defined, so that a refused definition changes nothing.
     if _bounds.get(key, metric.largest) != metric.largest:
         raise UsageError(
             f"expected one bound of metric {name} version {version}; this program has declared {_bounds[key]:g} and "

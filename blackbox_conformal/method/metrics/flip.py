@@ -41,6 +41,7 @@ class Flip(LocalMetric):
         evaluate = _evaluator()
         truth, delivered = image_pair(truth, delivered)
         values, _, _ = evaluate(
+            # FLIP takes colours in [0, 1].
             truth / np.float32(255),
             delivered / np.float32(255),
             "LDR",
@@ -48,6 +49,7 @@ class Flip(LocalMetric):
             computeMeanError=False,
             parameters={"ppd": self.pixels_per_degree},
         )
+        # The bound of 1 rests on another package's word, so its answer is checked.
         if (
             values.shape != (*truth.shape[:2], 1)
             or not np.isfinite(values).all()

@@ -36,6 +36,7 @@ class InHoles(Metric):
     def _build(self) -> "InHoles":
         if self.of == "in-holes" or not catalog.is_own(catalog.member("metrics", self.of)):
             raise ValueError(f"expected a metric of this package inside holes, such as of=lab-l1; got of={self.of}")
+        # Building it once refuses parameters that it does not take, before anything is drawn.
         self.inner  # noqa: B018  refuses parameters that do not fit
         return self
 
@@ -86,6 +87,7 @@ class InHoles(Metric):
 
     def require_degradation(self, degradation: Mixture) -> None:
         """Refuse a degradation whose inputs do not show where holes are: one that does not end with `holes`."""
+        # The smallest picture will do: only whether the degradation shows holes is asked.
         if degradation.hidden(np.zeros((1, 1, 3), np.uint8)) is None:
             raise UsageError(
                 "expected a degradation that ends with holes for the metric in-holes, such as --degradation holes:0.1; "
@@ -110,6 +112,7 @@ class InHoles(Metric):
         self.require_degradation(degradation)
         hidden, scale = degradation.hidden(low_resolution), truth.shape[0] // low_resolution.shape[0]
         assert hidden is not None
+        # The map is the inner metric's own new array, so that it may be written into.
         errors: Map = self.inner.map(truth, delivered)
         errors[~hidden.repeat(scale, axis=0).repeat(scale, axis=1)] = 0
         return errors

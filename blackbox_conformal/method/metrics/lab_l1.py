@@ -29,6 +29,7 @@ class LabL1(AveragedMetric):
     def grey_scale(self) -> NDArray[np.float64]:
         """``L/100`` of each grey (CIE 1976)."""
         encoded = np.arange(256) / 255
+        # The sRGB transfer function (IEC 61966-2-1) and CIE's exact constants: the scale is shown, not compared.
         linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
         return np.where(linear > 216 / 24389, 1.16 * np.cbrt(linear) - 0.16, linear * 24389 / 2700)
 
@@ -57,6 +58,7 @@ class LabL1(AveragedMetric):
             for plane in lab:
                 self._average(plane)
             largest = distance_of_averages(lab, truth)
+        # The metric's own bound holds as well, for every picture.
         return np.minimum(largest, np.float32(self.bound), out=largest)
 
 

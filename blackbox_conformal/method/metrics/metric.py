@@ -50,6 +50,7 @@ class Metric(Plugin):
 
     def specification(self) -> dict[str, Any]:
         """As of every plugin; without a cap there is no word of it."""
+        # Settings from before there were caps keep their fingerprint.
         content = super().specification()
         return {key: value for key, value in content.items() if key != "cap" or value is not None}
 
@@ -95,6 +96,7 @@ class Metric(Plugin):
 
     def capped(self, errors: Map) -> Map:
         """`errors` with those above the cap counted as the cap."""
+        # As float32, and not above the cap: the capped bound must bound it.
         return errors if self.cap is None else np.minimum(errors, largest_loss(self.cap))
 
     def facts(self) -> dict[str, str]:

@@ -23,7 +23,6 @@ def growth(losses: NDArray[np.float64], mean: float, bets: int) -> NDArray[np.fl
 
 
 def full_growth(losses: NDArray[np.float64], mean: float) -> NDArray[np.float64]:
-    # A loss of 1 ruins the full bet: its logarithm of -inf is meant.
     """(m,) float64: the same for the full bet; -inf where the loss is 1."""
     with np.errstate(divide="ignore"):
         grown: NDArray[np.float64] = np.log1p(-losses) - math.log1p(-mean)

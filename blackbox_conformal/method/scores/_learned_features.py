@@ -56,6 +56,7 @@ def features(context: Context, low: Image) -> Features:
     out = np.empty((len(NAMES), *low.shape[:2]), np.float32)
     for plane, name in zip(out, NAMES, strict=True):
         if name in FLOORS:
+            # Errors and gaps grow by factors; the floor keeps the logarithm finite where there are none.
             np.log(found[name] + np.float32(FLOORS[name]), out=plane)
         else:
             plane[:] = found[name]
@@ -75,6 +76,7 @@ def _input_features(low: Image) -> dict[str, Map]:
     down, up = bright[2:, 1:-1], bright[:-2, 1:-1]
     corners = bright[:-2, :-2] + bright[:-2, 2:] + bright[2:, :-2] + bright[2:, 2:]
     cross = right + left + down + up
+    # Red and blue, each less green: grey differences drop out.
     colours = np.pad(low[:, :, ::2].astype(np.int16) - low[:, :, 1:2], ((0, 1), (0, 1), (0, 0)), mode="edge")
     colour = np.abs(colours[:-1, 1:] - colours[:-1, :-1]) + np.abs(colours[1:, :-1] - colours[:-1, :-1])
     mean = (middle + cross + corners) / np.float32(9)

@@ -26,16 +26,19 @@ from blackbox_conformal.support.types import Map
 Features = npt.NDArray[np.float32]
 
 OWN_FILE = "learned_weights.npz"
+# Three layers see 7 cells in each direction with few weights (dilated convolutions).
 DILATIONS = (1, 2, 4)
 MOST_CHANNELS, LARGEST_WEIGHT = 64, 1000.0
 """Weights within these bounds cannot lead beyond single precision."""
 
+# Many times what a network of this shape needs, and too little to fill the memory.
 MOST_BYTES = 8_000_000
 
 TAUGHT = "taught"
 """The array of the photographs that weights were learned from: a row is the digest of one and its thumbnail."""
 
 DIGEST_BYTES = 32
+# e^20 and its inverse stay far within single precision.
 LARGEST_LOG_PRICE = np.float32(20)
 
 
@@ -69,8 +72,10 @@ class Network:
         mean = features.mean(axis=(1, 2), dtype=np.float64)
         shift = (weights["head_bias"] + (weights["picture"] * mean).sum(axis=1)).astype(np.float32)
         hidden = convolved(features, weights["head"][:, :, None, None], shift, 1)
+        # Residual layers: each adds to what was found before.
         for k, dilation in enumerate(DILATIONS):
             hidden += convolved(np.maximum(hidden, 0), weights[f"body_{k}"], weights[f"body_{k}_bias"], dilation)
+        # The last layer sees the features themselves, too, so that a linear score is within its reach.
         active = np.concatenate((np.maximum(hidden, 0, out=hidden), features))
         last = np.concatenate((weights["tail"], weights["skip"]), axis=1)[:, :, None, None]
         return spread(convolved(active, last, weights["tail_bias"], 1)[0])
@@ -128,6 +133,7 @@ def network_in(file: Path) -> Network:
     """
     try:
         with file.open("rb") as opened:
+            # One byte more than allowed shows that a file is too large, without reading it whole.
             raw = opened.read(MOST_BYTES + 1)
     except OSError as error:
         raise FileFormatError(
@@ -148,6 +154,7 @@ def network_of(raw: bytes) -> Network:
 def _read(raw: bytes) -> dict[str, Any]:
     """The arrays of an npz file, which says itself how large they are before they are unpacked."""
     try:
+        # A small archive may unpack to any size, so its own figures are summed first.
         unpacked = sum(part.file_size for part in zipfile.ZipFile(io.BytesIO(raw)).infolist())
         if max(len(raw), unpacked) > MOST_BYTES:
             raise _unfit(f"a file of at most {MOST_BYTES} bytes, unpacked as well", "more")
@@ -184,12 +191,14 @@ def _checked(arrays: dict[str, Any]) -> dict[str, Features]:
     shapes |= {"picture": (channels, len(NAMES)), "tail": (1, channels), "tail_bias": (1,), "skip": (1, len(NAMES))}
     for k in range(len(DILATIONS)):
         shapes |= {f"body_{k}": (channels, channels, 3, 3), f"body_{k}_bias": (channels,)}
+    # Missing and further arrays are refused alike: the file is another network's.
     if set(arrays) != set(shapes):
         raise _unfit(f"the arrays {', '.join(sorted(shapes))}", ", ".join(sorted(arrays)) or "none")
     for name, shape in shapes.items():
         values = arrays[name]
         if values.shape != shape or values.dtype != np.float32:
             raise _unfit(f"{name} of shape {shape} and dtype float32", f"{values.shape} {values.dtype}")
+        # Also refuses NaN, which fails every comparison.
         if not (np.abs(values) <= LARGEST_WEIGHT).all():
             raise _unfit(f"{name} within ±{LARGEST_WEIGHT:g}", "other values")
     return arrays
@@ -203,6 +212,7 @@ def _unfit(expected: str, got: str) -> FileFormatError:
 
 
 def _largest_of_neighbours(values: Map) -> Map:
+    # The nearest cell repeats, so that the border gets no smaller neighbours.
     padded = np.pad(values, 1, mode="edge")
     rows = np.maximum(np.maximum(padded[:-2], padded[1:-1]), padded[2:])
     largest: Map = np.maximum(np.maximum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])

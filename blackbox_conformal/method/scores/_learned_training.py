@@ -71,7 +71,9 @@ class Lesson:
         """The middle of a picture, of (F, h, w) and (h, w) float32."""
         top, left = (max(0, side - KEPT) // 2 for side in errors.shape)
         rows, columns = slice(top, top + KEPT), slice(left, left + KEPT)
+        # Of the whole picture and not of its middle: the score sees whole pictures, too.
         mean = features.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
+        # Half precision halves the memory of all lessons, and is finer than the features' noise.
         return cls(features[:, rows, columns].astype(np.float16), mean, np.ascontiguousarray(errors[rows, columns]))
 
 
@@ -108,6 +110,7 @@ class _Scale:
         means = np.stack([one.maps.mean(axis=(1, 2), dtype=np.float64) for one in lessons])
         mean: Vector = means.mean(axis=0)
         squares = [((one.maps - mean[:, None, None]) ** 2).mean(axis=(1, 2), dtype=np.float64) for one in lessons]
+        # A feature that hardly varies would be blown up to noise.
         deviation = np.maximum(np.sqrt(np.mean(squares, axis=0)), LEAST_DEVIATION)
         return cls(mean.astype(np.float32), deviation.astype(np.float32))
 
@@ -120,6 +123,7 @@ class _Scale:
         """The same network on scaled features."""
         enlarged: Weights = {name: weights[name] * self.deviation for name in ("head", "picture", "skip")}
         found: Weights = {**{name: values.copy() for name, values in weights.items()}, **enlarged}
+        # w (x - mean) / deviation + b is the same function of x with other weights and another bias.
         found["head_bias"] = (weights["head_bias"] + (weights["head"] + weights["picture"]) @ self.mean).astype(
             np.float32
         )
@@ -162,12 +166,15 @@ class Pass:
         found["tail"], found["skip"] = (
             _by_planes(by_multipliers[None], planes) for planes in (self.active[-1], self.maps)
         )
+        # A rectified value passes the gradient on where it was above 0.
         back = weights["tail"][0][:, None, None] * by_multipliers * (self.active[-1] > 0)
         none = np.zeros(len(back), np.float32)
         for k, dilation in reversed(list(enumerate(DILATIONS))):
             found[f"body_{k}"] = _by_taps(back, self.active[k], dilation)
             found[f"body_{k}_bias"] = back.sum(axis=(1, 2))
+            # The gradient of a convolution is a convolution with turned taps, inputs and outputs exchanged.
             turned = np.ascontiguousarray(weights[f"body_{k}"].transpose(1, 0, 2, 3)[:, :, ::-1, ::-1])
+            # The layer is residual, so the gradient passes it twice: around it and through it.
             back = back + convolved(np.ascontiguousarray(back), turned, none, dilation) * (self.active[k] > 0)
         found["head"], found["head_bias"] = _by_planes(back, self.maps), back.sum(axis=(1, 2))
         found["picture"] = np.outer(found["head_bias"], self.mean)
@@ -213,16 +220,21 @@ def learn(
     means, squares = ({name: np.zeros_like(values) for name, values in weights.items()} for _ in DECAYS)
     for step in range(1, STEPS + 1):
         on_step(step)
+        # The mask hardens over the first 80 % of the steps, and stays sharp for the rest.
         temperature = first * (last / first) ** min(1.0, step / (0.8 * STEPS))
         gradient = _batch_gradient(weights, scale, teaching, usual, temperature, random)
+        # Half a cosine: large steps first, none at the end.
         size = RATE * (1 + math.cos(math.pi * step / STEPS)) / 2
         for name, by in gradient.items():
             means[name] = DECAYS[0] * means[name] + (1 - DECAYS[0]) * by
             squares[name] = DECAYS[1] * squares[name] + (1 - DECAYS[1]) * by**2
+            # Adam's correction of averages that began at 0.
             mean, square = means[name] / (1 - DECAYS[0] ** step), squares[name] / (1 - DECAYS[1] ** step)
             weights[name] = (weights[name] - size * mean / (np.sqrt(square) + 1e-8)).astype(np.float32)
+        # Few looks, since each goes over all photographs that do not teach.
         if step % LOOKED == 0 or step == STEPS:
             found = trusted_share(weights, scale, measuring, usual)
+            # Strictly better, so that weights that gain nothing are not handed out.
             if found > after:
                 best, after = dict(weights), found
     if after == before:
@@ -249,11 +261,13 @@ def trusted_share(weights: Weights, scale: _Scale, lessons: Sequence[Lesson], us
     thresholds = np.quantile(np.concatenate(found), np.linspace(0, 1, THRESHOLDS))
     largest, share = np.zeros((2, THRESHOLDS))
     for one, log_multipliers in zip(lessons, found, strict=True):
+        # Stable, so that ties are in one order on every machine.
         order = np.argsort(log_multipliers, kind="stable")
         running = np.append(0.0, np.maximum.accumulate(one.errors.ravel()[order]))
         count = np.searchsorted(log_multipliers[order], thresholds, side="right")
         largest += running[count] / len(lessons)
         share += count / log_multipliers.size / len(lessons)
+    # At each level the best threshold that keeps to it; 0 where none does.
     return float(np.mean([share[largest <= level * usual].max(initial=0.0) for level in LEVELS]))
 
 
@@ -274,14 +288,17 @@ def _batch_gradient(
     for k in random.integers(len(lessons), size=BATCH):
         one = lessons[k]
         top, left = (int(random.integers(max(0, side - SIDE) + 1)) for side in one.errors.shape)
+        # Multipliers are spread evenly in their logarithm, as they span a factor of thirty.
         multiplier = float(usual * np.exp(random.uniform(math.log(LOWEST), math.log(HIGHEST))))
         crop = slice(top, top + SIDE), slice(left, left + SIDE)
         passed, errors = _pass(weights, scale, one, one.maps[:, *crop]), one.errors[crop]
         flat = passed.log_multipliers.ravel().astype(np.float64), errors.ravel().astype(np.float64)
         _, by_multipliers = soft_worth(*flat, multiplier, temperature, SHARPNESS / usual)
+        # In units in which photographs with large and small errors pull alike.
         by_multipliers /= BATCH * math.sqrt(usual)
         for name, by in passed.gradient(by_multipliers.reshape(errors.shape).astype(np.float32)).items():
             total[name] += by
+    # One unusual crop must not undo many steps: the gradient's length is limited.
     norm = math.sqrt(sum(float((by**2).sum()) for by in total.values()))
     return {name: by * np.float32(min(1.0, LONGEST / (norm + 1e-12))) for name, by in total.items()}
 
@@ -302,9 +319,11 @@ def soft_worth(
     """
     mask = 0.5 + 0.5 * np.tanh((math.log(multiplier) - log_multipliers) / (2 * temperature))
     trusted = mask * errors
+    # Taking the largest off first keeps the exponentials from overflowing.
     counted = np.exp(sharpness * (trusted - trusted.max()))
     counted /= counted.sum()
     largest = float(counted @ trusted)
+    # The derivative of the soft maximum by each masked error, less the price of the area.
     by_mask = counted * (1 + sharpness * (trusted - largest)) * errors - multiplier / len(errors)
     root = math.sqrt(multiplier)
     gradient: Vector = by_mask * mask * (1 - mask) / (-temperature * root)

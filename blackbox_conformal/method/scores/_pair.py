@@ -42,8 +42,11 @@ class PairedScore(Score):
             return parameters
         packages = {}
         for field in ("first", "second"):
+            # Names of scores of other packages are looked up with their versions, as they may compute something else
+            # there.
             name = str(parameters.get(field, cls.model_fields[field].default))
             kind = catalog.member("scores", name)
+            # Scores of scores would nest without end, and share no moments.
             if issubclass(kind, PairedScore):
                 raise ValueError(f"expected two plain scores; {name} is made of two others itself")
             if catalog.places(kind) or "digest" in kind.model_fields:
@@ -74,6 +77,7 @@ class PairedScore(Score):
 
     def windowed(self, name: str, sigma: float) -> Score:
         """The score called `name`, with a Gaussian window where it has one."""
+        # Some scores have no window; giving them one would be refused.
         has_window = "sigma" in catalog.member("scores", name).model_fields
         score: Score = catalog.load("scores", name, **({"kernel": "gaussian", "sigma": sigma} if has_window else {}))
         return score

@@ -33,8 +33,10 @@ class ClippedAndSmoothed(Score):
     def polish(self, values: Map) -> Map:
         """`values` (H, W) float32, clipped and smoothed as the parameters say; they are overwritten."""
         if self.clip_quantile is not None:
+            # Values above become ties at the quantile, trusted together or not at all.
             np.minimum(values, quantile(values, self.clip_quantile), out=values)
         if self.smooth is not None:
+            # After clipping, as in the experiments of Adame, Csillag and Goedert (2025).
             values = gaussian(values, self.smooth, overwrite=True)
         return values
 
@@ -62,5 +64,6 @@ class Windowed(ClippedAndSmoothed):
 def quantile(values: Map, level: float) -> np.float32:
     """The smallest value that at least the share `level` of all values does not exceed; always one of them."""
     rank = max(0, math.ceil(level * values.size) - 1)
+    # A partial sort: only the value at this rank is wanted.
     smallest: np.float32 = np.partition(values, rank, axis=None)[rank]
     return smallest

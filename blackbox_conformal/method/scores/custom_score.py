@@ -69,6 +69,7 @@ class CustomScore(Score):
             return MomentsAccumulator(
                 shape, lambda moments, context: self._checked(function(moments.mean(), moments.variance()), context)
             )
+        # Copies, since a user's function may write into what it is given.
         return DeliveredAccumulator(
             lambda context: self._checked(
                 function(context.delivered.copy(), context.low_resolution, context.scale), context

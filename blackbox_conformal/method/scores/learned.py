@@ -54,6 +54,7 @@ class LearnedScore(Score):
                 f"expected the weights {self.digest}; got {self._network.digest}. Name the file of those weights with "
                 "--score learned:weights=FILE and calibrate with it: draws are stored, so that no call is made again"
             )
+        # The model is frozen, and the digest follows from the weights alone.
         object.__setattr__(self, "digest", self._network.digest)
         return self
 
@@ -87,8 +88,10 @@ class LearnedScore(Score):
     def _map(self, context: Context) -> Map:
         reason = self.refused_at(context.scale)
         if reason is not None:
+            # Refused when the vendor's scale is first known, before its map is made.
             raise UsageError(f"{reason}; got scale {context.scale}. Give --score bicubic-gap:sigma=8")
         low = input_of(context, "learned")
+        # The network speaks in logarithms; scores are above 0 and keep the order.
         multipliers = np.exp(self._network.log_multipliers(features(context, low)))
         return np.ascontiguousarray(multipliers.repeat(context.scale, axis=0).repeat(context.scale, axis=1))
 

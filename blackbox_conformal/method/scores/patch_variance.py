@@ -29,14 +29,17 @@ class PatchVariance(Windowed, MomentsScore):
         grey level: float32 does not show it. In half or single precision the result would be noise in flat regions.
         """
         draws = moments.draws
+        # Whole numbers keep their exactness for a box, so that equal draws give exactly 0.
         if self.size is not None and fits(draws, self.size):
             return pooled_variance(moments, self.size)
         squares = moments.square_sums()
+        # M times the sum of squares less the square of the sum: the divisor (255 M)^2 comes at the end.
         squares *= draws
         spread = average(squares, self.kernel, self.sigma, self.size, overwrite=True)
         for channel in range(3):
             mean = average(moments.channel_sums(channel), self.kernel, self.sigma, self.size, overwrite=True)
             spread -= np.square(mean, out=mean)
+        # Rounding may leave a tiny negative where nothing varies.
         np.maximum(spread, 0, out=spread)
         spread /= (255.0 * draws) ** 2
         return spread.astype(np.float32)

@@ -124,6 +124,7 @@ class Score(Plugin):
 
 def accumulated_map(plugin: Score, draws: Iterable[Image], context: Context) -> Map:
     """Run `plugin` over `draws`, consumed once: a sequence, whose draws are in memory, all together."""
+    # Draws in memory go in all at once, which adds them four at a time; others one by one, as they arrive.
     groups: Iterator[Sequence[Image]] = iter([draws]) if isinstance(draws, Sequence) else ([draw] for draw in draws)
     first = next(groups, ())
     if not first:

@@ -20,10 +20,12 @@ class Texture(OneDrawScore):
 
     def raw(self, context: Context) -> Map:
         """Squared gradient at each pixel."""
+        # "symmetric" repeats the border pixel: the reflection that all averages here use.
         padded = np.pad(context.delivered, ((1, 1), (1, 1), (0, 0)), mode="symmetric").astype(np.int32)
         down = padded[2:, 1:-1] - padded[:-2, 1:-1]
         right = padded[1:-1, 2:] - padded[1:-1, :-2]
         energy = (down * down + right * right).sum(axis=2, dtype=np.int32)
+        # Central differences are over two pixels, so their squares are four times too large.
         scaled: Map = energy.astype(np.float32) / np.float32(4 * 255 * 255)
         return scaled
 

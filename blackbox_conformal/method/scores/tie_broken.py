@@ -43,6 +43,7 @@ class TieBroken(PairedScore):
 
     def combine(self, first: Map, second: Map) -> Map:
         """The packed map. It is finite, because the exponent is the first score's."""
+        # The sign bit is 0 for scores >= 0, so the upper bits decide and the lower ones only break ties.
         packed = (first.view(np.uint32) & _UPPER_HALF) | (second.view(np.uint32) >> np.uint32(16))
         return packed.view(np.float32)
 

@@ -45,6 +45,7 @@ class VarianceOfMeansAccumulator:
         score = self.score
         for pixels in draws:
             planes = [
+                # Averaged first, channel by channel: what differs in grain only cancels here.
                 average(plane.astype(np.float32), score.kernel, score.sigma, score.size, overwrite=True)
                 for plane in np.moveaxis(image(pixels, "the draw"), 2, 0)
             ]

@@ -16,6 +16,7 @@ _HIGHEST_UNLISTED = (
 _LARGEST = f"SELECT pixels FROM attempt WHERE identity = ? AND state IN {WHOLE} ORDER BY pixels DESC LIMIT 1"
 _UNDER_WAY = (
     "SELECT 1 FROM attempt WHERE owner IS NOT NULL AND identity = ? AND pixels > ?"
+    # Pictures below the largest one that was answered are priced by it.
     f" AND state IN {(*RESERVING, *WITH_JOB)} LIMIT 1"
 )
 INDEXES = (
@@ -39,6 +40,7 @@ def require_known_price(connection: Connection, spec: AttemptSpec, price_nanousd
         Another process waits for the answer to a draw that tells what one costs.
     """
     if spec.listed_nanousd:
+        # Another process may have been billed more than this one knows, so the table is asked in the transaction.
         row = connection.execute(_HIGHEST, (spec.identity,)).fetchone()
         if row is not None and Bill(*row).raised(spec.listed_nanousd) > price_nanousd:
             raise DearerError(*row)
@@ -50,5 +52,6 @@ def require_known_price(connection: Connection, spec: AttemptSpec, price_nanousd
         row = connection.execute(_LARGEST, (spec.identity,)).fetchone()
         largest = 0 if row is None else row[0]
         unknown = spec.pixels > largest
+        # Two draws that both go alone would each learn the price, and both pay it.
         if unknown and connection.execute(_UNDER_WAY, (spec.identity, largest)).fetchone() is not None:
             raise AwaitedBillError

@@ -18,6 +18,7 @@ class Pool:
     """Connections to a database, each opened when it is needed; errors are a `LedgerError`."""
 
     def __init__(self, address: Address) -> None:
+        # Last in, first out: the connection used last is the least likely to be cut.
         self._idle: queue.LifoQueue[Reconnecting] = queue.LifoQueue()
         for _ in range(_CONNECTIONS):
             self._idle.put(Reconnecting(address))

@@ -16,6 +16,7 @@ from blackbox_conformal.support.secrets import redact
 SCHEMA = "blackbox_conformal"
 _CONNECT_S = 10
 _START_S = 10.0
+# Waiting would not help; other errors of connecting may pass.
 _REFUSED = re.compile("authentication|password|does not exist|pg_hba|permi(tted|ssion)", re.IGNORECASE)
 """What the server says to somebody whom it lets in no more, however long he waits."""
 
@@ -70,6 +71,7 @@ class _Number(Loader):
     """Sums of whole numbers are whole numbers, as in SQLite; means are floats."""
 
     def load(self, data: Any) -> Any:
+        # NUMERIC is what PostgreSQL gives for sums of BIGINT.
         text = bytes(data).decode()
         return int(text) if text.lstrip("-").isdigit() else float(text)
 
@@ -86,6 +88,7 @@ class PostgresConnection:
             return self.raw.execute(sql)
         # PostgreSQL's text holds no NUL, which a vendor may put into a name.
         values = [value.replace("\0", "") if isinstance(value, str) else value for value in parameters]
+        # The statements hold no other ? or %.
         return self.raw.execute(sql.replace("?", "%s"), values)
 
     def together(self) -> AbstractContextManager[Any]:
@@ -108,6 +111,7 @@ def connect(address: Address, *, durable: bool = True) -> PostgresConnection:
     settings = dict(_SETTINGS)
     if address.password is not None:
         settings["password"] = address.password.reveal()
+    # Outside BEGIN and COMMIT each statement is a transaction.
     raw = psycopg.connect(address.shown, autocommit=True, row_factory=_row_factory, **settings)
     try:
         raw.adapters.register_loader("numeric", _Number)
@@ -128,6 +132,7 @@ def connect_at_last(address: Address) -> PostgresConnection:
             return connect(address)
         except psycopg.OperationalError as error:
             if _REFUSED.search(str(error)) or _UNKNOWN.search(str(error)) or time.monotonic() > until:
+                # Wrong passwords and names are told at once; a database that is starting is waited for.
                 raise
         time.sleep(0.3)
 
@@ -140,6 +145,7 @@ def is_passing(error: Exception) -> bool:
     return isinstance(error, kinds)
 
 
+# Errors of logging in are told apart by their words: they come before any code does.
 def _is_refused(error: Exception) -> bool:
     """Whether the server did not let us in; errors of statements have a code, those of logging in have none."""
     return isinstance(error, psycopg.OperationalError) and not error.sqlstate and bool(_REFUSED.search(str(error)))
@@ -148,6 +154,7 @@ def _is_refused(error: Exception) -> bool:
 def told(address: Address, error: Exception) -> LedgerError:
     """An error of a connection as the ledger's."""
     kind = DiskFullError if isinstance(error, psycopg.errors.DiskFull) else LedgerError
+    # Server texts may quote the address with its password.
     text = " ".join(redact(str(error)).split())[:300]
     if _is_refused(error):
         return kind(

@@ -36,6 +36,7 @@ def inspect(address: Address) -> list[LedgerFinding]:
 
 def _server(connection: PostgresConnection) -> Iterator[LedgerFinding]:
     begun = time.perf_counter()
+    # The difference includes the time that the question takes to the server, which `taken` bounds.
     away = _asked(connection, f"SELECT {NOW} - {time.time()!r}")
     taken = time.perf_counter() - begun
     version = _asked(connection, "SHOW server_version")
@@ -71,6 +72,7 @@ def _tables(connection: PostgresConnection) -> Iterator[LedgerFinding]:
         " has_table_privilege(quote_ident(schemaname) || '.' || quote_ident(tablename), needed))"
         " FROM unnest(string_to_array(?, ', ')) AS needed)"
     )
+    # One right missing on one table would stop a run in its middle.
     lacking = _asked(connection, query, SCHEMA, _NEEDED)
     if lacking:
         grant = f"GRANT {_NEEDED} ON ALL TABLES IN SCHEMA {SCHEMA} TO this user"

@@ -39,6 +39,7 @@ def set_limit(address: Address, limit_usd: Decimal | None) -> None:
         The database cannot be written.
     """
     with as_ledger_error(address), closing(connect_at_last(address)) as connection:
+        # Raising the limit of a ledger that does not exist yet makes it.
         migrate(connection, address)
         limit = None if limit_usd is None else to_nano(limit_usd)
         connection.execute("UPDATE total SET limit_nanousd = ?", (limit,))

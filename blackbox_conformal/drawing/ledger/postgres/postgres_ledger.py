@@ -69,18 +69,22 @@ class PostgresWriter(Writer):
 
     def _commit_together(self, batch: Sequence[Change]) -> list[Any]:
         """What each operation returns, all of which are committed together."""
+        # The number tells after a cut whether the commit arrived: the same batch is never written twice.
         number, results = uuid4(), list[Any]()
         looked_at = sorted({attempt for _, attempts, _ in batch for attempt in attempts})
 
         def once(connection: PostgresConnection) -> None:
             transaction = PostgresTransaction(connection, self._me)
+            # It was committed before the connection broke, and the results are those of that run.
             if not transaction.begin(number, looked_at, self.budget):
                 connection.execute("ROLLBACK")
                 return
             try:
+                # Replaced in place: after a cut the operations run again from the start.
                 results[:] = [operation(transaction) for operation, *_ in batch]
                 transaction.commit()
             except psycopg.Error as error:
+                # Errors of the connection go up, to be repeated; errors of one operation belong to its caller.
                 if not isinstance(error, _OF_ONE_OPERATION):
                     raise
                 connection.execute("ROLLBACK")
@@ -148,6 +152,7 @@ class PostgresLedger(AnyLedger):
     def close(self) -> None:
         self._closed.set()
         self._renewer.join()
+        # A process that cannot say goodbye is settled by others when its lease is over.
         with suppress(LedgerError):  # The lease ends by itself.
             self._write(lambda transaction: _settle(transaction, myself=True))
         self._writer.close()
@@ -156,8 +161,10 @@ class PostgresLedger(AnyLedger):
 
     def _renew(self) -> None:
         """Renew the lease, and settle what processes that died left behind."""
+        # Four chances in a lease, so that one slow renewal does not end it.
         while not self._closed.wait(LEASE_S / 4):
             try:
+                # Answers in the inbox are taken over first: what has its answer must not be settled as ambiguous.
                 if self._write(_any_expired):
                     self._adopt_inbox()
                     self.recover()
@@ -175,6 +182,7 @@ class PostgresLedger(AnyLedger):
         if budget.scope is not None:
             tasks = sorted(budget.scope)
             # An empty scope is that of a session, which counts what it adds.
+            # Named after its draws, so that all processes of one job share one budget.
             scope = f"job-{digest_json(tasks).removeprefix('sha256:')}" if tasks else f"session-{self.me}"
             self._write(lambda transaction: _shared(transaction).begin_budget(scope, tasks))
         self._budget, self._scope = budget, scope
@@ -202,15 +210,19 @@ class PostgresLedger(AnyLedger):
     ) -> int:
         shared = _shared(transaction)
         if self._budget.limits_money or shared.limit_nanousd is not None:
+            # Only where money is limited: another process's dearer bill must be known before more is reserved.
             require_known_price(shared.connection, spec, price_nanousd, alone=alone)
         if self._scope.startswith("session-"):
+            # A session does not know its draws beforehand: each joins its budget when it is reserved.
             shared.count_in(self._scope, spec.task)
         if shared.limit_nanousd is not None:
+            # The ledger's own limit is for everything together, whatever each job's budget is.
             require_room(shared.limit_nanousd, shared.totals(), spec, price_nanousd, self.address)
         return super()._reserve(transaction, spec, attempt, price_nanousd, alone)
 
     def plan(self, specs: Sequence[AttemptSpec]) -> dict[tuple[str, int], int]:
         planned: dict[tuple[str, int], int] = {}
+        # Many rows a statement, but not so many that others wait long for the lock on the totals.
         for start in range(0, len(specs), _PLANNED_AT_ONCE):
             part = specs[start : start + _PLANNED_AT_ONCE]
             planned |= self._write(lambda transaction, part=part: _shared(transaction).plan(part))  # type: ignore[misc]
@@ -240,6 +252,7 @@ class PostgresLedger(AnyLedger):
     def may_adopt(self, attempt: int) -> bool:
         with self._lookup() as reader:
             row = reader.execute(
+                # An answer may be taken over when its owner is gone; one's own is never left behind while one lives.
                 f"SELECT attempt.owner IS NULL OR (owner.id <> ? AND (owner.ended OR {EXPIRED}))"
                 " FROM attempt LEFT JOIN owner ON owner.id = attempt.owner WHERE attempt.id = ?",
                 (self.me, attempt),
@@ -266,6 +279,7 @@ class PostgresLedger(AnyLedger):
         return attempts
 
     def _write(self, operation: Callable[[LedgerTransaction], Result], *attempts: int) -> Result:
+        # One thread writes, in batches: every change of this process waits for one commit at most.
         return self._writer.call(operation, attempts)
 
     @contextmanager
@@ -292,6 +306,7 @@ def _enter(connection: PostgresConnection, address: Address, me: UUID) -> None:
     """
     migrate(connection, address)
     connection.execute(
+        # A day later, since a process that stood still may come back and record a late answer.
         "DELETE FROM owner WHERE ended AND expires_at < extract(epoch FROM now()) - 86400"
         " AND NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.owner = owner.id)"
     )
@@ -307,6 +322,7 @@ def _shared(transaction: LedgerTransaction) -> PostgresTransaction:
     return transaction
 
 
+# An owner is ended and its attempts are settled in one transaction, so that no other process does it again.
 def _any_expired(transaction: LedgerTransaction) -> bool:
     """Whether a process is dead that is not settled; being a transaction, the question renews the lease."""
     query = f"SELECT 1 FROM owner WHERE {UNSETTLED} LIMIT 1"

@@ -230,6 +230,7 @@ def migrate(connection: PostgresConnection, address: Address) -> None:
     if require_version(connection, address, may_be_empty=True):
         return
     # Before the transaction, which then sees the tables that another process has just made.
+    # The lock is held by the session and not by the transaction, which would give it up at COMMIT.
     connection.execute("SELECT pg_advisory_lock(?)", (_LOCK,))
     connection.execute("BEGIN")
     version = version_of(connection)
@@ -239,6 +240,7 @@ def migrate(connection: PostgresConnection, address: Address) -> None:
             f"CREATE TABLE IF NOT EXISTS {SCHEMA}.version"
             " (number INTEGER PRIMARY KEY, made_at TIMESTAMPTZ NOT NULL DEFAULT now())"
         )
+    # LOCAL: the setting ends with this transaction.
     connection.execute(f"SET LOCAL search_path TO {SCHEMA}")
     for number in range(version, VERSION):
         for statement in _MIGRATIONS[number]:

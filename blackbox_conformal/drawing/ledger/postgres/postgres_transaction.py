@@ -24,6 +24,7 @@ _MINUTE_S = 60
 _DAY_S = 24 * 3600
 _OWNED: tuple[AttemptState, ...] = ("claimed", "intent", "sent", *WITH_JOB)
 _PAYING: tuple[AttemptState, ...] = ("claimed", "intent", "sent")
+# What a later state includes need not be said again.
 _SAID_BY: dict[AttemptState, tuple[AttemptState, ...]] = {"ready": ("ready", *WHOLE), "stored": WHOLE}
 _KINDS = dict.fromkeys(("generation", "draw", "priced"), "integer")
 _KINDS |= dict.fromkeys(("pixels", "listed_nanousd"), "bigint")
@@ -77,11 +78,14 @@ class PostgresTransaction(LedgerTransaction):
 
         Others wait from now on, so these attempts and the sums of this budget are read in the same exchange.
         """
+        # One exchange with the server instead of five: the lock on the totals is held for all of them.
         with self.connection.together():
+            # FOR UPDATE makes all transactions of the ledger queue here.
             self.connection.execute("BEGIN")
             totals = self.connection.execute(
                 f"SELECT spent_nanousd, reserved_nanousd, calls, limit_nanousd, {NOW} FROM total FOR UPDATE"
             )
+            # Every transaction renews the lease, so a process that works needs no other sign of life.
             renewed = self.connection.execute(
                 f"UPDATE owner SET batch = ?, expires_at = {NOW} + owner.lease_s FROM owner AS before"
                 " WHERE owner.id = ? AND before.id = owner.id RETURNING before.batch, owner.ended",
@@ -103,10 +107,12 @@ class PostgresTransaction(LedgerTransaction):
             self._counted[budget, self._rows[number][_TASK]] = counted
         if (found := sums_of_budget.fetchone()) is not None:
             self._budgets[budget] = tuple(found)
+        # The same batch number means that this very transaction was committed before a cut.
         return bool(row[0] != batch)
 
     def commit(self) -> None:
         """Write what was changed and booked, all at once."""
+        # Written at the end and together: the totals are locked for one more exchange only.
         with self.connection.together():
             for attempt, values in self._changes.items():
                 settings = ", ".join(f"{column} = ?" for column in values)
@@ -121,10 +127,12 @@ class PostgresTransaction(LedgerTransaction):
             " commits = commits + 1",
             (spent, reserved, calls, self._attempts),
         )
+        # Money that moved within the transaction and back changes no budget.
         tasks = [task for task, counts in self._booked.items() if any(counts.values())]
         if tasks:
             columns = [[self._booked[task][name] for task in tasks] for name in ("spent", "reserved", "calls")]
             self.connection.execute(
+                # One statement for all budgets that count one of these tasks.
                 "UPDATE budget SET spent_nanousd = budget.spent_nanousd + more.spent,"
                 " reserved_nanousd = budget.reserved_nanousd + more.reserved, calls = budget.calls + more.calls"
                 " FROM (SELECT budget AS name, SUM(spent)::bigint AS spent, SUM(reserved)::bigint AS reserved,"
@@ -152,6 +160,7 @@ class PostgresTransaction(LedgerTransaction):
                 raise LedgerError(f"the ledger has lost the budget {budget}; verify it")
             self._budgets[budget] = tuple(row)
         spent, reserved, calls = self._budgets[budget]
+        # The row was read at the beginning: what this transaction booked since then comes on top.
         for task in self._counted_tasks(budget):
             booked = self._booked[task]
             spent, reserved, calls = spent + booked["spent"], reserved + booked["reserved"], calls + booked["calls"]
@@ -172,6 +181,7 @@ class PostgresTransaction(LedgerTransaction):
         row = self.connection.execute(
             "SELECT COALESCE(SUM(nanousd), 0) FROM booked_by_minute WHERE minute >= ?", (first,)
         ).fetchone()
+        # Minutes that this transaction has booked are not in the table before it commits.
         return int(row[0]) + sum(nanousd for minute, nanousd in self._minutes.items() if minute >= first)
 
     def plan(self, specs: Sequence[AttemptSpec]) -> dict[tuple[str, int], int]:
@@ -184,6 +194,7 @@ class PostgresTransaction(LedgerTransaction):
         arrays = ", ".join(f"?::{_KINDS.get(name, 'text')}[]" for name in names)
         made = self.connection.execute(
             f"INSERT INTO attempt ({', '.join(names)}, state, planned_at) SELECT *, 'planned', {NOW}"
+            # Another process may have planned the same draw; its row is found by the next statement.
             f" FROM unnest({arrays}) ON CONFLICT (task, generation) WHERE state <> 'cancelled' DO NOTHING",
             [[row[name] for row in rows] for name in names],
         )
@@ -211,6 +222,7 @@ class PostgresTransaction(LedgerTransaction):
         ).fetchone()
         if row is not None:
             self._attempts += 1
+            # So that later steps in this transaction need not ask for the row.
             self._rows[row[0]] = ["planned", 0, 0, 0, values["task"], None, None]
             return int(row[0])
         row = self.connection.execute(
@@ -234,14 +246,17 @@ class PostgresTransaction(LedgerTransaction):
             There is no such step; or this process's lease is over, so that it may not pay.
         """
         row = self._row(attempt)
+        # A late word of a process that was taken for dead must not undo what others know by now.
         if row is not None and row[0] in _SAID_BY.get(state, (state,)) and state not in _PAYING:
             return  # Another process has said so, or more, of the same submission.
         others = row is not None and row[_OWNER] is not None and row[_OWNER] not in self._acting
         if state in _PAYING and row is not None:
             if self.fenced:
                 raise LedgerError(_FENCED)
+            # Only a planned attempt may be claimed: anything else is under way somewhere.
             if others or (state == "claimed" and row[0] != "planned"):
                 raise TakenError
+        # What another process owns stays its own, though this one may record the vendor's answer to it.
         values["owner"] = (row[_OWNER] if others else self._me) if state in _OWNED and row is not None else None
         super().move(attempt, state, cost, reserve, **values)
 
@@ -268,6 +283,7 @@ class PostgresTransaction(LedgerTransaction):
     def _book(self, attempt: int, *, spent: int = 0, reserved: int = 0, calls: int = 0, attempts: int = 0) -> None:
         row = self._row(attempt)
         self._booked.setdefault(row[_TASK], Counter()).update(spent=spent, reserved=reserved, calls=calls)
+        # Booked to the minute of the reservation, so that giving back falls into the same day.
         if spent:
             self._minutes[int((row[6] or 0) // _MINUTE_S)] += spent
         all_spent, all_reserved, all_calls, _ = self._totals
@@ -288,6 +304,7 @@ class PostgresTransaction(LedgerTransaction):
             " ON CONFLICT DO NOTHING",
             (name, list(tasks)),
         )
+        # New tasks may have attempts already: their costs count from the first.
         if added.rowcount:
             self.connection.execute(
                 "UPDATE budget SET (spent_nanousd, reserved_nanousd, calls) = (SELECT"
@@ -296,12 +313,14 @@ class PostgresTransaction(LedgerTransaction):
                 " WHERE budget_task.budget = budget.name) WHERE name = ?",
                 (list(COUNTED), name),
             )
+        # The sums that were read before are not those of the table now.
         self._budgets.pop(name, None)
         self._counted |= {(name, task): True for task in tasks}
 
     def take(self, attempt: int, state: AttemptState) -> bool:
         """Own an attempt that is in `state` and that no process works on; whether it is this process's now."""
         row = self._row(attempt)
+        # Its owner may be sending at this moment.
         if row is None or row[0] != state or row[_OWNER] not in (None, self._me):
             return False
         self.note(attempt, owner=self._me)
@@ -331,6 +350,7 @@ class PostgresTransaction(LedgerTransaction):
             f"UPDATE owner SET ended = TRUE WHERE {which} RETURNING id", (self._me,)
         ).fetchall()
         self._dead = [row[0] for row in rows]
+        # Their rows may be moved now, as if by themselves.
         self._acting.update(self._dead)
         return self._dead
 

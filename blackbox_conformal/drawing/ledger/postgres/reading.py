@@ -25,6 +25,7 @@ def reading(address: Address) -> Iterator[PostgresConnection | None]:
         if not require_version(connection, address):
             yield None
             return
+        # One snapshot for all questions, in which nothing can be written.
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         yield connection
 
@@ -47,6 +48,7 @@ def damage(connection: Connection) -> list[str]:
     wrong = connection.execute(
         "SELECT name FROM budget LEFT JOIN (SELECT budget_task.budget AS name, SUM(cost_nanousd) AS spent,"
         f" SUM(reserved_nanousd) AS reserved, {counted} AS calls FROM attempt JOIN budget_task USING (task)"
+        # CHR(37) is the percent sign, which the driver would take for a parameter.
         " GROUP BY budget_task.budget) AS added USING (name) WHERE name NOT LIKE 'session-' || CHR(37) AND"
         " (spent_nanousd, reserved_nanousd, budget.calls) IS DISTINCT FROM"
         f" (COALESCE(spent, 0), COALESCE(reserved, 0), COALESCE(added.calls, 0)) LIMIT {_MOST_NAMED}",

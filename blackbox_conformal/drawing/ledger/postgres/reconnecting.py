@@ -42,9 +42,11 @@ class Reconnecting:
                     self._connection = connect(self._address, durable=self._durable)
                 return action(self._connection)
             except psycopg.Error as error:
+                # A connection after an error is in an unknown state: the next try opens a new one.
                 self.close()
                 if not is_passing(error) or time.monotonic() > until:
                     raise told(self._address, error) from None
+            # A random pause, so that many processes do not come back in the same instant.
             time.sleep(random.uniform(pause / 2, pause))
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
