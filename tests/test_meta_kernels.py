@@ -33,7 +33,8 @@ def test_there_are_kernel_modules():
 @pytest.mark.parametrize("name", MODULES)
 def test_kernel_module_has_a_twin_and_tests(name):
     assert (TWINS / f"{name}.py").is_file(), f"write tests/naive/{name}.py: the same results by plain loops"
-    assert (TWINS.parent / "kernels" / f"test_{name}.py").is_file()
+    tests = TWINS.parent / "kernels" / f"test_{name}.py"
+    assert tests.is_file(), f"write tests/kernels/test_{name}.py: that the kernel and its twin agree"
 
 
 @pytest.mark.parametrize("twin", sorted(TWINS.glob("*.py")), ids=lambda twin: twin.stem)

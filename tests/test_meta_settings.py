@@ -1,9 +1,11 @@
 """Each setting is described once: option, keyword, refusal and row of the page follow, or it says why not."""
 
 import inspect
+import re
 import runpy
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import is_typeddict
 
 import click
@@ -11,10 +13,12 @@ import pytest
 from support.command_line import every_command
 from support.documentation import DOCS, ROOT, text_of
 
+import blackbox_conformal
 import blackbox_conformal as bc
 from blackbox_conformal.cli.config_file import Described
 from blackbox_conformal.cli.main import cli, run
 from blackbox_conformal.cli.options import Command, setting, takes
+from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.study import keyword_arguments
 from blackbox_conformal.study.keyword_arguments import described
 
@@ -64,7 +68,11 @@ def test_every_keyword_is_an_option_or_says_why_not(name: str) -> None:
     keywords = {word for function in FUNCTIONS[name] for word in inspect.signature(getattr(bc, function)).parameters}
     explained = {word for settings in SETTINGS for word, setting in settings.items() if setting.no_option}
     explained |= NOT_SERVED if name == "serve" else set()
-    assert keywords - options - explained - OF_A_PROGRAM == set(), "no option sets these: say no_option='why not'"
+    without = sorted(keywords - options - explained - OF_A_PROGRAM)
+    assert not without, (
+        f"no option of `{name}` sets {', '.join(without)}: add a field `{without[0]}: … = setting()` to its options in "
+        "cli/options.py or the file of the command, or say no_option='why not' in study/keyword_arguments.py"
+    )
 
 
 def setting_of(option: click.Parameter) -> str:
@@ -74,8 +82,33 @@ def setting_of(option: click.Parameter) -> str:
 def test_every_setting_is_described_and_checked_in_one_place() -> None:
     for settings in SETTINGS:
         for name, each in settings.items():
-            assert each.help, f"say what {name} is in the documentation of its class"
+            assert each.help, f'say what {name} is in """a text""" under its key in study/keyword_arguments.py'
             assert each.default is None or each.of(each.default, name) == each.default
+
+
+def test_every_setting_does_something() -> None:
+    """It is a limit, or a use case reads it by its name."""
+    package, limits = Path(blackbox_conformal.__file__).parent, Limits()
+    files = [path for room in ("study", "watching") for path in (package / room).rglob("*.py")]
+    read = {
+        word
+        for path in files
+        if path.name != "keyword_arguments.py"
+        for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))
+    }
+    for settings in SETTINGS:
+        for name, each in settings.items():
+            if each.limit:
+                assert hasattr(limits, each.limit), f"{name} limits {each.limit}: write this field in drawing/limits.py"
+                usual = getattr(limits, each.limit)
+                assert each.default in (None, usual), (
+                    f"give {name} one default: study/keyword_arguments.py has {each.default}, Limits {usual}"
+                )
+            else:
+                assert name in read, (
+                    f"nothing reads {name}: say limit='FIELD' in its Setting where it is a field of drawing/limits.py, "
+                    "or read it in the use case of study that it changes"
+                )
 
 
 def test_the_page_of_settings_is_what_the_code_gives() -> None:

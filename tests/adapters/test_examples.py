@@ -56,8 +56,8 @@ def test_the_file_declares_what_the_contract_asks_for(module: str) -> None:
     kind, _ = example(module)
     adapter = built(module)
     capabilities = adapter.capabilities
-    assert kind.name == module.replace("_", "-")
-    assert kind.documentation.startswith("https://")
+    assert kind.name == module.replace("_", "-"), "name it as its file is called, with dashes"
+    assert kind.documentation.startswith("https://"), "documentation: link the page that describes the interface"
     assert importlib.import_module(kind.__module__).__doc__
     assert capabilities.seedable == (capabilities.seed_range is not None)
     assert capabilities.scale_factors

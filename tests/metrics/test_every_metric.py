@@ -113,6 +113,15 @@ def test_two_flat_corners_of_the_gamut_attain_the_bound_of_a_norm(name, paramete
         (values.min(), values.max()) for pair in itertools.combinations(flat, 2) for values in [metric.map(*pair)]
     )
     assert largest - smallest <= 2e-6 * metric.bound
+    # The map cuts off what lies above its bound, so the bound is held against the definition, too.
+    if twin(name):
+        found = max(
+            distance.distance(*pair, *twin(name)).max() for pair in itertools.combinations(CORNERS[:, None, None], 2)
+        )
+        assert metric.bound * (1 - 2e-5) <= found <= metric.bound * (1 + 1e-9), (
+            f"expected the bound of {name}, `largest`, to be the difference of two corners of the gamut, {found:.9g}, "
+            f"rounded up in the sixth digit; got {metric.bound:.9g}"
+        )
     assert metric.bound * (1 - 2e-5) <= largest <= metric.bound
 
 

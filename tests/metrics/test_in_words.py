@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, uniform_filter
-from support.family_cases import settings
+from support.family_cases import has_difference_of_blurs, metrics_of_pictures_alone, settings
 
 from blackbox_conformal.method.guarantees.choose import guarantee
 from blackbox_conformal.method.guarantees.corollaries import LARGEST_BLOCK, allowed_detail, level_in_greys, statement
@@ -14,7 +14,7 @@ from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.support import catalog
 
 WINDOWS = [{"sigma": 4}, {"sigma": 1.5}, {"size": 31}, {"sigma": 4, "order": "difference-of-blurs"}]
-COLOURS = ("lab-l1", "chroma", "rgb-l1", "rgb-linf")
+COLOURS = [name for name in metrics_of_pictures_alone() if has_difference_of_blurs(name)]
 
 
 def block(side, colours, beside=60):
@@ -32,10 +32,13 @@ def block(side, colours, beside=60):
 def test_the_error_of_a_wrong_square_is_the_largest_value_of_the_map(name, window, side):
     metric = catalog.load("metrics", name, **window)
     colours = ((0, 255, 0), (0, 0, 255)) if name == "chroma" else ((255, 255, 255), (0, 0, 0))
-    assert metric.block_error(side) == pytest.approx(metric.capped_map(*block(side, colours)).max(), rel=1e-4)
+    largest = metric.capped_map(*block(side, colours)).max()
+    assert metric.block_error(side) == pytest.approx(largest, rel=1e-4), (
+        f"let `opposite_error` of {name} be the error of {metric.opposites} at one pixel; the map has {largest:.6g}"
+    )
 
 
-@pytest.mark.parametrize("name", ["lab-l1", "rgb-l1", "rgb-linf"])
+@pytest.mark.parametrize("name", [name for name in COLOURS if name != "chroma"])
 def test_the_scale_of_greys_gives_the_error_of_one_grey_for_another(name):
     metric = catalog.load("metrics", name)
     greys = np.arange(256, dtype=np.uint8)[None, :, None].repeat(3, axis=2)
