@@ -39,11 +39,13 @@ class Accounts:
         limit = self.tokens.holder(owner).max_cost_usd
         if limit is None:
             return True
+        # In nano-dollars, and of what earlier processes booked for this owner, too.
         left = to_nano(limit) - self.book.spent_nanousd(owner) - price_nanousd
         if left < 0:
             raise BudgetError(
                 f"the picture does not fit into what is left of {dollars(limit)}, the limit of this token"
             )
+        # Only what the same owner has under way can take this room away, so only that is waited for.
         return left >= sum(price for other, price in begun if other == owner)
 
 
@@ -62,9 +64,11 @@ class RequestPayer(Payer):
         self.cost_nanousd = 0
 
     def room(self, price_nanousd: int, calls: int) -> AbstractContextManager[None]:
+        # A request that needs no call costs nothing, and need not wait for room.
         return self._accounts.room(self._request.owner, price_nanousd) if calls else nullcontext()
 
     def book(self, cost_nanousd: int, calls: int) -> None:
         self.cost_nanousd += cost_nanousd
+        # Also where nothing was bought: a call that is free counts as a call.
         if calls or cost_nanousd:
             self._accounts.book.pay(self._request, calls, cost_nanousd)

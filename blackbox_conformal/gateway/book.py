@@ -24,14 +24,17 @@ from blackbox_conformal.gateway.counts import counts
 from blackbox_conformal.gateway.request import Kept, Request, RequestOutcome
 
 _BY_KEY = "SELECT * FROM request WHERE owner = ? AND dialect = ? AND idempotency_key = ?"
+# A key is free again where nothing was bought: the client may try the same thing once more.
 _RELEASE = (
     "UPDATE request SET idempotency_key = NULL WHERE owner = ? AND dialect = ? AND idempotency_key = ?"
     " AND state IN ('failed', 'refused') AND calls = 0"
 )
+# A time in the year 2096: a notice that is not due yet, or never again.
 _NEVER = 4_000_000_000.0
 _UNFINISHED = "state IN ('accepted', 'running')"
 LEFT = (
     f"FROM request AS one WHERE {_UNFINISHED}"
+    # An upgrade waits for the request that it upgrades, which may be at work in another gateway.
     f" AND NOT EXISTS (SELECT 1 FROM request WHERE id = one.upgrades AND {_UNFINISHED})"
 )
 """SQL: requests that have not ended and wait for no other one."""
@@ -129,11 +132,13 @@ class Book(ABC):
         None where an earlier request has the key and asked for something else.
         """
         rows = [{**self._row_of(request), "digest": digest, "idempotency_key": key}]
+        # Both rows in one transaction: an upgrade that is promised and not entered would never come.
         if request.upgrade is not None:
             further = replace(request, id=request.upgrade, upgrades=request.id, upgrade=None)
             rows.append({**self._row_of(further), "digest": digest, "idempotency_key": None})
 
         def operation(connection: Connection) -> Request | None:
+            # In the same transaction as the entry, so that two clients with one key cannot both pass.
             connection.execute(_RELEASE, (request.owner, request.dialect, key))
             for row in rows:
                 if not _insert(connection, "request", row):
@@ -141,6 +146,7 @@ class Book(ABC):
                     # Without an earlier one it is this request, whose commit was not answered.
                     return request if by_key is None else _request(by_key) if by_key["digest"] == digest else None
                 for event in events if webhook is not None else ():
+                    # Only the start of the request itself is told at once; its end is not known yet.
                     due = request.created if event == "start" and row["upgrades"] is None else _NEVER
                     notice = {"request": row["id"], "event": event, "address": webhook, "due": due}
                     _insert(connection, "notice", notice)
@@ -167,6 +173,7 @@ class Book(ABC):
     def begin(self, number: str) -> Request | None:
         """Note that work on a request begins; None where it has ended meanwhile, or is another gateway's."""
         query = (
+            # The first beginning counts: after a restart the time is still that of the first.
             "UPDATE request SET state = 'running', started = COALESCE(started, ?)"
             f" WHERE id = ? AND {_UNFINISHED}{self._mine}"
         )
@@ -184,6 +191,7 @@ class Book(ABC):
             amounts = (calls, cost_nanousd)
             query = "UPDATE request SET calls = calls + ?, cost_nanousd = cost_nanousd + ? WHERE id = ?"
             connection.execute(query, (*amounts, request.id))
+            # The owner's row may not exist yet; adding to it is one statement for old and new owners.
             _insert(connection, "account", {"owner": request.owner, "calls": 0, "cost_nanousd": 0})
             query = "UPDATE account SET calls = calls + ?, cost_nanousd = cost_nanousd + ? WHERE owner = ?"
             connection.execute(query, (*amounts, request.owner))
@@ -210,6 +218,7 @@ class Book(ABC):
                 f" WHERE id = ? AND {_UNFINISHED}{condition}",
                 (*told, number),
             )
+            # The first end decides: a later one changes no row and announces nothing.
             if changed.rowcount:
                 query = "UPDATE notice SET due = ? WHERE request = ? AND event = 'completed'"
                 connection.execute(query, (now, number))
@@ -220,6 +229,7 @@ class Book(ABC):
         """The request of that id, of this owner where one is given."""
         rows = self.rows("SELECT * FROM request WHERE id = ?", (number,))
         found = _request(rows[0]) if rows else None
+        # Another owner's request is as if there were none: ids must not tell who asked.
         return found if found is None or owner is None or found.owner == owner else None
 
     def find_by_key(self, key: str, owner: str, dialect: str) -> Request | None:
@@ -266,6 +276,7 @@ class Book(ABC):
 
     def fill_upload(self, number: str, digest: str, size: int) -> bool:
         """Enter the content of a file that was announced; whether it was, and has no other content already."""
+        # The same content may be sent again after a lost answer; another one under the same link may not.
         query = "UPDATE upload SET digest = ?, size = ? WHERE id = ? AND digest IN ('', ?)"
         return self._write(lambda connection: connection.execute(query, (digest, size, number, digest)).rowcount > 0)
 
@@ -284,6 +295,7 @@ class Book(ABC):
 
         Metrics go on to count them.
         """
+        # A notice that still has to be delivered needs the request that it speaks of.
         waits = f"SELECT 1 FROM notice WHERE notice.request = request.id AND delivered IS NULL AND due < {_NEVER}"
         old = f"ended < {float(moment)!r} AND NOT EXISTS ({waits})"
 
@@ -314,6 +326,7 @@ class Book(ABC):
 
 def new_id() -> str:
     """An id that cannot be guessed: 160 random bits in small letters and digits."""
+    # Letters and digits that are safe in addresses; five bits each.
     return "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(32))
 
 
@@ -428,11 +441,14 @@ class SqliteBook(Book):
         self._writing_lock, self._reading_lock = threading.Lock(), threading.Lock()
         with self._errors():
             self._connection = self._connect()
+            # Readers do not wait for the writer, and it not for them.
             self._connection.execute("PRAGMA journal_mode = WAL")
+            # A client is told only what survives a power cut.
             self._connection.execute("PRAGMA synchronous = FULL")
             self._begin()
             self._seal()
             key = (secrets.token_hex(32),)
+            # A restarted gateway must sign with the same key, which clients have noted.
             query = "INSERT INTO secret (value) SELECT ? WHERE NOT EXISTS (SELECT 1 FROM secret)"
             self._write(lambda connection: connection.execute(query, key))
             # Who asks for a request does not wait for the disk.
@@ -466,6 +482,7 @@ class SqliteBook(Book):
                 for row in self._connection.execute(f"SELECT rowid FROM {table} WHERE seal IS NOT {seal} LIMIT 1")
             ]
             for event in ("INSERT", "UPDATE"):
+                # A trigger, so that no statement can forget to renew the checksum.
                 self._connection.execute(
                     f"CREATE TEMPORARY TRIGGER {table}_{event} AFTER {event} ON main.{table}"
                     f" BEGIN UPDATE {table} SET seal = {seal} WHERE rowid = NEW.rowid; END"
@@ -490,6 +507,7 @@ class SqliteBook(Book):
 
     def _write(self, operation: Callable[[Connection], Result]) -> Result:
         with self._writing_lock, self._errors():
+            # The lock is taken at once: a transaction that begins by reading could not get it later.
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 result = operation(self._connection)
@@ -506,5 +524,6 @@ class SqliteBook(Book):
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         with self._errors(), closing(self._connect()) as connection:
+            # A snapshot: numbers of one answer belong together.
             connection.execute("BEGIN")
             yield connection

@@ -22,6 +22,7 @@ def counts(asked: Connection, trusted_share: str, condition: str = "1 = 1") -> d
     found |= {"masks_total": masked["n"], "trusted_shares_total": masked["share"]}
     bounds = ", ".join(f"COUNT(*) FILTER (WHERE ended - created <= {bound})" for bound in BUCKETS_S)
     row = asked.execute(
+        # Prometheus counts cumulatively: each bucket holds all shorter times as well.
         f"SELECT {bounds}, COUNT(*), COALESCE(SUM(ended - created), 0) FROM request"
         f" WHERE ended IS NOT NULL AND {condition}"
     ).fetchone()

@@ -43,6 +43,7 @@ def words(error: BaseException) -> str:
     if isinstance(error, VendorUnavailableError):
         when = "later" if error.retry_after is None else f"in {error.retry_after:.0f} s"
         return f"the vendor gives no usable answers now; ask again {when}"
+    # Split where a sentence or clause ends, so that what remains reads as a sentence.
     clauses = re.split(r"(?<=[.;]) ", printable(redact(str(error)), _LONGEST))
     said = " ".join(clause for clause in clauses if not _OPERATORS.search(clause)).rstrip(".;")
     advice = [advice for kind, advice in _ADVICE if isinstance(error, kind)]

@@ -58,9 +58,11 @@ class FileStore:
                 path.parent.mkdir(mode=0o700, exist_ok=True)
                 there = _content(path)
                 if there == content:
+                    # A file that is used again must outlive the next cleaning, which goes by this time.
                     os.utime(path)  # From now on it is new for `forget_all_but`.
                     return digest
                 if there is not None:
+                    # Damaged: it is written anew under the same name.
                     path.unlink()
             self._put(path, digest, content)
             sync(path.parent)
@@ -73,6 +75,7 @@ class FileStore:
         stored = self._samples.locate(digest)
         if stored is not None and _content(stored) == content:
             # Where there are no links, or not to another file system, it is a file of its own.
+            # A link takes no further room on the disk.
             with contextlib.suppress(OSError):
                 os.link(stored, path)
         if not path.exists():
@@ -99,6 +102,7 @@ class FileStore:
         kept, before, deleted = {digest.removeprefix("sha256:") for digest in digests}, time.time() - _UNNAMED_S, 0
         for path in self._folder.glob("??/*"):
             with self._lock:
+                # The time of the last change of the entry: a link made now is new, however old its content is.
                 if path.name not in kept and path.stat(follow_symlinks=False).st_ctime < before:
                     path.unlink()
                     deleted += 1
@@ -117,6 +121,7 @@ class SharedFileStore(FileStore):
 
     def keep(self, content: bytes) -> str:
         digest = super().keep(content)
+        # Locally first: what is in the folder can be read again even while the database is away.
         self._answers.put(digest, content)
         return digest
 

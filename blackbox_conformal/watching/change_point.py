@@ -31,10 +31,15 @@ def log_wealth(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     begun, waiting = np.empty((visits, 2, many)), 0.0
     found = np.empty(p_values.shape)
     for visit, p_value in enumerate(p_values):
+        # Half of each new part bets on small p-values and half on large ones, as a change may go either way.
         begun[visit] = waiting + math.log(HAZARD / 2)
+        # What has begun to bet waits no longer.
         waiting += math.log1p(-HAZARD)
+        # The j-th visit since a change is among the first j of all, so its p-value lies in this share of the range.
         stretch = (np.arange(visit + 1, 0, -1) / (visit + 1))[:, None, None]
+        # Either the smallest or the largest p-values.
         inside = np.stack([p_value, 1 - p_value]) <= stretch
+        # A part of each bet is kept back, so that one visit that does not look changed does not ruin it.
         begun[: visit + 1] += np.log(DOUBT + (1 - DOUBT) * inside / stretch)
         # Logarithms, so that nothing overflows in years of visits.
         found[visit] = np.logaddexp(waiting, np.logaddexp.reduce(begun[: visit + 1], axis=(0, 1)))

@@ -43,6 +43,7 @@ class Conclusion:
 
 def conclude(file: WatchFile, watch: Watched, visit: Visit, found: Conclusion) -> Entry | None:
     """End the visit; gives the calibration's new state where the visit changed it."""
+    # The state before this visit, since a finding may say the same again.
     before = current_state(file, watch.calibration)
     after = state_after(found.findings, before)
     with file.transaction() as connection:
@@ -66,6 +67,7 @@ def conclude(file: WatchFile, watch: Watched, visit: Visit, found: Conclusion) -
                 f"{each.layer}: {each.statement}" for each in found.findings if each.verdict in ("changed", "above")
             ]
             file.enter(connection, watch.calibration, after, "; ".join(reasons), visit.id)
+    # Only a change of state is handed back, so that notices speak of news alone.
     return file.states(watch.calibration)[-1] if after != before else None
 
 

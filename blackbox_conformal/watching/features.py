@@ -61,6 +61,7 @@ def features(pixels: Image, sent: Image) -> dict[str, float]:
         _blocks(across.mean(axis=0)) + _blocks(down.mean(axis=1)),
         np.abs(block_means(pixels, sent.shape[1], sent.shape[0]).astype(np.float64) - sent).mean(),
     )
+    # Nine digits: two machines may differ in the last ones, and equal pictures must have equal features.
     return {name: float(f"{value:.{_DIGITS}g}") for name, value in zip(FEATURES, values, strict=True)}
 
 
@@ -79,5 +80,6 @@ def _detail(plane: Plane) -> float:
 
 def _blocks(steps: Plane) -> float:
     """Mean of the (n,) steps that cross the grid of JPEG, less the mean of all others; 0 where there are none."""
+    # JPEG works in blocks of 8 x 8, so its damage lies on every eighth line.
     crossing = np.arange(1, len(steps) + 1) % _GRID == 0
     return float(steps[crossing].mean() - steps[~crossing].mean()) if crossing.any() else 0.0

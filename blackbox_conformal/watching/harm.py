@@ -45,6 +45,7 @@ class HarmTest:
     def of(cls, known: Claim, alpha: float, share: float) -> "HarmTest":
         """The test of a claim about the calibration photographs' own losses at the same threshold."""
         level = known.level / known.bound
+        # A claim about calibration sets allows some above the level: half of the share pays for that luck.
         luck = share / 2 if known.averages else 0.0
         allowed = allowed_risk(level, len(known.losses), luck) if known.averages else level
         stake = stakes(known.losses, known.level, known.bound, mirrored=True)
@@ -52,8 +53,10 @@ class HarmTest:
 
     def evidence(self, losses: NDArray[np.float64]) -> float:
         """What the bets on the mean loss of each visit are worth; ``1 / (share - luck)`` is an alarm."""
+        # A level that no calibration can exceed cannot be shown to be exceeded.
         if not losses.size or not 0 < self.allowed < 1:
             return 1.0
+        # The reciprocal of a p-value is a wealth: the bets start at 1.
         return 1.0 / p_above(losses / self.bound, self.allowed, self.stake)
 
     def finding(self, visits: Sequence[NDArray[np.float64]]) -> Finding:

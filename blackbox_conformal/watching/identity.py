@@ -51,6 +51,7 @@ def compare(before: Sequence[Declared], now: Sequence[Declared], models: Collect
         ("files are", {each.format for each in before}, {each.format for each in now}),
         ("sizes are", _sizes(before), _sizes(now)),
     ):
+        # A side that says nothing is not a side that changed.
         if old and new - old:
             changes.append(f"{what} {_words(new - old)}, and were {_words(old)}")
     if changes:
@@ -58,6 +59,7 @@ def compare(before: Sequence[Declared], now: Sequence[Declared], models: Collect
     notes = []
     if known and not named:
         notes.append(f"the vendor names no model any more, and named {_words(known)}")
+    # The dearest of both, since a bill that differs shows another product.
     highest, price = (max((each.cost_usd for each in answers), default=Decimal(0)) for answers in (before, now))
     if before and price != highest:
         notes.append(f"a draw costs {dollars(price)}, and cost {dollars(highest)}")

@@ -62,11 +62,14 @@ class Wealth:
 
     def after(self, p_value: float) -> "Wealth":
         """The martingale after a p-value, which is uniform on [0, 1] while nothing has changed."""
+        # Infinite gains would make the whole capital one bet that can never lose.
         small, large = max(p_value, _LEAST), max(1 - p_value, _LEAST)
         gains = np.array([1.0, *(e * p ** (e - 1) for p in (small, large) for e in POWERS)])
+        # A little of the capital is spread again, so that an old bet cannot hold it all.
         capital = ((1 - JUMP) * np.array(self.shares) + JUMP / len(gains)) * gains
         total = float(capital.sum())
         log = self.log_wealth + math.log(total)
+        # Kept as shares and a logarithm, so that neither ever overflows.
         return Wealth(tuple((capital / total).tolist()), log, max(self.log_highest, log))
 
 
@@ -81,10 +84,12 @@ def log_wealth(p_values: Values) -> Values:
     shares = np.full((p_values.shape[1], 1 + 2 * len(POWERS)), 1 / (1 + 2 * len(POWERS)))
     steps = np.zeros(p_values.shape)
     for step, row in zip(steps, p_values, strict=True):
+        # A feature that a picture does not have leaves its bets where they are.
         known = np.isfinite(row)
         p = row[known]
         ends = [np.maximum(p, _LEAST), np.maximum(1 - p, _LEAST)]
         gains = np.stack([np.ones(len(p)), *(e * end ** (e - 1) for end in ends for e in POWERS)], axis=1)
+        # A little of the capital is spread again, as `Wealth.after` does it.
         capital = ((1 - JUMP) * shares[known] + JUMP / shares.shape[1]) * gains
         total = capital.sum(axis=1)
         shares[known], step[known] = capital / total[:, None], np.log(total)
@@ -123,6 +128,7 @@ def p_values(
 
 def highest(wealth: Mapping[str, Wealth], names: tuple[str, ...]) -> tuple[str, float]:
     """Which of these features' martingales reached most, and the logarithm of that."""
+    # The highest wealth ever, since a martingale that reached it is an alarm for good.
     name = max(names, key=lambda name: wealth[name].log_highest if name in wealth else 0.0)
     return name, wealth[name].log_highest if name in wealth else 0.0
 
@@ -142,6 +148,7 @@ def _standardised(values: Values) -> Values:
     """Columns with mean 0 and standard deviation 1; one that is constant is 0."""
     centred = values - values.mean(axis=0)
     spread = centred.std(axis=0)
+    # A constant column explains nothing, and its rounding error must not be made large.
     constant = spread <= 1e-9 * np.abs(values).max(axis=0, initial=0)
     return np.asarray(np.where(constant, 0.0, centred / np.where(constant, 1.0, spread)))
 
@@ -149,5 +156,6 @@ def _standardised(values: Values) -> Values:
 def _unexplained(values: Values, explaining: Values) -> Values:
     """(n,): what a ridge regression on (n, k) columns leaves, rounded so that equal pictures are equal."""
     columns, wanted = _standardised(explaining), _standardised(values)
+    # Without it, more features than pictures would have no solution.
     penalised = columns.T @ columns + _RIDGE * np.eye(columns.shape[1])
     return np.asarray(np.round(wanted - columns @ np.linalg.solve(penalised, columns.T @ wanted), _DIGITS))

@@ -54,6 +54,7 @@ def enter(file: WatchFile, watch: Watched, known: Known, picture: LivePicture, t
     """
     with file.transaction() as connection:
         entered = connection.execute(
+            # A picture that was entered before changes nothing, so the transaction ends here.
             "INSERT OR IGNORE INTO live (watch, input, at, photographs_of, statistics, answers)"
             " VALUES (?, ?, ?, ?, ?, ?)",
             (
@@ -76,6 +77,7 @@ def enter(file: WatchFile, watch: Watched, known: Known, picture: LivePicture, t
         ranks = p_values(
             *_together(file.path, known, bag),
             threshold,
+            # The tie comes from the recorded seed, so that anybody can make the ranks again.
             lambda feature: tie_of(watch.seed, number, f"live {feature}"),
             # A vendor that was accepted after a change is compared with itself alone.
             len(known.answers) if state == "accepted" else 0,
@@ -86,6 +88,7 @@ def enter(file: WatchFile, watch: Watched, known: Known, picture: LivePicture, t
             insert(connection, "live_rank", live=number, feature=name, p_value=p_value)
             _keep(connection, watch.id, name, wealth[name])
         file.record(connection, watch.calibration, "live", number)
+        # In the same transaction: a change of the vendor suspends the calibration at once.
         found = answers_finding(wealth, Level(watch.level, watch.live))
         if found.verdict == "changed" and state not in ("suspended", "void"):
             file.enter(connection, watch.calibration, "suspended", f"answers: {found.statement}")
@@ -112,6 +115,7 @@ def inputs_before(
     with file.transaction() as connection:
         rows = connection.execute(
             "SELECT statistics, max(live.id) AS last FROM live JOIN watch ON watch.id = live.watch"
+            # One row of each input, the last of them, so that masking a picture twice counts once.
             f" WHERE calibration = ? AND photographs_of IS ? AND input NOT IN ({', '.join('?' * len(without))})"
             " GROUP BY input ORDER BY last DESC LIMIT ?",
             (calibration, group, *without, most),

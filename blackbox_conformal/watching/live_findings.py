@@ -40,6 +40,7 @@ def answers_finding(wealth: Mapping[str, Wealth], level: Level) -> Finding:
         return Finding("answers", "same", told, _figure(logarithm))
     which = "larger" if name in wealth and _larger(wealth[name]) else "smaller"
     moved = f"the {name} of answers is {which} than their inputs explain"
+    # A change of inputs that reached this may move answers too, so the vendor is not blamed for it.
     if highest(wealth, INPUTS)[1] >= log(len(INPUTS) / DOUBT):
         unclear = "the inputs are other ones, too, so that it cannot be told whether the vendor changed; visit it"
         return Finding("answers", "note", f"{moved}; {unclear}; {told}", _figure(logarithm))
@@ -53,10 +54,12 @@ def _nothing(layer: Layer, level: Level) -> Finding:
 
 def _larger(wealth: Wealth) -> bool:
     """Whether values are larger than before, by which bets have most of the capital."""
+    # The bets on small p-values hold the capital where values are larger, as small means large here.
     return sum(wealth.shares[1 : 1 + len(POWERS)]) >= sum(wealth.shares[1 + len(POWERS) :])
 
 
 def _told(logarithm: float, needed: float) -> str:
+    # Above 700 the exponential no longer fits a float.
     figure = at_least(exp(logarithm)) if logarithm < 700 else f"10^{floor(logarithm / log(10))}"
     return f"evidence {figure} of the {ceil(needed)} that are an alarm"
 

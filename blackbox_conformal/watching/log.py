@@ -92,6 +92,7 @@ def record(
         "state": _state(connection, calibration),
         "at": now(),
     }
+    # The digest of the entry before is a part of this one's, so that none can be moved or left out.
     entry["chain"] = digest_json({**entry, "before": before})
     entry["signature"] = None
     head = _head(entry)
@@ -110,6 +111,7 @@ def record_all(connection: sqlite3.Connection) -> None:
             for order, kind in enumerate(_CONCLUDED)
             for row, at in connection.execute(_CONCLUDED[kind], (calibration,)).fetchall()
         ]
+        # By time and, at equal times, in the order of the kinds.
         for _, _, row, kind in sorted(concluded):
             record(connection, calibration, kind, row, None)  # type: ignore[arg-type]
 
@@ -164,6 +166,7 @@ def check(
     if newest is None:
         return None
     try:
+        # Only the newest entry: its chain covers all earlier ones.
         before = _entry(connection, calibration.digest, newest["number"] - 1)
         _check_entry(newest, None if before is None else before["chain"])
         for name, query in (("watches", _WATCHES), ("bets", _BETS)):
@@ -238,6 +241,7 @@ def _vouched(
             others = others if others.signature else Vouching(head.signature, checked=True)
             continue
         vouching = head.vouching(trusted)
+        # After the newest signature that counts, only worse may follow unsigned.
         if signer is not None and (later := _improved_after(connection, calibration.digest, entry, newest)):
             raise unvouched(path, calibration, later)
         return WatchStanding(_head(newest), vouching, head.entries, own)
@@ -251,11 +255,13 @@ def _improved_after(
 ) -> str | None:
     """What stands after a signed entry and needs a signature of its own; None where nothing does."""
     later = connection.execute(
+        # Entries that can only raise an alarm need no signature.
         f"SELECT kind, number FROM log WHERE calibration = ? AND number > ? AND NOT ({_WORSENING}) LIMIT 1",
         (calibration, entry["number"]),
     ).fetchone()
     if later is not None:
         return f"entry {later[1]}, a {later[0]}, is not, and none after it"
+    # Watches may end without an entry of their own, so that table is compared as a whole.
     return None if newest["watches"] == entry["watches"] else f"what follows entry {entry['number']} is not"
 
 
@@ -312,6 +318,7 @@ def _state(connection: sqlite3.Connection, calibration: str) -> str:
 
 def _digest(connection: sqlite3.Connection, queries: tuple[str, ...], value: int | str) -> str:
     """``sha256:…`` of the rows that the queries give, in their order."""
+    # Rows by their values, in the order that the query gives, and nothing of how they are stored.
     rows = [[list(map(_plain, row)) for row in connection.execute(query, (value,))] for query in queries]
     return digest_json(rows)
 

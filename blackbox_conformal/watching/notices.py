@@ -33,6 +33,7 @@ def command_channel(words: Sequence[str]) -> Channel:
 
     def deliver(notice: dict[str, Any]) -> None:
         content = json.dumps(notice).encode() + b"\n"
+        # Words of their own and no shell, so that no notice can add a command.
         ended = subprocess.run(list(words), input=content, capture_output=True, timeout=_TIMEOUT_S, check=False)
         if ended.returncode:
             said = ended.stderr.decode("utf-8", "replace").strip()
@@ -100,9 +101,11 @@ def deliver(
     for name, channel in channels.items():
         for entry in file.untold(calibration, name):
             error = _tried(channel, notice_of(entry, calibration, named), sleep)
+            # Also what failed: the next visit sends it again, and says that it was not delivered.
             file.note_notice(entry.id, name, error)
             if error is not None:
                 troubles.append(f"the notice to the {name} was not delivered and is kept for the next visit: {error}")
+                # In order: an earlier notice that waits must not arrive after a later one.
                 break
     return troubles
 
@@ -110,10 +113,12 @@ def deliver(
 def _tried(channel: Channel, notice: dict[str, Any], sleep: Callable[[float], None]) -> str | None:
     """What went wrong at the last of several tries; None where one was taken."""
     error = None
+    # The last try has no pause after it.
     for pause in (*_PAUSES_S, 0.0)[:TRIES]:
         try:
             channel(notice)
         except Exception as failed:  # noqa: BLE001 - whatever fails, the visit is made and the notice is kept
+            # Only our own words: an error of a library may quote the address, which may be secret.
             error = printable(
                 redact(str(failed) if isinstance(failed, UndeliveredError) else type(failed).__name__), _LONGEST
             )

@@ -34,6 +34,7 @@ class Difference:
     @classmethod
     def between(cls, before: Image, now: Image) -> "Difference":
         """The difference of two pictures, (H, W, 3) uint8; as large as can be where their sizes differ."""
+        # A picture of another size differs everywhere.
         if before.shape != now.shape:
             return cls(255, 1.0)
         apart = np.abs(before.astype(np.int16) - now).max(axis=2)
@@ -74,6 +75,7 @@ def to_ask_again(found: Mapping[int, Sequence[Difference]]) -> int | None:
     others = {canary: own for canary, own in found.items() if all(each.is_change for each in own)}
     if not others or is_changed(found):
         return None
+    # The largest difference first: it settles soonest whether the vendor changed.
     return max(others, key=lambda canary: max(each.largest for each in others[canary]))
 
 

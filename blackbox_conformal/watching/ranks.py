@@ -25,6 +25,7 @@ def rank_p_value(bag: Sequence[float], new: float, tie: float) -> float:
     """
     above = sum(value > new for value in bag)
     equal = sum(value == new for value in bag) + 1
+    # The share of the bag that is larger, with the equal ones at a random place among themselves.
     return (above + tie * equal) / (len(bag) + 1)
 
 
@@ -47,6 +48,7 @@ def visit_p_values(values: NDArray[np.float64], ties: NDArray[np.float64]) -> ND
     for visit, new in enumerate(values):
         old = values[:visit]
         larger, equal = old > new, old == new
+        # Every earlier visit is ranked among this one, too, so all sums are made anew.
         below[:visit] += larger + equal / 2
         below[visit] = (old < new).sum(axis=0) + equal.sum(axis=0) / 2
         places = below[: visit + 1].sum(axis=1)
@@ -58,4 +60,5 @@ def visit_p_values(values: NDArray[np.float64], ties: NDArray[np.float64]) -> ND
 def tie_of(seed: str, number: int, feature: str) -> float:
     """The number in [0, 1) that breaks the ties of a visit or picture; the recorded `seed` gives it again."""
     content = hashlib.sha256(f"blackbox-conformal tie {seed} {number} {feature}".encode()).digest()
+    # 48 bits are finer than any p-value needs, and the same on every machine.
     return int.from_bytes(content[:6], "little") / 2**48

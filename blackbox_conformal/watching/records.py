@@ -40,6 +40,7 @@ def insert(connection: sqlite3.Connection, table: str, **values: Any) -> int:
     """Write one row; its id."""
     marks = ", ".join("?" * len(values))
     row = connection.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", _plain(values)).lastrowid
+    # An id that the database gave is what later rows refer to.
     assert row is not None
     return row
 
@@ -56,6 +57,7 @@ def columns(record: object, *names: str) -> dict[str, Any]:
 
 
 def _plain(values: Mapping[str, Any]) -> tuple[Any, ...]:
+    # Money is kept as text, which no database rounds.
     return tuple(str(value) if isinstance(value, Decimal) else value for value in values.values())
 
 

@@ -88,6 +88,7 @@ def planted(canaries: Sequence[tuple[Sequence[Image], Image]]) -> list[Planted]:
 def _shifts(draws: Sequence[Image], sent: Image) -> dict[str, NDArray[np.float64]]:
     """Change → how far it moves each feature of the first draw, in standard deviations of the draws."""
     measured = np.array([[features(draw, sent)[name] for name in FEATURES] for draw in draws])
+    # One draw has no spread, so its shifts are in grey levels.
     spread = np.ones(len(FEATURES)) if len(draws) < 2 else np.maximum(measured.std(axis=0, ddof=1), _LEAST_SPREAD)
     return {
         name: (np.array(list(features(change(draws[0]), sent).values())) - measured[0]) / spread

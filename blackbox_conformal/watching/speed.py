@@ -40,6 +40,7 @@ SPEEDS = (
 def speeds(canaries: int) -> tuple[Speed, ...]:
     """Those of the largest number of canaries that was measured and is not above `canaries`; none below the least."""
     measured = [speed.canaries for speed in SPEEDS if speed.canaries <= canaries]
+    # Numbers between those that were measured would be invented.
     return tuple(speed for speed in SPEEDS if measured and speed.canaries == max(measured))
 
 

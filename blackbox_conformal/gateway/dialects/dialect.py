@@ -62,12 +62,14 @@ class Route:
 
     def largest_body(self, most: int) -> int:
         """Bytes that the body may have, at most `most`."""
+        # Files may be large, documents may not.
         if {"multipart/form-data", "*/*"} & self.takes.keys():
             return most
         return min(most, LARGEST_JSON if self.takes else _LARGEST_UNUSED)
 
     def parameters(self, path: str) -> dict[str, str] | None:
         """The open parts of a path that this route serves; None where it does not."""
+        # The path of a model may hold slashes, other parts may not.
         pattern = re.sub(r"{(\w+)(:path)?}", lambda part: f"(?P<{part[1]}>{'.+' if part[2] else '[^/]+'})", self.path)
         found = re.fullmatch(pattern, path)
         return None if found is None else found.groupdict()

@@ -33,6 +33,7 @@ LOOK_S = 0.25
 """How often a stream of statuses looks for a new one."""
 
 _HOSTS = {"queue.fal.run": "/fal/queue", "fal.run": "/fal/run", "rest.fal.ai": "/fal/rest"}
+# The JavaScript client is told one proxy for all of them.
 """Where this gateway serves what the clients ask of fal's hosts."""
 
 _QUERY = {"fal_webhook"}
@@ -95,6 +96,7 @@ class FalDialect(Dialect):
 
     async def _submit(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         request = await gateway.accept(http, NAME, _order(http))
+        # The queue is not shown: its length would tell of other owners' requests.
         return self._answer({**_links(request), "queue_position": 0, "status": "IN_QUEUE"}, request)
 
     async def _run(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
@@ -156,6 +158,7 @@ class FalDialect(Dialect):
                 parameters = route.parameters(path)
                 if parameters is not None and route.method == http.method:
                     further = replace(http, path=path, parameters=parameters, query=dict(parse_qsl(query)))
+                    # A route is called directly: no second request goes out.
                     return await route.handle(gateway, further)
         raise NotServedError(
             404, f"expected x-fal-target-url to be an address of fal; got {printable(named) or 'none'}"
@@ -191,6 +194,7 @@ class FalDialect(Dialect):
         told = _problem(refusal)
         headers = dict(refusal.headers)
         if "error_type" in told:
+            # fal's clients read the kind of error from this header.
             headers["x-fal-error-type"] = told["error_type"]
         return json_answer(told, _status_code(refusal), headers)
 
@@ -202,6 +206,7 @@ class FalDialect(Dialect):
             told |= {"status": "ERROR", "error": f"Invalid status code: {code}"}
         body = json.dumps({**told, "payload": self.as_json(gateway, request)}).encode()
         now, user = str(int(time.time())), request.owner or "anonymous"
+        # fal's order of the parts, which its clients check.
         signed = "\n".join((request.id, user, now, hashlib.sha256(body).hexdigest()))
         return body, {
             "X-Fal-Webhook-Request-Id": request.id,
@@ -259,6 +264,7 @@ def _logs(http: HttpRequest) -> bool:
 def _status(request: Request, *, logs: bool) -> dict[str, Any]:
     """How far a request is. fal has no state for a failure: it is completed, and has an error."""
     told: dict[str, Any] = {**_links(request), "logs": [] if logs else None}
+    # The client's links are made from what it asked for, so that it finds them again.
     if not request.has_ended:
         queued = request.started is None
         return {**told, **({"status": "IN_QUEUE", "queue_position": 0} if queued else {"status": "IN_PROGRESS"})}
@@ -280,12 +286,14 @@ async def _statuses(gateway: Gateway, request: Request, *, logs: bool) -> AsyncI
         if request.has_ended or gateway.runner.draining:
             return
         last = event
+        # Looking again at once would keep the processor busy where nothing changes.
         request, _ = await asyncio.gather(gateway.ended(request, LOOK_S), asyncio.sleep(LOOK_S / 5))
 
 
 def _failure(request: Request, headers: Mapping[str, str] | None = None) -> NotServedError:
     """Why a request that has ended has no result."""
     outcome = request.outcome
+    # fal has no status for a cancelled request but the one of a client that has gone.
     status = 499 if outcome.state == "cancelled" else outcome.status
     return NotServedError(status, outcome.error or outcome.state, headers)
 

@@ -58,6 +58,7 @@ class Multipart(Dialect):
             location = {"Location": f"{request.base}/pictures/{request.id}", "Retry-After": "1"}
             return json_answer(self.as_json(gateway, request), 202, {**headers, **location})
         outcome = request.outcome
+        # A client that wants JSON gets links; others get the picture's own bytes.
         if outcome.state != "done" or "application/json" in http.headers.get("accept", ""):
             return json_answer(self.as_json(gateway, request), outcome.status, headers)
         product = await gateway.file(http, request.id, "picture")
@@ -73,6 +74,7 @@ def _order(http: HttpRequest) -> Order:
         raise NotServedError(415, "expected a form with the field image, as curl -F image=@in.png sends it")
     pictures = [value for name, value in http.form if name == "image" and isinstance(value, FormFile)]
     texts = [(name, value) for name, value in http.form if isinstance(value, str)]
+    # A second file, or a file in another field, would be dropped without a word.
     if len(pictures) != 1 or len(pictures) + len(texts) != len(http.form):
         raise NotServedError(422, "expected one file, in the field image; send each picture by itself")
     options = dict(texts)

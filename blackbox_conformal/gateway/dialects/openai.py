@@ -101,6 +101,7 @@ class OpenAIDialect(Dialect):
         """As an error object of OpenAI; its clients make their classes of errors of the status."""
         status = _STATUSES.get(refusal.status, refusal.status)
         again = "true" if "Retry-After" in refusal.headers else "false"
+        # Its clients repeat by themselves; here they are told where the same answer would come again.
         return json_answer(_error(refusal), status, {"x-should-retry": again, **refusal.headers})
 
 

@@ -98,6 +98,7 @@ class ReplicateDialect(Dialect):
     async def _put(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         """As Cog does: sent again after a time-out, it finds the prediction, and waits for it unless told not to."""
         order, number = _order(http), http.parameters["id"]
+        # The id in the address is the key: sending it again begins nothing new.
         order = replace(order, idempotency_key=number, echo={**order.echo, "id": number})
         return await self._begun(gateway, http, order, 0.0 if "respond-async" in http.preferences else None)
 
@@ -161,6 +162,7 @@ class ReplicateDialect(Dialect):
     def _told(self, gateway: Gateway, request: Request, output: str | None) -> dict[str, Any]:
         outcome, url = request.outcome, f"{request.base}/v1/predictions/{request.id}"
         metrics = {f"blackbox_conformal_{name}": value for name, value in gateway.facts(request).items()}
+        # Times are told only where both are known.
         if request.started is not None and request.ended is not None:
             metrics["predict_time"] = round(request.ended - request.started, 3)
         return {
@@ -211,6 +213,7 @@ def _order(http: HttpRequest) -> Order:
         raise NotServedError(422, "expected the field input, an object with the picture's link")
     picture = picture_field(given)
     link = given[picture]
+    # A picture inside a link would be stored a second time, and be sent back with each answer.
     shown = f"{link.partition(',')[0]},…" if link.startswith("data:") else link
     owner, version = http.parameters.get("owner"), _text(body, "version")
     model = version if owner is None else f"{owner}/{http.parameters['name']}"
@@ -218,6 +221,7 @@ def _order(http: HttpRequest) -> Order:
     return Order(
         picture=link,
         options={name: value for name, value in given.items() if name != picture},
+        # The owner and name before the colon are the client's; what is calibrated is the version.
         model=model if version is None else version.rpartition(":")[2],
         idempotency_key=http.headers.get("idempotency-key"),
         webhook=_text(body, "webhook"),
@@ -249,6 +253,7 @@ def _events(wanted: Any) -> tuple[str, ...]:
         return ("start", "completed")
     if not isinstance(wanted, list) or not all(event in _EVENTS for event in wanted):
         raise NotServedError(422, f"expected webhook_events_filter to be a list of {', '.join(_EVENTS)}")
+    # Events that this gateway cannot send are left out, as its clients ask for all of them.
     return tuple(event for event in ("start", "completed") if event in wanted)
 
 

@@ -35,8 +35,10 @@ def choose_canaries(job: Job, count: int) -> tuple[list[Canary], bool]:
             f"expected at least {count} photographs to choose canaries from; got {len(job.pictures)}. Name more, or "
             f"give --canaries {len(job.pictures)}"
         )
+    # By digest, so that the same photographs give the same canaries on every machine.
     ordered = sorted(job.pictures, key=lambda picture: picture.input_digest)
     stored = job.answered_pictures()
+    # Only so many are looked at, since reading stored draws takes time.
     drawn = [picture for picture in ordered if picture.input_digest in stored][:CANDIDATES]
     measured = _measured(job, drawn) if len(drawn) >= count else []
     if len(measured) < count:

@@ -53,6 +53,7 @@ class Reserve:
         rule = audited_rule(self.calibration)
         rule.refuse_unclaimed(False)
         rule.check_level(self.alpha, self.calibration.bound_for(rule))
+        # A bound on how far above its level a calibration may lie is known only for these.
         if not rule.unit_curves(self.calibration.curves_for(rule)).rule.treats_photographs_alike:
             raise UsageError(
                 "expected a guarantee that treats all photographs alike, since it is unknown how far above its level "
@@ -76,11 +77,13 @@ class Reserve:
         CalibrationError
             Calibration or tuning has seen one of them.
         """
+        # Before anything is bought: what cannot be measured is not paid for.
         refuse_bound(self.rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
         job = Job.of_photographs(setup, self.paths, terms, pixel_bytes=audit_bytes_a_pixel(1))
         for picture in job.pictures:
             source = self.calibration.known(picture.sketch, picture.input_digest)
             if source is not None:
+                # A photograph that calibrated would show the error that its own threshold allowed.
                 raise CalibrationError(
                     f"expected fresh photographs, which calibration has not seen; {printable(picture.name)} is {source}"
                     ". Leave it out of --fresh"
@@ -102,6 +105,7 @@ class Reserve:
 
 def next_photographs(pictures: Sequence[Prepared], used: set[str], count: int, alpha: float) -> list[FreshMeasurement]:
     """The photographs that a visit takes, in the order of their digests, which no loss has a part in."""
+    # By digest, so that which photographs a visit takes cannot depend on what they show.
     unused = sorted((picture for picture in pictures if picture.truth_digest not in used), key=_digest)
     return [FreshMeasurement(_digest(picture), picture.name, alpha) for picture in unused[:count]]
 

@@ -56,6 +56,7 @@ class LiveWatch:
 
     def enter(self, picture: Prepared, statistics: InputStatistics, answers: Answers, threshold: float) -> None:
         """Let a picture bet that was not entered before and did not calibrate."""
+        # A picture that calibrated is no test of the vendor.
         if picture.input_digest not in self._seen and not np.isnan(statistics.values).any():
             live = LivePicture(picture.input_digest, statistics, answers)
             enter(self._file, self._watch, self._known, live, threshold)
@@ -114,6 +115,7 @@ def masked_before(
     folder.mkdir(parents=True, exist_ok=True)
     with WatchFile(path) as file:
         with _BEGINNING:
+            # Two processes that both begin a watch would count each picture in one of them.
             watch = file.current(calibration.digest)
             live = None if watch is None else LiveWatch(file, watch, calibration, group)
             if watch is None or live is None or (count_of_pictures(file, watch) >= MOST and live.drift is None):
@@ -122,6 +124,7 @@ def masked_before(
         yield live
 
 
+# A tile is more like another tile than two photographs are.
 def _ranks(calibration: Calibration, group: str | None) -> bool:
     """Whether pictures can be ranked among the calibration's. Tiles of a photograph are more alike than photographs."""
     tiled = any(image.cluster is not None for image in calibration.images)
