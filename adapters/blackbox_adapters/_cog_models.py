@@ -68,6 +68,7 @@ LEVELS = {"noise": 15, "jpeg": 40}
 
 def listed(model: str, inputs: Mapping[str, Any]) -> Names:
     """What is known of a model for which the user gives these inputs, one of which may choose what it does."""
+    # Names of models are not told apart by their case where people type them.
     names = MODELS.get(model.lower(), Names())
     chooser, tasks = TASKS.get(model.lower(), ("", {}))
     undone = tasks.get(str(inputs.get(chooser)))

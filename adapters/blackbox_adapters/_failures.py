@@ -66,6 +66,8 @@ class Failures(BaseModel):
     def read(self, answer: Answer) -> Failure:
         """What the answer says."""
         problem = document(answer)
+        # A header is set by the vendor's front and names the request even where the body is a page of a server in
+        # between.
         request = answer.headers.get(self.request_id_header.lower()) or words(problem, *self.request_id)
         return Failure(words(problem, *self.message), words(problem, *self.code) or str(answer.status), request or None)
 
@@ -78,7 +80,9 @@ class Failures(BaseModel):
         `failure` is what the answer says, where the adapter knows better than `read`.
         """
         if purpose == "download":
+            # A file host's answer holds nothing that the vendor decided.
             return None
+        # Requests before there is a job: a no to them is a no to the key or the picture.
         status, begins = answer.status, purpose in ("submit", "lookup", "quote")
         message, code, request = failure or self.read(answer)
         said = f"HTTP {status}" + (f": {message}" if message else "")
@@ -88,21 +92,27 @@ class Failures(BaseModel):
             )
         if begins and status in self.refused:
             return RefusedError(f"the vendor refused this picture with {said}", request_id=request, code=code)
+        # An answer that names a time to come back is a decision, even with a status that usually is none.
         asked, special = retry_after(answer), begins and status in self.later
+        # With the vendor's own words it is the vendor that failed; without them it may be a server in between.
         own = purpose == "submit" and status in self.failed and bool(message)
         unavailable = status == 503 and (asked is not None or purpose != "submit")
+        # A failed poll leaves the job as it is, so fewer statuses put it off.
         put_off = status in (PUT_OFF if purpose != "poll" else (425, 429)) and not own
         if special or unavailable or put_off:
             return TryLaterError(
                 f"the vendor asked to wait with {said}",
+                # A vendor that says nothing of the time gets the pause that its documentation names.
                 retry_after=self.wait if asked is None and (special or status == 429) else asked,
                 request_id=request,
                 code=code,
             )
         if own:
             return self.reasons.error(f"the vendor failed with {said}", message, code=code, request_id=request)
+        # It may have taken the request: whether it bills it, the sampler judges.
         if not 400 <= status < 500:
             return None
+        # A poll that is refused says nothing of the picture: the job may be well.
         if purpose == "poll" and status not in ACCOUNT:
             return JobError(f"the vendor could not show the job: {said}", request_id=request, code=code)
         if status in NOT_FOUND:
@@ -128,6 +138,7 @@ def retry_after(answer: Answer) -> float | None:
     problem, now = document(answer), time.time()
     exact = {name: text for name, text in answer.headers.items() if name.startswith("retry-after")}
     fields = [seconds(peek(problem, path)) for path in ("retry_after", "error.retry_after")]
+    # The plainest statement first; headers of a rate say when a window ends, which may be later than needed.
     told = [parse_retry_after(exact, now), *fields, parse_retry_after(answer.headers, now)]
     asked = next((each for each in told if each is not None and each < _YEAR_S), None)
     return _in_words(answer) if asked is None else asked
@@ -141,6 +152,7 @@ _LONGEST_PROBLEM = 4096
 
 def _in_words(answer: Answer) -> float | None:
     """Seconds that a short message names."""
+    # In longer texts such words are seldom about this request.
     if answer.status not in (429, 503) or len(answer.body) > _LONGEST_PROBLEM:
         return None
     found = _WORDS.search(answer.body.decode("utf-8", "replace"))

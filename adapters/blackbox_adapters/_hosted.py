@@ -33,6 +33,7 @@ JsonList = Annotated[list[JsonValue], BeforeValidator(_from_text)]
 
 
 def _number_from_text(value: Any) -> Any:
+    # A command line carries text alone.
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
 
@@ -82,6 +83,7 @@ class Hosted(Adapter):
 
     def priced(self, low: str | None, high: str | None, source: str, read_on: date) -> Price | None:
         """The user's price, else the vendor's as it stood in `source` on the day `read_on`, else None."""
+        # The user's own price comes first: contracts differ from lists.
         if self.price_usd is not None or low is None:
             return self.given_price
         return Price(Decimal(low), Decimal(high or low), source, read_on)

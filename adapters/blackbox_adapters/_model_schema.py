@@ -60,6 +60,7 @@ class ModelSchema:
         body = peek(content, "post.requestBody.content")
         schema = peek(body.get("application/json"), "schema") if isinstance(body, dict) else None
         reference = peek(schema, "$ref")
+        # The schema of a body is named by reference in most documents, and written out in some.
         return cls.read(document, reference.rpartition("/")[2]) if reference else cls._of(document, schema)
 
     def one_of(self, known: Iterable[str]) -> str | None:
@@ -69,6 +70,7 @@ class ModelSchema:
 
     def picture(self) -> str | None:
         """The input that takes the picture, where only one can be meant."""
+        # Only a link can be the picture; one that must be given is meant before any other.
         links = [name for name, schema in self.inputs.items() if schema.get("format") == "uri"]
         needed = [name for name in links if name in self.required]
         for found in (needed, links):
@@ -93,8 +95,10 @@ def _followed(document: Any, schema: Any, left: int) -> dict[str, Any]:
     reference = merged.pop("$ref", None)
     parts = [peek(document, reference.removeprefix("#/").replace("/", "."))] if isinstance(reference, str) else []
     parts += _list(merged.pop("allOf", None))
+    # "Nothing" among the alternatives only says that the input may be left out.
     choices = [part for part in _list(merged.pop("anyOf", None)) if peek(part, "type") != "null"]
     parts += choices if len(choices) == 1 else []
+    # References may form a circle: after so many steps the rest is left out.
     for part in parts if left else ():
         merged = {**_followed(document, part, left - 1), **merged}
     return merged
@@ -125,6 +129,8 @@ def fitted(adapter: NamedInputs, schema: ModelSchema) -> tuple[Names, str | None
     sent = {**names.fixed, **adapter.inputs}
     for name in adapter.inputs:
         if name not in schema.inputs:
+            # Before anything is sent: an unknown input is dropped in silence by some models, and the draw would cost
+            # all the same.
             raise _no_input(adapter, schema, name, f"-p inputs='{json.dumps(_renamed(adapter.inputs, schema, name))}'")
     if names.scale is not None and names.scale not in sent:
         _check_scale(adapter, names.scale, adapter.scale_value(names), schema.inputs[names.scale])
@@ -132,6 +138,7 @@ def fitted(adapter: NamedInputs, schema: ModelSchema) -> tuple[Names, str | None
         wrong = problem(value, schema.inputs[name])
         if wrong:
             raise NotFoundError(f"{adapter.model_name} takes for its input {name} {wrong}; got {shorten(value)}")
+    # What has a default need not be given.
     given = {*sent, names.image, *filter(None, (names.scale, names.seed))}
     missing = sorted(name for name in schema.required - given if "default" not in schema.inputs.get(name, {}))
     if missing:
@@ -162,10 +169,12 @@ def _named(adapter: NamedInputs, schema: ModelSchema) -> tuple[Names, str | None
             scale = taken["magnification"] = found
     if seed is not None and seed not in schema.inputs:
         raise _no_input(adapter, schema, seed, f"-p seed-input={schema.one_of(SEEDS) or ''}")
+    # The table may know more inputs than this version of the model has.
     fixed = {name: value for name, value in fixed.items() if name in schema.inputs}
     form = schema.one_of(FORMATS)
     if form is not None and form not in fixed and form not in adapter.inputs:
         described = schema.inputs[form]
+        # A lossless result where the model offers one: the metric measures the vendor and not the codec.
         if "png" in _list(described.get("enum")) and described.get("default") != "png":
             fixed[form], taken["lossless format"] = "png", f"{form}=png"
     found_names = names.with_inputs(image, scale, seed, fixed, _form(schema.inputs.get(scale or "", {}), names))
@@ -203,6 +212,7 @@ def _check_seed(adapter: NamedInputs, names: Names, schema: ModelSchema) -> None
     if names.seed is not None or seed is None or seed in adapter.inputs or adapter.seed_input is not None:
         return
     default = schema.inputs[seed].get("default")
+    # Some models say in words that 0 stands for a random seed.
     random = default in (None, -1) or (default == 0 and "random" in str(schema.inputs[seed].get("description")).lower())
     if not isinstance(default, bool) and isinstance(default, int) and not random:
         raise NotFoundError(

@@ -160,6 +160,7 @@ class NamedInputs(Hosted):
         if names.scale is not None:
             inputs[names.scale] = self.scale_value(names)
         inputs.update(self.inputs)
+        # Picture and seed come last: a draw with another picture or seed would be another draw.
         inputs[names.image] = link
         if names.seed is not None and draw.seed is not None:
             inputs[names.seed] = draw.seed

@@ -15,6 +15,7 @@ def base64_text(png: bytes) -> str:
 
 def fits_as_base64(body_bytes: int, fields_bytes: int) -> int:
     """Bytes of the largest PNG that a JSON body of `body_bytes` holds in base64, besides `fields_bytes` of fields."""
+    # Base64 makes four letters of three bytes.
     return (body_bytes - fields_bytes) // 4 * 3
 
 
@@ -58,5 +59,6 @@ def fetched(link: object, where: str, *, base: str = "") -> Flow:
     if not link.startswith(("http://", "https://")):
         got = "another scheme" if urlsplit(link).scheme else "a relative one: give fetched the base that it starts at"
         raise PayloadError(f"expected an http(s) or data link to the picture at {where}; got {got}")
+    # Public: the link needs no key, and none is sent there.
     picture = yield Send("GET", link, purpose="download", public=True)
     return picture.body

@@ -54,9 +54,11 @@ class PriceList:
             None if able.max_side is None else (able.max_side * scale) ** 2,
             None if able.max_output_side is None else able.max_output_side**2,
         )
+        # Prices never fall with size, so the smallest and the largest picture give the range.
         fewest = Decimal(((able.min_side or 1) * scale) ** 2) / 1_000_000
         most = Decimal(min([LARGEST, *(limit for limit in limits if limit is not None)])) / 1_000_000
         low = self.amounts(fewest)[0]
+        # Down for the low end: a range may be too wide, and never too narrow.
         rounded = low.quantize(Decimal("0.0001"), ROUND_FLOOR)
         return self._price(low if low == rounded else rounded.normalize(), self.amounts(most)[1])
 
@@ -74,6 +76,7 @@ def per_megapixel(amount: str, source: str, read_on: date) -> PriceList:
     """So much for each megapixel of the output; whether a part is billed as a whole is not documented."""
     usd = Decimal(amount)
     rule = f"by output megapixels: {amount} USD each; a part of one may be billed as a whole"
+    # The low end as if parts were billed by their size, the high end as if each begun megapixel were billed.
     return PriceList(lambda size: (usd * size, usd * blocks(size, 1)), rule, source, read_on, usd)
 
 
@@ -81,6 +84,7 @@ def tiers(steps: tuple[tuple[int, str], ...], source: str, read_on: date) -> Pri
     """Prices up to so many megapixels of the output, in rising order; what is larger costs as the last one."""
 
     def amounts(size: Decimal) -> tuple[Decimal, Decimal]:
+        # What is larger than the last tier costs at least as much as that.
         usd = Decimal(next((amount for most, amount in steps if size <= most), steps[-1][1]))
         return usd, usd
 

@@ -27,6 +27,7 @@ def _json(text: str | bytes) -> Any:
 def peek(value: Any, path: str) -> Any:
     """The value at a dotted path such as ``data.0.url``, also into JSON in a text; None where it leads nowhere."""
     for step in filter(None, path.split(".")):
+        # Some vendors put JSON into a text of their JSON.
         if isinstance(value, str):
             value = _json(value)
         if isinstance(value, dict):
@@ -41,6 +42,7 @@ def peek(value: Any, path: str) -> Any:
 def require(value: Any, path: str, what: str) -> str:
     """The non-empty text or number at `path`, as text; its absence is a `PayloadError`."""
     part = peek(value, path)
+    # A boolean is a number to Python, and none to a vendor.
     if isinstance(part, str | int | float) and not isinstance(part, bool) and str(part):
         return str(part)
     raise PayloadError(
@@ -73,11 +75,13 @@ def money(units: Any, usd_per_unit: Decimal = Decimal(1)) -> Decimal | None:
         dollars = Decimal(str(units)) * usd_per_unit
     except ArithmeticError:
         return None
+    # A cost below 0, or one that no draw can have, is a misprint: what was reserved is booked.
     return dollars if dollars.is_finite() and 0 <= dollars < MOST_DOLLARS else None
 
 
 def integer(value: Any) -> int | None:
     """A vendor's seed or count as a whole number of sane length, from a number or a text; else None."""
+    # Cut first, so that no endless text is converted.
     text = "" if isinstance(value, bool) or not isinstance(value, int | str) else str(value)[:25]
     return int(text) if text.isascii() and text.isdigit() and len(text) < 25 else None
 

@@ -61,12 +61,15 @@ class Reasons(BaseModel):
     def error(self, said: str, reason: str, *, code: str, request_id: str | None = None) -> VendorError:
         """The error that `reason` and `code` mean; `said` is its message."""
         text = plain(f"{code} {reason}")
+        # What concerns every picture ends the run, whatever else the words hold.
         if any(word in text for word in self.every):
             return RunRefusedError(said, request_id=request_id, code=code)
+        # Before the other refusals: a filter that has looked at the result is billed.
         if any(word in text for word in self.filtered):
             return RefusedError(said, billed=True, request_id=request_id, code=code)
         if any(word in text for word in self.refused):
             return RefusedError(said, request_id=request_id, code=code)
+        # The careful reading of unknown words: see above.
         return VendorFailedError(said, request_id=request_id, code=code)
 
 

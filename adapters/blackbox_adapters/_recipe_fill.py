@@ -90,11 +90,13 @@ def _fill(template: Any, values: Mapping[str, Any]) -> Any:
         whole = PLACEHOLDER.fullmatch(template)
         if whole:
             value = values[whole[1]]
+            # A value that is not there takes its whole key with it.
             return _ABSENT if value is None else value
         text = PLACEHOLDER.sub(
             lambda match: "" if values[match[1]] is None else str(revealed(values[match[1]])), template
         )
         secret = any(isinstance(values[name], Secret) for name in PLACEHOLDER.findall(template))
+        # What holds a secret is one, so that no log shows it.
         return Secret(text, lasting=False) if secret else text
     if isinstance(template, Mapping):
         pairs = ((key, _fill(value, values)) for key, value in template.items())

@@ -117,6 +117,7 @@ class Calibration(Faces):
 
     def __post_init__(self) -> None:
         for name, kind in (("inputs", InputStatistics), ("answers", Answers)):
+            # Files from before there were these rows have none: nothing is known of any photograph.
             if not len(getattr(self, name)):
                 object.__setattr__(self, name, kind.unknown(self.n))
         truths = [image.truth for image in self.images]
@@ -152,6 +153,7 @@ class Calibration(Faces):
         **rest: Any,
     ) -> Self:
         """A calibration in canonical order (by truth digest), whatever order the photographs were drawn in."""
+        # By digest, so that photographs that were drawn in another order give the same file.
         order = sorted(range(len(images)), key=lambda index: images[index].truth)
         return cls(
             procedure,
@@ -194,6 +196,7 @@ class Calibration(Faces):
             Digest of the pixels that the vendor is sent.
         """
         twin = self._distinct.twin(sketch)
+        # The photograph itself first, as its own name says most.
         if twin is not None and twin.exact:
             return twin.name
         if pixels in self._inputs:
@@ -220,6 +223,7 @@ class Calibration(Faces):
         rows: dict[str, int] = {}
         for row, image in enumerate(self.images):
             if group in (None, image.group):
+                # A photograph without tiles stands for itself.
                 rows.setdefault(image.cluster or image.truth, row)
         return self.inputs[list(rows.values())].known
 
@@ -239,6 +243,7 @@ class Calibration(Faces):
             if guarantee is not None:
                 name, typed = member_text.parse(guarantee)
             rule = choose_guarantee(name, **{**typed, **parameters})
+        # Calibrated in tiles, any guarantee holds for photographs only by way of their clusters.
         clusters = [image.cluster for image in self.images if image.cluster is not None]
         return in_tiles(rule, clusters) if clusters and rule.tiles is None else rule
 
@@ -259,6 +264,7 @@ class Calibration(Faces):
         if rule.needs.curve_kind in DETAIL:
             return self._of_detail(rule)
         tolerance = rule.stated_tolerance
+        # A tolerance of the bound itself is kept by every pixel, so its curves say nothing.
         telling = [curves for curves in self.shares if curves.tolerance is not None and curves.tolerance < self.bound]
         fitting = [curves for curves in telling if tolerance is None or curves.tolerance == tolerance]
         if not fitting:
@@ -413,9 +419,11 @@ class Calibration(Faces):
         path = Path(path)
         earlier = None
         with suppress(BlackboxConformalError):
+            # Only a file that can be read, and is this calibration without its signature, may be added to.
             earlier = Calibration.load(path) if path.exists() and not force else None
         if earlier is not None and earlier.digest != self.digest:
             earlier = None
+        # The watch lies beside the first file; a copy saved elsewhere does not move it.
         if self.file is None:
             object.__setattr__(self, "file", path.absolute())
         if earlier is not None and self.signature is None:
@@ -444,12 +452,14 @@ class Calibration(Faces):
 class _StoredCalibrations(StoredPaper[Calibration]):
     def _fields(self, document: Calibration) -> dict[str, Any]:
         fields, procedure = super()._fields(document), document.procedure
+        # Where a file lies is no part of what it says.
         del fields["file"]
         weights = None if procedure.score_weights is None else base64.b64encode(procedure.score_weights).decode()
         fields |= {"fingerprint": procedure.fingerprint, "score_weights": weights}
         # Files from before there were these fields keep their digest.
         fields |= {"history": document.history.content or None}
         fields |= {name: fields[name] or None for name in ("all_but", "detail")}
+        # In one order, whatever order they were chosen or answered in.
         fields["tuning"].sort(key=lambda photograph: photograph["truth"])
         fields["vendor_models"].sort()
         return {name: value for name, value in fields.items() if value is not None}
@@ -460,6 +470,7 @@ class _StoredCalibrations(StoredPaper[Calibration]):
             weights = base64.b64decode(weights, validate=True)
         fields["procedure"] = {**fields["procedure"], "score_weights": weights}
         calibration = super()._document(fields)
+        # The fingerprint is computed again: what a file says of itself is not believed.
         if calibration.procedure.fingerprint != fingerprint:
             raise FileFormatError("the fingerprint is not that of its procedure; the file is damaged")
         check_agreement(calibration)
@@ -491,6 +502,7 @@ def check_agreement(calibration: Calibration) -> None:
     _check_vendor(calibration.procedure.vendor, "vendor")
     if calibration.procedure.second_opinion is not None:
         _check_vendor(calibration.procedure.second_opinion, "second opinion")
+    # From the metric and not from the file: a bound that is too small would void the guarantee.
     _check_bound(calibration, _metric(calibration.procedure))
     _check_degradation(calibration.procedure)
     _check_images(calibration)
@@ -527,6 +539,7 @@ def _check_vendor(identity: dict[str, Any], what: str) -> None:
     name, parameters = identity.get("adapter"), identity.get("parameters")
     if not isinstance(name, str) or not isinstance(parameters, dict):
         raise FileFormatError(f"expected the {what}'s adapter and parameters; got {name!r} and {parameters!r}")
+    # A colon would name a module and a class, and loading it would run code of the file's author.
     if ":" in name:
         raise FileFormatError(
             f"expected the {what}'s name; got {name!r}, and a file may not name code to run. Calibrate again"
@@ -556,6 +569,7 @@ def _check_bound(calibration: Calibration, metric: Metric) -> None:
 
 def _check_images(calibration: Calibration) -> None:
     truths = [image.truth for image in calibration.images]
+    # The order is canonical, so that one calibration has one file.
     if truths != sorted(truths):
         raise FileFormatError("expected photographs in the order of their digests; the file was edited")
     if _twice([image.input for image in calibration.images]):
@@ -565,6 +579,7 @@ def _check_images(calibration: Calibration) -> None:
         raise FileFormatError(f"expected photographs of whole multiples of {scale} pixels; the file was edited")
     sizes = calibration.inputs.column(SIZE)
     pixels = [image.height * image.width // scale**2 for image in calibration.images]
+    # In single precision, as the statistics are stored.
     if np.any(np.abs(sizes - np.log2(pixels)) > 1e-5):
         raise FileFormatError(
             "expected statistics of inputs of the photographs' sizes; got others. The file was edited"
@@ -582,6 +597,7 @@ def _check_refused(images: Sequence[CalibrationImage], curves: CurveSet) -> None
     """A photograph that was refused has the worst curve, and no other has."""
     worst = set(curves.owner[np.isneginf(curves.scores)].tolist())
     refused = {place for place, image in enumerate(images) if image.refused is not None}
+    # What decides is the curve: a photograph marked as refused with a good curve would make the risk look small.
     records = np.diff(curves.offsets)
     losses = curves.losses[curves.offsets[:-1][list(refused)]] if refused <= worst else np.empty(0)
     if (
@@ -599,6 +615,7 @@ def _check_guarantee(calibration: Calibration) -> None:
         raise FileFormatError(f"expected the name of a guarantee; got {name!r}")
     rule = choose_guarantee(name, **parameters)
     if rule.own_bound is not None:
+        # The bound of one new picture has no place among the photographs that calibrate.
         raise FileFormatError("expected no bound of a new photograph in a calibration file; got one")
     for name, values in rule.by_photograph.items():
         if len(values) != len(calibration.images):

@@ -67,6 +67,7 @@ class InputCheck(BaseModel):
         if self.outside or not self.beyond:
             return None
         said = f"{self.differs}: the guarantee is for inputs like the calibration's (p = {self.p_value:.2g})"
+        # With n inputs the least p-value is 1 / (n + 1), so a level below it could never be reached.
         if not 0 < self.level < 1 / (self.n + 1):
             return said
         return (
@@ -116,6 +117,7 @@ class BatchCheck(BaseModel):
         Inputs that were masked before do not mark it: pictures that come one by one would be compared so often that
         some of the right ones were marked.
         """
+        # Only inputs that were masked together mark the batch; see above.
         return None if self.earlier or not self.moved or self.level > LEVEL else self._difference
 
     @property
@@ -261,6 +263,7 @@ class Certificate(BaseModel):
     def calibration_vouching(self, trusted: Collection[str] = ()) -> Vouching:
         """Who signed the calibration that it rests on; errors as for `vouching`."""
         signature, of = self.calibration_signature, "the calibration that the certificate names"
+        # Any version: the certificate outlives the format of the calibration that it names.
         return Vouching.of(signature, of, "blackbox-conformal calibration", None, self.calibration_digest, trusted)
 
     def to_json(self) -> str:
@@ -291,6 +294,7 @@ class Certificate(BaseModel):
         for kind, entry in self.outputs.items():
             if not isinstance(entry, dict) or not isinstance(entry.get("file"), str):
                 raise CheckFailedError(f"expected file and digest of the {kind} in the certificate; got {entry!r}")
+            # The name alone: a certificate must not point out of its folder.
             path = folder / Path(entry["file"]).name
             try:
                 digest = digest_bytes(path.read_bytes())

@@ -32,7 +32,9 @@ def refuse_odd_key(public: bytes) -> None:
         They are.
     """
     y = int.from_bytes(public, "little") & (2**255 - 1)
+    # The curve is -x^2 + y^2 = 1 + d x^2 y^2, solved for x^2.
     square = (y * y - 1) * pow(_CURVE * y * y + 1, -1, _PRIME) % _PRIME
+    # Euler's criterion tells whether that is a square; y below the prime makes the encoding the only one.
     on_curve = len(public) == 32 and y < _PRIME and pow(square, (_PRIME - 1) // 2, _PRIME) in (0, 1)
     if not on_curve or y in _SMALL_ORDERS:
         raise UsageError(
@@ -129,6 +131,7 @@ class PrivateKey:
         signature: bytes = self._key.sign(message)
         return signature
 
+    # Pickling would write the key to disk or send it to workers.
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError("a private key is not pickled; read it again where it is needed")
 

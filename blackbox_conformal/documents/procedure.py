@@ -97,6 +97,7 @@ class Procedure(BaseModel):
     @property
     def fingerprint(self) -> str:
         """``sha256:…`` over the canonical JSON of every field."""
+        # Of every field: whatever could change a mask belongs to the procedure.
         return digest_json(self.model_dump(mode="json"))
 
     def differences(self, other: Self) -> list[str]:
@@ -144,6 +145,7 @@ class Procedure(BaseModel):
             It is another one than the calibration's.
         """
         declared = Mixture.of_text(text).at(self.scale)
+        # Compared as specifications, so that two ways to type one degradation are the same.
         if declared.specification != self.mixture.at(self.scale).specification:
             raise ProcedureMismatchError(
                 f"this calibration is for inputs made by {self.mixture.text}; got --degradation {declared.text!r}, and "
@@ -235,7 +237,9 @@ class Procedure(BaseModel):
             return None
         low, high = seed_range
         if self.seeds == "shared":
+            # The same M seeds for all pictures, wrapped round at the end of the vendor's range.
             return low + ((self.first_seed or 0) + index - low) % (high - low + 1)
+        # From the picture's digest: seeds are fresh for each picture, and the same whenever it is drawn again.
         text = f"blackbox-conformal seed {self.root_seed} {picture} {index}".encode()
         return low + int.from_bytes(hashlib.sha256(text).digest()[:8], "little") % (high - low + 1)
 

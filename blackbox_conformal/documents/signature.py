@@ -61,6 +61,7 @@ class Signature(BaseModel):
 
     def message(self, digest: str) -> bytes:
         """The signed bytes: everything here but the signature itself, and the digest of the paper's content."""
+        # The domain comes first, so that the signature can be one of nothing else.
         return DOMAIN + canonical_json({**self.model_dump(exclude={"value"}), "digest": digest})
 
     @property
@@ -78,6 +79,7 @@ class Signature(BaseModel):
         """
         if self.format != paper_format or version not in (None, self.version):
             return False
+        # Keys and signatures are hexadecimal by the fields' patterns, so these cannot fail.
         public = bytes.fromhex(self.key.removeprefix(PREFIX))
         return ed25519.verifies(public, self.message(digest), bytes.fromhex(self.value))
 
@@ -117,6 +119,7 @@ class Vouching:
         CheckFailedError
             The signature is not one of this paper.
         """
+        # Without the package nothing is claimed: the signature is shown as not checked.
         if signature is None or not ed25519.is_installed():
             return cls(signature)
         try:
@@ -128,6 +131,7 @@ class Vouching:
                 f"{paper}: its signature is broken: it is none by {signature.signer} of what stands there. Get the "
                 "paper again from its signer"
             )
+        # Trusted only after the check: a name alone proves nothing.
         return cls(signature, True, signature.key in trusted)
 
     def words(self, unknown: str = "you have not told verify that you trust this key") -> str:
@@ -195,6 +199,7 @@ def _lines(path: Path) -> list[str]:
             f"expected a public key ({PREFIX}…) or a file of such keys; {printable(str(path))} cannot be read "
             f"({type(error).__name__})"
         ) from None
+    # A private key in a list of public ones is about to be passed on by mistake.
     if "PRIVATE KEY" in text:
         raise UsageError(
             f"{path}: expected public keys; this is a private key, which its owner alone may have. Give what "

@@ -43,6 +43,7 @@ class SigningKey:
 
     def sign(self, paper_format: str, version: int, digest: str) -> Signature:
         """The signature of the paper with this format, version and digest of its content; the same each time."""
+        # The message covers every field but the value, so it is built with a blank one.
         blank = Signature(format=paper_format, version=version, key=self.key, name=self.name, value="0" * 128)
         return blank.model_copy(update={"value": self._private.sign(blank.message(digest)).hex()})
 
@@ -58,15 +59,18 @@ class SigningKey:
         pem = self._private.to_pem(None if passphrase is None else passphrase.encode())
         handle = None
         try:
+            # Made for its owner alone from the first moment, and never over another file.
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "wb") as file:
                 file.write(f"Name: {self.name}\n".encode() + pem)
                 file.flush()
+                # On disk before anything is signed with it: a lost key cannot be made again.
                 os.fsync(file.fileno())
         except FileExistsError:
             raise UsageError(f"{path} exists, and a key is never overwritten; name another file") from None
         except OSError as error:
             if handle is not None:
+                # Half a key is none; nothing else can have made this file, as it is new.
                 path.unlink(missing_ok=True)
             raise refusal(path, error) from None
         return path
@@ -112,6 +116,7 @@ def is_encrypted(path: str | Path) -> bool:
 
 def _text(path: Path) -> str:
     try:
+        # Owner and rights are asked of the open file, so that no other can take its place in between.
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             if os.name == "posix" and status.st_uid != os.geteuid():

@@ -112,8 +112,10 @@ class Stored(Generic[Document]):
     def bytes_of(self, path: Path) -> bytes:
         """The bytes of the file; errors as for `read`."""
         with self.refusing(printable(path, _LONGEST_PATH)):
+            # A pipe or a device would be read without end.
             if path.exists() and not path.is_file():
                 raise FileFormatError(f"expected a {self._file}; this is no file. {self._anew}")
+            # Asked before reading, so that a huge file is never in memory.
             if path.stat().st_size > self.limit:
                 raise FileFormatError(f"expected a {self._file} below {self.limit} bytes; it is larger. {self._anew}")
             return path.read_bytes()
@@ -150,6 +152,7 @@ class Stored(Generic[Document]):
                 f"was written in format {version}, this version reads up to {self.version}. Upgrade blackbox-conformal"
             )
         if version != self.version or type(version) is not int:
+            # Booleans are whole numbers to Python, and no version.
             why = self.earlier.get(version, "") if type(version) is int else ""
             raise FileFormatError(
                 f"was written in format {shown(version)}{why}; this version reads {self.version}. {self._anew}"
@@ -165,12 +168,14 @@ class Stored(Generic[Document]):
             raise FileFormatError(f"{at}expected a readable {self._file}; {error.strerror}") from None
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]
+            # Our own sentence says more than the library's about it.
             if isinstance(ours := problem.get("ctx", {}).get("error"), BlackboxConformalError):
                 raise FileFormatError(f"{at}{ours}") from None
             where = printable(".".join(map(str, problem["loc"][1:])) or "content")
             raise FileFormatError(f"{at}damaged {self._file}: {where}: {complaint(problem)}. {self._anew}") from None
         except BlackboxConformalError as error:
             raise FileFormatError(f"{at}{error}") from None
+        # Whatever a damaged file makes our own code raise is damage of the file.
         except (ValueError, TypeError, ArithmeticError, LookupError, RecursionError) as error:
             said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             raise FileFormatError(f"{at}damaged {self._file} ({said}). {self._anew}") from None
@@ -183,6 +188,7 @@ class StoredPaper(Stored[Paper]):
     """
 
     def _fields(self, document: Paper) -> dict[str, Any]:
+        # The signature is of the digest, so it cannot be a part of it.
         (fields,) = self._form.dump_python((document,), mode="json", exclude={0: {"signature"}})
         return cast(dict[str, Any], fields)
 
@@ -201,9 +207,11 @@ class StoredPaper(Stored[Paper]):
         self._check_version(content)
         closing = {name: content.pop(name) for name in ("digest", "signature") if name in content}
         digest = closing.pop("digest", None)
+        # The digest is of the file as it was read, before any default is filled in.
         if digest != digest_json(content):
             raise FileFormatError(f"was changed after it was written: its digest does not match. {self._anew}")
         paper = super()._built({**content, **closing})
+        # Read and written again, it must be the same: a file that says more, or otherwise, was edited.
         if digest != paper.digest:
             raise FileFormatError(f"says what this version would not write. {self._anew}")
         return paper

@@ -97,6 +97,7 @@ class WatchStanding:
         later = 0 < self.vouched < self.head.entries
         further = f"; what follows entry {self.vouched} is not signed" if later else ""
         if self.own:
+            # Signed by its own maker's key, which needs no trust of the reader's in a second one.
             vouching = replace(self.vouching, trusted=False).words("the key that signed the calibration")
         else:
             vouching = self.vouching.words("you have not said that you trust this key")

@@ -33,7 +33,6 @@ LOOK_S = 0.25
 """How often a stream of statuses looks for a new one."""
 
 _HOSTS = {"queue.fal.run": "/fal/queue", "fal.run": "/fal/run", "rest.fal.ai": "/fal/rest"}
-# The JavaScript client is told one proxy for all of them.
 """Where this gateway serves what the clients ask of fal's hosts."""
 
 _QUERY = {"fal_webhook"}
