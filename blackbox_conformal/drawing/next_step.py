@@ -63,33 +63,42 @@ def next_step(
     now
         Seconds since 1970.
     """
+    # Before anything else: what another process holds must be neither fetched nor bought twice.
     if any(attempt.busy for attempt in attempts):
         return Elsewhere()
+    # What was never sent, or was taken back, cost nothing and says nothing.
     real = [attempt for attempt in attempts if attempt.state not in (*UNSENT, "cancelled")]
     if not real:
         return Submit(0)
+    # A new generation, so that its idempotency key is a new one and the vendor does not answer with the old draw.
     following = Submit(max(attempt.generation for attempt in real) + 1)
     whole = [attempt for attempt in real if attempt.state in WHOLE]
+    # A picture on the disk comes before everything, whatever later attempts say.
     for attempt in whole:
         if attempt.digest in on_disk:
             return Done(attempt)
+    # A job is paid for: its picture is fetched before anything is bought.
     for attempt in real:
         if attempt.state in WITH_JOB:
             return Fetch(attempt)
     resampled = times_resampled(real)
     if whole:
         last = whole[-1]
+        # The file is lost, and the vendor may still keep the picture of its job.
         if last.job is not None:
             return Fetch(last)
         return following if limits.pay_again or resampled < limits.max_resample else Done(last)
     last = real[-1]
     if last.state in ("ambiguous", "sent"):
+        # A clock that was set back gives a negative age, which is no proof that the key is still known.
         age = now - (last.sent_at or 0.0)
         if replayable and 0.0 <= age <= IDEMPOTENCY_WINDOW_S:
             return Replay(last)
+        # It may have been billed, so buying it again needs the user's word.
         return following if limits.pay_again or limits.retry_ambiguous else Done(last)
     if last.state == "expired":
         return following if limits.pay_again or limits.retry_ambiguous else Done(last)
+    # Nothing was billed, so asking again costs no more than asking once.
     if failed_for_free(last):
         return following
     if last.reopened:
@@ -104,6 +113,7 @@ def times_resampled(attempts: Sequence[Attempt]) -> int:
     return sum(attempt.state in ("invalid", "failed") and not failed_for_free(attempt) for attempt in attempts)
 
 
+# Of unknown price, "nothing was billed" is only what the ledger could book.
 def failed_for_free(attempt: Attempt) -> bool:
     """Whether the vendor failed on its own and billed nothing; with an unknown price, it may have."""
     return attempt.state == "failed" and attempt.priced and not attempt.cost_nanousd

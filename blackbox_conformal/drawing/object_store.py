@@ -109,6 +109,7 @@ class BucketAddress:
         """
         scheme, separator, rest = text.partition("://")
         bucket, _, prefix = rest.partition("/")
+        # Names such as ".." would lead out of the prefix.
         usable = text.isprintable() and len(text) <= _LONGEST and not set(prefix.split("/")[:-1]) & {"", ".", ".."}
         if scheme not in SCHEMES or not separator or not bucket or set(bucket) & set("@:?#\\ ") or not usable:
             raise UsageError(
@@ -207,6 +208,7 @@ class Bucket:
         if importlib.util.find_spec("obstore") is None:
             raise MissingPackageError(f"{address} needs obstore: pip install 'blackbox-conformal[objects]'")
         self._address = address
+        # Known as secrets from now on, so that no message or log shows them.
         for variable in _KEYS:
             if value := os.environ.get(variable):
                 Secret(value)
@@ -222,6 +224,7 @@ class Bucket:
         import obstore
 
         try:
+            # One request that creates or fails: two processes cannot both take a name.
             obstore.put(self._store, self._key(name), content, mode="create", use_multipart=False)
         except obstore.exceptions.AlreadyExistsError:
             return False
@@ -239,6 +242,7 @@ class Bucket:
         """See `BlobStore`."""
         import obstore
 
+        # Only the object that was listed: another one under its name has another content.
         options: Any = None if tag is None else {"if_match": tag}
         return self._asked(lambda: bytes(obstore.get(self._store, self._key(name), options=options).bytes()))
 
@@ -282,10 +286,12 @@ class Bucket:
         from obstore import exceptions
 
         text = redact(str(error))
+        # Its own text would quote the tag and the address with its signature.
         if isinstance(error, exceptions.PreconditionError):
             return ChangedError(f"an object in {self} was changed while it was being read; run again")
         refused = isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError)
         # Where no key is found, obstore asks the machine that it might run on.
+        # The address of the service by which machines in a cloud learn their keys.
         if refused or "169.254.169" in text or "metadata.google" in text:
             return UsageError(
                 f"{self} refuses access, or no key was found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (s3), "
@@ -307,6 +313,7 @@ def _opened(address: BucketAddress) -> "ObjectStore":
     """The bucket; unencrypted only where the environment names a server on this machine, or agrees (AWS_ALLOW_HTTP)."""
     from obstore import store
 
+    # Both variables are heeded by obstore.
     endpoint = os.environ.get(SCHEMES[address.scheme], "") or os.environ.get("AWS_ENDPOINT", "")
     near = is_loopback_name(urlsplit(endpoint).hostname or "")
     agreed = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("true", "1", "yes")
@@ -340,12 +347,14 @@ def refuse_unconditional(store: BlobStore) -> None:
     """
     name, content = f".probe-{secrets.token_hex(8)}", secrets.token_bytes(32)
     try:
+        # Two contents under one name: only the first may be kept.
         first, second = store.put_if_absent(name, content), store.put_if_absent(name, content[::-1])
         kept = store.get(name)
     finally:
         # One that keeps its user from removing anything can be used all the same.
         with suppress(UsageError):
             store.remove(name)
+    # Read again as well: a store that gives back other bytes keeps no answers.
     if not first or second or kept != content:
         how = "an object that was there was overwritten" if second else "what was put is not what was got"
         raise UsageError(

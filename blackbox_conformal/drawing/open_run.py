@@ -56,6 +56,7 @@ class OpenRun:
         self._beginning = threading.Lock()
         self._stopped = False
         with contextlib.ExitStack() as stack:
+            # In the order in which they are closed, last opened first.
             self._adapter = adapter.open()
             stack.callback(self._adapter.close)
             capabilities = self._adapter.capabilities
@@ -72,6 +73,7 @@ class OpenRun:
                 probe_timeout_s=limits.answer_timeout_s + 30.0,
                 announce=self._rate_limiter.announce_pause,
             )
+            # In force before the first price is reserved.
             self._ledger.limit(limits.budget)
             if folder.remembered:
                 board.tell("remembered", folder.remembered)
@@ -95,9 +97,11 @@ class OpenRun:
     def begin(self, control: RunControl, acceptance: Acceptance, *, pay_again: bool = False) -> Processor:
         """What draws one set of tasks; `pay_again` as in `Limits`."""
         with self._beginning:
+            # A set that begins while the run is stopped must stop as well.
             self._controls.add(control)
             if self._stopped:
                 control.stop()
+        # Paying again is the choice of one set of tasks, and not of the vendor's whole run.
         limits = replace(self._limits, pay_again=pay_again)
         clock, board, concurrency = self._clock, self.board, self._concurrency
         turns = TurnTaking(self._breaker, self._rate_limiter, concurrency, limits, clock, board)
@@ -132,6 +136,7 @@ class OpenRun:
         """Submit nothing new for any set of tasks, and where it is to `leave`, wait for nothing."""
         with self._beginning:
             self._stopped = True
+            # A copy, since stopping lets sets end and so change it.
             controls = list(self._controls)
         for control in controls:
             control.stop()
@@ -145,6 +150,7 @@ class OpenRun:
 
     def inspect(self) -> None:
         """Read what the vendor publishes of itself, once; errors as `inspect_vendor`."""
+        # Sets that begin together wait for one look at what the vendor publishes.
         with self._inspecting:
             if self._inspected:
                 return
@@ -164,6 +170,7 @@ class OpenRun:
 
     def abandon(self) -> None:
         """Leave the connections open when closing: threads that are not waited for may still use them."""
+        # Closing a connection under a thread that reads from it would crash that read.
         self._abandoned = True
 
     def close(self) -> None:

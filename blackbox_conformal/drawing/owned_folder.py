@@ -84,6 +84,7 @@ class OwnedFolder:
         if place is None or STORES.noted(run) is not None:
             return
         assert isinstance(self.store, SharedStore)
+        # Older answers first: from the moment of the note on, all are looked for there.
         self.store.share()
         try:
             STORES.keep(run, place)
@@ -93,17 +94,21 @@ class OwnedFolder:
     def _adopt(self) -> None:
         """Take over jobs and answers that lie in the inbox and that no process works on any more."""
         ledger, store = self.ledger, self.store
+        # Jobs first: an answer in the inbox may be that of one of these jobs.
         for attempt, job, report in store.jobs(ledger.may_adopt):
             ledger.adopt_job(attempt, job, report)
+            # Only once the ledger has it: forgotten before, a crash would lose the job.
             store.forget_job(attempt)
         for arrival in store.arrivals(ledger.may_adopt):
             if ledger.adopt(arrival.attempt, arrival.digest, arrival.size, arrival.report):
                 store.keep_receipt(ledger.receipt(arrival.attempt))
+            # Out of the inbox only when the ledger knows it.
             store.settle(arrival)
         store.flush()
 
     def _missed(self, run: Path) -> str:
         """That a shared ledger has lost what others wrote since this folder was opened last; "" where it has not."""
+        # The number that this folder saw last; a ledger restored from a copy has seen fewer.
         seen, commits = marked_commits(run), self.ledger.commits()
         if self._address is not None:
             with contextlib.suppress(OSError):  # Then nothing is compared the next time.

@@ -31,6 +31,7 @@ class Prices:
         self._source = source
         self._highest = billed.highest
         self._unlisted_nanousd = billed.booked_nanousd[1]
+        # Without a limit no draw has to go alone, so every size counts as known.
         self._known_pixels: float = billed.pixels if limited else math.inf
         self._alone = self._told = False
         self._board = board
@@ -56,6 +57,7 @@ class Prices:
         StoppedError
             The run was stopped first.
         """
+        # Read without the lock: the size that is known only grows.
         if pixels <= self._known_pixels:
             return False
         with self._changed:
@@ -75,6 +77,7 @@ class Prices:
             if billed:
                 self._known_pixels = max(self._known_pixels, pixels)
             elif answered:
+                # A vendor that gives a picture and no bill never sends one, so waiting for it would never end.
                 self._known_pixels = math.inf
             self._changed.notify_all()
 
@@ -84,9 +87,11 @@ class Prices:
         with self._changed:
             if not listed_nanousd:
                 self._unlisted_nanousd = max(self._unlisted_nanousd, cost_nanousd)
+            # By proportion: a dear large picture need not mean that the list is wrong.
             elif Bill(cost_nanousd, listed_nanousd).exceeds(self._highest):
                 self._highest = Bill(cost_nanousd, listed_nanousd)
                 tell, self._told = not self._told, True
+        # Outside the lock, as the listener is foreign code.
         if tell:
             self._board.tell("price-differs", f"{self.explanation()}; limits count what is billed")
 

@@ -37,6 +37,7 @@ def ask_quotes(
     VendorError
         The vendor could not be reached, or gave no price.
     """
+    # One picture of each size, since prices go by size.
     sizes = {(upload.width, upload.height): upload for upload in uploads}
     if any(adapter.quote(upload) is None for upload in sizes.values()):
         raise UsageError(
@@ -61,6 +62,7 @@ def _price(adapter: Adapter, desk: Desk, upload: Upload) -> Decimal:
     if steps is None:
         raise AdapterError(f"adapter {adapter.name} had a quote for this picture a moment ago, and has none")
     price: object = desk.ask(steps, "quote", _LATE)
+    # A price that is no amount would make a plan that is no plan.
     if not isinstance(price, Decimal) or not price.is_finite() or price < 0:
         raise PayloadError(f"expected a price in US dollars from the vendor; got {str(price)[:80]!r}")
     return price

@@ -95,6 +95,7 @@ class Reservations:
             return self._reserved(spec, alone)
         except BaseException:
             if alone:
+                # Others wait for this draw: one that was never sent must let the next go alone.
                 self.prices.leave(spec.pixels, answered=False, billed=False)
             raise
 
@@ -104,6 +105,7 @@ class Reservations:
         if now < self._space_until:
             return
         self.store.require_folders()
+        # Twice the largest answer so far, for all that may be under way at once.
         needed = LEAST_FREE_BYTES + 2 * self.store.largest_answer * self.most_workers
         free = self.store.free_bytes()
         if free < needed:
@@ -120,9 +122,11 @@ class Reservations:
         ledger = self.ledger
         if self.control.stopping.is_set():
             raise StoppedError
+        # Taken out, so that no other worker begins the same submission.
         planned = self.planned.pop((spec.task, spec.generation), None)
         if planned is not None:
             send = partial(ledger.reserve_and_mark_sent, spec, planned, alone=alone)
+            # One commit instead of three, where nothing has to be waited for.
             if self.turns.is_free() and isinstance(held := self._ask(spec, send), int):
                 return self._held(Reservation(planned, held, sent=True, alone=alone, pixels=spec.pixels))
             ledger.claim(planned)
@@ -130,6 +134,7 @@ class Reservations:
             attempt, price = self._waited_for(spec, planned, alone)
         except StoppedError:
             if planned is not None:
+                # Not begun after all: the next run finds it planned.
                 ledger.put_back(planned)
             raise
         return self._held(Reservation(attempt, price, alone=alone, pixels=spec.pixels))
@@ -138,6 +143,7 @@ class Reservations:
         """The ledger's row that holds the price, and the price, as soon as there is room for it."""
         reserved: list[int] = []
         while not self.control.stopping.is_set():
+            # Read before asking: a settlement between asking and waiting must not be missed.
             settlements = self._settlements
             held = self._ask(
                 spec, lambda price: reserved.append(self.ledger.reserve(spec, planned, price, alone=alone))
@@ -157,6 +163,7 @@ class Reservations:
             held = 1
         except BudgetError as error:
             return error
+        # One step for all three counters, so that a waiting worker never sees a moment at which none asks or holds.
         finally:
             with self._changed:
                 self._asking -= 1
@@ -188,6 +195,7 @@ class Reservations:
                     raise StoppedError
                 self._changed.wait(_LOOK_AGAIN_S)
             if self._settlements == settlements:
+                # Why a draw costs more than the list says belongs to the message.
                 why = self.prices.explanation()
                 self.control.fail(BudgetError(f"{error}; {why}") if why else error)
                 self._changed.notify_all()
@@ -197,6 +205,7 @@ class Reservations:
         """Hold the price of an earlier attempt again, whose submission is repeated under its idempotency key."""
         with self._changed:
             self._holding += 1
+        # What was booked as ambiguous is held once more instead.
         self.board.count(spent_nanousd=-attempt.cost_nanousd)
         return self._held(Reservation(attempt.id, attempt.cost_nanousd))
 

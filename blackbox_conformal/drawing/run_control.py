@@ -47,6 +47,7 @@ class RunControl:
     def fail(self, error: BaseException) -> None:
         """End the run with `error`; the first one counts, unless a refusal of every picture explains the others."""
         with self._lock:
+            # A refusal of every picture explains the single failures before it.
             explains = isinstance(error, RunRefusedError) and isinstance(self.error, BlackboxConformalError)
             if self.error is None or (explains and not isinstance(self.error, RunRefusedError)):
                 self.error = error

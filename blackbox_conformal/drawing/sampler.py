@@ -72,6 +72,7 @@ class Sampler:
         clock: Clock | None = None,
     ) -> None:
         self._local = adapter.capabilities.local
+        # Checked before the vendor is opened: without a price, a limit on money could not be kept.
         limited = limits.budget.limits_money and not self._local and shared is None
         if limited and KnownPrices(adapter, Path(run)).of_any() is None:
             raise UsageError(price_missing(adapter))
@@ -121,6 +122,7 @@ class Sampler:
         try:
             opened = OpenRun(self._adapter, folder, self._limits, self._clock, self._board)
         except BaseException:
+            # A folder that stays locked would keep the next run out.
             folder.close()
             raise
         self._folder = folder
@@ -129,6 +131,7 @@ class Sampler:
     def close(self) -> None:
         """Wait for nothing, keep everything: jobs under way are resumed by the next session."""
         self._closed = True
+        # Before the threads are waited for, which then end as soon as they can.
         self._control.leave()
         opened, self._opened = self._opened, None
         if not self._abandoned:
@@ -166,6 +169,7 @@ class Sampler:
 
         May be called from any thread and from a signal handler.
         """
+        # Once: finish what is under way. Twice: the user wants to go.
         if self._asked_to_stop:
             self._control.leave()
         self._asked_to_stop = True
@@ -195,6 +199,7 @@ class Sampler:
             return
         if self._drawing:
             raise UsageError("another draw() of this sampler is not finished; finish or close it first")
+        # A stop before the first draw counts for it, too.
         if self._asked_to_stop:
             raise IncompleteError("stopped before the next draw; what is paid is kept, and the same command resumes")
         self._drawing = True
@@ -220,8 +225,10 @@ class Sampler:
     def _draw(self, opened: OpenRun, tasks: list[Task]) -> Iterator[Outcome]:
         processor = self._begin(opened)
         control, items = processor.control, deque(processor.work_items(tasks))
+        # Only where something is to be bought: what a vendor publishes costs a request.
         if any(isinstance(item.step, Submit) for item in items):
             opened.inspect()
+        # Sets that share a vendor share one board, which must not begin anew for each.
         if self._shared is None:
             self._board.start(len(tasks), *opened.spent_usd())
         else:
@@ -230,6 +237,7 @@ class Sampler:
         arrived: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=processor.work, args=(items, arrived), name=f"draw-{number}", daemon=True)
+            # No more threads than draws.
             for number in range(min(self._limits.most_workers, len(items)))
         ]
         done, living = 0, len(self._threads)
@@ -239,6 +247,7 @@ class Sampler:
             while living:
                 outcome = arrived.get()
                 if outcome is None:
+                    # Each worker ends with None; the last one ends the loop.
                     living -= 1
                     continue
                 done += 1
@@ -246,13 +255,16 @@ class Sampler:
                 yield outcome
         except BaseException as error:
             control.leave()
+            # A person who interrupts twice does not wait for threads.
             self._abandoned = isinstance(error, (KeyboardInterrupt, SystemExit))
             raise
         finally:
             if not self._abandoned:
                 self._join()
+        # A ledger that failed counts for more than draws that are left.
         if isinstance(control.error, LedgerError):
             raise control.error
+        # Names of samples are durable before the run is called finished.
         opened.flush()
         self._board.tell("finished", f"{done} of {len(tasks)} draws are done")
         ended = control.error

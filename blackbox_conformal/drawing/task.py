@@ -77,10 +77,12 @@ def task_key(identity: dict[str, Any], task: Task) -> str:
 
 def task_keys(identity: dict[str, Any], tasks: Sequence[Task]) -> list[str]:
     """`task_key` of many tasks of one vendor procedure; the procedure and each picture are written out once."""
+    # Written out once: of a hundred thousand tasks most of the text is the same.
     procedure = canonical_json(identity)
     pictures = {digest: canonical_json(digest) for digest in {task.upload.digest for task in tasks}}
     return [
         digest_bytes(
+            # The same bytes as canonical JSON of the four fields, whose names are in this order.
             b'{"draw":%d,"identity":%b,"seed":%b,"upload":%b}'
             % (
                 task.index,
@@ -95,5 +97,6 @@ def task_keys(identity: dict[str, Any], tasks: Sequence[Task]) -> list[str]:
 
 def idempotency_key(key: str, generation: int = 0) -> str:
     """UUID-shaped key for the vendor: equal for every repetition of one submission, new for each resubmission."""
+    # The generation is a part of it: buying again needs a key that the vendor has not seen.
     raw = hashlib.sha256(f"{key}#{generation}".encode()).digest()[:16]
     return str(uuid.UUID(bytes=raw, version=4))

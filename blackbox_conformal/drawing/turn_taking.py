@@ -30,6 +30,7 @@ class TurnTaking:
     def is_free(self) -> bool:
         """Whether a submission may go now without `wait`: there is no pause and no request rate."""
         self._join_pauses_of_others()
+        # A half-open breaker has one probe, so nothing is free then.
         return not self.rate_limiter.rates and self.breaker.is_closed()
 
     def wait(self, wake: threading.Event, purpose: Purpose) -> float:
@@ -46,9 +47,11 @@ class TurnTaking:
             raise StoppedError
         self._wait_for_pause(wake)
         waited = 0.0
+        # Asked again after each wait: another worker may have taken the turn.
         while (seconds := self.rate_limiter.take(purpose)) > 0:
             self._tell_wait(seconds)
             if self.clock.sleep(seconds, wake):
+                # The probe has not been sent, so another worker may be it.
                 self.breaker.abandon_probe()
                 raise StoppedError
             waited += seconds
@@ -68,6 +71,7 @@ class TurnTaking:
         worker = threading.get_ident()
         self._join_pauses_of_others()
         while (seconds := self.breaker.delay(worker)) > 0:
+            # A pause longer than the user allows ends the run instead of making it wait.
             if seconds > self.limits.max_retry_after_s:
                 raise TryLaterError("the vendor asked for a pause, which is not over", retry_after=seconds)
             if self.clock.sleep(seconds, wake):
@@ -77,6 +81,7 @@ class TurnTaking:
     def _join_pauses_of_others(self) -> None:
         """Join a pause that the vendor asked of another process with the same key."""
         seconds = self.rate_limiter.new_pause()
+        # Longer pauses end this run when it asks itself; joining them here would hide the reason.
         if 0.0 < seconds <= self.limits.max_retry_after_s:
             self.concurrency.record_throttle()
             if self.breaker.open(seconds):
@@ -90,4 +95,5 @@ class TurnTaking:
             if self.breaker.record_success():
                 self.board.tell("recovered", "the vendor answers again")
         elif not isinstance(failure, TryLaterError):
+            # The probe met another failure: the next worker tries.
             self.breaker.abandon_probe()

@@ -156,6 +156,7 @@ class Processor:
             Stored draws came from a model that the run must not be mixed with, so that there is nothing to do.
         """
         keys = task_keys(self.identity, tasks)
+        # Two equal tasks would be one draw in the ledger, counted twice.
         if len(set(keys)) != len(keys):
             raise UsageError("one draw is asked for twice; give each picture once, and each draw its own index")
         rows = self.ledger.rows(keys)
@@ -163,6 +164,7 @@ class Processor:
         names = {name: clean(name) for name in {task.upload.name for task in tasks}}
         items = []
         for task, key, step in zip(tasks, keys, steps, strict=True):
+            # What is paid for counts before anything is bought, so that a wrong model ends the run at no cost.
             if isinstance(step, (Done, Fetch)) and step.attempt.state in (*WHOLE, *WITH_JOB):
                 self._count_stored(task, step.attempt)
             elif isinstance(step, Done) and step.attempt.state == "refused":
@@ -207,6 +209,7 @@ class Processor:
         if isinstance(error, AccountRefusedError):
             error.key_variable = self.adapter.key_variable
         rows = self.ledger.rows(task_keys(self.identity, tasks)).values()
+        # Known costs only: an unknown one is told as such.
         costs = [one.known_cost_usd for attempts in rows for one in attempts if one.state == "ambiguous"]
         if costs and isinstance(error, BlackboxConformalError):
             error.args = (f"{str(error).removesuffix('.')}. {may_be_billed(costs)}", *error.args[1:])
@@ -243,6 +246,7 @@ class Processor:
         try:
             while True:
                 try:
+                    # One worker at a time looks at the ledger, and for all items that wait.
                     with self._looking:
                         item = items.popleft()
                         if self.ledger.shared and self._is_stale(item) and not self._is_given_up(False):
@@ -251,9 +255,11 @@ class Processor:
                 except IndexError:
                     return
                 if isinstance(item.step, Elsewhere) and not self._is_given_up(False):
+                    # At the end of the queue, so that other draws are made meanwhile.
                     items.append(item)
                     self.clock.sleep(_LOOK_AGAIN_S, self.control.stopping)
                     continue
+                # What is stored or has a job is still handed out when only the money has run out.
                 given_up = partial(self._is_given_up, isinstance(item.step, (Done, Fetch)))
                 asks_vendor = not isinstance(item.step, Done)
                 if given_up() or (asks_vendor and not self.concurrency.acquire(given_up)):
@@ -261,12 +267,14 @@ class Processor:
                 try:
                     arrived.put(replace(self.process(item), reopened=item.reopened))
                 except TakenError:
+                    # Another process was quicker: looked at again later.
                     items.append(replace(item, step=Elsewhere(), looked_at=self.clock.monotonic()))
                 except StoppedError:
                     continue
                 finally:
                     if asks_vendor:
                         self.concurrency.release()
+        # A worker that dies in silence would leave the caller waiting for its outcome.
         except BaseException as error:  # noqa: BLE001 - raised by `Sampler.draw` in the caller's thread
             self.control.fail(error)
             self.control.leave()
@@ -280,12 +288,14 @@ class Processor:
     def _look_again(self, items: deque[WorkItem], first: WorkItem) -> None:
         """Put an item and those that follow it back, with what is left to do for them now."""
         stale = [first]
+        # Others may empty the queue meanwhile.
         with contextlib.suppress(IndexError):
             while len(stale) < _LOOKED_AT_TOGETHER:
                 stale.append(items.popleft())
         keys = [item.key for item in stale]
         rows = self.ledger.rows(keys)
         now = self.clock.monotonic()
+        # Put back in reverse, so that they keep their order at the front.
         for item, step in reversed(list(zip(stale, self._steps(keys, rows), strict=True))):
             if isinstance(step, Done) and not isinstance(item.step, Done):
                 self._count_stored(item.task, step.attempt)
@@ -314,10 +324,12 @@ class Processor:
                 outcome = self._recorded(item.task, step.attempt)
                 if outcome is not None:
                     return outcome
+                # The record does not do: its file is gone, or is not the picture.
                 step = Fetch(step.attempt)
             if isinstance(step, Fetch) and step.attempt.state == "validated":
                 outcome = self._restored(item.task, step.attempt)
                 lost = isinstance(outcome.error, (GoneError, PayloadError))
+                # Buying a lost file again costs money, which only `--max-resample` allows.
                 if not lost or resampled >= limits.max_resample or stopping.is_set():
                     return outcome
                 resampled += 1
@@ -327,20 +339,25 @@ class Processor:
             earlier = None if isinstance(step, Submit) else step.attempt
             generation = step.generation if isinstance(step, Submit) else step.attempt.generation
             spec = self._spec(item.task, item.key, item.name, generation)
+            # The ledger takes only what no process works on; without it two would fetch one job.
             if earlier is not None and not self.ledger.take(earlier):
                 raise TakenError
             runner = self._runner(item.task, spec, earlier)
             try:
                 result = runner.run()
             finally:
+                # Whatever happened, others may go on with what is left of it.
                 runner.record.leave()
             if isinstance(result, (NotSentError, TryLaterError)):
                 deferrals += 1
                 if not self.retrier.deferred(result, deferrals):
                     raise StoppedError
+                # The same submission again: the vendor took nothing.
                 continue
+            # Attempts without a picture are a part of what the draw cost.
             spent += result.cost_usd
             result = replace(result, cost_usd=spent)
+            # Free of charge, so not counted as buying again.
             if result.state == "failed" and failures < FREE_REPEATS and failed_for_free(self._rows(item)[-1]):
                 failures += 1
                 if self.clock.sleep(full_jitter(failures), stopping):
@@ -381,6 +398,7 @@ class Processor:
         failure: PayloadError | None = None
         if attempt.state == "stored" and self.acceptance.check is not None:
             try:
+                # Stored and never checked: the process died in between.
                 failure = self.acceptance.picture_error(self.store.read(attempt.digest or ""), task)
             except PayloadError as error:
                 failure = error
@@ -389,6 +407,7 @@ class Processor:
             elif attempt.job is not None:
                 return None
             else:
+                # The bytes are kept as evidence, under the state that says what they are.
                 self.ledger.end(attempt.id, "invalid", attempt.report, error_class="P", error=str(failure))
         elif not self.store.among({attempt.digest or ""}):
             failure = PayloadError(
@@ -405,6 +424,7 @@ class Processor:
         except PayloadError as error:
             problem = str(error)
         (key,) = task_keys(self.identity, [task])
+        # Only attempts with these very bytes: another generation has another picture.
         attempts = [attempt for attempt in self.ledger.rows([key]).get(key, ()) if attempt.digest == digest]
         if not attempts:
             raise LedgerError(f"{problem}; the ledger holds no draw with these bytes")
@@ -421,6 +441,7 @@ class Processor:
         try:
             self._restore(task, attempt)
         except RunRefusedError as refusal:
+            # A key or account that is refused concerns every picture.
             self.control.fail(refusal)
             raise StoppedError from None
         except VendorError as failure:

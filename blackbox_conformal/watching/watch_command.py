@@ -143,6 +143,7 @@ def command(screen: Screen, options: WatchOptions) -> None:
         watch_demo = catalog.hook("watch_demo")
         watch_demo.show(screen, Path(options.run or watch_demo.FOLDER), opened=options.opened)
         return
+    # Plan and accept make no visit that a page could show.
     for name in ("plan", "accept"):
         if getattr(options, name) and (options.page or options.page_only):
             raise UsageError(f"expected a page without --{name}, which makes no visit; give --page-only FILE by itself")
@@ -156,6 +157,7 @@ def command(screen: Screen, options: WatchOptions) -> None:
         screen.next(*_watch(options), *from_options.blanks(calibration, "watch"))
         screen.data({"page": written})
         return
+    # Before the visit is paid: a page that cannot be written would be missed afterwards.
     if options.page is not None and not options.force:
         pages().refuse_foreign_watch(Path(options.page), calibration)
     adapter = from_options.open_calibrated_vendor(calibration, options, priced=options.max_cost is not None)
@@ -219,6 +221,7 @@ def _request(screen: Screen, options: WatchOptions, calibration: "Calibration") 
         options.level,
         _reserve(options, calibration),
         options.max_cost_in_all,
+        # A plan writes nothing, so it needs no passphrase.
         None if options.plan else load_signing_key(screen, options.sign_with),
         trusted(options.trust),
     )
@@ -285,6 +288,7 @@ def _accept(screen: Screen, options: WatchOptions, calibration: "Calibration", c
     key = load_signing_key(screen, options.sign_with)
     refuse_unsigned_visit(calibration, key)
     with WatchFile(watch_path(Path(options.file)), make=False, key=key) as file:
+        # Checked before it is accepted, so that nothing is built on a file that was edited.
         file.check(calibration, {*trusted(options.trust), *([] if key is None else [key.key])})
         entry = accept(file, calibration.digest, options.accept or "")
     screen.say(f"accepted at {entry.at}: {entry.reason}")

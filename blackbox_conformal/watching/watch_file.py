@@ -97,10 +97,12 @@ class WatchFile:
         if not make and not path.exists():
             raise UsageError(f"expected a watch file at {path}; there is none. `blackbox-conformal watch` begins one")
         with self._told():
+            # The writer waits for others that write for a moment, as masking does.
             self._connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
         try:
             with self._told():
                 self._connection.row_factory = sqlite3.Row
+                # A visit that is concluded must survive a power cut.
                 self._connection.execute("PRAGMA synchronous = FULL")
                 self._connection.execute("PRAGMA foreign_keys = ON")
                 self._prepare()
@@ -131,6 +133,7 @@ class WatchFile:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All that is written in the ``with`` block, or nothing of it."""
         with self._told():
+            # The lock is taken at once: a transaction that begins by reading could not get it later.
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -147,6 +150,7 @@ class WatchFile:
             )
             if (mark, version) == (APPLICATION_ID, VERSION):
                 return
+            # Older files are brought up to date in the same transaction, whole or not at all.
             if mark == APPLICATION_ID and version in FROM:
                 statements = FROM[version]
             elif mark or version or connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
@@ -155,9 +159,11 @@ class WatchFile:
                     "Move it away, or update blackbox-conformal"
                 )
             else:
+                # An empty file is a new one.
                 statements = TABLES
             for statement in filter(str.strip, statements.split(";")):
                 connection.execute(statement)
+            # Files from before the log get one of everything that they hold.
             if version < LOGGED:
                 log.record_all(connection)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -251,6 +257,7 @@ class WatchFile:
     def plan_again(self, watch: Watched, draw: WatchDraw) -> Visit:
         """Plan one more repetition of a draw in the open visit, before it is bought; gives the visit with it."""
         opened = self.visits(watch)[-1]
+        # After all numbers of this visit, so that no draw of it is meant.
         again = replace(draw, purpose="repeat", index=1 + max(each.index for each in opened.draws))
         with self.transaction() as connection:
             _plan(connection, opened.id, {each.position: each.id for each in self.canaries(watch)}, [again])
@@ -303,6 +310,7 @@ class WatchFile:
         """
         rows = self._rows(
             "SELECT max(log_wealth) AS largest FROM wealth JOIN visit ON visit.id = wealth.visit WHERE visit.watch = ?"
+            # Evidence of earlier versions was counted by canary, and cannot be continued.
             " AND NOT EXISTS (SELECT 1 FROM feature JOIN draw ON draw.id = feature.draw"
             " WHERE draw.visit = visit.id AND feature.p_value IS NOT NULL)"
             " GROUP BY visit.id ORDER BY visit.number",
@@ -326,6 +334,7 @@ class WatchFile:
     def untold(self, calibration: str, channel: str) -> list[Entry]:
         """The present state and those that could not be told, unless the channel got them; in order."""
         return self._records(
+            # Only the present state, and what was tried and failed: old states are no news.
             Entry,
             "SELECT state.* FROM state LEFT JOIN notice ON notice.state = state.id AND notice.channel = ?"
             " WHERE state.calibration = ? AND notice.delivered_at IS NULL AND (notice.id IS NOT NULL OR state.id ="
@@ -340,6 +349,7 @@ class WatchFile:
         with self.transaction() as connection:
             connection.execute(
                 "INSERT INTO notice (state, channel, tries, delivered_at, error) VALUES (?, ?, 1, ?, ?)"
+                # One row a state and channel, so that tries add up.
                 " ON CONFLICT (state, channel) DO UPDATE SET tries = tries + 1, delivered_at = excluded.delivered_at,"
                 " error = excluded.error",
                 (state, channel, None if error else now(), error),
@@ -348,6 +358,7 @@ class WatchFile:
 
 def _plan(connection: sqlite3.Connection, visit: int, ids: Mapping[int, int], draws: Sequence[WatchDraw]) -> None:
     for draw in draws:
+        # As text: seeds may have more than 63 bits.
         seed = None if draw.seed is None else str(draw.seed)
         planned = {"purpose": draw.purpose, "draw_index": draw.index, "seed": seed}
         insert(connection, "draw", visit=visit, canary=ids[draw.canary], **planned)

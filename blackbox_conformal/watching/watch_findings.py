@@ -39,6 +39,7 @@ class Finding:
 def state_after(findings: Sequence[Finding], before: State) -> State:
     """The calibration's state after a visit that found this."""
     verdicts = {finding.verdict for finding in findings}
+    # Above comes first: a risk that is too high is worse than a vendor that changed.
     if "above" in verdicts:
         return "void"
     return "suspended" if "changed" in verdicts else before
@@ -49,4 +50,5 @@ def outcome(findings: Sequence[Finding]) -> Literal["same", "changed", "cannot t
     verdicts = {finding.verdict for finding in findings}
     if {"changed", "above"} & verdicts:
         return "changed"
+    # A layer that could not tell is never taken for one that found nothing.
     return "cannot tell" if "cannot tell" in verdicts else "same"

@@ -53,6 +53,7 @@ class CircuitBreaker:
 
     def is_closed(self) -> bool:
         """Whether no request has to wait at all: neither for the breaker nor for a turn after it closed."""
+        # Read without the lock: an answer that is out of date for a moment costs one question more at most.
         return self._open_until is None and not self._waiting
 
     def delay(self, worker: int) -> float:
@@ -64,12 +65,14 @@ class CircuitBreaker:
                     if now < self._next_turn:
                         return self._next_turn - now
                     self._waiting.discard(worker)
+                    # One by one: all at once would meet the same limit again.
                     self._next_turn = now + self._spacing
                 return 0.0
             if now < self._open_until:  # open
                 self._waiting.add(worker)
                 return self._open_until - now
             # Half-open. The probe itself asks again when it had to wait for something else before it was sent.
+            # A probe whose worker died must not keep all others waiting for ever.
             lost = self._probe_since is None or now - self._probe_since > self._probe_timeout
             if lost or self._prober == worker:
                 self._probe_since, self._prober = now, worker
@@ -86,8 +89,10 @@ class CircuitBreaker:
         """
         with self._lock:
             opened = self._open(seconds)
+            # Requests that were under way together count as one refusal.
             if opened:
                 self.throttles_in_a_row += 1
+        # Outside the lock: it writes to a file, or asks a database.
         self._announce(seconds)
         return opened
 
@@ -98,7 +103,9 @@ class CircuitBreaker:
 
     def _open(self, seconds: float) -> bool:
         now = self._now()
+        # Opened anew when it was closed, or when the probe met the pause again.
         opened = self._open_until is None or (self._probe_since is not None and now >= self._open_until)
+        # A shorter pause that is asked for later does not shorten the one that runs.
         self._open_until = max(now + seconds, self._open_until or 0.0)
         if opened:
             self._probe_since = None
@@ -106,10 +113,12 @@ class CircuitBreaker:
 
     def record_success(self) -> bool:
         """Close, and return True when it was open. An answer that comes during the pause is to an earlier request."""
+        # Read without the lock: the usual case, in which nothing is to be done, must cost nothing.
         if self._open_until is None and not self.throttles_in_a_row:
             return False
         with self._lock:
             now = self._now()
+            # It answers a request from before the pause, and says nothing of the vendor now.
             if self._open_until is not None and now < self._open_until:
                 return False
             closed = self._open_until is not None
@@ -156,6 +165,7 @@ class AdaptiveConcurrency:
     @property
     def limit(self) -> int:
         """Draws that may run at once now."""
+        # At least one draw, or nothing could ever show that the vendor works again.
         return max(1, int(self._limit))
 
     def acquire(self, given_up: Callable[[], bool]) -> bool:
@@ -165,6 +175,8 @@ class AdaptiveConcurrency:
                 if self._used < self.limit:
                     self._used += 1
                     return True
+                # Woken by a slot that is freed, and five times a second for what no slot tells: that the run is
+                # stopped.
                 self._condition.wait(0.2)
             return False
 
@@ -178,6 +190,7 @@ class AdaptiveConcurrency:
         """The vendor said "too many": multiplicative decrease, once a cooldown."""
         with self._condition:
             now = self._now()
+            # Several workers meet one refusal together: it counts once.
             if now >= self._steady_until:
                 self._limit = max(1.0, self._limit * self._decrease)
                 self._steady_until = now + self._cooldown
@@ -191,5 +204,6 @@ class AdaptiveConcurrency:
         """A draw worked: additive increase, by one once as many draws as the limit have worked."""
         with self._condition:
             if self._now() >= self._steady_until and self._limit < self._most:
+                # 1 / limit for each draw adds one in all once as many draws as the limit have worked.
                 self._limit = min(float(self._most), self._limit + 1.0 / self._limit)
                 self._condition.notify()

@@ -53,6 +53,7 @@ class Outage:
         VendorUnavailableError
             The outage goes on; nothing was sent for the picture.
         """
+        # Stored draws need nothing of the vendor, so an outage does not concern them.
         if not calls:
             yield lambda: None
             return
@@ -71,6 +72,7 @@ class Outage:
         with self._lock:
             left = self.seconds_left
             if self.goes_on and (left > 0 or self._probing):
+                # At least a second, so that clients do not ask again at once.
                 left = max(1.0, left)
                 raise VendorUnavailableError(
                     f"the vendor gives no usable answers, and nothing was sent; ask again in {left:.0f} s",
@@ -90,6 +92,7 @@ class Outage:
             # Pictures that were under way together tell of one failure.
             if began_in == self._pauses:
                 self._pauses += 1
+            # Held to twenty doublings, so that the power cannot overflow.
             doubled = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._pauses - 1, 20))
             # Before, the probe would only wait for its turn.
             pause = max(doubled, min(retry_after, LONGEST_ASKED_S))

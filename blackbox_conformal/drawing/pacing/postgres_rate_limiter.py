@@ -37,6 +37,7 @@ class PostgresRateLimiter(SharedRateLimiter):
         self._shared.run(lambda connection: self._join(connection, adapter))
 
     def _join(self, connection: PostgresConnection, adapter: Adapter) -> None:
+        # Made by whichever process comes first, and the same for all: account names must match.
         connection.execute("INSERT INTO salt VALUES (1, ?) ON CONFLICT DO NOTHING", (os.urandom(32),))
         self._account = account_of(adapter, bytes(connection.execute("SELECT value FROM salt").fetchone()[0]))
         connection.execute(f"DELETE FROM turn WHERE taken_at < {NOW} - ?", (FORGET_S,))
@@ -48,6 +49,7 @@ class PostgresRateLimiter(SharedRateLimiter):
 
     def close(self) -> None:
         super().close()
+        # A thread may still be asking.
         with self._lock:
             self._shared.close()
 
@@ -62,6 +64,7 @@ class PostgresRateLimiter(SharedRateLimiter):
     def _transaction(self) -> Iterator[Connection]:
         self._connection.execute("BEGIN")
         try:
+            # Turns of one account are taken one after another.
             self._connection.execute("SELECT 1 FROM pace WHERE account = ? FOR UPDATE", (self._account,))
             yield self._connection
             self._connection.execute("COMMIT")

@@ -109,6 +109,7 @@ class SharedRateLimiter:
         When a quarter of a window is used, polls come evenly, so that not all of them are spent on jobs that have just
         begun.
         """
+        # Without a rate nothing is counted.
         if not self.rates:
             return 0.0
         with self._lock:
@@ -125,8 +126,10 @@ class SharedRateLimiter:
             database.execute(
                 "DELETE FROM turn WHERE account = ? AND taken_at <= ?", (self._account, now - min(longest, FORGET_S))
             )
+            # The latest of all rates decides, as each of them must have room.
             seconds = max(self._free_at(rate, purpose, now) - now for rate in self.rates)
             if seconds <= 0:
+                # Taken in the same transaction in which it was found free, so that two processes cannot share a turn.
                 database.execute("INSERT INTO turn VALUES (?, ?, ?)", (self._account, purpose, now))
                 return 0.0
             return seconds
@@ -136,6 +139,7 @@ class SharedRateLimiter:
         if not rate.counts(purpose):
             return 0.0
         free_at = self._nth_latest(rate, rate.count) + rate.kept_seconds
+        # With a quarter of the window used, polls are spread over it.
         if purpose == "poll" and self._nth_latest(rate, rate.count // 4 + 1) > now - rate.kept_seconds:
             free_at = max(free_at, self._nth_latest(rate, 1) + rate.kept_seconds / rate.count)
         return free_at
@@ -160,6 +164,7 @@ class SharedRateLimiter:
 
     def _announce(self, seconds: float) -> None:
         with self._transaction() as database:
+            # Also read here: another process may have announced a longer pause.
             paused, now = self._pause()
             self._known_until = max(self._known_until, now + seconds)
             database.execute(
@@ -169,11 +174,13 @@ class SharedRateLimiter:
 
     def new_pause(self) -> float:
         """Seconds left of a pause that another process announced; 0 when none is new. Looks every `LOOK_S` seconds."""
+        # Looked at a few times a second at most, since each look costs a disk access.
         if self._clock.monotonic() < self._look_at:
             return 0.0
         with self._lock:
             self._look_at = self._clock.monotonic() + LOOK_S
             until, now = self._safely(self._pause)
+            # News only if it ends later than what this process knows already.
             fresh = until > max(now, self._known_until)
             self._known_until = max(self._known_until, until)
             return until - now if fresh else 0.0
@@ -183,6 +190,7 @@ class SharedRateLimiter:
         try:
             return act()
         except _UNUSABLE as error:
+            # Losing the shared pace may send requests too fast, and must not end a paid run.
             self._go_alone(str(error))
             return act()
 
@@ -215,6 +223,7 @@ class SharedRateLimiter:
         if row is None:
             raise sqlite3.DatabaseError("the account's row is gone")
         now = self._now()
+        # A clock that was set back would lengthen the pause by as much.
         return row[0] - max(0.0, row[1] - now), now
 
     def _go_alone(self, why: str) -> None:
@@ -234,6 +243,7 @@ def _joined(file: Path | None, adapter: Adapter, longest: float, clock: Clock) -
     try:
         database.execute("BEGIN IMMEDIATE")
         database.execute(_SALT)
+        # A salt of this file's own, so that its digests of keys cannot be compared with those of other files.
         database.execute("INSERT OR IGNORE INTO salt VALUES (1, ?)", (os.urandom(32),))
         account = account_of(adapter, database.execute("SELECT value FROM salt").fetchone()[0])
         _add_account(database, account, longest, clock.wall())
@@ -254,6 +264,7 @@ def _add_account(database: sqlite3.Connection, account: bytes, longest: float, n
         database.execute(statement)
     database.execute("DELETE FROM turn WHERE taken_at < ?", (now - FORGET_S,))
     database.execute(
+        # Kept while a turn refers to it.
         "DELETE FROM pace WHERE max(paused_until, updated) < ? AND account NOT IN (SELECT account FROM turn)",
         (now - FORGET_S,),
     )
@@ -273,6 +284,7 @@ def _opened(file: Path | None) -> sqlite3.Connection:
         file.chmod(0o600)
         # No write-ahead log: its index is mapped into memory, and a process dies when another one cuts that file short.
         database.execute("PRAGMA journal_mode = TRUNCATE")
+        # Nothing in it is worth the wait for the disk.
         database.execute("PRAGMA synchronous = OFF")
     except BaseException:
         database.close()
@@ -286,4 +298,5 @@ def account_of(adapter: Adapter, salt: bytes) -> bytes:
     except CredentialMissingError:
         key = ""
     address = urlsplit(adapter.base_url)
+    # Address and key name the account, as vendors count by key; the salt keeps the key from being guessed from it.
     return hashlib.sha256(b"\0".join((salt, address.netloc.lower().encode(), key.encode()))).digest()

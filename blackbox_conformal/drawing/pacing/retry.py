@@ -49,6 +49,7 @@ class RetryBudget:
 
     def __init__(self, workers: int) -> None:
         self._balance = self._FULL
+        # So a run of any size may have about 25 failures a worker in a row.
         self.cost_free = self._FULL / (25.0 * workers)
         self.worked = False
         self._lock = threading.Lock()
@@ -67,6 +68,7 @@ class RetryBudget:
 
 def full_jitter(attempt: int) -> float:
     """Seconds before try `attempt` + 1: uniform in 0..min(30, 0.5 × 2^(attempt − 1)) (Brooker 2015, "full jitter")."""
+    # The exponent is held, so that it cannot overflow.
     return random.uniform(0.0, min(CAP_S, BASE_S * 2.0 ** (min(attempt, 30) - 1)))
 
 
@@ -101,9 +103,11 @@ class Retrier:
         def failed(error: BaseException, tries: int) -> bool:
             if isinstance(error, MaybeSentError):
                 self._concurrency.record_failure()
+                # Under its key a repetition is the same purchase, so that it is repeated though it may have arrived.
                 if replayable and tries < self._limits.max_attempts:
                     return self._withdraw(error, RetryBudget.COST_REPLAY)
                 self._withdraw(error, RetryBudget.COST_AMBIGUOUS)
+                # Without a key a second submission would be a second purchase.
                 return False
             if isinstance(error, TryLaterError):
                 return self._pause_everyone(error)
@@ -124,6 +128,8 @@ class Retrier:
             if isinstance(error, TryLaterError):
                 return self._pause_everyone(error)
             if isinstance(error, GoneError):
+                # A link may be gone for a moment while it is copied: it is asked for once more, but not where access
+                # was refused.
                 return not jobless and error.code != "403" and tries < 2
             if not isinstance(error, (NotSentError, MaybeSentError, JobError)):
                 return False
@@ -132,6 +138,7 @@ class Retrier:
                 return self._end_run(f"{error}, {tries} times in a row")
             return self._withdraw(error, self._budget.cost_free)
 
+        # A job is paid for, so a first stop does not end its polling.
         wake = self._control.stopping if jobless else self._control.leaving
         return self._retrying(failed, wake, deadline)(once)
 
@@ -147,6 +154,7 @@ class Retrier:
             error = _error(state)
             if error is not None:
                 return failed(error, state.attempt_number)
+            # What works pays back, so that a long run survives failures that are rare.
             self._budget.deposit(self._budget.cost_free)
             return False
 
@@ -154,6 +162,7 @@ class Retrier:
             # After "later" everyone waits at the circuit breaker; a second wait on top would add nothing.
             seconds = 0.0 if isinstance(_error(state), TryLaterError) else full_jitter(state.attempt_number)
             until = deadline()
+            # A wait beyond the deadline would only delay the error.
             return seconds if until is None else max(0.0, min(seconds, until - self._clock.monotonic()))
 
         def stop(state: tenacity.RetryCallState) -> bool:
@@ -179,6 +188,7 @@ class Retrier:
 
     def record_unusable(self, error: VendorError) -> None:
         """Count an attempt that the vendor took and that gave no usable picture."""
+        # Before any draw has worked, an unreadable answer points at the adapter: then few of them end the run.
         misread = isinstance(error, PayloadError) and not self._budget.worked
         self._withdraw(error, RetryBudget.COST_AMBIGUOUS if misread else RetryBudget.COST_INVALID)
 
@@ -208,6 +218,7 @@ class Retrier:
             why = f"{error}, for {seconds:.0f} s; resume after {self._date_in(seconds)}"
             return self._end_run(why, retry_after=seconds)
         if seconds is None:
+            # The vendor names no time: each refusal in a row makes the pause longer.
             seconds = full_jitter(self._breaker.throttles_in_a_row + 1)
         if self._breaker.record_throttle(seconds):
             self._board.tell("throttled", f"{error}; everyone pauses for {seconds:.1f} s")
@@ -220,6 +231,7 @@ class Retrier:
         if self._budget.withdraw(cost):
             return True
         self._end_run(f"everything fails, the last with: {error}")
+        # Nothing is waited for either: everything fails.
         self._control.leave()
         return False
 

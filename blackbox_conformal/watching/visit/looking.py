@@ -47,12 +47,15 @@ class Evidence:
 
 def gather(watch: Watched, visits: Sequence[Visit], canaries: int) -> Evidence:
     """The evidence after these visits; it is calculated anew from the features of all of them."""
+    # A visit with a missing answer would compare other canaries than the rest, so it does not bet.
     whole = [(visit, answers) for visit in visits if len(answers := _answers(visit)) == canaries]
     if not whole:
         return Evidence(0, dict.fromkeys(FEATURES, (0.0, 0.0)))
+    # In the order of canaries, so that each is compared with itself.
     values = [[[answers[place][name] for name in FEATURES] for place in sorted(answers)] for _, answers in whole]
     ties = [[tie_of(watch.seed, visit.id, f"visit {name}") for name in FEATURES] for visit, _ in whole]
     logs = log_wealth(visit_p_values(np.array(values), np.array(ties)))
+    # The highest of all visits: a martingale that reached the level is an alarm for good.
     ends = zip(FEATURES, logs[-1].tolist(), np.maximum(logs.max(axis=0), 0.0).tolist(), strict=True)
     return Evidence(len(whole), {name: (now, highest) for name, now, highest in ends})
 
@@ -88,6 +91,7 @@ def _figure(logarithm: float) -> str:
 
 def _moved(name: str, visits: Sequence[Visit]) -> str:
     """In which direction a feature moved, in standard deviations of the canary's draws of the first half of visits."""
+    # The first half, which a recent change cannot have touched.
     before = [_answers(visit) for visit in visits[: len(visits) // 2]]
     shifts, steps = [], []
     for canary, answer in _answers(visits[-1]).items():
@@ -95,6 +99,7 @@ def _moved(name: str, visits: Sequence[Visit]) -> str:
         if values:
             steps.append(answer[name] - float(np.mean(values)))
             spread = float(np.std(values))
+            # A feature that never varied has no unit to measure its move in.
             shifts.append(steps[-1] / spread if spread else 0.0)
     if not steps:
         return f"{name} moved"
@@ -217,10 +222,12 @@ class Looking:
         found.compared, found.odd = len(apart), sum(each > LEAST_BIT for each in apart)
         settled = to_ask_again(found.differences) is None and not is_changed(found.differences)
         if settled and found.odd > MOST_ODD * found.compared:
+            # Only once no request is in doubt: a vendor that changed must not be taken for one that varies.
             found.repeats_itself = False
 
     def _take(self, draws: Sequence[WatchDraw], done: dict[int, WatchDraw]) -> None:
         """Draw these and note what came of each."""
+        # By upload and number, which is how outcomes name their draws.
         by_task = {(canary.upload, draw.index): draw for draw in draws for canary in [self._canaries[draw.canary]]}
         arriving = self._outcomes(draws)
         for outcome in arriving:
@@ -238,6 +245,7 @@ class Looking:
         if outcome.digest is None:
             return noted
         try:
+            # A file that is damaged or foreign leaves the draw without features, and not the visit without an end.
             content = self._sampler.read(outcome)
             container = inspect(content)
         except BlackboxConformalError:
@@ -270,6 +278,7 @@ class Looking:
         """Whether all answers to one request are the same picture, for the requests of these draws."""
         first: dict[int, Image] = {}
         equal: list[bool] = []
+        # Only stored pictures, so that measuring buys nothing.
         for draw in repeats:
             picture = self._pixels(draw) if draw.state == "stored" else None
             if picture is not None and draw.canary in first:
@@ -283,7 +292,9 @@ class Looking:
         references: dict[int, WatchDraw] = {}
         for draw in [*(draw for visit in self._earlier for draw in visit.draws), *found.draws]:
             if draw.known and draw.state == "stored":
+                # The first known draw is the reference, for good.
                 references.setdefault(draw.canary, draw)
+        # Without seeds every new draw is a repetition.
         purposes = ("repeat",) if self._seeded else ("repeat", "fresh")
         for place, draw in enumerate(found.draws):
             seen = draw.purpose not in purposes or draw.state != "stored" or ODD in draw.features
@@ -326,6 +337,7 @@ def pixels_finding(found: VisitLook) -> Finding:
     if to_ask_again(found.differences) is not None:
         few = "an answer is another one, and too few came when it was asked for again"
         return Finding("pixels", "cannot tell", f"{few}; {told}")
+    # Rounded down: the sentence says "at least".
     at_least = floor(100 * (1.0 - binomial_upper(found.odd, found.compared, CONFIDENCE)))
     equal = f"{found.compared - found.odd} of {found.compared} so far were equal"
     told = f"{told}; {equal}: at least {at_least} % of requests are, with {1 - CONFIDENCE:.0%} confidence"

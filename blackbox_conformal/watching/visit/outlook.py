@@ -110,6 +110,7 @@ class VisitOutlook(Faces):
         if self.later_visit.cost_usd is None:
             return None
         low, high = self.later_visit.cost_usd
+        # Twelfths of a year are no whole weeks, so the number of visits is a fraction.
         times = Decimal(visits).quantize(Decimal("0.01"))
         return ((low * times).quantize(Decimal("0.01")), (high * times).quantize(Decimal("0.01")))
 
@@ -139,6 +140,7 @@ def look_ahead(
     ended = [each for each in visits if each.ended_at]
     following = opened[0].draws if opened else planned_draws(setup, watch, canaries, ended)
     first = planned_draws(setup, replace(watch, repeats_itself=None), canaries, ())
+    # The first draws of a watch are its largest visit; later ones only draw fresh canaries.
     later = [draw for draw in first if draw.purpose == "fresh"]
     if setup.adapter.capabilities.seedable and watch.repeats_itself is not False:
         later.append(later[0])

@@ -27,6 +27,7 @@ def planned_draws(setup: Setup, watch: Watched, canaries: Sequence[Canary], visi
     repeated until it is known whether the vendor repeats itself. Numbers of draws begin at random, so that a watch
     whose file was lost never takes old draws in the ledger for new ones.
     """
+    # Past every draw of a procedure, and at random: a lost watch file must not meet its old draws in the ledger.
     numbers = itertools.count(FIRST_INDEX + secrets.randbelow(_NUMBERS))
     seeds = setup.adapter.capabilities.seed_range
 
@@ -44,11 +45,13 @@ def planned_draws(setup: Setup, watch: Watched, canaries: Sequence[Canary], visi
             draws += calibrated or [new(canary, "reference")]
     if watch.repeats_itself is None:
         references = [draw for draw in [*(visits[0].draws if visits else ()), *draws] if draw.known]
+        # Draws of the calibration tell already whether a vendor without seeds repeats itself.
         told_by_references = not visits and len(calibrated_draws(references)) >= 2 * len(canaries)
         if setup.adapter.capabilities.seedable or not told_by_references:
             # New ones alone, so that a vendor which changed since its calibration is still known to repeat itself.
             draws += [repeat(references[0]) for _ in range(REPEATS)]
     elif watch.repeats_itself and setup.adapter.capabilities.seedable:
+        # A canary after the other, so that each is repeated now and then.
         canary = canaries[len(visits) % len(canaries)]
         draws.append(repeat(next(draw for draw in visits[0].draws if draw.canary == canary.position)))
     return [*draws, *(new(canary, "fresh") for canary in canaries)]
@@ -64,6 +67,7 @@ def draws_to_choose_by(setup: Setup) -> int:
 
     Under a perturbation it is the first, since no other is an answer to the same upload.
     """
+    # Half of the draws choose canaries; the other half, which did not choose, measure them fairly.
     return 1 if setup.perturbation is not None else max(1, min(setup.procedure.draws, _MOST_CALIBRATED) // 2)
 
 
