@@ -31,18 +31,15 @@ def polled(
         The vendor says that the job is cancelled, so that it is not looked for again.
     """
     while True:
-        # The answer to the submission may hold the finished job already.
         result = read(answer or (yield poll))
         if result:
             return result
         answer = None
         try:
             yield Wait(seconds)
-        # The sampler raises this once the job's time is over: the one moment for a cancellation.
         except DeadlineError:
             if cancel is not None:
                 answer = yield cancel
-                # The vendor's word that the job is gone makes buying the draw again safe.
                 if answer.status // 100 == 2 and (cancelled or _not_finished)(document(answer)):
                     raise JobCancelledError("the vendor has cancelled it") from None
             raise
@@ -97,7 +94,6 @@ class PolledJob:
         self._reason = reason
         self._code = code
         self._reasons = reasons
-        # The state is sometimes published before the output is.
         self._polls_left = 2
 
     def result(self, answer: Any) -> Any:
@@ -121,7 +117,6 @@ class PolledJob:
         picture = peek(answer, self._picture)
         if picture:
             return picture
-        # A finished job without a picture is late twice at most, and then it is an error.
         self.miss_picture()
         return None
 

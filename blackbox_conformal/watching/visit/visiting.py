@@ -75,7 +75,6 @@ def visit(request: VisitRequest, setup: Setup, terms: Terms) -> VisitResult:
         digest = request.calibration.digest
         state = current_state(file, digest)
         watch = file.current(digest)
-        # An alarm that is not answered yet: buying more visits would change nothing.
         if watch is not None and state in ("suspended", "void"):
             standing = request.check(file)
             assert standing is not None
@@ -171,10 +170,8 @@ class _Visiting:
         self._reserve = None if request.reserve is None else request.reserve.job(setup, terms)
         visits = file.visits(watch)
         self._earlier = [each for each in visits if each.ended_at]
-        # A level that differs from earlier visits would mix losses at two thresholds.
         _refuse_other_alpha(request.reserve, [each.alpha for each in file.photographs(watch)])
         opened = [each for each in visits if not each.ended_at]
-        # A visit that was begun goes on: its draws may be paid for.
         self._visit = opened[0] if opened else self._planned()
         self._photographs = file.photographs(watch, self._visit.id)
 
@@ -192,15 +189,12 @@ class _Visiting:
         """Agree on the price, draw, compare, and write it down."""
         canaries, fresh = self._jobs()
         keys = canaries.keys | (frozenset() if fresh is None else fresh.keys)
-        # Draws of the calibration were paid before, and are no cost of the watch.
         self._agree(canaries, fresh, keys - self._paid_before(canaries))
-        # Before and after are read from the ledger, as a visit may go on where another process died.
         before = spending_on(canaries.folder, keys, whole=False)
         with sampler_of(canaries) as sampler:
             self._terms.listeners.on_sampler(sampler)
             looking = Looking(canaries, sampler, self._watch, self._canaries, self._earlier, self._plan_again)
             look = looking.look(self._visit.draws)
-        # Repetitions that were planned meanwhile count as well.
         keys |= frozenset(task_keys(self._setup.adapter.identity(), [self._task(draw) for draw in look.draws]))
         measured = self._photographs
         if fresh is not None and self._request.reserve is not None:
@@ -218,7 +212,6 @@ class _Visiting:
                 evidence,
                 visits,
                 len(self._canaries),
-                # A vendor that repeats itself gives no spread to bet on, so its pixels are compared instead.
                 instead=bool(look.repeats_itself) and not seeded,
             ),
             harm_finding(None if reserve is None else reserve.test(self._level), self._losses(measured), len(measured)),
@@ -274,7 +267,6 @@ class _Visiting:
         if self._reserve is not None:
             wanted = {each.truth for each in self._photographs}
             chosen = [picture for picture in self._reserve.pictures if picture.truth_digest in wanted]
-            # The plan of the visit is fixed: leaving out a photograph after its draw would choose by results.
             if len(chosen) < len(wanted):
                 raise UsageError(
                     "expected the fresh photographs of the visit that was begun; some are not given any more. Name "
@@ -305,7 +297,6 @@ class _Visiting:
         refuse_unlimited(self._setup.adapter, limits, canaries.folder)
         for job in (canaries, fresh):
             if job is not None:
-                # One limit for both jobs, as they are one visit.
                 job.limits = limits
 
     def _refuse_beyond(self, expected: Estimate, job: Job, keys: frozenset[str]) -> None:
@@ -320,7 +311,6 @@ class _Visiting:
         every = keys | set(task_keys(self._setup.adapter.identity(), bought))
         every |= frozenset() if self._reserve is None else self._reserve.keys
         spent = spending_on(job.folder, every, whole=False).spent_usd
-        # The highest price, since a limit in all must hold whatever is billed.
         if spent + expected.cost_usd[1] > most:
             raise BudgetError(
                 f"this visit may cost {dollars(expected.cost_usd[1])}, and {dollars(spent)} of the "
@@ -332,7 +322,6 @@ class _Visiting:
         """What the vendor declared at this visit, beside the known draws."""
         if replaced is not None:
             return Finding("identity", "changed", replaced)
-        # The first visit's known draws, unless this is the first.
         first = self._earlier[0].draws if self._earlier else draws
         references = [draw for draw in first if draw.known]
         return compare(
@@ -353,7 +342,6 @@ def _with_repeats(expected: Estimate) -> Estimate:
     """The estimate with the requests that are asked again where an answer is another one than before."""
     cost = expected.cost_usd
     if cost is not None and expected.calls:
-        # Repetitions are needed only where an answer differs, so the lowest price stays as it is.
         cost = (cost[0], cost[1] * (expected.calls + AGAIN) / expected.calls)
     return replace(expected, again=expected.again + AGAIN, cost_usd=cost)
 
@@ -417,7 +405,6 @@ def watch(
     if bool(fresh) is not (alpha is not None):
         raise UsageError("expected fresh and alpha together: fresh photographs are measured at that level")
     keys = trusted_keys(settings.get("trust", ()))
-    # Only where the user named keys: a calibration need not be signed.
     if keys:
         loaded.vouching(keys).require("the calibration", trusted=True)
     request = VisitRequest(
