@@ -51,6 +51,7 @@ def total(first: AnyEstimate, *others: Estimate) -> AnyEstimate:
         calls=sum(estimate.calls for estimate in estimates),
         cached=sum(estimate.cached for estimate in estimates),
         again=sum(estimate.again for estimate in estimates),
+        # One unknown price makes the sum unknown: adding only the others would understate it.
         cost_usd=(lowest, highest) if len(prices) == len(estimates) else None,
         seconds=sum(seconds) if len(seconds) == len(estimates) else None,
         disk_bytes=sum(sizes) if len(sizes) == len(estimates) else None,
@@ -87,6 +88,7 @@ def agreed_limits(limits: Limits, expected: Estimate, runs: Collection[Path], sc
         )
     if not limits.budget.is_limited:
         # Calls at which the vendor fails for nothing are repeated within the same consent: they cost nothing.
+        # Repeats that cost nothing belong to the same consent.
         most_calls = made + expected.calls * (1 + FREE_REPEATS) + expected.again
     return replace(limits, max_calls=most_calls, scope=scope)
 
@@ -109,6 +111,7 @@ def missing_key(adapter: Adapter, task: Task) -> CredentialMissingError | None:
     """
     if adapter.capabilities.local:
         return None
+    # The key of a draw that is never sent.
     flow = adapter.draw(task.upload, Draw(task.index, task.seed, idempotency_key("sha256:composed")))
     try:
         step = next(flow)

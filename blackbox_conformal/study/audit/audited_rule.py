@@ -51,6 +51,7 @@ def audited_rule(
     rule = calibration.rule(guarantee)
     names = [image.name for image in calibration.images]
     photographs = tiles or {}
+    # Calibration pictures that are named as tiles count by photograph, as the audited ones do.
     if rule.tiles is None and any(name in photographs for name in names):
         missing = [name for name in names if name not in photographs]
         if missing:
@@ -153,10 +154,12 @@ def outlook(
             continue
         calibrated = claim(units.rule, units.curves.losses_at(rule.threshold(curves, alpha)), alpha, bound)
         level = calibrated.level / calibrated.bound
+        # With one loss above 0 or a level outside (0, 1) there is nothing to confirm by losses of 0.
         if not 0 < level < 1:
             continue
         known, binary = calibrated.losses / calibrated.bound, calibrated.binary
         interval = interval_for(calibrated.losses, calibrated.level, calibrated.bound, exact=fixed and binary)
+        # Only where losses are 0 or the bound does a fixed number allow the exact interval.
         least = Exact().fewest(np.zeros(1), level) if binary and not fixed else None
         outlooks.append(Outlook(alpha, interval.fewest(np.zeros(1), level), interval.fewest(known, level), least))
     return outlooks

@@ -73,9 +73,11 @@ class WorstCrops:
         """Keep a crop around a pixel of this error if its picture's loss is among the largest at `alpha`."""
         worst = self._kept.setdefault(alpha, [])
         self._count += 1
+        # The counter settles ties: crops themselves cannot be compared.
         entry = (loss, error, crop.truth, self._count, crop)
         if len(worst) < self.most:
             heapq.heappush(worst, entry)
+        # The smallest of the kept ones lies in front: only it must be beaten.
         elif worst and (loss, error) > worst[0][:2]:
             heapq.heapreplace(worst, entry)
 
@@ -237,6 +239,7 @@ def _exceeds(rule: Guarantee, curve: RiskCurve, thresholds: Sequence[float]) -> 
         return False
     if isinstance(bound, RiskCurve):
         # Both are staircases: it is enough to look just above each of the loss's steps.
+        # The curves are left-continuous: what a step adds shows one float above it.
         steps = np.nextafter(curve.scores.astype(np.float64), np.inf)
         return bool((curve.loss(steps) > bound.loss(steps)).any())
     most = bound if isinstance(bound, int | float) else math.inf

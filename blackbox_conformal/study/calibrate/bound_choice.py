@@ -48,10 +48,12 @@ def chosen_bound(rule: Guarantee, curves: CurveSet, alpha: float, n: int) -> Cho
     """
     if not rule.alternatives():
         return None
+    # The tuning photographs over and over, so that the bound is judged at the number that will calibrate.
     as_many = CurveSet.from_curves(list(islice(cycle(curves), n)))
     best: ChosenBound | None = None
     for tried in rule.alternatives():
         threshold = tried.threshold(as_many, alpha)
+        # A threshold of -inf trusts nothing of any picture.
         trusted = float(np.mean(curves.trusted_shares_at(threshold))) if threshold > -math.inf else 0.0
         if trusted > (0.0 if best is None else best.trusted_share):
             best = ChosenBound(tried, trusted)

@@ -63,6 +63,7 @@ def question_of(pictures: Sequence[Prepared]) -> Question | None:
     if any(at_once):
         return Question(tuple(filter(None, at_once)), "they were shot within a second of each other")
     largest = max(Counter(named).values(), default=0)
+    # With few names, or one that covers half of the photographs, a difference may have many reasons.
     if len(several) < FEWEST_NAMES or 2 * largest > len(pictures) or _p_value(pictures, named) > LEVEL:
         return None
     groups = tuple(tuple(picture.name for picture in group) for group in several)
@@ -73,6 +74,7 @@ def _shot_at_once(group: Sequence[Prepared]) -> tuple[str, ...]:
     """The photographs of a group that were shot within a second of another one."""
     timed = [(time_shot(one.path), one.name) for one in group if one.path is not None]
     known = sorted((time, name) for time, name in timed if time is not None)
+    # Only neighbours in time need be compared.
     pairs = [(one[1], next_one[1]) for one, next_one in pairwise(known) if next_one[0] - one[0] <= BURST]
     return tuple(dict.fromkeys(name for pair in pairs for name in pair))
 
@@ -85,6 +87,7 @@ def _p_value(pictures: Sequence[Prepared], named: Sequence[str]) -> float:
 
     def between(order: NDArray[np.int64]) -> float:
         sums = np.stack([np.bincount(group, column[order]) for column in ranks.T])
+        # Squared rank sums by size, as of Kruskal and Wallis (1952), summed over all features.
         return float((sums**2 / sizes).sum())
 
     # Sums of the same ranks in another order may differ by rounding.

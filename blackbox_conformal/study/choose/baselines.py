@@ -63,6 +63,7 @@ def intervals(draws: Sequence[Image], delivered: Image, truth: Image) -> Interva
     above = np.maximum(high.astype(np.float32) - delivered, 0) / 255 + np.float32(_QUANTUM)
     error = (truth.astype(np.float32) - delivered) / 255
     needed = np.where(error < 0, -error / below, error / above).ravel()
+    # "higher": quantiles are rounded up, so that coverage is never overstated.
     ratios = np.quantile(needed, np.linspace(0, 1, _RATIOS + 1), method="higher").astype(np.float32)
     return Intervals(np.maximum(below, above).sum(axis=2, dtype=np.float32), ratios)
 
@@ -73,6 +74,7 @@ def interval_scale(ratios: Sequence[NDArray[np.float32]]) -> float:
     Risk-controlling prediction sets (Bates, Angelopoulos, Lei, Malik and Jordan 2021) over photographs.
     """
     grid = np.stack(ratios)
+    # Scales below a picture's median ratio miss half of its values and can never do.
     candidates = np.unique(grid[:, _RATIOS // 2 :])
     low, high = 0, candidates.size
     while low < high:
@@ -89,6 +91,7 @@ def soft_mask(score_map: Map, scale: float) -> Map:
     """``min(1, scale / score_map)``: (H, W) float32 in [0, 1]; 0 everywhere at scale 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         mask = np.minimum(np.float64(scale) / score_map.astype(np.float64), 1.0)
+    # 0 divided by 0: at scale 0 nothing is trusted, whatever the score.
     bounded: Map = np.where(np.isnan(mask), 0.0, mask).astype(np.float32)
     return bounded
 
@@ -111,6 +114,7 @@ def soft_scale(errors: Sequence[NDArray[np.float64]], alpha: float) -> float:
 
     Kutiel, Cohen, Elad, Freedman and Rivlin (2023): a quantile over photographs of each one's largest scale.
     """
+    # The k-th smallest of n + 1 exchangeable scales, as of a split conformal quantile.
     rank = int(FAILURE * (len(errors) + 1))
     borne = np.sort([np.count_nonzero(means <= alpha) for means in errors])
     count = int(borne[rank - 1]) if rank else 0
