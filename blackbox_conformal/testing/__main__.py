@@ -50,6 +50,7 @@ def script_from(text: str, seed: int) -> Script | None:
         raise UsageError(f"expected an object with keys among {', '.join(sorted(PURPOSES))}; got {text}")
     for entry in plan.values():
         for named in [entry] if isinstance(entry, str) else entry or ():
+            # Asked for here, so that a misspelt fault ends the start and not a test in its middle.
             function_of(as_fault(named))
     if any(isinstance(entry, dict) for entry in plan.values()):
         return chances(seed, plan)
@@ -110,6 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
         server.start()
     except OSError as error:
         parser.error(f"expected a free port; --port {chosen.port}: {error}. --port 0 takes a free one")
+    # Waiting for standard input too: a script that dies takes its server with it.
     ended = local_servers.end_requested(while_stdin=chosen.while_stdin)
     try:
         print(server.url, flush=True)

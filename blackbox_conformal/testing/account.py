@@ -40,6 +40,7 @@ class Account:
         self._requests: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
         self._paid: list[Paid] = []
+        # Only the newest, as a server may run for days.
         self._recorded: deque[RecordedRequest] = deque(maxlen=keep)
         self._running: Counter[str] = Counter()
         self._highest: Counter[str] = Counter()
@@ -56,6 +57,7 @@ class Account:
         with self._lock:
             self._requests[purpose] += 1
             self._running[purpose] += 1
+            # The most requests at once, which tells whether a client keeps to its limit.
             self._highest[purpose] = max(self._highest[purpose], self._running[purpose])
             return self._requests[purpose] - 1
 

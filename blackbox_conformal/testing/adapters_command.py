@@ -118,6 +118,7 @@ def _example(name: str, parameters: tuple[str, ...]) -> "Example | None":
         example = load_adapter(name, **typed).example_exchange()  # type: ignore[attr-defined]
     if example is None:
         return None
+    # Built once with all parameters, so that a wrong one is refused before anything is played.
     load_adapter(name, **{**example.parameters, **typed})
     named = {key: value for key, value in typed.items() if key != example.address}
     return replace(example, parameters={**example.parameters, **named})

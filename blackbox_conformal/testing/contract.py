@@ -61,6 +61,7 @@ from blackbox_conformal.vendor.rates import Rate
 
 # A vendor that replays an adapter's example exchange to each client that sends the same requests.
 
+# The server frames its answers anew: what the vendor's framing said does not hold any more.
 FRAMING = frozenset({"content-length", "transfer-encoding", "content-encoding", "connection"})
 
 
@@ -86,6 +87,7 @@ class ReplayVendor:
         """Learn an exchange: the requests of one draw, and their answers."""
         for send, answer in zip(sends, answers, strict=True):
             place = (send.method, urlsplit(send.url).path)
+            # Requests of one place are answered in turn, and the last answer again and again.
             self._answers.setdefault(place, []).append(answer)
             self._purposes.setdefault(place, send.purpose)
 
@@ -102,6 +104,7 @@ class ReplayVendor:
         place = (head.method, head.path)
         key = head.headers.get(self._header, "") if self._header else ""
         with self._lock:
+            # A key that was seen is answered as before and billed once, as a vendor with such keys does.
             if key and key in self._keyed:
                 return self._keyed[key]
             answers = self._answers.get(place)
@@ -111,6 +114,7 @@ class ReplayVendor:
             self._given[place] += 1
             headers = {name: value for name, value in answer.headers.items() if name not in FRAMING}
             response = Response(answer.status, headers, answer.body)
+            # Only a submission that was taken is billed.
             if self._purposes[place] == "submit" and answer.status < 400:
                 self._account.bill("replayed", key, "")
                 if key:
@@ -172,6 +176,7 @@ class Scene:
             inspection = adapter.inspect()
             if inspection is not None:
                 published = self.example.published
+                # One request more than there are answers, which nothing can answer.
                 asked = rehearse_failure(adapter, inspection, published).sends
                 vendor.load(asked[: len(published)], published)
             for answers in self.exchanges or (self.example.answers,):
@@ -181,8 +186,10 @@ class Scene:
             drawn = [a_draw(adapter, index) for index in range(self.draws)]
             tasks = [Task(upload, draw.index, draw.seed) for draw in drawn]
             for number, plan in enumerate(rounds):
+                # Requests of earlier rounds are counted, too, so a plan has to begin behind them.
                 server.script = _shifted(plan, self.account)
                 limits = self.limits[min(number, len(self.limits) - 1)]
+                # A new sampler each round: what it does not know must come from the run folder.
                 with Sampler(adapter, run, limits, check=whole_picture(picture)) as sampler:
                     opened = sampler.open()
                     if isinstance(opened, OpenRun):
@@ -263,6 +270,7 @@ def _shifted(plan: Plan, account: Account) -> Plan:
     return {
         purpose: entry
         if isinstance(entry, str) or not isinstance(entry, list)
+        # None lets a request through.
         else [None] * account.requests(purpose) + entry
         for purpose, entry in plan.items()
     }
@@ -275,7 +283,9 @@ def whole_picture(expected: bytes) -> Callable[[bytes, Task], None]:
 
     def check(content: bytes, task: Task) -> None:
         try:
+            # The three formats that vendors answer with.
             with Image.open(io.BytesIO(content), formats=["PNG", "JPEG", "WEBP"]) as opened:
+                # Opening reads the head alone; only loading finds a file that is cut.
                 opened.load()
                 if opened.size != size:
                     raise ImageError(f"expected {size[0]} × {size[1]} pixels; got {opened.size[0]} × {opened.size[1]}")
@@ -406,6 +416,7 @@ SCENES = (
 
 def fault_checks(kind: type[Adapter], example: Example) -> list[CheckResult]:
     """Every scenario that applies to the adapter."""
+    # A port that nothing listens on: this adapter is only asked what it would send.
     adapter = built(kind, example, "http://127.0.0.1:9")
     upload = an_upload(adapter)
     answers = example.filled(a_picture(adapter, upload), "http://127.0.0.1:9")
@@ -445,6 +456,7 @@ class DeclaredPromise(NamedTuple):
 def _failure_problem(subject: Subject) -> str:
     """Each failure is booked as declared; the draw is asked for again, at no cost or where that is allowed."""
     for number, answers in enumerate(subject.example.failures):
+        # What the vendor tells goes before what its documentation says.
         told = subject.rehearse_failure(number).told_usd
         if told and not subject.adapter.capabilities.failures_billed:
             return (
@@ -457,6 +469,7 @@ def _failure_problem(subject: Subject) -> str:
             subject.kind,
             subject.example,
             exchanges=(answers, subject.example.answers),
+            # Once more allowed, as a failure that is billed is asked for again only then.
             limits=(LIMITS, replace(LIMITS, max_resample=1)),
         ).play({}, {})
         states = ["stored" if asked_at_once else "failed", "stored"]
@@ -482,6 +495,7 @@ def _booked_for_failure(subject: Subject, number: int) -> Decimal | None:
 def _pause_problem(subject: Subject) -> str:
     """A submission is made again no earlier than the answer's words ask for."""
     example = subject.example
+    # Requests before the submission, such as a look-up, are answered as usual.
     before = [send.purpose for send in subject.rehearse().sends].index("submit")
     for seconds, answer in example.pauses:
         exchanges = ((*example.answers[:before], answer), example.answers)
@@ -497,8 +511,10 @@ def _pause_problem(subject: Subject) -> str:
 def _concurrency_problem(subject: Subject) -> str:
     """The engine has no more workers than declared draws at once, and sends no more submissions at once."""
     most = subject.adapter.capabilities.max_concurrency or 0
+    # Two more than may go at once, so that some have to wait.
     draws = min(most, FEW) + 2
     scene = Scene(subject.kind, subject.example, draws=draws, limits=(replace(LIMITS, concurrency="auto"),))
+    # A refusal ends each draw at once, and 0.1 s lets submissions overlap.
     scene.play({"submit": "status:code=422,after=0.1"})
     if scene.submissions != draws:
         return f"expected {draws} submissions; got {scene.story()}"
@@ -509,6 +525,7 @@ def _concurrency_problem(subject: Subject) -> str:
 def _rate_problem(subject: Subject) -> str:
     """The limiter has the declared rates, and lets through no more; a refusal ends each draw with its submission."""
     rates = subject.adapter.capabilities.rates
+    # Windows of hours cannot be tried out, so their settings are compared instead.
     tried = [rate for rate in rates if rate.counts("submit") and rate.count <= FEW and rate.seconds <= SHORT_S]
     draws = 2 + max((rate.count for rate in tried), default=-1)
     scene = Scene(subject.kind, subject.example, draws=draws, limits=(replace(LIMITS, concurrency=draws),))
@@ -550,6 +567,7 @@ def _overdue_problem(subject: Subject) -> str:
         return "expected the example's first poll to be answered by a job that is not finished"
     streams = subject.rehearse().sends[len(answers) - 1].once
     plan: Plan = {"poll": "never-answers"} if streams else {}
+    # Half a second instead of minutes: the deadline is what is tried, and not its length.
     short = replace(LIMITS, job_deadline_s=0.5)
     scene = Scene(subject.kind, subject.example, (answers,), limits=(short,)).play(plan, plan)
     sent = scene.account.requests("cancel")
@@ -653,8 +671,10 @@ def check_adapter(
         except (BlackboxConformalError, ValueError, TypeError) as error:
             raise AdapterError(f"adapter {kind.name} cannot be built from its own example: {error}") from None
         if faults:
+            # Only where something is drawn: a retired vendor's adapter may still be looked at.
             refuse_retired(subject.adapter)
         results = static_checks(subject)
+        # The faults mean something only for an adapter that keeps the plain rules.
         if faults and all(result.passed for result in results):
             results += fault_checks(kind, shown) + declared_checks(subject)
     return results

@@ -107,6 +107,7 @@ class FaultServer:
         self._stopping.set()
         for listener in self._listeners:
             with contextlib.suppress(OSError):
+                # Shutting down wakes the thread that accepts; closing alone would not.
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
         with self._lock:
@@ -114,6 +115,7 @@ class FaultServer:
         for connection in connections:
             connection.close()
         for thread in threads:
+            # With a limit: a fault that hangs must not hang the test.
             thread.join(10)
         if self.failures:
             raise self.failures[0]
@@ -137,6 +139,7 @@ class FaultServer:
         def run() -> None:
             try:
                 target(*arguments)
+            # Kept for `stop`, since a thread's error would vanish.
             except Exception as error:  # noqa: BLE001 - raised again by stop
                 self.failures.append(error)
             finally:
@@ -158,6 +161,7 @@ class FaultServer:
 
     def _serve(self, sock: socket.socket, port: int) -> None:
         number = self.account.connected()
+        # Sent at once: tests of timing must not wait for the system to gather bytes.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._tls is not None:
             try:
@@ -173,6 +177,7 @@ class FaultServer:
             if fault == "reset":
                 connection.reset()
             elif fault == "silent":
+                # Neither read nor closed: the client sees an open connection that says nothing.
                 while not (self._stopping.wait(0.05) or connection.left()):
                     pass
             else:
@@ -194,6 +199,7 @@ class FaultServer:
         number = self.account.arrived(purpose)
         try:
             situation = Situation(purpose, number, head)
+            # A request's own header decides, so that one test can spoil a single request.
             named = head.headers.get("x-fault") or (self.script(situation) if purpose in PURPOSES else None)
             chosen = as_fault(named)
             self.account.record(RecordedRequest(purpose, head.method, head.target, head.headers, chosen.name, port))
@@ -201,6 +207,7 @@ class FaultServer:
             perform(chosen, exchange)
             if exchange.keep_alive:
                 with contextlib.suppress(PeerGoneError):
+                    # What is left of the body would be taken for the next request.
                     exchange.body()
                     return True
             return False

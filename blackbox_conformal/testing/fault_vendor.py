@@ -95,6 +95,7 @@ class FaultVendor:
         self._links: dict[str, AcceptedJob] = {}
         self._dead: set[str] = set()
         self._answers: dict[str, Response] = {}
+        # Draws without a seed differ, as those of a vendor that draws its own.
         self._unseeded = itertools.count(1)
 
     def purpose(self, head: Head) -> str:
@@ -115,9 +116,11 @@ class FaultVendor:
     def respond(self, head: Head, body: bytes, port: int, marks: Mapping[str, Any]) -> Response:
         """The regular answer to one request."""
         purpose = self.purpose(head)
+        # The books are not a part of the vendor's interface, so they need no key.
         if head.path == "/account":
             return _json(200, self.account.summary())
         if purpose == "download":
+            # Signed links carry their own permission.
             return self._download(head)
         if self._api_key is not None and head.headers.get("authorization") != f"Bearer {self._api_key}":
             return _json(401, {"error": {"message": "no such API key"}})
@@ -164,6 +167,7 @@ class FaultVendor:
         scale = int(fields.get("scale", "4"))
         seed = 0 if self._ignores_seed else int(fields.get("seed") or next(self._unseeded))
         digest = hashlib.sha256(png).hexdigest()[:16]
+        # The picture and the seed make a draw; without a seed, what the client calls it.
         draw = f"{digest}:{fields['seed']}" if fields.get("seed") else f"{digest}:{key or reference or seed}"
         if whole:
             picture = upscale(png, scale, seed)
@@ -191,6 +195,7 @@ class FaultVendor:
             if purpose == "cancel":
                 job.cancelled = True
                 return _json(200, {"id": job.id, "status": "cancelled"})
+            # Counted before the state is told, so that each poll sees the next state.
             poll, job.polls = job.polls, job.polls + 1
             status, output = self._state(job, poll, port)
         answer: dict[str, Any] = {"id": job.id, "status": status, "output": output, "model": self.model}
@@ -224,6 +229,7 @@ class FaultVendor:
 
     def _link(self, job: AcceptedJob, port: int) -> str:
         if not job.tokens or job.tokens[-1] in self._dead:
+            # A token that cannot be guessed, as of a signed link; the next one differs when this is dead.
             job.tokens.append(hashlib.sha256(f"{job.number}:{len(job.tokens)}".encode()).hexdigest()[:20])
             self._links[job.tokens[-1]] = job
         token = job.tokens[-1]

@@ -99,6 +99,7 @@ class Exchange:
 
     def pause(self, seconds: float) -> None:
         """Wait; ends early, with an error, when the client leaves or the server stops."""
+        # In short steps, so that a client that leaves or a stopped server ends the wait.
         for _ in range(max(1, round(seconds / 0.05))):
             if self._stopping.wait(min(seconds, 0.05)) or self.connection.left():
                 raise PeerGoneError("the client does not wait any more")
@@ -132,6 +133,7 @@ def function_of(chosen: Fault) -> FaultFunction:
     if function is None:
         raise UsageError(f"expected a fault among {', '.join(sorted(FAULTS))}; got {chosen.name!r}")
     try:
+        # Bound without being called: wrong parameters are refused before any request.
         inspect.signature(function).bind(None, **chosen.parameters)
     except TypeError as error:
         raise UsageError(f"expected {usage(chosen.name)}; got {chosen.name!r} with {error}") from None
@@ -151,6 +153,7 @@ def perform(chosen: Fault, exchange: Exchange) -> None:
     """Answer `exchange` by `chosen`; a fault that cannot be played raises as in `function_of`."""
     function = function_of(chosen)
     with contextlib.suppress(PeerGoneError):
+        # A client that has gone is what many faults are about.
         function(exchange, **chosen.parameters)
         return
     exchange.close()
@@ -331,6 +334,7 @@ def declared_huge(exchange: Exchange, length: Any = 10 * 1000**3) -> None:
     exchange.keep_alive = False
     _framed(exchange, response, b"", {"Content-Length": str(length)})
     block = bytes(65536)
+    # Enough for any client to give up, and no body is ever held in memory.
     for _ in range(int(length) // len(block)):
         exchange.connection.send(block)
 
@@ -387,6 +391,7 @@ def unframed_body(exchange: Exchange, share: Any = 1.0) -> None:
 def gzip_bomb(exchange: Exchange, size: Any = 512 * 1024 * 1024) -> None:
     """`size` zero bytes, gzipped a thousandfold, as Content-Encoding, though the client did not ask for it."""
     response = exchange.work()
+    # 31 means a gzip header, as Content-Encoding has it.
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     block = bytes(1024 * 1024)
     body = b"".join(packer.compress(block) for _ in range(int(size) // len(block))) + packer.flush()
@@ -431,6 +436,7 @@ def range_ignored(exchange: Exchange) -> None:
 def range_of_another_version(exchange: Exchange, tag: Any = '"another"') -> None:
     """A part of the right place and length, of other bytes under another ETag."""
     part = exchange.work()
+    # As many bytes, all zero: only the ETag tells that they are another version's.
     exchange.send(Response(part.status, {**part.headers, "ETag": str(tag)}, bytes(len(part.body))))
 
 
@@ -504,6 +510,7 @@ def captive_portal(exchange: Exchange) -> None:
 
 @fault
 def redirect(exchange: Exchange, location: Any, code: Any = 302, billed: Any = False) -> None:
+    # The port is not known when a script is written.
     """A redirect to `location`; ``{port}`` in it is this server's port."""
     exchange.read(billed=billed)
     exchange.send(Response(int(code), {"Location": str(location).replace("{port}", str(exchange.port))}))
