@@ -510,7 +510,6 @@ def captive_portal(exchange: Exchange) -> None:
 
 @fault
 def redirect(exchange: Exchange, location: Any, code: Any = 302, billed: Any = False) -> None:
-    # The port is not known when a script is written.
     """A redirect to `location`; ``{port}`` in it is this server's port."""
     exchange.read(billed=billed)
     exchange.send(Response(int(code), {"Location": str(location).replace("{port}", str(exchange.port))}))
