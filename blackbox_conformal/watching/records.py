@@ -110,7 +110,7 @@ class WatchDraw:
     height: int | None = None
     cost_usd: Decimal | None = None
     features: Mapping[str, float] = field(default_factory=dict)
-    """What was measured of it; `DIFFERENCE` of a repeated answer."""
+    """What was measured of it; of a repeated answer `pixels.ODD`, too."""
 
     @property
     def known(self) -> bool:

@@ -1,6 +1,6 @@
 """What an audit found: photograph by photograph, level by level, and altogether.
 
-Plain values; they are put together in `pipeline.audit_parts.conclude` and kept by `reports.report_store`.
+Plain values; they are put together in `study.audit.conclude`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Weighted means around each pixel, box and Gaussian, with reflected borders (d c b a | a b c d | d c b a).
 
 The weights are >= 0 and sum to 1, so a mean lies between the smallest and the largest value. Wide Gaussians are
-computed on a coarser grid by `_multirate`.
+computed on a coarser grid by `wide_gaussian`.
 """
 
 import math
