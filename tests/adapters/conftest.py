@@ -1,7 +1,14 @@
-"""Keys that are made up, for every test of an adapter."""
+"""Keys that are made up, for every test of an adapter, and short waits before a request is repeated."""
 
 import pytest
 from support import flow_driver
+
+from blackbox_conformal.drawing.pacing import retry
+
+
+@pytest.fixture(autouse=True)
+def _repeats_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "BASE_S", 0.02)
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ from blackbox_conformal.study.choose.fitting import Mismatch, Search, bounded, n
 from blackbox_conformal.study.choose.simulations import EvenlySpread
 from blackbox_conformal.study.choose.suggesting import Seen, halves, nearest_chain
 
-SIDE, SCALE, PICTURES = 192, 2, 40
+SIDE, SCALE, PICTURES = 128, 2, 40
 
 
 def squares() -> Iterator[np.ndarray]:
