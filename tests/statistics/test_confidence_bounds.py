@@ -83,7 +83,7 @@ def test_a_bound_that_is_chosen_on_other_photographs_is_wrong_as_seldom_as_it_sa
         errors = (rng.random((size, 1)) < 0.6) * steps
         return CurveSet.from_curves([RiskCurve.from_maps(scores, row[None], bound=1.0) for row in errors])
 
-    for _ in range(120):
+    for _ in range(200):
         tuning, curves = photographs(15), photographs(n)
         chosen = chosen_bound(rule, tuning, alpha, n).rule
         methods.add((chosen.method, chosen.full))
