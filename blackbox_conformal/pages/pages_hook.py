@@ -5,7 +5,7 @@ from typing import Any
 
 _HOMES = {
     "report_material": "report.report_store:ReportStore",
-    "compared_pictures": "report.comparison_pictures:ComparisonPictures",
+    "compared_pictures": "report.comparison_page:ComparisonPictures",
     "write_comparison": "report.comparison_page:write_comparison",
     "refuse_foreign_comparison": "report.comparison_page:refuse_foreign",
     "write_report": "report.html:write_report",
