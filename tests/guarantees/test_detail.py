@@ -116,6 +116,9 @@ def test_curves_of_another_kind_or_ceiling_are_refused(kind: str) -> None:
     assert (packed.kind, packed.ceiling) == (kind, 0.9)
     with pytest.raises(UsageError, match=r"bound from the picture bounds an error.*Leave bound_from out"):
         guarantee(kind, bound_from="delivered")
+    for name in ("delta", "confidence"):
+        with pytest.raises(UsageError, match=rf"{name} cannot be combined.*--guarantee high-probability"):
+            guarantee(kind, **{name: 0.1})
 
 
 def test_a_refused_photograph_loses_everything_at_once() -> None:
@@ -148,7 +151,8 @@ def test_it_is_calibrated_stored_applied_audited_and_reported(vendor: bc.Adapter
     photographs = write_photographs(tmp_path / "photographs", range(9))
     choices = {"score": "bicubic-gap", "metric": "invention", **terms}
     rule = "marked:ceiling=3"
-    made = bc.calibrate(vendor, photographs, guarantee=rule, alpha=0.3, **choices)
+    groups = {path.stem: "odd" if number % 2 else "even" for number, path in enumerate(photographs)}
+    made = bc.calibrate(vendor, photographs, guarantee=rule, groups=groups, **choices)
     calibration = Calibration.load(made.save(tmp_path / "calibration.json"))
     assert [(each.kind, each.ceiling) for each in calibration.detail] == [(kind, 3) for kind in KINDS]
     assert calibration.threshold(0.3) == made.threshold(0.3)
@@ -156,6 +160,9 @@ def test_it_is_calibrated_stored_applied_audited_and_reported(vendor: bc.Adapter
     found = bc.mask(vendor, reduced(photograph(20), 2), calibration, 0.3, **terms)
     assert "at least 70 % of the detail that the vendor invented" in found.certificate.statement
     assert contradictions(found.certificate, calibration) == []
+    grouped = bc.mask(vendor, reduced(photograph(21), 2), calibration, 0.3, group="even", **terms)
+    assert "photographs of group 'even': On average" in grouped.certificate.statement
+    assert contradictions(grouped.certificate, calibration) == []
     audit = bc.audit(vendor, write_photographs(tmp_path / "audit", range(30, 36)), calibration, [0.3], **terms)
     assert "share of invented detail that lies in the clear part" in audit.quantity
     assert audit.pictures[0].curve.kind == "marked"

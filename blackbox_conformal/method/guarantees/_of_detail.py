@@ -1,5 +1,7 @@
 """Guarantees of an expected share of detail, whose curves the metric `invention` makes."""
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from blackbox_conformal.errors import CalibrationError
@@ -20,6 +22,12 @@ class OfDetail(Expected):
         No pixel is clear whose score is at least this, whatever the level; must be that of the curves. The loss counts
         as 1 above it, so that it never falls and no level below 1 allows it.
     """
+
+    refused: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("delta", "confidence"),
+        "it bounds a mean, also over calibration sets. With --metric invention, --guarantee high-probability and "
+        "--guarantee per-image bound the largest share of a clear pixel",
+    )
 
     ceiling: float = Field(default=CEILING, allow_inf_nan=False)
 

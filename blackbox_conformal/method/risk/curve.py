@@ -249,7 +249,7 @@ class RiskCurve:
         """
         scores, top, (part, whole) = np.asarray(score_map, np.float32), np.float32(ceiling), energies
         check_shapes(scores, part)
-        order = np.argsort(scores, axis=None, kind="stable")
+        order = by_score(scores.ravel())
         ascending = scores.ravel()[order]
         # Pixels of one score are trusted together.
         ends = np.append(np.flatnonzero(ascending[1:] > ascending[:-1]), order.size - 1)
@@ -333,6 +333,18 @@ class RiskCurve:
         arrays = (self.scores, self.losses, self.area_scores, self.area_shares)
         packed = tuple(None if values is None else values.tobytes() for values in arrays)
         return (*packed, self.bound, self.kind, self.tolerance, self.left_out, self.ceiling)
+
+
+def by_score(scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The permutation that sorts (n,) scores; equal ones stay in their order."""
+    # Whole numbers of score and position together sort several times faster than floats with an index. The bits of
+    # a float are in its order once those of a negative one are inverted and those of others get the highest bit.
+    # Adding 0 turns -0 into 0, which is the same score.
+    bits = (scores + np.float32(0)).view(np.uint32)
+    keys = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)
+    keys = (keys << np.uint64(32)) | np.arange(bits.size, dtype=np.uint64)
+    keys.sort()
+    return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
 def _area(area: Counts, pixels: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
