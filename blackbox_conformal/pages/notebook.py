@@ -73,6 +73,7 @@ def _table(title: str, table: Table) -> str:
     if not columns or not rows:
         return ""
     cell = 'style="text-align:{};padding:.2em .9em .2em 0;vertical-align:top;white-space:nowrap"'
+    # Numbers are aligned by their right edge only if all of a column are numbers.
     sides = ["right" if all(NUMBER.match(row[place]) for row in rows) else "left" for place in range(len(columns))]
     head, *body = (
         "".join(f"<{tag} {cell.format(side)}>{_escaped(text)}</{tag}>" for side, text in zip(sides, row, strict=True))
@@ -86,6 +87,7 @@ def _table(title: str, table: Table) -> str:
 
 
 def _escaped(text: str) -> str:
+    # Text of a vendor may hold control characters and markup; neither reaches the page.
     return html.escape(visible(text))
 
 
@@ -139,7 +141,9 @@ def _template() -> jinja2.Template:
 
     environment = jinja2.Environment(
         loader=jinja2.DictLoader({PLOTS: template_text(PLOTS)}),
+        # Whatever fills the template is escaped.
         autoescape=True,
+        # A misspelt name in a template is an error and not an empty place.
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

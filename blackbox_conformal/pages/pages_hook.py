@@ -18,6 +18,7 @@ _HOMES = {
 }
 
 
+# Pages and their libraries are loaded when one is used, so that commands start quickly.
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -36,6 +36,7 @@ class ProgressDisplay:
     def __call__(self, what: str, done: int, total: int, note: str = "") -> None:
         """Show how far the work `what` has come."""
         with self._lock:
+            # One line a bar: a name with a line break would move all bars below it.
             self._step(visible(what).replace("\n", " "), done, total, note)
 
     def event(self, event: Any) -> None:
@@ -101,6 +102,7 @@ class NotebookDisplay(ProgressDisplay):
         now = time.monotonic()
         begun = self._rows[what][3] if what in self._rows else now
         self._rows[what] = done, total, note, begun, now
+        # A notebook that redraws at every step would be busy with that alone.
         if now - self._shown >= REFRESH_S or done == total:
             self._show()
 
@@ -110,10 +112,12 @@ class NotebookDisplay(ProgressDisplay):
             self._show()
 
     def _show(self) -> None:
+        # Looked up late: outside of notebooks there is no IPython.
         display: Callable[..., Any] = import_module("IPython.display").display
         self._shown = time.monotonic()
         bundle = {"text/html": self._html(), "text/plain": self._text()}
         if self._handle is None:
+            # The same output is changed in place, instead of one more below it.
             self._handle = display(bundle, raw=True, display_id=True)
         else:
             self._handle.update(bundle, raw=True)
@@ -170,6 +174,7 @@ def draw_note(counters: Any) -> str:
 
 
 def in_notebook() -> bool:
+    # A terminal's IPython has no kernel that could show HTML.
     """Whether a notebook's kernel runs this process; a terminal's IPython has none."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return getattr(shell, "kernel", None) is not None

@@ -43,6 +43,7 @@ class AnnotationSite:
 
     def __init__(self, pairs: Pairs, folder: Path, annotator: str) -> None:
         self._pairs, self._folder = pairs, folder
+        # Refused here: a name that cannot be a file's would fail at the first save.
         self._annotator = Marks(folder, annotator).annotator
         self._formats = sorted(catalog.names("annotations.formats"))
 
@@ -76,6 +77,7 @@ class AnnotationSite:
     def _agreement(self, http: HttpRequest) -> HttpAnswer:
         found = agreement(self._folder) if people_of(self._folder) else None
         # The reference alone names a row: the person who marks need not wait for pictures to be made.
+        # Sixteen digits of the digest, as names of mark files have them.
         names = {reference.removeprefix("sha256:")[:16]: name for reference, name in self._by_reference().items()}
         rows = [
             (names.get(picture.stem.partition("-")[0], picture.stem), picture)
@@ -112,6 +114,7 @@ class AnnotationSite:
     def _load(self, http: HttpRequest) -> HttpAnswer:
         _, shown = self._shown(http)
         levels, version = self._marks(http).load(shown.pair, shown.truth.shape[:2])
+        # Marks change while the page is open, so no browser may keep them.
         headers = {"Cache-Control": "no-store", **({} if version is None else {"ETag": f'"{version}"'})}
         body = b"" if levels is None else levels.tobytes()
         return HttpAnswer(204 if levels is None else 200, body, "application/octet-stream", headers)
@@ -119,10 +122,12 @@ class AnnotationSite:
     def _save(self, http: HttpRequest) -> HttpAnswer:
         """Take marks made from the version in If-Match; none, from nothing; ``*``, whatever is stored."""
         index, shown = self._shown(http)
+        # Marks of one picture laid over another would be wrong everywhere.
         if http.query.get("pair") != shown.pair.stem:
             raise NotServedError(409, "this picture is not the one that was marked; the vendor answered anew. Reload")
         size = shown.truth.shape[:2]
         levels = _inflated(http, size)
+        # A version that another window saved meanwhile is not overwritten.
         made_from = http.headers.get("if-match", "").strip('"') or None
         try:
             version = self._marks(http).save(
@@ -144,6 +149,7 @@ class AnnotationSite:
             try:
                 levels = read_format(form, path, frozenset({name, file_stem(name)}), shown.truth.shape[:2])
             except (UsageError, FileFormatError) as error:
+                # The temporary folder's name is no business of the page.
                 raise NotServedError(400, str(error).replace(f"{path.parent}/", "")) from None
         return HttpAnswer(200, levels.tobytes(), "application/octet-stream")
 
@@ -160,6 +166,7 @@ class AnnotationSite:
 
     def _shown(self, http: HttpRequest) -> tuple[int, ShownPair]:
         text = http.parameters["index"]
+        # Digits and few of them, so that no endless number is converted.
         index = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else len(self._pairs)
         if index >= len(self._pairs):
             raise NotServedError(404, f"expected a picture from 0 to {len(self._pairs) - 1}")
@@ -182,6 +189,7 @@ def _inflated(http: HttpRequest, size: tuple[int, int]) -> Levels:
     count, body = size[0] * size[1], http.body
     if http.headers.get("content-encoding") == "deflate":
         try:
+            # One byte more than a picture has shows a body that is too long, without inflating it.
             body = isal_zlib.decompressobj().decompress(body, count + 1)
         except isal_zlib.error:
             raise NotServedError(400, "expected a deflated body; this one is damaged. Save again") from None

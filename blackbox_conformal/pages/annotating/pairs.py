@@ -53,6 +53,7 @@ class Pairs:
     def __init__(self, job: Job) -> None:
         answered = job.answered_pictures()
         self._job = job
+        # Half-drawn photographs would have to be paid for before they could be shown.
         self._pictures = [picture for picture in job.pictures if picture.input_digest in answered]
         self.missing = len(job.pictures) - len(self._pictures)
         if not self._pictures:
@@ -72,6 +73,7 @@ class Pairs:
 
         What is not stored stays away: looking must not spend money.
         """
+        # No call at all: a page that only shows must not spend money.
         job = Job.of_photographs(setup, paths, Terms(run, Limits(max_calls=0), listeners=listeners), keep=False)
         # Of reading a stored draw, each time that somebody looks at it, there is nothing to tell.
         job.terms = replace(job.terms, listeners=SILENT)
@@ -90,11 +92,13 @@ class Pairs:
         LedgerError
             Another process uses the run folder.
         """
+        # One at a time: making a pair opens the run folder, which has one owner.
         with self._alone:
             if index not in self._kept:
                 self._kept[index] = self._make(index)
                 while len(self._kept) > _KEPT:
                     self._kept.popitem(last=False)
+            # The pair that was asked for last is the last to go.
             self._kept.move_to_end(index)
             return self._kept[index]
 

@@ -102,10 +102,12 @@ def make_cards(
         cards.append(_card(preview.within(side), curves.get(preview.identity), stops, chosen, bound))
         size = (min(CROP, preview.size[0]), min(CROP, preview.size[1]))
         crops.extend(WorstCrop(preview.stem, size, worst) for worst in preview.worst)
+        # The nearest so far are kept, so that the memory does not grow with the photographs.
         examples = _nearest([*examples, *(ErrorExample(preview.stem, pair) for pair in preview.pairs)])
     # What others a picture has to be told from is known only now.
     names = {one.stem: name for one, name in zip(pictures, names_apart(pictures), strict=True)}
     cards = [replace(card, name=names[card.name]) for card in cards]
+    # What needs attention comes first: masked pictures, then the largest losses.
     cards.sort(key=lambda one: (one.kind != "result", math.inf if one.loss is None else -one.loss, by_name(one.name)))
     return ReportPictures(
         tuple(cards),
@@ -127,6 +129,7 @@ def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chos
     height, width = first.shape
     exact = [preview.share(stop.threshold) for stop in stops]
     # Zero says that nothing is trusted.
+    # A share that rounds to 0 is shown as it is.
     shares = [round(share, 5) or share for share in exact]
     losses = [(preview if curve is None else curve).loss(stop.threshold) for stop in stops]
     known = not any(math.isnan(loss) for loss in losses)
@@ -176,6 +179,7 @@ def _scale_words(block: int) -> str:
 
 def worst_crops(crops: Sequence[WorstCrop], alpha: float) -> tuple[WorstCrop, ...]:
     """The largest errors at the one measured level nearest to `alpha`."""
+    # Crops exist for audited levels only.
     nearest = min((crop.worst.alpha for crop in crops), key=lambda level: abs(level - alpha), default=alpha)
     at_level = [crop for crop in crops if crop.worst.alpha == nearest]
     return tuple(sorted(at_level, key=lambda crop: -crop.worst.error)[:WORST_SHOWN])
@@ -184,4 +188,5 @@ def worst_crops(crops: Sequence[WorstCrop], alpha: float) -> tuple[WorstCrop, ..
 def sentence(note: str) -> str:
     """A note of anybody's as a sentence: one printable line that begins with a capital and ends with a full stop."""
     text = printable(note, 1000)
+    # Text of anybody's may end without a stop, and the next sentence follows it.
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

@@ -88,6 +88,7 @@ class ComparisonPictures:
         """Keep the square of one picture; called from several threads."""
         scene = self._scenes.get(picture.identity)
         if scene is None:
+            # So many are kept that the memory stays bounded.
             if len(self._scenes) >= MOST:
                 return
             scene = self._scenes.setdefault(picture.identity, _scene(picture))
@@ -108,6 +109,7 @@ class ComparisonPictures:
     def chosen(self, alpha: float) -> list[tuple[str, list[ComparedScene]]]:
         """The most and the least trusted photographs at `alpha`, each under its heading; no photograph twice."""
         ordered = sorted(self._scenes.values(), key=lambda scene: (-scene.share(alpha), scene.name))
+        # At most half of them, so that none is both most and least trusted.
         best = ordered[: min(SHOWN, -(-len(ordered) // 2))]
         worst = ordered[len(best) :][-SHOWN:][::-1]
         groups = [("Trusted most", best), ("Trusted least", worst)]
@@ -130,6 +132,7 @@ def _most_detailed(truth: Image, size: tuple[int, int]) -> tuple[int, int]:
     """Row and column of the square of the photograph in which neighbouring pixels differ most, on a coarse grid."""
     grey = truth.mean(axis=2)
     detail = np.abs(np.diff(grey, axis=0, append=grey[-1:])) + np.abs(np.diff(grey, axis=1, append=grey[:, -1:]))
+    # A table of sums (Crow 1984): each square's sum takes four look-ups.
     total = np.pad(detail.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     rows, columns = (_places(length, side) for length, side in zip(grey.shape, size, strict=True))
     sums = (
