@@ -174,7 +174,6 @@ def draw_note(counters: Any) -> str:
 
 
 def in_notebook() -> bool:
-    # A terminal's IPython has no kernel that could show HTML.
     """Whether a notebook's kernel runs this process; a terminal's IPython has none."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return getattr(shell, "kernel", None) is not None

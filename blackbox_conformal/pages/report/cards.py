@@ -129,7 +129,6 @@ def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chos
     height, width = first.shape
     exact = [preview.share(stop.threshold) for stop in stops]
     # Zero says that nothing is trusted.
-    # A share that rounds to 0 is shown as it is.
     shares = [round(share, 5) or share for share in exact]
     losses = [(preview if curve is None else curve).loss(stop.threshold) for stop in stops]
     known = not any(math.isnan(loss) for loss in losses)
