@@ -41,6 +41,7 @@ def read_recipe(name: str) -> RecipeFile:
     path = SHIPPED / f"{name}.toml" if name in shipped_names() else Path(name)
     try:
         with path.open("rb") as file:
+            # One byte more than allowed shows that a file is too large without reading all of it.
             content = file.read(_LARGEST_FILE + 1)
         if len(content) > _LARGEST_FILE:
             raise UsageError(f"{path.name}: expected a recipe of at most {_LARGEST_FILE} bytes; it is larger")
@@ -57,6 +58,7 @@ def read_recipe(name: str) -> RecipeFile:
         raise UsageError(f"{path.name}: expected TOML; {error}") from None
     except RecursionError:
         raise UsageError(f"{path.name}: expected a recipe; it is nested too deeply") from None
+    # The base comes first: without a known one the tables cannot be joined, and every other complaint would mislead.
     problems = list(_of_base(table))
     try:
         table = table if problems else _extended(table)
@@ -89,6 +91,7 @@ def _extended(table: dict[str, Any]) -> dict[str, Any]:
         return table
     joined: dict[str, Any] = dict(table)
     for key, value in _tables(table["extends"]).items():
+        # A plain value stands for itself if the recipe gives none; a table starts empty, so that it joins below.
         own = table.get(key, {} if isinstance(value, dict) else value)
         if key != "name" and key not in table.get("without", []):
             joined[key] = {**value, **own} if isinstance(value, dict) and isinstance(own, dict) else own
@@ -111,9 +114,11 @@ def _said(problem: ErrorDetails) -> str:
     beside = _beside(problem["loc"])
     name = str(problem["loc"][-1]) if problem["loc"] else ""
     if problem["type"] == "extra_forbidden":
+        # A misspelt key is the likeliest mistake, so one near name helps more than the whole list.
         near = difflib.get_close_matches(name, beside, n=1)
         return "there is no such key; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(beside)}")
     field = beside.get(name)
+    # A user who pastes the key where its variable's name belongs must not find it in logs.
     if problem["loc"] in (("auth", "variable"), ("auth", "secret_variable")) and field is not None:
         return f"expected {field.description}; what is there is not shown, since it may be a key"
     return complaint(problem, field)
@@ -124,6 +129,7 @@ def _beside(location: _Location) -> dict[str, FieldInfo]:
     table: type[BaseModel] = RecipeFile
     for step in location[:-1]:
         field = _keys(table).get(str(step))
+        # An optional table's annotation is a union, so the model is among its arguments.
         inner = [] if field is None else [field.annotation, *get_args(field.annotation)]
         table = next((kind for kind in inner if isinstance(kind, type) and issubclass(kind, BaseModel)), table)
     return _keys(table)
@@ -150,6 +156,7 @@ def _problems(recipe: RecipeFile, table: dict[str, Any]) -> Iterator[_Problem]:
     names = set(BUILT_IN) | {f"option.{name}" for name in recipe.options}
     for index in range(len(recipe.before)):
         yield from _unknown(table["before"][index], ("before", index), names, secrets)
+        # What a request keeps is known only to the requests after it, so the order of this loop matters.
         names |= set(recipe.before[index].keep)
     yield from _unknown(table["submit"], ("submit",), names, secrets)
     if recipe.poll is not None and "job" not in recipe.submit.keep:
@@ -166,6 +173,7 @@ def _problems(recipe: RecipeFile, table: dict[str, Any]) -> Iterator[_Problem]:
             ("submit",),
             ("expected the picture: file = NAME of its part, body = true, {image.base64} or {image.link}"),
         )
+    # `low` belongs to a flat price and `rows` to a table of prices: both or neither leaves the bound undefined.
     if recipe.price is not None and (recipe.price.low is None) == (not recipe.price.rows):
         yield ("price",), "expected either low and high, or rows"
     for index, refusal in enumerate(recipe.refusals):
@@ -180,6 +188,7 @@ def _problems(recipe: RecipeFile, table: dict[str, Any]) -> Iterator[_Problem]:
         yield ("scale", "default"), f"expected one of factors {recipe.scale.factors}; got {recipe.scale.default}"
     if recipe.seed is None and any(name == "seed" for _, name in placeholders(table.get("submit"))):
         yield ("submit",), "expected a [seed] table, since {seed} is used"
+    # The contract checks also resume the draw, so they must know with which answer a resumed draw begins.
     if (recipe.poll is not None or recipe.picture.link) and recipe.example.polls is None:
         yield ("example",), "expected polls = index of the first answer after that of [submit]"
 
@@ -223,6 +232,7 @@ def _of_keys(recipe: RecipeFile, table: dict[str, Any]) -> Iterator[_Problem]:
         yield from (((name,), "expected an [auth] table") for name in ("token", "signature") if name in table)
         return
     if recipe.token is not None:
+        # The request for the token cannot carry the token that it asks for.
         yield from _unknown(table["token"], ("token",), names, _secrets(recipe) - {"auth.token"})
         link = recipe.token.path
         if not link.startswith(("/", "https://")) or "{" in link:
@@ -230,10 +240,12 @@ def _of_keys(recipe: RecipeFile, table: dict[str, Any]) -> Iterator[_Problem]:
         if not recipe.token.key or not recipe.token.header:
             yield ("token",), "expected the key in this request, and a header that carries the token"
     if recipe.signature is not None:
+        # A signature cannot contain itself.
         yield from _unknown(table["signature"], ("signature",), names, _secrets(recipe) - {"signature", "auth.token"})
     own = {urlsplit(url)[:2] for url in (recipe.url, *recipe.further_urls)}
     for where, request in _requests(recipe):
         scheme, host, *_ = urlsplit(request.path)
+        # The key must not travel to a host that the recipe does not declare.
         if request.key and host and "{" not in host and (scheme, host) not in own:
             yield (*where, "path"), f"expected key = false beside it, or https and {host} in hosts of [auth]"
     placed = {name for part in ("token", "before", "submit") for _, name in placeholders(table.get(part))}
@@ -244,6 +256,7 @@ def _of_keys(recipe: RecipeFile, table: dict[str, Any]) -> Iterator[_Problem]:
 def _unknown(part: dict[str, Any], where: _Location, names: set[str], secrets: set[str]) -> Iterator[_Problem]:
     """Placeholders without a value; those of secrets have one in headers, bodies and queries that carry the key."""
     for location, name in placeholders({key: value for key, value in part.items() if key != "keep"}):
+        # A path reaches logs of servers and proxies, so no secret may stand in it.
         allowed = names | (secrets if part.get("key", True) and location[0] != "path" else set())
         if name not in allowed:
             yield (*where, *location), f"expected a placeholder among {', '.join(sorted(allowed))}; got {{{name}}}"

@@ -72,6 +72,7 @@ class PlainHttp(OwnServer):
     def _is_web_address(cls, value: str) -> str:
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
+            # Without a label, the address is stored with the procedure, so a password in it would be kept in clear.
             raise ValueError("expected an address such as http://localhost:8000/v1/upscale")
         if parts.username or parts.password:
             raise ValueError(
@@ -103,6 +104,7 @@ class PlainHttp(OwnServer):
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """Post the picture; take the picture out of the answer."""
         parts = urlsplit(self.base_url)
+        # Keys of the address come first, so that a draw's own magnification and seed replace them.
         query: dict[str, str | Secret] = dict(parse_qsl(parts.query, keep_blank_values=True))
         if self.scale_parameter:
             query[self.scale_parameter] = str(self.scale)
@@ -111,6 +113,7 @@ class PlainHttp(OwnServer):
         headers = {"content-type": "image/png", "idempotency-key": draw.idempotency_key, **self.key()}
         address = urlunsplit(parts._replace(path=parts.path or "/", query="", fragment=""))
         answer = yield Send("POST", address, purpose="submit", headers=headers, query=query, body=upload.png)
+        # Cost and request id are yielded before the picture is read, so that they are kept if reading fails.
         yield self.observe(answer)
         if self.picture_field:
             return (yield from received(peek(answer.json(), self.picture_field), self.picture_field))
