@@ -261,6 +261,7 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, tuple):
+            # Aligned at the end: two values are (low, high), three are (value, low, high).
             flat |= dict(zip((name, f"{name}_low", f"{name}_high")[-len(value) :], value, strict=True))
         else:
             flat[name] = value
@@ -285,6 +286,7 @@ class _Words(Formatter):
         """A value for people: what is not known is a dash."""
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return "–"
+        # Before the numbers: a bool is an int, which a format would write as 1 or 0.
         if isinstance(value, bool):
             return "yes" if value else "no"
         if isinstance(value, float) and math.isinf(value):

@@ -49,6 +49,7 @@ def write_together(contents: Mapping[Path, Content], *, force: bool = False, may
     ready: dict[Path, Path] = {}
     path = Path()
     try:
+        # Three passes: a failure in the first two leaves each old file as it was, since only the last gives names.
         for path, content in contents.items():
             refuse_other(path, content, force=force or path in may_differ)
         for path, content in contents.items():
@@ -81,6 +82,7 @@ def require_writable(folder: Path) -> None:
     UsageError
         It cannot be written, or a file is in its way.
     """
+    # The folder may not exist yet, so its nearest parent that does is tried; making it to try it would leave it there.
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
     try:
         with tempfile.TemporaryFile(dir=there):
@@ -98,6 +100,7 @@ def make_private(folder: Path) -> None:
         It cannot be made.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    # Of the mode, only the last folder's is set: those above it may be shared on purpose.
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
@@ -145,6 +148,7 @@ def write_once(path: Path, content: bytes) -> bool:
     """
     temporary = _whole(path, content)
     try:
+        # A link, unlike a rename, fails if the name is taken, so that of two processes one alone succeeds.
         os.link(temporary, path)
     except FileExistsError:
         return False
@@ -169,6 +173,7 @@ def _whole(path: Path, content: Content) -> Path:
         with os.fdopen(handle, "wb") as file:
             file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
+            # Before the name is given: a crash between the two would else leave an empty file under the final name.
             os.fsync(file.fileno())
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 def float32_down(value: Fraction | float) -> np.float32:
     """The largest finite float32 that is not above `value`, for value >= 0."""
+    # Compared as fractions, which are exact: the cast rounds to the nearest, so it lies above in half the cases.
     nearest = np.float32(float(min(value, Fraction(LARGEST))))
     return nearest if Fraction(float(nearest)) <= value else np.nextafter(nearest, np.float32(-np.inf))
 
@@ -22,4 +23,5 @@ def all_down(values: NDArray[np.float64]) -> NDArray[np.float32]:
 
 def all_up(values: NDArray[np.float64]) -> NDArray[np.float32]:
     """The least float32 not below each of `values`."""
+    # Negation is exact in floating point and turns the order round, so down becomes up.
     return -all_down(-values)

@@ -53,6 +53,7 @@ class Secret:
 
     def __init__(self, value: str, *, lasting: bool = True) -> None:
         self._value = value
+        # Three letters or fewer occur in any text: removing them would garble messages and protect little.
         if len(value) >= 4:
             with _lock:
                 _secrets.add(value)
@@ -62,6 +63,7 @@ class Secret:
                 if lasting:
                     # A key is wrapped again at each use, so those in use stay.
                     _shapes.move_to_end(value)
+                # Every redaction tries each pattern, so a process that reads many keys keeps a bounded number of them.
                 if len(_shapes) > _MOST_SHAPED:
                     _shapes.popitem(last=False)
 
@@ -85,6 +87,7 @@ class Secret:
     def __hash__(self) -> int:
         return hash(self._value)
 
+    # A pickle would carry the key in clear to another process or a file.
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError("a Secret is not pickled; read the key again where it is needed")
 
@@ -161,11 +164,13 @@ def redact(text: str) -> str:
     hexadecimal digits, and with the escapes of JSON.
     """
     with _lock:
+        # The longest first: a key within a longer secret, as after `Bearer `, would else leave the rest of it in sight.
         secrets, patterns = sorted(_secrets, key=len, reverse=True), list(_shapes.values())
     for secret in secrets:
         text = text.replace(secret, "***")
     for pattern in patterns:
         text = pattern.sub("***", text)
+    # A signed link opens without a key, so what signs it is a secret, though no `Secret` holds it.
     text = _SIGNED.sub(r"\1***", text)
     return _USERINFO.sub(lambda found: f"{found[1] or ''}***@", text)
 
@@ -175,6 +180,7 @@ def _written(secret: str) -> Iterator[str]:
     data = secret.encode("utf-8", "surrogateescape")
     shapes = {quote(data, safe=""), quote(data), quote_plus(data), secret.replace("/", "\\/")}
     shapes.add("".join(f"%{byte:02X}" for byte in data))
+    # RFC 3986 lets a percent-escape have small letters too.
     shapes |= {re.sub("%..", lambda escape: escape[0].lower(), shape) for shape in shapes}
     shapes |= {data.hex(), data.hex().upper()}
     for before in range(3):
