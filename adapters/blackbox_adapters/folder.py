@@ -71,6 +71,7 @@ class Folder(Adapter):
             )
         file = files[draw.index]
         try:
+            # Before it is read, so that a wrong file of many gigabytes does not fill the memory.
             if file.stat().st_size > LARGEST_FILE:
                 raise self._missing(f"a draw of at most {LARGEST_FILE} bytes; {file.name!r} is larger")
             return file.read_bytes()
@@ -91,6 +92,7 @@ class Folder(Adapter):
         files = [file for file in folders[0].iterdir() if _is_draw(file)]
         files.sort(key=_order)
         for first, second in pairwise(files):
+            # Equal stems stand side by side after the sort; which of the two is the draw is for the user to say.
             if first.stem == second.stem:
                 raise self._missing(f"one file a draw; {first.name!r} and {second.name!r} in {name!r} are both one")
         return files
@@ -105,6 +107,7 @@ class Folder(Adapter):
         expected = f"{name + self.suffix!r} with .png or another ending, or a folder of draws for picture {name!r}"
         stems = [_composed(file.stem) for file in pictures]
         further = [stem.removeprefix(name) for stem in stems if stem.startswith(name)]
+        # A suffix that every file shares is very likely the user's, so the message can offer it.
         suffix = next((one for one in further if all(stem.endswith(one) for stem in stems)), None)
         if suffix is None:
             raise self._missing(f"{expected}; there is none")
@@ -116,6 +119,7 @@ class Folder(Adapter):
 
 
 def _composed(name: str) -> str:
+    # macOS and Linux may spell one accented name with different code points.
     return unicodedata.normalize("NFC", name)
 
 
@@ -125,6 +129,7 @@ def _is_draw(file: Path) -> bool:
 
 def _order(file: Path) -> tuple[bool, int, str, str]:
     stem = file.stem
+    # `isdigit` alone also holds for signs such as ², which `int` refuses.
     numeric = stem.isascii() and stem.isdigit()
     return (not numeric, int(stem) if numeric and len(stem) < 100 else 0, stem, file.name)
 

@@ -118,6 +118,7 @@ class Replicate(NamedInputs):
         """Read the inputs of the version that answers: the pinned one, the deployment's, or the model's latest."""
         name, _, version = self.model.partition(":")
         if self.route == "deployment":
+            # A deployment runs a release of its own, which need not be the model's latest.
             release = peek((yield self.send("GET", f"/deployments/{name}", "lookup")).json(), "current_release")
             name, version = words(release, "model") or name, words(release, "version")
         path = f"/models/{name}/versions/{version}" if version else f"/models/{name}"
@@ -131,10 +132,12 @@ class Replicate(NamedInputs):
         if len(upload.png) > DATA_LINK_LIMIT:
             stored = yield self.send("POST", "/files", "lookup", files=(Part("content", "input.png", upload.png),))
             link = require(stored.json(), "urls.get", "a file's link")
+        # The look-up comes before the paid request, so that a model that is gone costs nothing.
         path, version = yield from self._address()
         body = {"input": self.model_inputs(link, draw)} | ({"version": version} if version else {})
         created = yield self.send("POST", path, "submit", {"cancel-after": self.cancel_after}, json=body)
         job = require(created.json(), "id", "a prediction's id")
+        # Kept before the first poll, so that a process that dies now fetches this one and pays for no second.
         yield Accepted(job)
         return (yield from self._finish(job, created))
 
@@ -153,6 +156,7 @@ class Replicate(NamedInputs):
         name, _, version = self.model.partition(":")
         route = self.route
         if route == "auto":
+            # The official route takes no version, so a pinned model goes by its version.
             route = "official" if self.names().official and not version else "version"
         if route != "version":
             return f"/{'models' if route == 'official' else 'deployments'}/{name}/predictions", ""
@@ -169,6 +173,7 @@ class Replicate(NamedInputs):
             output = peek(prediction, "output")
             if words(prediction, "status") in _FAILED:
                 return prediction
+            # Waiting helps no more, and the draw is paid: an error beats polling until the deadline.
             if peek(prediction, "data_removed") is True and not output:
                 raise PayloadError(
                     f"prediction {job} succeeded but Replicate has deleted its output (it keeps one for an hour)",
