@@ -16,9 +16,11 @@ from blackbox_conformal.study.keyword_arguments import NEEDED, CompareSettings, 
 from blackbox_conformal.support.text import printable
 
 if TYPE_CHECKING:
+    from blackbox_conformal.drawing.estimate import Estimate
     from blackbox_conformal.study.choose.compared_picture import OnCompared
     from blackbox_conformal.study.choose.comparison import Comparison
     from blackbox_conformal.study.choose.contestants import Contestant
+    from blackbox_conformal.study.job import Job
 
 SETTINGS = ("draws", "score", "delivery", "perturbation", "seeds", "scale")
 
@@ -115,25 +117,26 @@ def _compared(
     for level in levels:
         Expected().check_level(level, bound)
     consent = Consent(screen, options)
-    with listening(screen) as listeners:
-        contest = Contest.of_photographs(
-            contestants,
-            paths,
-            from_options.job_terms(options, Path(options.run or "runs"), listeners, consent),
-            held_out=held_out,
-            seed=options.seed or 0,
-            baselines=options.baselines,
-        )
-        from_options.say_fitted(screen, contest.jobs[0])
-        wanted = contest.wanted()
-        expected = contest.plan(wanted)
-        for vendor in wanted:
+
+    def ask(_: "Job", expected: "Estimate") -> None:
+        for vendor in contest.wanted():
             consent.look(vendor.job.setup, vendor.tasks, vendor.job.folder, contest.plan([vendor]))
         if spends(expected):
             # At the lowest levels nothing may be trusted; if so at all of them, the money would buy empty masks.
             check_enough(Expected(), len(paths) - held_out, max(levels), contestants[0].setup.metric.capped_bound)
         consent.confirm(expected)
-        return compare_contestants(contest.agreed(expected), levels, on_picture)
+
+    with listening(screen) as listeners:
+        contest = Contest.of_photographs(
+            contestants,
+            paths,
+            from_options.job_terms(options, Path(options.run or "runs"), listeners, ask),
+            held_out=held_out,
+            seed=options.seed or 0,
+            baselines=options.baselines,
+        )
+        from_options.say_fitted(screen, contest.jobs[0])
+        return compare_contestants(contest, levels, on_picture)
 
 
 @dataclass(frozen=True, slots=True)

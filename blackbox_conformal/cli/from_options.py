@@ -107,14 +107,14 @@ def photograph_job(
     run: Path,
     listeners: "Listeners",
     *,
-    keep: bool = True,
+    to_draw: bool = True,
     cluster: "Cluster | None" = None,
 ) -> "Job":
-    """The job on photographs that `options` describe; it asks before anything is spent. `keep`: `of_photographs`."""
+    """The job on photographs that `options` describe; it asks before anything is spent. `to_draw`: see there."""
     from blackbox_conformal.study.job import Job
 
     ask = Consent(screen, options)
-    job = Job.of_photographs(setup, paths, job_terms(options, run, listeners, ask, cluster), keep=keep)
+    job = Job.of_photographs(setup, paths, job_terms(options, run, listeners, ask, cluster), to_draw=to_draw)
     say_fitted(screen, job)
     return job
 

@@ -90,7 +90,7 @@ def command(screen: Screen, options: PlanOptions) -> None:
     quoted = piloted = None
     with listening(screen) as listeners:
         paths = photograph_paths(options.images, screen.step)
-        job = from_options.photograph_job(screen, options, setup, paths, run, listeners, keep=False)
+        job = from_options.photograph_job(screen, options, setup, paths, run, listeners, to_draw=False)
         if options.quote:
             confirm_keys(screen, [setup.adapter], options)
             quoted = ask_quotes(setup.adapter, [task.upload for task in job.tasks], job.limits, screen.step)

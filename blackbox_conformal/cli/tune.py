@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,9 +163,8 @@ def _show(
 
     best, run = tuning.best.candidate, job.whole.folder
     n_tuning, n_calibration = len(job.tuning), len(job.calibrating)
-    steps: list[Tuning | CalibrationRun] = [tuning] if result is None else [tuning, result]
-    calls, cached = sum(step.calls for step in steps), sum(step.cached for step in steps)
-    cost = bill(sum((step.cost_usd for step in steps), Decimal(0)), calls, setup.adapter, setup.second)
+    calls, cached = job.whole.calls, job.whole.cached
+    cost = bill(job.whole.cost_usd, calls, setup.adapter, setup.second)
     screen.summary(
         {
             "calls": f"{calls} made, {cached} draws were stored, {spent(cost)}",

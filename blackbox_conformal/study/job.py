@@ -112,6 +112,8 @@ class Job:
         Memory that the calculation takes for a pixel.
     kept
         The photographs and their inputs; None: all are read again.
+    whole
+        The job that this one is a part of, to which it adds what it took.
     limits
         Those of the terms; once `confirm` was called, the one budget for the draws of these pictures.
     calls, cached, cost_usd
@@ -127,6 +129,7 @@ class Job:
     models: Collection[str] = ()
     pixel_bytes: int = PIXEL_BYTES
     kept: KeptPixels | None = None
+    whole: "Job | None" = None
     limits: Limits = field(init=False)
     calls: int = field(default=0, init=False)
     cached: int = field(default=0, init=False)
@@ -134,7 +137,7 @@ class Job:
     vendor_models: set[str] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
-        self.limits = self.terms.limits
+        self.limits = self.terms.limits if self.whole is None else self.whole.limits
 
     @classmethod
     def of_photographs(
@@ -145,23 +148,27 @@ class Job:
         *,
         models: Collection[str] = (),
         pixel_bytes: int = PIXEL_BYTES,
-        keep: bool = True,
+        to_draw: bool = True,
     ) -> "Job":
         """The job on these photographs, which are read and prepared here, and nowhere else.
 
         Parameters
         ----------
-        keep
-            Keep them decoded until their draws are there; no: what follows looks at few of them, or at none.
+        to_draw
+            All are to be drawn: they are kept decoded until their draws are there, and limits have to allow it.
 
         Raises
         ------
+        BudgetError
+            See `Terms.refuse_unlimited`.
         UsageError, CalibrationError, PicturesError
             See `prepare_photographs` and `refuse_large`.
         """
+        if to_draw:
+            terms.refuse_unlimited(setup.adapter)
         refuse_large(paths, terms.memory_bytes, pixel_bytes=pixel_bytes)
         # Workers read photographs themselves.
-        kept = KeptPixels(terms.folder) if keep and terms.cluster is None else None
+        kept = KeptPixels(terms.folder) if to_draw and terms.cluster is None else None
         pictures = prepare_photographs(
             paths, setup, terms.listeners.progress, memory_bytes=terms.memory_bytes, kept=kept
         )
@@ -188,9 +195,7 @@ class Job:
 
     def _part(self, setup: Setup, pictures: Sequence[Prepared], pixel_bytes: int) -> "Job":
         """A part of this job, under the budget of the whole."""
-        part = Job(setup, pictures, self.terms, self.models, pixel_bytes, self.kept)
-        part.limits = self.limits
-        return part
+        return Job(setup, pictures, self.terms, self.models, pixel_bytes, self.kept, self)
 
     @property
     def tasks(self) -> list[Task]:
@@ -248,25 +253,10 @@ class Job:
         planned
             Makes what is shown to the person instead of the plain estimate, the second vendor included.
 
-        Raises
-        ------
-        BudgetError
-            The person does not agree, no person is asked and no limit is given, or a limit is known to be too small.
-        NotFoundError
-            Draws are missing, and the vendor has retired the service.
+        Errors as for `agree`.
         """
-        if self.limits.scope is not None:
-            return
-        expected = self.estimate() if planned is None else planned()
-        if expected.calls:
-            refuse_retired(self.setup.adapter)
-        self.terms.refuse_unlimited(self.setup.adapter)
-        # A limit that is too small is said before anything is asked.
-        limits = agreed_limits(self.limits, expected, [self.folder], self.keys)
-        if self.terms.ask is not None:
-            self.terms.ask(self, expected)
-        self.limits = limits
-        refuse_unlimited(self.setup.adapter, self.limits, self.folder)
+        if self.limits.scope is None:
+            agree([self], self.estimate() if planned is None else planned())
 
     @contextmanager
     def run(
@@ -277,7 +267,7 @@ class Job:
         scores: Collection[Score] = (),
         about: About = lambda _: None,
     ) -> Iterator[Iterator[tuple[Drawn, Value]]]:
-        """Draw what is missing; gives an iterator over each picture and what `work` made of it, in arrival order.
+        """Draw what is missing, confirmed or not before; gives each picture and what `work` made of it as they arrive.
 
         `work` is called in threads, or by the workers of a cluster, so it holds neither this job nor the screen. An
         error in the ``with`` block ends drawing at once, so that nothing more is bought.
@@ -297,6 +287,7 @@ class Job:
     @contextmanager
     def drawing(self, scores: Collection[Score] = ()) -> Iterator["Drawing"]:
         """What `run` draws with, for callers that go through the pictures part by part."""
+        self.confirm()
         setup, listeners, shared = self.setup, self.listeners, self.terms.shared
         before, samplers = self._taken(), list[Sampler]()
 
@@ -354,11 +345,50 @@ class Job:
         if LEDGERS.of(self.folder) is not None:
             since = NOTHING
             after = spending_on(self.folder, self.keys, whole=False, among=reserved)
-        self.calls += after.calls - since.calls
-        self.cost_usd += after.spent_usd - since.spent_usd
-        self.cached += before.stored
-        for vendor, tasks in ((setup.adapter, self.tasks), (setup.second, self.second_tasks)):
-            self.cached += len(tasks) if vendor is not None and vendor.capabilities.local else 0
+        vendors = ((setup.adapter, self.tasks), (setup.second, self.second_tasks))
+        local = sum(len(tasks) for vendor, tasks in vendors if vendor is not None and vendor.capabilities.local)
+        job: Job | None = self
+        while job is not None:
+            job.calls += after.calls - since.calls
+            job.cost_usd += after.spent_usd - since.spent_usd
+            job.cached += before.stored + local
+            job = job.whole
+
+
+def agree(
+    jobs: Sequence[Job], expected: Estimate, *, folders: Collection[Path] = (), paid: Collection[str] = ()
+) -> None:
+    """Ask the person who decides, and make the one budget for the draws of jobs with the same limits.
+
+    Parameters
+    ----------
+    expected
+        What all of them together would cost.
+    folders
+        Further run folders in which such draws may be.
+    paid
+        Keys of draws that the budget is not for.
+
+    Raises
+    ------
+    BudgetError
+        The person does not agree, no person is asked and no limit is given, or a limit is known to be too small.
+    NotFoundError
+        Draws are missing, and the vendor has retired the service.
+    """
+    for job in jobs:
+        if job.setup.adapter.capabilities.retired and job.estimate().calls:
+            refuse_retired(job.setup.adapter)
+        job.terms.refuse_unlimited(job.setup.adapter)
+    keys = frozenset[str]().union(*(job.keys for job in jobs)).difference(paid)
+    # A limit that is too small is said before anything is asked.
+    limits = agreed_limits(jobs[0].limits, expected, {*folders, *(job.folder for job in jobs)}, keys)
+    ask = jobs[0].terms.ask
+    if ask is not None:
+        ask(jobs[0], expected)
+    for job in jobs:
+        refuse_unlimited(job.setup.adapter, limits, job.folder)
+        job.limits = limits
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,20 @@ def test_nothing_is_sent_and_the_date_is_told(
     assert vendor.asked == []
 
 
+def test_a_comparison_is_refused_before_anything_is_asked(
+    vendor: RecordingServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(SINCE)
+    write_photographs(Path("photographs"), range(4))
+    named = f"recipe:recipe=acme.toml,url={vendor.url},score=bicubic-gap,draws="
+    both = [word for draws in (1, 2) for word in ("--vendor", f"{named}{draws},label=acme{draws}")]
+    assert run(["compare", "photographs", *both, "--held-out", "0.5"]) == 2
+    said = capsys.readouterr().err
+    assert "its vendor has retired" in said
+    assert "calls to make" not in said
+    assert vendor.asked == []
+
+
 def test_the_sampler_refuses_too(vendor: RecordingServer, tmp_path: Path) -> None:
     write(SINCE)
     drawn = draw(Recipe(recipe="acme.toml", url=vendor.url), tmp_path / "own", tasks())

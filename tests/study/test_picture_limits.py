@@ -15,6 +15,7 @@ import blackbox_conformal as bc
 from blackbox_adapters._cog_models import MODELS
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.errors import PicturesError, UsageError
 from blackbox_conformal.method.images.making_inputs import upload_from
 from blackbox_conformal.study.choose.contestants import Contest, Contestant
@@ -276,7 +277,7 @@ def test_all_that_are_compared_get_photographs_that_fit_each_of_them(tmp_path: P
             Contestant(name, set_up(kind(url=server.url), **choices))
             for name, kind in (("narrow", Narrow), ("wide", SynchronousVendor))
         ]
-        contest = Contest.of_photographs(both, paths, Terms(tmp_path / "run"), held_out=2)
+        contest = Contest.of_photographs(both, paths, Terms(tmp_path / "run", Limits(max_calls=8)), held_out=2)
         assert server.account.recorded == []
     sent = [{(task.upload.width, task.upload.height) for task in job.tasks} for job in contest.jobs]
     assert sent == [{(16, 16)}, {(16, 16)}]

@@ -8,6 +8,7 @@ from support.synthetic import write_photographs
 
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.task import task_keys
+from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.study.budget import missing_key, stored_elsewhere
 from blackbox_conformal.study.calibrate.calibrating import calibrate_job
 from blackbox_conformal.study.job import Job, Terms
@@ -69,6 +70,38 @@ def test_spending_on_some_draws_leaves_the_others_out(drawn):
     none = spending_on(root / "first", ["sha256:other"])
     assert (none.calls, none.stored, none.spent_usd, none.latency) == (0, 0, 0, None)
     assert spending_on(root / "nowhere", keys).calls == 0
+
+
+def test_a_job_cannot_draw_before_someone_agreed(drawn):
+    root, setup, paths = drawn
+    asked = []
+
+    def no(job, expected):
+        asked.append((job.folder, expected.calls))
+        raise BudgetError("not agreed to")
+
+    for ask, why in ((no, "not agreed to"), (None, "give max_cost")):
+        job = Job.of_photographs(setup, paths, Terms(root / "unasked", ask=ask), to_draw=False)
+        with pytest.raises(BudgetError, match=why), job.run(lambda ready: None):
+            pass
+        with pytest.raises(BudgetError, match=why), job.only(job.pictures[:1]).drawing():
+            pass
+    assert asked == [(root / "unasked", 6), (root / "unasked", 2)]
+    with pytest.raises(BudgetError, match="give max_cost"):
+        Job.of_photographs(setup, [root / "read-later.png"], Terms(root / "unasked"))
+    assert not (root / "unasked").exists()
+
+
+def test_what_parts_took_is_counted_in_the_whole(drawn):
+    root, setup, paths = drawn
+    whole = Job.of_photographs(setup, paths, Terms(root / "first", Limits(max_calls=6)))
+    whole.confirm()
+    for picture in whole.pictures:
+        part = whole.only([picture])
+        with part.run(lambda ready: None) as done:
+            assert len(list(done)) == 1
+        assert (part.calls, part.cached, part.cost_usd) == (0, 2, 0)
+    assert (whole.calls, whole.cached, whole.cost_usd) == (0, 6, 0)
 
 
 def test_a_key_is_missed_only_where_one_is_needed(drawn, monkeypatch):

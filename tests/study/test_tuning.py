@@ -110,7 +110,7 @@ def test_photographs_prepared_for_tuning_are_those_that_calibration_would_prepar
     vendor = bc.load_adapter("http", url="http://127.0.0.1:1/", scale=4)
     paths = write_photographs(tmp_path / "photographs", range(3))
     choices = {"perturbation": perturbation, "seed": 7}
-    job = Job.of_photographs(set_up(vendor, draws=4, **choices), paths, Terms(tmp_path / "run"))
+    job = Job.of_photographs(set_up(vendor, draws=4, **choices), paths, Terms(tmp_path / "run"), to_draw=False)
     tuned = set_up(vendor, draws=2, score="patch-variance", **choices)
     found = job.chosen(tuned)
     alone = prepare_photographs(paths, tuned)

@@ -74,7 +74,8 @@ class Pairs:
         What is not stored stays away: looking must not spend money.
         """
         # No call at all: a page that only shows must not spend money.
-        job = Job.of_photographs(setup, paths, Terms(run, Limits(max_calls=0), listeners=listeners), keep=False)
+        nothing = Limits(max_calls=0, scope=frozenset())
+        job = Job.of_photographs(setup, paths, Terms(run, nothing, listeners=listeners), to_draw=False)
         # Of reading a stored draw, each time that somebody looks at it, there is nothing to tell.
         job.terms = replace(job.terms, listeners=SILENT)
         return cls(job)

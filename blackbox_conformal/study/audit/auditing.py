@@ -174,9 +174,7 @@ def _until_settled(
     turns = PhotographTurns(job, request.tiles)
     stopping = Stopping(request.calibration, request.rule, request.levels, request.tiles)
     for batch in turns.batches(stopping):
-        part = job.only(batch)
-        _measure(part, measure, audited, answers, keep, len(job.pictures))
-        job.calls, job.cached = job.calls + part.calls, job.cached + part.cached
+        _measure(job.only(batch), measure, audited, answers, keep, len(job.pictures))
         stopping.look(audited)
     return audited, answers, stopping.stop(turns.given)
 

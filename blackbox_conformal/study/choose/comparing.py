@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
@@ -14,7 +14,6 @@ from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.trust import trusted
-from blackbox_conformal.study.budget import refuse_unlimited
 from blackbox_conformal.study.choose import baselines
 from blackbox_conformal.study.choose.compared_picture import ComparedPicture, OnCompared
 from blackbox_conformal.study.choose.comparison import (
@@ -26,10 +25,7 @@ from blackbox_conformal.study.choose.comparison import (
     Standing,
     rows_of,
 )
-from blackbox_conformal.study.choose.contestants import (
-    Contest,
-    remaining,
-)
+from blackbox_conformal.study.choose.contestants import Contest, remaining
 from blackbox_conformal.study.held_out import split_prepared
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.looked_at import TuningRecord
@@ -65,17 +61,13 @@ def compare_contestants(
     FileFormatError
         The record of earlier choices in the folder is damaged.
     """
-    for job in contest.jobs:
-        refuse_unlimited(job.setup.adapter, contest.limits, job.folder)
     if contest.tuning_file.exists():
         TuningRecord.load(contest.tuning_file)
-    limits = contest.limits
-    if limits.scope is None and limits.budget.is_limited:
-        limits = replace(limits, scope=contest.keys)
+    contest.confirm()
     measured: list[list[EvaluatedPhotograph]] = []
     standings = []
     for contestant, job in zip(contest.contestants, contest.jobs, strict=True):
-        job.limits = remaining(limits, contest.folders - {job.folder})
+        job.limits = remaining(job.limits, contest.folders - {job.folder})
         before = spending_on(job.folder, job.keys)
         photographs, refused = _draw_and_measure(contestant.label, job, contest, alphas, on_picture)
         measured.append(photographs)

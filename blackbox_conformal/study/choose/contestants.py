@@ -6,15 +6,15 @@ from decimal import Decimal
 from itertools import combinations
 from pathlib import Path
 
-from blackbox_conformal.drawing.estimate import Estimate, estimate
+from blackbox_conformal.drawing.estimate import estimate
 from blackbox_conformal.drawing.ledger.places import has_ledger
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
-from blackbox_conformal.study.budget import agreed_limits, total
-from blackbox_conformal.study.job import Job, Terms
+from blackbox_conformal.study.budget import total
+from blackbox_conformal.study.job import Job, Terms, agree
 from blackbox_conformal.study.looked_at import TUNING_FILE, TuningRecord, together
 from blackbox_conformal.study.plan.planning import Plan, memory_bytes, plan_job
 from blackbox_conformal.study.spending import spending_on
@@ -60,8 +60,6 @@ class Contest:
     root
         Each vendor has a folder of its own below it; settings of one vendor share paid draws. A run folder that exists
         is used itself, for all of them.
-    limits
-        They hold for all contestants together, and for the draws of this comparison alone.
     held_out
         How many photographs are not calibrated on; `seed` decides which.
     baselines
@@ -71,7 +69,6 @@ class Contest:
     contestants: tuple[Contestant, ...]
     jobs: tuple[Job, ...]
     root: Path
-    limits: Limits
     held_out: int
     seed: int = 0
     baselines: bool = True
@@ -113,17 +110,12 @@ class Contest:
             )
             for contestant, pixel_bytes in zip(contestants, sizes, strict=True)
         ]
-        return cls(tuple(contestants), tuple(jobs), terms.folder, terms.limits, held_out, seed, baselines)
+        return cls(tuple(contestants), tuple(jobs), terms.folder, held_out, seed, baselines)
 
     @property
     def photographs(self) -> int:
         """How many photographs there are."""
         return len(self.jobs[0].pictures)
-
-    @property
-    def keys(self) -> frozenset[str]:
-        """Keys of every draw, which the limits are for."""
-        return frozenset().union(*(job.keys for job in self.jobs))
 
     @property
     def folders(self) -> set[Path]:
@@ -162,20 +154,15 @@ class Contest:
         """What is still to be drawn of the draws wanted, by default of all; memory for two photographs at a time."""
         wanted = self.wanted() if wanted is None else wanted
         estimates = [
-            estimate(vendor.job.setup.adapter, vendor.job.folder, self.limits, vendor.tasks) for vendor in wanted
+            estimate(vendor.job.setup.adapter, vendor.job.folder, vendor.job.limits, vendor.tasks) for vendor in wanted
         ]
         memory = max(memory_bytes(vendor.job) for vendor in wanted)
         return replace(plan_job(self.jobs[0], Expected()), **asdict(total(*estimates)), memory_bytes=memory)
 
-    def agreed(self, expected: Estimate) -> "Contest":
-        """The contest under the budget that follows from its limits and from what it is expected to take.
-
-        Raises
-        ------
-        BudgetError
-            A limit is known to be too small.
-        """
-        return replace(self, limits=agreed_limits(self.limits, expected, self.folders, self.keys))
+    def confirm(self) -> None:
+        """Make one budget for the draws of this comparison alone, of all contestants together; errors as `agree`."""
+        if self.jobs[0].limits.scope is None:
+            agree(self.jobs, self.plan(), folders=self.folders)
 
 
 def vendor_folder(root: Path, setup: Setup) -> Path:

@@ -234,7 +234,6 @@ def learn_job(job: Job, folder: Path, seed: int = 0, out: Path | None = None, *,
         Outputs are missing, or cannot be used; see `Job.run`. Or its sampler was stopped, while learning too.
     """
     job, on_step = _stoppable(job)
-    job.confirm()
     lessons: dict[str, Lesson] = {}
     with job.run(lambda ready: _lesson(job, ready), scores=[job.setup.score]) as measured:
         for count, (drawn, lesson) in enumerate(measured, 1):

@@ -262,7 +262,6 @@ def tune_job(
         See `Job.confirm`.
     """
     _check(job.setup, alpha, n_calibration, len(job.pictures))
-    job.confirm()
     curves: list[list[RiskCurve]] = [[] for _ in candidates]
     photographs: list[KnownPhotograph] = []
     with job.run(partial(_curves, candidates), scores=[candidate.score for candidate in candidates]) as measured:

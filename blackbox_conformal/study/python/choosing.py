@@ -15,7 +15,7 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.study.choose.comparing import compare_contestants
 from blackbox_conformal.study.choose.comparison import Comparison
-from blackbox_conformal.study.choose.contestants import Contest, Contestant, vendor_folder
+from blackbox_conformal.study.choose.contestants import Contest, Contestant
 from blackbox_conformal.study.choose.tuned import Tuning
 from blackbox_conformal.study.choose.tuning import (
     TuningJob,
@@ -98,7 +98,7 @@ def plan(
             )
         planned = plan_number(setup, photographs, rule, terms.folder, terms.limits, alpha=alpha)
     else:
-        job = Job.of_photographs(setup, photograph_paths(photographs), terms, keep=False)
+        job = Job.of_photographs(setup, photograph_paths(photographs), terms, to_draw=False)
         if pilot is not None:
             if not stand_in:
                 terms.refuse_unlimited(vendor)
@@ -154,9 +154,6 @@ def compare(
     contestants = [_contestant(label, vendor, settings) for label, vendor in vendors.items()]
     paths = photograph_paths(photographs)
     terms = terms_of(Path("runs"), settings)
-    for contestant in contestants:
-        own_folder = replace(terms, folder=vendor_folder(terms.folder, contestant.setup))
-        own_folder.refuse_unlimited(contestant.setup.adapter)
     contest = Contest.of_photographs(
         contestants,
         paths,
@@ -168,11 +165,7 @@ def compare(
     levels = levels_of(alpha) or audited_levels(contestants[0].setup.metric.capped_bound)
     for level in levels:
         member("guarantees", "expected").check_level(level, contestants[0].setup.metric.capped_bound)
-    expected = contest.plan()
-    agreed = contest.agreed(expected)
-    if terms.ask is not None:
-        terms.ask(contest.jobs[0], expected)
-    return compare_contestants(agreed, levels)
+    return compare_contestants(contest, levels)
 
 
 @named_keywords
@@ -212,14 +205,8 @@ def tune(
     tuning = job.choose(chosen, alpha, rule, want_share)
     if settings.get("only_choose"):
         return tuning
-    calibrated = job.calibrate(tuning, rule)
-    return replace(
-        tuning,
-        calls=tuning.calls + calibrated.calls,
-        cached=tuning.cached + calibrated.cached,
-        cost_usd=tuning.cost_usd + calibrated.cost_usd,
-        calibration=calibrated.calibration,
-    )
+    calibration, whole = job.calibrate(tuning, rule).calibration, job.whole
+    return replace(tuning, calls=whole.calls, cached=whole.cached, cost_usd=whole.cost_usd, calibration=calibration)
 
 
 def _tuning_job(
@@ -239,7 +226,6 @@ def _tuning_job(
     if alpha is not None:
         member("guarantees", "expected").check_level(alpha, setup.metric.capped_bound)
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
-    terms.refuse_unlimited(vendor)
     job = TuningJob.of_photographs(
         setup,
         photograph_paths(photographs),

@@ -72,7 +72,6 @@ def calibrate(
     guarantee, alpha = settings.get("guarantee") or "expected", settings.get("alpha")
     groups, tiles = settings.get("groups"), settings.get("tiles")
     checked_rule([name_of(path) for path in paths], setup, guarantee, alpha, groups, tiles)
-    terms.refuse_unlimited(vendor)
     job = Job.of_photographs(setup, paths, terms)
     tuning, overrule = settings.get("tuning", ()), settings.get("nothing_chosen", False)
     files, given = ([Path(tuning)], ()) if isinstance(tuning, str | Path) else ([], tuning)
@@ -218,7 +217,6 @@ def audit(
         tiles=settings.get("tiles"),
         groups=settings.get("groups"),
     )
-    terms.refuse_unlimited(vendor)
     found = audit_photographs(
         request,
         setup,

@@ -15,8 +15,8 @@ from blackbox_conformal.drawing.estimate import Estimate, price_missing
 from blackbox_conformal.drawing.task import Task, task_keys
 from blackbox_conformal.errors import BudgetError, UsageError
 from blackbox_conformal.method.images.duplicates import sketch
-from blackbox_conformal.study.budget import agreed_limits, are_stored, refuse_unlimited, total
-from blackbox_conformal.study.job import Job, Terms
+from blackbox_conformal.study.budget import are_stored, total
+from blackbox_conformal.study.job import Job, Terms, agree
 from blackbox_conformal.study.keyword_arguments import WatchSettings
 from blackbox_conformal.study.keyword_terms import calibrated, named_keywords
 from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
@@ -131,7 +131,7 @@ def _refuse_without_images(request: VisitRequest) -> None:
 def _chosen(request: VisitRequest, setup: Setup, terms: Terms) -> tuple[list[Canary], bool]:
     """The most sensitive of the given photographs, and whether their first draws are the calibration's."""
     _refuse_without_images(request)
-    job = Job.of_photographs(setup, request.images, terms, keep=False)
+    job = Job.of_photographs(setup, request.images, terms, to_draw=False)
     return choose_canaries(job, request.canaries or CANARIES)
 
 
@@ -189,7 +189,7 @@ class _Visiting:
         """Agree on the price, draw, compare, and write it down."""
         canaries, fresh = self._jobs()
         keys = canaries.keys | (frozenset() if fresh is None else fresh.keys)
-        self._agree(canaries, fresh, keys - self._paid_before(canaries))
+        self._agree(canaries, fresh, keys)
         before = spending_on(canaries.folder, keys, whole=False)
         with sampler_of(canaries) as sampler:
             self._terms.listeners.on_sampler(sampler)
@@ -283,21 +283,15 @@ class _Visiting:
         return frozenset(task_keys(adapter.identity(), stored))
 
     def _agree(self, canaries: Job, fresh: Job | None, keys: frozenset[str]) -> None:
-        """Ask the person who decides, and make one budget for both jobs; errors as `Job.confirm`."""
+        """Agree on both jobs, whose draws have these `keys`; errors as `agree`."""
+        paid = self._paid_before(canaries)
         expected = canaries.estimate()
         if self._watch.repeats_itself is not False:
             expected = _with_repeats(expected)
         if fresh is not None:
             expected = total(expected, fresh.estimate())
-        self._terms.refuse_unlimited(self._setup.adapter)
-        self._refuse_beyond(expected, canaries, keys)
-        limits = agreed_limits(self._terms.limits, expected, [canaries.folder], keys)
-        if self._terms.ask is not None:
-            self._terms.ask(canaries, expected)
-        refuse_unlimited(self._setup.adapter, limits, canaries.folder)
-        for job in (canaries, fresh):
-            if job is not None:
-                job.limits = limits
+        self._refuse_beyond(expected, canaries, keys - paid)
+        agree([canaries] if fresh is None else [canaries, fresh], expected, paid=paid)
 
     def _refuse_beyond(self, expected: Estimate, job: Job, keys: frozenset[str]) -> None:
         """Refuse a visit after which all visits together might have cost more than is allowed."""
