@@ -9,7 +9,6 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli import values
 from blackbox_conformal.cli.commands import Group
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.ledger import run_option
 from blackbox_conformal.cli.next_steps import run_named
 from blackbox_conformal.cli.run_folders import folder_of
 from blackbox_conformal.errors import CheckFailedError
@@ -24,7 +23,7 @@ def command() -> None:
 
 
 @command.command("ls")
-@run_option
+@shared.run_folder
 @ledger_option
 @shared.output
 def ls(screen: Screen, run: str | None, ledger: str | None) -> None:
@@ -53,7 +52,7 @@ def ls(screen: Screen, run: str | None, ledger: str | None) -> None:
 
 
 @command.command("verify")
-@run_option
+@shared.run_folder
 @ledger_option
 @shared.output
 def verify(screen: Screen, run: str | None, ledger: str | None) -> None:
@@ -71,7 +70,7 @@ def verify(screen: Screen, run: str | None, ledger: str | None) -> None:
 
 
 @command.command("prune")
-@run_option
+@shared.run_folder
 @ledger_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @shared.output
@@ -85,7 +84,7 @@ def prune(screen: Screen, run: str | None, ledger: str | None, dry_run: bool) ->
 
 
 @command.command("export")
-@run_option
+@shared.run_folder
 @ledger_option
 @click.option("--out", required=True, type=shared.NEW_FOLDER, help="Empty folder for the copies.")
 @shared.output

@@ -1,13 +1,10 @@
 """`calibrate`: draw the samples, compute the curves, write the calibration file; with `--dry-run` it is `plan`."""
 
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import click
 
 from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
@@ -15,9 +12,8 @@ from blackbox_conformal.cli.cluster_option import cluster_of
 from blackbox_conformal.cli.console import Screen, bill, spent
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths, read_groups, refuse_other_calibration
-from blackbox_conformal.cli.plan import inspect, present
+from blackbox_conformal.cli.planned import inspect, present
 from blackbox_conformal.cli.signing import load_signing_key
-from blackbox_conformal.errors import UsageError
 from blackbox_conformal.study.keyword_arguments import CalibrateSettings
 from blackbox_conformal.support.text import LONGEST_MESSAGE, counted, name_of, printable
 from blackbox_conformal.support.wording import at_most, share
@@ -33,7 +29,6 @@ if TYPE_CHECKING:
     from blackbox_conformal.study.job import Job
     from blackbox_conformal.study.looked_at import Unseen
     from blackbox_conformal.study.spending import DrawsSpending
-    from blackbox_conformal.study.stages.prepare import Prepared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +100,7 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
         unseen = _unseen(screen, options, job)
         job = job.only(unseen.pictures)
         sure = options.yes or options.dry_run
-        parts = None if tiles else ask_about_parts(screen, job.pictures, sure=sure)
+        parts = None if tiles else from_options.ask_about_parts(screen, job.pictures, sure=sure)
         if options.dry_run:
             rule = rule_for(guarantee, [picture.name for picture in job.pictures], tiles)
             inspect(screen, job, options)
@@ -157,38 +152,8 @@ def _unseen(screen: Screen, options: CalibrateOptions, job: "Job") -> "Unseen":
 
     files, taught = list(map(Path, options.tuning)), job.setup.score.taught_by
     unseen = Unseen.of(job.pictures, job.folder, taught, files, nothing_chosen=options.nothing_chosen)
-    show_left_out(screen, len(job.pictures), len(job.pictures) - len(unseen.pictures))
+    from_options.show_left_out(screen, len(job.pictures), len(job.pictures) - len(unseen.pictures))
     return unseen
-
-
-def ask_about_parts(screen: Screen, pictures: "Sequence[Prepared]", *, sure: bool) -> "Question | None":
-    """Ask whether photographs are parts of the same ones, where they look so; `sure`, or without a terminal, a note.
-
-    Raises
-    ------
-    UsageError
-        The answer is that they are.
-    """
-    from blackbox_conformal.study.calibrate.parts_of_one import question_of
-
-    question = question_of(pictures)
-    if question is None:
-        return None
-    way = "calibrate with --tiles FILE, a CSV file with a line tile,photograph for each"
-    screen.note(f"note: {question.words}. If they are parts, {way}")
-    if sure or not sys.stdin.isatty():
-        return question
-    with screen.paused():
-        different = click.confirm("Are they different photographs?", err=True)
-    if not different:
-        raise UsageError(f"expected independent photographs; got parts of the same ones. So {way}")
-    return question
-
-
-def show_left_out(screen: Screen, photographs: int, left_out: int) -> None:
-    """How many photographs do not calibrate since they were looked at; nothing where all do."""
-    if left_out:
-        screen.note(f"note: {left_out} of {photographs} photographs were looked at before and do not calibrate")
 
 
 def _show(

@@ -1,10 +1,13 @@
 """From options to a vendor, a set-up, limits, and a run folder."""
 
 import shlex
+import sys
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from blackbox_conformal.cli.config_file import lookup, origin_of
 from blackbox_conformal.cli.consent import Consent
@@ -18,9 +21,11 @@ from blackbox_conformal.support.wording import as_typed, option_words
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.documents.procedure import Procedure
+    from blackbox_conformal.study.calibrate.parts_of_one import Question
     from blackbox_conformal.study.job import Ask, Job, Terms
     from blackbox_conformal.study.listeners import Listeners
     from blackbox_conformal.study.stages.cluster import Cluster
+    from blackbox_conformal.study.stages.prepare import Prepared
     from blackbox_conformal.study.stages.settings import Setup
     from blackbox_conformal.vendor.adapter import Adapter
 
@@ -132,6 +137,36 @@ def say_fitted(screen: Screen, job: "Job") -> None:
             + "".join(f"\n  {text}" for text in done[:NAMED])
             + more
         )
+
+
+def ask_about_parts(screen: Screen, pictures: "Sequence[Prepared]", *, sure: bool) -> "Question | None":
+    """Ask whether photographs are parts of the same ones, where they look so; `sure`, or without a terminal, a note.
+
+    Raises
+    ------
+    UsageError
+        The answer is that they are.
+    """
+    from blackbox_conformal.study.calibrate.parts_of_one import question_of
+
+    question = question_of(pictures)
+    if question is None:
+        return None
+    way = "calibrate with --tiles FILE, a CSV file with a line tile,photograph for each"
+    screen.note(f"note: {question.words}. If they are parts, {way}")
+    if sure or not sys.stdin.isatty():
+        return question
+    with screen.paused():
+        different = click.confirm("Are they different photographs?", err=True)
+    if not different:
+        raise UsageError(f"expected independent photographs; got parts of the same ones. So {way}")
+    return question
+
+
+def show_left_out(screen: Screen, photographs: int, left_out: int) -> None:
+    """How many photographs do not calibrate since they were looked at; nothing where all do."""
+    if left_out:
+        screen.note(f"note: {left_out} of {photographs} photographs were looked at before and do not calibrate")
 
 
 def job_terms(

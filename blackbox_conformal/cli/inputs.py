@@ -14,7 +14,6 @@ from blackbox_conformal.errors import CheckFailedError
 from blackbox_conformal.study.keyword_arguments import InputsSettings
 
 if TYPE_CHECKING:
-    from blackbox_conformal.method.audits.input_shift import InputShift
     from blackbox_conformal.study.choose.suggesting import Suggestion
 
 
@@ -106,7 +105,7 @@ def command(screen: Screen, options: InputsOptions) -> None:
         words += ("--alpha", f"{pages().opening_level(calibration):g}", *next_steps.typed("group"))
         screen.next("mask", *options.inputs, *words)
     screen.data({**document(blocks), "degradation": degradation, "page": None if page is None else str(page)})
-    refuse_shift(shift)
+    next_steps.refuse_shift(shift)
 
 
 def _suggest(screen: Screen, options: InputsOptions) -> None:
@@ -156,31 +155,3 @@ def _compressed(suggestion: "Suggestion") -> str:
         return "no trace of JPEG"
     qualities = f"{found.low}" if found.low == found.high else f"{found.low} to {found.high}"
     return f"traces of JPEG in {found.share:.0%} of the inputs, quality {qualities}"
-
-
-def refuse_shift(shift: "InputShift") -> None:
-    """End with exit code 3 where the inputs differ.
-
-    Raises
-    ------
-    CheckFailedError
-        They do.
-    """
-    if shift.differ:
-        raise CheckFailedError(f"{shift.moved[0].sentence}. {_how_to_agree(shift)}")
-
-
-def _how_to_agree(shift: "InputShift") -> str:
-    """What makes a calibration's inputs like those that differ from them."""
-    advice = []
-    if shift.size_factor is not None:
-        advice.append(
-            f"No degradation changes the size: take photographs with about {shift.size_factor:.2g} times as many pixels"
-        )
-    if shift.more_than_size:
-        advice.append(
-            "Calibrate with a --degradation that makes such inputs "
-            "(`blackbox-conformal inputs … --suggest --photographs FOLDER` finds one), or send others. If --suggest "
-            "found the present one, give it more inputs, photographs more like them, or another --scale"
-        )
-    return ". ".join(advice)

@@ -16,9 +16,8 @@ from blackbox_conformal.cli.cluster_option import cluster_of
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
-from blackbox_conformal.cli.mask_writer import MaskWriter, Written
 from blackbox_conformal.cli.named_files import photograph_paths
-from blackbox_conformal.cli.sign import sign_paper
+from blackbox_conformal.cli.papers import sign_paper
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key, trusted
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, IncompleteError, UsageError
 from blackbox_conformal.study.keyword_arguments import ApplyAllSettings
@@ -33,10 +32,59 @@ if TYPE_CHECKING:
     from blackbox_conformal.study.job import Job
     from blackbox_conformal.study.kept_results import KeptResults
     from blackbox_conformal.study.mask.mask_request import MaskRequest
-    from blackbox_conformal.study.mask.products import Result, Wanted
+    from blackbox_conformal.study.mask.products import Products, Result, Wanted
     from blackbox_conformal.study.pages import ReportMaterial
     from blackbox_conformal.study.stages.prepare import Prepared
     from blackbox_conformal.study.stages.settings import Setup
+
+
+# What `mask` writes of each picture, where it was calculated.
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written of a picture: its files, and the preview in the run folder."""
+
+    name: str
+    certificate: "Certificate"
+    products: "Products"
+    preview: Path
+
+
+@dataclass(frozen=True, slots=True)
+class MaskWriter:
+    """Writes the files of one picture, in a thread or on a worker that sees the same folders."""
+
+    out: Path
+    wanted: "Wanted"
+    store: "ReportMaterial"
+    key: "SigningKey | None"
+    force: bool
+
+    @classmethod
+    def of(
+        cls,
+        out: str,
+        wanted: "Wanted",
+        store: "ReportMaterial",
+        key: "SigningKey | None",
+        *,
+        force: bool,
+        elsewhere: bool,
+    ) -> "MaskWriter":
+        """What writes into the folder `out`; `elsewhere`: on workers, to which no key goes."""
+        if elsewhere:
+            return cls(Path(out).absolute(), wanted, store, None, force)
+        return cls(Path(out), wanted, store, key, force)
+
+    def __call__(self, place: int, result: "Result") -> Written:
+        """Write the files; `place` is that of the picture among the inputs."""
+        from blackbox_conformal.study.mask.products import write_products
+
+        products = write_products(result, self.out, self.wanted, sign_with=self.key, force=self.force)
+        preview = self.store.masked(result, result.low_resolution, products.image)
+        return Written(result.name, result.certificate, products, preview)
+
 
 PRODUCTS = ("image", "mask", "overlay", "score-map", "certificate", "safe")
 """What can be written to stdout."""

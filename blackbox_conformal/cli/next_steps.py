@@ -15,11 +15,14 @@ from blackbox_conformal.cli.commands import find
 from blackbox_conformal.cli.console import Screen, limit_above
 from blackbox_conformal.cli.options import VendorOptions
 from blackbox_conformal.cli.values import vendor_parameters
+from blackbox_conformal.errors import CheckFailedError
 from blackbox_conformal.support.wording import option_words
 
 if TYPE_CHECKING:
+    from blackbox_conformal.method.audits.input_shift import InputShift
     from blackbox_conformal.study.stages.settings import Setup
     from blackbox_conformal.vendor.adapter import Adapter
+
 
 _SCREEN = ("as_json", "quiet", "verbose")
 _OPENERS = {"darwin": "open", "win32": "start"}
@@ -207,3 +210,31 @@ def _not_kept(adapter: "Adapter", options: VendorOptions) -> list[str]:
     if options.second_adapter and ":" in options.second_adapter:
         words += ["--second-adapter", options.second_adapter]
     return words + option_words(vendor_parameters(options.second_parameters), "--second")
+
+
+def refuse_shift(shift: "InputShift") -> None:
+    """End with exit code 3 where the inputs differ.
+
+    Raises
+    ------
+    CheckFailedError
+        They do.
+    """
+    if shift.differ:
+        raise CheckFailedError(f"{shift.moved[0].sentence}. {_how_to_agree(shift)}")
+
+
+def _how_to_agree(shift: "InputShift") -> str:
+    """What makes a calibration's inputs like those that differ from them."""
+    advice = []
+    if shift.size_factor is not None:
+        advice.append(
+            f"No degradation changes the size: take photographs with about {shift.size_factor:.2g} times as many pixels"
+        )
+    if shift.more_than_size:
+        advice.append(
+            "Calibrate with a --degradation that makes such inputs "
+            "(`blackbox-conformal inputs … --suggest --photographs FOLDER` finds one), or send others. If --suggest "
+            "found the present one, give it more inputs, photographs more like them, or another --scale"
+        )
+    return ". ".join(advice)

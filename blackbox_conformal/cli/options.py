@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.documents.procedure import Fit, SeedPolicy
     from blackbox_conformal.vendor.rates import Rate
 
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 SCREEN = "Python has no screen: functions return what they find, and methods of what they return write files"
@@ -285,6 +286,7 @@ def _note_left_out(screen: Screen) -> None:
             screen.note(f"note: {note}")
 
 
+run_folder = option("--run", type=FOLDER, help="Run folder.  [default: the only one there is]")
 ledger_address = option(
     "--ledger", type=values.ledger_address, metavar="ADDRESS", help="A ledger in a database, without a run folder."
 )

@@ -1,13 +1,17 @@
-"""A paper, that is a calibration or a certificate, from its file."""
+"""A paper, that is a calibration or a certificate, from its file and into it."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blackbox_conformal.errors import CheckFailedError, FileFormatError
+from blackbox_conformal.errors import CheckFailedError, FileFormatError, UsageError
+from blackbox_conformal.support.text import printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.documents.certificate import Certificate
+    from blackbox_conformal.documents.signing_key import SigningKey
 
 
 def read_paper(path: Path) -> "Calibration | Certificate":
@@ -47,3 +51,42 @@ def read_paper(path: Path) -> "Calibration | Certificate":
     if wrong:
         raise CheckFailedError(f"the certificate contradicts itself or its files: {'; '.join(wrong)}")
     return certificate
+
+
+def sign_paper(path: Path, key: "SigningKey", *, force: bool) -> Callable[[], object]:
+    """What writes the paper at `path` with a signature.
+
+    Raises
+    ------
+    BlackboxConformalError
+        It is no paper, does not agree with its files, or is signed by somebody else.
+    """
+    from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.support.files import write_new
+
+    paper = read_paper(path)
+    if isinstance(paper, Calibration):
+        _check_watch(path, paper)
+    if paper.signature is not None and paper.signature.key != key.key and not force:
+        raise UsageError(
+            f"{printable(path)} is signed by {paper.signature.signer}; give --force to replace that signature by yours"
+        )
+    signed = paper.signed(key)
+    if isinstance(signed, Calibration):
+        return lambda: _write(path, signed, key)
+    return lambda: write_new(path, signed.to_json().encode(), force=True)
+
+
+def _check_watch(path: Path, calibration: "Calibration") -> None:
+    """Refuse a watch file beside the calibration that was changed since it was written, by any signer."""
+    from blackbox_conformal.study.watched import watching
+
+    watching().check_beside(path, replace(calibration, signature=None))
+
+
+def _write(path: Path, calibration: "Calibration", key: "SigningKey") -> None:
+    """Write a signed calibration, and sign the log of the watch beside it, if there is one."""
+    from blackbox_conformal.study.watched import watching
+
+    calibration.save(path, force=True)
+    watching().sign_beside(path, calibration, key)

@@ -9,7 +9,6 @@ import click
 
 from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.calibrate import ask_about_parts, show_left_out
 from blackbox_conformal.cli.cluster_option import cluster_of
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, bill, spent
@@ -109,8 +108,10 @@ def command(screen: Screen, options: TuneOptions) -> None:
         paths = photograph_paths(options.images)
         job = _job(options, setup, out, candidates, paths, terms)
         from_options.say_fitted(screen, job.whole)
-        show_left_out(screen, len(paths), 0 if options.only_choose else len(paths) - len(job.whole.pictures))
-        ask_about_parts(screen, job.whole.pictures, sure=options.yes)
+        from_options.show_left_out(
+            screen, len(paths), 0 if options.only_choose else len(paths) - len(job.whole.pictures)
+        )
+        from_options.ask_about_parts(screen, job.whole.pictures, sure=options.yes)
         tuning = job.choose(candidates, options.alpha, rule, options.want_share)
         screen.show(tuning.blocks())
         if options.only_choose:

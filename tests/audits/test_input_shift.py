@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from blackbox_conformal.cli.inputs import refuse_shift
+from blackbox_conformal.cli.next_steps import refuse_shift
 from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.method.audits.input_shift import compare
 from blackbox_conformal.method.images.input_statistics.statistics import STATISTICS, InputStatistics

@@ -9,7 +9,7 @@ from support.shop import Shop
 from support.synthetic import write_photographs
 
 from blackbox_conformal.cli.main import run
-from blackbox_conformal.study.audit.stopping import Stopping
+from blackbox_conformal.study.audit.auditing import Stopping
 from blackbox_conformal.testing.fault_server import FaultServer
 
 

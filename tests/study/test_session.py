@@ -37,7 +37,7 @@ from blackbox_conformal.errors import (
 )
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.study.mask import masking
-from blackbox_conformal.study.session import batch_drift
+from blackbox_conformal.study.session import picture_masker
 from blackbox_conformal.support.types import Image
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.fault_vendor import FaultVendor
@@ -513,14 +513,14 @@ def test_another_model_than_the_calibrated_one_is_refused_and_nothing_else_is_br
 def test_answers_to_many_pictures_that_are_unlike_the_calibrations_are_told_of(
     calibrated: Calibrated, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_drift, "DRIFT_BATCH", 3)
+    monkeypatch.setattr(picture_masker, "DRIFT_BATCH", 3)
     batches: list[int] = []
 
     def drifted(calibration: Any, answers: Any, *_: Any) -> str:
         batches.append(len(answers))
         return "not like those"
 
-    monkeypatch.setattr(batch_drift, "drifted", drifted)
+    monkeypatch.setattr(picture_masker, "drifted", drifted)
     told: list[str] = []
     with opened(calibrated.one, server, tmp_path / "run", on_drift=told.append) as session:
         results = [session.mask(picture(number)) for number in range(7)]

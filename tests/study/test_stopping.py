@@ -9,8 +9,8 @@ import blackbox_conformal as bc
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.method.audits.findings import Audit
 from blackbox_conformal.pages.report.report_store import AUDITS
+from blackbox_conformal.study.audit.auditing import Stopping
 from blackbox_conformal.study.audit.conclude import conclude
-from blackbox_conformal.study.audit.stopping import Stopping
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 

@@ -17,10 +17,18 @@ from blackbox_conformal.method.images.jpeg_traces import JpegTrace
 from blackbox_conformal.method.images.photographs import demo_photographs
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.study.choose.candidate import CandidateChain, gain, starts
-from blackbox_conformal.study.choose.compression import compression
-from blackbox_conformal.study.choose.fitting import Mismatch, Search, bounded, nearest, one_kind
-from blackbox_conformal.study.choose.simulations import EvenlySpread
-from blackbox_conformal.study.choose.suggesting import Seen, halves, nearest_chain
+from blackbox_conformal.study.choose.suggesting import (
+    EvenlySpread,
+    Mismatch,
+    Search,
+    Seen,
+    bounded,
+    compression,
+    halves,
+    nearest,
+    nearest_chain,
+    one_kind,
+)
 
 SIDE, SCALE, PICTURES = 128, 2, 40
 

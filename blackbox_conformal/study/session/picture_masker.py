@@ -1,5 +1,6 @@
 """One calibration of a session: masks one picture after the other, from any thread."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -12,17 +13,52 @@ from blackbox_conformal.drawing.ledger.states import COUNTED
 from blackbox_conformal.drawing.open_run import OpenRun
 from blackbox_conformal.drawing.work_item import ToBuy
 from blackbox_conformal.errors import BlackboxConformalError
+from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.study.job import Terms
 from blackbox_conformal.study.mask.mask_request import MaskRequest
 from blackbox_conformal.study.mask.masking import Receiver, mask_pictures, with_note
-from blackbox_conformal.study.session.batch_drift import BatchDrift
 from blackbox_conformal.study.session.masked_stream import Found
 from blackbox_conformal.study.stages.certify import format_reason
+from blackbox_conformal.study.stages.evaluate import drifted
 from blackbox_conformal.study.stages.memory import Room, size_by_header
 from blackbox_conformal.study.stages.prepare import Input, Prepared, prepare_inputs
 from blackbox_conformal.study.stages.second_vendor import second_tasks
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.occupancy import Occupancy
+
+# Whether the answers to the pictures of a session, batch by batch, are like those to the calibration's photographs.
+
+DRIFT_BATCH = 32
+"""So many pictures in a row are compared together with the calibration's photographs."""
+
+
+class BatchDrift:
+    """Compares the answers to pictures, batch by batch, with those to the calibration's photographs.
+
+    Batches do not overlap, so that each is called another by chance as rarely as one batch that `mask_all` is given.
+    `note` is what was found of the latest batch; None: it is like the calibration, or there is none yet.
+    """
+
+    def __init__(self, request: MaskRequest, on_drift: Callable[[str], None]) -> None:
+        self.tell = on_drift
+        self.note: str | None = None
+        self._request = request
+        self._batch: list[Answers] = []
+        self._lock = threading.Lock()
+
+    def add_answers(self, answers: Answers) -> None:
+        request = self._request
+        if request.for_unknown:
+            return
+        with self._lock:
+            self._batch.append(answers)
+            if len(self._batch) < DRIFT_BATCH:
+                return
+            batch, self._batch = self._batch, []
+        thresholds = [request.rule.threshold(request.curves, request.alpha)]
+        self.note = drifted(request.calibration, batch, thresholds, request.group)
+        if self.note is not None:
+            self.tell(self.note)
 
 
 class Payer:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -26,10 +26,12 @@ from blackbox_conformal.drawing.ledger.sample_store import Store
 from blackbox_conformal.drawing.open_run import OpenRun
 from blackbox_conformal.drawing.owned_folder import OwnedFolder
 from blackbox_conformal.drawing.pacing.outage import Outage
+from blackbox_conformal.drawing.sampler import Sampler
+from blackbox_conformal.drawing.task import ENDED
 from blackbox_conformal.drawing.work_item import ToBuy
-from blackbox_conformal.errors import BlackboxConformalError, UsageError
+from blackbox_conformal.errors import BlackboxConformalError, UnusableDrawsError, UsageError
 from blackbox_conformal.method.images.encode import Given
-from blackbox_conformal.study.job import Shared
+from blackbox_conformal.study.job import Shared, Terms
 from blackbox_conformal.study.keyword_arguments import MaskSettings, SessionSettings
 from blackbox_conformal.study.keyword_terms import named_keywords
 from blackbox_conformal.study.listeners import Progress
@@ -38,13 +40,45 @@ from blackbox_conformal.study.mask.products import Result
 from blackbox_conformal.study.photographs_in_memory import photograph_paths
 from blackbox_conformal.study.session.masked_stream import Found, MaskedStream, closed_before
 from blackbox_conformal.study.session.picture_masker import NOBODY_ELSE, Payer, PictureMasker, Turns
-from blackbox_conformal.study.session.unmasked import Unmasked, draw_unmasked
+from blackbox_conformal.study.stages.draws import output_check
 from blackbox_conformal.study.stages.memory import MASK_PIXEL_BYTES, READING_BYTES, Room, evaluated_at_once, narrowed
-from blackbox_conformal.study.stages.prepare import named_input, prepare_input, refuse_misfit
-from blackbox_conformal.study.stages.settings import set_up
+from blackbox_conformal.study.stages.prepare import Prepared, named_input, prepare_input, refuse_misfit
+from blackbox_conformal.study.stages.settings import Setup, set_up
 from blackbox_conformal.study.stages.warming import warming
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.vendor.adapter import Adapter
+
+# The vendor's answer to a picture that no calibration speaks of: one draw, checked and kept as any other, no mask.
+
+
+@dataclass(frozen=True, slots=True)
+class Unmasked:
+    """The vendor's file as it was received, and the model that the vendor named; None: it named none."""
+
+    name: str
+    vendor: bytes
+    model: str | None
+
+
+def draw_unmasked(setup: Setup, picture: Prepared, terms: Terms, shared: OpenRun | None) -> Unmasked:
+    """The first draw of a picture, from any model of the vendor; a draw that is stored is not bought again.
+
+    Raises
+    ------
+    BlackboxConformalError
+        As `Sampler.draw`. RefusedError: the vendor says no to the picture. UnusableDrawsError: no answer is usable.
+    """
+    with Sampler(
+        setup.adapter, terms.folder, terms.limits, models=None, check=output_check(setup), shared=shared
+    ) as sampler:
+        (outcome,) = list(sampler.draw(picture.tasks[:1]))
+        if outcome.error is not None and outcome.state == "refused":
+            raise outcome.error
+        if outcome.state != "stored":
+            why = "" if outcome.error is None else f": {outcome.error}"
+            raise UnusableDrawsError(f"the draw of {picture.name} {ENDED[outcome.state]}{why}")
+        return Unmasked(picture.name, sampler.read(outcome), outcome.model)
+
 
 MOST_OTHERS = 16
 """So many sets of other parameters of the vendor may be open, since each keeps connections."""

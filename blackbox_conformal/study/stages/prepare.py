@@ -4,6 +4,7 @@ Pixels are not kept in memory, which does not grow with the number of photograph
 on the disk (`kept_pixels`), and those that are not kept are read again.
 """
 
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,14 +13,17 @@ from functools import partial
 from os import cpu_count
 from pathlib import Path
 
+import numpy as np
+
 from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.procedure import Fit
 from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, ImageError, UsageError
 from blackbox_conformal.method.images.duplicates import LEAST_SIDE, Distinct, Sketch, sketch
-from blackbox_conformal.method.images.encode import Given, as_source
+from blackbox_conformal.method.images.encode import Given, as_source, upload_png
 from blackbox_conformal.method.images.input_statistics.kind import InputKind
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
-from blackbox_conformal.method.images.making_inputs import crop_note, crop_to_multiple
+from blackbox_conformal.method.images.making_inputs import crop_note, crop_to_multiple, resized
 from blackbox_conformal.method.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.method.images.picture import Picture
 from blackbox_conformal.method.images.read import DEFAULT_LIMITS, ImageLimits, read_image
@@ -27,14 +31,93 @@ from blackbox_conformal.study.photographs_at_addresses import fetch_photographs,
 from blackbox_conformal.study.stages.grouped_errors import refuse_together
 from blackbox_conformal.study.stages.kept_pixels import KeptPixels
 from blackbox_conformal.study.stages.memory import MASK_PIXEL_BYTES, limits_within, refuse_large, size_by_header
-from blackbox_conformal.study.stages.picture_limits import misfit, too_many_bytes
+from blackbox_conformal.study.stages.picture_limits import misfit, png_bound, too_many_bytes
 from blackbox_conformal.study.stages.settings import Setup
-from blackbox_conformal.study.stages.size_fitting import fitted
 from blackbox_conformal.study.stages.uploads import Encoder
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.text import name_of, printable
 from blackbox_conformal.support.types import Image
-from blackbox_conformal.vendor.adapter import Adapter, Upload
+from blackbox_conformal.vendor.adapter import Adapter, Capabilities, Upload
+
+# ``--fit``: photographs that break a vendor's limits are cut or made smaller until they keep them.
+
+
+def fitted(
+    truth: Image,
+    scale: int,
+    fit: Fit | None,
+    limits: Sequence[Capabilities],
+    degraded: Callable[[Image], Image],
+) -> tuple[Image, str | None]:
+    """The photograph as it keeps `limits`, as far as `fit` can make it, and what was done, in words.
+
+    Parameters
+    ----------
+    truth
+        (H, W, 3) uint8, its sides multiples of `scale`; what is returned has such sides too.
+    fit
+        ``crop``: the middle. ``shrink``: the whole. None: nothing is done.
+    degraded
+        Makes the input from a photograph, whose file may be too large.
+    """
+    height, width = truth.shape[0] // scale, truth.shape[1] // scale
+    if fit is None:
+        return truth, None
+    size = width, height
+    for able in (*limits, *limits):
+        size = _within(size, scale, fit, able)
+    for able in limits:
+        most = able.max_upload_bytes
+        if most is not None and png_bound(size[0] * size[1], size[1]) > most:
+            size = _within_bytes(degraded(_made(truth, size, scale, fit)), size, most)
+    if size == (width, height):
+        return truth, None
+    done = {"crop": "cropped to its middle", "shrink": "made smaller"}[fit]
+    words = f"{done}, from {width * scale}×{height * scale} to {size[0] * scale}×{size[1] * scale}"
+    return _made(truth, size, scale, fit), words
+
+
+def _made(truth: Image, size: tuple[int, int], scale: int, fit: Fit) -> Image:
+    width, height = size[0] * scale, size[1] * scale
+    if fit == "shrink":
+        return resized(truth, width, height)
+    top, left = (truth.shape[0] - height) // 2, (truth.shape[1] - width) // 2
+    return np.ascontiguousarray(truth[top : top + height, left : left + width])
+
+
+def _within(size: tuple[int, int], scale: int, fit: Fit, able: Capabilities) -> tuple[int, int]:
+    """The largest (width, height) of an input that keeps these limits; sides that are too short stay so."""
+    of_output = (able.max_output_side or 0) // scale, (able.max_output_pixels or 0) // scale**2
+    sides, pixels = (
+        [most for most in bounds if most]
+        for bounds in ((able.max_side, of_output[0]), (able.max_input_pixels, of_output[1]))
+    )
+    width, height = size
+    if fit == "crop":
+        longest = min([*sides, *([math.floor(able.max_aspect * min(size))] if able.max_aspect else [])], default=0)
+        if longest:
+            width, height = min(width, longest), min(height, longest)
+    elif sides and max(size) > min(sides):
+        width, height = _times(size, min(sides) / max(size))
+    if pixels and width * height > min(pixels):
+        width, height = _times((width, height), math.sqrt(min(pixels) / (width * height)))
+    return width, height
+
+
+def _times(size: tuple[int, int], factor: float) -> tuple[int, int]:
+    return max(1, math.floor(size[0] * factor)), max(1, math.floor(size[1] * factor))
+
+
+def _within_bytes(low: Image, size: tuple[int, int], most: int) -> tuple[int, int]:
+    """The size whose PNG surely has at most `most` bytes, where that of `low`, which has the size `size`, has more."""
+    if len(upload_png(low)) <= most:
+        return size
+    width, height = size
+    factor = math.sqrt(most / png_bound(width * height, height))
+    while png_bound(width * height, height) > most and min(width, height) > 1:
+        width, height = _times(size, factor)
+        factor *= 0.99
+    return width, height
 
 
 @dataclass(frozen=True, slots=True)
