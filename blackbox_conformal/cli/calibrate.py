@@ -166,7 +166,6 @@ def _show(
 ) -> None:
     """The thresholds, what they took, and what to do next."""
     from blackbox_conformal.method.guarantees.high_probability import levels_together
-    from blackbox_conformal.study.mask.empty_masks import own_bound_is_known
     from blackbox_conformal.study.plan.planning import usual_levels
 
     calibration, setup, run, in_all = result.calibration, job.setup, job.folder, job.in_all
@@ -188,28 +187,8 @@ def _show(
         }
     )
     _show_levels(screen, calibration, setup.metric, levels, options.alpha)
-    if own_bound_is_known(setup, rule):
-        screen.note(
-            f"note: only for inputs made exactly by {setup.procedure.mixture.text}: with --guarantee "
-            "expected:bound_from=input each mask takes a bound of its own picture for the loss bound, so that it "
-            "trusts no less, and with few photographs much more; calibrating again makes no call"
-        )
-    refusals = _refusals(calibration)
-    if refusals:
-        # What lies on this machine's disk is in no ledger.
-        listing = ["blackbox-conformal", "ledger", "ls", "--state", "refused", *next_steps.run_named(str(run))]
-        why = f"; `{shlex.join(listing)}` lists them, and `ledger reopen` has them asked for again"
-        why = "" if setup.adapter.capabilities.local else why
-        each = "; ".join(f"{one['photographs']} ({_some(one['names'])}), {one['words']}" for one in refusals)
-        screen.note(f"note: refused, and counted as the worst loss: {each}{why}")
-    reopened = sum(image.reopened for image in calibration.images)
-    if reopened:
-        screen.note(
-            f"note: {counted(reopened, 'refusal')} had been reopened, and the calibration says so: the guarantee is"
-            " about pictures whose refusals are reopened alike"
-        )
-    for remark in (*calibration.history.notes, *filter(None, [setup.procedure.seed_note])):
-        screen.note(f"note: {remark}; certificates say so")
+    refusals, reopened = _refusals(calibration), sum(image.reopened for image in calibration.images)
+    _remark(screen, job, calibration, refusals, reopened)
     _show_next(screen, options, job, path, level_to_mask_at(calibration, options.alpha, levels))
     screen.data(
         {
@@ -235,6 +214,35 @@ def _show(
             "run": str(run.resolve()),
         }
     )
+
+
+def _remark(
+    screen: Screen, job: "Job", calibration: "Calibration", refusals: list[dict[str, Any]], reopened: int
+) -> None:
+    """What a reader of the thresholds should know: refusals, and what certificates will say."""
+    from blackbox_conformal.study.mask.empty_masks import own_bound_is_known
+
+    setup, run = job.setup, job.folder
+    if own_bound_is_known(setup, calibration.rule()):
+        screen.note(
+            f"note: only for inputs made exactly by {setup.procedure.mixture.text}: with --guarantee "
+            "expected:bound_from=input each mask takes a bound of its own picture for the loss bound, so that it "
+            "trusts no less, and with few photographs much more; calibrating again makes no call"
+        )
+    if refusals:
+        # What lies on this machine's disk is in no ledger.
+        listing = ["blackbox-conformal", "ledger", "ls", "--state", "refused", *next_steps.run_named(str(run))]
+        why = f"; `{shlex.join(listing)}` lists them, and `ledger reopen` has them asked for again"
+        why = "" if setup.adapter.capabilities.local else why
+        each = "; ".join(f"{one['photographs']} ({_some(one['names'])}), {one['words']}" for one in refusals)
+        screen.note(f"note: refused, and counted as the worst loss: {each}{why}")
+    if reopened:
+        screen.note(
+            f"note: {counted(reopened, 'refusal')} had been reopened, and the calibration says so: the guarantee is"
+            " about pictures whose refusals are reopened alike"
+        )
+    for remark in (*calibration.history.notes, *filter(None, [setup.procedure.seed_note])):
+        screen.note(f"note: {remark}; certificates say so")
 
 
 def _refusals(calibration: "Calibration") -> list[dict[str, Any]]:

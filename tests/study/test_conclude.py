@@ -33,8 +33,8 @@ def test_figures_are_means_over_the_photographs():
     calibration = calibration_of(curves(0, 20))
     rule = calibration.rule()
     pictures = unseen(1, 15, thresholds_of(calibration, rule))
-    found = conclude(calibration, rule, LEVELS, pictures, calls=7, cached=3)
-    assert (found.n, found.units, found.calls, found.cached, found.clusters) == (15, 15, 7, 3, None)
+    found = conclude(calibration, rule, LEVELS, pictures)
+    assert (found.n, found.units, found.clusters) == (15, 15, None)
     assert found.quantity == "the mean over photographs of the largest rgb-linf error of a trusted pixel"
     for index, level in enumerate(found.levels):
         assert level.alpha == level.claimed == LEVELS[index]

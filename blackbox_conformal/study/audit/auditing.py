@@ -249,33 +249,19 @@ def audit_photographs(
         The vendor answers with a model that was not calibrated.
     """
     calibration, rule, levels = request.calibration, request.rule, request.levels
-    if not paths:
-        raise CalibrationError("expected at least one audit photograph; got none")
-    refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
-    names = [name_of(path) for path in paths]
-    photographs_of(rule, names, request.tiles)
-    check_groups(request.groups, names)
-    job = Job.of_photographs(
-        setup,
-        paths,
-        terms,
-        models=calibration.vendor_models,
-        pixel_bytes=audit_bytes_a_pixel(len(levels)),
-    )
-    _refuse_known(job.pictures, calibration)
+    job = _job(request, setup, paths, terms)
     job.confirm()
     keep = crops or WorstCrops(0)
     measure = Measure(rule, request.curves, levels, tolerance_of(rule), on_picture, keep.most > 0)
-    ending = None
-    if stop and not setup.adapter.capabilities.local:
-        audited, answers, ending = _until_settled(job, measure, request, keep)
-    else:
-        audited, answers = [], []
-        _measure(job, measure, audited, answers, keep, len(job.pictures))
-    audited.sort(key=lambda picture: picture.truth)
+    found, ending = _measured(job, measure, request, keep, stop=stop and not setup.adapter.capabilities.local)
+    found.sort(key=lambda one: one[0].truth)
+    audited = [picture for picture, _ in found]
     photographs = photographs_of(rule, [picture.name for picture in audited], request.tiles)
-    thresholds = [rule.threshold(request.curves, alpha) for alpha in levels]
-    drift = drifted(calibration, answers, thresholds, request.group) if photographs is None else None
+    drift = None
+    if photographs is None:
+        thresholds = [rule.threshold(request.curves, alpha) for alpha in levels]
+        drift = drifted(calibration, [answers for _, answers in found], thresholds, request.group)
+    first_look = is_first_look(job.folder, [picture.truth for picture in audited])
     audit = conclude(
         calibration,
         rule,
@@ -283,44 +269,45 @@ def audit_photographs(
         audited,
         clusters=photographs,
         stop=ending,
-        first_look=is_first_look(job.folder, [picture.truth for picture in audited]),
+        first_look=first_look,
         groups=request.groups,
-        calls=job.calls,
-        cached=job.cached,
     )
-    return replace(audit, drift=drift)
+    return replace(audit, calls=job.calls, cached=job.cached, drift=drift)
 
 
-def _until_settled(
-    job: Job, measure: Measure, request: AuditRequest, keep: WorstCrops
-) -> tuple[list[AuditedPicture], list[Answers], AuditStop]:
-    """Draw and measure photographs in turn until the audit is settled, or none is left."""
-    audited: list[AuditedPicture] = []
-    answers: list[Answers] = []
-    turns = PhotographTurns(job, request.tiles)
-    stopping = Stopping(request.calibration, request.rule, request.levels, request.tiles)
-    for batch in turns.batches(stopping):
-        _measure(job.only(batch), measure, audited, answers, keep, len(job.pictures))
-        stopping.look(audited)
-    return audited, answers, stopping.stop(turns.given)
+def _job(request: AuditRequest, setup: Setup, paths: Sequence[Path], terms: Terms) -> Job:
+    """The job on these photographs, all of which can be audited; errors as for `audit_photographs`."""
+    if not paths:
+        raise CalibrationError("expected at least one audit photograph; got none")
+    rule, names = request.rule, [name_of(path) for path in paths]
+    refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
+    photographs_of(rule, names, request.tiles)
+    check_groups(request.groups, names)
+    models, pixel_bytes = request.calibration.vendor_models, audit_bytes_a_pixel(len(request.levels))
+    job = Job.of_photographs(setup, paths, terms, models=models, pixel_bytes=pixel_bytes)
+    _refuse_known(job.pictures, request.calibration)
+    return job
 
 
-def _measure(
-    job: Job,
-    measure: Measure,
-    audited: list[AuditedPicture],
-    answers: list[Answers],
-    keep: WorstCrops,
-    given: int,
-) -> None:
-    """Draw and measure the pictures of `job`; `given`: how many there are in all."""
-    with job.run(measure) as measured:
-        for _, one in measured:
-            audited.append(one.picture)
-            answers.append(one.answers)
-            for crop in one.crops:
-                keep.offer(*crop)
-            job.listeners.progress("auditing", len(audited), given)
+def _measured(
+    job: Job, measure: Measure, request: AuditRequest, keep: WorstCrops, *, stop: bool
+) -> tuple[list[tuple[AuditedPicture, Answers]], AuditStop | None]:
+    """Draw and measure photographs: in turn until the audit is settled, or all of them unless it may `stop`."""
+    found: list[tuple[AuditedPicture, Answers]] = []
+    turns, stopping = None, None
+    if stop:
+        turns = PhotographTurns(job, request.tiles)
+        stopping = Stopping(request.calibration, request.rule, request.levels, request.tiles)
+    for batch in [job.pictures] if turns is None or stopping is None else turns.batches(stopping):
+        with job.only(batch).run(measure) as measured:
+            for _, one in measured:
+                found.append((one.picture, one.answers))
+                for crop in one.crops:
+                    keep.offer(*crop)
+                job.listeners.progress("auditing", len(found), len(job.pictures))
+        if stopping is not None:
+            stopping.look([picture for picture, _ in found])
+    return found, None if turns is None or stopping is None else stopping.stop(turns.given)
 
 
 def _refuse_known(pictures: Sequence[Prepared], calibration: Calibration) -> None:

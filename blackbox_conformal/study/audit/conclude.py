@@ -45,8 +45,6 @@ def conclude(
     stop: AuditStop | None = None,
     first_look: bool = True,
     groups: Mapping[str, str] | None = None,
-    calls: int = 0,
-    cached: int = 0,
 ) -> Audit:
     """The audit that follows from pictures audited at `levels`.
 
@@ -63,8 +61,6 @@ def conclude(
         number was not fixed before looking, and the interval is one that holds at every look.
     groups
         Picture's name → group; the risk of each is shown.
-    calls, cached
-        Calls to the vendor that the audit made, and draws that were stored before.
     """
     tiles = None if clusters is None else tuple(clusters)
     measured = _Measured(calibration, rule, tuple(levels), tuple(audited), tiles, stop, first_look)
@@ -92,8 +88,6 @@ def conclude(
             *filter(None, [cap_note(rule, calibration.procedure.metric), calibration.procedure.seed_note]),
         ),
         clusters=tiles,
-        calls=calls,
-        cached=cached,
         stop=stop,
         kinds=measured.kinds(groups or {}, [level.alpha for level in audited_levels if level.tested]),
     )

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
-from pathlib import Path
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError
@@ -77,43 +76,40 @@ def calibrate_job(
     tuning = together(tuning, setup.score.taught_by)
     _refuse_tuning(job.pictures, tuning)
     job.confirm(lambda: plan_job(job, rule))
-    specification = member("guarantees", guarantee).specification()
-    known = [photograph.truth for photograph in tuning]
+    specification, known = member("guarantees", guarantee).specification(), {one.truth for one in tuning}
     history = write_manifest(job.folder, setup, job.pictures, known, overruled, guarantee=specification)
-    tolerances, left_out, ceiling = tolerances_of(rule), left_out_of(rule), ceiling_of(rule, setup)
-    curves: list[list[RiskCurve]] = []
-    answers: list[Answers] = []
-    inputs: list[InputStatistics] = []
-    images: list[CalibrationImage] = []
-    with job.run(partial(_measure, tolerances, left_out, ceiling)) as measured:
-        for drawn, (curves_of_photograph, answers_to_photograph) in measured:
-            curves.append(curves_of_photograph)
-            answers.append(answers_to_photograph)
-            inputs.append(drawn.prepared.statistics)
-            images.append(_image(drawn, groups or {}, tiles or {}))
-            job.listeners.progress("calibrating", len(curves), len(job.pictures))
-    refused, sets = _refuse_all_refused(images, job.folder), list(zip(*curves, strict=True))
-    if setup.adapter.capabilities.local and not any(kinds[0].losses.any() for kinds in curves):
-        raise CalibrationError(
-            "expected answers that differ from the photographs; all are equal to them, so that everything would be "
-            "trusted. Name the folder of the vendor's answers with -p path=FOLDER, and not that of the photographs"
-        )
+    found = _measured(job, rule, groups or {}, tiles or {})
+    errors, *others = map(list, zip(*(curves for _, _, curves, _ in found), strict=True))
+    refused = _refuse_useless(job, [image for image, *_ in found], errors)
     calibration = Calibration.from_curves(
         setup.procedure,
         setup.metric.capped_bound,
-        images,
-        sets[0],
-        [found for found in sets if found[0].kind == "share"],
-        [found for found in sets if found[0].kind == "all-but"],
-        detail=[found for found in sets if found[0].kind in DETAIL],
+        [image for image, *_ in found],
+        errors,
+        [curves for curves in others if curves[0].kind == "share"],
+        [curves for curves in others if curves[0].kind == "all-but"],
+        detail=[curves for curves in others if curves[0].kind in DETAIL],
         guarantee=specification,
-        answers=answers,
-        inputs=inputs,
+        answers=[answers for *_, answers in found],
+        inputs=[inputs for _, inputs, *_ in found],
         tuning=tuning,
         vendor_models=tuple(sorted(job.vendor_models)),
         history=history,
     )
     return CalibrationRun(calibration, job.calls, job.cached, job.cost_usd, refused)
+
+
+_Found = tuple[CalibrationImage, InputStatistics, list[RiskCurve], Answers]
+
+
+def _measured(job: Job, rule: Guarantee, groups: Mapping[str, str], tiles: Mapping[str, str]) -> list[_Found]:
+    """What calibrates of each photograph, in arrival order; its curves are of errors, shares and parts left out."""
+    found: list[_Found] = []
+    with job.run(partial(_measure, tolerances_of(rule), left_out_of(rule), ceiling_of(rule, job.setup))) as measured:
+        for drawn, (curves, answers) in measured:
+            found.append((_image(drawn, groups, tiles), drawn.prepared.statistics, curves, answers))
+            job.listeners.progress("calibrating", len(found), len(job.pictures))
+    return found
 
 
 def _measure(
@@ -130,14 +126,19 @@ def _measure(
     return calibration_curves(ready.drawn, setup, ready.read, truth, low, tolerances, left_out, ceiling, ready.second)
 
 
-def _refuse_all_refused(images: Sequence[CalibrationImage], run: Path) -> int:
-    """How many photographs the vendor refused, unless it refused them all."""
+def _refuse_useless(job: Job, images: Sequence[CalibrationImage], errors: Sequence[RiskCurve]) -> int:
+    """How many photographs the vendor refused, unless it refused them all, or answers show no error at all."""
     refused = sum(image.refused is not None for image in images)
     if refused == len(images):
         raise CalibrationError(
             f"the vendor refused all {refused} photographs: {str(images[0].refused).removesuffix('.')}. If a setting "
             f"such as the address or the model was wrong, correct it. Refusals count until `blackbox-conformal ledger "
-            f"reopen --state refused --run {run}` has these draws asked for again"
+            f"reopen --state refused --run {job.folder}` has these draws asked for again"
+        )
+    if job.setup.adapter.capabilities.local and not any(curve.losses.any() for curve in errors):
+        raise CalibrationError(
+            "expected answers that differ from the photographs; all are equal to them, so that everything would be "
+            "trusted. Name the folder of the vendor's answers with -p path=FOLDER, and not that of the photographs"
         )
     return refused
 

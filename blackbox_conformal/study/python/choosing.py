@@ -83,7 +83,7 @@ def plan(
     """
     setup = setup_of(vendor, settings)
     guarantee, alpha, pilot = settings.get("guarantee"), settings.get("alpha"), settings.get("pilot")
-    quote, stand_in = settings.get("quote", False), settings.get("stand_in", False)
+    quote = settings.get("quote", False)
     rule = member("guarantees", guarantee or "expected")
     if alpha is not None:
         rule.check_level(alpha, rule.loss_bound(setup.metric.capped_bound))
@@ -100,21 +100,26 @@ def plan(
     else:
         job = Job.of_photographs(setup, photograph_paths(photographs), terms, to_draw=False)
         if pilot is not None:
-            if not stand_in:
-                terms.refuse_unlimited(vendor)
-            request = PilotRequest(
-                photographs=pilot,
-                wish=wish,
-                guarantee=guarantee,
-                typed=settings,
-                seed=settings.get("seed", 0),
-                stand_in=load_adapter("embedded") if stand_in else None,
-            )
-            return plan_with_pilot(job, request)
+            return _with_pilot(job, pilot, wish, settings)
         uploads = [task.upload for task in job.tasks]
         quoted = ask_quotes(vendor, uploads, terms.limits, terms.listeners.progress) if quote else None
         planned = plan_job(job, rule, alpha=alpha, quoted=quoted)
     return planned if wish == Wish() else planned.with_frontier(setup, wish, guarantee, settings)
+
+
+def _with_pilot(job: Job, count: int, wish: Wish, settings: PlanSettings) -> Plan:
+    stand_in = load_adapter("embedded") if settings.get("stand_in") else None
+    if stand_in is None:
+        job.terms.refuse_unlimited(job.setup.adapter)
+    request = PilotRequest(
+        photographs=count,
+        wish=wish,
+        guarantee=settings.get("guarantee"),
+        typed=settings,
+        seed=settings.get("seed", 0),
+        stand_in=stand_in,
+    )
+    return plan_with_pilot(job, request)
 
 
 @named_keywords

@@ -365,29 +365,31 @@ class Cluster:
             if future.status == "error":
                 on_error(self._error(future, []))
 
-        def next_results() -> Iterator[tuple[Item, Result]]:
-            future = next(done)
-            batch = under_way.pop(future)
-            if future.status != "finished":
-                raise self._error(future, [name_of(item) for item in batch])
-            yield from zip(batch, future.result(), strict=True)
-
         try:
             for batch in batches:
                 if time.monotonic() > asked + _COUNTED_S:
                     most = _AHEAD * max(1, sum(worker["nthreads"] for worker in self.workers.values()))
                     asked = time.monotonic()
                 while len(under_way) >= most:
-                    yield from next_results()
+                    yield from self._results(next(done), under_way, name_of)
                 future = client.submit(_work, wanted, function, given, batch, pure=False, retries=0)
                 future.add_done_callback(told)
                 under_way[future] = batch
                 done.add(future)
             while under_way:
-                yield from next_results()
+                yield from self._results(next(done), under_way, name_of)
         finally:
             with suppress(Exception):
                 client.cancel([*under_way, *([] if small else [given])], force=True)
+
+    def _results(
+        self, future: "Future", under_way: dict["Future", list[Item]], name_of: Callable[[Item], str]
+    ) -> Iterator[tuple[Item, Result]]:
+        """Each item of a task that ended, which is under way no more, with its result; errors as for `map`."""
+        batch = under_way.pop(future)
+        if future.status != "finished":
+            raise self._error(future, [name_of(item) for item in batch])
+        yield from zip(batch, future.result(), strict=True)
 
     def _error(self, future: "Future", names: Sequence[str]) -> Exception:
         """What is said of a task that came to no end."""

@@ -135,13 +135,10 @@ def set_up(
     mixture = mixture.at(chosen_scale)
     chosen_metric.require_degradation(mixture)
     _check_draws(adapter, draws, chosen_score, perturb)
-    refused = chosen_score.refused_at(chosen_scale)
-    if refused is not None:
+    if (refused := chosen_score.refused_at(chosen_scale)) is not None:
         raise UsageError(f"{refused}; got scale {chosen_scale}. Give --score bicubic-gap:sigma=8")
-    if seeds == "shared" and not adapter.capabilities.seedable:
-        raise UsageError(f"adapter {adapter.name} takes no seed, so seeds cannot be shared; use per-image seeds")
+    seedable = _check_seeds(seeds, adapter, second)
     _check_second(chosen_score, second, chosen_scale)
-    seedable = adapter.capabilities.seedable or (second is not None and second.capabilities.seedable)
     procedure = Procedure(
         vendor=adapter.identity(),
         scale=chosen_scale,
@@ -221,6 +218,13 @@ def _check_draws(adapter: Adapter, draws: int, score: Score, perturbation: Pertu
             " picture, paid so many times: name the parameter that takes a seed if it has one, add --perturbation"
             " dihedral, or take one draw: leave --draws and --score out"
         )
+
+
+def _check_seeds(seeds: SeedPolicy, adapter: Adapter, second: Adapter | None) -> bool:
+    """Whether a vendor takes a seed; refuses to share seeds where the first takes none."""
+    if seeds == "shared" and not adapter.capabilities.seedable:
+        raise UsageError(f"adapter {adapter.name} takes no seed, so seeds cannot be shared; use per-image seeds")
+    return adapter.capabilities.seedable or (second is not None and second.capabilities.seedable)
 
 
 def _check_second(score: Score, second: Adapter | None, scale: int) -> None:
