@@ -12,10 +12,7 @@ import click
 
 from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.cluster_option import cluster_of
-from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths, read_groups
 from blackbox_conformal.cli.signing import load_calibration, trusted
 from blackbox_conformal.errors import CheckFailedError, UsageError
@@ -115,27 +112,23 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
     from blackbox_conformal.study.audit.auditing import audit_photographs
     from blackbox_conformal.study.audit.measure import WorstCrops
     from blackbox_conformal.study.pages import pages
-    from blackbox_conformal.study.stages.settings import set_up_as
     from blackbox_conformal.support.blocks import document
 
     watched = _watched(screen, calibration, options, file)
-    priced = options.max_cost is not None
-    adapter = from_options.open_calibrated_vendor(calibration, options, seed=options.seed, priced=priced)
+    setup = from_options.calibrated_setup(calibration, options, seed=options.seed)
     paths = photograph_paths(options.images, screen.step)
     run = from_options.calibrated_folder(screen, options, calibration.procedure, file)
     request = _request(options, calibration)
     store = pages().report_material(run, calibration, request.levels) if is_own(calibration, request.rule) else None
     crops = WorstCrops(options.worst if options.out else 0)
-    if not adapter.capabilities.local:
+    if not setup.adapter.capabilities.local:
         _look_ahead(screen, request, len(paths), fixed=not options.stop)
-    setup = set_up_as(adapter, calibration.procedure, from_options.open_second_vendor(options, calibration))
     if calibration.procedure.fit_assumption:
         screen.note(f"note: {calibration.procedure.fit_assumption}")
-    with listening(screen) as listeners, cluster_of(options.cluster, options.memory) as cluster:
-        terms = from_options.job_terms(options, run, listeners, Consent(screen, options), cluster)
+    with from_options.job_terms(screen, options, run) as terms:
         on_picture = store.audited if store is not None else lambda *_: None
-        if cluster is not None and store is not None:
-            cluster.refuse_unshared(store.folder)
+        if terms.cluster is not None and store is not None:
+            terms.cluster.refuse_unshared(store.folder)
         audit = audit_photographs(request, setup, paths, terms, on_picture=on_picture, crops=crops, stop=options.stop)
     if store is not None:
         store.keep_audit(audit)
@@ -207,8 +200,8 @@ def _audit_pool(screen: Screen, options: AuditOptions) -> None:
     setup = from_options.build_setup(options)
     run = from_options.folder_of(options, setup.procedure)
     paths = photograph_paths(options.images, screen.step)
-    with listening(screen) as listeners, cluster_of(options.cluster, options.memory) as cluster:
-        job = from_options.photograph_job(screen, options, setup, paths, run, listeners, cluster=cluster)
+    with from_options.job_terms(screen, options, run) as terms:
+        job = from_options.photograph_job(screen, setup, paths, terms)
         pool = calibrate_job(job, guarantee=options.guarantee or "expected").calibration
     screen.data(_splits(screen, options, pool, options.splits))
     screen.say(

@@ -2,15 +2,13 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.cluster_option import cluster_of
 from blackbox_conformal.cli.console import Screen, bill, spent
-from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths, read_groups, refuse_other_calibration
 from blackbox_conformal.cli.planned import inspect, present
 from blackbox_conformal.cli.signing import load_signing_key
@@ -94,9 +92,9 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     if remark:
         screen.note(f"note: {remark}")
     key = None if options.dry_run else load_signing_key(screen, options.sign_with)
-    place = None if options.dry_run else options.cluster
-    with listening(screen) as listeners, cluster_of(place, options.memory) as cluster:
-        job = from_options.photograph_job(screen, options, setup, paths, run, listeners, cluster=cluster)
+    here = replace(options, cluster=None) if options.dry_run else options
+    with from_options.job_terms(screen, here, run) as terms:
+        job = from_options.photograph_job(screen, setup, paths, terms)
         unseen = _unseen(screen, options, job)
         job = job.only(unseen.pictures)
         sure = options.yes or options.dry_run

@@ -9,7 +9,6 @@ from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.consent import Consent, spends
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.study.keyword_arguments import NEEDED, CompareSettings, described
@@ -126,11 +125,11 @@ def _compared(
             check_enough(Expected(), len(paths) - held_out, max(levels), contestants[0].setup.metric.capped_bound)
         consent.confirm(expected)
 
-    with listening(screen) as listeners:
+    with from_options.job_terms(screen, options, Path(options.run or "runs"), ask) as terms:
         contest = Contest.of_photographs(
             contestants,
             paths,
-            from_options.job_terms(options, Path(options.run or "runs"), listeners, ask),
+            terms,
             held_out=held_out,
             seed=options.seed or 0,
             baselines=options.baselines,

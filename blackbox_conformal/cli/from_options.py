@@ -2,7 +2,8 @@
 
 import shlex
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import click
 from blackbox_conformal.cli.config_file import lookup, origin_of
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.options import JobOptions, SpendingOptions, VendorOptions, settings_of
 from blackbox_conformal.cli.values import vendor_parameters
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from blackbox_conformal.documents.procedure import Procedure
     from blackbox_conformal.study.calibrate.parts_of_one import Question
     from blackbox_conformal.study.job import Ask, Job, Terms
-    from blackbox_conformal.study.listeners import Listeners
-    from blackbox_conformal.study.stages.cluster import Cluster
     from blackbox_conformal.study.stages.prepare import Prepared
     from blackbox_conformal.study.stages.settings import Setup
     from blackbox_conformal.vendor.adapter import Adapter
@@ -105,21 +105,12 @@ def refuse_without_key(options: SpendingOptions, setup: "Setup", run: Path) -> N
 
 
 def photograph_job(
-    screen: Screen,
-    options: JobOptions,
-    setup: "Setup",
-    paths: Sequence[Path],
-    run: Path,
-    listeners: "Listeners",
-    *,
-    to_draw: bool = True,
-    cluster: "Cluster | None" = None,
+    screen: Screen, setup: "Setup", paths: Sequence[Path], terms: "Terms", *, to_draw: bool = True
 ) -> "Job":
-    """The job on photographs that `options` describe; it asks before anything is spent. `to_draw`: see there."""
+    """The job on photographs; says which were made to fit. `to_draw`: see `Job.of_photographs`."""
     from blackbox_conformal.study.job import Job
 
-    ask = Consent(screen, options)
-    job = Job.of_photographs(setup, paths, job_terms(options, run, listeners, ask, cluster), to_draw=to_draw)
+    job = Job.of_photographs(setup, paths, terms, to_draw=to_draw)
     say_fitted(screen, job)
     return job
 
@@ -169,14 +160,21 @@ def show_left_out(screen: Screen, photographs: int, left_out: int) -> None:
         screen.note(f"note: {left_out} of {photographs} photographs were looked at before and do not calibrate")
 
 
-def job_terms(
-    options: SpendingOptions, run: Path, listeners: "Listeners", ask: "Ask", cluster: "Cluster | None" = None
-) -> "Terms":
-    """The terms of a job that `options` describe, with draws in `run`."""
-    from blackbox_conformal.study.keyword_terms import terms_of
+@contextmanager
+def job_terms(screen: Screen, options: SpendingOptions, run: Path, ask: "Ask | None" = None) -> "Iterator[Terms]":
+    """The terms of a job that `options` describe, with draws in `run`, for the ``with`` block.
 
-    terms = terms_of(run, {**settings_of(options), "run": run, "ask": ask, "cluster": cluster})
-    return replace(terms, listeners=listeners)
+    Progress is shown there, signals stop drawing, and the cluster is open that `--cluster` names. `ask` asks before
+    anything is spent; None: the terminal does.
+    """
+    from blackbox_conformal.study.keyword_terms import terms_of
+    from blackbox_conformal.study.stages.cluster import Cluster
+
+    settings = {**settings_of(options), "run": run, "ask": ask or Consent(screen, options)}
+    with listening(screen) as listeners, ExitStack() as stack:
+        if (place := getattr(options, "cluster", None)) is not None:
+            settings["cluster"] = stack.enter_context(Cluster(place, settings.get("memory")))
+        yield replace(terms_of(run, settings), listeners=listeners)
 
 
 def place(options: SpendingOptions, run: Path) -> None:
@@ -229,6 +227,17 @@ def open_calibrated_vendor(
     adapter = _load(name, parameters, "-p" if options.parameters else None)
     _refuse_other_seed(seed, calibration.procedure, adapter)
     return adapter
+
+
+def calibrated_setup(
+    calibration: "Calibration", options: VendorOptions, *, seed: int | None = None, degradation: str | None = None
+) -> "Setup":
+    """The set-up of a calibration with its vendors, which have a price where `options` limit the cost."""
+    from blackbox_conformal.study.stages.settings import set_up_as
+
+    priced = getattr(options, "max_cost", None) is not None
+    adapter = open_calibrated_vendor(calibration, options, seed=seed, priced=priced)
+    return set_up_as(adapter, calibration.procedure, open_second_vendor(options, calibration), degradation)
 
 
 def _installed(name: str, option: str) -> str:

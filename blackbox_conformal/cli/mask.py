@@ -12,10 +12,8 @@ import click
 
 from blackbox_conformal.cli import from_options, next_steps, values
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.cluster_option import cluster_of
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.cli.papers import sign_paper
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key, trusted
@@ -400,12 +398,9 @@ def _read_batch(screen: Screen, request: "MaskRequest", options: MaskOptions) ->
     """
     from blackbox_conformal.study.stages.grouped_errors import refuse_together
     from blackbox_conformal.study.stages.prepare import prepare_inputs
-    from blackbox_conformal.study.stages.settings import set_up_as
 
-    calibration, priced = request.calibration, options.max_cost is not None
-    adapter = from_options.open_calibrated_vendor(calibration, options, seed=options.seed, priced=priced)
-    second = from_options.open_second_vendor(options, calibration)
-    setup = set_up_as(adapter, calibration.procedure, second, options.degradation)
+    calibration = request.calibration
+    setup = from_options.calibrated_setup(calibration, options, seed=options.seed, degradation=options.degradation)
     sources: list[tuple[str, Path | bytes]]
     if "-" in options.inputs:
         paths, sources, failed = [Path("-")], [("stdin", sys.stdin.buffer.read())], {}
@@ -449,11 +444,10 @@ def _masked(delivery: _Delivery, writer: MaskWriter | None, run: Path) -> "list[
             screen.note(f"warning: every mask will be empty: {delivery.hopeless}")
         consent(job, expected)
 
-    with listening(screen) as listeners, cluster_of(options.cluster, options.memory) as cluster:
-        terms = from_options.job_terms(options, run, listeners, ask, cluster)
-        if cluster is not None:
-            cluster.refuse_unshared(Path(options.out))
-            cluster.refuse_unshared(run)
+    with from_options.job_terms(screen, options, run, ask) as terms:
+        if terms.cluster is not None:
+            terms.cluster.refuse_unshared(Path(options.out))
+            terms.cluster.refuse_unshared(run)
         receiver = Receiver(
             on_result=None if writer is None else delivery.tell,
             in_thread=writer,

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.cli.planned import inspect, present, show_plan
@@ -79,9 +78,9 @@ def command(screen: Screen, options: PlanOptions) -> None:
     refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
     run = from_options.folder_of(options, setup.procedure)
     quoted = piloted = None
-    with listening(screen) as listeners:
+    with from_options.job_terms(screen, options, run) as terms:
         paths = photograph_paths(options.images, screen.step)
-        job = from_options.photograph_job(screen, options, setup, paths, run, listeners, to_draw=False)
+        job = from_options.photograph_job(screen, setup, paths, terms, to_draw=False)
         if options.quote:
             confirm_keys(screen, [setup.adapter], options)
             quoted = ask_quotes(setup.adapter, [task.upload for task in job.tasks], job.limits, screen.step)

@@ -9,10 +9,7 @@ import click
 
 from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.cluster_option import cluster_of
-from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, bill, spent
-from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths, refuse_other_calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.study.keyword_arguments import LearnSettings, TuneSettings, described
@@ -103,8 +100,7 @@ def command(screen: Screen, options: TuneOptions) -> None:
     out = Path(options.out or run / (TUNING_FILE if options.only_choose else "calibration.json"))
     if options.only_choose and out.exists():
         TuningRecord.load(out)
-    with listening(screen) as listeners, cluster_of(options.cluster, options.memory) as cluster:
-        terms = from_options.job_terms(options, run, listeners, Consent(screen, options), cluster)
+    with from_options.job_terms(screen, options, run) as terms:
         paths = photograph_paths(options.images)
         job = _job(options, setup, out, candidates, paths, terms)
         from_options.say_fitted(screen, job.whole)
@@ -210,8 +206,7 @@ def _learn(screen: Screen, options: TuneOptions) -> None:
     run = from_options.folder_of(options, setup.procedure)
     out = Path(options.out) if options.out else None
     _refuse_unnameable(out or run)
-    with listening(screen) as listeners:
-        terms = from_options.job_terms(options, run, listeners, lambda *_: None)
+    with from_options.job_terms(screen, replace(options, cluster=None), run, lambda *_: None) as terms:
         job = job_to_learn(setup, options.outputs, photograph_paths(options.images), terms)
         from_options.say_fitted(screen, job)
         learning = learn_job(job, run, options.seed or 0, out, force=options.force)

@@ -12,7 +12,6 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.commands import Group
 from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.keys import way_of_key
 from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.support.text import file_stem
@@ -99,8 +98,8 @@ def _check_live(screen: Screen, options: CheckOptions) -> "list[LiveFinding]":
     setup, prepared = prepare_check(adapter, picture=picture, scale=options.scale, seed=options.seed or 0)
     run = Path(options.run or Path("runs") / f"check-{file_stem(adapter.name)}")
     consent = Consent(screen, options, fresh=True)
-    with listening(screen) as listeners:
-        job = Job(setup, [prepared], from_options.job_terms(options, run, listeners, consent))
+    with from_options.job_terms(screen, options, run, consent) as terms:
+        job = Job(setup, [prepared], terms)
         job.confirm()
         if job.estimate().calls == 0:
             screen.note(f"nothing is bought: these draws are paid for already, in {run}; --run {run}-2 buys new ones")

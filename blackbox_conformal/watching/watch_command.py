@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 from blackbox_conformal.cli import from_options, next_steps
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen, limit_above
-from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.cli.signing import load_calibration, load_signing_key, trusted
 from blackbox_conformal.errors import CredentialMissingError, IncompleteError, SuspendedError, UsageError
@@ -136,7 +134,6 @@ def command(screen: Screen, options: WatchOptions) -> None:
     the calibration is suspended or void, and `mask` refuses it.
     """
     from blackbox_conformal.study.pages import pages
-    from blackbox_conformal.study.stages.settings import set_up_as
     from blackbox_conformal.watching.visit.visiting import outlook, visit
 
     if options.demo:
@@ -160,16 +157,14 @@ def command(screen: Screen, options: WatchOptions) -> None:
     # Before the visit is paid: a page that cannot be written would be missed afterwards.
     if options.page is not None and not options.force:
         pages().refuse_foreign_watch(Path(options.page), calibration)
-    adapter = from_options.open_calibrated_vendor(calibration, options, priced=options.max_cost is not None)
-    setup = set_up_as(adapter, calibration.procedure, from_options.open_second_vendor(options, calibration))
+    setup = from_options.calibrated_setup(calibration, options)
     run = from_options.calibrated_folder(screen, options, calibration.procedure, options.file)
     request = _request(screen, options, calibration)
-    with listening(screen) as listeners:
-        terms = from_options.job_terms(options, run, listeners, Consent(screen, options))
+    with from_options.job_terms(screen, options, run) as terms:
         if options.plan:
             planned = outlook(request, setup, terms)
             screen.show(planned.blocks())
-            screen.next(*_visit(options, adapter, planned))
+            screen.next(*_visit(options, setup.adapter, planned))
             screen.data(planned.document())
             return
         result = visit(request, setup, terms)

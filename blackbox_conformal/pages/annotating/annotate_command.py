@@ -99,11 +99,9 @@ def _pairs(screen: Screen, options: AnnotateOptions) -> "Pairs":
     from blackbox_conformal.drawing.ledger.address import LEDGERS
     from blackbox_conformal.pages.annotating.pairs import Pairs
     from blackbox_conformal.study.run_folder import usual_folder
-    from blackbox_conformal.study.stages.settings import set_up_as
 
     calibration = load_calibration(screen, options.calibration, options.trust)
-    adapter = from_options.open_calibrated_vendor(calibration, options)
-    setup = set_up_as(adapter, calibration.procedure, from_options.open_second_vendor(options, calibration))
+    setup = from_options.calibrated_setup(calibration, options)
     run = Path(options.run) if options.run else usual_folder(calibration.procedure, Path(options.calibration))
     if options.ledger is not None:
         LEDGERS.name(options.ledger)
