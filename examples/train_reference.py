@@ -20,6 +20,9 @@ import torch.nn.functional as functional
 from PIL import Image
 from torch import Tensor, nn
 
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.images.making_inputs import bicubic_up
+
 SCALE = 4
 CHANNELS, LAYERS = 32, 6
 CROP = 40  # side of a training crop at input resolution
@@ -78,58 +81,55 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 class Crops:
-    """Photographs, their reductions and the plain enlargements of those, in memory; every tenth does not train."""
+    """Photographs in memory, of which crops are made into inputs; every tenth photograph does not train."""
 
-    def __init__(self, folders: list[Path]) -> None:
-        self.training: list[tuple[np.ndarray, ...]] = []
-        self.measuring: list[tuple[np.ndarray, ...]] = []
+    def __init__(self, folders: list[Path], degradation: Mixture) -> None:
+        self.degradation, self.drawn = degradation, 0
+        self.training: list[np.ndarray] = []
+        self.measuring: list[np.ndarray] = []
         for path in sorted(p for folder in folders for p in folder.rglob("*") if p.suffix in (".png", ".jpg")):
             with Image.open(path) as opened:
-                picture = opened.convert("RGB")
-            width, height = picture.width // SCALE, picture.height // SCALE
-            if min(width, height) <= CROP:
-                continue
-            picture = picture.crop((0, 0, width * SCALE, height * SCALE))
-            small = picture.resize((width, height), Image.Resampling.BICUBIC)
-            plain = small.resize(picture.size, Image.Resampling.BICUBIC)
-            # The two sizes of one photograph stay together.
-            measures = zlib.crc32(path.stem.rpartition("-")[0].encode()) % 10 == 0
-            (self.measuring if measures else self.training).append(
-                (np.asarray(small), np.asarray(plain), np.asarray(picture))
-            )
-        self.weights = [math.sqrt(small.size) for small, *_ in self.training]
+                pixels = np.asarray(opened.convert("RGB"))
+            if min(pixels.shape[:2]) >= SCALE * CROP:
+                # The two sizes of one photograph stay together.
+                measures = zlib.crc32(path.stem.rpartition("-")[0].encode()) % 10 == 0
+                (self.measuring if measures else self.training).append(pixels)
+        # A large photograph has more to show, but not in proportion to its pixels.
+        self.weights = [math.sqrt(pixels.size) for pixels in self.training]
 
     def batch(self, count: int) -> list[Tensor]:
-        """Crops of the reductions, their plain enlargements and the truth, (count, 3, side, side) in [0, 1]."""
-        chosen = [self._one(*random.choices(self.training, self.weights)) for _ in range(count)]
-        return [tensor(np.stack(pictures)) for pictures in zip(*chosen, strict=True)]
-
-    def _one(self, pictures: tuple[np.ndarray, ...]) -> list[np.ndarray]:
-        height, width = pictures[0].shape[:2]
-        y, x = random.randrange(height - CROP + 1), random.randrange(width - CROP + 1)
-        turns, flip = random.randrange(4), random.random() < 0.5
-        colours = random.sample(range(3), 3) if random.random() < 0.3 else [0, 1, 2]
-        out = []
-        for pixels, factor in zip(pictures, (1, SCALE, SCALE), strict=True):
-            cut = pixels[factor * y : factor * (y + CROP), factor * x : factor * (x + CROP), colours]
-            out.append(np.ascontiguousarray(np.rot90(cut[:, ::-1] if flip else cut, turns)))
-        return out
+        """Inputs, their plain enlargements and the truth, (count, 3, side, side) in [0, 1], of random crops."""
+        truths = []
+        for pixels in random.choices(self.training, self.weights, k=count):
+            top, left = (random.randrange(side - SCALE * CROP + 1) for side in pixels.shape[:2])
+            colours = random.sample(range(3), 3) if random.random() < 0.3 else [0, 1, 2]
+            truth = np.rot90(cut(pixels, top, left)[:, :, colours], random.randrange(4))
+            truths.append(truth[:, ::-1] if random.random() < 0.5 else truth)
+        self.drawn += count
+        return self._made(truths, self.drawn)
 
     def psnr(self, net: ReferenceNet) -> tuple[float, float]:
         """Mean PSNR, in dB, of plain enlargement and of the network on the middle of photographs that do not train."""
         found = []
         with torch.no_grad():
-            for small, plain, truth in self.measuring:
-                y, x = (small.shape[0] - CROP) // 2, (small.shape[1] - CROP) // 2
-                where = [(slice(f * y, f * (y + CROP)), slice(f * x, f * (x + CROP))) for f in (1, SCALE)]
-                one, base, wanted = (
-                    tensor(np.ascontiguousarray(pixels[place])[None])
-                    for pixels, place in zip((small, plain, truth), (where[0], where[1], where[1]), strict=True)
-                )
-                errors = [base - wanted, (base + net(one)).clamp(0, 1) - wanted]
+            for pixels in self.measuring:
+                truth = cut(pixels, *((side - SCALE * CROP) // 2 for side in pixels.shape[:2]))
+                small, plain, wanted = self._made([truth], 0)
+                errors = [plain - wanted, (plain + net(small)).clamp(0, 1) - wanted]
                 found.append([-10 * math.log10(float(error.square().mean()) + 1e-6) for error in errors])
         plain_psnr, net_psnr = np.mean(found, axis=0)
         return float(plain_psnr), float(net_psnr)
+
+    def _made(self, truths: list[np.ndarray], key: int) -> list[Tensor]:
+        truths = [np.ascontiguousarray(truth) for truth in truths]
+        small = [self.degradation.apply(truth, SCALE, key, place) for place, truth in enumerate(truths)]
+        plain = [bicubic_up(pixels, SCALE) for pixels in small]
+        return [tensor(np.stack(pictures)) for pictures in (small, plain, truths)]
+
+
+def cut(pixels: np.ndarray, top: int, left: int) -> np.ndarray:
+    """A crop of the truth."""
+    return pixels[top : top + SCALE * CROP, left : left + SCALE * CROP]
 
 
 def tensor(pixels: np.ndarray) -> Tensor:
@@ -204,6 +204,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photographs", type=Path, nargs="+", required=True, metavar="DIR")
     parser.add_argument("--out", type=Path, required=True, help="weights file, .npz")
+    parser.add_argument("--degradation", default=f"bicubic:{SCALE}", help="how inputs are made, as for `calibrate`")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=6)
@@ -214,7 +215,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     random.seed(options.seed)
-    crops = Crops(options.photographs)
+    crops = Crops(options.photographs, Mixture.of_text(options.degradation).at(SCALE))
     net = ReferenceNet().to(memory_format=torch.channels_last)
     if options.resume:
         net.load_state_dict(torch.load(options.resume, weights_only=True))

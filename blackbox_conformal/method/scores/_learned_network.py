@@ -74,7 +74,8 @@ class Network:
         hidden = convolved(features, weights["head"][:, :, None, None], shift, 1)
         # Residual layers: each adds to what was found before.
         for k, dilation in enumerate(DILATIONS):
-            hidden += convolved(np.maximum(hidden, 0), weights[f"body_{k}"], weights[f"body_{k}_bias"], dilation)
+            body, biases = weights[f"body_{k}"], weights[f"body_{k}_bias"]
+            hidden = convolved(hidden, body, biases, dilation, rectified=True, residual=True)
         # The last layer sees the features themselves, too, so that a linear score is within its reach.
         active = np.concatenate((np.maximum(hidden, 0, out=hidden), features))
         last = np.concatenate((weights["tail"], weights["skip"]), axis=1)[:, :, None, None]
