@@ -15,6 +15,7 @@ needed = [
     "blackbox_adapters/py.typed",
     "blackbox_conformal/embedded/colour_weights.npz",
     "blackbox_conformal/embedded/weights.npz",
+    "blackbox_conformal/method/images/reference_degraded_weights.npz",
     "blackbox_conformal/method/images/reference_weights.npz",
     "blackbox_conformal/method/scores/learned_weights.npz",
     "blackbox_conformal/docs/guarantees.md",

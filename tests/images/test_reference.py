@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.errors import ImageError
+from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images import reference as module
 from blackbox_conformal.method.images.making_inputs import bicubic_up, resized
 from blackbox_conformal.method.images.photographs import demo_photographs
 from blackbox_conformal.method.images.read import read_image
-from blackbox_conformal.method.images.reference import reference
+from blackbox_conformal.method.images.reference import reference, reference_digest
 
 MOST_BYTES = 1_000_000
 
@@ -79,5 +80,17 @@ def test_a_tile_that_would_change_bits_is_refused():
 
 
 def test_weights_are_small():
-    raw = resources.files(module.__package__).joinpath("reference_weights.npz").read_bytes()
-    assert len(raw) < MOST_BYTES
+    for name in ("reference_weights.npz", "reference_degraded_weights.npz"):
+        assert len(resources.files(module.__package__).joinpath(name).read_bytes()) < MOST_BYTES
+
+
+@pytest.mark.parametrize("making", ["phone", "bicubic+jpeg:60", "area+noise:6"])
+def test_weights_for_degraded_inputs_do_not_take_noise_for_detail(truths, making):
+    mixture, gains = Mixture.of_text(making).at(4), []
+    for number, truth in enumerate(truths):
+        low = mixture.apply(truth, 4, number)
+        plain = psnr(bicubic_up(low, 4), truth)
+        gains.append([psnr(reference(low, 4, degraded=degraded), truth) - plain for degraded in (False, True)])
+    clean, degraded = np.mean(gains, axis=0)
+    assert degraded > max(clean, 0) + 0.1
+    assert reference_digest(degraded=True) != reference_digest()

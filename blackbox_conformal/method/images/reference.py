@@ -28,7 +28,7 @@ TILE = 64 * ROWS
 Weights = dict[str, npt.NDArray[np.float32]]
 
 
-def reference(pixels: Image, scale: int, *, tile: int = TILE) -> Image:
+def reference(pixels: Image, scale: int, *, degraded: bool = False, tile: int = TILE) -> Image:
     """`pixels` made larger by the network, the same to the bit on every machine.
 
     The network adds detail to the bicubic enlargement. It enlarges by 4; what it makes is brought to another scale by
@@ -40,6 +40,9 @@ def reference(pixels: Image, scale: int, *, tile: int = TILE) -> Image:
         (h, w, 3) uint8 sRGB, any size from 1 × 1.
     scale
         A whole number from 1.
+    degraded
+        The input may be noisy, sharpened or compressed, not only reduced: other weights, which do not take that for
+        detail.
     tile
         Pixels of the input on a side of what is worked on at once, a multiple of 4.
 
@@ -57,7 +60,7 @@ def reference(pixels: Image, scale: int, *, tile: int = TILE) -> Image:
         raise ImageError(f"expected a scale from 1 and a tile that is a multiple of {ROWS}; got {scale} and {tile}")
     if scale == 1:
         return pixels.copy()
-    out, weights = bicubic_up(pixels, SCALE), _weights()
+    out, weights = bicubic_up(pixels, SCALE), _weights(degraded)
     halo = -(-_reach(weights) // ROWS) * ROWS
     for top in range(0, pixels.shape[0], tile):
         for left in range(0, pixels.shape[1], tile):
@@ -72,7 +75,7 @@ def reference(pixels: Image, scale: int, *, tile: int = TILE) -> Image:
 
 def multiplications() -> int:
     """How many the network takes for a pixel of the input, by the definition of its layers."""
-    return sum(values.size for values in _weights().values() if values.ndim == 4)
+    return sum(values.size for values in _weights(degraded=False).values() if values.ndim == 4)
 
 
 def _detail(part: Image, weights: Weights) -> npt.NDArray[np.float32]:
@@ -95,17 +98,18 @@ def _reach(weights: Weights) -> int:
 
 
 @functools.cache
-def reference_digest() -> str:
+def reference_digest(*, degraded: bool = False) -> str:
     """``sha256:`` and the digest of the network's weights: with others the reference is another one."""
-    return digest_bytes(_file())
+    return digest_bytes(_file(degraded))
 
 
-def _file() -> bytes:
-    return resources.files(__package__).joinpath("reference_weights.npz").read_bytes()
+def _file(degraded: bool) -> bytes:
+    name = "reference_degraded_weights.npz" if degraded else "reference_weights.npz"
+    return resources.files(__package__).joinpath(name).read_bytes()
 
 
 @functools.cache
-def _weights() -> Weights:
-    with np.load(io.BytesIO(_file()), allow_pickle=False) as stored:
+def _weights(degraded: bool) -> Weights:
+    with np.load(io.BytesIO(_file(degraded)), allow_pickle=False) as stored:
         arrays: dict[str, Any] = dict(stored)
     return {name: values.astype(np.float32) for name, values in arrays.items()}
