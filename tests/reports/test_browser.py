@@ -8,6 +8,7 @@ from PIL import Image
 from support.report_browser import label, move_to, opened, rule_mask, shows, until
 from support.report_material import make_run
 
+from blackbox_conformal.method.guarantees.corollaries import statement
 from blackbox_conformal.method.images.encode import mask_png
 from blackbox_conformal.pages.report.encoded import webp
 from blackbox_conformal.pages.report.html import write_report
@@ -63,8 +64,10 @@ def test_the_slider_moves_guarantee_threshold_share_and_charts(chromium, plain_r
         for alpha in (0.1, 0.05):
             stop = alphas.index(alpha)
             move_to(page, stop)
-            statement = plain_run.calibration.rule().statement(alpha, plain_run.calibration.n, "rgb-linf error")
-            assert page.inner_text("#now-statement") == statement
+            said = statement(
+                plain_run.calibration.rule(), alpha, plain_run.calibration.n, plain_run.calibration.procedure.metric
+            )
+            assert page.inner_text("#now-statement") == said
             assert page.inner_text("#now-threshold") == f"score < {plain_run.calibration.threshold(alpha):.6g}"
             mean = np.mean([one.shares[[0.05, 0.1, 0.2].index(alpha)] for one in plain_run.audit.pictures])
             assert page.inner_text("#now-share") == f"{100 * mean:.1f} %"

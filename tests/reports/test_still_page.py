@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 from support.report_browser import move_to, opened, rule_mask, until
 
+from blackbox_conformal.method.guarantees.corollaries import statement
+
 pytestmark = pytest.mark.browser
 
 
@@ -99,7 +101,9 @@ def test_without_scripts_every_picture_is_there_with_its_mask(chromium, plain_ru
     threshold = plain_run.calibration.threshold(0.1)
     with opened(chromium, plain_report, java_script_enabled=False) as page:
         assert page.locator("figure svg path").first.is_visible()
-        assert plain_run.calibration.rule().statement(0.1, 60, "rgb-linf error") in page.inner_text("main")
+        assert statement(
+            plain_run.calibration.rule(), 0.1, 60, plain_run.calibration.procedure.metric
+        ) in page.inner_text("main")
         for dead in page.locator("input, select, button, #viewer").all():
             assert dead.is_hidden(), "what needs a script is not shown"
         said = " ".join(page.inner_text("main").split())

@@ -8,6 +8,7 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.watching.concluding import Conclusion, conclude
+from blackbox_conformal.watching.features import FEATURES
 from blackbox_conformal.watching.live_file import Known, LivePicture, enter
 from blackbox_conformal.watching.records import Canary, FreshMeasurement, WatchDraw
 from blackbox_conformal.watching.watch_file import WatchFile
@@ -21,7 +22,7 @@ def visit(file: WatchFile, calibration: Calibration, finding: Finding = SAME) ->
     watch = file.current(calibration.digest) or file.begin(calibration.digest, 0.01, [CANARY], calibrated=False)
     draws = [WatchDraw(0, "fresh", 100 + len(file.visits(watch)), 7)]
     planned = file.plan(watch, draws, [FreshMeasurement(f"sha256:{len(file.visits(watch)):064}", "p", 0.5)])
-    done = [replace(draw, state="stored", features={"warmth": 0.5}) for draw in planned.draws]
+    done = [replace(draw, state="stored", features=dict.fromkeys(FEATURES, 0.5)) for draw in planned.draws]
     measured = [replace(each, loss=0.125) for each in file.photographs(watch, planned.id)]
     conclude(file, watch, planned, Conclusion(done, [finding], {"warmth": (0.1, 0.2)}, measured, True))
 
