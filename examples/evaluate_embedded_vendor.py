@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
 
-from blackbox_conformal.embedded.generator import Generator
+from blackbox_conformal.embedded.studio import Generator
 
 SCALE = 4
 DRAWS = 8

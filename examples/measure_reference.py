@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from blackbox_conformal.embedded.demonstration import reduce
-from blackbox_conformal.embedded.generator import Generator
+from blackbox_conformal.embedded.studio import Generator
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.making_inputs import bicubic_up, crop_to_multiple
 from blackbox_conformal.method.images.photographs import find_photographs

@@ -1,7 +1,7 @@
 """Train the embedded vendor's stochastic x4 generator with the energy score and write its weights.
 
 ``gather_training_photographs.py`` gathers the photographs. Only this file needs PyTorch; inference
-(``blackbox_conformal/embedded/generator.py``) needs numpy.
+(``blackbox_conformal/embedded/studio.py``) needs numpy.
 """
 
 from __future__ import annotations

@@ -30,8 +30,7 @@ from numpy.typing import NDArray
 from watch_rates import evidence
 
 from blackbox_conformal.documents.procedure import Procedure
-from blackbox_conformal.embedded.generator import SCALE, Generator
-from blackbox_conformal.embedded.model import Features
+from blackbox_conformal.embedded.studio import SCALE, Features, Generator
 from blackbox_conformal.method.images.making_inputs import crop_to_multiple
 from blackbox_conformal.method.images.perturbation.dihedral import Dihedral
 from blackbox_conformal.method.images.photographs import find_photographs

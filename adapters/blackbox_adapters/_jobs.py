@@ -1,6 +1,7 @@
 """Polling a job until it is over: its words for done and failed, and patience for a late picture."""
 
 from collections.abc import Callable, Collection, Generator
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, TypeVar
 
 from blackbox_adapters._reading import document, peek, words
@@ -50,6 +51,7 @@ def _not_finished(said: Any) -> bool:
     return words(said, "status").lower() not in ("succeeded", "completed", "complete", "done")
 
 
+@dataclass
 class PolledJob:
     """What the vendor's documentation says of a job, and what the polls of one job make of it.
 
@@ -72,29 +74,21 @@ class PolledJob:
         What the words found there mean.
     """
 
-    def __init__(
-        self,
-        kind: str,
-        id: str,  # noqa: A002 - the vendors' word
-        *,
-        status: Collection[str] = ("status",),
-        done: Collection[str] = (),
-        failed: Collection[str] = (),
-        picture: str = "",
-        reason: Collection[str] = ("error", "message"),
-        code: Collection[str] = (),
-        reasons: Reasons = USUAL,
-    ) -> None:
-        self._name = f"{kind} {id}"
-        self._id = id
-        self._status = status
-        self._done = done
-        self._failed = failed
-        self._picture = picture
-        self._reason = reason
-        self._code = code
-        self._reasons = reasons
-        self._polls_left = 2
+    kind: str
+    id: str
+    _: KW_ONLY
+    status: Collection[str] = ("status",)
+    done: Collection[str] = ()
+    failed: Collection[str] = ()
+    picture: str = ""
+    reason: Collection[str] = ("error", "message")
+    code: Collection[str] = ()
+    reasons: Reasons = USUAL
+    _polls_left: int = field(default=2, init=False)
+
+    @property
+    def _name(self) -> str:
+        return f"{self.kind} {self.id}"
 
     def result(self, answer: Any) -> Any:
         """The picture, or whatever is at its path, of a finished job; None: poll again.
@@ -109,12 +103,12 @@ class PolledJob:
         PayloadError
             It has been finished for three polls and has no picture.
         """
-        state = words(answer, *self._status)
-        if state in self._failed:
-            raise self.failure(words(answer, *self._reason), words(answer, *self._code) or state, state)
-        if self._done and state not in self._done:
+        state = words(answer, *self.status)
+        if state in self.failed:
+            raise self.failure(words(answer, *self.reason), words(answer, *self.code) or state, state)
+        if self.done and state not in self.done:
             return None
-        picture = peek(answer, self._picture)
+        picture = peek(answer, self.picture)
         if picture:
             return picture
         self.miss_picture()
@@ -124,11 +118,11 @@ class PolledJob:
         """Count one poll of a finished job that has no picture; the third is an error."""
         if self._polls_left == 0:
             raise PayloadError(
-                f"{self._name} finished without a picture; ask the vendor about it by that name", request_id=self._id
+                f"{self._name} finished without a picture; ask the vendor about it by that name", request_id=self.id
             )
         self._polls_left -= 1
 
     def failure(self, reason: str, code: str, state: str = "failed") -> VendorError:
         """The error of a job that failed, in the vendor's words."""
         said = f"{self._name} {state}: {reason or 'no reason given'}"
-        return self._reasons.error(said, reason, code=code, request_id=self._id)
+        return self.reasons.error(said, reason, code=code, request_id=self.id)

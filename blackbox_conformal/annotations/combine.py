@@ -114,6 +114,11 @@ class _Sums(NamedTuple):
 
     @property
     def alpha(self) -> float | None:
+        """Krippendorff's alpha of people's levels, pixels being units, with squared differences (interval metric).
+
+        1 − (mean squared difference of two people's grades of a pixel) / (that of any two grades), over pairs of
+        values (Krippendorff 2011). None where all are equal everywhere, or of fewer than two people.
+        """
         n = self.values
         expected = Fraction(2 * (n * self.squares - self.total**2), n * (n - 1)) if n > 1 else Fraction(0)
         return None if expected == 0 else float(1 - self.within / n / expected)
@@ -164,7 +169,7 @@ def agreement(folder: str | Path, annotators: Sequence[str] | None = None) -> Ag
         levels = [each for _, each in read]
         if len({each.shape for each in levels}) > 1:
             raise FileFormatError(f"expected marks of one picture as {stem}; got those of several. Mark it again")
-        own = _sums(levels)
+        own = alpha_sums(levels)
         sums = sums.plus(own)
         shares = tuple(float((each > 0).mean()) for each in levels)
         both = overlap(levels) if len(levels) > 1 else None
@@ -240,17 +245,7 @@ def overlap(levels: Sequence[Levels]) -> float:
     return float(np.mean([inside / whole if whole else 1.0 for inside, whole in unions]))
 
 
-def interval_alpha(levels: Sequence[Levels]) -> float | None:
-    """Krippendorff's alpha of people's levels of one picture, pixels being units, with squared differences.
-
-    1 − (mean squared difference of two people's grades of a pixel) / (that of any two grades), over pairs of values.
-    K. Krippendorff, *Computing Krippendorff's Alpha-Reliability* (2011), the interval metric. None where all are equal
-    everywhere, or of fewer than two people.
-    """
-    return _sums(levels).alpha
-
-
-def _sums(levels: Sequence[Levels]) -> _Sums:
+def alpha_sums(levels: Sequence[Levels]) -> _Sums:
     m = len(levels)
     if m < 2:
         # Units with one value pair with nothing.

@@ -12,6 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 
 from blackbox_conformal.errors import BlackboxConformalError, PluginError
+from blackbox_conformal.support.catalog import is_ours
 
 SECTIONS = {
     "Start": {
@@ -107,16 +108,12 @@ def _first_sentence(text: str) -> str:
 @cache
 def _announced() -> Mapping[str, EntryPoint]:
     """Commands that packages announce. Our own come first: another package can add a name, never take over one."""
-    points = sorted(entry_points(group=GROUP), key=lambda point: (point.name not in _LISTED, not _is_own(point)))
+    points = sorted(entry_points(group=GROUP), key=lambda point: (point.name not in _LISTED, not is_ours(point)))
     found: dict[str, EntryPoint] = {}
     for point in points:
         if point.name not in _BESIDE:
             found.setdefault(point.name, point)
     return found
-
-
-def _is_own(point: EntryPoint) -> bool:
-    return point.value.partition(".")[0] == __name__.partition(".")[0]
 
 
 def sections() -> dict[str, dict[str, str]]:

@@ -9,7 +9,7 @@ from blackbox_conformal.vendor.adapter import Adapter
 _LATE = "nothing of itself", "the same command asks again later"
 
 
-def inspect_vendor(adapter: Adapter, limits: Limits, *, patience_s: float = PATIENCE_S) -> str | None:
+def inspect_vendor(adapter: Adapter, limits: Limits) -> str | None:
     """What an open adapter took from what its vendor publishes, in words; None where there is nothing to say.
 
     Raises
@@ -23,7 +23,7 @@ def inspect_vendor(adapter: Adapter, limits: Limits, *, patience_s: float = PATI
     steps = adapter.inspect()
     if steps is None:
         return None
-    with Desk(adapter, limits, patience_s) as desk:
+    with Desk(adapter, limits, PATIENCE_S) as desk:
         told = desk.ask(steps, "lookup", _LATE)
     return None if told is None else clean(told)
 

@@ -1,5 +1,6 @@
-"""Draws pictures for the embedded vendor's orders, a few at a time, and keeps answers under idempotency keys."""
+"""The embedded vendor: its models, and the studio that draws with them for orders, a few at a time."""
 
+import hashlib
 import io
 import math
 import os
@@ -8,16 +9,251 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from importlib import resources
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from blackbox_conformal.embedded.convolution import convolve, stack_rows
-from blackbox_conformal.embedded.denoiser import Denoiser
-from blackbox_conformal.embedded.generator import SCALE, Generator
-from blackbox_conformal.embedded.model import Features, Picture, check_input, read_weights
-from blackbox_conformal.embedded.noise_source import NoiseRows
+from blackbox_conformal.embedded.noise_source import SEEDS, NoiseRows
 from blackbox_conformal.embedded.requests import RefusalError, StudioOrder
+from blackbox_conformal.errors import ImageError, UsageError
+
+# What the embedded vendor's models share: a file of weights, a name that goes by it, and what they refuse.
+
+Picture = npt.NDArray[np.uint8]
+Features = npt.NDArray[np.float32]
+
+
+def read_weights(file: str) -> tuple[str, dict[str, Features]]:
+    """Read a file of weights that lies beside this module.
+
+    Returns
+    -------
+    The first 12 hexadecimal digits of the file's SHA-256, and the arrays by name.
+    """
+    raw = resources.files(__package__).joinpath(file).read_bytes()
+    with np.load(io.BytesIO(raw), allow_pickle=False) as stored:
+        weights = {name: stored[name].astype(np.float32) for name in stored.files}
+    return hashlib.sha256(raw).hexdigest()[:12], weights
+
+
+def check_input(picture: Picture, seed: int) -> None:
+    """Refuse what no model draws.
+
+    Parameters
+    ----------
+    picture
+        Expected as (H, W, 3) uint8 sRGB, any size from 1 x 1.
+    seed
+        Expected from 0 to 2**32 - 1.
+
+    Raises
+    ------
+    ImageError
+        The picture has another shape or dtype, or no pixels.
+    UsageError
+        The seed is out of range.
+    """
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
+        raise ImageError(
+            f"Expected a picture of shape (H, W, 3) and dtype uint8 with at least one pixel, "
+            f"got {picture.shape} {picture.dtype}; convert it to 8-bit RGB first."
+        )
+    if not 0 <= seed < SEEDS:
+        raise UsageError(f"Expected a seed from 0 to {SEEDS - 1}, got {seed}; choose one in that range.")
+
+
+# The embedded vendor's denoiser: small cosine waves of a picture are taken for noise, on numpy alone.
+
+SIDE = 8  # of a block, in pixels
+STEP = 2  # pixels between two places of the grid of blocks
+REJECTED = 2.7  # noise levels below which a wave is taken for noise
+TO_LEVEL = 1 / 0.6745  # from the median of absolute normal numbers to their standard deviation
+
+
+def _cosines(count: int) -> Features:
+    """The orthonormal discrete cosine transform of `count` values, (count, count); its first row is their mean."""
+    order, place = np.mgrid[:count, :count]
+    waves = np.cos(np.pi * order * (2 * place + 1) / (2 * count)) * np.sqrt(2 / count)
+    waves[0] /= np.sqrt(2)
+    cosines: Features = waves.astype(np.float32)
+    return cosines
+
+
+BLOCK, UNCORRELATED = _cosines(SIDE), _cosines(3)
+
+
+class Denoiser:
+    """Removes noise by thresholding in blocks of 8 x 8 pixels (Yu and Sapiro 2011).
+
+    Colours are decorrelated. Each block of each plane is written as a sum of cosine waves, and waves that are weaker
+    than 2.7 noise levels are left out, but for the block's mean. That is done for 16 places of the grid of blocks,
+    whose results are averaged. Nothing is random: the same picture gives the same bytes on the same machine,
+    whatever the seed.
+
+    Attributes
+    ----------
+    model
+        ``embedded-denoise@1``.
+    """
+
+    model = "embedded-denoise@1"
+
+    def denoise(self, picture: Picture, seed: int) -> Picture:
+        """The picture, (H, W, 3) uint8, without its noise; `seed` changes nothing. Errors as `check_input`."""
+        check_input(picture, seed)
+        planes = np.moveaxis(picture.astype(np.float32) @ UNCORRELATED.T, 2, 0)
+        clean = np.stack([_without_noise(plane, REJECTED * noise_level(plane)) for plane in planes], axis=2)
+        picture = np.clip(np.rint(clean @ UNCORRELATED), 0, 255).astype(np.uint8)
+        return picture
+
+
+def noise_level(plane: Features) -> float:
+    """Standard deviation of a plane's noise, (H, W): from differences of neighbours (Donoho and Johnstone 1994)."""
+    diagonal = (plane[1:, 1:] - plane[1:, :-1] - plane[:-1, 1:] + plane[:-1, :-1]) / 2
+    return float(np.median(np.abs(diagonal))) * TO_LEVEL if diagonal.size else 0.0
+
+
+def _without_noise(plane: Features, threshold: float) -> Features:
+    """The mean over all places of the grid, which begins up to seven pixels outside the picture."""
+    (height, width), places = plane.shape, range(0, SIDE, STEP)
+    tall, wide = (-(-(side + SIDE) // SIDE) * SIDE for side in (height, width))
+    padded = np.pad(plane, ((SIDE, tall - height), (SIDE, wide - width)), mode="symmetric")
+    total = np.zeros_like(padded)
+    for top in places:
+        for left in places:
+            part = (slice(top, top + tall), slice(left, left + wide))
+            total[part] += _thresholded(padded[part], threshold)
+    total /= len(places) ** 2
+    return total[SIDE : SIDE + height, SIDE : SIDE + width]
+
+
+def _thresholded(part: Features, threshold: float) -> Features:
+    """Whole blocks without their small waves."""
+    height, width = part.shape
+    rows = BLOCK @ part.reshape(-1, SIDE, width)
+    waves = rows.reshape(-1, SIDE) @ BLOCK.T
+    small: npt.NDArray[np.bool_] = np.abs(waves) < threshold
+    small.reshape(-1, SIDE, width // SIDE, SIDE)[:, 0, :, 0] = False
+    waves[small] = 0
+    rebuilt: Features = np.matmul(BLOCK.T, np.matmul(waves, BLOCK).reshape(-1, SIDE, width))
+    return rebuilt.reshape(height, width)
+
+
+# The embedded vendor's generator: one random x4 enlargement of a picture for a picture and a seed, on numpy alone.
+
+SCALE = 4
+LAYERS = 4
+HALO = LAYERS + 3  # reach of head, layers, gate and tail: one input pixel each
+BASE_REACH = 2  # reach of the bicubic base in input pixels
+INPUT_STRIP = 40_000
+
+
+class Generator:
+    """A convolutional net that adds random detail to the bicubic enlargement of a picture.
+
+    Features of the picture gate textures made of Gaussian noise, so each seed is one draw from the net's distribution
+    of plausible pictures. The same picture and seed give the same bytes on the same machine.
+
+    Parameters
+    ----------
+    strip_pixels
+        Input pixels worked on at once; bounds the memory (about 1 kB each) and changes no output by more
+        than one grey level.
+
+    Attributes
+    ----------
+    model
+        ``embedded-x4@`` and the first 12 hexadecimal digits of the SHA-256 of the weights file.
+    """
+
+    def __init__(self, strip_pixels: int = INPUT_STRIP) -> None:
+        digest, weights = read_weights("weights.npz")
+        self.model = f"embedded-x{SCALE}@{digest}"
+        self._strip_pixels = strip_pixels
+        names = ("head", *(f"body_{layer}" for layer in range(LAYERS)), "gate", "noise", "tail")
+        self._weights = {name: stack_rows(weights[f"{name}_weight"]) for name in names}
+        self._biases = {name: weights[f"{name}_bias"] for name in names if name != "noise"}
+        self._shared: Features = weights["shared"]
+        self._channels = weights["noise_weight"].shape[2]
+        self._base = stack_rows(bicubic_weights(SCALE))
+
+    def perturbed(self, share: float, seed: int = 0) -> "Generator":
+        """A generator that keeps its name, each of its weights changed at random by about `share` of its size.
+
+        It is the vendor that changes without a word, for demonstrations and tests.
+        """
+        changed, random = Generator(self._strip_pixels), np.random.default_rng(seed)
+        for name, weights in self._weights.items():
+            changed._weights[name] = weights * (1 + share * random.standard_normal(weights.shape).astype(np.float32))
+        return changed
+
+    def upscale(self, picture: Picture, seed: int) -> Picture:
+        """Draw one enlargement.
+
+        Parameters
+        ----------
+        picture
+            (H, W, 3) uint8 sRGB, any size from 1 x 1.
+        seed
+            0 to 2**32 - 1.
+
+        Returns
+        -------
+        (4H, 4W, 3) uint8 sRGB, C-contiguous.
+
+        Raises
+        ------
+        ImageError
+            The picture has another shape or dtype, or no pixels.
+        UsageError
+            The seed is out of range.
+        """
+        check_input(picture, seed)
+        height, width = picture.shape[:2]
+        # Mirrored with the border pixel repeated: mirroring about its centre costs a decibel along the border.
+        padded = np.pad(picture, ((HALO, HALO), (HALO, HALO), (0, 0)), mode="symmetric")
+        wide = width + 2 * HALO
+        noise = NoiseRows(seed, -2, wide, self._channels, len(self._shared))
+        out = np.empty((height, SCALE, width, SCALE, 3), np.uint8)
+        step = max(2 * HALO, self._strip_pixels // wide)
+        for top in range(0, height, step):
+            bottom = min(top + step, height)
+            strip = padded[top : bottom + 2 * HALO].astype(np.float32)
+            strip *= np.float32(1 / 255)
+            grey = self._strip(strip, noise, top, bottom)
+            grey *= 255
+            np.rint(grey, out=grey)
+            np.clip(grey, 0, 255, out=grey)
+            blocks = grey[:, HALO : HALO + width].astype(np.uint8).reshape(bottom - top, width, 3, SCALE, SCALE)
+            out[top:bottom] = blocks.transpose(0, 3, 1, 4, 2)
+        return out.reshape(height * SCALE, width * SCALE, 3)
+
+    def _strip(self, strip: Features, noise: NoiseRows, top: int, bottom: int) -> Features:
+        """Enlarge rows ``top`` to ``bottom``; ``strip`` has HALO more rows on either side, in [0, 1].
+
+        Gives (rows, width + 2 HALO, 3 x 4 x 4), whose outer HALO columns mean nothing.
+        """
+        hidden = self._convolve("head", strip - np.float32(0.5))
+        for layer in range(LAYERS):
+            added = self._convolve(f"body_{layer}", np.maximum(hidden, 0))
+            added += hidden[1:-1]
+            hidden = added
+        features = np.maximum(hidden, 0, out=hidden)
+        textures = self._convolve("gate", features)
+        textures *= np.exp(noise.shared @ self._shared)
+        textures *= convolve(noise.between(top - 2, bottom + 2), self._weights["noise"])
+        detail = self._convolve("tail", np.concatenate((features[1:-1], textures), axis=-1))
+        margin = HALO - BASE_REACH
+        detail += convolve(strip[margin:-margin], self._base)
+        return detail
+
+    def _convolve(self, name: str, features: Features) -> Features:
+        out = convolve(features, self._weights[name])
+        out += self._biases[name]
+        return out
+
 
 # The embedded vendor's colouriser: one random colouring of a grey picture for a picture and a seed, on numpy alone.
 
@@ -334,3 +570,62 @@ class Studio:
                     break
                 forgotten = self._slots.pop(key).answer
                 self._kept_bytes -= len(forgotten.png) if forgotten else 0
+
+
+# Convolution of channels-last features by matrix products, and the weights of bicubic enlargement.
+
+CHUNK_BYTES = 400_000  # of neighbours gathered at once: stays in a second-level cache
+
+
+def stack_rows(weights: Features) -> Features:
+    """Reshape weights (k, k, inputs, outputs) to (k, k x inputs, outputs): one matrix for each row of the kernel."""
+    size, _, inputs, outputs = weights.shape
+    return np.ascontiguousarray(weights.reshape(size, size * inputs, outputs), np.float32)
+
+
+def convolve(features: Features, weights: Features) -> Features:
+    """Convolve (rows, width, inputs) with weights from `stack_rows` to (rows - k + 1, width, outputs).
+
+    The k // 2 outer columns on either side of the result mean nothing: a neighbour beyond the side is taken from the
+    row before or after, which lets every matrix product run over contiguous memory without a copy for each row shift.
+    """
+    rows, width, inputs = features.shape
+    size, _, outputs = weights.shape
+    reach = size // 2
+    flat = features.reshape(rows * width, inputs)
+    out = np.empty((rows - size + 1, width, outputs), np.float32)
+    chunk = max(1, CHUNK_BYTES // (width * inputs * size * 4))
+    for first in range(0, len(out), chunk):
+        last = min(first + chunk, len(out))
+        neighbours = _neighbours(flat, first * width, (last + size - 1) * width, reach)
+        target = out[first:last].reshape(-1, outputs)
+        np.matmul(neighbours[: len(target)], weights[0], out=target)
+        for row in range(1, size):
+            target += neighbours[row * width : row * width + len(target)] @ weights[row]
+    return out
+
+
+def _neighbours(flat: Features, first: int, last: int, reach: int) -> Features:
+    """Gather for pixels ``first`` to ``last`` the features of ``reach`` pixels on either side: (pixels, k, inputs)."""
+    pixels, inputs = flat.shape
+    gathered = np.zeros((last - first, 2 * reach + 1, inputs), np.float32)
+    for shift in range(-reach, reach + 1):
+        low, high = max(first + shift, 0), min(last + shift, pixels)
+        gathered[low - first - shift : high - first - shift, shift + reach] = flat[low:high]
+    return gathered.reshape(last - first, -1)
+
+
+def bicubic_weights(scale: int) -> Features:
+    """Weights (5, 5, 3, 3 x scale x scale) that enlarge RGB by Keys' cubic convolution (1981, a = -0.5).
+
+    Output channel ``(c * scale + p) * scale + q`` is colour c of the output pixel in row p, column q of the block
+    that replaces an input pixel; pixel centres are aligned, as in Pillow.
+    """
+    taps = np.zeros((scale, 5))
+    for phase in range(scale):
+        distance = np.abs(np.arange(-2, 3) - ((phase + 0.5) / scale - 0.5))
+        near = 1.5 * distance**3 - 2.5 * distance**2 + 1
+        far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
+        taps[phase] = np.where(distance < 1, near, np.where(distance < 2, far, 0))
+    weights = np.einsum("pi,qj,cd->ijcdpq", taps, taps, np.eye(3))
+    return np.asarray(weights.reshape(5, 5, 3, 3 * scale * scale), np.float32)

@@ -135,7 +135,7 @@ def hook(name: str) -> Any:
         This package was installed without its entry points.
     """
     for point in entry_points(group="blackbox_conformal.hooks", name=name):
-        if _distribution(point) == OWN_DISTRIBUTION:
+        if is_ours(point):
             return point.load()
     raise PluginError(
         f"expected the entry point {name} of {OWN_DISTRIBUTION}; it is not installed. Install it again: "
@@ -167,9 +167,9 @@ def listings(family: str) -> tuple[Listing, ...]:
     broken: list[Listing] = []
     # Our own first: another package can add a name, never take over one.
     points = entry_points(group=FAMILIES[family].group)
-    for point in sorted(points, key=lambda point: (_distribution(point) != OWN_DISTRIBUTION, point.name)):
+    for point in sorted(points, key=lambda point: (not is_ours(point), point.name)):
         origin = f"{point.dist.name} {point.dist.version}" if point.dist is not None else "unknown package"
-        if FAMILIES[family].package and _distribution(point) == OWN_DISTRIBUTION:
+        if FAMILIES[family].package and is_ours(point):
             origin = OWN_DISTRIBUTION
         try:
             announced = list(_announced_members(point, origin))
@@ -373,8 +373,9 @@ def _checked_name(announced: str) -> str:
     return name
 
 
-def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else ""
+def is_ours(point: EntryPoint) -> bool:
+    """Whether this package announces it."""
+    return point.dist is not None and point.dist.name == OWN_DISTRIBUTION
 
 
 def _announcement(kind: type[Plugin]) -> Listing | None:

@@ -277,14 +277,14 @@ class Raster:
 Plot = Chart | Dots | Bars | Raster
 
 
-def round_numbers(low: float, high: float, most: int = 6) -> list[float]:
-    """At most `most` multiples of 1, 2 or 5 times a power of ten in [low, high]."""
+def round_numbers(low: float, high: float) -> list[float]:
+    """At most six multiples of 1, 2 or 5 times a power of ten in [low, high]."""
     exponent = math.floor(math.log10(high - low)) - 1
     while True:
         for digit in (1, 2, 5):
             step = digit * 10.0**exponent
             first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-            if last - first + 1 <= most:
+            if last - first + 1 <= 6:
                 return [round(index * step, 12) for index in range(first, last + 1)]
         exponent += 1
 

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from support.annotation_files import marked, pictures
 
 from blackbox_conformal.annotations.annotation_file import Origin, Pair, read_annotation, stored, write_annotation
-from blackbox_conformal.annotations.combine import agreement, combine, interval_alpha, overlap, people_of
+from blackbox_conformal.annotations.combine import agreement, alpha_sums, combine, overlap, people_of
 from blackbox_conformal.annotations.marks import Marks
 from blackbox_conformal.annotations.semantic import Semantic
 from blackbox_conformal.errors import FileFormatError, UsageError
@@ -34,16 +34,16 @@ def by_definition(levels):
 @given(st.integers(2, 4), st.data())
 def test_alpha_is_that_of_its_definition(people, data):
     levels = [data.draw(arrays(np.uint8, (2, 4), elements=st.sampled_from([0, 51, 255]))) for _ in range(people)]
-    found, wanted = interval_alpha(levels), by_definition(levels)
+    found, wanted = alpha_sums(levels).alpha, by_definition(levels)
     assert found == (None if wanted is None else pytest.approx(wanted, abs=1e-12))
 
 
 def test_alpha_of_what_is_alike_and_of_opposites():
     one, other = marked((0, 0, 16, 24)), marked((16, 0, 32, 24))
-    assert interval_alpha([one, one, one]) == 1
-    assert interval_alpha([one, other]) < -0.99
-    assert interval_alpha([marked(), marked()]) is None
-    assert interval_alpha([one]) is None
+    assert alpha_sums([one, one, one]).alpha == 1
+    assert alpha_sums([one, other]).alpha < -0.99
+    assert alpha_sums([marked(), marked()]).alpha is None
+    assert alpha_sums([one]).alpha is None
 
 
 def test_overlap():
@@ -115,7 +115,7 @@ def test_agreement_of_a_folder(tmp_path):
     assert differ.overlap == pytest.approx(1 / 3)
     assert (alone.people, alone.overlap, alone.krippendorff_alpha) == (1, None, None)
     together = [np.stack([marked((0, 0, 16, 24)), one]) for one in (marked((0, 0, 16, 24)), marked((8, 0, 24, 24)))]
-    assert found.krippendorff_alpha == pytest.approx(interval_alpha(list(np.stack(together, axis=1))))
+    assert found.krippendorff_alpha == pytest.approx(alpha_sums(list(np.stack(together, axis=1))).alpha)
 
 
 def test_marks_in_another_persons_folder_are_refused(tmp_path):

@@ -10,8 +10,7 @@ from support.synthetic import write_photographs
 
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.embedded.embedded_server import VendorServer
-from blackbox_conformal.embedded.generator import Generator
-from blackbox_conformal.embedded.studio import OfferedTask
+from blackbox_conformal.embedded.studio import Generator, OfferedTask
 
 
 @pytest.fixture

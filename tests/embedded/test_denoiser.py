@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.synthetic import photograph
 
-from blackbox_conformal.embedded.denoiser import REJECTED, Denoiser, noise_level
+from blackbox_conformal.embedded.studio import REJECTED, Denoiser, noise_level
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.support.types import Image
 

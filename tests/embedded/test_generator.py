@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
 from skimage import data
 
-from blackbox_conformal.embedded.generator import Generator
+from blackbox_conformal.embedded.studio import Generator
 from blackbox_conformal.errors import ImageError, UsageError
 
 Picture = npt.NDArray[np.uint8]

@@ -19,11 +19,9 @@ import pytest
 from PIL import Image
 
 from blackbox_conformal.embedded import process
-from blackbox_conformal.embedded.denoiser import Denoiser
 from blackbox_conformal.embedded.embedded_server import MAX_CONNECTIONS
-from blackbox_conformal.embedded.generator import Generator
 from blackbox_conformal.embedded.process import VendorProcess
-from blackbox_conformal.embedded.studio import Colouriser
+from blackbox_conformal.embedded.studio import Colouriser, Denoiser, Generator
 from blackbox_conformal.errors import VendorError
 
 

@@ -11,7 +11,7 @@ from skimage import data
 from support.picture_files import saved
 from support.synthetic import reduced
 
-from blackbox_conformal.embedded.generator import Generator
+from blackbox_conformal.embedded.studio import Generator
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images import resemblance as module
 from blackbox_conformal.method.images.making_inputs import bicubic_up

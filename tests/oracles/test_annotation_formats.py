@@ -11,7 +11,7 @@ from label_studio_sdk.converter import brush
 from pycocotools.coco import COCO
 from pycocotools.mask import decode, encode
 
-from blackbox_conformal.annotations.combine import interval_alpha
+from blackbox_conformal.annotations.combine import alpha_sums
 from blackbox_conformal.annotations.convert import read_format
 from blackbox_conformal.annotations.formats.format import Marked, label_of, level_named
 from blackbox_conformal.support import catalog
@@ -123,4 +123,4 @@ def test_alpha_is_that_of_krippendorff(seed):
     wanted = krippendorff.alpha(
         reliability_data=np.stack([one.reshape(-1) for one in people]).astype(float), level_of_measurement="interval"
     )
-    assert interval_alpha(people) == pytest.approx(wanted, abs=1e-12)
+    assert alpha_sums(people).alpha == pytest.approx(wanted, abs=1e-12)

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blackbox_conformal.errors import CalibrationError, FileFormatError
-from blackbox_conformal.method.risk import curve_set
 from blackbox_conformal.method.risk.curve import RiskCurve
-from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.risk.curve_set import _HEADER, CurveSet
 
 
 def random_curve(rng, records):
@@ -84,7 +83,7 @@ def test_curves_that_do_not_belong_together_are_refused():
 GOOD = CurveSet.from_curves(
     [RiskCurve(np.array([0.0, 1.0]), np.array([0.5, 0.75]), 1.0), RiskCurve.worst(1.0)]
 ).to_bytes()
-HEADER = curve_set._HEADER
+HEADER = _HEADER
 
 
 def with_header(**changes):
@@ -146,10 +145,9 @@ def test_a_decompression_bomb_is_refused_without_taking_its_memory():
      ([0, math.nan], [0.4, 0.5]), ([0, math.inf], [0.4, 0.5]), ([0, 1], [0.4, math.nan])],
 )  # fmt: skip
 def test_records_that_are_no_staircase_are_refused(scores, losses):
-    nothing = np.empty(0, np.float32)
-    none = np.zeros(1, np.int64)
-    records = (np.array([2]), np.array(scores, np.float32), np.array(losses, np.float32))
-    data = curve_set.pack(curve_set.Content(*records, none, nothing, nothing, 1.0, "supremum", None))
+    nothing, none = np.empty(0, np.float32), np.zeros(2, np.int64)
+    records = (np.array([0, 2]), np.array(scores, np.float32), np.array(losses, np.float32))
+    data = CurveSet(*records, none, nothing, nothing, 1.0).to_bytes()
     with pytest.raises(FileFormatError, match="does not increase or leaves its range"):
         CurveSet.from_bytes(data)
 

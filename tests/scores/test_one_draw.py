@@ -6,7 +6,7 @@ from scipy.ndimage import label
 from support.synthetic import draw, photograph, reduced
 
 import blackbox_conformal as bc
-from blackbox_conformal.embedded.generator import Generator
+from blackbox_conformal.embedded.studio import Generator
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.images.photographs import demo_photographs

@@ -5,7 +5,7 @@ import pytest
 import watch_changes
 from support.synthetic import photograph
 
-from blackbox_conformal.embedded.generator import Generator
+from blackbox_conformal.embedded.studio import Generator
 from blackbox_conformal.watching.features import FEATURES
 
 BEFORE = [np.random.default_rng(canary).normal(size=(64, len(FEATURES))) for canary in range(8)]

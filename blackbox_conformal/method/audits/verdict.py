@@ -188,60 +188,77 @@ def meaning(judgement: Judgement, level: float, units: str = "photographs") -> s
     units
         What is counted, plural.
     """
-    low, high = at_least(judgement.interval[0], level=level), at_most(judgement.interval[1], level=level)
-    risk, limit, splits = f"{judgement.risk:.3g}", exactly(level), at_most(100 * judgement.p_value, 2)
-    # Rounded to three digits the risk may seem to lie on the other side of the level.
-    if (float(risk) > level) != (judgement.risk > level):
-        risk = exactly(judgement.risk)
     if judgement.verdict == "confirmed":
-        return f"with 95 % confidence the mean risk of such {units} is at most {high}, so not above {limit}."
-    if judgement.verdict == "contradicted" and judgement.p_value > LEVEL:
+        high = at_most(judgement.interval[1], level=level)
+        return f"with 95 % confidence the mean risk of such {units} is at most {high}, so not above {exactly(level)}."
+    if judgement.verdict == "contradicted":
+        return _contradiction(judgement, level, units)
+    return _shift(judgement, level, units) if judgement.verdict == "shifted" else _doubt(judgement, level, units)
+
+
+def _risk(judgement: Judgement, level: float) -> str:
+    """The risk in few digits, or in all where few would lie on the other side of the level."""
+    # Rounded to three digits the risk may seem to lie on the other side of the level.
+    short = f"{judgement.risk:.3g}"
+    return short if (float(short) > level) == (judgement.risk > level) else exactly(judgement.risk)
+
+
+def _contradiction(judgement: Judgement, level: float, units: str) -> str:
+    low = at_least(judgement.interval[0], level=level)
+    found = f"with 95 % confidence the mean risk of such {units} is at least {low}, so above {exactly(level)}"
+    if judgement.p_value > LEVEL:
         return (
-            f"with 95 % confidence the mean risk of such {units} is at least {low}, so above {limit}; were the "
-            f"guarantee to hold, so large a risk would ever be seen with a probability of at most "
+            f"{found}; were the guarantee to hold, so large a risk would ever be seen with a probability of at most "
             f"{at_most(100 * judgement.p_promise, 2)} %."
         )
-    if judgement.verdict == "contradicted":
-        return (
-            f"with 95 % confidence the mean risk of such {units} is at least {low}, so above {limit}; had they "
-            f"come from the same source as the calibration's, only {splits} % of random splits "
-            f"would show a risk of {risk} or more."
-        )
-    if judgement.verdict == "shifted":
-        mean = (
-            f"the mean risk of all such {units} may be as low as {low}, which is not above {limit}"
-            if judgement.interval[0] <= level
-            else f"the mean risk of all such {units} is above {limit}, but by no more than the luck of a calibration "
-            "explains"
-        )
-        return (
-            f"the risk of these {units} is {risk}; had they come from the same source as the "
-            f"calibration's, only {splits} % of random splits would show as much, so they differ. "
-            f"Still, {mean}. Calibrate on {units} like these before you rely on masks of such."
-        )
+    return (
+        f"{found}; had they come from the same source as the calibration's, only "
+        f"{at_most(100 * judgement.p_value, 2)} % of random splits would show a risk of {_risk(judgement, level)} or "
+        "more."
+    )
+
+
+def _shift(judgement: Judgement, level: float, units: str) -> str:
+    low, limit = at_least(judgement.interval[0], level=level), exactly(level)
+    mean = (
+        f"the mean risk of all such {units} may be as low as {low}, which is not above {limit}"
+        if judgement.interval[0] <= level
+        else f"the mean risk of all such {units} is above {limit}, but by no more than the luck of a calibration "
+        "explains"
+    )
+    return (
+        f"the risk of these {units} is {_risk(judgement, level)}; had they come from the same source as the "
+        f"calibration's, only {at_most(100 * judgement.p_value, 2)} % of random splits would show as much, so they "
+        f"differ. Still, {mean}. Calibrate on {units} like these before you rely on masks of such."
+    )
+
+
+def _doubt(judgement: Judgement, level: float, units: str) -> str:
+    """What is known of an inconclusive level, and how many more photographs would settle it."""
+    risk, limit = _risk(judgement, level), exactly(level)
     if judgement.risk <= level:
-        risk_in_words = (
+        known = (
             f"the risk is {risk}, not above {limit}, but that of all such {units} may be as high as "
-            f"{high}.{too_few(judgement, units)}"
+            f"{at_most(judgement.interval[1], level=level)}.{too_few(judgement, units)}"
         )
         settle = "confirm it"
     else:
-        risk_in_words = (
-            f"the risk is {risk}, above {limit}, but by no more than chance explains: that of all such "
-            f"{units} may be as low as {low}, and the guarantee averages over calibrations."
+        known = (
+            f"the risk is {risk}, above {limit}, but by no more than chance explains: that of all such {units} may be "
+            f"as low as {at_least(judgement.interval[0], level=level)}, and the guarantee averages over calibrations."
         )
         settle = "tell whether this calibration's mean risk is above the level"
     if judgement.further is None and judgement.interval[0] > level:
         return (
-            f"{risk_in_words} This calibration's own mean risk is above the level, as some calibration sets' is by "
+            f"{known} This calibration's own mean risk is above the level, as some calibration sets' is by "
             "chance; more photographs here do not change that. Calibrate on more photographs."
         )
     if judgement.further is None:
-        return f"{risk_in_words} No practical number of further {units} like these would {settle}."
+        return f"{known} No practical number of further {units} like these would {settle}."
     if judgement.exact:
         number = f"{about(judgement.further)} {units} more than these, all of them new"
-        return f"{risk_in_words} About {number}, would {settle} if they err as these do."
-    return f"{risk_in_words} About {about(judgement.further)} further {units} would {settle} if they err as these do."
+        return f"{known} About {number}, would {settle} if they err as these do."
+    return f"{known} About {about(judgement.further)} further {units} would {settle} if they err as these do."
 
 
 def in_short(verdict: Verdict, judgements: Sequence[Judgement], *, above: bool) -> str:

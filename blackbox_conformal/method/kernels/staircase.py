@@ -32,6 +32,7 @@ from blackbox_conformal.support.types import Map
 
 Steps = tuple[NDArray[np.float32], NDArray[np.float32]]
 Counts = tuple[NDArray[np.float32], NDArray[np.int64]]
+Fill = Callable[[NDArray[np.int64], NDArray[np.uint32]], None]
 
 AREA_STEPS = 256
 """Steps in which the trusted share is kept: so many or a few more, never more than twice as many and two."""
@@ -166,12 +167,17 @@ def staircase_and_area(
     records = _records(count_and_pick(bits, flat, low, shift, below, counts, leaders))
     if steps == 0:
         return records, (nothing, np.empty(0, np.int64))
+    return records, _area(scores, survey, steps, counts, int(shift), partial(keys_in, bits, low, shift))
+
+
+def _area(scores: Map, survey: Survey, steps: int, counts: NDArray[np.uint32], shift: int, fill: Fill) -> Counts:
+    """The grid of scores with the counts of pixels, from the counts of buckets."""
     most = survey.scored // steps
     # Sorting a picture this small is quicker than grouping; adding 0 turns -0 into 0, which is the same score.
     if scores.size <= 1 << BITS:
         ends, sizes = np.unique(scores[~np.isnan(scores)] + np.float32(0), return_counts=True)
     else:
-        last, sizes = _groups(counts[:-1], int(shift), most, partial(keys_in, bits, low, shift))
+        last, sizes = _groups(counts[:-1], shift, most, fill)
         # The last group ends where its bucket does, which may be above the largest score.
         keys = np.minimum(survey.low + last, survey.high)
         # The end of a group may be the one number that is no key; the key before it is the same score.
@@ -179,14 +185,11 @@ def staircase_and_area(
     # As many as `join_small_groups` can keep: 2 `sum(sizes) / (most + 1)` + 2.
     kept = np.empty(2 * steps + 2, np.int64)
     kept = kept[: join_small_groups(sizes, most, kept)]
-    return records, (ends[kept], np.cumsum(sizes)[kept])
+    return ends[kept], np.cumsum(sizes)[kept]
 
 
 def _groups(
-    counts: NDArray[np.uint32],
-    shift: int,
-    most: int,
-    fill: Callable[[NDArray[np.int64], NDArray[np.uint32]], None],
+    counts: NDArray[np.uint32], shift: int, most: int, fill: Fill
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pixels in order of their keys in groups of at most `most`, unless more have the same key.
 

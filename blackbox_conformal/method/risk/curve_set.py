@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Annotated, Any, Self, get_args
 
 import numpy as np
@@ -18,7 +19,9 @@ from blackbox_conformal.method.risk.curve import DETAIL, Kind, RiskCurve, by_sco
 from blackbox_conformal.method.risk.exact import grain_bits, grains
 from blackbox_conformal.method.risk.merged_curves import Merged, merge
 
-# The byte form of many risk curves: lossless, compact, quick to read, safe to read from strangers.
+# The byte form: lossless, compact, quick to read, safe to read from strangers. Little-endian: a 56-byte header, then
+# one zlib stream of six blocks: record counts, area counts (uint32 a curve), scores, losses, area scores, area shares
+# (float32 as order-preserving uint32). Each block holds differences of neighbours, its bytes regrouped by significance.
 
 MAGIC = b"BXCURVES"
 VERSION = 1
@@ -29,156 +32,6 @@ _KINDS = get_args(Kind)
 # A damaged or hostile file must not fill the memory: at most 2 GiB are unpacked.
 MAXIMUM_VALUES = 2**29
 _DAMAGED = "Fetch the calibration file again or calibrate again"
-
-
-@dataclass(frozen=True, eq=False)
-class Content:
-    """What the bytes hold: counts a curve (int64), records and areas (float32), and the numbers all curves share."""
-
-    counts: NDArray[np.int64]
-    scores: NDArray[np.float32]
-    losses: NDArray[np.float32]
-    area_counts: NDArray[np.int64]
-    area_scores: NDArray[np.float32]
-    area_shares: NDArray[np.float32]
-    bound: float
-    kind: Kind
-    parameter: float | None
-    """The tolerance of shares, the share left out or the ceiling; None for a supremum."""
-
-
-def pack(content: Content) -> bytes:
-    """`content` as bytes; equal content gives equal bytes with one zlib."""
-    blocks = [
-        _shuffle(np.asarray(content.counts, "<u4")),
-        _shuffle(np.asarray(content.area_counts, "<u4")),
-        *(
-            _shuffle(_to_integers(values))
-            for values in (content.scores, content.losses, content.area_scores, content.area_shares)
-        ),
-    ]
-    # The level is fixed, so that equal curves give equal bytes, and files that hold them equal digests.
-    stream = zlib.compress(b"".join(blocks), 6)
-    # The header has no other way to say that there is none.
-    parameter = math.nan if content.parameter is None else content.parameter
-    header = _HEADER.pack(
-        MAGIC,
-        VERSION,
-        _KINDS.index(content.kind),
-        content.counts.size,
-        content.scores.size,
-        content.area_scores.size,
-        content.bound,
-        parameter,
-        len(stream),
-    )
-    return header + stream
-
-
-def unpack(data: bytes) -> Content:
-    """Read what `pack` wrote.
-
-    Raises
-    ------
-    FileFormatError
-        Foreign, newer, damaged or hostile bytes; sizes are checked before memory is taken.
-    """
-    if len(data) < _HEADER.size or data[:8] != MAGIC:
-        raise FileFormatError(f"expected packed risk curves; got {len(data)} foreign bytes. {_DAMAGED}")
-    _, version, kind, curves, records, areas, bound, parameter, stored = _HEADER.unpack_from(data)
-    if version != VERSION:
-        raise FileFormatError(
-            f"expected packed risk curves of format {VERSION}; got {version}. Upgrade blackbox-conformal"
-        )
-    if kind >= len(_KINDS) or not (math.isfinite(bound) and bound > 0) or (kind > 0) != math.isfinite(parameter):
-        raise FileFormatError(f"packed risk curves declare an impossible kind, bound or tolerance. {_DAMAGED}")
-    # Numbers of four bytes: two counts a curve, and score and value a record.
-    size = 4 * (2 * curves + 2 * records + 2 * areas)
-    # Everything that the header claims is checked before a byte is unpacked.
-    if (
-        curves < 1
-        or size > 4 * MAXIMUM_VALUES
-        or stored != len(data) - _HEADER.size
-        or size > stored * _DEFLATE_CEILING
-    ):
-        raise FileFormatError(
-            f"packed risk curves declare {curves} curves, {records} records and {areas} area records in "
-            f"{stored} bytes, which cannot be. {_DAMAGED}"
-        )
-    raw = _inflate(memoryview(data)[_HEADER.size :], size)
-    parts, at = [], 0
-    for count in (curves, curves, records, records, areas, areas):
-        parts.append(_unshuffle(raw, at, count))
-        at += 4 * count
-    counts, area_counts = parts[0].astype(np.int64), parts[1].astype(np.int64)
-    if counts.sum() != records or area_counts.sum() != areas:
-        raise FileFormatError(f"record counts of packed risk curves do not add up. {_DAMAGED}")
-    scores, losses, area_scores, area_shares = (_to_floats(part) for part in parts[2:])
-    _check(scores, losses, counts, bound)
-    _check(area_scores, area_shares, area_counts, 1.0)
-    return Content(
-        counts,
-        scores,
-        losses,
-        area_counts,
-        area_scores,
-        area_shares,
-        bound,
-        _KINDS[kind],
-        parameter if kind else None,
-    )
-
-
-def _inflate(stream: memoryview, size: int) -> bytes:
-    inflater = zlib.decompressobj()
-    try:
-        # One byte more than declared shows a stream that is too long, without unpacking it.
-        raw = inflater.decompress(stream, size + 1)
-    except zlib.error as error:
-        raise FileFormatError(f"packed risk curves do not decompress: {error}. {_DAMAGED}") from None
-    if len(raw) != size or not inflater.eof or inflater.unused_data:
-        raise FileFormatError(f"expected {size} bytes in packed risk curves; got others. {_DAMAGED}")
-    return raw
-
-
-def _check(scores: NDArray[np.float32], values: NDArray[np.float32], counts: NDArray[np.int64], highest: float) -> None:
-    """Every curve: scores below +inf and values in (0, highest], both strictly increasing."""
-    inner = np.ones(scores.size, bool)
-    # Curves without records start nowhere.
-    starts = (np.cumsum(counts) - counts)[counts > 0]
-    inner[starts] = False
-    previous_scores, previous_values = np.roll(scores, 1), np.roll(values, 1)
-    rising = (scores > previous_scores) & (values > previous_values)
-    # Comparisons with NaN are False, so a NaN anywhere is refused too.
-    fine = (scores < np.inf) & (values > 0) & (values <= np.float64(highest)) & (rising | ~inner)
-    if not fine.all():
-        raise FileFormatError(f"packed risk curves hold a curve that does not increase or leaves its range. {_DAMAGED}")
-
-
-def _to_integers(values: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """uint32 in the same order as the floats."""
-    bits = np.asarray(values, "<f4").view("<u4")
-    # In this order neighbouring scores are neighbouring numbers, so their differences are small and compress well.
-    return np.where(bits >> 31, ~bits, bits | np.uint32(0x80000000)).astype("<u4")
-
-
-def _to_floats(integers: NDArray[np.uint32]) -> NDArray[np.float32]:
-    bits = np.where(integers >> 31, integers & np.uint32(0x7FFFFFFF), ~integers).astype("<u4")
-    return bits.view("<f4").astype(np.float32)
-
-
-def _shuffle(integers: NDArray[np.uint32]) -> bytes:
-    """Differences of neighbours, modulo 2^32, bytes regrouped by significance."""
-    differences = np.diff(integers, prepend=np.zeros(1, "<u4")).astype("<u4")
-    # Highest bytes of differences are nearly all 0; put together they compress to almost nothing.
-    return np.ascontiguousarray(differences.view(np.uint8).reshape(-1, 4).T).tobytes()
-
-
-def _unshuffle(raw: bytes, at: int, count: int) -> NDArray[np.uint32]:
-    grouped = np.frombuffer(raw, np.uint8, 4 * count, at).reshape(4, count)
-    differences = np.ascontiguousarray(grouped.T).view("<u4").ravel()
-    # Differences were taken modulo 2^32, so sums wrap back to the numbers.
-    return np.cumsum(differences, dtype=np.uint32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,20 +105,16 @@ class CurveSet:
         return curves if isinstance(curves, CurveSet) else cls.from_curves(curves)
 
     def to_bytes(self) -> bytes:
-        """Lossless packed form; see `codec`."""
-        return pack(
-            Content(
-                np.diff(self.offsets),
-                self.scores,
-                self.losses,
-                np.diff(self.area_offsets),
-                self.area_scores,
-                self.area_shares,
-                self.bound,
-                self.kind,
-                self.tolerance if self.kind == "share" else self.ceiling if self.kind in DETAIL else self.left_out,
-            )
-        )
+        """Lossless packed form; equal curves give equal bytes with one zlib."""
+        counts = [np.asarray(np.diff(offsets), "<u4") for offsets in (self.offsets, self.area_offsets)]
+        values = [_to_integers(part) for part in (self.scores, self.losses, self.area_scores, self.area_shares)]
+        # The level is fixed, so that equal curves give equal bytes, and files that hold them equal digests.
+        stream = zlib.compress(b"".join(map(_shuffle, [*counts, *values])), 6)
+        parameter = getattr(self, _parameter(self.kind)) if self.kind != "supremum" else None
+        sizes = (len(self), self.scores.size, self.area_scores.size)
+        # The header has no other way to say that there is no parameter.
+        shared = (self.bound, math.nan if parameter is None else parameter)
+        return _HEADER.pack(MAGIC, VERSION, _KINDS.index(self.kind), *sizes, *shared, len(stream)) + stream
 
     def to_text(self) -> str:
         """The packed form in base64, as JSON carries it."""
@@ -285,20 +134,33 @@ class CurveSet:
         FileFormatError
             The bytes are damaged, foreign, newer, or built to harm; refused before memory is taken for them.
         """
-        content = unpack(data)
-        return cls(
-            _offsets(content.counts),
-            content.scores,
-            content.losses,
-            _offsets(content.area_counts),
-            content.area_scores,
-            content.area_shares,
-            content.bound,
-            content.kind,
-            content.parameter if content.kind == "share" else None,
-            content.parameter if content.kind == "all-but" else None,
-            content.parameter if content.kind in DETAIL else None,
-        )
+        if len(data) < _HEADER.size or data[:8] != MAGIC:
+            raise FileFormatError(f"expected packed risk curves; got {len(data)} foreign bytes. {_DAMAGED}")
+        _, version, kind, curves, records, areas, bound, parameter, stored = _HEADER.unpack_from(data)
+        if version != VERSION:
+            raise FileFormatError(
+                f"expected packed risk curves of format {VERSION}; got {version}. Upgrade blackbox-conformal"
+            )
+        if kind >= len(_KINDS) or not (math.isfinite(bound) and bound > 0) or (kind > 0) != math.isfinite(parameter):
+            raise FileFormatError(f"packed risk curves declare an impossible kind, bound or tolerance. {_DAMAGED}")
+        # Numbers of four bytes: two counts a curve, and score and value a record. All is checked before it is unpacked.
+        size, held = 4 * (2 * curves + 2 * records + 2 * areas), len(data) - _HEADER.size
+        if curves < 1 or size > 4 * MAXIMUM_VALUES or stored != held or size > stored * _DEFLATE_CEILING:
+            raise FileFormatError(
+                f"packed risk curves declare {curves} curves, {records} records and {areas} area records in "
+                f"{stored} bytes, which cannot be. {_DAMAGED}"
+            )
+        raw = _inflate(memoryview(data)[_HEADER.size :], size)
+        ends = 4 * np.cumsum([0, curves, curves, records, records, areas, areas])
+        parts = [_unshuffle(raw, start, end) for start, end in pairwise(ends.tolist())]
+        offsets, area_offsets = map(_offsets, parts[:2])
+        if offsets[-1] != records or area_offsets[-1] != areas:
+            raise FileFormatError(f"record counts of packed risk curves do not add up. {_DAMAGED}")
+        scores, losses, area_scores, area_shares = map(_to_floats, parts[2:])
+        _check(scores, losses, offsets, bound)
+        _check(area_scores, area_shares, area_offsets, 1.0)
+        given = {_parameter(_KINDS[kind]): parameter} if kind else {}
+        return cls(offsets, scores, losses, area_offsets, area_scores, area_shares, bound, _KINDS[kind], **given)
 
     def __len__(self) -> int:
         return self.offsets.size - 1
@@ -418,6 +280,64 @@ class CurveSet:
         return Recent()
 
 
+def _inflate(stream: memoryview, size: int) -> bytes:
+    inflater = zlib.decompressobj()
+    try:
+        # One byte more than declared shows a stream that is too long, without unpacking it.
+        raw = inflater.decompress(stream, size + 1)
+    except zlib.error as error:
+        raise FileFormatError(f"packed risk curves do not decompress: {error}. {_DAMAGED}") from None
+    if len(raw) != size or not inflater.eof or inflater.unused_data:
+        raise FileFormatError(f"expected {size} bytes in packed risk curves; got others. {_DAMAGED}")
+    return raw
+
+
+def _parameter(kind: Kind) -> str:
+    """The attribute that all curves of a kind share beside their bound."""
+    return "tolerance" if kind == "share" else "ceiling" if kind in DETAIL else "left_out"
+
+
+def _check(
+    scores: NDArray[np.float32], values: NDArray[np.float32], offsets: NDArray[np.int64], highest: float
+) -> None:
+    """Every curve: scores below +inf and values in (0, highest], both strictly increasing."""
+    inner = np.ones(scores.size, bool)
+    # Curves without records start nowhere.
+    inner[offsets[:-1][np.diff(offsets) > 0]] = False
+    previous_scores, previous_values = np.roll(scores, 1), np.roll(values, 1)
+    rising = (scores > previous_scores) & (values > previous_values)
+    # Comparisons with NaN are False, so a NaN anywhere is refused too.
+    fine = (scores < np.inf) & (values > 0) & (values <= np.float64(highest)) & (rising | ~inner)
+    if not fine.all():
+        raise FileFormatError(f"packed risk curves hold a curve that does not increase or leaves its range. {_DAMAGED}")
+
+
+def _to_integers(values: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """uint32 in the same order as the floats."""
+    bits = np.asarray(values, "<f4").view("<u4")
+    # In this order neighbouring scores are neighbouring numbers, so their differences are small and compress well.
+    return np.where(bits >> 31, ~bits, bits | np.uint32(0x80000000)).astype("<u4")
+
+
+def _to_floats(integers: NDArray[np.uint32]) -> NDArray[np.float32]:
+    bits = np.where(integers >> 31, integers & np.uint32(0x7FFFFFFF), ~integers).astype("<u4")
+    return bits.view("<f4").astype(np.float32)
+
+
+def _shuffle(integers: NDArray[np.uint32]) -> bytes:
+    """Differences of neighbours, modulo 2^32, bytes regrouped by significance."""
+    differences = np.diff(integers, prepend=np.zeros(1, "<u4")).astype("<u4")
+    # Highest bytes of differences are nearly all 0; put together they compress to almost nothing.
+    return np.ascontiguousarray(differences.view(np.uint8).reshape(-1, 4).T).tobytes()
+
+
+def _unshuffle(raw: bytes, start: int, end: int) -> NDArray[np.uint32]:
+    grouped = np.frombuffer(raw, np.uint8, end - start, start).reshape(4, -1)
+    differences = np.ascontiguousarray(grouped.T).view("<u4").ravel()
+    # Differences were taken modulo 2^32, so sums wrap back to the numbers.
+    return np.cumsum(differences, dtype=np.uint32)
+
+
 class Recent(dict[tuple[str, Any], Any]):
     """A dictionary that forgets its oldest entry beyond sixteen."""
 
@@ -432,7 +352,7 @@ def _loss_of(curve: RiskCurve) -> tuple[Any, ...]:
     return curve.kind, curve.bound, curve.tolerance, curve.left_out, curve.ceiling
 
 
-def _offsets(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+def _offsets(counts: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(np.asarray(counts, dtype=np.int64))])
 
 

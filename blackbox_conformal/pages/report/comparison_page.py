@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PillowImage
 
-from blackbox_conformal.errors import UsageError
 from blackbox_conformal.pages.report.encoded import webp
 from blackbox_conformal.pages.report.html import render_blocks
 from blackbox_conformal.pages.report.preview import first_stops, veil_png
-from blackbox_conformal.pages.report.seal import is_page, write_page
+from blackbox_conformal.pages.report.seal import refuse_other, write_page
 from blackbox_conformal.study.choose.compared_picture import ComparedPicture
 from blackbox_conformal.study.choose.comparison import Comparison
 from blackbox_conformal.support.canonical import digest_json
@@ -184,18 +183,8 @@ def write_comparison(
 
 
 def refuse_foreign(path: Path, contestants: Sequence[str]) -> None:
-    """Refuse, before anything is drawn, to overwrite a file that is not an earlier comparison of these contestants.
-
-    Raises
-    ------
-    UsageError
-        There is such a file at `path`.
-    """
-    if path.exists() and not is_page(path, _about(contestants)):
-        raise UsageError(
-            f"{path} exists and is not a comparison of {', '.join(map(printable, contestants))} as it was written; "
-            "give --force or another --out"
-        )
+    """See `refuse_other`."""
+    refuse_other(path, _about(contestants), f"a comparison of {', '.join(map(printable, contestants))}", "out")
 
 
 def _about(contestants: Sequence[str]) -> str:

@@ -198,20 +198,24 @@ class FullSizeStore:
             notes=tuple(notes),
             source=end_of(source),
         )
-        self.folder.mkdir(parents=True, exist_ok=True)
         written: dict[Part, bytes | Path] = {"levels": packed(first_above(score_map, thresholds))}
         for part, picture in pictures.items():
             written[part] = picture if isinstance(picture, Path) else image_png(picture)
         if errors is not None:
             written["errors"] = packed(error_codes(errors, self._bound))
-        digests = {part: _put(part_path(self.folder, entry.stem, part), content) for part, content in written.items()}
-        for part in PARTS:
-            if part not in written:
-                part_path(self.folder, entry.stem, part).unlink(missing_ok=True)
+        digests = self._put_parts(entry.stem, written)
         if before is not None and before.digests.get("delivered") != digests.get("delivered"):
             # Drawn anew, with another seed: earlier masks were of another picture.
             said = own
         return self._write(replace(entry, digests=digests, certified=tuple(said)))
+
+    def _put_parts(self, stem: str, parts: Mapping[Part, bytes | Path]) -> dict[Part, str]:
+        """Write all parts of a picture, and remove those that an earlier one had; the digest of each."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for part in PARTS:
+            if part not in parts:
+                part_path(self.folder, stem, part).unlink(missing_ok=True)
+        return {part: _put(part_path(self.folder, stem, part), content) for part, content in parts.items()}
 
     def _thresholds_for(self, alphas: tuple[float, ...]) -> NDArray[np.float64]:
         if alphas not in self._known:

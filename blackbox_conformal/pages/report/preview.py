@@ -239,7 +239,6 @@ def make_preview(
     """
     height, width = score_map.shape
     block = block_side((height, width))
-    counts = count_below(score_map, thresholds)
     worst: list[Worst] = []
     pairs: tuple[ErrorPair, ...] = ()
     if truth is not None and errors is not None:
@@ -254,7 +253,7 @@ def make_preview(
         block=block,
         ceiling=block_maximum(score_map, block),
         thresholds=np.asarray(thresholds, np.float64),
-        shares=counts / score_map.size,
+        shares=count_below(score_map, thresholds) / score_map.size,
         losses=np.full(len(thresholds), np.nan) if losses is None else np.asarray(losses, np.float64),
         delivered=kept_picture(delivered, block),
         low=None if low is None else kept_picture(low, block),

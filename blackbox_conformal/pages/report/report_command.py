@@ -1,6 +1,7 @@
 """`report`: one self-contained HTML file from what a run folder holds; nothing is drawn, nothing is spent."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,10 @@ from blackbox_conformal.cli.cache import ledger_option
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.next_steps import offer, typed
 from blackbox_conformal.cli.run_folders import run_folder_of
+
+if TYPE_CHECKING:
+    from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.method.audits.findings import Audit
 
 
 @click.command("report")
@@ -76,12 +81,7 @@ def command(
         }
     )
     offer(screen, path.resolve(), opened=opened)
-    file = calibration or str(calibration_file(folder))
-    elsewhere = [] if Path(file).parent.resolve() == folder.resolve() else ["--run", str(folder)]
-    command, pictures = ("audit", "other-photographs") if audit is None else ("watch", "photographs")
-    blanks = from_options.blanks(about, command)
-    about_it = ("--calibration", file, *elsewhere, *blanks, *typed("ledger", "store"))
-    screen.next(command, pictures, *about_it, *([] if audit is None else ["--plan"]))
+    _suggest(screen, about, audit, Path(calibration or calibration_file(folder)), folder)
     screen.data(
         {
             "report": str(path.resolve()),
@@ -92,3 +92,12 @@ def command(
             "audited": audited,
         }
     )
+
+
+def _suggest(screen: Screen, about: "Calibration", audit: "Audit | None", file: Path, run: Path) -> None:
+    """The command to type next: an audit, and after it a watch."""
+    elsewhere = [] if file.parent.resolve() == run.resolve() else ["--run", str(run)]
+    command, pictures = ("audit", "other-photographs") if audit is None else ("watch", "photographs")
+    blanks = from_options.blanks(about, command)
+    about_it = ("--calibration", str(file), *elsewhere, *blanks, *typed("ledger", "store"))
+    screen.next(command, pictures, *about_it, *([] if audit is None else ["--plan"]))

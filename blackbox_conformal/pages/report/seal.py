@@ -5,6 +5,7 @@ A page that is as it was written holds nothing that cannot be made again, so it 
 
 from pathlib import Path
 
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.files import write_new
 
@@ -26,6 +27,18 @@ def is_page(path: Path, about: str) -> bool:
         return about_of(path.read_bytes()) == about
     except OSError:
         return False
+
+
+def refuse_other(path: Path, about: str, what: str, option: str) -> None:
+    """Refuse, before anything is drawn, to overwrite a file that is not an earlier page `about` this.
+
+    Raises
+    ------
+    UsageError
+        There is such a file at `path`; the message calls the page `what`, and names what to give instead.
+    """
+    if path.exists() and not is_page(path, about):
+        raise UsageError(f"{path} exists and is not {what} as it was written; give --force or another --{option}")
 
 
 def about_of(content: bytes) -> str | None:

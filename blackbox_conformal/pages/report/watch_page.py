@@ -16,7 +16,7 @@ from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.pages.report.encoded import reduced
 from blackbox_conformal.pages.report.html import render_blocks
-from blackbox_conformal.pages.report.seal import is_page, write_page
+from blackbox_conformal.pages.report.seal import refuse_other, write_page
 from blackbox_conformal.support.blocks import Block, How, Note, Table
 from blackbox_conformal.support.text import counted, printable
 from blackbox_conformal.watching.concluding import current_state
@@ -92,18 +92,8 @@ def write_watch_page(
 
 
 def refuse_foreign(path: Path, calibration: Calibration) -> None:
-    """Refuse, before a visit, to overwrite a file that is not an earlier page of a watch of this calibration.
-
-    Raises
-    ------
-    UsageError
-        There is such a file at `path`.
-    """
-    if path.exists() and not is_page(path, _about(calibration)):
-        raise UsageError(
-            f"{path} exists and is not a page of a watch of this calibration as it was written; give --force or "
-            "another --page"
-        )
+    """See `refuse_other`."""
+    refuse_other(path, _about(calibration), "a page of a watch of this calibration", "page")
 
 
 def _about(calibration: Calibration) -> str:
