@@ -94,7 +94,9 @@ def test_every_command_gives_the_bytes_of_one_process_and_buys_each_draw_once(pl
     write_photographs(place.folder / "unseen", range(30, 36))
     write_photographs(place.folder / "small", range(40, 43))
     made: dict[str, list[object]] = {"one": [], "many": []}
-    for run, more in (("one", ()), ("many", ("--cluster", "local:2"))):
+    ways: tuple[tuple[str, tuple[str, ...]], ...] = (("one", ()), ("many", ("--cluster", "local:2")))
+    paid = 0
+    for run, more in ways:
         done = place.calibrate(*more, run=run)
         assert done.returncode == 0, done.stderr
         made[run].append(place.file(run))
@@ -111,11 +113,16 @@ def test_every_command_gives_the_bytes_of_one_process_and_buys_each_draw_once(pl
         made[run].append(files_of(place.folder / f"{run}-masked"))
         # The report's pages are written by whoever measures.
         made[run].append(sorted(files_of(place.folder / run / "report")))
+        made[run].append(place.paid[0] - paid)
+        paid = place.paid[0]
+    # Afterwards, since calibrations refuse the photographs that a tuning beside them looked at.
+    for run, more in ways:
         tune = place.run("tune", "photographs", "--draws", "2", "--alpha", "0.9", *more, run=f"{run}-tuned")
         assert tune.returncode == 0, tune.stderr
         made[run].append(place.file(f"{run}-tuned"))
-        made[run].append(place.paid[0] - sum(paid for paid in made["one"] if isinstance(paid, int)))
-    assert len(made["one"]) == 7
+        made[run].append(place.paid[0] - paid)
+        paid = place.paid[0]
+    assert len(made["one"]) == 8
     for one, many in zip(made["one"], made["many"], strict=True):
         assert one == many
 
