@@ -1,7 +1,7 @@
-"""The free reference: a small super-resolution network of this package's own, which invents nothing.
+"""The free reference: a small super-resolution network of this package's own.
 
 It was trained to be near the truth on average (examples/train_reference.py), so it shows what of a vendor's detail can
-be told from the input alone, without a call.
+be told from the input alone, without a call. It too is wrong in places.
 """
 
 import functools
@@ -29,7 +29,7 @@ Weights = dict[str, npt.NDArray[np.float32]]
 
 
 def reference(pixels: Image, scale: int, *, degraded: bool = False, tile: int = TILE) -> Image:
-    """`pixels` made larger by the network, the same to the bit on every machine.
+    """`pixels` made larger by the network, the same to the bit for any tile and number of threads.
 
     The network adds detail to the bicubic enlargement. It enlarges by 4; what it makes is brought to another scale by
     Pillow's bicubic filter. At scale 1 there is nothing to enlarge, and the result is `pixels`.

@@ -20,6 +20,9 @@ from blackbox_conformal.support.types import Image, Map
 FULL_WIDTH = 2 * math.sqrt(2 * math.log(2))
 """How wide a Gaussian is at half its height, in standard deviations."""
 
+_ROUNDING = 1e-4
+"""Share of the bound by which single precision may exceed it in sums over a window; no bound is meant so closely."""
+
 Order = Literal["pointwise", "blur-of-difference", "difference-of-blurs"]
 
 
@@ -88,6 +91,8 @@ class AveragedMetric(Metric):
         ------
         ImageError
             One of them is not (H, W, 3) uint8, or their sizes differ.
+        UsageError
+            The map exceeds `largest`, so that guarantees with it would be false.
         """
         if self.order == "difference-of-blurs":
             # Averaging is linear, so the averaged difference is the difference of averages, with less rounding.
@@ -100,9 +105,14 @@ class AveragedMetric(Metric):
             values = self.distance(truth, delivered)
             if self.order == "blur-of-difference":
                 self._average(values)
-        # Single precision may round past the bound in its last place.
-        largest = largest_loss(self.bound)
-        return values if values.max() <= largest else np.minimum(values, largest, out=values)
+        largest, found = largest_loss(self.bound), float(values.max())
+        if found > largest * (1 + _ROUNDING):
+            raise UsageError(
+                f"expected errors of {self.plugin_name()} up to its bound of {self.bound:g}; got {found:g}, so that "
+                f"guarantees would be false. Set `largest` of {type(self).__name__} to the largest norm of a difference"
+            )
+        # Single precision may round past the bound in its last places.
+        return values if found <= largest else np.minimum(values, largest, out=values)
 
     def distance(self, truth: Image, delivered: Image) -> Map:
         """The pointwise map."""

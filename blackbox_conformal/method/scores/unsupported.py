@@ -23,6 +23,9 @@ class Unsupported(OneDrawScore):
 
     Attributes
     ----------
+    degraded
+        Whether inputs are noisy, sharpened or compressed: the free reference then has the weights that do not take that
+        for detail.
     digest
         ``sha256:`` and the digest of the reference's weights, with others of which it is another score; filled in, and
         checked where given.
@@ -31,11 +34,12 @@ class Unsupported(OneDrawScore):
     is_share: ClassVar[bool] = True
     at_scale_one: ClassVar[str] = "nothing: there is no free enlargement to compare with, and it is refused"
 
+    degraded: bool = False
     digest: str = ""
 
     @model_validator(mode="after")
     def _name_weights(self) -> Self:
-        own = reference_digest()
+        own = reference_digest(degraded=self.degraded)
         if self.digest not in ("", own):
             raise ValueError(
                 f"expected the free reference {own}, which this version has; got {self.digest}. Calibrate again with "
@@ -54,7 +58,7 @@ class Unsupported(OneDrawScore):
         low = input_of(context, "unsupported")
         if reason is not None:
             raise UsageError(f"{reason}; got scale {context.scale}. Give --score bicubic-gap:sigma=8")
-        free, plain = reference(low, context.scale), bicubic_up(low, context.scale)
+        free, plain = reference(low, context.scale, degraded=self.degraded), bicubic_up(low, context.scale)
         return unexplained(context.delivered, free, plain, float(context.scale)).share
 
 
