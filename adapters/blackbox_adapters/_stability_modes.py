@@ -45,7 +45,7 @@ class StabilityModes(Hosted):
         return self
 
     def mode_capabilities(self, *, max_upload_bytes: int | None = None, failures_billed: bool = True) -> Capabilities:
-        """By mode."""
+        """What the chosen mode takes, costs and repeats."""
         fast = self.mode == "fast"
         return self.listed(
             Capabilities(

@@ -98,7 +98,7 @@ class HttpAnswer:
 
 
 def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpAnswer:
-    """An answer of JSON."""
+    """An answer whose body is this value as JSON."""
     return HttpAnswer(status, json.dumps(value).encode(), "application/json", headers or {})
 
 

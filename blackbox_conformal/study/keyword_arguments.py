@@ -256,7 +256,7 @@ class GuaranteeSettings(TypedDict, total=False):
 
 
 class LevelSettings(TypedDict, total=False):
-    """The level."""
+    """How much risk the user accepts."""
 
     alpha: Annotated[float | None, Setting(NEEDED, LEVEL, main=True)]
     """The level: the risk that is accepted."""

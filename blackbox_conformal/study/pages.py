@@ -74,7 +74,7 @@ class Pages(Protocol):
         """The level at which a report opens."""
 
     def write_watch_page(self, *arguments: Any, **settings: Any) -> Path:
-        """Write the page of a watch."""
+        """Write what a watch has found so far as one file of HTML; its path."""
 
     def refuse_foreign_watch(self, path: Path, calibration: Calibration) -> None:
         """Refuse a file in the place of the page that is not the page of this watch."""

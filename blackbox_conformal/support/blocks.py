@@ -135,7 +135,7 @@ class Figure(Block):
 
     @property
     def plots(self) -> Sequence[Plot]:
-        """The plots."""
+        """Those given, or made at each call."""
         return self.made() if callable(self.made) else self.made
 
     def __repr__(self) -> str:

@@ -71,7 +71,7 @@ class ErrorExample:
 
 @dataclass(frozen=True, slots=True)
 class ReportPictures:
-    """All pictures of the report."""
+    """A card for each picture, and details of the worst of them."""
 
     cards: tuple[Card, ...]
     crops: tuple[WorstCrop, ...]
