@@ -59,9 +59,11 @@ def _state_of_its_own(state_folders: Path, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.fixture(autouse=True)
 def _secrets_of_its_own() -> Iterator[None]:
     """A key of one test is no secret in the next, whose texts may hold the same word."""
-    kept, shapes = secrets._secrets.copy(), secrets._shapes.copy()
+    kept, passing, shapes = secrets._secrets.copy(), secrets._passing.copy(), secrets._shapes.copy()
     yield
     secrets._secrets.intersection_update(kept)
+    for value in secrets._passing.keys() - passing.keys():
+        del secrets._passing[value]
     for key in secrets._shapes.keys() - shapes.keys():
         del secrets._shapes[key]
 

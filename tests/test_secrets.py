@@ -9,6 +9,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from blackbox_conformal.support import secrets
 from blackbox_conformal.support.secrets import Secret, redact
 
 CANARY = "canary-7c2f9a-key"
@@ -137,3 +138,11 @@ def test_the_work_of_redacting_grows_as_the_text_does(piece: str) -> None:
 
     # Sixteen times the letters: 16 times the work if it is linear, 256 times if it is quadratic.
     assert seconds(16 * 8_000) < 64 * max(seconds(8_000), 2e-4)
+
+
+def test_signatures_of_requests_that_ended_long_ago_are_searched_for_no_more() -> None:
+    key = Secret(CANARY)
+    signed = [Secret(f"signature-{number:06}", lasting=False).reveal() for number in range(5_000)]
+    assert redact(f"{signed[-1]} {signed[-900]}") == "*** ***"
+    assert len(secrets._passing) < 2_000, "each of them costs at every redaction"
+    assert redact(key.reveal()) == "***", "a key stays"

@@ -84,12 +84,12 @@ class Folder(Adapter):
         wanted = _composed(name)
         try:
             there = [Path(entry.path) for entry in os.scandir(self.path)]
+            folders = [entry for entry in there if _composed(entry.name) == wanted and entry.is_dir()]
+            files = [file for file in (folders[0].iterdir() if folders else there) if _is_draw(file)]
         except OSError as error:
             raise self._missing(f"a readable folder; it cannot be listed: {error.strerror}") from None
-        folders = [entry for entry in there if _composed(entry.name) == wanted and entry.is_dir()]
         if not folders:
-            return [self._only_draw(wanted, [entry for entry in there if _is_draw(entry)])]
-        files = [file for file in folders[0].iterdir() if _is_draw(file)]
+            return [self._only_draw(wanted, files)]
         files.sort(key=_order)
         for first, second in pairwise(files):
             # Equal stems stand side by side after the sort; which of the two is the draw is for the user to say.

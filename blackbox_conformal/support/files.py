@@ -105,7 +105,7 @@ def make_private(folder: Path) -> None:
 
 
 def private_folder(variable: str, default: str, *below: str) -> Path | None:
-    """A folder of the user's own, outside every project, that no other user can read or plant files in.
+    """A folder of the user's own, outside every project, that no other user can write to.
 
     It is the folder that `variable` names, or `default` below the user's home; with this package's name and `below`. It
     is made if it is missing. None when there is no private, writable one.

@@ -18,10 +18,16 @@ from blackbox_conformal.errors import CredentialMissingError
 
 _lock = threading.Lock()
 _secrets: set[str] = set()
+_passing: OrderedDict[str, None] = OrderedDict()
+"""What is made anew for each request, the last used last."""
+
 _shapes: OrderedDict[str, re.Pattern[str]] = OrderedDict()
 """Keys, the last used last → all ways of writing one."""
 
 _MOST_SHAPED = 64
+_MOST_PASSING = 1024
+"""More than requests are ever under way; each redaction searches for all of them."""
+
 _LONG_ENOUGH = 8
 """Characters that the shape of a secret needs, so that no part of a common word is taken for one."""
 
@@ -56,7 +62,13 @@ class Secret:
         # Three letters or fewer occur in any text: removing them would garble messages and protect little.
         if len(value) >= 4:
             with _lock:
-                _secrets.add(value)
+                if lasting:
+                    _secrets.add(value)
+                else:
+                    _passing[value] = None
+                    _passing.move_to_end(value)
+                    if len(_passing) > _MOST_PASSING:
+                        _passing.popitem(last=False)
                 if lasting and value not in _shapes:
                     written = sorted(_written(value), key=len, reverse=True)
                     _shapes[value] = re.compile("|".join(map(re.escape, written)))
@@ -165,7 +177,7 @@ def redact(text: str) -> str:
     """
     with _lock:
         # The longest first: a key within a longer secret, as after `Bearer `, would else leave the rest of it in sight.
-        secrets, patterns = sorted(_secrets, key=len, reverse=True), list(_shapes.values())
+        secrets, patterns = sorted({*_secrets, *_passing}, key=len, reverse=True), list(_shapes.values())
     for secret in secrets:
         text = text.replace(secret, "***")
     for pattern in patterns:

@@ -112,6 +112,19 @@ def test_a_file_that_cannot_be_read_is_an_error_of_ours(tmp_path: Path) -> None:
         draw(adapter, 0)
 
 
+def test_a_folder_of_draws_that_cannot_be_listed_is_an_error_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = filled(tmp_path, "1.png")
+
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(NotSentError, match="cannot be listed: Permission denied"):
+        draw(adapter, 0)
+
+
 def test_the_label_identifies_and_the_place_does_not(tmp_path: Path) -> None:
     here, there = filled(tmp_path / "here"), filled(tmp_path / "there")
     assert here.identity() == there.identity()
