@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 
 from blackbox_conformal.drawing.ledger.address import LEDGERS
-from blackbox_conformal.drawing.ledger.postgres.database import SCHEMA
-from blackbox_conformal.drawing.ledger.postgres.postgres_transaction import NOW
 
 _SETTINGS = (
     "-c listen_addresses=''",
@@ -149,6 +147,9 @@ def end_leases(address: str, process: str = "%") -> None:
 def set_leases(address: str, process: str, seconds: int) -> None:
     """Let processes be alive for so many seconds after each sign of life, the last of which is now."""
     import psycopg
+
+    from blackbox_conformal.drawing.ledger.postgres.database import SCHEMA
+    from blackbox_conformal.drawing.ledger.postgres.postgres_transaction import NOW
 
     lives = f"lease_s = {seconds}, expires_at = {NOW} + {seconds}"
     with psycopg.connect(address) as connection:

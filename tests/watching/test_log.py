@@ -333,7 +333,7 @@ def test_every_column_of_every_row_takes_part(path: Path, calibration: Calibrati
         ("UPDATE draw SET cost_usd = 'much'", "cost_usd: expected a number; got 'much'"),
         ("UPDATE draw SET seed = 'seven'", "seed: expected a whole number; got 'seven'"),
         ("UPDATE draw SET width = X'00ff'", "width: expected a whole number"),
-        ("UPDATE feature SET value = 'warm'", "features.warmth: expected a number; got 'warm'"),
+        ("UPDATE feature SET value = 'warm'", "features.lightness: expected a number; got 'warm'"),
         ("UPDATE watch SET live = 'perhaps'", "live: expected true or false"),
         ("UPDATE canary SET height = 'high'", "height: expected a whole number"),
         ("UPDATE finding SET verdict = 'good'", "verdict: expected one of same"),
