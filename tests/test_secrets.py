@@ -146,3 +146,11 @@ def test_signatures_of_requests_that_ended_long_ago_are_searched_for_no_more() -
     assert redact(f"{signed[-1]} {signed[-900]}") == "*** ***"
     assert len(secrets._passing) < 2_000, "each of them costs at every redaction"
     assert redact(key.reveal()) == "***", "a key stays"
+
+
+def test_a_token_that_is_in_use_is_found_however_many_signatures_are_made_beside_it() -> None:
+    token = Secret("token-of-an-hour", lasting=False)
+    for number in range(2_000):
+        Secret(f"signature-{number:06}", lasting=False)
+        token.prefixed("Bearer ")
+    assert redact("token-of-an-hour") == "***"

@@ -55,37 +55,44 @@ class Secret:
         a signature is, is searched for as it stands.
     """
 
-    __slots__ = ("_value",)
+    __slots__ = ("_lasting", "_value")
 
     def __init__(self, value: str, *, lasting: bool = True) -> None:
-        self._value = value
+        self._value, self._lasting = value, lasting
+        self._search_for()
+
+    def _search_for(self) -> None:
+        """Have it found in texts; what was used last stays longest."""
+        value = self._value
         # Three letters or fewer occur in any text: removing them would garble messages and protect little.
-        if len(value) >= 4:
-            with _lock:
-                if lasting:
-                    _secrets.add(value)
-                else:
-                    _passing[value] = None
-                    _passing.move_to_end(value)
-                    if len(_passing) > _MOST_PASSING:
-                        _passing.popitem(last=False)
-                if lasting and value not in _shapes:
-                    written = sorted(_written(value), key=len, reverse=True)
-                    _shapes[value] = re.compile("|".join(map(re.escape, written)))
-                if lasting:
-                    # A key is wrapped again at each use, so those in use stay.
-                    _shapes.move_to_end(value)
-                # Every redaction tries each pattern, so a process that reads many keys keeps a bounded number of them.
-                if len(_shapes) > _MOST_SHAPED:
-                    _shapes.popitem(last=False)
+        if len(value) < 4:
+            return
+        with _lock:
+            if not self._lasting:
+                _passing[value] = None
+                _passing.move_to_end(value)
+                if len(_passing) > _MOST_PASSING:
+                    _passing.popitem(last=False)
+                return
+            _secrets.add(value)
+            if value not in _shapes:
+                written = sorted(_written(value), key=len, reverse=True)
+                _shapes[value] = re.compile("|".join(map(re.escape, written)))
+            # A key is wrapped again at each use, so those in use stay.
+            _shapes.move_to_end(value)
+            # Every redaction tries each pattern, so a process that reads many keys keeps a bounded number of them.
+            if len(_shapes) > _MOST_SHAPED:
+                _shapes.popitem(last=False)
 
     def reveal(self) -> str:
         """The text itself; only the transport calls this."""
+        if not self._lasting:
+            self._search_for()
         return self._value
 
     def prefixed(self, prefix: str) -> "Secret":
         """A secret with `prefix` before it, such as ``Bearer ``."""
-        return Secret(prefix + self._value, lasting=False)
+        return Secret(prefix + self.reveal(), lasting=False)
 
     def __repr__(self) -> str:
         return "Secret('***')"

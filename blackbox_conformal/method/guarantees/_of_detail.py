@@ -23,6 +23,7 @@ class OfDetail(Expected):
         as 1 above it, so that it never falls and no level below 1 allows it.
     """
 
+    theorem: ClassVar[str] = "Angelopoulos, Bates, Fisch, Lei and Schuster (2024), Theorem 1, with B = 1"
     refused: ClassVar[dict[str, str]] = dict.fromkeys(
         ("delta", "confidence"),
         "it bounds a mean, also over calibration sets. With --metric invention, --guarantee high-probability and "

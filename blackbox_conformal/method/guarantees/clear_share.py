@@ -15,7 +15,6 @@ class ClearShare(OfDetail):
     """
 
     curve_kind: ClassVar[Kind] = "clear-share"
-    theorem: ClassVar[str] = "Angelopoulos, Bates, Fisch, Lei and Schuster (2024), Theorem 1, with B = 1"
     own_bound_refused: ClassVar[str] = "an error, and not which share of detail is invented"
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:

@@ -15,7 +15,6 @@ class MarkedInvention(OfDetail):
     """
 
     curve_kind: ClassVar[Kind] = "marked"
-    theorem: ClassVar[str] = "Angelopoulos, Bates, Fisch, Lei and Schuster (2024), Theorem 1, with B = 1"
     own_bound_refused: ClassVar[str] = "an error, and not how much of the invented detail is trusted"
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:

@@ -335,14 +335,19 @@ class RiskCurve:
         return (*packed, self.bound, self.kind, self.tolerance, self.left_out, self.ceiling)
 
 
+def in_order(values: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """Whole numbers in the same order as (n,) floats, little-endian; neighbouring floats give neighbouring numbers."""
+    bits = np.asarray(values, "<f4").view("<u4")
+    # Bits of a negative float fall as it rises, and have the highest bit, which those of others lack.
+    return np.where(bits >> 31, ~bits, bits | np.uint32(0x80000000)).astype("<u4")
+
+
 def by_score(scores: NDArray[np.float32]) -> NDArray[np.int64]:
     """The permutation that sorts (n,) scores; equal ones stay in their order."""
-    # Whole numbers of score and position together sort several times faster than floats with an index. The bits of
-    # a float are in its order once those of a negative one are inverted and those of others get the highest bit.
+    # Whole numbers of score and position together sort several times faster than floats with an index.
     # Adding 0 turns -0 into 0, which is the same score.
-    bits = (scores + np.float32(0)).view(np.uint32)
-    keys = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)).astype(np.uint64)
-    keys = (keys << np.uint64(32)) | np.arange(bits.size, dtype=np.uint64)
+    keys = in_order(scores + np.float32(0)).astype(np.uint64)
+    keys = (keys << np.uint64(32)) | np.arange(keys.size, dtype=np.uint64)
     keys.sort()
     return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator
 
 from blackbox_conformal.errors import CalibrationError, FileFormatError
-from blackbox_conformal.method.risk.curve import DETAIL, Kind, RiskCurve, by_score
+from blackbox_conformal.method.risk.curve import DETAIL, Kind, RiskCurve, by_score, in_order
 from blackbox_conformal.method.risk.exact import grain_bits, grains
 from blackbox_conformal.method.risk.merged_curves import Merged, merge
 
@@ -107,7 +107,8 @@ class CurveSet:
     def to_bytes(self) -> bytes:
         """Lossless packed form; equal curves give equal bytes with one zlib."""
         counts = [np.asarray(np.diff(offsets), "<u4") for offsets in (self.offsets, self.area_offsets)]
-        values = [_to_integers(part) for part in (self.scores, self.losses, self.area_scores, self.area_shares)]
+        # Neighbouring scores become neighbouring numbers, so their differences are small and compress well.
+        values = [in_order(part) for part in (self.scores, self.losses, self.area_scores, self.area_shares)]
         # The level is fixed, so that equal curves give equal bytes, and files that hold them equal digests.
         stream = zlib.compress(b"".join(map(_shuffle, [*counts, *values])), 6)
         parameter = getattr(self, _parameter(self.kind)) if self.kind != "supremum" else None
@@ -312,14 +313,8 @@ def _check(
         raise FileFormatError(f"packed risk curves hold a curve that does not increase or leaves its range. {_DAMAGED}")
 
 
-def _to_integers(values: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """uint32 in the same order as the floats."""
-    bits = np.asarray(values, "<f4").view("<u4")
-    # In this order neighbouring scores are neighbouring numbers, so their differences are small and compress well.
-    return np.where(bits >> 31, ~bits, bits | np.uint32(0x80000000)).astype("<u4")
-
-
 def _to_floats(integers: NDArray[np.uint32]) -> NDArray[np.float32]:
+    """The floats that `in_order` made these of."""
     bits = np.where(integers >> 31, integers & np.uint32(0x7FFFFFFF), ~integers).astype("<u4")
     return bits.view("<f4").astype(np.float32)
 
