@@ -120,8 +120,9 @@ def private_folder(variable: str, default: str, *below: str) -> Path | None:
     try:
         named = os.environ.get(variable)
         base = Path(named) if named else Path.home() / default
-        # A home that is missing or empty in the environment must not be made up, here or in the working folder.
-        if not base.is_absolute() or not (named or Path.home().is_dir()):
+        # A home that is missing or empty in the environment must not be made up, here or in the working folder. Python
+        # takes the root folder for an empty one.
+        if not base.is_absolute() or not (named or (os.environ.get("HOME") != "" and Path.home().is_dir())):
             return None
         folder = base.joinpath(_OWN_FOLDER, *below)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -153,9 +153,10 @@ def test_files_that_cannot_be_loaded_are_thrown_away(place):
     ids=["no-home", "empty-home", "read-only-home", "read-only-cache", "cache-is-a-file", "switched-off"],
 )
 def test_without_a_writable_folder_kernels_are_compiled_and_nothing_is_written(place, environment):
-    before = sorted(place.rglob("*"))
+    before, at_root = sorted(place.rglob("*")), Path("/.cache").exists()
     assert _run(place, PYTHONDONTWRITEBYTECODE="1", **environment) == (20.0, "0")
     assert sorted(place.rglob("*")) == before
+    assert Path("/.cache").exists() == at_root, "an empty home is not the root folder"
     assert not Path("/nonexistent").exists()
 
 
