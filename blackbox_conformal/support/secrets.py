@@ -68,21 +68,20 @@ class Secret:
         if len(value) < 4:
             return
         with _lock:
-            if not self._lasting:
+            if self._lasting:
+                _secrets.add(value)
+                if value not in _shapes:
+                    written = sorted(_written(value), key=len, reverse=True)
+                    _shapes[value] = re.compile("|".join(map(re.escape, written)))
+                # A key is wrapped again at each use, so those in use stay.
+                _shapes.move_to_end(value)
+            else:
                 _passing[value] = None
                 _passing.move_to_end(value)
-                if len(_passing) > _MOST_PASSING:
-                    _passing.popitem(last=False)
-                return
-            _secrets.add(value)
-            if value not in _shapes:
-                written = sorted(_written(value), key=len, reverse=True)
-                _shapes[value] = re.compile("|".join(map(re.escape, written)))
-            # A key is wrapped again at each use, so those in use stay.
-            _shapes.move_to_end(value)
-            # Every redaction tries each pattern, so a process that reads many keys keeps a bounded number of them.
-            if len(_shapes) > _MOST_SHAPED:
-                _shapes.popitem(last=False)
+            # Every redaction tries all of them, so a process that makes many keeps a bounded number.
+            for kept, most in ((_shapes, _MOST_SHAPED), (_passing, _MOST_PASSING)):
+                if len(kept) > most:
+                    kept.popitem(last=False)
 
     def reveal(self) -> str:
         """The text itself; only the transport calls this."""

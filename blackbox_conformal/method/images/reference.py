@@ -61,7 +61,8 @@ def reference(pixels: Image, scale: int, *, degraded: bool = False, tile: int = 
     if scale == 1:
         return pixels.copy()
     out, weights = bicubic_up(pixels, SCALE), _weights(degraded)
-    halo = -(-_reach(weights) // ROWS) * ROWS
+    # A pixel reaches one pixel farther in each layer: those of the body, head and tail.
+    halo = -(-(_layers(weights) + 2) // ROWS) * ROWS
     for top in range(0, pixels.shape[0], tile):
         for left in range(0, pixels.shape[1], tile):
             # Parts that end at the border end as the picture does: there every layer sees zeros beyond it.
@@ -90,11 +91,6 @@ def _detail(part: Image, weights: Weights) -> npt.NDArray[np.float32]:
 
 def _layers(weights: Weights) -> int:
     return len(weights) // 2 - 2
-
-
-def _reach(weights: Weights) -> int:
-    """How far a pixel reaches: one pixel in each layer."""
-    return _layers(weights) + 2
 
 
 @functools.cache

@@ -54,9 +54,8 @@ class Unsupported(OneDrawScore):
 
     def raw(self, context: Context) -> Map:
         """The share at each pixel."""
-        reason = self.refused_at(context.scale)
         low = input_of(context, "unsupported")
-        if reason is not None:
+        if (reason := self.refused_at(context.scale)) is not None:
             raise UsageError(f"{reason}; got scale {context.scale}. Give --score bicubic-gap:sigma=8")
         free, plain = reference(low, context.scale, degraded=self.degraded), bicubic_up(low, context.scale)
         return unexplained(context.delivered, free, plain, float(context.scale)).share
