@@ -1,5 +1,6 @@
 """Signals while a command draws, and what tells the screen of its progress."""
 
+import _thread
 import os
 import signal
 import sys
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from blackbox_conformal.study.listeners import Listeners
 
 _AGAIN_AFTER_S = 0.05
+_STOPPING_S = 1.0
+"""Much more than stopping takes, unless it waits for what was interrupted."""
+
 _HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 
 
@@ -51,9 +55,18 @@ def interruptible(screen: Screen) -> Iterator[Any]:
                 return
             raise KeyboardInterrupt
         asked += 1
-        for sampler in samplers:
+        # In a thread, since what the signal interrupted may hold a lock that stopping or writing takes, and goes on
+        # only when this returns. `Thread.start` takes a lock, too.
+        stopping = _thread.allocate_lock()
+        stopping.acquire()
+        _thread.start_new_thread(stop, (tuple(samplers), stopping))
+        stopping.acquire(timeout=_STOPPING_S)
+
+    def stop(opened: "tuple[Sampler, ...]", stopping: _thread.LockType) -> None:
+        for sampler in opened:
             sampler.stop()
         screen.note("stopping: no new calls; waiting for those in flight (once more to leave at once)")
+        stopping.release()
 
     def opened(sampler: "Sampler") -> None:
         samplers.append(sampler)

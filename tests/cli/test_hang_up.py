@@ -135,6 +135,31 @@ def test_an_interrupt_within_an_import_comes_once_the_import_is_done(
     assert sys.modules.pop("interrupted_import").WHOLE
 
 
+def test_an_interrupt_while_a_text_is_redacted_stops_and_says_so() -> None:
+    # In a process of its own: one lock taken twice would hang the tests.
+    script = """
+import signal, threading
+from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.cli.interrupts import interruptible
+from blackbox_conformal.support import secrets
+class Sampler:
+    def stop(self): print("stopped", flush=True)
+class Told(Screen):
+    def note(self, text):
+        super().note(text)
+        told.set()
+told = threading.Event()
+with interruptible(Told(as_json=False, quiet=False, verbose=0)) as on_sampler:
+    on_sampler(Sampler())
+    with secrets._lock:
+        signal.raise_signal(signal.SIGINT)
+    told.wait(30)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "stopped\n")
+    assert "stopping: no new calls" in done.stderr
+
+
 def test_an_interrupt_while_an_object_is_deleted_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:
     class Deleted:
         def __del__(self) -> None:
