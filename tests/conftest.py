@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from support.forked import Forked
 
+from blackbox_conformal.drawing.pacing import retry
 from blackbox_conformal.embedded import process
 from blackbox_conformal.support import secrets
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -54,6 +55,12 @@ def state_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _state_of_its_own(state_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test meets the pace of another one's vendor, or of the person who runs the tests."""
     monkeypatch.setenv("XDG_STATE_HOME", str(state_folders / str(next(_COUNT))))
+
+
+@pytest.fixture(autouse=True)
+def _repeats_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that failed is made again after some hundredths of a second."""
+    monkeypatch.setattr(retry, "BASE_S", 0.02)
 
 
 @pytest.fixture(autouse=True)

@@ -7,10 +7,12 @@ that does what the adapter says of it.
 import io
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -414,7 +416,16 @@ SCENES = (
 )
 
 
-def fault_checks(kind: type[Adapter], example: Example) -> list[CheckResult]:
+Check = Callable[[], CheckResult]
+
+
+def at_once(checks: Iterable[Check]) -> list[CheckResult]:
+    """The results of `checks`, in their order; each has a vendor of its own, and mostly waits."""
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(lambda check: check(), checks))
+
+
+def fault_checks(kind: type[Adapter], example: Example) -> list[Check]:
     """Every scenario that applies to the adapter."""
     # A port that nothing listens on: this adapter is only asked what it would send.
     adapter = built(kind, example, "http://127.0.0.1:9")
@@ -425,18 +436,18 @@ def fault_checks(kind: type[Adapter], example: Example) -> list[CheckResult]:
     asked |= {"repeated poll" for send in sends if send.purpose == "poll" and not send.once}
     if adapter.quote(upload) is not None:
         asked.add("quote")
-    results = []
-    for scenario in SCENES:
-        if scenario.purpose in asked:
-            scene = Scene(kind, example)
-            try:
-                play = scene.ask if scenario.purpose == "quote" else scene.play
-                passed = scenario.kept(play(*scenario.rounds))
-                message = "" if passed else scene.story()
-            except BudgetError as error:
-                passed, message = False, str(error)
-            results.append(CheckResult(scenario.name, passed, message))
-    return results
+    return [partial(_played, kind, example, scenario) for scenario in SCENES if scenario.purpose in asked]
+
+
+def _played(kind: type[Adapter], example: Example, scenario: Scenario) -> CheckResult:
+    scene = Scene(kind, example)
+    try:
+        play = scene.ask if scenario.purpose == "quote" else scene.play
+        passed = scenario.kept(play(*scenario.rounds))
+        message = "" if passed else scene.story()
+    except BudgetError as error:
+        passed, message = False, str(error)
+    return CheckResult(scenario.name, passed, message)
 
 
 # What an adapter says of its vendor is what the real sampler does: failures, pauses, speed, costs and cancelling.
@@ -613,17 +624,17 @@ PROMISES = (
 )
 
 
-def declared_checks(subject: Subject) -> list[CheckResult]:
+def declared_checks(subject: Subject) -> list[Check]:
     """Every promise that applies to the adapter."""
-    results = []
-    for promise in PROMISES:
-        if promise.applies(subject):
-            try:
-                problem = promise.problem(subject)
-            except BlackboxConformalError as error:
-                problem = str(error)
-            results.append(CheckResult(promise.name, not problem, problem))
-    return results
+    return [partial(_kept, subject, promise) for promise in PROMISES if promise.applies(subject)]
+
+
+def _kept(subject: Subject, promise: DeclaredPromise) -> CheckResult:
+    try:
+        problem = promise.problem(subject)
+    except BlackboxConformalError as error:
+        problem = str(error)
+    return CheckResult(promise.name, not problem, problem)
 
 
 def check_adapter(
@@ -676,7 +687,7 @@ def check_adapter(
         results = static_checks(subject)
         # The faults mean something only for an adapter that keeps the plain rules.
         if faults and all(result.passed for result in results):
-            results += fault_checks(kind, shown) + declared_checks(subject)
+            results += at_once(fault_checks(kind, shown) + declared_checks(subject))
     return results
 
 

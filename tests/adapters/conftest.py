@@ -1,14 +1,7 @@
-"""Keys that are made up, for every test of an adapter, and short waits before a request is repeated."""
+"""Keys that are made up, for every test of an adapter."""
 
 import pytest
 from support import flow_driver
-
-from blackbox_conformal.drawing.pacing import retry
-
-
-@pytest.fixture(autouse=True)
-def _repeats_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "BASE_S", 0.02)
 
 
 @pytest.fixture(autouse=True)

@@ -27,6 +27,11 @@ from blackbox_conformal.vendor.adapter import Answer
 ANSWER = Answer(200, {}, b"")
 
 
+@pytest.fixture(autouse=True)
+def _repeats_soon() -> None:
+    """The waits are the real ones here."""
+
+
 class TurnedClock(Clock):
     """Sleeps at once, and notes for how long."""
 

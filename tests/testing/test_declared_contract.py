@@ -19,7 +19,7 @@ from blackbox_conformal.errors import (
     VendorError,
     VendorFailedError,
 )
-from blackbox_conformal.testing.contract import PROMISES, declared_checks
+from blackbox_conformal.testing.contract import PROMISES, at_once, declared_checks
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.rehearsal import environment
 from blackbox_conformal.testing.static_contract import static_checks
@@ -116,7 +116,7 @@ def broken(kind: type[Adapter]) -> tuple[dict[str, str], set[str]]:
     assert shown is not None
     with environment(shown):
         subject = Subject(kind, shown)
-        static, declared = static_checks(subject), declared_checks(subject)
+        static, declared = static_checks(subject), at_once(declared_checks(subject))
     found = {result.name: result.detail for result in (*static, *declared) if not result.passed}
     return found, {result.name for result in declared}
 
