@@ -21,7 +21,6 @@ from blackbox_conformal.method.audits.confidence import LEVEL
 from blackbox_conformal.method.audits.permutation import resplit_risks
 from blackbox_conformal.method.audits.verdict import Judgement, judge
 from blackbox_conformal.method.guarantees.expected import Expected
-from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 
 ALPHA = 0.1
@@ -82,20 +81,21 @@ class Rates:
     contradicted: float
 
 
-def _curve(losses: Losses) -> RiskCurve:
+def _curves(losses: Losses) -> CurveSet:
     steps = np.diff(losses, prepend=np.float32(0)) > 0
-    return RiskCurve(SCORES[steps], losses[steps], 1.0)
+    offsets = np.r_[0, np.cumsum(steps.sum(axis=1))]
+    no_areas = np.empty(0, np.float32)
+    scores = np.broadcast_to(SCORES, losses.shape)[steps]
+    return CurveSet(offsets, scores, losses[steps], np.zeros_like(offsets), no_areas, no_areas, 1.0)
 
 
 def _audit(known: Losses, unseen: Losses) -> tuple[float, Judgement]:
-    calibrating = CurveSet.from_curves([_curve(one) for one in known])
-    audited = CurveSet.from_curves([_curve(one) for one in unseen])
+    calibrating, audited = _curves(known), _curves(unseen)
     threshold = Expected().threshold(calibrating, ALPHA)
     losses = audited.losses_at(threshold)
     resplit = None
     if losses.mean() > ALPHA:
-        pooled = CurveSet.from_curves([*calibrating, *audited])
-        found = resplit_risks(Expected(), pooled, len(calibrating), [ALPHA])
+        found = resplit_risks(Expected(), _curves(np.r_[known, unseen]), len(calibrating), [ALPHA])
         resplit = None if found is None else found[:, 0]
     return threshold, judge(losses, ALPHA, 1.0, resplit, known=calibrating.losses_at(threshold))
 

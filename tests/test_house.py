@@ -26,6 +26,7 @@ LONGEST = 700
 """Lines of a file, at most."""
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Dotted name → file, of the package and the packages beside it."""
     found = {}

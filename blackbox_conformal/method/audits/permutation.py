@@ -24,8 +24,6 @@ SPLITS_ONE_BY_ONE = 199
 A_LEVEL = 40
 """So many splits a level at least: among them a p-value can be half the share that a level has of 0.05."""
 
-_ELEMENTS = 2**21
-
 
 def resplit_risks(
     rule: Guarantee, curves: CurveSet, n_calibration: int, alphas: Sequence[float], seed: int = 0
@@ -87,27 +85,22 @@ def _all_at_once(curves: CurveSet, calibrating: NDArray[np.int64], alphas: Seque
     # What all photographs lose together up to each distinct score.
     every = np.r_[0, np.cumsum(jumps)[last]]
     budgets = [
-        # The condition sum <= alpha (n + 1) - B, in the whole units of the sums.
-        (as_typed(alpha, "alpha") * (n + 1) - exact_bound(curves.bound)) * Fraction(2) ** curves.bits
+        # The condition sum <= alpha (n + 1) - B, in the whole units of the sums, which are whole, so it is rounded down.
+        math.floor((as_typed(alpha, "alpha") * (n + 1) - exact_bound(curves.bound)) * Fraction(2) ** curves.bits)
         for alpha in alphas
     ]
     found = np.zeros((splits, len(budgets)))
-    # A few splits at a time: their running sums over all records must fit the memory.
-    step = max(1, _ELEMENTS // max(scores.size, 1))
-    for start in range(0, splits, step):
-        part = calibrating[start : start + step]
-        member = np.zeros((len(part), total), np.int64)
-        np.put_along_axis(member, part, 1, axis=1)
-        sums = member[:, owner]
+    # One split after the other: its sums stay in the processor's cache.
+    for row, part in enumerate(calibrating):
+        member = np.zeros(total, np.int64)
+        member[part] = 1
+        sums = member[owner]
         sums *= jumps
-        # In place: this is the largest array of an audit.
-        np.cumsum(sums, axis=1, out=sums)
-        for row, sum_at in enumerate(sums[:, last]):
-            for column, budget in enumerate(budgets):
-                # Sums are whole, so the budget may be rounded down.
-                kept = int(np.searchsorted(sum_at, math.floor(budget), side="right"))
-                own = int(sum_at[kept - 1]) if kept else 0
-                # The audited photographs' sum is that of all less that of those that calibrate.
-                found[start + row, column] = int(every[kept]) - own
+        sum_at = np.cumsum(sums, out=sums)[last]
+        for column, budget in enumerate(budgets):
+            kept = int(np.searchsorted(sum_at, budget, side="right"))
+            own = int(sum_at[kept - 1]) if kept else 0
+            # The audited photographs' sum is that of all less that of those that calibrate.
+            found[row, column] = int(every[kept]) - own
     found /= float(2**curves.bits) * (total - n)
     return found

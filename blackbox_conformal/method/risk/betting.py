@@ -41,7 +41,7 @@ def mixed(logs: NDArray[np.float64], stake: NDArray[np.float64] | None = None) -
         stake = np.full(logs.size, 1 / logs.size)
     # The largest is taken out before exponentials, which would overflow for hundreds of photographs.
     highest = float(logs.max())
-    return highest + math.log(float(np.average(np.exp(logs - highest), weights=stake)))
+    return highest + math.log(float((np.exp(logs - highest) * stake).sum() / stake.sum()))
 
 
 def reaches(log_wealth: float, delta: float) -> bool:

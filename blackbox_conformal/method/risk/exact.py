@@ -5,6 +5,7 @@ Sums of such losses do not depend on their order, and equality with a level is d
 
 import math
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ GRAIN_BITS = 44
 """Losses count in units of 2^-44: exact for every float32 >= 2^-20, rounded up (conservative) below."""
 
 
+@lru_cache(1024)
 def as_typed(number: float, name: str = "number") -> Fraction:
     """The decimal that a float was typed as: 0.1 is one tenth.
 
@@ -30,6 +32,7 @@ def as_typed(number: float, name: str = "number") -> Fraction:
     return Fraction(str(float(number)))
 
 
+@lru_cache(1024)
 def exact_bound(bound: float) -> Fraction:
     """The bound as typed, or the largest float32 loss that passes for it should that be larger by a rounding."""
     # A bound such as 1.9576 may round up as float32; a loss of that size must still count as within the bound.
