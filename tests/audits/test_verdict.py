@@ -1,6 +1,7 @@
-"""Verdicts: known answers, coverage of the bounds, and what 200 simulated audits say of good and bad calibrations."""
+"""Verdicts: known answers, coverage of the bounds, and what 100 simulated audits say of good and bad calibrations."""
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -9,36 +10,41 @@ from blackbox_conformal.method.audits.confidence import LEVEL
 from blackbox_conformal.method.audits.permutation import resplit_risks
 from blackbox_conformal.method.audits.verdict import EXPLAINED, FIXED, Judgement, about, judge, meaning, overall
 from blackbox_conformal.method.guarantees.expected import Expected
-from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.support.wording import at_least, at_most
 
-SIMULATIONS = 200
+SIMULATIONS = 100
 N, ALPHA = 40, 0.2
 STEPS = 16
 
 
-def photograph(rng, easier=1.0):
-    """Errors grow with the score; how fast differs from photograph to photograph; bound 1."""
-    slope = rng.uniform(0.8, 1.2) * easier
-    scores = np.linspace(0.02, 1, STEPS) * rng.uniform(0.97, 1.03)
-    losses = np.minimum(np.linspace(0.03, 0.9, STEPS) * slope, 1 - 1e-3 * (STEPS - np.arange(STEPS)))
-    return RiskCurve(scores.astype(np.float32), losses.astype(np.float32), 1.0)
+def photographs(rng, count, easier=1.0):
+    """Scores and losses, (count, STEPS) each: how fast losses grow differs from photograph to photograph; bound 1."""
+    slopes = rng.uniform(0.8, 1.2, (count, 1)) * easier
+    scores = np.linspace(0.02, 1, STEPS) * rng.uniform(0.97, 1.03, (count, 1))
+    losses = np.minimum(np.linspace(0.03, 0.9, STEPS) * slopes, 1 - 1e-3 * (STEPS - np.arange(STEPS)))
+    return np.stack([scores, losses]).astype(np.float32)
+
+
+def curves(material):
+    scores, losses = material.reshape(2, -1)
+    offsets, nothing = np.arange(material.shape[1] + 1) * STEPS, np.empty(0, np.float32)
+    return CurveSet(offsets, scores, losses, np.zeros_like(offsets), nothing, nothing, 1.0)
 
 
 def audited(seed, m, *, shift=0.0, slope=1.0):
     rng = np.random.default_rng(seed)
-    calibrating = CurveSet.from_curves([photograph(rng) for _ in range(N)])
-    unseen = CurveSet.from_curves([photograph(rng, slope) for _ in range(m)])
+    known, new = photographs(rng, N), photographs(rng, m, slope)
+    calibrating = curves(known)
     threshold = Expected().threshold(calibrating, ALPHA) + shift
-    losses = unseen.losses_at(threshold)
+    losses = curves(new).losses_at(threshold)
     resplit = None
     if losses.mean() > ALPHA:
-        pooled = CurveSet.from_curves([*calibrating, *unseen])
-        resplit = resplit_risks(Expected(), pooled, N, [ALPHA], seed)[:, 0]
+        resplit = resplit_risks(Expected(), curves(np.hstack([known, new])), N, [ALPHA], seed)[:, 0]
     return judge(losses, ALPHA, 1.0, resplit, known=calibrating.losses_at(threshold))
 
 
+@cache
 def rates(m, **planted):
     verdicts = [audited(seed, m, **planted).verdict for seed in range(SIMULATIONS)]
     return {name: verdicts.count(name) / SIMULATIONS for name in EXPLAINED}

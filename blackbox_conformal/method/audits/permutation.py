@@ -85,7 +85,7 @@ def _all_at_once(curves: CurveSet, calibrating: NDArray[np.int64], alphas: Seque
     # What all photographs lose together up to each distinct score.
     every = np.r_[0, np.cumsum(jumps)[last]]
     budgets = [
-        # The condition sum <= alpha (n + 1) - B, in the whole units of the sums, which are whole, so it is rounded down.
+        # The condition sum <= alpha (n + 1) - B in the units of the sums, which are whole, so it is rounded down.
         math.floor((as_typed(alpha, "alpha") * (n + 1) - exact_bound(curves.bound)) * Fraction(2) ** curves.bits)
         for alpha in alphas
     ]
