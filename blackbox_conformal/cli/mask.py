@@ -121,8 +121,14 @@ class MaskOptions(shared.ClusterOptions, shared.VendorOptions, shared.TermsOptio
         is_flag=True,
         main=True,
         no_keyword=SAVES,
-        help="Write a picture to use, too: NAME-safe.png is the delivered one where trusted, and elsewhere plain "
-        "enlargement of the input, or the input itself where nothing is enlarged.",
+        help="Write a picture to use, too: NAME-safe.png is the delivered one where trusted, and elsewhere what was "
+        "nearest to the truth there on the calibration photographs.",
+    )
+    sharp: bool = shared.declared(
+        "--sharp",
+        is_flag=True,
+        no_keyword=SAVES,
+        help="Where NAME-safe.png is not trusted, show the most detail that is no worse than plain enlargement.",
     )
     feather: int = shared.declared(
         "--feather",
@@ -156,7 +162,7 @@ class MaskOptions(shared.ClusterOptions, shared.VendorOptions, shared.TermsOptio
         from blackbox_conformal.study.mask.products import Wanted
 
         left_out = tuple(kind.replace("-", "_") for kind in self.leave_out if kind != FULL_SIZE)
-        return Wanted(self.safe or self.product == "safe", self.feather, left_out)
+        return Wanted(self.safe or self.product == "safe", self.feather, left_out, self.sharp)
 
 
 @shared.command(
@@ -215,7 +221,7 @@ def command(screen: Screen, options: MaskOptions) -> None:
         (result,) = results
         delivery.judge(result.certificate)
         signed = result if key is None else replace(result, certificate=result.certificate.signed(key))
-        product = encode_product(signed, options.product.replace("-", "_"), options.feather)
+        product = encode_product(signed, options.product.replace("-", "_"), options.feather, sharp=options.sharp)
         assert product is not None
         sys.stdout.buffer.write(product.content)
     else:

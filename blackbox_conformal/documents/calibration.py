@@ -32,6 +32,7 @@ from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import DETAIL, RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet, StoredCurves
 from blackbox_conformal.method.risk.exact import largest_loss
+from blackbox_conformal.method.risk.squared_errors import SquaredErrors
 from blackbox_conformal.support import catalog, member_text
 from blackbox_conformal.support.blocks import Block, Faces, Figure, Table
 from blackbox_conformal.support.files import write_new
@@ -55,6 +56,9 @@ _StoredInputs = Annotated[
     InputStatistics,
     PlainValidator(lambda text: InputStatistics.from_bytes(base64.b64decode(text, validate=True))),
     _Packed,
+]
+_StoredSquares = Annotated[
+    SquaredErrors, PlainValidator(lambda text: SquaredErrors.from_bytes(base64.b64decode(text, validate=True))), _Packed
 ]
 
 
@@ -82,6 +86,8 @@ class Calibration(Faces):
         What the answers to each photograph were like, by which those to new pictures can be told to be other ones.
     inputs
         What the input of each photograph is like, by which new inputs can be told to be other ones.
+    squared_errors
+        How far from the truth pictures are that may be shown of each photograph, which a safe picture is chosen by.
     guarantee
         Name and parameters of the guarantee that `threshold` uses unless told otherwise.
     tuning
@@ -108,6 +114,7 @@ class Calibration(Faces):
     shares: tuple[StoredCurves, ...] = ()
     answers: _StoredAnswers = field(default_factory=lambda: Answers.unknown(0))
     inputs: _StoredInputs = field(default_factory=lambda: InputStatistics.unknown(0))
+    squared_errors: _StoredSquares = field(default_factory=lambda: SquaredErrors.unknown(0))
     all_but: tuple[StoredCurves, ...] = ()
     detail: tuple[StoredCurves, ...] = ()
     history: History = field(default_factory=History)
@@ -116,7 +123,7 @@ class Calibration(Faces):
     file: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        for name, kind in (("inputs", InputStatistics), ("answers", Answers)):
+        for name, kind in (("inputs", InputStatistics), ("answers", Answers), ("squared_errors", SquaredErrors)):
             # Files from before there were these rows have none: nothing is known of any photograph.
             if not len(getattr(self, name)):
                 object.__setattr__(self, name, kind.unknown(self.n))
@@ -137,6 +144,8 @@ class Calibration(Faces):
             raise CalibrationError(f"expected answers of {self.n} photographs; got those of {len(self.answers)}")
         if len(self.inputs) != len(self.images):
             raise CalibrationError(f"expected statistics of {len(self.images)} inputs; got those of {len(self.inputs)}")
+        if len(self.squared_errors) != self.n:
+            raise CalibrationError(f"expected errors of {self.n} photographs; got those of {len(self.squared_errors)}")
 
     @classmethod
     def from_curves(
@@ -149,6 +158,7 @@ class Calibration(Faces):
         all_but: Sequence[Sequence[RiskCurve]] = (),
         answers: Sequence[Answers] = (),
         inputs: Sequence[InputStatistics] = (),
+        squared_errors: Sequence[SquaredErrors] = (),
         detail: Sequence[Sequence[RiskCurve]] = (),
         **rest: Any,
     ) -> Self:
@@ -165,6 +175,7 @@ class Calibration(Faces):
             detail=tuple(CurveSet.from_curves([kind[index] for index in order]) for kind in detail),
             answers=Answers.together(answers)[order if answers else []],
             inputs=InputStatistics.together(inputs)[order if inputs else []],
+            squared_errors=SquaredErrors.together(squared_errors)[order if squared_errors else []],
             **rest,
         )
 
@@ -226,6 +237,10 @@ class Calibration(Faces):
                 # A photograph without tiles stands for itself.
                 rows.setdefault(image.cluster or image.truth, row)
         return self.inputs[list(rows.values())].known
+
+    def errors_shown(self, group: str | None = None) -> SquaredErrors:
+        """How far pictures are from the truth that may be shown of its photographs, or of those of a group."""
+        return self.squared_errors[[row for row, image in enumerate(self.images) if group in (None, image.group)]]
 
     def rule(self, guarantee: str | Guarantee | None = None, **parameters: Any) -> Guarantee:
         """The guarantee asked for, or the one this calibration was made for; by cluster where tiles were calibrated.
@@ -458,6 +473,7 @@ class _StoredCalibrations(StoredPaper[Calibration]):
         fields |= {"fingerprint": procedure.fingerprint, "score_weights": weights}
         # Files from before there were these fields keep their digest.
         fields |= {"history": document.history.content or None}
+        fields |= {} if len(document.squared_errors.known) else {"squared_errors": None}
         fields |= {name: fields[name] or None for name in ("all_but", "detail")}
         # In one order, whatever order they were chosen or answered in.
         fields["tuning"].sort(key=lambda photograph: photograph["truth"])

@@ -1,6 +1,7 @@
 """The paper that goes with a mask: what is guaranteed, under which assumptions, for which files."""
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -10,7 +11,9 @@ from blackbox_conformal.documents.signature import Signature, Vouching
 from blackbox_conformal.documents.stored import StoredPaper
 from blackbox_conformal.documents.watch_head import WatchHead
 from blackbox_conformal.errors import CheckFailedError
+from blackbox_conformal.method.risk.squared_errors import SHOWN, SquaredErrors
 from blackbox_conformal.support.canonical import digest_bytes
+from blackbox_conformal.support.text import counted
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.signing_key import SigningKey
@@ -140,6 +143,62 @@ class BatchCheck(BaseModel):
         )
 
 
+_SHOWN_AS = {
+    "delivered": "the delivered picture",
+    "consistent": "the delivered picture made consistent with the input",
+    "reference": "the free reference",
+    "enlargement": "plain enlargement",
+}
+
+
+_LEAST = 1e-4
+"""Squared grey levels: smaller errors are none."""
+
+
+class Outside(BaseModel):
+    """How near to the truth pictures are where nothing is trusted, on the calibration photographs.
+
+    Attributes
+    ----------
+    photographs
+        How many photographs tell it.
+    squared_errors
+        By names of `SHOWN`: mean over these photographs of the squared error over the untrusted pixels, by the number
+        of all pixels, in squared grey levels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    photographs: int = Field(ge=1)
+    squared_errors: dict[Literal["delivered", "consistent", "reference", "enlargement"], float]
+
+    @classmethod
+    def of(cls, known: SquaredErrors, threshold: float) -> "Outside | None":
+        """At a threshold; None where nothing is known of the photographs."""
+        # Four digits, which are the same on every machine.
+        errors = {name: float(f"{error:.4g}") for name, error in known.above(threshold).items()}
+        return cls(photographs=len(known.known), squared_errors=errors) if len(known.known) else None
+
+    def shown(self, *, sharp: bool = False) -> str:
+        """Which picture to show: that with the least error; `sharp`: of those that are no worse than plain enlargement
+        the one with most detail."""
+        errors: Mapping[str, float] = dict(self.squared_errors.items())
+        if sharp:
+            return next(name for name in SHOWN if errors.get(name, math.inf) <= errors["enlargement"])
+        # Plain enlargement where another picture is only as near.
+        return min(reversed(SHOWN), key=lambda name: errors.get(name, math.inf))
+
+    def words(self, name: str, *, enlarged: bool) -> str:
+        """A picture, and how near to the truth it is."""
+        plain = "plain enlargement" if enlarged else "the input itself"
+        here = f"the truth there on {counted(self.photographs, 'calibration photograph')}"
+        errors: Mapping[str, float] = dict(self.squared_errors.items())
+        if name == "enlargement":
+            return f"{plain}, the nearest to {here} of {len(errors)} pictures"
+        gain = 10 * math.log10(max(errors["enlargement"], _LEAST) / max(errors[name], _LEAST))
+        return f"{_SHOWN_AS[name]}, {gain:.1f} dB nearer than {plain} to {here}"
+
+
 class Certificate(BaseModel):
     """What stands in the JSON file beside a mask.
 
@@ -163,6 +222,9 @@ class Certificate(BaseModel):
         What the input alone says of this picture, without calibration, where the metric allows such a bound; else None.
     psnr
         The PSNR over trusted pixels that follows, where the metric allows one; else None.
+    outside
+        How near to the truth pictures are that a safe picture may show where this mask trusts nothing; None where the
+        calibration keeps nothing of it.
     leakage
         What still holds if a tenth of the calibration photographs were in the vendor's training set; else None.
     draw_seeds, seed_rule
@@ -217,6 +279,7 @@ class Certificate(BaseModel):
     input_bound: str | None = None
     psnr: str | None = None
     leakage: str | None = None
+    outside: Outside | None = None
     notes: tuple[str, ...] = ()
     calibration_signature: Signature | None = None
     watch: WatchHead | None = None
@@ -312,8 +375,8 @@ class _StoredCertificates(StoredPaper[Certificate]):
     earlier = {2: ", which called masks guaranteed whose inputs were not compared"}
 
     def _fields(self, document: Certificate) -> dict[str, Any]:
-        # Certificates from before there were signatures and watches have neither.
-        later = ("calibration_signature", "watch")
+        # Certificates from before there were these fields have none.
+        later = ("calibration_signature", "watch", "outside")
         fields = super()._fields(document)
         return {name: value for name, value in fields.items() if name not in later or value is not None}
 

@@ -13,9 +13,8 @@ from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.overlay import overlay
 from blackbox_conformal.method.images.read import read_image, read_output
-from blackbox_conformal.method.images.safe import safe_picture
 from blackbox_conformal.method.risk.trust import threshold_json
-from blackbox_conformal.study.mask.products import Product, Result, encode_product
+from blackbox_conformal.study.mask.products import Product, Result, encode_product, safe_of
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.types import Mask
 
@@ -109,7 +108,8 @@ def product_of(request: Request, name: str, store: FileStore) -> Product | None:
     picture = read_output(store.read(files["picture"].digest), mask.shape[:2]).pixels
     if name == "overlay":
         return Product(image_png(overlay(picture, mask)))
-    return Product(image_png(safe_picture(picture, mask, read_image(store.read(request.input)).pixels)))
+    certificate = Certificate.from_json(store.read(files["certificate"].digest).decode())
+    return Product(image_png(safe_of(picture, mask, read_image(store.read(request.input)).pixels, certificate)[0]))
 
 
 def _mask(content: bytes) -> Mask:

@@ -13,8 +13,10 @@ from support.shop import Shop
 from support.synthetic import photograph
 
 from blackbox_conformal.cli.mask import FULL_SIZE, OPTIONAL
+from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.method.safe import picture_to_show
 from blackbox_conformal.study.mask import products
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -73,11 +75,18 @@ def test_a_safe_picture_costs_nothing_more_and_is_verified(shop: Shop) -> None:
     found = shop.mask("--alpha", "0.5", "--out", "safe", "--safe", "--json")
     assert found.returncode == 0, found.stderr
     (entry,) = json.loads(found.stdout)["pictures"]
-    image, mask, safe = (np.asarray(PillowImage.open(entry[kind])) for kind in ("image", "mask", "safe"))
+    image, mask = (np.asarray(PillowImage.open(entry[kind])) for kind in ("image", "mask"))
     assert 0 < mask.mean() < 1
-    low = PillowImage.open(shop.folder / "small.png").convert("RGB")
-    enlarged = np.asarray(low.resize((80, 64), PillowImage.Resampling.BICUBIC))
-    np.testing.assert_array_equal(safe, np.where(mask[..., None], image, enlarged))
+    low, calibration = read_image(shop.folder / "small.png").pixels, Calibration.load(shop.calibration)
+    certificate = Certificate.from_json(Path(entry["certificate"]).read_text(encoding="utf-8"))
+    sharp = json.loads(shop.mask("--alpha", "0.5", "--out", "sharp", "--safe", "--sharp", "--json").stdout)["pictures"]
+    for one, name in (
+        (entry, certificate.outside.shown()),
+        (*sharp, certificate.outside.shown(sharp=True)),
+    ):
+        expected = picture_to_show(name, image, low, calibration.procedure.mixture)
+        safe = np.asarray(PillowImage.open(one["safe"]))
+        np.testing.assert_array_equal(safe, np.where(mask[..., None], image, expected))
     outputs = json.loads(Path(entry["certificate"]).read_bytes())["outputs"]
     assert outputs["safe"]["file"] == "small-safe.png"
     assert shop.paid == before
@@ -111,8 +120,9 @@ def test_files_that_are_left_out_are_not_written_and_the_rest_is_verified(shop: 
 
 def test_a_feather_without_a_safe_picture_is_refused_before_anything_is_paid(shop: Shop) -> None:
     before = shop.paid
-    found = shop.mask("--alpha", "0.9", "--out", "feather", "--feather", "4")
-    assert (found.returncode, b"Add --safe" in found.stderr, shop.paid) == (2, True, before)
+    for alone in (["--feather", "4"], ["--sharp"]):
+        found = shop.mask("--alpha", "0.9", "--out", "feather", *alone)
+        assert (found.returncode, b"Add --safe" in found.stderr, shop.paid) == (2, True, before)
 
 
 def test_a_foreign_safe_picture_beside_a_result_is_refused(shop: Shop) -> None:

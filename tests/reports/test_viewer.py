@@ -206,7 +206,7 @@ def test_menus_change_pictures_and_marks(chromium, plain_report):
             frame(page)
             pictures.add(drawn(page, "left").tobytes())
         assert len(pictures) == 4
-        assert page.inner_text("#left-tag") == "safe picture"
+        assert page.inner_text("#left-tag") == "trusted, else plain enlargement"
         marks = set()
         for kind in ("mask", "score", "error", "none"):
             page.locator("#marks-kind").select_option(kind)

@@ -14,7 +14,11 @@ from support.synthetic import photograph, write_photographs
 import blackbox_conformal as bc
 from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.errors import ImageError, UsageError
+from blackbox_conformal.method.risk.squared_errors import SHOWN, SquaredErrors
+from blackbox_conformal.method.safe import picture_to_show
+from blackbox_conformal.study.mask.products import encode_product
 from blackbox_conformal.study.plugins import load_adapter
+from blackbox_conformal.study.stages.certify import contradictions
 from blackbox_conformal.testing.fault_server import FaultServer
 
 CHOICES = {"draws": 2, "score": "pixel-variance", "metric": "rgb-linf"}
@@ -129,6 +133,63 @@ def test_a_safe_picture_is_added_to_what_was_saved_and_stays_in_the_certificate(
     assert (softer != result.safe).any()
     with pytest.raises(UsageError, match="Add --safe"):
         result.save(tmp_path, feather=3)
+
+
+def errors_that_favour(name: str, n: int) -> SquaredErrors:
+    """Of n photographs, for which one picture is nearest to the truth, and the others are as far as each other."""
+    scores, truth = np.arange(40, dtype=np.float32).reshape(5, 8), np.full((5, 8, 3), 100, np.uint8)
+    shown = [(one, truth + (4 if one == name else 40)) for one in SHOWN]
+    return SquaredErrors.together([SquaredErrors.of(scores, truth, shown)] * n)
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_outside_the_mask_stands_what_was_nearest_to_the_truth(desk: Desk, name: str) -> None:
+    calibration = replace(desk.calibration, squared_errors=errors_that_favour(name, desk.calibration.n))
+    result = bc.mask(desk.vendor, desk.small, calibration, 0.5, run=desk.folder / "run", max_cost=1)
+    shown = picture_to_show(name, result.image, result.low_resolution, calibration.procedure.mixture)
+    assert 0 < result.mask.mean() < 1
+    np.testing.assert_array_equal(result.safe, np.where(result.mask[..., None], result.image, shown))
+    if name != "enlargement":
+        statement = encode_product(result, "safe").remarks["statement"]
+        assert "20.0 dB nearer than plain enlargement to the truth there on 8 calibration photographs" in statement
+        unlike = result.certificate.model_copy(update={"status": "outside-calibration"})
+        plain = picture_to_show("enlargement", result.image, result.low_resolution, calibration.procedure.mixture)
+        np.testing.assert_array_equal(replace(result, certificate=unlike).safe, plain)
+        unclear = result.certificate.model_copy(update={"status": "not-judged"})
+        np.testing.assert_array_equal(replace(result, certificate=unclear).safe[~result.mask], plain[~result.mask])
+
+
+def test_what_is_outside_a_sharp_picture_is_no_worse_than_plain_enlargement(desk: Desk) -> None:
+    # The delivered picture is as near as plain enlargement, and the reference is nearer.
+    calibration = replace(desk.calibration, squared_errors=errors_that_favour("reference", desk.calibration.n))
+    result = bc.mask(desk.vendor, desk.small, calibration, 0.5, run=desk.folder / "run", max_cost=1)
+    sharp = encode_product(result, "safe", sharp=True)
+    np.testing.assert_array_equal(np.asarray(PillowImage.open(io.BytesIO(sharp.content))), result.image)
+    assert "the delivered picture, 0.0 dB nearer" in sharp.remarks["statement"]
+
+
+def test_a_calibration_without_these_errors_is_kept_as_it_was_and_has_plain_enlargement_outside(
+    desk: Desk, tmp_path: Path
+) -> None:
+    earlier = replace(desk.calibration, squared_errors=SquaredErrors.unknown(desk.calibration.n))
+    file = earlier.save(tmp_path / "earlier.json")
+    assert "squared_errors" not in file.read_text(encoding="utf-8")
+    assert bc.Calibration.load(file).digest == earlier.digest != desk.calibration.digest
+    result = bc.mask(desk.vendor, desk.small, file, 0.5, run=desk.folder / "run", max_cost=1)
+    assert "outside" not in result.certificate.to_json()
+    plain = picture_to_show("enlargement", result.image, result.low_resolution, earlier.procedure.mixture)
+    np.testing.assert_array_equal(result.safe, np.where(result.mask[..., None], result.image, plain))
+    statement = encode_product(result, "safe").remarks["statement"]
+    assert "keeps no errors to choose by; calibrated anew, without a call" in statement
+
+
+def test_a_certificate_that_names_other_errors_contradicts_its_calibration(desk: Desk) -> None:
+    certificate = desk.mask(desk.folder / "small.png").certificate
+    assert contradictions(certificate, desk.calibration) == []
+    errors = {**certificate.outside.squared_errors, "delivered": 0.5}
+    forged = certificate.outside.model_copy(update={"squared_errors": errors})
+    (found,) = contradictions(certificate.model_copy(update={"outside": forged}), desk.calibration)
+    assert found.startswith("outside is ")
 
 
 def test_a_safe_picture_of_an_overwritten_result_does_not_stay(desk: Desk, tmp_path: Path) -> None:

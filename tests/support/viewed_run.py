@@ -57,7 +57,7 @@ def make_viewed_run(folder: Path, n: int = 40) -> ViewedRun:
     given = ("--calibration", folder / "run" / "calibration.json", *where)
     with patch.object(FullSizeStore, "keep", kept):
         command("audit", folder / "unseen", *given, "--alpha", ALPHA)
-        command("mask", folder / "inputs", *given, "--alpha", ALPHA, "--out", folder / "masked")
+        command("mask", folder / "inputs", *given, "--alpha", ALPHA, "--safe", "--out", folder / "masked")
     return ViewedRun(folder / "run", Calibration.load(folder / "run" / "calibration.json"), scores, errors, pictures)
 
 

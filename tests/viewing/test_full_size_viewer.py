@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from support.report_browser import drawn, frame, move_to, opened, until, veiled_on_screen, view_of, zoom_to
 
-from blackbox_conformal.method.images.safe import safe_picture
+from blackbox_conformal.documents.certificate import Outside
 from blackbox_conformal.method.risk.trust import trusted
+from blackbox_conformal.method.safe import picture_to_show, safe_picture
 from blackbox_conformal.pages.report.full_size import FullSizeStore
 from blackbox_conformal.pages.viewer.local_site import LocalSite
 from blackbox_conformal.pages.viewer.view_page import open_run
@@ -146,8 +147,11 @@ def test_the_safe_picture_is_that_of_the_mask_command(chromium, viewed_run, view
             at_stop(page, alphas.index(alpha))
             left, top, across, down = view_of(page)
             shown = drawn(page, "right")[-top : down - top, -left : across - left, :3]
-            mask = trusted(scores, viewed_run.calibration.threshold(alpha))
-            assert (shown == safe_picture(parts["delivered"], mask, parts["low"])).all()
+            calibration, delivered = viewed_run.calibration, parts["delivered"]
+            mask = trusted(scores, calibration.threshold(alpha))
+            name = Outside.of(calibration.squared_errors, calibration.threshold(alpha)).shown()
+            outside = picture_to_show(name, delivered, parts["low"], calibration.procedure.mixture)
+            assert (shown == safe_picture(delivered, mask, outside)).all()
 
 
 def test_what_is_saved_is_what_is_shown(chromium, viewed_run, viewer_url):

@@ -17,7 +17,6 @@ from support.forked import Forked
 
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.method.images.encode import mask_png
-from blackbox_conformal.method.images.safe import safe_picture
 from blackbox_conformal.method.risk.trust import trusted
 from blackbox_conformal.pages.viewer.local_site import LocalSite
 from blackbox_conformal.pages.viewer.view_page import RunPictures, Thumbnails, open_run
@@ -79,11 +78,14 @@ def test_files_to_save_are_those_of_the_mask_command(viewed_run, viewer_url):
     assert saved.content == mask_png(mask)
     assert saved.content == (viewed_run.folder.parent / "masked" / "whole 0-mask.png").read_bytes()
     assert "whole%200-alpha-0.1-mask.png" in saved.headers["content-disposition"]
-    parts = viewed_run.pictures[name]
-    expected = safe_picture(parts["delivered"], mask, parts["low"])
-    assert (pixels(httpx.get(f"{viewer_url}pictures/{stem}/safe/{stop}")) == expected).all()
-    plain = safe_picture(parts["delivered"], np.zeros_like(mask), parts["low"])
-    assert (pixels(httpx.get(f"{viewer_url}pictures/{stem}/enlarged")) == plain).all()
+    safe = (viewed_run.folder.parent / "masked" / "whole 0-safe.png").read_bytes()
+    assert httpx.get(f"{viewer_url}pictures/{stem}/safe/{stop}").content == safe
+    shown = httpx.get(f"{viewer_url}pictures/{stem}").json()["shown"][stop]
+    assert (
+        pixels(httpx.get(f"{viewer_url}pictures/{stem}/shown/{shown}"))[~mask]
+        == np.asarray(Image.open(io.BytesIO(safe)))[~mask]
+    ).all()
+    assert httpx.get(f"{viewer_url}pictures/{stem}/shown/another").status_code == 404
 
 
 def test_the_tables_of_a_stop_hold_every_picture(viewed_run, viewer_url):

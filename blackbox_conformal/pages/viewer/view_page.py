@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.certificate import Outside
 from blackbox_conformal.errors import FileFormatError, ImageError, IncompleteError
 from blackbox_conformal.gateway.http_exchange import HttpAnswer, HttpRequest, json_answer
 from blackbox_conformal.gateway.not_served import NotServedError
 from blackbox_conformal.method.images.encode import image_png, mask_png
-from blackbox_conformal.method.images.making_inputs import resized
 from blackbox_conformal.method.images.read import read_image
-from blackbox_conformal.method.images.safe import safe_picture
+from blackbox_conformal.method.risk.squared_errors import SHOWN
+from blackbox_conformal.method.safe import picture_to_show, safe_picture
 from blackbox_conformal.pages.report.cards import sentence
 from blackbox_conformal.pages.report.encoded import webp
 from blackbox_conformal.pages.report.full_size import (
@@ -89,6 +90,9 @@ class RunPictures:
         common = set.intersection(*(set(entry.alphas) for entry in entries)) if entries else set(expected)
         self.stops: list[Stop] = viewer_stops(calibration, sorted(common))
         self.thresholds = thresholds_of(self.stops)
+        self._mixture = calibration.procedure.mixture
+        choices = [Outside.of(calibration.squared_errors, float(threshold)) for threshold in self.thresholds]
+        self.shown = ["enlargement" if choice is None else choice.shown() for choice in choices]
         self._add(entries)
 
     @property
@@ -202,7 +206,15 @@ class RunPictures:
         mask = self.mask(entry, stop)
         if is_outside(entry):
             mask = np.zeros_like(mask)
-        return safe_picture(self.pixels(entry, "delivered"), mask, self.pixels(entry, "low"))
+        return safe_picture(self.pixels(entry, "delivered"), mask, self.to_show(entry, self.names_shown(entry)[stop]))
+
+    def names_shown(self, entry: FullSize) -> list[str]:
+        """Which picture of `SHOWN` a safe picture shows outside the mask, at each stop."""
+        return ["enlargement"] * len(self.stops) if is_outside(entry) else self.shown
+
+    def to_show(self, entry: FullSize, name: str) -> Image:
+        """A picture of `SHOWN`, (H, W, 3) uint8."""
+        return picture_to_show(name, self.pixels(entry, "delivered"), self.pixels(entry, "low"), self._mixture)
 
     def mean_shares(self) -> list[float]:
         """Of all pictures, at each stop."""
@@ -350,7 +362,7 @@ class ViewPage:
             PageRoute("GET", "/pictures/{picture}", self._picture),
             PageRoute("GET", "/pictures/{picture}/thumbnail", self._thumbnail),
             PageRoute("GET", "/pictures/{picture}/thumbnail-stops", self._thumbnail_stops),
-            PageRoute("GET", "/pictures/{picture}/enlarged", self._enlarged),
+            PageRoute("GET", "/pictures/{picture}/shown/{name}", self._shown),
             PageRoute("GET", "/pictures/{picture}/mask/{stop}", self._mask),
             PageRoute("GET", "/pictures/{picture}/safe/{stop}", self._safe),
             PageRoute("GET", "/pictures/{picture}/{part}", self._part),
@@ -395,6 +407,7 @@ class ViewPage:
                 "losses": None if np.isnan(losses).any() else [float(loss) for loss in losses],
                 "parts": sorted(entry.digests),
                 "outside": is_outside(entry),
+                "shown": self.pictures.names_shown(entry),
                 "certificates": self._certificates(entry),
                 "notes": [sentence(note) for note in entry.notes],
             },
@@ -434,12 +447,14 @@ class ViewPage:
     def _thumbnail_stops(self, http: HttpRequest) -> HttpAnswer:
         return unchanging(http, self._thumbnails.stops(self._entry(http)), "application/octet-stream")
 
-    def _enlarged(self, http: HttpRequest) -> HttpAnswer:
-        """The input at the size of the picture, as the safe picture has it."""
-        entry = self._entry(http)
-        height, width = entry.size
+    def _shown(self, http: HttpRequest) -> HttpAnswer:
+        """What the safe picture shows outside the mask."""
+        entry, name = self._entry(http), http.parameters["name"]
+        self._need_input(entry)
+        if name not in SHOWN:
+            raise NotServedError(404, "there is no such picture")
         with _MAKING:
-            return unchanging(http, image_png(resized(self._low(entry), width, height)), "image/png")
+            return unchanging(http, image_png(self.pictures.to_show(entry, name)), "image/png")
 
     def _mask(self, http: HttpRequest) -> HttpAnswer:
         entry, stop = self._entry(http), self._stop(http.parameters)
@@ -448,14 +463,13 @@ class ViewPage:
 
     def _safe(self, http: HttpRequest) -> HttpAnswer:
         entry, stop = self._entry(http), self._stop(http.parameters)
-        self._low(entry)
+        self._need_input(entry)
         with _MAKING:
             return self._file(entry, stop, "safe", image_png(self.pictures.safe(entry, stop)))
 
-    def _low(self, entry: FullSize) -> Any:
+    def _need_input(self, entry: FullSize) -> None:
         if "low" not in entry.digests:
             raise NotServedError(404, "this picture was kept without its input")
-        return self.pictures.pixels(entry, "low")
 
     def _file(self, entry: FullSize, stop: int, kind: str, content: bytes) -> HttpAnswer:
         name = f"{file_stem(entry.name)}-alpha-{self.pictures.stops[stop].alpha:g}-{kind}.png"

@@ -13,6 +13,7 @@ from blackbox_conformal.method.images.duplicates import Distinct
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import DETAIL, RiskCurve
+from blackbox_conformal.method.risk.squared_errors import SquaredErrors
 from blackbox_conformal.study.calibrate.calibrated_rule import ceiling_of, checked_rule, left_out_of, tolerances_of
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.looked_at import together
@@ -54,8 +55,7 @@ def calibrate_job(
     alpha
         A level that the photographs have to be enough for; None: none is checked.
     groups, tiles
-        The stem of a photograph's file → its group, or the photograph that it is a tile of. Tiles of one photograph
-        count once, so each needs an entry.
+        The stem of a photograph's file → its group, or the photograph that it is a tile of; every tile needs an entry.
     tuning
         Photographs that choices were made on.
     overruled
@@ -78,20 +78,21 @@ def calibrate_job(
     job.confirm(lambda: plan_job(job, rule))
     specification, known = member("guarantees", guarantee).specification(), {one.truth for one in tuning}
     history = write_manifest(job.folder, setup, job.pictures, known, overruled, guarantee=specification)
-    found = _measured(job, rule, groups or {}, tiles or {})
-    errors, *others = map(list, zip(*(curves for _, _, curves, _ in found), strict=True))
-    refused = _refuse_useless(job, [image for image, *_ in found], errors)
+    images, inputs, families, answers, squares = zip(*_measured(job, rule, groups or {}, tiles or {}), strict=True)
+    errors, *others = map(list, zip(*families, strict=True))
+    refused = _refuse_useless(job, images, errors)
     calibration = Calibration.from_curves(
         setup.procedure,
         setup.metric.capped_bound,
-        [image for image, *_ in found],
+        images,
         errors,
         [curves for curves in others if curves[0].kind == "share"],
         [curves for curves in others if curves[0].kind == "all-but"],
         detail=[curves for curves in others if curves[0].kind in DETAIL],
         guarantee=specification,
-        answers=[answers for *_, answers in found],
-        inputs=[inputs for _, inputs, *_ in found],
+        answers=answers,
+        squared_errors=squares,
+        inputs=inputs,
         tuning=tuning,
         vendor_models=tuple(sorted(job.vendor_models)),
         history=history,
@@ -99,29 +100,29 @@ def calibrate_job(
     return CalibrationRun(calibration, job.calls, job.cached, job.cost_usd, refused)
 
 
-_Found = tuple[CalibrationImage, InputStatistics, list[RiskCurve], Answers]
+_Measured = tuple[list[RiskCurve], Answers, SquaredErrors]
+_Found = tuple[CalibrationImage, InputStatistics, list[RiskCurve], Answers, SquaredErrors]
 
 
 def _measured(job: Job, rule: Guarantee, groups: Mapping[str, str], tiles: Mapping[str, str]) -> list[_Found]:
     """What calibrates of each photograph, in arrival order; its curves are of errors, shares and parts left out."""
     found: list[_Found] = []
     with job.run(partial(_measure, tolerances_of(rule), left_out_of(rule), ceiling_of(rule, job.setup))) as measured:
-        for drawn, (curves, answers) in measured:
-            found.append((_image(drawn, groups, tiles), drawn.prepared.statistics, curves, answers))
+        for drawn, seen in measured:
+            found.append((_image(drawn, groups, tiles), drawn.prepared.statistics, *seen))
             job.listeners.progress("calibrating", len(found), len(job.pictures))
     return found
 
 
-def _measure(
-    tolerances: Sequence[float], left_out: Sequence[float], ceiling: float | None, ready: Ready
-) -> tuple[list[RiskCurve], Answers]:
-    """The curves of one photograph, and what the answers to it were like; the worst of a refused one."""
+def _measure(tolerances: Sequence[float], left_out: Sequence[float], ceiling: float | None, ready: Ready) -> _Measured:
+    """What `calibration_curves` gives of one photograph; the worst of a refused one, of which nothing else is known."""
     setup = ready.setup
     if ready.drawn.refusal is not None:
         bound = setup.metric.capped_bound
         shares = [RiskCurve.worst(bound, tolerance=tolerance) for tolerance in (None, *tolerances)]
         detail = [] if ceiling is None else RiskCurve.worst_of_detail(ceiling)
-        return [*shares, *(RiskCurve.worst(bound, left_out=share) for share in left_out), *detail], Answers.unknown(1)
+        curves = [*shares, *(RiskCurve.worst(bound, left_out=share) for share in left_out), *detail]
+        return curves, Answers.unknown(1), SquaredErrors.unknown(1)
     truth, low = ready.truth_and_input("calibrated")
     return calibration_curves(ready.drawn, setup, ready.read, truth, low, tolerances, left_out, ceiling, ready.second)
 

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from blackbox_conformal.documents.certificate import Certificate
+from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.method.images.encode import image_png, mask_png, score_map_png
 from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.overlay import overlay
-from blackbox_conformal.method.images.safe import safe_picture, safe_statement
+from blackbox_conformal.method.safe import picture_to_show, safe_picture, safe_statement
 from blackbox_conformal.study.earlier_results import (
     VENDOR_ENDINGS,
     certificate_in,
@@ -83,24 +84,18 @@ class Result(Faces):
 
     @property
     def safe(self) -> Image:
-        """A picture to use, (H, W, 3) uint8: the delivered pixels where trusted, plain enlargement elsewhere.
+        """A picture to use, (H, W, 3) uint8: the delivered pixels where trusted, elsewhere those nearest to the truth.
 
-        Where the input is outside the calibration, no pixel is a delivered one.
+        See `safe_of`.
         """
-        return safe_picture(self.image, self.guaranteed, self.low_resolution)
-
-    @property
-    def guaranteed(self) -> Mask:
-        """The trusted pixels that the guarantee speaks of, (H, W) bool: none of an input outside the calibration."""
-        if self.certificate.status == "outside-calibration":
-            return np.zeros_like(self.mask)
-        return self.mask
+        return safe_of(self.image, self.mask, self.low_resolution, self.certificate)[0]
 
     def save(
         self,
         folder: str | Path,
         *,
         safe: bool = False,
+        sharp: bool = False,
         feather: int = 0,
         leave_out: Collection[str] = (),
         sign_with: SigningKey | None = None,
@@ -112,8 +107,10 @@ class Result(Faces):
         ----------
         safe
             Write the picture `safe` too.
+        sharp
+            In it show, where nothing is trusted, the picture with most detail that is no worse than plain enlargement.
         feather
-            Over how many untrusted pixels the delivered picture fades into the enlargement in it; 0: a hard edge.
+            Over how many untrusted pixels the delivered picture fades into the other in it; 0: a hard edge.
         leave_out
             What not to write: ``overlay``, ``score_map``, ``vendor``.
         sign_with
@@ -131,7 +128,7 @@ class Result(Faces):
         UsageError
             A file exists with other content and `force` is not set.
         """
-        wanted = Wanted(safe, feather, tuple(leave_out))
+        wanted = Wanted(safe, feather, tuple(leave_out), sharp)
         return write_products(self, Path(folder), wanted, sign_with=sign_with, force=force)
 
     def blocks(self) -> Iterator[Block]:
@@ -206,20 +203,24 @@ class Wanted:
         Over how many untrusted pixels its trusted part fades out; 0: a hard edge.
     leave_out
         Some of `OPTIONAL`, which are not written.
+    sharp
+        The picture to use is sharp where nothing is trusted.
 
     Raises
     ------
     UsageError
-        A feather without the picture, or something is left out that cannot be.
+        A feather or `sharp` without the picture, or something is left out that cannot be.
     """
 
     safe: bool = False
     feather: int = 0
     leave_out: tuple[str, ...] = ()
+    sharp: bool = False
 
     def __post_init__(self) -> None:
-        if self.feather and not self.safe:
-            raise UsageError(f"expected a feather with the safe picture alone; got {self.feather}. Add --safe")
+        if (self.feather or self.sharp) and not self.safe:
+            got = "sharp" if self.sharp else f"feather {self.feather}"
+            raise UsageError(f"expected a feather or sharp with the safe picture alone; got {got}. Add --safe")
         if not set(self.leave_out) <= set(OPTIONAL):
             raise UsageError(f"expected to leave out some of {', '.join(OPTIONAL)}; got {', '.join(self.leave_out)}")
 
@@ -262,7 +263,36 @@ class Product:
     remarks: dict[str, Any] = field(default_factory=dict)
 
 
-def encode_product(result: Result, kind: str, feather: int = 0) -> Product | None:
+def safe_of(
+    image: Image,
+    mask: Mask,
+    low_resolution: Image,
+    certificate: Certificate,
+    feather: int = 0,
+    *,
+    sharp: bool = False,
+) -> tuple[Image, str]:
+    """The picture to use, (H, W, 3) uint8, and what is promised of it.
+
+    It shows the delivered pixels where the mask trusts. Elsewhere it shows what had the least squared error there on
+    the calibration photographs; `sharp`: of what was no worse than plain enlargement, what has most detail. Where the
+    guarantee does not speak of the picture, or the calibration keeps no errors, all that is untrusted is plain
+    enlargement.
+    """
+    enlarged, guaranteed = image.shape != low_resolution.shape, certificate.status != "outside-calibration"
+    name, words, choice = "enlargement", "plain enlargement" if enlarged else "the input itself", certificate.outside
+    if choice is not None and certificate.status not in ("outside-calibration", "not-judged"):
+        name = choice.shown(sharp=sharp)
+        words = choice.words(name, enlarged=enlarged)
+    elif choice is None and guaranteed and not mask.all():
+        words += " (this calibration keeps no errors to choose by; calibrated anew, without a call, it does)"
+    mixture = Procedure.model_validate(certificate.procedure).mixture
+    outside = picture_to_show(name, image, low_resolution, mixture)
+    picture = safe_picture(image, mask if guaranteed else np.zeros_like(mask), outside, feather)
+    return picture, safe_statement(words, feather=feather, guaranteed=guaranteed)
+
+
+def encode_product(result: Result, kind: str, feather: int = 0, *, sharp: bool = False) -> Product | None:
     """One file of a result by its kind, the name of a field of `Products`; None where there is none to write."""
     match kind:
         case "image":
@@ -275,10 +305,8 @@ def encode_product(result: Result, kind: str, feather: int = 0) -> Product | Non
             content, scaling = score_map_png(result.score_map)
             return Product(content, remarks=scaling)
         case "safe":
-            enlarged = result.image.shape != result.low_resolution.shape
-            picture = safe_picture(result.image, result.guaranteed, result.low_resolution, feather)
-            guaranteed = result.certificate.status != "outside-calibration"
-            statement = safe_statement(enlarged=enlarged, feather=feather, guaranteed=guaranteed)
+            image, low, certificate = result.image, result.low_resolution, result.certificate
+            picture, statement = safe_of(image, result.mask, low, certificate, feather, sharp=sharp)
             return Product(image_png(picture), remarks={"feather": feather, "statement": statement})
         case "vendor":
             if result.vendor is None:
@@ -311,7 +339,7 @@ def write_products(
     IncompleteError
         The disk is full.
     """
-    products = {kind: encode_product(result, kind, wanted.feather) for kind in wanted.kinds}
+    products = {kind: encode_product(result, kind, wanted.feather, sharp=wanted.sharp) for kind in wanted.kinds}
     encoded = {kind: product for kind, product in products.items() if product is not None}
     paths = {kind: product_path(result.name, folder, kind, product.ending) for kind, product in encoded.items()}
     paths["certificate"] = product_path(result.name, folder, "certificate", "json")

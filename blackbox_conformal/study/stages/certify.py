@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.documents.certificate import BatchCheck, Certificate, InputCheck
+from blackbox_conformal.documents.certificate import BatchCheck, Certificate, InputCheck, Outside
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.documents.signature import Signature
 from blackbox_conformal.errors import FileFormatError, UsageError
@@ -63,6 +63,11 @@ class Comparisons:
     batch: BatchCheck
     drift: str | None = None
     file_format: str = ""
+
+    @property
+    def group(self) -> str | None:
+        """The group of calibration photographs that the input was compared with; None: all of them."""
+        return None if self.own is None else self.own.group
 
     def unlike(self, procedure: Procedure) -> str | None:
         """Why the guarantee does not speak of the input; None where it may."""
@@ -184,6 +189,7 @@ def claims(
         "procedure": calibration.procedure.model_dump(mode="json"),
         "psnr": _psnr(rule, alpha, metric),
         "leakage": _leakage(rule, alpha, calibration.n, calibration.bound_for(rule)),
+        "outside": Outside.of(calibration.errors_shown(comparisons.group), threshold),
     }
 
 
@@ -231,7 +237,8 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
     comparisons = Comparisons(check, batch, certificate.drift, str(certificate.input.get("format")))
     implied = claims(calibration, metric, rule, certificate.alpha, threshold, comparisons, named, judged=judged)
     if of_the_picture:
-        for name in ("status", "statement", "reason", "guarantee", "threshold", "threshold_hex", "missing_images"):
+        named_by_it = ("status", "statement", "reason", "guarantee", "threshold", "threshold_hex", "missing_images")
+        for name in (*named_by_it, "outside"):
             del implied[name]
     stated = certificate.model_dump(mode="json")
     return _other_signer(named, calibration.signature) + [

@@ -17,6 +17,8 @@ from blackbox_conformal.method.images.resemblance import Resemblance, Sent
 from blackbox_conformal.method.kernels.moments import Moments
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.squared_errors import SquaredErrors
+from blackbox_conformal.method.safe import may_be_shown, picture_to_show
 from blackbox_conformal.study.stages.draws import (
     Drawn,
     DrawnPicture,
@@ -133,11 +135,19 @@ def calibration_curves(
     left_out: Sequence[float],
     ceiling: float | None,
     second: Image | None = None,
-) -> tuple[list[RiskCurve], Answers]:
-    """The risk curves of one photograph, as `curves_of` gives them, and what the answers to it were like."""
+) -> tuple[list[RiskCurve], Answers, SquaredErrors]:
+    """The risk curves of one photograph, as `curves_of` gives them, what the answers to it were like, and how far from
+    the truth pictures are that may be shown of it."""
     evaluation = evaluate(drawn, setup, read, low_resolution, second)
     _, curves = curves_of(evaluation, setup, truth, tolerances, left_out, ceiling)
-    return curves, evaluation.answers
+    return curves, evaluation.answers, _squared_errors(evaluation, setup, truth)
+
+
+def _squared_errors(evaluation: Evaluation, setup: Setup, truth: Image) -> SquaredErrors:
+    procedure, delivered, low = setup.procedure, evaluation.delivered, evaluation.low_resolution
+    names = may_be_shown(procedure.mixture, procedure.scale, procedure.delivery)
+    pictures = ((name, picture_to_show(name, delivered, low, procedure.mixture)) for name in names)
+    return SquaredErrors.of(evaluation.score_map, truth, pictures)
 
 
 def curves_of(

@@ -1,5 +1,6 @@
 // The report: the pictures that the level slider masks, all of them inside the page.
 
+const mixedTitle = "trusted, else plain enlargement";
 const cards = [...document.querySelectorAll(".card")].map(makeCard);
 const viewer = cards.length ? makeViewer() : null;
 

@@ -4,7 +4,7 @@ function makeViewer(opened = () => {}, failed = () => {}) {
   const root = byId("viewer"), stage = byId("stage"), place = byId("divide");
   const left = byId("left"), right = byId("right"), marks = byId("marks");
   const kinds = { left: byId("left-kind"), right: byId("right-kind"), marks: byId("marks-kind") };
-  const titles = { low: "vendor's input", delivered: "delivered", truth: "photograph", safe: "safe picture" };
+  const titles = { low: "vendor's input", delivered: "delivered", truth: "photograph", safe: mixedTitle };
   let card = null, wanted = null, view = makeView(1, 1), fitted = true, blinking = null, beside = false;
   let room = { width: 1, height: 1 }, scale = null, drawing = false, again = false, drawn = {};
 

@@ -1,6 +1,7 @@
 // The viewer over a run folder: an index of all pictures, a list that holds the cards on the screen alone, one viewer.
 
 let shares = new Float32Array(0), losses = new Float32Array(0), cards = [], shown = [], side = 1;
+const mixedTitle = "safe picture";
 const viewer = makeViewer(pictureOpened, report);
 const list = byId("cards");
 

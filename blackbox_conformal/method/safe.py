@@ -1,0 +1,102 @@
+"""A picture to use: the delivered pixels where they are trusted, elsewhere those of a picture that is chosen for it."""
+
+import numpy as np
+
+from blackbox_conformal.errors import MapError, UsageError
+from blackbox_conformal.method.degradations.back_projection import back_projected
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.images.grown import grown
+from blackbox_conformal.method.images.making_inputs import resized
+from blackbox_conformal.method.images.picture import check_pixels
+from blackbox_conformal.method.images.reference import reference
+from blackbox_conformal.support.types import Image, Mask
+
+_STEPS = 2
+"""Of back-projection, as of ``--delivery consistent``."""
+
+
+def may_be_shown(mixture: Mixture, scale: int, delivery: str) -> tuple[str, ...]:
+    """The pictures that may be shown where nothing is trusted: names of `SHOWN`.
+
+    Parameters
+    ----------
+    mixture, scale
+        How inputs are made. Only known linear steps can be made again, as a consistent picture needs.
+    delivery
+        Which picture is delivered; what is consistent already is not made so.
+    """
+    consistent = ("consistent",) * (mixture.linear and not delivery.startswith("consistent"))
+    return ("delivered", *consistent, *("reference",) * (scale > 1), "enlargement")
+
+
+def picture_to_show(name: str, delivered: Image, low_resolution: Image, mixture: Mixture) -> Image:
+    """A picture of `SHOWN` by its name, (H, W, 3) uint8, from the delivered one and its input, (h, w, 3) uint8.
+
+    Enlargement is by Pillow's bicubic filter (Keys 1981, a = -1/2); an input of the delivered size is taken as it is.
+    """
+    height, width = delivered.shape[:2]
+    match name:
+        case "delivered":
+            return delivered
+        case "consistent":
+            return back_projected(delivered, low_resolution, mixture.linear_part(), _STEPS)
+        case "reference":
+            return reference(low_resolution, width // low_resolution.shape[1], degraded=not mixture.linear)
+    return resized(check_pixels(low_resolution), width, height)
+
+
+def safe_picture(delivered: Image, mask: Mask, outside: Image, feather: int = 0) -> Image:
+    """`delivered` inside the mask and `outside` elsewhere: (H, W, 3) uint8.
+
+    Parameters
+    ----------
+    delivered, outside
+        (H, W, 3) uint8.
+    mask
+        (H, W) bool, True = trusted. These pixels are exactly the delivered ones, whatever `feather` is.
+    feather
+        Over how many pixels outside the mask the delivered picture fades into the other; 0: a hard edge.
+
+    Raises
+    ------
+    MapError
+        A mask or a picture of another size.
+    UsageError
+        `feather` is negative.
+    """
+    delivered = check_pixels(delivered)
+    if mask.shape != delivered.shape[:2] or mask.dtype != np.bool_:
+        raise MapError(f"expected a bool mask of {delivered.shape[:2]}; got {mask.dtype} {mask.shape}")
+    if outside.shape != delivered.shape:
+        raise MapError(f"expected a picture of {delivered.shape[:2]} to show outside; got {outside.shape[:2]}")
+    if feather < 0:
+        raise UsageError(f"expected a feather of 0 pixels or more; got {feather}")
+    safe = check_pixels(outside).copy()
+    safe[mask] = delivered[mask]
+    near = mask
+    for step in range(1, feather + 1):
+        wider = grown(near, 1)
+        ring = wider & ~near
+        share = 1 - step / (feather + 1)
+        safe[ring] = np.rint(share * delivered[ring] + (1 - share) * safe[ring]).astype(np.uint8)
+        near = wider
+    return safe
+
+
+def safe_statement(outside: str, *, feather: int, guaranteed: bool = True) -> str:
+    """What is promised of a `safe_picture`.
+
+    Parameters
+    ----------
+    outside
+        What is outside the mask, in words.
+    guaranteed
+        The guarantee speaks of the mask; where it does not, the safe picture has nothing of the delivered one.
+    """
+    if not guaranteed:
+        return f"the guarantee does not speak of this picture, so all of it is {outside}, of which nothing is promised"
+    fading = f", into which the delivered picture fades over {feather} pixels" * bool(feather)
+    return (
+        "inside the mask it is the delivered picture, of which the guarantee speaks; "
+        f"outside it is {outside}{fading}; of what is outside nothing is promised"
+    )
