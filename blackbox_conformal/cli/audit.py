@@ -85,7 +85,7 @@ class AuditOptions(shared.ClusterOptions, shared.JobOptions):
     ),
 )
 def command(screen: Screen, options: AuditOptions) -> None:
-    """Measure risk, trusted share, PSNR and SSIM on IMAGES (photographs that calibration has not seen).
+    """Measure risk, trusted share, PSNR, SSIM, restored and invented detail on IMAGES that calibration has not seen.
 
     With --calibration the vendor and every setting come from it. Without, --splits draws IMAGES once, as `calibrate`
     does, and splits them at random into a part that calibrates and one that is measured.

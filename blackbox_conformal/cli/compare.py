@@ -12,7 +12,6 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.study.keyword_arguments import NEEDED, CompareSettings, described
-from blackbox_conformal.support.text import printable
 
 if TYPE_CHECKING:
     from blackbox_conformal.drawing.estimate import Estimate
@@ -67,8 +66,9 @@ def command(screen: Screen, options: CompareOptions) -> None:
     """Compare vendors or settings on IMAGES: some photographs calibrate, the others are measured.
 
     At equal alpha: trusted share, PSNR, price per trusted megapixel, latency, failures; intervals are paired by
-    photograph. Options given beside --vendor hold for every vendor. Without --run each vendor has a run folder of its
-    own below ./runs; a run folder that exists is used for all.
+    photograph. Restored and invented detail stand beside plain enlargement and the free reference. Options given
+    beside --vendor hold for every vendor. Without --run each vendor has a run folder of its own below ./runs; a run
+    folder that exists is used for all.
     """
     from blackbox_conformal.study.choose.contestants import Contestant, refuse_incomparable
     from blackbox_conformal.study.pages import pages
@@ -211,15 +211,11 @@ def _value(key: str, value: str) -> int | str:
 def _show_next(
     screen: Screen, typed: Sequence[_Typed], contestants: "Sequence[Contestant]", comparison: "Comparison"
 ) -> None:
-    """`calibrate` with the vendor that trusts most at the highest level, on photographs that it has not seen."""
-    from blackbox_conformal.study.choose.comparison import OURS
-
-    ours = [row for row in comparison.rows if row.method == OURS]
-    best = max(ours, key=lambda row: (row.alpha, row.trusted_share)).contestant
-    place = [contestant.label for contestant in contestants].index(best)
+    """`calibrate` with each vendor that is first in something, on photographs that it has not seen."""
     screen.say(
-        f"No other trusts more than {printable(best)} at the highest level. Calibrate what you choose on other "
-        "photographs: its guarantee does not hold as stated on those by which it was chosen."
+        "Calibrate what you choose on other photographs: its guarantee does not hold as stated on those by which it "
+        "was chosen."
     )
-    words = next_steps.calibrate_contestant(typed[place].words())
-    screen.next(*words)
+    labels = [contestant.label for contestant in contestants]
+    for first in dict.fromkeys(order[0] for order in comparison.ranks.values() if order):
+        screen.next(*next_steps.calibrate_contestant(typed[labels.index(first)].words()))

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
-from support.synthetic import draw, photograph, write_draws, write_photographs
+from support.synthetic import draw, photograph, reduced, write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.errors import CalibrationError, FileFormatError, RefusedError, UsageError
+from blackbox_conformal.method.audits.detail_shares import DetailMeter, DetailShares
 from blackbox_conformal.method.audits.quality import peak_signal_to_noise
+from blackbox_conformal.pages.report.report_store import AUDITS
 from blackbox_conformal.study import job
 from blackbox_conformal.study.audit.measure import CROP_SIDE, WorstCrops
 from blackbox_conformal.study.python.functions import audit
@@ -83,6 +85,27 @@ def test_every_figure_equals_the_one_worked_out_by_hand(scene):
     assert 0.1 < found.levels[1].trusted_share < found.levels[2].trusted_share
     assert found.leakage is not None
     assert found.leakage.n == 20
+
+
+def test_the_vendor_stands_beside_pictures_that_cost_nothing_whatever_the_metric(scene):
+    vendor, calibration, unseen, folder = scene
+    found = audit(vendor, unseen, calibration, [0.5], run=folder / "run")
+    meter = DetailMeter(calibration.procedure.mixture)
+    hand = []
+    for path in unseen:
+        truth = photograph(int(path.stem[1:]))
+        hand.append(meter(path.stem, truth, reduced(truth, 4), by_hand(int(path.stem[1:]))[0]))
+    rows = found.document()["detail"]
+    assert [row["picture"] for row in rows] == ["vendor", "plain enlargement", "free reference"]
+    for row in rows:
+        own = DetailShares.of(hand, row["picture"])
+        assert (row["photographs"], row["psnr"][0]) == (12, pytest.approx(own.psnr[0]))
+        assert row["restored"][0] == pytest.approx(own.restored[0], abs=1e-9)
+    assert rows[0]["restored"][0] < 0.05 < 0.9 < rows[0]["invented"][0], "it adds noise"
+    stored = AUDITS.content(found)
+    for picture in stored["pictures"]:
+        del picture["detail"]
+    assert AUDITS.parse(AUDITS.text(stored).encode()).document()["detail"] == [], "an audit that did not look"
 
 
 def test_the_worst_pixel_and_its_crop_are_those_of_the_files(scene):

@@ -15,6 +15,8 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.errors import BudgetError, CalibrationError, IncompleteError, PicturesError, UsageError
+from blackbox_conformal.method.audits import detail_shares
+from blackbox_conformal.method.audits.detail_shares import DetailMeter, DetailShares
 from blackbox_conformal.method.images.photographs import demo_photographs
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.pages.report.comparison_page import write_comparison
@@ -152,6 +154,30 @@ def test_trust_mask_rows_are_those_of_calibrate_and_audit(drawn, photographs, co
         assert row.psnr_trusted == pytest.approx(level.inside.psnr, nan_ok=True)
         assert row.psnr_all == pytest.approx(level.whole.psnr)
         assert row.share_gain == (0, 0, 0)
+
+
+def test_free_pictures_stand_beside_contestants_and_lead_to_no_best_one(drawn, photographs, contestants, monkeypatch):
+    _, _, root = drawn
+    made = []
+    take = detail_shares.reference
+    monkeypatch.setattr(detail_shares, "reference", lambda low, *a, **k: made.append(1) or take(low, *a, **k))
+    pictures = []
+    found = compare_contestants(contest(contestants, photographs, root, held_out=8), ALPHAS, pictures.append)
+    assert len(made) == 8, "once a photograph, for all contestants"
+    assert list(found.detail) == ["four", "two", "one", "plain enlargement", "free reference"]
+    rows = {row["picture"]: row for row in found.document()["detail"]}
+    for name in ("four", "two", "one"):
+        meter = DetailMeter(contestants[0].setup.procedure.mixture)
+        own = sorted((one for one in pictures if one.contestant == name), key=lambda one: one.identity)
+        alone = DetailShares.of([meter(one.identity, one.truth, one.low, one.delivered) for one in own])
+        assert rows[name]["restored"][0] == pytest.approx(alone.restored[0])
+        assert rows[name]["invented"][2] == pytest.approx(alone.invented[2])
+    assert rows["free reference"]["psnr"] > rows["one"]["psnr"]
+    ranks = found.document()["ranks"]
+    trusted = {row.contestant: row.trusted_share for row in found.rows if row.method == "trust mask"}
+    assert ranks["trusted"] == sorted(trusted, key=lambda name: -trusted[name])
+    assert ranks["restored"] == sorted(ranks["restored"], key=lambda name: -found.detail[name].restored[0])
+    assert ranks["invented"] == sorted(ranks["invented"], key=lambda name: found.detail[name].invented[0])
 
 
 def test_a_refused_photograph_counts_as_an_audit_counts_it(photographs, tmp_path):

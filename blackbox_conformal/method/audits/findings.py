@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from blackbox_conformal.method.audits.contamination import Leakage
+from blackbox_conformal.method.audits.detail_shares import DetailSums, detail_blocks
 from blackbox_conformal.method.audits.implied_quality import QualityBounds
 from blackbox_conformal.method.audits.kinds import KindRisk, kind_blocks, kinds_in_words
 from blackbox_conformal.method.audits.quality import Quality
@@ -52,6 +53,9 @@ class AuditedPicture:
         Whether its loss exceeded the bound that was computed for it, where the guarantee uses one of the picture.
     kind
         Of which kind it is; None in audits of versions that did not look.
+    detail
+        What vendor and free pictures restore and invent; see `DetailMeter`. Empty in audits of versions that did not
+        look.
     """
 
     name: str
@@ -65,6 +69,7 @@ class AuditedPicture:
     whole: Quality
     broken_bound: bool = False
     kind: InputKind | None = None
+    detail: Mapping[str, DetailSums] = field(default_factory=dict)
 
     @property
     def refused(self) -> bool:
@@ -241,6 +246,7 @@ class Audit(Faces):
         yield self._level_table()
         yield self._figure()
         yield from self._explanations()
+        yield from detail_blocks([picture.detail for picture in self.pictures], self.clusters)
         if self.stop is not None:
             yield from self.stop.blocks([level.alpha for level in self.levels])
         yield from kind_blocks(self.kinds)

@@ -19,6 +19,9 @@ MID_GREY = 128
 LARGEST_BLOCK = 64
 """Pixels: a wrong square of that side is as good as any."""
 
+BLIND = "Detail that the input does not show and the vendor leaves out is no invention: the clear part may lack it."
+"""What no bound on invention sees."""
+
 THREE_CHANNELS_DB = 10 * math.log10(3)
 """4.77 dB: a sum of absolute values over three channels is at least sqrt(3) times their root mean square."""
 
@@ -54,7 +57,9 @@ def statement(guarantee: Guarantee, alpha: float, n: int, metric: Mapping[str, A
     said = guarantee.statement(alpha, n, measured.error_in_words)
     error_known = guarantee.needs.curve_kind not in SHARES or guarantee.stated_tolerance is not None
     notes = (level_in_greys(measured, level), allowed_detail(measured, level)) if error_known else ()
-    return " ".join(filter(None, [said, *notes, cap_note(guarantee, metric)]))
+    return " ".join(
+        filter(None, [said, *notes, cap_note(guarantee, metric), BLIND if measured.counts_detail else None])
+    )
 
 
 def error_in_words(metric: Mapping[str, Any]) -> str:

@@ -84,6 +84,19 @@ def unexplained(changed: Image, explained: Image, plain: Image, sigma: float, *,
     return Energies(common, whole)
 
 
+def energy(changed: Image, plain: Image, sigma: float, *, high_pass: bool = True) -> float:
+    """The sum over pixels of `whole` as `unexplained` gives it: reflected windows move energy and lose none."""
+    changed, plain = image_pair(changed, plain)
+    difference = np.empty(plain.shape[:2], np.float32)
+    total = 0.0
+    for channel in range(3):
+        _subtract(changed, plain, channel, difference)
+        if high_pass:
+            difference -= gaussian(difference, sigma)
+        total += float(np.square(difference, out=difference).sum(dtype=np.float64))
+    return total / 3
+
+
 def displacement(changed: Image, plain: Image, sigma: float) -> tuple[float, float]:
     """How far `changed` lies below and to the right of `plain`, in pixels, where that is what sets them apart.
 

@@ -49,7 +49,7 @@ class DetailMetric(Metric):
 
     def require_degradation(self, degradation: Mixture) -> None:
         """Refuse inputs with holes, which the picture that detail is added to would show."""
-        if degradation.hidden(np.zeros((1, 1, 3), np.uint8)) is not None:
+        if hides(degradation):
             raise UsageError(
                 f"expected inputs that show the whole picture for {self.plugin_name()}; {degradation.text} paints "
                 "holes, and whatever fills them is added. Give --metric in-holes:of=lab-l1,sigma=4"
@@ -92,15 +92,29 @@ class DetailMetric(Metric):
         return self.energies(truth, delivered, low_resolution, degradation).share
 
 
+def hides(degradation: Mixture) -> bool:
+    """Whether inputs have holes."""
+    return degradation.hidden(np.zeros((1, 1, 3), np.uint8)) is not None
+
+
+def enlarged(low_resolution: Image, scale: int) -> tuple[Image, float]:
+    """Plain enlargement of the input, or the input itself at scale 1, and the sigma of window and high-pass."""
+    return (low_resolution, SIGMA) if scale == 1 else (bicubic_up(low_resolution, scale), float(scale))
+
+
+def shift(delivered: Image, plain: Image, sigma: float) -> tuple[float, float] | None:
+    """How far down and to the right of plain enlargement a picture lies, where that is more than `FARTHEST`."""
+    moved = displacement(delivered, plain, sigma)
+    return moved if math.hypot(*moved) > FARTHEST else None
+
+
 def _plain(delivered: Image, low_resolution: Image) -> tuple[Image, float]:
-    """Plain enlargement of the input, and the sigma of window and high-pass."""
-    scale = delivered.shape[0] // low_resolution.shape[0]
-    plain, sigma = bicubic_up(low_resolution, scale), SIGMA if scale == 1 else float(scale)
-    down, right = displacement(delivered, plain, sigma)
-    if math.hypot(down, right) > FARTHEST:
+    """As `enlarged`; refused where the delivered picture is shifted."""
+    plain, sigma = enlarged(low_resolution, delivered.shape[0] // low_resolution.shape[0])
+    if (moved := shift(delivered, plain, sigma)) is not None:
         raise ImageError(
-            f"expected delivered pictures that lie where their inputs do; one lies {right:+.2f} pixels to the right "
-            f"and {down:+.2f} down, so nearly all of its detail would count as invented. Have the vendor's answers "
+            f"expected delivered pictures that lie where their inputs do; one lies {moved[1]:+.2f} pixels to the right "
+            f"and {moved[0]:+.2f} down, so nearly all of its detail would count as invented. Have the vendor's answers "
             "moved back, or give --metric lab-l1:sigma=4"
         )
     return plain, sigma

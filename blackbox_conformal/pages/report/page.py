@@ -267,8 +267,8 @@ MAXIMUM_MANIFEST_BYTES = 4 * 2**20
 Section = tuple[str, list[Block]]
 """Blocks under their heading."""
 
-_LEADING = 2
-"""So many sections of what an audit found are open: its sentences and its levels."""
+_LEADING = 3
+"""So many sections of what an audit found are open: its sentences, its levels, and what the vendor added."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError
+from blackbox_conformal.method.audits.detail_shares import DetailMeter
 from blackbox_conformal.method.audits.findings import Audit, AuditedPicture
 from blackbox_conformal.method.audits.hypothesis import claim
 from blackbox_conformal.method.audits.random_splits import Splits, split_audit
@@ -252,7 +253,8 @@ def audit_photographs(
     job = _job(request, setup, paths, terms)
     job.confirm()
     keep = crops or WorstCrops(0)
-    measure = Measure(rule, request.curves, levels, tolerance_of(rule), on_picture, keep.most > 0)
+    detail = DetailMeter(setup.procedure.mixture)
+    measure = Measure(rule, request.curves, levels, tolerance_of(rule), on_picture, keep.most > 0, detail)
     found, ending = _measured(job, measure, request, keep, stop=stop and not setup.adapter.capabilities.local)
     found.sort(key=lambda one: one[0].truth)
     audited = [picture for picture, _ in found]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from blackbox_conformal.method.audits.detail_shares import DetailMeter
 from blackbox_conformal.method.audits.findings import AuditedPicture
 from blackbox_conformal.method.audits.quality import NO_PIXELS, QualityMaps
 from blackbox_conformal.method.audits.worst_pixels import PixelPlace, window, worst_place
@@ -150,6 +151,8 @@ class Measure:
         Gets each photograph's pixels and maps, where it is measured: in threads, or on workers.
     crops
         Whether the surroundings of the worst pixels are wanted.
+    detail
+        Measures what the vendor restores and invents; None where that is not asked.
     """
 
     rule: Guarantee
@@ -158,6 +161,7 @@ class Measure:
     tolerance: float | None
     on_picture: OnPicture
     crops: bool
+    detail: DetailMeter | None = None
 
     def __call__(self, ready: Ready) -> Measured:
         """What is measured on one photograph."""
@@ -168,6 +172,9 @@ class Measure:
             return Measured(_refused(picture, worst, thresholds), Answers.unknown(1))
         truth, low = ready.truth_and_input("audited")
         evaluation = evaluate(ready.drawn, setup, ready.read, low, ready.second)
+        assert picture.truth_digest is not None
+        # Before any map is made, while there is room.
+        sums = {} if self.detail is None else self.detail(picture.truth_digest, truth, low, evaluation.delivered)
         shares, ceiling = [each for each in (self.rule.left_out,) if each is not None], self.rule.threshold_ceiling
         tolerances = [] if self.tolerance is None else [self.tolerance]
         errors, found = curves_of(evaluation, setup, truth, tolerances, shares, ceiling)
@@ -182,7 +189,6 @@ class Measure:
         masks = [trusted(evaluation.score_map, threshold) for threshold in thresholds]
         places = [worst_place(errors, mask) for mask in masks]
         losses = [curve.loss(threshold) for threshold in thresholds]
-        assert picture.truth_digest is not None
         audited = AuditedPicture(
             name=picture.name,
             truth=picture.truth_digest,
@@ -195,6 +201,7 @@ class Measure:
             whole=quality.over(),
             broken_bound=_exceeds(rule, curve, thresholds),
             kind=picture.kind,
+            detail=sums,
         )
         pixels = evaluation.delivered, truth
         crops = tuple(

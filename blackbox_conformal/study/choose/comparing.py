@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from blackbox_conformal.method.audits.detail_shares import DetailMeter, DetailShares, free_shares
 from blackbox_conformal.method.audits.quality import decibels, peak_signal_to_noise
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.risk.curve import RiskCurve
@@ -66,10 +67,12 @@ def compare_contestants(
     contest.confirm()
     measured: list[list[EvaluatedPhotograph]] = []
     standings = []
+    # Contestants have one degradation and scale, so that what costs nothing is measured once for all of them.
+    meter = DetailMeter(contest.jobs[0].setup.procedure.mixture)
     for contestant, job in zip(contest.contestants, contest.jobs, strict=True):
         job.limits = remaining(job.limits, contest.folders - {job.folder})
         before = spending_on(job.folder, job.keys)
-        photographs, refused = _draw_and_measure(contestant.label, job, contest, alphas, on_picture)
+        photographs, refused = _draw_and_measure(contestant.label, job, contest, alphas, on_picture, meter)
         measured.append(photographs)
         standings.append(_standing(contestant.label, job, before, refused))
     # Kept before anybody sees what the photographs show.
@@ -89,7 +92,12 @@ def compare_contestants(
             priced=standing.usd_per_photograph is not None,
         )
     ]
-    return Comparison(n_calibration, contest.held_out, tuple(rows), tuple(standings))
+    detail = {
+        standing.contestant: DetailShares.of([one.detail for one in photographs])
+        for standing, photographs in zip(standings, measured, strict=True)
+    }
+    free = free_shares(max(([one.detail for one in each] for each in measured), key=lambda each: sum(map(bool, each))))
+    return Comparison(n_calibration, contest.held_out, tuple(rows), tuple(standings), detail | free)
 
 
 def _standing(label: str, job: Job, before: DrawsSpending, refused: int) -> Standing:
@@ -110,7 +118,7 @@ def _standing(label: str, job: Job, before: DrawsSpending, refused: int) -> Stan
 
 
 def _draw_and_measure(
-    label: str, job: Job, contest: Contest, alphas: Sequence[float], on_picture: OnCompared
+    label: str, job: Job, contest: Contest, alphas: Sequence[float], on_picture: OnCompared, meter: DetailMeter
 ) -> tuple[list[EvaluatedPhotograph], int]:
     """Each unseen photograph as measured, by its content, and how many photographs the vendor refused."""
     calibrating, unseen = split_prepared(job.pictures, contest.held_out, contest.seed)
@@ -124,7 +132,7 @@ def _draw_and_measure(
             job.listeners.progress(f"calibrating {label}", len(calibrated), len(calibrating))
         scales = _scales(calibrated, alphas)
         measured = []
-        measure = partial(_measure, job, label, baselines_too, scales, on_picture)
+        measure = partial(_measure, job, label, baselines_too, scales, on_picture, meter)
         for drawn, shown in drawing.each(measure, unseen):
             measured.append((drawn.prepared.truth_digest or "", shown))
             refused += drawn.refusal is not None
@@ -160,6 +168,7 @@ def _measure(
     baselines_too: bool,
     scales: dict[tuple[str, float], float],
     on_picture: OnCompared,
+    meter: DetailMeter,
     ready: Ready,
 ) -> EvaluatedPhotograph:
     height, width = ready.drawn.prepared.size
@@ -191,7 +200,8 @@ def _measure(
         )
     )
     whole = peak_signal_to_noise(truth, evaluation.delivered)
-    return EvaluatedPhotograph(figures, whole, height * width / 1e6, cost)
+    detail = meter(prepared.truth_digest or "", truth, low, evaluation.delivered)
+    return EvaluatedPhotograph(figures, whole, height * width / 1e6, cost, detail)
 
 
 def _scales(calibrated: Sequence[_Calibrated], alphas: Sequence[float]) -> dict[tuple[str, float], float]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.audits.detail_shares import (
+    CONFIDENCE,
+    DETAIL_COLUMNS,
+    RESAMPLES,
+    DetailShares,
+    Measured,
+    detail_rows,
+    erased_warning,
+)
 from blackbox_conformal.method.guarantees.corollaries import statement
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.metrics.metric import Metric
@@ -23,10 +32,8 @@ from blackbox_conformal.support.text import dollars, printable
 from blackbox_conformal.support.wording import share
 
 OURS, INTERVALS, SOFT = "trust mask", "interval image", "soft mask"
-RESAMPLES = 2000
 _NAMED = 3
 """Contestants that a comparison names in one line."""
-CONFIDENCE = 0.9
 
 _NONE = "no guarantee"
 """How the guarantee of a baseline begins."""
@@ -122,12 +129,20 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Comparison(Faces):
-    """The whole comparison."""
+    """The whole comparison.
+
+    Attributes
+    ----------
+    detail
+        What each contestant, plain enlargement and the free reference restored and invented; None where no delivered
+        picture lies where its input does.
+    """
 
     n_calibration: int
     n_evaluation: int
     rows: tuple[ComparisonRow, ...]
     standings: tuple[Standing, ...]
+    detail: Mapping[str, DetailShares | None] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         lowest = min(row.alpha for row in self.rows)
@@ -175,6 +190,7 @@ class Comparison(Faces):
             if row.method == OURS
         }
         yield Facts(glance, title=f"Trusted share and price at alpha = {self.telling_alpha:g}")
+        yield from self._detail_blocks()
         for alpha in self.alphas:
             rows = self._at(alpha)
             title, narrow = f"alpha = {alpha:g}", ["difference, dB"]
@@ -206,6 +222,39 @@ class Comparison(Faces):
             "that trusts nothing has error 0. A photograph that the vendor refused counts as the largest possible "
             "error whenever anything may be trusted."
         )
+
+    @property
+    def ranks(self) -> dict[str, list[str]]:
+        """Contestants, first the one of which most is trusted at `telling_alpha`, or that restores most, or invents
+        least.
+        """
+        ours = sorted(
+            (row for row in self._at(self.telling_alpha) if row.method == OURS), key=lambda row: -row.trusted_share
+        )
+        known = {row.contestant: shares for row in ours if (shares := self.detail.get(row.contestant)) is not None}
+        return {
+            "trusted": [row.contestant for row in ours],
+            "restored": sorted(known, key=lambda name: -known[name].restored[0]),
+            # Who adds nothing invents nothing.
+            "invented": sorted(known, key=lambda name: np.nan_to_num(known[name].invented[0])),
+        }
+
+    def _detail_blocks(self) -> Iterator[Block]:
+        """What each contestant and the free pictures restored and invented, and who leads in what."""
+        title = "Beside plain enlargement and the free reference"
+        yield Table("detail", DETAIL_COLUMNS, detail_rows(self.detail), title=title)
+        ranks = self.ranks
+        first = {name: printable(order[0]) for name, order in ranks.items() if order}
+        if len(first) < len(ranks):
+            return
+        yield Note(
+            f"Most is trusted of {first['trusted']}; {first['restored']} restored most of the missing detail; of what "
+            f"{first['invented']} added, least is not in the truth. Who only adds less may be trusted more.",
+            {"ranks": ranks},
+        )
+        for standing in self.standings:
+            if (shares := self.detail.get(standing.contestant)) is not None:
+                yield Note(erased_warning(printable(standing.contestant), shares), remark="warning")
 
     def _at(self, alpha: float) -> list[ComparisonRow]:
         return [row for row in self.rows if row.alpha == alpha]
@@ -292,12 +341,13 @@ def _gain(row: ComparisonRow) -> Dot:
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedPhotograph:
-    """What an evaluation photograph shows: (method, level) → share, loss, PSNR; and its size and price."""
+    """What an evaluation photograph shows: (method, level) → share, loss, PSNR; its size, price and sums of detail."""
 
     figures: dict[tuple[str, float], tuple[float, float, float]]
     psnr_all: float
     megapixels: float
     cost: Decimal
+    detail: Measured = field(default_factory=dict)
 
 
 def rows_of(
