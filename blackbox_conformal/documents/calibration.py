@@ -277,7 +277,7 @@ class Calibration(Faces):
         if rule.needs.curve_kind == "all-but":
             return self._leaving_out(rule.left_out)
         if rule.needs.curve_kind in DETAIL:
-            return self._of_detail(rule)
+            return self._of_detail(rule).up_to(self._threshold_beside(rule))
         tolerance = rule.stated_tolerance
         # A tolerance of the bound itself is kept by every pixel, so its curves say nothing.
         telling = [curves for curves in self.shares if curves.tolerance is not None and curves.tolerance < self.bound]
@@ -309,9 +309,21 @@ class Calibration(Faces):
         stored = ", ".join(sorted({f"{curves.ceiling:g}" for curves in self.detail})) or "none"
         raise CalibrationError(
             f"curves of detail are stored for the ceiling {stored}; asked for {ceiling:g}. Calibrate again with "
-            f"--metric invention --guarantee {rule.needs.curve_kind}:ceiling={ceiling:g}: the draws are stored, so no "
+            f"--guarantee {rule.needs.curve_kind}:ceiling={ceiling:g}: the draws are stored, so no "
             "call is made"
         )
+
+    def _threshold_beside(self, rule: Guarantee) -> float:
+        """The largest threshold at which what `rule` promises beside holds, too."""
+        if rule.beside is None:
+            return math.inf
+        other, level = rule.beside
+        choice = other.choose(self.curves, level)
+        if choice.reason is not None:
+            raise CalibrationError(
+                f"largest_error={level:g} of {rule.innermost.plugin_name()} cannot be kept, and {choice.reason}"
+            )
+        return choice.threshold
 
     def bound_for(self, rule: Guarantee) -> float:
         """The largest loss of the curves that `rule` is about."""
@@ -579,8 +591,8 @@ def _check_bound(calibration: Calibration, metric: Metric) -> None:
     ):
         raise FileFormatError("expected one set of curves with the metric's bound for each share left out; got others")
     detail = [(curves.kind, curves.bound) for curves in calibration.detail]
-    if _twice(detail) or not {*detail} <= ({(kind, 1.0) for kind in DETAIL} if metric.counts_detail else set()):
-        raise FileFormatError("expected curves of detail of a metric that counts it, one set of a kind; got others")
+    if _twice(detail) or not {*detail} <= {(kind, 1.0) for kind in DETAIL}:
+        raise FileFormatError("expected shares of detail, one set of curves of a kind; got others")
 
 
 def _check_images(calibration: Calibration) -> None:

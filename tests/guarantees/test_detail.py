@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.audit_material import calibration_of, curve_of, curves, detail_curves
+from support.audit_material import audited_picture, calibration_of, curve_of, curves, detail_curves
 from support.synthetic import photograph, reduced, write_photographs
 
 import blackbox_conformal as bc
@@ -17,6 +18,7 @@ from blackbox_conformal.method.guarantees.corollaries import psnr, statement
 from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.study.audit.conclude import conclude
 from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.stages.certify import contradictions
 from blackbox_conformal.support import catalog
@@ -172,10 +174,63 @@ def test_it_is_calibrated_stored_applied_audited_and_reported(vendor: bc.Adapter
     assert plain.detail == ()
 
 
+def test_one_calibration_keeps_invention_and_the_largest_error_together(vendor: bc.Adapter, tmp_path: Path) -> None:
+    terms = {"run": tmp_path / "run", "max_cost": 1}
+    photographs = write_photographs(tmp_path / "photographs", range(12))
+    groups = {path.stem: "odd" if number % 2 else "even" for number, path in enumerate(photographs)}
+    choices = {"score": "bicubic-gap", "metric": "lab-l1:sigma=2", **terms, "groups": groups}
+    made = bc.calibrate(vendor, photographs, guarantee="marked:ceiling=9,largest_error=0.3", **choices)
+    calibration = Calibration.load(made.save(tmp_path / "calibration.json"))
+    alone = calibration.threshold(0.6, "marked", ceiling=9, largest_error=None)
+    colours = calibration.threshold(0.3, "expected")
+    assert -math.inf < colours != alone
+    assert calibration.threshold(0.6) == min(alone, colours)
+    # At a level of the largest error that binds, and at one that does not.
+    tight, loose = (calibration.threshold(0.6, largest_error=level) for level in (0.25, 1.2))
+    assert (tight, loose) == (min(alone, calibration.threshold(0.25, "expected")), alone)
+    assert tight < loose
+    found = bc.mask(vendor, reduced(photograph(20), 2), calibration, 0.6, group="odd", **terms)
+    said = found.certificate.statement
+    assert "at least 40 % of the detail that the vendor invented" in said
+    assert "Also: Among photographs of group 'odd': On average over new photographs, the largest " in said
+    assert "among trusted pixels is at most 0.3" in said
+    assert "For scale: 0.3 is an even grey of" in said
+    assert contradictions(found.certificate, calibration) == []
+    audit = bc.audit(vendor, write_photographs(tmp_path / "audit", range(30, 36)), calibration, [0.6], **terms)
+    (note,) = [note for note in audit.notes if note.startswith("Also promised, at most 0.3")]
+    largest = [0.0 if picture.worst[0] is None else picture.worst[0].error for picture in audit.pictures]
+    assert f"With the masks of alpha 0.6 it is {np.mean(largest):.3g}:" in note
+    with pytest.raises(CalibrationError, match=r"largest_error=0\.01 of marked cannot be kept, and nothing can be"):
+        calibration.threshold(0.6, largest_error=0.01)
+    with pytest.raises(CalibrationError, match=r"alpha=0\.05 needs at least 39 calibration photographs"):
+        bc.calibrate(vendor, photographs, guarantee="marked:ceiling=9,largest_error=0.05", **choices, alpha=0.6)
+
+
+def test_an_audit_confirms_nothing_where_invention_is_kept_and_the_largest_error_is_not() -> None:
+    rule = guarantee("marked", largest_error=0.2)
+    calibration = calibration_of(curves(0, 60), detail=[list(detail_curves(0, 60, each, 0.9)) for each in KINDS])
+    threshold = rule.threshold(calibration.curves_for(rule), 0.9)
+    found = {}
+    for size in (0.001, 0.95):
+        # Detail is invented alike in both; the trusted errors are not.
+        pictures = []
+        for index, (scores, part, whole) in enumerate(maps(np.random.default_rng(seed)) for seed in range(60)):
+            picture = audited_picture(f"a{index}", scores, np.full(scores.shape, size, np.float32), [threshold])
+            curve = made((scores, part, whole))["marked"]
+            pictures.append(replace(picture, curve=curve, losses=(curve.loss(threshold),)))
+        found[size] = conclude(calibration, rule, [0.9], pictures)
+    assert (found[0.001].verdict, found[0.95].verdict) == ("confirmed", "inconclusive")
+    assert "is 0.95: the risk is 0.95, above 0.2" in found[0.95].notes[-1]
+    assert found[0.95].levels[0].judgement == found[0.001].levels[0].judgement
+
+
 def test_what_does_not_go_together_is_refused_before_anything_is_paid(vendor: bc.Adapter, tmp_path: Path) -> None:
     photographs = write_photographs(tmp_path / "photographs", range(9))
-    with pytest.raises(UsageError, match=r"counts .* detail for marked; got lab-l1.*--metric invention"):
-        bc.calibrate(vendor, photographs, guarantee="marked", score="bicubic-gap", run=tmp_path / "run", max_cost=1)
+    with pytest.raises(UsageError, match=r"inputs that show the whole picture for invention; .* paints holes"):
+        bc.calibrate(
+            vendor, photographs, guarantee="marked:ceiling=3", score="bicubic-gap", degradation="bicubic:4+holes:0.2",
+            metric="lab-l1", run=tmp_path / "run", max_cost=1,
+        )  # fmt: skip
     with pytest.raises(UsageError, match=r"bicubic-gap, which has another unit.*--guarantee marked:ceiling="):
         bc.calibrate(
             vendor, photographs, guarantee="marked", score="bicubic-gap", metric="invention", run=tmp_path / "run",
@@ -183,8 +238,8 @@ def test_what_does_not_go_together_is_refused_before_anything_is_paid(vendor: bc
         )  # fmt: skip
 
 
-def test_a_file_with_curves_of_detail_of_a_metric_that_counts_none_is_refused(tmp_path: Path) -> None:
-    stored = [list(detail_curves(0, 24, each, 0.9)) for each in KINDS]
-    path = calibration_of(curves(0, 24), detail=stored).save(tmp_path / "calibration.json")
-    with pytest.raises(FileFormatError, match="curves of detail"):
+def test_a_file_with_two_sets_of_one_kind_of_detail_is_refused(tmp_path: Path) -> None:
+    twice = [list(detail_curves(0, 24, "marked", 0.9))] * 2
+    path = calibration_of(curves(0, 24), detail=twice).save(tmp_path / "calibration.json")
+    with pytest.raises(FileFormatError, match="shares of detail, one set of curves of a kind"):
         Calibration.load(path)

@@ -8,6 +8,7 @@ import pytest
 from blackbox_conformal.method.guarantees.choose import guarantee, threshold
 from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.trust import trusted
 
 LEVELS = np.array([0.02, 0.08, 0.25, 0.46, 0.9, 1.0])
@@ -222,6 +223,35 @@ def marked(scores, energies, t):
 def clear_share(scores, energies, t):
     below = trusted(scores, t)
     return energies.part[below].sum() / max(energies.whole[below].sum(), 0.05 * energies.whole.sum())
+
+
+def test_a_share_of_detail_and_the_largest_error_are_kept_together_and_the_larger_threshold_breaks_both(tools):
+    rng = np.random.default_rng(29)
+    alpha, beta = 0.35, 0.4
+    kept, broken, bind = [], [], set()
+    for _ in range(100):
+        every = []
+        for _ in range(20):
+            scores, energies = invented_detail(rng)
+            largest = RiskCurve.from_maps(scores, energies.part / (energies.whole + 1), bound=1)
+            every.append((largest, largest.of_detail(scores, energies, 0.9)[0]))
+        errors, details = (CurveSet.from_curves(kind) for kind in zip(*every, strict=True))
+        beside = threshold(errors, beta)
+        t, alone = threshold(details.up_to(beside), alpha, "marked"), threshold(details, alpha, "marked")
+        assert t == min(alone, beside)
+        bind.add(alone < beside)
+        new = [invented_detail(rng) for _ in range(20)]
+        kept.append(np.mean([both(*one, t) for one in new], axis=0))
+        broken.append(np.mean([both(*one, math.nextafter(max(alone, beside), math.inf)) for one in new], axis=0))
+    assert bind == {True, False}, "the level of detail decides in some calibrations, the other one in others"
+    for column, level in enumerate((alpha, beta)):
+        assert tools.verdict([row[column] for row in kept]).keeps(level)
+        assert tools.verdict([row[column] for row in broken]).breaks(level)
+
+
+def both(scores, energies, t):
+    errors = energies.part / (energies.whole + 1)
+    return marked(scores, energies, t), errors[trusted(scores, t)].max(initial=0)
 
 
 @pytest.mark.parametrize(("kind", "loss", "alpha"), [("marked", marked, 0.35), ("clear-share", clear_share, 0.2)])

@@ -65,6 +65,15 @@ class Around(Guarantee):
         return self.inner.threshold_ceiling
 
     @property
+    def beside(self) -> tuple[Guarantee, float] | None:
+        """That of the guarantee within, for the same units."""
+        if (found := self.inner.beside) is None:
+            return None
+        rule, level = found
+        parameters = rule.model_dump(exclude_unset=True)
+        return self.model_copy(update={"of": rule.plugin_name(), "parameters": parameters}), level
+
+    @property
     def holds_on_average(self) -> bool:
         """As the guarantee within."""
         return self.inner.holds_on_average

@@ -1,11 +1,12 @@
 """Guarantees of an expected share of detail, whose curves the metric `invention` makes."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.support.wording import exactly
 
@@ -21,6 +22,9 @@ class OfDetail(Expected):
     ceiling
         No pixel is clear whose score is at least this, whatever the level; must be that of the curves. The loss counts
         as 1 above it, so that it never falls and no level below 1 allows it.
+    largest_error
+        A level at which the same mask also keeps `Expected` for the metric of the calibration; None: it need not. The
+        threshold is the smaller one of the two, and neither loss ever falls, so both hold.
     """
 
     theorem: ClassVar[str] = "Angelopoulos, Bates, Fisch, Lei and Schuster (2024), Theorem 1, with B = 1"
@@ -31,6 +35,12 @@ class OfDetail(Expected):
     )
 
     ceiling: float = Field(default=CEILING, allow_inf_nan=False)
+    largest_error: float | None = Field(default=None, gt=0, allow_inf_nan=False, examples=[0.3])
+
+    def specification(self) -> dict[str, Any]:
+        """As of every plugin; without a second level there is no word of it."""
+        content = super().specification()
+        return {key: value for key, value in content.items() if key != "largest_error" or value is not None}
 
     def check(self, curves: CurveSet, alpha: float | None = None) -> None:
         """As for every guarantee, and the ceiling must be that of the curves."""
@@ -45,6 +55,14 @@ class OfDetail(Expected):
     def threshold_ceiling(self) -> float | None:
         """As `ceiling` says."""
         return self.ceiling
+
+    @property
+    def beside(self) -> tuple[Guarantee, float] | None:
+        """`Expected` at `largest_error`, with the same photographs leaked, weighted or of another kind."""
+        if self.largest_error is None:
+            return None
+        same = {name: getattr(self, name) for name in Expected.model_fields.keys() & self.model_fields_set}
+        return Expected(**same), self.largest_error
 
     @property
     def _notes(self) -> str:

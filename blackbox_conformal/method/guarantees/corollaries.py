@@ -52,6 +52,12 @@ def statement(guarantee: Guarantee, alpha: float, n: int, metric: Mapping[str, A
     metric
         Name and parameters, as `Metric.specification` gives them.
     """
+    if guarantee.beside is not None:
+        return " ".join([_statement(guarantee, alpha, n, metric), "Also:", _statement(*guarantee.beside, n, metric)])
+    return _statement(guarantee, alpha, n, metric)
+
+
+def _statement(guarantee: Guarantee, alpha: float, n: int, metric: Mapping[str, Any]) -> str:
     measured = of_specification("metrics", dict(metric))
     level = alpha if guarantee.stated_tolerance is None else guarantee.stated_tolerance
     said = guarantee.statement(alpha, n, measured.error_in_words)

@@ -411,6 +411,11 @@ class Guarantee(Plugin):
         return None
 
     @property
+    def beside(self) -> "tuple[Guarantee, float] | None":
+        """Another guarantee, of the largest error, that the same mask keeps at its own level; None where none is."""
+        return None
+
+    @property
     def holds_on_average(self) -> bool:
         """Whether the mean that `claim` speaks of stays below its level on average over calibration sets."""
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, overload
 
 import numpy as np
@@ -281,6 +281,15 @@ class RiskCurve:
         """As `worst`, of each kind that `of_detail` gives."""
         scores, losses = np.array([-np.inf], np.float32), np.ones(1, np.float32)
         return [cls(scores, losses, 1.0, kind, ceiling=ceiling) for kind in DETAIL]
+
+    def up_to(self, threshold: float) -> Self:
+        """The curve of a share with the loss 1 for every threshold above `threshold`."""
+        # A threshold that single precision cannot hold is rounded down, which trusts less.
+        top = all_down(np.array([threshold]))[0]
+        kept = self.scores < top
+        if math.isinf(threshold) or (self.losses[kept] == 1).any():
+            return self
+        return replace(self, scores=np.append(self.scores[kept], top), losses=np.append(self.losses[kept], 1.0))
 
     @overload
     def loss(self, threshold: float) -> float: ...

@@ -217,6 +217,14 @@ class CurveSet:
             self.ceiling,
         )
 
+    def up_to(self, threshold: float) -> "CurveSet":
+        """The same shares up to `threshold`, and 1 above it, so that no level below 1 allows more."""
+        key = ("up to", threshold)
+        if key not in self._derived:
+            self._derived[key] = CurveSet.from_curves([curve.up_to(threshold) for curve in self])
+        curves: CurveSet = self._derived[key]
+        return curves
+
     def losses_at(self, threshold: float) -> NDArray[np.float64]:
         """(n,) float64: the loss of each curve when scores < `threshold` are trusted."""
         return self._steps(self.offsets, self.scores, self.losses, threshold)

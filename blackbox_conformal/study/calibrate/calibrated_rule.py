@@ -80,23 +80,19 @@ def left_out_of(rule: Guarantee) -> tuple[float, ...]:
 def ceiling_of(rule: Guarantee, setup: Setup) -> float | None:
     """The largest threshold of the curves of detail that are stored; None where none are.
 
-    They are where the metric counts detail, and the guarantee or the score tells of a ceiling.
+    They are where the guarantee names one, and where metric and score are shares of detail.
     """
-    usual = CEILING if setup.score.is_share else None
-    return (usual if rule.threshold_ceiling is None else rule.threshold_ceiling) if setup.metric.counts_detail else None
+    usual = CEILING if setup.score.is_share and setup.metric.counts_detail else None
+    return usual if rule.threshold_ceiling is None else rule.threshold_ceiling
 
 
 def _refuse_detail(rule: Guarantee, setup: Setup) -> None:
-    """Refuse a guarantee of detail with a metric that counts none, or without a ceiling in the unit of the score."""
+    """Refuse a guarantee of detail of inputs that show no whole picture, or without a ceiling in the score's unit."""
     if rule.threshold_ceiling is None:
         return
     inner = rule.innermost
     name = inner.plugin_name()
-    if not setup.metric.counts_detail:
-        raise UsageError(
-            f"expected a metric that counts invented and added detail for {name}; got {setup.metric.plugin_name()}. "
-            "Give --metric invention"
-        )
+    setup.detail_metric.require_degradation(setup.procedure.mixture)
     if not setup.score.is_share and "ceiling" not in inner.model_fields_set:
         raise UsageError(
             f"expected a score that is a share for the ceiling {rule.threshold_ceiling:g} of {name}; got "
@@ -117,6 +113,8 @@ def check_enough(rule: Guarantee, n: int, alpha: float | None, bound: float) -> 
         raise CalibrationError("expected at least one calibration photograph; got none. Name files or folders")
     if alpha is None:
         return
+    if rule.beside is not None:
+        check_enough(rule.beside[0], n, rule.beside[1], bound)
     largest = rule.loss_bound(bound)
     rule.check_level(alpha, largest)
     n = rule.counted(n)

@@ -162,7 +162,8 @@ def curves_of(
 
     `ceiling`: the largest threshold of those of detail; None: there are none.
     """
-    errors, energies = setup.judged(truth, evaluation.delivered, evaluation.low_resolution)
+    pixels = truth, evaluation.delivered, evaluation.low_resolution
+    errors, energies = (setup.errors(*pixels), None) if ceiling is None else setup.judged(*pixels)
     scores, bound = evaluation.score_map, setup.metric.capped_bound
     curves = RiskCurve.family(scores, errors, bound=bound, tolerances=tolerances, left_out=left_out)
     if energies is None or ceiling is None:

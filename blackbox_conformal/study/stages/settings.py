@@ -46,12 +46,17 @@ class Setup:
         """The error map of a photograph, (H, W) float32, whose input is `low_resolution`; errors above a cap capped."""
         return self.metric.capped(self.metric.errors(truth, delivered, low_resolution, self.procedure.mixture))
 
-    def judged(self, truth: Image, delivered: Image, low_resolution: Image) -> tuple[Map, Energies | None]:
-        """The error map as `errors` gives it, and energies of detail where the metric counts them."""
-        if not self.metric.counts_detail:
-            return self.errors(truth, delivered, low_resolution), None
-        energies = self.metric.energies(truth, delivered, low_resolution, self.procedure.mixture)
-        return self.metric.capped(energies.share), energies
+    def judged(self, truth: Image, delivered: Image, low_resolution: Image) -> tuple[Map, Energies]:
+        """The error map as `errors` gives it, and energies of detail."""
+        energies = self.detail_metric.energies(truth, delivered, low_resolution, self.procedure.mixture)
+        if self.metric.counts_detail:
+            return self.metric.capped(energies.share), energies
+        return self.errors(truth, delivered, low_resolution), energies
+
+    @property
+    def detail_metric(self) -> Metric:
+        """What counts invented and added detail: the metric where it does, else `invention`."""
+        return self.metric if self.metric.counts_detail else member("metrics", "invention")
 
     def delivered(self, draw: Image, low_resolution: Image) -> Image:
         """A draw as it is delivered where it is not the mean of several: consistent with its input, or as it is."""
