@@ -32,7 +32,7 @@ keep = { job = "id" }
 
 [poll]
 path = "/v1/jobs/{job}"
-seconds = 1
+seconds = 0.1
 status = "status"
 done = ["succeeded"]
 failed = ["failed"]

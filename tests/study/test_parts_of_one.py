@@ -91,7 +91,7 @@ def test_the_p_value_is_that_of_the_definition(monkeypatch: pytest.MonkeyPatch) 
                 total += sum(own) ** 2 / len(own)
         return total
 
-    orders = list(parts_of_one.random_orders(8, 50, 0))
+    (orders,) = parts_of_one.random_orders(8, 50, 0)
     more = sum(statistic(order) >= statistic(np.arange(8)) - 1e-9 for order in orders)
     assert parts_of_one._p_value(found, named) == (1 + more) / 51
 

@@ -258,7 +258,7 @@ def compare(
         raise UsageError(f"expected statistics of at least one of {missing} inputs; got none")
     ranks = centred_ranks(np.concatenate([known.values, new.values]))
     # Only the m new inputs are summed: the other sum follows from it.
-    sums = np.array([ranks[order[:m]].sum(axis=0) for order in random_orders(n + m, permutations, seed)])
+    sums = np.concatenate([ranks[orders[:, :m]].sum(axis=1) for orders in random_orders(n + m, permutations, seed)])
     own = ranks[n:].sum(axis=0)
     # The standard deviation of a rank sum when m of n + m are drawn without replacement.
     spread = np.sqrt((ranks.astype(np.float64) ** 2).sum(axis=0) * n * m / ((n + m) * max(n + m - 1, 1)))

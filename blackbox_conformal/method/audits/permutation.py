@@ -46,17 +46,19 @@ def resplit_risks(
     plain = rule.bounds_plain_sum
     # Enough splits for the share of 0.05 that each level gets.
     splits = max(SPLITS if plain else SPLITS_ONE_BY_ONE, A_LEVEL * len(alphas) - 1)
-    orders = np.array(list(random_orders(total, splits, seed)))
+    orders = np.concatenate(list(random_orders(total, splits, seed)))
     if plain:
         return _all_at_once(curves, orders[:, :n_calibration], alphas)
     return np.array([_one(rule, curves, order, n_calibration, alphas) for order in orders])
 
 
 def random_orders(total: int, count: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """`count` random orders of `total` things, (total,) each."""
+    """`count` random orders of `total` things, in blocks of (orders, total)."""
     generator = np.random.Generator(np.random.Philox(seed))
-    for _ in range(count):
-        yield generator.permutation(total)
+    # Many at once take a fraction of the time of one by one; a block stays in the processor's cache.
+    most = max(1, 2**16 // total)
+    for start in range(0, count, most):
+        yield generator.permuted(np.tile(np.arange(total), (min(most, count - start), 1)), axis=1)
 
 
 def _one(

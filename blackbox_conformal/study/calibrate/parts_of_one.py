@@ -81,19 +81,20 @@ def _shot_at_once(group: Sequence[Prepared]) -> tuple[str, ...]:
 
 def _p_value(pictures: Sequence[Prepared], named: Sequence[str]) -> float:
     """Of names that say nothing of the inputs."""
-    group = np.unique(named, return_inverse=True)[1]
-    sizes = np.bincount(group)
+    names, group = np.unique(named, return_inverse=True)
+    members = (np.arange(len(names))[:, None] == group).astype(np.float64)
+    sizes = members.sum(axis=1, keepdims=True)
     ranks = centred_ranks(np.stack([_features(picture) for picture in pictures])).astype(np.float64)
 
-    def between(order: NDArray[np.int64]) -> float:
-        sums = np.stack([np.bincount(group, column[order]) for column in ranks.T])
+    def between(orders: NDArray[np.int64]) -> NDArray[np.float64]:
         # Squared rank sums by size, as of Kruskal and Wallis (1952), summed over all features.
-        return float((sums**2 / sizes).sum())
+        found: NDArray[np.float64] = ((members @ ranks[orders]) ** 2 / sizes).sum(axis=(1, 2))
+        return found
 
     # Sums of the same ranks in another order may differ by rounding.
-    found = between(np.arange(len(group))) * (1 - 1e-12)
-    dealt = [between(order) for order in random_orders(len(group), PERMUTATIONS, 0)]
-    return (1 + sum(value >= found for value in dealt)) / (1 + PERMUTATIONS)
+    least = between(np.arange(len(group))[None])[0] * (1 - 1e-12)
+    as_large = sum(int((between(orders) >= least).sum()) for orders in random_orders(len(group), PERMUTATIONS, 0))
+    return (1 + as_large) / (1 + PERMUTATIONS)
 
 
 def _features(picture: Prepared) -> NDArray[np.float32]:

@@ -383,11 +383,9 @@ def one_kind(inputs: Measured, simulated: Measured) -> float:
     together = np.concatenate([inputs, simulated])
     white = np.clip((together - together.mean(axis=0)) @ _whitening(np.cov(together.T)), -_FARTHEST, _FARTHEST)
     white -= white.mean(axis=0)
-    apart = [
-        (white[order[: len(inputs)]].sum(axis=0) ** 2).sum()
-        for order in (np.arange(len(white)), *random_orders(len(white), _PERMUTATIONS, 0))
-    ]
-    return float(np.mean(np.array(apart) >= apart[0]))
+    orders = (np.arange(len(white))[None], *random_orders(len(white), _PERMUTATIONS, 0))
+    apart = np.concatenate([(white[each[:, : len(inputs)]].sum(axis=1) ** 2).sum(axis=1) for each in orders])
+    return float(np.mean(apart >= apart[0]))
 
 
 def _whitening(spread: Measured) -> Measured:
