@@ -194,6 +194,7 @@ def test_one_calibration_keeps_invention_and_the_largest_error_together(vendor: 
     assert "at least 40 % of the detail that the vendor invented" in said
     assert "Also: Among photographs of group 'odd': On average over new photographs, the largest " in said
     assert "among trusted pixels is at most 0.3" in said
+    assert said.count("the clear part may lack it") == 1
     assert "For scale: 0.3 is an even grey of" in said
     assert contradictions(found.certificate, calibration) == []
     audit = bc.audit(vendor, write_photographs(tmp_path / "audit", range(30, 36)), calibration, [0.6], **terms)

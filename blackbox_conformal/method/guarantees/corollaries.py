@@ -11,7 +11,7 @@ import numpy as np
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.metrics.metric import Metric
-from blackbox_conformal.method.risk.curve import SHARES
+from blackbox_conformal.method.risk.curve import DETAIL, SHARES
 from blackbox_conformal.support.catalog import of_specification
 from blackbox_conformal.support.wording import exactly
 
@@ -52,20 +52,14 @@ def statement(guarantee: Guarantee, alpha: float, n: int, metric: Mapping[str, A
     metric
         Name and parameters, as `Metric.specification` gives them.
     """
-    if guarantee.beside is not None:
-        return " ".join([_statement(guarantee, alpha, n, metric), "Also:", _statement(*guarantee.beside, n, metric)])
-    return _statement(guarantee, alpha, n, metric)
-
-
-def _statement(guarantee: Guarantee, alpha: float, n: int, metric: Mapping[str, Any]) -> str:
     measured = of_specification("metrics", dict(metric))
     level = alpha if guarantee.stated_tolerance is None else guarantee.stated_tolerance
     said = guarantee.statement(alpha, n, measured.error_in_words)
     error_known = guarantee.needs.curve_kind not in SHARES or guarantee.stated_tolerance is not None
     notes = (level_in_greys(measured, level), allowed_detail(measured, level)) if error_known else ()
-    return " ".join(
-        filter(None, [said, *notes, cap_note(guarantee, metric), BLIND if measured.counts_detail else None])
-    )
+    blind = BLIND if measured.counts_detail or guarantee.needs.curve_kind in DETAIL else None
+    beside = "" if guarantee.beside is None else f"Also: {statement(*guarantee.beside, n, metric)}"
+    return " ".join(filter(None, [said, *notes, cap_note(guarantee, metric), blind, beside]))
 
 
 def error_in_words(metric: Mapping[str, Any]) -> str:
