@@ -130,9 +130,16 @@ def calibrate_as_planned(
     return words
 
 
-def calibrate_after_pilot(run: Path, tuning: Path, highest_usd: Decimal | None) -> list[str]:
-    """`calibrate` with what the present command was given, on the photographs that its pilot did not look at."""
-    words = [*_calibrate({"run", "max_cost", "max_calls", "memory"}), "--run", str(run), "--tuning", str(tuning)]
+def calibrate_after_pilot(
+    run: Path, tuning: Path, highest_usd: Decimal | None, chosen: Mapping[str, str] | None
+) -> list[str]:
+    """`calibrate` with what the present command was given, on the photographs that its pilot did not look at.
+
+    `chosen` as in `calibrate_as_planned`.
+    """
+    chosen = chosen or {}
+    words = [*_calibrate({"run", "max_cost", "max_calls", "memory", *chosen}), "--run", str(run)]
+    words += ["--tuning", str(tuning), *(word for name, value in chosen.items() for word in (f"--{name}", value))]
     return [*words, "--max-cost", limit_above(highest_usd)] if highest_usd else words
 
 

@@ -8,7 +8,7 @@ from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.cli.named_files import photograph_paths
-from blackbox_conformal.cli.planned import inspect, present, show_plan
+from blackbox_conformal.cli.planned import followed_row, inspect, present, show_plan
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.study.keyword_arguments import INPUTS, PlanSettings
 
@@ -137,4 +137,5 @@ def present_pilot(screen: Screen, job: "Job", planned: "Plan") -> None:
 
     show_plan(screen, planned, job)
     highest = None if planned.cost_usd is None else planned.cost_usd[1]
-    screen.next(*next_steps.calibrate_after_pilot(job.folder, job.folder / TUNING_FILE, highest))
+    followed = followed_row(screen, planned)
+    screen.next(*next_steps.calibrate_after_pilot(job.folder, job.folder / TUNING_FILE, highest, followed))

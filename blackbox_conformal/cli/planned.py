@@ -96,10 +96,7 @@ def present(
         return
     # A limit covers the draws that are stored as well, and what they cost is not part of the estimate.
     highest = None if planned.cost_usd is None or planned.cached else planned.cost_usd[1]
-    followed = None if planned.frontier is None else options_to_follow(planned.frontier, planned)
-    change = None if followed is None else what_changes(followed, next_steps.chosen_settings())
-    if change is not None:
-        screen.say(change)
+    followed = followed_row(screen, planned)
     screen.next(*next_steps.calibrate_as_planned(highest, followed, more=followed is None and short > 0))
 
 
@@ -142,6 +139,15 @@ def _a_mask(setup: "Setup") -> str:
         return calls
     several = f"{SEVERAL_DRAWS + second} with --draws {SEVERAL_DRAWS}"
     return f"{calls}; {several}, which trusts little or no more"
+
+
+def followed_row(screen: Screen, planned: "Plan") -> dict[str, str] | None:
+    """The options of the row to follow, after saying what they change; None where there is none."""
+    followed = None if planned.frontier is None else options_to_follow(planned.frontier, planned)
+    change = None if followed is None else what_changes(followed, next_steps.chosen_settings())
+    if change is not None:
+        screen.say(change)
+    return followed
 
 
 def options_to_follow(frontier: "Frontier", planned: "Plan") -> dict[str, str] | None:

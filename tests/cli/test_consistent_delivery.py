@@ -15,6 +15,8 @@ from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import ProcedureMismatchError, UsageError
 from blackbox_conformal.method.degradations.back_projection import back_projected
 from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.study.plan.ways import ways
+from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.stages.settings import set_up
 from blackbox_conformal.testing.fault_server import FaultServer
 
@@ -138,3 +140,13 @@ def test_at_the_same_size_the_difference_itself_is_added(server):
     again = setup.procedure.mixture.apply(low, 1)
     expected = np.clip(low.astype(int) + low - again, 0, 255)
     np.testing.assert_array_equal(setup.delivered(low, low), expected)
+
+
+def test_a_metric_that_the_input_fixes_is_refused_and_never_offered() -> None:
+    vendor = load_adapter("embedded")
+    blurred = {"metric": "lab-l1:kernel=gaussian,sigma=4,order=difference-of-blurs"}
+    with pytest.raises(UsageError, match=r"invented texture too\. Give --metric lab-l1 or --delivery first"):
+        set_up(vendor, delivery="consistent", **blurred)
+    assert [way.procedure.delivery for way in ways(set_up(vendor, **blurred), deliver_consistent=True)] == ["first"]
+    usual = ways(set_up(vendor), deliver_consistent=True)
+    assert [way.procedure.delivery for way in usual] == ["first", "consistent:steps=2"]

@@ -196,8 +196,17 @@ def test_a_stand_in_draws_the_pilot_for_nothing(folder: Path, server: FaultServe
     assert (found["pilot"]["stand_in"], found["pilot"]["calls"], found["pilot"]["cost_usd"]) == ("embedded", 6, 0)
     assert found["calls"] == 10, "the other photographs, from the vendor that is planned for"
     assert len(json.loads((folder / "run" / "tuning.json").read_text())["photographs"]) == 6
-    assert found["frontier"]
     assert "in place of yours" in found["frontier_source"]
+    assert {row["score"] for row in found["frontier"] if row["draws"] == 1} == {"learned"}, "the score that will run"
+    assert {row["promise"] for row in found["frontier"]} >= {"expected", "all-but 1 %, cap 0.5"}
+    said = plan(folder, server, *given, "--stand-in", "--alpha", "0.2").stdout
+    words = shlex.split(said.partition("Next: blackbox-conformal ")[2].splitlines()[0])
+    (delivery,), (alpha,) = (words[words.index(name) + 1 :][:1] for name in ("--delivery", "--alpha"))
+    assert any(
+        (row["promise"], row["delivery"].partition(":")[0], row["alpha"]) == ("expected", delivery, float(alpha))
+        for row in found["frontier"]
+        if row["n"] <= 10
+    ), "the next command is that of a row"
     plan(folder, server, *given, "--alpha", "0.2", "--yes", "-q")
     assert paid(server) == 6, "draws of a stand-in are not those of the vendor"
 

@@ -92,7 +92,8 @@ def test_the_file_that_ships_has_every_series_and_grows_with_level_and_number() 
         series_name(promise, draws, delivery)
         for promise, draws, delivery in itertools.product(promises(metric), (1, 8), ("first", "consistent:steps=2"))
     }
-    assert set(measured.series) == names
+    # All that the program compares but for this promise, which a pilot alone measures.
+    assert set(measured.series) == {name for name in names if not name.startswith("all-but 1 %, cap")}
     for series in measured.series.values():
         shares = series["shares"]
         assert set(series) == {"shares", "errors", "vendors"}

@@ -22,6 +22,9 @@ from blackbox_conformal.support.wording import expected
 Curves = tuple[CurveSet, CurveSet]
 """Those of the largest error, and of the largest error but for a share of the picture."""
 
+FEWEST = 5
+"""Photographs of which a pilot can say anything."""
+
 UNMEASURED = "nothing was measured with this score, metric, scale, degradation or guarantee"
 
 
@@ -103,17 +106,16 @@ class Frontier:
         if any("consistent" in row.way.procedure.delivery for row in self.rows):
             notes.append(f"  {MARK} --delivery consistent")
         scores = {row.draws: specification_text(row.way.score) for row in self.rows}
-        notes += [f"  {counted(draws, 'draw')}: --score {score}" for draws, score in sorted(scores.items())]
+        measured = "measured with " * (self.pilot is None)
+        notes += [f"  {counted(draws, 'draw')}: {measured}--score {score}" for draws, score in sorted(scores.items())]
         if self.pilot is not None:
             covered = "In nine cases of ten the share of a calibration lies in the range."
             return [*notes, f"From {self.source}. {covered}"]
         covered = (
             "The range spans these kinds of photographs: of a kind that was left out, one share in five lay outside."
         )
-        return [
-            *notes,
-            f"From {self.source}. {covered} --pilot 40 --stand-in measures your own photographs at no cost.",
-        ]
+        pilot = f"First add --pilot {min(40, number // 2)} --stand-in: at no cost it measures some of your photographs."
+        return [*([pilot] if number >= 2 * FEWEST else []), *notes, f"From {self.source}. {covered}"]
 
 
 MARK = "*"
@@ -163,6 +165,8 @@ def pilot_frontier(
 ) -> Frontier:
     """The rows for `number` photographs and others, by the curves of a pilot; `curves`: those of each of `ways`."""
     outlooks: dict[tuple[Promise, int], CurveOutlook] = {}
+    # How far vendors are apart was measured with one score for each number of draws, and counts for others.
+    measured = [measured_shares().as_measured(way) for way in ways]
 
     def prospects(promise: Promise, way: Setup, levels: Sequence[float], n: int) -> Sequence[Prospect | None]:
         key = promise, next(place for place, one in enumerate(ways) if one is way)
@@ -172,7 +176,7 @@ def pilot_frontier(
         if pilot.stand_in is None:
             return found
         # Independent of each other: how little the photographs tell, and how far vendors are apart.
-        apart = measured_shares().vendor_errors(promise, way, levels, n)
+        apart = measured_shares().vendor_errors(promise, measured[key[1]], levels, n)
         return [
             None if further is None else replace(one, error=math.hypot(one.error, further))
             for one, further in zip(found, apart, strict=True)

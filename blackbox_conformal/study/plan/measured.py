@@ -28,6 +28,10 @@ def series_name(promise: Promise, draws: int, delivery: str) -> str:
     return f"{promise.name} | {draws} | {delivery}"
 
 
+def _series(promise: Promise, setup: Setup) -> str:
+    return series_name(promise, setup.procedure.draws, setup.procedure.delivery)
+
+
 @dataclass(frozen=True, eq=False)
 class MeasuredShares:
     """Mean trusted shares over vendors and collections of photographs, and how far one of them lies from the others.
@@ -88,21 +92,32 @@ class MeasuredShares:
 
         Shares are interpolated, in the level and in the logarithm of n; of the errors around the largest counts.
         """
-        shares, errors = (self._around(kind, promise, setup, levels, n) for kind in ("shares", "errors"))
+        name = _series(promise, setup)
+        shares, errors = (self._around(kind, name, setup, levels, n) for kind in ("shares", "errors"))
         return [
             None if near is None or around is None else Prospect(near[0], around[1])
             for near, around in zip(shares, errors, strict=True)
         ]
 
     def vendor_errors(self, promise: Promise, setup: Setup, levels: Sequence[float], n: int) -> list[float | None]:
-        """How far other vendors are from the stand-in; None as for `prospects`."""
-        return [near and near[1] for near in self._around("vendors", promise, setup, levels, n)]
+        """How far other vendors are from the stand-in; None as for `prospects`.
+
+        Of a promise that was not measured, such as one with a cap, the farthest of those that were.
+        """
+        around = [self._around("vendors", name, setup, levels, n) for name in self._nearest(promise, setup)]
+        known = [[near[1] for near in at_level if near is not None] for at_level in zip(*around, strict=True)]
+        return [max(errors, default=None) for errors in known]
+
+    def _nearest(self, promise: Promise, setup: Setup) -> list[str]:
+        """The series of a promise, or of all promises where it has none; at least one."""
+        name = _series(promise, setup)
+        same = name.removeprefix(promise.name)
+        return [name] if name in self.series else [one for one in self.series if one.endswith(same)] or [name]
 
     def _around(
-        self, kind: str, promise: Promise, setup: Setup, levels: Sequence[float], n: int
+        self, kind: str, name: str, setup: Setup, levels: Sequence[float], n: int
     ) -> list[tuple[float, float] | None]:
         """What was measured of a kind, interpolated, and the largest around, at each level."""
-        name = series_name(promise, setup.procedure.draws, setup.procedure.delivery)
         if name not in self.series or not self.numbers[0] <= n <= self.numbers[-1] or not self.fits(setup):
             return [None for _ in levels]
         return [self.at(name, kind, level, n) for level in levels]

@@ -17,7 +17,7 @@ from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.held_out import split_prepared
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.looked_at import TUNING_FILE, TuningRecord, Unseen, together
-from blackbox_conformal.study.plan.frontier import Curves, Pilot, pilot_frontier
+from blackbox_conformal.study.plan.frontier import FEWEST, Curves, Pilot, pilot_frontier
 from blackbox_conformal.study.plan.frontier_rows import Wish
 from blackbox_conformal.study.plan.measured import measured_shares
 from blackbox_conformal.study.plan.planning import Plan, plan_job, usual_level
@@ -26,9 +26,6 @@ from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup, member
 from blackbox_conformal.support.member_text import specification_text
 from blackbox_conformal.vendor.adapter import Adapter
-
-FEWEST = 5
-"""Photographs of which a pilot can say anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +64,7 @@ class PilotRequest:
     def ways(self, setup: Setup) -> list[Setup]:
         """The set-up and those that are compared with it: none draws more often."""
         draws = () if {"draws", "score"} & set(self.typed) else (1,)
-        found = ways(setup, draws, deliver_consistent="delivery" not in self.typed)
-        if self.stand_in is None or "score" in self.typed:
-            return found
-        return [measured_shares().as_measured(way) for way in found]
+        return ways(setup, draws, deliver_consistent="delivery" not in self.typed)
 
     def refuse(self, job: Job) -> None:
         """Refuse, before anything is paid, what a pilot cannot tell.
@@ -90,7 +84,9 @@ class PilotRequest:
             raise UsageError(
                 f"a pilot does not measure {self.guarantee}; leave --guarantee out to see those that it measures"
             )
-        if self.stand_in is not None and not any(map(measured_shares().fits, self.ways(job.setup))):
+        measured = measured_shares()
+        usual = [way if "score" in self.typed else measured.as_measured(way) for way in self.ways(job.setup)]
+        if self.stand_in is not None and not any(map(measured.fits, usual)):
             raise UsageError(
                 "expected the usual score, metric, scale and degradation beside --stand-in: how far other vendors are "
                 "from it was measured with those alone. Leave --stand-in out"

@@ -16,7 +16,7 @@ from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.stages.defaults import default_score
 from blackbox_conformal.study.stages.evaluate import decoded_draws
 from blackbox_conformal.study.stages.ready import Ready
-from blackbox_conformal.study.stages.settings import Setup, member
+from blackbox_conformal.study.stages.settings import Setup, can_deliver_consistent, member
 
 CAP = 0.5
 """The cap that is compared with none, in units of `lab-l1`."""
@@ -72,17 +72,20 @@ GUARANTEES = {
 def promises(metric: Metric, guarantee: str | Guarantee | None = None) -> tuple[Promise, ...]:
     """What is compared: every one of `GUARANTEES`, or the one that was named; none where that is another one.
 
-    The mean of `CAPPED` is also compared with a cap, unless `metric` has one.
+    Means of `CAPPED` are also compared with a cap, unless `metric` has one.
     """
     wanted = [
         (name, text)
         for name, text in GUARANTEES.items()
         if guarantee is None or member("guarantees", text) == member("guarantees", guarantee)
     ]
-    found = [Promise(_named(name, metric.cap), text, metric.cap) for name, text in wanted]
-    if metric.cap is None and metric.plugin_name() == CAPPED and ("expected", "expected") in wanted:
-        found.insert(1, Promise(_named("expected", CAP), "expected", CAP))
-    return tuple(found)
+    caps = (None, CAP) if metric.cap is None and metric.plugin_name() == CAPPED else (metric.cap,)
+    return tuple(
+        Promise(_named(name, cap), text, cap)
+        for name, text in wanted
+        # Of single photographs no more is promised with a cap.
+        for cap in (caps if member("guarantees", text).bounds_plain_sum else caps[:1])
+    )
 
 
 def _named(name: str, cap: float | None) -> str:
@@ -99,11 +102,11 @@ def ways(setup: Setup, draws: Collection[int] = (), *, deliver_consistent: bool 
     deliver_consistent
         Whether each is also there with its delivery made consistent, if the set-up delivers the first draw.
     """
-    found = [setup]
+    found, allowed = [setup], can_deliver_consistent(setup.procedure.mixture, setup.metric)
     for count in sorted(set(draws) - {setup.procedure.draws}):
         with suppress(UsageError):
             found.append(setup.with_score(member("scores", default_score(count, setup.procedure.scale)), count))
-    if deliver_consistent and setup.procedure.delivery == "first" and setup.procedure.mixture.linear:
+    if deliver_consistent and setup.procedure.delivery == "first" and allowed:
         found += [way.with_score(way.score, way.procedure.draws, "consistent") for way in found]
     return found
 

@@ -154,7 +154,7 @@ def set_up(
         perturbation=perturbation,
         perturbation_package=None if perturb is None else perturb.specification().get("package"),
         second_opinion=None if second is None else second.identity(),
-        delivery=_delivery(delivery, mixture),
+        delivery=_delivery(delivery, mixture, chosen_metric),
         degradation=mixture.specification,
         fit=fit,
         score=chosen_score.specification(),
@@ -193,9 +193,20 @@ def _settings(procedure: Procedure) -> dict[str, Any]:
     return {name: getattr(procedure, name) for name in same} | {"seed": procedure.root_seed}
 
 
-def _delivery(text: str, mixture: Mixture) -> str:
-    """The rule of delivery in full; refused where it makes inputs again, and that is impossible."""
+def can_deliver_consistent(mixture: Mixture, metric: Metric) -> bool:
+    """Whether pictures can be made consistent with their inputs, and the metric then still tells right from wrong."""
+    return mixture.linear and not metric.averages_colours
+
+
+def _delivery(text: str, mixture: Mixture, metric: Metric) -> str:
+    """The rule of delivery in full; refused where it makes inputs again, and that is impossible or leaves no error."""
     rule = delivery_rule(text)
+    if rule.startswith("consistent") and metric.averages_colours:
+        raise UsageError(
+            "expected a metric that sees detail finer than the input beside --delivery consistent; got "
+            f"{metric.plugin_name()}:order=difference-of-blurs. The input fixes averaged colours, so nearly every "
+            "pixel would be trusted, invented texture too. Give --metric lab-l1 or --delivery first"
+        )
     if rule.startswith("consistent") and not mixture.linear:
         raise UsageError(
             "expected a degradation of linear steps that are the same for every photograph, such as bicubic or "
