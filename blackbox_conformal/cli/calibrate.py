@@ -311,16 +311,17 @@ def _show_levels(
 
 
 def _sizes(calibration: "Calibration", metric: "Metric", levels: Sequence[float]) -> list[list[str]]:
-    """How large an error of each level is, as greys, or why nothing is trusted there."""
+    """How much each level is, as greys or in words, or why nothing is trusted there."""
     from blackbox_conformal.method.guarantees.corollaries import greys_apart
+    from blackbox_conformal.method.risk.curve import SHARES
 
     rule, rows = calibration.rule(), list[list[str]]()
-    errors = rule.needs.curve_kind != "share"
     for level in levels:
         nothing = _nothing(rule.choose(calibration.curves_for(rule), level))
-        greys = greys_apart(metric, level) if errors else None
-        if nothing or greys:
-            size = "" if greys is None else f"grey {greys[0]} that came back as {greys[1]}"
+        size, greys = rule.innermost.share_in_words(level), greys_apart(metric, level)
+        if greys is not None and rule.needs.curve_kind not in SHARES:
+            size = f"grey {greys[0]} that came back as {greys[1]}"
+        if nothing or size:
             rows.append([f"  {level:g}:", "; ".join(filter(None, [size, nothing]))])
     return rows
 

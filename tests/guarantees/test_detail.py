@@ -134,6 +134,9 @@ def test_they_say_what_counts_and_what_they_leave_open() -> None:
     assert "One grey level of detail at each pixel is counted" in said["marked"]
     assert "at most 20 % of the detail that the vendor added in the clear part" in said["clear-share"]
     assert "less than 5 % of all detail added" in said["clear-share"]
+    sizes = [guarantee(kind).share_in_words(0.2) for kind in ("expected", *KINDS)]
+    detail = "20 % of the detail added in the clear part invented"
+    assert sizes == ["", "at least 80 % of the invented detail hatched", f"at most {detail}"]
     for kind in KINDS:
         assert "No pixel is clear whose score is 0.9 or more." in said[kind]
         assert "grey of" not in said[kind]

@@ -26,6 +26,10 @@ class ClearShare(OfDetail):
             f"{percent(LEAST_CLEAR)} %."
         )
 
+    def share_in_words(self, alpha: float) -> str:
+        """That of clear added detail which is invented."""
+        return f"at most {percent(alpha)} % of the detail added in the clear part invented"
+
     def quantity(self, unit: str, error: str = "error") -> str:
         """The mean share, in words."""
         return (

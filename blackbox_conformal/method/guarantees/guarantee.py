@@ -435,6 +435,10 @@ class Guarantee(Plugin):
         """
         return False
 
+    def share_in_words(self, alpha: float) -> str:
+        """Which share a level is of, for those who choose one; empty where it is a size of errors."""
+        return ""
+
     def allowing_leaked(self, count: int) -> Self | None:
         """The same guarantee if `count` photographs were in the vendor's training set; None where none is stated."""
         return None

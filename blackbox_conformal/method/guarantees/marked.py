@@ -26,6 +26,10 @@ class MarkedInvention(OfDetail):
             "counts as marked."
         )
 
+    def share_in_words(self, alpha: float) -> str:
+        """That of invented detail which is hatched."""
+        return f"at least {percent(complement(alpha))} % of the invented detail hatched"
+
     def quantity(self, unit: str, error: str = "error") -> str:
         """The mean share, in words."""
         return f"the mean over {unit} of the share of invented detail that lies in the clear part of the picture"
