@@ -130,6 +130,12 @@ class MaskOptions(shared.ClusterOptions, shared.VendorOptions, shared.TermsOptio
         no_keyword=SAVES,
         help="Where NAME-safe.png is not trusted, show the most detail that is no worse than plain enlargement.",
     )
+    dotted: bool = shared.declared(
+        "--dotted",
+        is_flag=True,
+        no_keyword=SAVES,
+        help="Dot in NAME-overlay.png what is trusted though no detail was added, as guarantees about detail do.",
+    )
     feather: int = shared.declared(
         "--feather",
         type=values.whole(0, 256),
@@ -162,7 +168,7 @@ class MaskOptions(shared.ClusterOptions, shared.VendorOptions, shared.TermsOptio
         from blackbox_conformal.study.mask.products import Wanted
 
         left_out = tuple(kind.replace("-", "_") for kind in self.leave_out if kind != FULL_SIZE)
-        return Wanted(self.safe or self.product == "safe", self.feather, left_out, self.sharp)
+        return Wanted(self.safe or self.product == "safe", self.feather, left_out, self.sharp, self.dotted)
 
 
 @shared.command(
@@ -221,7 +227,7 @@ def command(screen: Screen, options: MaskOptions) -> None:
         (result,) = results
         delivery.judge(result.certificate)
         signed = result if key is None else replace(result, certificate=result.certificate.signed(key))
-        product = encode_product(signed, options.product.replace("-", "_"), options.feather, sharp=options.sharp)
+        product = encode_product(signed, options.product.replace("-", "_"), wanted)
         assert product is not None
         sys.stdout.buffer.write(product.content)
     else:

@@ -11,10 +11,10 @@ from blackbox_conformal.gateway.file_store import FileStore
 from blackbox_conformal.gateway.request import Kept, Request, RequestOutcome
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.images.headers import inspect
-from blackbox_conformal.method.images.overlay import overlay
 from blackbox_conformal.method.images.read import read_image, read_output
+from blackbox_conformal.method.nothing_added import about_detail, nothing_added
 from blackbox_conformal.method.risk.trust import threshold_json
-from blackbox_conformal.study.mask.products import Product, Result, encode_product, safe_of
+from blackbox_conformal.study.mask.products import Product, Result, encode_product, mixture_of, overlay_of, safe_of
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.types import Mask
 
@@ -106,10 +106,12 @@ def product_of(request: Request, name: str, store: FileStore) -> Product | None:
         return None
     mask = _mask(store.read(files["mask"].digest))
     picture = read_output(store.read(files["picture"].digest), mask.shape[:2]).pixels
-    if name == "overlay":
-        return Product(image_png(overlay(picture, mask)))
     certificate = Certificate.from_json(store.read(files["certificate"].digest).decode())
-    return Product(image_png(safe_of(picture, mask, read_image(store.read(request.input)).pixels, certificate)[0]))
+    low = read_image(store.read(request.input)).pixels
+    if name == "overlay":
+        dotted = about_detail(certificate.guarantee, certificate.procedure["metric"])
+        return overlay_of(picture, mask, nothing_added(picture, low, mixture_of(certificate)) if dotted else None)
+    return Product(image_png(safe_of(picture, mask, low, certificate)[0]))
 
 
 def _mask(content: bytes) -> Mask:

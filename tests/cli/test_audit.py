@@ -90,10 +90,11 @@ def test_the_screen_is_a_verdict_a_paragraph_and_a_table(scene, capsys):
     assert told[0].startswith("Audit on 8 unseen photographs: not yet confirmed: 8 of at least ")
     assert told[1].startswith("At 0.2: the risk is ")
     assert told[2].startswith("Risk: the mean over photographs of the largest ")
-    assert len(told) == 10
-    assert told[6].startswith("Calls made: ")
-    assert told[7] == "The report shows more, and so does -v: quality, worst and kinds of photographs."
-    assert [line.split()[:3] for line in told[8:]] == [
+    assert len(told) == 11
+    assert told[6].startswith("Of the detail missing in plain enlargement the vendor restored ")
+    assert told[7].startswith("Calls made: ")
+    assert told[8] == "The report shows more, and so does -v: quality, worst and kinds of photographs."
+    assert [line.split()[:3] for line in told[9:]] == [
         ["Next:", "blackbox-conformal", "view"],
         ["Next:", "blackbox-conformal", "report"],
     ]

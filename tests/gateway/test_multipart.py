@@ -20,9 +20,11 @@ import blackbox_conformal as bc
 from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.drawing.ledger.queries import ledger_sum
 from blackbox_conformal.errors import LedgerError, SuspendedError
+from blackbox_conformal.gateway import served_pictures
 from blackbox_conformal.gateway.book import SqliteBook
 from blackbox_conformal.gateway.gateway import GatewayTerms
 from blackbox_conformal.method.images.encode import image_png
+from blackbox_conformal.method.images.overlay import overlay
 from blackbox_conformal.study.stages.certify import contradictions
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -42,13 +44,15 @@ def pixels(answer: httpx.Response) -> np.ndarray:
 
 
 def test_the_vendors_bytes_come_back_and_the_mask_is_that_of_apply(
-    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
+    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving(calibration, vendor, tmp_path / "run") as gateway:
         answer = gateway.post(picture(0))
         told = gateway.json(picture(0))
         files = {name: gateway.get(told["blackbox_conformal"][name]) for name in ("picture", "mask", "overlay", "safe")}
         certificate = gateway.get(told["blackbox_conformal"]["certificate"])
+        monkeypatch.setattr(served_pictures, "about_detail", lambda *_: True)
+        dotted = gateway.get(told["blackbox_conformal"]["overlay"])
     assert server.account.paid == 1
     alone = bc.mask(vendor, picture(0), calibration, 0.9, run=tmp_path / "alone", max_calls=1)
     assert answer.content == files["picture"].content == alone.vendor
@@ -56,6 +60,7 @@ def test_the_vendors_bytes_come_back_and_the_mask_is_that_of_apply(
     np.testing.assert_array_equal(pixels(files["mask"]), alone.mask)
     np.testing.assert_array_equal(pixels(files["safe"]), alone.safe)
     np.testing.assert_array_equal(pixels(files["overlay"])[alone.mask], alone.image[alone.mask])
+    np.testing.assert_array_equal(pixels(dotted), overlay(alone.image, alone.mask, alone.unchanged))
     said = Certificate.from_json(certificate.text)
     assert said.outputs["picture"]["digest"] == digest_bytes(answer.content)
     assert said.outputs["mask"]["digest"] == digest_bytes(files["mask"].content)

@@ -19,6 +19,24 @@ def disc(height: int, width: int, radius: float) -> np.ndarray:
     return (rows - height / 2) ** 2 + (columns - width / 2) ** 2 < radius**2
 
 
+@pytest.mark.parametrize("side", [64, 256, 1024])
+@pytest.mark.parametrize("ground", [0, 60, 128, 200, 255])
+def test_dots_are_seen_on_every_ground_where_nothing_was_added_and_nowhere_else(side: int, ground: int) -> None:
+    grey = np.full((side, side, 3), ground, np.uint8)
+    mask, unchanged = np.ones((side, side), bool), np.zeros((side, side), bool)
+    mask[: side // 2] = False
+    unchanged[:, : side // 2] = True
+    marked, plain = overlay(grey, mask, unchanged), overlay(grey, mask)
+    changed = (marked != plain).any(axis=2)
+    assert not changed[~(mask & unchanged)].any()
+    assert {*np.unique(marked[changed])} <= {0, 255}
+    # A quarter of dots each way: enough to see, little enough to see the picture.
+    assert 0.005 < changed[side // 2 :, : side // 2].mean() < 0.05
+    apart = np.abs(marked.astype(int) - ground)[mask & unchanged].max()
+    assert apart >= 127
+    assert np.array_equal(overlay(grey, mask, np.zeros_like(mask)), plain)
+
+
 def test_trusted_pixels_are_untouched() -> None:
     mask = disc(*PHOTOGRAPH.shape[:2], 170)
     before = PHOTOGRAPH.copy()

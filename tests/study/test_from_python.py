@@ -14,9 +14,12 @@ from support.synthetic import photograph, write_photographs
 import blackbox_conformal as bc
 from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.errors import ImageError, UsageError
+from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.images.making_inputs import bicubic_up
+from blackbox_conformal.method.nothing_added import nothing_added
 from blackbox_conformal.method.risk.squared_errors import SHOWN, SquaredErrors
 from blackbox_conformal.method.safe import picture_to_show
-from blackbox_conformal.study.mask.products import encode_product
+from blackbox_conformal.study.mask.products import Wanted, encode_product
 from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.stages.certify import contradictions
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -135,6 +138,25 @@ def test_a_safe_picture_is_added_to_what_was_saved_and_stays_in_the_certificate(
         result.save(tmp_path, feather=3)
 
 
+def test_an_overlay_has_dots_where_asked_and_where_the_guarantee_is_about_detail(desk: Desk, tmp_path: Path) -> None:
+    result = desk.mask(desk.folder / "small.png")
+    plain, dotted = (encode_product(result, "overlay", Wanted(dotted=dotted)) for dotted in (False, True))
+    assert not plain.remarks
+    assert "dotted: trusted, and no detail was added" in dotted.remarks["statement"]
+    np.testing.assert_array_equal(
+        result.unchanged, nothing_added(result.image, result.low_resolution, Mixture.of_text("bicubic"))
+    )
+    procedure = {**result.certificate.procedure, "metric": {"name": "invention"}}
+    about_detail = replace(result, certificate=result.certificate.model_copy(update={"procedure": procedure}))
+    assert encode_product(about_detail, "overlay") == dotted
+    clear = replace(result, mask=np.ones_like(result.mask), image=bicubic_up(result.low_resolution, 4))
+    shown = np.asarray(PillowImage.open(io.BytesIO(encode_product(clear, "overlay", Wanted(dotted=True)).content)))
+    assert 0 < (shown != clear.image).any(axis=2).mean() < 0.1
+    files = clear.save(tmp_path, dotted=True)
+    certificate = Certificate.from_json(files.certificate.read_text(encoding="utf-8"))
+    assert "clear: detail was added" in certificate.outputs["overlay"]["statement"]
+
+
 def errors_that_favour(name: str, n: int) -> SquaredErrors:
     """Of n photographs, for which one picture is nearest to the truth, and the others are as far as each other."""
     scores, truth = np.arange(40, dtype=np.float32).reshape(5, 8), np.full((5, 8, 3), 100, np.uint8)
@@ -163,7 +185,7 @@ def test_what_is_outside_a_sharp_picture_is_no_worse_than_plain_enlargement(desk
     # The delivered picture is as near as plain enlargement, and the reference is nearer.
     calibration = replace(desk.calibration, squared_errors=errors_that_favour("reference", desk.calibration.n))
     result = bc.mask(desk.vendor, desk.small, calibration, 0.5, run=desk.folder / "run", max_cost=1)
-    sharp = encode_product(result, "safe", sharp=True)
+    sharp = encode_product(result, "safe", Wanted(safe=True, sharp=True))
     np.testing.assert_array_equal(np.asarray(PillowImage.open(io.BytesIO(sharp.content))), result.image)
     assert "the delivered picture, 0.0 dB nearer" in sharp.remarks["statement"]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.method.audits.quality import decibels
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.reference import reference
-from blackbox_conformal.method.kernels.detail import energy, unexplained
+from blackbox_conformal.method.kernels.detail import added, unexplained
 from blackbox_conformal.method.metrics._detail import enlarged, hides, shift
 from blackbox_conformal.support.blocks import Block, How, Note, Table
 from blackbox_conformal.support.text import counted
@@ -88,7 +88,7 @@ class DetailMeter:
         return {VENDOR: self._sums(truth, delivered, plain, sigma, free[PLAIN].missing), **free}
 
     def _free_sums(self, truth: Image, low: Image, plain: Image, sigma: float) -> dict[str, DetailSums]:
-        missing = energy(truth, plain, sigma, high_pass=not self._degradation.loses_colours)
+        missing = _total(added(truth, plain, sigma, high_pass=not self._degradation.loses_colours))
         found = {PLAIN: self._sums(truth, plain, plain, sigma, missing)}
         if plain is not low:
             made = reference(low, truth.shape[0] // low.shape[0], degraded=not self._degradation.linear)
@@ -100,13 +100,13 @@ class DetailMeter:
         part, whole = unexplained(truth, picture, np.zeros_like(truth), sigma)
         lacked, detail = _total(part), _total(whole)
         del part, whole
-        added = invented = 0.0
+        whole_added = invented = 0.0
         if picture is not plain:
             part, whole = unexplained(picture, truth, plain, sigma, high_pass=not self._degradation.loses_colours)
-            added, invented = _total(whole), _total(part)
+            whole_added, invented = _total(whole), _total(part)
         # A difference of bytes wraps in 8 bits and fits 16.
         squares = np.square((truth.astype(np.int16) - picture).astype(np.int32)).sum(dtype=np.int64)
-        return DetailSums(float(squares), truth.size, missing, added, invented, detail, lacked)
+        return DetailSums(float(squares), truth.size, missing, whole_added, invented, detail, lacked)
 
 
 def _total(values: NDArray[np.float32]) -> float:

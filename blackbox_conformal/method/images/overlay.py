@@ -1,7 +1,7 @@
 """A copy of a picture that shows which of its parts not to trust.
 
-Trusted pixels are never touched. Every mark differs in lightness, not only in colour, so that it can be seen with any
-kind of colour vision and in print.
+Trusted pixels are never touched, but for dots where no detail was added. Every mark differs in lightness, not only in
+colour, so that it can be seen with any kind of colour vision and in print.
 """
 
 import numpy as np
@@ -16,10 +16,11 @@ OUTLINE = np.array([255, 196, 0], dtype=np.uint8)
 """Amber: bright against the dimmed side, and a hue that all common kinds of colour vision tell from grey."""
 
 
-def overlay(pixels: Image, mask: Mask) -> Image:
+def overlay(pixels: Image, mask: Mask, unchanged: Mask | None = None) -> Image:
     """`pixels` with its untrusted part grey and darker, with diagonal stripes and a bright outline: (H, W, 3) uint8.
 
-    Stripes and outline grow with the picture.
+    Stripes, outline and dots grow with the picture. A dot is a white square with a black one at its corner, so that it
+    is seen on every ground.
 
     Parameters
     ----------
@@ -27,6 +28,8 @@ def overlay(pixels: Image, mask: Mask) -> Image:
         (H, W, 3) uint8.
     mask
         (H, W) bool, True = trusted.
+    unchanged
+        (H, W) bool, True where no detail was added: dotted where it is trusted.
 
     Raises
     ------
@@ -41,5 +44,14 @@ def overlay(pixels: Image, mask: Mask) -> Image:
     pitch = max(6, 2 * round(min(height, width) / 80))
     marked = pixels.copy()
     veil(marked, mask, pitch, max(1, pitch // 4))
+    if unchanged is not None:
+        side = max(1, pitch // 6)
+        # Every other row of dots is moved by half of their distance.
+        rows, columns = np.arange(height), np.arange(width)
+        moved = (columns + (rows // (2 * pitch) % 2 * pitch)[:, None]) % (2 * pitch)
+        for start, colour in ((0, 255), (side, 0)):
+            down, along = rows % (2 * pitch) - start, moved - start
+            dots = ((down >= 0) & (down < side))[:, None] & (along >= 0) & (along < side)
+            marked[dots & unchanged & mask] = colour
     marked[~mask & grown(mask, thickness)] = OUTLINE
     return marked

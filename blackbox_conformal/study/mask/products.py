@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,11 @@ from PIL import Image as PillowImage
 from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.errors import CheckFailedError, UsageError
+from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.encode import image_png, mask_png, score_map_png
 from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.overlay import overlay
+from blackbox_conformal.method.nothing_added import CLEAR, DOTTED, STRIPED, about_detail, nothing_added
 from blackbox_conformal.method.safe import picture_to_show, safe_picture, safe_statement
 from blackbox_conformal.study.earlier_results import (
     VENDOR_ENDINGS,
@@ -90,12 +93,24 @@ class Result(Faces):
         """
         return safe_of(self.image, self.mask, self.low_resolution, self.certificate)[0]
 
+    @cached_property
+    def unchanged(self) -> Mask:
+        """(H, W) bool: where the vendor added no detail; see `nothing_added`."""
+        return nothing_added(self.image, self.low_resolution, mixture_of(self.certificate))
+
+    @property
+    def dotted(self) -> Mask | None:
+        """`unchanged` where the guarantee is about detail, so that overlays show it; else None."""
+        certificate = self.certificate
+        return self.unchanged if about_detail(certificate.guarantee, certificate.procedure["metric"]) else None
+
     def save(
         self,
         folder: str | Path,
         *,
         safe: bool = False,
         sharp: bool = False,
+        dotted: bool = False,
         feather: int = 0,
         leave_out: Collection[str] = (),
         sign_with: SigningKey | None = None,
@@ -109,6 +124,8 @@ class Result(Faces):
             Write the picture `safe` too.
         sharp
             In it show, where nothing is trusted, the picture with most detail that is no worse than plain enlargement.
+        dotted
+            Dot in the overlay what is trusted though no detail was added; so it is where the guarantee is about detail.
         feather
             Over how many untrusted pixels the delivered picture fades into the other in it; 0: a hard edge.
         leave_out
@@ -128,7 +145,7 @@ class Result(Faces):
         UsageError
             A file exists with other content and `force` is not set.
         """
-        wanted = Wanted(safe, feather, tuple(leave_out), sharp)
+        wanted = Wanted(safe, feather, tuple(leave_out), sharp, dotted)
         return write_products(self, Path(folder), wanted, sign_with=sign_with, force=force)
 
     def blocks(self) -> Iterator[Block]:
@@ -159,7 +176,7 @@ class Result(Faces):
         """What was sent, what is delivered with its untrusted part marked, and the score map."""
         return [
             _shown("Sent", self.low_resolution, self.mask.shape),
-            _shown("Delivered, untrusted part marked", overlay(self.image, self.mask), self.mask.shape),
+            _shown("Delivered, untrusted part marked", overlay(self.image, self.mask, self.dotted), self.mask.shape),
             _shown("Score: brighter is less sure", _grey(self.score_map), self.mask.shape),
         ]
 
@@ -205,6 +222,8 @@ class Wanted:
         Some of `OPTIONAL`, which are not written.
     sharp
         The picture to use is sharp where nothing is trusted.
+    dotted
+        The overlay shows where no detail was added, as it does by itself where the guarantee is about detail.
 
     Raises
     ------
@@ -216,6 +235,7 @@ class Wanted:
     feather: int = 0
     leave_out: tuple[str, ...] = ()
     sharp: bool = False
+    dotted: bool = False
 
     def __post_init__(self) -> None:
         if (self.feather or self.sharp) and not self.safe:
@@ -286,13 +306,23 @@ def safe_of(
         words = choice.words(name, enlarged=enlarged)
     elif choice is None and guaranteed and not mask.all():
         words += " (this calibration keeps no errors to choose by; calibrated anew, without a call, it does)"
-    mixture = Procedure.model_validate(certificate.procedure).mixture
-    outside = picture_to_show(name, image, low_resolution, mixture)
+    outside = picture_to_show(name, image, low_resolution, mixture_of(certificate))
     picture = safe_picture(image, mask if guaranteed else np.zeros_like(mask), outside, feather)
     return picture, safe_statement(words, feather=feather, guaranteed=guaranteed)
 
 
-def encode_product(result: Result, kind: str, feather: int = 0, *, sharp: bool = False) -> Product | None:
+def mixture_of(certificate: Certificate) -> Mixture:
+    """How the input of a certificate's picture is made."""
+    return Procedure.model_validate(certificate.procedure).mixture
+
+
+def overlay_of(image: Image, mask: Mask, unchanged: Mask | None = None) -> Product:
+    """The overlay's file; see `overlay`."""
+    remarks = {} if unchanged is None else {"statement": f"{STRIPED}; {DOTTED}; {CLEAR}"}
+    return Product(image_png(overlay(image, mask, unchanged)), remarks=remarks)
+
+
+def encode_product(result: Result, kind: str, wanted: Wanted = Wanted()) -> Product | None:
     """One file of a result by its kind, the name of a field of `Products`; None where there is none to write."""
     match kind:
         case "image":
@@ -300,14 +330,14 @@ def encode_product(result: Result, kind: str, feather: int = 0, *, sharp: bool =
         case "mask":
             return Product(mask_png(result.mask))
         case "overlay":
-            return Product(image_png(overlay(result.image, result.mask)))
+            return overlay_of(result.image, result.mask, result.unchanged if wanted.dotted else result.dotted)
         case "score_map":
             content, scaling = score_map_png(result.score_map)
             return Product(content, remarks=scaling)
         case "safe":
             image, low, certificate = result.image, result.low_resolution, result.certificate
-            picture, statement = safe_of(image, result.mask, low, certificate, feather, sharp=sharp)
-            return Product(image_png(picture), remarks={"feather": feather, "statement": statement})
+            picture, statement = safe_of(image, result.mask, low, certificate, wanted.feather, sharp=wanted.sharp)
+            return Product(image_png(picture), remarks={"feather": wanted.feather, "statement": statement})
         case "vendor":
             if result.vendor is None:
                 return None
@@ -339,7 +369,7 @@ def write_products(
     IncompleteError
         The disk is full.
     """
-    products = {kind: encode_product(result, kind, wanted.feather, sharp=wanted.sharp) for kind in wanted.kinds}
+    products = {kind: encode_product(result, kind, wanted) for kind in wanted.kinds}
     encoded = {kind: product for kind, product in products.items() if product is not None}
     paths = {kind: product_path(result.name, folder, kind, product.ending) for kind, product in encoded.items()}
     paths["certificate"] = product_path(result.name, folder, "certificate", "json")
