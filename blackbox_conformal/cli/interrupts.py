@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -103,9 +104,12 @@ def _again(number: int) -> None:
     """Raise a signal once more, soon: an exception that it raised where it came would have done harm or got lost."""
     # Sent to the main thread, where the system can, it wakes one that sleeps; raised here, it waits until that awakes.
     to_main = getattr(signal, "pthread_kill", lambda _, number: signal.raise_signal(number))
-    again = threading.Timer(_AGAIN_AFTER_S, to_main, (threading.main_thread().ident, number))
-    again.daemon = True
-    again.start()
+
+    def send() -> None:
+        time.sleep(_AGAIN_AFTER_S)
+        to_main(threading.main_thread().ident, number)
+
+    _thread.start_new_thread(send, ())
 
 
 def _is_importing(frame: FrameType | None) -> bool:
