@@ -6,9 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from naive import learned_training as naive
 
+from blackbox_conformal.method.scores import _learned_training
 from blackbox_conformal.method.scores._learned_features import NAMES
 from blackbox_conformal.method.scores._learned_network import network_of, own_network, spread
-from blackbox_conformal.method.scores._learned_training import Lesson, Pass, learn, soft_worth, usual_error
+from blackbox_conformal.method.scores._learned_training import (
+    Lesson,
+    Pass,
+    Trusted,
+    learn,
+    soft_worth,
+    usual_error,
+)
 
 FEATURES = len(NAMES)
 
@@ -89,6 +97,39 @@ def test_weights_that_only_help_those_that_taught_are_not_kept():
     assert learned.content is None
     assert learned.after == learned.before
     assert learned.taught_after == learned.taught_before
+
+
+def unrelated(count: int, seed: int) -> list[Lesson]:
+    """Pictures whose errors follow no feature."""
+    random, found = np.random.default_rng(seed), []
+    for _ in range(count):
+        maps = random.normal(size=(FEATURES, 5, 5)).astype(np.float32).repeat(4, axis=1).repeat(4, axis=2)
+        errors = 0.2 * np.exp(random.normal(size=(5, 5)))
+        found.append(Lesson.of(maps, errors.repeat(4, axis=0).repeat(4, axis=1).astype(np.float32)))
+    return found
+
+
+@pytest.mark.parametrize("seed", [2, 10])
+def test_weights_that_seem_to_help_by_chance_are_not_kept(monkeypatch, seed):
+    monkeypatch.setattr(_learned_training, "STEPS", 20)
+    monkeypatch.setattr(_learned_training, "LOOKED", 4)
+    learned = learn(own_network(), unrelated(10, 100 + seed), unrelated(6, 200 + seed), seed=seed)
+    assert learned.least_gain < 0, "some look seemed to gain"
+    assert (learned.content, learned.after) == (None, learned.before)
+
+
+def test_what_is_gained_at_least_is_below_what_is_gained_and_surer_with_more_pictures():
+    random = np.random.default_rng(0)
+    few, many = (random.uniform(0, 0.3, (n, 40)).cumsum(axis=1) / 4 for n in (6, 60))
+    gains = []
+    for largest in (few, many):
+        shares = np.broadcast_to(np.linspace(0, 1, 40), largest.shape)
+        before, after = Trusted(largest, shares), Trusted(0.8 * largest, shares)
+        gains.append((after.least_gain(before, 0.01, np.random.default_rng(1)), after.share - before.share))
+        assert before.least_gain(before, 0.01, np.random.default_rng(1)) == 0
+        assert before.least_gain(after, 0.01, np.random.default_rng(1)) < 0
+    assert all(0 < least < gain for least, gain in gains)
+    assert gains[0][1] - gains[0][0] > gains[1][1] - gains[1][0]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 200), (300, 2)])

@@ -44,6 +44,9 @@ LEAST_DEVIATION = 0.05
 LOOKED, THRESHOLDS = 20, 500
 """Steps after which the photographs that do not teach are looked at, and thresholds that are tried on them."""
 
+RESAMPLES, DOUBT = 2000, 0.05
+"""Of the photographs that do not teach, and how often weights that gain nothing may seem to, over all looks."""
+
 LEVELS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 """Averages of the largest trusted error that are of use, in the same unit as multipliers."""
 
@@ -84,11 +87,14 @@ class Learned:
     Attributes
     ----------
     content
-        The file of weights; None where none made better masks than the network that it began with.
+        The file of weights; None where none surely made better masks than the network that it began with.
     before, after
         The share of the photographs that did not teach that can be trusted; see `trusted_share`.
     taught_before, taught_after
         The same for the photographs that taught.
+    least_gain
+        What the best weights gain at least on photographs like those that did not teach, with confidence 1 - `DOUBT`;
+        not above 0 where none were kept.
     """
 
     content: bytes | None
@@ -96,6 +102,7 @@ class Learned:
     after: float
     taught_before: float
     taught_after: float
+    least_gain: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +221,7 @@ def learn(
     usual, scale, random = usual_error(teaching), _Scale.of(teaching), np.random.default_rng(seed)
     weights = scale.into(network.arrays)
     best = {name: values.copy() for name, values in weights.items()}
-    before = after = trusted_share(weights, scale, measuring, usual)
+    first_look = best_look = Trusted.of(weights, scale, measuring, usual)
     taught_before = trusted_share(weights, scale, teaching, usual)
     first, last = TEMPERATURES
     means, squares = ({name: np.zeros_like(values) for name, values in weights.items()} for _ in DECAYS)
@@ -233,15 +240,14 @@ def learn(
             weights[name] = (weights[name] - size * mean / (np.sqrt(square) + 1e-8)).astype(np.float32)
         # Few looks, since each goes over all photographs that do not teach.
         if step % LOOKED == 0 or step == STEPS:
-            found = trusted_share(weights, scale, measuring, usual)
-            # Strictly better, so that weights that gain nothing are not handed out.
-            if found > after:
-                best, after = dict(weights), found
-    if after == before:
-        return Learned(None, before, before, taught_before, taught_before)
-    return Learned(
-        written(scale.out_of(best)), before, after, taught_before, trusted_share(best, scale, teaching, usual)
-    )
+            found = Trusted.of(weights, scale, measuring, usual)
+            if found.share > best_look.share:
+                best, best_look = dict(weights), found
+    before, gain = first_look.share, best_look.least_gain(first_look, DOUBT / math.ceil(STEPS / LOOKED), random)
+    if gain <= 0:
+        return Learned(None, before, before, taught_before, taught_before, gain)
+    taught_after = trusted_share(best, scale, teaching, usual)
+    return Learned(written(scale.out_of(best)), before, best_look.share, taught_before, taught_after, gain)
 
 
 def usual_error(lessons: Sequence[Lesson]) -> float:
@@ -251,24 +257,62 @@ def usual_error(lessons: Sequence[Lesson]) -> float:
 
 
 def trusted_share(weights: Weights, scale: _Scale, lessons: Sequence[Lesson], usual: float) -> float:
-    """The share of cells that can be trusted while the largest trusted error averages at most a level, over `LEVELS`.
+    """The share of cells of the lessons that can be trusted; see `Trusted`."""
+    return Trusted.of(weights, scale, lessons, usual).share
 
-    The threshold of each level is the one that suits it best, so only how cells are ordered counts, within pictures and
-    between them.
+
+@dataclass(frozen=True, eq=False)
+class Trusted:
+    """What masks of n pictures trust at each of T thresholds.
+
+    Attributes
+    ----------
+    largest, shares
+        (n, T) float64: the largest trusted error, in units of the usual one, and the share of cells.
     """
-    passes = (_pass(weights, scale, one, one.maps) for one in lessons)
-    found = [spread(one.log_multipliers).ravel() for one in passes]
-    thresholds = np.quantile(np.concatenate(found), np.linspace(0, 1, THRESHOLDS))
-    largest, share = np.zeros((2, THRESHOLDS))
-    for one, log_multipliers in zip(lessons, found, strict=True):
-        # Stable, so that ties are in one order on every machine.
-        order = np.argsort(log_multipliers, kind="stable")
-        running = np.append(0.0, np.maximum.accumulate(one.errors.ravel()[order]))
-        count = np.searchsorted(log_multipliers[order], thresholds, side="right")
-        largest += running[count] / len(lessons)
-        share += count / log_multipliers.size / len(lessons)
-    # At each level the best threshold that keeps to it; 0 where none does.
-    return float(np.mean([share[largest <= level * usual].max(initial=0.0) for level in LEVELS]))
+
+    largest: npt.NDArray[np.float64]
+    shares: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, weights: Weights, scale: _Scale, lessons: Sequence[Lesson], usual: float) -> "Trusted":
+        """At thresholds that split the cells of all lessons evenly; `usual`: the usual error, above 0."""
+        passes = (_pass(weights, scale, one, one.maps) for one in lessons)
+        found = [spread(one.log_multipliers).ravel() for one in passes]
+        thresholds = np.quantile(np.concatenate(found), np.linspace(0, 1, THRESHOLDS))
+        largest, shares = np.zeros((2, len(lessons), THRESHOLDS))
+        for place, (one, log_multipliers) in enumerate(zip(lessons, found, strict=True)):
+            # Stable, so that ties are in one order on every machine.
+            order = np.argsort(log_multipliers, kind="stable")
+            running = np.append(0.0, np.maximum.accumulate(one.errors.ravel()[order]))
+            count = np.searchsorted(log_multipliers[order], thresholds, side="right")
+            largest[place], shares[place] = running[count] / usual, count / log_multipliers.size
+        return cls(largest, shares)
+
+    @property
+    def share(self) -> float:
+        """The share of cells that can be trusted while the largest trusted error averages at most a level, over
+        `LEVELS`.
+
+        The threshold of each level is the one that suits it best, so only how cells are ordered counts, within pictures
+        and between them.
+        """
+        return float(self._shares(np.ones((1, len(self.largest))))[0])
+
+    def _shares(self, counts: npt.NDArray[np.float64]) -> Vector:
+        """The share where each picture counts so often: (k,) of (k, n)."""
+        total = counts.sum(axis=1, keepdims=True)
+        largest, shares = counts @ self.largest / total, counts @ self.shares / total
+        # At each level the best threshold that keeps to it; 0 where none does.
+        at_levels = [np.where(largest <= level, shares, 0.0).max(axis=1) for level in LEVELS]
+        found: Vector = np.mean(at_levels, axis=0)
+        return found
+
+    def least_gain(self, before: "Trusted", doubt: float, random: np.random.Generator) -> float:
+        """What is gained at least over `before`, of the same pictures: a quantile over resamples (Efron 1979)."""
+        n = len(self.largest)
+        counts = random.multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(np.float64)
+        return float(np.quantile(self._shares(counts) - before._shares(counts), doubt))
 
 
 def _pass(weights: Weights, scale: _Scale, one: Lesson, maps: npt.NDArray[np.float16]) -> Pass:

@@ -56,7 +56,7 @@ class Learning(Faces):
     Attributes
     ----------
     weights
-        The file of weights that was written; None where those of the package are as good for these photographs.
+        The file of weights that was written; None where it is not sure that they are better than the package's.
     learned
         Its content, and the shares that can be trusted before and after.
     teaching, measuring
@@ -89,11 +89,13 @@ class Learning(Faces):
     def blocks(self) -> Iterator[Block]:
         """What was learned from, what that gained, and the weights."""
         learned, weights = self.learned, None if self.weights is None else str(self.weights.resolve())
+        gained = f"; at least {share(learned.least_gain)} more, with confidence 95 %" * (weights is not None)
         facts = {
             "learned from": f"{self.teaching} photographs, outputs of {self.outputs_of}, at no cost",
             "trusted": f"{share(learned.after)} of {self.measuring} photographs kept apart, before "
-            f"{share(learned.before)}, on average over levels",
-            "weights": weights or "none: those of the package are as good for these photographs",
+            f"{share(learned.before)}, on average over levels" + gained,
+            "weights": weights
+            or "none: it is not sure that others are better for photographs like these than the package's own",
             "photographs": f"{len(self.photographs)}, which must not calibrate",
         }
         data = {
@@ -104,6 +106,7 @@ class Learning(Faces):
             "n_measuring": self.measuring,
             "share_before": learned.before,
             "share_after": learned.after,
+            "least_gain": learned.least_gain,
             "teaching_share_before": learned.taught_before,
             "teaching_share_after": learned.taught_after,
         }
