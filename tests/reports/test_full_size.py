@@ -18,9 +18,10 @@ from blackbox_conformal.pages.report.full_size import (
     part_path,
     read_entry,
     unpacked,
-    viewer_stops,
+    viewer_levels,
 )
 from blackbox_conformal.pages.report.report_store import ReportStore
+from blackbox_conformal.pages.report.slider_levels import stops_at, thresholds_at
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +35,11 @@ def store(calibration, tmp_path):
 
 
 def test_usual_levels_stay_whatever_is_asked_for(calibration):
-    usual = {stop.alpha: stop.threshold for stop in viewer_stops(calibration)}
-    more = {stop.alpha: stop.threshold for stop in viewer_stops(calibration, [0.07777, 0.1, 0.0333333])}
+    usual, more = (
+        {stop.alpha: stop.threshold for stop in stops_at(calibration, viewer_levels(calibration, wanted))}
+        for wanted in ((), [0.07777, 0.1, 0.0333333])
+    )
+    assert list(usual.values()) == thresholds_at(calibration, list(usual)).tolist()
     assert usual.items() <= more.items()
     assert set(more) - set(usual) == {0.07777, 0.0333333}
     assert more[0.07777] == calibration.threshold(0.07777)

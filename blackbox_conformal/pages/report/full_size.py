@@ -27,7 +27,7 @@ from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.pages.report.encoded import Doubles
 from blackbox_conformal.pages.report.names_apart import end_of, picture_stem
 from blackbox_conformal.pages.report.preview import PictureKind, error_codes
-from blackbox_conformal.pages.report.slider_levels import Stop, choose_stops, thresholds_of
+from blackbox_conformal.pages.report.slider_levels import choose_levels, thresholds_at
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.files import refusal, write_new
 from blackbox_conformal.support.types import Image, Map
@@ -45,13 +45,12 @@ PARTS: tuple[Part, ...] = ("delivered", "low", "truth", "levels", "errors")
 _LARGEST_SIDE = 30_000
 
 
-def viewer_stops(calibration: Calibration, wanted: Sequence[float] = ()) -> list[Stop]:
-    """The usual stops of the viewer's slider, the same whatever is `wanted`, and those of the levels `wanted`."""
-    usual = choose_stops(calibration, (), USUAL_LEVELS)
-    there = {stop.alpha for stop in usual}
-    missing = [float(f"{alpha:.12g}") for alpha in wanted if float(f"{alpha:.12g}") not in there]
-    more = [stop for stop in choose_stops(calibration, missing, 0) if stop.alpha in missing] if missing else []
-    return sorted([*usual, *more], key=lambda stop: stop.alpha)[:NONE]
+def viewer_levels(calibration: Calibration, wanted: Sequence[float] = ()) -> list[float]:
+    """The usual levels of the viewer's slider, the same whatever is `wanted`, and the levels `wanted`."""
+    usual = choose_levels(calibration, (), USUAL_LEVELS)
+    missing = {float(f"{alpha:.12g}") for alpha in wanted} - set(usual)
+    more = missing & set(choose_levels(calibration, sorted(missing), 0)) if missing else ()
+    return sorted([*usual, *more])[:NONE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +218,7 @@ class FullSizeStore:
 
     def _thresholds_for(self, alphas: tuple[float, ...]) -> NDArray[np.float64]:
         if alphas not in self._known:
-            self._known[alphas] = thresholds_of(viewer_stops(self._calibration, alphas))
+            self._known[alphas] = thresholds_at(self._calibration, viewer_levels(self._calibration, alphas))
         return self._known[alphas]
 
     def _before(self, kind: PictureKind, identity: str) -> FullSize | None:

@@ -27,7 +27,7 @@ from blackbox_conformal.pages.report.preview import (
     read_preview,
     write_preview,
 )
-from blackbox_conformal.pages.report.slider_levels import choose_stops, thresholds_of
+from blackbox_conformal.pages.report.slider_levels import choose_levels, thresholds_at
 from blackbox_conformal.support.types import Image, Map
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ class ReportStore:
         # Workers of a cluster may have been started in another folder.
         self.folder = run.absolute() / "report" / calibration.digest.removeprefix("sha256:")[:16]
         self._calibration = calibration
-        stops = choose_stops(calibration, alphas)
-        self._thresholds = thresholds_of(stops)
+        self._thresholds = thresholds_at(calibration, choose_levels(calibration, alphas))
         self._full_size = FullSizeStore(self.folder, calibration, alphas) if full_size else None
 
     def audited(

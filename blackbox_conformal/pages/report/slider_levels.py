@@ -54,9 +54,20 @@ def choose_levels(calibration: Calibration, wanted: Sequence[float] = (), most: 
 
 def choose_stops(calibration: Calibration, wanted: Sequence[float] = (), most: int = MAXIMUM_STOPS) -> list[Stop]:
     """The slider's stops in ascending order of level; thresholds never fall."""
+    return stops_at(calibration, choose_levels(calibration, wanted, most))
+
+
+def thresholds_at(calibration: Calibration, levels: Sequence[float]) -> NDArray[np.float64]:
+    """(k,) float64: those of `stops_at`, found in a third of the time."""
+    rule = calibration.rule()
+    return np.array([rule.threshold(calibration.curves_for(rule), alpha) for alpha in levels], dtype=np.float64)
+
+
+def stops_at(calibration: Calibration, levels: Sequence[float]) -> list[Stop]:
+    """A stop at each of these levels."""
     rule, metric = calibration.rule(), calibration.procedure.metric
     stops = []
-    for alpha in choose_levels(calibration, wanted, most):
+    for alpha in levels:
         choice = rule.choose(calibration.curves_for(rule), alpha)
         nothing = choice.threshold == -math.inf
         said = _sentence(choice.reason) if nothing else statement(rule, alpha, calibration.n, metric)

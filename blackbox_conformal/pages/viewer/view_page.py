@@ -31,7 +31,7 @@ from blackbox_conformal.pages.report.full_size import (
     part_path,
     read_entry,
     unpacked,
-    viewer_stops,
+    viewer_levels,
 )
 from blackbox_conformal.pages.report.names_apart import Named, by_name, names_apart
 from blackbox_conformal.pages.report.page import slider_of, vendor_words
@@ -39,7 +39,7 @@ from blackbox_conformal.pages.report.pixel_blocks import block_side
 from blackbox_conformal.pages.report.report_store import ReportStore
 from blackbox_conformal.pages.report.run_report import level_to_open_at
 from blackbox_conformal.pages.report.shares_histogram import Histogram
-from blackbox_conformal.pages.report.slider_levels import Stop, thresholds_of
+from blackbox_conformal.pages.report.slider_levels import Stop, stops_at, thresholds_of
 from blackbox_conformal.pages.viewer.local_site import PageRoute
 from blackbox_conformal.pages.viewer.page_files import asset_route, download, template_page, unchanging
 from blackbox_conformal.support.canonical import digest_bytes
@@ -88,7 +88,7 @@ class RunPictures:
         self._left_out: dict[str, tuple[str, str]] = {}
         entries = self._read_new()
         common = set.intersection(*(set(entry.alphas) for entry in entries)) if entries else set(expected)
-        self.stops: list[Stop] = viewer_stops(calibration, sorted(common))
+        self.stops: list[Stop] = stops_at(calibration, viewer_levels(calibration, sorted(common)))
         self.thresholds = thresholds_of(self.stops)
         self._mixture = calibration.procedure.mixture
         choices = [Outside.of(calibration.squared_errors, float(threshold)) for threshold in self.thresholds]
