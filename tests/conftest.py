@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from support.forked import Forked
 
+from blackbox_conformal.drawing import attempt
 from blackbox_conformal.drawing.pacing import retry
 from blackbox_conformal.embedded import process
 from blackbox_conformal.support import secrets
@@ -59,8 +60,9 @@ def _state_of_its_own(state_folders: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture(autouse=True)
 def _repeats_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request that failed is made again after some hundredths of a second."""
+    """A request or a download that failed is made again after some hundredths of a second."""
     monkeypatch.setattr(retry, "BASE_S", 0.02)
+    monkeypatch.setattr(attempt, "_LOOK_AGAIN_S", 0.02)
 
 
 @pytest.fixture(autouse=True)
