@@ -199,6 +199,7 @@ def test_receivers_that_do_not_answer_hold_up_nobody(
             answering.wait(60)
 
     monkeypatch.setattr(service, "post", post)
+    monkeypatch.setattr(service, "_LOOK_S", 0.05)
     with serving(
         calibration, vendor, tmp_path / "run", terms=GatewayTerms(webhook_hosts=("receiver", "other"))
     ) as gateway:
@@ -220,6 +221,7 @@ def test_a_webhook_is_told_until_it_listens_and_can_check_who_speaks(
     calibration: Path, vendor: SynchronousVendor, tmp_path: Path, post: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(service, "_LOOK_S", 0.05)
     terms = GatewayTerms(webhook_hosts=("127.0.0.1:*",))
     with serving(calibration, vendor, tmp_path / "run", terms=terms) as gateway:
         wish = {"webhook": post, "webhook_events_filter": ["completed"]}
