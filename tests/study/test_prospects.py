@@ -1,6 +1,7 @@
 """Expected shares: against thresholds of the guarantee itself, and as a prediction of what happens."""
 
 import itertools
+from functools import cache
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from blackbox_conformal.study.stages.settings import member
 RULES = ("expected", "all-but:share=0.01", "per-image:delta=0.1", "per-image:delta=0.2")
 
 
+@cache
 def curves(count: int, seed: int, left_out: float | None = None) -> CurveSet:
     """Photographs of different difficulty whose errors grow with their scores, with noise and ties."""
     generator = np.random.default_rng(seed)

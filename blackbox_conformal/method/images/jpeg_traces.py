@@ -221,7 +221,7 @@ def _likeliest(blocks: NDArray[np.float32]) -> int | None:
         values = _values(blocks, row, column)
         count += values.size
         steps, place = np.unique(_tables()[:, row, column], return_inverse=True)
-        evidence += np.array([_evidence(values, int(step)) for step in steps])[place]
+        evidence += _evidence(values, steps)[place]
     best = int(evidence.argmax())
     if evidence[best] < max(_LEAST_EVIDENCE, _LEAST_MEAN * count):
         return None
@@ -234,9 +234,11 @@ def _values(blocks: NDArray[np.float32], row: int, column: int) -> NDArray[np.fl
     return values[np.abs(values) > _SMALLEST]
 
 
-def _evidence(values: NDArray[np.float32], step: int) -> float:
-    """Log-likelihood ratio of `values` being multiples of `step` with rounding errors, against being anything."""
+def _evidence(values: NDArray[np.float32], steps: Table) -> NDArray[np.float32]:
+    """Log-likelihood ratio of `values` being multiples of each step with rounding errors, against being anything."""
+    step = steps[:, None].astype(np.float32)
     rest = values - step * np.rint(values / step)
-    height = step / (_ROUNDING * math.sqrt(2 * math.pi))
-    density = (1 - _STRAY) * height * np.exp(-(rest**2) / (2 * _ROUNDING**2)) + _STRAY
-    return float(np.log(density).sum())
+    height = (1 - _STRAY) * (steps[:, None] / (_ROUNDING * math.sqrt(2 * math.pi)))
+    density = height.astype(np.float32) * np.exp(-(rest**2) / (2 * _ROUNDING**2)) + _STRAY
+    found: NDArray[np.float32] = np.log(density).sum(axis=1)
+    return found
