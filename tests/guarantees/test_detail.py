@@ -141,6 +141,7 @@ def test_they_say_what_counts_and_what_they_leave_open() -> None:
         assert "No pixel is clear whose score is 0.9 or more." in said[kind]
         assert "grey of" not in said[kind]
         assert guarantee(kind).minimum_images(0.2, 1.0) == 4
+        assert guarantee(kind, largest_error=0.1).fewest_images(0.2, 1.9576) == 19
         with pytest.raises(UsageError, match=r"how wrong those pixels are|root mean square"):
             psnr(guarantee(kind), 0.1, catalog.load("metrics", "invention"))
 

@@ -221,6 +221,11 @@ class Guarantee(Plugin):
         """The largest loss of a curve, given the metric's `bound`: that, or 1 for a share."""
         return 1.0 if self.needs.curve_kind in SHARES else bound
 
+    def fewest_images(self, alpha: float, bound: float) -> int:
+        """Photographs that `alpha` and what is promised beside need at least, given the metric's `bound`."""
+        beside = 0 if self.beside is None else self.beside[0].minimum_images(self.beside[1], bound)
+        return max(beside, self.minimum_images(alpha, self.loss_bound(bound)))
+
     @property
     def unit(self) -> str:
         """What one curve stands for, plural."""

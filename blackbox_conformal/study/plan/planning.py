@@ -220,7 +220,7 @@ def _plan(
         draws=draws,
         memory_bytes=memory,
         reachable_alpha=rule.reachable_alpha(n, bound),
-        needed_n={f"{level:g}": rule.minimum_images(level, bound) for level in levels},
+        needed_n={f"{level:g}": rule.fewest_images(level, setup.metric.capped_bound) for level in levels},
         usd_a_photograph=None if price is None else (price.low_usd * draws, price.high_usd * draws),
         price_source=None if price is None else price.source + (f", read {price.read_on}" if price.read_on else ""),
         price_rule="" if price is None else price.rule,
