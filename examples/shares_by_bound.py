@@ -27,7 +27,7 @@ from blackbox_conformal.method.risk.curve_set import CurveSet
 SCALE, SPLITS = 4, 20
 STEPS = Mixture.of_text("bicubic:4").chains[0].steps
 METHODS: Mapping[str, Mapping[str, str | float]] = {
-    "hoeffding-bentkus": {},
+    "hoeffding-bentkus": {"method": "hoeffding-bentkus"},
     "mixture": {"method": "mixture"},
     "full=0.5": {"method": "mixture", "full": 0.5},
     "full=0.75": {"method": "mixture", "full": 0.75},

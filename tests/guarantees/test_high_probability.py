@@ -50,7 +50,7 @@ def test_hoeffding_bentkus_thresholds_are_those_of_the_p_value(seed, delta):
             if naive.hoeffding_bentkus(mean, 150, Fraction(str(alpha)) / Fraction(3, 2)) > delta:
                 break
             expected = t
-        assert threshold(curves, alpha, "high-probability", delta=delta) == expected
+        assert threshold(curves, alpha, "high-probability", delta=delta, method="hoeffding-bentkus") == expected
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -130,11 +130,27 @@ def test_the_full_bet_is_a_part_of_the_mixture_and_of_the_fingerprint():
     assert any("stake" in sentence and "50 %" in sentence for sentence in full.assumptions)
 
 
+def test_without_a_method_most_of_the_stake_lies_on_the_full_bet_and_what_was_stored_keeps_its_own():
+    usual = guarantee("high-probability")
+    assert (usual.method, usual.full) == ("mixture", 0.75)
+    for rule in (
+        usual,
+        guarantee("high-probability", method="mixture"),
+        guarantee("high-probability", method="binomial"),
+    ):
+        stored = rule.specification()
+        again = guarantee(stored.pop("name"), **stored)
+        assert (again, again.full) == (rule, 0.75 if rule == usual else 0.0)
+    earlier = {"delta": 0.1, "method": "hoeffding-bentkus", "bets": 20}
+    assert guarantee("high-probability", **earlier).specification() == {"name": "high-probability", **earlier}
+    assert len(usual.alternatives()) == 6
+
+
 def test_known_bounds_for_losses_of_zero():
     assert betting.mixture_upper(np.zeros(120), 0.05, 20) == pytest.approx(0.03744905595108554, rel=1e-12)
     assert bounds.hoeffding_bentkus_upper(Fraction(0), 120, 0.05) == pytest.approx(1 - 0.05 ** (1 / 120), rel=1e-8)
     assert round(bounds.hoeffding_bentkus_upper(Fraction(0), 120, 0.05), 4) == 0.0247
-    rule = guarantee("high-probability", delta=0.05)
+    rule = guarantee("high-probability", delta=0.05, method="hoeffding-bentkus")
     assert [rule.minimum_images(alpha, 1.9576) for alpha in (0.02, 0.05, 0.1, 0.2)] == [292, 116, 58, 28]
 
 
@@ -215,5 +231,5 @@ def test_needs_and_statement():
 def test_a_tail_that_equals_its_limit_exactly_is_refused():
     """Docs, Arithmetic: one photograph without loss reaches hardly more than half the bound at delta 0.5."""
     empty = RiskCurve(np.empty(0), np.empty(0), 1.0)
-    assert threshold([empty], 0.5, "high-probability", delta=0.5) == -math.inf
-    assert threshold([empty], 0.5000001, "high-probability", delta=0.5) == math.inf
+    assert threshold([empty], 0.5, "high-probability", delta=0.5, method="hoeffding-bentkus") == -math.inf
+    assert threshold([empty], 0.5000001, "high-probability", delta=0.5, method="hoeffding-bentkus") == math.inf

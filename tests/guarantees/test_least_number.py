@@ -75,7 +75,7 @@ def test_per_image_needs_as_many_as_trying_every_number_says(rank):
 
 @pytest.mark.parametrize("alpha", [1e-5, 1e-9, 1e-17, 1e-300])
 def test_without_a_loss_the_numbers_are_those_of_the_closed_form(alpha):
-    hoeffding = guarantee("high-probability", delta=0.05).minimum_images(alpha, BOUND)
+    hoeffding = guarantee("high-probability", delta=0.05, method="hoeffding-bentkus").minimum_images(alpha, BOUND)
     assert hoeffding == pytest.approx(math.log(20) / -math.log1p(-alpha / BOUND), rel=1e-5)
     mixture = guarantee("high-probability", method="mixture", delta=0.05).minimum_images(alpha, BOUND)
     even = mixture * alpha / BOUND
@@ -132,7 +132,7 @@ def test_tiny_levels_ask_few_questions_and_need_little_memory(name, parameters, 
 
 
 def test_a_number_of_photographs_with_many_digits_is_rounded_in_words():
-    found = choose([EMPTY] * 20, 1e-9, "high-probability")
+    found = choose([EMPTY] * 20, 1e-9, "high-probability", method="hoeffding-bentkus")
     assert found.missing_images == 3453877620
     assert "at least about 3.45e+9 are needed. Add about 3.45e+9 or" in found.reason
     assert "at least 100 are needed. Add 80 or" in choose([EMPTY] * 20, 0.0149, "expected").reason

@@ -98,7 +98,7 @@ def test_weighted(seed):
 def test_high_probability(seed):
     _, curves, losses, alpha = table(seed)
     delta = (0.05, 0.1, 0.3)[seed % 3]
-    found = guarantee("high-probability", delta=delta).threshold(curves, alpha)
+    found = guarantee("high-probability", delta=delta, method="hoeffding-bentkus").threshold(curves, alpha)
     grid = np.r_[-np.arange(6.0, -1.0, -1.0), np.inf]
     scaled = np.c_[losses[:, ::-1], np.zeros(len(losses))] / BOUND
     theirs = -ltt_threshold([scaled], grid, [alpha / BOUND], delta)

@@ -126,7 +126,7 @@ def test_the_tests_above_can_fail_a_bound_that_adds_the_maxima_of_two_halves(too
 
 
 @pytest.mark.parametrize(
-    "method", [{"method": "hoeffding-bentkus"}, {"method": "mixture"}, {"method": "mixture", "full": 0.5}], ids=str
+    "method", [{}, {"method": "hoeffding-bentkus"}, {"method": "mixture"}, {"method": "mixture", "full": 0.5}], ids=str
 )
 def test_the_threshold_is_wrong_as_seldom_as_it_says_and_the_expected_one_more_often(tools, method):
     rng = np.random.default_rng(43)
