@@ -6,7 +6,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from PIL import Image
-from support.family_cases import cases, metrics_of_pictures_alone
+from support.family_cases import cases, interpreted_kernels, metrics_of_pictures_alone
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.degradations.chain import Chain, Mixture
@@ -33,7 +33,8 @@ def bounds_its_map(method: str, *pictures: object):
     """The metrics and settings that one picture bounds by that method."""
     for name, parameters in CASES:
         with suppress(UsageError):
-            getattr(catalog.load("metrics", name, **parameters), method)(*pictures)
+            with interpreted_kernels():
+                getattr(catalog.load("metrics", name, **parameters), method)(*pictures)
             yield name, parameters
 
 
