@@ -262,6 +262,7 @@ class _Delivery:
     previews: dict[int, Path] = field(default_factory=dict)
     unlike: list[str] = field(default_factory=list)
     warned: list[str] = field(default_factory=list)
+    shown_outside: list[str] = field(default_factory=list)
 
     def judge(self, certificate: "Certificate") -> None:
         """Keep why a mask carries no guarantee, unless its own p-value alone says so, as chance does of a few."""
@@ -294,6 +295,7 @@ class _Delivery:
     def tell(self, place: int, written: Written) -> None:
         """Say what was written of a picture, and keep it for the document."""
         from blackbox_conformal.method.risk.trust import threshold_json
+        from blackbox_conformal.study.mask.products import outside_of
         from blackbox_conformal.study.photographs_at_addresses import address_of
 
         name, certificate, products, preview = written.name, written.certificate, written.products, written.preview
@@ -319,6 +321,12 @@ class _Delivery:
         }
         trusted = f"{share(certificate.trusted_share)} trusted at alpha={certificate.alpha:g}"
         self.screen.say(f"{printable(name)}: {trusted}; {products.safe or products.overlay or products.image}")
+        if products.safe is not None:
+            outside = outside_of(certificate, sharp=self.options.sharp)[1]
+            # Most often the same of all pictures.
+            if outside not in self.shown_outside:
+                self.shown_outside.append(outside)
+                self.screen.say(f"  outside the mask the safe picture is {outside}")
         if certificate.status == "outside-calibration" and certificate.reason not in self.unlike:
             self.screen.say(f"  no guarantee: {certificate.reason}")
         elif certificate.status in ("abstains", "not-judged") and not self.hopeless:

@@ -87,6 +87,9 @@ def test_a_safe_picture_costs_nothing_more_and_is_verified(shop: Shop) -> None:
         expected = picture_to_show(name, image, low, calibration.procedure.mixture)
         safe = np.asarray(PillowImage.open(one["safe"]))
         np.testing.assert_array_equal(safe, np.where(mask[..., None], image, expected))
+    words = certificate.outside.words(certificate.outside.shown(), enlarged=True)
+    said = shop.mask("--alpha", "0.5", "--out", "safe", "--safe").stdout.decode()
+    assert f"outside the mask the safe picture is {words}" in " ".join(said.split())
     outputs = json.loads(Path(entry["certificate"]).read_bytes())["outputs"]
     assert outputs["safe"]["file"] == "small-safe.png"
     assert shop.paid == before

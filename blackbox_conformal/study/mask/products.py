@@ -299,16 +299,23 @@ def safe_of(
     guarantee does not speak of the picture, or the calibration keeps no errors, all that is untrusted is plain
     enlargement.
     """
-    enlarged, guaranteed = image.shape != low_resolution.shape, certificate.status != "outside-calibration"
-    name, words, choice = "enlargement", "plain enlargement" if enlarged else "the input itself", certificate.outside
-    if choice is not None and certificate.status not in ("outside-calibration", "not-judged"):
-        name = choice.shown(sharp=sharp)
-        words = choice.words(name, enlarged=enlarged)
-    elif choice is None and guaranteed and not mask.all():
-        words += " (this calibration keeps no errors to choose by; calibrated anew, without a call, it does)"
+    guaranteed = certificate.status != "outside-calibration"
+    name, words = outside_of(certificate, sharp=sharp)
     outside = picture_to_show(name, image, low_resolution, mixture_of(certificate))
     picture = safe_picture(image, mask if guaranteed else np.zeros_like(mask), outside, feather)
     return picture, safe_statement(words, feather=feather, guaranteed=guaranteed)
+
+
+def outside_of(certificate: Certificate, *, sharp: bool = False) -> tuple[str, str]:
+    """Which picture of `SHOWN` a safe picture shows outside the mask, and in words which and why."""
+    enlarged, choice = certificate.procedure["scale"] > 1, certificate.outside
+    if choice is not None and certificate.status not in ("outside-calibration", "not-judged"):
+        name = choice.shown(sharp=sharp)
+        return name, choice.words(name, enlarged=enlarged)
+    plain = "plain enlargement" if enlarged else "the input itself"
+    if choice is None and certificate.status != "outside-calibration":
+        plain += " (this calibration keeps no errors to choose by; calibrated anew, without a call, it does)"
+    return "enlargement", plain
 
 
 def mixture_of(certificate: Certificate) -> Mixture:
