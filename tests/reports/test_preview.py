@@ -15,7 +15,17 @@ from blackbox_conformal.method.risk.trust import trusted
 from blackbox_conformal.pages.report.encoded import kept_picture
 from blackbox_conformal.pages.report.error_pairs import CROP
 from blackbox_conformal.pages.report.pixel_blocks import SIDE, block_maximum, block_side
-from blackbox_conformal.pages.report.preview import CODES, NEVER, error_codes, first_stops, make_preview, pack
+from blackbox_conformal.pages.report.preview import (
+    CODES,
+    NEVER,
+    error_codes,
+    first_stops,
+    make_preview,
+    pack,
+    read_preview,
+    veil_png,
+    write_preview,
+)
 
 
 def score_map(seed, height, width, missing=0):
@@ -120,6 +130,31 @@ def test_errors_keep_the_largest_of_each_block():
     assert found.block == 2
     assert (found.errors == errors.reshape(515, 2, 300, 2).max(axis=(1, 3))).all()
     assert (found.within(300).errors == block_maximum(errors, 4)).all()
+
+
+def test_a_block_has_no_detail_added_only_where_none_of_its_pixels_has(tmp_path):
+    unchanged = np.random.default_rng(4).random((1030, 602)) < 0.8
+    picture, scores = np.zeros((1030, 602, 3), np.uint8), score_map(4, 1030, 602, 7)
+    found = make_preview("result", "a", "id", picture, scores, THRESHOLDS, unchanged=unchanged)
+    assert (found.added_blocks == block_maximum((~unchanged).astype(np.float32), 2)).all()
+    assert (found.within(300).added_blocks == block_maximum((~unchanged).astype(np.float32), 4)).all()
+    path = write_preview(found, tmp_path / f"{found.stem}.preview")
+    assert (read_preview(path).added_blocks == found.added_blocks).all()
+    write_preview(replace(found, added=found.added[:-1]), path)
+    with pytest.raises(FileFormatError, match="a bit for each block is expected"):
+        read_preview(path)
+
+
+def test_a_still_dots_what_is_trusted_and_has_no_detail_added():
+    first, added = np.zeros((96, 144), np.uint8), np.zeros((96, 144), bool)
+    first[:48], added[:, :72] = 9, True
+    decoded = lambda text: np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert("RGBA"))  # noqa: E731
+    plain, dotted = decoded(veil_png(first, 3)), decoded(veil_png(first, 3, added))
+    changed = (plain != dotted).any(axis=2)
+    assert not changed[:48].any()
+    assert not changed[:, :72].any()
+    assert {tuple(colour) for colour in dotted[changed]} == {(0, 0, 0, 255), (255, 255, 255, 255)}
+    assert 0.01 < changed[48:, 72:].mean() < 0.1
 
 
 def test_shares_are_counted_at_full_resolution():

@@ -17,8 +17,11 @@ from support.report_browser import (
     view_of,
     zoom_to,
 )
+from support.report_material import make_run, maps
 
-from blackbox_conformal.pages.report.preview import block_side
+from blackbox_conformal.pages.report.html import write_report
+from blackbox_conformal.pages.report.preview import block_side, make_preview
+from blackbox_conformal.pages.report.report_store import ReportStore
 
 pytestmark = pytest.mark.browser
 
@@ -58,6 +61,36 @@ def test_the_mask_is_exact_at_every_zoom(chromium, plain_run, plain_report, zoom
             assert (veiled == expected).all()
             counts.add(int(expected.sum()))
         assert len(counts) == 3
+
+
+def test_dots_show_where_no_detail_was_added_beside_plain_enlargement(chromium, tmp_path):
+    run = make_run(tmp_path / "run", hostile=False)
+    truth, delivered, low, scores, errors = maps(3, 120, 160)
+    unchanged = np.zeros(scores.shape, bool)
+    unchanged[:, :80] = True
+    at = run.calibration.threshold(0.05)
+    shown = {"low": low, "truth": truth, "errors": errors, "unchanged": unchanged}
+    kept = make_preview("audit", "dotted", "dotted", delivered, scores, np.array([at]), **shown)
+    ReportStore(run.folder, run.calibration).keep(kept)
+    page_file = write_report(run.folder, run.calibration, None, run.results, run.folder / "report.html", alpha=0.05)
+    with opened(chromium, page_file) as page:
+        show(page, "dotted")
+        assert page.locator("#marks-kind").input_value() == "classes"
+        page.locator("#left-kind").select_option("plain")
+        zoom_to(page, 1)
+        left, top, across, down = view_of(page)
+        marks = drawn(page, "marks")[-top : down - top, -left : across - left]
+        dots = (marks[..., 3] == 255) & np.isin(marks[..., 0], (0, 255))
+        assert dots[:, :80].sum() > 10
+        assert not (dots & ~(unchanged & (scores < at))).any()
+        assert ((marks[..., 3] > 0) & ~dots == ~(scores < at)).all()
+        plain = np.asarray(Image.fromarray(low).resize((160, 120), Image.Resampling.BICUBIC)).astype(int)
+        apart = np.abs(drawn(page, "left")[-top : down - top, -left : across - left, :3] - plain)
+        assert page.inner_text("#left-tag") == "plain enlargement"
+        assert np.median(apart) <= 8
+        show(page, "audited 1")
+        assert page.locator("#marks-kind").input_value() == "mask"
+        assert page.locator("#marks-kind option[value=classes]").is_disabled()
 
 
 def test_pictures_and_mask_lie_on_each_other_when_moved(chromium, plain_report):

@@ -163,7 +163,7 @@ def make_result(calibration: Calibration, name: str, seed: int, alpha: float, si
         score_kind="spread",
         calibration_digest=calibration.digest,
         fingerprint=calibration.procedure.fingerprint,
-        procedure={},
+        procedure=calibration.procedure.model_dump(mode="json"),
         vendor_model=None,
         batch_check=BatchCheck(pictures=20, earlier=0, n=40, p_value=0.5, level=0.1),
         input={"name": name, "pixels": pixels_digest(low), "conversions": [HOSTILE[2]]},

@@ -12,6 +12,7 @@ from PIL import Image
 from support.report_browser import drawn, frame, move_to, opened, until, veiled_on_screen, view_of, zoom_to
 
 from blackbox_conformal.documents.certificate import Outside
+from blackbox_conformal.method.nothing_added import nothing_added
 from blackbox_conformal.method.risk.trust import trusted
 from blackbox_conformal.method.safe import picture_to_show, safe_picture
 from blackbox_conformal.pages.report.full_size import FullSizeStore
@@ -134,6 +135,48 @@ def test_pictures_are_shown_pixel_by_pixel(chromium, viewed_run, viewer_url):
                 columns = (np.arange(max(0, -left), min(canvas.shape[1], across - left)) + left) // zoom
                 part = canvas[max(0, -top) :, max(0, -left) :][: len(rows), : len(columns), :3]
                 assert (part == picture[rows][:, columns]).all()
+
+
+def test_three_classes_are_exact_and_plain_enlargement_stands_beside_the_delivered_picture(
+    chromium, viewed_run, viewer_url
+):
+    parts, scores = viewed_run.pictures["whole 0"], viewed_run.scores["whole 0"]
+    mixture = viewed_run.calibration.procedure.mixture
+    unchanged = nothing_added(parts["delivered"], parts["low"], mixture)
+    with opened(chromium, viewer_url) as page:
+        alphas = alphas_of(page)
+        show(page, "whole 0")
+        assert page.locator("#marks-kind").input_value() == "mask", "the guarantee is about colours"
+        assert page.locator("#left-kind").input_value() == "plain"
+        page.locator("#marks-kind").select_option("classes")
+        zoom_to(page, 1)
+        seen = set()
+        for alpha in (0.07, 0.12):
+            at_stop(page, alphas.index(alpha))
+            left, top, across, down = view_of(page)
+            marks = drawn(page, "marks")[-top : down - top, -left : across - left]
+            mask = trusted(scores, viewed_run.calibration.threshold(alpha))
+            black_or_white = (marks[..., 3] == 255) & np.isin(marks[..., 0], (0, 255))
+            assert ((marks[..., 3] > 0) & ~black_or_white == ~mask).all()
+            assert not (black_or_white & ~(mask & unchanged)).any()
+            counts = [int((black_or_white & (marks[..., 0] == colour)).sum()) for colour in (0, 255)]
+            assert min(counts) > 0.002 * (mask & unchanged).sum() > 0
+            seen.add(tuple(counts))
+            plain = picture_to_show("enlargement", parts["delivered"], parts["low"], mixture)
+            assert (drawn(page, "left")[-top : down - top, -left : across - left, :3] == plain).all()
+        assert len(seen) == 2
+        assert "dotted: trusted, and no detail was added" in page.inner_text(".legend")
+        assert "clear: detail was added and is trusted" in page.inner_text(".legend")
+        page.locator("#blink").click()
+        assert page.evaluate("getComputedStyle(document.getElementById('left')).clipPath") in (
+            "inset(0px 100% 0px 0px)",
+            "inset(0px)",
+            "inset(0px 0% 0px 0px)",
+        )
+        show(page, "unseen 0")
+        options = page.locator("#left-kind option").evaluate_all("all => all.map(one => one.value)")
+        assert options == ["plain", "low", "truth", "delivered", "safe"]
+        assert page.locator("#marks-kind").input_value() == "classes", "what was chosen stays"
 
 
 def test_the_safe_picture_is_that_of_the_mask_command(chromium, viewed_run, viewer_url):

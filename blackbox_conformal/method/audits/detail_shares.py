@@ -231,7 +231,7 @@ def detail_blocks(measured: Sequence[Measured], photographs: Sequence[str] | Non
     yield Table("detail", DETAIL_COLUMNS, detail_rows(shares), title=title, detail=True)
     if vendor is not None:
         yield Note(_vendor_sentence(vendor))
-        yield Note(erased_warning("The vendor", vendor), remark="warning")
+        yield from erased_warning("The vendor", vendor)
     if any(measured):
         yield from detail_notes(measured)
 
@@ -258,11 +258,9 @@ def _vendor_sentence(shares: DetailShares) -> str:
     return f"{said}; of what it added, {in_percent(shares.invented)} is not in the truth."
 
 
-def erased_warning(vendor: str, shares: DetailShares) -> str:
-    """That a vendor erased detail, where the whole interval of it is above `MOST_ERASED`; else empty."""
-    if not shares.erased[1] > MOST_ERASED:
-        return ""
-    return (
-        f"{vendor} erased detail: {in_percent(shares.erased)} of the truth's detail is in plain enlargement and not in "
-        "the delivered pictures."
-    )
+def erased_warning(vendor: str, shares: DetailShares) -> Iterator[Note]:
+    """That a vendor erased detail, where the whole interval of it is above `MOST_ERASED`."""
+    if shares.erased[1] > MOST_ERASED:
+        share = in_percent(shares.erased)
+        text = f"{vendor} erased detail: {share} of the truth's detail is in plain enlargement and not in its pictures."
+        yield Note(text, remark="warning")

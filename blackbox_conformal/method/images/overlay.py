@@ -45,13 +45,18 @@ def overlay(pixels: Image, mask: Mask, unchanged: Mask | None = None) -> Image:
     marked = pixels.copy()
     veil(marked, mask, pitch, max(1, pitch // 4))
     if unchanged is not None:
-        side = max(1, pitch // 6)
-        # Every other row of dots is moved by half of their distance.
-        rows, columns = np.arange(height), np.arange(width)
-        moved = (columns + (rows // (2 * pitch) % 2 * pitch)[:, None]) % (2 * pitch)
-        for start, colour in ((0, 255), (side, 0)):
-            down, along = rows % (2 * pitch) - start, moved - start
-            dots = ((down >= 0) & (down < side))[:, None] & (along >= 0) & (along < side)
+        squares = dot_squares(height, width, pitch, max(1, pitch // 6))
+        for dots, colour in zip(squares, (255, 0), strict=True):
             marked[dots & unchanged & mask] = colour
     marked[~mask & grown(mask, thickness)] = OUTLINE
     return marked
+
+
+def dot_squares(height: int, width: int, period: int, side: int) -> tuple[Mask, Mask]:
+    """The white and the black squares of dots, (H, W) bool each: `side` pixels a side, 2 `period` from dot to dot."""
+    rows, columns = np.arange(height)[:, None], np.arange(width)
+    # Every other row of dots is moved by half of their distance.
+    down, along = rows % (2 * period), (columns + rows // (2 * period) % 2 * period) % (2 * period)
+    white = (down < side) & (along < side)
+    black = (down // side == 1) & (along // side == 1)
+    return white, black

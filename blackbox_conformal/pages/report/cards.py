@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from typing import Any
 
+import numpy as np
+
 from blackbox_conformal.method.audits.findings import Audit
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.pages.report.encoded import base64_text
@@ -125,7 +127,7 @@ def _nearest(examples: Sequence[ErrorExample]) -> list[ErrorExample]:
 
 
 def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chosen: int, bound: float) -> Card:
-    first = first_stops(preview.ceiling, thresholds_of(stops))
+    first, added = first_stops(preview.ceiling, thresholds_of(stops)), preview.added_blocks
     height, width = first.shape
     exact = [preview.share(stop.threshold) for stop in stops]
     # Zero says that nothing is trusted.
@@ -145,13 +147,14 @@ def _card(preview: Preview, curve: RiskCurve | None, stops: Sequence[Stop], chos
         share=shares[chosen],
         loss=losses[chosen] if known else None,
         delivered=preview.delivered,
-        still=veil_png(first, chosen),
+        still=veil_png(first, chosen, added),
         script={
             "width": width,
             "height": height,
             "block": preview.block,
             "first": pack(first),
             "errors": None if preview.errors is None else pack(error_codes(preview.errors, bound)),
+            "added": None if added is None else pack(added.astype(np.uint8)),
             "pattern": stripes(height, width),
             "shares": shares,
             "losses": [round(loss, 5) for loss in losses] if known else None,

@@ -21,6 +21,7 @@ from blackbox_conformal.method.audits.random_splits import Splits
 from blackbox_conformal.method.audits.verdict import too_few
 from blackbox_conformal.method.guarantees.corollaries import error_in_words
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.nothing_added import about_detail
 from blackbox_conformal.pages.report.cards import WORST_SHOWN, Card, ErrorExample, WorstCrop, make_cards, worst_crops
 from blackbox_conformal.pages.report.error_pairs import ERRORS
 from blackbox_conformal.pages.report.names_apart import picture_stem
@@ -384,7 +385,7 @@ def build_page(
         alpha=alpha,
         stop=stops[chosen],
         chosen=chosen,
-        slider=slider_of(stops, shares, calibration.bound),
+        slider=slider_of(stops, shares, calibration),
         share=None if shares is None else shares[chosen],
         share_of=_share_of(calibration, audit),
         audit=audit,
@@ -453,7 +454,7 @@ def read_manifest(run: Path) -> Manifest | None:
         return Manifest({"left out": f"manifest.json cannot be read: {type(error).__name__}"})
 
 
-def slider_of(stops: Sequence[Stop], shares: list[float] | None, bound: float) -> dict[str, Any]:
+def slider_of(stops: Sequence[Stop], shares: list[float] | None, calibration: Calibration) -> dict[str, Any]:
     """What a page's script needs to move the slider and to read the codes of errors."""
     return {
         "alphas": [stop.alpha for stop in stops],
@@ -463,8 +464,10 @@ def slider_of(stops: Sequence[Stop], shares: list[float] | None, bound: float) -
         "shares": None if shares is None else [round(share, 5) for share in shares],
         "veil": VEIL,
         "stripe": STRIPE,
-        "bound": bound,
+        "bound": calibration.bound,
         "codes": CODES,
+        "enlarged": calibration.procedure.scale > 1,
+        "dotted": about_detail(calibration.guarantee, calibration.procedure.metric),
     }
 
 

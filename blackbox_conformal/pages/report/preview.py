@@ -19,6 +19,7 @@ from PIL import Image as PillowImage
 
 from blackbox_conformal.documents.stored import Stored
 from blackbox_conformal.method.audits.worst_pixels import window, worst_place
+from blackbox_conformal.method.images.overlay import dot_squares
 from blackbox_conformal.method.kernels.below import count_below
 from blackbox_conformal.method.risk.trust import trusted
 from blackbox_conformal.pages.report.encoded import (
@@ -105,6 +106,9 @@ class Preview:
         What the certificate says in place of its statement where that does not speak of this mask; else empty.
     source
         The end of a path that tells pictures of one name apart; empty where there is none.
+    added
+        A bit a block, set where the vendor added detail to any of its pixels; None where the guarantee is about
+        something else.
     """
 
     kind: PictureKind
@@ -125,6 +129,12 @@ class Preview:
     pairs: tuple[ErrorPair, ...] = ()
     no_guarantee: str = ""
     source: str = ""
+    added: Bytes | None = None
+
+    @property
+    def added_blocks(self) -> Mask | None:
+        """(h, w) bool of `added`."""
+        return None if self.added is None else _of_bits(self.added, self.ceiling.shape)
 
     @property
     def stem(self) -> str:
@@ -156,10 +166,22 @@ class Preview:
             block=self.block * factor,
             ceiling=block_maximum(self.ceiling, factor),
             errors=None if self.errors is None else block_maximum(self.errors, factor),
+            added=None if (added := self.added_blocks) is None else _bits(added, factor),
             delivered=page_picture(self.delivered, factor, max(size), "JPEG"),
             low=None if self.low is None else page_picture(self.low, factor, max(size)),
             truth=None if self.truth is None else page_picture(self.truth, factor, max(size)),
         )
+
+
+def _bits(added: Mask, block: int) -> bytes:
+    """A bit for each block of `added`, set where any of its pixels is."""
+    return np.packbits(block_maximum(added.astype(np.float32), block) > 0).tobytes()
+
+
+def _of_bits(bits: bytes, shape: tuple[int, ...]) -> Mask:
+    """The (h, w) blocks that `_bits` wrote."""
+    height, width = shape
+    return np.unpackbits(np.frombuffer(bits, np.uint8), count=height * width).reshape(height, width).astype(np.bool_)
 
 
 def first_stops(ceiling: Map, thresholds: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -187,21 +209,27 @@ def stripes(height: int, width: int) -> tuple[int, int]:
     return period, max(1, round(period / 5))
 
 
-def veil_png(first: NDArray[np.uint8], stop: int) -> str:
+def veil_png(first: NDArray[np.uint8], stop: int, added: Mask | None = None) -> str:
     """Base64 of a PNG, as large as `first`, that veils what is not trusted at `stop`.
 
     Parameters
     ----------
     first
         (h, w) uint8: for each pixel the first stop that trusts it, from `first_stops`.
+    added
+        (h, w) bool: what is trusted and not among it is dotted.
     """
     height, width = first.shape
     period, thick = stripes(height, width)
     striped = np.add.outer(np.arange(height), np.arange(width)) % period < thick
-    picture = PillowImage.fromarray(np.where(first <= stop, 0, np.where(striped, 2, 1)).astype(np.uint8), "P")
-    picture.putpalette([0, 0, 0, *VEIL[:3], *STRIPE[:3]])
+    codes = np.where(first <= stop, 0, np.where(striped, 2, 1)).astype(np.uint8)
+    if added is not None:
+        for code, dots in enumerate(dot_squares(height, width, period, thick), 3):
+            codes[dots & ~added & (first <= stop)] = code
+    picture = PillowImage.fromarray(codes, "P")
+    picture.putpalette([0, 0, 0, *VEIL[:3], *STRIPE[:3], 255, 255, 255, 0, 0, 0])
     out = io.BytesIO()
-    picture.save(out, "PNG", bits=2, transparency=bytes([0, VEIL[3], STRIPE[3]]))
+    picture.save(out, "PNG", bits=2 if added is None else 4, transparency=bytes([0, VEIL[3], STRIPE[3], 255, 255]))
     return base64_text(out.getvalue())
 
 
@@ -221,35 +249,32 @@ def make_preview(
     notes: Sequence[str] = (),
     no_guarantee: str = "",
     source: str = "",
+    unchanged: Mask | None = None,
 ) -> Preview:
     """A preview of one picture.
 
     Parameters
     ----------
-    delivered, truth
-        (H, W, 3) uint8; `truth` may be unknown.
-    low
-        What the vendor was sent, (h, w, 3) uint8.
+    delivered, low, truth
+        (H, W, 3) uint8, of which `low`, what the vendor was sent, is smaller; `truth` may be unknown.
     score_map, errors
         (H, W) float32.
     thresholds
         Ascending, float64; shares are counted at each of them.
     worst_at
         (alpha, threshold) pairs at which to cut out the worst trusted pixel; needs `truth` and `errors`.
+    unchanged
+        (H, W) bool: where no detail was added, if the page is to show that.
     """
-    height, width = score_map.shape
-    block = block_side((height, width))
-    worst: list[Worst] = []
-    pairs: tuple[ErrorPair, ...] = ()
+    size = (score_map.shape[0], score_map.shape[1])
+    block, worst, pairs = block_side(size), tuple[Worst, ...](), tuple[ErrorPair, ...]()
     if truth is not None and errors is not None:
-        pairs = error_pairs(errors, delivered, truth, sorted({*ERRORS, *(alpha for alpha, _ in worst_at)}))
-        for alpha, threshold in worst_at:
-            worst.extend(_worst(alpha, trusted(score_map, threshold), errors, delivered, truth))
+        worst, pairs = _cut_out(delivered, truth, errors, score_map, worst_at)
     return Preview(
         kind=kind,
         name=name,
         identity=identity,
-        size=(height, width),
+        size=size,
         block=block,
         ceiling=block_maximum(score_map, block),
         thresholds=np.asarray(thresholds, np.float64),
@@ -258,13 +283,24 @@ def make_preview(
         delivered=kept_picture(delivered, block),
         low=None if low is None else kept_picture(low, block),
         truth=None if truth is None else kept_picture(truth, block),
-        worst=tuple(worst),
+        worst=worst,
         notes=tuple(notes),
         errors=None if errors is None else block_maximum(errors, block),
         pairs=pairs,
         no_guarantee=no_guarantee,
         source=source,
+        added=None if unchanged is None else _bits(~unchanged, block),
     )
+
+
+def _cut_out(
+    delivered: Image, truth: Image, errors: Map, score_map: Map, worst_at: Sequence[tuple[float, float]]
+) -> tuple[tuple[Worst, ...], tuple[ErrorPair, ...]]:
+    """The worst trusted pixels, and what errors look like; parameters as `make_preview`."""
+    worst: list[Worst] = []
+    for alpha, threshold in worst_at:
+        worst.extend(_worst(alpha, trusted(score_map, threshold), errors, delivered, truth))
+    return tuple(worst), error_pairs(errors, delivered, truth, sorted({*ERRORS, *(alpha for alpha, _ in worst_at)}))
 
 
 def _finite(scores: Map) -> NDArray[np.float64]:
@@ -336,6 +372,8 @@ def read_preview(path: Path) -> Preview:
             raise ValueError("sizes out of range")
         if not len(preview.thresholds) == len(preview.shares) == len(preview.losses) <= NEVER:
             raise ValueError("as many shares and losses as thresholds are expected")
+        if preview.added is not None and len(preview.added) != -(-rows * columns // 8):
+            raise ValueError("a bit for each block is expected")
         errors: Map | None = None if preview.errors is None else preview.errors.reshape(rows, columns)
         return replace(preview, ceiling=preview.ceiling.reshape(rows, columns), errors=errors)
 

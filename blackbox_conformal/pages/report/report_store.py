@@ -16,6 +16,7 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.stored import Stored
 from blackbox_conformal.method.audits.findings import Audit
 from blackbox_conformal.method.audits.random_splits import Splits
+from blackbox_conformal.method.nothing_added import about_detail, nothing_added
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.pages.report.full_size import Certified, FullSizeStore, Part
 from blackbox_conformal.pages.report.names_apart import end_of, picture_stem
@@ -59,6 +60,8 @@ class ReportStore:
         self.folder = run.absolute() / "report" / calibration.digest.removeprefix("sha256:")[:16]
         self._calibration = calibration
         self._thresholds = thresholds_at(calibration, choose_levels(calibration, alphas))
+        self._mixture = calibration.procedure.mixture
+        self._dotted = about_detail(calibration.guarantee, calibration.procedure.metric)
         self._full_size = FullSizeStore(self.folder, calibration, alphas) if full_size else None
 
     def audited(
@@ -93,6 +96,7 @@ class ReportStore:
                 worst_at=levels,
                 notes=notes,
                 source=end_of(picture.path),
+                unchanged=nothing_added(evaluation.delivered, low, self._mixture) if self._dotted else None,
             )
         )
 
@@ -165,4 +169,5 @@ def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Im
         low=low,
         notes=(stated, *map(str, certificate.input.get("conversions", ())), *certificate.notes),
         no_guarantee="" if certificate.stated == certificate.statement else certificate.stated,
+        unchanged=result.dotted,
     )

@@ -20,6 +20,7 @@ from blackbox_conformal.gateway.http_exchange import HttpAnswer, HttpRequest, js
 from blackbox_conformal.gateway.not_served import NotServedError
 from blackbox_conformal.method.images.encode import image_png, mask_png
 from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.method.nothing_added import nothing_added
 from blackbox_conformal.method.risk.squared_errors import SHOWN
 from blackbox_conformal.method.safe import picture_to_show, safe_picture
 from blackbox_conformal.pages.report.cards import sentence
@@ -28,6 +29,7 @@ from blackbox_conformal.pages.report.full_size import (
     PARTS,
     FullSize,
     Part,
+    packed,
     part_path,
     read_entry,
     unpacked,
@@ -216,6 +218,10 @@ class RunPictures:
         """A picture of `SHOWN`, (H, W, 3) uint8."""
         return picture_to_show(name, self.pixels(entry, "delivered"), self.pixels(entry, "low"), self._mixture)
 
+    def unchanged(self, entry: FullSize) -> Mask:
+        """(H, W) bool: where the vendor added no detail."""
+        return nothing_added(self.pixels(entry, "delivered"), self.pixels(entry, "low"), self._mixture)
+
     def mean_shares(self) -> list[float]:
         """Of all pictures, at each stop."""
         return [float(share) for share in np.mean(self._shares or [np.zeros(len(self.stops), np.float32)], axis=0)]
@@ -363,6 +369,7 @@ class ViewPage:
             PageRoute("GET", "/pictures/{picture}/thumbnail", self._thumbnail),
             PageRoute("GET", "/pictures/{picture}/thumbnail-stops", self._thumbnail_stops),
             PageRoute("GET", "/pictures/{picture}/shown/{name}", self._shown),
+            PageRoute("GET", "/pictures/{picture}/added", self._added),
             PageRoute("GET", "/pictures/{picture}/mask/{stop}", self._mask),
             PageRoute("GET", "/pictures/{picture}/safe/{stop}", self._safe),
             PageRoute("GET", "/pictures/{picture}/{part}", self._part),
@@ -370,7 +377,7 @@ class ViewPage:
 
     def _page(self, http: HttpRequest) -> HttpAnswer:
         self.pictures.refresh()
-        slider = slider_of(self.pictures.stops, self.pictures.mean_shares(), self._calibration.bound)
+        slider = slider_of(self.pictures.stops, self.pictures.mean_shares(), self._calibration)
         shares, _ = self.pictures.at_stop(self._chosen)
         return template_page(
             _PAGE,
@@ -435,11 +442,14 @@ class ViewPage:
         if part not in PARTS or part not in entry.digests:
             raise NotServedError(404, "there is no such file of this picture")
         content = self.pictures.part(entry, part)
-        if part in ("levels", "errors"):
-            answer = unchanging(http, content, "application/octet-stream")
-            # The browser inflates it.
-            return replace(answer, headers={**answer.headers, "Content-Encoding": "deflate"})
-        return unchanging(http, content, "image/png")
+        return _deflated(http, content) if part in ("levels", "errors") else unchanging(http, content, "image/png")
+
+    def _added(self, http: HttpRequest) -> HttpAnswer:
+        """A byte a pixel, packed as levels are: 1 where the vendor added detail, else 0."""
+        entry = self._entry(http)
+        self._need_input(entry)
+        with _MAKING:
+            return _deflated(http, packed((~self.pictures.unchanged(entry)).view(np.uint8)))
 
     def _thumbnail(self, http: HttpRequest) -> HttpAnswer:
         return unchanging(http, self._thumbnails.picture(self._entry(http)), "image/webp")
@@ -504,6 +514,12 @@ def open_run(run: Path, calibration: Calibration, alpha: float | None = None) ->
     store = ReportStore(run, calibration)
     opening = level_to_open_at(calibration, store.audit(), alpha)
     return ViewPage(RunPictures(store.folder, calibration, [opening]), calibration, run.resolve().name, opening)
+
+
+def _deflated(http: HttpRequest, content: bytes) -> HttpAnswer:
+    """What the browser inflates."""
+    answer = unchanging(http, content, "application/octet-stream")
+    return replace(answer, headers={**answer.headers, "Content-Encoding": "deflate"})
 
 
 def _unnamed(content: bytes, kind: str = "application/octet-stream") -> HttpAnswer:

@@ -254,7 +254,7 @@ class Comparison(Faces):
         )
         for standing in self.standings:
             if (shares := self.detail.get(standing.contestant)) is not None:
-                yield Note(erased_warning(printable(standing.contestant), shares), remark="warning")
+                yield from erased_warning(printable(standing.contestant), shares)
 
     def _at(self, alpha: float) -> list[ComparisonRow]:
         return [row for row in self.rows if row.alpha == alpha]

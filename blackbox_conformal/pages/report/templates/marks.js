@@ -50,21 +50,29 @@ function asPixels(colours) {
   return new Uint32Array(new Uint8Array(colours.flat()).buffer);
 }
 
-// Darkened and striped where the code is above `level`.
-function veil(codes, width, height, level, [period, thick]) {
+// White squares with a black one at a corner, which are seen on every ground: 1 where white, -1 where black, else 0.
+function dotAt(x, y, period, thick) {
+  const pitch = 2 * period, down = y % pitch, along = (x + (Math.floor(y / pitch) % 2) * period) % pitch;
+  if (down < thick && along < thick) return 1;
+  return down >= thick && down < 2 * thick && along >= thick && along < 2 * thick ? -1 : 0;
+}
+
+// Darkened and striped where the code is above `level`; elsewhere dotted where the code in `added` is 0.
+function veil(codes, width, height, level, [period, thick], added = null) {
   const image = new ImageData(width, height);
   const pixels = new Uint32Array(image.data.buffer);
-  const [dark, stripe] = asPixels([stops.veil, stops.stripe]);
+  const [dark, stripe, white, black] = asPixels([stops.veil, stops.stripe, [255, 255, 255, 255], [0, 0, 0, 255]]);
   for (let y = 0, i = 0; y < height; y += 1) {
     for (let x = 0; x < width; x += 1, i += 1) {
       if (codes[i] > level) pixels[i] = (x + y) % period < thick ? stripe : dark;
+      else if (added && added[i] === 0) pixels[i] = [black, 0, white][dotAt(x, y, period, thick) + 1];
     }
   }
   return image;
 }
 
-function paintVeil(canvas, codes, level, stripes) {
-  canvas.getContext("2d").putImageData(veil(codes, canvas.width, canvas.height, level, stripes), 0, 0);
+function paintVeil(canvas, codes, level, stripes, added = null) {
+  canvas.getContext("2d").putImageData(veil(codes, canvas.width, canvas.height, level, stripes, added), 0, 0);
 }
 
 function heatMap(codes, width, height, colours) {
@@ -83,15 +91,20 @@ async function inflate(stream, width) {
 
 // The marks of one picture. What the screen shows of its codes is kept until the view is another one.
 function makeMarks(first, errors, width) {
-  let codes = null, shown = "";
+  const kept = {};
+  function shown(name, codes, view, across, down) {
+    const now = [across, down, ...Object.values(view)].join(" ");
+    if (kept[name]?.now !== now) kept[name] = { now, codes: largestCodes(codes, view, across, down) };
+    return kept[name].codes;
+  }
   return {
     most: errors ? errors.reduce((most, code) => Math.max(most, code), 0) : 0,
     at: (row, column) => [first[row * width + column], errors ? errors[row * width + column] : null],
-    image({ kind, view, across, down, level: at, stripes, colours }) {
-      const now = [kind === "error", across, down, ...Object.values(view)].join(" ");
-      if (now !== shown) codes = largestCodes(kind === "error" ? errors : first, view, across, down);
-      shown = now;
-      return kind === "mask" ? veil(codes, across, down, at, stripes) : heatMap(codes, across, down, colours);
+    image({ kind, view, across, down, level: at, stripes, colours, added }) {
+      const [name, every] = kind === "error" ? ["errors", errors] : ["first", first];
+      const codes = shown(name, every, view, across, down);
+      if (kind === "score" || kind === "error") return heatMap(codes, across, down, colours);
+      return veil(codes, across, down, at, stripes, kind === "classes" ? shown("added", added, view, across, down) : null);
     },
   };
 }

@@ -19,12 +19,13 @@ function makeCard(element) {
   card.kind = element.dataset.kind;
   card.noted = [...element.querySelectorAll(".noted")].map((line) => line.textContent).join(" ");
   [card.width, card.height, card.block, card.hasErrors] = [data.width, data.height, data.block, Boolean(data.errors)];
-  card.kinds = ["delivered", ...["low", "truth"].filter((kind) => data[kind])];
+  card.kinds = ["delivered", ...["low", "truth"].filter((kind) => data[kind]), ...(data.low && stops.enlarged ? ["plain"] : [])];
+  card.hasClasses = card.dotted = Boolean(data.added);
   card.share = () => data.shares[level];
   card.loss = () => (data.losses ? data.losses[level] : null);
   card.open = () => openCard(card);
   card.close = () => {};
-  card.picture = (kind) => (card.pictures[kind] ??= load(kind === "delivered" ? card.delivered.src : webp(data[kind])));
+  card.picture = (kind) => (card.pictures[kind] ??= picture(card, kind));
   card.safe = () => safePicture(card);
   card.canvas = find("canvas");
   card.delivered = find("img.delivered");
@@ -38,6 +39,7 @@ async function unpackAll() {
   for (const card of cards) {
     card.first = await unpack(card.data.first, card.data.width);
     card.data.first = "";
+    card.added = card.data.added ? await unpack(card.data.added, card.data.width) : null;
     if (card.visible) paintCard(card);
   }
 }
@@ -47,7 +49,8 @@ async function openCard(card) {
   await unpacked;
   if (card.marks) return;
   const { data, first, width } = card;
-  card.marks = makeMarks(first, data.errors ? await unpack(data.errors, width) : null, width);
+  const marks = makeMarks(first, data.errors ? await unpack(data.errors, width) : null, width);
+  card.marks = { ...marks, image: (request) => marks.image({ ...request, added: card.added }) };
 }
 
 const webp = (text) => "data:image/webp;base64," + text;
@@ -59,20 +62,29 @@ async function load(source) {
   return picture;
 }
 
+async function picture(card, kind) {
+  if (kind === "plain") return enlarged(await card.picture("low"), card.width, card.height);
+  return load(kind === "delivered" ? card.delivered.src : webp(card.data[kind]));
+}
+
+function enlarged(low, width, height) {
+  const canvas = new OffscreenCanvas(width, height), context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(low, 0, 0, width, height);
+  return canvas;
+}
+
 // The delivered pixels where they are trusted, plain enlargement of the input elsewhere.
 async function safePicture(card) {
   const { width, height } = card;
   const low = await card.picture("low"), delivered = await card.picture("delivered");
-  const [safe, trusted] = [new OffscreenCanvas(width, height), new OffscreenCanvas(width, height)];
+  const safe = enlarged(low, width, height), trusted = new OffscreenCanvas(width, height);
   const context = trusted.getContext("2d", { willReadFrequently: true });
   context.drawImage(delivered, 0, 0);
   const image = context.getImageData(0, 0, width, height);
   for (let i = 0; i < card.first.length; i += 1) if (card.first[i] > level) image.data[4 * i + 3] = 0;
   context.putImageData(image, 0, 0);
-  const both = safe.getContext("2d");
-  both.imageSmoothingQuality = "high";
-  both.drawImage(low, 0, 0, width, height);
-  both.drawImage(trusted, 0, 0);
+  safe.getContext("2d").drawImage(trusted, 0, 0);
   return safe;
 }
 
@@ -94,7 +106,7 @@ function paintCard(card) {
   const { canvas, data } = card;
   canvas.width = data.width;
   canvas.height = data.height;
-  paintVeil(canvas, card.first, level, data.pattern);
+  paintVeil(canvas, card.first, level, data.pattern, card.added);
   card.painted = level;
   card.element.dataset.stop = String(level);
   card.element.dataset.ready = "yes";

@@ -4,9 +4,9 @@ function makeViewer(opened = () => {}, failed = () => {}) {
   const root = byId("viewer"), stage = byId("stage"), place = byId("divide");
   const left = byId("left"), right = byId("right"), marks = byId("marks");
   const kinds = { left: byId("left-kind"), right: byId("right-kind"), marks: byId("marks-kind") };
-  const titles = { low: "vendor's input", delivered: "delivered", truth: "photograph", safe: mixedTitle };
+  const titles = { plain: "plain enlargement", low: "vendor's input", delivered: "delivered", truth: "photograph", safe: mixedTitle };
   let card = null, wanted = null, view = makeView(1, 1), fitted = true, blinking = null, beside = false;
-  let room = { width: 1, height: 1 }, scale = null, drawing = false, again = false, drawn = {};
+  let room = { width: 1, height: 1 }, scale = null, drawing = false, again = false, drawn = {}, chosen = false;
 
   async function open(next, look) {
     wanted = next;
@@ -22,10 +22,11 @@ function makeViewer(opened = () => {}, failed = () => {}) {
     byId("viewer-name").textContent = card.name;
     byId("viewer-noted").textContent = card.noted;
     byId("viewer-noted").hidden = !card.noted;
-    offer(kinds.left, ["low", "truth", "delivered", "safe"]);
-    offer(kinds.right, ["delivered", "safe", "truth", "low"]);
+    offer(kinds.left, ["plain", "low", "truth", "delivered", "safe"]);
+    offer(kinds.right, ["delivered", "safe", "truth", "plain", "low"]);
     kinds.marks.querySelector("[value=error]").disabled = !card.hasErrors;
-    if (kinds.marks.selectedOptions[0].disabled) kinds.marks.value = "mask";
+    kinds.marks.querySelector("[value=classes]").disabled = !card.hasClasses;
+    if (!chosen || kinds.marks.selectedOptions[0].disabled) kinds.marks.value = usualMarks();
     view = makeView(card.width, card.height);
     blinking = null;
     fit();
@@ -39,6 +40,8 @@ function makeViewer(opened = () => {}, failed = () => {}) {
     root.dataset.ready = "yes";
     opened(card);
   }
+
+  const usualMarks = () => (card.dotted ? "classes" : "mask");
 
   // Leaves those of `wanted` that this picture has, and keeps the choice where it can be kept.
   function offer(select, wanted) {
@@ -181,7 +184,7 @@ function makeViewer(opened = () => {}, failed = () => {}) {
     byId("divider").hidden = !split || blinking !== null;
     place.disabled = !split;
     byId("left-tag").textContent = titles[kinds.left.value];
-    const marked = kinds.marks.value === "none" ? "" : ` with ${kinds.marks.value}`;
+    const marked = kinds.marks.value === "none" ? "" : ` with ${kinds.marks.value === "classes" ? "mask" : kinds.marks.value}`;
     byId("right-tag").textContent = titles[kinds.right.value] + marked;
     byId("left-tag").hidden = at < 12 && split;
     byId("right-tag").hidden = at > 88 && split;
@@ -205,7 +208,9 @@ function makeViewer(opened = () => {}, failed = () => {}) {
     const kind = kinds.marks.value;
     if (kind === "error") scale = errorScale(card.marks.most);
     if (kind === "score") scale = scaleOfScores;
-    byId("veil-key").hidden = kind !== "mask";
+    byId("veil-key").hidden = kind !== "mask" && kind !== "classes";
+    byId("dot-key").hidden = kind !== "classes";
+    byId("clear-key").textContent = kind === "classes" ? "clear: detail was added and is trusted" : "clear: trusted";
     byId("heat-key").hidden = kind !== "score" && kind !== "error";
     if (!byId("heat-key").hidden) drawLegend();
     draw();
@@ -245,7 +250,7 @@ function makeViewer(opened = () => {}, failed = () => {}) {
     "+": () => setZoom(view.zoom * 2, ...middle()), "=": () => setZoom(view.zoom * 2, ...middle()),
     "-": () => setZoom(view.zoom / 2, ...middle()), "0": fit, "1": () => setZoom(1, ...middle()), b: blink,
     n: () => step(1), p: () => step(-1), Escape: () => { blinking = null; divide(); },
-    m: () => { kinds.marks.value = kinds.marks.value === "none" ? "mask" : "none"; chooseMarks(); },
+    m: () => { kinds.marks.value = kinds.marks.value === "none" ? usualMarks() : "none"; chosen = true; chooseMarks(); },
     ArrowLeft: () => moveTo(view.left - 60, view.top), ArrowRight: () => moveTo(view.left + 60, view.top),
     ArrowUp: () => moveTo(view.left, view.top - 60), ArrowDown: () => moveTo(view.left, view.top + 60),
   };
@@ -269,6 +274,7 @@ function makeViewer(opened = () => {}, failed = () => {}) {
   place.addEventListener("input", () => { blinking = null; divide(); });
   for (const select of [kinds.left, kinds.right]) select.addEventListener("change", draw);
   kinds.marks.addEventListener("change", () => {
+    chosen = true;
     // A heat map hides the picture more than a mask does.
     setOpacity(["score", "error"].includes(kinds.marks.value) ? 75 : 100);
     chooseMarks();

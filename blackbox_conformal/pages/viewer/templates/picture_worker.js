@@ -17,6 +17,9 @@ function makePicture(number, [stem, name, kind, height, width]) {
     const shared = { veil: stops.veil, stripe: stops.stripe, bound: stops.bound, codes: stops.codes };
     const most = await worker("open", { shared, at, width, height, firstStops: found.firstStops, errors });
     card.kinds = ["delivered", "low", "truth"].filter((one) => found.parts.includes(one));
+    card.hasClasses = card.kinds.includes("low");
+    if (stops.enlarged && card.hasClasses) card.kinds.push("plain");
+    card.dotted = stops.dotted && card.hasClasses;
     [card.hasErrors, card.notes, card.outside, card.certificates] = [errors, found.notes, found.outside, found.certificates];
     card.noted = kind === "result" ? found.notes.join(" ") : "";
     card.marks = {
@@ -26,7 +29,7 @@ function makePicture(number, [stem, name, kind, height, width]) {
     detail = found;
   }
 
-  card.picture = (kind) => (pictures[kind] ??= bitmap(`${at}/${kind}`));
+  card.picture = (kind) => (pictures[kind] ??= bitmap(`${at}/${kind === "plain" ? "shown/enlargement" : kind}`));
 
   card.safe = ({ level: stop, view, room }) =>
     worker("safe", { stop, outside: card.outside, shown: detail.shown[stop], view, across: room.width, down: room.height });

@@ -1,6 +1,6 @@
 // Beside the page: the codes of one picture at full size, and what is calculated from all of them.
 
-let marks = null, size = null, address = "", codes = null, pictures = {};
+let marks = null, size = null, address = "", codes = null, added = null, pictures = {};
 
 async function fetched(part) {
   const answer = await fetch(`${address}/${part}`);
@@ -24,8 +24,9 @@ async function open({ shared, at, width, height, firstStops, errors }) {
   return marks.most;
 }
 
-function image(request) {
-  return marks.image(request);
+async function image(request) {
+  if (request.kind === "classes") added ??= await codesOf("added");
+  return marks.image({ ...request, added });
 }
 
 function at([row, column]) {
