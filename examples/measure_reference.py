@@ -23,7 +23,7 @@ from blackbox_conformal.method.images.making_inputs import bicubic_up, crop_to_m
 from blackbox_conformal.method.images.photographs import find_photographs
 from blackbox_conformal.method.images.picture import pixels_digest
 from blackbox_conformal.method.images.read import read_image
-from blackbox_conformal.method.images.reference import SCALE, multiplications, reference
+from blackbox_conformal.method.images.reference import SCALE, reference
 
 SIDE = 384
 MAKINGS = ("bicubic", "bicubic+jpeg:75", "phone")
@@ -57,25 +57,21 @@ def nearness(truths: list[np.ndarray]) -> figures.Table:
 
 
 def costs(truth: np.ndarray) -> figures.Table:
-    """Processor time beside that of decoding a PNG of the result and of a matrix product, in one process."""
+    """Processor time beside that of decoding a PNG of the result, in one process."""
     table: figures.Table = {"columns": figures.heading(["what", "measured"]), "rows": []}
     low = np.ascontiguousarray(np.resize(truth, (256, 256, 3)))
-    file, matrix = io.BytesIO(), np.random.default_rng(0).standard_normal((1024, 1024), np.float32)
+    file = io.BytesIO()
     Image.fromarray(reference(truth[:256, :256], SCALE)).save(file, "PNG")
-    seconds = {"reference": 0.0, "decode": 0.0, "product": 0.0}
+    seconds = {"reference": 0.0, "decode": 0.0}
     runs = {
         "reference": lambda: reference(low, SCALE),
         "decode": lambda: np.asarray(Image.open(io.BytesIO(file.getvalue()))),
-        "product": lambda: matrix @ matrix,
     }
     for name, run in runs.items():
         seconds[name] = min(_processor_time(run) for _ in range(7))
-    rate, product = multiplications() * 256**2 / seconds["reference"], 1024**3 / seconds["product"]
     for row in (
-        ("multiplications for a pixel of the input, by the definition", f"{multiplications():,}".replace(",", " ")),
         ("processor time, 256 to 1024 pixels a side", f"{seconds['reference']:.2f} s"),
         ("the same / decoding the PNG of the result", f"{seconds['reference'] / seconds['decode']:.1f}"),
-        ("multiplications a second / those of a matrix product", f"{rate / product:.2f}"),
     ):
         table["rows"].append(figures.printed(row))
     return table

@@ -6,7 +6,7 @@ from naive import cells as naive
 from support.synthetic import draw, photograph
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.method.kernels.cells import MAX_SCALE, PLANES, cell_statistics
+from blackbox_conformal.method.kernels.cells import MAX_SCALE, PLANES, cell_products, cell_statistics
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
@@ -16,6 +16,24 @@ def test_statistics_equal_the_loops(scale):
     delivered = draw(truth, 1)
     np.testing.assert_allclose(
         cell_statistics(delivered, truth, scale), naive.cell_statistics(delivered, truth, scale), atol=2e-6
+    )
+
+
+@pytest.mark.parametrize(("shape", "scale"), [((24, 36), 1), ((24, 36), 3), ((24, 36), 4), ((1, 3), 1), ((2, 2), 2)])
+def test_products_equal_the_loops(shape, scale):
+    truth = photograph(3, (24, 36))
+    pictures = [np.ascontiguousarray(one[: shape[0], : shape[1]]) for one in (draw(truth, 1), draw(truth, 2), truth)]
+    np.testing.assert_allclose(
+        cell_products(*pictures, scale), naive.cell_products(*pictures, scale), rtol=1e-6, atol=1e-5
+    )
+
+
+def test_products_of_the_strongest_contrast_are_exact():
+    board = np.zeros((2 * MAX_SCALE, 2 * MAX_SCALE, 3), np.uint8)
+    board[::2, ::2] = board[1::2, 1::2] = 255
+    pictures = board, 255 - board, 255 - board
+    np.testing.assert_allclose(
+        cell_products(*pictures, MAX_SCALE), naive.cell_products(*pictures, MAX_SCALE), rtol=1e-6
     )
 
 
@@ -46,3 +64,5 @@ def test_cells_that_do_not_fit_are_refused(shape, scale):
     picture = np.zeros((*shape, 3), np.uint8)
     with pytest.raises(ImageError, match="expected sides that are multiples of a scale from 1 to 16"):
         cell_statistics(picture, picture, scale)
+    with pytest.raises(ImageError, match="expected sides that are multiples of a scale from 1 to 16"):
+        cell_products(picture, picture, picture, scale)

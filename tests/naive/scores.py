@@ -5,7 +5,7 @@ side-to-side window; (H, W). Nothing here is fast and nothing here imports the p
 """
 
 import numpy as np
-from naive import detail, learned_network, reference, windows
+from naive import detail, learned_network, predicted_invention_network, reference, windows
 from PIL import Image
 
 
@@ -95,3 +95,11 @@ def unsupported(draws, low, second, weights):
     plain = np.asarray(Image.fromarray(low).resize((width, height), Image.Resampling.BICUBIC))
     share = detail.share(draws[0], reference.enlarged(low, plain), plain, height / low.shape[0])
     return windows.separable(share, weights)
+
+
+def predicted_invention(draws, low, second, weights):
+    """Weighted mean of the share of the added detail that the network expects to be invented."""
+    height, width, _ = draws[0].shape
+    plain = np.asarray(Image.fromarray(low).resize((width, height), Image.Resampling.BICUBIC))
+    free = reference.enlarged(low, plain)
+    return windows.separable(predicted_invention_network.shares(draws[0], low, free, plain, False), weights)

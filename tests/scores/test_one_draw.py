@@ -1,5 +1,7 @@
 """Where the scores of one draw are zero, and what a user's own function is given."""
 
+import functools
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,15 +11,30 @@ from support.synthetic import draw, photograph, reduced
 
 import blackbox_conformal as bc
 from blackbox_conformal.embedded.studio import Generator
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.images.photographs import demo_photographs
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.images.reference import reference
 from blackbox_conformal.method.kernels.detail import unexplained
 from blackbox_conformal.method.scores.custom_score import from_function
+from blackbox_conformal.study.stages.settings import set_up
+from blackbox_conformal.support import catalog
 
 TRUTH = photograph(1)
 LOW = reduced(TRUTH, 4)
+
+
+def shown(photograph: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A part of a photograph, its input, and what the embedded vendor makes of that."""
+    truth = np.ascontiguousarray(photograph[:192, :192])
+    return truth, reduced(truth, 4), Generator().upscale(reduced(truth, 4), 1)
+
+
+@functools.cache
+def demo() -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Photographs of the package as `shown` shows them."""
+    return [shown(read_image(one.path).pixels) for one in demo_photographs()[:8]]
 
 
 def test_no_gap_where_the_vendor_added_nothing() -> None:
@@ -58,13 +75,26 @@ def test_what_is_unsupported_is_smooth_so_that_masks_have_few_islands_smaller_th
         masks = [part for level in np.quantile(scores, [0.3, 0.5, 0.7]) for part in (scores < level, scores >= level)]
         return sum(int((np.bincount(label(mask)[0].ravel())[1:] < 16).sum()) for mask in masks)
 
-    rough = smooth = 0
-    for shown in demo_photographs()[:4]:
-        low = reduced(np.ascontiguousarray(read_image(shown.path).pixels[:192, :192]), 4)
-        delivered = Generator().upscale(low, 1)
+    rough, smooth, predicted = 0, 0, 0
+    for _, low, delivered in demo():
         rough += islands(unexplained(delivered, reference(low, 4), bicubic_up(low, 4), 4.0).share)
         smooth += islands(bc.score_map([delivered], "unsupported", low_resolution=low))
-    assert smooth < rough / 2, (smooth, rough)
+        predicted += islands(bc.score_map([delivered], "predicted-invention", low_resolution=low))
+    assert max(smooth, predicted) < rough / 3, (smooth, predicted, rough)
+
+
+def test_where_invention_is_predicted_more_of_what_was_added_is_invented() -> None:
+    """By energy, as the guarantees count: a unit of invented detail against a unit of right detail."""
+
+    def chance(name: str) -> float:
+        found = [bc.score_map([delivered], name, low_resolution=low) for _, low, delivered in demo()]
+        order = np.argsort(np.concatenate([one.ravel() for one in found]))
+        energies = [unexplained(delivered, truth, bicubic_up(low, 4), 4.0) for truth, low, delivered in demo()]
+        part, whole = (np.concatenate([one.ravel() for one in kind])[order] for kind in zip(*energies, strict=True))
+        right = (whole - part).astype(float)
+        return (part * (np.cumsum(right) - right / 2)).sum() / part.sum(dtype=float) / right.sum()
+
+    assert chance("predicted-invention") > max(chance("unsupported"), 0.7)
 
 
 def test_of_compressed_inputs_the_reference_for_them_takes_less_for_detail() -> None:
@@ -77,3 +107,39 @@ def test_of_compressed_inputs_the_reference_for_them_takes_less_for_detail() -> 
     }
     assert not maps[False].any()
     assert maps[True].mean() > 0.1
+
+
+@pytest.mark.parametrize("name", ["unsupported", "predicted-invention"])
+@pytest.mark.parametrize(
+    ("made", "degraded"),
+    [("bicubic", False), ("blur:1+area", False), ("phone", True), ("50% area | 50% area+jpeg:75", True)],
+)
+def test_a_calibration_takes_the_reference_for_its_kind_of_inputs(name: str, made: str, degraded: bool) -> None:
+    adapter = bc.load_adapter("embedded")
+    own = set_up(adapter, metric="invention", score=name, degradation=made).procedure
+    assert own.score["degraded"] is degraded
+    told = set_up(adapter, metric="invention", score=f"{name}:degraded=true", degradation=made).procedure
+    assert (own.fingerprint == told.fingerprint) is degraded
+    assert own.score["digest"] == catalog.member("scores", name).weights_digest(degraded=degraded)
+    # What a calibration keeps is read back as it is.
+    assert own.build_score().specification() == own.score
+
+
+def test_the_reference_for_clean_inputs_is_refused_where_they_hold_noise() -> None:
+    with pytest.raises(UsageError, match=r"bicubic:4\+noise:4 adds .* Give --score unsupported$"):
+        set_up(bc.load_adapter("embedded"), score="unsupported:degraded=false", degradation="bicubic+noise:4")
+
+
+@pytest.mark.parametrize("name", ["unsupported", "predicted-invention"])
+def test_other_weights_are_refused_by_name(name: str) -> None:
+    with pytest.raises(UsageError, match=rf"got sha256:0. Calibrate again with --score {name}"):
+        catalog.load("scores", name, digest="sha256:0")
+
+
+def test_the_prediction_has_weights_for_each_kind_of_inputs() -> None:
+    _, low, delivered = demo()[0]
+    clean, degraded = (
+        bc.score_map([delivered], f"predicted-invention:degraded={word}", low_resolution=low)
+        for word in ("false", "true")
+    )
+    assert np.abs(clean - degraded).mean() > 0.01

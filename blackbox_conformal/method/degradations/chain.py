@@ -166,6 +166,11 @@ class Mixture:
         return not self.random and all(step.linear for step in self.chains[0].steps)
 
     @property
+    def adds_nothing(self) -> bool:
+        """Whether every step is linear, so that inputs hold neither noise nor what a codec leaves."""
+        return all(step.linear for chain in self.chains for step in chain.steps)
+
+    @property
     def loses_colours(self) -> bool:
         """Whether any photograph loses its colours."""
         return any(step.loses_colours for chain in self.chains for step in chain.steps)

@@ -74,11 +74,6 @@ def reference(pixels: Image, scale: int, *, degraded: bool = False, tile: int = 
     return out if scale == SCALE else resized(out, pixels.shape[1] * scale, pixels.shape[0] * scale)
 
 
-def multiplications() -> int:
-    """How many the network takes for a pixel of the input, by the definition of its layers."""
-    return sum(values.size for values in _weights(degraded=False).values() if values.ndim == 4)
-
-
 def _detail(part: Image, weights: Weights) -> npt.NDArray[np.float32]:
     """What is added to each pixel's block of 4 × 4, (48, h, w), for (h, w, 3) uint8; wrong near the border."""
     # About middle grey, which is what lies beyond the border.

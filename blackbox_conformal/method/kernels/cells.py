@@ -8,8 +8,8 @@ from blackbox_conformal.method.kernels._checks import image_pair
 from blackbox_conformal.method.kernels._jit import kernel
 from blackbox_conformal.support.types import Image
 
-PLANES = 11
-"""Number of planes of `cell_statistics`."""
+PLANES, PRODUCTS = 11, 21
+"""Number of planes of `cell_statistics` and of `cell_products`."""
 
 MAX_SCALE = 16
 """With larger cells sums of squares might leave 32 bits."""
@@ -46,10 +46,7 @@ def cell_statistics(delivered: Image, plain: Image, scale: int) -> NDArray[np.fl
     """
     delivered, plain = image_pair(delivered, plain)
     height, width = delivered.shape[:2]
-    if not 1 <= scale <= MAX_SCALE or height % scale or width % scale:
-        raise ImageError(
-            f"expected sides that are multiples of a scale from 1 to {MAX_SCALE}; got {width}x{height}, {scale}"
-        )
+    _check_scale(height, width, scale)
     out = np.empty((PLANES, height // scale, width // scale), np.float32)
     rows, sums = np.empty((_ROWS, width + 1), np.int32), np.empty((_SUMS, width), np.int32)
     _cell_statistics(delivered.reshape(height, -1), plain.reshape(height, -1), scale, rows, sums, out)
@@ -168,6 +165,130 @@ def _finish(sums: NDArray[np.int32], scale: int, out: NDArray[np.float32]) -> No
         out[10, cell] = total[2] / (3 * count)
 
 
+def cell_products(delivered: Image, free: Image, plain: Image, scale: int) -> NDArray[np.float32]:
+    """Mean products of three differences over cells: `a = delivered - plain`, `r = free - plain` and `u = plain`.
+
+    Parameters
+    ----------
+    delivered, free, plain
+        (H, W, 3) uint8.
+    scale
+        As for `cell_statistics`.
+
+    Returns
+    -------
+    (21, H / scale, W / scale) float32 in grey levels, or their squares, in this order: aa, ar, au, rr, ru and uu, over
+    pixels and channels; the mean of a in red, green and blue, of r and of u; the six products again of what the
+    brightness of a, r and u changes to the next pixel, to the right and down together. Pixels beyond the border equal
+    the nearest one.
+
+    Raises
+    ------
+    ImageError
+        As for `cell_statistics`.
+    """
+    delivered, plain = image_pair(delivered, plain)
+    free, plain = image_pair(free, plain)
+    height, width = delivered.shape[:2]
+    _check_scale(height, width, scale)
+    out = np.empty((PRODUCTS, height // scale, width // scale), np.float32)
+    sums, steps = np.empty((9, 3 * width), np.int32), np.empty((6, width), np.int32)
+    first, second, third = (picture.reshape(height, -1) for picture in (delivered, free, plain))
+    _cell_products(first, second, third, scale, np.empty((6, width + 1), np.int32), sums, steps, out)
+    return out
+
+
+@kernel
+def _cell_products(
+    delivered: NDArray[np.uint8],
+    free: NDArray[np.uint8],
+    plain: NDArray[np.uint8],
+    scale: int,
+    rows: NDArray[np.int32],
+    sums: NDArray[np.int32],
+    steps: NDArray[np.int32],
+    out: NDArray[np.float32],
+) -> None:
+    """Row by row of pixels into sums for each column and channel, which each row of cells empties."""
+    height, width = delivered.shape[0], steps.shape[1]
+    here, below = rows[0:3], rows[3:6]
+    _brightness(delivered[0], free[0], plain[0], here)
+    for y in range(height):
+        under = min(y + 1, height - 1)
+        _brightness(delivered[under], free[under], plain[under], below)
+        if y % scale == 0:
+            sums[:], steps[:] = 0, 0
+        for i in range(3 * width):
+            u = np.int32(plain[y, i])
+            a, r = np.int32(delivered[y, i]) - u, np.int32(free[y, i]) - u
+            _add_six(sums, i, a, r, u)
+            sums[6, i] += a
+            sums[7, i] += r
+            sums[8, i] += u
+        for x in range(width):
+            _add_six(steps, x, here[0, x + 1] - here[0, x], here[1, x + 1] - here[1, x], here[2, x + 1] - here[2, x])
+            _add_six(steps, x, below[0, x] - here[0, x], below[1, x] - here[1, x], below[2, x] - here[2, x])
+        if y % scale == scale - 1:
+            _finish_products(sums, steps, scale, out[:, y // scale])
+        here, below = below, here
+
+
+@kernel
+def _brightness(
+    delivered: NDArray[np.uint8], free: NDArray[np.uint8], plain: NDArray[np.uint8], out: NDArray[np.int32]
+) -> None:
+    """2 R + 5 G + B of the three differences, the last pixel twice."""
+    width = out.shape[1] - 1
+    for x in range(width):
+        u = 2 * np.int32(plain[3 * x]) + 5 * np.int32(plain[3 * x + 1]) + np.int32(plain[3 * x + 2])
+        out[0, x] = 2 * np.int32(delivered[3 * x]) + 5 * np.int32(delivered[3 * x + 1]) + delivered[3 * x + 2] - u
+        out[1, x] = 2 * np.int32(free[3 * x]) + 5 * np.int32(free[3 * x + 1]) + free[3 * x + 2] - u
+        out[2, x] = u
+    for k in range(3):
+        out[k, width] = out[k, width - 1]
+
+
+@kernel
+def _add_six(sums: NDArray[np.int32], place: int, a: np.int32, r: np.int32, u: np.int32) -> None:
+    sums[0, place] += a * a
+    sums[1, place] += a * r
+    sums[2, place] += a * u
+    sums[3, place] += r * r
+    sums[4, place] += r * u
+    sums[5, place] += u * u
+
+
+@kernel
+def _finish_products(sums: NDArray[np.int32], steps: NDArray[np.int32], scale: int, out: NDArray[np.float32]) -> None:
+    count = np.float64(scale * scale)
+    for cell in range(out.shape[1]):
+        first, last = cell * scale, (cell + 1) * scale
+        for k in range(6):
+            total = np.int64(0)
+            for i in range(3 * first, 3 * last):
+                total += sums[k, i]
+            out[k, cell] = total / (3 * count)
+            total = np.int64(0)
+            for x in range(first, last):
+                total += steps[k, x]
+            # Brightness is eight times grey.
+            out[15 + k, cell] = total / (64 * count)
+        for k in range(9):
+            total = np.int64(0)
+            for x in range(first, last):
+                total += sums[6 + k // 3, 3 * x + k % 3]
+            out[6 + k, cell] = total / count
+
+
+def _check_scale(height: int, width: int, scale: int) -> None:
+    if not 1 <= scale <= MAX_SCALE or height % scale or width % scale:
+        raise ImageError(
+            f"expected sides that are multiples of a scale from 1 to {MAX_SCALE}; got {width}x{height}, {scale}"
+        )
+
+
 def warm_up() -> None:
     """Run every kernel of this module once."""
-    cell_statistics(np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2, 3), np.uint8), 2)
+    black = np.zeros((2, 2, 3), np.uint8)
+    cell_statistics(black, black, 2)
+    cell_products(black, black, black, 2)

@@ -108,6 +108,16 @@ class Score(Plugin):
         """Why it cannot be used with a vendor of this magnification; None where it can."""
         return None
 
+    def suited(self, degradation: Mixture) -> Self:
+        """This score for inputs made in this way, with what follows from that filled in.
+
+        Raises
+        ------
+        UsageError
+            It was given what does not suit them.
+        """
+        return self
+
     def parts(self) -> tuple["Score", ...]:
         """The scores that it is made of, where there are any."""
         return ()

@@ -8,12 +8,13 @@ from typing import ClassVar, Self
 from pydantic import model_validator
 
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.images.reference import reference, reference_digest
 from blackbox_conformal.method.kernels.detail import unexplained
 from blackbox_conformal.method.scores._one_draw import OneDrawScore, input_of
 from blackbox_conformal.method.scores.score import Context
-from blackbox_conformal.support.types import Map
+from blackbox_conformal.support.types import Image, Map
 
 
 class Unsupported(OneDrawScore):
@@ -25,40 +26,63 @@ class Unsupported(OneDrawScore):
     ----------
     degraded
         Whether inputs are noisy, sharpened or compressed: the free reference then has the weights that do not take that
-        for detail.
+        for detail. A calibration fills it in from how its inputs are made; elsewhere None is False.
     digest
-        ``sha256:`` and the digest of the reference's weights, with others of which it is another score; filled in, and
-        checked where given.
+        ``sha256:`` and the digest of the weights, with others of which it is another score; filled in, and checked
+        where given.
     """
 
     is_share: ClassVar[bool] = True
     at_scale_one: ClassVar[str] = "nothing: there is no free enlargement to compare with, and it is refused"
 
-    degraded: bool = False
+    degraded: bool | None = None
     digest: str = ""
 
     @model_validator(mode="after")
     def _name_weights(self) -> Self:
-        own = reference_digest(degraded=self.degraded)
+        own = self.weights_digest(degraded=bool(self.degraded))
         if self.digest not in ("", own):
             raise ValueError(
-                f"expected the free reference {own}, which this version has; got {self.digest}. Calibrate again with "
-                "--score unsupported: draws are stored, so that no call is made again"
+                f"expected the weights {own}, which this version has; got {self.digest}. Calibrate again with "
+                f"--score {self.plugin_name()}: draws are stored, so that no call is made again"
             )
         object.__setattr__(self, "digest", own)
         return self
 
+    @classmethod
+    def weights_digest(cls, *, degraded: bool) -> str:
+        """The digest of all weights that it looks with."""
+        return reference_digest(degraded=degraded)
+
+    def suited(self, degradation: Mixture) -> Self:
+        """With the weights for inputs made in this way; those for clean inputs are refused for others."""
+        if self.degraded is None:
+            degraded = not degradation.adds_nothing
+            return self.model_copy(update={"degraded": degraded, "digest": self.weights_digest(degraded=degraded)})
+        if not (self.degraded or degradation.adds_nothing):
+            raise UsageError(
+                f"expected inputs that are only made smaller or softer for {self.plugin_name()}:degraded=false; "
+                f"{degradation.text} adds what it would take for detail. Give --score {self.plugin_name()}"
+            )
+        return self
+
     def refused_at(self, scale: int) -> str | None:
         """Why it cannot be used at `scale`; None where it can."""
-        return None if scale > 1 else "unsupported needs a vendor that enlarges, since it compares with an enlargement"
+        if scale > 1:
+            return None
+        return f"{self.plugin_name()} needs a vendor that enlarges, since it compares with an enlargement"
 
     def raw(self, context: Context) -> Map:
         """The share at each pixel."""
-        low = input_of(context, "unsupported")
+        low = input_of(context, self.plugin_name())
         if (reason := self.refused_at(context.scale)) is not None:
             raise UsageError(f"{reason}; got scale {context.scale}. Give --score bicubic-gap:sigma=8")
-        free, plain = reference(low, context.scale, degraded=self.degraded), bicubic_up(low, context.scale)
-        return unexplained(context.delivered, free, plain, float(context.scale)).share
+        return self.share(context.delivered, low, reference(low, context.scale, degraded=bool(self.degraded)))
+
+    def share(self, delivered: Image, low: Image, free: Image) -> Map:
+        """Of what `delivered` adds to plain enlargement, the part that `free` does not explain: (H, W) float32."""
+        scale = delivered.shape[0] // low.shape[0]
+        return unexplained(delivered, free, bicubic_up(low, scale), float(scale)).share
 
 
 PLUGIN = Unsupported

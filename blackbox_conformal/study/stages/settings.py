@@ -142,6 +142,7 @@ def set_up(
     _check_draws(adapter, draws, chosen_score, perturb)
     if (refused := chosen_score.refused_at(chosen_scale)) is not None:
         raise UsageError(f"{refused}; got scale {chosen_scale}. Give --score bicubic-gap:sigma=8")
+    chosen_score = chosen_score.suited(mixture)
     seedable = _check_seeds(seeds, adapter, second)
     _check_second(chosen_score, second, chosen_scale)
     procedure = Procedure(

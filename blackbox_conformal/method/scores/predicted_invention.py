@@ -1,0 +1,129 @@
+"""A fitted score: which share of the detail that the vendor added is invented, as a small network expects.
+
+The network was fitted to the energies of the metric `invention` in answers of other vendors to photographs whose truth
+is known (examples/train_predicted_invention.py). It sees how what the vendor added agrees with what the free reference
+adds, and only ratios and correlations of their energies, so that contrast plays no part.
+"""
+
+import functools
+import io
+from importlib import resources
+
+import numpy as np
+import numpy.typing as npt
+
+from blackbox_conformal.method.images.making_inputs import bicubic_up
+from blackbox_conformal.method.images.reference import reference_digest
+from blackbox_conformal.method.kernels.cells import cell_products
+from blackbox_conformal.method.kernels.layers import convolved
+from blackbox_conformal.method.kernels.windows import gaussian
+from blackbox_conformal.method.scores.unsupported import Unsupported
+from blackbox_conformal.support.canonical import digest_bytes
+from blackbox_conformal.support.types import Image, Map
+
+Features = npt.NDArray[np.float32]
+
+WINDOWS = 1.0, 2.0
+"""Cells: standard deviations of the Gaussians over which products are averaged."""
+
+LEAST = np.float32(1)
+"""A grey level, squared: the energy of less detail counts as none, which keeps ratios and logarithms finite."""
+
+FAINT, MOST = np.float32(10), np.float32(1.5)
+"""Energy below which the reference says little, and how many times its detail a vendor may add: it is too soft."""
+
+PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+
+
+class PredictedInvention(Unsupported):
+    """The expected `I / (A + 1)` of the metric `invention`, in [0, 1], averaged over the window.
+
+    All pixels of a cell, the block made of one pixel of the input, have one value before that.
+    """
+
+    @classmethod
+    def weights_digest(cls, *, degraded: bool) -> str:
+        """Of the network and of the reference that it compares with."""
+        return digest_bytes(_file() + reference_digest(degraded=degraded).encode())
+
+    def share(self, delivered: Image, low: Image, free: Image) -> Map:
+        """What the network expects at each pixel."""
+        hidden, weights = features(delivered, low, free, degraded=bool(self.degraded)), _weights()
+        for layer in ("first", "second", "last"):
+            hidden = convolved(hidden, weights[layer][:, :, None, None], weights[f"{layer}_bias"], 1)
+            if layer != "last":
+                np.maximum(hidden, 0, out=hidden)
+        cells, scale = 1 / (1 + np.exp(-hidden[0])), len(delivered) // len(low)
+        return np.ascontiguousarray(cells.repeat(scale, axis=0).repeat(scale, axis=1))
+
+
+@functools.cache
+def _file() -> bytes:
+    return resources.files(__package__).joinpath("predicted_invention_weights.npz").read_bytes()
+
+
+@functools.cache
+def _weights() -> dict[str, Features]:
+    with np.load(io.BytesIO(_file()), allow_pickle=False) as stored:
+        return {name: values.astype(np.float32) for name, values in stored.items()}
+
+
+def features(delivered: Image, low: Image, free: Image, *, degraded: bool) -> Features:
+    """What the network sees of each cell, (34, h, w) float32.
+
+    Parameters
+    ----------
+    delivered, free
+        (H, W, 3) uint8: the vendor's picture and the free reference.
+    low
+        The input, (h, w, 3) uint8.
+    degraded
+        Whether the reference has the weights for noisy, sharpened or compressed inputs.
+    """
+    scale, found, logs = len(delivered) // len(low), list[Map](), list[Map]()
+    products = cell_products(delivered, free, bicubic_up(low, scale), scale)
+    for sigma in WINDOWS:
+        smooth = [gaussian(plane, sigma) for plane in products]
+        means = np.stack(smooth[6:15]).reshape(3, 3, *low.shape[:2])
+        # Covariances, so that a cast of colour is no detail.
+        pixels = [smooth[k] - (means[i] * means[j]).mean(axis=0) for k, (i, j) in enumerate(PAIRS)]
+        seen, log = of_window(pixels, smooth[15:])
+        found, logs = [*found, *seen], [*logs, log]
+    # Whether added detail stands alone in the wider window, and which weights the reference has.
+    return np.stack([*found, logs[0] - logs[1], np.full_like(logs[0], degraded)])
+
+
+def of_window(pixels: list[Map], steps: list[Map]) -> tuple[list[Map], Map]:
+    """16 features and the log energy of added detail, of aa, ar, au, rr, ru and uu of pixels and of their steps."""
+    (part, whole, first), (fine_part, fine_whole, second) = _of_band(*pixels), _of_band(*steps)
+    # Steps weigh twice: fine detail tells more.
+    both = _logit((part + 2 * fine_part) / (whole + 2 * fine_whole + LEAST))
+    log = np.log(whole + LEAST)
+    return [*first, *second, both, np.log(fine_whole + LEAST) - log], log
+
+
+def _of_band(aa: Map, ar: Map, au: Map, rr: Map, ru: Map, uu: Map) -> tuple[Map, Map, list[Map]]:
+    """Energy of added detail that the reference does not explain, all of it, and seven features."""
+    aa, rr, uu = (np.maximum(energy, 0) for energy in (aa, rr, uu))
+    a, r, u = aa + LEAST, rr + LEAST, uu + LEAST
+    by_r, by_u, of_both = _correlation(ar, a, r), _correlation(au, a, u), _correlation(ru, r, u)
+    blend = np.clip(ar / (rr + FAINT), 0, MOST)
+    part: Map = np.clip(aa - 2 * blend * ar + blend**2 * rr, 0, aa)
+    # What the best combination of reference and plain enlargement leaves.
+    joint = np.divide(by_r**2 + by_u**2 - 2 * by_r * by_u * of_both, np.maximum(1 - of_both**2, np.float32(0.02)))
+    rest = _logit(1 - np.clip(joint, 0, 1))
+    return part, aa, [_logit(part / a), rest, by_r, by_u, of_both, np.log(r / a), np.log(u / a)]
+
+
+def _correlation(product: Map, first: Map, second: Map) -> Map:
+    found: Map = np.divide(product, np.sqrt(first * second))
+    return found
+
+
+def _logit(share: Map) -> Map:
+    small = np.float32(0.01)
+    found: Map = np.log((share + small) / (1 + small - share))
+    return found
+
+
+PLUGIN = PredictedInvention
