@@ -37,6 +37,7 @@ from blackbox_conformal.study.spending import read_spending
 from blackbox_conformal.study.stages.memory import BASE_BYTES, PIXEL_BYTES
 from blackbox_conformal.study.stages.prepare import prepare_photographs
 from blackbox_conformal.study.stages.settings import set_up
+from blackbox_conformal.support.blocks import Facts
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
@@ -173,6 +174,8 @@ def test_free_pictures_stand_beside_contestants_and_lead_to_no_best_one(drawn, p
         assert rows[name]["restored"][0] == pytest.approx(alone.restored[0])
         assert rows[name]["invented"][2] == pytest.approx(alone.invented[2])
     assert rows["free reference"]["psnr"] > rows["one"]["psnr"]
+    glance = next(block for block in found.blocks() if isinstance(block, Facts))
+    assert f"{100 * found.detail['one'].restored[0]:.0f} % of the missing detail restored" in glance.items["one"]
     ranks = found.document()["ranks"]
     trusted = {row.contestant: row.trusted_share for row in found.rows if row.method == "trust mask"}
     assert ranks["trusted"] == sorted(trusted, key=lambda name: -trusted[name])

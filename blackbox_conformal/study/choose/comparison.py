@@ -185,11 +185,11 @@ class Comparison(Faces):
         split = f"Calibrated on {self.n_calibration} photographs, measured on {self.n_evaluation} others, the same for"
         yield Note(f"{split} all.", numbers)
         glance = {
-            printable(row.contestant): f"{share(row.trusted_share)} trusted, {_price(row)}"
+            printable(row.contestant): f"{share(row.trusted_share)} trusted, {self._detail_of(row)}{_price(row)}"
             for row in self._at(self.telling_alpha)
             if row.method == OURS
         }
-        yield Facts(glance, title=f"Trusted share and price at alpha = {self.telling_alpha:g}")
+        yield Facts(glance, title=f"Trusted share, detail and price at alpha = {self.telling_alpha:g}")
         yield from self._detail_blocks()
         for alpha in self.alphas:
             rows = self._at(alpha)
@@ -255,6 +255,14 @@ class Comparison(Faces):
         for standing in self.standings:
             if (shares := self.detail.get(standing.contestant)) is not None:
                 yield from erased_warning(printable(standing.contestant), shares)
+
+    def _detail_of(self, row: ComparisonRow) -> str:
+        shares = self.detail.get(row.contestant)
+        if shares is None:
+            return ""
+        invented = 0.0 if math.isnan(shares.invented[0]) else shares.invented[0]
+        restored = f"{100 * shares.restored[0]:.0f} % of the missing detail restored"
+        return f"{restored}, {100 * invented:.0f} % of the added invented, "
 
     def _at(self, alpha: float) -> list[ComparisonRow]:
         return [row for row in self.rows if row.alpha == alpha]
