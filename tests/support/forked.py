@@ -28,7 +28,11 @@ class Forked(subprocess.Popen[Any]):
     as a new interpreter has them. A test of what is imported, or of memory or files from the start on, needs a new one.
     """
 
-    ready = "import blackbox_conformal.cli.main, blackbox_conformal.study.python.functions"
+    ready = """
+import blackbox_conformal.cli.main, blackbox_conformal.study.python.functions
+from blackbox_conformal.method.kernels._jit import warm_up
+warm_up()
+"""
     """What has been done in such a process; a class of its own may do something else."""
 
     def _execute_child(self, args: Sequence[Any], *given: Any) -> None:

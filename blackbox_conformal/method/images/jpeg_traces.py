@@ -200,6 +200,12 @@ def _tables() -> Table:
     return np.array([quality_table(quality) for quality in QUALITIES])
 
 
+@cache
+def _steps(row: int, column: int) -> tuple[Table, NDArray[np.int64]]:
+    """The different steps of a frequency, and which of them each quality has."""
+    return np.unique(_tables()[:, row, column], return_inverse=True)
+
+
 def _grid(luma: NDArray[np.float32], usable: NDArray[np.bool_]) -> tuple[int, int]:
     """(row, column) of the first block, for the grid in which most coefficients are zero."""
     grids = list(np.ndindex(8, 8))
@@ -220,7 +226,7 @@ def _likeliest(blocks: NDArray[np.float32]) -> int | None:
     for row, column in _DETAIL:
         values = _values(blocks, row, column)
         count += values.size
-        steps, place = np.unique(_tables()[:, row, column], return_inverse=True)
+        steps, place = _steps(row, column)
         evidence += _evidence(values, steps)[place]
     best = int(evidence.argmax())
     if evidence[best] < max(_LEAST_EVIDENCE, _LEAST_MEAN * count):
