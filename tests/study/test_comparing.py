@@ -34,7 +34,7 @@ from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.python.functions import audit
 from blackbox_conformal.study.spending import read_spending
-from blackbox_conformal.study.stages.memory import BASE_BYTES, PIXEL_BYTES
+from blackbox_conformal.study.stages.memory import AUDIT_PIXEL_BYTES, BASE_BYTES
 from blackbox_conformal.study.stages.prepare import prepare_photographs
 from blackbox_conformal.study.stages.settings import set_up
 from blackbox_conformal.support.blocks import Facts
@@ -133,7 +133,7 @@ def test_the_plan_counts_what_may_be_bought_again_and_the_memory_of_all_methods(
         assert (plan.calls, plan.cost_usd) == (12, (Decimal("0.12"),) * 2)
         assert plan.memory_bytes == BASE_BYTES + 2 * bytes_a_pixel(3, True) * 96 * 96
         alone = contest(both, photographs[:4], tmp_path, baselines=False)
-        assert alone.plan().memory_bytes == BASE_BYTES + 2 * PIXEL_BYTES * 96 * 96
+        assert alone.plan().memory_bytes == BASE_BYTES + 2 * AUDIT_PIXEL_BYTES * 96 * 96
         with pytest.raises(IncompleteError):
             compare(both, photographs[:4], [0.9], root=tmp_path, held_out=2, limits=Limits(max_calls=12))
         left = contest(both, photographs[:4], tmp_path).plan().calls

@@ -18,7 +18,7 @@ from blackbox_conformal.study.job import Job, Terms, agree
 from blackbox_conformal.study.looked_at import TUNING_FILE, TuningRecord, together
 from blackbox_conformal.study.plan.planning import Plan, memory_bytes, plan_job
 from blackbox_conformal.study.spending import spending_on
-from blackbox_conformal.study.stages.memory import PIXEL_BYTES, refuse_large
+from blackbox_conformal.study.stages.memory import AUDIT_PIXEL_BYTES, PIXEL_BYTES, refuse_large
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.support.member_text import specification_text
@@ -196,7 +196,8 @@ def remaining(limits: Limits, others: Iterable[Path]) -> Limits:
 
 def bytes_a_pixel(draws: int, with_baselines: bool) -> int:
     """Memory that measuring a photograph takes for each of its pixels: earlier methods need all draws at once."""
-    return PIXEL_BYTES + (BASELINE_BYTES + 8 * draws if with_baselines and draws > 1 else 0)
+    # With one draw, what detail is measured takes most, as in an audit.
+    return PIXEL_BYTES + BASELINE_BYTES + 8 * draws if with_baselines and draws > 1 else AUDIT_PIXEL_BYTES
 
 
 def refuse_incomparable(contestants: Sequence[Contestant], photographs: int, held_out: int) -> None:
