@@ -163,7 +163,7 @@ def test_each_certificate_goes_with_the_stop_of_its_own_level(viewed_run, copied
     folder, _ = copied
     inputs = viewed_run.folder.parent / "inputs"
     given = ("--calibration", folder / "calibration.json", "--run", folder, "-q")
-    for alpha, guarantee in ((0.2, "expected"), (0.3, "high-probability:delta=0.1")):
+    for alpha, guarantee in ((0.2, "expected"), (0.3, "high-probability:method=hoeffding-bentkus")):
         out = ("--alpha", alpha, "--guarantee", guarantee, "--out", tmp_path / f"masked {alpha}")
         assert run([*map(str, ("mask", inputs, *given, *out))]) == 0
     page = open_run(folder, viewed_run.calibration)
