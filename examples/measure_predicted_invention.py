@@ -11,12 +11,13 @@ clear part of the picture, the right detail that stays clear, and the vendor aga
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import figures
 import numpy as np
 
+from blackbox_conformal.method.degradations.back_projection import back_projected
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.guarantees.choose import threshold
 from blackbox_conformal.method.images.making_inputs import bicubic_up
@@ -119,6 +120,7 @@ def main() -> None:
     parser.add_argument("drawn", type=Path, nargs="+")
     parser.add_argument("--degradation", default="bicubic")
     parser.add_argument("--calibrating", type=int, default=50)
+    parser.add_argument("--consistent", action="store_true", help="measure what --delivery consistent delivers")
     figures.save_option(parser)
     options = parser.parse_args()
     mixture = Mixture.of_text(options.degradation).at(SCALE)
@@ -126,13 +128,17 @@ def main() -> None:
     heads = [f"{kind} {level:g}: clear, right detail kept, dB" for kind, level in KINDS.items()]
     table: figures.Table = {"columns": figures.heading(["vendor", "score", "chance", *heads]), "rows": []}
     for folder in options.drawn:
-        rows = [known(one, scores, mixture) for one in answers(folder)]
+        found = list(answers(folder))
+        if options.consistent:
+            chain = mixture.linear_part()
+            found = [replace(one, delivered=back_projected(one.delivered, one.low, chain, steps=2)) for one in found]
+        rows = [known(one, scores, mixture) for one in found]
         for index, name in enumerate((*(f"`{name}`" for name in SCORES), "the metric")):
             parts = [within(rows, index, kind, options.calibrating) for kind in KINDS]
             cells = [f"{clear:.0f} %, {kept:.0f} %, {gain:+.1f}" for clear, kept, gain in parts]
             table["rows"].append(figures.printed([folder.name, name, f"{chance(rows, index):.3f}", *cells]))
     if options.save:
-        figures.save("scores", f"invention, {options.degradation}", table)
+        figures.save("scores", f"invention, {options.degradation}{', consistent' * options.consistent}", table)
 
 
 if __name__ == "__main__":

@@ -96,8 +96,8 @@ def _refuse_detail(rule: Guarantee, setup: Setup) -> None:
     if not setup.score.is_share and "ceiling" not in inner.model_fields_set:
         raise UsageError(
             f"expected a score that is a share for the ceiling {rule.threshold_ceiling:g} of {name}; got "
-            f"{setup.score.plugin_name()}, which has another unit. Give --score unsupported, or the score from which "
-            f"on no pixel may be clear, in its unit: --guarantee {name}:ceiling=…"
+            f"{setup.score.plugin_name()}, which has another unit. Give --score predicted-invention, or the score "
+            f"from which on no pixel may be clear, in its unit: --guarantee {name}:ceiling=…"
         )
 
 
