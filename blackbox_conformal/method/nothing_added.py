@@ -9,7 +9,7 @@ from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.kernels.detail import LEAST_DETAIL, added
 from blackbox_conformal.method.metrics._detail import enlarged, hides
 from blackbox_conformal.method.risk.curve import DETAIL
-from blackbox_conformal.support.catalog import of_specification
+from blackbox_conformal.support.catalog import member
 from blackbox_conformal.support.types import Image, Mask
 
 STRIPED = "darkened and striped: not trusted"
@@ -20,9 +20,12 @@ CLEAR = "clear: detail was added and is trusted"
 
 def about_detail(guarantee: Mapping[str, Any], metric: Mapping[str, Any]) -> bool:
     """Whether a guarantee on a metric is about detail; each by its name and parameters."""
-    if of_specification("metrics", dict(metric)).counts_detail:
-        return True
-    return of_specification("guarantees", dict(guarantee)).needs.curve_kind in DETAIL
+    # Not built: a guarantee with a bound of a picture's own is told in words there.
+    innermost = guarantee
+    while "of" in innermost:
+        innermost = {**innermost.get("parameters", {}), "name": innermost["of"]}
+    counts: bool = member("metrics", metric["name"]).counts_detail
+    return counts or member("guarantees", innermost["name"]).curve_kind in DETAIL
 
 
 def nothing_added(delivered: Image, low_resolution: Image, mixture: Mixture) -> Mask:

@@ -47,3 +47,19 @@ def test_a_promise_is_about_detail_by_its_metric_or_by_itself(guarantee, metric,
     inner = {} if within is None else {"of": guarantee, "clusters": ("a", "b")}
     found = about_detail({"name": within or guarantee, **inner}, {"name": metric})
     assert found == (metric == "invention" or guarantee != "expected")
+
+
+@pytest.mark.parametrize(
+    ("guarantee", "metric", "about"),
+    [
+        ({"name": "expected", "bound_new": "from the picture itself", "bound_from": "input"}, "lab-l1", False),
+        ({"name": "expected"}, "invention", True),
+        ({"name": "marked", "largest_error": 0.3}, "lab-l1", True),
+        ({"name": "by-group", "of": "by-cluster", "parameters": {"of": "clear-share", "parameters": {}}}, "ssim", True),
+        ({"name": "by-group", "of": "false-trust", "parameters": {"tolerance": 0.1}}, "lab-l1", False),
+    ],
+)
+def test_what_a_guarantee_is_about_is_told_without_making_it(
+    guarantee: dict[str, object], metric: str, about: bool
+) -> None:
+    assert about_detail(guarantee, {"name": metric}) is about
