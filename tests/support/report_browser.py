@@ -40,7 +40,7 @@ def opened(browser, path, width=1280, height=900, **settings):
 
 def until(page, expression, argument=None):
     """Wait for `expression`; Playwright's own way evaluates a string in the page, which the page's policy forbids."""
-    for _ in range(400):
+    for _ in range(1600):
         if page.evaluate(expression, argument):
             return
         page.wait_for_timeout(25)
