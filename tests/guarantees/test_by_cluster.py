@@ -47,8 +47,9 @@ def test_cutting_a_photograph_in_more_tiles_does_not_add_photographs():
 
 
 def test_the_guarantee_within_sees_photographs():
-    rule = guarantee("by-cluster", of="high-probability", parameters={"delta": 0.2}, clusters=PHOTOGRAPHS)
-    inner = guarantee("high-probability", delta=0.2)
+    chosen = {"delta": 0.2, "method": "hoeffding-bentkus"}
+    rule = guarantee("by-cluster", of="high-probability", parameters=chosen, clusters=PHOTOGRAPHS)
+    inner = guarantee("high-probability", **chosen)
     tiles = CurveSet.from_curves(curves())
     assert rule.levels(tiles).size > 1
     assert rule.risk(tiles, 4.0) > inner.risk(tiles, 4.0)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from naive import risk_curves as naive
 from support.audit_material import audited_picture, calibration_of, curve_of, curves, detail_curves
 from support.synthetic import photograph, reduced, write_photographs
 
@@ -16,8 +17,10 @@ from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageEr
 from blackbox_conformal.method.guarantees.choose import guarantee, threshold
 from blackbox_conformal.method.guarantees.corollaries import psnr, statement
 from blackbox_conformal.method.kernels.detail import Energies
+from blackbox_conformal.method.nothing_added import about_detail
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.study.audit.auditing import Stopping
 from blackbox_conformal.study.audit.conclude import conclude
 from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.stages.certify import contradictions
@@ -103,6 +106,33 @@ def _sum(kind: str, every: list[Maps], t: float, up: float) -> float:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_rules_of_single_pictures_and_of_one_calibration_take_the_largest_threshold_that_they_allow(kind: str) -> None:
+    every = [maps(np.random.default_rng(seed)) for seed in range(60)]
+    found = [made(one)[kind] for one in every]
+    steps = [*(np.arange(6) / 8).tolist(), float(np.float32(0.9))]
+    # A step of 1/4096 may round a loss up.
+    tables = [np.array([[loss_of(kind, *one, t) + up for t in steps] for one in every]) for up in (0, 1 / 4096)]
+    seen = set()
+    for alpha in (0.1, 0.2, 0.4, 0.6, 0.8):
+        limits = [np.sort([max([t for t, v in zip(steps, row, strict=True) if v <= alpha]) for row in table])
+                  for table in tables]  # fmt: skip
+        for delta in (0.1, 0.3):
+            chosen = threshold(found, alpha, "per-image", of=kind, delta=delta)
+            rank = math.floor(delta * 61 + 1e-9)
+            assert limits[1][rank - 1] <= chosen <= limits[0][rank - 1]
+            seen.add(("per-image", chosen))
+            chosen = threshold(found, alpha, "high-probability", of=kind, delta=delta, method="mixture")
+            allowed = [
+                max((t for t, column in zip(steps, table.T, strict=True)
+                     if naive.mixture_wealth(np.minimum(column, 1), alpha, 20) >= 1 / delta), default=-math.inf)
+                for table in tables
+            ]  # fmt: skip
+            assert allowed[1] <= chosen <= allowed[0]
+            seen.add(("high-probability", chosen))
+    assert len(seen) > 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_curves_of_another_kind_or_ceiling_are_refused(kind: str) -> None:
     for material in (curves(0, 9), curves(0, 9, tolerance=0.1)):
         with pytest.raises(CalibrationError, match=f"expected {kind} curves"):
@@ -119,8 +149,27 @@ def test_curves_of_another_kind_or_ceiling_are_refused(kind: str) -> None:
     with pytest.raises(UsageError, match=r"bound from the picture bounds an error.*Leave bound_from out"):
         guarantee(kind, bound_from="delivered")
     for name in ("delta", "confidence"):
-        with pytest.raises(UsageError, match=rf"{name} cannot be combined.*--guarantee high-probability"):
+        with pytest.raises(UsageError, match=rf"{name} cannot be combined.*--guarantee high-probability:of=marked"):
             guarantee(kind, **{name: 0.1})
+
+
+def test_rules_name_whose_loss_they_are_of_and_take_its_parameters_alone() -> None:
+    rule = guarantee("per-image", of="marked", ceiling="3", delta=0.2)
+    assert rule.specification() == {
+        "name": "per-image", "delta": 0.2, "confidence": None, "of": "marked", "ceiling": 3,
+    }  # fmt: skip
+    assert "of" not in guarantee("per-image").specification()
+    assert guarantee("high-probability", of="all-but").specification()["share"] == 0.01
+    for parameters, said in (
+        ({"ceiling": 3}, "ceiling is no parameter of expected.*say of=marked"),
+        ({"of": "marked", "tolerance": 0.1}, "tolerance is no parameter of marked.*say of=false-trust"),
+        ({"of": "per-image"}, "guarantee of a mean loss, such as of=marked; got 'per-image'"),
+        ({"of": "all-but", "share": 2}, "share: .*less than 1"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            guarantee("high-probability", **parameters)
+    with pytest.raises(CalibrationError, match="expected marked curves"):
+        rule.threshold(curves(0, 9), 0.5)
 
 
 def test_a_refused_photograph_loses_everything_at_once() -> None:
@@ -134,6 +183,13 @@ def test_they_say_what_counts_and_what_they_leave_open() -> None:
     assert "One grey level of detail at each pixel is counted" in said["marked"]
     assert "at most 20 % of the detail that the vendor added in the clear part" in said["clear-share"]
     assert "less than 5 % of all detail added" in said["clear-share"]
+    invention = {"name": "invention"}
+    of_each = statement(guarantee("per-image", of="marked", delta=0.1), 0.2, 50, invention)
+    assert of_each.startswith("In at least 90 % of new photographs, at least 80 % of the detail that the vendor invent")
+    assert of_each.count("Detail that the input does not show") == 1
+    sure = statement(guarantee("high-probability", of="clear-share", largest_error=0.3), 0.2, 50, {"name": "lab-l1"})
+    assert "With confidence 0.9, 50 calibration photographs show that on average over new photographs at most " in sure
+    assert "Also: With confidence 0.9, 50 calibration photographs show that on average over new photographs the" in sure
     sizes = [guarantee(kind).share_in_words(0.2) for kind in ("expected", *KINDS)]
     detail = "20 % of the detail added in the clear part invented"
     assert sizes == ["", "at least 80 % of the invented detail hatched", f"at most {detail}"]
@@ -178,6 +234,37 @@ def test_it_is_calibrated_stored_applied_audited_and_reported(vendor: bc.Adapter
     assert plain.detail == ()
 
 
+@pytest.mark.parametrize("rule", ["per-image:of=marked,delta=0.3", "high-probability:of=clear-share,delta=0.3"])
+def test_single_pictures_and_one_calibration_are_promised_from_end_to_end(
+    vendor: bc.Adapter, tmp_path: Path, rule: str
+) -> None:
+    terms = {"run": tmp_path / "run", "max_cost": 1}
+    photographs = write_photographs(tmp_path / "photographs", range(9))
+    choices = {"score": "bicubic-gap", "metric": "lab-l1:sigma=2", **terms}
+    name, kind = rule.partition(":")[0], rule.partition("of=")[2].partition(",")[0]
+    with pytest.raises(UsageError, match=rf"ceiling 0\.9 of {kind}; got bicubic-gap.*{name}:of={kind},ceiling=…"):
+        bc.calibrate(vendor, photographs, guarantee=rule, **choices)
+    made = bc.calibrate(vendor, photographs, guarantee=f"{rule},ceiling=9", alpha=0.6, **choices)
+    calibration = Calibration.load(made.save(tmp_path / "calibration.json"))
+    assert calibration.threshold(0.6) == made.threshold(0.6) > -math.inf
+    found = bc.mask(vendor, reduced(photograph(20), 2), calibration, 0.6, **terms)
+    assert found.certificate.statement.startswith({"per-image": "In at least 70 %"}.get(name, "With confidence 0.7, 9"))
+    assert contradictions(found.certificate, calibration) == []
+    assert about_detail(calibration.guarantee, calibration.procedure.metric)
+    audit = bc.audit(vendor, write_photographs(tmp_path / "audit", range(30, 36)), calibration, [0.6], **terms)
+    assert audit.pictures[0].curve.kind == kind
+    assert "the clear part of the picture" in audit.quantity
+    page = bc.report(tmp_path / "run", calibration=calibration, out=tmp_path / "report.html", audit=audit)
+    assert "the clear part of the picture" in page.read_text(encoding="utf-8")
+    tiled = {path.stem: f"whole {number // 2}" for number, path in enumerate(photographs)}
+    if name == "per-image":
+        with pytest.raises(UsageError, match="says nothing of its worst tile"):
+            bc.calibrate(vendor, photographs, guarantee=f"{rule},ceiling=9", tiles=tiled, **choices)
+    else:
+        in_tiles = bc.calibrate(vendor, photographs, guarantee=f"{rule},ceiling=9", tiles=tiled, **choices)
+        assert "For a tile drawn at random" in statement(in_tiles.rule(), 0.6, 9, in_tiles.procedure.metric)
+
+
 def test_one_calibration_keeps_invention_and_the_largest_error_together(vendor: bc.Adapter, tmp_path: Path) -> None:
     terms = {"run": tmp_path / "run", "max_cost": 1}
     photographs = write_photographs(tmp_path / "photographs", range(12))
@@ -211,11 +298,12 @@ def test_one_calibration_keeps_invention_and_the_largest_error_together(vendor: 
         bc.calibrate(vendor, photographs, guarantee="marked:ceiling=9,largest_error=0.05", **choices, alpha=0.6)
 
 
-def test_an_audit_confirms_nothing_where_invention_is_kept_and_the_largest_error_is_not() -> None:
-    rule = guarantee("marked", largest_error=0.2)
+@pytest.mark.parametrize("name", ["marked", "high-probability", "per-image"])
+def test_an_audit_is_contradicted_where_invention_is_kept_and_the_largest_error_is_not(name: str) -> None:
+    rule = guarantee(name, largest_error=0.2, **({} if name == "marked" else {"of": "marked", "delta": 0.3}))
     calibration = calibration_of(curves(0, 60), detail=[list(detail_curves(0, 60, each, 0.9)) for each in KINDS])
     threshold = rule.threshold(calibration.curves_for(rule), 0.9)
-    found = {}
+    found, stops = {}, {}
     for size in (0.001, 0.95):
         # Detail is invented alike in both; the trusted errors are not.
         pictures = []
@@ -224,9 +312,20 @@ def test_an_audit_confirms_nothing_where_invention_is_kept_and_the_largest_error
             curve = made((scores, part, whole))["marked"]
             pictures.append(replace(picture, curve=curve, losses=(curve.loss(threshold),)))
         found[size] = conclude(calibration, rule, [0.9], pictures)
-    assert (found[0.001].verdict, found[0.95].verdict) == ("confirmed", "inconclusive")
-    assert "is 0.95: the risk is 0.95, above 0.2" in found[0.95].notes[-1]
+        stopping = Stopping(calibration, rule, [0.9], None)
+        stops[size] = next(
+            (n for n in range(stopping.needed(60), 61) if stopping.look(pictures[:n]) or stopping.reason), None
+        )
+        assert stopping.reason == found[size].verdict
+    assert (found[0.001].verdict, found[0.95].verdict) == ("confirmed", "contradicted")
     assert found[0.95].levels[0].judgement == found[0.001].levels[0].judgement
+    note = found[0.95].notes[-1]
+    assert note.startswith("Also promised")
+    assert " alpha, " not in note
+    assert "were the guarantee to hold, so large a risk would ever be seen with a probability of at most" in note
+    # No bets on the detail alone end an audit that has the largest error to confirm, too.
+    alone = Stopping(calibration, guarantee("marked"), [0.9], None)
+    assert stops[0.001] > alone.needed(60)
 
 
 def test_what_does_not_go_together_is_refused_before_anything_is_paid(vendor: bc.Adapter, tmp_path: Path) -> None:

@@ -111,8 +111,12 @@ def test_a_cap_leaves_most_of_the_level_and_outsiders_that_use_it_up_are_refused
         guarantee("per-image", delta=0.1, outsiders=0.1)
 
 
-@pytest.mark.parametrize("name", ["expected", "per-image", "high-probability", "false-trust", "all-but"])
+@pytest.mark.parametrize(
+    "name", ["expected", "per-image", "high-probability", "false-trust", "all-but", "marked", "clear-share"]
+)
 def test_without_outsiders_a_guarantee_is_specified_as_before(name):
     assert "outsiders" not in guarantee(name).specification()
     assert guarantee(name, outsiders=0.01).specification()["outsiders"] == 0.01
     assert "also if 1 % of new pictures are of any other kind" in guarantee(name, outsiders=0.01).statement(0.1, 40)
+    if name in ("per-image", "high-probability"):
+        assert "also if 1 % of" in guarantee(name, of="marked", outsiders=0.01).statement(0.1, 40)

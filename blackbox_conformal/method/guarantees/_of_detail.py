@@ -30,8 +30,8 @@ class OfDetail(Expected):
     theorem: ClassVar[str] = "Angelopoulos, Bates, Fisch, Lei and Schuster (2024), Theorem 1, with B = 1"
     refused: ClassVar[dict[str, str]] = dict.fromkeys(
         ("delta", "confidence"),
-        "it bounds a mean, also over calibration sets. With --metric invention, --guarantee high-probability and "
-        "--guarantee per-image bound the largest share of a clear pixel",
+        "it bounds a mean, also over calibration sets. Of single pictures --guarantee per-image:of=marked speaks, of "
+        "one calibration --guarantee high-probability:of=marked",
     )
 
     ceiling: float = Field(default=CEILING, allow_inf_nan=False)
@@ -65,7 +65,8 @@ class OfDetail(Expected):
         return Expected(**same), self.largest_error
 
     @property
-    def _notes(self) -> str:
+    def left_open(self) -> str:
+        """What counts as detail, and the ceiling."""
         return (
             "Detail is what differs from plain enlargement of the input and is no wide cast of colour. It counts by "
             f"its energy, the square of the difference. No pixel is clear whose score is {exactly(self.ceiling)} or "

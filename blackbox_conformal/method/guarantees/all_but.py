@@ -11,7 +11,7 @@ from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.risk.curve import Kind
 from blackbox_conformal.method.risk.curve_set import CurveSet
-from blackbox_conformal.support.wording import exactly, percent
+from blackbox_conformal.support.wording import percent
 
 
 class AllBut(Expected):
@@ -37,20 +37,20 @@ class AllBut(Expected):
                 "Calibrate with --guarantee all-but:share=…, which takes no further call"
             )
 
-    def statement(self, alpha: float, n: int, error: str = "error") -> str:
-        """One sentence with the numbers, and one of what it leaves open."""
-        return (
-            f"On average over new photographs, the largest {error} among trusted pixels is at most {exactly(alpha)} "
-            f"when the worst of them, {percent(self.share)} % of the whole picture, are left out{self._by(n)}. "
-            "Nothing is said of those left out: where little is trusted they can be much of it."
-        )
+    def within(self, alpha: float, error: str = "error") -> str:
+        """As of the largest error, with the share."""
+        left_out = f"when the worst of them, {percent(self.share)} % of the whole picture, are left out"
+        return f"{super().within(alpha, error)} {left_out}"
 
-    def quantity(self, unit: str, error: str = "error") -> str:
-        """The mean loss, in words."""
-        return (
-            f"the mean over {unit} of the largest {error} of a trusted pixel when the worst of them, "
-            f"{percent(self.share)} % of the picture, are left out"
-        )
+    @property
+    def left_open(self) -> str:
+        """The pixels left out."""
+        return "Nothing is said of those left out: where little is trusted they can be much of it."
+
+    def loss_in_words(self, error: str = "error") -> str:
+        """As of the largest error, with the share."""
+        left_out = f"when the worst of them, {percent(self.share)} % of the picture, are left out"
+        return f"{super().loss_in_words(error)} {left_out}"
 
     @property
     def left_out(self) -> float | None:

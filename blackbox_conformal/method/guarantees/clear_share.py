@@ -17,24 +17,29 @@ class ClearShare(OfDetail):
     curve_kind: ClassVar[Kind] = "clear-share"
     own_bound_refused: ClassVar[str] = "an error, and not which share of detail is invented"
 
-    def statement(self, alpha: float, n: int, error: str = "error") -> str:
-        """One sentence with the numbers, and what counts as detail."""
+    def within(self, alpha: float, error: str = "error") -> str:
+        """That at most a share `alpha` is invented."""
+        added = "the detail that the vendor added in the clear part of the picture"
+        return f"at most {percent(alpha)} % of {added} is invented"
+
+    @property
+    def left_open(self) -> str:
+        """What counts as detail, and what counts where little is clear."""
+        floor = f"{percent(LEAST_CLEAR)} %"
         return (
-            f"On average over new photographs, at most {percent(alpha)} % of the detail that the vendor added in the "
-            f"clear part of the picture is invented{self._by(n)}. {self._notes} Where the clear part holds less than "
-            f"{percent(LEAST_CLEAR)} % of all detail added to a picture, the share is counted against that "
-            f"{percent(LEAST_CLEAR)} %."
+            f"{super().left_open} Where the clear part holds less than {floor} of all detail added to a picture, the "
+            f"share is counted against that {floor}."
         )
 
     def share_in_words(self, alpha: float) -> str:
         """That of clear added detail which is invented."""
         return f"at most {percent(alpha)} % of the detail added in the clear part invented"
 
-    def quantity(self, unit: str, error: str = "error") -> str:
-        """The mean share, in words."""
+    def loss_in_words(self, error: str = "error") -> str:
+        """The share, with the running maximum."""
         return (
-            f"the mean over {unit} of the share of detail added in the clear part of the picture that is invented, the "
-            "largest that any smaller threshold gives"
+            "the share of detail added in the clear part of the picture that is invented (the largest that any smaller "
+            "threshold gives)"
         )
 
 

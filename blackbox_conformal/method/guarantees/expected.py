@@ -260,11 +260,18 @@ class Expected(WithOutsiders):
         return sum(exact, Fraction(0)) ** 2 / squares if squares else Fraction(0)
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
-        """One sentence with the numbers."""
-        return (
-            f"On average over new photographs, the largest {error} among trusted pixels "
-            f"is at most {exactly(alpha)}{self._by(n)}."
-        )
+        """One sentence with the numbers, and what the loss leaves open."""
+        said = f"On average over new photographs, {self.within(alpha, error)}{self._by(n)}."
+        return " ".join(filter(None, [said, self.left_open]))
+
+    def within(self, alpha: float, error: str = "error") -> str:
+        """That the loss is at most `alpha`: a clause that is true of a picture, and of a mean over pictures."""
+        return f"the largest {error} among trusted pixels is at most {exactly(alpha)}"
+
+    @property
+    def left_open(self) -> str:
+        """What the loss counts and what it says nothing of, in sentences; empty where the clause says all."""
+        return ""
 
     def _by(self, n: int) -> str:
         parts = [f" (calibrated on {n} {self.unit.removeprefix('calibration ')}"]
@@ -306,7 +313,11 @@ class Expected(WithOutsiders):
 
     def quantity(self, unit: str, error: str = "error") -> str:
         """The mean loss, in words."""
-        return f"the mean over {unit} of the largest {error} of a trusted pixel"
+        return f"the mean over {unit} of {self.loss_in_words(error)}"
+
+    def loss_in_words(self, error: str = "error") -> str:
+        """What is lost in one picture."""
+        return f"the largest {error} of a trusted pixel"
 
     def refuse_unclaimed(self, in_tiles: bool) -> None:
         """Refuse the bound of one picture."""

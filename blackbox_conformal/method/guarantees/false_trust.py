@@ -40,18 +40,18 @@ class FalseTrust(Expected):
                 "Calibrate with --guarantee false-trust:tolerance=…, which takes no further call"
             )
 
-    def statement(self, alpha: float, n: int, error: str = "error") -> str:
-        """One sentence with the numbers."""
-        tolerance = "the tolerance" if self.tolerance is None else exactly(self.tolerance)
-        return (
-            f"On average over new photographs, the share of the picture that is trusted although its {error} exceeds "
-            f"{tolerance} is at most {exactly(alpha)}{self._by(n)}."
-        )
+    def within(self, alpha: float, error: str = "error") -> str:
+        """That the share of wrong pixels is at most `alpha`."""
+        wrong = f"the share of the picture that is trusted although its {error} exceeds {self._tolerance_in_words}"
+        return f"{wrong} is at most {exactly(alpha)}"
 
-    def quantity(self, unit: str, error: str = "error") -> str:
-        """The mean share of wrong pixels, in words."""
-        over = "the tolerance" if self.tolerance is None else exactly(self.tolerance)
-        return f"the mean over {unit} of the share of the picture that is trusted with a {error} above {over}"
+    def loss_in_words(self, error: str = "error") -> str:
+        """The share of wrong pixels."""
+        return f"the share of the picture that is trusted with a {error} above {self._tolerance_in_words}"
+
+    @property
+    def _tolerance_in_words(self) -> str:
+        return "the tolerance" if self.tolerance is None else exactly(self.tolerance)
 
     @property
     def stated_tolerance(self) -> float | None:

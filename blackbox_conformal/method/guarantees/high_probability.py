@@ -21,7 +21,7 @@ from blackbox_conformal.method.guarantees._bounds import (
     mixture_least,
     mixture_upper_of_none,
 )
-from blackbox_conformal.method.guarantees._outsiders import WithOutsiders
+from blackbox_conformal.method.guarantees._of_loss import OfLoss
 from blackbox_conformal.method.guarantees.guarantee import Choice, Claim, Guarantee
 from blackbox_conformal.method.guarantees.per_image import limits
 from blackbox_conformal.method.risk.betting import mixture_certifies, mixture_upper, split_stake
@@ -175,8 +175,10 @@ Hoeffding and Bentkus in 32 settings of 36, and in the other 4 neither trusted a
 _IID_ONLY = "its confidence bounds need independent draws of one population, which "
 
 
-class HighProbability(WithOutsiders):
+class HighProbability(OfLoss):
     """``P( E[L(t)] <= alpha ) >= 1 - delta``, t = the largest whose upper confidence bound is <= alpha.
+
+    Whose loss L is, `of` says.
 
     Attributes
     ----------
@@ -359,19 +361,17 @@ class HighProbability(WithOutsiders):
         return bound if n < 1 else self._level(self._bound().upper_of_none(n), bound)
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
-        """One sentence with the numbers."""
-        return (
+        """One sentence with the numbers, and what the loss leaves open."""
+        said = (
             f"With confidence {complement(self.delta)}, {n} calibration photographs show that on average over new "
-            f"photographs the largest {error} among trusted pixels is at most {exactly(alpha)}"
-            f"{self._outsiders_in_words}.{self._in_words}"
+            f"photographs {self.loss.within(alpha, error)}{self._outsiders_in_words}."
         )
+        return " ".join(filter(None, [said, self._together_in_words, self.loss.left_open]))
 
     @property
-    def _in_words(self) -> str:
-        if not self.together:
-            return ""
+    def _together_in_words(self) -> str:
         levels = ", ".join(exactly(level) for level in self.together)
-        return f" That holds for the levels {levels} together, whichever is picked."
+        return f"That holds for the levels {levels} together, whichever is picked." if levels else ""
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -398,7 +398,7 @@ class HighProbability(WithOutsiders):
     def quantity(self, unit: str, error: str = "error") -> str:
         """The mean loss and how surely it is bounded, in words."""
         return (
-            f"the mean over {unit} of the largest {error} of a trusted pixel, claimed to be at most alpha for all but "
+            f"the mean over {unit} of {self.loss.loss_in_words(error)}, claimed to be at most alpha for all but "
             f"{exactly(self.delta)} of the calibration sets"
         )
 

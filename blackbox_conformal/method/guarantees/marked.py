@@ -17,22 +17,26 @@ class MarkedInvention(OfDetail):
     curve_kind: ClassVar[Kind] = "marked"
     own_bound_refused: ClassVar[str] = "an error, and not how much of the invented detail is trusted"
 
-    def statement(self, alpha: float, n: int, error: str = "error") -> str:
-        """One sentence with the numbers, and what counts as detail."""
+    def within(self, alpha: float, error: str = "error") -> str:
+        """That at most a share `alpha` is clear, as the rest that is hatched."""
+        invented = f"at least {percent(complement(alpha))} % of the detail that the vendor invented or removed"
+        return f"{invented} lies in the hatched part of the picture"
+
+    @property
+    def left_open(self) -> str:
+        """What counts as detail, and what takes pictures out that hardly have any."""
         return (
-            f"On average over new photographs, at least {percent(complement(alpha))} % of the detail that the vendor "
-            f"invented or removed lies in the hatched part of the picture{self._by(n)}. {self._notes} One grey level "
-            "of detail at each pixel is counted as invented and hatched, so that a picture with hardly any invention "
-            "counts as marked."
+            f"{super().left_open} One grey level of detail at each pixel is counted as invented and hatched, so that a "
+            "picture with hardly any invention counts as marked."
         )
 
     def share_in_words(self, alpha: float) -> str:
         """That of invented detail which is hatched."""
         return f"at least {percent(complement(alpha))} % of the invented detail hatched"
 
-    def quantity(self, unit: str, error: str = "error") -> str:
-        """The mean share, in words."""
-        return f"the mean over {unit} of the share of invented detail that lies in the clear part of the picture"
+    def loss_in_words(self, error: str = "error") -> str:
+        """The share that is clear."""
+        return "the share of invented detail that lies in the clear part of the picture"
 
 
 PLUGIN = MarkedInvention

@@ -1,9 +1,10 @@
-"""With probability 1 - delta every trusted pixel of the new photograph is within the tolerance: split conformal.
+"""With probability 1 - delta the loss of the new photograph is within the tolerance: split conformal.
 
-Alpha is that tolerance, in the metric's unit.
+Alpha is that tolerance: of its largest trusted error, in the metric's unit, or of another loss.
 """
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 from typing import ClassVar
 
@@ -13,7 +14,7 @@ from pydantic import Field
 
 from blackbox_conformal.errors import PluginError, UsageError
 from blackbox_conformal.method.guarantees._binomial import MARGIN, binomial_cdf, binomial_tail, least, least_without
-from blackbox_conformal.method.guarantees._outsiders import WithOutsiders
+from blackbox_conformal.method.guarantees._of_loss import OfLoss
 from blackbox_conformal.method.guarantees.guarantee import Claim, Needs
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.exact import as_typed, exact_bound, float_up
@@ -21,13 +22,16 @@ from blackbox_conformal.support.rounding import float32_down
 from blackbox_conformal.support.wording import complement, exactly, percent
 
 
-class PerImage(WithOutsiders):
+class PerImage(OfLoss):
     """``P( L_new(t) <= tau ) >= 1 - delta``, t = the k-th smallest of ``s_i = sup { t : L_i(t) <= tau }``.
+
+    Whose loss L is, `of` says. No curve falls and all are left-continuous, so that ``L_new(t) > tau`` only where
+    ``s_new < t``; that one of n + 1 exchangeable limits is among the k smallest has probability at most k / (n + 1).
 
     Attributes
     ----------
     delta
-        Miss rate: the share of new photographs in which some trusted pixel may be wrong by more than tau.
+        Miss rate: the share of new photographs whose loss may exceed tau.
     confidence
         None: k = floor(delta (n + 1)), the miss rate holds on average over calibration sets. A number: the miss rate
         holds with that confidence over the calibration set, the largest k with ``P(Beta(k, n + 1 - k) > delta) <=
@@ -133,20 +137,29 @@ class PerImage(WithOutsiders):
         return np.array(levels)
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
-        """One sentence with the numbers."""
+        """One sentence with the numbers, and what the loss leaves open."""
         share = f"at least {percent(complement(self.delta))} % of new photographs"
-        claim = f"every trusted pixel has a {error} of at most {exactly(alpha)}"
+        claim = self.loss.within(alpha, error)
+        if self._of_every_pixel:
+            claim = f"every trusted pixel has a {error} of at most {exactly(alpha)}"
         if self.confidence is None:
-            return f"In {share}, {claim} (calibrated on {n} photographs{self._outsiders_in_words})."
-        return (
-            f"With confidence {exactly(self.confidence)}, {n} calibration photographs show that in {share} {claim}"
-            f"{self._outsiders_in_words}."
-        )
+            said = f"In {share}, {claim} (calibrated on {n} photographs{self._outsiders_in_words})."
+        else:
+            said = (
+                f"With confidence {exactly(self.confidence)}, {n} calibration photographs show that in {share} {claim}"
+                f"{self._outsiders_in_words}."
+            )
+        return " ".join(filter(None, [said, self.loss.left_open]))
+
+    @property
+    def _of_every_pixel(self) -> bool:
+        """Whether the loss is the largest error, which a tolerance bounds at every pixel."""
+        return self.needs.curve_kind == "supremum"
 
     @property
     def needs(self) -> Needs:
         """Independent draws when a confidence over the calibration set is asked for."""
-        return Needs("exchangeable" if self.confidence is None else "iid", self.curve_kind)
+        return replace(super().needs, sampling="exchangeable" if self.confidence is None else "iid")
 
     @property
     def miss_rate(self) -> float | None:
@@ -167,8 +180,10 @@ class PerImage(WithOutsiders):
     def quantity(self, unit: str, error: str = "error") -> str:
         """The share of misses, in words."""
         claimed = self._claimed(self.delta, 1.0)
-        missing = f"the share of {unit} with a trusted pixel whose {error} is above alpha"
-        return f"{missing}, claimed to be at most {exactly(claimed)}"
+        missing = f"in which {self.loss.loss_in_words(error)} is above alpha"
+        if self._of_every_pixel:
+            missing = f"with a trusted pixel whose {error} is above alpha"
+        return f"the share of {unit} {missing}, claimed to be at most {exactly(claimed)}"
 
     def refuse_unclaimed(self, in_tiles: bool) -> None:
         """Refuse tiles."""

@@ -22,6 +22,7 @@ from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.audit.audited_rule import audited_rule, photographs_of
+from blackbox_conformal.study.audit.beside import Beside
 from blackbox_conformal.study.audit.conclude import conclude
 from blackbox_conformal.study.audit.measure import Measure, OnPicture, WorstCrops
 from blackbox_conformal.study.calibrate.calibrated_rule import check_groups, tolerance_of
@@ -97,11 +98,14 @@ class Stopping:
         units = rule.unit_curves(curves)
         self._scale = self._bound
         self._tests: list[LevelTest] = []
+        self._beside = Beside.at(calibration, rule, levels)
+        promises = len(levels) * (1 if rule.beside is None else 2)
         for alpha, threshold in zip(levels, self._thresholds, strict=True):
             known = claim(units.rule, units.curves.losses_at(threshold), alpha, self._bound)
             self._scale = known.bound
-            self._tests.append(level_test(known, alike=units.rule.treats_photographs_alike, levels=len(levels)))
+            self._tests.append(level_test(known, alike=units.rule.treats_photographs_alike, levels=promises))
         self._losses: list[NDArray[np.float64]] = [np.zeros(0) for _ in levels]
+        self._losses_beside: list[NDArray[np.float64]] = [np.zeros(0) for _ in self._beside]
         self._looks: list[AuditLook] = []
         self.reason: Reason | None = None
 
@@ -109,6 +113,7 @@ class Stopping:
         """How many more photographs are needed at the very least to stop, whatever they show; from 1 to `most`."""
         at_levels = zip(self._tests, self._losses, self._thresholds, strict=True)
         trusting = [(test, losses) for test, losses, threshold in at_levels if threshold > -math.inf]
+        trusting += [(one.test, losses) for one, losses in zip(self._beside, self._losses_beside, strict=True)]
         if not trusting or self._rule.bound_source != "metric":
             # A picture's own bound that proves wrong ends the audit at any time.
             return 1
@@ -131,7 +136,15 @@ class Stopping:
             if self._thresholds[index] > -math.inf or not empty:
                 tested = self._reasons[index] is None or not empty
                 confirmed.append(tested and bounds[index] <= claims[index].level)
+        beside = [one.claimed(audited, names) for one in self._beside]
+        self._losses_beside = [claimed.losses / claimed.bound for claimed in beside]
+        for one, losses in zip(self._beside, self._losses_beside, strict=True):
+            confirmed.append(one.test.bound(losses) <= one.test.level)
         against = any(p <= test.share for p, test in zip(self._p_against, self._tests, strict=True))
+        against |= any(
+            one.test.p_against(losses) <= one.test.share
+            for one, losses in zip(self._beside, self._losses_beside, strict=True)
+        )
         if against or any(picture.broken_bound for picture in audited):
             self.reason = "contradicted"
         elif confirmed and all(confirmed):

@@ -20,12 +20,13 @@ from blackbox_conformal.method.audits.kinds import AtLevel, KindRisk, group_of_e
 from blackbox_conformal.method.audits.permutation import resplit_risks
 from blackbox_conformal.method.audits.quality import mean_quality
 from blackbox_conformal.method.audits.sequential import AuditStop
-from blackbox_conformal.method.audits.verdict import Judgement, Verdict, judge, meaning, overall
+from blackbox_conformal.method.audits.verdict import Verdict, judge, meaning, overall
 from blackbox_conformal.method.guarantees.corollaries import cap_note, error_in_words
 from blackbox_conformal.method.guarantees.guarantee import Claim, Guarantee, Units
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.pool import mean_of_clusters, pool
+from blackbox_conformal.study.audit.beside import Beside
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.text import printable
 
@@ -65,18 +66,19 @@ def conclude(
     tiles = None if clusters is None else tuple(clusters)
     measured = _Measured(calibration, rule, tuple(levels), tuple(audited), tiles, stop, first_look)
     audited_levels = tuple(measured.level(index) for index in range(len(levels)))
-    beside = measured.beside_at([level.alpha for level in audited_levels if level.tested])
     tested = [level.judgement for level in audited_levels if level.tested]
-    verdict: Verdict = overall([*tested, *beside.values()], len(audited_levels) + len(beside))
+    promised = [one for one in Beside.at(calibration, rule, levels) if audited_levels[one.index].tested]
+    beside = [one.judgement(measured.audited, tiles) for one in promised]
+    verdict: Verdict = overall([*tested, *beside], len(audited_levels) + len(beside))
     if any(picture.broken_bound for picture in audited):
         verdict = "contradicted"
-    units = measured.units
+    units, error = measured.units, error_in_words(calibration.procedure.metric)
     counted = measured.unseen if tiles is None else pool(measured.unseen, tiles)
     alike = (units.clusters is None) == (tiles is None)
     return Audit(
         n=len(audited),
         units=len(counted),
-        quantity=quantity(rule, tiles, error_in_words(calibration.procedure.metric)),
+        quantity=quantity(rule, tiles, error),
         levels=audited_levels,
         verdict=verdict,
         pictures=measured.audited,
@@ -84,7 +86,7 @@ def conclude(
         notes=(
             *_notes_on_levels(audited_levels, verdict),
             *_notes_on_pictures(measured),
-            *measured.in_words(beside),
+            *(one.in_words(judged, tiles, error) for one, judged in zip(promised, beside, strict=True)),
             *units.rule.audit_notes,
             *([] if alike else [_NOT_ALIKE]),
             *([] if first_look else [_LOOKED_AT]),
@@ -169,35 +171,6 @@ class _Measured:
             whole=mean_quality([picture.whole for picture in self.audited], self.weights),
             promise=promise(self.rule, alpha, metric_of(self.calibration), self._mean(shares > 0)),
         )
-
-    def beside_at(self, levels: Sequence[float]) -> dict[float, Judgement]:
-        """Whether the masks of each level keep what is promised beside; nothing where nothing is."""
-        if self.rule.beside is None:
-            return {}
-        return {alpha: self._beside(*self.rule.beside, self.levels.index(alpha)) for alpha in levels}
-
-    def _beside(self, rule: Guarantee, promised: float, index: int) -> Judgement:
-        threshold, bound = self.thresholds[index], self.calibration.bound
-        errors = [0.0 if (place := picture.worst[index]) is None else place.error for picture in self.audited]
-        # A refused photograph has no pixels: it loses the most as soon as anything is trusted.
-        refused = np.array([picture.refused for picture in self.audited]) & (threshold > -math.inf)
-        claimed = claim(rule, np.where(refused, bound, errors), promised, bound, self.clusters)
-        units = rule.unit_curves(self.calibration.curves)
-        known = claim(units.rule, units.curves.losses_at(threshold), promised, bound).losses
-        return judge(claimed.losses, claimed.level, claimed.bound, None, None, known, averages=claimed.averages)
-
-    def in_words(self, beside: Mapping[float, Judgement]) -> list[str]:
-        """What was found of the promise beside at each level."""
-        if self.rule.beside is None:
-            return []
-        rule, promised = self.rule.beside
-        named = "photographs" if self.clusters is None else "photographs with their tiles"
-        error = quantity(rule, self.clusters, error_in_words(self.calibration.procedure.metric))
-        return [
-            f"Also promised, at most {promised:g}: {error}. With the masks of alpha {alpha:g} it is "
-            f"{judgement.risk:.3g}: {meaning(judgement, promised, named)}"
-            for alpha, judgement in beside.items()
-        ]
 
     @cached_property
     def curves(self) -> CurveSet:

@@ -90,14 +90,14 @@ def _refuse_detail(rule: Guarantee, setup: Setup) -> None:
     """Refuse a guarantee of detail of inputs that show no whole picture, or without a ceiling in the score's unit."""
     if rule.threshold_ceiling is None:
         return
-    inner = rule.innermost
+    inner, kind = rule.innermost, rule.needs.curve_kind
     name = inner.plugin_name()
     setup.detail_metric.require_degradation(setup.procedure.mixture)
     if not setup.score.is_share and "ceiling" not in inner.model_fields_set:
         raise UsageError(
-            f"expected a score that is a share for the ceiling {rule.threshold_ceiling:g} of {name}; got "
-            f"{setup.score.plugin_name()}, which has another unit. Give --score predicted-invention, or the score "
-            f"from which on no pixel may be clear, in its unit: --guarantee {name}:ceiling=…"
+            f"expected a score that is a share for the ceiling {rule.threshold_ceiling:g} of {kind}; got "
+            f"{setup.score.plugin_name()}, which has another unit. Give --score predicted-invention, or the score from "
+            f"which on no pixel may be clear, in its unit: --guarantee {name}:{f'of={kind},' * (name != kind)}ceiling=…"
         )
 
 

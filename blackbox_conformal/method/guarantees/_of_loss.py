@@ -1,0 +1,113 @@
+"""Rules about the losses of single pictures or of one calibration, for whichever loss another guarantee is the mean of.
+
+Their proofs ask of a loss only that it never falls as the threshold grows, is left-continuous and lies in [0, B]. That
+is what `Expected` and the guarantees derived from it prove of theirs.
+"""
+
+from functools import lru_cache
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from blackbox_conformal.method.guarantees._outsiders import WithOutsiders
+from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.guarantees.guarantee import Guarantee, Needs
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.support import catalog
+
+OWNERS = {"tolerance": "false-trust", "share": "all-but", "ceiling": "marked", "largest_error": "marked"}
+"""Parameters of losses, each with a guarantee that has it."""
+
+
+class OfLoss(WithOutsiders):
+    """A rule for the loss of the guarantee `of`.
+
+    Attributes
+    ----------
+    of
+        The guarantee of a mean loss whose loss it is: ``expected`` (the largest trusted error), ``false-trust``,
+        ``all-but``, ``marked``, ``clear-share``.
+    tolerance, share, ceiling, largest_error
+        As the guarantee `of` has them; None: its default. With `largest_error` the same mask also keeps this rule for
+        the largest error at that level, each by itself.
+    """
+
+    of: str = Field(default="expected", examples=["false-trust", "all-but", "marked", "clear-share"])
+    tolerance: float | None = None
+    share: float | None = None
+    ceiling: float | None = None
+    largest_error: float | None = None
+
+    @model_validator(mode="after")
+    def _has_such_a_loss(self) -> Self:
+        kind = catalog.member("guarantees", self.of)
+        if not issubclass(kind, Expected):
+            raise ValueError(
+                f"expected of to name a guarantee of a mean loss, such as of=marked; got {self.of!r}, which has no "
+                "loss of its own"
+            )
+        for name, _ in self._given:
+            if name not in kind.model_fields:
+                raise ValueError(f"{name} is no parameter of {self.of}. Leave it out, or say of={OWNERS[name]}")
+        self.loss  # noqa: B018  refuses values that it cannot have
+        return self
+
+    @property
+    def _given(self) -> tuple[tuple[str, float], ...]:
+        return tuple((name, value) for name in OWNERS if (value := getattr(self, name)) is not None)
+
+    @property
+    def loss(self) -> Expected:
+        """The guarantee whose loss it is."""
+        return _loss(self.of, self._given)
+
+    def specification(self) -> dict[str, Any]:
+        """As of every plugin; of the loss its own parameters, or no word where it is the largest error."""
+        content = {name: value for name, value in super().specification().items() if name not in ("of", *OWNERS)}
+        if self.of == "expected":
+            return content
+        own = self.loss.specification()
+        return {**content, "of": self.of, **{name: own[name] for name in OWNERS if own.get(name) is not None}}
+
+    def check(self, curves: CurveSet, alpha: float | None = None) -> None:
+        """As for every guarantee, and the curves must be those of the loss."""
+        super().check(curves, alpha)
+        self.loss.check(curves)
+
+    @property
+    def needs(self) -> Needs:
+        """Curves of the loss."""
+        return Needs(self.sampling, self.loss.curve_kind)
+
+    @property
+    def stated_tolerance(self) -> float | None:
+        """As of the loss."""
+        return self.loss.stated_tolerance
+
+    @property
+    def left_out(self) -> float | None:
+        """As of the loss."""
+        return self.loss.left_out
+
+    @property
+    def threshold_ceiling(self) -> float | None:
+        """As of the loss."""
+        return self.loss.threshold_ceiling
+
+    @property
+    def beside(self) -> tuple[Guarantee, float] | None:
+        """This rule for the largest error, at `largest_error`."""
+        if self.largest_error is None:
+            return None
+        same = {name: getattr(self, name) for name in self.model_fields_set - {"of", *OWNERS}}
+        return type(self)(**same), self.largest_error
+
+    def share_in_words(self, alpha: float) -> str:
+        """As of the loss."""
+        return self.loss.share_in_words(alpha)
+
+
+@lru_cache(maxsize=64)
+def _loss(name: str, parameters: tuple[tuple[str, float], ...]) -> Expected:
+    loss: Expected = catalog.load("guarantees", name, **dict(parameters))
+    return loss
