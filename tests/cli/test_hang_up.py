@@ -71,6 +71,8 @@ def test_a_hang_up_finishes_what_is_in_flight_however_often_it_comes(photographs
 
 def test_a_run_whose_terminal_is_closed_finishes_what_is_in_flight(photographs: Path) -> None:
     def own_terminal() -> None:
+        # Also where these tests run under nohup.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
