@@ -97,7 +97,9 @@ def desk(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(page, id=page.name, marks=[pytest.mark.slow, pytest.mark.timeout(1200)] if page.name in SLOW else [])
+        pytest.param(
+            page, id=page.name, marks=[pytest.mark.slow, pytest.mark.timeout(1200)] if page.name in SLOW else []
+        )
         for page in PAGES
         if any(block.page == page for block in RUNNING)
     ],
