@@ -197,12 +197,12 @@ def _audit_pool(screen: Screen, options: AuditOptions) -> None:
         )
     if not options.images:
         raise UsageError("expected IMAGES or --calibration FILE to split; got neither")
-    setup = from_options.build_setup(options)
+    setup = from_options.build_setup(options, options.guarantee)
     run = from_options.folder_of(options, setup.procedure)
     paths = photograph_paths(options.images, screen.step)
     with from_options.job_terms(screen, options, run) as terms:
         job = from_options.photograph_job(screen, setup, paths, terms)
-        pool = calibrate_job(job, guarantee=options.guarantee or "expected").calibration
+        pool = calibrate_job(job, guarantee=options.guarantee).calibration
     screen.data(_splits(screen, options, pool, options.splits))
     screen.say(
         f"The draws are kept. `calibrate` on the same photographs with --run {run} makes no call and gives a "

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.study.job import Job
     from blackbox_conformal.study.looked_at import Unseen
     from blackbox_conformal.study.spending import DrawsSpending
+    from blackbox_conformal.study.stages.settings import Setup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +79,12 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     from blackbox_conformal.study.calibrate.calibrating import calibrate_job
     from blackbox_conformal.study.run_folder import keep_calibration
 
-    setup = from_options.build_setup(options)
+    setup = from_options.build_setup(options, options.guarantee)
     run = from_options.folder_of(options, setup.procedure)
     if not options.dry_run:
         from_options.refuse_without_key(options, setup, run)
     out = Path(options.out or run / "calibration.json")
-    guarantee, alpha = _promised(options), min(options.alpha, default=None)
+    guarantee, alpha = _promised(options, setup), min(options.alpha, default=None)
     groups, tiles = read_groups(options.groups), read_groups(options.tiles)
     paths = photograph_paths(options.images, screen.step)
     names = [name_of(path) for path in paths]
@@ -133,15 +134,12 @@ def _begin_watch(
     screen.note(f"note: {count} canaries are chosen; `watch` draws each of them once a visit")
 
 
-def _promised(options: CalibrateOptions) -> "str | Guarantee":
+def _promised(options: CalibrateOptions, setup: "Setup") -> "Guarantee":
     """The guarantee, at several levels together where several are given."""
     from blackbox_conformal.method.guarantees.high_probability import holding_together
-    from blackbox_conformal.study.stages.settings import member
 
-    named = options.guarantee or "expected"
-    if len(set(options.alpha)) < 2:
-        return named
-    return holding_together(member("guarantees", named), options.alpha)
+    rule = setup.promised(options.guarantee)
+    return rule if len(set(options.alpha)) < 2 else holding_together(rule, options.alpha)
 
 
 def _unseen(screen: Screen, options: CalibrateOptions, job: "Job") -> "Unseen":

@@ -15,6 +15,7 @@ from blackbox_conformal.study.keyword_arguments import NEEDED, CompareSettings, 
 
 if TYPE_CHECKING:
     from blackbox_conformal.drawing.estimate import Estimate
+    from blackbox_conformal.method.guarantees.guarantee import Guarantee
     from blackbox_conformal.study.choose.compared_picture import OnCompared
     from blackbox_conformal.study.choose.comparison import Comparison
     from blackbox_conformal.study.choose.contestants import Contestant
@@ -39,6 +40,7 @@ class CompareOptions(shared.JobOptions):
         "stand among them; an adapter that takes a label gets it too, unless -p label=… is for all. A score with "
         "several parameters goes in brackets: 'NAME:score=[weighted:weight=0.5,sigma=4]'.",
     )
+    guarantee: str | None = shared.setting()
     alphas: tuple[float, ...] = shared.alpha(flag="--alpha", multiple=True)
     held_out: float = shared.setting()
     baselines: bool = shared.setting()
@@ -70,11 +72,16 @@ def command(screen: Screen, options: CompareOptions) -> None:
     beside --vendor hold for every vendor. Without --run each vendor has a run folder of its own below ./runs; a run
     folder that exists is used for all.
     """
-    from blackbox_conformal.study.choose.contestants import Contestant, refuse_incomparable
+    from blackbox_conformal.study.choose.contestants import Contestant, refuse_incomparable, under_one_promise
     from blackbox_conformal.study.pages import pages
 
     typed = [_read(text, options) for text in options.vendors]
-    contestants = [Contestant(vendor.label, from_options.build_setup(vendor.options(options))) for vendor in typed]
+    contestants, rule = under_one_promise(
+        lambda guarantee: [
+            Contestant(vendor.label, from_options.build_setup(vendor.options(options), guarantee)) for vendor in typed
+        ],
+        options.guarantee,
+    )
     paths = photograph_paths(options.images, screen.step)
     held_out = round(len(paths) * options.held_out)
     out = Path(options.out) if options.out else None
@@ -84,7 +91,7 @@ def command(screen: Screen, options: CompareOptions) -> None:
     refuse_incomparable(contestants, len(paths), held_out)
     pictures = pages().compared_pictures()
     on_picture = pictures.take if out is not None else lambda _: None
-    comparison = _compared(screen, options, contestants, paths, held_out, on_picture)
+    comparison = _compared(screen, options, contestants, rule, paths, on_picture)
     screen.show(comparison.blocks())
     if out is None:
         screen.note("pictures and plots of these figures: add --out FILE.html")
@@ -100,21 +107,20 @@ def _compared(
     screen: Screen,
     options: CompareOptions,
     contestants: "Sequence[Contestant]",
+    rule: "Guarantee",
     paths: Sequence[Path],
-    held_out: int,
     on_picture: "OnCompared",
 ) -> "Comparison":
     """The comparison, after a person agreed to what it costs."""
-    from blackbox_conformal.method.guarantees.expected import Expected
     from blackbox_conformal.study.calibrate.calibrated_rule import check_enough
     from blackbox_conformal.study.choose.comparing import compare_contestants
     from blackbox_conformal.study.choose.contestants import Contest
     from blackbox_conformal.study.plan.planning import audited_levels
 
-    bound = min(contestant.setup.metric.capped_bound for contestant in contestants)
-    levels = options.alphas or audited_levels(contestants[0].setup.metric.capped_bound)
+    bound, held_out = contestants[0].setup.metric.capped_bound, round(len(paths) * options.held_out)
+    levels = options.alphas or audited_levels(rule.loss_bound(bound))
     for level in levels:
-        Expected().check_level(level, bound)
+        rule.check_level(level, rule.loss_bound(bound))
     consent = Consent(screen, options)
 
     def ask(_: "Job", expected: "Estimate") -> None:
@@ -122,7 +128,7 @@ def _compared(
             consent.look(vendor.job.setup, vendor.tasks, vendor.job.folder, contest.plan([vendor]))
         if spends(expected):
             # At the lowest levels nothing may be trusted; if so at all of them, the money would buy empty masks.
-            check_enough(Expected(), len(paths) - held_out, max(levels), contestants[0].setup.metric.capped_bound)
+            check_enough(rule, len(paths) - held_out, max(levels), bound)
         consent.confirm(expected)
 
     with from_options.job_terms(screen, options, Path(options.run or "runs"), ask) as terms:
@@ -133,6 +139,7 @@ def _compared(
             held_out=held_out,
             seed=options.seed or 0,
             baselines=options.baselines,
+            rule=rule,
         )
         from_options.say_fitted(screen, contest.jobs[0])
         return compare_contestants(contest, levels, on_picture)

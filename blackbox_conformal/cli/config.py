@@ -11,7 +11,7 @@ from blackbox_conformal.cli.commands import Group
 from blackbox_conformal.cli.config_file import FILE_NAME, Configured, ConfiguredSetting, files, lookup, user_file
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC, default_score
+from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC, ERROR_GUARANTEE, default_score
 from blackbox_conformal.support.secrets import redact
 
 
@@ -103,7 +103,7 @@ def _typed(name: str, value: Any, settings: Mapping[str, Mapping[str, Any]]) -> 
             if draws.isdecimal()
             else "not set",
             "metric": DEFAULT_METRIC,
-            "guarantee": "expected",
+            "guarantee": ERROR_GUARANTEE,
             "run": "runs/<procedure>",
         }.get(name, "not set")
     if isinstance(value, bool):

@@ -23,6 +23,7 @@ from blackbox_conformal.support.wording import as_typed, option_words
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.documents.procedure import Procedure
+    from blackbox_conformal.method.guarantees.guarantee import Guarantee
     from blackbox_conformal.study.calibrate.parts_of_one import Question
     from blackbox_conformal.study.job import Ask, Job, Terms
     from blackbox_conformal.study.stages.prepare import Prepared
@@ -72,11 +73,12 @@ def open_second_vendor(options: VendorOptions, calibration: "Calibration | None"
     return _load(name, parameters, "--second" if options.second_parameters else None)
 
 
-def build_setup(options: JobOptions) -> "Setup":
-    """The set-up that the options describe."""
+def build_setup(options: JobOptions, guarantee: "str | Guarantee | None" = None) -> "Setup":
+    """The set-up that the options describe, for a guarantee."""
     from blackbox_conformal.study.keyword_terms import setup_of
 
-    return setup_of(open_vendor(options), {**settings_of(options), "second_adapter": open_second_vendor(options)})
+    named = {"second_adapter": open_second_vendor(options), "guarantee": guarantee}
+    return setup_of(open_vendor(options), {**settings_of(options), **named})
 
 
 def refuse_without_key(options: SpendingOptions, setup: "Setup", run: Path) -> None:

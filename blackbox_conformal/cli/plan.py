@@ -67,12 +67,11 @@ def command(screen: Screen, options: PlanOptions) -> None:
     """
     from blackbox_conformal.drawing.quotes import ask_quotes
     from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
-    from blackbox_conformal.study.stages.settings import member
 
     if options.stand_in and options.pilot is None:
         raise UsageError("expected --stand-in beside --pilot; got it alone. Add --pilot 20")
-    setup = from_options.build_setup(options)
-    rule = member("guarantees", options.guarantee or "expected")
+    setup = from_options.build_setup(options, options.guarantee)
+    rule = setup.promised(options.guarantee)
     if options.alpha is not None:
         rule.check_level(options.alpha, rule.loss_bound(setup.metric.capped_bound))
     refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)

@@ -73,10 +73,9 @@ def command(screen: Screen, options: TuneOptions) -> None:
 
     With --want-share the level is chosen there, too. With --learn a score is made instead of chosen.
     """
-    from blackbox_conformal.study.choose.tuning import default_candidates, parse_candidates, refuse_both, score_for
+    from blackbox_conformal.study.choose.tuning import ToTune
     from blackbox_conformal.study.looked_at import TUNING_FILE, TuningRecord
     from blackbox_conformal.study.run_folder import keep_calibration
-    from blackbox_conformal.study.stages.settings import member
     from blackbox_conformal.support.member_text import specification_text
 
     if options.learn:
@@ -84,17 +83,18 @@ def command(screen: Screen, options: TuneOptions) -> None:
         return
     if options.outputs is not None:
         raise UsageError("expected --outputs beside --learn; got it alone. Add --learn")
-    refuse_both(options.alpha, options.want_share, options.guarantee)
-    second = options.second_adapter is not None
-    typed = options.candidates or default_candidates(options.draws, second=second)
-    candidates = parse_candidates(typed, options.draws)
-    comparing = score_for(candidates, second=second)
-    setup = from_options.build_setup(
-        options if comparing is None else replace(options, score=specification_text(comparing))
+    to_tune = ToTune.of(
+        lambda score, guarantee: from_options.build_setup(
+            options if score is None else replace(options, score=specification_text(score)), guarantee
+        ),
+        options.candidates,
+        options.draws,
+        second=options.second_adapter is not None,
+        alpha=options.alpha,
+        want_share=options.want_share,
+        guarantee=options.guarantee,
     )
-    if options.alpha is not None:
-        member("guarantees", "expected").check_level(options.alpha, setup.metric.capped_bound)
-    rule = None if options.guarantee is None else member("guarantees", options.guarantee)
+    setup, candidates, rule = to_tune.setup, to_tune.candidates, to_tune.rule
     run = from_options.folder_of(options, setup.procedure)
     from_options.refuse_without_key(options, setup, run)
     out = Path(options.out or run / (TUNING_FILE if options.only_choose else "calibration.json"))

@@ -339,7 +339,7 @@ class PlanSettings(GuaranteeSettings, LevelSettings, WantedSettings, Settings, t
     """Ask the vendor for its price, free of charge, instead of its price list. Needs photographs, not their number."""
 
 
-class CompareSettings(Settings, total=False):
+class CompareSettings(GuaranteeSettings, Settings, total=False):
     """The keywords of `compare`."""
 
     held_out: Annotated[float, Setting(DRAWING, SHARE, default=0.5)]

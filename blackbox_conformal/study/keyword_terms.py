@@ -149,7 +149,8 @@ def setup_of(vendor: Adapter, settings: Mapping[str, Any]) -> Setup:
     chosen = {
         name: settings[name] for name in ProcedureSettings.__annotations__ if name in settings and name != "preset"
     }
-    return set_up(vendor, second=chosen.pop("second_adapter", None), **chosen)
+    second, guarantee = chosen.pop("second_adapter", None), settings.get("guarantee")
+    return set_up(vendor, second=second, guarantee=guarantee, **chosen)
 
 
 def terms_of(folder: Path, settings: Mapping[str, Any]) -> Terms:

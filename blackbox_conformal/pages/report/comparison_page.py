@@ -174,6 +174,7 @@ def write_comparison(
         comparison.blocks(),
         "comparison",
         shown=shown,
+        loss=comparison.loss,
         n=comparison.n_evaluation,
         kept=MOST,
         groups=[] if pictures is None else pictures.chosen(shown),

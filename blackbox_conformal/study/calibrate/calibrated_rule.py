@@ -46,7 +46,7 @@ def checked_rule(
             f"{tolerance:g}, which no pixel can exceed, so nothing would be promised. Name a smaller one: "
             "--guarantee false-trust:tolerance=…"
         )
-    _refuse_detail(rule, setup)
+    refuse_detail(rule, setup)
     check_enough(rule, len(names), alpha, setup.metric.capped_bound)
     return rule
 
@@ -86,8 +86,14 @@ def ceiling_of(rule: Guarantee, setup: Setup) -> float | None:
     return usual if rule.threshold_ceiling is None else rule.threshold_ceiling
 
 
-def _refuse_detail(rule: Guarantee, setup: Setup) -> None:
-    """Refuse a guarantee of detail of inputs that show no whole picture, or without a ceiling in the score's unit."""
+def refuse_detail(rule: Guarantee, setup: Setup) -> None:
+    """Refuse a guarantee of detail of inputs that show no whole picture, or without a ceiling in the score's unit.
+
+    Raises
+    ------
+    UsageError
+        It is so.
+    """
     if rule.threshold_ceiling is None:
         return
     inner, kind = rule.innermost, rule.needs.curve_kind

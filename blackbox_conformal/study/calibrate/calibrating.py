@@ -23,7 +23,6 @@ from blackbox_conformal.study.stages.draws import Drawn
 from blackbox_conformal.study.stages.evaluate import calibration_curves
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.ready import Ready
-from blackbox_conformal.study.stages.settings import member
 from blackbox_conformal.support.text import printable
 
 
@@ -41,7 +40,7 @@ class CalibrationRun:
 def calibrate_job(
     job: Job,
     *,
-    guarantee: str | Guarantee = "expected",
+    guarantee: str | Guarantee | None = None,
     alpha: float | None = None,
     groups: Mapping[str, str] | None = None,
     tiles: Mapping[str, str] | None = None,
@@ -52,8 +51,8 @@ def calibrate_job(
 
     Parameters
     ----------
-    alpha
-        A level that the photographs have to be enough for; None: none is checked.
+    guarantee, alpha
+        None: the usual one; a level that the photographs have to be enough for, None: none is checked.
     groups, tiles
         The stem of a photograph's file → its group, or the photograph that it is a tile of; every tile needs an entry.
     tuning
@@ -71,12 +70,12 @@ def calibrate_job(
     BudgetError
         See `Job.confirm`.
     """
-    setup = job.setup
-    rule = checked_rule([picture.name for picture in job.pictures], setup, guarantee, alpha, groups, tiles)
+    setup, promised = job.setup, job.setup.promised(guarantee)
+    rule = checked_rule([picture.name for picture in job.pictures], setup, promised, alpha, groups, tiles)
     tuning = together(tuning, setup.score.taught_by)
     _refuse_tuning(job.pictures, tuning)
     job.confirm(lambda: plan_job(job, rule))
-    specification, known = member("guarantees", guarantee).specification(), {one.truth for one in tuning}
+    specification, known = promised.specification(), {one.truth for one in tuning}
     history = write_manifest(job.folder, setup, job.pictures, known, overruled, guarantee=specification)
     images, inputs, families, answers, squares = zip(*_measured(job, rule, groups or {}, tiles or {}), strict=True)
     errors, *others = map(list, zip(*families, strict=True))

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.method.audits.detail_shares import DetailMeter, DetailShares, free_shares
 from blackbox_conformal.method.audits.quality import decibels, peak_signal_to_noise
-from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.trust import trusted
@@ -38,9 +39,9 @@ from blackbox_conformal.support.types import Image, Map
 
 @dataclass(frozen=True, slots=True)
 class _Calibrated:
-    """What a calibration photograph leaves: its curve and the summaries of the baselines."""
+    """What a calibration photograph leaves: its curves, of errors alone or then of detail, and baselines' summaries."""
 
-    curve: RiskCurve
+    curves: list[RiskCurve]
     ratios: NDArray[np.float32] | None
     soft: NDArray[np.float64] | None
 
@@ -88,7 +89,7 @@ def compare_contestants(
             alphas,
             n_calibration,
             contest.seed,
-            job.setup.metric,
+            (contest.rule, job.setup.metric),
             priced=standing.usd_per_photograph is not None,
         )
     ]
@@ -97,7 +98,7 @@ def compare_contestants(
         for standing, photographs in zip(standings, measured, strict=True)
     }
     free = free_shares(max(([one.detail for one in each] for each in measured), key=lambda each: sum(map(bool, each))))
-    return Comparison(n_calibration, contest.held_out, tuple(rows), tuple(standings), detail | free)
+    return Comparison(n_calibration, contest.held_out, tuple(rows), tuple(standings), detail | free, contest.rule)
 
 
 def _standing(label: str, job: Job, before: DrawsSpending, refused: int) -> Standing:
@@ -126,13 +127,13 @@ def _draw_and_measure(
     refused = 0
     with job.drawing() as drawing:
         calibrated = []
-        for drawn, photograph in drawing.each(partial(_calibrate, job, baselines_too), calibrating):
+        for drawn, photograph in drawing.each(partial(_calibrate, job, contest.rule, baselines_too), calibrating):
             calibrated.append(photograph)
             refused += drawn.refusal is not None
             job.listeners.progress(f"calibrating {label}", len(calibrated), len(calibrating))
-        scales = _scales(calibrated, alphas)
+        scales = _scales(contest.rule, calibrated, alphas)
         measured = []
-        measure = partial(_measure, job, label, baselines_too, scales, on_picture, meter)
+        measure = partial(_measure, job, label, contest, baselines_too, scales, on_picture, meter)
         for drawn, shown in drawing.each(measure, unseen):
             measured.append((drawn.prepared.truth_digest or "", shown))
             refused += drawn.refusal is not None
@@ -140,31 +141,60 @@ def _draw_and_measure(
     return [shown for _, shown in sorted(measured, key=lambda pair: pair[0])], refused
 
 
-def _evaluate(job: Job, baselines_too: bool, ready: Ready) -> tuple[Image, Image, Evaluation, Map, list[Image]]:
-    """Truth, input, evaluation, error map, and the draws where earlier methods need them."""
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One photograph as it was answered: what is measured of it, and the draws where earlier methods need them."""
+
+    truth: Image
+    low: Image
+    evaluation: Evaluation
+    errors: Map
+    energies: Energies | None
+    draws: list[Image]
+
+    def curves(self, rule: Guarantee, bound: float) -> list[RiskCurve]:
+        """Of the largest error, and of detail where the rule is about it."""
+        scores = self.evaluation.score_map
+        curve = RiskCurve.from_maps(scores, self.errors, bound=bound)
+        if self.energies is None or rule.threshold_ceiling is None:
+            return [curve]
+        detail = curve.of_detail(scores, self.energies, rule.threshold_ceiling)
+        return [curve, *(one for one in detail if one.kind == rule.needs.curve_kind)]
+
+
+def _seen(job: Job, rule: Guarantee, baselines_too: bool, ready: Ready) -> _Seen:
     setup = job.setup
     truth, low = ready.truth_and_input("compared")
     draws: list[Image] = []
     keep = draws.append if baselines_too else lambda _: None
     evaluation = evaluate(ready.drawn, setup, ready.read, low, on_draw=keep)
-    return truth, low, evaluation, setup.errors(truth, evaluation.delivered, low), draws
+    pixels = truth, evaluation.delivered, low
+    errors, energies = (setup.errors(*pixels), None) if rule.threshold_ceiling is None else setup.judged(*pixels)
+    return _Seen(truth, low, evaluation, errors, energies, draws)
 
 
-def _calibrate(job: Job, baselines_too: bool, ready: Ready) -> _Calibrated:
+def _calibrate(job: Job, rule: Guarantee, baselines_too: bool, ready: Ready) -> _Calibrated:
     bound = job.setup.metric.capped_bound
     if ready.drawn.refusal is not None:
-        return _Calibrated(RiskCurve.worst(bound), None, None)
-    truth, _, evaluation, errors, draws = _evaluate(job, baselines_too, ready)
-    curve = RiskCurve.from_maps(evaluation.score_map, errors, bound=bound)
+        return _Calibrated(_worst(rule, bound), None, None)
+    seen = _seen(job, rule, baselines_too, ready)
+    curves = seen.curves(rule, bound)
     if not baselines_too:
-        return _Calibrated(curve, None, None)
-    ratios = baselines.intervals(draws, evaluation.delivered, truth).ratios
-    return _Calibrated(curve, ratios, baselines.soft_errors(evaluation.score_map, errors))
+        return _Calibrated(curves, None, None)
+    ratios = baselines.intervals(seen.draws, seen.evaluation.delivered, seen.truth).ratios
+    return _Calibrated(curves, ratios, baselines.soft_errors(seen.evaluation.score_map, seen.errors))
+
+
+def _worst(rule: Guarantee, bound: float) -> list[RiskCurve]:
+    """The curves of a photograph that the vendor refused."""
+    detail = [] if rule.threshold_ceiling is None else RiskCurve.worst_of_detail(rule.threshold_ceiling)
+    return [RiskCurve.worst(bound), *(one for one in detail if one.kind == rule.needs.curve_kind)]
 
 
 def _measure(
     job: Job,
     label: str,
+    contest: Contest,
     baselines_too: bool,
     scales: dict[tuple[str, float], float],
     on_picture: OnCompared,
@@ -173,17 +203,27 @@ def _measure(
 ) -> EvaluatedPhotograph:
     height, width = ready.drawn.prepared.size
     cost = sum((outcome.cost_usd for outcome in ready.drawn.outcomes), Decimal(0))
+    bound = job.setup.metric.capped_bound
     if ready.drawn.refusal is not None:
-        return EvaluatedPhotograph(
-            _of_refused(scales, job.setup.metric.capped_bound), math.nan, height * width / 1e6, cost
-        )
-    truth, low, evaluation, errors, draws = _evaluate(job, baselines_too, ready)
-    width_map = baselines.intervals(draws, evaluation.delivered, truth).width if baselines_too else None
+        figures = _of_refused(scales, _worst(contest.rule, bound)[-1])
+        return EvaluatedPhotograph(figures, math.nan, height * width / 1e6, cost)
+    seen = _seen(job, contest.rule, baselines_too, ready)
+    truth, evaluation, errors = seen.truth, seen.evaluation, seen.errors
+    width_map = baselines.intervals(seen.draws, evaluation.delivered, truth).width if baselines_too else None
     figures = {
         (method, alpha): _figures(method, scale, evaluation, truth, errors, width_map)
         for (method, alpha), scale in scales.items()
     }
     levels = [alpha for method, alpha in scales if method == OURS]
+    right = {}
+    if seen.energies is not None:
+        curve = seen.curves(contest.rule, bound)[-1]
+        faithful = seen.energies.whole - seen.energies.part
+        for alpha in levels:
+            shown, _, inside = figures[OURS, alpha]
+            figures[OURS, alpha] = shown, curve.loss(scales[OURS, alpha]), inside
+            clear = trusted(evaluation.score_map, scales[OURS, alpha])
+            right[alpha] = float(faithful[clear].sum(dtype=np.float64))
     prepared = ready.drawn.prepared
     on_picture(
         ComparedPicture(
@@ -192,7 +232,7 @@ def _measure(
             identity=prepared.truth_digest or "",
             truth=truth,
             delivered=evaluation.delivered,
-            low=low,
+            low=seen.low,
             score_map=evaluation.score_map,
             thresholds={alpha: scales[OURS, alpha] for alpha in levels},
             shares={alpha: figures[OURS, alpha][0] for alpha in levels},
@@ -200,14 +240,17 @@ def _measure(
         )
     )
     whole = peak_signal_to_noise(truth, evaluation.delivered)
-    detail = meter(prepared.truth_digest or "", truth, low, evaluation.delivered)
-    return EvaluatedPhotograph(figures, whole, height * width / 1e6, cost, detail)
+    detail = meter(prepared.truth_digest or "", truth, seen.low, evaluation.delivered)
+    return EvaluatedPhotograph(figures, whole, height * width / 1e6, cost, detail, right)
 
 
-def _scales(calibrated: Sequence[_Calibrated], alphas: Sequence[float]) -> dict[tuple[str, float], float]:
+def _scales(
+    rule: Guarantee, calibrated: Sequence[_Calibrated], alphas: Sequence[float]
+) -> dict[tuple[str, float], float]:
     """What each method learned: (method, level) → threshold, width below which to trust, or soft scale."""
-    curves = CurveSet.from_curves([photograph.curve for photograph in calibrated])
-    scales = {(OURS, alpha): Expected().threshold(curves, alpha) for alpha in alphas}
+    errors, own = (CurveSet.from_curves([each.curves[place] for each in calibrated]) for place in (0, -1))
+    most = math.inf if rule.beside is None else rule.beside[0].threshold(errors, rule.beside[1])
+    scales = {(OURS, alpha): min(rule.threshold(own, alpha), most) for alpha in alphas}
     ratios = [photograph.ratios for photograph in calibrated if photograph.ratios is not None]
     soft = [photograph.soft for photograph in calibrated if photograph.soft is not None]
     if ratios:
@@ -218,10 +261,9 @@ def _scales(calibrated: Sequence[_Calibrated], alphas: Sequence[float]) -> dict[
 
 
 def _of_refused(
-    scales: dict[tuple[str, float], float], bound: float
+    scales: dict[tuple[str, float], float], worst: RiskCurve
 ) -> dict[tuple[str, float], tuple[float, float, float]]:
     """A photograph that the vendor refused: nothing of it is trusted, and it counts as an audit counts it."""
-    worst = RiskCurve.worst(bound)
     return {
         (method, alpha): (0.0, worst.loss(scale) if method == OURS else 0.0, math.nan)
         for (method, alpha), scale in scales.items()

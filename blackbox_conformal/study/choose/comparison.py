@@ -16,6 +16,7 @@ from blackbox_conformal.method.audits.detail_shares import (
     CONFIDENCE,
     DETAIL_COLUMNS,
     RESAMPLES,
+    VENDOR,
     DetailShares,
     Measured,
     detail_rows,
@@ -23,6 +24,7 @@ from blackbox_conformal.method.audits.detail_shares import (
 )
 from blackbox_conformal.method.guarantees.corollaries import statement
 from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.study.choose import baselines
 from blackbox_conformal.study.spending import Latency
@@ -48,12 +50,16 @@ class ComparisonRow:
     guarantee
         What is guaranteed, in words; begins with "no guarantee" where nothing is.
     trusted_share, risk, psnr_trusted, psnr_all
-        Means over photographs: share of pixels trusted (of a soft mask its mean), largest error among fully trusted
-        pixels, PSNR (dB) inside the mask over the photographs whose mask is not empty, and of the whole picture.
+        Means over photographs: share of pixels trusted (of a soft mask its mean), the loss that the guarantee bounds or
+        else the largest error among fully trusted pixels, PSNR (dB) inside the mask over the photographs whose mask is
+        not empty, and of the whole picture.
     usd_per_trusted_megapixel
         None where nothing is trusted, or where a price is unknown.
     share_gain, psnr_gain
         Difference to the first contestant's trust mask at this level with its `CONFIDENCE` interval: (mean, low, high).
+    restored_clear
+        Where the guarantee is about detail: of the detail missing in plain enlargement, what the vendor restored and
+        the mask leaves clear, all photographs pooled.
     """
 
     contestant: str
@@ -67,6 +73,7 @@ class ComparisonRow:
     usd_per_trusted_megapixel: float | None
     share_gain: tuple[float, float, float]
     psnr_gain: tuple[float, float, float]
+    restored_clear: float | None = None
 
     @property
     def promised(self) -> bool:
@@ -136,6 +143,8 @@ class Comparison(Faces):
     detail
         What each contestant, plain enlargement and the free reference restored and invented; None where no delivered
         picture lies where its input does.
+    rule
+        The guarantee of every trust mask.
     """
 
     n_calibration: int
@@ -143,6 +152,7 @@ class Comparison(Faces):
     rows: tuple[ComparisonRow, ...]
     standings: tuple[Standing, ...]
     detail: Mapping[str, DetailShares | None] = field(default_factory=dict)
+    rule: Guarantee = field(default_factory=Expected)
 
     def __repr__(self) -> str:
         lowest = min(row.alpha for row in self.rows)
@@ -177,7 +187,7 @@ class Comparison(Faces):
         if alpha is not None and alpha not in self.alphas:
             compared = ", ".join(f"{level:g}" for level in self.alphas)
             raise UsageError(f"expected one of the levels that were compared, {compared}; got {alpha}")
-        return _figure(self._at(self.alphas[0] if alpha is None else alpha))
+        return _figure(self._at(self.alphas[0] if alpha is None else alpha), self.loss)
 
     def blocks(self) -> Iterator[Block]:
         """Both sides of the split, what each vendor trusts and costs, each level, the vendors, and how to read it."""
@@ -194,8 +204,9 @@ class Comparison(Faces):
         for alpha in self.alphas:
             rows = self._at(alpha)
             title, narrow = f"alpha = {alpha:g}", ["difference, dB"]
-            yield Table("rows", _columns(rows[0]), [asdict(row) for row in rows], title=title, not_in_terminal=narrow)
-            yield replace(_figure(rows), detail=alpha != self.alphas[0])
+            columns = _columns(rows[0], self.loss)
+            yield Table("rows", columns, [asdict(row) for row in rows], title=title, not_in_terminal=narrow)
+            yield replace(_figure(rows, self.loss), detail=alpha != self.alphas[0])
         vendors = [standing.row for standing in self.standings]
         yield Table("vendors", _VENDOR_COLUMNS, vendors, title="Vendors", not_on_page=["calls now", "stored before"])
         yield Note(
@@ -218,22 +229,30 @@ class Comparison(Faces):
             "The calibration photographs are held fixed."
         )
         yield Note(
-            "The largest trusted error is a mean over photographs; with a guarantee it must stay below alpha. A mask "
-            "that trusts nothing has error 0. A photograph that the vendor refused counts as the largest possible "
-            "error whenever anything may be trusted."
+            f"The {self.loss} is a mean over photographs; with a guarantee it must stay below alpha. A mask that "
+            "trusts nothing has 0. A photograph that the vendor refused counts as the worst whenever anything may be "
+            "trusted."
         )
+
+    @property
+    def loss(self) -> str:
+        """What the guarantee bounds, for the head of a column."""
+        return _LOSS.get(self.rule.needs.curve_kind, "largest trusted error")
 
     @property
     def ranks(self) -> dict[str, list[str]]:
         """Contestants, first the one of which most is trusted at `telling_alpha`, or that restores most, or invents
         least.
+
+        Where the guarantee is about detail, the one that restores most in the clear part takes the place of the most
+        trusted: a vendor that adds nothing is all clear, and worth nothing.
         """
-        ours = sorted(
-            (row for row in self._at(self.telling_alpha) if row.method == OURS), key=lambda row: -row.trusted_share
-        )
+        rows = [row for row in self._at(self.telling_alpha) if row.method == OURS]
+        name = "trusted" if self.rule.threshold_ceiling is None else "restored_clear"
+        ours = sorted(rows, key=lambda row: -(getattr(row, "trusted_share" if name == "trusted" else name) or 0))
         known = {row.contestant: shares for row in ours if (shares := self.detail.get(row.contestant)) is not None}
         return {
-            "trusted": [row.contestant for row in ours],
+            name: [row.contestant for row in ours],
             "restored": sorted(known, key=lambda name: -known[name].restored[0]),
             # Who adds nothing invents nothing.
             "invented": sorted(known, key=lambda name: np.nan_to_num(known[name].invented[0])),
@@ -247,8 +266,11 @@ class Comparison(Faces):
         first = {name: printable(order[0]) for name, order in ranks.items() if order}
         if len(first) < len(ranks):
             return
+        most = f"Most is trusted of {first.get('trusted')}"
+        if "restored_clear" in first:
+            most = f"The clear part of {first['restored_clear']} shows most of the missing detail"
         yield Note(
-            f"Most is trusted of {first['trusted']}; {first['restored']} restored most of the missing detail; of what "
+            f"{most}; {first['restored']} restored most of the missing detail; of what "
             f"{first['invented']} added, least is not in the truth. Who only adds less may be trusted more.",
             {"ranks": ranks},
         )
@@ -261,7 +283,8 @@ class Comparison(Faces):
         if shares is None:
             return ""
         invented = 0.0 if math.isnan(shares.invented[0]) else shares.invented[0]
-        restored = f"{100 * shares.restored[0]:.0f} % of the missing detail restored"
+        clear = "" if row.restored_clear is None else f", {100 * row.restored_clear:.0f} % in the clear part"
+        restored = f"{100 * shares.restored[0]:.0f} % of the missing detail restored{clear}"
         return f"{restored}, {100 * invented:.0f} % of the added invented, "
 
     def _at(self, alpha: float) -> list[ComparisonRow]:
@@ -282,7 +305,13 @@ _VENDOR_COLUMNS: dict[str, How] = {
 }
 
 
-def _columns(first: ComparisonRow) -> dict[str, How]:
+_LOSS = {
+    "marked": "share of the invention that is clear",
+    "clear-share": "share of the clear detail that is invented",
+}
+
+
+def _columns(first: ComparisonRow, loss: str) -> dict[str, How]:
     """Of the rows of one level; the `first` is what the others differ from."""
     reference = first.contestant, first.method
 
@@ -296,7 +325,8 @@ def _columns(first: ComparisonRow) -> dict[str, How]:
         "method": "{contestant}: {method}",
         "trusted": "{trusted_share:share}",
         "difference, points": difference("{share_gain[1]:points} to {share_gain[2]:points}"),
-        "largest trusted error": "{risk:.3f}",
+        loss: "{risk:.3f}",
+        **({} if first.restored_clear is None else {"restored and clear": "{restored_clear:share}"}),
         "PSNR trusted, dB": "{psnr_trusted:.2f}",
         "difference, dB": difference("{psnr_gain[1]:+.2f} to {psnr_gain[2]:+.2f}"),
         "PSNR all, dB": "{psnr_all:.2f}",
@@ -312,7 +342,7 @@ def _price(row: ComparisonRow) -> str:
     return f"{dollars(price, 3)} per trusted megapixel" if price > 0 else "free of charge"
 
 
-def _figure(rows: Sequence[ComparisonRow]) -> Figure:
+def _figure(rows: Sequence[ComparisonRow], loss: str) -> Figure:
     """At one level: trusted share, its gain over the first row, risk and, if anything cost money, price."""
     # Methods without a guarantee gain so much that they would hide all others.
     gains = [row for row in rows[1:] if row.promised]
@@ -325,7 +355,7 @@ def _figure(rows: Sequence[ComparisonRow]) -> Figure:
         ),
         Dots("Trusted share minus that of the first, percentage points", list(map(_gain, gains)), line=0.0),
         Dots(
-            "Largest trusted error, mean over photographs",
+            f"{loss[0].upper()}{loss[1:]}, mean over photographs",
             [_dot(row, row.risk, f"{row.risk:.3f}") for row in rows],
             line=rows[0].alpha,
         ),
@@ -349,13 +379,18 @@ def _gain(row: ComparisonRow) -> Dot:
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedPhotograph:
-    """What an evaluation photograph shows: (method, level) → share, loss, PSNR; its size, price and sums of detail."""
+    """What an evaluation photograph shows: (method, level) → share, loss, PSNR; its size, price and sums of detail.
+
+    `right_clear`: level → right detail in the clear part, in squares of grey levels, where the guarantee is about
+    detail.
+    """
 
     figures: dict[tuple[str, float], tuple[float, float, float]]
     psnr_all: float
     megapixels: float
     cost: Decimal
     detail: Measured = field(default_factory=dict)
+    right_clear: Mapping[float, float] = field(default_factory=dict)
 
 
 def rows_of(
@@ -365,7 +400,7 @@ def rows_of(
     alphas: Sequence[float],
     n: int,
     seed: int,
-    metric: Metric,
+    promise: tuple[Guarantee, Metric],
     *,
     priced: bool = True,
 ) -> list[ComparisonRow]:
@@ -389,7 +424,7 @@ def rows_of(
                     contestant=contestant,
                     method=method,
                     alpha=alpha,
-                    guarantee=_guarantee(method, alpha, n, metric),
+                    guarantee=_guarantee(method, alpha, n, *promise),
                     trusted_share=float(shares.mean()),
                     risk=float(losses.mean()),
                     psnr_trusted=mean_of_known(psnrs),
@@ -397,14 +432,21 @@ def rows_of(
                     usd_per_trusted_megapixel=price / trusted_megapixels if priced and trusted_megapixels else None,
                     share_gain=paired_bootstrap(shares - reference[0], seed),
                     psnr_gain=paired_bootstrap(psnrs - reference[2], seed),
+                    restored_clear=_restored_clear(measured, alpha),
                 )
             )
     return rows
 
 
-def _guarantee(method: str, alpha: float, n: int, metric: Metric) -> str:
+def _restored_clear(measured: Sequence[EvaluatedPhotograph], alpha: float) -> float | None:
+    known = [one for one in measured if alpha in one.right_clear and VENDOR in one.detail]
+    missing = sum(one.detail[VENDOR].missing for one in known)
+    return sum(one.right_clear[alpha] for one in known) / missing if missing > 0 else None
+
+
+def _guarantee(method: str, alpha: float, n: int, rule: Guarantee, metric: Metric) -> str:
     if method == OURS:
-        return statement(Expected(), alpha, n, metric.specification())
+        return statement(rule, alpha, n, metric.specification())
     return baselines.INTERVAL_LABEL if method == INTERVALS else baselines.SOFT_LABEL
 
 

@@ -1,7 +1,7 @@
 """Who is compared with whom on which photographs, and what is still to be drawn for it."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from itertools import combinations
 from pathlib import Path
@@ -11,13 +11,17 @@ from blackbox_conformal.drawing.ledger.places import has_ledger
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import CalibrationError, UsageError
+from blackbox_conformal.method.guarantees._of_detail import OfDetail
 from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.study.budget import total
+from blackbox_conformal.study.calibrate.calibrated_rule import refuse_detail
 from blackbox_conformal.study.job import Job, Terms, agree
 from blackbox_conformal.study.looked_at import TUNING_FILE, TuningRecord, together
 from blackbox_conformal.study.plan.planning import Plan, memory_bytes, plan_job
 from blackbox_conformal.study.spending import spending_on
+from blackbox_conformal.study.stages.defaults import ERROR_GUARANTEE
 from blackbox_conformal.study.stages.memory import AUDIT_PIXEL_BYTES, PIXEL_BYTES, refuse_large
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.canonical import digest_json
@@ -33,6 +37,36 @@ class Contestant:
 
     label: str
     setup: Setup
+
+
+def under_one_promise(
+    build: Callable[[str | Guarantee | None], list[Contestant]], guarantee: str | Guarantee | None
+) -> tuple[list[Contestant], Guarantee]:
+    """Contestants as `build` makes them for a guarantee, and the one that they are compared under.
+
+    That is the named `guarantee`, else the usual one of all, else `expected`, which any score is for.
+
+    Raises
+    ------
+    UsageError
+        No comparison is made under it.
+    """
+    contestants = build(guarantee)
+    if guarantee is None and len({contestant.setup.promised(None) for contestant in contestants}) > 1:
+        guarantee = ERROR_GUARANTEE
+        contestants = build(guarantee)
+    if not contestants:
+        return contestants, Expected()
+    rule = contestants[0].setup.promised(guarantee)
+    plain = isinstance(rule, OfDetail) or type(rule) is Expected
+    if not plain or rule.bound_source != "metric" or not rule.treats_photographs_alike:
+        raise UsageError(
+            f"expected --guarantee expected, marked or clear-share (guarantee in Python) of compare; got "
+            f"{specification_text(rule)}. Leave it out, and calibrate with it"
+        )
+    for contestant in contestants:
+        refuse_detail(rule, contestant.setup)
+    return contestants, rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +97,9 @@ class Contest:
     held_out
         How many photographs are not calibrated on; `seed` decides which.
     baselines
-        Whether earlier methods are measured too.
+        Whether earlier methods are measured too, which speak of errors alone.
+    rule
+        The guarantee that all are compared under.
     """
 
     contestants: tuple[Contestant, ...]
@@ -72,6 +108,7 @@ class Contest:
     held_out: int
     seed: int = 0
     baselines: bool = True
+    rule: Guarantee = field(default_factory=Expected)
 
     @classmethod
     def of_photographs(
@@ -83,6 +120,7 @@ class Contest:
         held_out: int,
         seed: int = 0,
         baselines: bool = True,
+        rule: Guarantee | None = None,
     ) -> "Contest":
         """The contest on these photographs, which are prepared here; the folder of the terms is its root.
 
@@ -97,6 +135,8 @@ class Contest:
             Several photographs cannot be used.
         """
         refuse_incomparable(contestants, len(paths), held_out)
+        rule = Expected() if rule is None else rule
+        baselines = baselines and rule.threshold_ceiling is None
         sizes = [bytes_a_pixel(contestant.setup.procedure.draws, baselines) for contestant in contestants]
         refuse_large(paths, terms.memory_bytes, pixel_bytes=max(sizes))
         # All are to get the same photographs, also where these are made to fit.
@@ -110,7 +150,7 @@ class Contest:
             )
             for contestant, pixel_bytes in zip(contestants, sizes, strict=True)
         ]
-        return cls(tuple(contestants), tuple(jobs), terms.folder, held_out, seed, baselines)
+        return cls(tuple(contestants), tuple(jobs), terms.folder, held_out, seed, baselines, rule)
 
     @property
     def photographs(self) -> int:
@@ -157,7 +197,7 @@ class Contest:
             estimate(vendor.job.setup.adapter, vendor.job.folder, vendor.job.limits, vendor.tasks) for vendor in wanted
         ]
         memory = max(memory_bytes(vendor.job) for vendor in wanted)
-        return replace(plan_job(self.jobs[0], Expected()), **asdict(total(*estimates)), memory_bytes=memory)
+        return replace(plan_job(self.jobs[0], self.rule), **asdict(total(*estimates)), memory_bytes=memory)
 
     def confirm(self) -> None:
         """Make one budget for the draws of this comparison alone, of all contestants together; errors as `agree`."""

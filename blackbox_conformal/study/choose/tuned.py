@@ -64,6 +64,7 @@ class Tuning(Faces):
                 "trusted share": lambda row: (
                     expected(row["trusted_share"], row["error"]) if shared else share(row["trusted_share"])
                 ),
+                **({} if self.best.kept is None else {"right detail kept": "{kept:share}"}),
                 "paid calls to calibrate on the other photographs": "{calls}",
             },
             [scored.row for scored in self.scored],
@@ -115,10 +116,10 @@ class Tuning(Faces):
 
     @property
     def best(self) -> Scored:
-        """The candidate with the largest trusted share; among equals, the one with fewer calls."""
+        """The candidate of most `Scored.worth`; among equals, the one with fewer calls."""
         return self.scored[0]
 
     def cheapest(self, within: float) -> Scored:
-        """Of the candidates that trust at most `within` less of a picture than the best, the one with fewest calls."""
-        enough = self.best.trusted_share - within
-        return min((scored for scored in self.scored if scored.trusted_share >= enough), key=lambda near: near.calls)
+        """Of the candidates that are worth at most `within` less than the best, the one with fewest calls."""
+        enough = self.best.worth - within
+        return min((scored for scored in self.scored if scored.worth >= enough), key=lambda near: near.calls)

@@ -7,11 +7,13 @@ are compared on the tuning part only, and its digests go into the calibration fi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from blackbox_conformal.errors import CalibrationError, PluginError, UsageError
 from blackbox_conformal.method.guarantees.expected import Expected
@@ -21,7 +23,7 @@ from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.scores.score import Score
 from blackbox_conformal.study.calibrate.bound_choice import chosen_bound
-from blackbox_conformal.study.calibrate.calibrated_rule import check_enough
+from blackbox_conformal.study.calibrate.calibrated_rule import check_enough, refuse_detail
 from blackbox_conformal.study.calibrate.calibrating import CalibrationRun, calibrate_job
 from blackbox_conformal.study.choose.tuned import Tuning
 from blackbox_conformal.study.held_out import split_prepared
@@ -29,12 +31,13 @@ from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.looked_at import TUNING_FILE, Unseen, together
 from blackbox_conformal.study.plan.candidates import (
     Candidate,
+    TuningCurves,
     losses_allowed,
     scored_at,
     scored_reaching,
 )
 from blackbox_conformal.study.plan.planning import plan_job, usual_level
-from blackbox_conformal.study.stages.defaults import SEVERAL_DRAWS
+from blackbox_conformal.study.stages.defaults import ERROR_GUARANTEE, SEVERAL_DRAWS
 from blackbox_conformal.study.stages.evaluate import decoded_draws
 from blackbox_conformal.study.stages.memory import PIXEL_BYTES
 from blackbox_conformal.study.stages.prepare import Prepared
@@ -116,7 +119,7 @@ class TuningJob:
 
         Parameters and errors as for `tune_job`.
         """
-        _check(self.whole.setup, alpha, len(self.calibrating), len(self.tuning))
+        _check(self.whole.setup, alpha, len(self.calibrating), len(self.tuning), rule)
         if rule is not None and alpha is not None:
             check_enough(rule, len(self.calibrating), alpha, self.whole.setup.metric.capped_bound)
         self.whole.confirm(lambda: plan_job(self.whole, rule or Expected()))
@@ -130,7 +133,7 @@ class TuningJob:
         best = tuning.best.candidate
         setup = self.whole.setup.with_score(best.score, best.draws)
         job = self.whole.only(self.calibrating).chosen(setup)
-        chosen = tuning.bound.rule if tuning.bound is not None else rule or "expected"
+        chosen = tuning.bound.rule if tuning.bound is not None else rule or Expected()
         known = together(self.known, tuning.tuning)
         return calibrate_job(job, guarantee=chosen, alpha=tuning.alpha, tuning=known, overruled=self.overruled)
 
@@ -155,6 +158,60 @@ def refuse_both(alpha: float | None, want_share: float | None, guarantee: object
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ToTune:
+    """The set-up of a tuning, the candidates, and the guarantee that they are compared under."""
+
+    setup: Setup
+    candidates: Sequence[Candidate]
+    rule: Guarantee
+
+    @classmethod
+    def of(
+        cls,
+        build: Callable[[Score | None, str | Guarantee | None], Setup],
+        typed: Sequence[str],
+        draws: int,
+        *,
+        second: bool,
+        alpha: float | None,
+        want_share: float | None,
+        guarantee: str | Guarantee | None,
+    ) -> ToTune:
+        """What was named, and what is usual where nothing was.
+
+        Parameters
+        ----------
+        build
+            The set-up with a score, None for the usual one, and for a guarantee.
+        typed
+            The candidates that were named; empty: all that fit.
+
+        Raises
+        ------
+        UsageError
+            See `refuse_both`, `parse_candidate`, `score_for`, and `set_up`; or a candidate's score is not for the
+            guarantee.
+        """
+        refuse_both(alpha, want_share, guarantee)
+        named = parse_candidates(typed, draws)
+        # Levels are compared for a wanted share, and scores of any unit, under this guarantee alone.
+        any_unit = want_share is not None or second or not all(one.score.is_share for one in named)
+        if guarantee is None and any_unit:
+            guarantee = ERROR_GUARANTEE
+        rule = build(None, None).promised(None) if guarantee is None else member("guarantees", guarantee)
+        detail = rule.threshold_ceiling is not None
+        candidates = named or parse_candidates(default_candidates(draws, second=second, shares=detail), draws)
+        setup = build(score_for(candidates, second=second), guarantee)
+        for candidate in candidates if detail else ():
+            refuse_detail(rule, setup.with_score(candidate.score, candidate.draws))
+        if alpha is not None:
+            # Guarantees of errors are compared under `expected`.
+            bound = setup.metric.capped_bound
+            (rule if detail else Expected()).check_level(alpha, rule.loss_bound(bound) if detail else bound)
+        return cls(setup, candidates, rule)
+
+
 def score_for(candidates: Sequence[Candidate], *, second: bool) -> Score | None:
     """The score among the candidates that compares with a second vendor; None when none does.
 
@@ -172,16 +229,18 @@ def score_for(candidates: Sequence[Candidate], *, second: bool) -> Score | None:
     return comparing
 
 
-def default_candidates(draws: int, *, second: bool = False) -> list[str]:
+def default_candidates(draws: int, *, second: bool = False, shares: bool = False) -> list[str]:
     """The settings that each score offers (`Score.candidates`), at `draws` draws, or at one where one is enough.
 
     The first setting of a score that takes several draws is also tried with half of them. `second` says whether there
-    is a second vendor to compare with. A score of another package that does not load is left out.
+    is a second vendor to compare with, `shares` whether only scores count that are shares of detail. A score of another
+    package that does not load is left out.
     """
     labels = []
     for name in catalog.names("scores"):
         with suppress(PluginError, UsageError):
-            labels += _candidates_of(name, draws, second)
+            if not shares or catalog.member("scores", name).is_share:
+                labels += _candidates_of(name, draws, second)
     return labels
 
 
@@ -241,7 +300,8 @@ def tune_job(
 ) -> Tuning:
     """Compare candidates on the photographs of a job, as if they were calibrated on `n_calibration` others.
 
-    Scores are compared under ``expected``; then the confidence bound of `rule` is chosen, where it leaves that open.
+    Scores are compared under `rule` where it is about detail, by the right detail that stays clear, else under
+    ``expected``; then the confidence bound of `rule` is chosen, where it leaves that open.
 
     Parameters
     ----------
@@ -261,18 +321,20 @@ def tune_job(
     BudgetError
         See `Job.confirm`.
     """
-    _check(job.setup, alpha, n_calibration, len(job.pictures))
-    curves: list[list[RiskCurve]] = [[] for _ in candidates]
+    _check(job.setup, alpha, n_calibration, len(job.pictures), rule)
+    curves: list[list[list[RiskCurve]]] = []
     photographs: list[KnownPhotograph] = []
-    with job.run(partial(_curves, candidates), scores=[candidate.score for candidate in candidates]) as measured:
-        for drawn, curve_of_each in measured:
-            for curves_of_candidate, curve in zip(curves, curve_of_each, strict=True):
-                curves_of_candidate.append(curve)
+    with job.run(partial(_curves, candidates, rule), scores=[candidate.score for candidate in candidates]) as measured:
+        for drawn, of_each in measured:
+            curves.append(of_each)
             photographs.append(KnownPhotograph.of(drawn.prepared.sketch))
             job.listeners.progress("tuning", len(photographs), len(job.pictures))
-    sets = {one.label: CurveSet.from_curves(of_one) for one, of_one in zip(candidates, curves, strict=True)}
+    sets = {
+        one.label: TuningCurves(*(CurveSet.from_curves(kind) for kind in zip(*of_one, strict=True)))
+        for one, *of_one in zip(candidates, *curves, strict=True)
+    }
     if alpha is not None:
-        scored = [scored_at(alpha, one, sets[one.label], n_calibration) for one in candidates]
+        scored = [scored_at(alpha, one, sets[one.label], n_calibration, rule) for one in candidates]
     else:
         usual = usual_level(job.setup.metric.capped_bound)
         found = [scored_reaching(want_share or 0, one, sets[one.label], n_calibration, usual) for one in candidates]
@@ -282,14 +344,15 @@ def tune_job(
             f"no level is expected to let {100 * (want_share or 0):g} % be trusted after calibrating on "
             f"{n_calibration} photographs. Add photographs, or want less with --want-share"
         )
-    scored.sort(key=lambda one: (one.alpha, -round(one.trusted_share, 6), one.calls, one.candidate.label))
+    scored.sort(key=lambda one: (one.alpha, -round(one.worth, 6), one.calls, one.candidate.label))
     photographs.sort(key=lambda photograph: photograph.truth)
-    level = scored[0].alpha
-    bound = None if rule is None else chosen_bound(rule, sets[scored[0].candidate.label], level, n_calibration)
-    return Tuning(tuple(scored), level, tuple(photographs), job.calls, job.cached, job.cost_usd, bound=bound)
+    best = sets[scored[0].candidate.label].errors
+    bound = None if rule is None else chosen_bound(rule, best, scored[0].alpha, n_calibration)
+    spent = job.calls, job.cached, job.cost_usd
+    return Tuning(tuple(scored), scored[0].alpha, tuple(photographs), *spent, bound=bound)
 
 
-def _check(setup: Setup, alpha: float | None, n_calibration: int, n_tuning: int) -> None:
+def _check(setup: Setup, alpha: float | None, n_calibration: int, n_tuning: int, rule: Guarantee | None) -> None:
     """Refuse what no candidate can do, before anything is drawn."""
     if setup.procedure.delivery in ("mean", "medoid"):
         raise UsageError(
@@ -300,6 +363,8 @@ def _check(setup: Setup, alpha: float | None, n_calibration: int, n_tuning: int)
             "expected photographs to calibrate on beside those that candidates are compared on; got none. Add some"
         )
     bound = setup.metric.capped_bound
+    if rule is not None and rule.threshold_ceiling is not None:
+        bound = rule.loss_bound(bound)
     if alpha is not None and losses_allowed(alpha, bound, n_calibration, n_tuning) < 0:
         raise CalibrationError(
             f"alpha={alpha:g} cannot be reached with {n_calibration} calibration photographs for a loss bounded by "
@@ -312,11 +377,16 @@ def bytes_a_pixel(candidates: int) -> int:
     return PIXEL_BYTES + CANDIDATE_BYTES * max(0, candidates - 1)
 
 
-def _curves(candidates: Sequence[Candidate], ready: Ready) -> list[RiskCurve]:
-    """The risk curve of a photograph under each candidate; the worst of a refused one."""
+def _curves(candidates: Sequence[Candidate], rule: Guarantee | None, ready: Ready) -> list[list[RiskCurve]]:
+    """The curves of a photograph under each candidate, as `TuningCurves` has them; the worst of a refused one."""
     drawn, setup = ready.drawn, ready.setup
+    bound, ceiling = setup.metric.capped_bound, None if rule is None else rule.threshold_ceiling
     if drawn.refusal is not None:
-        return [RiskCurve.worst(setup.metric.capped_bound) for _ in candidates]
+        # Nothing is clear of it, right detail neither.
+        none = np.empty(0, np.float32)
+        nothing = RiskCurve(none, none, 1.0, "marked", ceiling=ceiling)
+        detail = [] if ceiling is None else [*_of_kind(rule, RiskCurve.worst_of_detail(ceiling)), nothing]
+        return [[RiskCurve.worst(bound), *detail] for _ in candidates]
     truth, low_resolution = ready.truth_and_input("tuned on")
     accumulators = [candidate.score.start(drawn.prepared.size) for candidate in candidates]
     delivered = None
@@ -326,9 +396,20 @@ def _curves(candidates: Sequence[Candidate], ready: Ready) -> list[RiskCurve]:
             if index < candidate.draws:
                 accumulator.update(pixels)
     assert delivered is not None
-    errors = setup.errors(truth, delivered, low_resolution)
-    context = setup.context(delivered, low_resolution, ready.second)
-    return [
-        RiskCurve.from_maps(accumulator.finish(context), errors, bound=setup.metric.capped_bound)
-        for accumulator in accumulators
-    ]
+    shown, context = (truth, delivered, low_resolution), setup.context(delivered, low_resolution, ready.second)
+    errors, energies = (setup.errors(*shown), None) if ceiling is None else setup.judged(*shown)
+    found = []
+    for accumulator in accumulators:
+        scores = accumulator.finish(context)
+        curves = [RiskCurve.from_maps(scores, errors, bound=bound)]
+        if energies is not None and ceiling is not None:
+            right = energies._replace(part=energies.whole - energies.part)
+            curves += _of_kind(rule, curves[0].of_detail(scores, energies, ceiling))
+            # What `marked` counts of invented detail, of the other.
+            curves += curves[0].of_detail(scores, right, ceiling)[:1]
+        found.append(curves)
+    return found
+
+
+def _of_kind(rule: Guarantee | None, curves: Sequence[RiskCurve]) -> list[RiskCurve]:
+    return [curve for curve in curves if rule is not None and curve.kind == rule.needs.curve_kind]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.scores.score import Score
 from blackbox_conformal.study.plan.frontier_rows import levels_around
@@ -37,6 +38,8 @@ class Scored:
         The level; where a share is wanted, the smallest at which it is expected.
     error
         Where a share is wanted: one calibration trusts in nine cases of ten no farther from `trusted_share` than that.
+    kept
+        Under a guarantee of detail: the mean share of the right detail added that stays clear.
     """
 
     candidate: Candidate
@@ -44,6 +47,12 @@ class Scored:
     calls: int
     alpha: float
     error: float | None = None
+    kept: float | None = None
+
+    @property
+    def worth(self) -> float:
+        """What the best candidate has most of at a level: right detail that stays clear, or what is trusted."""
+        return self.trusted_share if self.kept is None else self.kept
 
     @property
     def row(self) -> dict[str, Any]:
@@ -53,6 +62,7 @@ class Scored:
             "draws": self.candidate.draws,
             "alpha": self.alpha,
             "trusted_share": self.trusted_share,
+            **({} if self.kept is None else {"kept": self.kept}),
             "error": self.error,
             "calls": self.calls,
         }
@@ -63,15 +73,36 @@ def losses_allowed(alpha: float, bound: float, n_calibration: int, n_tuning: int
     return (Fraction(str(alpha)) * (n_calibration + 1) - Fraction(str(bound))) / n_calibration * n_tuning
 
 
-def scored_at(alpha: float, candidate: Candidate, curves: CurveSet, n_calibration: int) -> Scored:
+@dataclass(frozen=True, slots=True)
+class TuningCurves:
+    """Of the tuning photographs under one candidate: of the largest error, and where the guarantee is about detail,
+    of what it bounds and of the right detail that is clear.
+    """
+
+    errors: CurveSet
+    bounded: CurveSet | None = None
+    right: CurveSet | None = None
+
+
+def scored_at(
+    alpha: float, candidate: Candidate, curves: TuningCurves, n_calibration: int, rule: Guarantee | None = None
+) -> Scored:
     """What a candidate trusts at a level, by its curves on the tuning photographs."""
-    allowed = losses_allowed(alpha, curves.bound, n_calibration, len(curves))
-    trusted = float(np.mean(curves.trusted_shares_at(curves.merged.threshold(allowed))))
-    return Scored(candidate, trusted, _calls(candidate, n_calibration), alpha)
+    bounded, calls = curves.bounded or curves.errors, _calls(candidate, n_calibration)
+    threshold = _as_if_calibrated(alpha, bounded, n_calibration)
+    if rule is not None and rule.beside is not None:
+        threshold = min(threshold, _as_if_calibrated(rule.beside[1], curves.errors, n_calibration))
+    trusted = float(np.mean(bounded.trusted_shares_at(threshold)))
+    kept = None if curves.right is None else float(np.mean(curves.right.losses_at(threshold)))
+    return Scored(candidate, trusted, calls, alpha, kept=kept)
+
+
+def _as_if_calibrated(alpha: float, curves: CurveSet, n_calibration: int) -> float:
+    return curves.merged.threshold(losses_allowed(alpha, curves.bound, n_calibration, len(curves)))
 
 
 def scored_reaching(
-    share: float, candidate: Candidate, curves: CurveSet, n_calibration: int, usual: float
+    share: float, candidate: Candidate, curves: TuningCurves, n_calibration: int, usual: float
 ) -> Scored | None:
     """At the smallest level at which a calibration is expected to trust that share; None where there is none.
 
@@ -80,9 +111,10 @@ def scored_reaching(
     usual
         The usual level of the metric, around which levels are tried.
     """
-    levels = [level for level in levels_around(usual) if level < curves.bound]
+    errors = curves.errors
+    levels = [level for level in levels_around(usual) if level < errors.bound]
     for level, prospect in zip(
-        levels, CurveOutlook.of(curves).prospects(Expected(), levels, n_calibration), strict=True
+        levels, CurveOutlook.of(errors).prospects(Expected(), levels, n_calibration), strict=True
     ):
         if prospect.share >= share:
             return Scored(candidate, prospect.share, _calls(candidate, n_calibration), level, prospect.error)

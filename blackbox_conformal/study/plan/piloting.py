@@ -23,7 +23,7 @@ from blackbox_conformal.study.plan.measured import measured_shares
 from blackbox_conformal.study.plan.planning import Plan, plan_job, usual_level
 from blackbox_conformal.study.plan.ways import measured_curves, promises, ways
 from blackbox_conformal.study.stages.prepare import Prepared
-from blackbox_conformal.study.stages.settings import Setup, member
+from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.member_text import specification_text
 from blackbox_conformal.vendor.adapter import Adapter
 
@@ -54,12 +54,6 @@ class PilotRequest:
     typed: Collection[str]
     seed: int = 0
     stand_in: Adapter | None = None
-
-    @property
-    def rule(self) -> Guarantee:
-        """The guarantee to plan for."""
-        rule: Guarantee = member("guarantees", self.guarantee or "expected")
-        return rule
 
     def ways(self, setup: Setup) -> list[Setup]:
         """The set-up and those that are compared with it: none draws more often."""
@@ -111,13 +105,13 @@ def plan_with_pilot(job: Job, request: PilotRequest) -> Plan:
     taught = together(job.setup.score.taught_by, photographs)
     calibrating = Unseen.of(job.pictures, job.folder, taught, everywhere=True).pictures
     pilot = job.only(looked_at) if request.stand_in is None else _standing_in(job, looked_at, request.stand_in)
-    pilot.confirm(lambda: plan_job(pilot, request.rule))
+    pilot.confirm(lambda: plan_job(pilot, job.setup.promised(request.guarantee)))
     curves = _curves(pilot, request.ways(pilot.setup))
     # Kept before anybody sees what the photographs show.
     score, draws = specification_text(job.setup.score), job.setup.procedure.draws
     record = TuningRecord(score=score, draws=draws, alpha=None, photographs=tuple(photographs))
     record.keep(job.folder / TUNING_FILE)
-    planned = plan_job(job.only(calibrating), request.rule, alpha=request.wish.alpha)
+    planned = plan_job(job.only(calibrating), job.setup.promised(request.guarantee), alpha=request.wish.alpha)
     spent = Pilot(
         photographs=len(photographs),
         calls=pilot.calls,

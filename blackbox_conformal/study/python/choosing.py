@@ -15,15 +15,9 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.study.choose.comparing import compare_contestants
 from blackbox_conformal.study.choose.comparison import Comparison
-from blackbox_conformal.study.choose.contestants import Contest, Contestant
+from blackbox_conformal.study.choose.contestants import Contest, Contestant, under_one_promise
 from blackbox_conformal.study.choose.tuned import Tuning
-from blackbox_conformal.study.choose.tuning import (
-    TuningJob,
-    default_candidates,
-    parse_candidates,
-    refuse_both,
-    score_for,
-)
+from blackbox_conformal.study.choose.tuning import ToTune, TuningJob
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.keyword_arguments import (
     CompareSettings,
@@ -41,14 +35,12 @@ from blackbox_conformal.study.keyword_terms import (
     terms_of,
 )
 from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
-from blackbox_conformal.study.plan.candidates import Candidate
 from blackbox_conformal.study.plan.frontier_rows import Wish
 from blackbox_conformal.study.plan.piloting import PilotRequest, plan_with_pilot
 from blackbox_conformal.study.plan.planning import Plan, audited_levels, plan_job, plan_number
 from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.run_folder import run_folder
 from blackbox_conformal.study.stages.defaults import DEFAULT_DRAWS
-from blackbox_conformal.study.stages.settings import member
 from blackbox_conformal.vendor.adapter import Adapter
 
 
@@ -84,7 +76,7 @@ def plan(
     setup = setup_of(vendor, settings)
     guarantee, alpha, pilot = settings.get("guarantee"), settings.get("alpha"), settings.get("pilot")
     quote = settings.get("quote", False)
-    rule = member("guarantees", guarantee or "expected")
+    rule = setup.promised(guarantee)
     if alpha is not None:
         rule.check_level(alpha, rule.loss_bound(setup.metric.capped_bound))
     refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
@@ -156,7 +148,10 @@ def compare(
     """
     if not isinstance(vendors, Mapping):
         raise UsageError(f"expected vendors by name, as in {{'one': vendor, 'other': vendor}}; got {vendors!r}")
-    contestants = [_contestant(label, vendor, settings) for label, vendor in vendors.items()]
+    contestants, rule = under_one_promise(
+        lambda named: [_contestant(label, each, {**settings, "guarantee": named}) for label, each in vendors.items()],
+        settings.get("guarantee"),
+    )
     paths = photograph_paths(photographs)
     terms = terms_of(Path("runs"), settings)
     contest = Contest.of_photographs(
@@ -166,10 +161,12 @@ def compare(
         held_out=round(len(paths) * settings["held_out"]),
         seed=settings.get("seed", 0),
         baselines=settings["baselines"],
+        rule=rule,
     )
-    levels = levels_of(alpha) or audited_levels(contestants[0].setup.metric.capped_bound)
+    bound = rule.loss_bound(contestants[0].setup.metric.capped_bound)
+    levels = levels_of(alpha) or audited_levels(bound)
     for level in levels:
-        member("guarantees", "expected").check_level(level, contestants[0].setup.metric.capped_bound)
+        rule.check_level(level, bound)
     return compare_contestants(contest, levels)
 
 
@@ -203,14 +200,12 @@ def tune(
     >>> tuning.calibration
     <Calibration of …>
     """
-    want_share, guarantee = settings.get("want_share"), settings.get("guarantee")
-    refuse_both(alpha, want_share, guarantee)
-    chosen, job = _tuning_job(vendor, photographs, alpha, settings)
-    rule = None if guarantee is None else member("guarantees", guarantee)
-    tuning = job.choose(chosen, alpha, rule, want_share)
+    want_share = settings.get("want_share")
+    found, job = _tuning_job(vendor, photographs, alpha, settings)
+    tuning = job.choose(found.candidates, alpha, found.rule, want_share)
     if settings.get("only_choose"):
         return tuning
-    calibration, whole = job.calibrate(tuning, rule).calibration, job.whole
+    calibration, whole = job.calibrate(tuning, found.rule).calibration, job.whole
     return replace(tuning, calls=whole.calls, cached=whole.cached, cost_usd=whole.cost_usd, calibration=calibration)
 
 
@@ -219,29 +214,32 @@ def _tuning_job(
     photographs: Photographs,
     alpha: float | None,
     settings: TuneSettings,
-) -> tuple[list[Candidate], TuningJob]:
+) -> tuple[ToTune, TuningJob]:
     """The candidates, and the photographs split into those that they are compared on and those that calibrate."""
     draws, second = settings.get("draws", DEFAULT_DRAWS), settings.get("second_adapter")
-    candidates = settings.get("candidates")
-    candidates = [candidates] if isinstance(candidates, str) else candidates
-    typed = candidates or default_candidates(draws, second=second is not None)
-    chosen = parse_candidates(typed, draws)
-    score = score_for(chosen, second=second is not None)
-    setup = setup_of(vendor, settings if score is None else {**settings, "score": score})
-    if alpha is not None:
-        member("guarantees", "expected").check_level(alpha, setup.metric.capped_bound)
-    terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
+    typed = settings.get("candidates") or ()
+    found = ToTune.of(
+        lambda score, guarantee: setup_of(
+            vendor, {**settings, "guarantee": guarantee, **({} if score is None else {"score": score})}
+        ),
+        [typed] if isinstance(typed, str) else typed,
+        draws,
+        second=second is not None,
+        alpha=alpha,
+        want_share=settings.get("want_share"),
+        guarantee=settings.get("guarantee"),
+    )
     job = TuningJob.of_photographs(
-        setup,
+        found.setup,
         photograph_paths(photographs),
-        terms,
-        candidates=chosen,
+        terms_of(run_folder(Path("runs"), found.setup.procedure), settings),
+        candidates=found.candidates,
         seed=settings.get("seed", 0),
         share=settings["tuning_share"],
         only_choose=settings.get("only_choose", False),
         nothing_chosen=settings.get("nothing_chosen", False),
     )
-    return chosen, job
+    return found, job
 
 
 def _contestant(

@@ -69,7 +69,7 @@ def calibrate(
     setup = setup_of(vendor, settings)
     paths = photograph_paths(photographs)
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
-    guarantee, alpha = settings.get("guarantee") or "expected", settings.get("alpha")
+    guarantee, alpha = setup.promised(settings.get("guarantee")), settings.get("alpha")
     groups, tiles = settings.get("groups"), settings.get("tiles")
     checked_rule([name_of(path) for path in paths], setup, guarantee, alpha, groups, tiles)
     job = Job.of_photographs(setup, paths, terms)

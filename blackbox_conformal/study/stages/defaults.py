@@ -26,13 +26,26 @@ RESTORING_SCORE = "texture"
 """At scale 1 the gap is that to the input, and is large wherever noise was removed."""
 
 
-def default_score(draws: int, scale: int) -> str:
-    """The score for so many draws where none is named: of those that can be had, the one that trusted most."""
+ERROR_GUARANTEE = "expected"
+"""What is promised of the largest error."""
+
+DETAIL_SCORE, DETAIL_SCORE_ELSEWHERE = "predicted-invention", "unsupported"
+"""Of detail the first one, at the scales that it was fitted to, knew best what is invented."""
+
+
+def default_score(draws: int, scale: int, *, of_detail: bool = False) -> str:
+    """The score for so many draws where none is named: of those that can be had, the one that trusted most.
+
+    `of_detail`: the promise is about the detail that the vendor invents, which further draws tell nothing of, and
+    which at scale 1 no score knows.
+    """
     if draws > 1:
         return DRAWING_SCORE
-    if scale in FITTED_SCALES:
-        return FITTED_SCORE
-    return RESTORING_SCORE if scale == 1 else ONE_DRAW_SCORE
+    if scale == 1:
+        return RESTORING_SCORE
+    if of_detail:
+        return DETAIL_SCORE if scale in FITTED_SCALES else DETAIL_SCORE_ELSEWHERE
+    return FITTED_SCORE if scale in FITTED_SCALES else ONE_DRAW_SCORE
 
 
 PRESETS: Mapping[str, Mapping[str, int | str]] = {

@@ -7,12 +7,19 @@ from blackbox_conformal.documents.procedure import Fit, Procedure, SeedPolicy, d
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.degradations.back_projection import back_projected
 from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.method.images.resemblance import Sent
 from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.scores.score import Context, Score
-from blackbox_conformal.study.stages.defaults import DEFAULT_DRAWS, DEFAULT_METRIC, SEVERAL_DRAWS, default_score
+from blackbox_conformal.study.stages.defaults import (
+    DEFAULT_DRAWS,
+    DEFAULT_METRIC,
+    ERROR_GUARANTEE,
+    SEVERAL_DRAWS,
+    default_score,
+)
 from blackbox_conformal.support import catalog, member_text
 from blackbox_conformal.support.types import Image, Map
 from blackbox_conformal.vendor.adapter import Adapter, Capabilities
@@ -41,6 +48,11 @@ class Setup:
         """What a score sees of one picture besides its draws."""
         procedure = self.procedure
         return Context(delivered, low_resolution, procedure.scale, second, procedure.mixture.linear_part())
+
+    def promised(self, guarantee: str | Guarantee | None) -> Guarantee:
+        """The guarantee that was named, or the usual one where none was."""
+        rule: Guarantee = member("guarantees", ERROR_GUARANTEE if guarantee is None else guarantee)
+        return rule
 
     def errors(self, truth: Image, delivered: Image, low_resolution: Image) -> Map:
         """The error map of a photograph, (H, W) float32, whose input is `low_resolution`; errors above a cap capped."""
@@ -118,13 +130,14 @@ def set_up(
     seed: int = 0,
     fit: Fit | None = None,
     degradation: str | None = None,
+    guarantee: str | Guarantee | None = None,
 ) -> Setup:
     """One procedure from its parts, each checked against what the vendor declares.
 
     Parameters
     ----------
-    score
-        None: the usual one for so many draws at this scale.
+    score, guarantee
+        None: the usual ones; a guarantee brings its score.
 
     Raises
     ------
@@ -136,13 +149,11 @@ def set_up(
     perturb = None if perturbation is None else catalog.load("images.perturbation", perturbation)
     mixture = Mixture.of_text(adapter.capabilities.degradation if degradation is None else degradation)
     chosen_scale = _scale(adapter, scale, mixture)
-    chosen_score: Score = member("scores", default_score(draws, chosen_scale) if score is None else score)
     mixture = mixture.at(chosen_scale)
     chosen_metric.require_degradation(mixture)
+    chosen_score: Score = member("scores", score or _usual_score(draws, chosen_scale, guarantee))
     _check_draws(adapter, draws, chosen_score, perturb)
-    if (refused := chosen_score.refused_at(chosen_scale)) is not None:
-        raise UsageError(f"{refused}; got scale {chosen_scale}. Give --score bicubic-gap:sigma=8")
-    chosen_score = chosen_score.suited(mixture)
+    chosen_score = _suited(chosen_score, chosen_scale, mixture)
     seedable = _check_seeds(seeds, adapter, second)
     _check_second(chosen_score, second, chosen_scale)
     procedure = Procedure(
@@ -163,6 +174,18 @@ def set_up(
         metric=chosen_metric.specification(),
     )
     return Setup(adapter, procedure, chosen_score, chosen_metric, perturb, second)
+
+
+def _suited(score: Score, scale: int, mixture: Mixture) -> Score:
+    """The score as it is for these inputs; refused at a scale that it is not for."""
+    if (refused := score.refused_at(scale)) is not None:
+        raise UsageError(f"{refused}; got scale {scale}. Give --score bicubic-gap:sigma=8")
+    return score.suited(mixture)
+
+
+def _usual_score(draws: int, scale: int, guarantee: str | Guarantee | None) -> str:
+    of_detail = guarantee is not None and member("guarantees", guarantee).threshold_ceiling is not None
+    return default_score(draws, scale, of_detail=of_detail)
 
 
 def set_up_as(

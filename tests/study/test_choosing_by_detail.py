@@ -1,0 +1,188 @@
+"""Vendors and scores compared under guarantees about detail, by the right detail that masks leave clear."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import blackbox_conformal as bc
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.guarantees.choose import guarantee
+from blackbox_conformal.method.images.photographs import demo_photographs
+from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.study.calibrate.calibrating import calibrate_job
+from blackbox_conformal.study.choose.compared_picture import ComparedPicture
+from blackbox_conformal.study.choose.comparing import compare_contestants
+from blackbox_conformal.study.choose.comparison import Comparison
+from blackbox_conformal.study.choose.contestants import Contest, Contestant, under_one_promise, vendor_folder
+from blackbox_conformal.study.choose.tuned import Tuning
+from blackbox_conformal.study.choose.tuning import ToTune, parse_candidates, tune_job
+from blackbox_conformal.study.held_out import split_prepared
+from blackbox_conformal.study.job import Job, Terms
+from blackbox_conformal.study.stages.prepare import prepare_photographs
+from blackbox_conformal.study.stages.settings import Setup, set_up
+
+ALPHAS = (0.2, 0.4)
+PROMISE = "marked:largest_error=0.5"
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("photographs")
+    for photograph in demo_photographs():
+        pixels = read_image(photograph.path).pixels
+        for part in range(2):
+            crop = pixels[40 + 130 * part : 136 + 130 * part, 60:156]
+            Image.fromarray(np.ascontiguousarray(crop)).save(folder / f"{photograph.name}-{part}.png")
+    return sorted(folder.iterdir())
+
+
+def contestants(guarantee: object = PROMISE) -> list[Contestant]:
+    vendor = bc.load_adapter("embedded")
+    return [
+        Contestant(score, set_up(vendor, score=score, guarantee=guarantee))  # type: ignore[arg-type]
+        for score in ("predicted-invention", "unsupported")
+    ]
+
+
+@pytest.fixture(scope="module")
+def compared(
+    photographs: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Comparison, list[ComparedPicture], Path]:
+    root, pictures = tmp_path_factory.mktemp("runs"), list[ComparedPicture]()
+    both, rule = under_one_promise(contestants, PROMISE)
+    contest = Contest.of_photographs(both, photographs, Terms(root, ask=lambda *_: None), held_out=8, rule=rule)
+    return compare_contestants(contest, ALPHAS, pictures.append), pictures, root
+
+
+def energies(setup: Setup, picture: ComparedPicture) -> tuple[np.ndarray, np.ndarray]:
+    found = setup.detail_metric.energies(picture.truth, picture.delivered, picture.low, setup.procedure.mixture)
+    return found.part.astype(float), (found.whole - found.part).astype(float)
+
+
+def test_rows_are_those_of_calibrate_and_audit(
+    compared: tuple[Comparison, list[ComparedPicture], Path], photographs: list[Path]
+) -> None:
+    found, _, root = compared
+    for contestant in contestants():
+        setup = contestant.setup
+        run = vendor_folder(root, setup)
+        calibrating, unseen = split_prepared(prepare_photographs(photographs, setup, lambda *_: None), 8, 0)
+        paths, others = ([one.path for one in part if one.path] for part in (calibrating, unseen))
+        calibration = calibrate_job(Job.of_photographs(setup, paths, Terms(run)), guarantee=PROMISE).calibration
+        audited = bc.audit(setup.adapter, others, calibration, ALPHAS, run=run)
+        rows = [row for row in found.rows if row.contestant == contestant.label]
+        for row, level in zip(rows, audited.levels, strict=True):
+            assert row.alpha == level.alpha
+            assert row.trusted_share == pytest.approx(level.trusted_share)
+            assert row.risk == pytest.approx(level.judgement.risk)
+            assert "80 % of the detail" in rows[0].guarantee
+
+
+def test_the_clear_part_that_restores_most_leads(compared: tuple[Comparison, list[ComparedPicture], Path]) -> None:
+    found, pictures, _ = compared
+    setup, truly = contestants()[0].setup, dict[str, float]()
+    for row in found.rows:
+        own = [picture for picture in pictures if picture.contestant == row.contestant]
+        clear = missing = 0.0
+        for picture in own:
+            right = energies(setup, picture)[1]
+            clear += right[picture.score_map < picture.thresholds[row.alpha]].sum()
+            missing += energies(setup, picture)[1].sum()
+        restored = found.detail[row.contestant].restored[0]  # type: ignore[union-attr]
+        # Of the missing detail all that was restored is right, and a part of that is clear.
+        assert row.restored_clear is not None
+        assert row.restored_clear == pytest.approx(restored * clear / missing, rel=1e-4)
+        assert 0 < row.restored_clear < restored
+        if row.alpha == found.telling_alpha:
+            truly[row.contestant] = row.restored_clear
+    assert found.ranks["restored_clear"] == sorted(truly, key=lambda name: -truly[name])
+    assert "trusted" not in found.ranks
+    document = found.document()
+    assert document["ranks"] == found.ranks
+    assert {row["method"] for row in document["rows"]} == {"trust mask"}, "baselines speak of errors alone"
+
+
+def test_where_one_has_a_score_of_another_unit_all_are_compared_under_expected() -> None:
+    vendor = bc.load_adapter("embedded")
+
+    def build(guarantee: object) -> list[Contestant]:
+        usual = set_up(vendor, guarantee=guarantee)  # type: ignore[arg-type]
+        return [Contestant("usual", usual), Contestant("texture", set_up(vendor, score="texture"))]
+
+    both, rule = under_one_promise(build, None)
+    assert rule.plugin_name() == "expected"
+    assert both[0].setup.procedure.score["name"] == "learned"
+    with pytest.raises(UsageError, match="Give --score predicted-invention"):
+        under_one_promise(build, "marked")
+    with pytest.raises(UsageError, match=r"expected --guarantee expected, marked or clear-share .* got per-image"):
+        under_one_promise(build, "per-image:delta=0.1")
+
+
+def tuned(photographs: list[Path], run: Path, alpha: float = 0.4) -> tuple[Tuning, Job]:
+    setup = set_up(bc.load_adapter("embedded"), guarantee=PROMISE)
+    job = Job.of_photographs(setup, photographs[:12], Terms(run))
+    candidates = parse_candidates(["predicted-invention", "unsupported"], 1)
+    return tune_job(job, candidates, alpha, 20, setup.promised(PROMISE)), job
+
+
+def test_tuning_chooses_the_score_that_keeps_most_right_detail(
+    photographs: list[Path], compared: tuple[Comparison, list[ComparedPicture], Path], tmp_path: Path
+) -> None:
+    _, _, root = compared
+    run = vendor_folder(root, contestants()[0].setup)
+    found, job = tuned(photographs, run)
+    kept = [one.kept for one in found.scored]
+    assert kept == sorted(kept, key=lambda each: -(each or 0))
+    assert all(one.kept is not None and 0 < one.kept < 1 for one in found.scored)
+    assert found.document()["candidates"][0]["kept"] == kept[0]
+    # As if calibrated: the sums of losses that 20 photographs may have.
+    for one in found.scored:
+        setup = job.setup.with_score(one.candidate.score, 1)
+        alone = calibrate_job(Job.of_photographs(setup, photographs[:12], Terms(run)), guarantee=PROMISE).calibration
+        detail = next(curves for curves in alone.detail if curves.kind == "marked")
+        allowed = (0.4 * 21 - 1) / 20 * 12, (0.5 * 21 - alone.bound) / 20 * 12
+        thresholds = np.unique(np.concatenate([detail.scores, alone.curves.scores]))
+        thresholds = thresholds[thresholds <= 0.9]
+        fits = [
+            t
+            for t in thresholds
+            if detail.losses_at(t).sum() <= allowed[0] and alone.curves.losses_at(t).sum() <= allowed[1]
+        ]
+        assert one.trusted_share == pytest.approx(alone.curves.trusted_shares_at(max(fits)).mean(), abs=0.01)
+
+
+def test_candidates_of_a_guarantee_about_detail_are_shares() -> None:
+    vendor = bc.load_adapter("embedded")
+
+    def to_tune(typed: list[str], guarantee: str | None, want_share: float | None = None) -> ToTune:
+        return ToTune.of(
+            lambda score, rule: set_up(vendor, score=score, guarantee=rule),
+            typed,
+            1,
+            second=False,
+            alpha=None if want_share else 0.2,
+            want_share=want_share,
+            guarantee=guarantee,
+        )
+
+    found = to_tune([], "marked")
+    assert {one.score.plugin_name() for one in found.candidates} == {"predicted-invention", "unsupported"}
+    assert found.setup.procedure.score["name"] == "predicted-invention"
+    with pytest.raises(UsageError, match="Give --score predicted-invention"):
+        to_tune(["texture", "unsupported"], "marked")
+    assert to_tune(["texture", "unsupported"], None).rule.plugin_name() == "expected"
+    wanted = to_tune([], None, 0.5)
+    assert wanted.rule.plugin_name() == "expected"
+    assert "texture" in {one.score.plugin_name() for one in wanted.candidates}
+
+
+@pytest.mark.parametrize(("scale", "name"), [(4, "predicted-invention"), (2, "unsupported"), (8, "unsupported")])
+def test_a_guarantee_about_detail_brings_its_score(scale: int, name: str) -> None:
+    vendor = bc.load_adapter("http", url="http://127.0.0.1:1/", scale=scale)
+    for rule in ("marked", "clear-share", guarantee("marked", largest_error=0.4)):
+        assert set_up(vendor, guarantee=rule).procedure.score["name"] == name
+    assert set_up(vendor, guarantee="marked", score="texture").procedure.score["name"] == "texture"
+    assert set_up(vendor, guarantee="expected").procedure.score["name"] in ("learned", "tie-broken")
+    assert set_up(vendor, guarantee="marked", draws=8).procedure.score["name"] == "weighted"
