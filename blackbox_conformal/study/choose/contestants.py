@@ -11,7 +11,6 @@ from blackbox_conformal.drawing.ledger.places import has_ledger
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import CalibrationError, UsageError
-from blackbox_conformal.method.guarantees._of_detail import OfDetail
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
@@ -58,8 +57,8 @@ def under_one_promise(
     if not contestants:
         return contestants, Expected()
     rule = contestants[0].setup.promised(guarantee)
-    plain = isinstance(rule, OfDetail) or type(rule) is Expected
-    if not plain or rule.bound_source != "metric" or not rule.treats_photographs_alike:
+    compared = rule.plugin_name() in ("expected", "marked", "clear-share")
+    if not compared or rule.bound_source != "metric" or not rule.treats_photographs_alike:
         raise UsageError(
             f"expected --guarantee expected, marked or clear-share (guarantee in Python) of compare; got "
             f"{specification_text(rule)}. Leave it out, and calibrate with it"
