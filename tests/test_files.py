@@ -1,15 +1,19 @@
 """Nothing is overwritten by accident, nothing is left half written."""
 
+import errno
+import os
 import stat
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.support.files import make_private, write_new, write_once, write_together
+from blackbox_conformal.support.files import SharedSync, make_private, write_new, write_once, write_together
 
 
 def test_other_content_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -92,3 +96,55 @@ def test_of_many_who_write_a_file_once_one_does(tmp_path: Path) -> None:
     assert done.count(True) == 1
     assert path.read_bytes() == str(done.index(True)).encode() * 1000
     assert [one.name for one in tmp_path.iterdir()] == ["file"]
+
+
+def test_threads_that_write_while_one_syncs_share_the_next_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    began, go_on = threading.Semaphore(0), threading.Semaphore(0)
+    syncs: list[int] = []
+    written: list[int] = []
+
+    def slow(descriptor: int) -> None:
+        # What is written after this moment is not made durable by this call.
+        syncs.append(len(written))
+        began.release()
+        assert go_on.acquire(timeout=20)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    shared = SharedSync()
+    durable: list[tuple[int, int]] = []
+
+    def write() -> None:
+        written.append(0)
+        place = len(written)
+        shared.sync(3)
+        durable.append((place, max(syncs)))
+
+    threads = [threading.Thread(target=write) for _ in range(6)]
+    threads[0].start()
+    assert began.acquire(timeout=20)
+    for thread in threads[1:]:
+        thread.start()
+    while len(written) < 6:
+        time.sleep(0.001)
+    for _ in range(6):
+        go_on.release()
+    for thread in threads:
+        thread.join(20)
+    assert syncs[0] == 1
+    assert len(syncs) < 6
+    assert len(durable) == 6
+    assert all(place <= synced for place, synced in durable)
+
+
+def test_after_a_sync_that_failed_each_thread_tries_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    shared = SharedSync()
+    with (tmp_path / "file").open("wb") as file:
+        monkeypatch.setattr(os, "fsync", fail)
+        for _ in range(2):
+            with pytest.raises(OSError, match="broken"):
+                shared.sync(file.fileno())
+        monkeypatch.undo()
+        shared.sync(file.fileno())

@@ -430,21 +430,25 @@ class AttemptRunner:
 
     def _receive(self, data: bytes) -> PayloadError | None:
         """Store a picture that was paid for; what is wrong with it, if anything is."""
-        # Stored before it is looked at: a picture that is paid for is kept, whatever is wrong with it.
-        digest = self._write(data)
-        failure = self.acceptance.picture_error(data, self.task)
+        # Kept before it is looked at: a picture that is paid for is stored, whatever is wrong with it.
+        self._keep(data)
+        valid = False
+        try:
+            failure = self.acceptance.picture_error(data, self.task)
+            valid = failure is None and self.acceptance.check is not None
+        finally:
+            # One commit for both.
+            self.record.mark_stored(valid=valid)
         if failure is None:
-            if self.acceptance.check is not None:
-                self.record.mark_valid()
-            self.acceptance.count(self.task, digest)
+            self.acceptance.count(self.task, self.record.digest or "")
         return failure
 
-    def _write(self, data: bytes) -> str:
+    def _keep(self, data: bytes) -> None:
         """Write a picture to the disk; what no job keeps is only here, and is tried as long as the process lives."""
         tell_at = -math.inf
         while True:
             try:
-                return self.record.store_picture(data)
+                return self.record.keep_picture(data)
             except OSError as error:
                 problem = _unwritten(error)
             self.control.fail(IncompleteError(f"{problem}, so nothing more was sent; then run again"))

@@ -307,34 +307,32 @@ class AttemptRecord:
             self.ledger.ready(self.row)
             self.state = "ready"
 
-    def store_picture(self, data: bytes) -> str:
-        """Make a paid picture durable, then say so in the ledger; returns its digest.
+    def keep_picture(self, data: bytes) -> None:
+        """Make a paid picture durable, which the ledger does not know yet: the next run would tell it.
 
         Raises
         ------
         OSError
-            The disk is full or broken, or there is no descriptor left; nothing is recorded, and it may be tried again.
+            The disk is full or broken, or there is no descriptor left; it may be tried again.
         """
         if (self.state, bytes) not in ENDINGS:
             raise AdapterError(f"adapter {self.spec.adapter} returned a picture without having submitted anything")
         # What has arrived is not written again where only its receipt could not be.
         self._arrival = self._arrival or self.store.receive(self.row, data, self.report, self._place)
-        arrival = self._arrival
         self._release_place()
-        self.digest, self._size = arrival.digest, arrival.size
+        self.digest, self._size = self._arrival.digest, self._arrival.size
         # The receipt comes first: it tells a ledger that was restored from a copy that the picture exists.
         self.store.keep_receipt(self._receipt("stored", self.report))
-        self.ledger.stored(self.row, self.report, arrival.digest, arrival.size)
-        self._arrival = None
+
+    def mark_stored(self, *, valid: bool) -> None:
+        """Record the picture that is kept; `valid`: it passed the run's check."""
+        arrival, self._arrival = self._arrival, None
+        assert arrival is not None
+        self.ledger.stored(self.row, self.report, arrival.digest, arrival.size, valid=valid)
         with contextlib.suppress(OSError):  # It stays in the inbox, where it is read and the next session finds it.
             self.store.settle(arrival)
         self.state = "stored"
         self.settle()
-        return arrival.digest
-
-    def mark_valid(self) -> None:
-        """Note that the picture passed the run's check."""
-        self.ledger.validated(self.row)
 
     def restore_picture(self, data: bytes) -> None:
         """Put the file of a picture that was stored back.

@@ -19,6 +19,10 @@ class Totals(NamedTuple):
     calls: int = 0
     of_day: int = 0
 
+    def plus(self, more: "Totals") -> "Totals":
+        """The sums of both."""
+        return Totals(*map(sum, zip(self, more, strict=True)))
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:

@@ -11,6 +11,7 @@ _NANO = Decimal(1_000_000_000)
 _MOST_USD = Decimal(2**62) / _NANO
 
 
+@lru_cache(1024)
 def to_nano(usd: Decimal) -> int:
     """`usd` in nano-dollars, rounded up so that nothing is booked too low.
 

@@ -149,7 +149,7 @@ def is_first_look(run: Path, truths: Sequence[str]) -> bool:
     return not any(set(look) & set(own) for look in earlier if look != own)
 
 
-_PACKAGES = ("blackbox-conformal", "numpy", "numba", "pillow", "httpx", "tenacity")
+_PACKAGES = ("blackbox-conformal", "numpy", "numba", "pillow", "httpx")
 
 
 def write_manifest(

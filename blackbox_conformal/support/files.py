@@ -1,9 +1,11 @@
 """Writing files so that nothing is overwritten by accident or half written, and folders of the user's own."""
 
 import errno
+import itertools
 import os
 import secrets
 import tempfile
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +17,25 @@ FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 Content = bytes | Sequence[bytes | memoryview]
 """What a file holds, or the pieces of it in their order, which need not be joined in memory."""
+
+
+class SharedSync:
+    """Makes durable what threads wrote to one descriptor: one call does for all who wait meanwhile."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._written = itertools.count(1)
+        self._durable = 0
+
+    def sync(self, descriptor: int) -> None:
+        """Return once what this thread has written is durable; errors as ``os.fsync``."""
+        mine = next(self._written)
+        with self._lock:
+            # Another thread may have begun to sync after this one's write.
+            if mine > self._durable:
+                durable = next(self._written)
+                os.fsync(descriptor)
+                self._durable = durable
 
 
 def write_new(path: Path, content: Content, *, force: bool = False) -> Path:

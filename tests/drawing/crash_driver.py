@@ -46,7 +46,7 @@ POINTS: dict[str, tuple[Any, str]] = {
     "kept": (ObjectAnswers, "put"),
     "settled": (Store, "settle"),
     "stored": (LEDGER, "stored"),
-    "validated": (LEDGER, "validated"),
+    "receipt": (Store, "keep_receipt"),
 }
 
 

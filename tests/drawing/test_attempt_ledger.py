@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,6 +151,27 @@ def test_a_job_id_given_twice_is_noticed(ledger: AnyLedger) -> None:
     assert other.id == first
 
 
+def test_a_job_id_given_twice_in_one_commit_is_noticed(ledger: AnyLedger) -> None:
+    numbers = [ledger.reserve(want(f"t{index}"), None, PRICE) for index in range(2)]
+    for number in numbers:
+        ledger.sent(number)
+    go_on, twins = threading.Event(), []
+
+    def accept(number: int) -> None:
+        twins.append(ledger.accepted(number, "job-1", VendorReport()))
+
+    # The writer is held up, so that both wait for the same commit.
+    held = threading.Thread(target=lambda: ledger._write(lambda transaction: go_on.wait(20)))
+    threads = [held, *(threading.Thread(target=accept, args=(number,)) for number in numbers)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.1)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert sum(twin is not None for twin in twins) == 1
+
+
 @pytest.mark.sqlite
 def test_recovery_settles_what_a_dead_owner_left(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
@@ -208,7 +230,7 @@ def test_a_write_that_fails_stops_everything_after_it(ledger: AnyLedger, monkeyp
     def full(*_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(LedgerTransaction, "count_commit", full)
+    monkeypatch.setattr(LedgerTransaction, "commit", full)
     with pytest.raises(LedgerError, match="disk is full"):
         ledger.sent(number)
     monkeypatch.undo()

@@ -23,7 +23,7 @@ KILLS = [
     ("once", "received", 3, 3, 0),
     ("once", "settled", 2, 2, 0),
     ("once", "stored", 3, 3, 0),
-    ("once", "validated", 3, 3, 0),
+    ("once", "receipt", 3, 3, 0),
     ("jobs", "intent", 3, 2, 0),
     ("jobs", "sent", 3, 2, 1),
     ("jobs", "departed", 3, 2, 1),
@@ -34,7 +34,7 @@ KILLS = [
     ("jobs", "received", 3, 3, 0),
     ("jobs", "settled", 2, 2, 0),
     ("jobs", "stored", 3, 3, 0),
-    ("jobs", "validated", 3, 3, 0),
+    ("jobs", "receipt", 3, 3, 0),
 ]
 
 

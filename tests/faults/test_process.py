@@ -144,8 +144,8 @@ def test_d01_nothing_is_submitted_when_the_disk_has_no_room(tmp_path: Path, monk
         ("jobs", "sent", {"submit": Fault("slow-start", {"seconds": 0.3})}, {}),
         ("jobs", "accepted", {"poll": Fault("slow-start", {"seconds": 0.3})}, {}),
         ("jobs", "ready", {"download": Fault("slow-start", {"seconds": 0.3})}, {}),
-        ("synchronous", "stored", {}, {"check_seconds": 0.2}),
-        ("jobs", "stored", {}, {"check_seconds": 0.2}),
+        ("synchronous", "kept", {}, {"check_seconds": 0.2}),
+        ("jobs", "kept", {}, {"check_seconds": 0.2}),
         ("synchronous", "validated", {"submit": Fault("slow-start", {"seconds": 0.1})}, {}),
         ("jobs", "ambiguous", {"submit": "close-without-answer"}, {}),
     ],
@@ -158,7 +158,10 @@ def test_d02_kill_at_each_state_of_the_ledger(
         # An intent is written by itself only when the submission has to wait for its turn.
         pace = {"rates": ["4/second"]} if state == "intent" else {}
         with driver(server.url, run, dialect, 6, 4, pace, {}, extras) as process:
-            assert until(lambda: rows(run, (state,)), process), f"the ledger never showed {state}"
+            # What is kept and looked at is in the inbox, and not yet in the ledger.
+            inbox = run / "inbox"
+            shown = (lambda: [*inbox.glob("*.png")]) if state == "kept" else (lambda: rows(run, (state,)))
+            assert until(shown, process), f"the ledger never showed {state}"
             process.send_signal(signal.SIGKILL)
             process.wait(10)
         kept = {row["digest"] for row in rows(run, WHOLE)}

@@ -16,6 +16,7 @@ import urllib.request
 import zlib
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import unquote_to_bytes, urlencode
 
@@ -321,6 +322,7 @@ def _is_certificate_trouble(error: BaseException) -> bool:
     )
 
 
+@lru_cache(64)
 def _parse(text: str, relative: bool = False) -> httpx.URL:
     try:
         url = httpx.URL(text)

@@ -76,11 +76,11 @@ class AnyLedger(ABC):
 
         def operation(transaction: LedgerTransaction) -> dict[tuple[str, int], int]:
             query = "SELECT id FROM attempt WHERE task = ? AND generation = ? AND state = ?"
-            planned = {}
+            planned, connection = {}, transaction.connection
             for spec in specs:
                 # A submission that an earlier run planned and did not make is used again, so that planning twice buys
                 # once.
-                row = transaction.connection.execute(query, (spec.task, spec.generation, "planned")).fetchone()
+                row = connection.execute(query, (spec.task, spec.generation, "planned")).fetchone()
                 planned[spec.task, spec.generation] = insert(transaction, spec) if row is None else row[0]
             return planned
 
@@ -190,7 +190,9 @@ class AnyLedger(ABC):
 
         def operation(transaction: LedgerTransaction) -> Attempt | None:
             transaction.move(attempt, "accepted", report.cost_nanousd, job=job, **columns(report))
-            # One job for two submissions means one picture for two draws, which must not count as independent.
+            # One job for two submissions means one picture for two draws, which must not count as independent; also
+            # where this same commit records both.
+            transaction.flush()
             row = transaction.connection.execute(
                 f"SELECT {COLUMNS} FROM attempt WHERE job = ? AND id != ?"
                 " AND adapter = (SELECT adapter FROM attempt WHERE id = ?) LIMIT 1",
@@ -204,9 +206,16 @@ class AnyLedger(ABC):
         """Record that the vendor has the picture."""
         self._move(attempt, "ready")
 
-    def stored(self, attempt: int, report: VendorReport, digest: str, size: int) -> None:
-        """Record an answer that is durable in the inbox."""
-        self._move(attempt, "stored", report, digest=digest, size=size, error_class=None, error=None, code=None)
+    def stored(self, attempt: int, report: VendorReport, digest: str, size: int, *, valid: bool = False) -> None:
+        """Record an answer that is durable in the inbox; `valid`: it passed the check."""
+        values = {"digest": digest, "size": size, "error_class": None, "error": None, "code": None, **columns(report)}
+
+        def operation(transaction: LedgerTransaction) -> None:
+            transaction.move(attempt, "stored", report.cost_nanousd, **values)
+            if valid:
+                transaction.move(attempt, "validated")
+
+        self._write(operation, attempt)
 
     def validated(self, attempt: int) -> None:
         """Record that stored bytes passed the check."""

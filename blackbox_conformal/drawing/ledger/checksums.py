@@ -5,10 +5,9 @@ A bit that flips on disk must not make a draw look unpaid, nor change what a row
 
 import hashlib
 import sqlite3
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from functools import cache
 
-from blackbox_conformal.drawing.ledger.connection import Connection
 from blackbox_conformal.drawing.ledger.sqlite_schema import ATTEMPT_COLUMNS, schema_of_an_empty_ledger
 from blackbox_conformal.drawing.ledger.states import COUNTED
 
@@ -17,14 +16,22 @@ from blackbox_conformal.drawing.ledger.states import COUNTED
 _STEPS = 2**22
 
 
-def checksum(columns: Iterable[str], times: Container[str]) -> str:
-    """SQL: the checksum of these columns of a row, in order; `times` are those that hold seconds as fractions."""
-    values = [f"CAST({name} * {_STEPS} AS INTEGER)" if name in times else name for name in columns]
+def checksum(columns: Iterable[str], times: Container[str], given: Sequence[str] = ()) -> str:
+    """SQL: the checksum of these columns of a row, in order.
+
+    `times` are those that hold seconds as fractions. What is `given` are the first parameters of the statement.
+    """
+    named = {name: f"?{number}" for number, name in enumerate(given, 1)}
+    values = [
+        f"CAST({value} * {_STEPS} AS INTEGER)" if name in times else value
+        for name, value in ((name, named.get(name, name)) for name in columns)
+    ]
     # A separator that no value holds keeps neighbouring columns from running into each other.
     return f"seal(CAST(printf('{chr(31).join(['%s'] * len(values))}', {', '.join(values)}) AS BLOB))"
 
 
-_SEAL = checksum(ATTEMPT_COLUMNS, [name for name in ATTEMPT_COLUMNS if name.endswith("_at")])
+_TIMES = [name for name in ATTEMPT_COLUMNS if name.endswith("_at")]
+_SEAL = checksum(ATTEMPT_COLUMNS, _TIMES)
 _COUNTED = ", ".join(f"'{state}'" for state in COUNTED)
 _MOST_NAMED = 5
 
@@ -39,9 +46,12 @@ def know_seals(connection: sqlite3.Connection) -> None:
     connection.create_function("seal", 1, _seal, deterministic=True)
 
 
-def seal(connection: Connection, attempt: int) -> None:
-    """Write the checksum of a row, after every change to it."""
-    connection.execute(f"UPDATE attempt SET seal = {_SEAL} WHERE id = ?", (attempt,))
+@cache
+def sealed_update(columns: tuple[str, ...]) -> str:
+    """SQL: write these columns of an attempt and the checksum of its row; it takes their values and its number."""
+    settings = "".join(f"{name} = ?{number}, " for number, name in enumerate(columns, 1))
+    seal = checksum(ATTEMPT_COLUMNS, _TIMES, columns)
+    return f"UPDATE attempt SET {settings}seal = {seal} WHERE id = ?{len(columns) + 1}"
 
 
 @cache

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from blackbox_conformal.drawing.ledger.attempts import AttemptSpec, VendorReport
 from blackbox_conformal.drawing.ledger.states import AttemptState
 from blackbox_conformal.errors import LedgerError
+from blackbox_conformal.support.files import SharedSync
 
 TOGETHER = 1000
 """So many receipts are compared with the ledger at once."""
@@ -110,6 +111,7 @@ class ReceiptFile:
         self._path = path
         self._lock = threading.Lock()
         self._descriptor: int | None = None
+        self._shared = SharedSync()
 
     def add(self, receipt: Receipt) -> None:
         """Keep a receipt, durable on return.
@@ -129,7 +131,7 @@ class ReceiptFile:
             except OSError:
                 os.ftruncate(descriptor, end)
                 raise
-        os.fsync(descriptor)
+        self._shared.sync(descriptor)
 
     def begin(self) -> None:
         """Make the file, unless it is there; errors as `add`."""

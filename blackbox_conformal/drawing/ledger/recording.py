@@ -1,7 +1,6 @@
 """Changes of several steps within one transaction of a ledger."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from blackbox_conformal.drawing.ledger.attempts import Attempt, AttemptSpec, VendorReport
@@ -12,7 +11,7 @@ from blackbox_conformal.drawing.ledger.transaction import LedgerTransaction
 
 def insert(transaction: LedgerTransaction, spec: AttemptSpec) -> int:
     """Write a new attempt that is planned; returns its number."""
-    values = asdict(spec)
+    values = {name: getattr(spec, name) for name in AttemptSpec.__dataclass_fields__}
     values["seed"] = None if spec.seed is None else str(spec.seed)
     values["priced"] = int(spec.priced)
     return transaction.insert(**values)

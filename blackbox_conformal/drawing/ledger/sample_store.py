@@ -20,7 +20,7 @@ from typing import Any
 from blackbox_conformal.drawing.ledger.attempts import VendorReport
 from blackbox_conformal.drawing.ledger.receipts import Receipt, ReceiptFile, Unknown
 from blackbox_conformal.errors import LedgerError, PayloadError
-from blackbox_conformal.support.files import FULL_DISK
+from blackbox_conformal.support.files import FULL_DISK, SharedSync
 
 # What a vendor said with an answer or a job, as text beside it in the inbox, in case the ledger cannot record it.
 
@@ -187,6 +187,7 @@ class Store:
         self._lock = threading.Lock()
         self._inbox_removed = False
         self._inbox_folder: int | None = None
+        self._inbox_names = SharedSync()
         self.largest_answer = 0
         """Bytes of the largest answer that was received."""
 
@@ -268,7 +269,7 @@ class Store:
         if self._inbox_removed or self._inbox_folder is None:
             sync(self._inbox)
         else:
-            os.fsync(self._inbox_folder)
+            self._inbox_names.sync(self._inbox_folder)
 
     def keep_job(self, attempt: int, job: str, report: VendorReport) -> None:
         """Write down a job that the vendor accepted, until the ledger holds it and `forget_job` is called.

@@ -1,14 +1,15 @@
 """Changes of the ledger within one transaction: attempts between states, and the totals that move with them.
 
-These are the rules of money, whichever database keeps the ledger. `writer` begins and commits the transaction.
+These are the rules of money, whichever database keeps the ledger. `writer` begins the transaction. What changes is
+written at its end, once for each attempt, or before a question is asked.
 """
 
 import time
 from typing import Any
 
 from blackbox_conformal.drawing.job_budget import Totals
-from blackbox_conformal.drawing.ledger.checksums import seal
-from blackbox_conformal.drawing.ledger.connection import Connection
+from blackbox_conformal.drawing.ledger.checksums import sealed_update
+from blackbox_conformal.drawing.ledger.connection import Connection, Cursor
 from blackbox_conformal.drawing.ledger.states import COUNTED, REOPENED, RESERVING, STEPS, UNBILLED, AttemptState
 from blackbox_conformal.errors import LedgerError
 
@@ -19,33 +20,77 @@ _TIMES = {state: f"{state}_at" for state in ("planned", "claimed", "intent", "se
 class LedgerTransaction:
     """The ledger within one transaction on `connection`."""
 
+    _COLUMNS: tuple[str, ...] = ("state", "reserved_nanousd", "cost_nanousd", "tries")
+    """What is kept of each attempt that is looked at, from its state on."""
+
     def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+        self._connection = connection
         self._now = time.time()
+        self._before: Totals | None = None
+        self._booked = Totals()
+        self._inserted = 0
+        self._rows: dict[int, list[Any]] = {}
+        self._changes: dict[int, dict[str, Any]] = {}
+
+    @property
+    def connection(self) -> Connection:
+        """What to ask questions of; the answers count every change so far."""
+        self.flush()
+        return self._connection
+
+    def flush(self) -> None:
+        """Write what changed so far of each attempt."""
+        changes, self._changes = self._changes, {}
+        for attempt, values in changes.items():
+            self._connection.execute(sealed_update(tuple(values)), (*values.values(), attempt))
+
+    def commit(self) -> int:
+        """Write what was changed and booked; the number of commits that the ledger has seen then."""
+        self.flush()
+        # All rows are fetched, since a statement that is not at its end cannot be committed.
+        rows = self._write_totals().fetchall()
+        if not rows:
+            raise LedgerError("the ledger has lost its totals; verify it")
+        self._connection.execute("COMMIT")
+        return int(rows[0][0])
+
+    def _write_totals(self) -> Cursor:
+        """Add what was booked to the totals, and give the number of commits."""
+        spent, reserved, calls, _ = self._booked
+        return self._connection.execute(
+            "UPDATE total SET spent_nanousd = spent_nanousd + ?, reserved_nanousd = reserved_nanousd + ?,"
+            " calls = calls + ?, attempts = attempts + ?, commits = commits + 1 RETURNING commits",
+            (spent, reserved, calls, self._inserted),
+        )
 
     def totals(self) -> Totals:
         """The sums over all attempts, every change so far included."""
-        row = self.connection.execute("SELECT spent_nanousd, reserved_nanousd, calls FROM total").fetchone()
-        return Totals(*row)
+        if self._before is None:
+            row = self._connection.execute("SELECT spent_nanousd, reserved_nanousd, calls FROM total").fetchone()
+            self._before = Totals(*row)
+        return self._before.plus(self._booked)
 
     def insert(self, **values: Any) -> int:
         """Write a new attempt that is planned; returns its number."""
         values |= {"state": "planned", "planned_at": self._now}
         marks = ", ".join("?" * len(values))
-        # All rows are fetched, since a statement that is not at its end cannot be committed.
-        rows = self.connection.execute(
+        rows = self._connection.execute(
             f"INSERT INTO attempt ({', '.join(values)}) VALUES ({marks}) RETURNING id", tuple(values.values())
         ).fetchall()
         number = int(rows[0][0])
-        self._seal(number)
-        self._book(number, attempts=1)
+        self._inserted += 1
+        # It has a checksum once it is written again, with whatever changes in this transaction.
+        self._rows[number], self._changes[number] = ["planned", 0, 0, 0], {}
         return number
 
     def note(self, attempt: int, **values: Any) -> None:
         """Write `values` beside an attempt that keeps its state."""
-        settings = ", ".join(f"{column} = ?" for column in values)
-        self.connection.execute(f"UPDATE attempt SET {settings} WHERE id = ?", (*values.values(), attempt))
-        self._seal(attempt)
+        row = self._row(attempt)
+        if row is None:
+            return
+        self._changes.setdefault(attempt, {}).update(values)
+        for place, name in enumerate(self._COLUMNS):
+            row[place] = values.get(name, row[place])
 
     def move(
         self, attempt: int, state: AttemptState, cost: int | None = None, reserve: int | None = None, **values: Any
@@ -67,7 +112,7 @@ class LedgerTransaction:
         row = self._row(attempt)
         if row is None or state not in STEPS[row[0]]:
             raise LedgerError(f"attempt {attempt} cannot go from {row and row[0]} to {state}; verify the ledger")
-        before, reserved_before, spent_before, tries = tuple(row)[:4]
+        before, reserved_before, spent_before, tries = row[:4]
         price = reserved_before or spent_before
         if not price and before == "failed":
             # It was settled as not billed, and is answered after all.
@@ -119,34 +164,23 @@ class LedgerTransaction:
         return [row[0] for row in rows]
 
     def _row(self, attempt: int) -> Any:
-        """State, reserved and booked price and tries of an attempt; None when there is none."""
-        query = "SELECT state, reserved_nanousd, cost_nanousd, tries FROM attempt WHERE id = ?"
-        return self.connection.execute(query, (attempt,)).fetchone()
+        """State, reserved and booked price and tries of an attempt, and more; None when there is none."""
+        if attempt not in self._rows:
+            query = f"SELECT {', '.join(self._COLUMNS)} FROM attempt WHERE id = ?"
+            row = self._connection.execute(query, (attempt,)).fetchone()
+            if row is None:
+                return None
+            self._rows[attempt] = list(row)
+        return self._rows[attempt]
 
     def _listed(self, attempt: int) -> int:
         """The price that the vendor's list names for an attempt; 0: none."""
-        row = self.connection.execute("SELECT listed_nanousd FROM attempt WHERE id = ?", (attempt,)).fetchone()
+        row = self._connection.execute("SELECT listed_nanousd FROM attempt WHERE id = ?", (attempt,)).fetchone()
         return row[0] or 0
 
-    def _seal(self, attempt: int) -> None:
-        """Protect a row that was changed against damage."""
-        seal(self.connection, attempt)
-
-    def _book(self, attempt: int, *, spent: int = 0, reserved: int = 0, calls: int = 0, attempts: int = 0) -> None:
+    def _book(self, attempt: int, *, spent: int, reserved: int, calls: int) -> None:
         """Add what an attempt changes to the totals."""
-        self.connection.execute(
-            "UPDATE total SET spent_nanousd = spent_nanousd + ?, reserved_nanousd = reserved_nanousd + ?,"
-            " calls = calls + ?, attempts = attempts + ?",
-            (spent, reserved, calls, attempts),
-        )
-
-    def count_commit(self) -> int:
-        """Count this transaction, as the last thing in it; the number of commits that the ledger will have seen."""
-        self.connection.execute("UPDATE total SET commits = commits + 1")
-        row = self.connection.execute("SELECT commits FROM total").fetchone()
-        if row is None:
-            raise LedgerError("the ledger has lost its totals; verify it")
-        return int(row[0])
+        self._booked = self._booked.plus(Totals(spent, reserved, calls))
 
 
 def _booked(state: AttemptState, price: int, cost: int | None, reserve: int | None) -> tuple[int, int]:

@@ -20,6 +20,14 @@ Change = tuple[Callable[[LedgerTransaction], Any], Sequence[int], "Future[Any]"]
 """An operation, the attempts that it looks at, and who waits for it."""
 
 
+class FailedOperationError(Exception):
+    """An operation raised `error`, and nothing of its batch was written."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Writer(ABC):
     """Runs operations one after another; the result of an operation is handed out after its commit is on disk."""
 
@@ -33,8 +41,14 @@ class Writer(ABC):
         self._thread.start()
 
     @abstractmethod
-    def _write(self, batch: list[Change]) -> list[tuple[Any, Exception | None]]:
-        """Run a batch in one transaction, in which an operation that fails undoes only itself."""
+    def _commit_together(self, batch: Sequence[Change]) -> list[Any]:
+        """What each operation returns, all of which are committed together.
+
+        Raises
+        ------
+        FailedOperationError
+            One failed by itself, and nothing was written.
+        """
 
     @abstractmethod
     def _undo(self, error: Exception) -> LedgerError | None:
@@ -107,6 +121,16 @@ class Writer(ABC):
             if not future.done():
                 future.set_exception(error)
 
+    def _write(self, batch: Sequence[Change]) -> list[tuple[Any, Exception | None]]:
+        """The results of a batch, in which an operation that fails undoes only itself."""
+        try:
+            return [(result, None) for result in self._commit_together(batch)]
+        except FailedOperationError as failed:
+            if len(batch) == 1:
+                return [(None, failed.error)]
+        # One of them undoes all, so each is run alone.
+        return [result for change in batch for result in self._write([change])]
+
     def _commit(self, batch: list[Change]) -> None:
         """Write a batch and hand the results out; after a commit that failed, nothing is written any more."""
         try:
@@ -147,26 +171,21 @@ class SqliteWriter(Writer):
         self._file = file
         super().__init__()
 
-    def _write(self, batch: list[Change]) -> list[tuple[Any, Exception | None]]:
+    def _commit_together(self, batch: Sequence[Change]) -> list[Any]:
         self._file.guard()
         self._lock.guard()
         self._connection.execute("BEGIN IMMEDIATE")
         transaction = LedgerTransaction(self._connection)
-        results: list[tuple[Any, Exception | None]] = []
-        for operation, *_ in batch:
-            self._connection.execute("SAVEPOINT operation")
-            try:
-                results.append((operation(transaction), None))
-            except (sqlite3.Error, MemoryError):
-                # Short of memory, SQLite undoes the whole transaction by itself: there is no savepoint to go back to.
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller, not to the batch
-                self._connection.execute("ROLLBACK TO operation")
-                results.append((None, error))
-            self._connection.execute("RELEASE operation")
-        commits = transaction.count_commit()
-        self._connection.execute("COMMIT")
-        self._file.mark(commits)
+        try:
+            results = [operation(transaction) for operation, *_ in batch]
+            transaction.flush()
+        except (sqlite3.Error, MemoryError):
+            # Short of memory, SQLite undoes the whole transaction by itself: there is nothing to go back to.
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller, not to the batch
+            self._connection.execute("ROLLBACK")
+            raise FailedOperationError(error) from None
+        self._file.mark(transaction.commit())
         return results
 
     def _undo(self, error: Exception) -> LedgerError | None:

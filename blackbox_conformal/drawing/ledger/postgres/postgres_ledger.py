@@ -27,21 +27,13 @@ from blackbox_conformal.drawing.ledger.postgres.postgres_transaction import EXPI
 from blackbox_conformal.drawing.ledger.postgres.reconnecting import Reconnecting
 from blackbox_conformal.drawing.ledger.recording import settle_left_behind
 from blackbox_conformal.drawing.ledger.transaction import LedgerTransaction
-from blackbox_conformal.drawing.ledger.writer import Change, Writer
+from blackbox_conformal.drawing.ledger.writer import Change, FailedOperationError, Writer
 from blackbox_conformal.errors import LedgerError
 from blackbox_conformal.support.canonical import digest_json
 
 # The thread that writes a shared ledger: it outlives cut connections and restarts of the database.
 
 _OF_ONE_OPERATION = (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError)
-
-
-class _FailedOperationError(Exception):
-    """An operation raised `error`, and nothing was written."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
 
 
 class PostgresWriter(Writer):
@@ -58,17 +50,7 @@ class PostgresWriter(Writer):
         self._me, self.budget = me, ""
         super().__init__()
 
-    def _write(self, batch: list[Change]) -> list[tuple[Any, Exception | None]]:
-        try:
-            return [(result, None) for result in self._commit_together(batch)]
-        except _FailedOperationError as failed:
-            if len(batch) == 1:
-                return [(None, failed.error)]
-        # One of them undoes all, so each is run alone.
-        return [result for change in batch for result in self._write([change])]
-
     def _commit_together(self, batch: Sequence[Change]) -> list[Any]:
-        """What each operation returns, all of which are committed together."""
         # The number tells after a cut whether the commit arrived: the same batch is never written twice.
         number, results = uuid4(), list[Any]()
         looked_at = sorted({attempt for _, attempts, _ in batch for attempt in attempts})
@@ -88,10 +70,10 @@ class PostgresWriter(Writer):
                 if not isinstance(error, _OF_ONE_OPERATION):
                     raise
                 connection.execute("ROLLBACK")
-                raise _FailedOperationError(LedgerError(f"the ledger cannot hold this: {error}")) from None
+                raise FailedOperationError(LedgerError(f"the ledger cannot hold this: {error}")) from None
             except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller
                 connection.execute("ROLLBACK")
-                raise _FailedOperationError(error) from None
+                raise FailedOperationError(error) from None
 
         self._connection.run(once)
         return results

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from blackbox_conformal.drawing.job_budget import Totals
 from blackbox_conformal.drawing.ledger.attempts import AttemptSpec
+from blackbox_conformal.drawing.ledger.connection import Cursor
 from blackbox_conformal.drawing.ledger.postgres.database import PostgresConnection
 from blackbox_conformal.drawing.ledger.states import COUNTED, WHOLE, WITH_JOB, AttemptState
 from blackbox_conformal.drawing.ledger.transaction import LedgerTransaction
@@ -28,8 +29,7 @@ _PAYING: tuple[AttemptState, ...] = ("claimed", "intent", "sent")
 _SAID_BY: dict[AttemptState, tuple[AttemptState, ...]] = {"ready": ("ready", *WHOLE), "stored": WHOLE}
 _KINDS = dict.fromkeys(("generation", "draw", "priced"), "integer")
 _KINDS |= dict.fromkeys(("pixels", "listed_nanousd"), "bigint")
-_ROW = ("state", "reserved_nanousd", "cost_nanousd", "tries", "task", "owner", "intent_at")
-_TASK, _OWNER = _ROW.index("task"), _ROW.index("owner")
+_TASK, _OWNER, _INTENT_AT = 4, 5, 6
 _SUMS = "SELECT spent_nanousd, reserved_nanousd, calls FROM budget WHERE name = ?"
 
 NOW = "extract(epoch FROM clock_timestamp())::double precision"
@@ -55,7 +55,8 @@ class PostgresTransaction(LedgerTransaction):
         The most that may be booked and held in all; None: there is no such limit.
     """
 
-    connection: PostgresConnection
+    _COLUMNS = (*LedgerTransaction._COLUMNS, "task", "owner", "intent_at")
+    _connection: PostgresConnection
 
     def __init__(self, connection: PostgresConnection, me: UUID) -> None:
         super().__init__(connection)
@@ -64,14 +65,15 @@ class PostgresTransaction(LedgerTransaction):
         self._dead: list[UUID] = []
         self.fenced = False
         self.limit_nanousd: int | None = None
-        self._totals = Totals()
-        self._attempts = 0
-        self._booked: dict[str, Counter[str]] = {}
+        self._booked_of: dict[str, Counter[str]] = {}
         self._minutes: Counter[int] = Counter()
         self._budgets: dict[str, tuple[int, int, int]] = {}
         self._counted: dict[tuple[str, str], bool] = {}
-        self._rows: dict[int, list[Any]] = {}
-        self._changes: dict[int, dict[str, Any]] = {}
+
+    @property
+    def connection(self) -> PostgresConnection:
+        """What to ask questions of; what changed so far is written with the commit, in one exchange."""
+        return self._connection
 
     def begin(self, batch: UUID, attempts: Sequence[int], budget: str) -> bool:
         """Lock the ledger, and renew the lease; False when the transaction `batch` was committed before.
@@ -93,44 +95,44 @@ class PostgresTransaction(LedgerTransaction):
             )
             read = self.connection.execute(
                 "SELECT id, EXISTS (SELECT 1 FROM budget_task WHERE budget_task.task = attempt.task AND budget = ?),"
-                f" {', '.join(_ROW)} FROM attempt WHERE id = ANY(?)",
+                f" {', '.join(self._COLUMNS)} FROM attempt WHERE id = ANY(?)",
                 (budget, attempts),
             )
             sums_of_budget = self.connection.execute(_SUMS, (budget,))
         *sums, self.limit_nanousd, self._now = totals.fetchone()
-        self._totals, row = Totals(*sums), renewed.fetchone()
+        self._before, row = Totals(*sums), renewed.fetchone()
         if row is None:
             raise LedgerError("the ledger does not know this process any more, so nothing more is sent; run again")
         self.fenced = row[1]
         for number, counted, *values in read.fetchall():
             self._rows[number] = values
-            self._counted[budget, self._rows[number][_TASK]] = counted
+            self._counted[budget, values[_TASK]] = counted
         if (found := sums_of_budget.fetchone()) is not None:
             self._budgets[budget] = tuple(found)
         # The same batch number means that this very transaction was committed before a cut.
         return bool(row[0] != batch)
 
-    def commit(self) -> None:
-        """Write what was changed and booked, all at once."""
+    def commit(self) -> int:
+        """Write what was changed and booked, all at once; the number of commits that the ledger has seen then."""
         # Written at the end and together: the totals are locked for one more exchange only.
-        with self.connection.together():
-            for attempt, values in self._changes.items():
-                settings = ", ".join(f"{column} = ?" for column in values)
-                self.connection.execute(f"UPDATE attempt SET {settings} WHERE id = ?", (*values.values(), attempt))
-            self._write_totals()
-            self.connection.execute("COMMIT")
+        with self._connection.together():
+            self.flush()
+            commits = self._write_totals()
+            self._connection.execute("COMMIT")
+        return int(commits.fetchone()[0])
 
-    def _write_totals(self) -> None:
-        spent, reserved, calls, _ = self._totals
-        self.connection.execute(
-            "UPDATE total SET spent_nanousd = ?, reserved_nanousd = ?, calls = ?, attempts = attempts + ?,"
-            " commits = commits + 1",
-            (spent, reserved, calls, self._attempts),
-        )
+    def flush(self) -> None:
+        changes, self._changes = self._changes, {}
+        for attempt, values in changes.items():
+            settings = ", ".join(f"{column} = ?" for column in values)
+            self._connection.execute(f"UPDATE attempt SET {settings} WHERE id = ?", (*values.values(), attempt))
+
+    def _write_totals(self) -> Cursor:
+        commits = super()._write_totals()
         # Money that moved within the transaction and back changes no budget.
-        tasks = [task for task, counts in self._booked.items() if any(counts.values())]
+        tasks = [task for task, counts in self._booked_of.items() if any(counts.values())]
         if tasks:
-            columns = [[self._booked[task][name] for task in tasks] for name in ("spent", "reserved", "calls")]
+            columns = [[self._booked_of[task][name] for task in tasks] for name in ("spent", "reserved", "calls")]
             self.connection.execute(
                 # One statement for all budgets that count one of these tasks.
                 "UPDATE budget SET spent_nanousd = budget.spent_nanousd + more.spent,"
@@ -147,10 +149,7 @@ class PostgresTransaction(LedgerTransaction):
                 " DO UPDATE SET nanousd = booked_by_minute.nanousd + excluded.nanousd",
                 (minute, nanousd),
             )
-
-    def totals(self) -> Totals:
-        """The sums over all attempts, every change so far included."""
-        return self._totals
+        return commits
 
     def totals_of(self, budget: str) -> Totals:
         """The sums over the attempts that a budget is for, every change so far included."""
@@ -162,18 +161,18 @@ class PostgresTransaction(LedgerTransaction):
         spent, reserved, calls = self._budgets[budget]
         # The row was read at the beginning: what this transaction booked since then comes on top.
         for task in self._counted_tasks(budget):
-            booked = self._booked[task]
+            booked = self._booked_of[task]
             spent, reserved, calls = spent + booked["spent"], reserved + booked["reserved"], calls + booked["calls"]
         return Totals(spent, reserved, calls)
 
     def _counted_tasks(self, budget: str) -> list[str]:
         """Tasks that were booked in this transaction and count in a budget."""
-        unknown = [task for task in self._booked if (budget, task) not in self._counted]
+        unknown = [task for task in self._booked_of if (budget, task) not in self._counted]
         if unknown:
             query = "SELECT task FROM budget_task WHERE budget = ? AND task = ANY(?)"
             found = {row[0] for row in self.connection.execute(query, (budget, unknown)).fetchall()}
             self._counted |= {(budget, task): task in found for task in unknown}
-        return [task for task in self._booked if self._counted[budget, task]]
+        return [task for task in self._booked_of if self._counted[budget, task]]
 
     def spent_of_day(self) -> int:
         """Nano-dollars booked of submissions of the last 24 hours, and of those of the minute before."""
@@ -198,7 +197,7 @@ class PostgresTransaction(LedgerTransaction):
             f" FROM unnest({arrays}) ON CONFLICT (task, generation) WHERE state <> 'cancelled' DO NOTHING",
             [[row[name] for row in rows] for name in names],
         )
-        self._attempts += made.rowcount
+        self._inserted += made.rowcount
         found = self.connection.execute(
             "SELECT task, generation, id FROM attempt WHERE task = ANY(?) AND state = 'planned'",
             ([spec.task for spec in specs],),
@@ -221,7 +220,7 @@ class PostgresTransaction(LedgerTransaction):
             tuple(values.values()),
         ).fetchone()
         if row is not None:
-            self._attempts += 1
+            self._inserted += 1
             # So that later steps in this transaction need not ask for the row.
             self._rows[row[0]] = ["planned", 0, 0, 0, values["task"], None, None]
             return int(row[0])
@@ -260,34 +259,13 @@ class PostgresTransaction(LedgerTransaction):
         values["owner"] = (row[_OWNER] if others else self._me) if state in _OWNED and row is not None else None
         super().move(attempt, state, cost, reserve, **values)
 
-    def note(self, attempt: int, **values: Any) -> None:
-        """Write `values` beside an attempt, with the commit."""
-        self._changes.setdefault(attempt, {}).update(values)
+    def _book(self, attempt: int, *, spent: int, reserved: int, calls: int) -> None:
+        super()._book(attempt, spent=spent, reserved=reserved, calls=calls)
         row = self._row(attempt)
-        for number, name in enumerate(_ROW):
-            if row is not None and name in values:
-                row[number] = values[name]
-
-    def _row(self, attempt: int) -> Any:
-        if attempt not in self._rows:
-            query = f"SELECT {', '.join(_ROW)} FROM attempt WHERE id = ?"
-            row = self.connection.execute(query, (attempt,)).fetchone()
-            if row is None:
-                return None
-            self._rows[attempt] = list(row)
-        return self._rows[attempt]
-
-    def _seal(self, attempt: int) -> None:
-        """The database keeps checksums of its own pages."""
-
-    def _book(self, attempt: int, *, spent: int = 0, reserved: int = 0, calls: int = 0, attempts: int = 0) -> None:
-        row = self._row(attempt)
-        self._booked.setdefault(row[_TASK], Counter()).update(spent=spent, reserved=reserved, calls=calls)
+        self._booked_of.setdefault(row[_TASK], Counter()).update(spent=spent, reserved=reserved, calls=calls)
         # Booked to the minute of the reservation, so that giving back falls into the same day.
         if spent:
-            self._minutes[int((row[6] or 0) // _MINUTE_S)] += spent
-        all_spent, all_reserved, all_calls, _ = self._totals
-        self._totals = Totals(all_spent + spent, all_reserved + reserved, all_calls + calls)
+            self._minutes[int((row[_INTENT_AT] or 0) // _MINUTE_S)] += spent
 
     def count_in(self, budget: str, task: str) -> None:
         """Let a budget count what the attempts at a task cost from now on."""
