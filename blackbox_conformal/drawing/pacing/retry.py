@@ -1,14 +1,15 @@
 """The one place that repeats requests: which, how often, and after how long.
 
-The HTTP library is told to repeat nothing. What an error means is decided in `http.classify`. Pauses that concern
-every worker are kept by `concurrency.CircuitBreaker`.
+Each request runs in a `tenacity.Retrying` of its own; the HTTP library is told to repeat nothing. What an error means
+is decided in `http.classify`. Pauses that concern every worker are kept by `concurrency.CircuitBreaker`.
 """
 
-import math
 import random
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+
+import tenacity
 
 from blackbox_conformal.drawing.clock import Clock
 from blackbox_conformal.drawing.events import EventBoard
@@ -98,15 +99,21 @@ class Retrier:
 
     def submit(self, once: Callable[[], Answer], replayable: bool) -> Answer:
         """Run a billable request; `replayable` when the vendor takes an idempotency key."""
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                return self._worked(once())
-            except VendorError as error:
-                if not self._may_submit_again(error, tries, replayable):
-                    raise
-                self._wait(error, tries, self._control.stopping)
+
+        def failed(error: BaseException, tries: int) -> bool:
+            if isinstance(error, MaybeSentError):
+                self._concurrency.record_failure()
+                # Under its key a repetition is the same purchase, so that it is repeated though it may have arrived.
+                if replayable and tries < self._limits.max_attempts:
+                    return self._withdraw(error, RetryBudget.COST_REPLAY)
+                self._withdraw(error, RetryBudget.COST_AMBIGUOUS)
+                # Without a key a second submission would be a second purchase.
+                return False
+            if isinstance(error, TryLaterError):
+                return self._pause_everyone(error)
+            return isinstance(error, NotSentError) and self._not_sent(error, tries)
+
+        return self._retrying(failed, self._control.stopping, lambda: None)(once)
 
     def fetch(self, once: Callable[[], Answer], deadline: Callable[[], float | None]) -> Answer:
         """Run a free request, until `deadline` (monotonic) or, where that is None, up to ``max_attempts`` times.
@@ -114,62 +121,64 @@ class Retrier:
         The deadline of a job moves while its request waits for a turn; whether there is one does not change.
         """
         jobless = deadline() is None
+
+        def failed(error: BaseException, tries: int) -> bool:
+            if isinstance(error, NotSentError) and (error.permanent or jobless):
+                return self._not_sent(error, tries)
+            if isinstance(error, TryLaterError):
+                return self._pause_everyone(error)
+            if isinstance(error, GoneError):
+                # A link may be gone for a moment while it is copied: it is asked for once more, but not where access
+                # was refused.
+                return not jobless and error.code != "403" and tries < 2
+            if not isinstance(error, (NotSentError, MaybeSentError, JobError)):
+                return False
+            self._concurrency.record_failure()
+            if jobless and tries >= self._limits.max_attempts:
+                return self._end_run(f"{error}, {tries} times in a row")
+            return self._withdraw(error, self._budget.cost_free)
+
         # A job is paid for, so a first stop does not end its polling.
         wake = self._control.stopping if jobless else self._control.leaving
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                return self._worked(once())
-            except VendorError as error:
-                again, until = self._may_fetch_again(error, tries, jobless), deadline()
-                left = math.inf if until is None else until - self._clock.monotonic()
-                if not again or left <= 0:
-                    raise
-                # A wait beyond the deadline would only delay the error.
-                self._wait(error, tries, wake, left)
+        return self._retrying(failed, wake, deadline)(once)
 
-    def _worked(self, answer: Answer) -> Answer:
-        # What works pays back, so that a long run survives failures that are rare.
-        self._budget.deposit(self._budget.cost_free)
-        return answer
+    def _retrying(
+        self,
+        failed: Callable[[BaseException, int], bool],
+        wake: threading.Event,
+        deadline: Callable[[], float | None],
+    ) -> tenacity.Retrying:
+        """Tries until it works, `failed` (told the error and the number of tries) says no, or time is over."""
 
-    def _may_submit_again(self, error: VendorError, tries: int, replayable: bool) -> bool:
-        if isinstance(error, MaybeSentError):
-            self._concurrency.record_failure()
-            # Under its key a repetition is the same purchase, so that it is repeated though it may have arrived.
-            if replayable and tries < self._limits.max_attempts:
-                return self._withdraw(error, RetryBudget.COST_REPLAY)
-            self._withdraw(error, RetryBudget.COST_AMBIGUOUS)
-            # Without a key a second submission would be a second purchase.
+        def retry(state: tenacity.RetryCallState) -> bool:
+            error = _error(state)
+            if error is not None:
+                return failed(error, state.attempt_number)
+            # What works pays back, so that a long run survives failures that are rare.
+            self._budget.deposit(self._budget.cost_free)
             return False
-        if isinstance(error, TryLaterError):
-            return self._pause_everyone(error)
-        return isinstance(error, NotSentError) and self._not_sent(error, tries)
 
-    def _may_fetch_again(self, error: VendorError, tries: int, jobless: bool) -> bool:
-        if isinstance(error, NotSentError) and (error.permanent or jobless):
-            return self._not_sent(error, tries)
-        if isinstance(error, TryLaterError):
-            return self._pause_everyone(error)
-        if isinstance(error, GoneError):
-            # A link may be gone for a moment while it is copied: it is asked for once more, but not where access was
-            # refused.
-            return not jobless and error.code != "403" and tries < 2
-        if not isinstance(error, (NotSentError, MaybeSentError, JobError)):
-            return False
-        self._concurrency.record_failure()
-        if jobless and tries >= self._limits.max_attempts:
-            return self._end_run(f"{error}, {tries} times in a row")
-        return self._withdraw(error, self._budget.cost_free)
+        def wait(state: tenacity.RetryCallState) -> float:
+            # After "later" everyone waits at the circuit breaker; a second wait on top would add nothing.
+            seconds = 0.0 if isinstance(_error(state), TryLaterError) else full_jitter(state.attempt_number)
+            until = deadline()
+            # A wait beyond the deadline would only delay the error.
+            return seconds if until is None else max(0.0, min(seconds, until - self._clock.monotonic()))
 
-    def _wait(self, error: VendorError, tries: int, wake: threading.Event, most: float = math.inf) -> None:
-        """Wait before the next try, at most so many seconds."""
-        self._board.tell("retry", f"trying again: {error}")
-        # After "later" everyone waits at the circuit breaker; a second wait on top would add nothing.
-        seconds = 0.0 if isinstance(error, TryLaterError) else min(full_jitter(tries), most)
-        if seconds > 0 and self._clock.sleep(seconds, wake):
-            raise StoppedError from None
+        def stop(state: tenacity.RetryCallState) -> bool:
+            until = deadline()
+            return until is not None and self._clock.monotonic() >= until
+
+        def before_sleep(state: tenacity.RetryCallState) -> None:
+            self._board.tell("retry", f"trying again: {_error(state)}")
+
+        def sleep(seconds: float) -> None:
+            if seconds > 0 and self._clock.sleep(seconds, wake):
+                raise StoppedError
+
+        return tenacity.Retrying(
+            retry=retry, wait=wait, stop=stop, before_sleep=before_sleep, sleep=sleep, reraise=True
+        )
 
     def deferred(self, error: NotSentError | TryLaterError, tries: int) -> bool:
         """Record that an adapter read "not taken" in an answer, `tries` times by now; False when that ends the run."""
@@ -237,3 +246,7 @@ class Retrier:
             return datetime.fromtimestamp(self._clock.wall() + seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         except (ValueError, OverflowError, OSError):
             return "a date beyond the calendar"
+
+
+def _error(state: tenacity.RetryCallState) -> BaseException | None:
+    return None if state.outcome is None else state.outcome.exception()
