@@ -34,8 +34,8 @@ def honest(n: int = 24) -> Calibration:
         refused = index == 7
         family = RiskCurve.family(scores, errors, bound=1.0, tolerances=(0.1,), left_out=(0.05,))
         curves.append(RiskCurve.worst(1.0) if refused else family[0])
-        shares.append(RiskCurve.worst(1.0, tolerance=0.1) if refused else family[1])
-        all_but.append(RiskCurve.worst(1.0, left_out=0.05) if refused else family[2])
+        shares.append(RiskCurve.worst(1.0, "share", tolerance=0.1) if refused else family[1])
+        all_but.append(RiskCurve.worst(1.0, "all-but", left_out=0.05) if refused else family[2])
         seen = sketch_of(f"p{index}")
         images.append(
             CalibrationImage(

@@ -23,13 +23,13 @@ from blackbox_conformal.documents.stored import StoredPaper
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, FileFormatError
 from blackbox_conformal.method.guarantees.by_cluster import in_tiles
 from blackbox_conformal.method.guarantees.choose import guarantee as choose_guarantee
-from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.guarantees.guarantee import Guarantee, Needs
 from blackbox_conformal.method.images.calibration_images import CalibrationImage, History, KnownPhotograph
 from blackbox_conformal.method.images.duplicates import Distinct, Sketch
 from blackbox_conformal.method.images.input_statistics.statistics import SIZE, InputStatistics
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.answers import Answers
-from blackbox_conformal.method.risk.curve import DETAIL, RiskCurve
+from blackbox_conformal.method.risk.curve import DETAIL, PARAMETERS, RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet, StoredCurves
 from blackbox_conformal.method.risk.exact import largest_loss
 from blackbox_conformal.method.risk.squared_errors import SquaredErrors
@@ -80,6 +80,8 @@ class Calibration(Faces):
         The same for the share of the picture that is trusted and wrong, one set for each stored tolerance.
     all_but
         The same for the largest trusted error but for a share of the picture, one set for each stored share.
+    local
+        The same for the mean over squares of the largest trusted error in each, one set for each stored side.
     detail
         The same for shares of detail, two sets where the metric counts it: ``marked`` and ``clear-share``.
     answers
@@ -117,6 +119,7 @@ class Calibration(Faces):
     squared_errors: _StoredSquares = field(default_factory=lambda: SquaredErrors.unknown(0))
     all_but: tuple[StoredCurves, ...] = ()
     detail: tuple[StoredCurves, ...] = ()
+    local: tuple[StoredCurves, ...] = ()
     history: History = field(default_factory=History)
     made_with: str = f"blackbox-conformal {version('blackbox-conformal')}"
     signature: Signature | None = field(default=None, compare=False)
@@ -137,7 +140,7 @@ class Calibration(Faces):
             )
         if len({image.cluster is None for image in self.images}) > 1:
             raise CalibrationError("expected the photograph of every tile, or of none; some have none")
-        for curves in (self.curves, *self.shares, *self.all_but, *self.detail):
+        for curves in self.every_curves:
             if len(curves) != len(self.images):
                 raise CalibrationError(f"expected one curve a photograph; got {len(curves)} for {len(self.images)}")
         if len(self.answers) != len(self.images):
@@ -160,19 +163,25 @@ class Calibration(Faces):
         inputs: Sequence[InputStatistics] = (),
         squared_errors: Sequence[SquaredErrors] = (),
         detail: Sequence[Sequence[RiskCurve]] = (),
+        local: Sequence[Sequence[RiskCurve]] = (),
         **rest: Any,
     ) -> Self:
         """A calibration in canonical order (by truth digest), whatever order the photographs were drawn in."""
         # By digest, so that photographs that were drawn in another order give the same file.
         order = sorted(range(len(images)), key=lambda index: images[index].truth)
+
+        def sets(kinds: Sequence[Sequence[RiskCurve]]) -> tuple[CurveSet, ...]:
+            return tuple(CurveSet.from_curves([kind[index] for index in order]) for kind in kinds)
+
         return cls(
             procedure,
             bound,
             tuple(images[index] for index in order),
             CurveSet.from_curves([curves[index] for index in order]),
-            shares=tuple(CurveSet.from_curves([kind[index] for index in order]) for kind in shares),
-            all_but=tuple(CurveSet.from_curves([kind[index] for index in order]) for kind in all_but),
-            detail=tuple(CurveSet.from_curves([kind[index] for index in order]) for kind in detail),
+            shares=sets(shares),
+            all_but=sets(all_but),
+            detail=sets(detail),
+            local=sets(local),
             answers=Answers.together(answers)[order if answers else []],
             inputs=InputStatistics.together(inputs)[order if inputs else []],
             squared_errors=SquaredErrors.together(squared_errors)[order if squared_errors else []],
@@ -225,6 +234,11 @@ class Calibration(Faces):
         )
         return Distinct([*calibrating, *(("a tuning photograph", photograph.as_sketch) for photograph in self.tuning)])
 
+    @property
+    def every_curves(self) -> tuple[CurveSet, ...]:
+        """Of every loss that is stored, that of the largest error first."""
+        return self.curves, *self.shares, *self.all_but, *self.local, *self.detail
+
     def comparable_inputs(self, group: str | None = None) -> InputStatistics:
         """What new inputs are compared with: the inputs of all photographs or of a group, one tile of each photograph.
 
@@ -274,8 +288,8 @@ class Calibration(Faces):
         """
         if rule.needs.curve_kind == "supremum":
             return self.curves
-        if rule.needs.curve_kind == "all-but":
-            return self._leaving_out(rule.left_out)
+        if rule.needs.curve_kind in ("all-but", "local"):
+            return self._made_with(rule.needs)
         if rule.needs.curve_kind in DETAIL:
             return self._of_detail(rule).up_to(self._threshold_beside(rule))
         tolerance = rule.stated_tolerance
@@ -291,14 +305,17 @@ class Calibration(Faces):
             )
         return fitting[0]
 
-    def _leaving_out(self, share: float | None) -> CurveSet:
-        for curves in self.all_but:
-            if curves.left_out == share:
-                return curves
-        stored = ", ".join(f"{curves.left_out:g}" for curves in self.all_but) or "none"
+    def _made_with(self, needs: Needs) -> CurveSet:
+        every = [curves for curves in (*self.all_but, *self.local) if curves.kind == needs.curve_kind]
+        made_with = [getattr(curves, PARAMETERS[needs.curve_kind]) for curves in every]
+        if needs.parameter in made_with:
+            return every[made_with.index(needs.parameter)]
+        name = {"all-but": "share", "local": "side"}[needs.curve_kind]
+        stored = ", ".join(f"{value:g}" for value in made_with) or "none"
         raise CalibrationError(
-            f"curves are stored that leave out this share of the picture: {stored}; asked for {share}. Calibrate "
-            f"again with --guarantee all-but:share={share}: the draws are stored, so no call is made"
+            f"curves of {needs.curve_kind} are stored for this {name}: {stored}; asked for {needs.parameter:g}. "
+            f"Calibrate again with --guarantee {needs.curve_kind}:{name}={needs.parameter:g}: the draws are stored, so "
+            "no call is made"
         )
 
     def _of_detail(self, rule: Guarantee) -> CurveSet:
@@ -486,7 +503,7 @@ class _StoredCalibrations(StoredPaper[Calibration]):
         # Files from before there were these fields keep their digest.
         fields |= {"history": document.history.content or None}
         fields |= {} if len(document.squared_errors.known) else {"squared_errors": None}
-        fields |= {name: fields[name] or None for name in ("all_but", "detail")}
+        fields |= {name: fields[name] or None for name in ("all_but", "detail", "local")}
         # In one order, whatever order they were chosen or answered in.
         fields["tuning"].sort(key=lambda photograph: photograph["truth"])
         fields["vendor_models"].sort()
@@ -534,7 +551,7 @@ def check_agreement(calibration: Calibration) -> None:
     _check_bound(calibration, _metric(calibration.procedure))
     _check_degradation(calibration.procedure)
     _check_images(calibration)
-    for curves in (calibration.curves, *calibration.shares, *calibration.all_but, *calibration.detail):
+    for curves in calibration.every_curves:
         _check_refused(calibration.images, curves)
     _check_guarantee(calibration)
     _check_taught(calibration)
@@ -585,11 +602,11 @@ def _check_bound(calibration: Calibration, metric: Metric) -> None:
     tolerances = [curves.tolerance for curves in calibration.shares]
     if any(curves.kind != "share" or curves.bound != 1.0 for curves in calibration.shares) or _twice(tolerances):
         raise FileFormatError("expected one set of shares of wrong pixels for each tolerance; got others")
-    all_but = calibration.all_but
-    if any((curves.kind, curves.bound) != ("all-but", bound) for curves in all_but) or _twice(
-        curves.left_out for curves in all_but
-    ):
-        raise FileFormatError("expected one set of curves with the metric's bound for each share left out; got others")
+    for kind, name, every in (("all-but", "left_out", calibration.all_but), ("local", "side", calibration.local)):
+        made_with = [getattr(curves, name) for curves in every]
+        if any((curves.kind, curves.bound) != (kind, bound) for curves in every) or _twice(made_with):
+            what = "share left out" if kind == "all-but" else "side"
+            raise FileFormatError(f"expected one set of curves with the metric's bound for each {what}; got others")
     detail = [(curves.kind, curves.bound) for curves in calibration.detail]
     if _twice(detail) or not {*detail} <= {(kind, 1.0) for kind in DETAIL}:
         raise FileFormatError("expected shares of detail, one set of curves of a kind; got others")

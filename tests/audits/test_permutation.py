@@ -24,7 +24,7 @@ def curves(seed, count, *, refused=0, tolerance=None, ties=True):
         scores = rng.integers(0, 9, size) / 8 if ties else rng.random(size)
         metric = np.minimum(rng.random(size) * scores * rng.uniform(0.1, 1), 1)
         found.append(RiskCurve.from_maps(scores, metric, bound=1.0, tolerance=tolerance))
-    found += [RiskCurve.worst(1.0, tolerance=tolerance)] * refused
+    found += [RiskCurve.worst(1.0, "supremum" if tolerance is None else "share", tolerance=tolerance)] * refused
     return CurveSet.from_curves(found)
 
 

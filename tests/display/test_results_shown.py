@@ -135,7 +135,13 @@ def test_a_comparison_plots_the_level_that_is_asked_for(shown: dict[str, Any]) -
 
 @pytest.mark.parametrize(
     "guarantee",
-    ["per-image:delta=0.2", "high-probability:delta=0.2", "false-trust:tolerance=0.2", "all-but:share=0.01"],
+    [
+        "per-image:delta=0.2",
+        "high-probability:delta=0.2",
+        "false-trust:tolerance=0.2",
+        "all-but:share=0.01",
+        "local:side=16",
+    ],
 )
 def test_every_guarantee_has_its_card(guarantee: str, tmp_path: Path) -> None:
     write_draws(tmp_path / "outputs", range(9))

@@ -76,7 +76,7 @@ def test_curves_for_another_share_or_of_another_kind_are_refused() -> None:
         guarantee("expected").threshold(curves(0, 9, left_out=0.05), 0.5)
     calibration = calibration_of(curves(0, 24), all_but=[list(curves(0, 24, left_out=0.02))])
     assert calibration.threshold(0.5, "all-but", share=0.02) > -math.inf
-    with pytest.raises(CalibrationError, match=r"this share of the picture: 0\.02; asked for 0\.05.*no call is made"):
+    with pytest.raises(CalibrationError, match=r"stored for this share: 0\.02; asked for 0\.05.*no call is made"):
         calibration.threshold(0.5, "all-but", share=0.05)
 
 

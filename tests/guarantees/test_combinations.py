@@ -70,7 +70,8 @@ def calibration():
     all_but = [list(curves(0, N, left_out=share)) for share in (0.01, 0.05)]
     shares = [list(curves(0, N, tolerance=0.4))]
     detail = [list(detail_curves(0, N, kind, 0.9)) for kind in ("marked", "clear-share")]
-    return calibration_of(curves(0, N), groups=GROUPS, shares=shares, all_but=all_but, detail=detail)
+    local = [list(curves(0, N, side=64))]
+    return calibration_of(curves(0, N), groups=GROUPS, shares=shares, all_but=all_but, detail=detail, local=local)
 
 
 @pytest.fixture(scope="module")

@@ -173,7 +173,7 @@ def test_rules_name_whose_loss_they_are_of_and_take_its_parameters_alone() -> No
 
 
 def test_a_refused_photograph_loses_everything_at_once() -> None:
-    for curve in RiskCurve.worst_of_detail(0.9):
+    for curve in (RiskCurve.worst(1.5, kind, ceiling=0.9) for kind in KINDS):
         assert (curve.loss(-math.inf), curve.loss(-1.0)) == (0, 1)
 
 

@@ -55,7 +55,8 @@ def material(rule):
     """Curves of the guarantee's kind."""
     if rule.threshold_ceiling is not None:
         return detail_curves(0, N, rule.needs.curve_kind, rule.threshold_ceiling)
-    return curves(0, N, tolerance=0.4 if rule.needs.curve_kind == "share" else None, left_out=rule.left_out)
+    tolerance = 0.4 if rule.needs.curve_kind == "share" else None
+    return curves(0, N, tolerance=tolerance, left_out=rule.left_out, side=rule.square_side)
 
 
 def test_every_guarantee_has_a_row_in_the_documentation():

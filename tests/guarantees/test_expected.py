@@ -208,7 +208,7 @@ def test_a_level_that_is_none_is_refused(alpha):
 
 def test_share_curves_are_refused():
     with pytest.raises(CalibrationError, match="false-trust"):
-        threshold([RiskCurve.worst(1.0, tolerance=0.1)], 0.5)
+        threshold([RiskCurve.worst(1.0, "share", tolerance=0.1)], 0.5)
 
 
 def test_an_unknown_guarantee_is_refused_with_the_list():

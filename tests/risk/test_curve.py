@@ -97,7 +97,7 @@ def test_a_refused_photograph_has_the_worst_loss_at_every_threshold_above_minus_
     assert curve.loss(-math.inf) == 0
     assert curve.loss(-1e38) == curve.loss(0.0) == curve.loss(math.inf) == 2.0
     assert math.isnan(curve.trusted_share(0.0))
-    assert RiskCurve.worst(2.0, tolerance=0.1).loss(math.inf) == 1.0
+    assert RiskCurve.worst(2.0, "share", tolerance=0.1).loss(math.inf) == 1.0
     # A bound that float32 cannot hold: the loss is the largest float32 below it, which passes every check.
     assert 0.1 - 1e-8 < RiskCurve.worst(0.1).loss(0.0) <= 0.1
 

@@ -40,9 +40,15 @@ def test_packing_loses_nothing(sizes, seed):
 def test_areas_and_tolerance_survive():
     curves = list(photographic_curves(3))
     assert list(CurveSet.from_bytes(CurveSet.from_curves(curves).to_bytes())) == curves
-    share = [RiskCurve.from_maps(np.eye(4), np.eye(4), bound=1.0, tolerance=0.25), RiskCurve.worst(1.0, tolerance=0.25)]
+    share = [
+        RiskCurve.from_maps(np.eye(4), np.eye(4), bound=1.0, tolerance=0.25),
+        RiskCurve.worst(1.0, "share", tolerance=0.25),
+    ]
     assert list(CurveSet.from_bytes(CurveSet.from_curves(share).to_bytes())) == share
-    rest = [RiskCurve.from_maps(np.eye(4), np.eye(4), bound=1.5, left_out=0.25), RiskCurve.worst(1.5, left_out=0.25)]
+    rest = [
+        RiskCurve.from_maps(np.eye(4), np.eye(4), bound=1.5, left_out=0.25),
+        RiskCurve.worst(1.5, "all-but", left_out=0.25),
+    ]
     assert list(CurveSet.from_bytes(CurveSet.from_curves(rest).to_bytes())) == rest
 
 
@@ -107,7 +113,7 @@ def with_stream(raw):
         b"X" + GOOD[1:],
         with_header(version=2),
         with_header(share=2),
-        with_header(share=5, tolerance=0.5),
+        with_header(share=6, tolerance=0.5),
         with_header(share=1),
         with_header(tolerance=0.5),
         with_header(bound=math.nan),

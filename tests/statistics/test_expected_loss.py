@@ -208,6 +208,33 @@ def test_all_but_a_share_keeps_alpha_from_maps_to_masks_and_the_literal_rule_bre
     assert tools.verdict(everything).breaks(alpha), "nothing is promised of what is left out"
 
 
+def test_a_mean_over_squares_keeps_alpha_from_maps_to_masks_and_the_literal_rule_breaks_it(tools):
+    rng = np.random.default_rng(31)
+    n, alpha, side = 40, 0.2, 4
+
+    def maps():
+        scores = rng.integers(0, 4, (12, 12))
+        errors = np.array([0.15, 0.4, 0.7, 1.0])[scores] * rng.random() * rng.random((12, 12)) ** 6
+        return scores.astype(np.float32), errors.astype(np.float32)
+
+    def loss(scores, errors, t):
+        shown = np.where(trusted(scores, t), errors, 0).reshape(3, side, 3, side)
+        return shown.max(axis=(1, 3)).mean()
+
+    strict, literal, everywhere = [], [], []
+    for _ in range(100):
+        curves = [RiskCurve.from_maps(*maps(), bound=1.0, side=side) for _ in range(n)]
+        t = threshold(curves, alpha, "local", side=side)
+        new = [maps() for _ in range(40)]
+        strict.append(np.mean([loss(*pair, t) for pair in new]))
+        literal.append(np.mean([loss(*pair, math.nextafter(t, math.inf)) for pair in new]))
+        everywhere.append(np.mean([d[trusted(s, t)].max(initial=0) for s, d in new]))
+    assert tools.verdict(strict).keeps(alpha)
+    assert tools.verdict(strict).mean > 0.1 * alpha
+    assert tools.verdict(literal).breaks(alpha)
+    assert tools.verdict(everywhere).breaks(alpha), "the largest error of the whole picture is not promised"
+
+
 def invented_detail(rng):
     """Scores with ties, energies of invented and of added detail; how much a picture invents is its own matter."""
     scores = rng.integers(0, 4, (12, 12))

@@ -112,7 +112,7 @@ def test_a_cap_leaves_most_of_the_level_and_outsiders_that_use_it_up_are_refused
 
 
 @pytest.mark.parametrize(
-    "name", ["expected", "per-image", "high-probability", "false-trust", "all-but", "marked", "clear-share"]
+    "name", ["expected", "per-image", "high-probability", "false-trust", "all-but", "local", "marked", "clear-share"]
 )
 def test_without_outsiders_a_guarantee_is_specified_as_before(name):
     assert "outsiders" not in guarantee(name).specification()

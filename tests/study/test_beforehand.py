@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from support.audit_material import calibration_of, curves
+from support.audit_material import calibration_of, curves, detail_curves
 
 from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.method.audits.confidence import fewest, further, stakes, upper_bound
+from blackbox_conformal.method.guarantees.choose import guarantee
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.guarantees.per_image import PerImage
 from blackbox_conformal.study.audit.audited_rule import outlook, refuse_hopeless
@@ -71,3 +72,15 @@ def test_empty_masks_are_not_audited() -> None:
     from_delivered = Expected(bound_from="delivered")
     refuse_hopeless(calibration, from_delivered, [0.02])
     assert outlook(calibration, from_delivered, [0.02]) == []
+
+
+def test_what_is_promised_beside_takes_as_many_photographs_as_it_needs() -> None:
+    detail = [list(detail_curves(0, 40, "marked", 0.9))]
+    calibration = calibration_of(curves(0, 40), detail=detail)
+    rule, strict = guarantee("marked"), guarantee("marked", largest_error=0.06)
+    (alone,) = outlook(calibration, rule, [0.8])
+    (both,) = outlook(calibration, strict, [0.8])
+    assert alone.fewest is not None
+    assert both.fewest is not None
+    # Without any loss a level of 0.06 takes about 0.8 / 0.06 times the photographs.
+    assert both.fewest > 5 * alone.fewest

@@ -28,9 +28,9 @@ def maps(rng, *, harder=1.0, size=(6, 8)):
     return scores, errors
 
 
-def curve_of(scores, errors, tolerance=None, left_out=None):
+def curve_of(scores, errors, tolerance=None, left_out=None, side=None):
     """The risk curve of a score and an error map."""
-    return RiskCurve.from_maps(scores, errors, bound=BOUND, tolerance=tolerance, left_out=left_out)
+    return RiskCurve.from_maps(scores, errors, bound=BOUND, tolerance=tolerance, left_out=left_out, side=side)
 
 
 def detail_curves(seed, count, kind, ceiling):
@@ -45,10 +45,10 @@ def detail_curves(seed, count, kind, ceiling):
     return CurveSet.from_curves(found)
 
 
-def curves(seed, count, *, tolerance=None, left_out=None, harder=1.0):
+def curves(seed, count, *, tolerance=None, left_out=None, side=None, harder=1.0):
     """A set of `count` curves."""
     rng = np.random.default_rng(seed)
-    return CurveSet.from_curves([curve_of(*maps(rng, harder=harder), tolerance, left_out) for _ in range(count)])
+    return CurveSet.from_curves([curve_of(*maps(rng, harder=harder), tolerance, left_out, side) for _ in range(count)])
 
 
 def identity(name):
@@ -56,7 +56,7 @@ def identity(name):
     return digest_bytes(name.encode())
 
 
-def calibration_of(found, *, metric=None, guarantee=None, groups=None, shares=(), all_but=(), detail=()):
+def calibration_of(found, *, metric=None, guarantee=None, groups=None, shares=(), all_but=(), detail=(), local=()):
     """A calibration whose photographs ``c0``, ``c1``, … have the curves `found`."""
     images = [
         CalibrationImage(
@@ -85,6 +85,7 @@ def calibration_of(found, *, metric=None, guarantee=None, groups=None, shares=()
         shares,
         all_but,
         detail=detail,
+        local=local,
         guarantee=guarantee or {"name": "expected"},
     )
 

@@ -50,21 +50,6 @@ class Around(Guarantee):
         return self.inner.miss_rate
 
     @property
-    def stated_tolerance(self) -> float | None:
-        """As the guarantee within."""
-        return self.inner.stated_tolerance
-
-    @property
-    def left_out(self) -> float | None:
-        """As the guarantee within."""
-        return self.inner.left_out
-
-    @property
-    def threshold_ceiling(self) -> float | None:
-        """As the guarantee within."""
-        return self.inner.threshold_ceiling
-
-    @property
     def beside(self) -> tuple[Guarantee, float] | None:
         """That of the guarantee within, for the same units."""
         if (found := self.inner.beside) is None:

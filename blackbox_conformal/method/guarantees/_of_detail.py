@@ -4,10 +4,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
-from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.support.wording import exactly
 
 CEILING = 0.9
@@ -27,6 +25,7 @@ class OfDetail(Expected):
         threshold is the smaller one of the two, and neither loss ever falls, so both hold.
     """
 
+    curve_parameter: ClassVar[str] = "ceiling"
     theorem: ClassVar[str] = "Angelopoulos, Bates, Fisch, Lei and Schuster (2024), Theorem 1, with B = 1"
     refused: ClassVar[dict[str, str]] = dict.fromkeys(
         ("delta", "confidence"),
@@ -41,20 +40,6 @@ class OfDetail(Expected):
         """As of every plugin; without a second level there is no word of it."""
         content = super().specification()
         return {key: value for key, value in content.items() if key != "largest_error" or value is not None}
-
-    def check(self, curves: CurveSet, alpha: float | None = None) -> None:
-        """As for every guarantee, and the ceiling must be that of the curves."""
-        super().check(curves, alpha)
-        if curves.ceiling != self.ceiling:
-            raise CalibrationError(
-                f"expected curves with the ceiling {self.ceiling:g}; these were made with {curves.ceiling}. Calibrate "
-                f"with --guarantee {self.plugin_name()}:ceiling=…, which takes no further call"
-            )
-
-    @property
-    def threshold_ceiling(self) -> float | None:
-        """As `ceiling` says."""
-        return self.ceiling
 
     @property
     def beside(self) -> tuple[Guarantee, float] | None:

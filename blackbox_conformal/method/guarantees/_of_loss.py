@@ -4,6 +4,7 @@ Their proofs ask of a loss only that it never falls as the threshold grows, is l
 is what `Expected` and the guarantees derived from it prove of theirs.
 """
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Self
 
@@ -15,7 +16,13 @@ from blackbox_conformal.method.guarantees.guarantee import Guarantee, Needs
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.support import catalog
 
-OWNERS = {"tolerance": "false-trust", "share": "all-but", "ceiling": "marked", "largest_error": "marked"}
+OWNERS = {
+    "tolerance": "false-trust",
+    "share": "all-but",
+    "side": "local",
+    "ceiling": "marked",
+    "largest_error": "marked",
+}
 """Parameters of losses, each with a guarantee that has it."""
 
 
@@ -26,15 +33,16 @@ class OfLoss(WithOutsiders):
     ----------
     of
         The guarantee of a mean loss whose loss it is: ``expected`` (the largest trusted error), ``false-trust``,
-        ``all-but``, ``marked``, ``clear-share``.
-    tolerance, share, ceiling, largest_error
+        ``all-but``, ``local``, ``marked``, ``clear-share``.
+    tolerance, share, side, ceiling, largest_error
         As the guarantee `of` has them; None: its default. With `largest_error` the same mask also keeps this rule for
         the largest error at that level, each by itself.
     """
 
-    of: str = Field(default="expected", examples=["false-trust", "all-but", "marked", "clear-share"])
+    of: str = Field(default="expected", examples=["false-trust", "all-but", "local", "marked", "clear-share"])
     tolerance: float | None = None
     share: float | None = None
+    side: int | None = None
     ceiling: float | None = None
     largest_error: float | None = None
 
@@ -77,22 +85,7 @@ class OfLoss(WithOutsiders):
     @property
     def needs(self) -> Needs:
         """Curves of the loss."""
-        return Needs(self.sampling, self.loss.curve_kind)
-
-    @property
-    def stated_tolerance(self) -> float | None:
-        """As of the loss."""
-        return self.loss.stated_tolerance
-
-    @property
-    def left_out(self) -> float | None:
-        """As of the loss."""
-        return self.loss.left_out
-
-    @property
-    def threshold_ceiling(self) -> float | None:
-        """As of the loss."""
-        return self.loss.threshold_ceiling
+        return replace(self.loss.needs, sampling=self.sampling)
 
     @property
     def beside(self) -> tuple[Guarantee, float] | None:

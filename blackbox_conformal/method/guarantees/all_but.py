@@ -7,10 +7,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.risk.curve import Kind
-from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.support.wording import percent
 
 
@@ -24,18 +22,9 @@ class AllBut(Expected):
     """
 
     curve_kind: ClassVar[Kind] = "all-but"
+    curve_parameter: ClassVar[str] = "share"
 
     share: float = Field(default=0.01, gt=0, lt=1, allow_inf_nan=False)
-
-    def check(self, curves: CurveSet, alpha: float | None = None) -> None:
-        """As for every guarantee, and the share left out must be that of the curves."""
-        super().check(curves, alpha)
-        # The share fixes how many pixels are left out when a curve is made; another share would need other curves.
-        if curves.left_out != self.share:
-            raise CalibrationError(
-                f"expected curves that leave out a share of {self.share:g}; these leave out {curves.left_out}. "
-                "Calibrate with --guarantee all-but:share=…, which takes no further call"
-            )
 
     def within(self, alpha: float, error: str = "error") -> str:
         """As of the largest error, with the share."""
@@ -51,11 +40,6 @@ class AllBut(Expected):
         """As of the largest error, with the share."""
         left_out = f"when the worst of them, {percent(self.share)} % of the picture, are left out"
         return f"{super().loss_in_words(error)} {left_out}"
-
-    @property
-    def left_out(self) -> float | None:
-        """As `share` says."""
-        return self.share
 
 
 PLUGIN = AllBut

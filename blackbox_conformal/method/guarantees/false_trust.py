@@ -7,10 +7,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.risk.curve import Kind
-from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.support.wording import exactly
 
 
@@ -24,21 +22,12 @@ class FalseTrust(Expected):
     """
 
     curve_kind: ClassVar[Kind] = "share"
+    curve_parameter: ClassVar[str] = "tolerance"
     theorem: ClassVar[str] = "Angelopoulos, Bates, Fisch, Lei and Schuster (2024), Theorem 1, with B = 1"
 
     own_bound_refused: ClassVar[str] = "an error, and not the share of the picture that is wrong"
 
     tolerance: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-
-    def check(self, curves: CurveSet, alpha: float | None = None) -> None:
-        """As for every guarantee, and the tolerance must be that of the curves."""
-        super().check(curves, alpha)
-        # Different tolerances count different pixels as wrong: the same curves cannot serve both.
-        if self.tolerance is not None and curves.tolerance != self.tolerance:
-            raise CalibrationError(
-                f"expected curves made with tolerance {self.tolerance:g}; these were made with {curves.tolerance}. "
-                "Calibrate with --guarantee false-trust:tolerance=…, which takes no further call"
-            )
 
     def within(self, alpha: float, error: str = "error") -> str:
         """That the share of wrong pixels is at most `alpha`."""
@@ -52,11 +41,6 @@ class FalseTrust(Expected):
     @property
     def _tolerance_in_words(self) -> str:
         return "the tolerance" if self.tolerance is None else exactly(self.tolerance)
-
-    @property
-    def stated_tolerance(self) -> float | None:
-        """As `tolerance` says."""
-        return self.tolerance
 
 
 PLUGIN = FalseTrust

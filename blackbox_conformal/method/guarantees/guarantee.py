@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import InstanceOf, model_validator
 
 from blackbox_conformal.errors import CalibrationError, UsageError
-from blackbox_conformal.method.risk.curve import SHARES, Kind, RiskCurve
+from blackbox_conformal.method.risk.curve import DETAIL, PARAMETERS, SHARES, Kind, RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.exact import as_typed, exact_bound
 from blackbox_conformal.method.risk.pool import mean_of_clusters, pool
@@ -119,10 +119,13 @@ class Needs:
         What calibration and new photographs must be: ``exchangeable``, or ``iid``, which is more.
     curve_kind
         The kind of curve it is for.
+    parameter
+        What these curves must have been made with, see `PARAMETERS`; None: whatever they were.
     """
 
     sampling: Literal["exchangeable", "iid"]
     curve_kind: Kind
+    parameter: float | None = None
 
 
 class Guarantee(Plugin):
@@ -132,6 +135,8 @@ class Guarantee(Plugin):
     ----------
     sampling, curve_kind
         See `Needs`; ask `needs`, which also knows of a guarantee within.
+    curve_parameter
+        Its field with the parameter of its curves; empty where they have none.
     theorem
         The source of its proof.
     zero_allowed
@@ -144,6 +149,7 @@ class Guarantee(Plugin):
 
     sampling: ClassVar[Literal["exchangeable", "iid"]] = "exchangeable"
     curve_kind: ClassVar[Kind] = "supremum"
+    curve_parameter: ClassVar[str] = ""
     theorem: ClassVar[str] = ""
     zero_allowed: ClassVar[bool] = False
     bounds_tile_means: ClassVar[bool] = False
@@ -195,8 +201,17 @@ class Guarantee(Plugin):
             raise CalibrationError(
                 f"expected {self.needs.curve_kind} curves for this guarantee; got {curves.kind} curves. "
                 "A tolerance at calibration makes share curves (false-trust), left_out makes all-but curves (all-but), "
-                "the metric invention makes marked and clear-share curves, every metric supremum curves (all others)"
+                "side makes local curves (local), the metric invention makes marked and clear-share curves, every "
+                "metric supremum curves (all others)"
             )
+        asked = getattr(self, self.curve_parameter) if self.curve_parameter else None
+        if asked is None or asked == (made := getattr(curves, PARAMETERS[curves.kind])):
+            return
+        # What it is fixes which pixels count when a curve is made: another one would need other curves.
+        raise CalibrationError(
+            f"expected curves with {self.curve_parameter} {asked:g}; these were made with {made:g}. Calibrate with "
+            f"--guarantee {self.plugin_name()}:{self.curve_parameter}=…, which takes no further call"
+        )
 
     def check_level(self, alpha: float, bound: float | None = None) -> None:
         """Refuse a level that is none, and one that no loss can exceed, where the losses' `bound` is known."""
@@ -215,7 +230,8 @@ class Guarantee(Plugin):
     @property
     def needs(self) -> Needs:
         """What must hold of photographs and curves."""
-        return Needs(self.sampling, self.curve_kind)
+        parameter = getattr(self, self.curve_parameter) if self.curve_parameter else None
+        return Needs(self.sampling, self.curve_kind, parameter)
 
     def loss_bound(self, bound: float) -> float:
         """The largest loss of a curve, given the metric's `bound`: that, or 1 for a share."""
@@ -403,17 +419,26 @@ class Guarantee(Plugin):
     @property
     def stated_tolerance(self) -> float | None:
         """The error above which a trusted pixel is wrong, where the guarantee states one."""
-        return None
+        return self._parameter_of("share")
 
     @property
     def left_out(self) -> float | None:
         """The share of the picture that its worst trusted pixels may make up; None where no pixel is left out."""
-        return None
+        return self._parameter_of("all-but")
+
+    @property
+    def square_side(self) -> float | None:
+        """The side of squares whose largest errors are averaged; None where none are."""
+        return self._parameter_of("local")
 
     @property
     def threshold_ceiling(self) -> float | None:
         """The largest threshold that it ever allows; None where any may be."""
-        return None
+        return self._parameter_of(*DETAIL)
+
+    def _parameter_of(self, *kinds: Kind) -> float | None:
+        needs = self.needs
+        return needs.parameter if needs.curve_kind in kinds else None
 
     @property
     def beside(self) -> "tuple[Guarantee, float] | None":

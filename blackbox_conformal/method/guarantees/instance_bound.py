@@ -52,7 +52,7 @@ def rule_for_picture(
         largest = metric.bound_from_delivered(delivered)
     else:
         largest = _bound_from_input(metric, delivered, low_resolution, degradation)
-    return rule.with_bound(bound_curve(scores, largest, metric.capped_bound, rule.left_out))
+    return rule.with_bound(bound_curve(scores, largest, metric.capped_bound, rule.left_out, rule.square_side))
 
 
 def refuse_bound(rule: Guarantee, metric: Metric, degradation: Mixture, scale: int) -> None:
@@ -69,14 +69,18 @@ def refuse_bound(rule: Guarantee, metric: Metric, degradation: Mixture, scale: i
     rule_for_picture(rule, metric, delivered, low, scores, degradation)
 
 
-def bound_curve(scores: Map, largest: Map, bound: float, left_out: float | None = None) -> RiskCurve:
+def bound_curve(
+    scores: Map, largest: Map, bound: float, left_out: float | None = None, side: float | None = None
+) -> RiskCurve:
     """``B_new(t)``: the largest value of the map `largest` over pixels trusted at t, never above `bound`.
 
-    Where a share of the picture is `left_out`, the largest but for those: what lies below the map everywhere has a
-    k-th largest value below its k-th largest.
+    Where a share of the picture is `left_out`, the largest but for those, and where there is a `side`, the mean over
+    squares of the largest: of what lies below the map everywhere, each is below that of the map.
     """
     # Held to the metric's own bound, which is true for every picture and often smaller at single pixels.
-    return RiskCurve.from_maps(scores, np.minimum(largest, largest_loss(bound)), bound=bound, left_out=left_out)
+    return RiskCurve.from_maps(
+        scores, np.minimum(largest, largest_loss(bound)), bound=bound, left_out=left_out, side=side
+    )
 
 
 def input_statement(metric: Metric, delivered: Image, low_resolution: Image | None, degradation: Mixture) -> str | None:

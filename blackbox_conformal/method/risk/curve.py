@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from blackbox_conformal.errors import CalibrationError, MapError, UsageError
 from blackbox_conformal.method.kernels.detail import Energies
+from blackbox_conformal.method.kernels.largest_in_squares import squares_staircase
 from blackbox_conformal.method.kernels.left_out_share import all_but_staircase
 from blackbox_conformal.method.kernels.staircase import Counts, share_staircase, staircase_and_area, survey_maps
 from blackbox_conformal.method.risk.exact import as_typed, largest_loss
@@ -61,13 +62,22 @@ def _refuse(name: str, values: NDArray[np.float32], wrong: NDArray[np.bool_], ex
         )
 
 
-Kind = Literal["supremum", "share", "all-but", "marked", "clear-share"]
+Kind = Literal["supremum", "share", "all-but", "marked", "clear-share", "local"]
 
 SHARES: tuple[Kind, ...] = ("share", "marked", "clear-share")
 """Kinds of which every loss is a share, whatever the bound of the metric."""
 
 DETAIL: tuple[Kind, ...] = ("marked", "clear-share")
 """Kinds that add up energies of detail."""
+
+PARAMETERS: dict[Kind, str] = {
+    "share": "tolerance",
+    "all-but": "left_out",
+    "local": "side",
+    "marked": "ceiling",
+    "clear-share": "ceiling",
+}
+"""What all curves of a kind share beside their bound."""
 
 LEAST_INVENTED = 1.0
 """Squared grey levels at each pixel that ``marked`` adds to what was invented in a picture."""
@@ -93,10 +103,11 @@ class RiskCurve:
     kind
         ``supremum``: the largest error among trusted pixels. ``share``: the share of all pixels that are trusted
         and wrong by more than `tolerance`. ``all-but``: the largest error among trusted pixels when the largest of
-        them are left out, as many as `left_out` of all pixels. ``marked``: the share of invented detail that is
-        trusted. ``clear-share``: the share of trusted added detail that is invented, the largest so far. Both are 1
-        for every threshold above `ceiling`.
-    tolerance, left_out, ceiling
+        them are left out, as many as `left_out` of all pixels. ``local``: the largest error among trusted pixels of a
+        square of `side` pixels, averaged over the picture. ``marked``: the share of invented detail that is trusted.
+        ``clear-share``: the share of trusted added detail that is invented, the largest so far. The last two are 1 for
+        every threshold above `ceiling`.
+    tolerance, left_out, ceiling, side
         See `kind`; None for other kinds.
     area_scores, area_shares
         For reporting only: the share of pixels that score no more than each score, in about 256 steps; or None.
@@ -111,16 +122,14 @@ class RiskCurve:
     area_shares: NDArray[np.float32] | None = None
     left_out: float | None = None
     ceiling: float | None = None
+    side: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.bound) and self.bound > 0):
             raise CalibrationError(f"expected a finite bound above 0; got {self.bound!r}")
-        if (self.kind == "share") != (self.tolerance is not None):
-            raise CalibrationError(f"expected a tolerance for a share curve and for no other; got {self.tolerance!r}")
-        if (self.kind == "all-but") != (self.left_out is not None):
-            raise CalibrationError(f"expected left_out for an all-but curve and for no other; got {self.left_out!r}")
-        if (self.kind in DETAIL) != (self.ceiling is not None):
-            raise CalibrationError(f"expected a ceiling for a curve of detail and for no other; got {self.ceiling!r}")
+        for name in dict.fromkeys(PARAMETERS.values()):
+            if (PARAMETERS.get(self.kind) == name) != ((value := getattr(self, name)) is not None):
+                raise CalibrationError(f"expected {name} of curves that have one; got {value!r} of a {self.kind} curve")
         for name in ("scores", "losses", "area_scores", "area_shares"):
             values = getattr(self, name)
             # Copied and made read-only: curves are compared and hashed by their content, and shared by many sets.
@@ -147,6 +156,7 @@ class RiskCurve:
         bound: float,
         tolerance: float | None = None,
         left_out: float | None = None,
+        side: float | None = None,
     ) -> Self:
         """The exact curve of one photograph.
 
@@ -164,6 +174,9 @@ class RiskCurve:
         left_out
             A share of all pixels: loss = largest error among trusted pixels but for the largest of them, as many as
             that share, rounded down, is; rounded up to a 4096th of `bound`. Not together with `tolerance`.
+        side
+            Of squares in pixels: loss = largest error among trusted pixels of a square, averaged over the picture;
+            rounded up as for `left_out`, and alone.
 
         Raises
         ------
@@ -179,7 +192,8 @@ class RiskCurve:
         # At most one other loss is asked for; without one the curve of the largest error is the only one.
         tolerances = () if tolerance is None else (tolerance,)
         shares = () if left_out is None else (left_out,)
-        return cls.family(score_map, errors, bound=bound, tolerances=tolerances, left_out=shares)[-1]
+        sides = () if side is None else (side,)
+        return cls.family(score_map, errors, bound=bound, tolerances=tolerances, left_out=shares, sides=sides)[-1]
 
     @classmethod
     def family(
@@ -190,11 +204,13 @@ class RiskCurve:
         bound: float,
         tolerances: Sequence[float] = (),
         left_out: Sequence[float] = (),
+        sides: Sequence[float] = (),
     ) -> list[Self]:
         """The curves of one photograph: of the largest error, then of other losses.
 
-        That is the share wrong by each of `tolerances`, then the largest error but for each share in `left_out`. Each
-        is that of `from_maps`, in one go over the maps; parameters and errors as there.
+        That is the share wrong by each of `tolerances`, then the largest error but for each share in `left_out`, then
+        the mean of the largest in squares of each of `sides`. Each is that of `from_maps`, in one go over the maps;
+        parameters and errors as there.
         """
         scores_map = np.ascontiguousarray(score_map, dtype=np.float32)
         error_map = np.ascontiguousarray(errors, dtype=np.float32)
@@ -233,7 +249,11 @@ class RiskCurve:
             )
             for share in left_out
         ]
-        return [cls(*records, bound, "supremum", None, *area), *shares, *rest]
+        local = [
+            cls(*squares_staircase(scores_map, error_map, int(side), bound), bound, "local", None, *area, side=side)
+            for side in sides
+        ]
+        return [cls(*records, bound, "supremum", None, *area), *shares, *rest, *local]
 
     def of_detail(self, score_map: ArrayLike, energies: Energies, ceiling: float) -> list[Self]:
         """The curves ``marked`` and ``clear-share`` of the photograph whose other curve this is.
@@ -268,19 +288,12 @@ class RiskCurve:
         return found
 
     @classmethod
-    def worst(cls, bound: float, *, tolerance: float | None = None, left_out: float | None = None) -> Self:
+    def worst(cls, bound: float, kind: Kind = "supremum", **parameter: Any) -> Self:
         """The curve of a photograph that the vendor refused: the worst loss as soon as anything is trusted."""
-        highest = 1.0 if tolerance is not None else bound
+        highest = 1.0 if kind in SHARES else bound
         # The record at -inf lies below every threshold that trusts anything.
-        kind: Kind = "share" if tolerance is not None else "supremum" if left_out is None else "all-but"
         losses = np.array([largest_loss(highest)], np.float32)
-        return cls(np.array([-np.inf], np.float32), losses, highest, kind, tolerance, left_out=left_out)
-
-    @classmethod
-    def worst_of_detail(cls, ceiling: float) -> list[Self]:
-        """As `worst`, of each kind that `of_detail` gives."""
-        scores, losses = np.array([-np.inf], np.float32), np.ones(1, np.float32)
-        return [cls(scores, losses, 1.0, kind, ceiling=ceiling) for kind in DETAIL]
+        return cls(np.array([-np.inf], np.float32), losses, highest, kind, **parameter)
 
     def up_to(self, threshold: float) -> Self:
         """The curve of a share with the loss 1 for every threshold above `threshold`."""
@@ -341,7 +354,7 @@ class RiskCurve:
     def _content(self) -> tuple[Any, ...]:
         arrays = (self.scores, self.losses, self.area_scores, self.area_shares)
         packed = tuple(None if values is None else values.tobytes() for values in arrays)
-        return (*packed, self.bound, self.kind, self.tolerance, self.left_out, self.ceiling)
+        return (*packed, self.bound, self.kind, self.tolerance, self.left_out, self.ceiling, self.side)
 
 
 def in_order(values: NDArray[np.float32]) -> NDArray[np.uint32]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator
 
 from blackbox_conformal.errors import CalibrationError, FileFormatError
-from blackbox_conformal.method.risk.curve import DETAIL, Kind, RiskCurve, by_score, in_order
+from blackbox_conformal.method.risk.curve import PARAMETERS, Kind, RiskCurve, by_score, in_order
 from blackbox_conformal.method.risk.exact import grain_bits, grains
 from blackbox_conformal.method.risk.merged_curves import Merged, merge
 
@@ -46,7 +46,7 @@ class CurveSet:
         Records of all curves, float32.
     area_offsets, area_scores, area_shares
         The same for the trusted share; a curve without it owns none.
-    bound, kind, tolerance, left_out, ceiling
+    bound, kind, tolerance, left_out, ceiling, side
         As in `RiskCurve`.
     """
 
@@ -61,6 +61,7 @@ class CurveSet:
     tolerance: float | None = None
     left_out: float | None = None
     ceiling: float | None = None
+    side: float | None = None
 
     @classmethod
     def from_curves(cls, curves: Sequence[RiskCurve]) -> Self:
@@ -97,6 +98,7 @@ class CurveSet:
             first.tolerance,
             first.left_out,
             first.ceiling,
+            first.side,
         )
 
     @classmethod
@@ -111,7 +113,7 @@ class CurveSet:
         values = [in_order(part) for part in (self.scores, self.losses, self.area_scores, self.area_shares)]
         # The level is fixed, so that equal curves give equal bytes, and files that hold them equal digests.
         stream = zlib.compress(b"".join(map(_shuffle, [*counts, *values])), 6)
-        parameter = getattr(self, _parameter(self.kind)) if self.kind != "supremum" else None
+        parameter = getattr(self, PARAMETERS[self.kind]) if self.kind in PARAMETERS else None
         sizes = (len(self), self.scores.size, self.area_scores.size)
         # The header has no other way to say that there is no parameter.
         shared = (self.bound, math.nan if parameter is None else parameter)
@@ -160,7 +162,7 @@ class CurveSet:
         scores, losses, area_scores, area_shares = map(_to_floats, parts[2:])
         _check(scores, losses, offsets, bound)
         _check(area_scores, area_shares, area_offsets, 1.0)
-        given = {_parameter(_KINDS[kind]): parameter} if kind else {}
+        given = {PARAMETERS[_KINDS[kind]]: parameter} if kind else {}
         return cls(offsets, scores, losses, area_offsets, area_scores, area_shares, bound, _KINDS[kind], **given)
 
     def __len__(self) -> int:
@@ -183,6 +185,7 @@ class CurveSet:
             self.area_shares[area] if has_area else None,
             self.left_out,
             self.ceiling,
+            self.side,
         )
 
     def __iter__(self) -> Iterator[RiskCurve]:
@@ -215,6 +218,7 @@ class CurveSet:
             self.tolerance,
             self.left_out,
             self.ceiling,
+            self.side,
         )
 
     def up_to(self, threshold: float) -> "CurveSet":
@@ -301,11 +305,6 @@ def _inflate(stream: memoryview, size: int) -> bytes:
     return raw
 
 
-def _parameter(kind: Kind) -> str:
-    """The attribute that all curves of a kind share beside their bound."""
-    return "tolerance" if kind == "share" else "ceiling" if kind in DETAIL else "left_out"
-
-
 def _check(
     scores: NDArray[np.float32], values: NDArray[np.float32], offsets: NDArray[np.int64], highest: float
 ) -> None:
@@ -352,7 +351,7 @@ class Recent(dict[tuple[str, Any], Any]):
 
 
 def _loss_of(curve: RiskCurve) -> tuple[Any, ...]:
-    return curve.kind, curve.bound, curve.tolerance, curve.left_out, curve.ceiling
+    return curve.kind, curve.bound, curve.tolerance, curve.left_out, curve.ceiling, curve.side
 
 
 def _offsets(counts: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:

@@ -10,8 +10,9 @@ from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.method.audits.hypothesis import claim
 from blackbox_conformal.method.audits.interval import Exact, interval_for
 from blackbox_conformal.method.guarantees.by_cluster import in_tiles
-from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.guarantees.guarantee import Claim, Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing
+from blackbox_conformal.study.audit.beside import Beside
 from blackbox_conformal.support import member_text
 from blackbox_conformal.support.text import printable
 
@@ -153,13 +154,25 @@ def outlook(
             # Nothing is trusted, so nothing is tested.
             continue
         calibrated = claim(units.rule, units.curves.losses_at(rule.threshold(curves, alpha)), alpha, bound)
-        level = calibrated.level / calibrated.bound
         # With one loss above 0 or a level outside (0, 1) there is nothing to confirm by losses of 0.
-        if not 0 < level < 1:
+        if not 0 < calibrated.level < calibrated.bound:
             continue
-        known, binary = calibrated.losses / calibrated.bound, calibrated.binary
-        interval = interval_for(calibrated.losses, calibrated.level, calibrated.bound, exact=fixed and binary)
-        # Only where losses are 0 or the bound does a fixed number allow the exact interval.
-        least = Exact().fewest(np.zeros(1), level) if binary and not fixed else None
-        outlooks.append(Outlook(alpha, interval.fewest(np.zeros(1), level), interval.fewest(known, level), least))
+        # What is promised beside is confirmed by the same photographs, and never by an exact interval.
+        found = [_outlook(alpha, calibrated, fixed=fixed)]
+        found += [_outlook(alpha, one.known, fixed=False) for one in Beside.at(calibration, rule, [alpha])]
+        fewest, likely = (_most([getattr(each, name) for each in found]) for name in ("fewest", "likely"))
+        outlooks.append(Outlook(alpha, fewest, likely, found[0].fixed if len(found) == 1 else None))
     return outlooks
+
+
+def _outlook(alpha: float, known: Claim, *, fixed: bool) -> Outlook:
+    level, losses = known.level / known.bound, known.losses / known.bound
+    interval = interval_for(known.losses, known.level, known.bound, exact=fixed and known.binary)
+    # Only where losses are 0 or the bound does a fixed number allow the exact interval.
+    least = Exact().fewest(np.zeros(1), level) if known.binary and not fixed else None
+    return Outlook(alpha, interval.fewest(np.zeros(1), level), interval.fewest(losses, level), least)
+
+
+def _most(numbers: Sequence[int | None]) -> int | None:
+    """The largest of them; None where one is not known."""
+    return None if None in numbers else max(number for number in numbers if number is not None)

@@ -25,7 +25,7 @@ from blackbox_conformal.study.audit.audited_rule import audited_rule, photograph
 from blackbox_conformal.study.audit.beside import Beside
 from blackbox_conformal.study.audit.conclude import conclude
 from blackbox_conformal.study.audit.measure import Measure, OnPicture, WorstCrops
-from blackbox_conformal.study.calibrate.calibrated_rule import check_groups, tolerance_of
+from blackbox_conformal.study.calibrate.calibrated_rule import check_groups
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.plan.planning import audited_levels
 from blackbox_conformal.study.run_folder import is_first_look
@@ -267,7 +267,7 @@ def audit_photographs(
     job.confirm()
     keep = crops or WorstCrops(0)
     detail = DetailMeter(setup.procedure.mixture)
-    measure = Measure(rule, request.curves, levels, tolerance_of(rule), on_picture, keep.most > 0, detail)
+    measure = Measure(rule, request.curves, levels, on_picture, keep.most > 0, detail)
     found, ending = _measured(job, measure, request, keep, stop=stop and not setup.adapter.capabilities.local)
     found.sort(key=lambda one: one[0].truth)
     audited = [picture for picture, _ in found]

@@ -19,6 +19,7 @@ from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.trust import trusted
+from blackbox_conformal.study.calibrate.calibrated_rule import losses_of
 from blackbox_conformal.study.stages.evaluate import Evaluation, curves_of, evaluate
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.ready import Ready
@@ -145,8 +146,6 @@ class Measure:
     ----------
     rule, curves, levels
         The guarantee, the calibration's curves, and the levels at which masks are made.
-    tolerance
-        The error above which a trusted pixel is wrong, for guarantees on shares of the picture.
     on_picture
         Gets each photograph's pixels and maps, where it is measured: in threads, or on workers.
     crops
@@ -158,7 +157,6 @@ class Measure:
     rule: Guarantee
     curves: CurveSet
     levels: Sequence[float]
-    tolerance: float | None
     on_picture: OnPicture
     crops: bool
     detail: DetailMeter | None = None
@@ -167,7 +165,7 @@ class Measure:
         """What is measured on one photograph."""
         picture, setup, metric = ready.drawn.prepared, ready.setup, ready.setup.metric
         if ready.drawn.refusal is not None:
-            worst = self._worst(metric.capped_bound)
+            worst = self._bounded(losses_of(self.rule).worst(metric.capped_bound))
             thresholds = [self.rule.threshold(self.curves, alpha) for alpha in self.levels]
             return Measured(_refused(picture, worst, thresholds), Answers.unknown(1))
         truth, low = ready.truth_and_input("audited")
@@ -175,10 +173,8 @@ class Measure:
         assert picture.truth_digest is not None
         # Before any map is made, while there is room.
         sums = {} if self.detail is None else self.detail(picture.truth_digest, truth, low, evaluation.delivered)
-        shares, ceiling = [each for each in (self.rule.left_out,) if each is not None], self.rule.threshold_ceiling
-        tolerances = [] if self.tolerance is None else [self.tolerance]
-        errors, found = curves_of(evaluation, setup, truth, tolerances, shares, ceiling)
-        curve = next(each for each in found if each.kind == self.rule.needs.curve_kind)
+        errors, found = curves_of(evaluation, setup, truth, losses_of(self.rule))
+        curve = self._bounded(found)
         mixture = setup.procedure.mixture
         rule = rule_for_picture(
             self.rule, metric, evaluation.delivered, evaluation.low_resolution, evaluation.score_map, mixture
@@ -211,12 +207,9 @@ class Measure:
         )
         return Measured(audited, evaluation.answers, crops)
 
-    def _worst(self, bound: float) -> RiskCurve:
-        """The curve of a photograph that the vendor refused."""
-        kind, ceiling = self.rule.needs.curve_kind, self.rule.threshold_ceiling
-        detail = [] if ceiling is None else RiskCurve.worst_of_detail(ceiling)
-        worst = RiskCurve.worst(bound, tolerance=self.tolerance, left_out=self.rule.left_out)
-        return next(each for each in (*detail, worst) if each.kind == kind)
+    def _bounded(self, curves: Sequence[RiskCurve]) -> RiskCurve:
+        """The one that the guarantee is about."""
+        return next(curve for curve in curves if curve.kind == self.rule.needs.curve_kind)
 
 
 def _refused(picture: Prepared, worst: RiskCurve, thresholds: Sequence[float]) -> AuditedPicture:

@@ -1,12 +1,14 @@
 """Which guarantee a calibration is for, and whether its photographs are enough and are those of the user's tables."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.method.guarantees._of_detail import CEILING
 from blackbox_conformal.method.guarantees.by_cluster import in_tiles
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_words
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
+from blackbox_conformal.method.risk.losses import Losses
 from blackbox_conformal.study.stages.settings import Setup, member
 from blackbox_conformal.support.text import printable
 
@@ -67,23 +69,24 @@ def tolerance_of(rule: Guarantee) -> float | None:
     return DEFAULT_TOLERANCE if rule.stated_tolerance is None else rule.stated_tolerance
 
 
-def tolerances_of(rule: Guarantee) -> tuple[float, ...]:
-    """Tolerances whose shares of wrong pixels are stored: the usual one, and the one the guarantee names."""
-    return tuple(sorted({DEFAULT_TOLERANCE, tolerance_of(rule) or DEFAULT_TOLERANCE}))
+def losses_of(rule: Guarantee) -> Losses:
+    """What `rule` is about."""
+    parameters = tolerance_of(rule), rule.left_out, rule.square_side
+    tolerances, left_out, sides = (() if parameter is None else (parameter,) for parameter in parameters)
+    return Losses(tolerances, left_out, sides, rule.threshold_ceiling)
 
 
-def left_out_of(rule: Guarantee) -> tuple[float, ...]:
-    """Shares of the picture for which curves are stored that leave them out: the one the guarantee names, if any."""
-    return () if rule.left_out is None else (rule.left_out,)
-
-
-def ceiling_of(rule: Guarantee, setup: Setup) -> float | None:
-    """The largest threshold of the curves of detail that are stored; None where none are.
-
-    They are where the guarantee names one, and where metric and score are shares of detail.
+def stored_losses(rule: Guarantee, setup: Setup) -> Losses:
+    """What a calibration stores for `rule`: that, the share wrong by the usual tolerance, and shares of detail where
+    metric and score are such shares.
     """
+    losses = losses_of(rule)
     usual = CEILING if setup.score.is_share and setup.metric.counts_detail else None
-    return usual if rule.threshold_ceiling is None else rule.threshold_ceiling
+    return replace(
+        losses,
+        tolerances=tuple(sorted({DEFAULT_TOLERANCE, *losses.tolerances})),
+        ceiling=usual if losses.ceiling is None else losses.ceiling,
+    )
 
 
 def refuse_detail(rule: Guarantee, setup: Setup) -> None:

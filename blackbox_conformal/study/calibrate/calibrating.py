@@ -12,9 +12,10 @@ from blackbox_conformal.method.images.calibration_images import CalibrationImage
 from blackbox_conformal.method.images.duplicates import Distinct
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 from blackbox_conformal.method.risk.answers import Answers
-from blackbox_conformal.method.risk.curve import DETAIL, RiskCurve
+from blackbox_conformal.method.risk.curve import DETAIL, Kind, RiskCurve
+from blackbox_conformal.method.risk.losses import Losses
 from blackbox_conformal.method.risk.squared_errors import SquaredErrors
-from blackbox_conformal.study.calibrate.calibrated_rule import ceiling_of, checked_rule, left_out_of, tolerances_of
+from blackbox_conformal.study.calibrate.calibrated_rule import checked_rule, stored_losses
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.looked_at import together
 from blackbox_conformal.study.plan.planning import plan_job
@@ -85,9 +86,7 @@ def calibrate_job(
         setup.metric.capped_bound,
         images,
         errors,
-        [curves for curves in others if curves[0].kind == "share"],
-        [curves for curves in others if curves[0].kind == "all-but"],
-        detail=[curves for curves in others if curves[0].kind in DETAIL],
+        **_by_field(others),
         guarantee=specification,
         answers=answers,
         squared_errors=squares,
@@ -99,6 +98,17 @@ def calibrate_job(
     return CalibrationRun(calibration, job.calls, job.cached, job.cost_usd, refused)
 
 
+def _by_field(others: Sequence[list[RiskCurve]]) -> dict[str, list[list[RiskCurve]]]:
+    """Curves beside those of the largest error, under the name of the field that holds such ones."""
+    kinds: dict[str, tuple[Kind, ...]] = {
+        "shares": ("share",),
+        "all_but": ("all-but",),
+        "local": ("local",),
+        "detail": DETAIL,
+    }
+    return {name: [curves for curves in others if curves[0].kind in of_field] for name, of_field in kinds.items()}
+
+
 _Measured = tuple[list[RiskCurve], Answers, SquaredErrors]
 _Found = tuple[CalibrationImage, InputStatistics, list[RiskCurve], Answers, SquaredErrors]
 
@@ -106,24 +116,20 @@ _Found = tuple[CalibrationImage, InputStatistics, list[RiskCurve], Answers, Squa
 def _measured(job: Job, rule: Guarantee, groups: Mapping[str, str], tiles: Mapping[str, str]) -> list[_Found]:
     """What calibrates of each photograph, in arrival order; its curves are of errors, shares and parts left out."""
     found: list[_Found] = []
-    with job.run(partial(_measure, tolerances_of(rule), left_out_of(rule), ceiling_of(rule, job.setup))) as measured:
+    with job.run(partial(_measure, stored_losses(rule, job.setup))) as measured:
         for drawn, seen in measured:
             found.append((_image(drawn, groups, tiles), drawn.prepared.statistics, *seen))
             job.listeners.progress("calibrating", len(found), len(job.pictures))
     return found
 
 
-def _measure(tolerances: Sequence[float], left_out: Sequence[float], ceiling: float | None, ready: Ready) -> _Measured:
+def _measure(losses: Losses, ready: Ready) -> _Measured:
     """What `calibration_curves` gives of one photograph; the worst of a refused one, of which nothing else is known."""
     setup = ready.setup
     if ready.drawn.refusal is not None:
-        bound = setup.metric.capped_bound
-        shares = [RiskCurve.worst(bound, tolerance=tolerance) for tolerance in (None, *tolerances)]
-        detail = [] if ceiling is None else RiskCurve.worst_of_detail(ceiling)
-        curves = [*shares, *(RiskCurve.worst(bound, left_out=share) for share in left_out), *detail]
-        return curves, Answers.unknown(1), SquaredErrors.unknown(1)
+        return losses.worst(setup.metric.capped_bound), Answers.unknown(1), SquaredErrors.unknown(1)
     truth, low = ready.truth_and_input("calibrated")
-    return calibration_curves(ready.drawn, setup, ready.read, truth, low, tolerances, left_out, ceiling, ready.second)
+    return calibration_curves(ready.drawn, setup, ready.read, truth, low, losses, ready.second)
 
 
 def _refuse_useless(job: Job, images: Sequence[CalibrationImage], errors: Sequence[RiskCurve]) -> int:

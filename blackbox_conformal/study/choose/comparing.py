@@ -187,8 +187,8 @@ def _calibrate(job: Job, rule: Guarantee, baselines_too: bool, ready: Ready) -> 
 
 def _worst(rule: Guarantee, bound: float) -> list[RiskCurve]:
     """The curves of a photograph that the vendor refused."""
-    detail = [] if rule.threshold_ceiling is None else RiskCurve.worst_of_detail(rule.threshold_ceiling)
-    return [RiskCurve.worst(bound), *(one for one in detail if one.kind == rule.needs.curve_kind)]
+    kind, ceiling = rule.needs.curve_kind, rule.threshold_ceiling
+    return [RiskCurve.worst(bound), *([] if ceiling is None else [RiskCurve.worst(bound, kind, ceiling=ceiling)])]
 
 
 def _measure(

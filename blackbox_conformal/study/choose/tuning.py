@@ -19,7 +19,7 @@ from blackbox_conformal.errors import CalibrationError, PluginError, UsageError
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
-from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve import DETAIL, RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.scores.score import Score
 from blackbox_conformal.study.calibrate.bound_choice import chosen_bound
@@ -385,7 +385,8 @@ def _curves(candidates: Sequence[Candidate], rule: Guarantee | None, ready: Read
         # Nothing is clear of it, right detail neither.
         none = np.empty(0, np.float32)
         nothing = RiskCurve(none, none, 1.0, "marked", ceiling=ceiling)
-        detail = [] if ceiling is None else [*_of_kind(rule, RiskCurve.worst_of_detail(ceiling)), nothing]
+        worst = [RiskCurve.worst(bound, kind, ceiling=ceiling) for kind in DETAIL if ceiling is not None]
+        detail = [] if ceiling is None else [*_of_kind(rule, worst), nothing]
         return [[RiskCurve.worst(bound), *detail] for _ in candidates]
     truth, low_resolution = ready.truth_and_input("tuned on")
     accumulators = [candidate.score.start(drawn.prepared.size) for candidate in candidates]

@@ -132,7 +132,7 @@ def measured_curves(job: Job, ways: Sequence[Setup], ready: Ready) -> list[tuple
     drawn, setup = ready.drawn, job.setup
     bound = setup.metric.capped_bound
     if drawn.refusal is not None:
-        return [(RiskCurve.worst(bound), RiskCurve.worst(bound, left_out=LEFT_OUT)) for _ in ways]
+        return [(RiskCurve.worst(bound), RiskCurve.worst(bound, "all-but", left_out=LEFT_OUT)) for _ in ways]
     truth, low_resolution = ready.truth_and_input("looked at")
     accumulators = [way.score.start(drawn.prepared.size) for way in ways]
     first = None

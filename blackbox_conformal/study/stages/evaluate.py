@@ -17,6 +17,7 @@ from blackbox_conformal.method.images.resemblance import Resemblance, Sent
 from blackbox_conformal.method.kernels.moments import Moments
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.losses import Losses
 from blackbox_conformal.method.risk.squared_errors import SquaredErrors
 from blackbox_conformal.method.safe import may_be_shown, picture_to_show
 from blackbox_conformal.study.stages.draws import (
@@ -131,15 +132,13 @@ def calibration_curves(
     read: Callable[[int], bytes],
     truth: Image,
     low_resolution: Image,
-    tolerances: Sequence[float],
-    left_out: Sequence[float],
-    ceiling: float | None,
+    losses: Losses,
     second: Image | None = None,
 ) -> tuple[list[RiskCurve], Answers, SquaredErrors]:
     """The risk curves of one photograph, as `curves_of` gives them, what the answers to it were like, and how far from
     the truth pictures are that may be shown of it."""
     evaluation = evaluate(drawn, setup, read, low_resolution, second)
-    _, curves = curves_of(evaluation, setup, truth, tolerances, left_out, ceiling)
+    _, curves = curves_of(evaluation, setup, truth, losses)
     return curves, evaluation.answers, _squared_errors(evaluation, setup, truth)
 
 
@@ -150,25 +149,11 @@ def _squared_errors(evaluation: Evaluation, setup: Setup, truth: Image) -> Squar
     return SquaredErrors.of(evaluation.score_map, truth, pictures)
 
 
-def curves_of(
-    evaluation: Evaluation,
-    setup: Setup,
-    truth: Image,
-    tolerances: Sequence[float],
-    left_out: Sequence[float],
-    ceiling: float | None,
-) -> tuple[Map, list[RiskCurve]]:
-    """The error map of one photograph, and its curves: those of `RiskCurve.family`, then those of detail.
-
-    `ceiling`: the largest threshold of those of detail; None: there are none.
-    """
+def curves_of(evaluation: Evaluation, setup: Setup, truth: Image, losses: Losses) -> tuple[Map, list[RiskCurve]]:
+    """The error map of one photograph, and its curves: that of the largest error, then those of `losses`."""
     pixels = truth, evaluation.delivered, evaluation.low_resolution
-    errors, energies = (setup.errors(*pixels), None) if ceiling is None else setup.judged(*pixels)
-    scores, bound = evaluation.score_map, setup.metric.capped_bound
-    curves = RiskCurve.family(scores, errors, bound=bound, tolerances=tolerances, left_out=left_out)
-    if energies is None or ceiling is None:
-        return errors, curves
-    return errors, [*curves, *curves[0].of_detail(scores, energies, ceiling)]
+    errors, energies = (setup.errors(*pixels), None) if losses.ceiling is None else setup.judged(*pixels)
+    return errors, losses.curves(evaluation.score_map, errors, energies, setup.metric.capped_bound)
 
 
 def decoded_draws(drawn: Drawn, setup: Setup, read: Callable[[int], bytes], low_resolution: Image) -> Iterator[Image]:

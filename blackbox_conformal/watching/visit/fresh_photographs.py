@@ -14,7 +14,6 @@ from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.study.audit.audited_rule import audited_rule
 from blackbox_conformal.study.audit.measure import Measure
-from blackbox_conformal.study.calibrate.calibrated_rule import tolerance_of
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.stages.memory import audit_bytes_a_pixel
 from blackbox_conformal.study.stages.prepare import Prepared
@@ -94,7 +93,7 @@ class Reserve:
         """The loss of each photograph of the job, whose draws are bought where they are missing."""
         rule = self.rule
         curves = self.calibration.curves_for(rule)
-        measure = Measure(rule, curves, (self.alpha,), tolerance_of(rule), lambda *_: None, crops=False)
+        measure = Measure(rule, curves, (self.alpha,), lambda *_: None, crops=False)
         losses: dict[str, float] = {}
         with job.run(measure) as measured:
             for _, one in measured:

@@ -1,0 +1,51 @@
+"""The expected mean over squares of the largest trusted error in each is at most alpha.
+
+The arithmetic is that of `expected`; the side of the squares is fixed when the curves are made.
+"""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.risk.curve import Kind
+from blackbox_conformal.support.wording import exactly
+
+
+class Local(Expected):
+    """``E[ sum_k a_k max { D_p : p in square k, score_p < t } ] <= alpha``, a_k = its share of the picture.
+
+    Else as `Expected`. Each maximum never falls as t grows, is left-continuous and at most B, and so is their mean. The
+    larger a picture is, the more squares it has, so that it need not lose more than a small one, as the largest error
+    of all does.
+
+    Attributes
+    ----------
+    side
+        Of the squares, in pixels of the delivered picture, from its upper left corner on; must be that of the curves.
+    """
+
+    curve_kind: ClassVar[Kind] = "local"
+    curve_parameter: ClassVar[str] = "side"
+
+    side: int = Field(default=64, ge=1, le=2**16)
+
+    def within(self, alpha: float, error: str = "error") -> str:
+        """That the mean over squares is at most `alpha`."""
+        return f"{self.loss_in_words(error)}, is at most {exactly(alpha)}"
+
+    @property
+    def left_open(self) -> str:
+        """How squares count, and what a mean over them hides."""
+        return (
+            "A square without a trusted pixel counts as 0, and one that the border cuts by its area. Single squares "
+            "may be far worse than that mean."
+        )
+
+    def loss_in_words(self, error: str = "error") -> str:
+        """The mean over squares."""
+        squares = f"a square of {self.side}×{self.side} pixels"
+        return f"the largest {error} among the trusted pixels of {squares}, averaged over the squares of a picture"
+
+
+PLUGIN = Local

@@ -1,0 +1,168 @@
+"""The mean over squares of the largest loss in each, as a staircase of bounded size: one sort, then one pass.
+
+Losses are rounded up to a grid that the bound alone gives. So a map that lies below another one everywhere has a
+staircase below the other's, too.
+"""
+
+import math
+from fractions import Fraction
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.errors import MapError, UsageError
+from blackbox_conformal.method.kernels._buckets import is_nan, key_of
+from blackbox_conformal.method.kernels._checks import map_pair
+from blackbox_conformal.method.kernels._jit import kernel
+from blackbox_conformal.method.kernels.staircase import Steps, require_in_order, scores_of
+from blackbox_conformal.support.rounding import all_up, float32_down
+from blackbox_conformal.support.types import Map
+
+LEVELS = 4096
+"""Steps of the grid between 0 and the bound."""
+
+_BITS = 30
+"""A loss of the bound has so many: sums over all pixels of a picture then fit 64."""
+
+
+def squares_staircase(scores: Map, losses: Map, side: int, bound: float, levels: int = LEVELS) -> Steps:
+    """The mean over squares of the largest loss among their pixels with score < t, 0 in a square without one.
+
+    Parameters
+    ----------
+    scores
+        (H, W) float32, finite or NaN. A NaN is never trusted, and counts as a pixel of its square.
+    losses
+        (H, W) float32, in [0, bound].
+    side
+        Of the squares in pixels, the first one in the upper left corner. What the right or lower border cuts counts by
+        its number of pixels.
+    bound
+        The largest loss that there can be.
+    levels
+        The mean is rounded up, never down, by less than bound / `levels` and 2^-29 of the bound; `levels` also is the
+        most steps returned.
+
+    Returns
+    -------
+    scores, losses
+        float32, both strictly increasing, as of `staircase`.
+
+    Raises
+    ------
+    MapError
+        As for `staircase`, or a loss exceeds the bound.
+    UsageError
+        `side` or `levels` < 1, or `bound` is not above 0.
+    """
+    # No float32 lies between `highest` and `bound`, so a loss of float32 is within one exactly if within the other.
+    highest = float32_down(bound)
+    if side < 1 or levels < 1 or not highest > 0:
+        raise UsageError(f"expected side >= 1, levels >= 1 and a bound above 0; got {side!r}, {levels!r} and {bound!r}")
+    scores, losses = map_pair(scores, losses)
+    largest = require_in_order(scores, losses).largest_loss
+    if largest > highest:
+        raise MapError(f"expected losses of at most {bound!r}; got {largest!r}. State a larger bound")
+    grid, unit, sums = _grid(float(highest), levels, scores.size)
+    pixels = np.empty(scores.size, np.uint64)
+    pixels = pixels[: _keys_and_places(scores.reshape(-1).view(np.int32), pixels)]
+    pixels.sort()
+    areas = _areas(scores.shape, side)
+    keys, reached = np.empty(grid.size, np.uint32), np.empty(grid.size, np.int64)
+    across, best = -(-scores.shape[1] // side), np.zeros(areas.size, np.int64)
+    shape = np.array([scores.shape[1], side, across])
+    records = _climb(pixels, losses.reshape(-1), unit, shape, areas, best, sums, keys, reached)
+    return scores_of(keys[:records]), grid[reached[:records]]
+
+
+@lru_cache(maxsize=16)
+def _grid(highest: float, levels: int, pixels: int) -> tuple[NDArray[np.float32], float, NDArray[np.int64]]:
+    """The levels, the unit of whole numbers, and the largest sum over all pixels that is no more than each level."""
+    grid = np.unique(np.minimum(all_up(np.linspace(0, highest, levels + 1)), np.float32(highest)))
+    # A power of two, so that the product with a loss is exact before it is rounded up to a whole number.
+    unit = 2.0 ** (_BITS - math.frexp(highest)[1])
+    sums = np.array([math.floor(Fraction(float(level)) * Fraction(unit) * pixels) for level in grid], np.int64)
+    # One pair serves all callers, so none may write into it.
+    grid.setflags(write=False)
+    sums.setflags(write=False)
+    return grid, unit, sums
+
+
+def _areas(shape: tuple[int, ...], side: int) -> NDArray[np.int64]:
+    """How many pixels each square has, row by row."""
+    down, right = (np.diff(np.append(np.arange(0, length, side), length)) for length in shape)
+    return np.outer(down, right).astype(np.int64).ravel()
+
+
+@kernel
+def _keys_and_places(bits: NDArray[np.int32], pixels: NDArray[np.uint64]) -> int:
+    """Fill `pixels` with the key of each score, then its place; how many have a score."""
+    count = 0
+    for i in range(bits.size):
+        if not is_nan(bits[i]):
+            pixels[count] = (np.uint64(key_of(bits[i])) << np.uint64(32)) | np.uint64(i)
+            count += 1
+    return count
+
+
+@kernel
+def _climb(
+    pixels: NDArray[np.uint64],
+    losses: NDArray[np.float32],
+    unit: float,
+    shape: NDArray[np.int64],
+    areas: NDArray[np.int64],
+    best: NDArray[np.int64],
+    sums: NDArray[np.int64],
+    keys: NDArray[np.uint32],
+    reached: NDArray[np.int64],
+) -> int:
+    """Go through `pixels` in order of score, and note where the mean passes a level of the grid.
+
+    Parameters
+    ----------
+    unit
+        Losses are summed in whole numbers of 1 / `unit`.
+    shape
+        Width of the picture, side of a square, and squares in a row.
+    areas, best
+        Pixels of each square, and zeros, which become the largest loss found in it.
+    sums
+        What the sum over all pixels may be at each level, ascending from 0.
+    keys, reached
+        Become the keys at which it rises, and what level it rises to.
+
+    Returns
+    -------
+    How often it rises.
+    """
+    width, side, across = shape
+    last = sums.size - 1
+    total = level = records = 0
+    for i in range(pixels.size):
+        place = np.int64(pixels[i] & np.uint64(0xFFFFFFFF))
+        own = np.int64(math.ceil(losses[place] * unit))
+        square = place // width // side * across + place % width // side
+        if own <= best[square]:
+            continue
+        total += areas[square] * (own - best[square])
+        best[square] = own
+        if total <= sums[level] or level == last:
+            continue
+        # No mean exceeds the last level, whatever losses were rounded up to.
+        while level < last and total > sums[level]:
+            level += 1
+        key = np.uint32(pixels[i] >> np.uint64(32))
+        # Pixels of one score are trusted together.
+        if records == 0 or keys[records - 1] != key:
+            keys[records] = key
+            records += 1
+        reached[records - 1] = level
+    return records
+
+
+def warm_up() -> None:
+    """Run every kernel of this module once."""
+    values = np.zeros((1, 2), np.float32)
+    squares_staircase(values, values, 1, 1.0)
