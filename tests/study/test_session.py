@@ -37,6 +37,7 @@ from blackbox_conformal.errors import (
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.study.mask import masking
 from blackbox_conformal.study.session import picture_masker
+from blackbox_conformal.study.stages import draws
 from blackbox_conformal.support.types import Image
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.fault_vendor import FaultVendor
@@ -640,3 +641,27 @@ def test_a_second_vendor_shares_folder_and_budget(server: FaultServer, tmp_path:
     alone = bc.mask(first, picture(2), calibration, 0.9, max_calls=2, **both)
     np.testing.assert_array_equal(alone.mask, results[2].mask)
     assert server.account.paid == paid + 8
+
+
+def test_an_answer_is_decoded_once_where_it_has_just_arrived(
+    calibrated: Calibrated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+    read = draws.read_output
+
+    def counted(content: bytes, *given: Any, **named: Any) -> Any:
+        decoded.append(len(content))
+        return read(content, *given, **named)
+
+    monkeypatch.setattr(draws, "read_output", counted)
+    with FaultServer() as server:
+        found = []
+        # The second time from the run folder, where nothing has arrived.
+        for times in (3, 6):
+            with opened(calibrated.one, server, tmp_path / "run") as session:
+                found.append([session.mask(picture(number)) for number in range(3)])
+            assert len(decoded) == times
+    for one, again in zip(*found, strict=True):
+        assert np.array_equal(one.image, again.image)
+        assert np.array_equal(one.score_map, again.score_map)
+        assert np.array_equal(one.mask, again.mask)

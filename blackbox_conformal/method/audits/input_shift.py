@@ -10,8 +10,9 @@ the probability of naming any statistic that has not moved is at most the level 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from math import comb
 
@@ -27,6 +28,9 @@ from blackbox_conformal.support.plots import Chart, Point, Series
 LEVEL = 0.05
 PERMUTATIONS = 9999
 SEED = 0
+
+_MOST_KEPT = 2**21
+"""Numbers of the random orders that are kept for the next comparison: 16 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +261,8 @@ def compare(
         missing = "the calibration's" if not n else "new"
         raise UsageError(f"expected statistics of at least one of {missing} inputs; got none")
     ranks = centred_ranks(np.concatenate([known.values, new.values]))
-    # Only the m new inputs are summed: the other sum follows from it.
-    sums = np.concatenate([ranks[orders[:, :m]].sum(axis=1) for orders in random_orders(n + m, permutations, seed)])
+    # Only the m new inputs are summed: the other sum follows from it. The sums are whole numbers, and so exact.
+    sums = np.concatenate([chosen @ ranks.astype(np.float64) for chosen in _chosen(n, m, permutations, seed)])
     own = ranks[n:].sum(axis=0)
     # The standard deviation of a rank sum when m of n + m are drawn without replacement.
     spread = np.sqrt((ranks.astype(np.float64) ** 2).sum(axis=0) * n * m / ((n + m) * max(n + m - 1, 1)))
@@ -275,6 +279,25 @@ def compare(
     # The statistic that moved most has the smallest adjusted p-value, which is the joint one.
     found.sort(key=lambda movement: -abs(movement.standardised))
     return InputShift(n, m, found[0].p_value, level, tuple(found), seed, permutations)
+
+
+def _chosen(n: int, m: int, permutations: int, seed: int) -> Iterable[NDArray[np.float64]]:
+    """Which m of n + m things random orders put first: 1, the others 0, in blocks of (orders, n + m)."""
+    few = (n + m) * permutations <= _MOST_KEPT
+    return _chosen_again(n, m, permutations, seed) if few else _chosen_anew(n, m, permutations, seed)
+
+
+def _chosen_anew(n: int, m: int, permutations: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    for orders in random_orders(n + m, permutations, seed):
+        chosen = np.zeros(orders.shape)
+        np.put_along_axis(chosen, orders[:, :m], 1, axis=1)
+        yield chosen
+
+
+@lru_cache(2)
+def _chosen_again(n: int, m: int, permutations: int, seed: int) -> tuple[NDArray[np.float64], ...]:
+    """For a session, which compares its latest inputs with each picture: mostly as many as before."""
+    return tuple(_chosen_anew(n, m, permutations, seed))
 
 
 def centred_ranks(values: NDArray[np.float32]) -> NDArray[np.int64]:

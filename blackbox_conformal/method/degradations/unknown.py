@@ -1,5 +1,7 @@
 """Inputs that came about in a way that is not known."""
 
+from functools import lru_cache
+
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.degradations.preset import Preset
 
@@ -19,6 +21,7 @@ class Unknown(Preset):
     chain = "bicubic+blur:1+jpeg:50"
 
 
+@lru_cache(64)
 def is_for_unknown(made: Mixture, scale: int) -> bool:
     """Whether inputs of a calibration for a vendor of this scale were made by the preset."""
     return made.text in (Unknown.chain, Mixture.of_text(Unknown.chain).at(scale).text)
