@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,9 @@ from blackbox_conformal.support.blocks import Block, Faces, Facts, Figure, How, 
 from blackbox_conformal.support.plots import Dot, Dots
 from blackbox_conformal.support.text import dollars, printable
 from blackbox_conformal.support.wording import share
+
+if TYPE_CHECKING:
+    import pandas
 
 OURS, INTERVALS, SOFT = "trust mask", "interval image", "soft mask"
 _NAMED = 3
@@ -188,6 +191,10 @@ class Comparison(Faces):
             compared = ", ".join(f"{level:g}" for level in self.alphas)
             raise UsageError(f"expected one of the levels that were compared, {compared}; got {alpha}")
         return _figure(self._at(self.alphas[0] if alpha is None else alpha), self.loss)
+
+    def to_frame(self, of: str | None = "rows") -> pandas.DataFrame:
+        """The rows of the levels, or of the table called `of`, such as ``detail``; errors as `Faces.to_frame`."""
+        return Faces.to_frame(self, of)
 
     def blocks(self) -> Iterator[Block]:
         """Both sides of the split, what each vendor trusts and costs, each level, the vendors, and how to read it."""
