@@ -1,15 +1,21 @@
-"""Measure how well scores of one draw know invented detail, on vendors' stored answers to photographs.
+"""Measure what masks of invention show and hide, on vendors' stored answers to photographs.
 
-    python examples/draw_with_ncnn.py PHOTOGRAPHS --out drawn/ClearReality --draws 1 --side 256
-    python examples/measure_predicted_invention.py drawn/* [--degradation phone] [--save]
+    python examples/draw_with_ncnn.py PHOTOGRAPHS --out drawn/bicubic/ClearReality4x --draws 1 --side 256
+    python examples/measure_predicted_invention.py --inputs bicubic drawn/bicubic/* --inputs phone drawn/phone/* --save
 
-Each folder is as draw_with_ncnn.py makes it, for the same photographs and the --degradation that is given here. Of a
-score it prints the chance that it is larger at a unit of invented detail than at a unit of right detail, and, at
-``marked:share=0.2`` and ``clear-share:share=0.5``, means over splits into photographs that calibrate and others: the
-clear part of the picture, the right detail that stays clear, and the vendor against plain enlargement there.
+After --inputs stands the --degradation with which draw_with_ncnn.py made the folders that follow, of one vendor each.
+Random splits calibrate with some of the photographs and mask the others. Of each sentence the table has means over
+those, and after ± half of where 95 % of the means over as many photographs drawn anew lie:
+
+- *chance*: that the score is larger at a unit of invented detail than at a unit of right detail;
+- *clear*: percent of the picture;
+- *right kept* and *invented left*: percent of the right and of the invented detail of all pictures that is clear;
+- *hatched*: percent of a picture's invented detail, as `marked` counts it, that is not clear;
+- *dB*: by how much the vendor is nearer to the truth in the clear part than plain enlargement.
 """
 
 import argparse
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,19 +25,30 @@ import numpy as np
 
 from blackbox_conformal.method.degradations.back_projection import back_projected
 from blackbox_conformal.method.degradations.chain import Mixture
-from blackbox_conformal.method.guarantees.choose import threshold
+from blackbox_conformal.method.guarantees import choose
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.images.read import read_image
-from blackbox_conformal.method.metrics import invention
-from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.metrics import invention, lab_l1
+from blackbox_conformal.method.risk.curve import LEAST_INVENTED, RiskCurve
 from blackbox_conformal.method.scores.score import Context, Score, accumulated_map
 from blackbox_conformal.study.stages.settings import member
 
 SCALE = 4
-SCORES = ("unsupported", "predicted-invention")
-KINDS = {"marked": 0.2, "clear-share": 0.5}
 CEILING = 0.9
-SPLITS = 40
+SPLITS, RESAMPLES, FEWEST_MEASURED = 40, 1000, 10
+METRIC = "the metric"
+"""The score that knows the truth: the share of invention itself."""
+
+COLUMNS = "vendor, inputs, score, sentence, chance, n, clear, right kept, invented left, hatched, dB"
+SENTENCES = (
+    ("predicted-invention", "marked", 0.2),
+    ("unsupported", "marked", 0.2),
+    (METRIC, "marked", 0.2),
+    ("predicted-invention", "clear-share", 0.5),
+    ("unsupported", "clear-share", 0.5),
+    ("learned", "expected", 0.1),
+)
+"""Score, guarantee and level; `expected` is of the metric `lab-l1:sigma=4`."""
 
 
 @dataclass(frozen=True)
@@ -54,91 +71,140 @@ def answers(folder: Path) -> Iterator[Answer]:
 
 @dataclass(frozen=True)
 class Known:
-    """Of one answer: maps (H, W) of invented and added energy and of two squared errors, scores and their curves."""
+    """Of one answer: what is summed over clear pixels, score maps (H, W) and the curve of each sentence."""
 
-    part: np.ndarray
-    whole: np.ndarray
-    vendor_error: np.ndarray
-    plain_error: np.ndarray
-    scores: list[np.ndarray]
-    curves: list[dict[str, RiskCurve]]
+    energies: np.ndarray
+    """(4, H, W): right and invented energy, squared errors of the vendor and of plain enlargement."""
+    scores: dict[str, np.ndarray]
+    curves: list[RiskCurve]
 
 
-def known(one: Answer, scores: list[Score], mixture: Mixture) -> Known:
-    """What is measured of an answer; the last score is the share of invention itself."""
+def known(one: Answer, scores: dict[str, Score], mixture: Mixture) -> Known:
+    """What is measured of an answer."""
     energies = invention.PLUGIN().energies(one.truth, one.delivered, one.low, mixture)
     plain, context = bicubic_up(one.low, SCALE), Context(one.delivered, one.low, SCALE)
-    maps = [accumulated_map(score, [one.delivered], context) for score in scores] + [energies.share]
-    curves = [
-        {
-            curve.kind: curve
-            for curve in RiskCurve.from_maps(found, energies.share, bound=1.0).of_detail(found, energies, CEILING)
-        }
-        for found in maps
-    ]
-    errors = (((picture.astype(np.float32) - one.truth) ** 2).mean(axis=2) for picture in (one.delivered, plain))
-    return Known(energies.part, energies.whole, *errors, maps, curves)
+    maps = {name: accumulated_map(score, [one.delivered], context) for name, score in scores.items()}
+    maps[METRIC], color = energies.share, lab_l1.PLUGIN(sigma=4)
+    curves = []
+    for name, kind, _ in SENTENCES:
+        if kind == "expected":
+            curves.append(RiskCurve.from_maps(maps[name], color.map(one.truth, one.delivered), bound=color.bound))
+        else:
+            curve = RiskCurve.from_maps(maps[name], energies.share, bound=1.0)
+            curves += [found for found in curve.of_detail(maps[name], energies, CEILING) if found.kind == kind]
+    errors = [((picture.astype(np.float32) - one.truth) ** 2).mean(axis=2) for picture in (one.delivered, plain)]
+    # Not the trusted area, which is measured below.
+    curves = [replace(curve, area_scores=None, area_shares=None) for curve in curves]
+    return Known(np.stack([energies.whole - energies.part, energies.part, *errors]), maps, curves)
 
 
-def chance(rows: list[Known], index: int) -> float:
+def chance(rows: list[Known], name: str) -> float:
     """That a score is larger at a unit of invented detail than at a unit of right detail, of all pictures together."""
-    score = np.concatenate([row.scores[index].ravel() for row in rows])
+    score = np.concatenate([row.scores[name].ravel() for row in rows])
     order = np.argsort(score)
-    invented, right = (
-        np.concatenate([values.ravel() for values in found])[order].astype(np.float64)
-        for found in ([row.part for row in rows], [row.whole - row.part for row in rows])
+    right, invented = (
+        np.concatenate([row.energies[k].ravel() for row in rows])[order].astype(np.float64) for k in (0, 1)
     )
     return float((invented * (np.cumsum(right) - right / 2)).sum() / invented.sum() / right.sum())
 
 
-def within(rows: list[Known], index: int, kind: str, calibrating: int) -> np.ndarray:
-    """Means over splits: clear part and right detail in it, in percent, and dB of the vendor against plain."""
-    found = []
-    for seed in range(SPLITS):
+def sums(row: Known, name: str, thresholds: np.ndarray) -> np.ndarray:
+    """Of the pixels that score below each threshold: (thresholds, 5), their number and the sums of `energies`."""
+    order = np.argsort(thresholds)
+    # A pixel is clear at every threshold from the first one above its score.
+    first = np.searchsorted(thresholds[order], row.scores[name].ravel().astype(np.float64), side="right")
+    counted = [np.bincount(first, weights, len(order) + 1) for weights in (None, *row.energies.reshape(4, -1))]
+    found = np.empty((len(order), len(counted)))
+    found[order] = np.cumsum(counted, axis=1)[:, :-1].T
+    return found
+
+
+def clear_parts(rows: list[Known], index: int, numbers: list[int]) -> np.ndarray:
+    """(numbers + 1, photographs, 5): `sums`, means over the splits that mask a photograph, and of whole pictures."""
+    name, kind, level = SENTENCES[index]
+    rule = choose.guarantee(kind, **({} if kind == "expected" else {"ceiling": CEILING}))
+    thresholds, masked = [], []
+    for n, seed in itertools.product(numbers, range(SPLITS)):
         order = np.random.default_rng(seed).permutation(len(rows))
-        curves = [rows[k].curves[index][kind] for k in order[:calibrating]]
-        level = threshold(curves, KINDS[kind], kind, ceiling=CEILING)
-        sums = np.zeros(5)
-        for row in (rows[k] for k in order[calibrating:]):
-            clear, right = row.scores[index] < level, row.whole - row.part
-            sums += [
-                clear.mean(),
-                right[clear].sum(),
-                right.sum(),
-                row.vendor_error[clear].sum(),
-                row.plain_error[clear].sum(),
-            ]
-        gain = 10 * np.log10(sums[4] / sums[3]) if sums[3] else np.nan
-        found.append([100 * sums[0] / (len(rows) - calibrating), 100 * sums[1] / sums[2], gain])
-    means: np.ndarray = np.nanmean(found, axis=0)
-    return means
+        thresholds.append(choose.threshold([rows[k].curves[index] for k in order[:n]], level, rule))
+        masked.append(np.isin(np.arange(len(rows)), order[n:]))
+    found = np.stack([sums(row, name, np.array([*thresholds, np.inf])) for row in rows], axis=1)
+    parts = found[:-1].reshape(len(numbers), SPLITS, *found.shape[1:])
+    unseen = np.reshape(masked, (*parts.shape[:3], 1))
+    return np.concatenate([(parts * unseen).sum(axis=1) / unseen.sum(axis=1), found[-1:]])
+
+
+def shares(clear: np.ndarray, whole: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Clear, right kept, invented left, hatched in percent, and dB, of clear parts and whole pictures."""
+    _, right, invented, vendor, plain = clear.sum(axis=0)
+    left = clear[:, 2] / (whole[:, 2] + LEAST_INVENTED * pixels)
+    gain = 10 * np.log10(plain / vendor) if vendor else np.nan
+    of_whole = right / whole[:, 1].sum(), invented / whole[:, 2].sum()
+    return np.array([*(100 * np.array([(clear[:, 0] / pixels).mean(), *of_whole, 1 - left.mean()])), gain])
+
+
+def cells(clear: np.ndarray, whole: np.ndarray) -> list[str]:
+    """What `shares` says, with intervals over photographs."""
+    pixels = whole[:, 0]
+    drawn = np.random.default_rng(0).integers(len(whole), size=(RESAMPLES, len(whole)))
+    low, high = np.nanpercentile([shares(clear[k], whole[k], pixels[k]) for k in drawn], [2.5, 97.5], axis=0)
+    forms = ["{:.0f}±{:.0f}"] * 4 + ["{:+.1f}±{:.1f}"]
+    found = zip(forms, shares(clear, whole, pixels), (high - low) / 2, strict=True)
+    # Where nothing is ever clear, nothing is nearer to the truth.
+    return ["-" if np.isnan(middle) else form.format(middle, half) for form, middle, half in found]
 
 
 def main() -> None:
     """Read, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("drawn", type=Path, nargs="+")
-    parser.add_argument("--degradation", default="bicubic")
-    parser.add_argument("--calibrating", type=int, default=50)
+    parser.add_argument("--inputs", nargs="+", action="append", required=True, metavar=("DEGRADATION", "FOLDER"))
+    parser.add_argument("--calibrating", type=int, nargs="+", default=[20, 50, 200])
     parser.add_argument("--consistent", action="store_true", help="measure what --delivery consistent delivers")
     figures.save_option(parser)
     options = parser.parse_args()
-    mixture = Mixture.of_text(options.degradation).at(SCALE)
-    scores: list[Score] = [member("scores", name).suited(mixture) for name in SCORES]
-    heads = [f"{kind} {level:g}: clear, right detail kept, dB" for kind, level in KINDS.items()]
-    table: figures.Table = {"columns": figures.heading(["vendor", "score", "chance", *heads]), "rows": []}
-    for folder in options.drawn:
-        found = list(answers(folder))
-        if options.consistent:
-            chain = mixture.linear_part()
-            found = [replace(one, delivered=back_projected(one.delivered, one.low, chain, steps=2)) for one in found]
-        rows = [known(one, scores, mixture) for one in found]
-        for index, name in enumerate((*(f"`{name}`" for name in SCORES), "the metric")):
-            parts = [within(rows, index, kind, options.calibrating) for kind in KINDS]
-            cells = [f"{clear:.0f} %, {kept:.0f} %, {gain:+.1f}" for clear, kept, gain in parts]
-            table["rows"].append(figures.printed([folder.name, name, f"{chance(rows, index):.3f}", *cells]))
+    columns = [
+        "vendor",
+        "inputs",
+        "score",
+        "sentence",
+        "n",
+        "chance",
+        "clear",
+        "right kept",
+        "invented left",
+        "hatched",
+    ]
+    table: figures.Table = {"columns": figures.heading([*columns, "dB"]), "rows": []}
+    for degradation, *folders in options.inputs:
+        mixture = Mixture.of_text(degradation).at(SCALE)
+        names = {name for name, _, _ in SENTENCES} - {METRIC}
+        scores: dict[str, Score] = {name: member("scores", name).suited(mixture) for name in sorted(names)}
+        for folder in map(Path, folders):
+            rows = [known(one, scores, mixture) for one in delivered(folder, mixture, consistent=options.consistent)]
+            numbers = [n for n in options.calibrating if n + FEWEST_MEASURED <= len(rows)]
+            for index, (name, kind, level) in enumerate(SENTENCES):
+                said = [
+                    folder.name,
+                    f"`{degradation}`",
+                    f"`{name}`",
+                    f"`{kind}` {level:g}",
+                    f"{chance(rows, name):.3f}",
+                ]
+                *parts, whole = clear_parts(rows, index, numbers)
+                for n, clear in zip(numbers, parts, strict=True):
+                    table["rows"].append(figures.printed([*said, str(n), *cells(clear, whole)]))
     if options.save:
-        figures.save("scores", f"invention, {options.degradation}{', consistent' * options.consistent}", table)
+        figures.save("scores", f"invention{', consistent' * options.consistent}", table)
+
+
+def delivered(folder: Path, mixture: Mixture, *, consistent: bool) -> Iterator[Answer]:
+    """The answers in a folder, made consistent with their inputs if that is wanted."""
+    for one in answers(folder):
+        if consistent:
+            changed = back_projected(one.delivered, one.low, mixture.linear_part(), steps=2)
+            yield replace(one, delivered=changed)
+        else:
+            yield one
 
 
 if __name__ == "__main__":
