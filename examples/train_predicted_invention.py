@@ -47,7 +47,7 @@ def blends(found: list[Answer], random: np.random.Generator) -> Iterator[Answer]
 
 def cells(one: Answer, random: np.random.Generator, *, degraded: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Features (n, F), shares (n,) and weights (n,) of some cells of an answer."""
-    maps = features(one.delivered, one.low, reference(one.low, SCALE, degraded=degraded), degraded=degraded)
+    maps, _ = features(one.delivered, one.low, reference(one.low, SCALE, degraded=degraded), degraded=degraded)
     energies = unexplained(one.delivered, one.truth, bicubic_up(one.low, SCALE), float(SCALE))
     height, width, _ = one.low.shape
     part, whole = (values.reshape(height, SCALE, width, SCALE).mean(axis=(1, 3)) for values in energies)

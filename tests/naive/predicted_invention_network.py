@@ -14,15 +14,15 @@ def shares(delivered, low, free, plain, degraded):
     """(H, W): the expected share of added detail that is invented."""
     scale = len(delivered) // len(low)
     weights = np.load(FOLDER / "predicted_invention_weights.npz")
-    seen = features(cells.cell_products(delivered, free, plain, scale), degraded)
+    seen, added = features(cells.cell_products(delivered, free, plain, scale), degraded)
     for layer in ("first", "second", "last"):
         seen = np.tensordot(weights[layer].astype(float), seen, 1) + weights[f"{layer}_bias"][:, None, None]
         seen = seen if layer == "last" else np.maximum(seen, 0)
-    return np.kron(1 / (1 + np.exp(-seen[0])), np.ones((scale, scale)))
+    return np.kron((added + 1) / (added + 3) / (1 + np.exp(-seen[0])), np.ones((scale, scale)))
 
 
 def features(products, degraded):
-    """(34, h, w)."""
+    """(34, h, w), and the energy of added detail in the narrower window."""
     found, logs = [], []
     for sigma in (1, 2):
         smooth = np.stack([windows.gaussian(plane, sigma) for plane in products])
@@ -37,7 +37,7 @@ def features(products, degraded):
         both = logit((part + 2 * fine_part) / (whole + 2 * fine_whole + 1))
         found += [*first, *second, both, np.log(fine_whole + 1) - log]
         logs.append(log)
-    return np.stack([*found, logs[0] - logs[1], np.full_like(logs[0], degraded)])
+    return np.stack([*found, logs[0] - logs[1], np.full_like(logs[0], degraded)]), np.exp(logs[0]) - 1
 
 
 def of_band(aa, ar, au, rr, ru, uu):

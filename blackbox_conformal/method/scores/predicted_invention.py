@@ -35,25 +35,32 @@ FAINT, MOST = np.float32(10), np.float32(1.5)
 PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 
+LITTLE = np.float32(3)
+"""Squared grey levels that count as added and right. With 1, as fitted, smooth parts are hatched to which next to
+nothing was added; with 3 a third more is clear, and next to none of the right detail less; 9 keeps less of that."""
+
+
 class PredictedInvention(Unsupported):
-    """The expected `I / (A + 1)` of the metric `invention`, in [0, 1], averaged over the window.
+    """The expected `I / (A + 3)` of the metric `invention`, in [0, 1], averaged over the window.
 
     All pixels of a cell, the block made of one pixel of the input, have one value before that.
     """
 
     @classmethod
     def weights_digest(cls, *, degraded: bool) -> str:
-        """Of the network and of the reference that it compares with."""
-        return digest_bytes(_file() + reference_digest(degraded=degraded).encode())
+        """Of the network, of the reference that it compares with and of what counts as little."""
+        return digest_bytes(_file() + f"{reference_digest(degraded=degraded)} {LITTLE:g}".encode())
 
     def share(self, delivered: Image, low: Image, free: Image) -> Map:
         """What the network expects at each pixel."""
-        hidden, weights = features(delivered, low, free, degraded=bool(self.degraded)), _weights()
+        hidden, added = features(delivered, low, free, degraded=bool(self.degraded))
+        weights = _weights()
         for layer in ("first", "second", "last"):
             hidden = convolved(hidden, weights[layer][:, :, None, None], weights[f"{layer}_bias"], 1)
             if layer != "last":
                 np.maximum(hidden, 0, out=hidden)
         cells, scale = 1 / (1 + np.exp(-hidden[0])), len(delivered) // len(low)
+        cells *= added / (added + LITTLE - LEAST)
         return np.ascontiguousarray(cells.repeat(scale, axis=0).repeat(scale, axis=1))
 
 
@@ -68,8 +75,8 @@ def _weights() -> dict[str, Features]:
         return {name: values.astype(np.float32) for name, values in stored.items()}
 
 
-def features(delivered: Image, low: Image, free: Image, *, degraded: bool) -> Features:
-    """What the network sees of each cell, (34, h, w) float32.
+def features(delivered: Image, low: Image, free: Image, *, degraded: bool) -> tuple[Features, Map]:
+    """What the network sees of each cell, (34, h, w) float32, and the energy of added detail plus `LEAST`, (h, w).
 
     Parameters
     ----------
@@ -90,7 +97,7 @@ def features(delivered: Image, low: Image, free: Image, *, degraded: bool) -> Fe
         seen, log = of_window(pixels, smooth[15:])
         found, logs = [*found, *seen], [*logs, log]
     # Whether added detail stands alone in the wider window, and which weights the reference has.
-    return np.stack([*found, logs[0] - logs[1], np.full_like(logs[0], degraded)])
+    return np.stack([*found, logs[0] - logs[1], np.full_like(logs[0], degraded)]), np.exp(logs[0])
 
 
 def of_window(pixels: list[Map], steps: list[Map]) -> tuple[list[Map], Map]:
