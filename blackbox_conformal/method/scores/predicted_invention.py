@@ -37,7 +37,7 @@ PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 LITTLE = np.float32(3)
 """Squared grey levels that count as added and right. With 1, as fitted, smooth parts are hatched to which next to
-nothing was added; with 3 a third more is clear, and next to none of the right detail less; 9 keeps less of that."""
+nothing was added; with 3 a quarter more is clear, and next to none of the right detail less; 9 keeps less of that."""
 
 
 class PredictedInvention(Unsupported):
