@@ -41,8 +41,12 @@ from apart import Peak, first_use, peak
 from arithmetic import stored_curves, thresholds
 from bench import METRIC, PAPER, SCORE, Bench, calibrate, curve, decode_all, make_low
 from degrading import consistent, degrading
+from drawing import bare, sampled, wanted
+from drawing import serving as vendor_serving
 from mask_folder import mask_folder
 from material import SCALE, black_png, repeat_draws, write_many, write_material
+from scoring import scoring
+from serving import serving
 from timing import COLUMNS, ROWS, at_least, at_most, heading, pairs, row
 
 import blackbox_conformal as bc
@@ -110,6 +114,21 @@ def masks(bench: Bench) -> None:
 
     _, processor = pairs(mask, lambda: decode_all(bench.files(path), 1), bench.repeats)
     at_most("mask of one photograph / Pillow decoding its draws, 1 thread", processor, 1.3)
+
+
+def paid_draws(bench: Bench) -> None:
+    """The engine's processor time for a draw against a bare client's request, between two halves of those."""
+    tasks, threads = wanted(400 if bench.quick else 4000), 32
+    half = len(tasks) // 2
+    with vendor_serving(8192) as url:
+        bare(url, tasks[:200], threads)
+        first = bare(url, tasks[:half], threads)
+        ours, _ = sampled(url, tasks, threads, bench.root / "drawn")
+        theirs = first + bare(url, tasks[half:], threads)
+    each = [one.processor / one.draws for one in (ours, theirs)]
+    ratio = each[0] / each[1]
+    name = f"processor time of a draw / of a bare client's request, answers of 8 kB, {threads} threads"
+    row(name, f"{each[0] * 1e3:.2f} ms", f"{each[1] * 1e3:.2f} ms", f"{ratio:.2f}", "≤ 2", ratio <= 2)
 
 
 def first_uses(bench: Bench) -> None:
@@ -182,6 +201,9 @@ def main() -> None:
         "curves": stored_curves,
         "masks": masks,
         "folder": mask_folder,
+        "scores": scoring,
+        "draws": paid_draws,
+        "serving": serving,
         "first": first_uses,
         "memory": memory,
     }
