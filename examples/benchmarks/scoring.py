@@ -8,26 +8,40 @@ import baseline
 import numpy as np
 from bench import Bench
 from material import SCALE, cut, drawn, photograph
-from PIL import Image
+from PIL import Image as PillowImage
 from timing import at_most, pairs
 
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.scores.score import accumulated_map
 from blackbox_conformal.study.stages.defaults import default_score
+from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.support.types import Image
 
 MOST = 5
 
 
 def scoring(bench: Bench) -> None:
-    """The default scores at two sizes against Pillow decoding the delivered picture."""
+    """The default scores at two sizes against Pillow decoding the delivered pictures."""
+    bench = replace(bench, draws=1)
     for width, height in ((512, 512),) if bench.quick else ((1024, 1024), (3840, 2160)):
-        truth = cut(bench.sources[0], width, height) if bench.sources else photograph(width, height, 0)
-        low, delivered = Mixture.of_text("bicubic").apply(truth, SCALE), drawn(truth, np.random.default_rng(0))
-        file = io.BytesIO()
-        Image.fromarray(delivered).save(file, "PNG")
-        decode = partial(baseline.decode, file.getvalue())
+        pictures, files = list[tuple[Image, Image]](), list[bytes]()
+        for number in range(bench.count):
+            source = bench.sources[number * len(bench.sources) // bench.count] if bench.sources else None
+            truth = cut(source, width, height) if source else photograph(width, height, number)
+            pictures.append(
+                (drawn(truth, np.random.default_rng(number)), Mixture.of_text("bicubic").apply(truth, SCALE))
+            )
+            file = io.BytesIO()
+            PillowImage.fromarray(pictures[-1][0]).save(file, "PNG")
+            files.append(file.getvalue())
         for name in dict.fromkeys(default_score(1, SCALE, of_detail=of_detail) for of_detail in (False, True)):
-            setup = replace(bench, draws=1).setup(name)
-            scored = partial(accumulated_map, setup.score, [delivered], setup.context(delivered, low, None))
-            _, processor = pairs(scored, decode, bench.repeats)
-            at_most(f"{name} of {width} x {height} / Pillow decoding the picture, 1 thread", processor, MOST)
+            scored = partial(_scored, bench.setup(name), pictures)
+            _, processor = pairs(scored, lambda files=files: [baseline.decode(file) for file in files], bench.repeats)
+            at_most(
+                f"{name} of {bench.count} pictures of {width} x {height} / Pillow decoding, 1 thread", processor, MOST
+            )
+
+
+def _scored(setup: Setup, pictures: list[tuple[Image, Image]]) -> None:
+    for delivered, low in pictures:
+        accumulated_map(setup.score, [delivered], setup.context(delivered, low, None))
