@@ -32,9 +32,8 @@ from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.plan import measured
-from blackbox_conformal.study.plan.frontier import Curves
 from blackbox_conformal.study.plan.prospects import COVERED, CurveOutlook
-from blackbox_conformal.study.plan.ways import Promise, measured_curves, promises, ways
+from blackbox_conformal.study.plan.ways import Curves, Promise, measured_curves, promises, ways
 from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC
 from blackbox_conformal.study.stages.settings import Setup, member, set_up
 
@@ -67,7 +66,7 @@ class Cell:
     def of(self, series: Series) -> CurveSet:
         """The curves that a promise is about."""
         promise, draws, delivery = series
-        return promise.curves(*self.curves[draws, delivery])
+        return promise.curves(self.curves[draws, delivery])
 
     def apart(self, other: "Cell") -> bool:
         """Whether it shares neither the vendor nor the collection."""

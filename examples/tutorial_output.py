@@ -8,6 +8,7 @@ line that it shows is replaced by the line of the output that is like it but for
 left out. A test asks that every such line is still printed.
 """
 
+import random
 import re
 import shlex
 import subprocess
@@ -22,7 +23,7 @@ SIDE = 384
 """Pixels of a photograph's side."""
 
 CALIBRATE, AUDIT = 40, 20
-"""Photographs, of those in the order of their names: every third one audits."""
+"""Photographs: those that audit are drawn at random, by a seed."""
 
 
 def shape(line: str) -> str:
@@ -77,9 +78,10 @@ def main(wallpapers: Path) -> int:
         folder = Path(name)
         for part in ("photographs", "other-photographs"):
             (folder / part).mkdir()
+        audits = set(random.Random(0).sample(range(CALIBRATE + AUDIT), AUDIT))
         for number, path in enumerate(sorted(wallpapers.iterdir())[: CALIBRATE + AUDIT]):
             photograph = ImageOps.fit(Image.open(path).convert("RGB"), (SIDE, SIDE), Image.Resampling.LANCZOS)
-            photograph.save(folder / ("other-photographs" if number % 3 == 2 else "photographs") / f"{path.stem}.png")
+            photograph.save(folder / ("other-photographs" if number in audits else "photographs") / f"{path.stem}.png")
         first = min((folder / "other-photographs").iterdir())
         Image.open(first).resize((SIDE // 4, SIDE // 4), Image.Resampling.BICUBIC).save(folder / "small.png")
         text, gone = refreshed_page(PAGE.read_text(encoding="utf-8"), folder)

@@ -87,7 +87,9 @@ def _curves(folder: Path, degradation: str, paths: Sequence[Path], options: argp
     setup = _set_up(vendor, degradation, options)
     if kind != "embedded":
         _draw(setup, model, paths, draws)
-    calibration = calibrate_job(Job.of_photographs(setup, paths, Terms(folder / "run"))).calibration
+    calibration = calibrate_job(
+        Job.of_photographs(setup, paths, Terms(folder / "run")), guarantee="expected"
+    ).calibration
     # A calibration orders its photographs by their digests, so a split is the same for every degradation.
     return list(calibration.curves)
 
@@ -101,6 +103,7 @@ def _set_up(vendor: Adapter, degradation: str, options: argparse.Namespace) -> S
         metric=options.metric,
         degradation=degradation,
         delivery=options.delivery,
+        guarantee="expected",
     )
 
 

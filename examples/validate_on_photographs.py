@@ -65,11 +65,13 @@ def main() -> int:
             score=options.score,
             metric=options.metric,
             degradation=options.degradation,
+            guarantee="expected",
         )
         result = calibrate_job(
             Job.of_photographs(
                 setup, [one.path for one in photographs], Terms(run, listeners=Listeners(progress=progress))
-            )
+            ),
+            guarantee="expected",
         )
     curves = list(result.calibration.curves)
     calibrating = round(options.calibrate_on * len(curves))

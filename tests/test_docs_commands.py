@@ -19,6 +19,8 @@ from blackbox_conformal import errors
 from blackbox_conformal.cli.commands import Group, every_command, find
 from blackbox_conformal.cli.main import run
 
+pytestmark = pytest.mark.usual_promise
+
 BLOCKS = blocks("sh", "console")
 LINES = sorted({line for block in BLOCKS for line in command_lines(block)})
 # In the shell's blocks, and in the files that others show, such as a table of cron.
@@ -113,7 +115,7 @@ def test_every_calibration_is_accepted_by_its_vendor(
 ) -> None:
     """Up to the budget, which the last option makes too small, so that nothing is sent."""
     words = shlex.split(line)
-    names = write_photographs(tmp_path / words[1], range(4))
+    names = write_photographs(tmp_path / words[1], range(6))
     for path in names:
         Image.open(path).resize((320, 256)).save(path)
         (tmp_path / "outputs" / path.stem).mkdir(parents=True)

@@ -26,6 +26,8 @@ from support.synthetic import photograph, write_draws, write_photographs
 
 import blackbox_conformal as bc
 
+pytestmark = pytest.mark.usual_promise
+
 CODE = blocks("python", "sh", "console", "javascript")
 RUNNING = [block for block in CODE if not block.mark]
 FRAGMENTS = [block for block in CODE if block.mark == "not run: part of a file"]
@@ -68,7 +70,7 @@ def pictures() -> dict[str, Any]:
     """What pages take as given: photographs in memory, in every form."""
     encoded = io.BytesIO()
     Image.fromarray(photograph(70)).save(encoded, "JPEG")
-    stack = np.stack([photograph(number) for number in range(71, 74)])
+    stack = np.stack([photograph(number) for number in range(80, 86)])
     forms = {"array": photograph(75), "image": Image.fromarray(photograph(76)), "jpeg": encoded.getvalue()}
     return {**forms, "stack": stack, "photographs": stack}
 

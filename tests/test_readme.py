@@ -3,9 +3,14 @@
 import re
 import tomllib
 
+import pytest
 from support.documentation import README, ROOT, text_of
 
 import blackbox_conformal as bc
+from blackbox_conformal.study.stages.defaults import DETAIL_GUARANTEE
+from blackbox_conformal.study.stages.settings import member
+
+pytestmark = pytest.mark.usual_promise
 
 TEXT = text_of(README)
 DEMO = "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/blackbox-conformal demo"
@@ -29,9 +34,10 @@ def test_it_leads_to_the_four_parts() -> None:
 
 
 def test_the_number_of_photographs_is_right() -> None:
-    alpha, count = re.search(r"trusted at ([\d.]+) with (\d+) of them", TEXT).groups()
-    bound = bc.metric_bound("lab-l1")
-    assert int(count) == -(-(bound / float(alpha) - 1) // 1)
+    alpha = re.search(r"`--alpha ([\d.]+)`; the share", TEXT)[1]
+    count = re.search(r"(\d+) photographs are the least", TEXT)[1]
+    default = member("guarantees", DETAIL_GUARANTEE)
+    assert int(count) == default.fewest_images(float(alpha), bc.metric_bound("lab-l1"))
 
 
 def test_the_citation_names_this_version() -> None:

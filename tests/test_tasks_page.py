@@ -12,6 +12,8 @@ from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.stages.defaults import DEFAULT_DRAWS
 from blackbox_conformal.study.stages.settings import set_up
 
+pytestmark = pytest.mark.usual_promise
+
 PAGE = Path(bc.__file__).parent / "docs" / "tasks.md"
 COMMANDS = re.findall(r"`(blackbox-conformal calibrate [^`]+)`", PAGE.read_text(encoding="utf-8"))
 

@@ -282,9 +282,10 @@ def level_to_mask_at(calibration: "Calibration", asked: Sequence[float], levels:
     """The level that was asked for, else the usual one, else the smallest; None where all of them trust nothing."""
     from blackbox_conformal.study.plan.planning import usual_level
 
-    usual = usual_level(calibration.bound_for(calibration.rule()))
+    rule = calibration.rule()
+    usual = usual_level(calibration.bound_for(rule), rule)
     first = asked if len(set(asked)) == 1 else [usual]
-    thresholds = {level: calibration.threshold(level) for level in levels}
+    thresholds = {level: _choice(calibration, rule, level).threshold for level in levels}
     trusting = {
         level for level, threshold in thresholds.items() if calibration.curves.trusted_shares_at(threshold).any()
     }
@@ -299,7 +300,9 @@ def _show_levels(
 
     together = bool(levels_together(calibration.rule()))
     if not asked and not together:
-        screen.say("Which alpha? Take the error you can live with, not the share you like (-v shows shares).")
+        of_detail = calibration.rule().threshold_ceiling is not None
+        kind = "invention you can live with" if of_detail else "error you can live with"
+        screen.say(f"Which alpha? Take the {kind}, not the share you like (-v shows shares).")
         if rows := _sizes(calibration, metric, levels):
             screen.columns(rows)
     if listed := levels if screen.verbose or together else sorted(set(asked)):
@@ -315,13 +318,22 @@ def _sizes(calibration: "Calibration", metric: "Metric", levels: Sequence[float]
 
     rule, rows = calibration.rule(), list[list[str]]()
     for level in levels:
-        nothing = _nothing(rule.choose(calibration.curves_for(rule), level))
+        nothing = _nothing(_choice(calibration, rule, level))
         size, greys = rule.innermost.share_in_words(level), greys_apart(metric, level)
         if greys is not None and rule.needs.curve_kind not in SHARES:
             size = f"grey {greys[0]} that came back as {greys[1]}"
         if nothing or size:
             rows.append([f"  {level:g}:", "; ".join(filter(None, [size, nothing]))])
     return rows
+
+
+def _choice(calibration: "Calibration", rule: "Guarantee", level: float) -> "Choice":
+    """What the guarantee allows at a level; where what it promises beside allows nothing, that."""
+    if rule.beside is not None:
+        beside = rule.beside[0].choose(calibration.curves, rule.beside[1])
+        if beside.reason is not None:
+            return beside
+    return rule.choose(calibration.curves_for(rule), level)
 
 
 def _nothing(choice: "Choice") -> str | None:
@@ -360,6 +372,11 @@ def _on_picking(calibration: "Calibration", levels: Sequence[float]) -> str:
 
     if levels_together(calibration.rule()):
         return "These levels hold together: you may look at the shares and then pick one."
+    if calibration.rule().threshold_ceiling is not None:
+        return (
+            "Choose alpha by the invention that you accept, not by this table: choosing the share you like voids the "
+            f"guarantee, since the {len(levels)} levels do not hold together."
+        )
     listed, bound = holding_together(HighProbability(), [level for level in levels if level > 0]), calibration.bound
     reached = [level for level in levels if listed.minimum_images(level, bound) <= calibration.n]
     typed = " ".join(f"--alpha {level:g}" for level in reached)
@@ -373,13 +390,12 @@ def _on_picking(calibration: "Calibration", levels: Sequence[float]) -> str:
 def _thresholds(calibration: "Calibration", rule: "Guarantee", levels: Sequence[float]) -> dict[str, Any]:
     from blackbox_conformal.method.risk.trust import threshold_json
 
-    curves = calibration.curves_for(rule)
-    return {f"{level:g}": threshold_json(rule.threshold(curves, level)) for level in levels}
+    return {f"{level:g}": threshold_json(_choice(calibration, rule, level).threshold) for level in levels}
 
 
 def _row(calibration: "Calibration", rule: "Guarantee", level: float, group: str | None = None) -> list[str]:
     """Level, threshold, and the trusted share of the calibration pictures of `group`, or of all."""
-    choice = rule.choose(calibration.curves_for(rule), level)
+    choice = _choice(calibration, rule, level)
     if nothing := _nothing(choice):
         return [f"{level:g}", nothing, share(0.0)]
     shares = calibration.curves.trusted_shares_at(choice.threshold)

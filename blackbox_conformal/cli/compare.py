@@ -99,7 +99,7 @@ def command(screen: Screen, options: CompareOptions) -> None:
         page = pages().write_comparison(comparison, out, pictures, force=options.force)
         screen.say(f"pictures, plots and tables: {page.resolve()}")
         next_steps.offer(screen, out, opened=options.opened)
-    _show_next(screen, typed, contestants, comparison)
+    _show_next(screen, options, typed, contestants, comparison)
     screen.data({**comparison.document(), "page": None if out is None else str(out.resolve())})
 
 
@@ -216,7 +216,11 @@ def _value(key: str, value: str) -> int | str:
 
 
 def _show_next(
-    screen: Screen, typed: Sequence[_Typed], contestants: "Sequence[Contestant]", comparison: "Comparison"
+    screen: Screen,
+    options: CompareOptions,
+    typed: Sequence[_Typed],
+    contestants: "Sequence[Contestant]",
+    comparison: "Comparison",
 ) -> None:
     """`calibrate` with each vendor that is first in something, on photographs that it has not seen."""
     screen.say(
@@ -225,4 +229,8 @@ def _show_next(
     )
     labels = [contestant.label for contestant in contestants]
     for first in dict.fromkeys(order[0] for order in comparison.ranks.values() if order):
-        screen.next(*next_steps.calibrate_contestant(typed[labels.index(first)].words()))
+        place = labels.index(first)
+        # Compared under another promise than alone, it would be calibrated under that, too.
+        alone = from_options.build_setup(typed[place].options(options)).promised(None) == comparison.rule
+        promise = [] if alone or options.guarantee else ["--guarantee", comparison.rule.plugin_name()]
+        screen.next(*next_steps.calibrate_contestant([*typed[place].words(), *promise]))

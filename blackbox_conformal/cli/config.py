@@ -11,7 +11,7 @@ from blackbox_conformal.cli.commands import Group
 from blackbox_conformal.cli.config_file import FILE_NAME, Configured, ConfiguredSetting, files, lookup, user_file
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC, ERROR_GUARANTEE, default_score
+from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC, DETAIL_GUARANTEE, ERROR_GUARANTEE, default_score
 from blackbox_conformal.support.secrets import redact
 
 
@@ -94,18 +94,26 @@ def _preset(typed: str | None, target: click.Command, names: Sequence[str]) -> C
     return None
 
 
+def _usual_promise(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Score and guarantee where none is set, given what is, at the vendor's scale where it is set or else 4."""
+    from blackbox_conformal.study.stages.settings import member
+
+    set_to = {name: entry["value"] for name, entry in settings.items()}
+    draws, scale, named = set_to.get("draws"), set_to.get("scale"), set_to.get("guarantee")
+    if draws is None:
+        return {}
+    usual = set_to.get("metric") in (None, DEFAULT_METRIC)
+    of_detail = usual if named is None else member("guarantees", named).threshold_ceiling is not None
+    score = set_to.get("score") or default_score(int(draws), int(scale or 4), of_detail=of_detail)
+    detail = usual and member("scores", score).is_share
+    return {"score": score, "guarantee": DETAIL_GUARANTEE if detail else ERROR_GUARANTEE}
+
+
 def _typed(name: str, value: Any, settings: Mapping[str, Mapping[str, Any]]) -> str:
     """A setting's value as it would be typed; the default where none is set and the command has one."""
     if value is None or value == ():
-        draws, scale = (str(settings.get(key, {}).get("value")) for key in ("draws", "scale"))
-        return {
-            "score": default_score(int(draws), int(scale) if scale.isdecimal() else 4)
-            if draws.isdecimal()
-            else "not set",
-            "metric": DEFAULT_METRIC,
-            "guarantee": ERROR_GUARANTEE,
-            "run": "runs/<procedure>",
-        }.get(name, "not set")
+        usual = {"metric": DEFAULT_METRIC, "run": "runs/<procedure>"}
+        return {**usual, **_usual_promise(settings)}.get(name, "not set")
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):

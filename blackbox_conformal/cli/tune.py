@@ -17,7 +17,7 @@ from blackbox_conformal.study.keyword_arguments import LearnSettings, TuneSettin
 if TYPE_CHECKING:
     from blackbox_conformal.study.calibrate.calibrating import CalibrationRun
     from blackbox_conformal.study.choose.tuned import Tuning
-    from blackbox_conformal.study.choose.tuning import TuningJob
+    from blackbox_conformal.study.choose.tuning import ToTune, TuningJob
     from blackbox_conformal.study.job import Terms
     from blackbox_conformal.study.plan.candidates import Candidate
     from blackbox_conformal.study.stages.settings import Setup
@@ -116,7 +116,7 @@ def command(screen: Screen, options: TuneOptions) -> None:
         else:
             result = job.calibrate(tuning, rule)
             keep_calibration(run, result.calibration, out, force=options.force)
-    _show(screen, options, setup, job, tuning, result, out)
+    _show(screen, options, to_tune, job, tuning, result, out)
 
 
 def _job(
@@ -149,7 +149,7 @@ def _job(
 def _show(
     screen: Screen,
     options: TuneOptions,
-    setup: "Setup",
+    to_tune: "ToTune",
     job: "TuningJob",
     tuning: "Tuning",
     result: "CalibrationRun | None",
@@ -158,6 +158,7 @@ def _show(
     """What was chosen, what it took, and what to do next; without a calibration, `out` is the tuning file."""
     from blackbox_conformal.support.member_text import specification_text
 
+    setup, rule = to_tune.setup, to_tune.rule
     best, run = tuning.best.candidate, job.whole.folder
     n_tuning, n_calibration = len(job.tuning), len(job.calibrating)
     calls, cached = job.whole.calls, job.whole.cached
@@ -175,6 +176,9 @@ def _show(
     if result is None:
         second = best.score.needs_second
         promise = None if tuning.bound is None else specification_text(tuning.bound.rule)
+        if options.guarantee is None and setup.with_score(best.score, best.draws).promised(None) != rule:
+            # What it was compared under, where the score alone would bring another promise.
+            promise = specification_text(rule)
         words = next_steps.calibrate_with(
             specification_text(best.score), best.draws, out, run, second=second, guarantee=promise
         )

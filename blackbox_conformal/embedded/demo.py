@@ -132,7 +132,8 @@ def _demonstrate(
     calibrating, unseen = split(
         photographs, held_out_count(len(photographs)), digest=lambda photograph: photograph.digest
     )
-    level = level_for(len(calibrating), setup.metric.capped_bound, slack) if alpha is None else alpha
+    bound = setup.promised(None).loss_bound(setup.metric.capped_bound)
+    level = level_for(len(calibrating), bound, slack) if alpha is None else alpha
     run = folder / "run"
     terms = Terms(run, listeners=listeners)
     job = Job.of_photographs(setup, [photograph.path for photograph in calibrating], terms)
@@ -189,7 +190,7 @@ def _show(screen: Screen, task: str, setup: "Setup", made: _Demonstration, secon
             "trusted": f"{share(certificate.trusted_share)} of {made.masked.name}; "
             f"{share(level.trusted_share)} of {made.audited.n} photographs that calibration has not seen",
             "realised risk": f"{level.judgement.risk:.3f} on them, against alpha = {level.alpha:g} "
-            f"(loss bound {calibration.bound:g}; {made.audited.found})",
+            f"(loss bound {calibration.bound_for(calibration.rule()):g}; {made.audited.found})",
             **files,
             "report": str(made.report),
             "seconds": f"{seconds:.0f}",

@@ -320,7 +320,7 @@ def _of_demo(screen: Screen, options: ServeOptions) -> tuple[ServeOptions, str]:
             calibrate_job(job).calibration.save(file)
     calibration = Calibration.load(file)
     level = (
-        demonstration.level_for(calibration.n, setup.metric.capped_bound, DEMO_SLACK)
+        demonstration.level_for(calibration.n, calibration.bound_for(calibration.rule()), DEMO_SLACK)
         if options.alpha is None
         else options.alpha
     )

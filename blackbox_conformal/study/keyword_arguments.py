@@ -128,8 +128,8 @@ class ProcedureSettings(TypedDict, total=False):
     more.
     """
     score: Annotated["str | Score", Setting(DRAWING, main=True, metavar=MEMBER)]
-    """How unsure each pixel is; see `list scores`. By default for one draw learned at ×4, texture at ×1, else
-    bicubic-gap; for more draws weighted.
+    """How unsure each pixel is; see `list scores`. By default for one draw predicted-invention at ×4, texture at ×1,
+    else unsupported; for more draws weighted; for guarantees about errors learned or bicubic-gap.
     """
     metric: Annotated["str | Metric", Setting(PROMISE, main=True, metavar=MEMBER)]
     """The error at each pixel; see `list metrics`. By default lab-l1, Gaussian sigma 4."""
@@ -252,7 +252,9 @@ class GuaranteeSettings(TypedDict, total=False):
     """What is promised."""
 
     guarantee: Annotated["str | Guarantee | None", Setting(PROMISE, main=True, metavar=MEMBER)]
-    """What is guaranteed; see `list guarantees`. By default expected."""
+    """What is guaranteed; see `list guarantees`. By default marked:largest_error=0.3 for one draw of an enlargement
+    with the usual score and metric, else expected.
+    """
 
 
 class LevelSettings(TypedDict, total=False):

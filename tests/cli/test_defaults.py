@@ -16,9 +16,13 @@ from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.scores.score import Context, accumulated_map
-from blackbox_conformal.study.stages.defaults import PRESETS, default_score
+from blackbox_conformal.study.keyword_arguments import PlanSettings, described
+from blackbox_conformal.study.keyword_terms import read, setup_of
+from blackbox_conformal.study.stages.defaults import DETAIL_GUARANTEE, DETAIL_SCORE, PRESETS, default_score
 from blackbox_conformal.study.stages.settings import member, set_up
 from blackbox_conformal.testing.fault_server import FaultServer
+
+pytestmark = pytest.mark.usual_promise
 
 WEIGHTED = "weighted:first=bicubic-gap,second=smoothed-variance,weight=0.5,sigma=4"
 PAPER_SCORE = {"name": "patch-variance", "kernel": "box", "size": 31, "clip_quantile": 0.95, "smooth": 64.0}
@@ -27,10 +31,10 @@ PAPER_METRIC = {"name": "lab-l1", "kernel": "gaussian", "sigma": 64.0}
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: FaultServer) -> list[str]:
-    """A working folder with five photographs and an input; returned is how the vendor is named."""
+    """A working folder with six photographs and an input; returned is how the vendor is named."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
-    write_photographs(tmp_path / "photographs", range(5))
+    write_photographs(tmp_path / "photographs", range(6))
     PillowImage.fromarray(reduced(photograph(20), 4)).save(tmp_path / "small.png")
     return ["--adapter", VENDOR, "-p", f"url={server.url}"]
 
@@ -51,22 +55,27 @@ def test_one_draw_is_the_default_everywhere(
     assert bc.plan(vendor, 7).calls == 7
     assert bc.plan(vendor, "photographs").draws == 1
     planned = printed(capsys, "plan", "photographs", *desk)
-    assert (planned["draws"], planned["calls"]) == (1, 5)
+    assert (planned["draws"], planned["calls"]) == (1, 6)
     shown = printed(capsys, "config", "show")
     assert shown["draws"] == 1
     assert run(["config", "show"]) == 0
-    assert default_score(1, 4) in capsys.readouterr().out
-    assert set_up(vendor).procedure == set_up(vendor, draws=1, score=default_score(1, 4)).procedure
+    said = capsys.readouterr().out
+    assert DETAIL_SCORE in said
+    assert DETAIL_GUARANTEE in said
+    assert set_up(vendor).procedure == set_up(vendor, draws=1, score=DETAIL_SCORE).procedure
 
 
 def test_a_mask_makes_the_one_call_of_its_picture(desk: list[str], server: FaultServer) -> None:
     assert run(["calibrate", "photographs", *desk, "--run", "run", "--yes", "-q"]) == 0
-    assert server.account.paid == 5
+    assert server.account.paid == 6
     given = ["--calibration", "run/calibration.json", "-p", f"url={server.url}"]
     assert run(["mask", "small.png", *given, "--adapter", VENDOR, "--alpha", "0.9", "--yes", "-q"]) == 0
-    assert server.account.paid == 6
+    assert server.account.paid == 7
     certificate = bc.Certificate.from_json(Path("masked/small-certificate.json").read_text())
     assert certificate.procedure["draws"] == 1
+    assert certificate.procedure["score"]["name"] == DETAIL_SCORE
+    for promised in ("of the detail that the vendor invented or removed lies in the hatched part", "is at most 0.3"):
+        assert promised in certificate.stated
 
 
 def test_several_draws_bring_the_score_that_compares_them(vendor: bc.Adapter) -> None:
@@ -74,9 +83,69 @@ def test_several_draws_bring_the_score_that_compares_them(vendor: bc.Adapter) ->
         assert set_up(vendor, draws=draws).procedure == set_up(vendor, draws=draws, score=WEIGHTED).procedure
 
 
-def test_the_fitted_score_is_the_default_at_the_scale_that_it_was_fitted_on() -> None:
+def test_a_fitted_score_is_the_default_at_the_scale_that_it_was_fitted_on() -> None:
     assert default_score(1, 4) == "learned"
     assert {default_score(1, scale) for scale in (2, 3, 8)} == {"tie-broken:first=bicubic-gap,second=texture,sigma=8"}
+    assert default_score(1, 4, of_detail=True) == "predicted-invention"
+    assert {default_score(1, scale, of_detail=True) for scale in (2, 3, 8)} == {"unsupported"}
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"guarantee": "expected"},
+        {"draws": 8},
+        {"score": "texture"},
+        {"metric": "ssim"},
+        {"metric": "lab-l1:sigma=8"},
+        {"metric": "in-holes:of=lab-l1,sigma=4", "degradation": "bicubic:4+holes:0.2"},
+        {"preset": "paper"},
+    ],
+)
+def test_what_is_not_about_detail_keeps_the_promise_about_errors(vendor: bc.Adapter, choices: dict[str, Any]) -> None:
+    setup = setup_of(vendor, read(choices, described(PlanSettings)))
+    named = choices.get("guarantee")
+    assert setup.promised(named).plugin_name() == "expected"
+    assert not setup.score.is_share
+    assert default_score(1, 4, of_detail=False) == "learned"
+
+
+def test_the_default_promises_detail_and_colours(vendor: bc.Adapter) -> None:
+    for choices in ({}, {"score": "unsupported"}, {"degradation": "bicubic:4+noise:5"}, {"delivery": "consistent"}):
+        rule = setup_of(vendor, choices).promised(None)
+        assert rule == member("guarantees", DETAIL_GUARANTEE)
+        assert rule.beside == (member("guarantees", "expected"), 0.3)
+
+
+def test_too_few_photographs_for_the_default_are_refused_before_anything_is_paid(
+    desk: list[str], server: FaultServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    next(Path("photographs").iterdir()).unlink()
+    calibrate = ["calibrate", "photographs", *desk, "--run", "run", "--yes", "-q"]
+    assert run(calibrate) == 2
+    said = "largest_error=0.3 of marked needs at least 6 calibration photographs; got 5. Add 1, or promise less: "
+    assert said + "--guarantee marked" in capsys.readouterr().err
+    assert server.account.paid == 0
+    assert run([*calibrate, "--guarantee", "marked"]) == 0
+    assert server.account.paid == 5
+
+
+def test_a_group_too_small_for_the_promise_beside_trusts_nothing_and_says_so(
+    desk: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = sorted(path.stem for path in Path("photographs").iterdir())
+    lines = [f"{name},{'few' if number < 2 else 'more'}" for number, name in enumerate(names)]
+    (tmp_path / "groups.csv").write_text("\n".join(["photograph,group", *lines, ""]))
+    grouped = ["calibrate", "photographs", *desk, "--run", "run", "--yes", "--groups", "groups.csv", "-v"]
+    assert run(grouped) == 0
+    assert "nothing: 4 photographs missing" in capsys.readouterr().out
+
+
+def test_a_guarantee_of_errors_is_the_default_that_was(vendor: bc.Adapter, desk: list[str]) -> None:
+    before = set_up(vendor, guarantee="expected")
+    assert before.procedure == set_up(vendor, guarantee="expected", score="learned").procedure
+    calibration = bc.calibrate(vendor, "photographs", guarantee="expected", run="run", max_calls=9)
+    assert (calibration.procedure, calibration.guarantee["name"]) == (before.procedure, "expected")
 
 
 def test_at_scale_one_texture_decides(server: FaultServer) -> None:
@@ -105,22 +174,34 @@ def test_a_score_that_compares_draws_asks_for_them(
 def test_tuning_on_one_draw_compares_scores_of_one_draw_and_the_default_is_among_them(
     desk: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    write_photographs(Path("photographs"), range(9))
     tuned = printed(capsys, "tune", "photographs", *desk, "--alpha", "0.9", "--run", "tuned", "--yes")
     labels = {candidate["score"] for candidate in tuned["candidates"]}
-    assert f"{default_score(1, 4)}@1" in labels
+    assert labels == {f"{DETAIL_SCORE}@1", "unsupported@1"}
     assert all(label.endswith("@1") for label in labels)
-    assert tuned["calls"] == 5
+    assert tuned["calls"] == 9
+    assert all(0 <= candidate["kept"] <= candidate["trusted_share"] for candidate in tuned["candidates"])
+    assert bc.Calibration.load(tuned["calibration"]).guarantee["name"] == "marked"
+
+
+def test_tuning_for_a_share_and_among_scores_of_errors_promises_errors(
+    desk: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for choices in (["--want-share", "0.01"], ["--alpha", "0.9", "--candidate", "texture"]):
+        tune = ["tune", "photographs", *desk, *choices, "--run", choices[0].strip("-"), "--yes"]
+        tuned = printed(capsys, *tune)
+        assert bc.Calibration.load(tuned["calibration"]).guarantee["name"] == "expected"
 
 
 def test_the_preset_paper_is_the_recipe_of_the_paper(
     desk: list[str], vendor: bc.Adapter, server: FaultServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    calibration = bc.calibrate(vendor, "photographs", preset="paper", run="run", max_calls=50)
+    calibration = bc.calibrate(vendor, "photographs", preset="paper", run="run", max_calls=60)
     procedure = calibration.procedure
     assert holds(procedure.score, PAPER_SCORE)
     assert holds(procedure.metric, PAPER_METRIC)
     assert (procedure.draws, procedure.delivery, calibration.guarantee["name"]) == (10, "first", "expected")
-    assert server.account.paid == 50
+    assert server.account.paid == 60
     made = printed(capsys, "calibrate", "photographs", *desk, "--preset", "paper", "--run", "run", "--yes")
     assert (made["fingerprint"], made["calls"]) == (procedure.fingerprint, 0)
 
@@ -129,9 +210,9 @@ def test_what_is_given_beside_a_preset_goes_before_it(
     desk: list[str], vendor: bc.Adapter, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert bc.plan(vendor, 7, preset="paper", draws=2).calls == 14
-    assert printed(capsys, "plan", "photographs", *desk, "--preset", "paper", "--draws", "2")["calls"] == 10
+    assert printed(capsys, "plan", "photographs", *desk, "--preset", "paper", "--draws", "2")["calls"] == 12
     (tmp_path / "blackbox-conformal.toml").write_text("draws = 3\n[plan]\npreset = 'paper'\n")
-    assert printed(capsys, "plan", "photographs", *desk)["calls"] == 15
+    assert printed(capsys, "plan", "photographs", *desk)["calls"] == 18
 
 
 def test_config_says_what_comes_from_a_preset(
@@ -166,12 +247,12 @@ def test_a_calibration_made_with_eight_draws_says_so_itself(
 ) -> None:
     calibrate = ["calibrate", "photographs", *desk, "--run", "run", "--yes", "-q"]
     assert run([*calibrate, "--draws", "8"]) == 0
-    assert server.account.paid == 40
+    assert server.account.paid == 48
     given = ["--calibration", "run/calibration.json", *desk]
     assert run(["mask", "small.png", *given, "--alpha", "0.9", "--yes", "-q"]) == 0
-    assert server.account.paid == 48
+    assert server.account.paid == 56
     assert run(calibrate) == 2
     assert "is a calibration of another procedure (draws: 8 → 1; score." in capsys.readouterr().err
     assert run([*calibrate, "--draws", "8"]) == 0
     assert run([*calibrate, "--out", "one.json"]) == 0
-    assert server.account.paid == 48
+    assert server.account.paid == 56

@@ -12,6 +12,8 @@ from support.synthetic import photograph, write_photographs
 
 from blackbox_conformal.documents.certificate import Certificate
 
+pytestmark = pytest.mark.usual_promise
+
 
 def demo(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     return called("demo", "--out", str(folder / "demo"), "--draws", "2", *more)

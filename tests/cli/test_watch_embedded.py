@@ -12,6 +12,8 @@ from blackbox_conformal.cli.main import run
 from blackbox_conformal.embedded.embedded_server import VendorServer
 from blackbox_conformal.embedded.studio import Generator, OfferedTask
 
+pytestmark = pytest.mark.usual_promise
+
 
 @pytest.fixture
 def vendor() -> Iterator[VendorServer]:

@@ -9,6 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+pytestmark = pytest.mark.usual_promise
+
 
 @pytest.mark.slow
 def test_the_demonstration_serves_its_own_picture(tmp_path: Path) -> None:

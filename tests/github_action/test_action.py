@@ -29,6 +29,8 @@ from blackbox_conformal.testing import fault_vendor
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.pictures import encode, upscale
 
+pytestmark = pytest.mark.usual_promise
+
 ACTION = Path(__file__).parents[2] / ".github" / "actions" / "blackbox-conformal"
 DEFINITION = yaml.safe_load((ACTION / "action.yml").read_text(encoding="utf-8"))
 TOKEN = "ghs_made_up"

@@ -294,7 +294,7 @@ def test_one_calibration_keeps_invention_and_the_largest_error_together(vendor: 
     assert f"With the masks of alpha 0.6 it is {np.mean(largest):.3g}:" in note
     with pytest.raises(CalibrationError, match=r"largest_error=0\.01 of marked cannot be kept, and nothing can be"):
         calibration.threshold(0.6, largest_error=0.01)
-    with pytest.raises(CalibrationError, match=r"alpha=0\.05 needs at least 39 calibration photographs"):
+    with pytest.raises(CalibrationError, match=r"largest_error=0\.05 of marked needs at least 39 calibration"):
         bc.calibrate(vendor, photographs, guarantee="marked:ceiling=9,largest_error=0.05", **choices, alpha=0.6)
 
 

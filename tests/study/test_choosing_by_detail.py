@@ -23,6 +23,8 @@ from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.stages.prepare import prepare_photographs
 from blackbox_conformal.study.stages.settings import Setup, set_up
 
+pytestmark = pytest.mark.usual_promise
+
 ALPHAS = (0.2, 0.4)
 PROMISE = "marked:largest_error=0.5"
 

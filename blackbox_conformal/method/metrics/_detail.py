@@ -115,6 +115,6 @@ def _plain(delivered: Image, low_resolution: Image) -> tuple[Image, float]:
         raise ImageError(
             f"expected delivered pictures that lie where their inputs do; one lies {moved[1]:+.2f} pixels to the right "
             f"and {moved[0]:+.2f} down, so nearly all of its detail would count as invented. Have the vendor's answers "
-            "moved back, or give --metric lab-l1:sigma=4"
+            "moved back, or give --guarantee expected --metric lab-l1:sigma=4"
         )
     return plain, sigma

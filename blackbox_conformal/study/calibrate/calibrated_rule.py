@@ -122,8 +122,7 @@ def check_enough(rule: Guarantee, n: int, alpha: float | None, bound: float) -> 
         raise CalibrationError("expected at least one calibration photograph; got none. Name files or folders")
     if alpha is None:
         return
-    if rule.beside is not None:
-        check_enough(rule.beside[0], n, rule.beside[1], bound)
+    check_beside(rule, n, bound)
     largest = rule.loss_bound(bound)
     rule.check_level(alpha, largest)
     n = rule.counted(n)
@@ -132,6 +131,20 @@ def check_enough(rule: Guarantee, n: int, alpha: float | None, bound: float) -> 
         raise CalibrationError(
             f"alpha={alpha:g} needs at least {number_in_words(needed)} calibration photographs for a loss bounded by "
             f"{largest:g}; got {n}, so {number_in_words(needed - n)} are missing. Add photographs or raise alpha"
+        )
+
+
+def check_beside(rule: Guarantee, n: int, bound: float) -> None:
+    """Refuse so few photographs that what is promised beside allows nothing at any level; errors as `check_enough`."""
+    if rule.beside is None:
+        return
+    other, level = rule.beside
+    missing = other.minimum_images(level, bound) - rule.counted(n)
+    if missing > 0:
+        name, there = rule.innermost.plugin_name(), rule.counted(n)
+        raise CalibrationError(
+            f"largest_error={level:g} of {name} needs at least {number_in_words(missing + there)} calibration "
+            f"photographs; got {there}. Add {number_in_words(missing)}, or promise less: --guarantee {name}"
         )
 
 

@@ -15,7 +15,7 @@ from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import DETAIL, Kind, RiskCurve
 from blackbox_conformal.method.risk.losses import Losses
 from blackbox_conformal.method.risk.squared_errors import SquaredErrors
-from blackbox_conformal.study.calibrate.calibrated_rule import checked_rule, stored_losses
+from blackbox_conformal.study.calibrate.calibrated_rule import check_beside, checked_rule, stored_losses
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.looked_at import together
 from blackbox_conformal.study.plan.planning import plan_job
@@ -72,7 +72,7 @@ def calibrate_job(
         See `Job.confirm`.
     """
     setup, promised = job.setup, job.setup.promised(guarantee)
-    rule = checked_rule([picture.name for picture in job.pictures], setup, promised, alpha, groups, tiles)
+    rule = _checked(job, promised, alpha, groups, tiles)
     tuning = together(tuning, setup.score.taught_by)
     _refuse_tuning(job.pictures, tuning)
     job.confirm(lambda: plan_job(job, rule))
@@ -107,6 +107,20 @@ def _by_field(others: Sequence[list[RiskCurve]]) -> dict[str, list[list[RiskCurv
         "detail": DETAIL,
     }
     return {name: [curves for curves in others if curves[0].kind in of_field] for name, of_field in kinds.items()}
+
+
+def _checked(
+    job: Job,
+    promised: Guarantee,
+    alpha: float | None,
+    groups: Mapping[str, str] | None,
+    tiles: Mapping[str, str] | None,
+) -> Guarantee:
+    names = [picture.name for picture in job.pictures]
+    rule = checked_rule(names, job.setup, promised, alpha, groups, tiles)
+    # With too few photographs for what is promised beside, nothing could be trusted at any level.
+    check_beside(rule, len(names), job.setup.metric.capped_bound)
+    return rule
 
 
 _Measured = tuple[list[RiskCurve], Answers, SquaredErrors]

@@ -6,21 +6,17 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
-from blackbox_conformal.method.metrics.metric import Metric
-from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.plan.frontier_rows import FrontierRow, Prospects, Wish, candidates, frontier
 from blackbox_conformal.study.plan.measured import measured_shares
 from blackbox_conformal.study.plan.prospects import CurveOutlook, Prospect
-from blackbox_conformal.study.plan.ways import Promise, promises
+from blackbox_conformal.study.plan.ways import Curves, Promise, promises, promises_detail
+from blackbox_conformal.study.stages.defaults import DETAIL_GUARANTEE
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.blocks import Block, Figure, How, Note, Table
 from blackbox_conformal.support.member_text import specification_text
 from blackbox_conformal.support.plots import Dots
 from blackbox_conformal.support.text import counted, dollars, money
 from blackbox_conformal.support.wording import expected
-
-Curves = tuple[CurveSet, CurveSet]
-"""Those of the largest error, and of the largest error but for a share of the picture."""
 
 FEWEST = 5
 """Photographs of which a pilot can say anything."""
@@ -148,9 +144,11 @@ def measured_frontier(
 ) -> Frontier:
     """The rows for `number` photographs and others, by the shares that ship with the package."""
     measured = measured_shares()
-    if not any(map(measured.fits, ways)) or not promises(ways[0].metric, guarantee):
+    # A level is one of the usual promise, of which nothing was measured where it is about detail.
+    unknown = guarantee is None and wish.of_detail and wish.alpha is not None
+    if unknown or not any(map(measured.fits, ways)) or not promises(ways[0].metric, guarantee):
         return Frontier(rows=(), source=UNMEASURED)
-    rows = _rows(ways[0].metric, ways, measured.prospects, wish, usd_a_draw, number, guarantee)
+    rows = _rows(promises(ways[0].metric, guarantee), ways, measured.prospects, wish, usd_a_draw, number)
     return Frontier(rows=rows, source=measured.source)
 
 
@@ -167,11 +165,15 @@ def pilot_frontier(
     outlooks: dict[tuple[Promise, int], CurveOutlook] = {}
     # How far vendors are apart was measured with one score for each number of draws, and counts for others.
     measured = [measured_shares().as_measured(way) for way in ways]
+    mixed = len(set(map(promises_detail, ways))) > 1
 
     def prospects(promise: Promise, way: Setup, levels: Sequence[float], n: int) -> Sequence[Prospect | None]:
+        # A score of detail is measured for errors only where it was chosen for them, and no other one for detail.
+        if promise.of_detail != promises_detail(way) and (promise.of_detail or mixed):
+            return [None] * len(levels)
         key = promise, next(place for place, one in enumerate(ways) if one is way)
         if key not in outlooks:
-            outlooks[key] = CurveOutlook.of(promise.curves(*curves[key[1]]))
+            outlooks[key] = CurveOutlook.of(promise.curves(curves[key[1]]), curves[key[1]][0])
         found = outlooks[key].prospects(promise.rule, levels, n)
         if pilot.stand_in is None:
             return found
@@ -182,19 +184,25 @@ def pilot_frontier(
             for one, further in zip(found, apart, strict=True)
         ]
 
-    rows = _rows(ways[0].metric, ways, prospects, wish, usd_a_draw, number, guarantee)
+    rows = _rows(piloted_promises(ways[0], guarantee, wish), ways, prospects, wish, usd_a_draw, number)
     drawn_by = "" if pilot.stand_in is None else f", drawn by the vendor {pilot.stand_in} in place of yours"
     return Frontier(rows=rows, source=f"{pilot.photographs} of your photographs{drawn_by}", pilot=pilot)
 
 
+def piloted_promises(setup: Setup, guarantee: str | Guarantee | None, wish: Wish) -> tuple[Promise, ...]:
+    """What a pilot compares: where a level is given and no guarantee, the usual one, whose level it is."""
+    detail = promises_detail(setup)
+    if guarantee is None and detail and wish.alpha is not None:
+        guarantee = DETAIL_GUARANTEE
+    return promises(setup.metric, guarantee, detail=detail)
+
+
 def _rows(
-    metric: Metric,
+    promised: Sequence[Promise],
     ways: Sequence[Setup],
     prospects: Prospects,
     wish: Wish,
     usd_a_draw: tuple[Decimal, Decimal] | None,
     number: int,
-    guarantee: str | Guarantee | None,
 ) -> tuple[FrontierRow, ...]:
-    promised = promises(metric, guarantee)
     return tuple(frontier(candidates(promised, ways, prospects, usd_a_draw, wish, number), wish, number))

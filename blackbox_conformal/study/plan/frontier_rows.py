@@ -2,12 +2,13 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from blackbox_conformal.study.plan.prospects import Prospect
 from blackbox_conformal.study.plan.ways import Promise
+from blackbox_conformal.study.stages.defaults import DETAIL_GUARANTEE, ERROR_GUARANTEE
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.member_text import specification_text
 from blackbox_conformal.support.plots import Dot
@@ -43,12 +44,20 @@ class Wish:
     ----------
     usual
         The usual level of the metric, around which levels are compared.
+    guarantee
+        What `calibrate` promises where no guarantee is named.
     """
 
     alpha: float | None = None
     share: float | None = None
     usd: Decimal | None = None
     usual: float = 0.1
+    guarantee: str = ERROR_GUARANTEE
+
+    @property
+    def of_detail(self) -> bool:
+        """Whether that is about detail."""
+        return self.guarantee == DETAIL_GUARANTEE
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -71,6 +80,8 @@ class FrontierRow:
     ----------
     n, calls
         Calibration photographs, and the calls to the vendor for all of them.
+    usual
+        The guarantee that need not be named.
     usd
         Lowest and highest price of these calls; None when it is not known.
     """
@@ -81,6 +92,7 @@ class FrontierRow:
     way: Setup
     usd: tuple[Decimal, Decimal] | None
     prospect: Prospect
+    usual: str = ERROR_GUARANTEE
 
     @property
     def draws(self) -> int:
@@ -120,7 +132,7 @@ class FrontierRow:
     @property
     def options(self) -> dict[str, str]:
         """The options that ask for its promise, beside its level."""
-        options = {} if self.promise.guarantee == "expected" else {"guarantee": self.promise.guarantee}
+        options = {} if self.promise.guarantee == self.usual else {"guarantee": self.promise.guarantee}
         if self.promise.cap != self.way.metric.cap:
             options["metric"] = specification_text(self.way.metric.model_copy(update={"cap": self.promise.cap}))
         return options
@@ -165,10 +177,11 @@ def candidates(
             for alpha, prospect in zip(levels, prospects(promise, way, levels, n), strict=True):
                 if prospect is None or prospect.share < max(wish.share or 0, LITTLE):
                     continue
-                if n < promise.rule.minimum_images(alpha, promise.bound(way.metric)):
+                if n < promise.fewest(alpha, way.metric):
                     # Shares are interpolated over n, and below this number nothing can be trusted.
                     continue
-                yield FrontierRow(promise=promise, alpha=alpha, n=n, way=way, usd=usd, prospect=prospect)
+                row = FrontierRow(promise=promise, alpha=alpha, n=n, way=way, usd=usd, prospect=prospect)
+                yield replace(row, usual=wish.guarantee)
                 if wish.share is not None:
                     break
 

@@ -17,13 +17,14 @@ from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.held_out import split_prepared
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.looked_at import TUNING_FILE, TuningRecord, Unseen, together
-from blackbox_conformal.study.plan.frontier import FEWEST, Curves, Pilot, pilot_frontier
+from blackbox_conformal.study.plan.frontier import FEWEST, Pilot, pilot_frontier, piloted_promises
 from blackbox_conformal.study.plan.frontier_rows import Wish
 from blackbox_conformal.study.plan.measured import measured_shares
 from blackbox_conformal.study.plan.planning import Plan, plan_job, usual_level
-from blackbox_conformal.study.plan.ways import measured_curves, promises, ways
+from blackbox_conformal.study.plan.ways import Curves, measured_curves, promises_detail, ways
+from blackbox_conformal.study.stages.defaults import default_score
 from blackbox_conformal.study.stages.prepare import Prepared
-from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.study.stages.settings import Setup, member
 from blackbox_conformal.support.member_text import specification_text
 from blackbox_conformal.vendor.adapter import Adapter
 
@@ -58,7 +59,12 @@ class PilotRequest:
     def ways(self, setup: Setup) -> list[Setup]:
         """The set-up and those that are compared with it: none draws more often."""
         draws = () if {"draws", "score"} & set(self.typed) else (1,)
-        return ways(setup, draws, deliver_consistent="delivery" not in self.typed)
+        found = ways(setup, draws, deliver_consistent="delivery" not in self.typed)
+        if self.guarantee is not None or "score" in self.typed or not promises_detail(setup) or self.wish.alpha:
+            return found
+        # Other promises are compared with the score that is usual for them.
+        errors = member("scores", default_score(setup.procedure.draws, setup.procedure.scale))
+        return [*found, *(way.with_score(errors, way.procedure.draws) for way in found)]
 
     def refuse(self, job: Job) -> None:
         """Refuse, before anything is paid, what a pilot cannot tell.
@@ -74,12 +80,18 @@ class PilotRequest:
                 f"expected --pilot (pilot in Python) to be {FEWEST} or more and fewer than the {len(job.pictures)} "
                 f"photographs, since those of the pilot do not calibrate; got {self.photographs}"
             )
-        if not promises(job.setup.metric, self.guarantee):
+        compared = piloted_promises(job.setup, self.guarantee, self.wish)
+        if not compared:
             raise UsageError(
                 f"a pilot does not measure {self.guarantee}; leave --guarantee out to see those that it measures"
             )
         measured = measured_shares()
         usual = [way if "score" in self.typed else measured.as_measured(way) for way in self.ways(job.setup)]
+        if self.stand_in is not None and compared[0].of_detail:
+            raise UsageError(
+                "expected --guarantee expected beside --stand-in: how far other vendors are from it was measured for "
+                f"errors alone, and {compared[0].name} is about detail. Add it, or leave --stand-in out"
+            )
         if self.stand_in is not None and not any(map(measured.fits, usual)):
             raise UsageError(
                 "expected the usual score, metric, scale and degradation beside --stand-in: how far other vendors are "
@@ -123,6 +135,7 @@ def plan_with_pilot(job: Job, request: PilotRequest) -> Plan:
     left = replace(
         request.wish,
         usual=usual_level(job.setup.metric.bound),
+        guarantee=job.setup.usual_guarantee,
         usd=None if usd is None else max(Decimal(0), usd - spent.cost_usd),
     )
     frontier = pilot_frontier(
@@ -142,16 +155,13 @@ def _standing_in(job: Job, looked_at: Sequence[Prepared], stand_in: Adapter) -> 
 
 def _curves(pilot: Job, compared: Sequence[Setup]) -> list[Curves]:
     """Draw what is missing of the pilot's photographs; the curves of each way, in the order of the photographs."""
-    found: dict[str, list[tuple[RiskCurve, RiskCurve]]] = {}
+    found: dict[str, list[list[RiskCurve]]] = {}
     with pilot.run(partial(measured_curves, pilot, compared), scores=[way.score for way in compared]) as measured:
         for drawn, curves in measured:
             found[drawn.prepared.input_digest] = curves
             pilot.listeners.progress("pilot", len(found), len(pilot.pictures))
     by_photograph = [found[digest] for digest in sorted(found)]
     return [
-        (
-            CurveSet.from_curves([curves[way][0] for curves in by_photograph]),
-            CurveSet.from_curves([curves[way][1] for curves in by_photograph]),
-        )
+        [CurveSet.from_curves(kind) for kind in zip(*(curves[way] for curves in by_photograph), strict=True)]
         for way in range(len(compared))
     ]

@@ -86,6 +86,7 @@ class Plan(Estimate, Faces):
         compared = ways(setup, draws, deliver_consistent="delivery" not in typed)
         if "score" not in typed:
             compared = [measured_shares().as_measured(way) for way in compared]
+        wish = replace(wish, guarantee=setup.usual_guarantee)
         return replace(self, frontier=measured_frontier(compared, wish, self.usd_a_draw, self.n, guarantee))
 
     def blocks(self) -> Iterator[Block]:
@@ -263,9 +264,10 @@ def usual_levels(bound: float) -> tuple[float, ...]:
     return tuple(float(f"{level * factor:.6g}") for level in USUAL)
 
 
-def usual_level(bound: float) -> float:
-    """The level in `usual_levels` that is 0.1 for losses of which the largest is about 1."""
-    return usual_levels(bound)[USUAL.index(0.1)]
+def usual_level(bound: float, rule: Guarantee | None = None) -> float:
+    """The level in `usual_levels` that is 0.1 for losses of which the largest is about 1; of detail 0.2."""
+    of_detail = rule is not None and rule.threshold_ceiling is not None
+    return usual_levels(bound)[USUAL.index(0.2 if of_detail else 0.1)]
 
 
 def audited_levels(bound: float) -> tuple[float, ...]:

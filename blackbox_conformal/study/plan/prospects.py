@@ -47,15 +47,20 @@ class CurveOutlook:
         (N, steps) float64, nondecreasing along the steps. Between two steps the lower one counts.
     bound
         The largest loss.
+    errors, most
+        Losses as `losses` and the largest of them, for what a guarantee promises beside.
     """
 
     losses: NDArray[np.float64]
     shares: NDArray[np.float64]
     bound: float
+    errors: NDArray[np.float64]
+    most: float
 
     @classmethod
-    def of(cls, curves: CurveSet) -> Self:
-        """Of the curves of at least one photograph."""
+    def of(cls, curves: CurveSet, errors: CurveSet | None = None) -> Self:
+        """Of the curves of at least one photograph, and those of its largest errors where these are others."""
+        errors = curves if errors is None else errors
         scores = np.unique(np.concatenate([curves.scores, curves.area_scores]).astype(np.float64))
         chosen = np.unique(np.linspace(0, scores.size - 1, min(STEPS, scores.size)).round().astype(int))
         thresholds = [*scores[chosen], np.inf]
@@ -63,6 +68,8 @@ class CurveOutlook:
             np.stack([curves.losses_at(threshold) for threshold in thresholds], axis=1),
             np.stack([curves.trusted_shares_at(threshold) for threshold in thresholds], axis=1),
             curves.bound,
+            np.stack([errors.losses_at(threshold) for threshold in thresholds], axis=1),
+            errors.bound,
         )
 
     def prospects(self, rule: Guarantee, levels: Sequence[float], n: int, seed: int = 0) -> list[Prospect]:
@@ -99,6 +106,9 @@ class CurveOutlook:
             # Conformal risk control, Angelopoulos et al. (2024): the new photograph counts with the largest loss.
             allowed = claim.level * (n + 1) - claim.bound
             steps = np.count_nonzero(sums <= allowed + ROUNDING, axis=1)
+            if rule.beside is not None:
+                beside = rule.beside[1] * (n + 1) - self.most
+                steps = np.minimum(steps, np.count_nonzero(calibrating @ self.errors <= beside + ROUNDING, axis=1))
             found[:, place] = np.where(steps > 0, shares[np.arange(RESAMPLES), steps - 1], 0.0)
         return found
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.guarantees._of_detail import CEILING
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.exact import largest_loss
 from blackbox_conformal.study.job import Job
-from blackbox_conformal.study.stages.defaults import default_score
+from blackbox_conformal.study.stages.defaults import DETAIL_GUARANTEE, default_score
 from blackbox_conformal.study.stages.evaluate import decoded_draws
 from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import Setup, can_deliver_consistent, member
@@ -49,16 +50,24 @@ class Promise:
         rule: Guarantee = member("guarantees", self.guarantee)
         return rule
 
-    def bound(self, metric: Metric) -> float:
-        """The largest loss."""
-        capped = metric.capped_bound if self.cap is None else min(self.cap, metric.capped_bound)
-        return self.rule.loss_bound(capped)
+    @property
+    def of_detail(self) -> bool:
+        """Whether it is about detail."""
+        return self.rule.threshold_ceiling is not None
 
-    def curves(self, supremum: CurveSet, all_but: CurveSet) -> CurveSet:
-        """The curves that it is about, of those of the largest error and of the largest error but for a share."""
-        curves = supremum if self.rule.needs.curve_kind == "supremum" else all_but
+    def fewest(self, alpha: float, metric: Metric) -> int:
+        """The fewest photographs with which anything can be trusted."""
+        bound = metric.capped_bound if self.cap is None else min(self.cap, metric.capped_bound)
+        return self.rule.fewest_images(alpha, bound)
+
+    def curves(self, found: "Curves") -> CurveSet:
+        """Those of its kind, among those of the largest error, of it but for a share, and of detail."""
+        curves = next(curves for curves in found if curves.kind == self.rule.needs.curve_kind)
         return curves if self.cap is None else capped(curves, self.cap)
 
+
+Curves = Sequence[CurveSet]
+"""Of one way: of the largest error, of it but for a share of the picture, and of detail where the score is a share."""
 
 LEFT_OUT = 0.01
 GUARANTEES = {
@@ -69,14 +78,15 @@ GUARANTEES = {
 """Guarantees that are compared, by their names in tables."""
 
 
-def promises(metric: Metric, guarantee: str | Guarantee | None = None) -> tuple[Promise, ...]:
+def promises(metric: Metric, guarantee: str | Guarantee | None = None, *, detail: bool = False) -> tuple[Promise, ...]:
     """What is compared: every one of `GUARANTEES`, or the one that was named; none where that is another one.
 
-    Means of `CAPPED` are also compared with a cap, unless `metric` has one.
+    `detail`: the one about detail is among them. Means of `CAPPED` are also compared with a cap, unless `metric` has
+    one.
     """
     wanted = [
         (name, text)
-        for name, text in GUARANTEES.items()
+        for name, text in {**({"marked": DETAIL_GUARANTEE} if detail else {}), **GUARANTEES}.items()
         if guarantee is None or member("guarantees", text) == member("guarantees", guarantee)
     ]
     caps = (None, CAP) if metric.cap is None and metric.plugin_name() == CAPPED else (metric.cap,)
@@ -84,8 +94,12 @@ def promises(metric: Metric, guarantee: str | Guarantee | None = None) -> tuple[
         Promise(_named(name, cap), text, cap)
         for name, text in wanted
         # Of single photographs no more is promised with a cap.
-        for cap in (caps if member("guarantees", text).bounds_plain_sum else caps[:1])
+        for cap in (caps if _may_be_capped(member("guarantees", text)) else caps[:1])
     )
+
+
+def _may_be_capped(rule: Guarantee) -> bool:
+    return rule.bounds_plain_sum and rule.threshold_ceiling is None
 
 
 def _named(name: str, cap: float | None) -> str:
@@ -124,15 +138,20 @@ def _capped(curve: RiskCurve, cap: float) -> RiskCurve:
     return replace(curve, scores=curve.scores[rises], losses=losses[rises], bound=cap)
 
 
-def measured_curves(job: Job, ways: Sequence[Setup], ready: Ready) -> list[tuple[RiskCurve, RiskCurve]]:
-    """The two curves of one photograph for each way: of the largest error, and but for `LEFT_OUT` of the picture.
+def measured_curves(job: Job, ways: Sequence[Setup], ready: Ready) -> list[list[RiskCurve]]:
+    """The curves of one photograph for each way: of the largest error, but for `LEFT_OUT` of the picture, and of
+    invention where that is what is usually promised.
 
     The ways draw no more often than the job and send the same. Of a refused photograph the worst curves.
     """
     drawn, setup = ready.drawn, job.setup
     bound = setup.metric.capped_bound
     if drawn.refusal is not None:
-        return [(RiskCurve.worst(bound), RiskCurve.worst(bound, "all-but", left_out=LEFT_OUT)) for _ in ways]
+        errors = [RiskCurve.worst(bound), RiskCurve.worst(bound, "all-but", left_out=LEFT_OUT)]
+        return [
+            [*errors, *([RiskCurve.worst(bound, "marked", ceiling=CEILING)] if promises_detail(way) else [])]
+            for way in ways
+        ]
     truth, low_resolution = ready.truth_and_input("looked at")
     accumulators = [way.score.start(drawn.prepared.size) for way in ways]
     first = None
@@ -145,8 +164,17 @@ def measured_curves(job: Job, ways: Sequence[Setup], ready: Ready) -> list[tuple
     curves = []
     for way, accumulator in zip(ways, accumulators, strict=True):
         delivered = way.delivered(first, low_resolution)
-        errors = way.errors(truth, delivered, low_resolution)
         scores = accumulator.finish(way.context(delivered, low_resolution, ready.second))
-        supremum, all_but = RiskCurve.family(scores, errors, bound=bound, left_out=[LEFT_OUT])
-        curves.append((supremum, all_but))
+        if promises_detail(way):
+            errors_map, energies = way.judged(truth, delivered, low_resolution)
+            of_way = RiskCurve.family(scores, errors_map, bound=bound, left_out=[LEFT_OUT])
+            curves.append([*of_way, *of_way[0].of_detail(scores, energies, CEILING)[:1]])
+        else:
+            errors_map = way.errors(truth, delivered, low_resolution)
+            curves.append(RiskCurve.family(scores, errors_map, bound=bound, left_out=[LEFT_OUT]))
     return curves
+
+
+def promises_detail(way: Setup) -> bool:
+    """Whether what is usually promised of this way is about detail."""
+    return way.usual_guarantee == DETAIL_GUARANTEE

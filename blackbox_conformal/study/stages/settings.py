@@ -11,11 +11,13 @@ from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.method.images.resemblance import Sent
 from blackbox_conformal.method.kernels.detail import Energies
+from blackbox_conformal.method.metrics._detail import hides
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.scores.score import Context, Score
 from blackbox_conformal.study.stages.defaults import (
     DEFAULT_DRAWS,
     DEFAULT_METRIC,
+    DETAIL_GUARANTEE,
     ERROR_GUARANTEE,
     SEVERAL_DRAWS,
     default_score,
@@ -49,9 +51,19 @@ class Setup:
         procedure = self.procedure
         return Context(delivered, low_resolution, procedure.scale, second, procedure.mixture.linear_part())
 
+    @property
+    def usual_guarantee(self) -> str:
+        """What is promised where no guarantee is named.
+
+        That is about invented detail where the score is a share of it and no other metric was chosen, whose errors
+        would then be asked about; else about errors.
+        """
+        detail = self.score.is_share and _shows_detail(self.metric, self.procedure.mixture)
+        return DETAIL_GUARANTEE if detail else ERROR_GUARANTEE
+
     def promised(self, guarantee: str | Guarantee | None) -> Guarantee:
         """The guarantee that was named, or the usual one where none was."""
-        rule: Guarantee = member("guarantees", ERROR_GUARANTEE if guarantee is None else guarantee)
+        rule: Guarantee = member("guarantees", guarantee or self.usual_guarantee)
         return rule
 
     def errors(self, truth: Image, delivered: Image, low_resolution: Image) -> Map:
@@ -151,7 +163,8 @@ def set_up(
     chosen_scale = _scale(adapter, scale, mixture)
     mixture = mixture.at(chosen_scale)
     chosen_metric.require_degradation(mixture)
-    chosen_score: Score = member("scores", score or _usual_score(draws, chosen_scale, guarantee))
+    of_detail = _shows_detail(chosen_metric, mixture) if guarantee is None else _is_about_detail(guarantee)
+    chosen_score: Score = member("scores", score or default_score(draws, chosen_scale, of_detail=of_detail))
     _check_draws(adapter, draws, chosen_score, perturb)
     chosen_score = _suited(chosen_score, chosen_scale, mixture)
     seedable = _check_seeds(seeds, adapter, second)
@@ -183,9 +196,15 @@ def _suited(score: Score, scale: int, mixture: Mixture) -> Score:
     return score.suited(mixture)
 
 
-def _usual_score(draws: int, scale: int, guarantee: str | Guarantee | None) -> str:
-    of_detail = guarantee is not None and member("guarantees", guarantee).threshold_ceiling is not None
-    return default_score(draws, scale, of_detail=of_detail)
+def _is_about_detail(guarantee: str | Guarantee) -> bool:
+    rule: Guarantee = member("guarantees", guarantee)
+    return rule.threshold_ceiling is not None
+
+
+def _shows_detail(metric: Metric, mixture: Mixture) -> bool:
+    """Whether the usual promise may be about detail: the metric is the usual one, and inputs show the whole picture."""
+    usual: Metric = member("metrics", DEFAULT_METRIC)
+    return metric == usual and not hides(mixture)
 
 
 def set_up_as(
