@@ -198,7 +198,8 @@ def test_a_stand_in_draws_the_pilot_for_nothing(folder: Path, server: FaultServe
     assert len(json.loads((folder / "run" / "tuning.json").read_text())["photographs"]) == 6
     assert "in place of yours" in found["frontier_source"]
     assert {row["score"] for row in found["frontier"] if row["draws"] == 1} == {"learned"}, "the score that will run"
-    assert {row["promise"] for row in found["frontier"]} >= {"expected", "all-but 1 %, cap 0.5"}
+    compared = {"expected", "all-but 1 %, cap 0.5", "local, cap 0.5", "expected, bound from the input"}
+    assert {row["promise"] for row in found["frontier"]} >= compared
     said = plan(folder, server, *given, "--stand-in", "--alpha", "0.2").stdout
     words = shlex.split(said.partition("Next: blackbox-conformal ")[2].splitlines()[0])
     (delivery,), (alpha,) = (words[words.index(name) + 1 :][:1] for name in ("--delivery", "--alpha"))
@@ -223,6 +224,24 @@ def test_a_choice_that_leads_to_another_folder_leaves_them_out_as_well(folder: P
     done = json.loads(called(*chosen, "--tuning", str(record), "--json", folder=folder, code=0).stdout)
     assert (done["n"], done["n_tuning"]) == (10, 6)
     assert paid(server) == 10
+
+
+def test_a_pilot_measures_any_promise_of_a_mean_or_of_single_pictures_that_is_named(
+    folder: Path, server: FaultServer
+) -> None:
+    asked = [*CHOICES, "--pilot", str(PILOT), "--max-cost", "1", "--alpha", "0.3"]
+    for text in ("local:side=16", "per-image:of=all-but,delta=0.3", "false-trust:tolerance=0.3"):
+        found = json.loads(plan(folder, server, *asked, "--guarantee", text, "--json").stdout)["frontier"]
+        name, (*parameters,) = text.partition(":")[0], text.partition(":")[2].split(",")
+        assert found
+        for row in found:
+            assert row["guarantee"].startswith(f"{name}:")
+            assert all(parameter in row["guarantee"] for parameter in parameters)
+    refused = plan(folder, server, *asked, "--guarantee", "high-probability", code=2)
+    assert "a pilot does not measure high-probability" in refused.stderr
+    said = plan(folder, server, "--alpha", "0.3", "--guarantee", "high-probability").stdout
+    assert "Leave --guarantee out to see those that are" in said
+    assert "--pilot 20" not in said
 
 
 def test_a_larger_pilot_contains_the_smaller_one(folder: Path, server: FaultServer) -> None:
@@ -256,7 +275,7 @@ def test_a_pilot_that_is_killed_resumes_without_paying_twice(folder: Path) -> No
     [
         (["--pilot", "16"], "fewer than the 16 photographs"),
         (["--pilot", "4"], "expected a whole number of at least 5; got '4'"),
-        (["--pilot", "6", "--guarantee", "false-trust:tolerance=0.1"], "does not measure false-trust"),
+        (["--pilot", "6", "--guarantee", "high-probability"], "does not measure high-probability"),
         (["--pilot", "6", "--quote"], "without --inputs and --quote"),
         (["--want-share", "1.5"], "expected a number above 0 and below 1; got '1.5'"),
     ],

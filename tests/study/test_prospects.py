@@ -1,11 +1,13 @@
 """Expected shares: against thresholds of the guarantee itself, and as a prediction of what happens."""
 
 import itertools
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 
+from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
@@ -15,23 +17,23 @@ from blackbox_conformal.study.plan.ways import capped, promises
 from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC
 from blackbox_conformal.study.stages.settings import member
 
-RULES = ("expected", "all-but:share=0.01", "per-image:delta=0.1", "per-image:delta=0.2")
+RULES = ("expected", "all-but:share=0.01", "local:side=8", "per-image:delta=0.1", "per-image:delta=0.2")
 
 
 @cache
-def curves(count: int, seed: int, left_out: float | None = None) -> CurveSet:
+def curves(count: int, seed: int, left_out: float | None = None, side: float | None = None) -> CurveSet:
     """Photographs of different difficulty whose errors grow with their scores, with noise and ties."""
     generator = np.random.default_rng(seed)
     found = []
     for difficulty in generator.uniform(0.2, 1, count):
         scores = generator.integers(0, 60, (24, 24)).astype(np.float32) / 60
         errors = np.clip(difficulty * scores * generator.uniform(0.5, 1, scores.shape), 0, 1).astype(np.float32)
-        found.append(RiskCurve.from_maps(scores, errors, bound=1.0, left_out=left_out))
+        found.append(RiskCurve.from_maps(scores, errors, bound=1.0, left_out=left_out, side=side))
     return CurveSet.from_curves(found)
 
 
 def of(rule: Guarantee, count: int, seed: int) -> CurveSet:
-    return curves(count, seed, 0.01 if rule.needs.curve_kind == "all-but" else None)
+    return curves(count, seed, rule.left_out, rule.square_side)
 
 
 @pytest.mark.parametrize("text", RULES)
@@ -61,6 +63,28 @@ def test_nine_outcomes_of_ten_lie_within_the_error(text: str) -> None:
         naive.append(abs(outcome - expected.share) <= expected.error / 3)
     assert np.mean(inside) >= 0.78, "0.9 less three standard errors of 60 trials"
     assert np.mean(naive) < 0.78, "a third of the error is too little, and this test tells"
+
+
+@pytest.mark.parametrize("n", [4, 25, 120])
+def test_bounds_of_single_pictures_are_used_as_the_guarantee_uses_them(n: int) -> None:
+    known, levels, generator = curves(15, 1), (0.1, 0.2, 0.4), np.random.default_rng(0)
+    # What each picture's own loss is at most: half as much again.
+    looser = [replace(curve, losses=np.float32(1.5) * curve.losses, bound=1.5) for curve in known]
+    bounds = capped(CurveSet.from_curves(looser), 1.0)
+    naive = np.zeros((60, len(levels)))
+    for row, (column, level) in itertools.product(range(60), enumerate(levels)):
+        chosen = known.subset(np.sort(generator.integers(15, size=n)))
+        naive[row, column] = np.mean([
+            picture.trusted_share(Expected(bound_new=bound).threshold(chosen, level))
+            for picture, bound in zip(known, bounds, strict=True)
+        ])  # fmt: skip
+    rule = member("guarantees", "expected:bound_from=input")
+    outlook = CurveOutlook.of(known, own=bounds)
+    found = [one.share for one in outlook.prospects(rule, levels, n)]
+    assert found == pytest.approx(list(naive.mean(axis=0)), abs=0.05)
+    without = [one.share for one in CurveOutlook.of(known).prospects(rule, levels, n)]
+    assert all(np.array(found) >= without)
+    assert n > 4 or found[0] > without[0] == 0, "4 photographs reach nothing without such bounds"
 
 
 def test_more_photographs_and_higher_levels_trust_more() -> None:

@@ -15,6 +15,7 @@ from blackbox_conformal.errors import CalibrationError, UsageError
 from blackbox_conformal.method.risk.curve import DETAIL, PARAMETERS, SHARES, Kind, RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.exact import as_typed, exact_bound
+from blackbox_conformal.method.risk.losses import DEFAULT_TOLERANCE, Losses
 from blackbox_conformal.method.risk.pool import mean_of_clusters, pool
 from blackbox_conformal.support.catalog import Plugin
 
@@ -439,6 +440,16 @@ class Guarantee(Plugin):
     def _parameter_of(self, *kinds: Kind) -> float | None:
         needs = self.needs
         return needs.parameter if needs.curve_kind in kinds else None
+
+    @property
+    def losses(self) -> Losses:
+        """What it is about."""
+        tolerance = DEFAULT_TOLERANCE if self.needs.curve_kind == "share" else None
+        if self.stated_tolerance is not None:
+            tolerance = self.stated_tolerance
+        parameters = tolerance, self.left_out, self.square_side
+        tolerances, left_out, sides = (() if parameter is None else (parameter,) for parameter in parameters)
+        return Losses(tolerances, left_out, sides, self.threshold_ceiling)
 
     @property
     def beside(self) -> "tuple[Guarantee, float] | None":

@@ -6,6 +6,9 @@ from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.risk.curve import DETAIL, RiskCurve
 from blackbox_conformal.support.types import Map
 
+DEFAULT_TOLERANCE = 0.1
+"""Shares of pixels wrong by more than this are always stored, so that `false-trust` needs no second calibration."""
+
 
 @dataclass(frozen=True, slots=True)
 class Losses:

@@ -19,7 +19,6 @@ from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.trust import trusted
-from blackbox_conformal.study.calibrate.calibrated_rule import losses_of
 from blackbox_conformal.study.stages.evaluate import Evaluation, curves_of, evaluate
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.ready import Ready
@@ -165,7 +164,7 @@ class Measure:
         """What is measured on one photograph."""
         picture, setup, metric = ready.drawn.prepared, ready.setup, ready.setup.metric
         if ready.drawn.refusal is not None:
-            worst = self._bounded(losses_of(self.rule).worst(metric.capped_bound))
+            worst = self._bounded(self.rule.losses.worst(metric.capped_bound))
             thresholds = [self.rule.threshold(self.curves, alpha) for alpha in self.levels]
             return Measured(_refused(picture, worst, thresholds), Answers.unknown(1))
         truth, low = ready.truth_and_input("audited")
@@ -173,7 +172,7 @@ class Measure:
         assert picture.truth_digest is not None
         # Before any map is made, while there is room.
         sums = {} if self.detail is None else self.detail(picture.truth_digest, truth, low, evaluation.delivered)
-        errors, found = curves_of(evaluation, setup, truth, losses_of(self.rule))
+        errors, found = curves_of(evaluation, setup, truth, self.rule.losses)
         curve = self._bounded(found)
         mixture = setup.procedure.mixture
         rule = rule_for_picture(

@@ -8,13 +8,9 @@ from blackbox_conformal.method.guarantees._of_detail import CEILING
 from blackbox_conformal.method.guarantees.by_cluster import in_tiles
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_words
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
-from blackbox_conformal.method.risk.losses import Losses
+from blackbox_conformal.method.risk.losses import DEFAULT_TOLERANCE, Losses
 from blackbox_conformal.study.stages.settings import Setup, member
 from blackbox_conformal.support.text import printable
-
-DEFAULT_TOLERANCE = 0.1
-"""Shares of pixels wrong by more than this are always stored, so that `false-trust` needs no second calibration."""
-
 
 SHOWN = 3
 """How many names a message shows."""
@@ -41,8 +37,8 @@ def checked_rule(
     check_groups(groups, names)
     rule = rule_for(guarantee, names, tiles)
     refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
-    tolerance = tolerance_of(rule)
-    if tolerance is not None and tolerance >= setup.metric.capped_bound:
+    tolerance = max(rule.losses.tolerances, default=0.0)
+    if tolerance >= setup.metric.capped_bound:
         raise UsageError(
             f"expected a tolerance below {setup.metric.capped_bound:g}, the largest error that counts; got "
             f"{tolerance:g}, which no pixel can exceed, so nothing would be promised. Name a smaller one: "
@@ -62,25 +58,11 @@ def rule_for(guarantee: str | Guarantee, names: Sequence[str], tiles: Mapping[st
     return in_tiles(rule, [tiles[name] for name in names])
 
 
-def tolerance_of(rule: Guarantee) -> float | None:
-    """The error above which a trusted pixel is wrong, for guarantees on shares of the picture; None for others."""
-    if rule.needs.curve_kind != "share":
-        return None
-    return DEFAULT_TOLERANCE if rule.stated_tolerance is None else rule.stated_tolerance
-
-
-def losses_of(rule: Guarantee) -> Losses:
-    """What `rule` is about."""
-    parameters = tolerance_of(rule), rule.left_out, rule.square_side
-    tolerances, left_out, sides = (() if parameter is None else (parameter,) for parameter in parameters)
-    return Losses(tolerances, left_out, sides, rule.threshold_ceiling)
-
-
 def stored_losses(rule: Guarantee, setup: Setup) -> Losses:
     """What a calibration stores for `rule`: that, the share wrong by the usual tolerance, and shares of detail where
     metric and score are such shares.
     """
-    losses = losses_of(rule)
+    losses = rule.losses
     usual = CEILING if setup.score.is_share and setup.metric.counts_detail else None
     return replace(
         losses,

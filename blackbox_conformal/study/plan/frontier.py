@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.plan.frontier_rows import FrontierRow, Prospects, Wish, candidates, frontier
 from blackbox_conformal.study.plan.measured import measured_shares
 from blackbox_conformal.study.plan.prospects import CurveOutlook, Prospect
-from blackbox_conformal.study.plan.ways import Curves, Promise, promises, promises_detail
+from blackbox_conformal.study.plan.ways import Curves, Promise, further, promises, promises_detail
 from blackbox_conformal.study.stages.defaults import DETAIL_GUARANTEE
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.blocks import Block, Figure, How, Note, Table
@@ -22,6 +23,8 @@ FEWEST = 5
 """Photographs of which a pilot can say anything."""
 
 UNMEASURED = "nothing was measured with this score, metric, scale, degradation or guarantee"
+
+NOT_FORETOLD = "what this guarantee trusts is not foretold"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +89,8 @@ class Frontier:
     @property
     def _none(self) -> str:
         """Why there is no row, and what to do."""
+        if self.source == NOT_FORETOLD:
+            return f"{self.source}. Leave --guarantee out to see those that are"
         if self.source == UNMEASURED:
             return f"{self.source}. Add --pilot 20 to measure on your own photographs, which costs their draws"
         return f"nothing keeps what is wanted, by {self.source}. Raise --max-cost or --alpha, or want a smaller share"
@@ -147,7 +152,7 @@ def measured_frontier(
     # A level is one of the usual promise, of which nothing was measured where it is about detail.
     unknown = guarantee is None and wish.of_detail and wish.alpha is not None
     if unknown or not any(map(measured.fits, ways)) or not promises(ways[0].metric, guarantee):
-        return Frontier(rows=(), source=UNMEASURED)
+        return Frontier(rows=(), source=UNMEASURED if any(piloted_promises(ways[0], guarantee, wish)) else NOT_FORETOLD)
     rows = _rows(promises(ways[0].metric, guarantee), ways, measured.prospects, wish, usd_a_draw, number)
     return Frontier(rows=rows, source=measured.source)
 
@@ -166,6 +171,7 @@ def pilot_frontier(
     # How far vendors are apart was measured with one score for each number of draws, and counts for others.
     measured = [measured_shares().as_measured(way) for way in ways]
     mixed = len(set(map(promises_detail, ways))) > 1
+    compared, more = piloted_promises(ways[0], guarantee, wish)
 
     def prospects(promise: Promise, way: Setup, levels: Sequence[float], n: int) -> Sequence[Prospect | None]:
         # A score of detail is measured for errors only where it was chosen for them, and no other one for detail.
@@ -173,7 +179,7 @@ def pilot_frontier(
             return [None] * len(levels)
         key = promise, next(place for place, one in enumerate(ways) if one is way)
         if key not in outlooks:
-            outlooks[key] = CurveOutlook.of(promise.curves(curves[key[1]]), curves[key[1]][0])
+            outlooks[key] = CurveOutlook.of(*_measured(promise, more, curves[key[1]]))
         found = outlooks[key].prospects(promise.rule, levels, n)
         if pilot.stand_in is None:
             return found
@@ -184,17 +190,32 @@ def pilot_frontier(
             for one, further in zip(found, apart, strict=True)
         ]
 
-    rows = _rows(piloted_promises(ways[0], guarantee, wish), ways, prospects, wish, usd_a_draw, number)
+    rows = _rows([*compared, *more], ways, prospects, wish, usd_a_draw, number)
     drawn_by = "" if pilot.stand_in is None else f", drawn by the vendor {pilot.stand_in} in place of yours"
     return Frontier(rows=rows, source=f"{pilot.photographs} of your photographs{drawn_by}", pilot=pilot)
 
 
-def piloted_promises(setup: Setup, guarantee: str | Guarantee | None, wish: Wish) -> tuple[Promise, ...]:
-    """What a pilot compares: where a level is given and no guarantee, the usual one, whose level it is."""
+def _measured(promise: Promise, more: Sequence[Promise], found: Curves) -> tuple[CurveSet, CurveSet, CurveSet | None]:
+    """The curves that a promise is about, those of the largest error, and bounds of single pictures' own losses."""
+    if promise not in more:
+        return promise.curves(found), found[0], None
+    curves, own = found[len(found) - 2 * (len(more) - more.index(promise)) :][:2]
+    return curves, found[0], None if promise.rule.bound_source == "metric" else own
+
+
+def piloted_promises(
+    setup: Setup, guarantee: str | Guarantee | None, wish: Wish
+) -> tuple[tuple[Promise, ...], tuple[Promise, ...]]:
+    """What a pilot compares: where a level is given and no guarantee, the usual one, whose level it is.
+
+    Returns
+    -------
+    Those of `promises`, and further ones.
+    """
     detail = promises_detail(setup)
     if guarantee is None and detail and wish.alpha is not None:
         guarantee = DETAIL_GUARANTEE
-    return promises(setup.metric, guarantee, detail=detail)
+    return promises(setup.metric, guarantee, detail=detail), further(setup, guarantee)
 
 
 def _rows(

@@ -21,7 +21,7 @@ from blackbox_conformal.study.plan.frontier import FEWEST, Pilot, pilot_frontier
 from blackbox_conformal.study.plan.frontier_rows import Wish
 from blackbox_conformal.study.plan.measured import measured_shares
 from blackbox_conformal.study.plan.planning import Plan, plan_job, usual_level
-from blackbox_conformal.study.plan.ways import Curves, measured_curves, promises_detail, ways
+from blackbox_conformal.study.plan.ways import Curves, Promise, measured_curves, promises_detail, ways
 from blackbox_conformal.study.stages.defaults import default_score
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup, member
@@ -80,7 +80,7 @@ class PilotRequest:
                 f"expected --pilot (pilot in Python) to be {FEWEST} or more and fewer than the {len(job.pictures)} "
                 f"photographs, since those of the pilot do not calibrate; got {self.photographs}"
             )
-        compared = piloted_promises(job.setup, self.guarantee, self.wish)
+        compared = [one for some in piloted_promises(job.setup, self.guarantee, self.wish) for one in some]
         if not compared:
             raise UsageError(
                 f"a pilot does not measure {self.guarantee}; leave --guarantee out to see those that it measures"
@@ -118,7 +118,8 @@ def plan_with_pilot(job: Job, request: PilotRequest) -> Plan:
     calibrating = Unseen.of(job.pictures, job.folder, taught, everywhere=True).pictures
     pilot = job.only(looked_at) if request.stand_in is None else _standing_in(job, looked_at, request.stand_in)
     pilot.confirm(lambda: plan_job(pilot, job.setup.promised(request.guarantee)))
-    curves = _curves(pilot, request.ways(pilot.setup))
+    _, more = piloted_promises(job.setup, request.guarantee, request.wish)
+    curves = _curves(pilot, request.ways(pilot.setup), more)
     # Kept before anybody sees what the photographs show.
     score, draws = specification_text(job.setup.score), job.setup.procedure.draws
     record = TuningRecord(score=score, draws=draws, alpha=None, photographs=tuple(photographs))
@@ -153,10 +154,12 @@ def _standing_in(job: Job, looked_at: Sequence[Prepared], stand_in: Adapter) -> 
     return Job.of_photographs(setup, paths, terms)
 
 
-def _curves(pilot: Job, compared: Sequence[Setup]) -> list[Curves]:
+def _curves(pilot: Job, compared: Sequence[Setup], more: Sequence[Promise]) -> list[Curves]:
     """Draw what is missing of the pilot's photographs; the curves of each way, in the order of the photographs."""
     found: dict[str, list[list[RiskCurve]]] = {}
-    with pilot.run(partial(measured_curves, pilot, compared), scores=[way.score for way in compared]) as measured:
+    with pilot.run(
+        partial(measured_curves, pilot, compared, more=more), scores=[way.score for way in compared]
+    ) as measured:
         for drawn, curves in measured:
             found[drawn.prepared.input_digest] = curves
             pilot.listeners.progress("pilot", len(found), len(pilot.pictures))

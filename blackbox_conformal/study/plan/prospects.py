@@ -47,6 +47,8 @@ class CurveOutlook:
         (N, steps) float64, nondecreasing along the steps. Between two steps the lower one counts.
     bound
         The largest loss.
+    own
+        Bounds of each picture's own loss at the steps; None: all are `bound`.
     errors, most
         Losses as `losses` and the largest of them, for what a guarantee promises beside.
     """
@@ -56,10 +58,13 @@ class CurveOutlook:
     bound: float
     errors: NDArray[np.float64]
     most: float
+    own: NDArray[np.float64] | None = None
 
     @classmethod
-    def of(cls, curves: CurveSet, errors: CurveSet | None = None) -> Self:
-        """Of the curves of at least one photograph, and those of its largest errors where these are others."""
+    def of(cls, curves: CurveSet, errors: CurveSet | None = None, own: CurveSet | None = None) -> Self:
+        """Of the curves of at least one photograph, those of its largest errors where these are others, and those that
+        bound its own loss.
+        """
         errors = curves if errors is None else errors
         scores = np.unique(np.concatenate([curves.scores, curves.area_scores]).astype(np.float64))
         chosen = np.unique(np.linspace(0, scores.size - 1, min(STEPS, scores.size)).round().astype(int))
@@ -70,6 +75,7 @@ class CurveOutlook:
             curves.bound,
             np.stack([errors.losses_at(threshold) for threshold in thresholds], axis=1),
             errors.bound,
+            None if own is None else np.stack([own.losses_at(threshold) for threshold in thresholds], axis=1),
         )
 
     def prospects(self, rule: Guarantee, levels: Sequence[float], n: int, seed: int = 0) -> list[Prospect]:
@@ -107,9 +113,24 @@ class CurveOutlook:
             allowed = claim.level * (n + 1) - claim.bound
             steps = np.count_nonzero(sums <= allowed + ROUNDING, axis=1)
             if rule.beside is not None:
-                beside = rule.beside[1] * (n + 1) - self.most
-                steps = np.minimum(steps, np.count_nonzero(calibrating @ self.errors <= beside + ROUNDING, axis=1))
+                beside = rule.beside[0].claim(self.errors.ravel(), rule.beside[1], self.most)
+                errors = calibrating @ beside.losses.reshape(self.errors.shape)
+                least = beside.level * (n + 1) - beside.bound
+                steps = np.minimum(steps, np.count_nonzero(errors <= least + ROUNDING, axis=1))
+            if self.own is not None:
+                found[:, place] = self._by_own_bounds(self.own, sums, allowed + claim.bound, worlds)
+                continue
             found[:, place] = np.where(steps > 0, shares[np.arange(RESAMPLES), steps - 1], 0.0)
+        return found
+
+    def _by_own_bounds(
+        self, own: NDArray[np.float64], sums: NDArray[np.float64], allowed: float, worlds: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """(`RESAMPLES`,) shares where each picture's bound takes the place of the largest loss in its own mask."""
+        found = np.zeros(len(worlds))
+        for bounds, shares, times in zip(own, self.shares, worlds.T, strict=True):
+            steps = np.count_nonzero(sums + bounds <= allowed + ROUNDING, axis=1)
+            found += times / len(own) * np.where(steps > 0, shares[steps - 1], 0.0)
         return found
 
 

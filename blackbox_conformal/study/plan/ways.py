@@ -1,23 +1,29 @@
 """The promises that can be made, and the ways of drawing and delivering that they can be made with."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.guarantees._of_detail import CEILING
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.guarantees.instance_bound import refuse_bound, rule_for_picture
+from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.exact import largest_loss
+from blackbox_conformal.method.risk.losses import Losses
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.stages.defaults import DETAIL_GUARANTEE, default_score
 from blackbox_conformal.study.stages.evaluate import decoded_draws
 from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import Setup, can_deliver_consistent, member
+from blackbox_conformal.support.member_text import specification_text
+from blackbox_conformal.support.types import Image, Map
 
 CAP = 0.5
 """The cap that is compared with none, in units of `lab-l1`."""
@@ -56,9 +62,10 @@ class Promise:
         return self.rule.threshold_ceiling is not None
 
     def fewest(self, alpha: float, metric: Metric) -> int:
-        """The fewest photographs with which anything can be trusted."""
-        bound = metric.capped_bound if self.cap is None else min(self.cap, metric.capped_bound)
-        return self.rule.fewest_images(alpha, bound)
+        """The fewest photographs with which anything can be trusted, as far as that is known of every picture."""
+        if self.rule.bound_source != "metric":
+            return 1
+        return self.rule.fewest_images(alpha, _bound(self, metric))
 
     def curves(self, found: "Curves") -> CurveSet:
         """Those of its kind, among those of the largest error, of it but for a share, and of detail."""
@@ -78,6 +85,39 @@ GUARANTEES = {
 """Guarantees that are compared, by their names in tables."""
 
 
+PILOTED = {"local": "local:side=64", "expected, bound from the input": "expected:bound_from=input"}
+"""Further ones that pilots compare, by their names in tables."""
+
+
+def further(setup: Setup, guarantee: str | Guarantee | None = None) -> tuple[Promise, ...]:
+    """What a pilot compares beside `promises`: of `PILOTED` what metric and inputs allow, or whatever was named.
+
+    None where one of those was named, or a guarantee whose thresholds a pilot does not foretell.
+    """
+    if guarantee is None:
+        return tuple(one for name, text in PILOTED.items() for one in _allowed(setup, name, text))
+    rule: Guarantee = member("guarantees", guarantee)
+    alike = rule.treats_photographs_alike and rule.holds_on_average and rule.own_bound is None
+    foretold = alike and rule.needs.sampling == "exchangeable" and rule.bound_source != "delivered"
+    if not foretold or promises(setup.metric, guarantee, detail=True):
+        return ()
+    text = specification_text(rule)
+    return (Promise(text, text, setup.metric.cap),)
+
+
+def _allowed(setup: Setup, name: str, text: str) -> Iterator[Promise]:
+    """The promise with each cap that is compared; nothing where metric or inputs do not allow it."""
+    rule: Guarantee = member("guarantees", text)
+    with suppress(UsageError):
+        refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)
+        for cap in _caps(setup.metric) if rule.bound_source == "metric" else (setup.metric.cap,):
+            yield Promise(_named(name, cap), text, cap)
+
+
+def _caps(metric: Metric) -> tuple[float | None, ...]:
+    return (None, CAP) if metric.cap is None and metric.plugin_name() == CAPPED else (metric.cap,)
+
+
 def promises(metric: Metric, guarantee: str | Guarantee | None = None, *, detail: bool = False) -> tuple[Promise, ...]:
     """What is compared: every one of `GUARANTEES`, or the one that was named; none where that is another one.
 
@@ -89,7 +129,7 @@ def promises(metric: Metric, guarantee: str | Guarantee | None = None, *, detail
         for name, text in {**({"marked": DETAIL_GUARANTEE} if detail else {}), **GUARANTEES}.items()
         if guarantee is None or member("guarantees", text) == member("guarantees", guarantee)
     ]
-    caps = (None, CAP) if metric.cap is None and metric.plugin_name() == CAPPED else (metric.cap,)
+    caps = _caps(metric)
     return tuple(
         Promise(_named(name, cap), text, cap)
         for name, text in wanted
@@ -138,9 +178,11 @@ def _capped(curve: RiskCurve, cap: float) -> RiskCurve:
     return replace(curve, scores=curve.scores[rises], losses=losses[rises], bound=cap)
 
 
-def measured_curves(job: Job, ways: Sequence[Setup], ready: Ready) -> list[list[RiskCurve]]:
+def measured_curves(
+    job: Job, ways: Sequence[Setup], ready: Ready, more: Sequence[Promise] = ()
+) -> list[list[RiskCurve]]:
     """The curves of one photograph for each way: of the largest error, but for `LEFT_OUT` of the picture, and of
-    invention where that is what is usually promised.
+    invention where that is what is usually promised; then for each of `more` its own and the bound of that.
 
     The ways draw no more often than the job and send the same. Of a refused photograph the worst curves.
     """
@@ -148,10 +190,9 @@ def measured_curves(job: Job, ways: Sequence[Setup], ready: Ready) -> list[list[
     bound = setup.metric.capped_bound
     if drawn.refusal is not None:
         errors = [RiskCurve.worst(bound), RiskCurve.worst(bound, "all-but", left_out=LEFT_OUT)]
-        return [
-            [*errors, *([RiskCurve.worst(bound, "marked", ceiling=CEILING)] if promises_detail(way) else [])]
-            for way in ways
-        ]
+        marked = RiskCurve.worst(bound, "marked", ceiling=CEILING)
+        rest = [curve for promise in more for curve in _worst(promise, setup.metric)]
+        return [[*errors, *([marked] if promises_detail(way) else []), *rest] for way in ways]
     truth, low_resolution = ready.truth_and_input("looked at")
     accumulators = [way.score.start(drawn.prepared.size) for way in ways]
     first = None
@@ -165,14 +206,48 @@ def measured_curves(job: Job, ways: Sequence[Setup], ready: Ready) -> list[list[
     for way, accumulator in zip(ways, accumulators, strict=True):
         delivered = way.delivered(first, low_resolution)
         scores = accumulator.finish(way.context(delivered, low_resolution, ready.second))
-        if promises_detail(way):
-            errors_map, energies = way.judged(truth, delivered, low_resolution)
-            of_way = RiskCurve.family(scores, errors_map, bound=bound, left_out=[LEFT_OUT])
-            curves.append([*of_way, *of_way[0].of_detail(scores, energies, CEILING)[:1]])
+        three, detail = (truth, delivered, low_resolution), promises_detail(way)
+        if detail or any(promise.of_detail for promise in more):
+            error_map, energies = way.judged(*three)
         else:
-            errors_map = way.errors(truth, delivered, low_resolution)
-            curves.append(RiskCurve.family(scores, errors_map, bound=bound, left_out=[LEFT_OUT]))
+            error_map, energies = way.errors(*three), None
+        usual = Losses(left_out=(LEFT_OUT,), ceiling=CEILING if detail else None)
+        family = usual.curves(scores, error_map, energies, bound)
+        of_way = [curve for curve in family if curve.kind != "clear-share"]
+        shown = delivered, low_resolution, scores, setup.procedure.mixture
+        for promise in more:
+            of_way += _of_promise(promise, way.metric, scores, error_map, energies, shown)
+        curves.append(of_way)
     return curves
+
+
+_Shown = tuple[Image, Image, Map, Mixture]
+
+
+def _of_promise(
+    promise: Promise, metric: Metric, scores: Map, errors: Map, energies: Energies | None, shown: _Shown
+) -> tuple[RiskCurve, RiskCurve]:
+    """The curve of a photograph that a promise is about, and what the loss of that picture is known to be at most."""
+    rule, worst = promise.rule, _worst(promise, metric)
+    # Errors are capped before they are averaged: of a mean over squares the cap of the mean is more.
+    capped_errors = errors if promise.cap is None else np.minimum(errors, largest_loss(promise.cap))
+    found = rule.losses.curves(scores, capped_errors, energies, _bound(promise, metric))
+    own = rule_for_picture(rule, metric, *shown).own_bound
+    curve = next(curve for curve in found if curve.kind == rule.needs.curve_kind)
+    return curve, own if isinstance(own, RiskCurve) else worst[1]
+
+
+def _worst(promise: Promise, metric: Metric) -> tuple[RiskCurve, RiskCurve]:
+    """The same of a photograph that the vendor refused."""
+    needs = promise.rule.needs
+    worst = next(
+        curve for curve in promise.rule.losses.worst(_bound(promise, metric)) if curve.kind == needs.curve_kind
+    )
+    return worst, RiskCurve.worst(worst.bound)
+
+
+def _bound(promise: Promise, metric: Metric) -> float:
+    return metric.capped_bound if promise.cap is None else min(promise.cap, metric.capped_bound)
 
 
 def promises_detail(way: Setup) -> bool:
