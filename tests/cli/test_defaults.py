@@ -256,3 +256,25 @@ def test_a_calibration_made_with_eight_draws_says_so_itself(
     assert run([*calibrate, "--draws", "8"]) == 0
     assert run([*calibrate, "--out", "one.json"]) == 0
     assert server.account.paid == 56
+
+
+def test_a_plan_tells_promises_about_errors_from_the_default(
+    desk: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_photographs(Path("photographs"), range(12))
+    assert run(["plan", "photographs", *desk, "--max-cost", "5"]) == 0
+    said = capsys.readouterr().out
+    assert "expected: --guarantee expected" in said
+    assert "First add --guarantee expected --pilot 6 --stand-in: at no cost" in said
+    assert run(["plan", "photographs", *desk, "--alpha", "0.2"]) == 0
+    assert "nothing was measured with this score" in capsys.readouterr().out
+    pilot = ["plan", "photographs", *desk, "--run", "run", "--pilot", "6", "--max-cost", "1"]
+    assert run([*pilot, "--alpha", "0.2", "--stand-in"]) == 2
+    assert "expected --guarantee expected beside --stand-in" in capsys.readouterr().err
+    piloted = printed(capsys, *pilot, "--alpha", "0.9")
+    assert {row["promise"] for row in piloted["frontier"]} <= {"marked"}
+    found = printed(capsys, *pilot)
+    scores = {(row["promise"], row["score"]) for row in found["frontier"]}
+    assert {score for promise, score in scores if promise == "marked"} <= {DETAIL_SCORE}
+    assert {score for promise, score in scores if promise != "marked"} <= {"learned"}
+    assert scores

@@ -11,7 +11,7 @@ from blackbox_conformal.study.plan.frontier_rows import FrontierRow, Prospects, 
 from blackbox_conformal.study.plan.measured import measured_shares
 from blackbox_conformal.study.plan.prospects import CurveOutlook, Prospect
 from blackbox_conformal.study.plan.ways import Curves, Promise, further, promises, promises_detail
-from blackbox_conformal.study.stages.defaults import DETAIL_GUARANTEE
+from blackbox_conformal.study.stages.defaults import DETAIL_GUARANTEE, ERROR_GUARANTEE
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.blocks import Block, Figure, How, Note, Table
 from blackbox_conformal.support.member_text import specification_text
@@ -106,16 +106,19 @@ class Frontier:
             notes.append(f"  +…: out of reach of these {counted(number, 'photograph')}; so many are missing")
         if any("consistent" in row.way.procedure.delivery for row in self.rows):
             notes.append(f"  {MARK} --delivery consistent")
-        scores = {row.draws: specification_text(row.way.score) for row in self.rows}
+        scores = {(row.draws, specification_text(row.way.score)) for row in self.rows}
         measured = "measured with " * (self.pilot is None)
-        notes += [f"  {counted(draws, 'draw')}: {measured}--score {score}" for draws, score in sorted(scores.items())]
+        notes += [f"  {counted(draws, 'draw')}: {measured}--score {score}" for draws, score in sorted(scores)]
         if self.pilot is not None:
             covered = "In nine cases of ten the share of a calibration lies in the range."
             return [*notes, f"From {self.source}. {covered}"]
         covered = (
             "The range spans these kinds of photographs: of a kind that was left out, one share in five lay outside."
         )
-        pilot = f"First add --pilot {min(40, number // 2)} --stand-in: at no cost it measures some of your photographs."
+        # Of errors alone it is known how far vendors are apart.
+        named = "" if self.rows[0].usual == ERROR_GUARANTEE else f"--guarantee {ERROR_GUARANTEE} "
+        free = f"{named}--pilot {min(40, number // 2)} --stand-in"
+        pilot = f"First add {free}: at no cost it measures some of your photographs."
         return [*([pilot] if number >= 2 * FEWEST else []), *notes, f"From {self.source}. {covered}"]
 
 
