@@ -19,7 +19,7 @@ def side_by_side(demo: Path) -> Image.Image:
     panels = {
         "what was sent": sent,
         "what the vendor answered": demo / "masked" / f"{sent.stem}-image.png",
-        "what can be trusted (not hatched)": demo / "masked" / f"{sent.stem}-overlay.png",
+        "no stripes: trusted; dots: nothing added": demo / "masked" / f"{sent.stem}-overlay.png",
     }
     whole = Image.new("RGB", (len(panels) * (SIDE + GAP) - GAP, SIDE + LABEL), "white")
     draw = ImageDraw.Draw(whole)
