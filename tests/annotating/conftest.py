@@ -21,7 +21,7 @@ def drawn(tmp_path_factory):
     folder = tmp_path_factory.mktemp("annotating")
     paths = write_photographs(folder / "photographs", range(3))
     adapter = bc.load_adapter("embedded")
-    calibration = bc.calibrate(adapter, paths, run=folder / "run")
+    calibration = bc.calibrate(adapter, paths, guarantee="expected", run=folder / "run")
     return calibration, set_up_as(adapter, calibration.procedure), paths, folder / "run"
 
 

@@ -30,7 +30,7 @@ def marks_of(seed):
 
 @pytest.fixture
 def ask(url):
-    with httpx.Client(base_url=url) as client:
+    with httpx.Client(base_url=url, timeout=60) as client:
         yield client
 
 
