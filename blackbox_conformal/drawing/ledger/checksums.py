@@ -5,9 +5,11 @@ A bit that flips on disk must not make a draw look unpaid, nor change what a row
 
 import hashlib
 import sqlite3
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping
 from functools import cache
+from typing import Any
 
+from blackbox_conformal.drawing.ledger.connection import Connection
 from blackbox_conformal.drawing.ledger.sqlite_schema import ATTEMPT_COLUMNS, schema_of_an_empty_ledger
 from blackbox_conformal.drawing.ledger.states import COUNTED
 
@@ -16,15 +18,14 @@ from blackbox_conformal.drawing.ledger.states import COUNTED
 _STEPS = 2**22
 
 
-def checksum(columns: Iterable[str], times: Container[str], given: Sequence[str] = ()) -> str:
+def checksum(columns: Iterable[str], times: Container[str], given: Container[str] = ()) -> str:
     """SQL: the checksum of these columns of a row, in order.
 
-    `times` are those that hold seconds as fractions. What is `given` are the first parameters of the statement.
+    `times` are those that hold seconds as fractions. What is `given` are parameters of the statement, in this order.
     """
-    named = {name: f"?{number}" for number, name in enumerate(given, 1)}
     values = [
         f"CAST({value} * {_STEPS} AS INTEGER)" if name in times else value
-        for name, value in ((name, named.get(name, name)) for name in columns)
+        for name, value in ((name, "?" if name in given else name) for name in columns)
     ]
     # A separator that no value holds keeps neighbouring columns from running into each other.
     return f"seal(CAST(printf('{chr(31).join(['%s'] * len(values))}', {', '.join(values)}) AS BLOB))"
@@ -46,12 +47,16 @@ def know_seals(connection: sqlite3.Connection) -> None:
     connection.create_function("seal", 1, _seal, deterministic=True)
 
 
+def update_sealed(connection: Connection, attempt: int, values: Mapping[str, Any]) -> None:
+    """Write these columns of an attempt, and the checksum of its row."""
+    sealed = [values[name] for name in ATTEMPT_COLUMNS if name in values]
+    connection.execute(_sealed_update(tuple(values)), (*values.values(), *sealed, attempt))
+
+
 @cache
-def sealed_update(columns: tuple[str, ...]) -> str:
-    """SQL: write these columns of an attempt and the checksum of its row; it takes their values and its number."""
-    settings = "".join(f"{name} = ?{number}, " for number, name in enumerate(columns, 1))
-    seal = checksum(ATTEMPT_COLUMNS, _TIMES, columns)
-    return f"UPDATE attempt SET {settings}seal = {seal} WHERE id = ?{len(columns) + 1}"
+def _sealed_update(columns: tuple[str, ...]) -> str:
+    settings = "".join(f"{name} = ?, " for name in columns)
+    return f"UPDATE attempt SET {settings}seal = {checksum(ATTEMPT_COLUMNS, _TIMES, columns)} WHERE id = ?"
 
 
 @cache

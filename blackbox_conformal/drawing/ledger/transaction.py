@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from blackbox_conformal.drawing.job_budget import Totals
-from blackbox_conformal.drawing.ledger.checksums import sealed_update
+from blackbox_conformal.drawing.ledger.checksums import update_sealed
 from blackbox_conformal.drawing.ledger.connection import Connection, Cursor
 from blackbox_conformal.drawing.ledger.states import COUNTED, REOPENED, RESERVING, STEPS, UNBILLED, AttemptState
 from blackbox_conformal.errors import LedgerError
@@ -42,7 +42,7 @@ class LedgerTransaction:
         """Write what changed so far of each attempt."""
         changes, self._changes = self._changes, {}
         for attempt, values in changes.items():
-            self._connection.execute(sealed_update(tuple(values)), (*values.values(), attempt))
+            update_sealed(self._connection, attempt, values)
 
     def commit(self) -> int:
         """Write what was changed and booked; the number of commits that the ledger has seen then."""
