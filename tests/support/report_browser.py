@@ -99,8 +99,9 @@ def zoom_to(page, zoom):
 
 
 def frame(page):
-    """Waits until what was asked for is drawn."""
+    """Waits until what was asked for is drawn: two frames, in which a drawing begins, and then its end."""
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    until(page, "() => document.getElementById('stage').dataset.drawing === 'no'")
 
 
 def shown_pixels(count, start, size, drawn):

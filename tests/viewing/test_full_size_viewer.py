@@ -197,6 +197,23 @@ def test_the_safe_picture_is_that_of_the_mask_command(chromium, viewed_run, view
             assert (shown == safe_picture(delivered, mask, outside)).all()
 
 
+def test_a_window_of_another_width_keeps_the_zoom_that_a_person_chose(chromium, viewed_run, viewer_url):
+    with opened(chromium, viewer_url) as page:
+        show(page, "unseen 0")
+        for zoom, across in ((None, 448), (3, 1344)):
+            if zoom:
+                zoom_to(page, zoom)
+            for width in (700, 1280):
+                page.set_viewport_size({"width": width, "height": 900})
+                until(page, "() => document.getElementById('left').width === stage.clientWidth")
+                frame(page)
+                assert view_of(page)[2] == across
+                assert drawn(page, "left").shape == drawn(page, "marks").shape
+        page.keyboard.press("0")
+        page.set_viewport_size({"width": 400, "height": 900})
+        until(page, "() => Number(document.getElementById('stage').dataset.view.split(' ')[2]) < 448")
+
+
 def test_what_is_saved_is_what_is_shown(chromium, viewed_run, viewer_url):
     with opened(chromium, viewer_url) as page:
         alphas = alphas_of(page)
@@ -235,7 +252,6 @@ def test_errors_scores_and_pixels_are_read(chromium, viewed_run, viewer_url):
         for kind in ("mask", "score", "error"):
             page.locator("#marks-kind").select_option(kind)
             frame(page)
-            page.wait_for_timeout(100)
             marks.add(drawn(page, "marks").tobytes())
             assert page.locator("#heat-key").is_visible() == (kind != "mask")
         assert len(marks) == 3

@@ -110,6 +110,7 @@ function makeViewer(opened = () => {}, failed = () => {}) {
     again = true;
     if (drawing || !card) return;
     drawing = true;
+    stage.dataset.drawing = "yes";
     requestAnimationFrame(async () => {
       while (again) {
         again = false;
@@ -120,6 +121,7 @@ function makeViewer(opened = () => {}, failed = () => {}) {
         }
       }
       drawing = false;
+      stage.dataset.drawing = "no";
     });
   }
 
@@ -265,6 +267,7 @@ function makeViewer(opened = () => {}, failed = () => {}) {
     if (document.fullscreenElement) document.exitFullscreen();
     else root.requestFullscreen();
   });
+  document.addEventListener("fullscreenchange", () => card && fit());
   byId("beside").addEventListener("click", () => {
     beside = !beside;
     stage.classList.toggle("beside", beside);
@@ -347,7 +350,15 @@ function makeViewer(opened = () => {}, failed = () => {}) {
   }
 
   const paneWidth = () => Math.round((stage.clientWidth * devicePixelRatio) / (beside ? 2 : 1));
-  const resized = () => { if (card && paneWidth() !== room.width) fit(); };
+  // A window of another size fits the picture again, but keeps the zoom that a person chose.
+  function resized() {
+    if (!card || paneWidth() === room.width) return;
+    if (fitted) fit();
+    else {
+      room = { ...room, width: paneWidth() };
+      moveTo(view.left, view.top);
+    }
+  }
   new ResizeObserver(() => requestAnimationFrame(resized)).observe(stage);
   return { open, levelChanged };
 }
