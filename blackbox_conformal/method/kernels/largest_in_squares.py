@@ -11,16 +11,12 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.errors import MapError, UsageError
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.kernels._buckets import is_nan, key_of
-from blackbox_conformal.method.kernels._checks import map_pair
 from blackbox_conformal.method.kernels._jit import kernel
-from blackbox_conformal.method.kernels.staircase import Steps, require_in_order, scores_of
-from blackbox_conformal.support.rounding import all_up, float32_down
+from blackbox_conformal.method.kernels.staircase import LEVELS, Steps, levels_up_to, pair_within, scores_of
+from blackbox_conformal.support.rounding import float32_down
 from blackbox_conformal.support.types import Map
-
-LEVELS = 4096
-"""Steps of the grid between 0 and the bound."""
 
 _BITS = 30
 """A loss of the bound has so many: sums over all pixels of a picture then fit 64."""
@@ -60,10 +56,7 @@ def squares_staircase(scores: Map, losses: Map, side: int, bound: float, levels:
     highest = float32_down(bound)
     if side < 1 or levels < 1 or not highest > 0:
         raise UsageError(f"expected side >= 1, levels >= 1 and a bound above 0; got {side!r}, {levels!r} and {bound!r}")
-    scores, losses = map_pair(scores, losses)
-    largest = require_in_order(scores, losses).largest_loss
-    if largest > highest:
-        raise MapError(f"expected losses of at most {bound!r}; got {largest!r}. State a larger bound")
+    scores, losses = pair_within(scores, losses, highest, bound)
     grid, unit, sums = _grid(float(highest), levels, scores.size)
     pixels = np.empty(scores.size, np.uint64)
     pixels = pixels[: _keys_and_places(scores.reshape(-1).view(np.int32), pixels)]
@@ -79,7 +72,7 @@ def squares_staircase(scores: Map, losses: Map, side: int, bound: float, levels:
 @lru_cache(maxsize=16)
 def _grid(highest: float, levels: int, pixels: int) -> tuple[NDArray[np.float32], float, NDArray[np.int64]]:
     """The levels, the unit of whole numbers, and the largest sum over all pixels that is no more than each level."""
-    grid = np.unique(np.minimum(all_up(np.linspace(0, highest, levels + 1)), np.float32(highest)))
+    grid = levels_up_to(np.float32(highest), levels)
     # A power of two, so that the product with a loss is exact before it is rounded up to a whole number.
     unit = 2.0 ** (_BITS - math.frexp(highest)[1])
     sums = np.array([math.floor(Fraction(float(level)) * Fraction(unit) * pixels) for level in grid], np.int64)

@@ -7,16 +7,12 @@ staircase below the other's, too.
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.errors import MapError, UsageError
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.kernels._buckets import is_nan, key_of
-from blackbox_conformal.method.kernels._checks import map_pair
 from blackbox_conformal.method.kernels._jit import kernel
-from blackbox_conformal.method.kernels.staircase import Steps, require_in_order, scores_of
-from blackbox_conformal.support.rounding import all_up, float32_down
+from blackbox_conformal.method.kernels.staircase import LEVELS, Steps, levels_up_to, pair_within, scores_of
+from blackbox_conformal.support.rounding import float32_down
 from blackbox_conformal.support.types import Map
-
-LEVELS = 4096
-"""Steps of the grid between 0 and the bound."""
 
 
 def all_but_staircase(scores: Map, losses: Map, left_out: int, bound: float, levels: int = LEVELS) -> Steps:
@@ -53,16 +49,10 @@ def all_but_staircase(scores: Map, losses: Map, left_out: int, bound: float, lev
         raise UsageError(
             f"expected left_out >= 0, levels >= 1 and a bound above 0; got {left_out!r}, {levels!r} and {bound!r}"
         )
-    scores, losses = map_pair(scores, losses)
-    largest = require_in_order(scores, losses).largest_loss
-    if largest > highest:
-        raise MapError(f"expected losses of at most {bound!r}; got {largest!r}. State a larger bound")
-    # Steps of the least bounds that float32 can tell apart are fewer.
-    # Levels are rounded up, so that a loss that is rounded to one is never made smaller.
-    grid = np.unique(np.minimum(all_up(np.linspace(0, float(highest), levels + 1)), highest))
-    bits, flat = scores.reshape(-1).view(np.int32), losses.reshape(-1)
+    scores, losses = pair_within(scores, losses, highest, bound)
+    grid = levels_up_to(highest, levels)
     pixels = np.empty(scores.size, np.uint64)
-    pixels = pixels[: _keys_and_levels(bits, flat, grid, pixels)]
+    pixels = pixels[: _keys_and_levels(scores.reshape(-1).view(np.int32), losses.reshape(-1), grid, pixels)]
     pixels.sort()
     keys, reached = np.empty(grid.size, np.uint32), np.empty(grid.size, np.int64)
     records = _climb(pixels, min(left_out, scores.size), np.zeros(grid.size, np.int64), keys, reached)

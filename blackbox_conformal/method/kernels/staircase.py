@@ -27,7 +27,7 @@ from blackbox_conformal.method.kernels._buckets import (
     scan,
 )
 from blackbox_conformal.method.kernels._checks import map_pair, pixel
-from blackbox_conformal.support.rounding import float32_down
+from blackbox_conformal.support.rounding import all_up, float32_down
 from blackbox_conformal.support.types import Map
 
 Steps = tuple[NDArray[np.float32], NDArray[np.float32]]
@@ -36,6 +36,10 @@ Fill = Callable[[NDArray[np.int64], NDArray[np.uint32]], None]
 
 AREA_STEPS = 256
 """Steps in which the trusted share is kept: so many or a few more, never more than twice as many and two."""
+
+
+LEVELS = 4096
+"""Steps of the grid between 0 and the bound."""
 
 
 class Survey(NamedTuple):
@@ -83,6 +87,19 @@ def require_in_order(scores: Map, losses: Map) -> Survey:
     if not survey.in_order:
         _refuse(scores, losses, int(first_bad(*_bits(scores, losses))))
     return survey
+
+
+def pair_within(scores: Map, losses: Map, highest: np.float32, bound: float) -> tuple[Map, Map]:
+    """Both maps, checked as by `staircase`; also refuses a loss above `highest`, the bound in float32, rounded down."""
+    scores, losses = map_pair(scores, losses)
+    if (largest := require_in_order(scores, losses).largest_loss) > highest:
+        raise MapError(f"expected losses of at most {bound!r}; got {largest!r}. State a larger bound")
+    return scores, losses
+
+
+def levels_up_to(highest: np.float32, levels: int) -> NDArray[np.float32]:
+    """Even steps from 0 to `highest`, rounded up; of the least bounds that float32 can tell apart they are fewer."""
+    return np.unique(np.minimum(all_up(np.linspace(0, float(highest), levels + 1)), highest))
 
 
 def staircase(scores: Map, losses: Map) -> Steps:
