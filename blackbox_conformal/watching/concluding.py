@@ -57,6 +57,9 @@ def conclude(file: WatchFile, watch: Watched, visit: Visit, found: Conclusion) -
             "UPDATE photograph SET loss = ? WHERE visit = ? AND truth = ?",
             [(each.loss, visit.id, each.truth) for each in found.photographs],
         )
+        for each in found.photographs:
+            if each.beside is not None:
+                insert(connection, "beside", visit=visit.id, truth=each.truth, loss=each.beside)
         for each in found.findings:
             insert(connection, "finding", visit=visit.id, **columns(each, "layer", "verdict", "statement", "value"))
         update(connection, "watch", watch.id, repeats_itself=found.repeats_itself)

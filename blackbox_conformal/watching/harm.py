@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.method.audits.confidence import p_above, stakes
 from blackbox_conformal.method.audits.sequential import allowed_risk
-from blackbox_conformal.method.guarantees.guarantee import Claim
+from blackbox_conformal.method.guarantees.guarantee import Claim, Guarantee
 from blackbox_conformal.support.text import counted
 from blackbox_conformal.support.wording import at_least, at_most
 from blackbox_conformal.watching.watch_findings import Finding
@@ -32,6 +32,9 @@ class HarmTest:
         The mean loss, in [0, 1], that a guarantee which holds exceeds with probability `luck` at most.
     share
         Probability of a false alarm, over all visits; `luck` is a part of it.
+    rule, largest
+        Whose claim it is, and the largest loss of a photograph: losses become what is claimed of them, such as misses.
+        None: they are that already.
     """
 
     alpha: float
@@ -40,16 +43,20 @@ class HarmTest:
     share: float
     bound: float
     stake: NDArray[np.float64]
+    rule: Guarantee | None = None
+    largest: float = 1.0
 
     @classmethod
-    def of(cls, known: Claim, alpha: float, share: float) -> "HarmTest":
+    def of(
+        cls, known: Claim, alpha: float, share: float, rule: Guarantee | None = None, largest: float = 1.0
+    ) -> "HarmTest":
         """The test of a claim about the calibration photographs' own losses at the same threshold."""
         level = known.level / known.bound
         # A claim about calibration sets allows some above the level: half of the share pays for that luck.
         luck = share / 2 if known.averages else 0.0
         allowed = allowed_risk(level, len(known.losses), luck) if known.averages else level
         stake = stakes(known.losses, known.level, known.bound, mirrored=True)
-        return cls(alpha, allowed, luck, share, known.bound, stake)
+        return cls(alpha, allowed, luck, share, known.bound, stake, rule, largest)
 
     def evidence(self, losses: NDArray[np.float64]) -> float:
         """What the bets on the mean loss of each visit are worth; ``1 / (share - luck)`` is an alarm."""
@@ -63,7 +70,7 @@ class HarmTest:
         """What the losses of the fresh photographs of each visit so far say, (m,) each with m > 0."""
         if not visits:
             return Finding("harm", "cannot tell", "no fresh photograph was measured")
-        means = np.array([losses.mean() for losses in visits])
+        means = np.array([self._claimed(losses).mean() for losses in visits])
         needed, evidence = 1.0 / (self.share - self.luck), self.evidence(means)
         taken = f"{counted(sum(map(len, visits)), 'fresh photograph')} of {counted(len(visits), 'visit')}"
         known = f"mean loss {means.mean():.3g} over {taken}, {at_most(self.allowed * self.bound)} is allowed"
@@ -71,3 +78,6 @@ class HarmTest:
             return Finding("harm", "above", f"the risk is above alpha={self.alpha:g}: {known}", evidence)
         told = f"{known}; evidence of harm {at_least(evidence)}, {at_most(needed)} is an alarm"
         return Finding("harm", "same", told, evidence)
+
+    def _claimed(self, losses: NDArray[np.float64]) -> NDArray[np.float64]:
+        return losses if self.rule is None else self.rule.claim(losses, self.alpha, self.largest).losses

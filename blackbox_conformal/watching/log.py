@@ -35,7 +35,9 @@ _ROWS: dict[str, tuple[str, ...]] = {
         "SELECT * FROM draw WHERE visit = ? ORDER BY id",
         "SELECT feature.* FROM feature JOIN draw ON draw.id = feature.draw WHERE draw.visit = ? ORDER BY draw.id, name",
         "SELECT * FROM wealth WHERE visit = ? ORDER BY feature",
-        "SELECT * FROM photograph WHERE visit = ? ORDER BY rowid",
+        # A visit without losses beside has the digest that it had before there were any.
+        "SELECT visit, truth, name, alpha, loss FROM (SELECT 0 AS part, rowid AS place, * FROM photograph UNION ALL"
+        " SELECT 1, rowid, visit, truth, 'beside', 0, loss FROM beside) WHERE visit = ? ORDER BY part, place",
         "SELECT * FROM finding WHERE visit = ? ORDER BY layer",
     ),
     "live": ("SELECT * FROM live WHERE id = ?", "SELECT * FROM live_rank WHERE live = ? ORDER BY feature"),

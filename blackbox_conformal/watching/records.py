@@ -132,12 +132,19 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class FreshMeasurement:
-    """A fresh photograph of a `visit` and its loss at the threshold of `alpha`; None until it is measured."""
+    """A fresh photograph of a `visit` and its loss at the threshold of `alpha`; None until it is measured.
+
+    Attributes
+    ----------
+    beside
+        Its loss there by what the guarantee promises beside; None where that is nothing.
+    """
 
     truth: str
     name: str
     alpha: float
     loss: float | None = None
+    beside: float | None = None
     visit: int = 0
 
 

@@ -282,7 +282,8 @@ class WatchFile:
         """The fresh photographs of all visits, or of one, in the order in which they were planned."""
         return self._records(
             FreshMeasurement,
-            "SELECT photograph.* FROM photograph JOIN visit ON visit.id = photograph.visit WHERE visit.watch = ?"
+            "SELECT photograph.*, beside.loss AS beside FROM photograph JOIN visit ON visit.id = photograph.visit"
+            " LEFT JOIN beside ON beside.visit = visit.id AND beside.truth = photograph.truth WHERE visit.watch = ?"
             " AND (? IS NULL OR visit.id = ?) ORDER BY photograph.rowid",
             watch.id,
             visit,

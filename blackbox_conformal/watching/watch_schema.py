@@ -1,7 +1,7 @@
 """The tables of a watch file; docs/watching.md describes them for those who read it with SQL."""
 
 APPLICATION_ID = 0x42425761
-VERSION = 4
+VERSION = 5
 LOGGED = 3
 """The first version with a log."""
 
@@ -49,10 +49,21 @@ CREATE TABLE log (
 );
 """
 
+BESIDE_TABLE = """
+CREATE TABLE IF NOT EXISTS beside (
+    visit INTEGER NOT NULL REFERENCES visit,
+    truth TEXT NOT NULL,
+    loss REAL NOT NULL,
+    PRIMARY KEY (visit, truth)
+);
+"""
+"""Losses of fresh photographs by what is promised beside; until version 4 they were not measured."""
+
 FROM = {
-    1: f"ALTER TABLE watch ADD COLUMN live INTEGER NOT NULL DEFAULT 0; {LIVE_TABLES} {LOG_TABLE}",
-    2: LOG_TABLE,
-    3: "",
+    1: f"ALTER TABLE watch ADD COLUMN live INTEGER NOT NULL DEFAULT 0; {LIVE_TABLES} {LOG_TABLE} {BESIDE_TABLE}",
+    2: LOG_TABLE + BESIDE_TABLE,
+    3: BESIDE_TABLE,
+    4: BESIDE_TABLE,
 }
 """Version → what makes a file of it one of the present version.
 
@@ -64,6 +75,7 @@ anew, by their features alone.
 TABLES = (
     LIVE_TABLES
     + LOG_TABLE
+    + BESIDE_TABLE
     + """
 CREATE TABLE watch (
     id INTEGER PRIMARY KEY,

@@ -282,6 +282,31 @@ def test_a_risk_above_alpha_makes_the_calibration_void(
     assert "this calibration is void since" in said
 
 
+def test_a_vendor_that_breaks_the_promise_beside_alone_makes_the_calibration_void(
+    tmp_path: Path, server: FaultServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post = Post(tmp_path, server, capsys, seedable=False, photographs=30)
+    post.calibrate(2, "--guarantee", "marked:ceiling=9,largest_error=0.42")
+    write_photographs(post.folder / "fresh", range(60, 84))
+    fresh = ["--fresh", str(post.folder / "fresh"), "--alpha", "0.9"]
+    first = post.first("--canaries", "1", "--level", "0.9", *fresh)
+    assert verdicts(first)["harm"] == "same"
+    monkeypatch.setattr(fault_vendor, "upscale", brightened)
+    visits = 0
+    while (found := post.watch(*fresh))[0] == 0 and visits < 22:
+        visits += 1
+    code, document, said = found
+    assert (code, document["state"], verdicts(document)["harm"]) == (3, "void", "above"), said
+    (harm,) = [each["statement"] for each in document["findings"] if each["layer"] == "harm"]
+    assert harm.startswith("the largest error, promised beside: the risk is above alpha=0.42: mean loss")
+    assert "the risk is above alpha=0.9" not in harm
+    with closing(sqlite3.connect(post.file)) as connection:
+        losses = connection.execute("SELECT p.loss, b.loss FROM photograph p JOIN beside b USING (visit, truth)")
+        shares, errors = np.array(losses.fetchall()).T
+    assert 0 < shares.mean() < 0.98, "of invented detail no more is clear than 0.9 and the luck of a calibration allow"
+    assert errors[1:].mean() > 0.6
+
+
 def test_answers_of_another_size_are_a_change_and_no_answers_are_no_opinion(post: Post) -> None:
     post.first("--canaries", "2")
     post.server.script = {"submit": Fault("status", {"code": 422})}

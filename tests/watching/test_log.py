@@ -280,7 +280,7 @@ def test_a_file_of_version_3_keeps_its_log(path: Path, calibration: Calibration,
     assert standing == before
     assert standing.head.entries == 5
     with closing(sqlite3.connect(watch_path(path))) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (4,), "an earlier version refuses it from now on"
+        assert connection.execute("PRAGMA user_version").fetchone() == (5,), "an earlier version refuses it from now on"
 
 
 def test_a_rollback_to_an_older_whole_file_shows_beside_what_was_issued_since(

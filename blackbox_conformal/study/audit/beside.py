@@ -62,10 +62,16 @@ class Beside:
 
     def claimed(self, audited: Sequence[AuditedPicture], clusters: Sequence[str] | None) -> Claim:
         """What it claims of the masks of the audited pictures."""
-        errors = [0.0 if (place := picture.worst[self.index]) is None else place.error for picture in audited]
+        losses = np.array([self.loss(picture) for picture in audited])
+        return claim(self.rule, losses, self.promised, self.bound, clusters)
+
+    def loss(self, picture: AuditedPicture) -> float:
+        """The largest trusted error of an audited picture."""
         # A refused photograph has no pixels: it loses the most as soon as anything is trusted.
-        refused = np.array([picture.refused for picture in audited])
-        return claim(self.rule, np.where(refused, self.bound, errors), self.promised, self.bound, clusters)
+        if picture.refused:
+            return self.bound
+        place = picture.worst[self.index]
+        return 0.0 if place is None else place.error
 
     def judgement(self, audited: Sequence[AuditedPicture], clusters: Sequence[str] | None) -> Judgement:
         """Whether the masks keep it."""

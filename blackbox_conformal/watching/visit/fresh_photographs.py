@@ -1,11 +1,12 @@
 """The risk itself: photographs that calibration never saw, a few at each visit, each used once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError, UsageError
@@ -13,6 +14,7 @@ from blackbox_conformal.method.audits.hypothesis import claim
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.study.audit.audited_rule import audited_rule
+from blackbox_conformal.study.audit.beside import Beside
 from blackbox_conformal.study.audit.measure import Measure
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.stages.memory import audit_bytes_a_pixel
@@ -60,13 +62,24 @@ class Reserve:
             )
         return rule
 
-    def test(self, level: Level) -> HarmTest:
-        """The test of the claim at this level, which no fresh photograph has a part in."""
-        rule = self.rule
+    @cached_property
+    def beside(self) -> Beside | None:
+        """What the same masks keep beside; None where nothing is promised, or nothing trusted."""
+        return next(iter(Beside.at(self.calibration, self.rule, (self.alpha,))), None)
+
+    def tests(self, level: Level) -> list[HarmTest]:
+        """The test of the claim at this level, and of what is promised beside; no fresh photograph has a part in them.
+
+        Each gets an equal part of the probability of a false alarm, so that both together have no more than the whole.
+        """
+        rule, beside = self.rule, self.beside
         curves, bound = self.calibration.curves_for(rule), self.calibration.bound_for(rule)
-        units = rule.unit_curves(curves)
+        units, share = rule.unit_curves(curves), level.harm / (1 if rule.beside is None else 2)
         known = claim(units.rule, units.curves.losses_at(rule.threshold(curves, self.alpha)), self.alpha, bound)
-        return HarmTest.of(known, self.alpha, level.harm)
+        tests = [HarmTest.of(known, self.alpha, share, units.rule, bound)]
+        if beside is not None:
+            tests.append(HarmTest.of(beside.known, beside.promised, share, beside.rule, beside.bound))
+        return tests
 
     def job(self, setup: Setup, terms: Terms) -> Job:
         """The job on all photographs of the reserve.
@@ -94,12 +107,14 @@ class Reserve:
         rule = self.rule
         curves = self.calibration.curves_for(rule)
         measure = Measure(rule, curves, (self.alpha,), lambda *_: None, crops=False)
-        losses: dict[str, float] = {}
+        losses: dict[str, tuple[float, float | None]] = {}
         with job.run(measure) as measured:
             for _, one in measured:
-                losses[one.picture.truth] = one.picture.losses[0]
+                beside = None if self.beside is None else self.beside.loss(one.picture)
+                losses[one.picture.truth] = one.picture.losses[0], beside
                 job.listeners.progress("measuring the risk", len(losses), len(job.pictures))
-        return [replace(each, loss=losses.get(each.truth)) for each in planned]
+        found = {truth: {"loss": loss, "beside": beside} for truth, (loss, beside) in losses.items()}
+        return [replace(each, **found.get(each.truth, {"loss": None})) for each in planned]
 
 
 def next_photographs(pictures: Sequence[Prepared], used: set[str], count: int, alpha: float) -> list[FreshMeasurement]:
@@ -114,15 +129,28 @@ def _digest(picture: Prepared) -> str:
     return picture.truth_digest
 
 
-def harm_finding(test: HarmTest | None, photographs: Sequence[FreshMeasurement], visited: int) -> Finding:
-    """What all fresh photographs so far say; `visited`: how many this visit took."""
-    if test is None:
+def harm_finding(tests: Sequence[HarmTest], photographs: Sequence[FreshMeasurement], visited: int) -> Finding:
+    """What all fresh photographs so far say of each promise; `visited`: how many this visit took."""
+    if not tests:
         return Finding("harm", "not watched", "no fresh photographs are given: add --fresh PHOTOGRAPHS --alpha LEVEL")
-    visits: dict[int, list[float]] = {}
-    for each in photographs:
-        if each.loss is not None:
-            visits.setdefault(each.visit, []).append(each.loss)
-    found = test.finding([np.array(losses) for losses in visits.values()])
+    main, *others = tests
+    found = main.finding(_by_visit((each.visit, each.loss) for each in photographs))
+    for test in others:
+        beside = test.finding(_by_visit((each.visit, each.beside) for each in photographs))
+        told = f"the largest error, promised beside: {beside.statement}"
+        # What is broken comes first.
+        first, second = (told, found.statement) if beside.verdict == "above" else (found.statement, told)
+        worse = beside if beside.verdict == "above" and found.verdict != "above" else found
+        found = replace(worse, statement=f"{first}; {second}")
     if not visited and found.verdict == "same":
         return replace(found, verdict="cannot tell", statement=f"no fresh photograph is left; {found.statement}")
     return found
+
+
+def _by_visit(losses: Iterable[tuple[int, float | None]]) -> list[NDArray[np.float64]]:
+    """The losses that were measured, of one visit each."""
+    visits: dict[int, list[float]] = {}
+    for visit, loss in losses:
+        if loss is not None:
+            visits.setdefault(visit, []).append(loss)
+    return [np.array(measured) for measured in visits.values()]

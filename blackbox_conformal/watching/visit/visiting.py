@@ -214,7 +214,7 @@ class _Visiting:
                 len(self._canaries),
                 instead=bool(look.repeats_itself) and not seeded,
             ),
-            harm_finding(None if reserve is None else reserve.test(self._level), self._losses(measured), len(measured)),
+            harm_finding([] if reserve is None else reserve.tests(self._level), self._losses(measured), len(measured)),
             *live_findings(self._file, self._watch),
         )
         entry = conclude(
