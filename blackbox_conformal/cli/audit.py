@@ -222,7 +222,7 @@ def _splits(
 
     guarantee, group, tiles = options.guarantee, options.group, read_groups(options.tiles)
     rule = audited_rule(calibration, guarantee, group, tiles)
-    levels = tuple(options.alphas or levels_together(rule) or audited_levels(calibration.bound_for(rule)))
+    levels = tuple(options.alphas or levels_together(rule) or audited_levels(calibration.bound_for(rule), rule))
     study = audit_splits(
         calibration,
         levels,

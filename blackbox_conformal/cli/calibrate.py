@@ -167,7 +167,7 @@ def _show(
     calibration, setup, run, in_all = result.calibration, job.setup, job.folder, job.in_all
     rule = calibration.rule()
     bound, n = calibration.bound_for(rule), rule.counted(calibration.n)
-    levels = sorted(levels_together(rule) or {*usual_levels(bound), *options.alpha})
+    levels = sorted(levels_together(rule) or {*usual_levels(bound, rule), *options.alpha})
     cost = bill(result.cost_usd, result.calls, setup.adapter, setup.second)
     tiles = f" in {calibration.n} tiles" if options.tiles else ""
     refused = f", {result.failed} refused by the vendor and counted as the worst loss" if result.failed else ""
@@ -369,21 +369,20 @@ def _show_thresholds(screen: Screen, calibration: "Calibration", levels: Sequenc
 def _on_picking(calibration: "Calibration", levels: Sequence[float]) -> str:
     """Whether a level may be picked after a look at the shares, and what to do where it may not."""
     from blackbox_conformal.method.guarantees.high_probability import HighProbability, holding_together, levels_together
+    from blackbox_conformal.support.member_text import specification_text
 
-    if levels_together(calibration.rule()):
+    rule = calibration.rule()
+    if levels_together(rule):
         return "These levels hold together: you may look at the shares and then pick one."
-    if calibration.rule().threshold_ceiling is not None:
-        return (
-            "Choose alpha by the invention that you accept, not by this table: choosing the share you like voids the "
-            f"guarantee, since the {len(levels)} levels do not hold together."
-        )
-    listed, bound = holding_together(HighProbability(), [level for level in levels if level > 0]), calibration.bound
-    reached = [level for level in levels if listed.minimum_images(level, bound) <= calibration.n]
-    typed = " ".join(f"--alpha {level:g}" for level in reached)
+    alike = HighProbability.of_the_loss_of(rule)
+    listed = holding_together(alike, [level for level in levels if level > 0])
+    photographs = rule.counted(calibration.n)
+    reached = [level for level in levels if listed.fewest_images(level, calibration.bound) <= photographs]
+    typed = " ".join([specification_text(alike), *(f"--alpha {level:g}" for level in reached)])
     return (
-        "Choose alpha by the error you accept, not by this table: choosing the share you like voids the guarantee, "
-        f"since the {len(levels)} levels do not hold together."
-        + (f" For levels that do: --guarantee high-probability {typed}" if len(reached) > 1 else "")
+        f"Choose alpha by the {'error' if rule.threshold_ceiling is None else 'invention'} you accept, not by this "
+        f"table: choosing the share you like voids the guarantee, since the {len(levels)} levels do not hold together."
+        + (f" For levels that do: --guarantee {typed}" if len(reached) > 1 else "")
     )
 
 

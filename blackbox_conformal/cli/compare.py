@@ -118,7 +118,7 @@ def _compared(
     from blackbox_conformal.study.plan.planning import audited_levels
 
     bound, held_out = contestants[0].setup.metric.capped_bound, round(len(paths) * options.held_out)
-    levels = options.alphas or audited_levels(rule.loss_bound(bound))
+    levels = options.alphas or audited_levels(rule.loss_bound(bound), rule)
     for level in levels:
         rule.check_level(level, rule.loss_bound(bound))
     consent = Consent(screen, options)

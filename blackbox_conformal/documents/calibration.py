@@ -272,6 +272,8 @@ class Calibration(Faces):
             if guarantee is not None:
                 name, typed = member_text.parse(guarantee)
             rule = choose_guarantee(name, **{**typed, **parameters})
+            if rule.needs.curve_kind == "share" and rule.stated_tolerance is None:
+                rule = rule.naming(self.curves_for(rule).tolerance)
         # Calibrated in tiles, any guarantee holds for photographs only by way of their clusters.
         clusters = [image.cluster for image in self.images if image.cluster is not None]
         return in_tiles(rule, clusters) if clusters and rule.tiles is None else rule

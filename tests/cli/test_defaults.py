@@ -74,7 +74,7 @@ def test_a_mask_makes_the_one_call_of_its_picture(desk: list[str], server: Fault
     certificate = bc.Certificate.from_json(Path("masked/small-certificate.json").read_text())
     assert certificate.procedure["draws"] == 1
     assert certificate.procedure["score"]["name"] == DETAIL_SCORE
-    for promised in ("of the detail that the vendor invented or removed lies in the hatched part", "is at most 0.3"):
+    for promised in ("of the detail that the vendor invented or removed is hatched", "is at most 0.3"):
         assert promised in certificate.stated
 
 

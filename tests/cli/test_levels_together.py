@@ -6,6 +6,7 @@ import re
 import pytest
 from support.synthetic import write_draws, write_photographs
 
+import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
 
 VENDOR = ["--adapter", "folder", "-p", "label=synthetic", "--draws", "3"]
@@ -55,6 +56,28 @@ def test_the_screen_says_that_single_levels_do_not_hold_together_and_how_they_wo
     told = capsys.readouterr().err
     assert "choosing the share you like voids the guarantee, since the 6 levels do not hold together" in told
     assert "For levels that do: --guarantee high-probability --alpha 0.15 --alpha 0.2 --alpha 0.3" in told
+
+
+@pytest.mark.parametrize("rule", ["false-trust:tolerance=0.3", "false-trust", "per-image:of=false-trust,tolerance=0.3"])
+def test_levels_that_would_hold_together_are_those_of_the_loss_that_was_calibrated(folder, capsys, rule):
+    # The largest error of this metric is 1.9576; a share is at most 1.
+    assert calibrate(folder, "--metric", "lab-l1:kernel=gaussian,sigma=2", "--guarantee", rule, "-v") == 0
+    told = capsys.readouterr().err
+    tolerance = "0.3" if "0.3" in rule else "0.1"
+    typed = f"--guarantee high-probability:of=false-trust,tolerance={tolerance} --alpha 0.15 --alpha 0.2 --alpha 0.3"
+    assert f"For levels that do: {typed}" in told
+    calibration = bc.Calibration.load(folder / "run" / "calibration.json")
+    for named, wrong in (("false-trust", "0.1"), (rule, tolerance)):
+        assert f"exceeds {wrong}" in calibration.rule(named).statement(0.2, 24)
+
+
+def test_levels_of_a_share_of_clear_detail_reach_the_half_that_its_headline_names(folder, capsys):
+    rule = "clear-share:ceiling=9"
+    assert calibrate(folder, "--metric", "lab-l1:kernel=gaussian,sigma=2", "--guarantee", rule, "-v") == 0
+    told = capsys.readouterr()
+    assert list(json.loads(told.out)["thresholds"]) == ["0.1", "0.2", "0.3", "0.4", "0.5", "0.6"]
+    assert "Choose alpha by the invention you accept" in told.err
+    assert "--guarantee high-probability:of=clear-share,ceiling=9 --alpha" in told.err
 
 
 def test_the_screen_shows_the_row_of_the_level_that_was_given_and_no_other(folder, capsys):

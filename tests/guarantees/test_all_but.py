@@ -96,7 +96,7 @@ def test_it_says_what_it_leaves_out_and_no_quality_follows() -> None:
     said = statement(rule, 0.1, 50, {"name": "lab-l1", "cap": 0.5})
     assert "the largest lab-l1 error among trusted pixels is at most 0.1 when the worst of them, 1 % of" in said
     assert "Errors above 0.5 count as 0.5" in said
-    assert "Nothing is said of those left out" in said
+    assert "Nothing is said of the pixels left out" in said
     assert rule.minimum_images(0.1, 0.5) == 4
     with pytest.raises(UsageError, match="how wrong those pixels are"):
         psnr(rule, 0.1, catalog.load("metrics", "lab-l1"))

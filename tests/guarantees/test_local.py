@@ -99,7 +99,7 @@ def test_it_says_what_it_averages_and_no_quality_follows() -> None:
     said = statement(rule, 0.1, 50, {"name": "lab-l1", "cap": 0.5})
     assert said.startswith(
         "On average over new photographs, the largest lab-l1 error among the trusted pixels of a square of 64×64 "
-        "pixels, averaged over the squares of a picture, is at most 0.1 (calibrated on 50 photographs). A square"
+        "pixels, averaged over the squares of a picture, is at most 0.1 (calibrated on 50 photographs). "
     )
     assert "Single squares may be far worse" in said
     assert "Errors above 0.5 count as 0.5" in said

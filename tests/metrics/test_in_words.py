@@ -72,6 +72,21 @@ def cases():
     ]
 
 
+def test_the_default_says_what_it_promises_and_what_not_in_four_sentences():
+    metric = catalog.load("metrics", "lab-l1", kernel="gaussian", sigma=4)
+    said = statement(guarantee("marked", largest_error=0.3), 0.2, 50, metric.specification())
+    promise, size, *not_covered = re.split(r"(?<=\.) (?=[A-Z])", said)
+    for words in ("80 % of the detail that the vendor invented or removed is hatched, and", "pixels is at most 0.3"):
+        assert words in promise
+    assert size.startswith("For scale: 0.3 is an even grey of")
+    small, erased = not_covered
+    assert "may be wrong all the same" in small
+    assert "may lack detail that the input does not show" in erased
+    # Each by itself: of single photographs one sentence that joins both would promise too much.
+    of_each = statement(guarantee("per-image", of="marked", largest_error=0.3), 0.2, 50, metric.specification())
+    assert of_each.count("In at least 90 % of new photographs") == 2
+
+
 @pytest.mark.parametrize("metric", cases(), ids=lambda metric: str(metric.specification()))
 def test_every_statement_names_window_order_and_cap(metric):
     said = statement(guarantee("expected"), 0.1, 40, metric.specification())

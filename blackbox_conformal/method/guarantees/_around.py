@@ -45,6 +45,16 @@ class Around(Guarantee):
         return self.inner.needs
 
     @property
+    def left_open(self) -> str:
+        """As the guarantee within."""
+        return self.inner.left_open
+
+    @property
+    def definitions(self) -> tuple[str, ...]:
+        """As the guarantee within."""
+        return self.inner.definitions
+
+    @property
     def miss_rate(self) -> float | None:
         """As the guarantee within."""
         return self.inner.miss_rate

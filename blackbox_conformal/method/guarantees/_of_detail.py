@@ -49,11 +49,19 @@ class OfDetail(Expected):
         same = {name: getattr(self, name) for name in Expected.model_fields.keys() & self.model_fields_set}
         return Expected(**same), self.largest_error
 
+    def _promised(self, alpha: float, error: str) -> str:
+        """The share, and the largest error beside it: both hold on average, so one sentence says both."""
+        if self.beside is None:
+            return self.within(alpha, error)
+        rule, level = self.beside
+        assert isinstance(rule, Expected)
+        return f"{self.within(alpha, error)}, and {rule.within(level, error)}"
+
     @property
-    def left_open(self) -> str:
+    def definitions(self) -> tuple[str, ...]:
         """What counts as detail, and the ceiling."""
         return (
-            "Detail is what differs from plain enlargement of the input and is no wide cast of colour. It counts by "
-            f"its energy, the square of the difference. No pixel is clear whose score is {exactly(self.ceiling)} or "
-            "more."
+            "Detail is what differs from plain enlargement of the input and is no wide cast of colour; it counts by "
+            "its energy, the square of the difference.",
+            f"No pixel is clear whose score is {exactly(self.ceiling)} or more.",
         )

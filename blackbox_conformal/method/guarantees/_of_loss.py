@@ -92,12 +92,39 @@ class OfLoss(WithOutsiders):
         """This rule for the largest error, at `largest_error`."""
         if self.largest_error is None:
             return None
-        same = {name: getattr(self, name) for name in self.model_fields_set - {"of", *OWNERS}}
+        # Levels that hold together are those of the loss; here there is one.
+        same = {name: getattr(self, name) for name in self.model_fields_set - {"of", "together", *OWNERS}}
         return type(self)(**same), self.largest_error
 
     def share_in_words(self, alpha: float) -> str:
         """As of the loss."""
         return self.loss.share_in_words(alpha)
+
+    def _also(self, n: int, error: str) -> str:
+        """What it promises beside, as a further sentence: each by itself, so that one sentence cannot say both."""
+        return "" if self.beside is None else f" Also: {self.beside[0].statement(self.beside[1], n, error)}"
+
+    @property
+    def left_open(self) -> str:
+        """As the loss."""
+        return self.loss.left_open
+
+    @property
+    def definitions(self) -> tuple[str, ...]:
+        """As the loss."""
+        return self.loss.definitions
+
+    @classmethod
+    def of_the_loss_of(cls, rule: Guarantee) -> Self:
+        """This rule as it is usually, for the loss that `rule` is about."""
+        inner = rule.innermost
+        if isinstance(inner, OfLoss):
+            return cls(of=inner.of, **dict(inner._given))
+        if not isinstance(inner, Expected):
+            return cls()
+        return cls(
+            of=inner.plugin_name(), **{name: getattr(inner, name) for name in OWNERS if name in inner.model_fields_set}
+        )
 
 
 @lru_cache(maxsize=64)

@@ -34,7 +34,7 @@ class AllBut(Expected):
     @property
     def left_open(self) -> str:
         """The pixels left out."""
-        return "Nothing is said of those left out: where little is trusted they can be much of it."
+        return "Nothing is said of the pixels left out: where little is trusted they can be much of it."
 
     def loss_in_words(self, error: str = "error") -> str:
         """As of the largest error, with the share."""

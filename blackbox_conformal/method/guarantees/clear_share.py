@@ -24,11 +24,11 @@ class ClearShare(OfDetail):
 
     @property
     def left_open(self) -> str:
-        """What counts as detail, and what counts where little is clear."""
+        """Erased detail, and what counts where little is clear."""
         floor = f"{percent(LEAST_CLEAR)} %"
         return (
-            f"{super().left_open} Where the clear part holds less than {floor} of all detail added to a picture, the "
-            f"share is counted against that {floor}."
+            "The clear part may lack detail that the input does not show. Where it holds less than "
+            f"{floor} of all detail added to a picture, the share is counted against that {floor}."
         )
 
     def share_in_words(self, alpha: float) -> str:

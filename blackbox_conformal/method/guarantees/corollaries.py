@@ -53,13 +53,23 @@ def statement(guarantee: Guarantee, alpha: float, n: int, metric: Mapping[str, A
         Name and parameters, as `Metric.specification` gives them.
     """
     measured = of_specification("metrics", dict(metric))
-    level = alpha if guarantee.stated_tolerance is None else guarantee.stated_tolerance
-    said = guarantee.statement(alpha, n, measured.error_in_words)
-    error_known = guarantee.needs.curve_kind not in SHARES or guarantee.stated_tolerance is not None
-    notes = (level_in_greys(measured, level), allowed_detail(measured, level)) if error_known else ()
-    blind = BLIND if measured.counts_detail or guarantee.needs.curve_kind in DETAIL else None
-    beside = "" if guarantee.beside is None else f"Also: {statement(*guarantee.beside, n, metric)}"
-    return " ".join(filter(None, [said, *notes, cap_note(guarantee, metric), blind, beside]))
+    kind, bounded = guarantee.needs.curve_kind, guarantee
+    level = alpha if kind not in SHARES else guarantee.stated_tolerance
+    if guarantee.beside is not None:
+        bounded, level = guarantee.beside
+    notes = () if level is None else (level_in_greys(measured, level), allowed_detail(measured, level))
+    return " ".join(
+        filter(
+            None,
+            [
+                guarantee.statement(alpha, n, measured.error_in_words),
+                *notes,
+                guarantee.left_open,
+                cap_note(bounded, metric),
+                BLIND if measured.counts_detail and kind not in DETAIL else None,
+            ],
+        )
+    )
 
 
 def error_in_words(metric: Mapping[str, Any]) -> str:

@@ -260,18 +260,16 @@ class Expected(WithOutsiders):
         return sum(exact, Fraction(0)) ** 2 / squares if squares else Fraction(0)
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
-        """One sentence with the numbers, and what the loss leaves open."""
-        said = f"On average over new photographs, {self.within(alpha, error)}{self._by(n)}."
-        return " ".join(filter(None, [said, self.left_open]))
+        """One sentence with the numbers."""
+        return f"On average over new photographs, {self._promised(alpha, error)}{self._by(n)}."
+
+    def _promised(self, alpha: float, error: str) -> str:
+        """Everything that holds on average: a clause."""
+        return self.within(alpha, error)
 
     def within(self, alpha: float, error: str = "error") -> str:
         """That the loss is at most `alpha`: a clause that is true of a picture, and of a mean over pictures."""
         return f"the largest {error} among trusted pixels is at most {exactly(alpha)}"
-
-    @property
-    def left_open(self) -> str:
-        """What the loss counts and what it says nothing of, in sentences; empty where the clause says all."""
-        return ""
 
     def _by(self, n: int) -> str:
         parts = [f" (calibrated on {n} {self.unit.removeprefix('calibration ')}"]

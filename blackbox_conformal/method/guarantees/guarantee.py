@@ -272,8 +272,20 @@ class Guarantee(Plugin):
         raise NotImplementedError(f"{type(self).__name__} must define reachable_alpha(n, bound)")
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
-        """The guarantee in one plain sentence with its numbers; `error` names the metric."""
+        """The guarantee in one plain sentence with its numbers, with what it promises beside; `error` names the
+        metric.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define statement(alpha, n)")
+
+    @property
+    def left_open(self) -> str:
+        """What the promise does not cover, in sentences; empty where it is plain from its statement."""
+        return ""
+
+    @property
+    def definitions(self) -> tuple[str, ...]:
+        """How it counts, one sentence each, beyond what its statement says."""
+        return ()
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -421,6 +433,12 @@ class Guarantee(Plugin):
     def stated_tolerance(self) -> float | None:
         """The error above which a trusted pixel is wrong, where the guarantee states one."""
         return self._parameter_of("share")
+
+    def naming(self, tolerance: float | None) -> Self:
+        """The same, with `tolerance` where it leaves open which errors are wrong."""
+        leaves_open = self.needs.curve_kind == "share" and self.stated_tolerance is None
+        takes_one = "tolerance" in type(self).model_fields
+        return self.model_copy(update={"tolerance": tolerance}) if leaves_open and takes_one else self
 
     @property
     def left_out(self) -> float | None:

@@ -39,7 +39,7 @@ class Local(Expected):
         """How squares count, and what a mean over them hides."""
         return (
             "A square without a trusted pixel counts as 0, and one that the border cuts by its area. Single squares "
-            "may be far worse than that mean."
+            "may be far worse than their mean."
         )
 
     def loss_in_words(self, error: str = "error") -> str:

@@ -19,16 +19,20 @@ class MarkedInvention(OfDetail):
 
     def within(self, alpha: float, error: str = "error") -> str:
         """That at most a share `alpha` is clear, as the rest that is hatched."""
-        invented = f"at least {percent(complement(alpha))} % of the detail that the vendor invented or removed"
-        return f"{invented} lies in the hatched part of the picture"
+        return f"at least {percent(complement(alpha))} % of the detail that the vendor invented or removed is hatched"
 
     @property
     def left_open(self) -> str:
-        """What counts as detail, and what takes pictures out that hardly have any."""
+        """Erased detail, and pictures that hardly have any invention."""
         return (
-            f"{super().left_open} One grey level of detail at each pixel is counted as invented and hatched, so that a "
-            "picture with hardly any invention counts as marked."
+            "The clear part may lack detail that the input does not show, and a picture with hardly any invention "
+            "counts as hatched enough."
         )
+
+    @property
+    def definitions(self) -> tuple[str, ...]:
+        """As for every share of detail, and what takes pictures out that hardly have any invention."""
+        return (*super().definitions, "One grey level of detail at each pixel is counted as invented and hatched.")
 
     def share_in_words(self, alpha: float) -> str:
         """That of invented detail which is hatched."""

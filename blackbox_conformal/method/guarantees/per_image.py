@@ -137,7 +137,7 @@ class PerImage(OfLoss):
         return np.array(levels)
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
-        """One sentence with the numbers, and what the loss leaves open."""
+        """One sentence with the numbers."""
         share = f"at least {percent(complement(self.delta))} % of new photographs"
         claim = self.loss.within(alpha, error)
         if self._of_every_pixel:
@@ -149,7 +149,7 @@ class PerImage(OfLoss):
                 f"With confidence {exactly(self.confidence)}, {n} calibration photographs show that in {share} {claim}"
                 f"{self._outsiders_in_words}."
             )
-        return " ".join(filter(None, [said, self.loss.left_open]))
+        return said + self._also(n, error)
 
     @property
     def _of_every_pixel(self) -> bool:

@@ -217,7 +217,7 @@ class AuditRequest:
         rule.unit_curves(calibration.curves_for(rule))
         rule.refuse_unclaimed(tiles is not None)
         bound = calibration.bound_for(rule)
-        levels = tuple(sorted(set(alphas or levels_together(rule) or audited_levels(bound))))
+        levels = tuple(sorted(set(alphas or levels_together(rule) or audited_levels(bound, rule))))
         for alpha in levels:
             rule.check_level(alpha, bound)
         return cls(calibration, rule, levels, group, tiles, groups)
@@ -372,7 +372,7 @@ def audit_splits(
     """
     rule = audited_rule(calibration, guarantee, group, tiles)
     curves = calibration.curves_for(rule)
-    alphas = alphas or levels_together(rule) or audited_levels(calibration.bound_for(rule))
+    alphas = alphas or levels_together(rule) or audited_levels(calibration.bound_for(rule), rule)
     error = error_in_words(calibration.procedure.metric)
     if audited is None:
         share = 0.7 if share is None else share

@@ -214,7 +214,7 @@ def _plan(
     memory: int | None,
 ) -> Plan:
     bound, draws = rule.loss_bound(setup.metric.capped_bound), setup.procedure.draws
-    levels = sorted({*usual_levels(bound), *([] if alpha is None else [alpha])})
+    levels = sorted({*usual_levels(bound, rule), *([] if alpha is None else [alpha])})
     return Plan(
         **asdict(expected),
         n=n,
@@ -247,15 +247,20 @@ def _price(job: Job, quoted: Mapping[tuple[int, int], Decimal] | None) -> Price 
 USUAL = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 """For losses of which the largest is about 1."""
 
+OF_CLEAR_SHARE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+"""For the invented share of what is clear, which few vendors keep low."""
+
 NEAR_ONE = (0.5, 5.0)
 """Largest losses for which `USUAL` is used as it is."""
 
 
-def usual_levels(bound: float) -> tuple[float, ...]:
+def usual_levels(bound: float, rule: Guarantee | None = None) -> tuple[float, ...]:
     """Levels that say something of a loss that is at most `bound`: `USUAL`, times 1, 2 or 5 times a power of ten.
 
-    The factor is the largest such number that is at most half of `bound`.
+    The factor is the largest such number that is at most half of `bound`. Of a share of clear detail: `OF_CLEAR_SHARE`.
     """
+    if rule is not None and rule.needs.curve_kind == "clear-share":
+        return OF_CLEAR_SHARE
     low, high = NEAR_ONE
     if low <= bound <= high:
         return USUAL
@@ -265,11 +270,12 @@ def usual_levels(bound: float) -> tuple[float, ...]:
 
 
 def usual_level(bound: float, rule: Guarantee | None = None) -> float:
-    """The level in `usual_levels` that is 0.1 for losses of which the largest is about 1; of detail 0.2."""
+    """The level in `usual_levels` that is 0.1 for losses of which the largest is about 1; of detail 0.2 or 0.5."""
     of_detail = rule is not None and rule.threshold_ceiling is not None
-    return usual_levels(bound)[USUAL.index(0.2 if of_detail else 0.1)]
+    levels = usual_levels(bound, rule)
+    return levels[4 if levels is OF_CLEAR_SHARE else USUAL.index(0.2 if of_detail else 0.1)]
 
 
-def audited_levels(bound: float) -> tuple[float, ...]:
+def audited_levels(bound: float, rule: Guarantee) -> tuple[float, ...]:
     """`usual_levels` without the lowest, for which an audit would take very many photographs."""
-    return usual_levels(bound)[1:]
+    return usual_levels(bound, rule)[1:]

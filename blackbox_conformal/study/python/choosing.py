@@ -164,7 +164,7 @@ def compare(
         rule=rule,
     )
     bound = rule.loss_bound(contestants[0].setup.metric.capped_bound)
-    levels = levels_of(alpha) or audited_levels(bound)
+    levels = levels_of(alpha) or audited_levels(bound, rule)
     for level in levels:
         rule.check_level(level, bound)
     return compare_contestants(contest, levels)

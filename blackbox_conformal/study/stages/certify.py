@@ -194,8 +194,8 @@ def claims(
 
 
 def assumptions(rule: Guarantee, procedure: Procedure, signature: Signature | None) -> tuple[str, ...]:
-    """What must be true for the guarantee, one sentence each; `signature` is that of the calibration."""
-    sentences = (*rule.assumptions, *procedure.assumptions)
+    """How the guarantee counts and what must be true for it, one sentence each; `signature`: the calibration's."""
+    sentences = (*rule.definitions, *rule.assumptions, *procedure.assumptions)
     if signature is None:
         return sentences
     signed = (

@@ -13,6 +13,7 @@ from blackbox_conformal.method.images.resemblance import Sent
 from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.metrics._detail import hides
 from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.method.risk.losses import DEFAULT_TOLERANCE
 from blackbox_conformal.method.scores.score import Context, Score
 from blackbox_conformal.study.stages.defaults import (
     DEFAULT_DRAWS,
@@ -64,7 +65,7 @@ class Setup:
     def promised(self, guarantee: str | Guarantee | None) -> Guarantee:
         """The guarantee that was named, or the usual one where none was."""
         rule: Guarantee = member("guarantees", guarantee or self.usual_guarantee)
-        return rule
+        return rule.naming(DEFAULT_TOLERANCE)
 
     def errors(self, truth: Image, delivered: Image, low_resolution: Image) -> Map:
         """The error map of a photograph, (H, W) float32, whose input is `low_resolution`; errors above a cap capped."""
