@@ -30,6 +30,7 @@ EVIDENCE = {
 GUIDES = {
     "http": "[Rehearse with a vendor that bills nothing](../your-vendor.md#rehearse-with-a-vendor-that-bills-nothing) "
     "has a whole job with this adapter, against a server that comes with the package.",
+    "function": "[Models on this machine](../functions.md) has examples for this adapter.",
     "folder": "[Calibrate offline](../offline.md) has a whole job with this adapter.",
 }
 """Adapter → the guide that uses it."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator
 
-from blackbox_conformal.documents.procedure import Procedure
+from blackbox_conformal.documents.procedure import Procedure, vendor_title
 from blackbox_conformal.documents.signature import Signature, Vouching
 from blackbox_conformal.documents.stored import StoredPaper
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, FileFormatError
@@ -189,7 +189,7 @@ class Calibration(Faces):
         )
 
     def __repr__(self) -> str:
-        vendor, rule = self.procedure.vendor.get("adapter"), self.guarantee.get("name")
+        vendor, rule = vendor_title(self.procedure.vendor), self.guarantee.get("name")
         return (
             f"<Calibration of {vendor} ×{self.procedure.scale}: {self.n} photographs, "
             f"{counted(self.procedure.draws, 'draw')}, {rule}, bound {self.bound:g}, {self.digest[:19]}>"

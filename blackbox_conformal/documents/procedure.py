@@ -5,6 +5,7 @@ Two procedures with equal fingerprints are the same procedure; a calibration is 
 
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +15,7 @@ from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.scores.score import Score
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.canonical import digest_json
+from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.types import Image
 
 IMAGE_RULES = 1
@@ -242,6 +244,13 @@ class Procedure(BaseModel):
         # From the picture's digest: seeds are fresh for each picture, and the same whenever it is drawn again.
         text = f"blackbox-conformal seed {self.root_seed} {picture} {index}".encode()
         return low + int.from_bytes(hashlib.sha256(text).digest()[:8], "little") % (high - low + 1)
+
+
+def vendor_title(identity: Mapping[str, Any]) -> str:
+    """What the user calls the vendor of this identity: its label, model or recipe, else by its adapter."""
+    parameters, adapter = identity.get("parameters") or {}, identity.get("adapter")
+    names = [parameters.get(key) for key in ("label", "model", "recipe")]
+    return printable(next((str(name) for name in names if name), f"the {adapter or 'unnamed'} vendor"))
 
 
 def delivery_rule(text: str) -> str:

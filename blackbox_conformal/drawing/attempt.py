@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Generator
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import partial
+from typing import Protocol
 
 from blackbox_conformal.drawing.acceptance import Acceptance
 from blackbox_conformal.drawing.attempt_record import OUTCOME_ERRORS, AttemptRecord, is_unbilled
@@ -17,7 +18,6 @@ from blackbox_conformal.drawing.clock import Clock
 from blackbox_conformal.drawing.events import EventBoard, EventKind
 from blackbox_conformal.drawing.http.classify import GoneError, classify
 from blackbox_conformal.drawing.http.resumption import Resumption
-from blackbox_conformal.drawing.http.transport import Transport
 from blackbox_conformal.drawing.ledger.attempts import AttemptSpec
 from blackbox_conformal.drawing.money import to_usd
 from blackbox_conformal.drawing.pacing.retry import Retrier
@@ -99,6 +99,13 @@ _WRITE_AGAIN_S = 1.0
 _TELL_AGAIN_S = 60.0
 
 
+class Carrier(Protocol):
+    """Carries requests to the vendor: `Transport`, or a part of this program."""
+
+    def send(self, step: Send, resumption: Resumption | None = None, seconds: float | None = None) -> Answer:
+        """Make one exchange; errors as those of `Transport.send`."""
+
+
 @dataclass(eq=False)
 class AttemptRunner:
     """Carries out an adapter's steps for one attempt; what is paid for is recorded before and after.
@@ -116,7 +123,7 @@ class AttemptRunner:
     restore: bool = False
     _: KW_ONLY
     adapter: Adapter
-    transport: Transport
+    transport: Carrier
     turns: TurnTaking
     retrier: Retrier
     acceptance: Acceptance

@@ -11,6 +11,7 @@ from weakref import WeakSet
 from blackbox_conformal.drawing.acceptance import Acceptance, FirstModel
 from blackbox_conformal.drawing.clock import Clock
 from blackbox_conformal.drawing.events import EventBoard
+from blackbox_conformal.drawing.http.resumption import Resumption
 from blackbox_conformal.drawing.http.transport import Transport
 from blackbox_conformal.drawing.inspecting import inspect_vendor
 from blackbox_conformal.drawing.limits import Limits
@@ -26,8 +27,19 @@ from blackbox_conformal.drawing.turn_taking import TurnTaking
 from blackbox_conformal.drawing.work_item import Processor, ToBuy
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.support.descriptors import require_descriptors
-from blackbox_conformal.vendor.adapter import Adapter
+from blackbox_conformal.vendor.adapter import Adapter, Answer, Send
 from blackbox_conformal.vendor.rates import Rate
+
+
+class InProcess:
+    """Carries requests to an adapter that answers them itself, where `Transport` carries them to an address."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self._adapter = adapter
+
+    def send(self, step: Send, resumption: Resumption | None = None, seconds: float | None = None) -> Answer:
+        """Its answer, however long that takes."""
+        return self._adapter.answer(step)
 
 
 class OpenRun:
@@ -60,9 +72,8 @@ class OpenRun:
             self._adapter = adapter.open()
             stack.callback(self._adapter.close)
             capabilities = self._adapter.capabilities
-            self._transport = Transport(
-                self._adapter.base_url, capabilities.result_hosts, limits, self._adapter.further_urls
-            )
+            base, further = self._adapter.base_url, self._adapter.further_urls
+            self._transport = Transport(base, capabilities.result_hosts, limits, further) if base else None
             stack.callback(self._close_transport)
             self._rate_limiter = folder.rate_limiter(
                 self._adapter, limits.rates or (), clock, partial(board.tell, "pace")
@@ -121,7 +132,7 @@ class OpenRun:
             limits=limits,
             ledger=self._ledger,
             store=self._store,
-            transport=self._transport,
+            transport=self._transport or InProcess(self._adapter),
             reservations=reservations,
             turns=turns,
             concurrency=concurrency,
@@ -178,5 +189,5 @@ class OpenRun:
         self._stack.close()
 
     def _close_transport(self) -> None:
-        if not self._abandoned:
+        if self._transport is not None and not self._abandoned:
             self._transport.close()

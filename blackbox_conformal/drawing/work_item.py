@@ -13,12 +13,11 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from blackbox_conformal.drawing.acceptance import Acceptance
-from blackbox_conformal.drawing.attempt import AttemptRunner
+from blackbox_conformal.drawing.attempt import AttemptRunner, Carrier
 from blackbox_conformal.drawing.attempt_record import OUTCOME_ERRORS, AttemptRecord
 from blackbox_conformal.drawing.clock import Clock
 from blackbox_conformal.drawing.events import EventBoard
 from blackbox_conformal.drawing.http.classify import GoneError
-from blackbox_conformal.drawing.http.transport import Transport
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
 from blackbox_conformal.drawing.ledger.attempts import Attempt, AttemptSpec
 from blackbox_conformal.drawing.ledger.sample_store import Store
@@ -130,7 +129,7 @@ class Processor:
     limits: Limits
     ledger: AnyLedger
     store: Store
-    transport: Transport
+    transport: Carrier
     reservations: Reservations
     turns: TurnTaking
     concurrency: AdaptiveConcurrency

@@ -6,6 +6,7 @@ import inspect
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -104,6 +105,64 @@ def load_adapter(name: str, /, **parameters: Any) -> Adapter:
     chosen: type[Any] = adapter_class(name)
     adapter: Adapter = catalog.build(chosen, f"adapter {name}", parameters)
     return adapter
+
+
+def from_function(
+    name: str,
+    function: Callable[..., Any],
+    *,
+    scale: int = 4,
+    version: str = "1",
+    degradation: str = "bicubic",
+    test_side: int = 64,
+    concurrency: int = 1,
+) -> Adapter:
+    """A vendor that is a function of this program, such as a network on this machine.
+
+    Its answers are stored like paid ones, and none is computed twice. A calibration keeps name and version and no code:
+    a later program gives the function again under both.
+
+    Parameters
+    ----------
+    name, version
+        Your words for it; both are part of the procedure. Raise the version whenever the function changes.
+    function
+        From an (h, w, 3) uint8 picture to one that is `scale` times as large: uint8, or numbers from 0 to 1. If it has
+        a parameter ``seed``, it gets the draw's, and must answer alike for one seed.
+    degradation
+        What the function undoes, as typed for ``--degradation``.
+    test_side
+        Side of a fixed picture. Each program has the function answer it twice before the first draw, and certificates
+        name a summary of the answer. A function that answers otherwise than calibrated is refused. 0: no test.
+    concurrency
+        Calls that the function bears at once, each from a thread of its own.
+
+    Raises
+    ------
+    UsageError
+        A name, version or number cannot be used.
+    """
+    if not callable(function):
+        raise UsageError(f"expected a function from picture to picture for {name}; got {type(function).__name__}")
+    adapter: Any = load_adapter(
+        "function",
+        model=name,
+        model_version=version,
+        scale=scale,
+        seeded=_takes_seed(function),
+        degradation=degradation,
+        test_side=test_side,
+        concurrency=concurrency,
+    )
+    bound: Adapter = adapter.calling(function)
+    return bound
+
+
+def _takes_seed(function: Callable[..., Any]) -> bool:
+    """Whether it names a parameter `seed`; a function that shows no parameters takes none."""
+    with suppress(ValueError, TypeError):
+        return "seed" in inspect.signature(function).parameters
+    return False
 
 
 def describe(name: str, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:

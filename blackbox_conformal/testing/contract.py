@@ -667,7 +667,7 @@ def check_adapter(
     """
     kind = adapter_class(adapter) if isinstance(adapter, str) else adapter
     shown = example or example_of(kind)
-    if shown is None and _is_local(kind):
+    if shown is None and _sends_nothing(kind):
         raise UsageError(
             f"{kind.name} has no wire contract to check: its draws come from this machine, and nothing is sent"
         )
@@ -691,9 +691,10 @@ def check_adapter(
     return results
 
 
-def _is_local(kind: type[Adapter]) -> bool:
+def _sends_nothing(kind: type[Adapter]) -> bool:
     """Whether the class says so by itself; an adapter whose parameters decide it shows an example."""
+    made = kind.model_construct()
     try:
-        return kind.model_construct().capabilities.local
+        return made.capabilities.local or not made.base_url
     except (AttributeError, ValueError, TypeError):
         return False

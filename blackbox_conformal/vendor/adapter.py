@@ -31,7 +31,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
-from blackbox_conformal.errors import PayloadError, VendorError
+from blackbox_conformal.errors import AdapterError, PayloadError, VendorError
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.support.secrets import Secret, read_credential
 from blackbox_conformal.vendor.rates import Purpose as Purpose
@@ -340,7 +340,7 @@ class Adapter(BaseModel, ABC):
     @property
     @abstractmethod
     def base_url(self) -> str:
-        """The vendor's own address; it and those of `further_urls` alone see the key. Empty for local adapters."""
+        """The vendor's own address; it and those of `further_urls` alone see the key. Empty: nothing leaves here."""
 
     @property
     def key_variable(self) -> str | None:
@@ -410,6 +410,12 @@ class Adapter(BaseModel, ABC):
         may go on without it. What is read may be kept in a private attribute, for the draws that follow.
         """
         return None
+
+    def answer(self, step: Send) -> Answer:
+        """What a request is answered by where `base_url` is empty: within this program, from several threads."""
+        raise AdapterError(
+            f"adapter {self.name} has no base_url and answers nothing itself; for a function use bc.from_function"
+        )
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
         """The error that a failed answer means to this vendor; None: judge it by the HTTP status."""

@@ -23,7 +23,7 @@ def test_every_cell_runs_and_shows_itself(tmp_path: Path) -> None:
     outputs = [output for cell in cells for output in cell.outputs]
     assert [output for output in outputs if output.output_type in ("error", "stream")] == []
     shown = [output.data.get("text/html", "") for output in outputs]
-    for words in ("Plan for", "Calibration of embedded", "cat: ", "Audit of 8 photographs"):
+    for words in ("Plan for", "Calibration of the embedded vendor", "cat: ", "Audit of 8 photographs"):
         assert any(words in card and "<svg" in card for card in shown), words
     assert sum('class="dataframe"' in table for table in shown) == 2
     bars = [line for output in outputs for line in progress_of(output)]

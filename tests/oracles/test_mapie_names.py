@@ -9,7 +9,7 @@ import blackbox_conformal
 
 PAGE = Path(blackbox_conformal.__file__).parent / "docs" / "notebook.md"
 MODULES = ("regression", "risk_control", "metrics.regression", "exchangeability_testing", "utils")
-NOT_MAPIES = {"fit", "set_params", "GridSearchCV", "Pipeline", "y", "X"}
+NOT_MAPIES = {"fit", "GridSearchCV", "y", "X"}
 """scikit-learn's, and letters."""
 
 

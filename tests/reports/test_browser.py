@@ -136,7 +136,7 @@ def test_the_policy_stops_what_would_slip_through(chromium, plain_report, tmp_pa
     page.on("response", lambda response: reached.append(response.url))
     page.goto(path.as_uri())
     page.wait_for_timeout(300)
-    assert page.title() == "Trust masks: embedded ×4"
+    assert page.title() == "Trust masks: the embedded vendor ×4"
     assert page.locator("main").is_visible()
     assert [url for url in reached if not url.startswith(("data:", path.as_uri()))] == []
     context.close()

@@ -9,11 +9,12 @@ from reports.test_comparison_page import found  # noqa: F401 - a fixture
 from reports.test_html import Page
 from support.report_material import make_result, make_run
 
+from blackbox_conformal.documents.procedure import vendor_title
 from blackbox_conformal.method.guarantees.corollaries import statement
 from blackbox_conformal.method.images.calibration_images import History
 from blackbox_conformal.pages.report.comparison_page import write_comparison
 from blackbox_conformal.pages.report.html import write_report
-from blackbox_conformal.pages.report.page import score_words, summary, vendor_words
+from blackbox_conformal.pages.report.page import score_words, summary
 from blackbox_conformal.pages.report.slider_levels import choose_stops
 
 
@@ -48,10 +49,11 @@ def test_headings_descend_one_by_one_and_landmarks_have_names_of_their_own(repor
 
 
 def test_the_vendor_is_called_what_the_user_calls_it():
-    assert vendor_words({"adapter": "http", "parameters": {"label": "acme-x4", "model": "m"}}) == "acme-x4"
-    assert vendor_words({"adapter": "replicate", "parameters": {"label": "", "model": "owner/name"}}) == "owner/name"
-    assert vendor_words({"adapter": "embedded", "parameters": {}}) == "embedded"
-    assert vendor_words({"adapter": "x", "parameters": {"label": "a\x1b[31m"}}).isprintable()
+    assert vendor_title({"adapter": "http", "parameters": {"label": "acme-x4", "model": "m"}}) == "acme-x4"
+    assert vendor_title({"adapter": "replicate", "parameters": {"label": "", "model": "owner/name"}}) == "owner/name"
+    assert vendor_title({"adapter": "recipe", "parameters": {"recipe": "house-ml", "scale": 4}}) == "house-ml"
+    assert vendor_title({"adapter": "embedded", "parameters": {}}) == "the embedded vendor"
+    assert vendor_title({"adapter": "x", "parameters": {"label": "a\x1b[31m"}}).isprintable()
 
 
 def test_the_page_is_headed_by_that_name(plain_run, tmp_path):

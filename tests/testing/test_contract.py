@@ -155,6 +155,8 @@ def test_a_local_adapter_has_no_wire_contract() -> None:
         check_adapter(Here)
     with pytest.raises(UsageError, match="folder has no wire contract"):
         check_adapter("folder")
+    with pytest.raises(UsageError, match="function has no wire contract"):
+        check_adapter("function")
 
 
 class Greedy(SynchronousVendor):

@@ -70,3 +70,10 @@ with bc.Session("calibration.json", vendor, alpha=0.1, max_cost=20, memory=None)
 async def serve() -> bc.Result:
     async with bc.Session(calibration, vendor, 0.1) as opened:
         return await opened.amask(b"...")
+
+
+def larger(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return picture.repeat(4, 0).repeat(4, 1)
+
+
+local: bc.Adapter = bc.from_function("larger", larger, scale=4, version="2", degradation="area", concurrency=2)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.documents.procedure import Procedure
+from blackbox_conformal.documents.procedure import Procedure, vendor_title
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.contamination import Leakage
 from blackbox_conformal.method.audits.findings import Audit, AuditedLevel, AuditedPicture
@@ -371,7 +371,7 @@ def build_page(
         *sections([_levels(stops, rule, audit, shares)]),
     ]
     identity = calibration.procedure.vendor
-    vendor = vendor_words(identity)
+    vendor = vendor_title(identity)
     return ReportPage(
         calibration=calibration,
         vendor=vendor,
@@ -405,13 +405,6 @@ def build_page(
         manifest_digest=None if manifest is None else manifest.digest,
         procedure=_pretty(calibration.procedure.model_dump(mode="json")),
     )
-
-
-def vendor_words(identity: Mapping[str, Any]) -> str:
-    """What the user calls the vendor: its label, else its model, else the adapter."""
-    parameters = identity.get("parameters") or {}
-    names = (parameters.get("label"), parameters.get("model"), identity.get("adapter"))
-    return printable(next((str(name) for name in names if name), "unnamed vendor"))
 
 
 def metric_words(calibration: Calibration) -> str:

@@ -15,6 +15,7 @@ from PIL import Image as PillowImage
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import Outside
+from blackbox_conformal.documents.procedure import vendor_title
 from blackbox_conformal.errors import FileFormatError, ImageError, IncompleteError
 from blackbox_conformal.gateway.http_exchange import HttpAnswer, HttpRequest, json_answer
 from blackbox_conformal.gateway.not_served import NotServedError
@@ -36,7 +37,7 @@ from blackbox_conformal.pages.report.full_size import (
     viewer_levels,
 )
 from blackbox_conformal.pages.report.names_apart import Named, by_name, names_apart
-from blackbox_conformal.pages.report.page import slider_of, vendor_words
+from blackbox_conformal.pages.report.page import slider_of
 from blackbox_conformal.pages.report.pixel_blocks import block_side
 from blackbox_conformal.pages.report.report_store import ReportStore
 from blackbox_conformal.pages.report.run_report import level_to_open_at
@@ -382,7 +383,7 @@ class ViewPage:
         return template_page(
             _PAGE,
             title=printable(self._title),
-            vendor=vendor_words(self._calibration.procedure.vendor),
+            vendor=vendor_title(self._calibration.procedure.vendor),
             scale=self._calibration.procedure.scale,
             digest=self._calibration.digest[7:19],
             slider=slider,

@@ -1,0 +1,181 @@
+"""A function of the program that is running: a network on this machine, or whatever makes a picture of a picture."""
+
+import io
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from pydantic import Field, PrivateAttr
+
+from blackbox_conformal.errors import NotSentError
+from blackbox_conformal.support.canonical import digest_json
+from blackbox_conformal.support.types import Image
+from blackbox_conformal.vendor.adapter import FREE, Adapter, Answer, Capabilities, Draw, Flow, Observed, Send, Upload
+
+MODEL = "x-model"
+
+
+class Function(Adapter):
+    """Calls a function of the program that is running; `bc.from_function` makes one.
+
+    Its answers are stored like paid ones, and none is computed twice. A calibration keeps the name and the version, and
+    nothing that could be run: another program gives the function again under both.
+    """
+
+    name = "function"
+    documentation = "https://docs.python.org/3/tutorial/controlflow.html"
+    evidence = "own-software"
+    transient = frozenset({"degradation", "test_side", "concurrency"})
+
+    model: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Name of the function, in your words.")
+    model_version: str = Field(
+        default="1",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,31}$",
+        description="Version of it, in your words. Raise it whenever the function changes.",
+    )
+    scale: int = Field(default=4, ge=1, le=16, description="Magnification; 1 restores at the same size.")
+    seeded: bool = Field(default=False, description="Whether the function takes `seed=`, and answers alike with one.")
+    degradation: str = Field(default="bicubic", description="What the function undoes, unless `--degradation` says.")
+    test_side: int = Field(
+        default=64,
+        ge=0,
+        le=4096,
+        description="Side of the picture by whose answer a change is noticed; 0 tests none.",
+    )
+    concurrency: int = Field(default=1, ge=1, le=64, description="Calls that the function bears at once.")
+
+    _function: Callable[..., Any] | None = PrivateAttr(default=None)
+    _tested: str = PrivateAttr(default="")
+    _testing: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Free, and asked again for what a process that died did not finish."""
+        return Capabilities(
+            scale_factors=(self.scale,),
+            seed_range=(0, 2**32 - 1) if self.seeded else None,
+            price=FREE,
+            failures_billed=False,
+            max_concurrency=self.concurrency,
+            # A call that did not return has left nothing behind, so that it may be repeated.
+            idempotency_header="idempotency-key",
+            degradation=self.degradation,
+        )
+
+    @property
+    def base_url(self) -> str:
+        """None: `answer` answers."""
+        return ""
+
+    def calling(self, function: Callable[..., Any]) -> Self:
+        """The same adapter with the function to call."""
+        bound = self.model_copy()
+        bound._function, bound._tested, bound._testing = function, "", threading.Lock()
+        return bound
+
+    def draw(self, upload: Upload, draw: Draw) -> Flow:
+        """Call the function with the picture, and with the draw's seed where it takes one."""
+        seed = {} if draw.seed is None else {"seed": str(draw.seed)}
+        answer = yield Send("POST", f"function:{self.model}", purpose="submit", query=seed, body=upload.png)
+        yield Observed(model=answer.headers[MODEL])
+        return answer.body
+
+    def answer(self, step: Send) -> Answer:
+        """What the function makes of the picture.
+
+        Raises
+        ------
+        NotSentError
+            This program gave no function, or it failed, or returned something else than the picture.
+        """
+        with self._testing:
+            self._tested = self._tested or self._test()
+        with PillowImage.open(io.BytesIO(step.body or b"")) as picture:
+            pixels = np.array(picture)
+        seed = step.query.get("seed")
+        answer = self._call(pixels, None if seed is None else int(str(seed)), "")
+        file = io.BytesIO()
+        PillowImage.fromarray(answer).save(file, "PNG", compress_level=1)
+        return Answer(200, {MODEL: self._tested}, file.getvalue())
+
+    def _call(self, pixels: Image, seed: int | None, about: str) -> Image:
+        if self._function is None:
+            raise NotSentError(
+                f"expected the function {self.model}, version {self.model_version}; this program gave none, and a file "
+                f"never says which code to run. Call bc.from_function({self.model!r}, …, version="
+                f"{self.model_version!r}), and give what it returns as the vendor",
+                permanent=True,
+            )
+        height, width = pixels.shape[:2]
+        try:
+            answer = self._function(pixels) if seed is None else self._function(pixels, seed=seed)
+            return as_picture(answer, (height * self.scale, width * self.scale))
+        except Exception as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            raise NotSentError(
+                f"the function {self.model} failed on {about or 'a picture'} of {width}×{height} pixels: "
+                f"{type(error).__name__}: {error} ({last.filename}, line {last.lineno})",
+                permanent=True,
+            ) from error
+
+    def _test(self) -> str:
+        """Name and version, and what the function makes of a fixed picture: what each answer is said to come from."""
+        named = f"{self.model} {self.model_version}"
+        if not self.test_side or self._function is None:
+            return named
+        seed, about = 0 if self.seeded else None, "the test picture (test_side=… makes it another, 0 leaves it out)"
+        # A second time, since a function that answers differently each time would seem to have changed.
+        first, second = (summary(self._call(fixed_picture(self.test_side), seed, about)) for _ in range(2))
+        return f"{named}, test answer {first}" if first == second else f"{named}, test answers differ"
+
+
+def as_picture(answer: Any, size: tuple[int, int]) -> Image:
+    """What a function returned, as (height, width, 3) uint8: bytes as they are, numbers from 0 to 1 rounded.
+
+    Raises
+    ------
+    TypeError
+        It is something else.
+    """
+    pixels = np.asarray(answer)
+    expected = f"expected (height, width, 3) = {(*size, 3)}, uint8 or numbers from 0 to 1; got {pixels.dtype}"
+    if pixels.shape != (*size, 3):
+        last = " (transpose it with .transpose(1, 2, 0))" if pixels.shape == (3, *size) else ""
+        raise TypeError(f"{expected} {pixels.shape}{last}")
+    if pixels.dtype == np.uint8:
+        return pixels
+    if pixels.dtype.kind != "f":
+        raise TypeError(expected)
+    lowest, highest = float(pixels.min()), float(pixels.max())
+    # Networks overshoot a little; anything further was not from 0 to 1. NaN compares false.
+    if not (lowest >= -1 and highest <= 2):
+        raise TypeError(f"{expected} from {lowest:g} to {highest:g}")
+    rounded: Image = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    return rounded
+
+
+def fixed_picture(side: int) -> Image:
+    """A fixed picture with slopes, edges and texture, (side, side, 3) uint8; of whole numbers, so alike everywhere."""
+    row, column = np.mgrid[:side, :side]
+    slope, squares = (3 * row + 2 * column) % 256, 160 * ((row // 8 + column // 8) % 2) + 40
+    return np.stack([slope, squares, (squares + row * row + 5 * column) % 256], axis=2).astype(np.uint8)
+
+
+def summary(picture: Image) -> str:
+    """A few digits of what a picture is like: light and texture of its quarters, to whole grey levels.
+
+    So that another network differs in it, and another order of additions on another processor hardly ever does.
+    """
+    height, width = picture.shape[0] // 2, picture.shape[1] // 2
+    quarters = [picture[top:, left:][:height, :width].astype(np.float64) for top in (0, height) for left in (0, width)]
+    figures: list[NDArray[np.float64]] = []
+    for part in quarters:
+        figures += [part.mean((0, 1)), *(np.abs(np.diff(part, axis=axis)).mean((0, 1)) for axis in (0, 1))]
+    return digest_json([np.rint(each).astype(int).tolist() for each in figures]).removeprefix("sha256:")[:8]
+
+
+ADAPTER = Function

@@ -1,0 +1,130 @@
+"""A function of the program is a vendor to every use case: stored like a paid one, called once a draw, watched."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from support.command_line import called
+from support.synthetic import photograph, reduced, write_photographs
+
+import blackbox_conformal as bc
+from blackbox_conformal.drawing.ledger.queries import ledger_verify
+from blackbox_conformal.errors import IncompleteError, ModelChangedError, VendorUnavailableError
+
+METRIC = "rgb-linf"
+
+
+class Network:
+    """A generator that counts its calls: bicubic, and texture that its seed decides."""
+
+    def __init__(self, strength: float = 30) -> None:
+        self.calls, self.strength = 0, strength
+
+    def __call__(self, picture: np.ndarray, seed: int) -> np.ndarray:
+        self.calls += picture.shape[0] != 64
+        height, width = 4 * picture.shape[0], 4 * picture.shape[1]
+        up = np.asarray(PillowImage.fromarray(picture).resize((width, height), PillowImage.Resampling.BICUBIC))
+        slope = self.strength * np.clip(np.linspace(-1, 1, width), 0, 1)[None, :, None]
+        return np.clip(up / 255 + np.random.default_rng(seed).normal(0, 1, up.shape) * slope / 255, 0, 1)
+
+
+def vendor(network: Network, **settings: object) -> bc.Adapter:
+    return bc.from_function("texture", network, **settings)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_photographs(tmp_path / "photographs", range(10))
+    write_photographs(tmp_path / "unseen", range(10, 14))
+    return tmp_path
+
+
+def calibrated(network: Network) -> bc.Calibration:
+    calibration = bc.calibrate(vendor(network), "photographs", metric=METRIC, score="bicubic-gap", run="run")
+    calibration.save("run/calibration.json", force=True)
+    return calibration
+
+
+def test_every_use_case_takes_a_function_and_none_calls_it_twice_for_one_draw(desk: Path) -> None:
+    network = Network()
+    calibration = calibrated(network)
+    assert network.calls == 10
+    assert repr(calibration).startswith("<Calibration of texture ×4: ")
+    small = reduced(photograph(20), 4)
+    result = bc.mask(vendor(network), small, calibration, 0.9, run="run")
+    assert network.calls == 11
+    assert [result.certificate.vendor_model] == list(calibration.vendor_models)
+    bc.audit(vendor(network), "unseen", calibration, 0.9, run="run", stop=False)
+    assert network.calls == 15
+    with bc.Session(calibration, vendor(network), 0.9, run="run") as session:
+        np.testing.assert_array_equal(session.mask(small).image, result.image)
+        session.mask(reduced(photograph(21), 4))
+    assert network.calls == 16
+    again = calibrated(Network())
+    assert again.digest == calibration.digest
+    choices = {"metric": METRIC, "alpha": 0.9, "score": "bicubic-gap"}
+    seen = network.calls
+    compared = {"one": vendor(network), "calmer": bc.from_function("calm", Network(10))}
+    bc.compare(compared, "photographs", **choices)
+    tuned = bc.tune(
+        vendor(network),
+        "photographs",
+        0.9,
+        candidates=["bicubic-gap", "texture"],
+        metric=METRIC,
+        run="t",
+        nothing_chosen=True,
+    )
+    assert tuned.calls == 10
+    assert network.calls == seen + 20
+    assert not ledger_verify(Path("run")).problems
+
+
+def test_a_function_that_changes_is_refused_at_its_next_draw_and_noticed_by_a_visit(desk: Path) -> None:
+    calibration, small = calibrated(Network()), reduced(photograph(20), 4)
+    other = Network(60)
+    with pytest.raises(ModelChangedError, match=r"replaced model 'texture 1, test answer .* calibrate again"):
+        bc.mask(vendor(other), small, calibration, 0.9, run="run")
+    # What is stored already needs no call, so that it cannot tell.
+    assert bc.calibrate(vendor(other), "photographs", metric=METRIC, score="bicubic-gap", run="run").n == 10
+    first = bc.watch(vendor(Network()), "run/calibration.json", "photographs", canaries=2)
+    assert first.state == "watched"
+    visit = bc.watch(vendor(other), "run/calibration.json")
+    assert visit.state == "suspended"
+
+
+def test_a_new_version_is_another_vendor(desk: Path) -> None:
+    calibration = calibrated(Network())
+    with pytest.raises(bc.BlackboxConformalError, match="model_version"):
+        bc.mask(vendor(Network(), version="2"), reduced(photograph(20), 4), calibration, 0.9, run="run")
+
+
+def test_a_function_that_fails_ends_the_run_and_the_same_call_goes_on(desk: Path) -> None:
+    network = Network()
+
+    def stumbling(picture: np.ndarray, seed: int) -> np.ndarray:
+        if network.calls == 6:
+            raise RuntimeError("out of memory")
+        return network(picture, seed)
+
+    stumbles = bc.from_function("texture", stumbling)
+    with pytest.raises(VendorUnavailableError, match=r"failed on a picture of 20×16 pixels: RuntimeError: out of mem"):
+        bc.calibrate(stumbles, "photographs", metric=METRIC, score="bicubic-gap", run="run")
+    assert network.calls == 6
+    calibrated(network)
+    assert network.calls == 10
+
+
+def test_a_process_without_the_function_reads_what_is_stored_and_says_what_is_missing(desk: Path) -> None:
+    calibration = calibrated(Network())
+    stranger = bc.load_adapter("function", model="texture", seeded=True)
+    again = bc.calibrate(stranger, "photographs", metric=METRIC, score="bicubic-gap", run="run")
+    assert again.digest == calibration.digest
+    PillowImage.fromarray(reduced(photograph(20), 4)).save("small.png")
+    with pytest.raises(IncompleteError, match=r"Call bc\.from_function\('texture', …, version='1'\)"):
+        bc.mask(stranger, "small.png", calibration, 0.9, run="run")
+    told = called("mask", "small.png", "--calibration", "run/calibration.json", "--alpha", "0.9", folder=desk, code=6)
+    assert "a file never says which code to run" in told.stderr
+    assert "<Calibration of texture" in repr(bc.Calibration.load("run/calibration.json"))
