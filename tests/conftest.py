@@ -1,11 +1,12 @@
 """Property tests look for new examples on a person's machine and repeat the same ones in continuous integration."""
 
+import gc
 import itertools
 import logging
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,7 @@ from support.forked import Forked
 from blackbox_conformal.drawing import attempt
 from blackbox_conformal.drawing.pacing import retry
 from blackbox_conformal.embedded import process
+from blackbox_conformal.method.kernels import _jit
 from blackbox_conformal.study.stages import settings as stages
 from blackbox_conformal.support import secrets
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -40,11 +42,34 @@ _COUNT = itertools.count()
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """A worker for each core, but four at least, since many tests wait for a timer or another process."""
+    return max(4, os.cpu_count() or 1)
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Half of the tests for each of two workers, in order, so that what a module makes for its tests is made once."""
+    """An equal part of the tests for each worker, in order, so that what a module makes for its tests is made once."""
     from xdist.scheduler import WorkStealingScheduling
 
     return WorkStealingScheduling(config, log) if config.getvalue("dist") == "load" else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, Any, Any]:
+    """Workers compile every kernel before their first test, each its part, and keep what they collect for good.
+
+    A garbage collector that looks through half a million objects of tests takes longer than it took to make them.
+    """
+    worker = getattr(session.config, "workerinput", None)
+    if worker and not _jit.interpreted():
+        _jit.warm_up(int(worker["workerid"].removeprefix("gw")), worker["workercount"])
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session")

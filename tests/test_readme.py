@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usual_promise
 
 TEXT = text_of(README)
 DEMO = "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/blackbox-conformal demo"
-TESTS = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/pytest -n 2"
+TESTS = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/pytest -n auto"
 
 
 def test_it_is_one_screen() -> None:

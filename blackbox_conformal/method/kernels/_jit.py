@@ -113,13 +113,13 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     return Kernel(function)
 
 
-def warm_up() -> None:
-    """Compile, or load, every kernel by running it on tiny arrays; meant for a thread beside the first vendor calls.
+def warm_up(part: int = 0, parts: int = 1) -> None:
+    """Compile, or load, one part of all kernels by running them on tiny arrays, beside the first vendor calls.
 
     Each kernel module says how in a function `warm_up`. Takes seconds when nothing is cached, and may be called again.
     """
     package = importlib.import_module("blackbox_conformal.method.kernels")
-    for module in pkgutil.iter_modules(package.__path__, "blackbox_conformal.method.kernels."):
+    for module in [*pkgutil.iter_modules(package.__path__, "blackbox_conformal.method.kernels.")][part::parts]:
         exercise = getattr(importlib.import_module(module.name), "warm_up", None)
         if exercise is not None and exercise is not warm_up:
             exercise()
