@@ -21,6 +21,7 @@ _HOMES = {
     "BlackboxConformalError": "blackbox_conformal.errors",
     "Calibration": "blackbox_conformal.documents.calibration",
     "Certificate": "blackbox_conformal.documents.certificate",
+    "ClaimAudit": "blackbox_conformal.method.audits.vendor_claim",
     "InputShift": "blackbox_conformal.method.audits.input_shift",
     "Comparison": "blackbox_conformal.study.choose.comparison",
     "Learning": "blackbox_conformal.study.choose.learning",
@@ -35,6 +36,7 @@ _HOMES = {
     "VisitResult": "blackbox_conformal.watching.visit.visiting",
     "compare_inputs": "blackbox_conformal.study.choose.input_comparison",
     "audit": "blackbox_conformal.study.python.functions",
+    "audit_claim": "blackbox_conformal.study.python.functions",
     "calibrate": "blackbox_conformal.study.python.functions",
     "compare": "blackbox_conformal.study.python.choosing",
     "degrade": "blackbox_conformal.study.choose.degrading",
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.errors import BlackboxConformalError as BlackboxConformalError
     from blackbox_conformal.method.audits.findings import Audit as Audit
     from blackbox_conformal.method.audits.input_shift import InputShift as InputShift
+    from blackbox_conformal.method.audits.vendor_claim import ClaimAudit as ClaimAudit
     from blackbox_conformal.method.guarantees.choose import threshold as threshold
     from blackbox_conformal.method.risk.curve import RiskCurve as RiskCurve
     from blackbox_conformal.method.risk.trust import trusted as trusted
@@ -86,6 +89,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.study.python.choosing import plan as plan
     from blackbox_conformal.study.python.choosing import tune as tune
     from blackbox_conformal.study.python.functions import audit as audit
+    from blackbox_conformal.study.python.functions import audit_claim as audit_claim
     from blackbox_conformal.study.python.functions import calibrate as calibrate
     from blackbox_conformal.study.python.functions import mask as mask
     from blackbox_conformal.study.python.functions import mask_all as mask_all

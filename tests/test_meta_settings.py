@@ -24,7 +24,7 @@ from blackbox_conformal.study.keyword_arguments import described
 
 FUNCTIONS = {
     "calibrate": ["calibrate"],
-    "audit": ["audit"],
+    "audit": ["audit", "audit_claim"],
     "mask": ["mask_all"],
     "compare": ["compare"],
     "tune": ["tune", "learn_score"],

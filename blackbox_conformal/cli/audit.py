@@ -52,6 +52,13 @@ class AuditOptions(shared.ClusterOptions, shared.JobOptions):
         help="Share of the pool that calibrates in a split.  [default: 0.7; with a calibration and IMAGES, its own "
         "number]",
     )
+    claim: str | None = shared.declared(
+        "--claim",
+        metavar="FIGURE:at_most=SHARE",
+        no_keyword="`audit_claim` takes it",
+        help="Test what a vendor says of itself, without a calibration: invented:at_most=0.2, erased:at_most=0.1 or "
+        "restored:at_least=0.3, on average or with ,in=0.95 in that share of photographs.",
+    )
     guarantee: str | None = shared.setting()
     group: str | None = shared.setting()
     groups: str | None = shared.setting(type=shared.FILE)
@@ -88,8 +95,12 @@ def command(screen: Screen, options: AuditOptions) -> None:
     """Measure risk, trusted share, PSNR, SSIM, restored and invented detail on IMAGES that calibration has not seen.
 
     With --calibration the vendor and every setting come from it. Without, --splits draws IMAGES once, as `calibrate`
-    does, and splits them at random into a part that calibrates and one that is measured.
+    does, and splits them at random into a part that calibrates and one that is measured. --claim tests what the
+    vendor says of itself.
     """
+    if options.claim is not None:
+        _audit_claim(screen, options, options.claim)
+        return
     if options.calibration is None:
         _audit_pool(screen, options)
         return
@@ -184,6 +195,32 @@ def _look_ahead(screen: Screen, request: "AuditRequest", photographs: int, *, fi
         # How many photographs tiles are of is known to the audit alone.
         found = outlook(request.calibration, request.rule, request.levels, fixed=fixed)
         _show_outlook(screen, found, photographs)
+
+
+def _audit_claim(screen: Screen, options: AuditOptions, text: str) -> None:
+    """Put a vendor's claim to photographs; exit 3 when they contradict it."""
+    from blackbox_conformal.method.audits.vendor_claim import VendorClaim
+    from blackbox_conformal.study.audit.claiming import put_to_photographs, settings_of_claim
+    from blackbox_conformal.study.keyword_terms import setup_of
+
+    claim = VendorClaim.of(text)
+    if options.calibration or options.alphas or options.splits or options.guarantee:
+        raise UsageError(
+            "expected no calibration beside --claim, which is about pictures and not about masks; leave --calibration, "
+            "--alpha, --splits and --guarantee out"
+        )
+    setup = setup_of(from_options.open_vendor(options), settings_of_claim(shared.settings_of(options)))
+    screen.note(f"note: {claim.outlook()}")
+    run = from_options.folder_of(options, setup.procedure)
+    paths = photograph_paths(options.images, screen.step)
+    with from_options.job_terms(screen, options, run) as terms:
+        audit = put_to_photographs(claim, setup, paths, terms)
+    screen.show(audit.blocks())
+    screen.data(audit.document())
+    if audit.verdict == "contradicted":
+        raise CheckFailedError(
+            f"the claim is contradicted by {counted(audit.n, 'photograph')}: do not rely on it for such photographs"
+        )
 
 
 def _audit_pool(screen: Screen, options: AuditOptions) -> None:

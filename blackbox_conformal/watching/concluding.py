@@ -60,8 +60,8 @@ def conclude(file: WatchFile, watch: Watched, visit: Visit, found: Conclusion) -
         for each in found.photographs:
             if each.beside is not None:
                 insert(connection, "beside", visit=visit.id, truth=each.truth, loss=each.beside)
-        for each in found.findings:
-            insert(connection, "finding", visit=visit.id, **columns(each, "layer", "verdict", "statement", "value"))
+        for finding in found.findings:
+            insert(connection, "finding", visit=visit.id, **columns(finding, "layer", "verdict", "statement", "value"))
         update(connection, "watch", watch.id, repeats_itself=found.repeats_itself)
         update(connection, "visit", visit.id, ended_at=now(), verdict=outcome(found.findings))
         file.record(connection, watch.calibration, "visit", visit.id)

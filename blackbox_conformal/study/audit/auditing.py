@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,17 @@ from blackbox_conformal.support.text import name_of, printable
 # An audit photograph by photograph: in which order, how many at a time, and when to stop.
 
 
+class Deciding(Protocol):
+    """Looks at photographs, and says when there are enough."""
+
+    @property
+    def reason(self) -> str | None:
+        """What was found; None: not enough."""
+
+    def needed(self, most: int) -> int:
+        """How many more photographs are needed at the very least, whatever they show; from 1 to `most`."""
+
+
 class PhotographTurns:
     """Whose turn it is: photographs in an order that no result changes, the tiles of one photograph together.
 
@@ -64,7 +76,7 @@ class PhotographTurns:
         self._at_once = math.ceil(job.limits.for_vendor(job.setup.adapter.capabilities).first_workers / draws)
         self.given = len(units)
 
-    def batches(self, stopping: "Stopping") -> Iterator[list[Prepared]]:
+    def batches(self, stopping: Deciding) -> Iterator[list[Prepared]]:
         """The photographs to draw next, until `stopping` has looked at enough or none is left.
 
         A batch holds as many photographs as the audit needs at the very least, whatever they show, or as many as are
@@ -107,7 +119,12 @@ class Stopping:
         self._losses: list[NDArray[np.float64]] = [np.zeros(0) for _ in levels]
         self._losses_beside: list[NDArray[np.float64]] = [np.zeros(0) for _ in self._beside]
         self._looks: list[AuditLook] = []
-        self.reason: Reason | None = None
+        self._reason: Reason | None = None
+
+    @property
+    def reason(self) -> Reason | None:
+        """What was found; None: not enough."""
+        return self._reason
 
     def needed(self, most: int) -> int:
         """How many more photographs are needed at the very least to stop, whatever they show; from 1 to `most`."""
@@ -146,9 +163,9 @@ class Stopping:
             for one, losses in zip(self._beside, self._losses_beside, strict=True)
         )
         if against or any(picture.broken_bound for picture in audited):
-            self.reason = "contradicted"
+            self._reason = "contradicted"
         elif confirmed and all(confirmed):
-            self.reason = "confirmed"
+            self._reason = "confirmed"
 
     @property
     def _numbered(self) -> list[tuple[int, float]]:

@@ -13,8 +13,10 @@ from typing import Unpack
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.method.audits.findings import Audit
+from blackbox_conformal.method.audits.vendor_claim import ClaimAudit, VendorClaim
 from blackbox_conformal.method.images.encode import Given
 from blackbox_conformal.study.audit.auditing import AuditRequest, audit_photographs
+from blackbox_conformal.study.audit.claiming import put_to_photographs, settings_of_claim
 from blackbox_conformal.study.calibrate.calibrated_rule import checked_rule
 from blackbox_conformal.study.calibrate.calibrating import calibrate_job
 from blackbox_conformal.study.job import Job
@@ -23,6 +25,7 @@ from blackbox_conformal.study.keyword_arguments import (
     ApplySettings,
     AuditSettings,
     CalibrateSettings,
+    Settings,
 )
 from blackbox_conformal.study.keyword_terms import calibrated, levels_of, named_keywords, setup_of, terms_of
 from blackbox_conformal.study.looked_at import Unseen, together
@@ -230,3 +233,34 @@ def audit(
         return found
     note = f"this calibration is {watched.state} since {watched.at}: {watched.reason}"
     return replace(found, notes=(*found.notes, note))
+
+
+@named_keywords
+@photographs_as_files("photographs")
+def audit_claim(
+    vendor: Adapter, photographs: Photographs, claim: str | VendorClaim, **settings: Unpack[Settings]
+) -> ClaimAudit:
+    """Put what a vendor says of its own pictures to photographs, in turn, until they support or contradict it.
+
+    Parameters
+    ----------
+    photographs
+        Files and folders, or pictures in memory, as for `calibrate`.
+    claim
+        ``invented:at_most=0.2``, ``erased:at_most=0.1`` or ``restored:at_least=0.3``: a share of each photograph's
+        detail, on average, or with ``,in=0.95`` in that share of photographs.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`.
+
+    Examples
+    --------
+    >>> bc.audit_claim(vendor, "photographs", "invented:at_most=0.05", max_cost=5)
+    <ClaimAudit of … photographs: contradicted>
+    """
+    claim = VendorClaim.of(claim) if isinstance(claim, str) else claim
+    setup = setup_of(vendor, settings_of_claim(settings))
+    terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
+    return put_to_photographs(claim, setup, photograph_paths(photographs), terms)

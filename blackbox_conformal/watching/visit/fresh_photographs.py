@@ -107,14 +107,14 @@ class Reserve:
         rule = self.rule
         curves = self.calibration.curves_for(rule)
         measure = Measure(rule, curves, (self.alpha,), lambda *_: None, crops=False)
-        losses: dict[str, tuple[float, float | None]] = {}
+        losses: dict[str, tuple[float | None, float | None]] = {}
         with job.run(measure) as measured:
             for _, one in measured:
                 beside = None if self.beside is None else self.beside.loss(one.picture)
                 losses[one.picture.truth] = one.picture.losses[0], beside
                 job.listeners.progress("measuring the risk", len(losses), len(job.pictures))
-        found = {truth: {"loss": loss, "beside": beside} for truth, (loss, beside) in losses.items()}
-        return [replace(each, **found.get(each.truth, {"loss": None})) for each in planned]
+        found = [(each, *losses.get(each.truth, (None, each.beside))) for each in planned]
+        return [replace(each, loss=loss, beside=beside) for each, loss, beside in found]
 
 
 def next_photographs(pictures: Sequence[Prepared], used: set[str], count: int, alpha: float) -> list[FreshMeasurement]:

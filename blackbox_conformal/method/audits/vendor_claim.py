@@ -1,0 +1,262 @@
+"""A vendor's promise about its pictures as a hypothesis about photographs, decided as soon as enough are seen.
+
+"Invents no detail" has no test: every enlargement is wrong somewhere. With the share that still counts as none it has
+one, and so have promises about what is restored or erased. Each photograph then has a loss in [0, 1], and the promise
+is that their mean is not above a level. Both answers come from bets that hold at every number of photographs at once
+(Waudby-Smith and Ramdas 2024), so that looking after each photograph costs nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.audits.confidence import LEVEL, fewest, further, lower_bound, stakes, upper_bound
+from blackbox_conformal.method.audits.detail_shares import PLAIN, VENDOR, Measured, detail_blocks
+from blackbox_conformal.method.audits.sequential import LevelTest
+from blackbox_conformal.method.audits.verdict import about
+from blackbox_conformal.support import member_text
+from blackbox_conformal.support.blocks import Block, Faces, Facts, How, Note, Table
+from blackbox_conformal.support.text import counted
+from blackbox_conformal.support.wording import at_least, at_most, percent
+
+FIGURES = {
+    "invented": "at most {} % of the detail that the vendor adds is not in the truth",
+    "erased": "at most {} % of the truth's detail is in plain enlargement and missing in the vendor's picture",
+    "restored": "at least {} % of the detail that is missing in plain enlargement is restored",
+}
+"""What a claim may be about, a share of each photograph's detail, and the claim in words."""
+
+MOST = 1_000_000
+EXAMPLE = "--claim invented:at_most=0.2, or with in=0.95 for 95 % of photographs"
+
+Verdict = Literal["supported", "contradicted", "undecided"]
+
+SHOWN: dict[Verdict, str] = {
+    "supported": "with 95 % confidence the claim holds for photographs like these",
+    "contradicted": "with 95 % confidence the claim does not hold for photographs like these",
+    "undecided": "these photographs neither support nor contradict the claim",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class VendorClaim:
+    """What a vendor is said to do, on average over photographs or in a share of them.
+
+    Attributes
+    ----------
+    figure
+        One of `FIGURES`.
+    level
+        What the figure is at most, or for ``restored`` at least; above 0 and below 1.
+    within
+        In which share of photographs, above 0 and below 1; None: on average over them.
+    """
+
+    figure: str
+    level: float
+    within: float | None = None
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """The claim as it is typed: ``invented:at_most=0.2,in=0.95``.
+
+        Raises
+        ------
+        UsageError
+            It is no claim that photographs can decide.
+        """
+        figure, given = member_text.parse(text)
+        side = "at_least" if figure == "restored" else "at_most"
+        if figure not in FIGURES or side not in given or not given.keys() <= {side, "in"}:
+            raise UsageError(
+                f"expected invented:at_most=…, erased:at_most=… or restored:at_least=…, with in=… for a share of "
+                f"photographs; got {text!r}. Such as {EXAMPLE}"
+            )
+        return cls(figure, _share(given[side], text), _share(given["in"], text) if "in" in given else None)
+
+    @property
+    def allowed(self) -> float:
+        """What the mean loss is claimed not to exceed."""
+        if self.within is not None:
+            return 1 - self.within
+        return 1 - self.level if self.figure == "restored" else self.level
+
+    @property
+    def sentence(self) -> str:
+        """The claim in words."""
+        where = "on average over photographs" if self.within is None else f"in {percent(self.within)} % of photographs"
+        return f"{FIGURES[self.figure].format(percent(self.level))}, {where}"
+
+    def share(self, measured: Measured) -> float | None:
+        """The figure of one photograph, in [0, 1]; None where the vendor's picture could not be measured.
+
+        Detail below one grey level a pixel counts as that, so that a picture to which next to nothing was added, or
+        that lacks nothing, has a figure near 0 or 1 and not one of chance.
+        """
+        if VENDOR not in measured:
+            return None
+        vendor = measured[VENDOR]
+        pixels = vendor.values / 3
+        if self.figure == "invented":
+            return min(1.0, vendor.invented / max(vendor.added, pixels))
+        if self.figure == "erased":
+            return min(1.0, max(0.0, vendor.lacked - measured[PLAIN].lacked) / max(vendor.detail, pixels))
+        if vendor.missing < pixels:
+            return 1.0
+        return min(1.0, max(0.0, vendor.added - vendor.invented) / vendor.missing)
+
+    def losses(self, measured: Sequence[Measured]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The least and the greatest loss that each photograph may have: they differ where it was not measured."""
+        known = np.array([self.share(one) for one in measured], dtype=np.float64)
+        if self.within is not None:
+            missed = known < self.level if self.figure == "restored" else known > self.level
+            found = np.where(np.isnan(known), np.nan, missed)
+        else:
+            found = 1 - known if self.figure == "restored" else known
+        return np.where(np.isnan(found), 0.0, found), np.where(np.isnan(found), 1.0, found)
+
+    def test(self) -> LevelTest:
+        """The two tests, fixed before a photograph is seen."""
+        even = stakes(None, self.allowed)
+        return LevelTest(self.allowed, self.allowed, 0.0, LEVEL, even, even)
+
+    def outlook(self) -> str:
+        """How many photographs decide it, before one is seen."""
+        test, none, allowed = self.test(), np.zeros(0), self.allowed
+        right, wrong = test.fewest_to_confirm(none, MOST), test.fewest_against(none, MOST)
+        better, worse = allowed / 2, min(2 * allowed, (1 + allowed) / 2)
+        support = fewest(_two_valued(better), allowed)
+        against = fewest(1 - _two_valued(worse), 1 - allowed)
+        return (
+            f"It takes at least {counted(right, 'photograph')} to support the claim, {wrong} to contradict it. "
+            f"If the true figure is {self._figure(better)}, about {_about(support)} support it, or fewer; if it is "
+            f"{self._figure(worse)}, about {_about(against)} contradict it, or fewer."
+        )
+
+    def _figure(self, loss: float) -> str:
+        """The claim's figure where the mean loss is `loss`, in words."""
+        if self.within is not None:
+            return f"kept in {100 * (1 - loss):.3g} % of photographs"
+        return f"{100 * (1 - loss if self.figure == 'restored' else loss):.3g} %"
+
+
+def _two_valued(mean: float) -> NDArray[np.float64]:
+    """Losses of 0 and 1: of all losses with this mean they vary most, so they take most photographs."""
+    return (np.arange(1000) < round(1000 * mean)).astype(np.float64)
+
+
+def _about(number: int | None) -> str:
+    return "more than a million" if number is None else about(number)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAudit(Faces):
+    """What photographs say of a vendor's claim.
+
+    Attributes
+    ----------
+    names, measured
+        The photographs that were looked at, and what was measured of each.
+    given
+        How many photographs there were.
+    calls, cached
+        Paid calls of this audit, and draws that were stored before.
+    """
+
+    claim: VendorClaim
+    names: tuple[str, ...]
+    measured: tuple[Measured, ...]
+    given: int
+    calls: int = 0
+    cached: int = 0
+
+    @property
+    def n(self) -> int:
+        """Photographs that were looked at."""
+        return len(self.measured)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Bounds for the mean loss of all photographs like these, each at 95 %, at every number of photographs."""
+        least, greatest = self.claim.losses(self.measured)
+        stake = self.claim.test().above
+        return lower_bound(least, stake=stake), upper_bound(greatest, stake=stake)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the claim is supported or contradicted."""
+        low, high = self.interval
+        if low > self.claim.allowed:
+            return "contradicted"
+        return "supported" if high <= self.claim.allowed else "undecided"
+
+    def __repr__(self) -> str:
+        return f"<ClaimAudit of {counted(self.n, 'photograph')}: {self.verdict}>"
+
+    def blocks(self) -> Iterator[Block]:
+        """The verdict, the figure with its interval, every photograph, and detail beside the free pictures."""
+        claim, verdict = self.claim, self.verdict
+        low, high = self.interval
+        if claim.figure == "restored" or claim.within is not None:
+            low, high = 1 - high, 1 - low
+        shares = [claim.share(one) for one in self.measured]
+        known = [share for share in shares if share is not None]
+        of = "of photographs keep it" if claim.within is not None else "on average"
+        ends = f"{at_least(100 * low)} to {at_most(100 * high)} % {of}, each end with 95 % confidence"
+        yield Facts(
+            {
+                "claim": claim.sentence,
+                "verdict": f"{verdict}: {SHOWN[verdict]}",
+                "photographs": f"{self.n} of {self.given}",
+                "mean of these": f"{100 * float(np.mean(known)):.1f} %" if known else "not measured",
+                "all such photographs": ends,
+            },
+            {
+                "claim": asdict(claim) | {"sentence": claim.sentence},
+                "verdict": verdict,
+                "n": self.n,
+                "given": self.given,
+                "interval": [low, high],
+                "mean": float(np.mean(known)) if known else None,
+                "calls": self.calls,
+                "cached": self.cached,
+            },
+        )
+        if len(known) < self.n:
+            left = counted(self.n - len(known), "photograph")
+            yield Note(
+                f"{left}: refused, or answered shifted against the input. To support the claim, each counts as missing "
+                "it; to contradict it, as keeping it."
+            )
+        if verdict == "undecided":
+            yield Note(self._more())
+        columns: dict[str, How] = {"photograph": "{name}", "figure": "{figure:share}"}
+        rows = [{"name": name, "figure": share} for name, share in zip(self.names, shares, strict=True)]
+        yield Table("photographs", columns, rows, title="Every photograph", detail=True)
+        yield from detail_blocks(self.measured)
+
+    def _more(self) -> str:
+        """How many more photographs would decide it."""
+        least, greatest = self.claim.losses(self.measured)
+        losses = greatest if float(greatest.mean()) <= self.claim.allowed else least
+        more = further(losses, self.claim.allowed)
+        if more is None:
+            return "No practical number of further photographs like these would decide it."
+        return f"About {about(more)} further photographs like these would decide it."
+
+
+def _share(text: str, whole: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise UsageError(
+            f"expected a share above 0 and below 1, since no number of photographs shows that something never happens; "
+            f"got {text!r} in {whole!r}. Name the share that still counts as none, such as {EXAMPLE}"
+        )
+    return value
