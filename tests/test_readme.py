@@ -7,13 +7,14 @@ import pytest
 from support.documentation import README, ROOT, text_of
 
 import blackbox_conformal as bc
+from blackbox_conformal.study.plugins import adapter_names
 from blackbox_conformal.study.stages.defaults import DETAIL_GUARANTEE
 from blackbox_conformal.study.stages.settings import member
 
 pytestmark = pytest.mark.usual_promise
 
 TEXT = text_of(README)
-DEMO = "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/blackbox-conformal demo"
+DEMO = "python3 -m venv .venv\n.venv/bin/pip install -q .\n.venv/bin/blackbox-conformal demo\n"
 TESTS = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/pytest -n auto"
 
 
@@ -21,7 +22,7 @@ def test_it_is_one_screen() -> None:
     assert len(TEXT.splitlines()) <= 80
 
 
-def test_it_has_the_two_commands_of_a_fresh_machine() -> None:
+def test_it_has_the_commands_of_a_fresh_machine() -> None:
     assert DEMO in TEXT
     assert TESTS in TEXT
     # Continuous integration runs the second as it is printed.
@@ -38,6 +39,11 @@ def test_the_number_of_photographs_is_right() -> None:
     count = re.search(r"(\d+) photographs are the least", TEXT)[1]
     default = member("guarantees", DETAIL_GUARANTEE)
     assert int(count) == default.fewest_images(float(alpha), bc.metric_bound("lab-l1"))
+
+
+def test_the_number_of_vendors_is_right() -> None:
+    own = {"embedded", "folder", "function", "recipe"}
+    assert f"{len(set(adapter_names()) - own)} vendors" in TEXT
 
 
 def test_the_citation_names_this_version() -> None:
