@@ -60,13 +60,21 @@ class Network:
 
     def upscale(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The network's answer."""
+        return as_bytes(self.values(pixels))
+
+    def values(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The network's answer, (h', w', 3), mostly 0 to 1."""
         # The array must stay alive: ncnn.Mat keeps a bare pointer to it until it is cloned.
         values = np.ascontiguousarray(pixels.astype(np.float32).transpose(2, 0, 1) / 255)
         extractor = self.net.create_extractor()
         extractor.input(self.net.input_names()[0], ncnn.Mat(values).clone())
         _, output = extractor.extract(self.net.output_names()[0])
-        answer = np.array(output).transpose(1, 2, 0)
-        return np.ascontiguousarray(np.clip(np.rint(answer * 255), 0, 255).astype(np.uint8))
+        return np.array(output).transpose(1, 2, 0)
+
+
+def as_bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Values of 0 to 1, and what is outside cut off, as bytes."""
+    return np.ascontiguousarray(np.clip(np.rint(values * 255), 0, 255).astype(np.uint8))
 
 
 def _in_package(model: str) -> Path:

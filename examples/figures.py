@@ -18,7 +18,8 @@ FIGURES = DOCS / "figures"
 
 Table = dict[str, Any]
 """Either ``columns`` and ``rows`` of text, or ``cells`` as trusted_share.py measures them; ``show`` names the rows (by
-the values of a column) and the columns that the page shows, where the file holds more."""
+the values of a column) and the columns that the page shows, where the file holds more; ``of`` names another table of
+which this one shows a part."""
 
 
 def save(page: str, name: str, table: Table, figures: Path = FIGURES) -> Path:
@@ -70,6 +71,8 @@ def filled(text: str, tables: dict[str, Table]) -> str:
 
 def rendered(table: Table, tables: dict[str, Table]) -> str:
     """The lines of one table."""
+    if "of" in table:
+        table = tables[table["of"]] | table
     if "sizes" in table:
         columns, rows = _by_size(table, tables)
     elif "draws" in table:

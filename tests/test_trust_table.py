@@ -1,0 +1,125 @@
+"""The trust table: a tiny one is drawn, measured and found again, and its page says what its figures say."""
+
+import json
+from pathlib import Path
+
+import figures
+import measure_trust_shift
+import measure_trust_table
+import pytest
+import trust_table_pieces
+from draw_trust_table import draw
+from measure_trust_shift import ALPHA, FEW, Shifts, summary
+from support.documentation import DOCS, text_of
+from trust_table_picture import picture
+from trust_table_pieces import Piece, Table, digest_of, note_digest
+
+from blackbox_conformal.method.images.encode import image_png
+from blackbox_conformal.method.images.photographs import demo_photographs
+from blackbox_conformal.method.images.read import read_image
+
+TABLES = {
+    name.removeprefix("trust-table/"): table
+    for name, table in figures.every_table(DOCS / "figures").items()
+    if name.startswith("trust-table/")
+}
+ROWS = TABLES.get("rows", {"rows": []})["rows"]
+PLAIN, VENDOR = "plain enlargement", "embedded"
+FEW_SPLITS = 4
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Table:
+    """Two collections of the demonstration's photographs, and two networks that need no package."""
+    photographs = [one.path for one in demo_photographs()]
+    for folder in ("one", "other"):
+        (tmp_path / "sources" / "photographs" / folder).mkdir(parents=True)
+    for index, path in enumerate(photographs[:20]):
+        (tmp_path / "sources" / "photographs" / ("one", "other")[index % 2] / path.name).write_bytes(path.read_bytes())
+    collections = {
+        folder: {
+            "source": "somebody/photographs",
+            "folder": folder,
+            "file": "{}.jpg",
+            "names": " ".join(path.stem for path in photographs[index:20:2]),
+        }
+        for index, folder in enumerate(("one", "other"))
+    }
+    return Table(64, {"bicubic": "bicubic"}, collections, {PLAIN: {}, VENDOR: {}})
+
+
+def test_a_tiny_table_is_drawn_measured_and_found_again(
+    table: Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure_trust_table, "SPLITS", FEW_SPLITS)
+    monkeypatch.setattr(measure_trust_shift, "SPLITS", FEW_SPLITS)
+    monkeypatch.setattr(measure_trust_table, "RESAMPLES", 20)
+    monkeypatch.setattr(trust_table_pieces, "DIGESTS", tmp_path / "digests.json")
+    out, sources = tmp_path / "out", tmp_path / "sources"
+    pieces = list(table.pieces(["embedded/*", f"{PLAIN}/*"]))
+    for piece in pieces:
+        draw(piece, table, sources, out, None)
+        assert note_digest(piece.name, digest_of(piece.outputs(out)), save=True) == "as in the table"
+    drawn = {piece: [file.stat().st_mtime_ns for file in sorted(piece.outputs(out).iterdir())] for piece in pieces}
+    plain, embedded = (
+        {
+            row[3]: row
+            for row in measure_trust_table.rows_of([piece for piece in pieces if piece.network == name], table, out)
+        }
+        for name in (PLAIN, VENDOR)
+    )
+    assert list(embedded) == ["one", "other", "all five"]
+    assert all(row[5].startswith("0.000") and row[9] == "-" for row in plain.values()), "blur invents nothing"
+    assert float(embedded["all five"][7].split("±")[0]) <= 0.2 + 0.1
+
+    # What is there is neither drawn nor measured again, and gives the same row; other answers have another digest.
+    for piece in pieces:
+        draw(piece, table, sources, out, None)
+        assert [file.stat().st_mtime_ns for file in sorted(piece.outputs(out).iterdir())] == drawn[piece]
+    monkeypatch.setattr(measure_trust_table, "measured", None)
+    again = {row[3]: row for row in measure_trust_table.rows_of(pieces_of(pieces, VENDOR), table, out)}
+    assert again == embedded
+    changed = sorted(pieces[-1].outputs(out).iterdir())[0]
+    changed.write_bytes(image_png(255 - read_image(changed).pixels))
+    assert note_digest(pieces[-1].name, digest_of(pieces[-1].outputs(out)), save=False).startswith("OTHER")
+
+    # A vendor that only enlarged when it was calibrated, and invents since: what was promised is broken.
+    shifts, one = Shifts(table, out), pieces_of(pieces, VENDOR)[0]
+    assert shifts.of(pieces_of(pieces, PLAIN)[0], one).risk.mean() > ALPHA
+    assert shifts.of(one, one).risk.mean() <= ALPHA + 0.1
+
+
+def pieces_of(pieces: list[Piece], network: str) -> list[Piece]:
+    return [piece for piece in pieces if piece.network == network]
+
+
+def number(cell: str) -> float:
+    return float(cell.split("±")[0])
+
+
+def test_no_realised_risk_is_above_its_level_by_more_than_chance() -> None:
+    for column, alpha in ((5, 0.1), (7, 0.2)):
+        for row in ROWS:
+            half = float(row[column].split("±")[1])
+            # Half of a 95 % interval is nearly two standard errors.
+            assert number(row[column]) <= alpha + FEW * half / 1.96, row
+
+
+def test_the_page_says_what_its_figures_say() -> None:
+    page = text_of(DOCS / "trust-table.md")
+    networks = {row[0] for row in ROWS} - {PLAIN}
+    assert f"{len(networks)} networks" in page
+    assert f"{2 * len(ROWS)} risks" in page
+    above, unnoticed = (sum(int(row[place]) for row in TABLES["shift"]["rows"]) for place in (2, 3))
+    assert f"{above} of" in page
+    assert f"{unnoticed} of these" in page
+    drawn = (DOCS / "pictures" / "trust-shift.svg").read_text(encoding="utf-8")
+    assert drawn == picture(TABLES), "python examples/measure_trust_shift.py --save draws it"
+    assert summary({name: one["rows"] for name, one in TABLES.items() if ", " in name}) == TABLES["shift"]["rows"]
+
+
+def test_every_row_has_digests_of_what_was_drawn_and_calibrated() -> None:
+    digests = json.loads(trust_table_pieces.DIGESTS.read_text(encoding="utf-8"))
+    named = {f"{row[0]}/{row[1].replace('×', 'x')}/{row[2]}/{row[3]}" for row in ROWS if row[3] != "all five"}
+    assert digests.keys() == named | {f"{name} calibration" for name in named}
+    assert named <= {piece.name for piece in Table.read(trust_table_pieces.HERE / "pieces.toml").pieces(["*"])}
