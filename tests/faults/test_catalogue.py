@@ -66,8 +66,9 @@ def test_every_fault_has_a_row() -> None:
 
 
 def test_every_row_has_a_test_or_says_why_it_needs_none() -> None:
+    tested = numbered()
     for fault, row in table().items():
-        assert fault in numbered() or fault in ELSEWHERE or "does not apply" in row, fault
+        assert fault in tested or fault in ELSEWHERE or "does not apply" in row, fault
 
 
 def test_the_tests_elsewhere_exist() -> None:

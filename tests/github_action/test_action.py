@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import socketserver
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ import yaml
 from markdown_it import MarkdownIt
 from PIL import Image
 from support.command_line import VENDOR, called
+from support.forked import run
 from support.synthetic import write_photographs
 
 from blackbox_conformal.testing import fault_vendor
@@ -51,10 +53,27 @@ HOSTILE = [
     "a | @evil | ` |",
     "`" * 999 + "@evil `",
 ]
-PROGRAM = f"""#!/bin/sh
-echo "$1 $FIRST_KEY $SECOND_KEY ${{KEYS-unset}}" >> "$RUNNER_TEMP/calls"
-exec {sys.executable} -m blackbox_conformal "$@"
+PROGRAM = """#!/bin/sh
+echo "$1 $FIRST_KEY $SECOND_KEY ${KEYS-unset}" >> "$RUNNER_TEMP/calls"
+exec python -IS -c '
+import json, os, socket, sys
+line = socket.create_connection(("127.0.0.1", PORT))
+line.sendall(json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode())
+line.shutdown(socket.SHUT_WR)
+code, out, errors = json.load(line.makefile())
+sys.stdout.write(out)
+sys.stderr.write(errors)
+sys.exit(code)' "$@"
 """
+
+
+class Program(socketserver.StreamRequestHandler):
+    """What `PROGRAM` asks for: the package's command, forked, since a new interpreter works for seconds first."""
+
+    def handle(self) -> None:
+        arguments, folder, environment = json.load(self.rfile)
+        done = run([sys.executable, "-m", "blackbox_conformal", *arguments], cwd=folder, env=environment)
+        self.wfile.write(json.dumps([done.returncode, done.stdout.decode(), done.stderr.decode()]).encode())
 
 
 @dataclass
@@ -159,6 +178,7 @@ class Runner:
     folder: Path
     server: FaultServer
     github: GitHub
+    programs: int
     jobs: int = 0
 
     @property
@@ -177,7 +197,7 @@ class Runner:
             if step["name"] == "Install":
                 program = Path(values["steps.names.outputs.folder"]) / "venv" / "bin" / "blackbox-conformal"
                 program.parent.mkdir(parents=True)
-                program.write_text(PROGRAM)
+                program.write_text(PROGRAM.replace("PORT", str(self.programs)))
                 program.chmod(0o755)
                 continue
             outputs = temporary / f"outputs-{number}"
@@ -268,8 +288,16 @@ def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def runner(calibrated: Path, tmp_path: Path) -> Iterator[Runner]:
     shutil.copytree(calibrated, tmp_path / "checkout")
-    with FaultServer() as server, serving(GitHub()) as github:
-        yield Runner(tmp_path, server, github)
+    with (
+        FaultServer() as server,
+        serving(GitHub()) as github,
+        socketserver.ThreadingTCPServer(("127.0.0.1", 0), Program) as programs,
+    ):
+        thread = threading.Thread(target=programs.serve_forever)
+        thread.start()
+        yield Runner(tmp_path, server, github, programs.server_address[1])
+        programs.shutdown()
+        thread.join()
 
 
 def test_a_second_run_pays_nothing_and_there_is_one_comment(runner: Runner) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from blackbox_conformal.method.guarantees.expected import Expected
-from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.plan import prospects
 from blackbox_conformal.study.plan.prospects import CurveOutlook
@@ -27,10 +26,8 @@ Choice = tuple[float, int]
 
 def photographs(errors: np.ndarray) -> CurveSet:
     """The curves of photographs whose error of 1 lies at these scores."""
-    one = np.ones(1, np.float32)
-    return CurveSet.from_curves(
-        [RiskCurve(at, one, 1.0, area_scores=SHARES[1:-1], area_shares=SHARES[2:]) for at in errors[:, None]]
-    )
+    each, areas = np.arange(errors.size + 1), (np.tile(of, errors.size) for of in (SHARES[1:-1], SHARES[2:]))
+    return CurveSet(each, errors, np.ones_like(errors), each * (SHARES.size - 2), *areas, 1.0)
 
 
 def level_by_pilot(pilot: CurveSet) -> Choice:

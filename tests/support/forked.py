@@ -4,6 +4,8 @@ A new interpreter works for two seconds, to import and to load kernels, before i
 """
 
 import array
+import atexit
+import contextlib
 import ctypes
 import functools
 import gc
@@ -117,7 +119,7 @@ def _received(line: socket.socket, size: int) -> bytes:
 
 
 def serve() -> None:
-    """Fork a process for each that is asked for; in such a process, returns when its program has ended."""
+    """Fork a process for each that is asked for."""
     line = socket.socket(fileno=int(sys.argv[1]))
     # What is here already is never looked through, so that its memory stays shared.
     gc.freeze()
@@ -136,13 +138,29 @@ def serve() -> None:
             for descriptor in (read, write):
                 os.close(descriptor)
             line.close()
-            _become(asked, descriptors)
-            return
+            code: Any = 0
+            try:
+                _become(asked, descriptors)
+            except SystemExit as ended:
+                code = ended.code
+            _end(code)
         # The process is an orphan from here on.
         os.waitpid(between, 0)
         line.sendall(os.read(read, 8))
         for descriptor in (read, write, *descriptors):
             os.close(descriptor)
+
+
+def _end(code: Any) -> None:
+    """End as an interpreter does, but for taking apart all that was imported, which takes longer than most programs."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    if code is None or isinstance(code, int):
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code or 0)
+    sys.exit(code)
 
 
 def _become(asked: dict[str, Any], streams: list[int]) -> None:

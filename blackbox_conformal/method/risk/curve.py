@@ -387,7 +387,7 @@ def _area(area: Counts, pixels: int) -> tuple[NDArray[np.float32], NDArray[np.fl
 def _check_records(scores: NDArray[np.float32], losses: NDArray[np.float32], bound: float) -> None:
     if scores.ndim != 1 or scores.shape != losses.shape:
         raise CalibrationError(f"expected as many scores as values; got shapes {scores.shape} and {losses.shape}")
-    if np.isnan(scores).any() or np.isposinf(scores).any() or not np.isfinite(losses).all():
+    if not (scores < np.inf).all() or not np.isfinite(losses).all():
         raise CalibrationError("expected scores below +inf and finite values in a curve; got NaN or an infinity")
     if (scores[1:] <= scores[:-1]).any() or (losses[1:] <= losses[:-1]).any():
         raise CalibrationError("expected scores and values that both strictly increase in a curve; got others")

@@ -242,7 +242,7 @@ class CurveSet:
         offsets: NDArray[np.int64], scores: NDArray[np.float32], values: NDArray[np.float32], threshold: float
     ) -> NDArray[np.float64]:
         # Scores rise within a curve, so the count of those below the threshold tells the last record reached.
-        below = np.r_[0, np.cumsum(scores < np.float64(threshold))]
+        below = np.cumsum(np.concatenate(([False], scores < np.float64(threshold))))
         counts = below[offsets[1:]] - below[offsets[:-1]]
         reached = np.zeros(counts.size, np.float64)
         rises = counts > 0
