@@ -2,6 +2,7 @@
 
     python examples/measure_frontier.py draws --embedded --curves curves
     python examples/check_frontier.py --curves curves
+    python examples/check_frontier.py --curves curves-of-detail --detail
 
 Outcomes are real splits: n random photographs calibrate, and what they trust of others is measured. Four expectations
 are compared with them:
@@ -21,10 +22,11 @@ import argparse
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from measure_frontier import STAND_IN, Cell, Series, all_series, read, shares_and_errors
+from measure_frontier import DETAIL, ERRORS, STAND_IN, Cell, Series, all_series, read, shares_and_errors
 from numpy.typing import NDArray
 
 from blackbox_conformal.method.risk.curve_set import CurveSet
@@ -33,7 +35,7 @@ from blackbox_conformal.study.plan.prospects import COVERED, CurveOutlook, Prosp
 from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC
 from blackbox_conformal.study.stages.settings import member
 
-CHECKED = (0.05, 0.1, 0.2)
+CHECKED = {"errors": (0.05, 0.1, 0.2), "detail": (0.1, 0.2, 0.3), "clear-share": (0.4, 0.5, 0.6)}
 POINTS = 0.05
 PILOT = 20
 
@@ -60,33 +62,60 @@ class Tally:
         )
 
 
-def realised(curves: CurveSet, series: Series, n: int, splits: int) -> NDArray[np.float64]:
+Pair = tuple[CurveSet, CurveSet]
+"""The curves that a promise is about, and those of the largest error, which is promised beside."""
+
+
+def pair_of(cell: Cell, series: Series) -> Pair:
+    """Those of a cell."""
+    return cell.of(series), cell.curves[series[1:]][0]
+
+
+def checked(series: Series) -> tuple[float, ...]:
+    """The levels at which a promise is checked."""
+    kind = series[0].rule.needs.curve_kind
+    return CHECKED.get(kind, CHECKED["detail" if series[0].of_detail else "errors"])
+
+
+def realised(curves: Pair, series: Series, n: int, splits: int) -> NDArray[np.float64]:
     """(splits, levels): what n random photographs trust of the others."""
-    generator, found = np.random.default_rng([n, len(curves)]), []
+    generator, found = np.random.default_rng([n, len(curves[0])]), []
     for _ in range(splits):
-        calibrating, rest = np.split(generator.permutation(len(curves)), [n])
+        calibrating, rest = np.split(generator.permutation(len(curves[0])), [n])
         found.append(trusted(curves, series, calibrating, rest))
     return np.array(found)
 
 
-def trusted(curves: CurveSet, series: Series, calibrating: NDArray[np.int64], rest: NDArray[np.int64]) -> list[float]:
+def trusted(curves: Pair, series: Series, calibrating: NDArray[np.int64], rest: NDArray[np.int64]) -> list[float]:
     """What some photographs trust of others at each level, by the guarantee itself."""
-    chosen, others = curves.subset(np.sort(calibrating)), curves.subset(np.sort(rest))
-    return [float(others.trusted_shares_at(series[0].rule.threshold(chosen, level)).mean()) for level in CHECKED]
+    chosen, errors = (each.subset(np.sort(calibrating)) for each in curves)
+    others, rule, highest = curves[0].subset(np.sort(rest)), series[0].rule, math.inf
+    if rule.beside is not None:
+        highest = rule.beside[0].threshold(errors, rule.beside[1])
+    thresholds = [min(rule.threshold(chosen, level), highest) for level in checked(series)]
+    return [float(others.trusted_shares_at(threshold).mean()) for threshold in thresholds]
 
 
-def with_pilot(curves: CurveSet, series: Series, n: int, splits: int) -> Iterator[tuple[list[Prospect], list[float]]]:
+def outlook(curves: Pair, series: Series) -> CurveOutlook:
+    """What calibrations on these photographs would trust."""
+    return CurveOutlook.of(curves[0], curves[1] if series[0].of_detail else None)
+
+
+def with_pilot(curves: Pair, series: Series, n: int, splits: int) -> Iterator[tuple[list[Prospect], list[float]]]:
     """Expectations of random pilots at each level, and what n of the other photographs trust of the rest."""
-    generator, whole = np.random.default_rng([n, len(curves), 1]), CurveOutlook.of(curves)
+    generator, whole = np.random.default_rng([n, len(curves[0]), 1]), outlook(curves, series)
     for split in range(splits):
-        pilot, calibrating, rest = np.split(generator.permutation(len(curves)), [PILOT, PILOT + n])
-        outlook = CurveOutlook(whole.losses[pilot], whole.shares[pilot], whole.bound)
-        yield outlook.prospects(series[0].rule, CHECKED, n, seed=split), trusted(curves, series, calibrating, rest)
+        pilot, calibrating, rest = np.split(generator.permutation(len(curves[0])), [PILOT, PILOT + n])
+        own = replace(whole, losses=whole.losses[pilot], shares=whole.shares[pilot], errors=whole.errors[pilot])
+        yield own.prospects(series[0].rule, checked(series), n, seed=split), trusted(curves, series, calibrating, rest)
 
 
-def together(cells: Sequence[Cell], series: Series) -> CurveSet:
+def together(cells: Sequence[Cell], series: Series) -> Pair:
     """The photographs of several cells as one pool."""
-    return CurveSet.from_curves([curve for cell in cells for curve in cell.of(series)])
+    bounded, errors = zip(*(pair_of(cell, series) for cell in cells), strict=True)
+    return CurveSet.from_curves([one for own in bounded for one in own]), CurveSet.from_curves(
+        [one for own in errors for one in own]
+    )
 
 
 def check(cells: Sequence[Cell], series: Series, splits: int) -> dict[str, Tally]:
@@ -94,15 +123,15 @@ def check(cells: Sequence[Cell], series: Series, splits: int) -> dict[str, Tally
     tallies = {name: Tally() for name in ("table", "pilot", "stand-in", "itself")}
     for cell in cells:
         apart = [other for other in cells if other.apart(cell)]
-        own = CurveOutlook.of(cell.of(series))
+        own = cell.outlook(series)
         stand_in = [one for one in cells if one.collection == cell.collection and one.vendor == STAND_IN != cell.vendor]
         n = cell.photographs // 2
         table = expected_of(apart, series, n) if len({one.collection for one in apart}) > 1 else []
-        found = realised(cell.of(series), series, n, splits)
-        expectations = [("itself", own.prospects(series[0].rule, CHECKED, n)), ("table", table)]
+        found = realised(pair_of(cell, series), series, n, splits)
+        expectations = [("itself", own.prospects(series[0].rule, checked(series), n)), ("table", table)]
         for one in stand_in:
-            near = CurveOutlook.of(one.of(series)).prospects(series[0].rule, CHECKED, n)
-            apart_by = [measured_at(series, level, n) for level in CHECKED]
+            near = one.outlook(series).prospects(series[0].rule, checked(series), n)
+            apart_by = [measured_at(series, level, n) for level in checked(series)]
             errors = [math.hypot(prospect.error, further) for prospect, further in zip(near, apart_by, strict=True)]
             widened = [Prospect(prospect.share, error) for prospect, error in zip(near, errors, strict=True)]
             expectations.append(("stand-in", widened))
@@ -112,7 +141,7 @@ def check(cells: Sequence[Cell], series: Series, splits: int) -> dict[str, Tally
     for vendor in sorted({cell.vendor for cell in cells}):
         pool = together([cell for cell in cells if cell.vendor == vendor], series)
         for n in (25, 50, 100):
-            if len(pool) >= PILOT + n + 40:
+            if len(pool[0]) >= PILOT + n + 40:
                 for prospects, shares in with_pilot(pool, series, n, splits):
                     for prospect, share in zip(prospects, shares, strict=True):
                         tallies["pilot"].add(prospect, [share])
@@ -121,14 +150,14 @@ def check(cells: Sequence[Cell], series: Series, splits: int) -> dict[str, Tally
 
 def measured_at(series: Series, level: float, n: int) -> float:
     """How far other vendors are from the stand-in, as the file that ships says."""
-    measured = measured_shares()
+    measured = measured_shares(of_detail=series[0].of_detail)
     near = measured.at(series_name(*series), "vendors", level, n)
     return 0.0 if near is None else near[1]
 
 
 def expected_of(cells: Sequence[Cell], series: Series, n: int) -> list[Prospect]:
     """What a table of these cells alone expects of n photographs at each level."""
-    found = [CurveOutlook.of(cell.of(series)).outcomes(series[0].rule, CHECKED, n)[:, :, None] for cell in cells]
+    found = [cell.outlook(series).outcomes(series[0].rule, checked(series), n)[:, :, None] for cell in cells]
     shares, errors = shares_and_errors(cells, found)
     return [Prospect(float(share), float(error)) for share, error in zip(shares[:, 0], errors[:, 0], strict=True)]
 
@@ -138,9 +167,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--curves", type=Path, required=True)
     parser.add_argument("--splits", type=int, default=100)
+    parser.add_argument("--detail", action="store_true", help="check promises of detail instead of errors")
     options = parser.parse_args()
-    cells = read(options.curves)
-    for series in all_series(member("metrics", DEFAULT_METRIC)):
+    table = DETAIL if options.detail else ERRORS
+    cells = read(options.curves, table)
+    for series in all_series(member("metrics", DEFAULT_METRIC), table):
         promise, draws, delivery = series
         if draws == 1:
             print(f"{promise.name}, one draw, delivered {delivery}")

@@ -255,7 +255,7 @@ def _splits(
     from blackbox_conformal.study.audit.audited_rule import audited_rule, is_own
     from blackbox_conformal.study.audit.auditing import audit_splits
     from blackbox_conformal.study.pages import pages
-    from blackbox_conformal.study.plan.planning import audited_levels
+    from blackbox_conformal.study.plan.usual_levels import audited_levels
 
     guarantee, group, tiles = options.guarantee, options.group, read_groups(options.tiles)
     rule = audited_rule(calibration, guarantee, group, tiles)

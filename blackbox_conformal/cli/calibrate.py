@@ -162,7 +162,7 @@ def _show(
 ) -> None:
     """The thresholds, what they took, and what to do next."""
     from blackbox_conformal.method.guarantees.high_probability import levels_together
-    from blackbox_conformal.study.plan.planning import usual_levels
+    from blackbox_conformal.study.plan.usual_levels import usual_levels
 
     calibration, setup, run, in_all = result.calibration, job.setup, job.folder, job.in_all
     rule = calibration.rule()
@@ -280,7 +280,7 @@ def _show_next(screen: Screen, options: CalibrateOptions, job: "Job", path: Path
 
 def level_to_mask_at(calibration: "Calibration", asked: Sequence[float], levels: Sequence[float]) -> float | None:
     """The level that was asked for, else the usual one, else the smallest; None where all of them trust nothing."""
-    from blackbox_conformal.study.plan.planning import usual_level
+    from blackbox_conformal.study.plan.usual_levels import usual_level
 
     rule = calibration.rule()
     usual = usual_level(calibration.bound_for(rule), rule)

@@ -115,7 +115,7 @@ def _compared(
     from blackbox_conformal.study.calibrate.calibrated_rule import check_enough
     from blackbox_conformal.study.choose.comparing import compare_contestants
     from blackbox_conformal.study.choose.contestants import Contest
-    from blackbox_conformal.study.plan.planning import audited_levels
+    from blackbox_conformal.study.plan.usual_levels import audited_levels
 
     bound, held_out = contestants[0].setup.metric.capped_bound, round(len(paths) * options.held_out)
     levels = options.alphas or audited_levels(rule.loss_bound(bound), rule)

@@ -155,13 +155,15 @@ def options_to_follow(frontier: "Frontier", planned: "Plan") -> dict[str, str] |
 
     Of the first promise that they reach, at the usual level or else the smallest, it is the row that trusts most.
     """
-    from blackbox_conformal.study.plan.planning import usual_level
+    from blackbox_conformal.study.plan.usual_levels import usual_level
 
     reached = [row for row in frontier.rows if row.n <= planned.n and row.draws == planned.draws]
     if not reached:
         return None
     of_promise = [row for row in reached if row.promise == reached[0].promise]
-    usual, levels = usual_level(reached[0].way.metric.capped_bound), {row.alpha for row in of_promise}
+    own = reached[0].promise.usual_level
+    usual = usual_level(reached[0].way.metric.capped_bound) if own is None else own
+    levels = {row.alpha for row in of_promise}
     level = usual if usual in levels else min(levels)
     row = max((row for row in of_promise if row.alpha == level), key=lambda row: row.prospect.share)
     delivery = {} if row.way.procedure.delivery == "first" else {"delivery": "consistent"}

@@ -258,23 +258,56 @@ def test_a_calibration_made_with_eight_draws_says_so_itself(
     assert server.account.paid == 56
 
 
-def test_a_plan_tells_promises_about_errors_from_the_default(
-    desk: list[str], capsys: pytest.CaptureFixture[str]
+def test_a_plan_without_a_pilot_tells_what_the_default_clears_by_number_of_photographs(
+    desk: list[str], server: FaultServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_photographs(Path("photographs"), range(12))
+    found = printed(capsys, "plan", "photographs", *desk, "--alpha", "0.2", "--delivery", "first")["frontier"]
+    assert {(row["promise"], row["alpha"], row["score"]) for row in found} == {("marked", 0.2, DETAIL_SCORE)}
+    numbers, shares = ([row[name] for row in found] for name in ("n", "expected_share"))
+    assert (numbers, shares) == (sorted(numbers), sorted(shares))
+    assert len(found) > 2
+    assert all(0 < share < 1 for share in shares)
+    assert min(numbers) >= 6, "what is promised of colours beside takes six photographs"
+    # Six photographs reach one row, and the next command is that row's.
     assert run(["plan", "photographs", *desk, "--max-cost", "5"]) == 0
     said = capsys.readouterr().out
-    assert "expected: --guarantee expected" in said
-    assert "First add --guarantee expected --pilot 6 --stand-in: at no cost" in said
-    assert run(["plan", "photographs", *desk, "--alpha", "0.2"]) == 0
-    assert "nothing was measured with this score" in capsys.readouterr().out
+    assert "  marked: the default" in said
+    assert "  clear-share: --guarantee clear-share:largest_error=0.3" in said
+    assert "  expected: --guarantee expected" in said
+    assert "First add --pilot 6 --stand-in: at no cost" in said
+    rows = printed(capsys, "plan", "photographs", *desk, "--max-cost", "5")["frontier"]
+    assert {row["alpha"] for row in rows if row["promise"] == "clear-share"} == {0.25, 0.5}
+    words = said.partition("Next: blackbox-conformal ")[2].split()
+    assert "--guarantee" not in words
+    delivery = words[words.index("--delivery") + 1] if "--delivery" in words else "first"
+    assert any(
+        (row["promise"], row["alpha"], row["delivery"].partition(":")[0]) == ("marked", float(words[-1]), delivery)
+        for row in rows
+        if row["n"] <= 12
+    )
+    for kind, rule in (("clear-share", "clear-share:largest_error=0.3"), ("marked, 90", "per-image:of=marked")):
+        given = rule if "largest" in rule else f"{rule},largest_error=0.3,delta=0.1"
+        named = printed(capsys, "plan", "photographs", *desk, "--guarantee", given, "--alpha", "0.5")["frontier"]
+        assert all(row["promise"].startswith(kind) for row in named)
+        assert named
+    assert server.account.paid == 0
+
+
+def test_a_plan_tells_promises_about_errors_from_the_default(
+    desk: list[str], server: FaultServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_photographs(Path("photographs"), range(12))
     pilot = ["plan", "photographs", *desk, "--run", "run", "--pilot", "6", "--max-cost", "1"]
-    assert run([*pilot, "--alpha", "0.2", "--stand-in"]) == 2
-    assert "expected --guarantee expected beside --stand-in" in capsys.readouterr().err
+    free = printed(capsys, *pilot, "--alpha", "0.5", "--stand-in")
+    assert free["pilot"]["stand_in"] == "embedded"
+    assert {row["promise"] for row in free["frontier"]} <= {"marked"}
+    assert server.account.paid == 0
     piloted = printed(capsys, *pilot, "--alpha", "0.9")
     assert {row["promise"] for row in piloted["frontier"]} <= {"marked"}
     found = printed(capsys, *pilot)
     scores = {(row["promise"], row["score"]) for row in found["frontier"]}
-    assert {score for promise, score in scores if promise == "marked"} <= {DETAIL_SCORE}
-    assert {score for promise, score in scores if promise != "marked"} <= {"learned"}
+    of_detail = {"marked", "clear-share", "marked, 90 % of pictures", "marked, confidence 0.9"}
+    assert {score for promise, score in scores if promise in of_detail} <= {DETAIL_SCORE}
+    assert {score for promise, score in scores if promise not in of_detail} <= {"learned"}
     assert scores

@@ -230,16 +230,21 @@ def test_a_pilot_measures_any_promise_of_a_mean_or_of_single_pictures_that_is_na
     folder: Path, server: FaultServer
 ) -> None:
     asked = [*CHOICES, "--pilot", str(PILOT), "--max-cost", "1", "--alpha", "0.3"]
-    for text in ("local:side=16", "per-image:of=all-but,delta=0.3", "false-trust:tolerance=0.3"):
+    for text in (
+        "local:side=16",
+        "per-image:of=all-but,delta=0.3",
+        "false-trust:tolerance=0.3",
+        "high-probability:of=false-trust,tolerance=0.3,delta=0.4",
+    ):
         found = json.loads(plan(folder, server, *asked, "--guarantee", text, "--json").stdout)["frontier"]
         name, (*parameters,) = text.partition(":")[0], text.partition(":")[2].split(",")
         assert found
         for row in found:
             assert row["guarantee"].startswith(f"{name}:")
             assert all(parameter in row["guarantee"] for parameter in parameters)
-    refused = plan(folder, server, *asked, "--guarantee", "high-probability", code=2)
-    assert "a pilot does not measure high-probability" in refused.stderr
-    said = plan(folder, server, "--alpha", "0.3", "--guarantee", "high-probability").stdout
+    refused = plan(folder, server, *asked, "--guarantee", "high-probability:method=binomial", code=2)
+    assert "a pilot does not measure high-probability:method=binomial" in refused.stderr
+    said = plan(folder, server, "--alpha", "0.3", "--guarantee", "high-probability:method=binomial").stdout
     assert "Leave --guarantee out to see those that are" in said
     assert "--pilot 20" not in said
 
@@ -275,7 +280,7 @@ def test_a_pilot_that_is_killed_resumes_without_paying_twice(folder: Path) -> No
     [
         (["--pilot", "16"], "fewer than the 16 photographs"),
         (["--pilot", "4"], "expected a whole number of at least 5; got '4'"),
-        (["--pilot", "6", "--guarantee", "high-probability"], "does not measure high-probability"),
+        (["--pilot", "6", "--guarantee", "high-probability:method=binomial"], "does not measure high-probability"),
         (["--pilot", "6", "--quote"], "without --inputs and --quote"),
         (["--want-share", "1.5"], "expected a number above 0 and below 1; got '1.5'"),
     ],

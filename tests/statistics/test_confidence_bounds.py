@@ -170,3 +170,20 @@ def test_bounds_are_ordered_as_known(alpha):
     hoeffding = losses.mean() + math.sqrt(math.log(1 / 0.05) / 240)
     assert losses.mean() < mixture < bentkus < hoeffding
     assert bounds.hoeffding_bentkus_upper(Fraction(0), 120, alpha) < betting.mixture_upper(np.zeros(120), alpha, 20)
+
+
+@pytest.mark.parametrize("stake", [None, betting.split_stake(20, 0.75)])
+def test_many_samples_at_once_are_certified_as_each_by_itself(stake):
+    rng, seen = np.random.default_rng(6), set()
+    # A loss of 1 takes what the full bet won, and some photographs are in a sample twice or never.
+    losses = np.sort(np.minimum(rng.beta(0.5, 4, (15, 9)) * rng.choice([1, 3], (15, 1)), 1), axis=1)
+    counts = rng.multinomial(40, np.full(15, 1 / 15), size=12)
+    for level, delta in ((0.1, 0.1), (0.3, 0.1), (0.5, 0.3)):
+        each = [
+            [betting.mixture_certifies(np.repeat(column, sample), level, delta, 20, stake) for column in losses.T]
+            for sample in counts
+        ]
+        found = betting.thresholds_certified(counts, losses, level, delta, 20, stake)
+        np.testing.assert_array_equal(found, np.sum(each, axis=1))
+        seen |= set(found.tolist())
+    assert len(seen) > 3

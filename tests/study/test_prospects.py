@@ -17,7 +17,8 @@ from blackbox_conformal.study.plan.ways import capped, promises
 from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC
 from blackbox_conformal.study.stages.settings import member
 
-RULES = ("expected", "all-but:share=0.01", "local:side=8", "per-image:delta=0.1", "per-image:delta=0.2")
+RULES = ("expected", "all-but:share=0.01", "local:side=8", "per-image:delta=0.1", "per-image:delta=0.2",
+         "high-probability:delta=0.3")  # fmt: skip
 
 
 @cache
@@ -111,12 +112,14 @@ def test_a_refused_photograph_counts_as_the_worst() -> None:
     assert shares[1] < shares[0]
 
 
-def test_the_file_that_ships_has_every_series_and_grows_with_level_and_number() -> None:
-    measured = measured_shares()
-    metric = member("metrics", DEFAULT_METRIC)
+@pytest.mark.parametrize("of_detail", [False, True])
+def test_the_file_that_ships_has_every_series_and_grows_with_level_and_number(of_detail: bool) -> None:
+    measured = measured_shares(of_detail=of_detail)
+    counts = (1,) if of_detail else (1, 8)
+    promised = [one for one in promises(member("metrics", DEFAULT_METRIC), detail=True) if one.of_detail == of_detail]
     names = {
         series_name(promise, draws, delivery)
-        for promise, draws, delivery in itertools.product(promises(metric), (1, 8), ("first", "consistent:steps=2"))
+        for promise, draws, delivery in itertools.product(promised, counts, ("first", "consistent:steps=2"))
     }
     # All that the program compares but for this promise, which a pilot alone measures.
     assert set(measured.series) == {name for name in names if not name.startswith("all-but 1 %, cap")}
@@ -127,7 +130,7 @@ def test_the_file_that_ships_has_every_series_and_grows_with_level_and_number() 
         assert all(((values >= 0) & (values <= 1)).all() for values in series.values())
         assert (np.diff(shares, axis=0) >= 0).all()
         assert (np.diff(shares, axis=1) >= -0.02).all()
-    assert set(measured.settings["scores"]) == {"1", "8"}
+    assert set(measured.settings["scores"]) == set(map(str, counts))
     assert "photographs" in measured.source
 
 

@@ -122,9 +122,9 @@ class OfLoss(WithOutsiders):
             return cls(of=inner.of, **dict(inner._given))
         if not isinstance(inner, Expected):
             return cls()
-        return cls(
-            of=inner.plugin_name(), **{name: getattr(inner, name) for name in OWNERS if name in inner.model_fields_set}
-        )
+        fields = type(inner).model_fields
+        given = {name: getattr(inner, name) for name in OWNERS if name in fields}
+        return cls(of=inner.plugin_name(), **{name: v for name, v in given.items() if v != fields[name].default})
 
 
 @lru_cache(maxsize=64)

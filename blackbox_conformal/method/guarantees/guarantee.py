@@ -17,6 +17,7 @@ from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.exact import as_typed, exact_bound
 from blackbox_conformal.method.risk.losses import DEFAULT_TOLERANCE, Losses
 from blackbox_conformal.method.risk.pool import mean_of_clusters, pool
+from blackbox_conformal.method.risk.samples import ROUNDING, Samples
 from blackbox_conformal.support.catalog import Plugin
 
 # What a guarantee hands to those who test it: its claim about unseen losses, and the units that split at random.
@@ -497,6 +498,19 @@ class Guarantee(Plugin):
     def share_in_words(self, alpha: float) -> str:
         """Which share a level is of, for those who choose one; empty where it is a size of errors."""
         return ""
+
+    @property
+    def is_foretold(self) -> bool:
+        """Whether `thresholds_allowed` tells what it would trust."""
+        alike = self.treats_photographs_alike and self.holds_on_average and self.own_bound is None
+        return alike and self.needs.sampling == "exchangeable" and self.bound_source != "delivered"
+
+    def thresholds_allowed(self, samples: Samples, alpha: float, bound: float) -> NDArray[np.int64]:
+        """(samples,): how many thresholds, from the first on, it allows at `alpha` after a calibration on each."""
+        claim = self.claim(samples.losses.ravel(), alpha, bound)
+        # Conformal risk control, Angelopoulos et al. (2024): the new photograph counts with the largest loss.
+        allowed = claim.level * (samples.size + 1) - claim.bound
+        return np.asarray(np.count_nonzero(samples.sums(claim.losses) <= allowed + ROUNDING, axis=1))
 
     def allowing_leaked(self, count: int) -> Self | None:
         """The same guarantee if `count` photographs were in the vendor's training set; None where none is stated."""

@@ -24,9 +24,10 @@ from blackbox_conformal.method.guarantees._bounds import (
 from blackbox_conformal.method.guarantees._of_loss import OfLoss
 from blackbox_conformal.method.guarantees.guarantee import Choice, Claim, Guarantee
 from blackbox_conformal.method.guarantees.per_image import limits
-from blackbox_conformal.method.risk.betting import mixture_certifies, mixture_upper, split_stake
+from blackbox_conformal.method.risk.betting import mixture_certifies, mixture_upper, split_stake, thresholds_certified
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.exact import as_typed, exact_bound, float_up
+from blackbox_conformal.method.risk.samples import Samples
 from blackbox_conformal.support.wording import complement, exactly
 
 # Which thresholds each upper confidence bound for the mean loss allows: the methods of `high-probability`.
@@ -270,6 +271,19 @@ class HighProbability(OfLoss):
             f"nothing can be trusted at {alpha:g}: the levels that hold together begin at {self.together[0]:g}. "
             "Choose one of them, or calibrate for a list that has this one",
         )
+
+    @property
+    def is_foretold(self) -> bool:
+        """By the mixture, at one level."""
+        return self.method == "mixture" and not self.together and not self.outsiders
+
+    def thresholds_allowed(self, samples: Samples, alpha: float, bound: float) -> NDArray[np.int64]:
+        """As `thresholds_certified` finds them."""
+        level = self._share(as_typed(alpha), bound)
+        if level >= 1:
+            return np.full(len(samples.counts), samples.losses.shape[1])
+        stake = BettingMixture(self.delta, self.bets, self.full).stake
+        return thresholds_certified(samples.counts, samples.losses / bound, level, self.delta, self.bets, stake)
 
     def _threshold(self, curves: CurveSet, alpha: Fraction) -> float:
         if not self.together:

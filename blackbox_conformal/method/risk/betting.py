@@ -71,6 +71,44 @@ def mixture_certifies(
     return reaches(mixture_log_wealth(losses, level, bets, stake), delta)
 
 
+def thresholds_certified(
+    counts: NDArray[np.int64],
+    losses: NDArray[np.float64],
+    level: float,
+    delta: float,
+    bets: int,
+    stake: NDArray[np.float64] | None = None,
+) -> NDArray[np.int64]:
+    """How many thresholds from the first on `mixture_certifies` after each of many samples, to within rounding.
+
+    Parameters
+    ----------
+    counts
+        (samples, photographs): how often each sample holds each photograph.
+    losses
+        (photographs, thresholds), none of which falls along the thresholds.
+
+    Returns
+    -------
+    (samples,).
+    """
+    logs = growth(losses.ravel(), level, bets)
+    if stake is not None and stake.size > bets:
+        # Finite, since no times infinity is no number: a loss of 1 takes all that any sample could have won.
+        logs = np.vstack([logs, np.maximum(full_growth(losses.ravel(), level), -1e6)])
+    logs = logs.reshape(-1, *losses.shape)
+    shares = np.full(len(logs), 1 / len(logs)) if stake is None else stake / stake.sum()
+    low, high = np.zeros(len(counts), np.int64), np.full(len(counts), losses.shape[1])
+    while (low < high).any():
+        middle = np.minimum((low + high) // 2, losses.shape[1] - 1)
+        won = np.einsum("sn,bns->bs", counts, logs[:, :, middle])
+        highest = won.max(axis=0)
+        holds = highest + np.log(shares @ np.exp(won - highest)) >= math.log(1 / delta) + ROUNDING
+        searched = low < high
+        low, high = np.where(searched & holds, middle + 1, low), np.where(searched & ~holds, middle, high)
+    return low
+
+
 def mixture_upper(
     losses: NDArray[np.float64], delta: float, bets: int, stake: NDArray[np.float64] | None = None
 ) -> float:

@@ -36,7 +36,8 @@ from blackbox_conformal.study.plan.candidates import (
     scored_at,
     scored_reaching,
 )
-from blackbox_conformal.study.plan.planning import plan_job, usual_level
+from blackbox_conformal.study.plan.planning import plan_job
+from blackbox_conformal.study.plan.usual_levels import usual_level
 from blackbox_conformal.study.stages.defaults import ERROR_GUARANTEE, SEVERAL_DRAWS
 from blackbox_conformal.study.stages.evaluate import decoded_draws
 from blackbox_conformal.study.stages.memory import PIXEL_BYTES

@@ -11,7 +11,7 @@ from blackbox_conformal.study.plan.frontier_rows import FrontierRow, Prospects, 
 from blackbox_conformal.study.plan.measured import measured_shares
 from blackbox_conformal.study.plan.prospects import CurveOutlook, Prospect
 from blackbox_conformal.study.plan.ways import Curves, Promise, further, promises, promises_detail
-from blackbox_conformal.study.stages.defaults import DETAIL_GUARANTEE, ERROR_GUARANTEE
+from blackbox_conformal.study.stages.defaults import DETAIL_GUARANTEE
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.blocks import Block, Figure, How, Note, Table
 from blackbox_conformal.support.member_text import specification_text
@@ -112,12 +112,8 @@ class Frontier:
         if self.pilot is not None:
             covered = "In nine cases of ten the share of a calibration lies in the range."
             return [*notes, f"From {self.source}. {covered}"]
-        covered = (
-            "The range spans these kinds of photographs: of a kind that was left out, one share in five lay outside."
-        )
-        # Of errors alone it is known how far vendors are apart.
-        named = "" if self.rows[0].usual == ERROR_GUARANTEE else f"--guarantee {ERROR_GUARANTEE} "
-        free = f"{named}--pilot {min(40, number // 2)} --stand-in"
+        covered = "The range spans these: of kinds and vendors left out, up to one share in four lay outside."
+        free = f"--pilot {min(40, number // 2)} --stand-in"
         pilot = f"First add {free}: at no cost it measures some of your photographs."
         return [*([pilot] if number >= 2 * FEWEST else []), *notes, f"From {self.source}. {covered}"]
 
@@ -151,13 +147,17 @@ def measured_frontier(
     guarantee: str | Guarantee | None,
 ) -> Frontier:
     """The rows for `number` photographs and others, by the shares that ship with the package."""
-    measured = measured_shares()
-    # A level is one of the usual promise, of which nothing was measured where it is about detail.
-    unknown = guarantee is None and wish.of_detail and wish.alpha is not None
-    if unknown or not any(map(measured.fits, ways)) or not promises(ways[0].metric, guarantee):
-        return Frontier(rows=(), source=UNMEASURED if any(piloted_promises(ways[0], guarantee, wish)) else NOT_FORETOLD)
-    rows = _rows(promises(ways[0].metric, guarantee), ways, measured.prospects, wish, usd_a_draw, number)
-    return Frontier(rows=rows, source=measured.source)
+    compared, more = piloted_promises(ways[0], guarantee, wish)
+    fitting = [one for one in compared if any(map(measured_shares(of_detail=one.of_detail).fits, ways))]
+    if not fitting:
+        return Frontier(rows=(), source=UNMEASURED if compared or more else NOT_FORETOLD)
+
+    def prospects(promise: Promise, way: Setup, levels: Sequence[float], n: int) -> Sequence[Prospect | None]:
+        return measured_shares(of_detail=promise.of_detail).prospects(promise, way, levels, n)
+
+    rows = _rows(fitting, ways, prospects, wish, usd_a_draw, number)
+    sources = dict.fromkeys(measured_shares(of_detail=row.promise.of_detail).source for row in rows)
+    return Frontier(rows=rows, source="; ".join(sources) or measured_shares().source)
 
 
 def pilot_frontier(
@@ -171,8 +171,6 @@ def pilot_frontier(
 ) -> Frontier:
     """The rows for `number` photographs and others, by the curves of a pilot; `curves`: those of each of `ways`."""
     outlooks: dict[tuple[Promise, int], CurveOutlook] = {}
-    # How far vendors are apart was measured with one score for each number of draws, and counts for others.
-    measured = [measured_shares().as_measured(way) for way in ways]
     mixed = len(set(map(promises_detail, ways))) > 1
     compared, more = piloted_promises(ways[0], guarantee, wish)
 
@@ -186,8 +184,10 @@ def pilot_frontier(
         found = outlooks[key].prospects(promise.rule, levels, n)
         if pilot.stand_in is None:
             return found
-        # Independent of each other: how little the photographs tell, and how far vendors are apart.
-        apart = measured_shares().vendor_errors(promise, measured[key[1]], levels, n)
+        # Independent of each other: how little the photographs tell, and how far vendors are apart. That was measured
+        # with one score for each number of draws, and counts for others.
+        measured = measured_shares(of_detail=promise.of_detail)
+        apart = measured.vendor_errors(promise, measured.as_measured(way), levels, n)
         return [
             None if further is None else replace(one, error=math.hypot(one.error, further))
             for one, further in zip(found, apart, strict=True)
@@ -209,7 +209,7 @@ def _measured(promise: Promise, more: Sequence[Promise], found: Curves) -> tuple
 def piloted_promises(
     setup: Setup, guarantee: str | Guarantee | None, wish: Wish
 ) -> tuple[tuple[Promise, ...], tuple[Promise, ...]]:
-    """What a pilot compares: where a level is given and no guarantee, the usual one, whose level it is.
+    """What is compared: where a level is given and no guarantee, the usual one, whose level it is.
 
     Returns
     -------

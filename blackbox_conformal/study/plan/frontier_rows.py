@@ -43,7 +43,7 @@ class Wish:
     Attributes
     ----------
     usual
-        The usual level of the metric, around which levels are compared.
+        The usual level of the metric, around which levels are compared of promises that have none of their own.
     guarantee
         What `calibrate` promises where no guarantee is named.
     """
@@ -59,12 +59,13 @@ class Wish:
         """Whether that is about detail."""
         return self.guarantee == DETAIL_GUARANTEE
 
-    @property
-    def levels(self) -> tuple[float, ...]:
-        """The levels that are compared, ascending."""
+    def levels(self, promise: Promise) -> tuple[float, ...]:
+        """The levels of a promise that are compared, ascending."""
         if self.alpha is not None:
             return (self.alpha,)
-        return levels_around(self.usual, LEVELS if self.share is None else FINE_LEVELS)
+        usual = promise.usual_level or self.usual
+        around = levels_around(usual, LEVELS if self.share is None else FINE_LEVELS)
+        return tuple(level for level in around if not promise.of_detail or level < 1)
 
 
 def levels_around(usual: float, parts: Sequence[float] = FINE_LEVELS) -> tuple[float, ...]:
@@ -168,8 +169,8 @@ def candidates(
 
     Where a share is wanted and no level, the smallest level at which it is expected stands for all.
     """
-    levels = wish.levels
     for promise, way in itertools.product(promises, ways):
+        levels = wish.levels(promise)
         draws = way.procedure.draws
         price = None if usd_a_draw is None else (usd_a_draw[0] * draws, usd_a_draw[1] * draws)
         for n in _numbers(wish, price, number):
@@ -220,7 +221,7 @@ def frontier(rows: Iterable[FrontierRow], wish: Wish, number: int) -> list[Front
                 shown += _larger_shares(at_level)
             at_hand = next((row for row in at_level if row.n == number), None)
             if promise == unbeaten[0].promise and at_hand is not None and at_hand not in shown[before:]:
-                shown.insert(before, at_hand)
+                shown[before:] = sorted([at_hand, *shown[before:]], key=lambda row: row.n)
     return shown
 
 

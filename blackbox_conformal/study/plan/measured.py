@@ -19,6 +19,9 @@ from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support import catalog
 
 FILE = "measured_shares.json"
+DETAIL_FILE = "measured_shares_of_detail.json"
+"""The same of promises about detail, which have a score and levels of their own."""
+
 WHOLE = 1000
 """Shares in the file are whole numbers, thousandths."""
 
@@ -139,7 +142,7 @@ def _place(points: NDArray[np.float64], value: float) -> tuple[int, float]:
 
 
 @cache
-def measured_shares() -> MeasuredShares:
-    """The file that ships with the package."""
-    text = files(__package__).joinpath(FILE).read_text(encoding="utf-8")
+def measured_shares(*, of_detail: bool = False) -> MeasuredShares:
+    """The file that ships with the package, of promises about errors or about detail."""
+    text = files(__package__).joinpath(DETAIL_FILE if of_detail else FILE).read_text(encoding="utf-8")
     return MeasuredShares.of(json.loads(text))

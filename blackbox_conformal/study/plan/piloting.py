@@ -20,7 +20,8 @@ from blackbox_conformal.study.looked_at import TUNING_FILE, TuningRecord, Unseen
 from blackbox_conformal.study.plan.frontier import FEWEST, Pilot, pilot_frontier, piloted_promises
 from blackbox_conformal.study.plan.frontier_rows import Wish
 from blackbox_conformal.study.plan.measured import measured_shares
-from blackbox_conformal.study.plan.planning import Plan, plan_job, usual_level
+from blackbox_conformal.study.plan.planning import Plan, plan_job
+from blackbox_conformal.study.plan.usual_levels import usual_level
 from blackbox_conformal.study.plan.ways import Curves, Promise, measured_curves, promises_detail, ways
 from blackbox_conformal.study.stages.defaults import default_score
 from blackbox_conformal.study.stages.prepare import Prepared
@@ -85,13 +86,8 @@ class PilotRequest:
             raise UsageError(
                 f"a pilot does not measure {self.guarantee}; leave --guarantee out to see those that it measures"
             )
-        measured = measured_shares()
+        measured = measured_shares(of_detail=compared[0].of_detail)
         usual = [way if "score" in self.typed else measured.as_measured(way) for way in self.ways(job.setup)]
-        if self.stand_in is not None and compared[0].of_detail:
-            raise UsageError(
-                "expected --guarantee expected beside --stand-in: how far other vendors are from it was measured for "
-                f"errors alone, and {compared[0].name} is about detail. Add it, or leave --stand-in out"
-            )
         if self.stand_in is not None and not any(map(measured.fits, usual)):
             raise UsageError(
                 "expected the usual score, metric, scale and degradation beside --stand-in: how far other vendors are "

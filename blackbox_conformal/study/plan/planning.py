@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from decimal import Decimal
@@ -22,7 +21,8 @@ from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.plan.frontier import Frontier, measured_frontier
 from blackbox_conformal.study.plan.frontier_rows import Wish
 from blackbox_conformal.study.plan.measured import measured_shares
-from blackbox_conformal.study.plan.ways import ways
+from blackbox_conformal.study.plan.usual_levels import usual_levels
+from blackbox_conformal.study.plan.ways import promises_detail, ways
 from blackbox_conformal.study.stages.memory import BASE_BYTES
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.blocks import Block, Faces, Facts, Figure, Table
@@ -85,7 +85,9 @@ class Plan(Estimate, Faces):
         draws = () if {"draws", "score"} & set(typed) else COMPARED_DRAWS
         compared = ways(setup, draws, deliver_consistent="delivery" not in typed)
         if "score" not in typed:
-            compared = [measured_shares().as_measured(way) for way in compared]
+            # Errors were measured with scores of their own, detail with the usual one.
+            detail = [way for way in compared if promises_detail(way)]
+            compared = [*detail, *map(measured_shares().as_measured, compared)]
         wish = replace(wish, guarantee=setup.usual_guarantee)
         return replace(self, frontier=measured_frontier(compared, wish, self.usd_a_draw, self.n, guarantee))
 
@@ -242,40 +244,3 @@ def _price(job: Job, quoted: Mapping[tuple[int, int], Decimal] | None) -> Price 
     if quoted:
         return Price(min(quoted.values()), max(quoted.values()), "quoted by the vendor")
     return KnownPrices(adapter, job.folder).of_these([task.upload for task in job.tasks])
-
-
-USUAL = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
-"""For losses of which the largest is about 1."""
-
-OF_CLEAR_SHARE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
-"""For the invented share of what is clear, which few vendors keep low."""
-
-NEAR_ONE = (0.5, 5.0)
-"""Largest losses for which `USUAL` is used as it is."""
-
-
-def usual_levels(bound: float, rule: Guarantee | None = None) -> tuple[float, ...]:
-    """Levels that say something of a loss that is at most `bound`: `USUAL`, times 1, 2 or 5 times a power of ten.
-
-    The factor is the largest such number that is at most half of `bound`. Of a share of clear detail: `OF_CLEAR_SHARE`.
-    """
-    if rule is not None and rule.needs.curve_kind == "clear-share":
-        return OF_CLEAR_SHARE
-    low, high = NEAR_ONE
-    if low <= bound <= high:
-        return USUAL
-    decade = 10.0 ** math.floor(math.log10(bound / 2))
-    factor = max(step * decade for step in (1, 2, 5) if step * decade <= bound / 2)
-    return tuple(float(f"{level * factor:.6g}") for level in USUAL)
-
-
-def usual_level(bound: float, rule: Guarantee | None = None) -> float:
-    """The level in `usual_levels` that is 0.1 for losses of which the largest is about 1; of detail 0.2 or 0.5."""
-    of_detail = rule is not None and rule.threshold_ceiling is not None
-    levels = usual_levels(bound, rule)
-    return levels[4 if levels is OF_CLEAR_SHARE else USUAL.index(0.2 if of_detail else 0.1)]
-
-
-def audited_levels(bound: float, rule: Guarantee) -> tuple[float, ...]:
-    """`usual_levels` without the lowest, for which an audit would take very many photographs."""
-    return usual_levels(bound, rule)[1:]

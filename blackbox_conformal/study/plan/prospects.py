@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.risk.samples import ROUNDING, Samples
 
 RESAMPLES = 400
 STEPS = 512
@@ -17,8 +18,6 @@ STEPS = 512
 
 COVERED = 0.9
 """The share of cases in which an outcome is to lie within the printed error."""
-
-ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,30 +95,24 @@ class CurveOutlook:
         Parameters
         ----------
         rule
-            A guarantee whose claim is about a mean loss of every photograph alike.
+            A guarantee that `is_foretold`.
         """
         generator = np.random.default_rng([seed, n])
         photographs = len(self.losses)
         worlds = generator.multinomial(photographs, np.full(photographs, 1 / photographs), size=RESAMPLES)
         calibrating = np.stack([generator.multinomial(n, world / photographs) for world in worlds])
         shares = worlds @ self.shares / photographs
-        losses, found = self.losses.ravel(), np.zeros((RESAMPLES, len(levels)))
-        summed, sums = np.empty(0), np.empty(0)
+        found = np.zeros((RESAMPLES, len(levels)))
+        main, beside = Samples(self.losses, calibrating), self.losses.shape[1]
+        if rule.beside is not None:
+            other, promised = rule.beside
+            beside = other.thresholds_allowed(Samples(self.errors, calibrating), promised, self.most)
         for place, level in enumerate(levels):
-            claim = rule.claim(losses, level, self.bound)
-            if claim.losses is not summed:
-                summed, sums = claim.losses, calibrating @ claim.losses.reshape(self.losses.shape)
-            # Conformal risk control, Angelopoulos et al. (2024): the new photograph counts with the largest loss.
-            allowed = claim.level * (n + 1) - claim.bound
-            steps = np.count_nonzero(sums <= allowed + ROUNDING, axis=1)
-            if rule.beside is not None:
-                beside = rule.beside[0].claim(self.errors.ravel(), rule.beside[1], self.most)
-                errors = calibrating @ beside.losses.reshape(self.errors.shape)
-                least = beside.level * (n + 1) - beside.bound
-                steps = np.minimum(steps, np.count_nonzero(errors <= least + ROUNDING, axis=1))
             if self.own is not None:
-                found[:, place] = self._by_own_bounds(self.own, sums, allowed + claim.bound, worlds)
+                claim = rule.claim(self.losses.ravel(), level, self.bound)
+                found[:, place] = self._by_own_bounds(self.own, main.sums(claim.losses), claim.level * (n + 1), worlds)
                 continue
+            steps = np.minimum(rule.thresholds_allowed(main, level, self.bound), beside)
             found[:, place] = np.where(steps > 0, shares[np.arange(RESAMPLES), steps - 1], 0.0)
         return found
 

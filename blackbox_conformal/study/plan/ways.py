@@ -13,11 +13,12 @@ from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound, rule_for_picture
 from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.metrics.metric import Metric
-from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve import DETAIL, RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.exact import largest_loss
 from blackbox_conformal.method.risk.losses import Losses
 from blackbox_conformal.study.job import Job
+from blackbox_conformal.study.plan.usual_levels import usual_level
 from blackbox_conformal.study.stages.defaults import DETAIL_GUARANTEE, default_score
 from blackbox_conformal.study.stages.evaluate import decoded_draws
 from blackbox_conformal.study.stages.ready import Ready
@@ -61,6 +62,11 @@ class Promise:
         """Whether it is about detail."""
         return self.rule.threshold_ceiling is not None
 
+    @property
+    def usual_level(self) -> float | None:
+        """The usual level of a share of detail; None where it depends on the metric."""
+        return usual_level(1.0, self.rule) if self.of_detail else None
+
     def fewest(self, alpha: float, metric: Metric) -> int:
         """The fewest photographs with which anything can be trusted, as far as that is known of every picture."""
         if self.rule.bound_source != "metric":
@@ -77,6 +83,14 @@ Curves = Sequence[CurveSet]
 """Of one way: of the largest error, of it but for a share of the picture, and of detail where the score is a share."""
 
 LEFT_OUT = 0.01
+DETAIL_GUARANTEES = {
+    "marked": DETAIL_GUARANTEE,
+    "clear-share": "clear-share:largest_error=0.3",
+    "marked, 90 % of pictures": "per-image:of=marked,largest_error=0.3,delta=0.1",
+    "marked, confidence 0.9": "high-probability:of=marked,largest_error=0.3,delta=0.1",
+}
+"""Guarantees about detail that are compared, by their names in tables."""
+
 GUARANTEES = {
     "expected": "expected",
     f"all-but {100 * LEFT_OUT:g} %": f"all-but:share={LEFT_OUT:g}",
@@ -97,9 +111,7 @@ def further(setup: Setup, guarantee: str | Guarantee | None = None) -> tuple[Pro
     if guarantee is None:
         return tuple(one for name, text in PILOTED.items() for one in _allowed(setup, name, text))
     rule: Guarantee = member("guarantees", guarantee)
-    alike = rule.treats_photographs_alike and rule.holds_on_average and rule.own_bound is None
-    foretold = alike and rule.needs.sampling == "exchangeable" and rule.bound_source != "delivered"
-    if not foretold or promises(setup.metric, guarantee, detail=True):
+    if not rule.is_foretold or promises(setup.metric, guarantee, detail=True):
         return ()
     text = specification_text(rule)
     return (Promise(text, text, setup.metric.cap),)
@@ -121,12 +133,12 @@ def _caps(metric: Metric) -> tuple[float | None, ...]:
 def promises(metric: Metric, guarantee: str | Guarantee | None = None, *, detail: bool = False) -> tuple[Promise, ...]:
     """What is compared: every one of `GUARANTEES`, or the one that was named; none where that is another one.
 
-    `detail`: the one about detail is among them. Means of `CAPPED` are also compared with a cap, unless `metric` has
+    `detail`: those about detail are among them. Means of `CAPPED` are also compared with a cap, unless `metric` has
     one.
     """
     wanted = [
         (name, text)
-        for name, text in {**({"marked": DETAIL_GUARANTEE} if detail else {}), **GUARANTEES}.items()
+        for name, text in {**(DETAIL_GUARANTEES if detail else {}), **GUARANTEES}.items()
         if guarantee is None or member("guarantees", text) == member("guarantees", guarantee)
     ]
     caps = _caps(metric)
@@ -190,9 +202,9 @@ def measured_curves(
     bound = setup.metric.capped_bound
     if drawn.refusal is not None:
         errors = [RiskCurve.worst(bound), RiskCurve.worst(bound, "all-but", left_out=LEFT_OUT)]
-        marked = RiskCurve.worst(bound, "marked", ceiling=CEILING)
+        worst = [RiskCurve.worst(bound, kind, ceiling=CEILING) for kind in DETAIL]
         rest = [curve for promise in more for curve in _worst(promise, setup.metric)]
-        return [[*errors, *([marked] if promises_detail(way) else []), *rest] for way in ways]
+        return [[*errors, *(worst if promises_detail(way) else []), *rest] for way in ways]
     truth, low_resolution = ready.truth_and_input("looked at")
     accumulators = [way.score.start(drawn.prepared.size) for way in ways]
     first = None
@@ -213,7 +225,7 @@ def measured_curves(
             error_map, energies = way.errors(*three), None
         usual = Losses(left_out=(LEFT_OUT,), ceiling=CEILING if detail else None)
         family = usual.curves(scores, error_map, energies, bound)
-        of_way = [curve for curve in family if curve.kind != "clear-share"]
+        of_way = list(family)
         shown = delivered, low_resolution, scores, setup.procedure.mixture
         for promise in more:
             of_way += _of_promise(promise, way.metric, scores, error_map, energies, shown)

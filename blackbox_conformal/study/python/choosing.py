@@ -37,7 +37,8 @@ from blackbox_conformal.study.keyword_terms import (
 from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.study.plan.frontier_rows import Wish
 from blackbox_conformal.study.plan.piloting import PilotRequest, plan_with_pilot
-from blackbox_conformal.study.plan.planning import Plan, audited_levels, plan_job, plan_number
+from blackbox_conformal.study.plan.planning import Plan, plan_job, plan_number
+from blackbox_conformal.study.plan.usual_levels import audited_levels
 from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.run_folder import run_folder
 from blackbox_conformal.study.stages.defaults import DEFAULT_DRAWS
