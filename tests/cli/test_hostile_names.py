@@ -3,7 +3,6 @@
 import json
 import os
 import pty
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from support.command_line import VENDOR
+from support.forked import Forked
 from support.synthetic import photograph, write_photographs
 
 from blackbox_conformal.cli.main import run
@@ -57,7 +57,7 @@ def on_terminal(arguments: list[str]) -> bytes:
     """What a command writes to a terminal, both streams."""
     terminal, other_end = pty.openpty()
     command = [sys.executable, "-m", "blackbox_conformal", *arguments]
-    with subprocess.Popen(command, stdin=other_end, stdout=other_end, stderr=other_end) as process:
+    with Forked(command, stdin=other_end, stdout=other_end, stderr=other_end) as process:
         os.close(other_end)
         written = b""
         while True:

@@ -7,12 +7,12 @@ import pty
 import re
 import shlex
 import stat
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support import forked
 from support.command_line import VENDOR
 from support.recording_server import RecordingServer
 from support.synthetic import write_photographs
@@ -140,7 +140,7 @@ def test_at_a_terminal_the_address_is_shown_and_asked(vendor: RecordingServer, a
         command = [sys.executable, "-m", "blackbox_conformal", *by_recipe(vendor.url), "--yes"]
         os.write(terminal, answer)
         loud = [word for word in command if word != "-q"]
-        found = subprocess.run(loud, stdin=other_end, capture_output=True, text=True, timeout=120, check=False)
+        found = forked.run(loud, stdin=other_end, text=True)
     finally:
         os.close(terminal)
         os.close(other_end)

@@ -1,7 +1,6 @@
 """A comparison drawn from the embedded vendor: same photographs for all, shared draws, limits over all."""
 
 import math
-import subprocess
 import sys
 from dataclasses import replace
 from decimal import Decimal
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support import forked
 
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.drawing.limits import Limits
@@ -306,7 +306,7 @@ compare([both["other"], both["one"]], [Path(one) for one in sys.argv[2:]], (0.5,
         limits=Limits(max_cost_usd=Decimal("0.08"), concurrency=8), baselines=False, listeners=Listeners(listener))
 """
         arguments = [sys.executable, "-c", script, str(tmp_path), *map(str, photographs[:4])]
-        assert subprocess.run(arguments, check=False, timeout=120).returncode == 9
+        assert forked.run(arguments).returncode == 9
         both = vendors(server.url)
         held = read_spending(vendor_folder(tmp_path, both["other"].setup))
         assert held.reserved_usd > 0
