@@ -14,7 +14,7 @@ from blackbox_conformal.method.guarantees.corollaries import statement
 from blackbox_conformal.method.images.calibration_images import History
 from blackbox_conformal.pages.report.comparison_page import write_comparison
 from blackbox_conformal.pages.report.html import write_report
-from blackbox_conformal.pages.report.page import score_words, summary
+from blackbox_conformal.pages.report.page import few_cost, meaning, score_words, summary
 from blackbox_conformal.pages.report.slider_levels import choose_stops
 
 
@@ -93,15 +93,24 @@ def test_sentences_are_plain(report, comparison):
 
 def test_pictures_come_before_figures_and_tables(report):
     said = words(report)
-    order = ("A trust mask marks", "At the level above, clear pixels are trusted", "All pictures", "audited 0")
+    order = (
+        "Use the clear pixels",
+        "At the level above, clear pixels are trusted",
+        "A trust mask marks",
+        "All pictures",
+    )
     rest = ("Where the mask was most wrong", "The guarantee at alpha", "Risk, trusted share, quality", "The vendor")
     places = [said.index(words) for words in (*order, *rest)]
     assert places == sorted(places)
 
 
-def summary_of(calibration, alpha, audit=None, share=None):
+def stop_at(calibration, alpha):
     (stop,) = [one for one in choose_stops(calibration, [alpha]) if one.alpha == alpha]
-    return " ".join(summary("acme-x4", calibration, stop, audit, share))
+    return stop
+
+
+def summary_of(calibration, alpha, audit=None):
+    return " ".join(summary("acme-x4", calibration, stop_at(calibration, alpha), audit))
 
 
 def test_the_first_paragraph_says_what_was_begun_before(plain_run):
@@ -113,11 +122,22 @@ def test_the_first_paragraph_says_what_was_begun_before(plain_run):
 
 
 def test_the_first_paragraph_says_who_what_is_promised_and_what_it_means(plain_run):
-    said = summary_of(plain_run.calibration, 0.1, share=0.617)
+    said = summary_of(plain_run.calibration, 0.1)
     assert said.startswith("acme-x4 makes pictures 4 times larger, and some of the detail that it adds may be wrong.")
     assert statement(plain_run.calibration.rule(), 0.1, 60, plain_run.calibration.procedure.metric) in said
     assert "No audit has checked this promise" in said
-    assert "On average 62 % of a calibration photograph is trusted. Use the clear pixels as they are" in said
+    (lead,) = meaning(stop_at(plain_run.calibration, 0.1), 0.617, "a calibration photograph")
+    assert lead.startswith("On average 62 % of a calibration photograph is trusted. Use the clear pixels as they are")
+
+
+def test_few_photographs_say_what_they_cost(plain_run):
+    calibration = plain_run.calibration
+    rule, stop = calibration.rule(), stop_at(calibration, 0.05)
+    # The sum of the losses may be alpha (n + 1) - B.
+    allowed = (0.05 * (calibration.n + 1) - rule.loss_bound(calibration.bound)) / calibration.n
+    (said,) = few_cost(calibration, stop)
+    assert f"with only {calibration.n} calibration photographs their own mean risk may be {allowed:.2g} at most" in said
+    assert few_cost(calibration, stop_at(calibration, 0.1)) == ()
 
 
 @pytest.mark.parametrize(
@@ -150,9 +170,8 @@ def test_the_first_paragraph_says_how_many_photographs_could_confirm(plain_run):
 
 
 def test_where_nothing_is_trusted_nobody_is_told_to_use_it(plain_run):
-    said = summary_of(plain_run.calibration, 0.001, share=0.0)
-    assert "Nothing can be trusted at 0.001" in said
-    assert "Use the clear pixels" not in said
+    assert "Nothing can be trusted at 0.001" in summary_of(plain_run.calibration, 0.001)
+    assert meaning(stop_at(plain_run.calibration, 0.001), 0.0, "it") == ("At this level nothing is trusted.",)
 
 
 def test_a_vendor_that_restores_is_not_said_to_enlarge(plain_run):

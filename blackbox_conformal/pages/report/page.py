@@ -216,10 +216,8 @@ _FOUND = {
 }
 
 
-def summary(
-    vendor: str, calibration: Calibration, stop: Stop, audit: Audit | None, share: float | None
-) -> tuple[str, ...]:
-    """What was done, what is promised, whether that was checked, and what it means, one sentence each.
+def summary(vendor: str, calibration: Calibration, stop: Stop, audit: Audit | None) -> tuple[str, ...]:
+    """What was done, what is promised, whether that was checked, one sentence each.
 
     Parameters
     ----------
@@ -227,21 +225,19 @@ def summary(
         What the user calls the vendor.
     stop
         The level that is spoken of.
-    share
-        The mean trusted share at this level; None when unknown.
     """
     scale = calibration.procedure.scale
     enlarged = f"makes pictures {scale} times larger, and some of the detail that it adds"
     does = enlarged if scale > 1 else "restores pictures, and some of what it changes"
     return (
-        f"{vendor} {does} may be wrong.",
+        f"{vendor[:1].upper() if vendor.startswith('the ') else vendor[:1]}{vendor[1:]} {does} may be wrong.",
         "A trust mask marks the pixels that can be relied on.",
         stop.statement,
         _checked(audit, stop),
         *(f"{note[0].upper()}{note[1:]}." for note in calibration.history.notes),
         *([] if audit is None else [one.sentence for one in audit.kinds if one.fails and one.alpha == stop.alpha]),
         *(() if audit is None or audit.drift is None else (f"Warning: {audit.drift}.",)),
-        *_meaning(stop, share, "a calibration photograph" if audit is None else "an audited photograph"),
+        *few_cost(calibration, stop),
     )
 
 
@@ -256,11 +252,31 @@ def _checked(audit: Audit | None, stop: Stop) -> str:
     return _FOUND[audit.verdict].format(others=others)
 
 
-def _meaning(stop: Stop, share: float | None, of: str) -> tuple[str, ...]:
+def meaning(stop: Stop, share: float | None, of: str) -> tuple[str, ...]:
+    """The one number of a report, and what to do with it."""
     if stop.threshold == -math.inf:
-        return ()
+        return ("At this level nothing is trusted.",)
     trusted = "" if share is None else f"On average {100 * share:.0f} % of {of} is trusted. "
     return (f"{trusted}Use the clear pixels as they are; check or leave out the darkened and striped ones.",)
+
+
+def few_cost(calibration: Calibration, stop: Stop) -> tuple[str, ...]:
+    """Why much is hatched where the risk is far below alpha: what few photographs leave unused of it."""
+    rule, n = calibration.rule(), calibration.n
+    if not rule.holds_on_average or rule.bound_source != "metric" or not rule.treats_photographs_alike:
+        return ()
+    bound = rule.loss_bound(calibration.bound)
+
+    def used(photographs: int) -> float:
+        return stop.alpha - (bound - stop.alpha) / photographs
+
+    if used(n) >= 0.8 * stop.alpha or used(n) <= 0:
+        return ()
+    many = max(100, 4 * n)
+    return (
+        f"Why much is hatched: with only {n} calibration photographs their own mean risk may be {used(n):.2g} at most, "
+        f"and not {stop.alpha:g}; with {many} it may be {used(many):.2g}.",
+    )
 
 
 MAXIMUM_MANIFEST_BYTES = 4 * 2**20
@@ -298,6 +314,8 @@ class ReportPage:
         The mean trusted share at `stop`, of the photographs that `share_of` names; None when unknown.
     quantity
         The risk is the mean of this; None for a guarantee that is not known here.
+    lead
+        The one number, and what to do with it.
     summary
         What a client needs to know, one sentence each.
     left_out
@@ -315,6 +333,7 @@ class ReportPage:
     calibration: Calibration
     vendor: str
     adapter: str
+    lead: tuple[str, ...]
     summary: tuple[str, ...]
     metric: str
     score: str
@@ -370,13 +389,13 @@ def build_page(
         *(() if splits is None else sections(splits.blocks())),
         *sections([_levels(stops, rule, audit, shares)]),
     ]
-    identity = calibration.procedure.vendor
-    vendor = vendor_title(identity)
+    vendor, share = vendor_title(calibration.procedure.vendor), None if shares is None else shares[chosen]
     return ReportPage(
         calibration=calibration,
         vendor=vendor,
-        summary=summary(vendor, calibration, stops[chosen], audit, None if shares is None else shares[chosen]),
-        adapter=printable(str(identity.get("adapter", "unnamed"))),
+        lead=meaning(stops[chosen], share, "a calibration photograph" if audit is None else "an audited photograph"),
+        summary=summary(vendor, calibration, stops[chosen], audit),
+        adapter=printable(str(calibration.procedure.vendor.get("adapter", "unnamed"))),
         metric=metric_words(calibration),
         score=score_words(calibration.procedure),
         rule=rule,
@@ -386,7 +405,7 @@ def build_page(
         stop=stops[chosen],
         chosen=chosen,
         slider=slider_of(stops, shares, calibration),
-        share=None if shares is None else shares[chosen],
+        share=share,
         share_of=_share_of(calibration, audit),
         audit=audit,
         audited=found[:_LEADING],

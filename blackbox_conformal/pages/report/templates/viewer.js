@@ -6,7 +6,7 @@ function makeViewer(opened = () => {}, failed = () => {}) {
   const kinds = { left: byId("left-kind"), right: byId("right-kind"), marks: byId("marks-kind") };
   const titles = { plain: "plain enlargement", low: "vendor's input", delivered: "delivered", truth: "photograph", safe: mixedTitle };
   let card = null, wanted = null, view = makeView(1, 1), fitted = true, blinking = null, beside = false;
-  let room = { width: 1, height: 1 }, scale = null, drawing = false, again = false, drawn = {}, chosen = false;
+  let room = { width: 1, height: 1 }, scale = null, drawing = false, again = false, drawn = {}, chosen = false, placed = false;
 
   async function open(next, look) {
     wanted = next;
@@ -60,16 +60,23 @@ function makeViewer(opened = () => {}, failed = () => {}) {
     if (!stage.clientWidth) return;
     const tall = document.fullscreenElement ? innerHeight * 0.8 : innerHeight * 0.68;
     const across = paneWidth() / view.width, down = (tall * devicePixelRatio) / view.height;
-    // Enlarged by whole numbers alone, so that every pixel is equally large.
-    const zoom = Math.min(across, down);
+    const zoom = Math.min(across, down, 8);
     resize(zoom);
-    setZoom(zoom >= 1 ? Math.floor(zoom) : zoom, 0, 0);
+    setZoom(zoom, 0, 0);
     fitted = true;
+    if (!placed) startDivider();
     sayZoom();
   }
 
+  // Until a person moves it the line leaves most of the picture to the mask.
+  function startDivider() {
+    const width = Math.min(view.across, room.width), edge = (room.width - width) / 2;
+    place.value = Math.round((100 * (edge + 0.15 * width)) / room.width);
+    divide();
+  }
+
   function resize(zoom) {
-    const height = Math.max(Math.round((zoom >= 1 ? Math.floor(zoom) : zoom) * view.height), 160 * devicePixelRatio);
+    const height = Math.max(Math.round(zoom * view.height), 160 * devicePixelRatio);
     stage.style.height = `${height / devicePixelRatio}px`;
     room = { width: paneWidth(), height: Math.round(height) };
   }
@@ -170,7 +177,8 @@ function makeViewer(opened = () => {}, failed = () => {}) {
       return;
     }
     const own = kind === "low" ? picture.width : now.view.width;
-    context.imageSmoothingEnabled = now.view.across < own;
+    // Enlarged by a whole number every pixel is equally large; otherwise the browser has to smooth.
+    context.imageSmoothingEnabled = now.view.across < own || now.view.across % own !== 0;
     context.imageSmoothingQuality = "high";
     context.drawImage(picture, -now.view.left, -now.view.top, now.view.across, now.view.down);
   }
@@ -274,7 +282,7 @@ function makeViewer(opened = () => {}, failed = () => {}) {
     byId("beside").setAttribute("aria-pressed", String(beside));
     fit();
   });
-  place.addEventListener("input", () => { blinking = null; divide(); });
+  place.addEventListener("input", () => { placed = true; blinking = null; divide(); });
   for (const select of [kinds.left, kinds.right]) select.addEventListener("change", draw);
   kinds.marks.addEventListener("change", () => {
     chosen = true;
@@ -303,6 +311,7 @@ function makeViewer(opened = () => {}, failed = () => {}) {
       setZoom((view.zoom * apart) / Math.max(wasApart, 1), otherX, otherY);
     } else if (dividing) {
       place.value = Math.round((100 * x) / room.width);
+      placed = true;
       blinking = null;
       divide();
     } else moveTo(view.left + wasX - x, view.top + wasY - y);
