@@ -429,7 +429,7 @@ def test_two_uses_have_each_their_own_comment_artifact_cache_and_run_folder(runn
 def test_every_action_is_named_by_the_hash_of_a_commit() -> None:
     workflow = ACTION.parents[1] / "workflows" / "ci.yml"
     used = re.findall(r"uses: (.+)", (ACTION / "action.yml").read_text() + workflow.read_text())
-    assert len(used) == 6
+    assert len(used) == 8
     for action in used:
         assert re.fullmatch(r"actions/[a-z/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
 
