@@ -5,6 +5,10 @@ import warnings
 import numpy as np
 import pytest
 
+from blackbox_conformal.method.guarantees.expected import Expected
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.method.risk.trust import trusted
 from blackbox_conformal.study.choose import baselines
 from blackbox_conformal.study.choose.baselines import SCALES
 
@@ -83,6 +87,34 @@ def test_soft_scale_leaves_one_picture_in_ten_out():
     borne = [one[list(SCALES).index(scale)] <= 0.5 for one in errors]
     assert sum(borne) == 18
     assert baselines.soft_scale(errors[:8], 0.5) == 0.0, "eight photographs are too few for nine in ten"
+
+
+def test_a_soft_mask_keeps_its_mean_and_fully_trusts_errors_above_alpha_where_a_trust_mask_does_not():
+    """Adame, Csillag and Goedert (2025), Example B.1: a bound of the masked mean is none of what is trusted."""
+    rng, alpha, side, n = np.random.default_rng(5), 0.1, 16, 200
+    scores = rng.uniform(0.1, 1, (2 * n, side, side)).astype(np.float32)
+    # Right almost everywhere, and wholly wrong in one pixel of the surer half.
+    errors = np.zeros_like(scores)
+    for place in range(2 * n):
+        sure = np.flatnonzero(scores[place] < 0.55)
+        errors[place].flat[rng.choice(sure)] = 1
+    scale = baselines.soft_scale(
+        [baselines.soft_errors(*pair) for pair in zip(scores[:n], errors[:n], strict=True)], alpha
+    )
+    curves = CurveSet.from_curves(
+        [RiskCurve.from_maps(*pair, bound=1.0) for pair in zip(scores[:n], errors[:n], strict=True)]
+    )
+    threshold = Expected().threshold(curves, alpha)
+    kept, trusted_wrong, risk = [], [], []
+    for score, error in zip(scores[n:], errors[n:], strict=True):
+        mask = baselines.soft_mask(score, scale)
+        kept.append((mask * error).mean() <= alpha)
+        trusted_wrong.append(error[mask >= 1].max(initial=0))
+        risk.append(error[trusted(score, threshold)].max(initial=0))
+    assert np.mean(kept) >= 0.9
+    assert np.mean(trusted_wrong) > 9 * alpha
+    assert np.mean(risk) <= alpha + 3 * np.std(risk) / np.sqrt(n)
+    assert 0 < np.mean([trusted(score, threshold).mean() for score in scores[n:]]) < 0.5
 
 
 def test_labels_promise_nothing():
