@@ -265,7 +265,8 @@ def _behaviour(described: dict[str, Any]) -> tuple[str, ...]:
         described["name"],
         str(capabilities["max_concurrency"] or "–"),
         _rates(capabilities, 2) or "–",
-        named + ("" if capabilities["failures_billed"] else ", not billed"),
+        # Where no vendor answers, none has documents.
+        "–" if described["jobs"] is None else named + ("" if capabilities["failures_billed"] else ", not billed"),
         {True: "cancelled" if capabilities["cancels"] else "left", False: "no jobs", None: "–"}[described["jobs"]],
     )
 
