@@ -73,7 +73,7 @@ def test_demo_of_colourisation(tmp_path: Path) -> None:
     truth = PillowImage.open(tmp_path / "demo" / "photographs" / given.name)
     assert np.array_equal(grey, np.asarray(truth.convert("L").convert("RGB")))
     report = Path(document["report"]).read_text(encoding="utf-8")
-    assert "How far to trust embedded</h1>" in report
+    assert "How far to trust the embedded vendor</h1>" in report
     assert "inputs made by <code>grey</code>" in report
 
 
