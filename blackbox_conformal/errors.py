@@ -95,6 +95,12 @@ class AdapterError(PluginError):
     """An adapter that is missing, fails to load, or breaks its contract."""
 
 
+class MemoryShortError(AdapterError):
+    """Memory ran out while an adapter read an answer; once there is room, the same command resumes."""
+
+    exit_code = 6
+
+
 class CheckFailedError(BlackboxConformalError):
     """The data contradict a claim."""
 

@@ -33,6 +33,7 @@ from blackbox_conformal.errors import (
     JobError,
     LedgerError,
     MaybeSentError,
+    MemoryShortError,
     NotSentError,
     PayloadError,
     TryLaterError,
@@ -85,6 +86,11 @@ def adapter_steps(adapter: Adapter, task: Task, spec: AttemptSpec, job: str | No
 
 def adapter_bug(adapter: Adapter, error: Exception) -> AdapterError:
     """An error of the adapter's code as one of this package: what was paid for is recorded first."""
+    if isinstance(error, MemoryError):
+        return MemoryShortError(
+            f"there is too little memory to read an answer of adapter {adapter.name}. Free some or allow more (ulimit "
+            "-v), or give --memory AMOUNT or a smaller --concurrency, and run the same command again"
+        )
     text = f"{type(error).__name__}: {clean(str(error))}"
     return AdapterError(f"adapter {adapter.name} failed while reading an answer: {text}")
 

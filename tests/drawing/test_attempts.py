@@ -205,16 +205,20 @@ class Puzzled(SynchronousVendor):
     bug: str
 
     def explain(self, answer: Answer, purpose: Purpose) -> VendorError | None:
+        if self.bug == "memory":
+            raise MemoryError
         return next(iter(())) if self.bug == "StopIteration" else answer.json()["no such field"]
 
 
-@pytest.mark.parametrize("bug", ["StopIteration", "KeyError"])
+@pytest.mark.parametrize("bug", ["StopIteration", "KeyError", "memory"])
 def test_a_bug_in_the_reading_of_a_failed_answer_ends_the_run_and_makes_no_picture(tmp_path: Path, bug: str) -> None:
     with FaultServer({"submit": ["status:code=500,billed=yes"]}) as server:
         drawn = draw(Puzzled(url=server.url, bug=bug), tmp_path, tasks())
     assert drawn.outcomes == []
     assert isinstance(drawn.error, AdapterError)
     assert bug in str(drawn.error)
+    # Too little memory is no bug of the adapter: the same command goes on once there is room.
+    assert drawn.error.exit_code == (6 if bug == "memory" else 2)
     assert [row.state for row in ledger_ls(tmp_path)] == ["invalid"]
     assert ledger_sum(tmp_path)["cost_usd"] == Decimal("0.01")
 
