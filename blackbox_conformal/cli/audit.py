@@ -219,7 +219,7 @@ def _audit_claim(screen: Screen, options: AuditOptions, text: str) -> None:
     screen.data(audit.document())
     if audit.verdict == "contradicted":
         raise CheckFailedError(
-            f"the claim is contradicted by {counted(audit.n, 'photograph')}: do not rely on it for such photographs"
+            f"the claim is contradicted by {counted(audit.looked, 'photograph')}: do not rely on it for others"
         )
 
 

@@ -56,6 +56,6 @@ def test_from_python(scene):
     folder, server = scene
     vendor = bc.load_adapter(RESTORING, url=server.url, scale=4)
     found = bc.audit_claim(vendor, folder / "photographs", "restored:at_least=0.9", max_cost=1, run=folder / "python")
-    assert repr(found) == f"<ClaimAudit of {found.n} photographs: contradicted>"
+    assert repr(found) == f"<ClaimAudit of {found.looked} photographs: contradicted>"
     with pytest.raises(UsageError, match="leave metric out"):
         bc.audit_claim(vendor, folder / "photographs", "restored:at_least=0.9", metric="rgb-l1", max_cost=1)

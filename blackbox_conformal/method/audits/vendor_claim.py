@@ -175,7 +175,7 @@ class ClaimAudit(Faces):
     cached: int = 0
 
     @property
-    def n(self) -> int:
+    def looked(self) -> int:
         """Photographs that were looked at."""
         return len(self.measured)
 
@@ -195,7 +195,7 @@ class ClaimAudit(Faces):
         return "supported" if high <= self.claim.allowed else "undecided"
 
     def __repr__(self) -> str:
-        return f"<ClaimAudit of {counted(self.n, 'photograph')}: {self.verdict}>"
+        return f"<ClaimAudit of {counted(self.looked, 'photograph')}: {self.verdict}>"
 
     def blocks(self) -> Iterator[Block]:
         """The verdict, the figure with its interval, every photograph, and detail beside the free pictures."""
@@ -211,14 +211,14 @@ class ClaimAudit(Faces):
             {
                 "claim": claim.sentence,
                 "verdict": f"{verdict}: {SHOWN[verdict]}",
-                "photographs": f"{self.n} of {self.given}",
+                "photographs": f"{self.looked} of {self.given}",
                 "mean of these": f"{100 * float(np.mean(known)):.1f} %" if known else "not measured",
                 "all such photographs": ends,
             },
             {
                 "claim": asdict(claim) | {"sentence": claim.sentence},
                 "verdict": verdict,
-                "n": self.n,
+                "n": self.looked,
                 "given": self.given,
                 "interval": [low, high],
                 "mean": float(np.mean(known)) if known else None,
@@ -226,8 +226,8 @@ class ClaimAudit(Faces):
                 "cached": self.cached,
             },
         )
-        if len(known) < self.n:
-            left = counted(self.n - len(known), "photograph")
+        if len(known) < self.looked:
+            left = counted(self.looked - len(known), "photograph")
             yield Note(
                 f"{left}: refused, or answered shifted against the input. To support the claim, each counts as missing "
                 "it; to contradict it, as keeping it."
