@@ -30,7 +30,7 @@ FIGURES = {
 }
 """What a claim may be about, a share of each photograph's detail, and the claim in words."""
 
-MOST = 1_000_000
+MANY = "more than a million"
 EXAMPLE = "--claim invented:at_most=0.2, or with in=0.95 for 95 % of photographs"
 
 Verdict = Literal["supported", "contradicted", "undecided"]
@@ -126,13 +126,13 @@ class VendorClaim:
 
     def outlook(self) -> str:
         """How many photographs decide it, before one is seen."""
-        test, none, allowed = self.test(), np.zeros(0), self.allowed
-        right, wrong = test.fewest_to_confirm(none, MOST), test.fewest_against(none, MOST)
+        allowed, none = self.allowed, np.zeros(1)
+        right, wrong = fewest(none, allowed), fewest(none, 1 - allowed)
         better, worse = allowed / 2, min(2 * allowed, (1 + allowed) / 2)
-        support = fewest(_two_valued(better), allowed)
-        against = fewest(1 - _two_valued(worse), 1 - allowed)
+        support, against = fewest(_two_valued(better), allowed), fewest(1 - _two_valued(worse), 1 - allowed)
+        least = f"{MANY} photographs" if right is None else counted(right, "photograph")
         return (
-            f"It takes at least {counted(right, 'photograph')} to support the claim, {wrong} to contradict it. "
+            f"It takes at least {least} to support the claim, {wrong or MANY} to contradict it. "
             f"If the true figure is {self._figure(better)}, about {_about(support)} support it, or fewer; if it is "
             f"{self._figure(worse)}, about {_about(against)} contradict it, or fewer."
         )
@@ -150,7 +150,7 @@ def _two_valued(mean: float) -> NDArray[np.float64]:
 
 
 def _about(number: int | None) -> str:
-    return "more than a million" if number is None else about(number)
+    return MANY if number is None else about(number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +183,7 @@ class ClaimAudit(Faces):
     def interval(self) -> tuple[float, float]:
         """Bounds for the mean loss of all photographs like these, each at 95 %, at every number of photographs."""
         least, greatest = self.claim.losses(self.measured)
-        stake = self.claim.test().above
-        return lower_bound(least, stake=stake), upper_bound(greatest, stake=stake)
+        return lower_bound(least), upper_bound(greatest)
 
     @property
     def verdict(self) -> Verdict:
