@@ -7,7 +7,7 @@ from pathlib import Path
 import axe_playwright_python
 import numpy as np
 import pytest
-from support.report_browser import until
+from support.report_browser import two_frames, until
 
 from blackbox_conformal.annotations.formats._shapes import DrawnLevels
 from blackbox_conformal.annotations.marks import Marks
@@ -60,7 +60,7 @@ class Hand:
     def __init__(self, page, panel="#output"):
         # The place is told once it is drawn.
         page.locator(panel).scroll_into_view_if_needed()
-        page.wait_for_timeout(100)
+        two_frames(page)
         self.page, self.box = page, page.locator(panel).bounding_box()
         place = page.locator("#stage").evaluate("stage => ({...stage.dataset})")
         ratio = page.evaluate("devicePixelRatio")
@@ -289,13 +289,26 @@ def test_what_is_drawn_while_the_next_picture_loads_is_kept(chromium, url, folde
         hand.draw((20, 12), (47, 31))
         held[0].continue_()
         ready(page, 1)
-        # Of several that are asked for, the last one is shown.
         page.unroute("**/pictures/1")
-        page.keyboard.press("p")
-        page.keyboard.press("n")
-        page.keyboard.press("n")
-        ready(page, 2)
     np.testing.assert_array_equal(stored(folder, pairs), painted([([(20, 12), (47, 31)], 15, 255)]))
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_each_press_of_next_goes_one_on_however_long_a_picture_takes(chromium, url, slow):
+    """Of several pictures that are asked for, the last one is shown."""
+    held = []
+    with opened(chromium, url) as page:
+        for presses, wanted in (("npnn", 2), ("pnpp", 0), ("nnp", 1)):
+            if slow:
+                page.route("**/pictures/*", lambda route: held.append(route))
+            for key in presses:
+                page.keyboard.press(key)
+            while slow and len(held) < len(presses):
+                page.wait_for_timeout(10)
+            while held:
+                held.pop(0).continue_()
+            ready(page, wanted)
+            page.unroute("**/pictures/*")
 
 
 COUNTED = """
@@ -330,16 +343,16 @@ def test_a_picture_that_cannot_be_shown_shows_nothing(chromium, url, folder):
         page.route("**/pictures/1", lambda route: route.fulfill(status=409, body=body))
         page.keyboard.press("n")
         until(page, "() => document.getElementById('status').textContent === 'the vendor refused p1'")
-        drawn = (
+        some = (
             "() => document.getElementById('output').getContext('2d').getImageData(0, 0, 400, 400).data.some(Boolean)"
         )
-        assert not page.evaluate(drawn)
+        assert not page.evaluate(some)
         page.mouse.click(900, 400)
         page.keyboard.press("Space")
         page.keyboard.press("n")
         ready(page, 2)
-        page.wait_for_timeout(100)
-        assert page.evaluate(drawn)
+        two_frames(page)
+        assert page.evaluate(some)
     assert not folder.exists()
 
 
@@ -408,7 +421,7 @@ def test_blinking_shows_the_one_picture_and_then_the_other(chromium, url, pairs)
         page.keyboard.press("a")
         seen = []
         for _ in range(2):
-            page.wait_for_timeout(100)
+            two_frames(page)
             place = page.locator("#stage").evaluate("stage => ({...stage.dataset})")
             x, y = round(float(place["x"])), round(float(place["y"]))
             shown = page.locator("#reference").evaluate(

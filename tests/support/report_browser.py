@@ -98,9 +98,14 @@ def zoom_to(page, zoom):
     frame(page)
 
 
-def frame(page):
-    """Waits until what was asked for is drawn: two frames, in which a drawing begins, and then its end."""
+def two_frames(page):
+    """Waits for two frames: in the first a drawing begins that was asked for before."""
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def frame(page):
+    """Waits until what was asked for is drawn, to its end."""
+    two_frames(page)
     until(page, "() => document.getElementById('stage').dataset.drawing === 'no'")
 
 

@@ -97,8 +97,9 @@ let opening = 0;
 const open = async (index) => {
   if (index < 0 || index >= total) return;
   const turn = ++opening;
-  if (!(await left())) return;
+  // At once: the next of the next is two on, however long this one takes to come.
   byId("pictures").selectedIndex = index;
+  if (!(await left()) || turn !== opening) return;
   byId("annotate").dataset.ready = "no";
   say("Loading…");
   try {
@@ -196,8 +197,7 @@ const pen = () => {
 const actions = {
   brush: () => chooseTool("brush"), eraser: () => chooseTool("eraser"), polygon: () => chooseTool("polygon"),
   smaller: () => resize(-1), larger: () => resize(1), undo: () => tools.step("undo"), redo: () => tools.step("redo"),
-  save: () => save(), previous: () => open(current ? current.index - 1 : byId("pictures").selectedIndex - 1),
-  next: () => open((current ? current.index : byId("pictures").selectedIndex) + 1),
+  save: () => save(), previous: () => open(byId("pictures").selectedIndex - 1), next: () => open(byId("pictures").selectedIndex + 1),
   beside: () => arrange(!panels.beside), blink, hide, pen, close: () => tools.close(),
   out: () => panels.zoomTo(panels.place.zoom / 1.5), in: () => panels.zoomTo(panels.place.zoom * 1.5),
   native: () => panels.zoomTo(1), fit: () => panels.fit(),
