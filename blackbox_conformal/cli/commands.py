@@ -26,6 +26,7 @@ SECTIONS = {
         "audit": "Does it hold on photographs that it has not seen?",
         "report": "One HTML file of a run folder, to hand on.",
         "view": "The pictures of a run folder at full size.",
+        "layers": "A masked picture as layers for GIMP and Krita.",
     },
     "In service": {
         "serve": "A calibrated vendor behind an HTTP server; its tokens.",

@@ -1,7 +1,6 @@
 """`sign`: sign calibrations and certificates that exist already."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -10,9 +9,6 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.papers import sign_paper
 from blackbox_conformal.cli.signing import load_signing_key
 from blackbox_conformal.support.text import printable
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command("sign")

@@ -57,6 +57,7 @@ OTHER_PATHS = {
     " verify papers": "papers, each named by itself",
     " verify inputs": "files, each named by itself",
     " sign papers": "papers, each named by itself",
+    " layers certificates": "papers, each named by itself",
 }
 
 
