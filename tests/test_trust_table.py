@@ -1,6 +1,7 @@
 """The trust table: a tiny one is drawn, measured and found again, and its page says what its figures say."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import figures
@@ -11,12 +12,16 @@ import trust_table_pieces
 from draw_trust_table import draw
 from measure_trust_shift import ALPHA, Shifts, summary
 from support.documentation import DOCS, text_of
+from support.mutations import redigested
 from trust_table_picture import picture
-from trust_table_pieces import Piece, Table, digest_of, note_digest
+from trust_table_pieces import HERE, Piece, Table, digest_of, make_inputs, note_digest
 
+from blackbox_conformal.cli.main import run
+from blackbox_conformal.documents.signing_key import SigningKey
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.images.photographs import demo_photographs
 from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.support.files import write_new
 
 TABLES = {
     name.removeprefix("trust-table/"): table
@@ -89,6 +94,45 @@ def test_a_tiny_table_is_drawn_measured_and_found_again(
     assert shifts.of(one, one).risk.mean() <= ALPHA + 0.1
 
 
+def test_verify_finds_an_edited_contribution_and_not_one_of_made_up_pictures(table: Table, tmp_path: Path) -> None:
+    out, (piece,) = tmp_path / "out", table.pieces([f"{VENDOR}/x4/bicubic/one"])
+    for photograph in make_inputs(table, piece, tmp_path / "sources", out):
+        # Made of the truth, and no vendor's.
+        truth = read_image(piece.photographs(out) / photograph.name).pixels
+        write_new(piece.outputs(out) / photograph.name, image_png(truth ^ 1))
+    file = tmp_path / "calibration.json"
+    measure_trust_table.calibrated(piece, table, out).save(file)
+    key = SigningKey.new("Laboratory X")
+    key.save(tmp_path / "mine.pem")
+    verify = ["verify", str(file), "--trust", key.key]
+    assert run(["sign", str(file), "--sign-with", str(tmp_path / "mine.pem")]) == 0
+    assert run(verify) == 0
+
+    text = file.read_text(encoding="utf-8")
+    figure = json.loads(text)
+    signature = figure.pop("signature")
+    figure["guarantee"]["largest_error"] = 0.4
+    for edited in (
+        text.replace("embedded", "embeddeD", 1),
+        redigested(figure),
+        json.dumps(json.loads(redigested(figure)) | {"signature": signature}),
+    ):
+        assert edited != text
+        file.write_text(edited, encoding="utf-8")
+        assert run(verify) == 3
+
+
+def test_the_recipe_for_a_paid_vendor_takes_five_photographs_of_each_kind_twice() -> None:
+    files = sorted(
+        f"{kind}/{name.replace('/', '-')}"
+        for kind, about in Table.read(HERE / "pieces.toml").collections.items()
+        for name in about["names"].split()
+    )
+    for first in (1, 5):
+        assert f"NR % 8 == {first}'" in text_of(DOCS / "trust-table.md")
+        assert set(Counter(file.split("/")[0] for file in files[first - 1 :: 8]).values()) == {5}
+
+
 def pieces_of(pieces: list[Piece], network: str) -> list[Piece]:
     return [piece for piece in pieces if piece.network == network]
 
@@ -119,4 +163,4 @@ def test_every_row_has_digests_of_what_was_drawn_and_calibrated() -> None:
     digests = json.loads(trust_table_pieces.DIGESTS.read_text(encoding="utf-8"))
     named = {f"{row[0]}/{row[1].replace('×', 'x')}/{row[2]}/{row[3]}" for row in ROWS if row[3] != "all five"}
     assert digests.keys() == named | {f"{name} calibration" for name in named}
-    assert named <= {piece.name for piece in Table.read(trust_table_pieces.HERE / "pieces.toml").pieces(["*"])}
+    assert named <= {piece.name for piece in Table.read(HERE / "pieces.toml").pieces(["*"])}
