@@ -150,7 +150,6 @@ class OwnServer(Hosted):
 
     @property
     def named(self) -> bool:
-        """With a label."""
         return bool(self.label)
 
     @property

@@ -114,7 +114,6 @@ class NamedInputs(Hosted):
 
     @property
     def model_name(self) -> str:
-        """The model, for messages."""
         return f"the model {getattr(self, 'model', None) or f'at {self.base_url}'}"
 
     def names(self) -> Names:

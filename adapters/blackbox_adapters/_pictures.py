@@ -9,7 +9,6 @@ from blackbox_conformal.vendor.adapter import Flow, Send
 
 
 def base64_text(png: bytes) -> str:
-    """`png` in base64."""
     return base64.b64encode(png).decode("ascii")
 
 

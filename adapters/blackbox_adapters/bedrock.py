@@ -228,12 +228,10 @@ class Bedrock(StabilityModes):
 
     @property
     def capabilities(self) -> Capabilities:
-        """By mode."""
         return self.mode_capabilities(max_upload_bytes=fits_as_base64(BODY_BYTES, FIELDS_BYTES))
 
     @property
     def price_list(self) -> PriceList:
-        """By mode."""
         return flat(PRICES[self.mode], "third-party copy of the AWS price list, 2026", date(2026, 11, 24))
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:

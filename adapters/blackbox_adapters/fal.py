@@ -197,7 +197,6 @@ class Fal(NamedInputs):
 
     @property
     def capabilities(self) -> Capabilities:
-        """By model."""
         return self.listed(
             self.model_capabilities(
                 price=None,

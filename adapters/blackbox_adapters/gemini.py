@@ -99,7 +99,6 @@ class Gemini(Editor):
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """One call."""
         picture = {"mimeType": "image/png", "data": base64_text(upload.png)}
         settings: dict[str, Any] = {"responseModalities": ["IMAGE"]}
         settings |= present(imageConfig=present(imageSize=self.image_size))

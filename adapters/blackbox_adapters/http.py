@@ -78,6 +78,9 @@ class PlainHttp(OwnServer):
             raise ValueError(
                 "expected no user name or password in the address; use -p key-header=… and HTTP_VENDOR_KEY"
             )
+        names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+        if len(set(names)) < len(names):
+            raise ValueError(f"expected each name once in the address's query; got {', '.join(names)}")
         return value
 
     @property
@@ -87,7 +90,6 @@ class PlainHttp(OwnServer):
 
     @property
     def capabilities(self) -> Capabilities:
-        """By parameters."""
         return Capabilities(
             scale_factors=(self.scale,),
             seed_range=(0, self.seed_maximum) if self.seed_parameter else None,

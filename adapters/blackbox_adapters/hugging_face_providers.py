@@ -107,7 +107,6 @@ class HuggingFaceProviders(Hosted):
 
     @property
     def capabilities(self) -> Capabilities:
-        """By parameters."""
         return Capabilities(
             scale_factors=(self.scale,),
             seed_range=SEEDS if self.seed_field else None,

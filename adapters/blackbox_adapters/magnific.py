@@ -98,12 +98,10 @@ class Magnific(Hosted):
 
     @property
     def key_variable(self) -> str | None:
-        """The one of the brand."""
         return VARIABLES[self.brand]
 
     @property
     def capabilities(self) -> Capabilities:
-        """By mode."""
         return self.listed(
             Capabilities(
                 scale_factors=(self.scale,),

@@ -47,7 +47,6 @@ class Recraft(Hosted):
 
     @property
     def capabilities(self) -> Capabilities:
-        """By mode."""
         crisp = self.mode == "crisp"
         return self.listed(
             Capabilities(
@@ -63,7 +62,6 @@ class Recraft(Hosted):
 
     @property
     def price_list(self) -> PriceList:
-        """By mode."""
         return flat("0.004" if self.mode == "crisp" else "0.25", "recraft.ai API documentation", date(2026, 11, 26))
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:

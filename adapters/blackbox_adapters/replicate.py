@@ -91,7 +91,6 @@ class Replicate(NamedInputs):
 
     @property
     def capabilities(self) -> Capabilities:
-        """By model."""
         return self.listed(
             self.model_capabilities(
                 price=None,

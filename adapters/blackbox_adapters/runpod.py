@@ -66,7 +66,6 @@ class RunPod(OptionalKey, NamedInputs):
 
     @property
     def capabilities(self) -> Capabilities:
-        """By worker."""
         return self.model_capabilities(
             price=self.given_price or (None if self.authenticate else FREE),
             result_hosts=self.hosts(),

@@ -70,7 +70,6 @@ class Runware(Hosted):
 
     @property
     def capabilities(self) -> Capabilities:
-        """By model."""
         seeded = self._seeded()
         return self.listed(
             Capabilities(

@@ -73,7 +73,6 @@ class Stability(StabilityModes):
 
     @property
     def capabilities(self) -> Capabilities:
-        """By mode."""
         return replace(
             self.mode_capabilities(max_upload_bytes=10 * 1024 * 1024, failures_billed=False), rates=(Rate(150, 10.0),)
         )

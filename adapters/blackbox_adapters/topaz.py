@@ -148,7 +148,6 @@ class Topaz(Hosted):
 
     @property
     def capabilities(self) -> Capabilities:
-        """By model."""
         seeded = self._seed_field() is not None
         return self.listed(
             Capabilities(

@@ -34,7 +34,6 @@ class Semantic(Metric):
 
     @property
     def bound(self) -> float:
-        """1."""
         return 1.0
 
     @property

@@ -30,8 +30,6 @@ _OF_PROCEDURE = ("draws", "score", "metric", "delivery", "perturbation", "seeds"
 
 @dataclass(frozen=True, kw_only=True)
 class AuditOptions(shared.ClusterOptions, shared.JobOptions):
-    """What `audit` is given."""
-
     images: tuple[str, ...] = shared.photographs(required=False)
     calibration: str | None = shared.calibration()
     trust: tuple[str, ...] = shared.trust(no_keyword="`Calibration.vouching` says who signed")
@@ -219,7 +217,7 @@ def _audit_claim(screen: Screen, options: AuditOptions, text: str) -> None:
     screen.data(audit.document())
     if audit.verdict == "contradicted":
         raise CheckFailedError(
-            f"the claim is contradicted by {counted(audit.looked, 'photograph')}: do not rely on it for others"
+            f"the vendor's claim is contradicted by {counted(audit.looked, 'photograph')}; do not rely on it"
         )
 
 

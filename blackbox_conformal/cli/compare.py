@@ -26,8 +26,6 @@ SETTINGS = ("draws", "score", "delivery", "perturbation", "seeds", "scale")
 
 @dataclass(frozen=True, kw_only=True)
 class CompareOptions(shared.JobOptions):
-    """What `compare` is given."""
-
     images: tuple[str, ...] = shared.photographs()
     vendors: tuple[str, ...] = shared.declared(
         "--vendor",

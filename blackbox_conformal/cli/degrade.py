@@ -11,8 +11,6 @@ from blackbox_conformal.support.text import counted, printable
 
 @dataclass(frozen=True, kw_only=True)
 class DegradeOptions:
-    """What `degrade` is given."""
-
     images: tuple[str, ...] = shared.photographs()
     scale: int | None = shared.setting()
     degradation: str | None = shared.setting()

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class InputsOptions:
-    """What `inputs` is given."""
-
     inputs: tuple[str, ...] = shared.photographs()
     calibration: str | None = shared.calibration()
     suggest: bool = shared.flag(

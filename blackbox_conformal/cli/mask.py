@@ -95,8 +95,6 @@ FULL_SIZE = "full-size"
 
 @dataclass(frozen=True, kw_only=True)
 class MaskOptions(shared.ClusterOptions, shared.VendorOptions, shared.TermsOptions):
-    """What `mask` is given."""
-
     inputs: tuple[str, ...] = shared.arguments(required=True, type=shared.PicturesPath(exists=True, allow_dash=True))
     calibration: str = shared.calibration(required=True)
     trust: tuple[str, ...] = shared.setting()

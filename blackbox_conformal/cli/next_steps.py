@@ -73,7 +73,6 @@ def report_on(run: Path, calibration: str) -> list[str]:
 
 
 def view_of(run: Path, calibration: str) -> list[str]:
-    """`view` of the same."""
     return ["view", str(run), *_calibration_of(run, calibration), *typed("ledger")]
 
 

@@ -209,7 +209,6 @@ def takes(kind: type, python: Any = Settings, only_typed: str = "") -> Decorator
 
 
 def _of_setting(name: str, setting: Setting, known: "dict[str, Setting]", **more: Any) -> Decorator:
-    """The option that a setting is."""
     flag = more.pop("flag", setting.flag) or f"--{name.replace('_', '-')}"
     shown = [f"default: {setting.usual}"] if setting.usual else []
     if setting.kind is SWITCH:

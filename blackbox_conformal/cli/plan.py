@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanOptions(shared.JobOptions):
-    """What `plan` is given."""
-
     images: tuple[str, ...] = shared.photographs()
     guarantee: str | None = shared.setting()
     alpha: float | None = shared.setting()

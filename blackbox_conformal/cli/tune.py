@@ -32,8 +32,6 @@ _CHOOSING = (
 
 @dataclass(frozen=True, kw_only=True)
 class TuneOptions(shared.ClusterOptions, shared.JobOptions):
-    """What `tune` is given."""
-
     images: tuple[str, ...] = shared.photographs()
     alpha: float | None = shared.alpha()
     want_share: float | None = shared.setting()

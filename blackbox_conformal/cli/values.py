@@ -66,7 +66,6 @@ def store_address(text: str) -> str:
 
 
 def cluster_place(text: str) -> str:
-    """Where the workers of a cluster are."""
     from blackbox_conformal.study.stages.cluster import checked_place
 
     try:

@@ -106,8 +106,6 @@ class WatchedPapers:
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyOptions:
-    """What `verify` is given."""
-
     papers: tuple[str, ...] = shared.arguments(required=True, type=shared.FILE)
     calibration: str | None = shared.declared(
         "--calibration", type=shared.FILE, help="Calibration file: check also that the certificates follow from it."

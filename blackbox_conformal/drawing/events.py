@@ -113,7 +113,6 @@ class EventBoard:
             self._counts = Counter(wanted=total, spent_nanousd=to_nano(spent), reserved_nanousd=to_nano(reserved))
 
     def count(self, **amounts: Unpack[Amounts]) -> None:
-        """Add to the counters."""
         with self._lock:
             self._counts.update(amounts)
 

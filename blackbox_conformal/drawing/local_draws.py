@@ -21,7 +21,6 @@ class LocalDraws:
         self._acceptance = acceptance
 
     def close(self) -> None:
-        """Close the adapter."""
         self._adapter.close()
 
     def draw(self, task: Task) -> Outcome:

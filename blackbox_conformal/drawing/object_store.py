@@ -152,7 +152,6 @@ class FolderStore:
 
     @property
     def shown(self) -> str:
-        """The folder."""
         return str(self._folder)
 
     def put_if_absent(self, name: str, content: bytes) -> bool:
@@ -216,7 +215,6 @@ class Bucket:
 
     @property
     def shown(self) -> str:
-        """The address."""
         return str(self._address)
 
     def put_if_absent(self, name: str, content: bytes) -> bool:

@@ -156,7 +156,6 @@ class Sampler:
 
     @property
     def counters(self) -> Counters:
-        """The counters now."""
         return self._board.counters
 
     @property

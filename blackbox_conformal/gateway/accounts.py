@@ -22,7 +22,6 @@ class Accounts:
         self._begun: Occupancy[tuple[str, int]] = Occupancy()
 
     def payer(self, request: Request) -> "RequestPayer":
-        """The payer for a request."""
         return RequestPayer(self, request)
 
     def room(self, owner: str, price_nanousd: int) -> AbstractContextManager[None]:

@@ -139,7 +139,6 @@ class Protocol(H11Protocol):
     _unsent = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin a connection."""
         # What asyncio's own transports ask the system for at once; 256 KiB by default. Others go without.
         if hasattr(transport, "max_size"):
             transport.max_size = _READ_BYTES
@@ -148,7 +147,6 @@ class Protocol(H11Protocol):
         self._follow()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End it."""
         self._number = -1
         _cancel(self._clock, self._reading)
         super().connection_lost(exc)
@@ -251,7 +249,6 @@ class Server(uvicorn.Server):
         self._asked = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and tell."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self._on_start(self)

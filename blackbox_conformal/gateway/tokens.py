@@ -99,7 +99,6 @@ class Tokens:
         return sorted(self._refresh().values(), key=lambda holder: holder.name)
 
     def names(self) -> list[str]:
-        """Their names."""
         return [holder.name for holder in self.holders()]
 
     def revoke(self, name: str) -> None:

@@ -64,8 +64,6 @@ class ProgressDisplay:
 
 
 class TerminalDisplay(ProgressDisplay):
-    """On stderr."""
-
     def __init__(self) -> None:
         super().__init__()
         self._console = Console(stderr=True, highlight=False)

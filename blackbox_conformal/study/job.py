@@ -176,7 +176,6 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        """The run folder."""
         return self.terms.folder
 
     @property

@@ -13,7 +13,6 @@ _FOLDER = "results"
 
 
 def _are_of_same_mask(*contents: bytes) -> bool:
-    """Whether these are certificates of one mask."""
     try:
         first, second = (comparable(Certificate.from_json(content.decode())) for content in contents)
     except (CheckFailedError, FileFormatError, ValueError):

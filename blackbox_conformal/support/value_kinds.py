@@ -74,7 +74,6 @@ def number(low: float, high: float | None = None, *, inside: bool = False, metav
 
 
 def choice(*words: str) -> Kind:
-    """One of these words."""
     return Kind(" or ".join(words), lambda value: words[words.index(value)], "|".join(words), words)
 
 

@@ -58,7 +58,6 @@ def percent(share: float | str) -> str:
 
 
 def share(value: float | None) -> str:
-    """A share for people."""
     if value is None or math.isnan(value):
         return "–"
     if 0 < value < 0.0005:

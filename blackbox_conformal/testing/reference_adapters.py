@@ -108,7 +108,6 @@ class SynchronousVendor(_Reference):
     )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
-        """One request."""
         answer = yield Send(
             "POST",
             f"{self.url}/v1/upscale",

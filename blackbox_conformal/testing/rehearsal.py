@@ -45,7 +45,6 @@ class Rehearsal:
 
     @property
     def sends(self) -> list[Send]:
-        """The requests."""
         return [step for step in self.steps if isinstance(step, Send)]
 
     @property

@@ -30,8 +30,6 @@ SEES = "a program sees the state itself"
 
 @dataclass(frozen=True, kw_only=True)
 class WatchOptions(shared.VendorOptions, shared.TermsOptions):
-    """What `watch` is given."""
-
     images: tuple[str, ...] = shared.photographs(required=False)
     calibration: str | None = shared.calibration()
     trust: tuple[str, ...] = shared.setting()
@@ -193,7 +191,6 @@ def _visit(options: WatchOptions, adapter: "Adapter", planned: "VisitOutlook") -
 
 
 def _write_page(screen: Screen, options: WatchOptions, calibration: "Calibration", page: str) -> str:
-    """Where the page lies."""
     from blackbox_conformal.study.pages import pages
 
     file, run = Path(options.file), from_options.folder_of(options, calibration.procedure, options.file)

@@ -22,7 +22,6 @@ class Coco(Format):
     """COCO's JSON: polygons, and runs down the columns of the picture, as a list or compressed; else the box."""
 
     def read(self, request: ImportRequest) -> Levels:
-        """As `Format.read`."""
         document = fields(read_json(request.file(".json")), "a COCO file")
         images = objects(document.get("images"), "images", "an image")
         image = request.choose((str(image.get("file_name", "")), image) for image in images)

@@ -27,7 +27,6 @@ class Cvat(Format):
     """ "CVAT for images 1.1": one XML file with many pictures."""
 
     def read(self, request: ImportRequest) -> Levels:
-        """As `Format.read`."""
         path = request.file(".xml")
         pictures = _Reader(path, request).pictures
         attributes, shapes = request.choose(pictures)

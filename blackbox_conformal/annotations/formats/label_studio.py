@@ -27,7 +27,6 @@ class LabelStudio(Format):
     """Label Studio's JSON export, with one finished annotation of the picture."""
 
     def read(self, request: ImportRequest) -> Levels:
-        """As `Format.read`."""
         document = read_json(request.file(".json"))
         tasks = objects(document if isinstance(document, list) else [document], "tasks", "a task")
         task = request.choose((_name(task, request), task) for task in tasks)

@@ -26,7 +26,6 @@ class Labelme(Format):
     """labelme's JSON file of one picture, or a folder of them."""
 
     def read(self, request: ImportRequest) -> Levels:
-        """As `Format.read`."""
         path = request.file(".json")
         document = fields(read_json(path), "a labelme file")
         name = document.get("imagePath")

@@ -111,7 +111,6 @@ class TimedStream(httpcore.NetworkStream):
         self._exchange.flushed = self._to_vendor
 
     def close(self) -> None:
-        """Close the connection."""
         self._inner.close()
 
     def start_tls(

@@ -371,7 +371,6 @@ class AnyLedger(ABC):
         return attempts
 
     def attempt(self, number: int) -> Attempt | None:
-        """One attempt by its id."""
         with self._lookup() as reader:
             row = reader.execute(f"SELECT {COLUMNS} FROM attempt WHERE id = ?", (number,)).fetchone()
         return None if row is None else attempt_from(row)

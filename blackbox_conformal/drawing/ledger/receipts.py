@@ -74,7 +74,6 @@ class Receipt:
 
     @property
     def cost_nanousd(self) -> int:
-        """What it is booked at."""
         return self.price_nanousd if self.report.cost_nanousd is None else self.report.cost_nanousd
 
     def to_line(self) -> bytes:

@@ -488,7 +488,6 @@ class Store:
                 yield path, named
 
     def quarantined(self) -> list[Path]:
-        """Files in quarantine."""
         return sorted(path for path in self._quarantine.glob("*") if path.is_file())
 
     def free_bytes(self) -> int:

@@ -68,7 +68,6 @@ class AuditStop:
 
     @property
     def looked(self) -> int:
-        """Photographs looked at."""
         return self.looks[-1].units
 
     def blocks(self, alphas: Sequence[float]) -> Iterator[Block]:

@@ -172,7 +172,6 @@ class Mixture:
 
     @property
     def loses_colours(self) -> bool:
-        """Whether any photograph loses its colours."""
         return any(step.loses_colours for chain in self.chains for step in chain.steps)
 
     def at(self, scale: int) -> "Mixture":

@@ -43,7 +43,6 @@ class Noise(Degradation):
 
     @property
     def random(self) -> bool:
-        """Always."""
         return True
 
     def apply(self, pixels: Image, random: RandomNumbers, size: tuple[int, int]) -> Image:

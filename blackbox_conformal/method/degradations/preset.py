@@ -29,5 +29,4 @@ class Preset(Degradation):
 
     @property
     def expansion(self) -> str:
-        """The chain."""
         return self.chain

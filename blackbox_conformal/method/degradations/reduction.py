@@ -43,7 +43,6 @@ class Reduction(Degradation):
 
     @property
     def resizes(self) -> bool:
-        """Always."""
         return True
 
     def along_axis(self, length: int) -> NDArray[np.float64] | None:

@@ -50,7 +50,6 @@ class Rescale(Degradation):
 
     @property
     def resizes(self) -> bool:
-        """Always."""
         return True
 
     def drawn(self, random: RandomNumbers) -> Self:

@@ -97,7 +97,6 @@ class OfLoss(WithOutsiders):
         return type(self)(**same), self.largest_error
 
     def share_in_words(self, alpha: float) -> str:
-        """As of the loss."""
         return self.loss.share_in_words(alpha)
 
     def _also(self, n: int, error: str) -> str:
@@ -106,12 +105,10 @@ class OfLoss(WithOutsiders):
 
     @property
     def left_open(self) -> str:
-        """As the loss."""
         return self.loss.left_open
 
     @property
     def definitions(self) -> tuple[str, ...]:
-        """As the loss."""
         return self.loss.definitions
 
     @classmethod

@@ -107,7 +107,6 @@ class Expected(WithOutsiders):
 
     @property
     def bound_source(self) -> BoundSource:
-        """As `bound_from` says."""
         return self.bound_from
 
     @property
@@ -116,7 +115,6 @@ class Expected(WithOutsiders):
         return self.bound_new
 
     def with_bound(self, bound: RiskCurve) -> Self:
-        """With `bound` as ``bound_new``."""
         return self.model_copy(update={"bound_new": bound})
 
     def _sides(self, curves: CurveSet) -> tuple[Merged, Fraction, Fraction]:
@@ -327,7 +325,6 @@ class Expected(WithOutsiders):
 
     @property
     def by_photograph(self) -> dict[str, tuple[Any, ...]]:
-        """The weights."""
         return {} if self.weights is None else {"weights": self.weights}
 
     @property

@@ -462,7 +462,6 @@ class Guarantee(Plugin):
 
     @property
     def losses(self) -> Losses:
-        """What it is about."""
         tolerance = DEFAULT_TOLERANCE if self.needs.curve_kind == "share" else None
         if self.stated_tolerance is not None:
             tolerance = self.stated_tolerance

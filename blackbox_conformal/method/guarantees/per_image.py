@@ -186,7 +186,6 @@ class PerImage(OfLoss):
         return f"the share of {unit} {missing}, claimed to be at most {exactly(claimed)}"
 
     def refuse_unclaimed(self, in_tiles: bool) -> None:
-        """Refuse tiles."""
         if in_tiles:
             raise UsageError(
                 "expected single photographs for per-image; got tiles of photographs, which are not independent, and "

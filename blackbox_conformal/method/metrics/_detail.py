@@ -44,7 +44,6 @@ class DetailMetric(Metric):
 
     @property
     def error_in_words(self) -> str:
-        """What the share is of."""
         return self.words
 
     def require_degradation(self, degradation: Mixture) -> None:

@@ -28,7 +28,6 @@ class DeltaE2000(LocalMetric):
 
     @property
     def bound(self) -> float:
-        """The cap."""
         return self.cap
 
     def distance(self, truth: Image, delivered: Image) -> Map:

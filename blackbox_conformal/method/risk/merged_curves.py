@@ -6,6 +6,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from blackbox_conformal.support.rounding import all_up
+
 # A loss sum of 60 bits times a weight of 24 does not fit 64 bits: split at 22, each limb's sum does.
 LIMB_BITS = 22
 WEIGHT_BITS = 24
@@ -59,6 +61,18 @@ class Merged:
         return np.ldexp(self.high.astype(np.float64), LIMB_BITS - self.bits) + np.ldexp(
             self.low.astype(np.float64), -self.bits
         )
+
+    def means_up(self, count: int) -> NDArray[np.float32]:
+        """The sum over `count` < 2^29 at every step, rounded up to float32 and never down."""
+        means = all_up(self.totals() / count)
+        # Sum and quotient were rounded. Mean times count, a product of 24 and 29 bits, is exact, and so is its distance
+        # from the high limb, which is near: the sign of what is missing is right.
+        high, low = (
+            np.ldexp(self.high.astype(np.float64), LIMB_BITS - self.bits),
+            np.ldexp(self.low.astype(np.float64), -self.bits),
+        )
+        short = (high - means * np.float64(count)) + low > 0
+        return np.where(short, np.nextafter(means, np.float32(np.inf)), means)
 
 
 def merge(

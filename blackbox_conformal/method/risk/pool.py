@@ -11,7 +11,6 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.exact import largest_loss
-from blackbox_conformal.support.rounding import all_up
 
 
 @lru_cache(maxsize=4)
@@ -42,7 +41,7 @@ def _mean(curves: CurveSet) -> RiskCurve:
         # A photograph in one tile keeps its curve to the bit; only the trusted shares go, as for the others.
         return replace(only, area_scores=None, area_shares=None)
     # Rounded up, but never above the bound, which rounding may pass and the mean cannot.
-    losses = np.minimum(all_up(curves.merged.totals() / len(curves)), largest_loss(curves.bound))
+    losses = np.minimum(curves.merged.means_up(len(curves)), largest_loss(curves.bound))
     grows = losses > np.r_[np.float32(0), losses[:-1]]
     scores = curves.merged.scores.astype(np.float32)
     return replace(curves[0], scores=scores[grows], losses=losses[grows], area_scores=None, area_shares=None)

@@ -120,7 +120,6 @@ def spread(values: Map) -> Map:
 
 
 def own_network() -> Network:
-    """The network of this package."""
     return network_of(resources.files(__package__).joinpath(OWN_FILE).read_bytes())
 
 

@@ -20,7 +20,6 @@ class SecondOpinion(OneDrawScore):
 
     @property
     def needs_second(self) -> bool:
-        """Always."""
         return True
 
     def raw(self, context: Context) -> Map:

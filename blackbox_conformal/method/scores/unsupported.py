@@ -51,7 +51,6 @@ class Unsupported(OneDrawScore):
 
     @classmethod
     def weights_digest(cls, *, degraded: bool) -> str:
-        """The digest of all weights that it looks with."""
         return reference_digest(degraded=degraded)
 
     def suited(self, degradation: Mixture) -> Self:

@@ -48,8 +48,6 @@ _force = shared.option("--force", is_flag=True, help="Replace what is there.")
 
 @dataclass(frozen=True, kw_only=True)
 class AnnotateOptions(shared.VendorOptions):
-    """What `annotate` is given."""
-
     images: tuple[str, ...] = shared.photographs()
     calibration: str = shared.declared(
         "--calibration",

@@ -18,7 +18,6 @@ _KEPT_QUALITY = 90
 
 
 def base64_text(data: bytes) -> str:
-    """`data` in base64."""
     return base64.b64encode(data).decode()
 
 

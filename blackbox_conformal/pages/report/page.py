@@ -446,7 +446,6 @@ def score_words(procedure: Procedure) -> str:
 
 
 def threshold_words(threshold: float) -> str:
-    """A threshold for people."""
     if threshold == math.inf:
         return "every score"
     return "nothing" if threshold == -math.inf else f"score < {threshold:.6g}"

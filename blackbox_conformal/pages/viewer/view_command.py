@@ -55,7 +55,6 @@ class Browser:
 
 @contextlib.contextmanager
 def browser() -> Iterator[Browser]:
-    """A browser for the ``with`` block."""
     opened = Browser(private_folder("XDG_STATE_HOME", ".local/state"))
     try:
         yield opened

@@ -271,8 +271,6 @@ class Thumbnails:
         self.bytes = 0
 
     def picture(self, entry: FullSize) -> bytes:
-        """WebP."""
-
         def make() -> bytes:
             block = block_side(entry.size, SIDE)
             return webp(PillowImage.fromarray(self._pictures.pixels(entry, "delivered")).reduce(block))

@@ -56,7 +56,6 @@ class Wish:
 
     @property
     def of_detail(self) -> bool:
-        """Whether that is about detail."""
         return self.guarantee == DETAIL_GUARANTEE
 
     def levels(self, promise: Promise) -> tuple[float, ...]:
@@ -97,7 +96,6 @@ class FrontierRow:
 
     @property
     def draws(self) -> int:
-        """Draws of each photograph."""
         return self.way.procedure.draws
 
     @property
@@ -139,7 +137,6 @@ class FrontierRow:
         return options
 
     def json(self) -> dict[str, Any]:
-        """For scripts."""
         procedure = self.way.procedure
         return {
             "promise": self.promise.name,

@@ -124,7 +124,6 @@ class Plan(Estimate, Faces):
 
     @property
     def _price(self) -> str:
-        """The price, and where it is from."""
         if self.cost_usd is None:
             return "unknown: give -p price-usd=…"
         return money(*self.cost_usd) + (f" ({self.price_source})" if self.price_source else "")

@@ -53,13 +53,11 @@ class Promise:
 
     @property
     def rule(self) -> Guarantee:
-        """The guarantee."""
         rule: Guarantee = member("guarantees", self.guarantee)
         return rule
 
     @property
     def of_detail(self) -> bool:
-        """Whether it is about detail."""
         return self.rule.threshold_ceiling is not None
 
     @property

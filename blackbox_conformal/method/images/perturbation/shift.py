@@ -16,7 +16,6 @@ class Shift(Perturbation):
 
     @property
     def maximum_draws(self) -> int:
-        """One for each offset."""
         return len(_OFFSETS)
 
     def apply(self, pixels: Image, index: int) -> Image:
