@@ -87,7 +87,7 @@ class MaskWriter:
 PRODUCTS = ("image", "mask", "overlay", "score-map", "certificate", "safe")
 """What can be written to stdout."""
 
-OPTIONAL = ("overlay", "score-map", "vendor")
+OPTIONAL = ("overlay", "score-map", "vendor", "xmp")
 SAVES = "`Result.save` writes files"
 FULL_SIZE = "full-size"
 """What the run folder keeps of each picture for `view`."""
@@ -147,7 +147,8 @@ class MaskOptions(shared.ClusterOptions, shared.VendorOptions, shared.TermsOptio
         multiple=True,
         type=click.Choice([*OPTIONAL, FULL_SIZE]),
         no_keyword=SAVES,
-        help="Do not write this file of each picture; full-size is what `view` needs of it. Repeatable.",
+        help="Do not write this of each picture. xmp: the note in pictures that a machine made them; full-size: what "
+        "`view` needs. Repeatable.",
     )
     empty_masks: bool = shared.setting()
     outside: float = shared.setting()

@@ -14,7 +14,15 @@ from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.read import read_image, read_output
 from blackbox_conformal.method.nothing_added import about_detail, nothing_added
 from blackbox_conformal.method.risk.trust import threshold_json
-from blackbox_conformal.study.mask.products import Product, Result, encode_product, mixture_of, overlay_of, safe_of
+from blackbox_conformal.study.mask.products import (
+    Product,
+    Result,
+    encode_product,
+    mixture_of,
+    overlay_of,
+    safe_of,
+    xmp_of,
+)
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.types import Mask
 
@@ -37,6 +45,9 @@ ENDINGS = {media_type: ending for ending, media_type in MEDIA_TYPES.items()}
 NAMES = ("picture", "mask", "overlay", "safe", "certificate")
 """Files that a request may have, as links name them."""
 
+XMP = xmp_of("mask.png", "certificate.json")
+"""The mark of pictures that are made here."""
+
 MADE = ("overlay", "safe")
 """Those that are made when they are asked for: two pictures are decoded."""
 
@@ -55,7 +66,7 @@ def keep_masked(result: Result, store: FileStore, sign_with: "SigningKey | None"
     certificate = result.certificate
     changed = result.vendor is None or str(certificate.procedure["delivery"]).startswith("consistent")
     kinds = {"picture": "image" if changed else "vendor", "mask": "mask"}
-    made = {name: encode_product(result, kind) for name, kind in kinds.items()}
+    made = {name: encode_product(result, kind, xmp=XMP) for name, kind in kinds.items()}
     files: dict[str, Kept] = {}
     outputs = {}
     for name, product in made.items():
@@ -110,8 +121,9 @@ def product_of(request: Request, name: str, store: FileStore) -> Product | None:
     low = read_image(store.read(request.input)).pixels
     if name == "overlay":
         dotted = about_detail(certificate.guarantee, certificate.procedure["metric"])
-        return overlay_of(picture, mask, nothing_added(picture, low, mixture_of(certificate)) if dotted else None)
-    return Product(image_png(safe_of(picture, mask, low, certificate)[0]))
+        unchanged = nothing_added(picture, low, mixture_of(certificate)) if dotted else None
+        return overlay_of(picture, mask, unchanged, XMP)
+    return Product(image_png(safe_of(picture, mask, low, certificate)[0], XMP))
 
 
 def _mask(content: bytes) -> Mask:

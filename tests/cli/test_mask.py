@@ -4,6 +4,8 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -20,6 +22,8 @@ from blackbox_conformal.method.safe import picture_to_show
 from blackbox_conformal.study.mask import products
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.testing.fault_server import FaultServer
+
+RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +113,28 @@ def test_the_vendors_file_is_delivered_as_it_was_received(shop: Shop) -> None:
     assert Path(entry["vendor"]).name == certificate.outputs["vendor"]["file"] == "small-vendor.png"
 
 
+def beside_pixels(path: str) -> dict[str | tuple[int, int], Any]:
+    with PillowImage.open(path) as opened:
+        return opened.info
+
+
+def test_pictures_say_that_a_machine_made_them_and_what_says_which_part_to_trust(shop: Shop) -> None:
+    found = shop.mask("--alpha", "0.9", "--out", "marked", "--json", "--safe")
+    assert found.returncode == 0, found.stderr
+    (entry,) = json.loads(found.stdout)["pictures"]
+    for kind in ("image", "safe", "overlay"):
+        packet = ElementTree.fromstring(beside_pixels(entry[kind])["xmp"])
+        said = {child.tag.rpartition("}")[2]: "".join(child.itertext()) for child in packet[0][0]}
+        assert said["DigitalSourceType"].endswith("/digitalsourcetype/compositeWithTrainedAlgorithmicMedia")
+        named = [item.text for item in packet.iter(f"{RDF}li")][1:]
+        assert [Path(entry["image"]).with_name(name) for name in named] == [
+            Path(entry["certificate"]),
+            Path(entry["mask"]),
+        ]
+        assert all(name in said["description"] for name in named)
+    assert all(not beside_pixels(entry[kind]) for kind in ("mask", "score_map"))
+
+
 def test_files_that_are_left_out_are_not_written_and_the_rest_is_verified(shop: Shop) -> None:
     left_out = [word for kind in (*OPTIONAL, FULL_SIZE) for word in ("--leave-out", kind)]
     found = shop.mask("--alpha", "0.9", "--out", "few", "--json", *left_out)
@@ -116,7 +142,8 @@ def test_files_that_are_left_out_are_not_written_and_the_rest_is_verified(shop: 
     (entry,) = json.loads(found.stdout)["pictures"]
     names = ["small-certificate.json", "small-image.png", "small-mask.png"]
     assert sorted(path.name for path in (shop.folder / "few").iterdir()) == names
-    assert [entry[kind.replace("-", "_")] for kind in OPTIONAL] == [None, None, None]
+    assert [entry[kind.replace("-", "_")] for kind in OPTIONAL if kind != "xmp"] == [None, None, None]
+    assert beside_pixels(entry["image"]) == {}
     Certificate.from_json(Path(entry["certificate"]).read_text(encoding="utf-8")).verify(shop.folder / "few")
     assert tuple(kind.replace("-", "_") for kind in OPTIONAL) == products.OPTIONAL
 

@@ -80,6 +80,7 @@ def test_the_gateway_says_and_keeps_what_was_promised(
     shown = {name: _pixels(files[name].content) for name in ("mask", "overlay", "safe")}
     np.testing.assert_array_equal(shown["mask"], alone.mask)
     np.testing.assert_array_equal(shown["safe"], alone.safe)
+    assert b"compositeWithTrainedAlgorithmicMedia" in files["safe"].content
     dotted = alone.unchanged if PROMISES[promise] == OF_DETAIL else None
     np.testing.assert_array_equal(shown["overlay"], overlay(alone.image, alone.mask, dotted))
 

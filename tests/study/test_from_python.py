@@ -255,7 +255,7 @@ def test_a_vendors_file_of_another_format_replaces_the_earlier_one_by_force_only
 def test_only_what_can_be_left_out_is(desk: Desk, tmp_path: Path) -> None:
     result = desk.mask(desk.folder / "small.png")
     assert result.save(tmp_path, leave_out=["overlay"]).overlay is None
-    with pytest.raises(UsageError, match="overlay, score_map, vendor; got mask"):
+    with pytest.raises(UsageError, match="overlay, score_map, vendor, xmp; got mask"):
         result.save(tmp_path, leave_out=["mask"])
     assert not (tmp_path / "small-overlay.png").exists()
 

@@ -79,7 +79,10 @@ def test_files_to_save_are_those_of_the_mask_command(viewed_run, viewer_url):
     assert saved.content == (viewed_run.folder.parent / "masked" / "whole 0-mask.png").read_bytes()
     assert "whole%200-alpha-0.1-mask.png" in saved.headers["content-disposition"]
     safe = (viewed_run.folder.parent / "masked" / "whole 0-safe.png").read_bytes()
-    assert httpx.get(f"{viewer_url}pictures/{stem}/safe/{stop}").content == safe
+    saved = httpx.get(f"{viewer_url}pictures/{stem}/safe/{stop}")
+    assert (pixels(saved) == np.asarray(Image.open(io.BytesIO(safe)))).all()
+    assert b"compositeWithTrainedAlgorithmicMedia" in saved.content
+    assert b"<rdf:li>whole 0-alpha-0.1-mask.png</rdf:li>" in saved.content
     shown = httpx.get(f"{viewer_url}pictures/{stem}").json()["shown"][stop]
     assert (
         pixels(httpx.get(f"{viewer_url}pictures/{stem}/shown/{shown}"))[~mask]

@@ -45,6 +45,7 @@ from blackbox_conformal.pages.report.shares_histogram import Histogram
 from blackbox_conformal.pages.report.slider_levels import Stop, stops_at, thresholds_of
 from blackbox_conformal.pages.viewer.local_site import PageRoute
 from blackbox_conformal.pages.viewer.page_files import asset_route, download, template_page, unchanging
+from blackbox_conformal.study.mask.products import xmp_of
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.text import file_stem, printable
 from blackbox_conformal.support.types import Image, Mask
@@ -474,15 +475,18 @@ class ViewPage:
         entry, stop = self._entry(http), self._stop(http.parameters)
         self._need_input(entry)
         with _MAKING:
-            return self._file(entry, stop, "safe", image_png(self.pictures.safe(entry, stop)))
+            xmp = xmp_of(self._name(entry, stop, "mask"))
+            return self._file(entry, stop, "safe", image_png(self.pictures.safe(entry, stop), xmp))
 
     def _need_input(self, entry: FullSize) -> None:
         if "low" not in entry.digests:
             raise NotServedError(404, "this picture was kept without its input")
 
     def _file(self, entry: FullSize, stop: int, kind: str, content: bytes) -> HttpAnswer:
-        name = f"{file_stem(entry.name)}-alpha-{self.pictures.stops[stop].alpha:g}-{kind}.png"
-        return download(content, name, "image/png")
+        return download(content, self._name(entry, stop, kind), "image/png")
+
+    def _name(self, entry: FullSize, stop: int, kind: str) -> str:
+        return f"{file_stem(entry.name)}-alpha-{self.pictures.stops[stop].alpha:g}-{kind}.png"
 
     def _entry(self, http: HttpRequest) -> FullSize:
         entry = self.pictures.entry(http.parameters["picture"])

@@ -37,7 +37,7 @@ from blackbox_conformal.support.blocks import Block, Faces, Figure, Note, Table
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.files import write_new, write_together
 from blackbox_conformal.support.plots import Raster
-from blackbox_conformal.support.text import printable
+from blackbox_conformal.support.text import file_stem, printable
 from blackbox_conformal.support.types import Image, Map, Mask
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Result(Faces):
         feather
             Over how many untrusted pixels the delivered picture fades into the other in it; 0: a hard edge.
         leave_out
-            What not to write: ``overlay``, ``score_map``, ``vendor``.
+            What not to write: ``overlay``, ``score_map``, ``vendor``, or ``xmp``, the mark in pictures; see `xmp_of`.
         sign_with
             Sign the certificate with this key.
         force
@@ -204,8 +204,23 @@ def _grey(score_map: Map) -> NDArray[np.uint8]:
     return np.clip(scaled, 0, 255).astype(np.uint8)
 
 
-OPTIONAL = ("overlay", "score_map", "vendor")
-"""What is written of a result unless it is left out."""
+OPTIONAL = ("overlay", "score_map", "vendor", "xmp")
+"""What is written of a result unless it is left out; ``xmp``: the mark in pictures, see `xmp_of`."""
+
+_XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/">
+ <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+  <rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"
+    xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">
+   <Iptc4xmpExt:DigitalSourceType>http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia\
+</Iptc4xmpExt:DigitalSourceType>
+   <dc:description><rdf:Alt><rdf:li xml:lang="x-default">A machine enlarged or restored this picture and may have \
+invented detail. {said}</rdf:li></rdf:Alt></dc:description>
+   <dc:relation><rdf:Bag>{files}</rdf:Bag></dc:relation>
+  </rdf:Description>
+ </rdf:RDF>
+</x:xmpmeta>
+<?xpacket end="r"?>"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +262,12 @@ class Wanted:
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of pictures to be written."""
-        kept = [kind for kind in OPTIONAL if kind not in self.leave_out]
+        kept = [kind for kind in OPTIONAL if kind not in self.leave_out and kind != "xmp"]
         return ("image", "mask", *kept, *(["safe"] if self.safe else []))
+
+    def xmp(self, stem: str) -> str:
+        """The mark in the pictures of a result whose files are named `stem`; empty where it is left out."""
+        return "" if "xmp" in self.leave_out else xmp_of(f"{stem}-mask.png", f"{stem}-certificate.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,28 +342,47 @@ def mixture_of(certificate: Certificate) -> Mixture:
     return Procedure.model_validate(certificate.procedure).mixture
 
 
-def overlay_of(image: Image, mask: Mask, unchanged: Mask | None = None) -> Product:
+def xmp_of(mask: str, certificate: str = "") -> str:
+    """What a picture says of itself, as an XMP packet: that a machine made it, and which files say what of it to trust.
+
+    The names of the files, which lie beside it, are made of letters, digits, spaces and ``. _ -`` alone.
+
+    Notes
+    -----
+    IPTC, Photo Metadata Standard, Digital Source Type, and its vocabulary: a picture that a trained model modified.
+    """
+    said = f"{mask} shows the trusted part in white."
+    if certificate:
+        said = f"{certificate} says what is promised of which part; {mask} shows that part in white."
+    return _XMP.format(said=said, files="".join(f"<rdf:li>{name}</rdf:li>" for name in (certificate, mask) if name))
+
+
+def overlay_of(image: Image, mask: Mask, unchanged: Mask | None = None, xmp: str = "") -> Product:
     """The overlay's file; see `overlay`."""
     remarks = {} if unchanged is None else {"statement": f"{STRIPED}; {DOTTED}; {CLEAR}"}
-    return Product(image_png(overlay(image, mask, unchanged)), remarks=remarks)
+    return Product(image_png(overlay(image, mask, unchanged), xmp), remarks=remarks)
 
 
-def encode_product(result: Result, kind: str, wanted: Wanted = Wanted()) -> Product | None:
-    """One file of a result by its kind, the name of a field of `Products`; None where there is none to write."""
+def encode_product(result: Result, kind: str, wanted: Wanted = Wanted(), *, xmp: str | None = None) -> Product | None:
+    """One file of a result by its kind, the name of a field of `Products`; None where there is none to write.
+
+    Pictures are marked with `xmp`; by default that of files that are named after the result.
+    """
+    xmp = wanted.xmp(file_stem(result.name)) if xmp is None else xmp
     match kind:
         case "image":
-            return Product(image_png(result.image))
+            return Product(image_png(result.image, xmp))
         case "mask":
             return Product(mask_png(result.mask))
         case "overlay":
-            return overlay_of(result.image, result.mask, result.unchanged if wanted.dotted else result.dotted)
+            return overlay_of(result.image, result.mask, result.unchanged if wanted.dotted else result.dotted, xmp)
         case "score_map":
             content, scaling = score_map_png(result.score_map)
             return Product(content, remarks=scaling)
         case "safe":
             image, low, certificate = result.image, result.low_resolution, result.certificate
             picture, statement = safe_of(image, result.mask, low, certificate, wanted.feather, sharp=wanted.sharp)
-            return Product(image_png(picture), remarks={"feather": wanted.feather, "statement": statement})
+            return Product(image_png(picture, xmp), remarks={"feather": wanted.feather, "statement": statement})
         case "vendor":
             if result.vendor is None:
                 return None
