@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from blackbox_conformal.errors import NotSentError
+from blackbox_conformal.errors import NotSentError, UsageError
 from blackbox_conformal.vendor.adapter import FREE, Adapter, Capabilities, Draw, Flow, Observed, Upload
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
@@ -26,7 +26,7 @@ class Folder(Adapter):
     name = "folder"
     documentation = "https://docs.python.org/3/library/pathlib.html"
     evidence = "own-software"
-    transient = frozenset({"path", "suffix"})
+    transient = frozenset({"path", "suffix", "inputs"})
 
     path: str = Field(description="Folder that holds one picture, or one folder of draws, for each photograph.")
     suffix: str = Field(
@@ -37,8 +37,12 @@ class Folder(Adapter):
     label: str = Field(min_length=1, description="Vendor, model and settings that the draws came from, in your words.")
     scale: int = Field(default=4, ge=1, le=16, description="Magnification of the draws.")
     resample: bool = Field(default=False, description="Resample a draw that is not exactly scale times the input.")
+    inputs: str = Field(
+        default="",
+        description="Folder of the input NAME.png of each photograph, where it came with it; else inputs are made.",
+    )
 
-    @field_validator("path")
+    @field_validator("path", "inputs")
     @classmethod
     def _is_folder(cls, value: str) -> str:
         if "\0" in value or not Path(value).is_dir():
@@ -53,12 +57,25 @@ class Folder(Adapter):
             price=FREE,
             output_size="resample" if self.resample else "exact",
             local=True,
+            degradation="given" if self.inputs else "bicubic",
         )
 
     @property
     def base_url(self) -> str:
         """None: nothing is sent."""
         return ""
+
+    def given_input(self, name: str) -> Path | None:
+        """Its file among `inputs`."""
+        if not self.inputs:
+            return None
+        wanted = _composed(name)
+        called = [file for file in Path(self.inputs).iterdir() if _composed(file.stem) == wanted and _is_draw(file)]
+        if len(called) != 1:
+            raise UsageError(
+                f"expected in {self.inputs!r} one input {name!r} with .png or another ending; there are {len(called)}"
+            )
+        return called[0]
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """Read the file of this draw."""

@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr
 
 from blackbox_conformal.errors import NotSentError
 from blackbox_conformal.support.canonical import digest_json
+from blackbox_conformal.support.eight_bit import eight_bit
 from blackbox_conformal.support.types import Image
 from blackbox_conformal.vendor.adapter import FREE, Adapter, Answer, Capabilities, Draw, Flow, Observed, Send, Upload
 
@@ -138,24 +139,17 @@ def as_picture(answer: Any, size: tuple[int, int]) -> Image:
 
     Raises
     ------
-    TypeError
+    TypeError, ImageError
         It is something else.
     """
     pixels = np.asarray(answer)
-    expected = f"expected (height, width, 3) = {(*size, 3)}, uint8 or numbers from 0 to 1; got {pixels.dtype}"
-    if pixels.shape != (*size, 3):
+    if pixels.shape != (*size, 3) or not (pixels.dtype == np.uint8 or pixels.dtype.kind == "f"):
         last = " (transpose it with .transpose(1, 2, 0))" if pixels.shape == (3, *size) else ""
-        raise TypeError(f"{expected} {pixels.shape}{last}")
-    if pixels.dtype == np.uint8:
-        return pixels
-    if pixels.dtype.kind != "f":
-        raise TypeError(expected)
-    lowest, highest = float(pixels.min()), float(pixels.max())
-    # Networks overshoot a little; anything further was not from 0 to 1. NaN compares false.
-    if not (lowest >= -1 and highest <= 2):
-        raise TypeError(f"{expected} from {lowest:g} to {highest:g}")
-    rounded: Image = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
-    return rounded
+        raise TypeError(
+            f"expected (height, width, 3) = {(*size, 3)}, uint8 or numbers from 0 to 1; got {pixels.dtype} "
+            f"{pixels.shape}{last}"
+        )
+    return eight_bit(pixels)
 
 
 def fixed_picture(side: int) -> Image:

@@ -170,12 +170,13 @@ def _show(
     levels = sorted(levels_together(rule) or {*usual_levels(bound, rule), *options.alpha})
     cost = bill(result.cost_usd, result.calls, setup.adapter, setup.second)
     tiles = f" in {calibration.n} tiles" if options.tiles else ""
+    mixture = setup.procedure.mixture
     refused = f", {result.failed} refused by the vendor and counted as the worst loss" if result.failed else ""
     screen.summary(
         {
             "calibration": str(path.resolve()),
             "photographs": f"{n}{tiles}, {counted(setup.procedure.draws, 'draw')} each{refused}",
-            "inputs": f"made from them by {setup.procedure.mixture.text}",
+            "inputs": "given with them" if mixture.given else f"made from them by {mixture.text}",
             "calls": f"{result.calls} made, {result.cached} draws were stored, {spent(cost)}"
             + ("" if in_all is None else " by this command"),
             **({} if in_all is None else {"in all": _in_all(in_all)}),

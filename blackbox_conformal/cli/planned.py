@@ -118,10 +118,11 @@ def _pace(planned: "Plan", job: "Job") -> tuple[float, str] | None:
 def show_plan(screen: Screen, planned: "Plan", job: "Job", shift: "InputShift | None" = None) -> None:
     """The plan for people and for scripts."""
     pace, setup = _pace(planned, job), job.setup
+    mixture = setup.procedure.mixture
     screen.show(planned.blocks())
     screen.summary(
         {
-            "inputs": f"made of the photographs by {setup.procedure.mixture.text}",
+            "inputs": "given with the photographs" if mixture.given else f"made of the photographs by {mixture.text}",
             **({} if setup.adapter.capabilities.local else {"a mask": _a_mask(setup)}),
             "time": "unknown" if pace is None else f"about {pace[0]:.0f} s, {pace[1]}",
         }

@@ -182,11 +182,13 @@ class Procedure(BaseModel):
     def assumptions(self) -> tuple[str, ...]:
         """What the guarantee takes for granted of vendor, inputs and photographs, one sentence each."""
         try:
-            degradation = self.mixture.text
+            degradation, given = self.mixture.text, self.mixture.given
         except (UsageError, PluginError):
             # A step that is not installed, or broken, can still be named.
-            degradation = self.degradation
+            degradation, given = self.degradation, False
         made = f"Inputs are made like those of the calibration: {degradation}."
+        if given:
+            made = "Inputs came about like those of the calibration, which were given with their photographs."
         return (made, NO_MEMORY, *filter(None, [self.fit_assumption, self.delivery_assumption]))
 
     @property

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from distributed import Client
+    from numpy.typing import NDArray
 
     from blackbox_conformal.documents.procedure import Fit, SeedPolicy
     from blackbox_conformal.documents.signing_key import SigningKey
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.drawing.sampler import Sampler
     from blackbox_conformal.method.guarantees.guarantee import Guarantee
     from blackbox_conformal.method.images.calibration_images import KnownPhotograph
+    from blackbox_conformal.method.images.encode import Answer, Pictures
     from blackbox_conformal.method.metrics.metric import Metric
     from blackbox_conformal.method.scores.score import Score
     from blackbox_conformal.study.audit.measure import OnPicture, WorstCrops
@@ -61,6 +63,7 @@ GROUPS = (NEEDED, PROMISE, INPUTS, DRAWING, MONEY, PLACES, OUTPUT, SERVER, ACCES
 
 MEMBER = "NAME[:k=v,…]"
 RATE = Kind("a rate such as 50/hour", lambda value: value if isinstance(value, Rate) else Rate.of_text(value), "N/UNIT")
+OFFLINE = "files are read by the adapter folder"
 CALLED = "a program is called back; a person reads the screen"
 
 
@@ -293,8 +296,30 @@ class CalibratedSettings(TypedDict, total=False):
     """The group that all pictures belong to; the guarantee is then the one within it."""
 
 
+class AnswersSettings(TypedDict, total=False):
+    """Answers that are there already, in the place of a vendor and of photographs."""
+
+    inputs: Annotated["Pictures", Setting(INPUTS, no_option=OFFLINE)]
+    """What the vendor was sent for each photograph: arrays, (h, w, 3) uint8 or numbers from 0 to 1, paths or bytes.
+    They are used as they are, or compared with what `degradation` makes where that is named.
+    """
+    outputs: Annotated["Sequence[Answer] | NDArray[Any]", Setting(DRAWING, no_option=OFFLINE)]
+    """What it answered to each input: a picture, or a list of draws."""
+    truths: Annotated["Pictures", Setting(INPUTS, no_option=OFFLINE)]
+    """The photographs."""
+    label: Annotated[str, Setting(DRAWING, no_option=OFFLINE)]
+    """Vendor, model and settings that the outputs came from, in your words. By default given answers."""
+
+
 class CalibrateSettings(
-    GuaranteeSettings, LevelSettings, TableSettings, ChoiceSettings, Settings, ClusterSettings, total=False
+    AnswersSettings,
+    GuaranteeSettings,
+    LevelSettings,
+    TableSettings,
+    ChoiceSettings,
+    Settings,
+    ClusterSettings,
+    total=False,
 ):
     """The keywords of `calibrate`."""
 

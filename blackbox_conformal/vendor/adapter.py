@@ -26,6 +26,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
@@ -341,6 +342,10 @@ class Adapter(BaseModel, ABC):
     @abstractmethod
     def base_url(self) -> str:
         """The vendor's own address; it and those of `further_urls` alone see the key. Empty: nothing leaves here."""
+
+    def given_input(self, name: str) -> Path | None:
+        """The file of the input that came with the photograph `name`; None where inputs are made of photographs."""
+        return None
 
     @property
     def key_variable(self) -> str | None:

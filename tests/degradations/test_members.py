@@ -131,7 +131,7 @@ def test_a_preset_takes_no_chance():
         Mixture.of_text("phone:chance=0.5")
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", [case for case in STEPS if not case.values[0].given])
 def test_what_was_drawn_can_be_typed_and_makes_the_same(step):
     text, scale = Chain((step,)).text, 2 if step.resizes else 1
     mixture = Mixture.of_text(f"{text}+bicubic" if step.resizes else text).at(scale)

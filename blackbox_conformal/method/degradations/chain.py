@@ -171,6 +171,11 @@ class Mixture:
         return all(step.linear for chain in self.chains for step in chain.steps)
 
     @property
+    def given(self) -> bool:
+        """Whether inputs come with their photographs, so that none are made."""
+        return self.chains[0].steps[0].given
+
+    @property
     def loses_colours(self) -> bool:
         return any(step.loses_colours for chain in self.chains for step in chain.steps)
 
@@ -181,7 +186,8 @@ class Mixture:
     def linear_part(self) -> Chain:
         """The steps of the likeliest chain that are linear and not random: what it does but for noise and codecs."""
         likeliest = max(range(len(self.chains)), key=lambda index: self.shares[index])
-        return Chain(tuple(step for step in self.chains[likeliest].steps if step.linear and not step.random))
+        steps = self.chains[likeliest].steps
+        return Chain(tuple(step for step in steps if (step.linear or step.given) and not step.random))
 
     def hidden(self, pixels: Image) -> NDArray[np.bool_] | None:
         """Where an input, (h, w, 3) uint8, shows nothing of the photograph: (h, w).
@@ -203,7 +209,14 @@ class Mixture:
         ------
         ImageError
             A side is not a multiple of the scale, or a step gives another size.
+        UsageError
+            Inputs come with their photographs.
         """
+        if self.given:
+            raise UsageError(
+                "expected the input itself, since the degradation `given` makes none: give --adapter folder with "
+                "-p inputs=FOLDER, or inputs=… in Python"
+            )
         height, width = pixels.shape[:2]
         if height % scale or width % scale:
             raise ImageError(
@@ -247,6 +260,9 @@ class Mixture:
 @lru_cache(maxsize=64)
 def _parsed(text: str) -> Mixture:
     shares, chains = zip(*_branches(text), strict=True)
+    steps = [step for chain in chains for step in chain]
+    if len(steps) > 1 and any(step.given for step in steps):
+        raise UsageError(f"expected `given` alone, since inputs that are given undergo nothing; got {text!r}")
     return Mixture(shares, tuple(map(Chain, chains)))
 
 

@@ -30,6 +30,8 @@ class Degradation(Plugin):
         True where the picture comes out grey, so that its colours are left to the vendor.
     file_format
         The lossy format, as Pillow calls it, in which the step saves the picture; "" where it saves nothing.
+    given
+        True where inputs come with their photographs, so that none are made.
     """
 
     model_config = ConfigDict(validate_default=True)
@@ -38,6 +40,7 @@ class Degradation(Plugin):
     linear: ClassVar[bool] = False
     loses_colours: ClassVar[bool] = False
     file_format: ClassVar[str] = ""
+    given: ClassVar[bool] = False
 
     chance: float = Field(default=1.0, gt=0, le=1)
 

@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -66,6 +67,12 @@ def _chunk(name: bytes, content: bytes) -> tuple[bytes, ...]:
 
 Given = str | Path | bytes | BinaryIO | Image | PillowImage.Image
 """A file by its name, its content, an open file, (H, W, 3) uint8 sRGB pixels, or an open picture of Pillow's."""
+
+Pictures = Sequence[Given] | NDArray[Any]
+"""One picture for each photograph: paths, bytes, or arrays, (H, W, 3) uint8 or numbers from 0 to 1."""
+
+Answer = Given | Sequence[Given]
+"""What a vendor made of one input: a picture, or its draws in order."""
 
 LARGEST_LEVEL = 65534
 NO_SCORE = 65535

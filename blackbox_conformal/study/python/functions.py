@@ -5,20 +5,21 @@ Keywords that several take are described in `keyword_arguments`, and added to th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.method.audits.findings import Audit
 from blackbox_conformal.method.audits.vendor_claim import ClaimAudit, VendorClaim
-from blackbox_conformal.method.images.encode import Given
+from blackbox_conformal.method.images.encode import Answer, Given
 from blackbox_conformal.study.audit.auditing import AuditRequest, audit_photographs
 from blackbox_conformal.study.audit.claiming import put_to_photographs, settings_of_claim
 from blackbox_conformal.study.calibrate.calibrated_rule import checked_rule
 from blackbox_conformal.study.calibrate.calibrating import calibrate_job
+from blackbox_conformal.study.given_answers import given_answer, given_answers
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.keyword_arguments import (
     ApplyAllSettings,
@@ -45,16 +46,16 @@ from blackbox_conformal.vendor.adapter import Adapter
 @named_keywords
 @photographs_as_files("photographs")
 def calibrate(
-    vendor: Adapter,
-    photographs: Photographs,
+    vendor: Adapter | None = None,
+    photographs: Photographs = (),
     **settings: Unpack[CalibrateSettings],
 ) -> Calibration:
-    """Draw the samples of photographs and calibrate `vendor` on them.
+    """Draw the samples of photographs and calibrate `vendor` on them, or calibrate on answers that are there already.
 
     Parameters
     ----------
     vendor
-        From `load_adapter`.
+        From `load_adapter` or `from_function`; None: `inputs`, `outputs` and `truths` take the place of both.
     photographs
         Files and folders, or pictures in memory: ``{name: array}``, pairs, or arrays, bytes and Pillow images.
 
@@ -69,6 +70,15 @@ def calibrate(
     >>> calibration
     <Calibration of …: 10 photographs, 2 draws, expected, bound …>
     """
+    if vendor is None:
+        with given_answers(dict(settings)) as (stored, truths, rest):
+            return _calibrate(stored, truths, rest)
+    if "outputs" in settings:
+        raise UsageError("expected a vendor or outputs; got both. Leave the vendor out, or what it answered")
+    return _calibrate(vendor, photographs, settings)
+
+
+def _calibrate(vendor: Adapter, photographs: Photographs, settings: Mapping[str, Any]) -> Calibration:
     setup = setup_of(vendor, settings)
     paths = photograph_paths(photographs)
     terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
@@ -93,7 +103,7 @@ def calibrate(
 
 @named_keywords
 def mask(
-    vendor: Adapter,
+    vendor: Adapter | Answer,
     picture: Given,
     calibration: Calibration | str | Path,
     alpha: float,
@@ -103,6 +113,9 @@ def mask(
 
     Parameters
     ----------
+    vendor
+        The one that was calibrated, or for a calibration on given answers the answer to `picture`: a picture, or a list
+        of draws.
     picture
         A path, the bytes of a file, an open file, (H, W, 3) uint8 sRGB pixels, or a Pillow image; all are read by the
         same rules.
@@ -122,7 +135,10 @@ def mask(
     >>> result
     <Result input: …×… pixels, …% trusted at alpha=0.9, expected, if like calibration>
     """
-    return mask_all(vendor, [picture], calibration, alpha, **settings)[0]
+    if isinstance(vendor, Adapter):
+        return mask_all(vendor, [picture], calibration, alpha, **settings)[0]
+    with given_answer(picture, vendor, calibration) as stored:
+        return mask_all(stored, [picture], calibration, alpha, **settings)[0]
 
 
 @named_keywords

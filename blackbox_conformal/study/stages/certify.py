@@ -81,7 +81,8 @@ def format_reason(procedure: Procedure, file_format: str) -> str | None:
     One picture seldom tells its compression by what it is like, and its file does.
     """
     steps = [step for chain in procedure.mixture.chains for step in chain.steps]
-    if file_format != "JPEG" or any(step.file_format == "JPEG" for step in steps):
+    # Inputs that were given may have come from JPEG files themselves.
+    if file_format != "JPEG" or any(step.given or step.file_format == "JPEG" for step in steps):
         return None
     return (
         f"the input is a JPEG file, and those of the calibration were made without JPEG ({procedure.mixture.text}): "

@@ -171,7 +171,7 @@ class Prepared:
     def input_of(self, truth: Image, setup: Setup) -> Image:
         """What the vendor was sent for the photograph `truth`, (H, W, 3) uint8: (h, w, 3) uint8."""
         assert self.truth_digest is not None
-        return setup.procedure.degraded(truth, self.truth_digest)
+        return setup.input_of(self.name, truth, self.truth_digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ def read_truth(path: Path, setup: Setup, limits: ImageLimits = DEFAULT_LIMITS) -
     whole = crop_to_multiple(picture.pixels, scale)
 
     def degraded(truth: Image) -> Image:
-        return setup.procedure.degraded(truth, picture.digest)
+        return setup.input_of(name_of(path), truth, picture.digest)
 
     pixels, done = fitted(whole, scale, setup.procedure.fit, setup.limits, degraded)
     return Truth(pixels, picture, done)
@@ -320,7 +320,7 @@ def _look_at(path: Path, setup: Setup, limits: ImageLimits, kept: KeptPixels | N
     read, scale = read_truth(path, setup, limits), setup.procedure.scale
     truth, picture = read.pixels, read.picture
     conversions = (*picture.conversions, *filter(None, [crop_note(picture.size, scale), read.fitted]))
-    low = setup.procedure.degraded(truth, picture.digest)
+    low = setup.input_of(name_of(path), truth, picture.digest)
     if kept is not None:
         kept.keep(path, truth, low)
     # A thumbnail shows the same of either; the smaller one is quicker to look through.
@@ -332,7 +332,7 @@ def _look_at(path: Path, setup: Setup, limits: ImageLimits, kept: KeptPixels | N
 
 def _low_resolution(path: Path, setup: Setup) -> Image:
     truth = read_truth(path, setup)
-    return setup.procedure.degraded(truth.pixels, truth.picture.digest)
+    return setup.input_of(name_of(path), truth.pixels, truth.picture.digest)
 
 
 def _prepared(

@@ -3,12 +3,15 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from blackbox_conformal.documents.procedure import Fit, Procedure, SeedPolicy, delivery_rule
-from blackbox_conformal.errors import UsageError
+from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.method.degradations.back_projection import back_projected
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.images.perturbation.perturbation import Perturbation
+from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.images.resemblance import Sent
 from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.metrics._detail import hides
@@ -46,6 +49,31 @@ class Setup:
         """The limits that photographs are made to fit: those of every vendor that gets them."""
         vendors = [vendor for vendor in (self.adapter, self.second) if vendor is not None]
         return (*(vendor.capabilities for vendor in vendors), *self.beside)
+
+    def input_of(self, name: str, truth: Image, digest: str) -> Image:
+        """The input of a photograph, (h, w, 3) uint8: as it was given, or made; parameters as `Procedure.degraded`.
+
+        Raises
+        ------
+        ImageError, UsageError
+            The one that was given is of another size, or not the one that the degradation makes.
+        """
+        file = self.adapter.given_input(name)
+        if file is None:
+            return self.procedure.degraded(truth, digest)
+        low, scale, mixture = read_image(file).pixels, self.procedure.scale, self.procedure.mixture
+        height, width = truth.shape[0] // scale, truth.shape[1] // scale
+        if low.shape != (height, width, 3):
+            raise ImageError(
+                f"expected an input of {width}×{height} pixels beside a photograph {scale} times as large; got "
+                f"{low.shape[1]}×{low.shape[0]}. Give the one that belongs to it, or another scale"
+            )
+        if not (mixture.given or np.array_equal(low, self.procedure.degraded(truth, digest))):
+            raise UsageError(
+                f"expected the input that {mixture.text} makes of the photograph; another one was given. Name the "
+                "degradation that made it, or --degradation given if none is known"
+            )
+        return low
 
     def context(self, delivered: Image, low_resolution: Image, second: Image | None) -> Context:
         """What a score sees of one picture besides its draws."""
