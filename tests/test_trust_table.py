@@ -5,11 +5,13 @@ from collections import Counter
 from pathlib import Path
 
 import figures
+import measure_trust_masks
 import measure_trust_shift
 import measure_trust_table
 import pytest
 import trust_table_pieces
 from draw_trust_table import draw
+from measure_trust_masks import masked, unnoticed
 from measure_trust_shift import ALPHA, Shifts, summary
 from support.documentation import DOCS, text_of
 from support.mutations import redigested
@@ -31,6 +33,7 @@ TABLES = {
 ROWS = TABLES.get("rows", {"rows": []})["rows"]
 PLAIN, VENDOR = "plain enlargement", "embedded"
 FEW_SPLITS = 4
+LOOSE = "marked:largest_error=0.9"
 
 
 @pytest.fixture
@@ -92,6 +95,14 @@ def test_a_tiny_table_is_drawn_measured_and_found_again(
     shifts, one = Shifts(table, out), pieces_of(pieces, VENDOR)[0]
     assert shifts.of(pieces_of(pieces, PLAIN)[0], one).risk.mean() > ALPHA
     assert shifts.of(one, one).risk.mean() <= ALPHA + 0.1
+    # As are the masks of the package itself, which are not made twice. So few photographs keep no small largest error.
+    for name, value in (("SPLIT", 0.6), ("GUARANTEE", LOOSE), ("WITH", f"{LOOSE},outsiders=0.01")):
+        monkeypatch.setattr(measure_trust_masks, name, value)
+    told = masked(pieces_of(pieces, PLAIN)[0], one, shifts)
+    assert all(sum(way["statuses"].values()) == len(way["risk"]) == 4 for way in told.values())
+    assert sum(told["batch"]["risk"]) > 4 * ALPHA
+    monkeypatch.setattr(measure_trust_masks, "_masked", None)
+    assert masked(pieces_of(pieces, PLAIN)[0], one, shifts) == told
 
 
 def test_verify_finds_an_edited_contribution_and_not_one_of_made_up_pictures(table: Table, tmp_path: Path) -> None:
@@ -151,9 +162,15 @@ def test_the_page_says_what_its_figures_say() -> None:
     networks = {row[0] for row in ROWS} - {PLAIN}
     assert f"{len(networks)} networks" in page
     assert f"{2 * len(ROWS)} risks" in page
-    above, unnoticed = (sum(int(row[place]) for row in TABLES["shift"]["rows"]) for place in (2, 3))
+    above, missed = (sum(int(row[place]) for row in TABLES["shift"]["rows"]) for place in (2, 3))
     assert f"{above} of" in page
-    assert f"{unnoticed} of these" in page
+    assert f"{missed} of these" in page
+    rows = TABLES["masked"]["rows"]
+    assert [tuple(row[:2]) for row in rows] == list(unnoticed(TABLES["shift, networks"]["rows"]))
+    warned, batches = (sum(int(row[3].split(" of ")[place]) for row in rows) for place in (0, 1))
+    statuses = [sum(int(row[place]) for row in rows) for place in range(4, 8)]
+    assert f"Of {batches} such batches that were then masked, `mask` warned of {warned}" in page
+    assert f"{statuses[0]} of their {sum(statuses)} certificates read `guaranteed`" in page
     drawn = (DOCS / "pictures" / "trust-shift.svg").read_text(encoding="utf-8")
     assert drawn == picture(TABLES), "python examples/measure_trust_shift.py --save draws it"
     assert summary({name: one["rows"] for name, one in TABLES.items() if ", " in name}) == TABLES["shift"]["rows"]
