@@ -1,15 +1,13 @@
 """A node for ComfyUI: which pixels of an enlarged picture to trust, by a calibration made from a folder of answers.
 
 Copy this folder into ComfyUI's `custom_nodes`, and install the package where ComfyUI's Python finds it. Calibrate what
-enlarges the picture, a vendor's node or a local model, as `docs/offline.md` says: with the adapter `folder`, one answer
-each. The node reads the answer that is wired into it, and asks no vendor.
+enlarges the picture, a vendor's node or a local model, as `docs/offline.md` says. The node reads the answer that is
+wired into it, and asks no vendor.
 """
 
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from PIL import Image
 
 import blackbox_conformal as bc
 
@@ -41,21 +39,11 @@ class TrustMask:
         if len(sent) != len(answer):
             raise ValueError(f"expected one answer for each picture sent; got {len(answer)} for {len(sent)}")
         known = bc.Calibration.load(calibration)
-        vendor = known.procedure.vendor
-        if vendor["adapter"] != "folder" or known.procedure.draws != 1:
-            raise ValueError(
-                f"expected a calibration of one answer each in a folder; {calibration} is of {vendor['adapter']} with "
-                f"{known.procedure.draws} draws. Calibrate with --adapter folder, as docs/offline.md says"
-            )
-        answers = pixels(answer)
-        with TemporaryDirectory() as folder:
-            for number, large in enumerate(answers):
-                Image.fromarray(large).save(Path(folder, f"{number}.png"), compress_level=1)
-            reader = bc.load_adapter("folder", **{**vendor["parameters"], "path": folder})
-            pictures = [(str(number), small) for number, small in enumerate(pixels(sent))]
-            results = bc.mask_all(reader, pictures, known, alpha, run=Path(folder, "run"), progress=False)
-        if not all(np.array_equal(result.image, large) for result, large in zip(results, answers, strict=True)):
-            raise ValueError("expected different pictures, and a calibration of answers as they are; got others")
+        with TemporaryDirectory() as run:
+            results = [
+                bc.mask(large, small, known, alpha, run=run, progress=False)
+                for small, large in zip(pixels(sent), pixels(answer), strict=True)
+            ]
         masks = answer.new_tensor(np.float32([result.mask for result in results]))
         return masks, "\n".join(result.certificate.stated for result in results)
 
