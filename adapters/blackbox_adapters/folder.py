@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from blackbox_conformal.errors import NotSentError, UsageError
 from blackbox_conformal.vendor.adapter import FREE, Adapter, Capabilities, Draw, Flow, Observed, Upload
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp")
 LARGEST_FILE = 512 * 2**20
 
 

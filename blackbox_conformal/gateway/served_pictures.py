@@ -33,6 +33,8 @@ MEDIA_TYPES = {
     "png": "image/png",
     "jpg": "image/jpeg",
     "webp": "image/webp",
+    "avif": "image/avif",
+    "heif": "image/heif",
     "tif": "image/tiff",
     "bmp": "image/bmp",
     "json": "application/json",

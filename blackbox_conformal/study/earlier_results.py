@@ -13,7 +13,15 @@ from blackbox_conformal.support.text import file_stem, printable
 if TYPE_CHECKING:
     from blackbox_conformal.documents.signing_key import SigningKey
 
-VENDOR_ENDINGS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "TIFF": "tif", "BMP": "bmp"}
+VENDOR_ENDINGS = {
+    "PNG": "png",
+    "JPEG": "jpg",
+    "WEBP": "webp",
+    "AVIF": "avif",
+    "HEIF": "heif",
+    "TIFF": "tif",
+    "BMP": "bmp",
+}
 """How the name of the vendor's file ends, by the file's format."""
 
 

@@ -15,7 +15,7 @@ from blackbox_conformal.cli.options import PicturesPath
 def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of three pictures, two of another kind and an animation."""
     write_photographs(tmp_path / "phone", range(3))
-    for name in ("1.heic", "2.HEIC", "3.gif"):
+    for name in ("1.jxl", "2.JXL", "3.gif"):
         (tmp_path / "phone" / name).write_bytes(b"")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
@@ -40,13 +40,13 @@ def test_files_that_are_left_out_are_counted_by_kind(
     phone: Path, command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(command)
-    assert capsys.readouterr().err.count("note: 3 files left out: 2 .heic, 1 .gif; what is read is") == 1
+    assert capsys.readouterr().err.count("note: 3 files left out: 2 .jxl, 1 .gif; what is read is") == 1
 
 
 def test_nothing_is_said_of_whole_folders_and_in_quiet(phone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["plan", "phone", *EMBEDDED, "-q"]) == 0
     assert "left out" not in capsys.readouterr().err
-    for path in [*phone.glob("*.heic"), *phone.glob("*.HEIC"), *phone.glob("*.gif")]:
+    for path in [*phone.glob("*.jxl"), *phone.glob("*.JXL"), *phone.glob("*.gif")]:
         path.unlink()
     assert run(["plan", "phone", *EMBEDDED]) == 0
     assert "left out" not in capsys.readouterr().err

@@ -23,14 +23,14 @@ def test_folders_are_searched_files_are_taken_and_each_comes_once(tmp_path: Path
 
 
 def test_what_is_left_out_of_a_folder_is_counted_by_kind(tmp_path: Path) -> None:
-    names = ["a.png", "b.HEIC", "c.heic", "sub/d.gif", "README", ".hidden.heic", ".git/e.heic", "named.dat"]
+    names = ["a.png", "b.PSD", "c.psd", "sub/d.gif", "README", ".hidden.psd", ".git/e.psd", "named.dat"]
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(png())
     said = left_out([tmp_path, tmp_path / "sub", tmp_path / "named.dat"])
     assert said is not None
-    assert said.startswith("4 files left out: 2 .heic, 1 ")
-    assert all(kind in said for kind in ("1 .gif", "1 without an ending", "what is read is .bmp, .jpeg"))
+    assert said.startswith("4 files left out: 2 .psd, 1 ")
+    assert all(kind in said for kind in ("1 .gif", "1 without an ending", "what is read is .avif, .bmp"))
     assert left_out([tmp_path / "a.png"]) is None
     (tmp_path / "sub" / "d.\x1b[2J").write_bytes(b"")
     assert "\x1b" not in str(left_out([tmp_path / "sub"]))

@@ -191,7 +191,7 @@ def test_a_tiff_of_colours_alone_is_read_as_it_is(bands: int, photometric: int, 
 
 def test_a_tiff_of_several_pages_is_refused() -> None:
     pages = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
-    with pytest.raises(ImageError, match="TIFF of 2 pages"):
+    with pytest.raises(ImageError, match="TIFF of 2 pictures"):
         read_image(saved(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
 
 

@@ -15,8 +15,6 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _OTHER_KINDS = (
     (re.compile(rb"GIF8[79]a"), "a GIF"),
-    (re.compile(rb"....ftyp(avif|avis)", re.S), "an AVIF"),
-    (re.compile(rb"....ftyp(hei|hev|mif|msf)", re.S), "a HEIC"),
     (re.compile(rb"\xff\x0a|\x00\x00\x00\x0cJXL \r\n\x87\n", re.S), "a JPEG XL"),
     (re.compile(rb"\x00\x00\x00\x0cjP  \r\n|\xff\x4f\xff\x51", re.S), "a JPEG 2000"),
     (re.compile(rb"%PDF"), "a PDF"),
@@ -42,6 +40,13 @@ _PLAIN_TEXT = 1 << 16
 _PNG_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """Adam7: first column and row of each pass, and its steps to the right and down (PNG specification, section 8.2)."""
 
+_HEIF_KINDS = {b"avif": "AVIF", b"heic": "HEIF", b"heix": "HEIF"}
+_FILMS = (b"avis", b"hevc", b"hevx", b"msf1")
+_HEIF_BRANDS = (*_HEIF_KINDS, *_FILMS, b"mif1")
+"""Major brands of files that are read as AVIF or HEIC, or refused as films."""
+_PRIMARIES, _TRANSFERS = {1, 2}, {1, 2, 6, 13}
+"""What is taken as sRGB (ITU-T H.273): primaries of BT.709, its curve, BT.601's or sRGB's, or nothing said."""
+
 
 @dataclass(frozen=True, slots=True)
 class Container:
@@ -52,7 +57,7 @@ class Container:
     format
         Pillow's name of the format.
     width, height
-        In pixels; 0 where only the decoder's own header reading tells (TIFF, BMP).
+        In pixels; 0 where only the decoder's own header reading tells (AVIF, HEIC, TIFF, BMP).
     trailing
         Number of bytes after the end of the picture.
     lossy
@@ -100,10 +105,16 @@ def inspect(content: bytes) -> Container:
         return Container("TIFF")
     if content.startswith(b"BM"):
         return Container("BMP", lossy=False)
+    if content[4:8] == b"ftyp" and content[8:12] in _HEIF_BRANDS:
+        return _heif(content)
     kind = next((name for pattern, name in _OTHER_KINDS if pattern.match(content)), None)
     if kind is not None:
-        raise ImageError(f"expected a PNG, JPEG, WebP, TIFF or BMP picture; got {kind} file. Convert it to PNG")
-    raise ImageError(f"expected a PNG, JPEG, WebP, TIFF or BMP picture; it is not an image ({_described(content)})")
+        raise ImageError(
+            f"expected a PNG, JPEG, WebP, AVIF, HEIC, TIFF or BMP picture; got {kind} file. Convert it to PNG"
+        )
+    raise ImageError(
+        f"expected a PNG, JPEG, WebP, AVIF, HEIC, TIFF or BMP picture; it is not an image ({_described(content)})"
+    )
 
 
 def _described(content: bytes) -> str:
@@ -220,6 +231,82 @@ def _webp(content: bytes) -> Container:
     else:
         raise ImageError("expected a WebP picture; its first chunk is none. The file is damaged: get it again")
     return Container("WEBP", width, height, len(content) - end, b"VP8L" not in names, b"ICCP" in names)
+
+
+def _heif(content: bytes) -> Container:
+    """ISO/IEC 14496-12 (boxes), 23008-12 (HEIF), 14496-15 (``hvcC``); AV1 in ISOBMFF (``av1C``).
+
+    What decoders would change unasked is refused: films, more than 8 bits, colours that are not like sRGB's.
+    """
+    end, metas = 0, []
+    brands: list[bytes] = []
+    for name, start, end in _boxes(content, 0, len(content)):
+        if name == b"ftyp":
+            brands = [content[at : at + 4] for at in (start, *range(start + 8, end, 4))]
+        if name == b"meta":
+            metas.append((start + 4, end))
+    kind = next((_HEIF_KINDS[brand] for brand in brands if brand in _HEIF_KINDS), None)
+    if kind is None or brands[0] in _FILMS:
+        raise ImageError("expected one AVIF or HEIC picture a file; got a film or another kind. Convert it to PNG")
+    if not metas:
+        raise truncated("HEIC" if kind == "HEIF" else kind, "it has no description of the picture (meta)")
+    said = [(name, content[a:b]) for start, stop in metas for name, a, b in _properties(content, start, stop)]
+    for name, body in said:
+        _refuse_depth(kind, name, body)
+    if not any(name == b"colr" and body[:4] in (b"prof", b"rICC") for name, body in said):
+        for name, body in said:
+            _refuse_colours(name, body)
+    return Container(kind, trailing=len(content) - end)
+
+
+def _boxes(content: bytes, start: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
+    """Name, first byte and end of the body of each box; what is no box ends them, and a box that is cut is refused."""
+    while start + 8 <= stop:
+        size, name = struct.unpack_from(">I4s", content, start)
+        body = start + 8
+        if size == 1 and start + 16 <= stop:
+            (size,) = struct.unpack_from(">Q", content, start + 8)
+            body = start + 16
+        end = stop if size == 0 else start + size
+        if not name.isalnum() or end < body:
+            return
+        if end > stop:
+            raise truncated("AVIF or HEIC", f"a box says {size} bytes and only {stop - start} are there")
+        yield name, body, end
+        start = end
+
+
+def _properties(content: bytes, start: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
+    """The properties of all pictures of a ``meta`` box, ``iprp`` and in it ``ipco``."""
+    for name, body, end in _boxes(content, start, stop):
+        if name in (b"iprp", b"ipco"):
+            yield from _properties(content, body, end)
+        else:
+            yield name, body, end
+
+
+def _refuse_depth(kind: str, name: bytes, body: bytes) -> None:
+    """Decoders would round unasked."""
+    depth = 8
+    if name == b"pixi" and len(body) > 5:
+        depth = max(body[5:])
+    elif name == b"av1C" and len(body) > 2 and body[2] & 0x40:
+        depth = 12 if body[2] & 0x20 else 10
+    elif name == b"hvcC" and len(body) > 18:
+        depth += max(body[17] & 7, body[18] & 7)
+    if depth > 8:
+        raise too_deep(f"{'an AVIF' if kind == 'AVIF' else 'a HEIC'} with {depth} bits")
+
+
+def _refuse_colours(name: bytes, body: bytes) -> None:
+    """Decoders would hand over colours of another space as they are."""
+    if name == b"colr" and body[:4] == b"nclx" and len(body) >= 8:
+        primaries, transfer = struct.unpack_from(">HH", body, 4)
+        if primaries not in _PRIMARIES or transfer not in _TRANSFERS:
+            raise ImageError(
+                f"expected sRGB or an ICC profile; the file declares another colour space (primaries {primaries}, "
+                f"transfer {transfer} of ITU-T H.273). Convert it to sRGB"
+            )
 
 
 def _animated(kind: str) -> ImageError:

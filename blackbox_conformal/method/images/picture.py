@@ -27,7 +27,7 @@ class Picture:
     conversions
         Every rule that was applied between the file and `pixels`, in words, in order.
     format
-        ``PNG``, ``JPEG``, ``WEBP``, ``TIFF`` or ``BMP``.
+        ``PNG``, ``JPEG``, ``WEBP``, ``AVIF``, ``HEIF``, ``TIFF`` or ``BMP``.
     """
 
     pixels: Image = field(repr=False)

@@ -3,7 +3,8 @@
 ====================================  ===================================================================
 what arrives                          what happens
 ====================================  ===================================================================
-PNG, JPEG, WebP, TIFF, BMP            decoded; the kind is told by the first bytes, never by a name
+PNG, JPEG, WebP, AVIF, TIFF, BMP      decoded; the kind is told by the first bytes, never by a name
+HEIC                                  decoded where the extra ``heif`` is installed, else refused
 any other kind                        refused
 more bytes, pixels or side than       refused before decoding
 `ImageLimits` allows
@@ -38,6 +39,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import (
+    AvifImagePlugin,
     BmpImagePlugin,
     Image,
     ImageChops,
@@ -201,6 +203,7 @@ _DECODERS: dict[str, type[ImageFile.ImageFile]] = {
     "PNG": PngImagePlugin.PngImageFile,
     "JPEG": JpegImagePlugin.JpegImageFile,
     "WEBP": WebPImagePlugin.WebPImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
     "BMP": BmpImagePlugin.BmpImageFile,
 }
@@ -252,8 +255,8 @@ def decoded(
         raise ImageError(f"expected a picture without an orientation tag; got EXIF orientation {orientation}")
     converted = to_srgb(image, conversions)
     if orientation != 1:
-        # TIFF: Pillow has turned the pixels while loading.
-        if container.format != "TIFF":
+        # TIFF and HEIC: the pixels were turned while loading.
+        if container.format not in ("TIFF", "HEIF"):
             converted = converted.transpose(_TRANSPOSES[orientation])
         conversions.append(f"EXIF orientation {orientation} applied")
     return np.array(converted, dtype=np.uint8, order="C")
@@ -266,11 +269,11 @@ def _load(content: bytes, container: Container, check_size: Callable[[int, int],
     with _warnings_of(container.format):
         # Before it is opened: of a kind that it does not know, Pillow says the same as of damage.
         tiff = _check_tiff(content) if container.format == "TIFF" else 0
-        image = _DECODERS[container.format](io.BytesIO(content))
-    frames = image.n_frames if isinstance(image, TiffImagePlugin.TiffImageFile) else 1
+        image = _decoder(container.format)(io.BytesIO(content))
+    frames = getattr(image, "n_frames", 1) if container.format in ("TIFF", "AVIF", "HEIF") else 1
     if frames != 1:
-        raise ImageError(f"expected one picture a file; got a TIFF of {frames} pages. Save the wanted one")
-    orientation = tiff or _exif_orientation(image.info.get("exif", b""))
+        raise ImageError(f"expected one picture; got a {container.format} of {frames} pictures. Save the wanted one")
+    orientation = tiff or image.info.get("original_orientation") or _exif_orientation(image.info.get("exif") or b"")
     check_size(*image.size)
     if container.width and image.size != (container.width, container.height):
         raise ImageError("expected one size; the file's headers contradict each other. The file is damaged")
@@ -280,6 +283,19 @@ def _load(content: bytes, container: Container, check_size: Callable[[int, int],
     if container.scans:
         _refuse_gaps(content, container, image)
     return image, orientation
+
+
+def _decoder(kind: str) -> type[ImageFile.ImageFile]:
+    if kind != "HEIF":
+        return _DECODERS[kind]
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError:
+        raise ImageError(
+            "expected the extra that reads HEIC; it is not installed. Run: pip install pillow-heif; or convert to PNG"
+        ) from None
+    decoder: type[ImageFile.ImageFile] = HeifImageFile
+    return decoder
 
 
 @contextmanager
@@ -367,8 +383,8 @@ def _exif_orientation(exif: bytes) -> int:
 
 
 LARGEST_RESAMPLE = 1.25
-LARGEST_WEBP = 80_000_000
-"""Pixels; the decoder takes 18 bytes for each, twice what it takes for other formats."""
+LARGEST_OF_COSTLY = 80_000_000
+"""Pixels of WebP, AVIF and HEIC; their decoders take up to 18 bytes for each, twice what others take."""
 
 BLANK_NOTE = "the vendor's picture is blank: one colour everywhere"
 
@@ -473,8 +489,8 @@ def _decode(content: bytes, limits: ImageLimits, check_fit: Callable[[int, int],
             "invents pixels. Set it to False"
         )
     container = inspect(content)
-    if container.format == "WEBP":
-        limits = replace(limits, max_pixels=min(limits.max_pixels, LARGEST_WEBP))
+    if container.format in ("WEBP", "AVIF", "HEIF"):
+        limits = replace(limits, max_pixels=min(limits.max_pixels, LARGEST_OF_COSTLY))
 
     def check_size(width: int, height: int) -> None:
         _check_limits(width, height, limits)
