@@ -150,6 +150,12 @@ class MaskOptions(shared.ClusterOptions, shared.VendorOptions, shared.TermsOptio
         help="Do not write this of each picture. xmp: the note in pictures that a machine made them; full-size: what "
         "`view` needs. Repeatable.",
     )
+    keep_metadata: bool = shared.declared(
+        "--keep-metadata",
+        is_flag=True,
+        no_keyword=SAVES,
+        help="Keep EXIF (with GPS) and XMP of the input in NAME-image.png and NAME-safe.png.",
+    )
     empty_masks: bool = shared.setting()
     outside: float = shared.setting()
     keep_going: bool = shared.declared(
@@ -167,7 +173,9 @@ class MaskOptions(shared.ClusterOptions, shared.VendorOptions, shared.TermsOptio
         from blackbox_conformal.study.mask.products import Wanted
 
         left_out = tuple(kind.replace("-", "_") for kind in self.leave_out if kind != FULL_SIZE)
-        return Wanted(self.safe or self.product == "safe", self.feather, left_out, self.sharp, self.dotted)
+        return Wanted(
+            self.safe or self.product == "safe", self.feather, left_out, self.sharp, self.dotted, self.keep_metadata
+        )
 
 
 @shared.command(

@@ -135,6 +135,24 @@ def test_pictures_say_that_a_machine_made_them_and_what_says_which_part_to_trust
     assert all(not beside_pixels(entry[kind]) for kind in ("mask", "score_map"))
 
 
+def test_metadata_of_the_input_is_kept_where_asked_and_the_certificate_says_what(shop: Shop) -> None:
+    exif = PillowImage.Exif()
+    exif[0x13B] = "Ana"
+    path = shop.folder / "told.png"
+    PillowImage.fromarray(read_image(shop.folder / "small.png").pixels).save(path, exif=exif)
+    for name, extra in (("kept", ["--keep-metadata", "--safe"]), ("plain", ["--safe"])):
+        found = shop.mask("--alpha", "0.9", "--out", name, "--json", *extra, source=str(path))
+        assert found.returncode == 0, found.stderr
+        (entry,) = json.loads(found.stdout)["pictures"]
+        certificate = Certificate.from_json(Path(entry["certificate"]).read_text(encoding="utf-8"))
+        for kind in ("image", "safe"):
+            assert ("exif" in beside_pixels(entry[kind])) == (name == "kept")
+            assert ("EXIF kept" in certificate.outputs[kind].get("metadata", "")) == (name == "kept")
+        certificate.verify(shop.folder / name)
+    found = shop.mask("--alpha", "0.9", "--out", "both", "--keep-metadata", "--leave-out", "xmp")
+    assert (found.returncode, b"Leave one out" in found.stderr) == (2, True)
+
+
 def test_files_that_are_left_out_are_not_written_and_the_rest_is_verified(shop: Shop) -> None:
     left_out = [word for kind in (*OPTIONAL, FULL_SIZE) for word in ("--leave-out", kind)]
     found = shop.mask("--alpha", "0.9", "--out", "few", "--json", *left_out)

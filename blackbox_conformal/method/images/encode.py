@@ -27,8 +27,8 @@ _UP = 2
 """The filter that takes from each byte the one above it."""
 
 
-def write_png(rows: NDArray[np.uint8], width: int, depth: int, colour: int, xmp: str = "") -> bytes:
-    """A PNG with nothing in it but its pixels and `xmp`.
+def write_png(rows: NDArray[np.uint8], width: int, depth: int, colour: int, xmp: str = "", exif: bytes = b"") -> bytes:
+    """A PNG with nothing in it but its pixels, `xmp` and `exif`.
 
     Parameters
     ----------
@@ -42,10 +42,12 @@ def write_png(rows: NDArray[np.uint8], width: int, depth: int, colour: int, xmp:
         `GREY` or `RGB`.
     xmp
         An XMP packet, which says something about the picture; empty: none.
+    exif
+        An EXIF block, without its marker of JPEG; empty: none.
 
     Notes
     -----
-    W3C, Portable Network Graphics (third edition), clauses 5, 9 and 11.3.3.4; ISO 16684-1 for XMP.
+    W3C, Portable Network Graphics (third edition), clauses 5, 9 and 11.3; ISO 16684-1 for XMP.
     """
     height, line = rows.shape
     filtered = np.empty((height, line + 1), np.uint8)
@@ -54,7 +56,8 @@ def write_png(rows: NDArray[np.uint8], width: int, depth: int, colour: int, xmp:
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     # Keyword, not compressed, no language.
-    notes = [(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp.encode())] if xmp else []
+    notes = [(b"eXIf", exif)] if exif else []
+    notes += [(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + xmp.encode())] if xmp else []
     parts = (b"IHDR", header), *notes, (b"IDAT", isal_zlib.compress(filtered, 1)), (b"IEND", b"")
     # Joined once: a file is as large as a picture.
     return b"".join([PNG_SIGNATURE, *(piece for name, content in parts for piece in _chunk(name, content))])
@@ -81,11 +84,11 @@ _ROWS = 32
 """Rows of a score map that are converted at once: what is between stays in the cache."""
 
 
-def image_png(pixels: Image, xmp: str = "") -> bytes:
-    """`pixels`, (H, W, 3) uint8, as an 8-bit RGB PNG of them and `xmp` alone; equal ones give equal bytes."""
+def image_png(pixels: Image, xmp: str = "", exif: bytes = b"") -> bytes:
+    """`pixels`, (H, W, 3) uint8, as an 8-bit RGB PNG of them, `xmp` and `exif` alone; equal ones give equal bytes."""
     pixels = check_pixels(pixels)
     height, width = pixels.shape[:2]
-    return write_png(pixels.reshape(height, -1), width, 8, RGB, xmp)
+    return write_png(pixels.reshape(height, -1), width, 8, RGB, xmp, exif)
 
 
 def upload_png(pixels: Image) -> bytes:

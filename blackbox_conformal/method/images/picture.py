@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from blackbox_conformal.errors import ImageError
+from blackbox_conformal.method.images.metadata import Metadata
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.types import Image
 
@@ -28,12 +29,15 @@ class Picture:
         Every rule that was applied between the file and `pixels`, in words, in order.
     format
         ``PNG``, ``JPEG``, ``WEBP``, ``AVIF``, ``HEIF``, ``TIFF`` or ``BMP``.
+    metadata
+        EXIF and XMP, which are never uploaded.
     """
 
     pixels: Image = field(repr=False)
     content: bytes = field(repr=False)
     conversions: tuple[str, ...]
     format: str
+    metadata: Metadata = field(default=Metadata(), repr=False)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -21,7 +21,8 @@ no ICC profile                        taken as sRGB; PNG gAMA or cICP saying oth
 CMYK                                  converted with its own ICC profile, else refused
 alpha or transparent colour           opaque everywhere: dropped and noted; else refused
 palette, grey, 1-bit, YCbCr           expanded to RGB and noted
-EXIF, GPS, XMP, text                  never kept, never uploaded
+EXIF, XMP                             kept for pictures made of it, where asked; never uploaded
+GPS, text                             never uploaded
 ====================================  ===================================================================
 """
 
@@ -54,6 +55,7 @@ from PIL import (
 from blackbox_conformal.errors import ImageError, PayloadError, UsageError
 from blackbox_conformal.method.images.headers import Container, inspect
 from blackbox_conformal.method.images.jpeg_scans import with_tails
+from blackbox_conformal.method.images.metadata import Metadata
 from blackbox_conformal.method.images.picture import Picture, is_blank, too_deep, truncated
 from blackbox_conformal.method.images.plain_png import is_used_for, plain_pixels
 from blackbox_conformal.support.text import printable
@@ -233,8 +235,8 @@ def decoded(
     conversions: list[str],
     *,
     may_be_turned: bool,
-) -> Pixels:
-    """Pixels of a file's `content` in sRGB, upright: (H, W, 3) uint8.
+) -> tuple[Pixels, Metadata]:
+    """Pixels of a file's `content` in sRGB, upright: (H, W, 3) uint8; and what the file says beside them.
 
     Parameters
     ----------
@@ -259,7 +261,10 @@ def decoded(
         if container.format not in ("TIFF", "HEIF"):
             converted = converted.transpose(_TRANSPOSES[orientation])
         conversions.append(f"EXIF orientation {orientation} applied")
-    return np.array(converted, dtype=np.uint8, order="C")
+    said = (image.info.get(name) for name in ("exif", "xmp"))
+    exif, xmp = (content if isinstance(content, bytes) else b"" for content in said)
+    metadata = Metadata(exif, xmp, bool(image.info.get("icc_profile")))
+    return np.array(converted, dtype=np.uint8, order="C"), metadata
 
 
 def _load(content: bytes, container: Container, check_size: Callable[[int, int], None]) -> tuple[Image.Image, int]:
@@ -505,10 +510,10 @@ def _decode(content: bytes, limits: ImageLimits, check_fit: Callable[[int, int],
         conversions.append(f"{container.trailing} bytes after the end of the picture ignored")
     if container.lossy and strict:
         conversions.append(f"lossy {container.format}: compression noise is part of every loss")
-    pixels = plain_pixels(container) if is_used_for(container.filtered_bytes) else None
+    pixels, metadata = plain_pixels(container) if is_used_for(container.filtered_bytes) else None, Metadata()
     if pixels is None:
         try:
-            pixels = decoded(content, container, check_size, conversions, may_be_turned=not strict)
+            pixels, metadata = decoded(content, container, check_size, conversions, may_be_turned=not strict)
         except ImageError:
             raise
         except Exception as error:  # noqa: BLE001 - a hostile byte leads decoders to exceptions of every kind
@@ -516,7 +521,7 @@ def _decode(content: bytes, limits: ImageLimits, check_fit: Callable[[int, int],
                 f"expected a whole {container.format} picture; it cannot be decoded ({type(error).__name__}). The file "
                 "is truncated or damaged: get it again"
             ) from None
-    return Picture(pixels, content, tuple(conversions), container.format)
+    return Picture(pixels, content, tuple(conversions), container.format, metadata)
 
 
 def _read_file(path: Path, limits: ImageLimits) -> bytes:

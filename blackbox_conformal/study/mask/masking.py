@@ -14,6 +14,8 @@ from blackbox_conformal.documents.certificate import BatchCheck
 from blackbox_conformal.documents.signing_key import SigningKey
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, IncompleteError
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound, rule_for_picture
+from blackbox_conformal.method.images.metadata import Metadata
+from blackbox_conformal.method.images.picture import Picture
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.trust import trusted
@@ -30,7 +32,6 @@ from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.study.watched import MaskedPictures, WatchState, watching
 from blackbox_conformal.support.text import printable
-from blackbox_conformal.support.types import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,19 +183,19 @@ class _Mask:
         # The last draw that was evaluated is often the file that is delivered, too.
         read = lru_cache(1)(ready.read)
         try:
-            pixels = _input_pixels(ready.about.source, ready.drawn.prepared)
-            evaluation = evaluate(ready.drawn, ready.setup, read, pixels, ready.second)
+            given = _input_picture(ready.about.source, ready.drawn.prepared)
+            evaluation = evaluate(ready.drawn, ready.setup, read, given.pixels, ready.second)
         except (IncompleteError, CalibrationError) as error:
             if not self.lenient:
                 raise
             return error
         vendor = _vendor_file(evaluation, ready.setup, read)
-        results = self._results_of(ready.setup, ready.about, evaluation, vendor)
+        results = self._results_of(ready.setup, ready.about, evaluation, vendor, given.metadata)
         made_of = self.made_of or (lambda _, result: result)
         return _Masked(evaluation.answers, tuple((place, made_of(place, result)) for place, result in results))
 
     def _results_of(
-        self, setup: Setup, sought: _Sought, evaluation: Evaluation, vendor: bytes | None
+        self, setup: Setup, sought: _Sought, evaluation: Evaluation, vendor: bytes | None, metadata: Metadata
     ) -> Iterator[tuple[int, Result]]:
         """Mask and certificate of a picture, by place: equal pictures are drawn once, and each has a result."""
         request = self.request
@@ -207,7 +208,7 @@ class _Mask:
             certificate = certify(
                 request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, known
             )
-            result = Result(named.name, delivered, mask, scores, low, certificate, vendor)
+            result = Result(named.name, delivered, mask, scores, low, certificate, vendor, metadata)
             yield place, result if sought.watched is None else _with_watch(result, sought.watched)
 
 
@@ -305,12 +306,12 @@ def _vendor_file(evaluation: Evaluation, setup: Setup, read: Callable[[int], byt
     return read(draw)
 
 
-def _input_pixels(source: Path | bytes, picture: Prepared) -> Image:
-    """The pixels of an input, which must be those that the vendor was sent."""
+def _input_picture(source: Path | bytes, picture: Prepared) -> Picture:
+    """The input, whose pixels must be those that the vendor was sent."""
     opened = read_image(source)
     if opened.digest != picture.input_digest:
         raise CalibrationError(f"{printable(picture.name)} was changed while it was being masked; run again")
-    return opened.pixels
+    return opened
 
 
 def with_note(result: Result, note: str) -> Result:

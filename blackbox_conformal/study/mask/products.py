@@ -19,6 +19,7 @@ from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.encode import image_png, mask_png, score_map_png
 from blackbox_conformal.method.images.headers import inspect
+from blackbox_conformal.method.images.metadata import Metadata
 from blackbox_conformal.method.images.overlay import overlay
 from blackbox_conformal.method.nothing_added import CLEAR, DOTTED, STRIPED, about_detail, nothing_added
 from blackbox_conformal.method.safe import picture_to_show, safe_picture, safe_statement
@@ -63,6 +64,8 @@ class Result(Faces):
     vendor
         The vendor's file of the delivered picture, or of the one that was made consistent, as it was received; None
         where the picture is the mean of several draws or was turned back.
+    metadata
+        What the input's file says beside its pixels.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Result(Faces):
     low_resolution: Image
     certificate: Certificate
     vendor: bytes | None = None
+    metadata: Metadata = field(default=Metadata(), repr=False)
 
     def __repr__(self) -> str:
         height, width = self.mask.shape
@@ -113,6 +117,7 @@ class Result(Faces):
         dotted: bool = False,
         feather: int = 0,
         leave_out: Collection[str] = (),
+        keep_metadata: bool = False,
         sign_with: SigningKey | None = None,
         force: bool = False,
     ) -> Products:
@@ -130,6 +135,8 @@ class Result(Faces):
             Over how many untrusted pixels the delivered picture fades into the other in it; 0: a hard edge.
         leave_out
             What not to write: ``overlay``, ``score_map``, ``vendor``, or ``xmp``, the mark in pictures; see `xmp_of`.
+        keep_metadata
+            Keep EXIF and XMP of the input in image and safe picture; the certificate says what is kept.
         sign_with
             Sign the certificate with this key.
         force
@@ -145,7 +152,7 @@ class Result(Faces):
         UsageError
             A file exists with other content and `force` is not set.
         """
-        wanted = Wanted(safe, feather, tuple(leave_out), sharp, dotted)
+        wanted = Wanted(safe, feather, tuple(leave_out), sharp, dotted, keep_metadata)
         return write_products(self, Path(folder), wanted, sign_with=sign_with, force=force)
 
     def blocks(self) -> Iterator[Block]:
@@ -214,13 +221,16 @@ _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
     xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">
    <Iptc4xmpExt:DigitalSourceType>http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia\
 </Iptc4xmpExt:DigitalSourceType>
-   <dc:description><rdf:Alt><rdf:li xml:lang="x-default">A machine enlarged or restored this picture and may have \
-invented detail. {said}</rdf:li></rdf:Alt></dc:description>
-   <dc:relation><rdf:Bag>{files}</rdf:Bag></dc:relation>
+{description}   <dc:relation><rdf:Bag>{files}</rdf:Bag></dc:relation>
   </rdf:Description>
- </rdf:RDF>
+{carried} </rdf:RDF>
 </x:xmpmeta>
 <?xpacket end="r"?>"""
+
+
+_DESCRIPTION = """   <dc:description><rdf:Alt><rdf:li xml:lang="x-default">A machine enlarged or restored this picture \
+and may have invented detail. {said}</rdf:li></rdf:Alt></dc:description>
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,11 +249,13 @@ class Wanted:
         The picture to use is sharp where nothing is trusted.
     dotted
         The overlay shows where no detail was added, as it does by itself where the guarantee is about detail.
+    keep_metadata
+        EXIF and XMP of the input are kept in image and safe picture.
 
     Raises
     ------
     UsageError
-        A feather or `sharp` without the picture, or something is left out that cannot be.
+        A feather or `sharp` without the picture, metadata without XMP, or something is left out that cannot be.
     """
 
     safe: bool = False
@@ -251,11 +263,14 @@ class Wanted:
     leave_out: tuple[str, ...] = ()
     sharp: bool = False
     dotted: bool = False
+    keep_metadata: bool = False
 
     def __post_init__(self) -> None:
         if (self.feather or self.sharp) and not self.safe:
             got = "sharp" if self.sharp else f"feather {self.feather}"
             raise UsageError(f"expected a feather or sharp with the safe picture alone; got {got}. Add --safe")
+        if self.keep_metadata and "xmp" in self.leave_out:
+            raise UsageError("expected metadata of the input, or pictures without XMP; got both. Leave one out")
         if not set(self.leave_out) <= set(OPTIONAL):
             raise UsageError(f"expected to leave out some of {', '.join(OPTIONAL)}; got {', '.join(self.leave_out)}")
 
@@ -265,9 +280,9 @@ class Wanted:
         kept = [kind for kind in OPTIONAL if kind not in self.leave_out and kind != "xmp"]
         return ("image", "mask", *kept, *(["safe"] if self.safe else []))
 
-    def xmp(self, stem: str) -> str:
+    def xmp(self, stem: str, carried: str = "") -> str:
         """The mark in the pictures of a result whose files are named `stem`; empty where it is left out."""
-        return "" if "xmp" in self.leave_out else xmp_of(f"{stem}-mask.png", f"{stem}-certificate.json")
+        return "" if "xmp" in self.leave_out else xmp_of(f"{stem}-mask.png", f"{stem}-certificate.json", carried)
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,8 +357,10 @@ def mixture_of(certificate: Certificate) -> Mixture:
     return Procedure.model_validate(certificate.procedure).mixture
 
 
-def xmp_of(mask: str, certificate: str = "") -> str:
+def xmp_of(mask: str, certificate: str = "", carried: str = "") -> str:
     """What a picture says of itself, as an XMP packet: that a machine made it, and which files say what of it to trust.
+
+    `carried` are descriptions of the input, see `Metadata.carried`; a caption among them stays the picture's.
 
     The names of the files, which lie beside it, are made of letters, digits, spaces and ``. _ -`` alone.
 
@@ -354,7 +371,9 @@ def xmp_of(mask: str, certificate: str = "") -> str:
     said = f"{mask} shows the trusted part in white."
     if certificate:
         said = f"{certificate} says what is promised of which part; {mask} shows that part in white."
-    return _XMP.format(said=said, files="".join(f"<rdf:li>{name}</rdf:li>" for name in (certificate, mask) if name))
+    files = "".join(f"<rdf:li>{name}</rdf:li>" for name in (certificate, mask) if name)
+    description = "" if ":description>" in carried else _DESCRIPTION.format(said=said)
+    return _XMP.format(description=description, files=files, carried=carried and f"  {carried}\n")
 
 
 def overlay_of(image: Image, mask: Mask, unchanged: Mask | None = None, xmp: str = "") -> Product:
@@ -368,10 +387,12 @@ def encode_product(result: Result, kind: str, wanted: Wanted = Wanted(), *, xmp:
 
     Pictures are marked with `xmp`; by default that of files that are named after the result.
     """
-    xmp = wanted.xmp(file_stem(result.name)) if xmp is None else xmp
+    exif, described, kept = result.metadata.carried() if wanted.keep_metadata else (b"", "", "")
+    of_input = {"metadata": kept} if kept else {}
+    xmp = wanted.xmp(file_stem(result.name), described) if xmp is None else xmp
     match kind:
         case "image":
-            return Product(image_png(result.image, xmp))
+            return Product(image_png(result.image, xmp, exif), remarks=of_input)
         case "mask":
             return Product(mask_png(result.mask))
         case "overlay":
@@ -382,7 +403,8 @@ def encode_product(result: Result, kind: str, wanted: Wanted = Wanted(), *, xmp:
         case "safe":
             image, low, certificate = result.image, result.low_resolution, result.certificate
             picture, statement = safe_of(image, result.mask, low, certificate, wanted.feather, sharp=wanted.sharp)
-            return Product(image_png(picture, xmp), remarks={"feather": wanted.feather, "statement": statement})
+            remarks = {"feather": wanted.feather, "statement": statement, **of_input}
+            return Product(image_png(picture, xmp, exif), remarks=remarks)
         case "vendor":
             if result.vendor is None:
                 return None
