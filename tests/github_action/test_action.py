@@ -25,7 +25,7 @@ from markdown_it import MarkdownIt
 from PIL import Image
 from support.command_line import VENDOR, called
 from support.forked import run
-from support.synthetic import write_photographs
+from support.synthetic import draw, photograph, write_photographs
 
 from blackbox_conformal.testing import fault_vendor
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -329,6 +329,25 @@ def test_a_contradiction_fails_the_job_and_says_so(runner: Runner, monkeypatch: 
     assert Path(job.outputs["report"]).is_file()
 
 
+def test_a_model_of_the_repository_is_audited_by_its_answers_until_it_changed(runner: Runner) -> None:
+    answers, changed = runner.checkout / "outputs", runner.checkout / "changed"
+    for folder in (answers, changed):
+        folder.mkdir()
+    for seed in (*range(12), *range(100, 116)):
+        answer = draw(photograph(seed), seed)
+        Image.fromarray(answer).save(answers / f"p{seed}.png")
+        shift = np.random.default_rng(seed).integers(90, 160, 3)
+        Image.fromarray(np.clip(answer + shift, 0, 255).astype(np.uint8)).save(changed / f"p{seed}.png")
+    model = ["--adapter", "folder", "-p", "path=outputs", "-p", "label=model", "--metric", "rgb-linf"]
+    called("calibrate", "known", *model, "--run", "model", folder=runner.checkout, code=0)
+    own = {"command": "audit", "photographs": "unseen", "alpha": "0.5", "calibration": "model/calibration.json"}
+    same = runner.run(**own, parameters="path=outputs")
+    assert same.passed, same.log
+    other = runner.run(**own, parameters="path=changed")
+    assert not other.passed
+    assert other.outputs["verdict"] == "contradicted", other.log
+
+
 def test_what_could_not_be_finished_is_neutral(runner: Runner) -> None:
     runner.server.script = {"submit": ["captive-portal"] * 50}
     job = runner.audit("0.5")
@@ -427,11 +446,11 @@ def test_two_uses_have_each_their_own_comment_artifact_cache_and_run_folder(runn
 
 
 def test_every_action_is_named_by_the_hash_of_a_commit() -> None:
-    workflow = ACTION.parents[1] / "workflows" / "ci.yml"
-    used = re.findall(r"uses: (.+)", (ACTION / "action.yml").read_text() + workflow.read_text())
-    assert len(used) == 8
+    files = [ACTION / "action.yml", *(ACTION.parents[1] / "workflows").glob("*.yml")]
+    used = [action for file in files for action in re.findall(r"uses: (.+)", file.read_text(encoding="utf-8"))]
+    assert len(used) > len(files)
     for action in used:
-        assert re.fullmatch(r"actions/[a-z/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
+        assert re.fullmatch(r"(actions|github|ossf|pypa)/[a-z/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
 
 
 def test_no_script_has_an_expression_in_it() -> None:
