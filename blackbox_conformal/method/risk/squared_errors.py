@@ -7,6 +7,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from blackbox_conformal.method.kernels.below import first_above
+from blackbox_conformal.method.kernels.squares import summed_squares
 from blackbox_conformal.support.types import Image, Map
 
 SHOWN = ("delivered", "consistent", "reference", "enlargement")
@@ -40,18 +42,12 @@ class SquaredErrors:
         ordered = np.sort(scores, axis=None)
         steps = ordered[np.ceil(_SHARES * (ordered.size - 1)).astype(np.int64)]
         # Place k: not below the k-th score and below the next.
-        place = np.searchsorted(steps[1:-1], scores.ravel(), side="right").astype(np.uint8)
-        place = place.reshape(scores.shape)
+        place = first_above(scores, np.append(steps[1:-1], np.inf))
         values = np.full(_ROW, np.nan, np.float32)
         values[0] = steps
         for name, picture in pictures:
-            sums = np.zeros(_SHARES.size)
-            # Some rows at a time, which take little memory.
-            for rows in (slice(top, top + 64) for top in range(0, len(truth), 64)):
-                apart = np.subtract(picture[rows], truth[rows], dtype=np.int32)
-                squares = np.einsum("hwc,hwc->hw", apart, apart)
-                sums[1:] += np.bincount(place[rows].ravel(), squares.ravel(), _SHARES.size - 1)
-            values[1 + SHOWN.index(name)] = sums.cumsum() / (3 * scores.size)
+            sums = summed_squares(picture, truth, place, _SHARES.size - 1)
+            values[1 + SHOWN.index(name)] = np.r_[0, sums.cumsum()] / (3 * scores.size)
         return cls(values[None])
 
     @classmethod
