@@ -12,7 +12,8 @@ After ± stands half of where 95 % of the means over as many photographs drawn a
 - *right kept*, *invented left*: percent of the right and of the invented detail of all pictures that is clear;
 - *dB clear*, *dB hatched*: by how much the network is nearer to the truth there than plain enlargement;
 - *planted*: percent of changed pixels that are hatched where, in a disc, the network's detail was exchanged by its
-  detail in another photograph.
+  detail in another photograph;
+- *USD a picture*: what a service posts, where one sells the network.
 """
 
 import itertools
@@ -52,7 +53,7 @@ RADIUS, SEAM, SEEN, FEWEST = 24, 4.0, 10, 20
 
 COLUMNS = (
     "network, scale, inputs, photographs, calibrate, risk at 0.1, clear at 0.1, risk at 0.2, clear at 0.2, "
-    "right kept, invented left, dB clear, dB hatched, planted"
+    "right kept, invented left, dB clear, dB hatched, planted, USD a picture"
 )
 FORMS = ("{:.3f}", *["{:.0f}"] * 3, *["{:+.1f}"] * 2, "{:.0f}")
 
@@ -229,7 +230,7 @@ def rows_of(pieces: Sequence[Piece], table: Table, out: Path) -> Iterator[list[s
             row = cells(reduce(Measured.__add__, found) if index == len(pieces) else found[index])
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps([first.network, f"×{first.scale}", first.making, name, *row]), encoding="utf-8")
-        yield json.loads(file.read_text(encoding="utf-8"))
+        yield [*json.loads(file.read_text(encoding="utf-8")), table.networks[first.network].get("usd", "-")]
 
 
 def is_drawn(piece: Piece, table: Table, out: Path) -> bool:
