@@ -198,3 +198,18 @@ def test_every_setting_that_tune_tries_is_one_of_the_score(name):
     for text in catalog.member("scores", name).candidates:
         setting, parameters = member_text.parse(f"{name}:{text}")
         assert load(setting, **parameters).minimum_draws >= 1
+
+
+def test_the_free_reference_of_a_picture_is_made_once(monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        "blackbox_conformal.method.scores.score.reference",
+        lambda low, scale, *, degraded: made.append((degraded, scale)) or np.full_like(low, degraded),
+    )
+    context = Context(DRAWS[0], LOW, 4)
+    clean, other = context.reference(degraded=False), context.reference(degraded=True)
+    assert (clean == 0).all()
+    assert (other == 1).all()
+    assert context.reference(degraded=False) is clean
+    assert context.reference(degraded=True) is other
+    assert made == [(False, 4), (True, 4)]

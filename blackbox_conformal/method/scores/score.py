@@ -1,12 +1,13 @@
 """What a score is: it looks at the draws of one picture and says where the vendor is undecided."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import ClassVar, Protocol, Self
 
 from blackbox_conformal.method.degradations.chain import Chain, Mixture
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
+from blackbox_conformal.method.images.reference import reference
 from blackbox_conformal.support.catalog import Plugin
 from blackbox_conformal.support.types import Image, Map
 
@@ -34,6 +35,14 @@ class Context:
     scale: int
     second: Image | None = None
     degradation: Chain | None = None
+    _references: dict[bool, Image] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def reference(self, *, degraded: bool) -> Image:
+        """The free reference of the input, which must be known: (H, W, 3) uint8, made at the first call."""
+        if degraded not in self._references:
+            assert self.low_resolution is not None
+            self._references[degraded] = reference(self.low_resolution, self.scale, degraded=degraded)
+        return self._references[degraded]
 
     def reduced(self) -> Image:
         """`delivered` made an input again, without noise and codecs: (H / scale, W / scale, 3) uint8."""

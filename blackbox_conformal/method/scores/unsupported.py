@@ -10,7 +10,7 @@ from pydantic import model_validator
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.making_inputs import bicubic_up
-from blackbox_conformal.method.images.reference import reference, reference_digest
+from blackbox_conformal.method.images.reference import reference_digest
 from blackbox_conformal.method.kernels.detail import unexplained
 from blackbox_conformal.method.scores._one_draw import OneDrawScore, input_of
 from blackbox_conformal.method.scores.score import Context
@@ -76,7 +76,7 @@ class Unsupported(OneDrawScore):
         low = input_of(context, self.plugin_name())
         if (reason := self.refused_at(context.scale)) is not None:
             raise UsageError(f"{reason}; got scale {context.scale}. Give --score bicubic-gap:sigma=8")
-        return self.share(context.delivered, low, reference(low, context.scale, degraded=bool(self.degraded)))
+        return self.share(context.delivered, low, context.reference(degraded=bool(self.degraded)))
 
     def share(self, delivered: Image, low: Image, free: Image) -> Map:
         """Of what `delivered` adds to plain enlargement, the part that `free` does not explain: (H, W) float32."""

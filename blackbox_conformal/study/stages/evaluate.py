@@ -20,6 +20,7 @@ from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.losses import Losses
 from blackbox_conformal.method.risk.squared_errors import SquaredErrors
 from blackbox_conformal.method.safe import may_be_shown, picture_to_show
+from blackbox_conformal.method.scores.score import Context
 from blackbox_conformal.study.stages.draws import (
     Drawn,
     DrawnPicture,
@@ -56,6 +57,8 @@ class Evaluation:
         Things a reader should know, in words: lossy answers, blank answers.
     judged
         Whether every draw is known to show what was sent; else no pixel is to be trusted.
+    context
+        What the score saw besides the draws.
     """
 
     delivered: Image
@@ -66,6 +69,7 @@ class Evaluation:
     low_resolution: Image
     answers: Answers
     judged: bool
+    context: Context
 
 
 def evaluate(
@@ -119,11 +123,12 @@ def evaluate(
         draw, delivered = None, moments.mean_image()
     if procedure.delivery == "medoid":
         draw, delivered = _closest(delivered, drawn, setup, read, low_resolution)
-    score_map = accumulator.finish(setup.context(delivered, low_resolution, second))
+    context = setup.context(delivered, low_resolution, second)
+    score_map = accumulator.finish(context)
     model = ", ".join(sorted({outcome.model for outcome in drawn.outcomes if outcome.model})) or None
     answers = Answers.of([fit.edges for fit in fits], [fit.difference for fit in fits], score_map)
     judged = all(fit.judged for fit in fits)
-    return Evaluation(delivered, draw, score_map, model, tuple(notes), low_resolution, answers, judged)
+    return Evaluation(delivered, draw, score_map, model, tuple(notes), low_resolution, answers, judged, context)
 
 
 def calibration_curves(
@@ -145,8 +150,14 @@ def calibration_curves(
 def _squared_errors(evaluation: Evaluation, setup: Setup, truth: Image) -> SquaredErrors:
     procedure, delivered, low = setup.procedure, evaluation.delivered, evaluation.low_resolution
     names = may_be_shown(procedure.mixture, procedure.scale, procedure.delivery)
-    pictures = ((name, picture_to_show(name, delivered, low, procedure.mixture)) for name in names)
-    return SquaredErrors.of(evaluation.score_map, truth, pictures)
+
+    def shown(name: str) -> Image:
+        # The score may have made the reference already, which takes longer than all the rest.
+        if name == "reference":
+            return evaluation.context.reference(degraded=not procedure.mixture.linear)
+        return picture_to_show(name, delivered, low, procedure.mixture)
+
+    return SquaredErrors.of(evaluation.score_map, truth, ((name, shown(name)) for name in names))
 
 
 def curves_of(evaluation: Evaluation, setup: Setup, truth: Image, losses: Losses) -> tuple[Map, list[RiskCurve]]:
