@@ -61,15 +61,39 @@ def pytest_collection(session: pytest.Session) -> Generator[None, Any, Any]:
 
     A garbage collector that looks through half a million objects of tests takes longer than it took to make them.
     """
-    worker = getattr(session.config, "workerinput", None)
-    if worker and not _jit.interpreted():
-        _jit.warm_up(int(worker["workerid"].removeprefix("gw")), worker["workercount"])
+    part, parts = _part(session.config)
+    if parts and not _jit.interpreted():
+        _jit.warm_up(part, parts)
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, pytest.CollectReport, Any]:
+    """Each worker begins with other files, so that the first to read one prepares its assertions for all."""
+    report = yield
+    part, parts = _part(collector.config)
+    if parts and isinstance(collector, pytest.Directory):
+        first = len(report.result) * part // parts
+        report.result = [*report.result[first:], *report.result[:first]]
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """All workers have the same tests in the same order, wherever they began."""
+    if _part(config)[1]:
+        items.sort(key=lambda item: item.path)
+
+
+def _part(config: pytest.Config) -> tuple[int, int]:
+    """Which worker of how many this is; of none: the tests run here."""
+    worker = getattr(config, "workerinput", {"workerid": "gw0", "workercount": 0})
+    return int(worker["workerid"].removeprefix("gw")), worker["workercount"]
 
 
 @pytest.fixture(scope="session")

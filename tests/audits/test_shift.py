@@ -12,7 +12,7 @@ from verdict_rates import ALPHA, binary, dire, heavy, rates, ties, varied
 from blackbox_conformal.method.audits.confidence import LEVEL
 from blackbox_conformal.method.audits.verdict import Judgement, judge
 
-AUDITS = 200
+AUDITS = 100
 AT_MOST = LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / AUDITS)
 
 
@@ -30,7 +30,7 @@ def test_a_shift_that_keeps_the_promise_does_not_contradict_it(population, n, m,
 
 
 def test_a_shift_that_breaks_the_promise_contradicts_it():
-    found = rates(ties, 40, 60, 0.0, 1.0, audited=dire, audits=100)
+    found = rates(ties, 40, 60, 0.0, 1.0, audited=dire, audits=40)
     assert found.true_risk == pytest.approx(0.37, abs=0.01)
     assert found.contradicted == 1.0
 

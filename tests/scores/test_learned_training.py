@@ -71,6 +71,14 @@ def test_a_pass_gives_the_prices_of_the_network():
     np.testing.assert_allclose(found, own_network().log_multipliers(maps), rtol=1e-4, atol=1e-4)
 
 
+@pytest.fixture
+def fewer_steps(monkeypatch):
+    """So many are enough to see whether weights help."""
+    monkeypatch.setattr(_learned_training, "STEPS", 40)
+    monkeypatch.setattr(_learned_training, "LOOKED", 10)
+
+
+@pytest.mark.usefixtures("fewer_steps")
 def test_learning_lets_more_be_trusted_of_photographs_that_teach_and_of_those_that_do_not():
     learned = learn(own_network(), lessons(15), lessons(5, seed=1), seed=0)
     assert learned.content is not None
@@ -80,8 +88,8 @@ def test_learning_lets_more_be_trusted_of_photographs_that_teach_and_of_those_th
 
 
 def test_the_same_lessons_and_seed_give_the_same_bytes(monkeypatch):
-    monkeypatch.setattr(_learned_training, "STEPS", 24)
-    monkeypatch.setattr(_learned_training, "LOOKED", 8)
+    monkeypatch.setattr(_learned_training, "STEPS", 12)
+    monkeypatch.setattr(_learned_training, "LOOKED", 4)
     first, again, other = (
         learn(own_network(), lessons(15), lessons(5, seed=1), seed=seed).content for seed in (3, 3, 4)
     )
@@ -91,6 +99,7 @@ def test_the_same_lessons_and_seed_give_the_same_bytes(monkeypatch):
     assert other is not None
 
 
+@pytest.mark.usefixtures("fewer_steps")
 def test_weights_that_only_help_those_that_taught_are_not_kept():
     """On what is kept apart the package's own values are the errors themselves, and nothing orders cells better."""
     apart = []

@@ -134,7 +134,7 @@ def test_the_threshold_is_wrong_as_seldom_as_it_says_and_the_expected_one_more_o
     rule, average = guarantee("high-probability", delta=delta, **method), guarantee("expected")
     steps = np.arange(1, 51) / 50
     fails, average_fails, thresholds = [], [], []
-    for _ in range(400):
+    for _ in range(250):
         curves = tools.curves((rng.random((n, 1)) < 0.6) * steps)
         # Mean loss once scores below t are trusted: 0.6 t / 50.
         t = rule.threshold(curves, alpha)

@@ -6,7 +6,7 @@ import pytest
 from blackbox_conformal.method.guarantees.choose import guarantee
 
 LEVELS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35)
-RUNS, N, DELTA = 400, 60, 0.2
+RUNS, N, DELTA = 150, 60, 0.2
 
 
 def fails_somewhere(rule, tables, tools):
@@ -41,6 +41,6 @@ def test_a_level_that_is_picked_after_looking_is_wrong_as_seldom_as_they_say(too
 def test_single_levels_break_it(tools):
     """The control: thresholds that hold one by one, of which the worst is picked."""
     rng = np.random.default_rng(81)
-    tables = [population(rng, 0.45) for _ in range(RUNS)]
+    tables = [population(rng, 0.45) for _ in range(400)]
     single = fails_somewhere(guarantee("high-probability", delta=DELTA, method="binomial"), tables, tools)
     assert tools.verdict(single).breaks(DELTA)

@@ -26,7 +26,7 @@ def test_the_mean_keeps_alpha_with_the_worst_outsiders(tools, name, n):
     rng, alpha = np.random.default_rng([n, 3]), 0.25
     kind = {"kind": "share", "tolerance": 0.5} if name == "false-trust" else {}
     allowing, plain = [], []
-    for _ in range(600):
+    for _ in range(150):
         curves, new = tools.curves(tied(rng, n), **kind), tied(rng, 200)
         for rule, risks in (
             (guarantee(name, outsiders=OUTSIDERS), allowing),
@@ -43,7 +43,7 @@ def test_the_mean_over_calibrations_reaches_alpha_and_half_the_allowance_breaks_
     """Losses that rise in small steps leave nothing over, so that the allowance must be whole."""
     rng, n, alpha = np.random.default_rng(4), 100, 0.25
     risks = {OUTSIDERS: [], OUTSIDERS / 2: []}
-    for _ in range(500):
+    for _ in range(200):
         steps = np.arange(1, 401) / 400
         curves = tools.curves(np.floor(steps * (0.2 + 0.8 * rng.random((n, 1))) * 4096) / 4096)
         for allowed, means in risks.items():
@@ -58,7 +58,7 @@ def test_the_mean_over_calibrations_reaches_alpha_and_half_the_allowance_breaks_
 def test_the_share_of_misses_keeps_delta_with_outsiders_that_all_miss(tools, confidence):
     rng, n, delta = np.random.default_rng(5), 99, 0.2
     missed = {OUTSIDERS: [], 0.0: []}
-    for _ in range(800):
+    for _ in range(400):
         # The score at which a photograph first exceeds the tolerance is uniform on 40 tied values.
         limit = rng.integers(0, 40, (n, 1))
         curves = tools.curves(np.where(np.arange(40) >= limit, 0.75, 0.25))

@@ -15,7 +15,7 @@ from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.plan import prospects
 from blackbox_conformal.study.plan.prospects import CurveOutlook
 
-RULE, PILOT, TRIALS = Expected(), 20, 1200
+RULE, PILOT, TRIALS = Expected(), 20, 500
 LEVELS = tuple(np.round(np.arange(0.08, 0.6, 0.04), 2))
 NUMBERS = (24, 49, 99, 199)
 SHARES = np.linspace(0, 1, 51, dtype=np.float32)

@@ -42,8 +42,8 @@ def of(rule: Guarantee, count: int, seed: int) -> CurveSet:
 def test_the_expected_share_is_that_of_the_guarantees_own_thresholds(text: str, n: int) -> None:
     rule = member("guarantees", text)
     known, levels, generator = of(rule, 15, 1), (0.1, 0.2, 0.4), np.random.default_rng(0)
-    naive = np.zeros((300, len(levels)))
-    for row, (column, level) in itertools.product(range(300), enumerate(levels)):
+    naive = np.zeros((150, len(levels)))
+    for row, (column, level) in itertools.product(range(150), enumerate(levels)):
         chosen = known.subset(np.sort(generator.integers(15, size=n)))
         naive[row, column] = known.trusted_shares_at(rule.threshold(chosen, level)).mean()
     found = CurveOutlook.of(known).prospects(rule, levels, n)
@@ -53,11 +53,11 @@ def test_the_expected_share_is_that_of_the_guarantees_own_thresholds(text: str, 
 @pytest.mark.parametrize("text", RULES)
 def test_nine_outcomes_of_ten_lie_within_the_error(text: str) -> None:
     rule = member("guarantees", text)
-    world, level, n = of(rule, 3000, 2), 0.3, 40
+    world, level, n = of(rule, 1000, 2), 0.3, 40
     generator, inside, naive = np.random.default_rng(3), [], []
     for trial in range(60):
-        pilot = world.subset(np.sort(generator.choice(3000, 20, replace=False)))
-        calibrating = world.subset(np.sort(generator.choice(3000, n, replace=False)))
+        pilot = world.subset(np.sort(generator.choice(1000, 20, replace=False)))
+        calibrating = world.subset(np.sort(generator.choice(1000, n, replace=False)))
         outcome = float(world.trusted_shares_at(rule.threshold(calibrating, level)).mean())
         (expected,) = CurveOutlook.of(pilot).prospects(rule, [level], n, seed=trial)
         inside.append(abs(outcome - expected.share) <= expected.error)

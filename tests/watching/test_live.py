@@ -10,7 +10,7 @@ from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.live import ANSWERS, INPUTS, JUMP, POWERS, Wealth, log_wealth, p_values
 from blackbox_conformal.watching.live_findings import answers_finding, inputs_finding
 
-RUNS = 60
+RUNS = 40
 
 
 def test_pictures_like_the_calibrations_rarely_raise_an_alarm_and_a_bag_that_stays_as_it_was_often_does() -> None:
