@@ -149,6 +149,13 @@ def test_metadata_of_the_input_is_kept_where_asked_and_the_certificate_says_what
             assert ("exif" in beside_pixels(entry[kind])) == (name == "kept")
             assert ("EXIF kept" in certificate.outputs[kind].get("metadata", "")) == (name == "kept")
         certificate.verify(shop.folder / name)
+    both = shop.mask("--alpha", "0.9", "--out", "kept-twice", "--json", "--keep-metadata", str(path))
+    assert both.returncode == 0, both.stderr
+    images = [entry["image"] for entry in json.loads(both.stdout)["pictures"]]
+    assert [("exif" in beside_pixels(image), Path(image).name) for image in images] == [
+        (False, "small-image.png"),
+        (True, "told-image.png"),
+    ]
     found = shop.mask("--alpha", "0.9", "--out", "both", "--keep-metadata", "--leave-out", "xmp")
     assert (found.returncode, b"Leave one out" in found.stderr) == (2, True)
 

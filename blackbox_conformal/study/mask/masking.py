@@ -14,7 +14,6 @@ from blackbox_conformal.documents.certificate import BatchCheck
 from blackbox_conformal.documents.signing_key import SigningKey
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, IncompleteError
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound, rule_for_picture
-from blackbox_conformal.method.images.metadata import Metadata
 from blackbox_conformal.method.images.picture import Picture
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.risk.answers import Answers
@@ -151,10 +150,9 @@ class _Company:
 
 @dataclass(frozen=True, slots=True)
 class _Sought:
-    """What masking takes of a picture beside its draws: its file or content, its places, and what certificates add."""
+    """What masking takes of a picture beside its draws: places with file or content, and what certificates add."""
 
-    source: Path | bytes
-    places: tuple[tuple[int, Prepared], ...]
+    places: tuple[tuple[int, Prepared, Path | bytes], ...]
     watched: WatchState | None
     drift: str | None
 
@@ -183,19 +181,19 @@ class _Mask:
         # The last draw that was evaluated is often the file that is delivered, too.
         read = lru_cache(1)(ready.read)
         try:
-            given = _input_picture(ready.about.source, ready.drawn.prepared)
+            given = _input_picture(ready.about.places[0][2], ready.drawn.prepared)
             evaluation = evaluate(ready.drawn, ready.setup, read, given.pixels, ready.second)
         except (IncompleteError, CalibrationError) as error:
             if not self.lenient:
                 raise
             return error
         vendor = _vendor_file(evaluation, ready.setup, read)
-        results = self._results_of(ready.setup, ready.about, evaluation, vendor, given.metadata)
+        results = self._results_of(ready.setup, ready.about, evaluation, vendor, given)
         made_of = self.made_of or (lambda _, result: result)
         return _Masked(evaluation.answers, tuple((place, made_of(place, result)) for place, result in results))
 
     def _results_of(
-        self, setup: Setup, sought: _Sought, evaluation: Evaluation, vendor: bytes | None, metadata: Metadata
+        self, setup: Setup, sought: _Sought, evaluation: Evaluation, vendor: bytes | None, given: Picture
     ) -> Iterator[tuple[int, Result]]:
         """Mask and certificate of a picture, by place: equal pictures are drawn once, and each has a result."""
         request = self.request
@@ -203,12 +201,15 @@ class _Mask:
         rule = rule_for_picture(request.rule, setup.metric, delivered, low, scores, setup.procedure.mixture)
         threshold = rule.threshold(request.curves, request.alpha) if evaluation.judged else -math.inf
         mask = trusted(scores, threshold)
-        for place, named in sought.places:
+        for place, named, source in sought.places:
+            if place != sought.places[0][0]:
+                # Equal pixels; what the file says beside them may differ.
+                given = _input_picture(source, named)
             known = Comparisons(request.check(named), self.batch, sought.drift, named.file_format)
             certificate = certify(
                 request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, known
             )
-            result = Result(named.name, delivered, mask, scores, low, certificate, vendor, metadata)
+            result = Result(named.name, delivered, mask, scores, low, certificate, vendor, given.metadata)
             yield place, result if sought.watched is None else _with_watch(result, sought.watched)
 
 
@@ -238,11 +239,10 @@ class _Masking:
     def about(self, picture: Prepared) -> _Sought:
         """What `_Mask` gets to know of a picture, as the watch stands now."""
         places = self._places[picture.input_digest]
-        source = self._inputs[places[0]][1]
-        named = tuple((place, self._pictures[place]) for place in places)
-        return _Sought(
-            source.absolute() if isinstance(source, Path) else source, named, self._watched, self._company.drift
-        )
+        sources = [self._inputs[place][1] for place in places]
+        sources = [source.absolute() if isinstance(source, Path) else source for source in sources]
+        named = [(place, self._pictures[place], source) for place, source in zip(places, sources, strict=True)]
+        return _Sought(tuple(named), self._watched, self._company.drift)
 
     def finish(self, picture: Prepared, masked: _Masked | BlackboxConformalError) -> None:
         """Hand the results of a picture over."""
