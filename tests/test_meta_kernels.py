@@ -21,7 +21,7 @@ from blackbox_conformal.method.kernels import _jit
 _jit.warm_up()
 for found in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
     for name, value in vars(importlib.import_module(found.name)).items():
-        if isinstance(value, _jit.Kernel) and value.compiled is None:
+        if isinstance(value, _jit.Kernel) and not (value.compiled or value.inner):
             print(value.__module__, name)
 """
 

@@ -34,7 +34,7 @@ def count_below(scores: Map, thresholds: NDArray[np.float64]) -> NDArray[np.int6
     # Place k counts the scores with exactly k thresholds at or below them: they are below threshold k and all later
     # ones.
     counts = np.zeros(thresholds.size + 1, np.int64)
-    _count(_checks.float_map(scores).ravel(), *_in_buckets(thresholds), counts)
+    _place(_checks.float_map(scores).ravel(), *_in_buckets(thresholds), counts, np.empty(0, np.uint8))
     below: NDArray[np.int64] = np.cumsum(counts)[:-1]
     return below
 
@@ -61,8 +61,8 @@ def first_above(scores: Map, thresholds: NDArray[np.float64]) -> NDArray[np.uint
     if thresholds.size > NONE:
         raise MapError(f"expected at most {NONE} thresholds; got {thresholds.size}")
     scores = _checks.float_map(scores)
-    first = np.empty(scores.shape, np.uint8)
-    _place(scores.ravel(), *_in_buckets(thresholds), first.ravel())
+    first, counts = np.empty(scores.shape, np.uint8), np.zeros(thresholds.size + 1, np.int64)
+    _place(scores.ravel(), *_in_buckets(thresholds), counts, first.ravel())
     return first
 
 
@@ -81,29 +81,6 @@ def _in_buckets(
 
 
 @kernel
-def _count(
-    scores: NDArray[np.float32],
-    thresholds: NDArray[np.float64],
-    first: NDArray[np.int64],
-    low: np.float64,
-    high: np.float64,
-    inverse: np.float64,
-    counts: NDArray[np.int64],
-) -> None:
-    """Count the scores by the number of thresholds that are at most as large."""
-    for i in range(scores.size):
-        if np.isnan(scores[i]):
-            continue
-        # Held to the largest float, an infinite score still is below an infinite threshold, and below no other.
-        score = min(np.float64(scores[i]), LARGEST)
-        index = first[int((min(max(score, low), high) - low) * inverse)]
-        # The bucket only says where to begin; the comparison itself is with the exact threshold.
-        while index < thresholds.size and thresholds[index] <= score:
-            index += 1
-        counts[index] += 1
-
-
-@kernel
 def _place(
     scores: NDArray[np.float32],
     thresholds: NDArray[np.float64],
@@ -111,19 +88,26 @@ def _place(
     low: np.float64,
     high: np.float64,
     inverse: np.float64,
+    counts: NDArray[np.int64],
     first: NDArray[np.uint8],
 ) -> None:
-    """Write for each score the number of thresholds that are at most as large; `NONE` where all are."""
+    """Count the scores by the number of thresholds that are at most as large.
+
+    Where `first` has places, it gets that number for each score; `NONE` where all thresholds are.
+    """
     for i in range(scores.size):
-        first[i] = NONE
+        if i < first.size:
+            first[i] = NONE
         if np.isnan(scores[i]):
             continue
+        # Held to the largest float, an infinite score still is below an infinite threshold, and below no other.
         score = min(np.float64(scores[i]), LARGEST)
         index = begins[int((min(max(score, low), high) - low) * inverse)]
         # The bucket only says where to begin; the comparison itself is with the exact threshold.
         while index < thresholds.size and thresholds[index] <= score:
             index += 1
-        if index < thresholds.size:
+        counts[index] += 1
+        if i < first.size and index < thresholds.size:
             first[i] = index
 
 

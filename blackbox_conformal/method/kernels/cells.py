@@ -260,24 +260,24 @@ def _add_six(sums: NDArray[np.int32], place: int, a: np.int32, r: np.int32, u: n
 
 @kernel
 def _finish_products(sums: NDArray[np.int32], steps: NDArray[np.int32], scale: int, out: NDArray[np.float32]) -> None:
+    """One loop for sums over neighbours, and one for those over a channel; each copy takes the compiler long."""
     count = np.float64(scale * scale)
-    for cell in range(out.shape[1]):
-        first, last = cell * scale, (cell + 1) * scale
-        for k in range(6):
+    for plane in range(12):
+        # Over all three channels, and over columns. Brightness is eight times grey.
+        wide, parts = (3, 3 * count) if plane < 6 else (1, 64 * count)
+        source, target = sums[plane] if plane < 6 else steps[plane - 6], out[plane if plane < 6 else plane + 9]
+        for cell in range(out.shape[1]):
             total = np.int64(0)
-            for i in range(3 * first, 3 * last):
-                total += sums[k, i]
-            out[k, cell] = total / (3 * count)
+            for place in range(cell * scale * wide, (cell + 1) * scale * wide):
+                total += source[place]
+            target[cell] = total / parts
+    for plane in range(9):
+        source, target = sums[6 + plane // 3, plane % 3 :], out[6 + plane]
+        for cell in range(out.shape[1]):
             total = np.int64(0)
-            for x in range(first, last):
-                total += steps[k, x]
-            # Brightness is eight times grey.
-            out[15 + k, cell] = total / (64 * count)
-        for k in range(9):
-            total = np.int64(0)
-            for x in range(first, last):
-                total += sums[6 + k // 3, 3 * x + k % 3]
-            out[6 + k, cell] = total / count
+            for x in range(cell * scale, (cell + 1) * scale):
+                total += source[3 * x]
+            target[cell] = total / count
 
 
 def _check_scale(height: int, width: int, scale: int) -> None:

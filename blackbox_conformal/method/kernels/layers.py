@@ -44,8 +44,11 @@ def convolved(
     inputs, height, width = planes.shape
     if weights.shape[2] == 1:
         mixed = np.empty((len(weights), height * width), np.float32)
-        pixels = np.ascontiguousarray(planes).reshape(inputs, -1)
-        _mix(pixels, np.ascontiguousarray(weights[:, :, 0, 0]), biases, mixed)
+        # Inputs are added four at a time; those that are missing weigh nothing.
+        missing = (0, -inputs % ROWS)
+        pixels = np.pad(planes, (missing, (0, 0), (0, 0))) if missing[1] else np.ascontiguousarray(planes)
+        taps = np.pad(weights[:, :, 0, 0], ((0, 0), missing))
+        _mix(pixels.reshape(len(pixels), -1), np.ascontiguousarray(taps), biases, mixed)
         return mixed.reshape(-1, height, width)
     # Outputs are made four at a time; those that are missing are all zeros and dropped.
     missing = (0, -len(weights) % ROWS)
@@ -168,7 +171,7 @@ def _untransform(sums: Planes, output: int, bias: np.float32) -> None:
 @kernel
 def _mix(values: Planes, weights: Planes, biases: Planes, out: Planes) -> None:
     """The 1 × 1 layer over (inputs, pixels), a stretch at a time that stays in the first-level cache."""
-    inputs, outputs = values.shape[0], out.shape[0]
+    outputs = out.shape[0]
     for first in range(0, values.shape[1], STRETCH):
         last = min(first + STRETCH, values.shape[1])
         for k in range(outputs):
@@ -176,17 +179,12 @@ def _mix(values: Planes, weights: Planes, biases: Planes, out: Planes) -> None:
             for x in range(target.size):
                 target[x] = biases[k]
             # Four inputs at a time, added one after the other, so that a sum is read and written a fourth as often.
-            whole = inputs - inputs % 4
-            for c in range(0, whole, 4):
+            for c in range(0, values.shape[0], 4):
                 p, q, r, s = weights[k, c], weights[k, c + 1], weights[k, c + 2], weights[k, c + 3]
                 a, b = values[c, first:last], values[c + 1, first:last]
                 d, e = values[c + 2, first:last], values[c + 3, first:last]
                 for x in range(target.size):
                     target[x] = target[x] + p * a[x] + q * b[x] + r * d[x] + s * e[x]
-            for c in range(whole, inputs):
-                weight, source = weights[k, c], values[c, first:last]
-                for x in range(target.size):
-                    target[x] += weight * source[x]
 
 
 def with_detail(plain: Image, detail: Planes) -> Image:
