@@ -80,6 +80,7 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     from blackbox_conformal.study.run_folder import keep_calibration
 
     setup = from_options.build_setup(options, options.guarantee)
+    from_options.note_address(screen, setup)
     run = from_options.folder_of(options, setup.procedure)
     if not options.dry_run:
         from_options.refuse_without_key(options, setup, run)
@@ -225,6 +226,11 @@ def _remark(
             f"note: only for inputs made exactly by {setup.procedure.mixture.text}: with --guarantee "
             "expected:bound_from=input each mask takes a bound of its own picture for the loss bound, so that it "
             "trusts no less, and with few photographs much more; calibrating again makes no call"
+        )
+    if getattr(setup.adapter, "inputs", None) == "":
+        screen.note(
+            f"note: the inputs are taken to be what {setup.procedure.mixture.text} makes of the photographs; if you "
+            "have those that were enlarged, give them with -p inputs=FOLDER, and they are compared"
         )
     if refusals:
         # What lies on this machine's disk is in no ledger.

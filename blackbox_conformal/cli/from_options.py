@@ -81,6 +81,15 @@ def build_setup(options: JobOptions, guarantee: "str | Guarantee | None" = None)
     return setup_of(open_vendor(options), {**settings_of(options), **named})
 
 
+def note_address(screen: Screen, setup: "Setup") -> None:
+    """Before anything is paid: the calibration will be bound to an address, where no parameter names what is behind."""
+    if "address" in setup.procedure.vendor and hasattr(setup.adapter, "label"):
+        screen.note(
+            "note: the calibration will hold for this address alone, port included; if the server may move, name what "
+            "is behind it first: -p label=NAME"
+        )
+
+
 def refuse_without_key(options: SpendingOptions, setup: "Setup", run: Path) -> None:
     """Before photographs are read: tell of a key that is missing, where nothing can be stored that needs none.
 

@@ -89,7 +89,9 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         return _end("UsageError", shown(_one_line(error)), 2)
     except (click.Abort, KeyboardInterrupt):
-        kept = "what was paid for is kept; run the same command again to resume"
+        kept = (
+            "what was paid for is kept; run the same command again to go on. It says how to buy anew what was cut off"
+        )
         return _end("Interrupted", kept, 130, "interrupted")
     except BlackboxConformalError as error:
         if loud:

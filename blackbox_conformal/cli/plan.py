@@ -69,6 +69,7 @@ def command(screen: Screen, options: PlanOptions) -> None:
     if options.stand_in and options.pilot is None:
         raise UsageError("expected --stand-in beside --pilot; got it alone. Add --pilot 20")
     setup = from_options.build_setup(options, options.guarantee)
+    from_options.note_address(screen, setup)
     rule = setup.promised(options.guarantee)
     if options.alpha is not None:
         rule.check_level(options.alpha, rule.loss_bound(setup.metric.capped_bound))

@@ -37,10 +37,11 @@ THUMBNAIL = 256
 
 @click.command("layers")
 @click.argument("certificates", nargs=-1, required=True, type=shared.FILE)
+@shared.option("--out", type=shared.FOLDER, help="Where to write; beside each of CERTIFICATES if it is left out.")
 @shared.option("--force", is_flag=True, help="Overwrite a file with other content.")
 @shared.output
-def command(screen: Screen, certificates: tuple[str, ...], force: bool) -> None:
-    """Write pictures that were masked as layers for GIMP and Krita: NAME-layers.ora beside each of CERTIFICATES.
+def command(screen: Screen, certificates: tuple[str, ...], out: str | None, force: bool) -> None:
+    """Write pictures that were masked as layers for GIMP and Krita: NAME-layers.ora for each of CERTIFICATES.
 
     From the top: hatching over what is not trusted; hidden, the mask, and the safe picture if there is one; the
     delivered picture. A certificate is checked first, as `verify` does, with the files beside it, and goes into the
@@ -48,13 +49,13 @@ def command(screen: Screen, certificates: tuple[str, ...], force: bool) -> None:
     """
     written = []
     for name in certificates:
-        written.append(str(write_layers(Path(name), force=force)))
+        written.append(str(write_layers(Path(name), None if out is None else Path(out), force=force)))
         screen.say(written[-1])
     screen.data([{"certificate": name, "layers": path} for name, path in zip(certificates, written, strict=True)])
 
 
-def write_layers(path: Path, *, force: bool = False) -> Path:
-    """Write the OpenRaster file of the certificate at `path` beside it; its path.
+def write_layers(path: Path, folder: Path | None = None, *, force: bool = False) -> Path:
+    """Write the OpenRaster file of the certificate at `path` into `folder`, or beside it; its path.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def write_layers(path: Path, *, force: bool = False) -> Path:
             member.create_system = 3
             archive.writestr(member, part)
     stem = path.stem.removesuffix("-certificate")
-    return write_new(path.with_name(f"{stem}-layers.ora"), [content.getbuffer()], force=force)
+    return write_new((folder or path.parent) / f"{stem}-layers.ora", [content.getbuffer()], force=force)
 
 
 def _members(files: Mapping[str, bytes], status: str) -> Iterator[tuple[str, bytes]]:

@@ -14,7 +14,7 @@ def eight_bit(pixels: NDArray[Any]) -> NDArray[Any]:
     Raises
     ------
     ImageError
-        Numbers lie further outside than a network overshoots.
+        Numbers lie further outside than a network overshoots, or many lie below 0.
     """
     if pixels.dtype.kind != "f" or not pixels.size:
         return pixels
@@ -24,6 +24,12 @@ def eight_bit(pixels: NDArray[Any]) -> NDArray[Any]:
         raise ImageError(
             f"expected uint8, or numbers from 0 to 1; got {pixels.dtype} from {lowest:g} to {highest:g}. "
             "Divide numbers from 0 to 255 by 255"
+        )
+    below = float(np.mean(pixels < -0.25))
+    if below > 0.02:
+        raise ImageError(
+            f"expected numbers from 0 to 1; {below:.0%} of them are far below 0, as where black is -1. Give "
+            "(pixels + 1) / 2"
         )
     rounded: NDArray[np.uint8] = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
     return rounded

@@ -10,7 +10,8 @@ from support.synthetic import photograph
 
 import blackbox_conformal as bc
 from blackbox_adapters import function
-from blackbox_conformal.errors import NotSentError, UsageError
+from blackbox_adapters.function import as_picture
+from blackbox_conformal.errors import ImageError, NotSentError, UsageError
 from blackbox_conformal.method.images.making_inputs import upload_from
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.support.canonical import digest_json
@@ -182,3 +183,10 @@ def test_the_summary_is_that_of_plain_loops() -> None:
             ]
             figures += [[round(value) for value in row] for row in (*down, *across)]
     assert function.summary(picture) == digest_json(figures).removeprefix("sha256:")[:8]
+
+
+def test_numbers_from_minus_one_to_one_are_refused_and_an_overshoot_is_not() -> None:
+    picture = np.linspace(0, 1, 8 * 8 * 3).reshape(8, 8, 3)
+    assert as_picture(1.2 * picture - 0.1, (8, 8)).max() == 255
+    with pytest.raises(ImageError, match=r"far below 0, as where black is -1. Give \(pixels \+ 1\) / 2"):
+        as_picture(2 * picture - 1, (8, 8))

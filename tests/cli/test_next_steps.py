@@ -56,6 +56,15 @@ def the_next(said: str, command: str) -> list[str]:
     return shlex.split(lines[0].partition("blackbox-conformal ")[2])
 
 
+def test_what_a_calibration_is_bound_to_is_said_before_anything_is_paid(desk: Desk, tmp_path: Path) -> None:
+    bound = "will hold for this address alone"
+    for command in ("plan", "calibrate"):
+        words = [command, "photographs", "--adapter", "http", *desk.vendor, *CHOICES, "--run", str(tmp_path / command)]
+        words += ["--max-cost", "1", *(["--dry-run"] if command == "calibrate" else [])]
+        assert bound in " ".join(desk.run(*words).stderr.split())
+        assert bound not in desk.run(*words, "-p", "label=workshop").stderr
+
+
 def test_each_command_says_the_next_and_it_runs(desk: Desk, calibrated: str) -> None:
     mask = the_next(calibrated, "mask")
     assert mask[1] == "small.png"

@@ -13,6 +13,7 @@ from blackbox_conformal.method.audits.contamination import leakage_curve
 from blackbox_conformal.method.audits.hypothesis import claim
 from blackbox_conformal.method.guarantees.choose import guarantee
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.risk.curve import SHARES
 from blackbox_conformal.method.risk.exact import as_typed, exact_bound
 from blackbox_conformal.support import catalog
 
@@ -57,6 +58,11 @@ def material(rule):
         return detail_curves(0, N, rule.needs.curve_kind, rule.threshold_ceiling)
     tolerance = 0.4 if rule.needs.curve_kind == "share" else None
     return curves(0, N, tolerance=tolerance, left_out=rule.left_out, side=rule.square_side)
+
+
+def test_the_name_of_a_loss_is_of_errors_where_the_loss_is_and_else_of_a_share():
+    for rule in RULES:
+        assert ("trusted error" in rule.loss_name) == (rule.needs.curve_kind not in SHARES)
 
 
 def test_every_guarantee_has_a_row_in_the_documentation():

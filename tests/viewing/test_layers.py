@@ -31,6 +31,11 @@ def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out" / "p8-certificate.json"
 
 
+def test_layers_lie_where_they_are_asked_for(masked: Path, tmp_path: Path) -> None:
+    assert run(["layers", str(masked), "--out", str(tmp_path / "new")]) == 0
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["p8-layers.ora"]
+
+
 def picture(content: bytes) -> Image.Image:
     return Image.open(io.BytesIO(content))
 

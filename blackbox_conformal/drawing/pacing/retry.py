@@ -237,7 +237,9 @@ class Retrier:
 
     def _end_run(self, why: str, retry_after: float | None = None) -> bool:
         """End the run, to be resumed; always False: nothing is tried again."""
-        error = f"stopped: {why}. What is paid is kept; the same command resumes"
+        error = (
+            f"stopped: {why}. What is paid is kept; the same command goes on, and says how to buy unusable ones anew"
+        )
         self._control.fail(VendorUnavailableError(error, why=why, retry_after=retry_after))
         return False
 

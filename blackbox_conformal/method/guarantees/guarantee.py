@@ -456,6 +456,11 @@ class Guarantee(Plugin):
         """The largest threshold that it ever allows; None where any may be."""
         return self._parameter_of(*DETAIL)
 
+    @property
+    def loss_name(self) -> str:
+        """What is lost in one picture, in a few words."""
+        return _LOSS_NAMES[self.needs.curve_kind]
+
     def _parameter_of(self, *kinds: Kind) -> float | None:
         needs = self.needs
         return needs.parameter if needs.curve_kind in kinds else None
@@ -537,6 +542,16 @@ def _vacuous(alpha: float, bound: float) -> str:
         f"expected alpha below {bound:g}, the largest loss that there can be; got {alpha:g}, which no picture can "
         f"exceed, so nothing would be promised{typo}"
     )
+
+
+_LOSS_NAMES: dict[Kind, str] = {
+    "supremum": "largest trusted error",
+    "all-but": "largest trusted error but for a share",
+    "local": "mean over squares of the largest trusted error",
+    "share": "share of trusted pixels that are wrong",
+    "marked": "share of the invention that is clear",
+    "clear-share": "share of the clear detail that is invented",
+}
 
 
 def number_in_words(count: int) -> str:

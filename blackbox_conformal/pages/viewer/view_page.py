@@ -388,6 +388,7 @@ class ViewPage:
             slider=slider,
             chosen=self._chosen,
             share=share(slider["shares"][self._chosen]),
+            loss_name=self._calibration.rule().loss_name,
             histogram=Histogram([float(share) for share in shares]),
             count=len(shares),
             left_out=self.pictures.left_out[:20],

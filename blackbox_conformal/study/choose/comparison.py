@@ -244,7 +244,7 @@ class Comparison(Faces):
     @property
     def loss(self) -> str:
         """What the guarantee bounds, for the head of a column."""
-        return _LOSS.get(self.rule.needs.curve_kind, "largest trusted error")
+        return self.rule.loss_name
 
     @property
     def ranks(self) -> dict[str, list[str]]:
@@ -309,12 +309,6 @@ _VENDOR_COLUMNS: dict[str, How] = {
         "unknown" if row["usd_per_photograph"] is None else dollars(row["usd_per_photograph"], 4)
     ),
     "latency": lambda row: words("{median:.2f}, {p90:.2f} s", row["latency_s"]) if row["latency_s"] else "–",
-}
-
-
-_LOSS = {
-    "marked": "share of the invention that is clear",
-    "clear-share": "share of the clear detail that is invented",
 }
 
 

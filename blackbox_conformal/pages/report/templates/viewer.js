@@ -209,7 +209,7 @@ function makeViewer(opened = () => {}, failed = () => {}) {
 
   function levelChanged() {
     if (!card) return;
-    const wrong = card.loss() === null || !card.share() ? "" : `, largest trusted error ${card.loss().toFixed(3)}`;
+    const wrong = card.loss() === null || !card.share() ? "" : `, ${byId("order").dataset.loss} ${card.loss().toFixed(3)}`;
     byId("viewer-share").textContent = trustedWords(card) + wrong;
     draw();
   }
