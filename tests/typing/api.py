@@ -27,7 +27,7 @@ score_map: NDArray[np.float32] = result.score_map
 share: float = result.certificate.trusted_share
 in_memory: bc.Calibration = bc.calibrate(vendor, {"one": image, "other": b"..."}, progress=False)
 offline: bc.Calibration = bc.calibrate(inputs=[image, "small.png"], outputs=[image, [image]], truths=[b"", image])
-masked: bc.Result = bc.mask(image, image, offline, alpha=0.1)
+of_arrays: bc.Result = bc.mask(image, image, offline, alpha=0.1)
 unnamed: bc.Audit = bc.audit(vendor, [image, ("named", image), "third.png"], in_memory, progress=lambda *_: None)
 results: list[bc.Result] = bc.mask_all(vendor, ["input.png", ("named", image)], calibration, alpha=0.1, max_calls=16)
 
