@@ -9,7 +9,6 @@ import yaml
 from support.documentation import DOCS, ROOT
 
 WORKFLOWS = ROOT / ".github" / "workflows"
-pytestmark = pytest.mark.skipif(not WORKFLOWS.is_dir(), reason="what is looked at is the checkout")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 ELSEWHERE = {"isal": "python-isal"}
 """Names that conda-forge has for packages."""
