@@ -14,6 +14,7 @@ from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.read import read_image, read_output
 from blackbox_conformal.method.nothing_added import about_detail, nothing_added
 from blackbox_conformal.method.risk.trust import threshold_json
+from blackbox_conformal.study.earlier_results import VENDOR_ENDINGS
 from blackbox_conformal.study.mask.products import (
     Product,
     Result,
@@ -29,15 +30,8 @@ from blackbox_conformal.support.types import Mask
 if TYPE_CHECKING:
     from blackbox_conformal.documents.signing_key import SigningKey
 
-MEDIA_TYPES = {
-    "png": "image/png",
-    "jpg": "image/jpeg",
-    "webp": "image/webp",
-    "avif": "image/avif",
-    "heif": "image/heif",
-    "tif": "image/tiff",
-    "bmp": "image/bmp",
-    "json": "application/json",
+MEDIA_TYPES = {ending: f"image/{name.lower()}" for name, ending in VENDOR_ENDINGS.items()} | {
+    "json": "application/json"
 }
 """Media types by the ending of a file's name."""
 

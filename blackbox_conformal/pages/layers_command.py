@@ -17,6 +17,7 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.papers import read_paper
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.images.encode import grey_levels, image_png, write_png
+from blackbox_conformal.method.images.overlay import stripe_pitch
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.support.files import write_new
 from blackbox_conformal.support.text import printable
@@ -113,8 +114,7 @@ def _members(files: Mapping[str, bytes], status: str) -> Iterator[tuple[str, byt
 def hatching(mask: Mask) -> NDArray[np.uint8]:
     """(H, W, 2) uint8, grey level and opacity: stripes and a veil where the (H, W) bool `mask` is False."""
     height, width = mask.shape
-    # As far apart as in the overlay.
-    pitch = max(6, 2 * round(min(height, width) / 80))
+    pitch = stripe_pitch(height, width)
     layer = np.zeros((height, width, 2), np.uint8)
     layer[~mask] = VEIL
     columns = np.arange(width)

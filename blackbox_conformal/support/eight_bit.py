@@ -25,8 +25,7 @@ def eight_bit(pixels: NDArray[Any]) -> NDArray[Any]:
             f"expected uint8, or numbers from 0 to 1; got {pixels.dtype} from {lowest:g} to {highest:g}. "
             "Divide numbers from 0 to 255 by 255"
         )
-    below = float(np.mean(pixels < -0.25))
-    if below > 0.02:
+    if (below := float(np.mean(pixels < -0.25))) > 0.02:
         raise ImageError(
             f"expected numbers from 0 to 1; {below:.0%} of them are far below 0, as where black is -1. Give "
             "(pixels + 1) / 2"

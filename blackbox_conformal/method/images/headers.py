@@ -238,8 +238,7 @@ def _heif(content: bytes) -> Container:
 
     What decoders would change unasked is refused: films, more than 8 bits, colours that are not like sRGB's.
     """
-    end, metas = 0, []
-    brands: list[bytes] = []
+    end, metas, brands = 0, list[tuple[int, int]](), list[bytes]()
     for name, start, end in _boxes(content, 0, len(content)):
         if name == b"ftyp":
             brands = [content[at : at + 4] for at in (start, *range(start + 8, end, 4))]

@@ -41,7 +41,7 @@ def overlay(pixels: Image, mask: Mask, unchanged: Mask | None = None) -> Image:
         raise MapError(f"expected a bool mask of {pixels.shape[:2]}; got {mask.dtype} {mask.shape}")
     height, width = mask.shape
     thickness = max(1, round(min(height, width) / 350))
-    pitch = max(6, 2 * round(min(height, width) / 80))
+    pitch = stripe_pitch(height, width)
     marked = pixels.copy()
     veil(marked, mask, pitch, max(1, pitch // 4))
     if unchanged is not None:
@@ -50,6 +50,11 @@ def overlay(pixels: Image, mask: Mask, unchanged: Mask | None = None) -> Image:
             marked[dots & unchanged & mask] = colour
     marked[~mask & grown(mask, thickness)] = OUTLINE
     return marked
+
+
+def stripe_pitch(height: int, width: int) -> int:
+    """How many pixels lie from stripe to stripe in a picture of this size."""
+    return max(6, 2 * round(min(height, width) / 80))
 
 
 def dot_squares(height: int, width: int, period: int, side: int) -> tuple[Mask, Mask]:

@@ -21,8 +21,8 @@ no ICC profile                        taken as sRGB; PNG gAMA or cICP saying oth
 CMYK                                  converted with its own ICC profile, else refused
 alpha or transparent colour           opaque everywhere: dropped and noted; else refused
 palette, grey, 1-bit, YCbCr           expanded to RGB and noted
-EXIF, XMP                             kept for pictures made of it, where asked; never uploaded
-GPS, text                             never uploaded
+EXIF with GPS, XMP                    kept for pictures made of it, where asked; never uploaded
+text                                  never kept, never uploaded
 ====================================  ===================================================================
 """
 
@@ -261,8 +261,7 @@ def decoded(
         if container.format not in ("TIFF", "HEIF"):
             converted = converted.transpose(_TRANSPOSES[orientation])
         conversions.append(f"EXIF orientation {orientation} applied")
-    said = (image.info.get(name) for name in ("exif", "xmp"))
-    exif, xmp = (content if isinstance(content, bytes) else b"" for content in said)
+    exif, xmp = (one if isinstance(one := image.info.get(name), bytes) else b"" for name in ("exif", "xmp"))
     metadata = Metadata(exif, xmp, bool(image.info.get("icc_profile")))
     return np.array(converted, dtype=np.uint8, order="C"), metadata
 

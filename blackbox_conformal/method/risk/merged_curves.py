@@ -58,21 +58,20 @@ class Merged:
 
     def totals(self) -> NDArray[np.float64]:
         """The sum at every step as float64, correctly rounded to within one unit in the last place."""
-        return np.ldexp(self.high.astype(np.float64), LIMB_BITS - self.bits) + np.ldexp(
-            self.low.astype(np.float64), -self.bits
-        )
+        return np.add(*self._limbs())
 
     def means_up(self, count: int) -> NDArray[np.float32]:
         """The sum over `count` < 2^29 at every step, rounded up to float32 and never down."""
-        means = all_up(self.totals() / count)
+        high, low = self._limbs()
+        means = all_up((high + low) / count)
         # Sum and quotient were rounded. Mean times count, a product of 24 and 29 bits, is exact, and so is its distance
         # from the high limb, which is near: the sign of what is missing is right.
-        high, low = (
-            np.ldexp(self.high.astype(np.float64), LIMB_BITS - self.bits),
-            np.ldexp(self.low.astype(np.float64), -self.bits),
-        )
         short = (high - means * np.float64(count)) + low > 0
         return np.where(short, np.nextafter(means, np.float32(np.inf)), means)
+
+    def _limbs(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        high, low = self.high.astype(np.float64), self.low.astype(np.float64)
+        return np.ldexp(high, LIMB_BITS - self.bits), np.ldexp(low, -self.bits)
 
 
 def merge(

@@ -227,7 +227,6 @@ _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 </x:xmpmeta>
 <?xpacket end="r"?>"""
 
-
 _DESCRIPTION = """   <dc:description><rdf:Alt><rdf:li xml:lang="x-default">A machine enlarged or restored this picture \
 and may have invented detail. {said}</rdf:li></rdf:Alt></dc:description>
 """
