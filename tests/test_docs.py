@@ -85,7 +85,7 @@ def test_the_ledgers_tables_and_queries_are_as_the_page_says(tmp_path: Path) -> 
     for table, described in re.findall(r"^\| `(attempt|total|lease)` \| [^|]+ \| (.+) \|$", page, re.MULTILINE):
         columns = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
         assert set(re.findall(r"`(\w+)`", described)) <= columns, table
-    queries = re.findall(r"^    (SELECT .+;)$", page, re.MULTILINE)
+    queries = re.findall(r"^(SELECT .+;)$", page, re.MULTILINE)
     assert len(queries) == 5
     results = [connection.execute(query).fetchall() for query in queries]
     assert results[-1] == [(1,)]

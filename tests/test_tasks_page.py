@@ -15,7 +15,7 @@ from blackbox_conformal.study.stages.settings import set_up
 pytestmark = pytest.mark.usual_promise
 
 PAGE = Path(bc.__file__).parent / "docs" / "tasks.md"
-COMMANDS = re.findall(r"`(blackbox-conformal calibrate [^`]+)`", PAGE.read_text(encoding="utf-8"))
+COMMANDS = re.findall(r"^(blackbox-conformal calibrate .+)$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 
 def test_every_task_has_commands() -> None:

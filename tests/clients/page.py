@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from clients.case import Case
-from clients.cases import CASES, COMPARED_ON, FURTHER, NOT_COMPARED
+from clients.cases import CASES, COMPARED_ON, FURTHER
 from openapi.check_specs import CASES as OPENAPI
 
 import blackbox_conformal
@@ -42,20 +42,11 @@ def page() -> str:
         "| --- | --- | --- | --- |",
         *(_row(name) for name in names if adapter_class(name).evidence not in ("own-software", "documents")),
     ]
-    compared = [
-        "| adapter | not compared |",
-        "| --- | --- |",
-        *(_differences(name) for name in names if _of(name)),
-    ]
     head = (
-        f"Compared with clients on {COMPARED_ON}. Each deliberate difference stands with its reason in `tests/clients`."
+        f"Compared with clients on {COMPARED_ON}. `tests/clients` gives the reason of each deliberate difference, and "
+        "`NOT_COMPARED` in `tests/clients/cases.py` what was not compared."
     )
-    return (
-        "\n".join(
-            [HEAD, *rows, "", head, "", *compared, "", *(f"**{name}.** {said}" for name, said in FURTHER.items())]
-        )
-        + "\n"
-    )
+    return "\n".join([HEAD, *rows, "", head, "", *(f"**{name}.** {said}" for name, said in FURTHER.items())]) + "\n"
 
 
 def versions() -> dict[str, str]:
@@ -84,10 +75,6 @@ def _row(name: str) -> str:
         "yes" if adapter_class(name).evidence == "real-server" else "–",
     ]
     return f"| {' | '.join(cells)} |"
-
-
-def _differences(name: str) -> str:
-    return f"| {name} | {NOT_COMPARED[name]} |"
 
 
 if __name__ == "__main__":
