@@ -1,9 +1,11 @@
 """What a score is: it looks at the draws of one picture and says where the vendor is undecided."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import ClassVar, Protocol, Self
+
+import numpy as np
 
 from blackbox_conformal.method.degradations.chain import Chain, Mixture
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
@@ -43,6 +45,25 @@ class Context:
             assert self.low_resolution is not None
             self._references[degraded] = reference(self.low_resolution, self.scale, degraded=degraded)
         return self._references[degraded]
+
+    def middle(self, side: int) -> tuple["Context", slice, slice]:
+        """Its middle, at most `side` pixels a side, and the rows and columns of `delivered` where that lies.
+
+        References that were made already are cut, not made again.
+        """
+        assert self.low_resolution is not None
+        cuts = []
+        for size in self.low_resolution.shape[:2]:
+            kept = min(size, side // self.scale)
+            start = (size - kept) // 2
+            cuts.append((slice(start, start + kept), slice(start * self.scale, (start + kept) * self.scale)))
+        (low_rows, rows), (low_columns, columns) = cuts
+        low = np.ascontiguousarray(self.low_resolution[low_rows, low_columns])
+        part = replace(
+            self, delivered=np.ascontiguousarray(self.delivered[rows, columns]), low_resolution=low, second=None
+        )
+        part._references.update({degraded: made[rows, columns] for degraded, made in self._references.items()})
+        return part, rows, columns
 
     def reduced(self) -> Image:
         """`delivered` made an input again, without noise and codecs: (H / scale, W / scale, 3) uint8."""

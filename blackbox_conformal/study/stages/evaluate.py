@@ -34,6 +34,9 @@ from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.text import clean
 from blackbox_conformal.support.types import Image, Map
 
+MEASURED = 1024
+"""Pixels a side in the middle of a photograph, of which errors of pictures are kept that may be shown outside masks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -148,16 +151,19 @@ def calibration_curves(
 
 
 def _squared_errors(evaluation: Evaluation, setup: Setup, truth: Image) -> SquaredErrors:
-    procedure, delivered, low = setup.procedure, evaluation.delivered, evaluation.low_resolution
-    names = may_be_shown(procedure.mixture, procedure.scale, procedure.delivery)
-
-    def shown(name: str) -> Image:
-        # The score may have made the reference already, which takes longer than all the rest.
-        if name == "reference":
-            return evaluation.context.reference(degraded=not procedure.mixture.linear)
-        return picture_to_show(name, delivered, low, procedure.mixture)
-
-    return SquaredErrors.of(evaluation.score_map, truth, ((name, shown(name)) for name in names))
+    """In the middle of a large photograph alone: a mean over photographs chooses what is shown outside masks, and the
+    free reference of the whole would take longer than all the rest."""
+    procedure, (middle, rows, columns) = setup.procedure, evaluation.context.middle(MEASURED)
+    assert middle.low_resolution is not None
+    pictures: dict[str, Image] = {}
+    for name in may_be_shown(procedure.mixture, procedure.scale, procedure.delivery):
+        # The score may have made the reference already.
+        pictures[name] = (
+            middle.reference(degraded=not procedure.mixture.linear)
+            if name == "reference"
+            else picture_to_show(name, middle.delivered, middle.low_resolution, procedure.mixture)
+        )
+    return SquaredErrors.of(evaluation.score_map[rows, columns], truth[rows, columns], pictures.items())
 
 
 def curves_of(evaluation: Evaluation, setup: Setup, truth: Image, losses: Losses) -> tuple[Map, list[RiskCurve]]:
