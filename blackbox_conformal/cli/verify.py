@@ -143,7 +143,7 @@ def command(screen: Screen, options: VerifyOptions) -> None:
         against = Calibration.load(options.calibration)
         _require(against.vouching(keys), printable(options.calibration), options)
     rows, watches = [], WatchedPapers(against, keys)
-    pictures = (read_image(Path(name)).pixels for name in options.inputs)
+    pictures = (read_image(Path(name), transparent=True).pixels for name in options.inputs)
     sent = {pixels_digest(pixels): pixels for pixels in pictures}
     for name in options.papers:
         row = _checked(name, watches, options, keys, sent)
@@ -245,13 +245,12 @@ def _unchecked(
     BlackboxConformalError
         Its bound from the input, or a note that is missing, contradicts what is here.
     """
-    from blackbox_conformal.method.images.headers import inspect
     from blackbox_conformal.method.images.read import read_image
     from blackbox_conformal.study.stages.certify import SCORE_MAPS, due_notes, input_bound_contradiction
 
     image = path.parent / Path(certificate.outputs["image"]["file"]).name
     low_resolution = sent.get(str(certificate.input.get("pixels")))
-    delivered = None if low_resolution is None else read_image(image).pixels
+    delivered = None if low_resolution is None else read_image(image, transparent=True).pixels
     wrong = input_bound_contradiction(certificate, delivered, low_resolution)
     if wrong is not None:
         raise CheckFailedError(f"the certificate contradicts itself or its files: {wrong}")
@@ -259,8 +258,7 @@ def _unchecked(
     if against is None:
         unchecked.append("that it follows from its calibration (add --calibration FILE)")
     else:
-        container = inspect(image.read_bytes())
-        for due in due_notes(certificate, against, (container.height, container.width)):
+        for due in due_notes(certificate, against, image.read_bytes()):
             if due not in notes:
                 raise CheckFailedError(f"it does not follow from the calibration: it lacks the note: {due}")
             notes.remove(due)

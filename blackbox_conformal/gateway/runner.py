@@ -20,6 +20,7 @@ from blackbox_conformal.gateway.offer import Offer
 from blackbox_conformal.gateway.request import Request, RequestOutcome
 from blackbox_conformal.gateway.served_pictures import keep_masked, keep_unmasked
 from blackbox_conformal.gateway.spans import span
+from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.study.mask.products import Result
 from blackbox_conformal.study.session.picture_masker import Payer, PictureMasker
 from blackbox_conformal.study.session.session import Session
@@ -211,8 +212,11 @@ class Runner:
                 reason = result.certificate.reason or "the input is outside the calibration"
                 if request.strict:
                     raise NotServedError(409, reason)
-                if result.vendor is not None:
-                    found = (result.vendor, result.certificate.vendor_model, reason, self._store)
+                content = result.vendor
+                if result.opacity is not None:
+                    content = image_png(result.image, opacity=result.opacity)
+                if content is not None:
+                    found = (content, result.certificate.vendor_model, reason, self._store)
                     return await asyncio.to_thread(keep_unmasked, *found)
         drawn = await self._session.adraw(picture, vendor, payer)
         return await asyncio.to_thread(keep_unmasked, drawn.vendor, drawn.model, reason, self._store)

@@ -11,7 +11,7 @@ from blackbox_conformal.gateway.file_store import FileStore
 from blackbox_conformal.gateway.request import Kept, Request, RequestOutcome
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.images.headers import inspect
-from blackbox_conformal.method.images.read import read_image, read_output
+from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.nothing_added import about_detail, nothing_added
 from blackbox_conformal.method.risk.trust import threshold_json
 from blackbox_conformal.study.earlier_results import VENDOR_ENDINGS
@@ -57,10 +57,11 @@ def keep_masked(result: Result, store: FileStore, sign_with: "SigningKey | None"
     """Keep the files of a picture with its mask; how its request ended.
 
     Where the mask is about the vendor's file, that file is the answer, byte by byte. Where it is about a picture that
-    was made of it, such as a mean of draws, that picture is.
+    was made of it, such as a mean of draws or with the input's alpha, that picture is.
     """
     certificate = result.certificate
     changed = result.vendor is None or str(certificate.procedure["delivery"]).startswith("consistent")
+    changed = changed or result.opacity is not None
     kinds = {"picture": "image" if changed else "vendor", "mask": "mask"}
     made = {name: encode_product(result, kind, xmp=XMP) for name, kind in kinds.items()}
     files: dict[str, Kept] = {}
@@ -112,14 +113,15 @@ def product_of(request: Request, name: str, store: FileStore) -> Product | None:
     if name not in MADE or "mask" not in files:
         return None
     mask = _mask(store.read(files["mask"].digest))
-    picture = read_output(store.read(files["picture"].digest), mask.shape[:2]).pixels
+    opened = read_image(store.read(files["picture"].digest), transparent=True)
+    picture, opacity = opened.pixels, opened.opacity
     certificate = Certificate.from_json(store.read(files["certificate"].digest).decode())
-    low = read_image(store.read(request.input)).pixels
+    low = read_image(store.read(request.input), transparent=True).pixels
     if name == "overlay":
         dotted = about_detail(certificate.guarantee, certificate.procedure["metric"])
         unchanged = nothing_added(picture, low, mixture_of(certificate)) if dotted else None
-        return overlay_of(picture, mask, unchanged, XMP)
-    return Product(image_png(safe_of(picture, mask, low, certificate)[0], XMP))
+        return overlay_of(picture, mask, unchanged, XMP, opacity)
+    return Product(image_png(safe_of(picture, mask, low, certificate)[0], XMP, opacity=opacity))
 
 
 def _mask(content: bytes) -> Mask:

@@ -84,9 +84,12 @@ def write_layers(path: Path, folder: Path | None = None, *, force: bool = False)
 
 def _members(files: Mapping[str, bytes], status: str) -> Iterator[tuple[str, bytes]]:
     """Name and content of each file of the archive, the type first; `files` go in as they are."""
-    pixels = read_image(files["image"]).pixels
+    picture = read_image(files["image"], transparent=True)
+    pixels, opacity = picture.pixels, picture.opacity
     height, width = pixels.shape[:2]
     hatched = hatching(grey_levels(files["mask"], (height, width), 1))
+    if opacity is not None:
+        hatched[..., 1] = np.minimum(hatched[..., 1], opacity)
     layers = [
         (f"Not trusted (hatched){status}", "hatched", write_png(hatched.reshape(height, -1), width, 8, WITH_OPACITY)),
         ("Mask (white is trusted)", "mask", files["mask"]),
@@ -104,11 +107,18 @@ def _members(files: Mapping[str, bytes], status: str) -> Iterator[tuple[str, byt
     for _, kind, content in layers:
         yield f"data/{kind}.png", content
     merged = blended(pixels, hatched)
-    yield "mergedimage.png", image_png(merged)
+    if opacity is not None:
+        merged = np.dstack([merged, opacity])
+    yield "mergedimage.png", _png(merged)
     step = -(-max(height, width) // (4 * THUMBNAIL))
     small = PillowImage.fromarray(np.ascontiguousarray(merged[::step, ::step]))
     small.thumbnail((THUMBNAIL, THUMBNAIL))
-    yield "Thumbnails/thumbnail.png", image_png(np.asarray(small))
+    yield "Thumbnails/thumbnail.png", _png(np.asarray(small))
+
+
+def _png(pixels: Image) -> bytes:
+    """A PNG of (H, W, 3) or, with alpha, (H, W, 4) uint8."""
+    return image_png(pixels[..., :3], opacity=pixels[..., 3] if pixels.shape[2] == 4 else None)
 
 
 def hatching(mask: Mask) -> NDArray[np.uint8]:

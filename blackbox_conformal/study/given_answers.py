@@ -77,7 +77,7 @@ def given_answer(picture: Given, answer: Answer, calibration: Calibration | str 
         )
     name, source = named_input(picture)
     answers = _answers(answer, "the answer", procedure.draws)
-    _refuse_misfit(_pixels(source, "the picture"), answers, procedure.scale, "the answer")
+    _refuse_misfit(_pixels(source, "the picture", transparent=True), answers, procedure.scale, "the answer")
     with tempfile.TemporaryDirectory(prefix="blackbox-conformal-") as folder:
         _keep_answers(Path(folder), name, answers)
         yield load_adapter("folder", path=f"{folder}/outputs", **procedure.vendor["parameters"])
@@ -98,11 +98,11 @@ def _answers(given: Any, what: str, draws: int) -> list[Image]:
     return answers
 
 
-def _pixels(given: Any, what: str) -> Image:
+def _pixels(given: Any, what: str, *, transparent: bool = False) -> Image:
     try:
         if isinstance(given, np.ndarray):
             return check_pixels(eight_bit(given))
-        return read_image(as_source(given)).pixels
+        return read_image(as_source(given), transparent=transparent).pixels
     except BlackboxConformalError as error:
         raise ImageError(f"{what}: {error}") from None
 

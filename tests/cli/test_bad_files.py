@@ -26,13 +26,13 @@ def small(seed: int) -> PillowImage.Image:
 
 
 def spoil(folder: Path) -> None:
-    """A truncated, a transparent and an imagined picture."""
+    """A truncated, a hidden and an imagined picture."""
     whole = folder / "whole.png"
     small(40).save(whole)
     (folder / "b-truncated.png").write_bytes(whole.read_bytes()[:-40])
     whole.unlink()
     clear = small(41).convert("RGBA")
-    clear.putalpha(100)
+    clear.putalpha(0)
     clear.save(folder / "c-transparent.png")
     (folder / "d-text.jpg").write_bytes(b"notapic\n")
 

@@ -1,17 +1,21 @@
 """Files of requests: damage is mended, a damaged input is not sent, answers lie there once, old ones are deleted."""
 
+import io
 import os
 import time
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 from support.gateway import Gateway, picture, serving
 
 from blackbox_conformal.drawing.ledger.queries import ledger_sum
 from blackbox_conformal.gateway import file_store
 from blackbox_conformal.gateway import gateway as desk
 from blackbox_conformal.gateway.gateway import GatewayTerms
+from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
@@ -106,3 +110,27 @@ def test_what_is_not_old_stays(calibration: Path, vendor: SynchronousVendor, tmp
         time.sleep(0.5)
         path = httpx.URL(links["mask"]).path
         assert gateway.get(path).status_code == 200
+
+
+def test_alpha_of_a_picture_is_put_back_with_a_mask_and_without(
+    calibration: Path, vendor: SynchronousVendor, tmp_path: Path
+) -> None:
+    with Image.open(io.BytesIO(picture(0))) as opened:
+        pixels = np.asarray(opened.convert("RGB"))
+    opacity = np.full(pixels.shape[:2], 255, np.uint8)
+    opacity[: len(opacity) // 2] = 0
+    clear = image_png(pixels, opacity=opacity)
+    for outside in (0.0, 0.99):
+        with serving(calibration, vendor, tmp_path / f"run-{outside}", settings={"outside": outside}) as gateway:
+            links = gateway.json(clear)["blackbox_conformal"]
+            files = [name for name in ("picture", "overlay", "safe") if name in links]
+            assert (len(files) > 1) == (outside == 0)
+            for name in files:
+                shown = Image.open(io.BytesIO(gateway.get(links[name]).content))
+                assert shown.mode == "RGBA"
+                hidden = np.asarray(shown)[..., 3] == 0
+                assert 0.3 < hidden.mean() < 0.6
+            if "mask" in links:
+                mask = np.asarray(Image.open(io.BytesIO(gateway.get(links["mask"]).content)))
+                assert not mask[hidden].any()
+                assert links["trusted_share"] == mask[~hidden].mean()

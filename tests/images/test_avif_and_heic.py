@@ -97,6 +97,47 @@ def test_what_a_decoder_would_change_unasked_is_refused(make: Any, message: str)
         read_image(make())
 
 
+def saved(kind: str, picture: Image.Image, **options: Any) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, kind, **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("make", "turns"),
+    [
+        (lambda: avif(with_alpha()), 0),
+        (lambda: heic("alpha"), 0),
+        (lambda: saved("WEBP", with_alpha(), lossless=True), 0),
+        (lambda: saved("TIFF", with_alpha()), 0),
+        (lambda: saved("PNG", with_alpha()), 0),
+        (lambda: saved("PNG", with_alpha(), exif=turned()), -1),
+    ],
+)
+def test_alpha_of_a_picture_to_be_masked_is_kept_apart(make: Any, turns: int) -> None:
+    picture = read_image(make(), transparent=True)
+    assert picture.opacity is not None
+    assert np.abs(picture.opacity.astype(int) - np.rot90(X * 4, turns)).mean() < 1.5
+    seen = picture.opacity > 0
+    assert np.abs(picture.pixels.astype(int) - np.rot90(PIXELS, turns))[seen].mean() < 2
+    with pytest.raises(ImageError, match="expected an opaque picture"):
+        read_image(make())
+
+
+def associated() -> bytes:
+    """A TIFF whose further band is said to be alpha that the colours were multiplied by."""
+    tag = b"\x52\x01\x03\0\x01\0\0\0"
+    content = saved("TIFF", with_alpha())
+    assert content.count(tag + b"\x02") == 1
+    return content.replace(tag + b"\x02", tag + b"\x01")
+
+
+@pytest.mark.parametrize("make", [lambda: avif(with_alpha(), alpha_premultiplied=True), associated])
+def test_colours_that_a_file_holds_multiplied_by_alpha_are_refused(make: Any) -> None:
+    with pytest.raises(ImageError, match=r"associated alpha.*straight alpha"):
+        read_image(make(), transparent=True)
+
+
 def test_a_profile_says_the_colours_whatever_the_container_says() -> None:
     from PIL import ImageCms
 

@@ -15,7 +15,7 @@ from blackbox_conformal.method.images.read import to_srgb
 
 def converted(image: Image.Image) -> tuple[np.ndarray, list[str]]:
     conversions: list[str] = []
-    result = to_srgb(image, conversions)
+    result, _ = to_srgb(image, conversions)
     assert result.mode == "RGB"
     return np.asarray(result), conversions
 
@@ -118,6 +118,39 @@ def test_opaque_alpha_is_dropped_and_transparent_pixels_are_refused(mode: str) -
     bands[-1].putpixel((1, 1), 254)
     with pytest.raises(ImageError, match=r"transparent pixels.*-flatten"):
         to_srgb(Image.merge(mode, bands), [])
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P", "L", "RGB"])
+def test_alpha_is_kept_apart_and_colours_are_taken_as_stored(mode: str) -> None:
+    alpha = np.array([[0, 9, 255, 255]] * 2, np.uint8)
+    image = Image.fromarray(np.array([[1, 2, 3, 3]] * 2, np.uint8), "P" if mode in ("PA", "P") else "L")
+    if mode in ("PA", "P"):
+        image.putpalette([7, 8, 9] * 256)
+    if mode in ("PA", "LA", "RGBA"):
+        image = image.convert(mode)
+        image.putalpha(Image.fromarray(alpha))
+    else:
+        image.info["transparency"] = bytes([255, 0, 9, 255]) if mode == "P" else 1
+        alpha = alpha if mode == "P" else np.where(alpha == 0, 0, 255)
+    if mode == "RGB":
+        image = image.convert(mode)
+        image.info["transparency"] = (1, 1, 1)
+    conversions: list[str] = []
+    colours, opacity = to_srgb(image, conversions, transparent=True)
+    assert opacity is not None
+    assert np.array_equal(opacity, alpha)
+    expected = [[7, 8, 9]] * 4 if mode in ("PA", "P") else [[1, 1, 1], [2, 2, 2], [3, 3, 3], [3, 3, 3]]
+    assert np.asarray(colours)[0].tolist() == expected
+    assert conversions[0] == "alpha kept apart, colours taken as stored"
+
+
+def test_colours_that_were_multiplied_by_alpha_are_refused_and_a_picture_that_is_hidden_whole() -> None:
+    for mode in ("RGBa", "La"):
+        clear = Image.new(mode[:-1] + "A", (2, 2), 90).convert(mode)
+        with pytest.raises(ImageError, match=r"associated alpha.*magick"):
+            to_srgb(clear, [], transparent=True)
+    with pytest.raises(ImageError, match="every pixel has alpha 0"):
+        to_srgb(Image.new("RGBA", (2, 2)), [], transparent=True)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "P"])

@@ -20,7 +20,7 @@ from blackbox_conformal.support.types import Image, Map, Mask
 
 # A PNG written quickly: every row less the one above it, compressed by isal.
 
-GREY, RGB = 0, 2
+GREY, RGB, RGBA = 0, 2, 6
 """Colour types."""
 
 _UP = 2
@@ -39,7 +39,7 @@ def write_png(rows: NDArray[np.uint8], width: int, depth: int, colour: int, xmp:
     depth
         Bits a channel.
     colour
-        `GREY` or `RGB`.
+        `GREY`, `RGB` or `RGBA`.
     xmp
         An XMP packet, which says something about the picture; empty: none.
     exif
@@ -84,10 +84,15 @@ _ROWS = 32
 """Rows of a score map that are converted at once: what is between stays in the cache."""
 
 
-def image_png(pixels: Image, xmp: str = "", exif: bytes = b"") -> bytes:
-    """`pixels`, (H, W, 3) uint8, as an 8-bit RGB PNG of them, `xmp` and `exif` alone; equal ones give equal bytes."""
+def image_png(pixels: Image, xmp: str = "", exif: bytes = b"", opacity: NDArray[np.uint8] | None = None) -> bytes:
+    """`pixels`, (H, W, 3) uint8, as an 8-bit RGB PNG of them, `xmp` and `exif` alone; equal ones give equal bytes.
+
+    With `opacity`, (H, W) uint8, as RGBA.
+    """
     pixels = check_pixels(pixels)
     height, width = pixels.shape[:2]
+    if opacity is not None:
+        return write_png(np.dstack([pixels, opacity]).reshape(height, -1), width, 8, RGBA, xmp, exif)
     return write_png(pixels.reshape(height, -1), width, 8, RGB, xmp, exif)
 
 
@@ -187,7 +192,8 @@ def as_source(given: Given) -> Path | bytes:
     if isinstance(given, str | os.PathLike):
         return Path(given)
     if isinstance(given, np.ndarray):
-        return image_png(given)
+        alpha = given.dtype == np.uint8 and given.ndim == 3 and given.shape[2] == 4
+        return image_png(given[..., :3], opacity=given[..., 3]) if alpha else image_png(given)
     if isinstance(given, PillowImage.Image):
         return _as_png(given)
     content: Any = given.read() if hasattr(given, "read") else None

@@ -70,6 +70,8 @@ class Container:
         PNG: whether it is 8-bit RGB, not interlaced, with no chunk that could change a pixel or its meaning.
     scans
         JPEG: (start, end) of the coded data of each scan.
+    multiplied
+        AVIF, HEIC: whether colours were multiplied by alpha.
     """
 
     format: str
@@ -82,6 +84,7 @@ class Container:
     filtered_bytes: int = 0
     plain: bool = False
     scans: tuple[tuple[int, int], ...] = ()
+    multiplied: bool = False
 
 
 def inspect(content: bytes) -> Container:
@@ -255,7 +258,8 @@ def _heif(content: bytes) -> Container:
     if not any(name == b"colr" and body[:4] in (b"prof", b"rICC") for name, body in said):
         for name, body in said:
             _refuse_colours(name, body)
-    return Container(kind, trailing=len(content) - end)
+    multiplied = any(name == b"iref" and b"prem" in body for name, body in said)
+    return Container(kind, trailing=len(content) - end, multiplied=multiplied)
 
 
 def _boxes(content: bytes, start: int, stop: int) -> Iterator[tuple[bytes, int, int]]:

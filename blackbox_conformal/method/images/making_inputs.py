@@ -91,6 +91,11 @@ def resized(pixels: Image, width: int, height: int, resampling: Resampling = Res
     return np.array(picture, dtype=np.uint8, order="C")
 
 
+def enlarged_opacity(opacity: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """An alpha channel, (h, w) uint8, enlarged plainly, as `bicubic_up` does colours: `size`, (H, W), uint8."""
+    return np.array(PillowImage.fromarray(opacity).resize(size[::-1], Resampling.BICUBIC))
+
+
 def block_means(pixels: Image, width: int, height: int) -> Image:
     """Means of blocks of `pixels`, (H, W, 3) uint8, rounded as Pillow's ``reduce`` does: (height, width, 3) uint8."""
     down, across = pixels.shape[0] // height, pixels.shape[1] // width

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.method.images.metadata import Metadata
@@ -31,6 +32,8 @@ class Picture:
         ``PNG``, ``JPEG``, ``WEBP``, ``AVIF``, ``HEIF``, ``TIFF`` or ``BMP``.
     metadata
         EXIF and XMP, which are never uploaded.
+    opacity
+        (H, W) uint8, the alpha channel: 0 is hidden. None where every pixel shows wholly.
     """
 
     pixels: Image = field(repr=False)
@@ -38,6 +41,7 @@ class Picture:
     conversions: tuple[str, ...]
     format: str
     metadata: Metadata = field(default=Metadata(), repr=False)
+    opacity: NDArray[np.uint8] | None = field(default=None, repr=False)
 
     @property
     def size(self) -> tuple[int, int]:

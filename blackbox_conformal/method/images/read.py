@@ -19,7 +19,8 @@ ICC profile                           converted to sRGB (relative colorimetric, 
                                       and noted; left alone when it is sRGB; refused when damaged
 no ICC profile                        taken as sRGB; PNG gAMA or cICP saying otherwise: refused
 CMYK                                  converted with its own ICC profile, else refused
-alpha or transparent colour           opaque everywhere: dropped and noted; else refused
+alpha or transparent colour           opaque everywhere: dropped and noted; of a picture to be masked: kept apart
+                                      and noted; else refused, as are colours that were multiplied by alpha
 palette, grey, 1-bit, YCbCr           expanded to RGB and noted
 EXIF with GPS, XMP                    kept for pictures made of it, where asked; never uploaded
 text                                  never kept, never uploaded
@@ -39,6 +40,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
@@ -65,23 +67,34 @@ from blackbox_conformal.support.types import Image as Pixels
 
 # From whatever a decoder hands over to 8-bit sRGB: transparency, palettes, grey, CMYK, ICC profiles.
 
+_MULTIPLIED = "multiplied by alpha"
+"""Says so of colours, in what Pillow tells of a picture."""
+
 _ALPHA_BASE = {"LA": "L", "La": "L", "PA": "RGB", "RGBA": "RGB", "RGBa": "RGB"}
 _PROFILE_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 LARGEST_PROFILE = 16 * 2**20
 
 
-def to_srgb(image: Image.Image, conversions: list[str]) -> Image.Image:
-    """`image` in mode RGB, sRGB; `image` is loaded.
+def to_srgb(
+    image: Image.Image, conversions: list[str], *, transparent: bool = False
+) -> tuple[Image.Image, Image.Image | None]:
+    """`image` in mode RGB, sRGB, and its alpha channel where something is hidden; `image` is loaded.
 
     Raises
     ------
     ImageError
-        Transparency, CMYK without a profile, a damaged profile, or a kind of picture without a stated conversion.
+        Transparency that is not `transparent`, CMYK without a profile, a damaged profile, or a kind of picture without
+        a stated conversion.
     """
     if image.mode in ("I", "F", "I;16", "I;16L", "I;16B", "I;16N"):
         kind = {"I": "32-bit integers", "F": "floating-point numbers"}.get(image.mode, "16-bit grey")
         raise too_deep(kind)
-    image = _opaque(image, conversions)
+    image, opacity = _apart(image, conversions, transparent=transparent)
+    return _coloured(image, conversions), opacity
+
+
+def _coloured(image: Image.Image, conversions: list[str]) -> Image.Image:
+    """An opaque `image` in mode RGB, sRGB."""
     if image.mode == "P":
         conversions.append("palette expanded to RGB")
         image = _without_transparency(image).convert("RGB")
@@ -108,21 +121,23 @@ def to_srgb(image: Image.Image, conversions: list[str]) -> Image.Image:
     return image
 
 
-def _opaque(image: Image.Image, conversions: list[str]) -> Image.Image:
-    """`image` without its alpha channel or transparent colour, provided that it is opaque everywhere."""
+def _apart(image: Image.Image, conversions: list[str], *, transparent: bool) -> tuple[Image.Image, Image.Image | None]:
+    """`image` without its alpha channel or transparent colour, and that channel; None where it is opaque everywhere."""
     if not image.has_transparency_data:
-        return image
+        return image, None
     profile = image.info.get("icc_profile")
     base = _ALPHA_BASE.get(image.mode, image.mode)
     alpha = image if image.mode in _ALPHA_BASE else image.convert("RGBA")
-    lowest, _ = alpha.split()[-1].getextrema()
-    if lowest != 255:
-        raise ImageError(
-            "expected an opaque picture; got one with transparent pixels, whose colours are not defined. Put it on a "
-            "background (for example `magick in.png -background white -flatten out.png`) and use that file"
-        )
-    dropped = "fully opaque alpha channel" if image.mode in _ALPHA_BASE else "unused transparent colour"
-    conversions.append(f"{dropped} dropped")
+    opacity = alpha.split()[-1]
+    levels = opacity.getextrema()
+    opaque = levels == (255, 255)
+    if not opaque:
+        _refuse_transparency(image, all_hidden=levels == (0, 0), transparent=transparent)
+        conversions.append("alpha kept apart, colours taken as stored")
+    elif image.mode in _ALPHA_BASE:
+        conversions.append("fully opaque alpha channel dropped")
+    else:
+        conversions.append("unused transparent colour dropped")
     if image.mode in ("LA", "La"):
         image = image.split()[0]
     elif image.mode in _ALPHA_BASE:
@@ -131,7 +146,23 @@ def _opaque(image: Image.Image, conversions: list[str]) -> Image.Image:
         image = _without_transparency(image)
     if profile:
         image.info["icc_profile"] = profile
-    return image
+    return image, None if opaque else opacity
+
+
+def _refuse_transparency(image: Image.Image, *, all_hidden: bool, transparent: bool) -> None:
+    """Refuse transparent pixels where they may not be, and alpha beside which the colours are no picture."""
+    if not transparent:
+        raise ImageError(
+            "expected an opaque picture; got one with transparent pixels, whose colours are not defined. Put it on a "
+            "background (for example `magick in.png -background white -flatten out.png`) and use that file"
+        )
+    if image.mode in ("RGBa", "La") or image.info.get(_MULTIPLIED):
+        raise ImageError(
+            "expected colours beside an alpha channel; got colours that were multiplied by it (associated alpha), and "
+            "dividing would round them. Save it with straight alpha (for example `magick in.tif out.png`)"
+        )
+    if all_hidden:
+        raise ImageError("expected a picture of which something shows; every pixel has alpha 0. Give its alpha channel")
 
 
 def _without_transparency(image: Image.Image) -> Image.Image:
@@ -235,8 +266,9 @@ def decoded(
     conversions: list[str],
     *,
     may_be_turned: bool,
-) -> tuple[Pixels, Metadata]:
-    """Pixels of a file's `content` in sRGB, upright: (H, W, 3) uint8; and what the file says beside them.
+    transparent: bool = False,
+) -> tuple[Pixels, Metadata, NDArray[np.uint8] | None]:
+    """Pixels of a file's `content` in sRGB, upright: (H, W, 3) uint8; what the file says beside them; its alpha.
 
     Parameters
     ----------
@@ -246,6 +278,8 @@ def decoded(
         Every rule that is applied is appended.
     may_be_turned
         Whether an EXIF orientation is applied; else it is refused.
+    transparent
+        Whether pixels may be transparent; else they are refused.
 
     Raises
     ------
@@ -255,15 +289,17 @@ def decoded(
     image, orientation = _load(content, container, check_size)
     if orientation != 1 and not may_be_turned:
         raise ImageError(f"expected a picture without an orientation tag; got EXIF orientation {orientation}")
-    converted = to_srgb(image, conversions)
+    converted, opacity = to_srgb(image, conversions, transparent=transparent)
     if orientation != 1:
         # TIFF and HEIC: the pixels were turned while loading.
         if container.format not in ("TIFF", "HEIF"):
             converted = converted.transpose(_TRANSPOSES[orientation])
+            opacity = opacity and opacity.transpose(_TRANSPOSES[orientation])
         conversions.append(f"EXIF orientation {orientation} applied")
     exif, xmp = (one if isinstance(one := image.info.get(name), bytes) else b"" for name in ("exif", "xmp"))
     metadata = Metadata(exif, xmp, bool(image.info.get("icc_profile")))
-    return np.array(converted, dtype=np.uint8, order="C"), metadata
+    pixels = np.array(converted, dtype=np.uint8, order="C")
+    return pixels, metadata, None if opacity is None else np.array(opacity)
 
 
 def _load(content: bytes, container: Container, check_size: Callable[[int, int], None]) -> tuple[Image.Image, int]:
@@ -284,6 +320,9 @@ def _load(content: bytes, container: Container, check_size: Callable[[int, int],
     if container.profile and not image.info.get("icc_profile"):
         raise ImageError("expected a valid ICC profile; the one in the file is damaged. Convert the picture to sRGB")
     image.load()
+    # Pillow divides unasked where TIFF or AVIF says so.
+    if container.multiplied or 1 in getattr(image, "tag_v2", {}).get(_FURTHER, ()):
+        image.info[_MULTIPLIED] = True
     if container.scans:
         _refuse_gaps(content, container, image)
     return image, orientation
@@ -412,6 +451,7 @@ def read_image(
     limits: ImageLimits = DEFAULT_LIMITS,
     name: str | None = None,
     check_size: Callable[[int, int], None] = lambda *_: None,
+    transparent: bool = False,
 ) -> Picture:
     """A photograph or an input from a file, or from bytes that are called `name` in messages.
 
@@ -419,6 +459,8 @@ def read_image(
     ----------
     check_size
         Gets the width and height before anything is decoded; what it raises is raised.
+    transparent
+        Keep alpha apart as the picture's `opacity`; else transparent pixels are refused.
 
     Raises
     ------
@@ -428,7 +470,7 @@ def read_image(
     shown = printable(name if name is not None else source if isinstance(source, Path) else "the picture")
     try:
         content = source if isinstance(source, bytes) else _read_file(source, limits)
-        return _decode(content, limits, check_size, strict=False)
+        return _decode(content, limits, check_size, strict=False, transparent=transparent)
     except ImageError as error:
         raise ImageError(f"{shown}: {error}") from None
 
@@ -484,7 +526,14 @@ def read_output(
     return Picture(pixels, content, tuple(notes), arrived.format)
 
 
-def _decode(content: bytes, limits: ImageLimits, check_fit: Callable[[int, int], None], *, strict: bool) -> Picture:
+def _decode(
+    content: bytes,
+    limits: ImageLimits,
+    check_fit: Callable[[int, int], None],
+    *,
+    strict: bool,
+    transparent: bool = False,
+) -> Picture:
     """The picture in `content`; `check_fit` refuses a (width, height) before decoding. Strict: by vendors' rules."""
     _check_bytes(len(content), limits)
     if ImageFile.LOAD_TRUNCATED_IMAGES:
@@ -510,9 +559,12 @@ def _decode(content: bytes, limits: ImageLimits, check_fit: Callable[[int, int],
     if container.lossy and strict:
         conversions.append(f"lossy {container.format}: compression noise is part of every loss")
     pixels, metadata = plain_pixels(container) if is_used_for(container.filtered_bytes) else None, Metadata()
+    opacity = None
     if pixels is None:
         try:
-            pixels, metadata = decoded(content, container, check_size, conversions, may_be_turned=not strict)
+            pixels, metadata, opacity = decoded(
+                content, container, check_size, conversions, may_be_turned=not strict, transparent=transparent
+            )
         except ImageError:
             raise
         except Exception as error:  # noqa: BLE001 - a hostile byte leads decoders to exceptions of every kind
@@ -520,7 +572,7 @@ def _decode(content: bytes, limits: ImageLimits, check_fit: Callable[[int, int],
                 f"expected a whole {container.format} picture; it cannot be decoded ({type(error).__name__}). The file "
                 "is truncated or damaged: get it again"
             ) from None
-    return Picture(pixels, content, tuple(conversions), container.format, metadata)
+    return Picture(pixels, content, tuple(conversions), container.format, metadata, opacity)
 
 
 def _read_file(path: Path, limits: ImageLimits) -> bytes:

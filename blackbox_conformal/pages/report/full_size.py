@@ -161,6 +161,7 @@ class FullSizeStore:
         certified: Certified | None = None,
         notes: Sequence[str] = (),
         source: Path | None = None,
+        showing: int | None = None,
     ) -> Path:
         """Write a picture; an earlier one of the same identity is replaced, but what masks of it certified stays.
 
@@ -170,8 +171,9 @@ class FullSizeStore:
             (H, W, 3) uint8, or a PNG file of them, which is linked where that can be, and else copied.
         curve
             Tells losses.
-        source
-            The file of an audited photograph, or the folder that a masked picture was written into.
+        source, showing
+            The file of an audited photograph, or the folder of a masked picture; how many pixels shares are of, if not
+            all.
 
         Returns
         -------
@@ -192,7 +194,7 @@ class FullSizeStore:
             (height, width),
             alphas,
             thresholds,
-            count_below(score_map, thresholds) / score_map.size,
+            count_below(score_map, thresholds) / (showing or score_map.size),
             None if curve is None else np.asarray(curve.loss(thresholds), np.float64),
             notes=tuple(notes),
             source=end_of(source),

@@ -250,6 +250,7 @@ def make_preview(
     no_guarantee: str = "",
     source: str = "",
     unchanged: Mask | None = None,
+    showing: int | None = None,
 ) -> Preview:
     """A preview of one picture.
 
@@ -263,8 +264,8 @@ def make_preview(
         Ascending, float64; shares are counted at each of them.
     worst_at
         (alpha, threshold) pairs at which to cut out the worst trusted pixel; needs `truth` and `errors`.
-    unchanged
-        (H, W) bool: where no detail was added, if the page is to show that.
+    unchanged, showing
+        (H, W) bool: where no detail was added, if the page is to show that; how many pixels shares are of, if not all.
     """
     size = (score_map.shape[0], score_map.shape[1])
     block, worst, pairs = block_side(size), tuple[Worst, ...](), tuple[ErrorPair, ...]()
@@ -278,7 +279,7 @@ def make_preview(
         block=block,
         ceiling=block_maximum(score_map, block),
         thresholds=np.asarray(thresholds, np.float64),
-        shares=count_below(score_map, thresholds) / score_map.size,
+        shares=count_below(score_map, thresholds) / (showing or score_map.size),
         losses=np.full(len(thresholds), np.nan) if losses is None else np.asarray(losses, np.float64),
         delivered=kept_picture(delivered, block),
         low=None if low is None else kept_picture(low, block),

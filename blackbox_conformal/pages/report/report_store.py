@@ -105,12 +105,15 @@ class ReportStore:
         folder = None if file is None else file.parent
         preview = replace(preview_of_result(result, self._thresholds, low), source=end_of(folder))
         if self._full_size is not None:
-            pictures: dict[Part, Image | Path] = {"delivered": result.image if file is None else file}
+            # With its alpha, the file would show less than is judged.
+            delivered = result.image if file is None or result.opacity is not None else file
+            pictures: dict[Part, Image | Path] = {"delivered": delivered}
             if low is not None:
                 pictures["low"] = low
             kept = (preview.kind, preview.name, preview.identity, result.score_map, pictures)
             certified = Certified.of(result.certificate)
-            self._full_size.keep(*kept, certified=certified, notes=preview.notes[1:], source=folder)
+            notes, showing = preview.notes[1:], result.showing
+            self._full_size.keep(*kept, certified=certified, notes=notes, source=folder, showing=showing)
         return self.keep(preview)
 
     def add_note(self, kept: Path, note: str) -> None:
@@ -170,4 +173,5 @@ def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Im
         notes=(stated, *map(str, certificate.input.get("conversions", ())), *certificate.notes),
         no_guarantee="" if certificate.stated == certificate.statement else certificate.stated,
         unchanged=result.dotted,
+        showing=result.showing,
     )

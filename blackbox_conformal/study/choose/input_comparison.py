@@ -72,7 +72,7 @@ def read_statistics(paths: Sequence[Path], progress: Progress = lambda *_: None)
     for done, path in enumerate(paths):
         progress("reading inputs", done, len(paths))
         try:
-            found.append(InputStatistics.of(read_image(path).pixels))
+            found.append(InputStatistics.of(read_image(path, transparent=True).pixels))
         except BlackboxConformalError as error:
             failures.append((path.name, error))
     refuse_together(failures, len(paths))

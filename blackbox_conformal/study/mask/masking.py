@@ -14,6 +14,7 @@ from blackbox_conformal.documents.certificate import BatchCheck
 from blackbox_conformal.documents.signing_key import SigningKey
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, IncompleteError
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound, rule_for_picture
+from blackbox_conformal.method.images.making_inputs import enlarged_opacity
 from blackbox_conformal.method.images.picture import Picture
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.risk.answers import Answers
@@ -200,16 +201,18 @@ class _Mask:
         delivered, low, scores = evaluation.delivered, evaluation.low_resolution, evaluation.score_map
         rule = rule_for_picture(request.rule, setup.metric, delivered, low, scores, setup.procedure.mixture)
         threshold = rule.threshold(request.curves, request.alpha) if evaluation.judged else -math.inf
-        mask = trusted(scores, threshold)
         for place, named, source in sought.places:
             if place != sought.places[0][0]:
                 # Equal pixels; what the file says beside them may differ.
                 given = _input_picture(source, named)
+            opacity = None if given.opacity is None else enlarged_opacity(given.opacity, delivered.shape[:2])
+            shown = scores if opacity is None else np.where(opacity > 0, scores, np.float32(np.nan))
+            mask = trusted(shown, threshold)
             known = Comparisons(request.check(named), self.batch, sought.drift, named.file_format)
             certificate = certify(
-                request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, known
+                request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, opacity, known
             )
-            result = Result(named.name, delivered, mask, scores, low, certificate, vendor, given.metadata)
+            result = Result(named.name, delivered, mask, shown, low, certificate, vendor, given.metadata, opacity)
             yield place, result if sought.watched is None else _with_watch(result, sought.watched)
 
 
@@ -308,7 +311,7 @@ def _vendor_file(evaluation: Evaluation, setup: Setup, read: Callable[[int], byt
 
 def _input_picture(source: Path | bytes, picture: Prepared) -> Picture:
     """The input, whose pixels must be those that the vendor was sent."""
-    opened = read_image(source)
+    opened = read_image(source, transparent=True)
     if opened.digest != picture.input_digest:
         raise CalibrationError(f"{printable(picture.name)} was changed while it was being masked; run again")
     return opened

@@ -66,6 +66,9 @@ class Result(Faces):
         where the picture is the mean of several draws or was turned back.
     metadata
         What the input's file says beside its pixels.
+    opacity
+        (H, W) uint8: the alpha channel of the input, enlarged plainly; None where all of it shows wholly. Files of
+        pictures have it.
     """
 
     name: str
@@ -76,6 +79,7 @@ class Result(Faces):
     certificate: Certificate
     vendor: bytes | None = None
     metadata: Metadata = field(default=Metadata(), repr=False)
+    opacity: NDArray[np.uint8] | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         height, width = self.mask.shape
@@ -96,6 +100,11 @@ class Result(Faces):
         See `safe_of`.
         """
         return safe_of(self.image, self.mask, self.low_resolution, self.certificate)[0]
+
+    @property
+    def showing(self) -> int:
+        """How many pixels are not hidden; the trusted share is of them."""
+        return self.mask.size if self.opacity is None else int(np.count_nonzero(self.opacity))
 
     @cached_property
     def unchanged(self) -> Mask:
@@ -375,10 +384,16 @@ def xmp_of(mask: str, certificate: str = "", carried: str = "") -> str:
     return _XMP.format(description=description, files=files, carried=carried and f"  {carried}\n")
 
 
-def overlay_of(image: Image, mask: Mask, unchanged: Mask | None = None, xmp: str = "") -> Product:
+def overlay_of(
+    image: Image,
+    mask: Mask,
+    unchanged: Mask | None = None,
+    xmp: str = "",
+    opacity: NDArray[np.uint8] | None = None,
+) -> Product:
     """The overlay's file; see `overlay`."""
     remarks = {} if unchanged is None else {"statement": f"{STRIPED}; {DOTTED}; {CLEAR}"}
-    return Product(image_png(overlay(image, mask, unchanged), xmp), remarks=remarks)
+    return Product(image_png(overlay(image, mask, unchanged), xmp, opacity=opacity), remarks=remarks)
 
 
 def encode_product(result: Result, kind: str, wanted: Wanted = Wanted(), *, xmp: str | None = None) -> Product | None:
@@ -391,11 +406,12 @@ def encode_product(result: Result, kind: str, wanted: Wanted = Wanted(), *, xmp:
     xmp = wanted.xmp(file_stem(result.name), described) if xmp is None else xmp
     match kind:
         case "image":
-            return Product(image_png(result.image, xmp, exif), remarks=of_input)
+            return Product(image_png(result.image, xmp, exif, result.opacity), remarks=of_input)
         case "mask":
             return Product(mask_png(result.mask))
         case "overlay":
-            return overlay_of(result.image, result.mask, result.unchanged if wanted.dotted else result.dotted, xmp)
+            dotted = result.unchanged if wanted.dotted else result.dotted
+            return overlay_of(result.image, result.mask, dotted, xmp, result.opacity)
         case "score_map":
             content, scaling = score_map_png(result.score_map)
             return Product(content, remarks=scaling)
@@ -403,7 +419,7 @@ def encode_product(result: Result, kind: str, wanted: Wanted = Wanted(), *, xmp:
             image, low, certificate = result.image, result.low_resolution, result.certificate
             picture, statement = safe_of(image, result.mask, low, certificate, wanted.feather, sharp=wanted.sharp)
             remarks = {"feather": wanted.feather, "statement": statement, **of_input}
-            return Product(image_png(picture, xmp, exif), remarks=remarks)
+            return Product(image_png(picture, xmp, exif, result.opacity), remarks=remarks)
         case "vendor":
             if result.vendor is None:
                 return None

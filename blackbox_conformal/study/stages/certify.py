@@ -21,8 +21,9 @@ from blackbox_conformal.method.guarantees.choose import guarantee as choose_guar
 from blackbox_conformal.method.guarantees.corollaries import leaked_level, psnr, statement
 from blackbox_conformal.method.guarantees.guarantee import NOT_SIGNED, Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import input_statement, is_input_statement
-from blackbox_conformal.method.images.encode import NO_SCORE, grey_levels
+from blackbox_conformal.method.images.encode import NO_SCORE, RGBA, grey_levels
 from blackbox_conformal.method.images.headers import inspect
+from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.trust import threshold_json
 from blackbox_conformal.study.stages.evaluate import Evaluation
@@ -100,13 +101,14 @@ def certify(
     picture: Prepared,
     evaluation: Evaluation,
     mask: Mask,
+    opacity: NDArray[np.uint8] | None,
     comparisons: Comparisons,
 ) -> Certificate:
-    """The certificate of one mask, before its files are written."""
+    """The certificate of one mask, before its files are written; `opacity`: the alpha of the delivered picture."""
     seed_range = setup.adapter.capabilities.seed_range
     check = comparisons.own
     unlike = None if check is None else check.note
-    remarks = (size_note(calibration, picture.size), unlike, calibration.procedure.seed_note)
+    remarks = (size_note(calibration, picture.size), unlike, calibration.procedure.seed_note, hidden_note(opacity))
     kind = "spread between the vendor's own draws"
     if setup.perturbation is not None:
         kind = f"spread under known changes of the input ({calibration.procedure.perturbation}), not the vendor's own"
@@ -124,7 +126,7 @@ def certify(
             judged=evaluation.judged,
         ),
         calibration_signature=calibration.signature,
-        trusted_share=float(np.mean(mask)),
+        trusted_share=trusted_share(mask, opacity),
         score_kind=kind,
         draw_seeds=None if seed_range is None else tuple(task.seed or 0 for task in picture.tasks),
         seed_rule=None if seed_range is None else calibration.procedure.seed_rule(seed_range),
@@ -261,9 +263,9 @@ def file_contradictions(certificate: Certificate, folder: Path) -> list[str]:
     """
     certificate.verify(folder)
     content = {kind: (folder / Path(entry["file"]).name).read_bytes() for kind, entry in certificate.outputs.items()}
-    container = inspect(content["image"])
+    container, opacity = inspect(content["image"]), opacity_of(content["image"])
     mask = grey_levels(content["mask"], (container.height, container.width), 1)
-    threshold, share = _from_hex(certificate.threshold_hex), float(np.mean(mask))
+    threshold, share = _from_hex(certificate.threshold_hex), trusted_share(mask, opacity)
     wrong = []
     if threshold is None or certificate.threshold != threshold_json(threshold):
         return [f"threshold is {certificate.threshold!r}, and threshold_hex is {certificate.threshold_hex!r}"]
@@ -271,11 +273,36 @@ def file_contradictions(certificate: Certificate, folder: Path) -> list[str]:
         wrong.append(f"trusted_share is {certificate.trusted_share!r}, and {share!r} of the mask is white")
     if threshold == -math.inf and mask.any():
         wrong.append("nothing may be trusted, and the mask has white pixels")
+    if opacity is not None and mask[opacity == 0].any():
+        wrong.append("hidden pixels are white in the mask")
     for kind in content.keys() & set(SCORE_MAPS):
         levels = grey_levels(content[kind], mask.shape, 16)
         if not _is_below(levels, certificate.outputs[kind], threshold, mask):
             wrong.append("the mask is not where the scores of the score map are below the threshold")
     return wrong
+
+
+def opacity_of(image: bytes) -> NDArray[np.uint8] | None:
+    """The alpha channel of a delivered picture's file; None where every pixel shows wholly."""
+    # The byte of a PNG's header that tells its colour type; only those with alpha are decoded.
+    return read_image(image, transparent=True).opacity if image[25:26] == bytes([RGBA]) else None
+
+
+def trusted_share(mask: Mask, opacity: NDArray[np.uint8] | None) -> float:
+    """The trusted share of the pixels that show."""
+    return float(np.mean(mask if opacity is None else mask[opacity > 0]))
+
+
+def hidden_note(opacity: NDArray[np.uint8] | None) -> str | None:
+    """What to say of a picture with alpha; None of one without."""
+    if opacity is None:
+        return None
+    return (
+        "the alpha channel of the input was enlarged plainly and put back; the vendor was sent the colours as stored. "
+        f"The {np.mean(opacity == 0):.1%} of the pixels that alpha hides are never trusted, and the trusted share is "
+        "of the others. The statement counts what is hidden as part of picture and mask; without it no largest trusted "
+        "error is larger"
+    )
 
 
 def _from_hex(text: str) -> float | None:
@@ -324,10 +351,12 @@ def input_bound_contradiction(
     return None if agrees else f"input_bound is {stated!r}, which does not follow from metric, degradation and picture"
 
 
-def due_notes(certificate: Certificate, calibration: Calibration, size: tuple[int, int]) -> list[str]:
-    """The notes that follow from the calibration for a delivered picture of `size`, (height, width)."""
-    check = certificate.input_check
-    found = (size_note(calibration, size), None if check is None else check.note, calibration.procedure.seed_note)
+def due_notes(certificate: Certificate, calibration: Calibration, image: bytes) -> list[str]:
+    """The notes that follow from the calibration for a delivered picture, by its file."""
+    check, container = certificate.input_check, inspect(image)
+    of_size = size_note(calibration, (container.height, container.width))
+    seed_note = calibration.procedure.seed_note
+    found = (of_size, None if check is None else check.note, seed_note, hidden_note(opacity_of(image)))
     return [*(note for note in found if note is not None), *calibration.history.notes]
 
 

@@ -6,7 +6,7 @@ on the disk (`kept_pixels`), and those that are not kept are read again.
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -225,6 +225,7 @@ def prepare_photographs(
     *,
     memory_bytes: int | None = None,
     kept: KeptPixels | None = None,
+    tiles: Mapping[str, str] | None = None,
 ) -> list[Prepared]:
     """Photographs whose inputs the vendor will be sent, each an independent picture.
 
@@ -234,6 +235,8 @@ def prepare_photographs(
         Takes each photograph and its input as they are calibrated with; None: they are thrown away.
     memory_bytes
         Most memory that the calculation may take; None: no limit. Photographs too large for it are refused unread.
+    tiles
+        Name → photograph, of those that are tiles or frames: parts of one photograph may look alike.
 
     Raises
     ------
@@ -253,7 +256,7 @@ def prepare_photographs(
         progress("reading photographs", done, len(paths))
         try:
             photograph = reading.result()
-            distinct.add(str(path), photograph.sketch)
+            distinct.add(str(path), photograph.sketch, (tiles or {}).get(name_of(path)))
             again = partial(_low_resolution, path, setup)
             picture = _prepared(
                 name_of(path), path, photograph.sketch, photograph.low, photograph.conversions, setup, encoder, again
@@ -301,16 +304,22 @@ def _ahead(
                 future.cancel()
 
 
-def prepare_input(source: Path | bytes, name: str, setup: Setup, *, memory_bytes: int | None = None) -> Prepared:
-    """A picture to be masked, of unknown truth; a limit on memory as in `prepare_photographs`."""
+def prepare_input(
+    source: Path | bytes, name: str, setup: Setup, *, memory_bytes: int | None = None, transparent: bool = False
+) -> Prepared:
+    """A picture to be masked, of unknown truth; a limit on memory as in `prepare_photographs`.
+
+    Of a `transparent` one the colours are sent as they are stored; else it is refused.
+    """
     scale = setup.procedure.scale
     limits = limits_within(memory_bytes)
     limits = replace(limits, max_pixels=limits.max_pixels if memory_bytes is None else limits.max_pixels // scale**2)
-    picture = read_image(source, limits=limits, check_size=partial(_check_size, name, setup))
+    check_size = partial(_check_size, name, setup)
+    picture = read_image(source, limits=limits, check_size=check_size, transparent=transparent)
     path = source if isinstance(source, Path) else None
 
     def again() -> Image:
-        return read_image(source).pixels
+        return read_image(source, transparent=transparent).pixels
 
     prepared = _prepared(name, path, None, picture.pixels, picture.conversions, setup, Encoder(), again)
     return replace(prepared, statistics=InputStatistics.of(picture.pixels), file_format=picture.format)
@@ -461,7 +470,7 @@ def prepare_inputs(
             continue
         try:
             refuse_large([source], memory_bytes, scale=setup.procedure.scale, pixel_bytes=MASK_PIXEL_BYTES)
-            picture = prepare_input(source, name, setup, memory_bytes=memory_bytes)
+            picture = prepare_input(source, name, setup, memory_bytes=memory_bytes, transparent=True)
             familiar = calibration.known(picture.sketch, picture.input_digest)
             if familiar is not None:
                 raise CalibrationError(
