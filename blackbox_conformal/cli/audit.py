@@ -236,7 +236,7 @@ def _audit_pool(screen: Screen, options: AuditOptions) -> None:
     run = from_options.folder_of(options, setup.procedure)
     paths = photograph_paths(options.images, screen.step)
     with from_options.job_terms(screen, options, run) as terms:
-        job = from_options.photograph_job(screen, setup, paths, terms)
+        job = from_options.photograph_job(screen, setup, paths, terms, tiles=read_groups(options.tiles))
         pool = calibrate_job(job, guarantee=options.guarantee).calibration
     screen.data(_splits(screen, options, pool, options.splits))
     screen.say(

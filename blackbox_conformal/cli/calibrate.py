@@ -96,7 +96,7 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     key = None if options.dry_run else load_signing_key(screen, options.sign_with)
     here = replace(options, cluster=None) if options.dry_run else options
     with from_options.job_terms(screen, here, run) as terms:
-        job = from_options.photograph_job(screen, setup, paths, terms)
+        job = from_options.photograph_job(screen, setup, paths, terms, tiles=tiles)
         unseen = _unseen(screen, options, job)
         job = job.only(unseen.pictures)
         sure = options.yes or options.dry_run

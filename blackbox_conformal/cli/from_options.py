@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -116,12 +116,18 @@ def refuse_without_key(options: SpendingOptions, setup: "Setup", run: Path) -> N
 
 
 def photograph_job(
-    screen: Screen, setup: "Setup", paths: Sequence[Path], terms: "Terms", *, to_draw: bool = True
+    screen: Screen,
+    setup: "Setup",
+    paths: Sequence[Path],
+    terms: "Terms",
+    *,
+    to_draw: bool = True,
+    tiles: Mapping[str, str] | None = None,
 ) -> "Job":
-    """The job on photographs; says which were made to fit. `to_draw`: see `Job.of_photographs`."""
+    """The job on photographs; says which were made to fit. `to_draw`, `tiles`: see `Job.of_photographs`."""
     from blackbox_conformal.study.job import Job
 
-    job = Job.of_photographs(setup, paths, terms, to_draw=to_draw)
+    job = Job.of_photographs(setup, paths, terms, to_draw=to_draw, tiles=tiles)
     say_fitted(screen, job)
     return job
 

@@ -3,7 +3,7 @@
 The caller says what is done with each picture once its draws are there.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -149,6 +149,7 @@ class Job:
         models: Collection[str] = (),
         pixel_bytes: int = PIXEL_BYTES,
         to_draw: bool = True,
+        tiles: Mapping[str, str] | None = None,
     ) -> "Job":
         """The job on these photographs, which are read and prepared here, and nowhere else.
 
@@ -156,6 +157,8 @@ class Job:
         ----------
         to_draw
             All are to be drawn: they are kept decoded until their draws are there, and limits have to allow it.
+        tiles
+            See `prepare_photographs`.
 
         Raises
         ------
@@ -170,7 +173,7 @@ class Job:
         # Workers read photographs themselves.
         kept = KeptPixels(terms.folder) if to_draw and terms.cluster is None else None
         pictures = prepare_photographs(
-            paths, setup, terms.listeners.progress, memory_bytes=terms.memory_bytes, kept=kept
+            paths, setup, terms.listeners.progress, memory_bytes=terms.memory_bytes, kept=kept, tiles=tiles
         )
         return cls(setup, pictures, terms, models, pixel_bytes, kept)
 

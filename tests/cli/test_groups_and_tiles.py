@@ -94,6 +94,29 @@ def test_tiles_are_calibrated_and_masked_by_the_photograph_they_are_of(calibrate
     assert server.account.paid == paid
 
 
+def test_frames_of_a_clip_may_look_alike(photographs, tmp_path, server, names, capsys):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for path in photographs.iterdir():
+        pixels = np.asarray(Image.open(path).convert("RGB"))
+        for number in range(2):
+            Image.fromarray(np.minimum(pixels, 247) + np.uint8(8 * number)).save(frames / f"{path.stem}-{number}.png")
+    command = [
+        "calibrate",
+        str(frames),
+        *CHOICES,
+        "-p",
+        f"url={server.url}",
+        "--run",
+        str(tmp_path / "run"),
+        "--dry-run",
+    ]
+    assert run(command) == 2
+    assert "show the same picture" in capsys.readouterr().err
+    clips = table(tmp_path, [(f"{name}-{number}", name) for name in names for number in range(2)])
+    assert run([*command, "--tiles", clips]) == 0
+
+
 @pytest.mark.parametrize(
     ("entries", "more", "said"),
     [

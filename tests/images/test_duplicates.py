@@ -69,6 +69,17 @@ def test_tiles_of_one_photograph_are_different_pictures() -> None:
                 seen.add(f"{name}-{row}-{column}", tile)
 
 
+def test_frames_of_one_clip_may_look_alike_but_not_be_equal_and_those_of_two_clips_not() -> None:
+    first, photograph = Distinct(), PHOTOGRAPHS["coffee"]
+    frames = [sketch(photograph), sketch(CHANGES["brighter"](photograph)), sketch(CHANGES["more contrast"](photograph))]
+    for number, frame in enumerate(frames[:2]):
+        first.add(str(number), frame, "clip")
+    with pytest.raises(CalibrationError, match="0 and 2 show the same"):
+        first.add("2", frames[2], "another clip")
+    with pytest.raises(CalibrationError, match="0 and 2 hold the same pixels"):
+        first.add("2", frames[0], "clip")
+
+
 def sky(top: tuple[int, int, int], bottom: tuple[int, int, int]) -> np.ndarray:
     """A clear sky, which has no detail: from one colour to another, a little curved, with grain."""
     down = np.linspace(0, 1, 200)[:, None, None] ** 1.3

@@ -127,7 +127,7 @@ class Distinct:
     def __init__(self, pictures: Iterable[tuple[str, Sketch]] = ()) -> None:
         self._digests: dict[str, str] = {}
         self._names: list[str] = []
-        self._taken: set[str] = set()
+        self._wholes: dict[str, str | None] = {}
         # One row a picture that can be compared; there is always room for more of them than there are.
         self._rows: NDArray[np.float32] = np.empty((16, SIDE * SIDE * 3), np.float32)
         self._energy: NDArray[np.float32] = np.empty(16, np.float32)
@@ -135,24 +135,24 @@ class Distinct:
         for name, picture in pictures:
             self._remember(name, picture)
 
-    def add(self, name: str, picture: Sketch) -> None:
-        """Remember `picture` under `name`.
+    def add(self, name: str, picture: Sketch, whole: str | None = None) -> None:
+        """Remember `picture` under `name`; parts of one `whole`, such as frames of a clip, may look alike.
 
         Raises
         ------
         CalibrationError
             An earlier picture is the same, or the same up to size, compression, brightness, a turn or a mirroring.
         """
-        twin = self.twin(picture) or (Twin(name, "hold the same pixels") if name in self._taken else None)
+        twin = self.twin(picture, whole) or (Twin(name, "hold the same pixels") if name in self._wholes else None)
         if twin is not None:
             raise CalibrationError(
                 "expected different photographs, since each counts as one independent picture; "
                 f"{printable(twin.name)} and {printable(name)} {twin.relation}. Remove one of them"
             )
-        self._remember(name, picture)
+        self._remember(name, picture, whole)
 
-    def twin(self, picture: Sketch) -> Twin | None:
-        """The known picture that shows the same as `picture`; None when there is none."""
+    def twin(self, picture: Sketch, whole: str | None = None) -> Twin | None:
+        """The known picture that shows the same as `picture`, a part of `whole`; None when there is none."""
         if picture.digest in self._digests:
             return Twin(self._digests[picture.digest], "hold the same pixels")
         count = len(self._names)
@@ -169,15 +169,17 @@ class Distinct:
         difference = own_energy - 2 * contrast * together + contrast**2 * energies
         ratio = np.sqrt(np.maximum(difference.min(axis=0), 0)) / np.minimum(self._detail[:count], picture.detail)
         for index in np.flatnonzero(ratio <= LIKENESS):
+            if whole is not None and self._wholes[self._names[index]] == whole:
+                continue
             agreement = _agreement(rows[index], turned[difference[:, index].argmin()])
             if agreement >= AGREEMENT:
                 how = f"correlation of their small structures {agreement:.3f}"
                 return Twin(self._names[index], f"show the same picture up to a turn or mirroring ({how})", exact=False)
         return None
 
-    def _remember(self, name: str, picture: Sketch) -> None:
+    def _remember(self, name: str, picture: Sketch, whole: str | None = None) -> None:
         self._digests.setdefault(picture.digest, name)
-        self._taken.add(name)
+        self._wholes[name] = whole
         if picture.flat:
             return
         count = len(self._names)

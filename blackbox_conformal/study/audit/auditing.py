@@ -316,7 +316,7 @@ def _job(request: AuditRequest, setup: Setup, paths: Sequence[Path], terms: Term
     photographs_of(rule, names, request.tiles)
     check_groups(request.groups, names)
     models, pixel_bytes = request.calibration.vendor_models, audit_bytes_a_pixel(len(request.levels))
-    job = Job.of_photographs(setup, paths, terms, models=models, pixel_bytes=pixel_bytes)
+    job = Job.of_photographs(setup, paths, terms, models=models, pixel_bytes=pixel_bytes, tiles=request.tiles)
     _refuse_known(job.pictures, request.calibration)
     return job
 

@@ -85,7 +85,7 @@ def _calibrate(vendor: Adapter, photographs: Photographs, settings: Mapping[str,
     guarantee, alpha = setup.promised(settings.get("guarantee")), settings.get("alpha")
     groups, tiles = settings.get("groups"), settings.get("tiles")
     checked_rule([name_of(path) for path in paths], setup, guarantee, alpha, groups, tiles)
-    job = Job.of_photographs(setup, paths, terms)
+    job = Job.of_photographs(setup, paths, terms, tiles=tiles)
     tuning, overrule = settings.get("tuning", ()), settings.get("nothing_chosen", False)
     files, given = ([Path(tuning)], ()) if isinstance(tuning, str | Path) else ([], tuning)
     found = Unseen.of(job.pictures, job.folder, setup.score.taught_by, files, nothing_chosen=overrule)
