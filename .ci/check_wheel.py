@@ -13,7 +13,9 @@ extra = {name for name in top - wanted if not name.endswith(".dist-info")}
 needed = [
     "blackbox_conformal/py.typed",
     "blackbox_adapters/py.typed",
+    "blackbox_conformal/embedded/LICENSE.real-esrgan",
     "blackbox_conformal/embedded/colour_weights.npz",
+    "blackbox_conformal/embedded/real_esrgan_weights.npz",
     "blackbox_conformal/embedded/weights.npz",
     "blackbox_conformal/method/images/reference_degraded_weights.npz",
     "blackbox_conformal/method/images/reference_weights.npz",

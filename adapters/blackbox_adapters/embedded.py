@@ -6,7 +6,7 @@ For trying the method without a key; nothing is billed and nothing leaves this m
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, model_validator
 
 from blackbox_adapters._failures import Failures
 from blackbox_adapters.http import observed
@@ -36,7 +36,7 @@ FAILURES = Failures(message=["error.message"], code=["error.code"], request_id_h
 class Embedded(Adapter):
     """Magnifies by 4, colours a grey picture or removes noise, on loopback.
 
-    Draws with different seeds differ in what they invent; the denoiser takes no seed and invents nothing.
+    Draws with different seeds differ in what they invent; the denoiser and `realesr-general-x4v3` take no seed.
 
     `open` starts the server as a process of its own on a free port, unless `url` names one that runs; `close` ends it.
     """
@@ -51,18 +51,30 @@ class Embedded(Adapter):
         description="`upscale` magnifies by 4; `colourise` colours a grey picture, whose luma it keeps; `denoise` "
         "removes noise, always alike, so that one draw of each picture is all there is.",
     )
+    model: Literal["", "realesr-general-x4v3"] = Field(
+        default="",
+        description="What upscales: empty for a small network of the package, whose draws differ, or Real-ESRGAN's GAN "
+        "`realesr-general-x4v3` (BSD-3-Clause), which is as sharp as paid services and always answers alike.",
+    )
     url: str = Field(default="", description="Address of an embedded vendor that runs already; empty: one is started.")
 
     _process: "VendorProcess | None" = PrivateAttr(default=None)
 
+    @model_validator(mode="after")
+    def _model_upscales(self) -> Self:
+        if self.model and self.task != "upscale":
+            raise ValueError(f"expected no model with the task {self.task}; {self.model} upscales")
+        return self
+
     @property
     def capabilities(self) -> Capabilities:
-        """The same for every parameter but the task, which decides the magnification and what is undone."""
+        """The same for every address; the task decides the magnification and what is undone."""
+        alike = self.task == "denoise" or bool(self.model)
         return Capabilities(
             scale_factors=(TASKS[self.task].scale,),
             degradation=TASKS[self.task].degradation,
-            seed_range=None if self.task == "denoise" else (0, 2**32 - 1),
-            deterministic=self.task == "denoise",
+            seed_range=None if alike else (0, 2**32 - 1),
+            deterministic=alike,
             max_input_pixels=4_000_000,
             max_upload_bytes=32 * 2**20,
             price=FREE,
@@ -75,10 +87,11 @@ class Embedded(Adapter):
         return self.url.rstrip("/")
 
     def identity(self) -> dict[str, Any]:
-        """As for every adapter; to upscale is not told, so that calibrations older than the choice stay valid."""
+        """As for every adapter; what is usual is not told, so that calibrations older than the choice stay valid."""
         identity = super().identity()
-        if self.task == "upscale":
-            del identity["parameters"]["task"]
+        for name, usual in (("task", "upscale"), ("model", "")):
+            if identity["parameters"][name] == usual:
+                del identity["parameters"][name]
         return identity
 
     def open(self) -> Self:
@@ -106,7 +119,7 @@ class Embedded(Adapter):
         seed = {} if draw.seed is None else {"seed": str(draw.seed)}
         answer = yield Send(
             "POST",
-            f"{self.base_url}/v1/{self.task}",
+            f"{self.base_url}/v1/{f'{self.task}/{self.model}'.rstrip('/')}",
             purpose="submit",
             headers={"content-type": "image/png", "idempotency-key": draw.idempotency_key},
             query={"scale": str(TASKS[self.task].scale), **seed},

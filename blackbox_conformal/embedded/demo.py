@@ -63,7 +63,8 @@ class _Demonstration:
     type=click.Choice(["upscale", "colourise", "denoise"]),
     default="upscale",
     show_default=True,
-    help="What the vendor does: make pictures four times larger, colour grey ones, or remove noise.",
+    help="What the vendor does: make pictures four times larger (with Real-ESRGAN's network realesr-general-x4v3), "
+    "colour grey ones, or remove noise.",
 )
 @click.option("--draws", type=values.whole(1, 64), help="Draws of each picture.  [default: 1; 8 with --task colourise]")
 @click.option(
@@ -94,7 +95,7 @@ def command(
     started = time.monotonic()
     threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
     choice = TASKS[task]
-    adapter = load_adapter("embedded", task=task)
+    adapter = load_adapter("embedded", task=task, model=choice.model)
     setup = set_up(adapter, draws=draws or choice.draws, score=choice.score, metric=choice.metric)
     folder = out or "blackbox-conformal-demo" + ("" if task == "upscale" else f"-{task}")
     photographs = find_photographs([Path(image) for image in images]) if images else demo_photographs()
@@ -115,9 +116,8 @@ def _demonstrate(
     slack: float,
     force: bool,
 ) -> _Demonstration:
-    """Calibrate on most of the photographs, audit on the others, mask one of those, and write the report."""
+    """Calibrate on most of the photographs, audit on the others, mask the worst of those, and write the report."""
     from blackbox_conformal.embedded.demonstration import held_out_count, level_for, reduced_photographs, write_input
-    from blackbox_conformal.method.images.read import read_image
     from blackbox_conformal.study.audit.auditing import AuditRequest, audit_photographs
     from blackbox_conformal.study.calibrate.calibrating import calibrate_job
     from blackbox_conformal.study.held_out import split
@@ -145,14 +145,15 @@ def _demonstrate(
     paths = [photograph.path for photograph in unseen]
     audited = audit_photographs(request, setup, paths, terms, on_picture=store.audited, stop=False)
     store.keep_audit(audited)
-    shown = min(unseen, key=lambda photograph: photograph.path)
+    # The report opens with the same one, so that the demonstration shows the method at its worst.
+    losses = {one.truth: one.losses[0] for one in audited.pictures}
+    shown = max(sorted(unseen, key=lambda one: one.path), key=lambda photograph: losses[photograph.digest])
     picture = write_input(shown, folder / "input", setup.procedure, force=force)
     name = name_of(shown.path)
     prepared = {0: prepare_input(picture, name, setup)}
     wanted = MaskRequest.of(calibration, level)
     (masked,) = mask_pictures(terms, setup, [(name, picture)], prepared, wanted)
     products = write_products(masked, folder / "masked", force=force)
-    store.masked(masked, read_image(picture).pixels, products.image)
     report = pages().write_report(run, calibration, audited, [], folder / "report.html", alpha=level, force=force)
     return _Demonstration(result, audited, masked, products, path, report)
 
@@ -161,14 +162,12 @@ def _what_a_mask_takes(setup: "Setup") -> str:
     """How many calls a mask takes, and why so many."""
     draws = setup.procedure.draws
     if draws == 1:
-        return (
-            "A mask takes one call, the one that makes the picture. With --draws 8 it takes eight, for little or no "
-            "more trust; with --preset paper of `calibrate`, the paper's recipe, ten."
-        )
+        return "A mask takes one call, the one that makes the picture."
     return f"A mask takes {draws} calls, since {setup.score.plugin_name()} looks at where draws differ."
 
 
 def _show(screen: Screen, task: str, setup: "Setup", made: _Demonstration, seconds: float, *, opened: bool) -> None:
+    from blackbox_conformal.documents.procedure import vendor_title
     from blackbox_conformal.method.audits.verdict import EXPLAINED
     from blackbox_conformal.method.risk.trust import threshold_json
 
@@ -183,8 +182,9 @@ def _show(screen: Screen, task: str, setup: "Setup", made: _Demonstration, secon
     screen.say("")
     screen.summary(
         {
-            "calibrated": f"the embedded vendor, told to {task}; inputs by {setup.procedure.mixture.text}; {draws} of "
-            f"each of {calibration.n} photographs ({made.run.calls} calls made, {made.run.cached} stored)",
+            "calibrated": f"{vendor_title(setup.procedure.vendor)}, told to {task}; inputs by "
+            f"{setup.procedure.mixture.text}; {draws} of each of {calibration.n} photographs "
+            f"({made.run.calls} calls made, {made.run.cached} stored)",
             "guarantee": certificate.stated,
             "threshold": "nothing can be trusted" if threshold == -math.inf else f"{threshold:.6g}",
             "trusted": f"{share(certificate.trusted_share)} of {made.masked.name}; "

@@ -26,24 +26,26 @@ class TaskChoice:
     """How the embedded vendor's answers to one task are drawn, scored and measured.
 
     `score`: None is the usual one for the draws. `slack`: how much the level is above the smallest that the number of
-    photographs could ever reach.
+    photographs could ever reach. `model`: which of the vendor's models, if the task has several.
     """
 
     draws: int
     score: str | None
     metric: str
     slack: float = 1.25
+    model: str = ""
 
 
 TASKS = {
-    "upscale": TaskChoice(DEFAULT_DRAWS, None, DEFAULT_METRIC),
+    "upscale": TaskChoice(DEFAULT_DRAWS, None, DEFAULT_METRIC, slack=3, model="realesr-general-x4v3"),
     "colourise": TaskChoice(SEVERAL_DRAWS, "smoothed-variance:sigma=8", "chroma:kernel=gaussian,sigma=4", slack=2),
     "denoise": TaskChoice(DEFAULT_DRAWS, None, DEFAULT_METRIC),
 }
 """By the embedded vendor's name of the task. All but colourisation take what is usual.
 
 What a colouriser leaves grey is near its input, so only the spread of draws can tell that it is uncertain. Colours are
-uncertain almost everywhere; their level is higher, so that more is trusted than what is black.
+uncertain almost everywhere; their level is higher, so that more is trusted than what is black. On the package's
+photographs enlargements have the README's level.
 """
 
 

@@ -77,6 +77,7 @@ class VendorHandler(BaseHTTPRequestHandler):
 
     ROUTES: ClassVar[dict[str, str]] = {
         "/v1/upscale": "POST",
+        "/v1/upscale/realesr-general-x4v3": "POST",
         "/v1/colourise": "POST",
         "/v1/denoise": "POST",
         "/v1/health": "GET",
@@ -112,7 +113,7 @@ class VendorHandler(BaseHTTPRequestHandler):
                 health = {"status": "ok", "model": models["upscale"], "models": models, "drawn": studio.drawn}
                 self._send(200, "application/json", json.dumps(health).encode(), {})
             else:
-                self._draw(path.rpartition("/")[2], query, body)
+                self._draw(path.removeprefix("/v1/"), query, body)
         except RefusalError as refusal:
             self._refuse(refusal)
 

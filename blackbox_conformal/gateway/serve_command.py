@@ -308,7 +308,7 @@ def _of_demo(screen: Screen, options: ServeOptions) -> tuple[ServeOptions, str]:
 
     demonstration = catalog.hook("demonstration")
     run = Path(options.run) if options.run else DEMO_FOLDER
-    file, vendor = run / "calibration.json", load_adapter("embedded")
+    file, vendor = run / "calibration.json", load_adapter("embedded", model=demonstration.TASKS["upscale"].model)
     with listening(screen) as listeners:
         first, *others = demonstration.reduced_photographs(
             demo_photographs(), run / "photographs", DEMO_SIDE, listeners.progress

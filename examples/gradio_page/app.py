@@ -20,7 +20,7 @@ from blackbox_conformal.method.images.read import read_image
 SIDE = 512
 """Photographs are reduced and cut to at most so many pixels a side."""
 
-VENDOR = bc.load_adapter("embedded")
+VENDOR = bc.load_adapter("embedded", model="realesr-general-x4v3")
 INTRODUCTION = """# Which parts of an enlarged picture can you believe?
 Your photograph is made four times smaller. A model enlarges it again, and invents some of what it shows. Drag the line:
 left is the model's picture, right the same with what not to trust hatched; dotted is trusted, but no detail was added

@@ -21,6 +21,8 @@ from blackbox_conformal.method.images.read import read_output
 from blackbox_conformal.study.stages.settings import set_up
 from blackbox_conformal.vendor.adapter import Draw, Upload
 
+GAN = "realesr-general-x4v3"
+
 
 @pytest.fixture(scope="module")
 def vendor() -> Iterator[Embedded]:
@@ -74,6 +76,17 @@ def test_identity_has_no_port(vendor: Embedded) -> None:
 def test_identity_of_the_upscaler_is_that_of_before_there_was_a_choice() -> None:
     assert Embedded().identity() == {"adapter": "embedded", "adapter_version": 1, "parameters": {}}
     assert Embedded(task="colourise").identity()["parameters"] == {"task": "colourise"}
+    assert Embedded(model=GAN).identity()["parameters"] == {"model": GAN}
+
+
+def test_the_gan_takes_no_seed_and_enlarges_only(vendor: Embedded, low: np.ndarray) -> None:
+    gan = Embedded(model=GAN, url=vendor.base_url)
+    assert (gan.capabilities.seed_range, gan.capabilities.deterministic) == (None, True)
+    flow = drive_over_http(gan, gan.draw(upload_from(low, "scene"), Draw(0, None, "a key of it")))
+    assert read_output(flow.picture, (80, 112)).pixels.shape == (80, 112, 3)
+    assert str(flow.observed[0].model).startswith(f"{GAN}@")
+    with pytest.raises(ValueError, match=f"expected no model with the task denoise; {GAN} upscales"):
+        Embedded(task="denoise", model=GAN)
 
 
 def test_a_colouring_has_the_size_and_luma_of_the_picture(vendor: Embedded, low: np.ndarray) -> None:

@@ -21,8 +21,10 @@ from PIL import Image
 from blackbox_conformal.embedded import process
 from blackbox_conformal.embedded.embedded_server import MAX_CONNECTIONS
 from blackbox_conformal.embedded.process import VendorProcess
-from blackbox_conformal.embedded.studio import Colouriser, Denoiser, Generator
+from blackbox_conformal.embedded.studio import Colouriser, Denoiser, Generator, RealEsrganNetwork
 from blackbox_conformal.errors import VendorError
+
+GAN = "upscale/realesr-general-x4v3"
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +69,8 @@ def test_health(client: httpx.Client, vendor: VendorProcess) -> None:
     health = answer.json()
     assert health["status"] == "ok"
     assert health["model"] == vendor.model == Generator().model
-    models = {"upscale": Generator().model, "colourise": Colouriser().model, "denoise": Denoiser().model}
-    assert health["models"] == models
+    models = {"upscale": Generator, GAN: RealEsrganNetwork, "colourise": Colouriser, "denoise": Denoiser}
+    assert health["models"] == {task: network().model for task, network in models.items()}
     assert len(vendor.model) == len("embedded-x4@") + 12
 
 
@@ -105,6 +107,12 @@ def test_denoising_is_the_denoisers_and_takes_no_notice_of_seeds(client: httpx.C
     assert (answer.status_code, answer.headers["X-Model"]) == (200, Denoiser().model)
     assert np.abs(decoded(answer).astype(int) - Denoiser().denoise(picture, 0)).max() <= 1
     assert decoded(answer).tobytes() == decoded(order(client, encoded(picture), task="denoise")).tobytes()
+
+
+def test_the_gan_answers_under_its_own_name(client: httpx.Client, picture: np.ndarray) -> None:
+    answer = order(client, encoded(picture), "?scale=4", task=GAN)
+    assert (answer.status_code, answer.headers["X-Model"]) == (200, RealEsrganNetwork().model)
+    assert np.abs(decoded(answer).astype(int) - RealEsrganNetwork().upscale(picture, 0)).max() <= 1
 
 
 def test_same_seed_same_bytes_and_no_seed_a_fresh_one(client: httpx.Client, picture: np.ndarray) -> None:

@@ -22,7 +22,7 @@ function makeViewer(opened = () => {}, failed = () => {}) {
     byId("viewer-name").textContent = card.name;
     byId("viewer-noted").textContent = card.noted;
     byId("viewer-noted").hidden = !card.noted;
-    offer(kinds.left, ["plain", "low", "truth", "delivered", "safe"]);
+    offer(kinds.left, ["truth", "plain", "low", "delivered", "safe"]);
     offer(kinds.right, ["delivered", "safe", "truth", "plain", "low"]);
     kinds.marks.querySelector("[value=error]").disabled = !card.hasErrors;
     kinds.marks.querySelector("[value=classes]").disabled = !card.hasClasses;
