@@ -100,9 +100,9 @@ class Folder(Adapter):
         # Compared with what is there and never joined to the path, so that no name leads outside the folder.
         wanted = _composed(name)
         try:
-            there = [Path(entry.path) for entry in os.scandir(self.path)]
-            folders = [entry for entry in there if _composed(entry.name) == wanted and entry.is_dir()]
-            files = [file for file in (folders[0].iterdir() if folders else there) if _is_draw(file)]
+            there = [*os.scandir(self.path)]
+            folders = [Path(entry) for entry in there if _composed(entry.name) == wanted and entry.is_dir()]
+            files = [file for file in (folders[0].iterdir() if folders else map(Path, there)) if _is_draw(file)]
         except OSError as error:
             raise self._missing(f"a readable folder; it cannot be listed: {error.strerror}") from None
         if not folders:

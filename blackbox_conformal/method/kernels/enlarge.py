@@ -4,6 +4,7 @@ Nothing depends on the order of floating-point sums, so the result is the same t
 """
 
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,7 @@ def add_enlarged(pixels: Image, difference: NDArray[np.int16]) -> None:
     )
 
 
+@cache
 def phase_taps(factor: int) -> NDArray[np.int32]:
     """(factor, 4) in 2^-10, rows sum to 1: the weights of four samples for each pixel that a sample becomes.
 

@@ -4,6 +4,8 @@
 six products, F(4, 3) of Winograd (1980) as in Lavin and Gray (2016). Along the rows nothing is transformed.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,7 +54,7 @@ def convolved(
         return mixed.reshape(-1, height, width)
     # Outputs are made four at a time; those that are missing are all zeros and dropped.
     missing = (0, -len(weights) % ROWS)
-    taps, biases = _transformed(np.pad(weights, (missing, (0, 0), (0, 0), (0, 0)))), np.pad(biases, missing)
+    taps, biases = _taps(weights.tobytes(), weights.shape), np.pad(biases, missing)
     out = np.empty((len(biases), height, width), np.float32)
     # Every `dilation`-th pixel has its neighbours among themselves.
     for place in np.ndindex(min(dilation, height), min(dilation, width)):
@@ -68,8 +70,11 @@ def convolved(
     return out[: len(weights)]
 
 
-def _transformed(weights: Planes) -> Planes:
-    """Taps of the six products, (outputs / 4, 6, inputs, 4, 3), of weights (outputs, inputs, 3, 3)."""
+@lru_cache(64)
+def _taps(content: bytes, shape: tuple[int, ...]) -> Planes:
+    """Taps of the six products, (outputs / 4, 6, inputs, 4, 3), of the bytes of weights (outputs, inputs, 3, 3)."""
+    # A network's are asked for with each picture, and take as long as a small picture itself.
+    weights = np.pad(np.frombuffer(content, np.float32).reshape(shape), ((0, -shape[0] % ROWS), *[(0, 0)] * 3))
     above, here, below = (weights[:, :, row] for row in range(3))
     even, far = (above + below) / np.float32(6), above / np.float32(24) + below / np.float32(6)
     odd, near = here / np.float32(6), here / np.float32(12)
