@@ -20,7 +20,6 @@ class Totals(NamedTuple):
     of_day: int = 0
 
     def plus(self, more: "Totals") -> "Totals":
-        """The sums of both."""
         return Totals(*map(sum, zip(self, more, strict=True)))
 
 

@@ -155,7 +155,6 @@ class FolderStore:
         return str(self._folder)
 
     def put_if_absent(self, name: str, content: bytes) -> bool:
-        """See `BlobStore`."""
         path = self._folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -164,11 +163,9 @@ class FolderStore:
             raise refusal(path, error) from None
 
     def replace(self, name: str, content: bytes) -> None:
-        """See `BlobStore`."""
         write_new(self._folder / name, content, force=True)
 
     def get(self, name: str, tag: str | None = None) -> bytes | None:
-        """See `BlobStore`."""
         try:
             return (self._folder / name).read_bytes()
         except FileNotFoundError:
@@ -177,18 +174,15 @@ class FolderStore:
             raise UsageError(f"{self._folder / name} cannot be read: {error.strerror}") from None
 
     def head(self, name: str) -> StoredObject | None:
-        """See `BlobStore`."""
         path = self._folder / name
         return StoredObject(name, path.stat().st_size, None) if path.is_file() else None
 
     def names(self, below: str = "") -> Iterator[StoredObject]:
-        """See `BlobStore`."""
         for path in sorted((self._folder / below).rglob("*")):
             if path.is_file() and not path.name.startswith("."):
                 yield StoredObject(path.relative_to(self._folder).as_posix(), path.stat().st_size, None)
 
     def remove(self, name: str) -> None:
-        """See `BlobStore`."""
         (self._folder / name).unlink(missing_ok=True)
 
 
@@ -218,7 +212,6 @@ class Bucket:
         return str(self._address)
 
     def put_if_absent(self, name: str, content: bytes) -> bool:
-        """See `BlobStore`."""
         import obstore
 
         try:
@@ -231,13 +224,11 @@ class Bucket:
         return True
 
     def replace(self, name: str, content: bytes) -> None:
-        """See `BlobStore`."""
         import obstore
 
         self._asked(lambda: obstore.put(self._store, self._key(name), content))
 
     def get(self, name: str, tag: str | None = None) -> bytes | None:
-        """See `BlobStore`."""
         import obstore
 
         # Only the object that was listed: another one under its name has another content.
@@ -245,14 +236,12 @@ class Bucket:
         return self._asked(lambda: bytes(obstore.get(self._store, self._key(name), options=options).bytes()))
 
     def head(self, name: str) -> StoredObject | None:
-        """See `BlobStore`."""
         import obstore
 
         found = self._asked(lambda: obstore.head(self._store, self._key(name)))
         return None if found is None else StoredObject(name, found["size"], found["e_tag"])
 
     def names(self, below: str = "") -> Iterator[StoredObject]:
-        """See `BlobStore`."""
         import obstore
 
         folder = "/".join(filter(None, (self._address.prefix, below)))
@@ -262,7 +251,6 @@ class Bucket:
             yield from (StoredObject(found["path"][start:], found["size"], found["e_tag"]) for found in page)
 
     def remove(self, name: str) -> None:
-        """See `BlobStore`."""
         import obstore
 
         self._asked(lambda: obstore.delete(self._store, self._key(name)))

@@ -77,7 +77,6 @@ class Receipt:
         return self.price_nanousd if self.report.cost_nanousd is None else self.report.cost_nanousd
 
     def to_line(self) -> bytes:
-        """The receipt as a line of text."""
         content = _form().dump_json(self, exclude_none=True)
         return b"%b %b\n" % (_checksum(content), content)
 

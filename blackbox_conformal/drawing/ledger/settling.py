@@ -163,7 +163,9 @@ def _by_time(calls: Sequence[Attempt], lines: Sequence[Line], window_s: float) -
         while position < len(spans) and spans[position][0] <= at:
             heapq.heappush(begun, spans[position][1:])
             position += 1
+        # Calls still to come are later yet, so a line that has ended fits none of them.
         while begun and begun[0][0] < at:
             heapq.heappop(begun)
         if begun:
+            # The one that ends first: whatever it could be paired with, the lines kept back can be, too.
             yield call, lines[heapq.heappop(begun)[1]]

@@ -36,7 +36,6 @@ class Around(Guarantee):
 
     @property
     def innermost(self) -> Guarantee:
-        """The innermost of the guarantee within."""
         return self.inner.innermost
 
     @property
@@ -46,17 +45,14 @@ class Around(Guarantee):
 
     @property
     def left_open(self) -> str:
-        """As the guarantee within."""
         return self.inner.left_open
 
     @property
     def definitions(self) -> tuple[str, ...]:
-        """As the guarantee within."""
         return self.inner.definitions
 
     @property
     def miss_rate(self) -> float | None:
-        """As the guarantee within."""
         return self.inner.miss_rate
 
     @property
@@ -70,7 +66,6 @@ class Around(Guarantee):
 
     @property
     def holds_on_average(self) -> bool:
-        """As the guarantee within."""
         return self.inner.holds_on_average
 
     @property
@@ -79,7 +74,6 @@ class Around(Guarantee):
         return False
 
     def claim(self, losses: NDArray[np.float64], alpha: float, bound: float) -> Claim:
-        """As the guarantee within."""
         return self.inner.claim(losses, alpha, bound)
 
     def minimum_images(self, alpha: float, bound: float) -> int:

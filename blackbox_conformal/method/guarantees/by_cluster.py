@@ -60,11 +60,9 @@ class ByCluster(Around):
         return self.inner.choose(self._pooled(curves), alpha)
 
     def risk(self, curves: CurveSet, threshold: float) -> float:
-        """As the guarantee within."""
         return self.inner.risk(self._pooled(curves), threshold)
 
     def levels(self, curves: CurveSet) -> NDArray[np.float64]:
-        """As the guarantee within."""
         return self.inner.levels(self._pooled(curves))
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
@@ -95,11 +93,9 @@ class ByCluster(Around):
 
     @property
     def tiles(self) -> tuple[str, ...] | None:
-        """As `clusters` says."""
         return self.clusters
 
     def quantity(self, unit: str, error: str = "error") -> str:
-        """As the guarantee within."""
         return self.inner.quantity(unit, error)
 
     def refuse_unclaimed(self, in_tiles: bool) -> None:

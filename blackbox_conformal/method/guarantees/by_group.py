@@ -48,12 +48,10 @@ class ByGroup(Around):
 
     @property
     def bound_source(self) -> BoundSource:
-        """As the guarantee within."""
         return self.inner.bound_source
 
     @property
     def own_bound(self) -> BoundOfNew | None:
-        """As the guarantee within."""
         return self.inner.own_bound
 
     def with_bound(self, bound: RiskCurve) -> Self:
@@ -73,7 +71,6 @@ class ByGroup(Around):
         return self.inner.restrict(indices), curves.subset(indices) if indices.size else None
 
     def check_level(self, alpha: float, bound: float | None = None) -> None:
-        """As the guarantee within."""
         self.inner.check_level(alpha, bound)
 
     def counted(self, curves: int) -> int:
@@ -98,7 +95,6 @@ class ByGroup(Around):
         return Choice(choice.threshold, choice.missing_images, reason)
 
     def risk(self, curves: CurveSet, threshold: float) -> float:
-        """As the guarantee within."""
         inner, group_curves = self._of_group(curves)
         if group_curves is None:
             # With no photograph, any threshold above -inf has only the metric's bound behind it.
@@ -106,7 +102,6 @@ class ByGroup(Around):
         return inner.risk(group_curves, threshold)
 
     def levels(self, curves: CurveSet) -> NDArray[np.float64]:
-        """As the guarantee within."""
         inner, group_curves = self._of_group(curves)
         return np.array([curves.bound]) if group_curves is None else inner.levels(group_curves)
 
@@ -131,7 +126,6 @@ class ByGroup(Around):
 
     @property
     def tiles(self) -> tuple[str, ...] | None:
-        """As the guarantee within."""
         return self.inner.tiles
 
     def quantity(self, unit: str, error: str = "error") -> str:
@@ -139,7 +133,6 @@ class ByGroup(Around):
         return f"within group {self.group_new!r}, {self.inner.quantity(unit, error)}"
 
     def refuse_unclaimed(self, in_tiles: bool) -> None:
-        """Refuse what the guarantee within refuses."""
         self.inner.refuse_unclaimed(in_tiles)
 
     def unit_curves(self, curves: CurveSet) -> Units:

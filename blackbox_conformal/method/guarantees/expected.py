@@ -111,7 +111,6 @@ class Expected(WithOutsiders):
 
     @property
     def own_bound(self) -> BoundOfNew | None:
-        """As `bound_new` says."""
         return self.bound_new
 
     def with_bound(self, bound: RiskCurve) -> Self:
@@ -258,7 +257,6 @@ class Expected(WithOutsiders):
         return sum(exact, Fraction(0)) ** 2 / squares if squares else Fraction(0)
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
-        """One sentence with the numbers."""
         return f"On average over new photographs, {self._promised(alpha, error)}{self._by(n)}."
 
     def _promised(self, alpha: float, error: str) -> str:

@@ -375,7 +375,6 @@ class HighProbability(OfLoss):
         return bound if n < 1 else self._level(self._bound().upper_of_none(n), bound)
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
-        """One sentence with the numbers."""
         said = (
             f"With confidence {complement(self.delta)}, {n} calibration photographs show that on average over new "
             f"photographs {self.loss.within(alpha, error)}{self._outsiders_in_words}."

@@ -137,7 +137,6 @@ class PerImage(OfLoss):
         return np.array(levels)
 
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
-        """One sentence with the numbers."""
         share = f"at least {percent(complement(self.delta))} % of new photographs"
         claim = self.loss.within(alpha, error)
         if self._of_every_pixel:
@@ -163,7 +162,6 @@ class PerImage(OfLoss):
 
     @property
     def miss_rate(self) -> float | None:
-        """As `delta` says."""
         return self.delta
 
     @property

@@ -165,6 +165,7 @@ def claims(
     if threshold > -math.inf or not judged:
         procedure = calibration.procedure
         unlike, unsure = comparisons.unlike(procedure), comparisons.batch.unsure
+        # No theorem speaks of such inputs, so whether they are like the calibration's decides nothing.
         if is_for_unknown(procedure.mixture, procedure.scale):
             unlike, unsure = None, MEASURED
         status = "outside-calibration" if unlike else "if-like-calibration" if unsure else "guaranteed"

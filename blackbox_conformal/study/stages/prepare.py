@@ -64,6 +64,7 @@ def fitted(
     if fit is None:
         return truth, None
     size = width, height
+    # Twice: what is cut for one vendor may break the proportions that another one asks for.
     for able in (*limits, *limits):
         size = _within(size, scale, fit, able)
     for able in limits:

@@ -92,7 +92,6 @@ class DescribedVendor(Adapter):
 
     @property
     def capabilities(self) -> Capabilities:
-        """Those of the vendor."""
         return self.known
 
     @property
