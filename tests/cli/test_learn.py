@@ -18,7 +18,7 @@ from blackbox_conformal.errors import CalibrationError
 from blackbox_conformal.method.scores import _learned_training
 
 VENDOR = ["--adapter", "folder", "-p", "label=synthetic", "-p", "path=outputs"]
-SIZE = (96, 112)
+SIZE = (64, 80)
 
 
 def red_errors(seed: int, error: bool) -> np.ndarray:

@@ -19,7 +19,7 @@ from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.next_step import NextStep, next_step
 from blackbox_conformal.errors import LedgerError
 
-ROWS = 180
+ROWS = 72
 
 
 def key(number: int) -> str:

@@ -11,7 +11,7 @@ from blackbox_conformal.method.kernels.windows import average
 from blackbox_conformal.method.metrics.lab_l1 import LabL1
 from blackbox_conformal.method.risk import lab_given_mean, resampling, truth_bounds
 
-SIDE = 96
+SIDE = 64
 CORNERS = np.array([[r, g, b] for r in (0, 255) for g in (0, 255) for b in (0, 255)], np.uint8)
 METRICS = [
     LabL1(kernel="gaussian", sigma=4.0),

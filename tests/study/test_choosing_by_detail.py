@@ -35,7 +35,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     for photograph in demo_photographs():
         pixels = read_image(photograph.path).pixels
         for part in range(2):
-            crop = pixels[40 + 130 * part : 136 + 130 * part, 60:156]
+            crop = pixels[40 + 130 * part : 104 + 130 * part, 60:124]
             Image.fromarray(np.ascontiguousarray(crop)).save(folder / f"{photograph.name}-{part}.png")
     return sorted(folder.iterdir())
 

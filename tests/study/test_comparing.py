@@ -50,7 +50,7 @@ def photographs(tmp_path_factory):
     for photograph in demo_photographs():
         pixels = read_image(photograph.path).pixels
         for part in range(2):
-            crop = pixels[40 + 130 * part : 136 + 130 * part, 60:156]
+            crop = pixels[40 + 130 * part : 104 + 130 * part, 60:124]
             Image.fromarray(np.ascontiguousarray(crop)).save(folder / f"{photograph.name}-{part}.png")
     return sorted(folder.iterdir())
 
@@ -111,7 +111,7 @@ def test_every_measured_photograph_is_handed_over_as_it_is_counted(drawn, photog
     for picture in pictures:
         by_contestant.setdefault(picture.contestant, {})[picture.identity] = picture
         assert picture.truth.shape == picture.delivered.shape == (*picture.score_map.shape, 3)
-        assert picture.low.shape == (24, 24, 3)
+        assert picture.low.shape == (16, 16, 3)
         for alpha in ALPHAS:
             assert picture.shares[alpha] == (picture.score_map < picture.thresholds[alpha]).mean()
     assert len({frozenset(shown) for shown in by_contestant.values()}) == 1, "the same photographs for all"
@@ -131,9 +131,9 @@ def test_the_plan_counts_what_may_be_bought_again_and_the_memory_of_all_methods(
         ]
         plan = contest(both, photographs[:4], tmp_path).plan()
         assert (plan.calls, plan.cost_usd) == (12, (Decimal("0.12"),) * 2)
-        assert plan.memory_bytes == BASE_BYTES + 2 * bytes_a_pixel(3, True) * 96 * 96
+        assert plan.memory_bytes == BASE_BYTES + 2 * bytes_a_pixel(3, True) * 64 * 64
         alone = contest(both, photographs[:4], tmp_path, baselines=False)
-        assert alone.plan().memory_bytes == BASE_BYTES + 2 * AUDIT_PIXEL_BYTES * 96 * 96
+        assert alone.plan().memory_bytes == BASE_BYTES + 2 * AUDIT_PIXEL_BYTES * 64 * 64
         with pytest.raises(IncompleteError):
             compare(both, photographs[:4], [0.9], root=tmp_path, held_out=2, limits=Limits(max_calls=12))
         left = contest(both, photographs[:4], tmp_path).plan().calls
@@ -248,8 +248,8 @@ def test_what_cannot_be_compared_is_refused(photographs, contestants, tmp_path):
         compare([four, other], photographs, ALPHAS, root=tmp_path, held_out=8)
     with pytest.raises(CalibrationError, match="at least 2 photographs"):
         compare([four, two], photographs[:2], ALPHAS, root=tmp_path, held_out=2)
-    with pytest.raises(PicturesError, match="fits into 301 MiB"):
-        compare([four, two], photographs, ALPHAS, root=tmp_path, held_out=8, memory_bytes=301 * 2**20)
+    with pytest.raises(PicturesError, match="fits into 300 MiB"):
+        compare([four, two], photographs, ALPHAS, root=tmp_path, held_out=8, memory_bytes=300 * 2**20 + 2**16)
     second = set_up(load_adapter("embedded"), draws=2, score="second-opinion", second=load_adapter("embedded"))
     with pytest.raises(UsageError, match="no second vendor"):
         compare([four, Contestant("second", second)], photographs, ALPHAS, root=tmp_path, held_out=8)

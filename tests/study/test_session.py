@@ -115,7 +115,7 @@ def test_many_threads_and_a_bad_vendor_spend_what_the_vendor_bills_and_never_mor
         7,
         {"submit": {"reset-after-body": 0.05, "status:code=429": 0.05, "status:code=504,billed=true": 0.05}},
     )
-    requests, run = 5, tmp_path / "run"
+    requests, run = 3, tmp_path / "run"
     distinct, limit = 24 * requests, 16 * requests * PRICE
     became: Counter[str] = Counter()
 

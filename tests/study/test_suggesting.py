@@ -30,7 +30,7 @@ from blackbox_conformal.study.choose.suggesting import (
     one_kind,
 )
 
-SIDE, SCALE, PICTURES = 128, 2, 40
+SIDE, SCALE, PICTURES = 96, 2, 40
 
 
 def squares() -> Iterator[np.ndarray]:
