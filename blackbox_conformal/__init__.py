@@ -21,6 +21,7 @@ _HOMES = {
     "BlackboxConformalError": "blackbox_conformal.errors",
     "Calibration": "blackbox_conformal.documents.calibration",
     "Certificate": "blackbox_conformal.documents.certificate",
+    "CertifiedKey": "blackbox_conformal.documents.x509",
     "ClaimAudit": "blackbox_conformal.method.audits.vendor_claim",
     "InputShift": "blackbox_conformal.method.audits.input_shift",
     "Comparison": "blackbox_conformal.study.choose.comparison",
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration as Calibration
     from blackbox_conformal.documents.certificate import Certificate as Certificate
     from blackbox_conformal.documents.signing_key import SigningKey as SigningKey
+    from blackbox_conformal.documents.x509 import CertifiedKey as CertifiedKey
     from blackbox_conformal.drawing.limits import Limits as Limits
     from blackbox_conformal.errors import BlackboxConformalError as BlackboxConformalError
     from blackbox_conformal.method.audits.findings import Audit as Audit

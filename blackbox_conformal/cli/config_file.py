@@ -24,7 +24,7 @@ from blackbox_conformal.study.stages.defaults import preset_settings
 _CONSENT = ("yes", "max-cost", "max-cost-in-all", "max-calls", "max-resample", "retry-ambiguous", "insecure-http")
 """Settings by which a user agrees to something."""
 
-_VOUCHING = ("sign-with", "trust", "require-signature", "ledger", "store", "cluster")
+_VOUCHING = ("sign-with", "credentials-with", "trust", "require-signature", "ledger", "store", "cluster")
 """Settings by which a user signs in his own name, or says whose signatures count, where answers go, which database
 gets a password, or which scheduler, whose answers may hold code, is believed.
 """

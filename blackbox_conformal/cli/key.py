@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.group("key", cls=Group)
 def command() -> None:
-    """A key to sign with: new, show."""
+    """A key to sign with: new, show, certificate."""
 
 
 @command.command("new")
@@ -48,6 +48,20 @@ def show(screen: Screen, file: str) -> None:
     key = load_signing_key(screen, file)
     assert key is not None
     _show(screen, file, key)
+
+
+@command.command("certificate")
+@click.argument("file", type=shared.FILE)
+@shared.output
+def certificate(screen: Screen, file: str) -> None:
+    """Print the X.509 root of the key in FILE: programs that get it as a trust anchor trust its Content Credentials."""
+    from blackbox_conformal.documents.x509 import CertifiedKey
+
+    key = load_signing_key(screen, file)
+    assert key is not None
+    root = CertifiedKey.of(key).root
+    screen.say(root.rstrip())
+    screen.data({"file": file, "key": key.key, "name": key.name, "certificate": root})
 
 
 def _show(screen: Screen, file: str, key: "SigningKey") -> None:

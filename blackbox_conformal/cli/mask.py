@@ -16,7 +16,7 @@ from blackbox_conformal.cli.consent import Consent
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.cli.papers import sign_paper
-from blackbox_conformal.cli.signing import load_calibration, load_signing_key, trusted
+from blackbox_conformal.cli.signing import load_calibration, load_certified_key, load_signing_key, trusted
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, IncompleteError, UsageError
 from blackbox_conformal.study.keyword_arguments import ApplyAllSettings
 from blackbox_conformal.support.files import require_writable
@@ -26,6 +26,7 @@ from blackbox_conformal.support.wording import share
 if TYPE_CHECKING:
     from blackbox_conformal.documents.certificate import Certificate
     from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.documents.x509 import CertifiedKey
     from blackbox_conformal.drawing.estimate import Estimate
     from blackbox_conformal.study.job import Job
     from blackbox_conformal.study.kept_results import KeptResults
@@ -57,6 +58,7 @@ class MaskWriter:
     wanted: "Wanted"
     store: "ReportMaterial"
     key: "SigningKey | None"
+    credentials: "CertifiedKey | None"
     force: bool
 
     @classmethod
@@ -66,20 +68,23 @@ class MaskWriter:
         wanted: "Wanted",
         store: "ReportMaterial",
         key: "SigningKey | None",
+        credentials: "CertifiedKey | None",
         *,
         force: bool,
         elsewhere: bool,
     ) -> "MaskWriter":
         """What writes into the folder `out`; `elsewhere`: on workers, to which no key goes."""
         if elsewhere:
-            return cls(Path(out).absolute(), wanted, store, None, force)
-        return cls(Path(out), wanted, store, key, force)
+            return cls(Path(out).absolute(), wanted, store, None, None, force)
+        return cls(Path(out), wanted, store, key, credentials, force)
 
     def __call__(self, place: int, result: "Result") -> Written:
         """Write the files; `place` is that of the picture among the inputs."""
         from blackbox_conformal.study.mask.products import write_products
 
-        products = write_products(result, self.out, self.wanted, sign_with=self.key, force=self.force)
+        products = write_products(
+            result, self.out, self.wanted, sign_with=self.key, credentials=self.credentials, force=self.force
+        )
         preview = self.store.masked(result, result.low_resolution, products.image)
         return Written(result.name, result.certificate, products, preview)
 
@@ -99,6 +104,8 @@ class MaskOptions(shared.ClusterOptions, shared.VendorOptions, shared.TermsOptio
     calibration: str = shared.calibration(required=True)
     trust: tuple[str, ...] = shared.setting()
     sign_with: str | None = shared.sign_with()
+    credentials: bool = shared.credentials()
+    credentials_with: str | None = shared.credentials_with()
     alpha: float = shared.alpha(required=True)
     seed: int | None = shared.setting()
     degradation: str | None = shared.setting()
@@ -199,7 +206,7 @@ def command(screen: Screen, options: MaskOptions) -> None:
     from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing
     from blackbox_conformal.study.kept_results import KeptResults
     from blackbox_conformal.study.mask.mask_request import MaskRequest
-    from blackbox_conformal.study.mask.products import encode_product
+    from blackbox_conformal.study.mask.products import encode_product, with_credentials
     from blackbox_conformal.study.pages import pages
 
     piped, wanted = "-" in options.inputs, options.wanted
@@ -209,6 +216,9 @@ def command(screen: Screen, options: MaskOptions) -> None:
         _refuse_terminal(screen, options)
         screen.free_stdout()
     key = load_signing_key(screen, options.sign_with)
+    credentials = load_certified_key(screen, options.credentials, options.credentials_with, key)
+    if credentials is not None and options.cluster is not None:
+        raise UsageError("expected no --cluster beside --credentials: no key goes to a worker. Leave --cluster out")
     calibration = load_calibration(screen, options.calibration, options.trust, key)
     request = MaskRequest.of(
         calibration,
@@ -226,16 +236,20 @@ def command(screen: Screen, options: MaskOptions) -> None:
     store = pages().report_material(run, calibration, (options.alpha,), full_size=FULL_SIZE not in options.leave_out)
     from_options.place(options, run)
     kept = None if piped else KeptResults.of(run)
-    delivery = _Delivery(screen, options, batch, request, store, hopeless, key, kept)
+    delivery = _Delivery(screen, options, batch, request, store, hopeless, key, credentials, kept)
     _say_outside(screen, request, batch)
-    writer = MaskWriter.of(options.out, wanted, store, key, force=options.force, elsewhere=options.cluster is not None)
+    elsewhere = options.cluster is not None
+    writer = MaskWriter.of(options.out, wanted, store, key, credentials, force=options.force, elsewhere=elsewhere)
     results = _masked(delivery, None if piped else writer, run)
     if piped and results:
         (result,) = results
         delivery.judge(result.certificate)
         signed = result if key is None else replace(result, certificate=result.certificate.signed(key))
-        product = encode_product(signed, options.product.replace("-", "_"), wanted)
+        kind = options.product.replace("-", "_")
+        product = encode_product(signed, kind, wanted)
         assert product is not None
+        if credentials is not None:
+            product = with_credentials(result, {kind: product}, credentials)[kind]
         sys.stdout.buffer.write(product.content)
     else:
         delivery.show(run)
@@ -264,6 +278,7 @@ class _Delivery:
     store: "ReportMaterial"
     hopeless: str | None
     key: "SigningKey | None"
+    credentials: "CertifiedKey | None"
     kept: "KeptResults | None"
     entries: dict[int, dict[str, Any]] = field(default_factory=dict)
     previews: dict[int, Path] = field(default_factory=dict)
@@ -325,6 +340,7 @@ class _Delivery:
             "input_p_value": None if certificate.input_check is None else certificate.input_check.p_value,
             "notes": list(certificate.notes),
             "signed_with": None if self.key is None else self.key.key,
+            "credentials": None if self.credentials is None else self.credentials.signer,
         }
         trusted = f"{share(certificate.trusted_share)} trusted at alpha={certificate.alpha:g}"
         self.screen.say(f"{printable(name)}: {trusted}; {products.safe or products.overlay or products.image}")
@@ -368,6 +384,8 @@ class _Delivery:
         screen, options = self.screen, self.options
         if self.entries and self.key is not None:
             screen.say(f"The certificates are signed with {self.key.key} as {self.key.name}")
+        if self.entries and self.credentials is not None:
+            screen.say(f"The pictures carry Content Credentials, signed by {self.credentials.signer}")
         if self.entries:
             (first, *others) = (Path(entry["overlay"] or entry["image"]) for _, entry in sorted(self.entries.items()))
             next_steps.offer(screen, first.parent if others else first, opened=options.opened)

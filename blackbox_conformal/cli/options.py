@@ -23,6 +23,7 @@ from blackbox_conformal.study.keyword_arguments import (
     GROUPS,
     NEEDED,
     OUTPUT,
+    PROMISE,
     LevelSettings,
     Setting,
     Settings,
@@ -304,6 +305,23 @@ sign_with = functools.partial(
     described(WatchSettings)["sign_with"],
     type=FILE,
     no_keyword="methods of what Python's functions return sign",
+)
+_SIGNS = "`Result.save` signs them"
+credentials = functools.partial(
+    declared,
+    "--credentials",
+    is_flag=True,
+    group=PROMISE,
+    no_keyword=_SIGNS,
+    help="Sign Content Credentials (C2PA) with --sign-with in the pictures made here.",
+)
+credentials_with = functools.partial(
+    declared,
+    "--credentials-with",
+    type=FILE,
+    group=PROMISE,
+    no_keyword=_SIGNS,
+    help="Sign them with your own certificates and key, a PEM file. Never taken from a project's settings file.",
 )
 calibration = functools.partial(declared, "--calibration", type=FILE, group=NEEDED, main=True, help="Calibration file.")
 alpha = functools.partial(setting, described(LevelSettings)["alpha"])

@@ -16,6 +16,7 @@ from blackbox_conformal.support.text import printable
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.documents.x509 import CertifiedKey
 
 PASSPHRASE = f"{PREFIX}SIGNING_PASSPHRASE"
 """The variable that holds the passphrase; with ``_FILE`` behind it, the one that names a file with it."""
@@ -37,6 +38,39 @@ def load_signing_key(screen: Screen, path: str | None) -> "SigningKey | None":
         return SigningKey.load(path)
     with screen.paused():
         return SigningKey.load(path, read_passphrase(f"Passphrase of {path}").reveal())
+
+
+def load_certified_key(
+    screen: Screen, credentials: bool, path: str | None, own: "SigningKey | None"
+) -> "CertifiedKey | None":
+    """The key that signs Content Credentials: the one in a file of the user's, or `own`; None where none are asked for.
+
+    Raises
+    ------
+    UsageError
+        There is none, it cannot be used, or its certificates do not sign them.
+    MissingPackageError
+        The extra ``c2pa`` is not installed.
+    """
+    from blackbox_conformal.documents.credentials import refuse_unfit
+    from blackbox_conformal.documents.signing_key import is_encrypted
+    from blackbox_conformal.documents.x509 import CertifiedKey
+
+    if path is not None:
+        with screen.paused():
+            secret = read_passphrase(f"Passphrase of {path}").reveal() if is_encrypted(path) else None
+        key = CertifiedKey.load(path, secret)
+    elif not credentials:
+        return None
+    elif own is None:
+        raise UsageError(
+            "expected a key for --credentials; got none. Add --sign-with lab.pem, which `blackbox-conformal key new "
+            "lab.pem --name 'Laboratory X'` makes, or --credentials-with FILE with your own certificates and key"
+        )
+    else:
+        key = CertifiedKey.of(own)
+    refuse_unfit(key)
+    return key
 
 
 def read_passphrase(question: str, *, twice: bool = False) -> Secret:

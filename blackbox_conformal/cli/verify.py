@@ -13,12 +13,20 @@ from blackbox_conformal.cli.next_steps import typed
 from blackbox_conformal.cli.papers import read_paper
 from blackbox_conformal.cli.signing import trusted
 from blackbox_conformal.documents import ed25519
-from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, FileFormatError, UsageError
+from blackbox_conformal.errors import (
+    BlackboxConformalError,
+    CheckFailedError,
+    FileFormatError,
+    MissingPackageError,
+    UsageError,
+)
 from blackbox_conformal.support.text import printable
+from blackbox_conformal.support.wording import share
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.documents.certificate import Certificate
+    from blackbox_conformal.documents.credentials import Credentials
     from blackbox_conformal.documents.signature import Vouching
     from blackbox_conformal.support.types import Image
 
@@ -117,6 +125,9 @@ class VerifyOptions:
         multiple=True,
         help="A picture that was sent, by which a certificate's bound from the input is computed again; repeatable.",
     )
+    trust_anchors: str | None = shared.declared(
+        "--trust-anchors", type=shared.FILE, help="Authorities (PEM) whose signers of Content Credentials you trust."
+    )
     require_signature: bool = shared.declared(
         "--require-signature", is_flag=True, help="Refuse what is not signed; any signature will do."
     )
@@ -125,7 +136,9 @@ class VerifyOptions:
 @click.command("verify")
 @shared.takes(VerifyOptions)
 def command(screen: Screen, options: VerifyOptions) -> None:
-    """Check PAPERS: certificates with the files beside them, calibrations, and reports (.html).
+    """Check PAPERS: certificates with the files beside them, calibrations, reports (.html), and pictures.
+
+    A picture is checked by the Content Credentials in it, and against its certificate where that lies beside it.
 
     With --calibration also that statement, level, threshold and number of photographs follow from that file. A digest
     finds damage, and anybody can compute it: a paper without a signature is `undamaged, not signed`, and never
@@ -200,12 +213,16 @@ def _checked(
     try:
         if Path(name).suffix == ".html":
             return _report(name, watches.against, options, entry)
+        if _is_picture(Path(name)):
+            return _picture(Path(name), watches.against, options, keys, entry)
         paper = read_paper(Path(name))
         vouching = paper.vouching(keys)
         of_calibration = paper.calibration_vouching(keys) if isinstance(paper, Certificate) else None
         if isinstance(paper, Certificate):
             _refuse_contradictions(paper, watches.against)
             unchecked = _unchecked(Path(name), paper, watches.against, sent)
+            vouched, unread = _credentials_of(Path(name), paper, keys, options)
+            unchecked += unread
             watch = watches.of_certificate(name, paper)
         else:
             watch = watches.of_calibration(Path(name), paper)
@@ -227,6 +244,7 @@ def _checked(
         if paper.status == "if-like-calibration":
             further.append(f"its guarantee holds if the input is like the calibration's: {paper.reason}")
         further += [f"note: {note}" for note in paper.notes]
+        further += vouched
         entry["unchecked"] = unchecked
         further += [f"not checked: {'; '.join(unchecked)}"] if unchecked else []
     if watch is not None:
@@ -297,6 +315,113 @@ def _report(name: str, against: "Calibration | None", options: VerifyOptions, en
         f"the digest agrees, and anybody can compute it; it says that it is of calibration {of}, {vouching.words()}",
     )
     return _Row(name=name, lines=lines, entry=entry)
+
+
+def _is_picture(path: Path) -> bool:
+    from blackbox_conformal.documents.stored import PICTURES
+
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head.startswith(PICTURES) or head[4:8] == b"ftyp"
+
+
+def _picture(
+    path: Path, against: "Calibration | None", options: VerifyOptions, keys: frozenset[str], entry: dict[str, Any]
+) -> _Row:
+    """A picture by its Content Credentials; the certificate that they name is looked for beside it."""
+    from blackbox_conformal.support.canonical import digest_bytes
+
+    content, found = _read(path, options, keys)
+    if found is None:
+        raise CheckFailedError(
+            "expected Content Credentials in the picture; it has none. Name its …-certificate.json, or make it anew "
+            "with mask --credentials"
+        )
+    if (options.trust or options.trust_anchors) and not found.trusted:
+        raise CheckFailedError(
+            f"expected a signer that you trust (--trust, --trust-anchors); its {found.words}. Get it from a signer "
+            "whom you trust"
+        )
+    claim = dict(found.claim or {})
+    entry |= {"verified": True, "status": claim.get("status"), "credentials": found.to_json()}
+    further = ["they hold no certificate of this package"]
+    if claim:
+        certificate = _beside(path, found.paper, digest_bytes(content))
+        _refuse_disagreement(content, found, certificate, against)
+        further = [
+            f"they say: {claim.get('statement')}",
+            f"they say: {share(claim.get('trusted_share'))} trusted at alpha={claim.get('alpha')}, "
+            f"{claim.get('status')}{'; the mask in them agrees' if found.mask else ''}",
+            *([f"they say: {claim['outside_the_mask']}"] if claim.get("outside_the_mask") else []),
+            f"its certificate {found.paper} says the same"
+            if certificate
+            else f"not checked: its certificate {found.paper}, which does not lie beside it",
+        ]
+    lines = (f"verified; its {found.words}", *further, *found.carried)
+    return _Row(name=str(path), lines=tuple(printable(line, 2000) for line in lines), entry=entry)
+
+
+def _beside(path: Path, name: str | None, digest: str) -> "Certificate | None":
+    """The certificate of a picture with this digest, which lies beside it; None where there is none."""
+    from blackbox_conformal.documents.certificate import CERTIFICATES
+
+    if name is None or not (path.parent / name).is_file():
+        return None
+    certificate = CERTIFICATES.read(path.parent / name)
+    certificate.vouching()
+    for output in certificate.outputs.values():
+        if output.get("file") == path.name and output.get("digest") != digest:
+            raise CheckFailedError(f"it is not the picture that {name} beside it names {path.name}")
+    return certificate
+
+
+def _credentials_of(
+    path: Path, certificate: "Certificate", keys: frozenset[str], options: VerifyOptions
+) -> tuple[list[str], list[str]]:
+    """What the pictures beside a certificate carry that names their Content Credentials, and what is not read here."""
+    told: dict[str, list[str]] = {}
+    for kind, output in certificate.outputs.items():
+        if "credentials" not in output:
+            continue
+        try:
+            content, found = _read(path.parent / Path(output["file"]).name, options, keys)
+        except MissingPackageError as error:
+            return [], [f"Content Credentials of its pictures ({error})"]
+        if found is None or found.signer != output["credentials"]["signed_by"]:
+            raise CheckFailedError(f"the {kind} has not the Content Credentials that the certificate names")
+        _refuse_disagreement(content, found, certificate, None)
+        told.setdefault(found.words, []).append(kind)
+    return [f"{' and '.join(kinds)}: {words}" for words, kinds in told.items()], []
+
+
+def _read(path: Path, options: VerifyOptions, keys: frozenset[str]) -> "tuple[bytes, Credentials | None]":
+    """A picture's file, and its Content Credentials."""
+    from blackbox_conformal.documents.credentials import read_credentials
+    from blackbox_conformal.method.images.read import DEFAULT_LIMITS
+
+    if path.stat().st_size > DEFAULT_LIMITS.max_bytes:
+        raise FileFormatError(f"expected a picture of at most {DEFAULT_LIMITS.max_bytes} bytes; it is larger")
+    content = path.read_bytes()
+    anchors = "" if options.trust_anchors is None else Path(options.trust_anchors).read_text(encoding="utf-8")
+    return content, read_credentials(content, keys, anchors)
+
+
+def _refuse_disagreement(
+    content: bytes,
+    found: "Credentials",
+    certificate: "Certificate | None",
+    against: "Calibration | None",
+) -> None:
+    """Refuse credentials that say something else than the mask in them, the certificate or the calibration."""
+    from blackbox_conformal.documents.credentials import contradictions
+    from blackbox_conformal.method.images.headers import inspect
+
+    container = inspect(content)
+    wrong = contradictions(found, (container.height, container.width), certificate)
+    if against is not None and dict(found.claim or {}).get("calibration") != against.digest:
+        wrong.append(f"they name another calibration than --calibration, {against.digest}")
+    if wrong:
+        raise CheckFailedError(f"its Content Credentials contradict what lies there: {'; '.join(wrong)}")
 
 
 def _is_checked(vouching: "Vouching") -> bool:

@@ -36,6 +36,11 @@ def checked_name(name: str) -> str:
     return name
 
 
+def signer_words(key: str, name: str) -> str:
+    """Key and claimed name, in words."""
+    return f"{key} (says it is {json.dumps(name, ensure_ascii=False)})"
+
+
 class Signature(BaseModel):
     """A signature of a paper.
 
@@ -67,7 +72,7 @@ class Signature(BaseModel):
     @property
     def signer(self) -> str:
         """Key and claimed name, in words."""
-        return f"{self.key} (says it is {json.dumps(self.name, ensure_ascii=False)})"
+        return signer_words(self.key, self.name)
 
     def is_of(self, paper_format: str, version: int | None, digest: str) -> bool:
         """Whether it is a signature of the paper with this format, version (None: any) and digest of its content.

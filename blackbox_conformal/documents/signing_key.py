@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from blackbox_conformal.documents.ed25519 import PrivateKey
-from blackbox_conformal.documents.signature import PREFIX, Signature, checked_name
+from blackbox_conformal.documents.signature import PREFIX, Signature, checked_name, signer_words
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support.files import refusal
 
@@ -40,6 +40,15 @@ class SigningKey:
     def key(self) -> str:
         """The public key as text, for others to know the owner's signatures by."""
         return PREFIX + self._private.public.hex()
+
+    @property
+    def signer(self) -> str:
+        """Key and name, in words."""
+        return signer_words(self.key, self.name)
+
+    def to_pem(self) -> bytes:
+        """The private key as unencrypted PEM (PKCS #8), for what signs by itself; it is not to be written anywhere."""
+        return self._private.to_pem(None)
 
     def sign(self, paper_format: str, version: int, digest: str) -> Signature:
         """The signature of the paper with this format, version and digest of its content; the same each time."""
@@ -85,7 +94,7 @@ class SigningKey:
             It cannot be read, others can read it, it holds no key with a name, or the passphrase is wrong.
         """
         path = Path(path)
-        text = _text(path)
+        text = secret_text(path)
         pem, name = _PEM.search(text), _NAME.search(text.partition("-----BEGIN")[0])
         if pem is None:
             raise UsageError(
@@ -110,11 +119,12 @@ def is_encrypted(path: str | Path) -> bool:
     UsageError
         It cannot be read, or others can read it.
     """
-    pem = _PEM.search(_text(Path(path)))
+    pem = _PEM.search(secret_text(Path(path)))
     return pem is not None and pem[1] is not None
 
 
-def _text(path: Path) -> str:
+def secret_text(path: Path) -> str:
+    """The text of a file with a private key, which its owner alone may read; errors as for `is_encrypted`."""
     try:
         # Owner and rights are asked of the open file, so that no other can take its place in between.
         with path.open("rb") as file:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Document = TypeVar("Document")
 Paper = TypeVar("Paper", bound=_Paper)
 
-_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"II*\0", b"MM\0*", b"BM")
+PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"GIF8", b"II*\0", b"MM\0*", b"BM")
 """How files of pictures begin."""
 
 _LONGEST_PATH = 1000
@@ -131,7 +131,7 @@ class Stored(Generic[Document]):
         except FileFormatError as error:
             raise FileFormatError(f"{error}. {self._anew}") from None
         except (ValueError, RecursionError) as error:
-            if data.startswith(_PICTURES):
+            if data.startswith(PICTURES):
                 raise FileFormatError(f"expected a {self._file}; this is a picture. {self._anew}") from None
             raise FileFormatError(
                 f"expected JSON; {type(error).__name__}: the {self._file} is damaged. {self._anew}"

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from blackbox_conformal.documents.ed25519 import PrivateKey
+from blackbox_conformal.documents.x509 import CertifiedKey
 from blackbox_conformal.errors import BlackboxConformalError, LedgerError, UsageError, VendorUnavailableError
 from blackbox_conformal.gateway.accounts import Accounts
 from blackbox_conformal.gateway.book import Book, KeptUpload, new_id
@@ -90,9 +91,10 @@ class Gateway:
         runner: Runner,
         terms: GatewayTerms,
         accounts: Accounts,
+        credentials: CertifiedKey | None = None,
     ) -> None:
         self.session, self.book, self.runner, self.offer, self.accounts = session, book, runner, offer, accounts
-        self._store, self._terms = store, terms
+        self._store, self._terms, self._credentials = store, terms, credentials
         self._decoding = asyncio.Semaphore(evaluated_at_once())
 
     async def accept(self, http: HttpRequest, dialect: str, order: Order) -> Request:
@@ -320,7 +322,8 @@ class Gateway:
         request = await asyncio.to_thread(self.book.find, number, http.owner or None)
         stem = name.partition(".")[0]
         async with self._decoding if stem in MADE else contextlib.nullcontext():
-            product = None if request is None else await asyncio.to_thread(product_of, request, stem, self._store)
+            asked = None if request is None else (request, stem, self._store, self._credentials)
+            product = None if asked is None else await asyncio.to_thread(product_of, *asked)
         if product is None or name not in (stem, f"{stem}.{product.ending}"):
             raise NotServedError(404, "there is no such file of a request")
         return product

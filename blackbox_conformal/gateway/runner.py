@@ -27,6 +27,7 @@ from blackbox_conformal.study.session.session import Session
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.documents.x509 import CertifiedKey
 
 LOOK_S = 5.0
 """Seconds after which a gateway looks again for requests that others left."""
@@ -42,6 +43,8 @@ class Runner:
     ----------
     sign_with
         Signs every certificate; None: they are not signed.
+    credentials
+        Signs Content Credentials in pictures that are made here; None: they have none.
     upgrade
         The calibration of more draws by which pictures are masked again that ask for it.
     on_masked
@@ -58,10 +61,12 @@ class Runner:
         sign_with: "SigningKey | None" = None,
         upgrade: PictureMasker | None = None,
         on_masked: Callable[[Result], None] | None = None,
+        credentials: "CertifiedKey | None" = None,
     ) -> None:
         self._session, self._book, self._store, self._offer = session, book, store, offer
         self._accounts, self._was_down = accounts, False
-        self._sign_with, self._upgrade, self._on_masked = sign_with, upgrade, on_masked
+        self._sign_with, self._credentials = sign_with, credentials
+        self._upgrade, self._on_masked = upgrade, on_masked
         self._room = asyncio.Semaphore(session.at_once)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._running: set[str] = set()
@@ -206,7 +211,7 @@ class Runner:
                 reason = words(error)
             else:
                 if result.certificate.status != "outside-calibration":
-                    keeping = asyncio.to_thread(keep_masked, result, self._store, self._sign_with)
+                    keeping = asyncio.to_thread(keep_masked, result, self._store, self._sign_with, self._credentials)
                     outcome, _ = await asyncio.gather(keeping, asyncio.to_thread(self._hand_over, result))
                     return outcome
                 reason = result.certificate.reason or "the input is outside the calibration"
@@ -239,4 +244,4 @@ class Runner:
         result = await self._session.amask(picture, self._upgrade, payer)
         if result.certificate.status == "outside-calibration":
             raise NotServedError(409, result.certificate.reason or "the input is outside the calibration")
-        return await asyncio.to_thread(keep_masked, result, self._store, self._sign_with)
+        return await asyncio.to_thread(keep_masked, result, self._store, self._sign_with, self._credentials)

@@ -15,7 +15,7 @@ from blackbox_conformal.cli.commands import Group
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.keys import confirm_keys
-from blackbox_conformal.cli.signing import load_calibration, load_signing_key
+from blackbox_conformal.cli.signing import load_calibration, load_certified_key, load_signing_key
 from blackbox_conformal.errors import MissingPackageError, UsageError
 from blackbox_conformal.study.keyword_arguments import (
     ACCESS,
@@ -159,6 +159,8 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
     outside: float = shared.setting()
     trust: tuple[str, ...] = shared.setting()
     sign_with: str | None = shared.sign_with()
+    credentials: bool = shared.credentials()
+    credentials_with: str | None = shared.credentials_with()
 
 
 @shared.command(
@@ -239,6 +241,7 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
     vendor = from_options.open_calibrated_vendor(calibration, options, priced=priced)
     second = from_options.open_second_vendor(options, calibration)
     confirm_keys(screen, [vendor, *([] if second is None else [second])], options)
+    key = load_signing_key(screen, options.sign_with)
     run = Path(options.run) if options.run else Path("runs") / f"served-{calibration.digest[7:19]}"
     if not options.run:
         screen.note(f"run folder: {run}")
@@ -270,7 +273,8 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
         public_url=None if options.public_url is None else options.public_url.rstrip("/"),
         largest_body=options.max_body,
         upgrade=None if options.upgrade is None else Path(options.upgrade),
-        sign_with=load_signing_key(screen, options.sign_with),
+        sign_with=key,
+        credentials=load_certified_key(screen, options.credentials, options.credentials_with, key),
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from blackbox_conformal.documents.certificate import Certificate
+from blackbox_conformal.documents.credentials import Ingredient, Provenance
 from blackbox_conformal.gateway.file_store import FileStore
 from blackbox_conformal.gateway.request import Kept, Request, RequestOutcome
 from blackbox_conformal.method.images.encode import image_png
@@ -22,6 +23,8 @@ from blackbox_conformal.study.mask.products import (
     mixture_of,
     overlay_of,
     safe_of,
+    signed_product,
+    with_credentials,
     xmp_of,
 )
 from blackbox_conformal.support.canonical import digest_bytes
@@ -29,6 +32,7 @@ from blackbox_conformal.support.types import Mask
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.documents.x509 import CertifiedKey
 
 MEDIA_TYPES = {ending: f"image/{name.lower()}" for name, ending in VENDOR_ENDINGS.items()} | {
     "json": "application/json"
@@ -44,6 +48,14 @@ NAMES = ("picture", "mask", "overlay", "safe", "certificate")
 XMP = xmp_of("mask.png", "certificate.json")
 """The mark of pictures that are made here."""
 
+FILES = {
+    "image": "picture.png",
+    "mask": "mask.png",
+    "vendor": "the vendor's answer",
+    "certificate": "certificate.json",
+}
+"""How Content Credentials call files of a request, by kind."""
+
 MADE = ("overlay", "safe")
 """Those that are made when they are asked for: two pictures are decoded."""
 
@@ -53,7 +65,9 @@ def media_type(content: bytes) -> str:
     return f"image/{inspect(content).format.lower()}"
 
 
-def keep_masked(result: Result, store: FileStore, sign_with: "SigningKey | None") -> RequestOutcome:
+def keep_masked(
+    result: Result, store: FileStore, sign_with: "SigningKey | None", credentials: "CertifiedKey | None" = None
+) -> RequestOutcome:
     """Keep the files of a picture with its mask; how its request ended.
 
     Where the mask is about the vendor's file, that file is the answer, byte by byte. Where it is about a picture that
@@ -63,7 +77,11 @@ def keep_masked(result: Result, store: FileStore, sign_with: "SigningKey | None"
     changed = result.vendor is None or str(certificate.procedure["delivery"]).startswith("consistent")
     changed = changed or result.opacity is not None
     kinds = {"picture": "image" if changed else "vendor", "mask": "mask"}
-    made = {name: encode_product(result, kind, xmp=XMP) for name, kind in kinds.items()}
+    encoded = {kind: encode_product(result, kind, xmp=XMP) for kind in kinds.values()}
+    products = {kind: product for kind, product in encoded.items() if product is not None}
+    if credentials is not None:
+        products = with_credentials(result, products, credentials, FILES)
+    made = {name: products.get(kind) for name, kind in kinds.items()}
     files: dict[str, Kept] = {}
     outputs = {}
     for name, product in made.items():
@@ -99,8 +117,12 @@ def keep_unmasked(content: bytes, model: str | None, reason: str, store: FileSto
     return RequestOutcome(state="done", facts={"status": "unmasked", "reason": reason, "model": model}, files=files)
 
 
-def product_of(request: Request, name: str, store: FileStore) -> Product | None:
+def product_of(
+    request: Request, name: str, store: FileStore, credentials: "CertifiedKey | None" = None
+) -> Product | None:
     """A file of a request, by its name without ending; None where it has none of that name.
+
+    The safe picture is signed with `credentials`, anew each time.
 
     Raises
     ------
@@ -112,16 +134,29 @@ def product_of(request: Request, name: str, store: FileStore) -> Product | None:
         return Product(store.read(files[name].digest), ENDINGS[files[name].type])
     if name not in MADE or "mask" not in files:
         return None
-    mask = _mask(store.read(files["mask"].digest))
-    opened = read_image(store.read(files["picture"].digest), transparent=True)
+    mask_file, picture_file = (store.read(files[kind].digest) for kind in ("mask", "picture"))
+    mask, opened, given = _mask(mask_file), read_image(picture_file, transparent=True), store.read(request.input)
     picture, opacity = opened.pixels, opened.opacity
     certificate = Certificate.from_json(store.read(files["certificate"].digest).decode())
-    low = read_image(store.read(request.input), transparent=True).pixels
+    low = read_image(given, transparent=True).pixels
     if name == "overlay":
         dotted = about_detail(certificate.guarantee, certificate.procedure["metric"])
         unchanged = nothing_added(picture, low, mixture_of(certificate)) if dotted else None
         return overlay_of(picture, mask, unchanged, XMP, opacity)
-    return Product(image_png(safe_of(picture, mask, low, certificate)[0], XMP, opacity=opacity))
+    pixels, outside = safe_of(picture, mask, low, certificate)
+    safe = Product(image_png(pixels, XMP, opacity=opacity))
+    if credentials is None:
+        return safe
+    provenance = Provenance(
+        title="safe.png",
+        paper=FILES["certificate"],
+        certificate=certificate,
+        given=Ingredient(request.name, given),
+        vendor=Ingredient(f"picture.{ENDINGS[files['picture'].type]}", picture_file),
+        mask=Ingredient(FILES["mask"], mask_file),
+        outside=outside,
+    )
+    return signed_product(safe, provenance, credentials)
 
 
 def _mask(content: bytes) -> Mask:

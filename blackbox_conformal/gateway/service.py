@@ -34,6 +34,7 @@ from blackbox_conformal.vendor.adapter import Adapter
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.signing_key import SigningKey
+    from blackbox_conformal.documents.x509 import CertifiedKey
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -155,6 +156,8 @@ class Service:
         Bytes of a request's body.
     sign_with
         Signs every certificate.
+    credentials
+        Signs Content Credentials in the pictures that are made here.
     upgrade
         A calibration of more draws of the same vendor, by which pictures are masked again that ask for it.
     on_masked
@@ -178,6 +181,7 @@ class Service:
     public_url: str | None = None
     largest_body: int = LARGEST_BODY
     sign_with: "SigningKey | None" = None
+    credentials: "CertifiedKey | None" = None
     upgrade: Path | None = None
     on_masked: Callable[[Result], None] | None = None
     around: Callable[[Application], Application] = lambda inner: inner
@@ -236,8 +240,9 @@ class Service:
             @contextlib.asynccontextmanager
             async def open_gateway() -> AsyncIterator[Gateway]:
                 accounts = Accounts(book, tokens)
-                runner = Runner(session, book, store, offer, accounts, self.sign_with, upgrade, self.on_masked)
-                gateway = Gateway(session, book, store, offer, runner, self.terms, accounts)
+                handed = (self.sign_with, upgrade, self.on_masked, self.credentials)
+                runner = Runner(session, book, store, offer, accounts, *handed)
+                gateway = Gateway(session, book, store, offer, runner, self.terms, accounts, self.credentials)
                 async with _running(gateway, dialects):
                     on_start(gateway)
                     yield gateway

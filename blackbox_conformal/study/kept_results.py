@@ -4,15 +4,19 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from blackbox_conformal.documents.certificate import Certificate
+from blackbox_conformal.documents.credentials import without_credentials
 from blackbox_conformal.drawing.ledger.store_address import STORES
 from blackbox_conformal.drawing.object_store import BlobStore, refuse_unconditional, store_at
 from blackbox_conformal.errors import CheckFailedError, FileFormatError, UsageError
+from blackbox_conformal.method.images.headers import PNG_SIGNATURE
 from blackbox_conformal.study.earlier_results import comparable
 
 _FOLDER = "results"
 
 
 def _are_of_same_mask(*contents: bytes) -> bool:
+    if contents[0].startswith(PNG_SIGNATURE):
+        return len(set(map(without_credentials, contents))) == 1
     try:
         first, second = (comparable(Certificate.from_json(content.decode())) for content in contents)
     except (CheckFailedError, FileFormatError, ValueError):
@@ -55,7 +59,8 @@ class KeptResults:
         ----------
         replaceable
             Whether a content that is there may be replaced by another one also without `force`; by default a
-            certificate by one of the same mask, which may have more to say.
+            certificate by one of the same mask, which may have more to say, and a picture by the same one with other
+            Content Credentials.
 
         Raises
         ------

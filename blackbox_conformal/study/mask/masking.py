@@ -212,7 +212,8 @@ class _Mask:
             certificate = certify(
                 request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, opacity, known
             )
-            result = Result(named.name, delivered, mask, shown, low, certificate, vendor, given.metadata, opacity)
+            about = (given.metadata, opacity, given.content)
+            result = Result(named.name, delivered, mask, shown, low, certificate, vendor, *about)
             yield place, result if sought.watched is None else _with_watch(result, sought.watched)
 
 

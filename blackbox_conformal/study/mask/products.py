@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from blackbox_conformal.documents.certificate import Certificate
+from blackbox_conformal.documents.credentials import Ingredient, Provenance, sign_picture, without_credentials
 from blackbox_conformal.documents.procedure import Procedure
+from blackbox_conformal.documents.signing_key import SigningKey
+from blackbox_conformal.documents.x509 import CertifiedKey
 from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.encode import image_png, mask_png, score_map_png
@@ -41,9 +44,6 @@ from blackbox_conformal.support.plots import Raster
 from blackbox_conformal.support.text import file_stem, printable
 from blackbox_conformal.support.types import Image, Map, Mask
 
-if TYPE_CHECKING:
-    from blackbox_conformal.documents.signing_key import SigningKey
-
 
 @dataclass(frozen=True, repr=False)
 class Result(Faces):
@@ -69,6 +69,8 @@ class Result(Faces):
     opacity
         (H, W) uint8: the alpha channel of the input, enlarged plainly; None where all of it shows wholly. Files of
         pictures have it.
+    input_file
+        The input's file; empty where there is none.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Result(Faces):
     vendor: bytes | None = None
     metadata: Metadata = field(default=Metadata(), repr=False)
     opacity: NDArray[np.uint8] | None = field(default=None, repr=False)
+    input_file: bytes = field(default=b"", repr=False)
 
     def __repr__(self) -> str:
         height, width = self.mask.shape
@@ -128,6 +131,7 @@ class Result(Faces):
         leave_out: Collection[str] = (),
         keep_metadata: bool = False,
         sign_with: SigningKey | None = None,
+        credentials: SigningKey | CertifiedKey | None = None,
         force: bool = False,
     ) -> Products:
         """Write image, mask, overlay, score map, the vendor's file and the certificate into `folder`, as `mask` does.
@@ -148,6 +152,8 @@ class Result(Faces):
             Keep EXIF and XMP of the input in image and safe picture; the certificate says what is kept.
         sign_with
             Sign the certificate with this key.
+        credentials
+            Sign Content Credentials (C2PA) in image and safe picture with this key.
         force
             Overwrite files with other content.
 
@@ -160,9 +166,12 @@ class Result(Faces):
         ------
         UsageError
             A file exists with other content and `force` is not set.
+        MissingPackageError
+            Credentials are to be signed, and the extra ``c2pa`` is not installed.
         """
         wanted = Wanted(safe, feather, tuple(leave_out), sharp, dotted, keep_metadata)
-        return write_products(self, Path(folder), wanted, sign_with=sign_with, force=force)
+        certified = CertifiedKey.of(credentials) if isinstance(credentials, SigningKey) else credentials
+        return write_products(self, Path(folder), wanted, sign_with=sign_with, credentials=certified, force=force)
 
     def blocks(self) -> Iterator[Block]:
         """What is guaranteed, name, size, level and trusted share, and the pictures.
@@ -219,6 +228,9 @@ def _grey(score_map: Map) -> NDArray[np.uint8]:
     scaled = 255 * (np.nan_to_num(score_map, nan=high, posinf=high, neginf=low) - low) / ((high - low) or 1.0)
     return np.clip(scaled, 0, 255).astype(np.uint8)
 
+
+SIGNED = {"image", "safe"}
+"""Kinds of pictures that can carry Content Credentials: those that this package encodes for use."""
 
 OPTIONAL = ("overlay", "score_map", "vendor", "xmp")
 """What is written of a result unless it is left out; ``xmp``: the mark in pictures, see `xmp_of`."""
@@ -430,18 +442,56 @@ def encode_product(result: Result, kind: str, wanted: Wanted = Wanted(), *, xmp:
     return Product(result.certificate.to_json().encode(), "json")
 
 
+def with_credentials(
+    result: Result, products: Mapping[str, Product], key: CertifiedKey, names: Mapping[str, str] | None = None
+) -> dict[str, Product]:
+    """Files of a result by kind, image and safe picture with Content Credentials.
+
+    `names` are those of the files by kind, where they are not as `write_products` gives them.
+    """
+    if names is None:
+        named = {kind: product_path(result.name, Path(), kind).name for kind in ("image", "safe", "mask")}
+        named["certificate"] = product_path(result.name, Path(), "certificate", "json").name
+        if result.vendor is not None:
+            ending = VENDOR_ENDINGS[inspect(result.vendor).format]
+            named["vendor"] = product_path(result.name, Path(), "vendor", ending).name
+        names = named
+    signed, mask = dict(products), mask_png(result.mask)
+    for kind in SIGNED & products.keys():
+        product = products[kind]
+        provenance = Provenance(
+            title=names[kind],
+            paper=names["certificate"],
+            certificate=result.certificate,
+            given=Ingredient(result.name, result.input_file or image_png(result.low_resolution)),
+            vendor=None if result.vendor is None else Ingredient(names["vendor"], result.vendor),
+            mask=Ingredient(names["mask"], mask),
+            outside=product.remarks.get("statement", ""),
+        )
+        signed[kind] = signed_product(product, provenance, key)
+    return signed
+
+
+def signed_product(product: Product, provenance: Provenance, key: CertifiedKey) -> Product:
+    """A picture's file with Content Credentials, which its certificate mentions."""
+    content, said = sign_picture(product.content, key, provenance)
+    return replace(product, content=content, remarks={**product.remarks, "credentials": said})
+
+
 def write_products(
     result: Result,
     folder: Path,
     wanted: Wanted = Wanted(),
     *,
     sign_with: SigningKey | None = None,
+    credentials: CertifiedKey | None = None,
     force: bool = False,
 ) -> Products:
     """Write a result's files as ``<name>-<product>.png`` and ``<name>-certificate.json``; whole or not at all.
 
     Files of the same result that are there already are kept, and stay in its certificate. With `force`, files of an
-    earlier result under this name are replaced, and those that this one does not have are removed.
+    earlier result under this name are replaced, and those that this one does not have are removed. A picture with
+    `credentials` takes the place of the same one without them, or with earlier ones.
 
     Raises
     ------
@@ -455,6 +505,10 @@ def write_products(
     encoded = {kind: product for kind, product in products.items() if product is not None}
     paths = {kind: product_path(result.name, folder, kind, product.ending) for kind, product in encoded.items()}
     paths["certificate"] = product_path(result.name, folder, "certificate", "json")
+    renewed = []
+    if credentials is not None:
+        renewed = [paths[kind] for kind in SIGNED & encoded.keys() if _is_same(paths[kind], encoded[kind])]
+        encoded = with_credentials(result, encoded, credentials)
     outputs = {
         kind: {"file": paths[kind].name, "digest": digest_bytes(product.content), **product.remarks}
         for kind, product in encoded.items()
@@ -477,12 +531,17 @@ def write_products(
     written = {paths[kind]: product.content for kind, product in encoded.items()}
     written[paths["certificate"]] = certificate.to_json().encode()
     # A certificate of the same result may have had less to say, or fewer files to name.
-    write_together(written, force=force, may_differ=[paths["certificate"]] if same else [])
+    write_together(written, force=force, may_differ=[*renewed, *([paths["certificate"]] if same else [])])
     if earlier is not None and force:
         for path in possible_paths(result.name, folder):
             if path not in written and path.name in files_named_by(earlier):
                 path.unlink(missing_ok=True)
     return Products(**paths)
+
+
+def _is_same(path: Path, product: Product) -> bool:
+    """Whether the file at `path` is that of `product`, whatever its Content Credentials."""
+    return path.exists() and without_credentials(path.read_bytes()) == product.content
 
 
 def add_note(certificate: Path, note: str, sign_with: SigningKey | None = None) -> None:

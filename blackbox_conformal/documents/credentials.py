@@ -1,0 +1,460 @@
+"""Content Credentials (C2PA) of pictures: what they were made of and what is promised of them, signed, in their files.
+
+They are written, read and checked by c2pa-python, of the extra ``c2pa``, which is loaded when it is needed. A manifest
+may name addresses; none of them is asked.
+"""
+
+import io
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from blackbox_conformal.documents.certificate import Certificate
+from blackbox_conformal.documents.ed25519 import refuse_odd_key
+from blackbox_conformal.documents.procedure import vendor_title
+from blackbox_conformal.documents.signature import PREFIX, signer_words
+from blackbox_conformal.documents.x509 import ROOT, CertifiedKey, root_of
+from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, MissingPackageError, UsageError
+from blackbox_conformal.method.images.encode import grey_levels, mask_png
+from blackbox_conformal.method.images.headers import inspect
+from blackbox_conformal.support.canonical import digest_bytes
+from blackbox_conformal.support.text import printable
+
+LABEL = "org.blackbox-conformal.certificate"
+"""Of the assertion that holds what the certificate says."""
+
+LARGEST = 64 * 2**20
+"""Bytes of a file, beside eight for each pixel, whose credentials are read: they take four times as many in memory."""
+
+_BY_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+_UNTRUSTED = "signingCredential.untrusted"
+_SETTINGS = {
+    "builder": {
+        "thumbnail": {"enabled": False},
+        "created_assertion_labels": [LABEL, "c2pa.actions", "c2pa.ingredient"],
+    },
+    "core": {"allowed_network_hosts": [], "decode_identity_assertions": False},
+    # What was signed is read again here, with its reasons.
+    "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_after_sign": False},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ingredient:
+    """A file that a picture was made of: its name, and its bytes."""
+
+    name: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """What a picture was made of, and what is promised of it.
+
+    Attributes
+    ----------
+    title, paper
+        Names of its own file and of its certificate's.
+    given, vendor, mask
+        The input, the vendor's answer (None for a mean of several) and the mask.
+    outside
+        What a safe picture shows outside the mask; empty: it is the delivered picture.
+    """
+
+    title: str
+    paper: str
+    certificate: Certificate
+    given: Ingredient
+    vendor: Ingredient | None
+    mask: Ingredient
+    outside: str = ""
+
+    @property
+    def claim(self) -> dict[str, Any]:
+        """What the assertion holds."""
+        parts = {"input": self.given, "vendor": self.vendor, "mask": self.mask}
+        files = {
+            name: {"file": part.name, "digest": digest_bytes(part.content)} for name, part in parts.items() if part
+        }
+        files["certificate"] = {"file": self.paper}
+        return {**claim_of(self.certificate), "outside_the_mask": self.outside, "files": files}
+
+    @property
+    def actions(self) -> list[dict[str, Any]]:
+        """What was done to the input, in order."""
+        vendor = self.certificate.vendor_model or vendor_title(self.certificate.procedure["vendor"])
+        said = "A machine enlarged or restored the picture and may have invented detail."
+        if self.outside:
+            said += f" {self.outside[0].upper()}{self.outside[1:]}."
+        answer = [("vendor", "The vendor's answer, as it was received.")] if self.vendor else []
+        return [
+            {"action": "c2pa.opened", "parameters": {"ingredientIds": ["input"]}},
+            {
+                "action": "c2pa.edited",
+                "digitalSourceType": _BY_MODEL,
+                "softwareAgent": {"name": printable(vendor, 100)},
+                "description": said,
+            },
+            *(
+                {"action": "c2pa.placed", "description": words, "parameters": {"ingredientIds": [name]}}
+                for name, words in [*answer, ("mask", "White where the picture is trusted.")]
+            ),
+        ]
+
+
+def claim_of(certificate: Certificate) -> dict[str, Any]:
+    """What the credentials of a picture say of its certificate. Numbers have the digits that other programs keep."""
+    return {
+        "statement": certificate.stated,
+        "status": certificate.status,
+        "guarantee": str(certificate.guarantee["name"]),
+        "alpha": float(f"{certificate.alpha:.12g}"),
+        "trusted_share": float(f"{certificate.trusted_share:.12g}"),
+        "input": str(certificate.input["pixels"]),
+        "calibration": certificate.calibration_digest,
+        "procedure": certificate.fingerprint,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the credentials of a picture say, which were found whole.
+
+    Attributes
+    ----------
+    signer
+        Who signed, in words.
+    key
+        The signer's key, where it is one of this package.
+    trusted
+        Whether the reader trusts the key, or the authority that certified the signer.
+    claim
+        What the certificate says; None in a picture that another program made.
+    mask
+        The mask's file, where it is inside.
+    carried
+        Files that the picture was made of and that had credentials of their own, in words.
+    """
+
+    signer: str
+    key: str | None
+    trusted: bool
+    claim: Mapping[str, Any] | None
+    mask: bytes | None = field(repr=False)
+    carried: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """Who vouches, for people."""
+        known = "trusted" if self.trusted else "you have not told verify that you trust this signer"
+        return f"Content Credentials are whole, signed by {self.signer}, {known}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The same for scripts, without the mask."""
+        names = ("signer", "key", "trusted", "claim", "carried")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def paper(self) -> str | None:
+        """The name of the certificate's file, without any folder; None where none is named."""
+        named: Any = self.claim
+        for step in ("files", "certificate", "file"):
+            named = named.get(step) if isinstance(named, Mapping) else None
+        return (Path(named).name or None) if isinstance(named, str) else None
+
+
+class _ChangedError(CheckFailedError):
+    """What was signed is not what is there, or its signer's certificate is not valid; `codes` as C2PA has them."""
+
+    def __init__(self, codes: str) -> None:
+        why = "the picture or its Content Credentials were changed after they were signed"
+        if all(code.startswith("signingCredential.") for code in codes.split(", ")):
+            why = "the signer's certificate is not valid, or has ended, and nothing shows that it was valid once"
+        super().__init__(f"{why} ({codes}). Get the picture again from who signed it")
+        self.codes = codes
+
+
+def sign_picture(content: bytes, key: CertifiedKey, provenance: Provenance) -> tuple[bytes, dict[str, Any]]:
+    """A picture's file with credentials, and what its certificate says of them; its other bytes stay as they are.
+
+    Credentials of the files that it was made of are kept byte by byte, whole or not, unless they cannot be read at all.
+
+    Raises
+    ------
+    MissingPackageError
+        The package is not installed.
+    UsageError
+        The key or its certificates do not sign credentials that others accept.
+    """
+    library = _library()
+    for dropped in ((), ("input",), ("vendor",), ("input", "vendor")):
+        try:
+            signed = _signed(content, key, provenance, dropped)
+            found = read_credentials(signed)
+            break
+        except (library.C2paError, CheckFailedError) as error:
+            # Such as credentials of others that are too damaged to be kept.
+            if len(dropped) == 2:
+                raise _unfit(error) from None
+    lost = [
+        part.name
+        for name, part in (("input", provenance.given), ("vendor", provenance.vendor))
+        if part and name in dropped
+    ]
+    assert found is not None
+    said = [
+        *found.carried,
+        *(f"{name} has Content Credentials that are not kept: they are damaged or too large" for name in lost),
+    ]
+    return signed, {"signed_by": found.signer, "of_parts": said}
+
+
+def refuse_unfit(key: CertifiedKey) -> None:
+    """Sign one pixel, so that what is wrong with a key is known before anything is paid; errors as `sign_picture`."""
+    library = _library()
+    try:
+        actions = {"actions": [{"action": "c2pa.created", "digitalSourceType": _BY_MODEL}]}
+        manifest = {"assertions": [{"label": "c2pa.actions.v2", "data": actions}]}
+        _checked_json(_embedded(mask_png(np.ones((1, 1), bool)), key, manifest), "image/png")
+    except (library.C2paError, CheckFailedError) as error:
+        raise _unfit(error) from None
+
+
+def _unfit(error: Exception) -> UsageError:
+    said = error.codes if isinstance(error, _ChangedError) else printable(str(error), 200)
+    return UsageError(
+        "expected a key and certificates that sign Content Credentials (C2PA's certificate profile); c2pa-python "
+        f"refuses them: {said}. Ask their issuer for others, or sign with --sign-with FILE --credentials"
+    )
+
+
+def _signed(content: bytes, key: CertifiedKey, provenance: Provenance, dropped: Collection[str]) -> bytes:
+    """The file with credentials; those of parts that are `dropped` are not looked at."""
+    assertions = [
+        {"label": "c2pa.actions.v2", "data": {"actions": provenance.actions}},
+        {"label": LABEL, "kind": "Json", "data": provenance.claim},
+    ]
+    said: list[dict[str, Any]] = []
+    files: dict[str, bytes] = {}
+    for name, part in (("input", provenance.given), ("vendor", provenance.vendor), ("mask", provenance.mask)):
+        if part is not None:
+            relation = "parentOf" if name == "input" else "componentOf"
+            said.append({"label": name, "title": part.name, "relationship": relation})
+            files[name] = b"" if name in dropped else part.content
+    said[-1]["data"] = {"format": "image/png", "identifier": "mask.png"}
+    bare = [one for one in said if not files[one["label"]]]
+    manifest = {"title": provenance.title, "format": "image/png", "assertions": assertions, "ingredients": bare}
+    parts = [(one, files[one["label"]]) for one in said if one not in bare]
+    return _embedded(content, key, manifest, parts, provenance.mask.content)
+
+
+def _embedded(
+    content: bytes,
+    key: CertifiedKey,
+    manifest: Mapping[str, Any],
+    parts: Sequence[tuple[dict[str, Any], bytes]] = (),
+    mask: bytes = b"",
+) -> bytes:
+    """The file with a manifest, signed; `parts` are files that it was made of, and what is said of each."""
+    library = _library()
+    made_by = {"claim_generator_info": [{"name": "blackbox-conformal", "version": version("blackbox-conformal")}]}
+    info = library.C2paSignerInfo(key.algorithm.encode(), key.chain.encode(), key.private, None)
+    signed = io.BytesIO()
+    with (
+        _context() as context,
+        library.Signer.from_info(info) as signer,
+        library.Builder({**made_by, **manifest}, context=context) as builder,
+    ):
+        if mask:
+            builder.add_resource("mask.png", io.BytesIO(mask))
+        for said, file in parts:
+            builder.add_ingredient(said, _media_type(file), io.BytesIO(file))
+        builder.sign(signer, "image/png", io.BytesIO(content), signed)
+    return signed.getvalue()
+
+
+def read_credentials(content: bytes, trusted: Collection[str] = (), anchors: str = "") -> Credentials | None:
+    """The credentials in a picture's file; None where it has none.
+
+    Parameters
+    ----------
+    trusted
+        Public keys that the reader trusts.
+    anchors
+        Authorities whose certificates the reader trusts, PEM.
+
+    Raises
+    ------
+    CheckFailedError
+        The picture or its credentials were changed after they were signed, or cannot be read.
+    ImageError
+        It is no picture, or a checksum in it is wrong.
+    MissingPackageError
+        The package is not installed.
+    """
+    library, media_type = _library(), _media_type(content)
+    try:
+        found = _checked_json(content, media_type)
+        public = _public_key(found["issuer"])
+        if public is None:
+            sure = bool(anchors) and _checked_json(content, media_type, anchors)["state"] == "Trusted"
+            signer, key = f"{found['name']}, certified by {_name(found['issuer'])}", None
+        else:
+            refuse_odd_key(public)
+            key = PREFIX + public.hex()
+            # The certificate says which key it is; only that key can have signed it.
+            if _checked_json(content, media_type, root_of(public))["state"] != "Trusted":
+                raise CheckFailedError(f"its Content Credentials name {key}, and that key did not sign them")
+            signer, sure = signer_words(key, found["name"]), key in trusted
+    except library.C2paError.ManifestNotFound:
+        return None
+    except BlackboxConformalError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a hostile manifest leads its readers to exceptions of every kind
+        raise CheckFailedError(
+            f"its Content Credentials cannot be read ({type(error).__name__.lstrip('_')}): they are damaged, or made "
+            "by no C2PA program. Get the picture again from who signed it"
+        ) from None
+    return Credentials(signer, key, sure, found["claim"], found["mask"], found["carried"])
+
+
+def contradictions(found: Credentials, size: tuple[int, int], certificate: Certificate | None) -> list[str]:
+    """Each thing that the credentials of a picture say and their mask, or the certificate, does not; in words.
+
+    `size` is the picture's, (height, width). Without a `certificate` its words are not compared.
+
+    Raises
+    ------
+    ImageError
+        What they hold as a mask is none of this picture.
+    """
+    claim, wrong = dict(found.claim or {}), []
+    digest = None if found.mask is None else digest_bytes(found.mask)
+    if found.mask is None:
+        wrong.append("they hold no mask")
+    else:
+        share = float(f"{np.mean(grey_levels(found.mask, size, 1)):.12g}")
+        if claim.get("trusted_share") != share:
+            wrong.append(f"trusted_share is {claim.get('trusted_share')!r}, and {share!r} of the mask in it is white")
+    if certificate is not None:
+        if digest != certificate.outputs.get("mask", {}).get("digest"):
+            wrong.append("the mask in it is not the one that the certificate names")
+        wrong += [
+            f"{name} is {claim.get(name)!r}, and the certificate says {value!r}"
+            for name, value in claim_of(certificate).items()
+            if claim.get(name) != value
+        ]
+    return wrong
+
+
+def without_credentials(png: bytes) -> bytes:
+    """A PNG of this package's without its credentials: what was signed."""
+    kept, at = [png[:8]], 8
+    while at < len(png):
+        end = at + 12 + int.from_bytes(png[at : at + 4], "big")
+        kept += [png[at:end]] if png[at + 4 : at + 8] != b"caBX" else []
+        at = end
+    return b"".join(kept)
+
+
+def _checked_json(content: bytes, media_type: str, anchors: str = "") -> dict[str, Any]:
+    """What the library reads, of which nothing is known.
+
+    Raises
+    ------
+    CheckFailedError
+        It finds that something was changed.
+    """
+    library = _library()
+    with (
+        _context(anchors) as context,
+        library.Reader(media_type, io.BytesIO(content), context=context) as reader,
+    ):
+        store, labelled = json.loads(reader.json()), json.loads(reader.crjson())["manifests"]
+        label = store["active_manifest"]
+        manifest, state = store["manifests"][label], store["validation_state"]
+        if state not in ("Valid", "Trusted"):
+            raise _ChangedError(_failures(store))
+        signed = next(one for one in labelled if one["label"] == label)["signature"]["certificateInfo"]
+        mask = None
+        for part in manifest.get("ingredients", ()):
+            if part.get("data", {}).get("format") == "image/png":
+                file = io.BytesIO()
+                reader.resource_to_stream(part["data"]["identifier"], file)
+                mask = file.getvalue()
+    claim = next((one["data"] for one in manifest.get("assertions", ()) if one["label"] == LABEL), None)
+    if claim is not None and not (
+        isinstance(claim, dict) and all(isinstance(claim.get(name), float) for name in ("alpha", "trusted_share"))
+    ):
+        raise CheckFailedError(f"its Content Credentials hold an assertion {LABEL} that this package did not write")
+    carried = tuple(filter(None, (_carried(part, store["manifests"]) for part in manifest.get("ingredients", ()))))
+    issuer, name = signed["issuer"], _name(signed["subject"])
+    return {"state": state, "issuer": issuer, "name": name, "claim": claim, "mask": mask, "carried": carried}
+
+
+def _failures(results: Mapping[str, Any]) -> str:
+    """What the library found wrong, by its codes; that nothing is known of a signer is nothing wrong."""
+    codes = re.findall(r'"code": "([\w.]+)"', json.dumps(_failed(results)))
+    return ", ".join(sorted({code for code in codes if code != _UNTRUSTED}))
+
+
+def _failed(results: Any) -> list[Any]:
+    if isinstance(results, dict):
+        own = [results["failure"]] if "failure" in results else []
+        return own + [one for each in results.values() for one in _failed(each)]
+    return [one for each in results for one in _failed(each)] if isinstance(results, list) else []
+
+
+def _carried(part: Mapping[str, Any], manifests: Mapping[str, Any]) -> str:
+    """What is known of the credentials of a file that the picture was made of; empty where it had none."""
+    wrong = _failures(part.get("validation_results", {}))
+    title, label = printable(str(part.get("title"))), part.get("active_manifest")
+    if label is None:
+        return f"{title} has Content Credentials that are not kept ({wrong})" if wrong else ""
+    issuer = manifests.get(label, {}).get("signature_info", {}).get("issuer", "somebody")
+    state = f"and were not whole ({wrong})" if wrong else "and were whole"
+    return f'{title} has Content Credentials by "{printable(str(issuer))}", kept, {state}'
+
+
+def _public_key(issuer: Mapping[str, Any]) -> bytes | None:
+    """The key that the root above a certificate is named after; None where another authority issued it."""
+    named = str(issuer.get("CN"))
+    return bytes.fromhex(named) if issuer.get("O") == ROOT and re.fullmatch("[0-9a-f]{64}", named) else None
+
+
+def _name(subject: Mapping[str, Any]) -> str:
+    return printable(str(subject.get("O") or subject.get("CN")))
+
+
+def _media_type(content: bytes) -> str:
+    container = inspect(content)
+    largest = LARGEST + 8 * container.width * container.height
+    if container.width and len(content) > largest:
+        raise CheckFailedError(
+            f"expected at most {largest} bytes in a picture of its size; got {len(content)}. Its Content Credentials "
+            "are too large to be read"
+        )
+    return f"image/{container.format.lower()}"
+
+
+def _context(anchors: str = "") -> Any:
+    library = _library()
+    trust = {"trust": {"trust_anchors": anchors}} if anchors else {}
+    return library.Context(settings=library.Settings.from_dict({**_SETTINGS, **trust}))
+
+
+def _library() -> Any:
+    try:
+        import c2pa
+    except (ImportError, OSError):
+        raise MissingPackageError(
+            "expected the package c2pa-python for Content Credentials; it cannot be imported. Run: pip install "
+            "c2pa-python"
+        ) from None
+    return cast(Any, c2pa)
