@@ -18,6 +18,7 @@ from support.synthetic import write_photographs
 from blackbox_conformal import errors
 from blackbox_conformal.cli.commands import Group, every_command, find
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.study.plugins import adapter_class
 
 pytestmark = pytest.mark.usual_promise
 
@@ -123,7 +124,8 @@ def test_every_calibration_is_accepted_by_its_vendor(
     for table in ("groups.csv", "scenes.csv"):
         (tmp_path / table).write_text("".join(f"{path.name},{path.stem[-1]}\n" for path in names))
     monkeypatch.chdir(tmp_path)
-    for variable in ("REPLICATE_API_TOKEN", "TOPAZ_API_KEY", "STABILITY_API_KEY", "HTTP_VENDOR_KEY"):
+    of_vendor = adapter_class(words[words.index("--adapter") + 1]).auth_variable
+    for variable in (of_vendor or "HTTP_VENDOR_KEY", "STABILITY_API_KEY"):
         monkeypatch.setenv(variable, "made-up-key")
     code = run([*words, "--max-calls", "0"])
     # Stored answers need no budget.

@@ -20,14 +20,15 @@ from blackbox_conformal.method.images.read import read_image
 SIDE = 512
 """Photographs are reduced and cut to at most so many pixels a side."""
 
+ALPHA = 0.2
 VENDOR = bc.load_adapter("embedded", model="realesr-general-x4v3")
 INTRODUCTION = """# Which parts of an enlarged picture can you believe?
-Your photograph is made four times smaller. A model enlarges it again, and invents some of what it shows. Drag the line:
-left is the model's picture, right the same with what not to trust hatched; dotted is trusted, but no detail was added
-there. Below is what was really there."""
+Your photograph is made four times smaller. A model, Real-ESRGAN's `realesr-general-x4v3`, enlarges it again, and
+invents some of what it shows. Drag the line: left is the model's picture, right the same with what not to trust
+hatched; dotted is trusted, but no detail was added there. Below is what was really there."""
 
 
-def calibrated(shown: str = "canyon-wren") -> tuple[bc.Calibration, np.ndarray]:
+def calibrated(shown: str = "desert-hike") -> tuple[bc.Calibration, np.ndarray]:
     """A calibration on the photographs of the package but one, and that one."""
     photographs = {each.name: reduce(read_image(each.path).pixels, SIDE) for each in demo_photographs()}
     example = photographs.pop(shown)
@@ -51,22 +52,23 @@ def masked(calibration: bc.Calibration, photograph: np.ndarray | None, alpha: fl
 
 
 def page() -> gr.Blocks:
-    """The page; it calibrates first, which takes half a minute or more."""
+    """The page, with the example masked; it calibrates first, which takes half a minute or more."""
     calibration, example = calibrated()
+    pair, original, share = masked(calibration, example, ALPHA)
     # Gradio keeps uploads until then.
     with gr.Blocks(title="blackbox-conformal", analytics_enabled=False, delete_cache=(600, 600)) as blocks:
         gr.Markdown(INTRODUCTION)
         with gr.Row():
             with gr.Column():
-                photograph = gr.Image(example, label="Your photograph", type="numpy", sources=["upload"])
-                alpha = gr.Slider(
-                    0.1, 0.5, 0.2, step=0.05, label="alpha: the share of invented detail that may be clear, on average"
-                )
+                photograph = gr.Image(example, label="Your photograph", type="numpy", sources=["upload"], height=200)
+                label = "alpha: the share of invented detail that may be clear, on average"
+                alpha = gr.Slider(0.1, 0.5, ALPHA, step=0.05, label=label)
                 button = gr.Button("Enlarge and mask", variant="primary")
             with gr.Column():
-                shown = gr.ImageSlider(label="Model's picture, and what not to trust of it", interactive=False)
-                statement = gr.Markdown()
-                truth = gr.Image(label="What was really there", interactive=False)
+                label = "Model's picture, and what not to trust of it"
+                shown = gr.ImageSlider(pair, label=label, interactive=False, slider_position=15)
+                truth = gr.Image(original, label="What was really there", interactive=False)
+                statement = gr.Markdown(share)
         button.click(lambda *given: masked(calibration, *given), [photograph, alpha], [shown, truth, statement])
     return blocks
 
