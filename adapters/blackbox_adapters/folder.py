@@ -5,13 +5,14 @@ import shlex
 import unicodedata
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, field_validator
 
 from blackbox_conformal.errors import NotSentError, UsageError
 from blackbox_conformal.vendor.adapter import FREE, Adapter, Capabilities, Draw, Flow, Observed, Upload
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".npy")
 LARGEST_FILE = 512 * 2**20
 
 
@@ -37,6 +38,12 @@ class Folder(Adapter):
     label: str = Field(min_length=1, description="Vendor, model and settings that the draws came from, in your words.")
     scale: int = Field(default=4, ge=1, le=16, description="Magnification of the draws.")
     resample: bool = Field(default=False, description="Resample a draw that is not exactly scale times the input.")
+    bands: str = Field(
+        default="",
+        max_length=60,
+        description="What pictures that are no 8-bit sRGB hold: COUNT:LOW:HIGH, as 4:0:10000 for 4 bands of whole "
+        "numbers from 0 to 10000, or 4:0:1:float for others. Files are .npy, PNG or TIFF.",
+    )
     inputs: str = Field(
         default="",
         description="Folder of the input NAME.png of each photograph, where it came with it; else inputs are made.",
@@ -64,6 +71,14 @@ class Folder(Adapter):
     def base_url(self) -> str:
         """None: nothing is sent."""
         return ""
+
+    def identity(self) -> dict[str, Any]:
+        """As of every adapter; without bands there is no word of them."""
+        # Procedures from before there were bands keep their fingerprint.
+        identity = super().identity()
+        if not self.bands:
+            del identity["parameters"]["bands"]
+        return identity
 
     def given_input(self, name: str) -> Path | None:
         """Its file among `inputs`."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from blackbox_conformal.errors import PluginError, ProcedureMismatchError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.images.bands import Bands
 from blackbox_conformal.method.scores.score import Score
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.canonical import digest_json
@@ -156,6 +157,12 @@ class Procedure(BaseModel):
             )
 
     @property
+    def bands(self) -> Bands | None:
+        """What the numbers of pictures are, where the vendor's parameter `bands` declares it; None: 8-bit sRGB."""
+        text = self.vendor.get("parameters", {}).get("bands")
+        return Bands.of_text(text) if isinstance(text, str) and text else None
+
+    @property
     def mixture(self) -> Mixture:
         """How inputs are made from photographs.
 
@@ -189,7 +196,8 @@ class Procedure(BaseModel):
         made = f"Inputs are made like those of the calibration: {degradation}."
         if given:
             made = "Inputs came about like those of the calibration, which were given with their photographs."
-        return (made, NO_MEMORY, *filter(None, [self.fit_assumption, self.delivery_assumption]))
+        bands = None if self.bands is None else f"Pictures have {self.bands.words}."
+        return (made, NO_MEMORY, *filter(None, [bands, self.fit_assumption, self.delivery_assumption]))
 
     @property
     def back_projections(self) -> int:

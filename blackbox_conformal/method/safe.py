@@ -7,7 +7,7 @@ from blackbox_conformal.method.degradations.back_projection import back_projecte
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.grown import grown
 from blackbox_conformal.method.images.making_inputs import resized
-from blackbox_conformal.method.images.picture import check_pixels
+from blackbox_conformal.method.images.picture import check_any_pixels
 from blackbox_conformal.method.images.reference import reference
 from blackbox_conformal.support.types import Image, Mask
 
@@ -15,16 +15,20 @@ _STEPS = 2
 """Of back-projection, as of ``--delivery consistent``."""
 
 
-def may_be_shown(mixture: Mixture, scale: int, delivery: str) -> tuple[str, ...]:
+def may_be_shown(mixture: Mixture, scale: int, delivery: str, *, deep: bool = False) -> tuple[str, ...]:
     """The pictures that may be shown where nothing is trusted: names of `SHOWN`.
 
     Parameters
     ----------
+    deep
+        Pictures are of declared bands, which nothing else can be made of here.
     mixture, scale
         How inputs are made. Only known linear steps can be made again, as a consistent picture needs.
     delivery
         Which picture is delivered; what is consistent already is not made so.
     """
+    if deep:
+        return "delivered", "enlargement"
     consistent = ("consistent",) * (mixture.linear and not delivery.startswith("consistent"))
     return ("delivered", *consistent, *("reference",) * (scale > 1), "enlargement")
 
@@ -42,7 +46,7 @@ def picture_to_show(name: str, delivered: Image, low_resolution: Image, mixture:
             return back_projected(delivered, low_resolution, mixture.linear_part(), _STEPS)
         case "reference":
             return reference(low_resolution, width // low_resolution.shape[1], degraded=not mixture.linear)
-    return resized(check_pixels(low_resolution), width, height)
+    return resized(check_any_pixels(low_resolution), width, height)
 
 
 def safe_picture(delivered: Image, mask: Mask, outside: Image, feather: int = 0) -> Image:
@@ -64,21 +68,21 @@ def safe_picture(delivered: Image, mask: Mask, outside: Image, feather: int = 0)
     UsageError
         `feather` is negative.
     """
-    delivered = check_pixels(delivered)
+    delivered = check_any_pixels(delivered)
     if mask.shape != delivered.shape[:2] or mask.dtype != np.bool_:
         raise MapError(f"expected a bool mask of {delivered.shape[:2]}; got {mask.dtype} {mask.shape}")
     if outside.shape != delivered.shape:
         raise MapError(f"expected a picture of {delivered.shape[:2]} to show outside; got {outside.shape[:2]}")
     if feather < 0:
         raise UsageError(f"expected a feather of 0 pixels or more; got {feather}")
-    safe = check_pixels(outside).copy()
+    safe = check_any_pixels(outside).copy()
     safe[mask] = delivered[mask]
     near = mask
     for step in range(1, feather + 1):
         wider = grown(near, 1)
         ring = wider & ~near
         share = 1 - step / (feather + 1)
-        safe[ring] = np.rint(share * delivered[ring] + (1 - share) * safe[ring]).astype(np.uint8)
+        safe[ring] = np.rint(share * delivered[ring] + (1 - share) * safe[ring]).astype(safe.dtype)
         near = wider
     return safe
 

@@ -82,6 +82,7 @@ def product_path(name: str, folder: Path, kind: str, ending: str = "png") -> Pat
 def possible_paths(name: str, folder: Path) -> list[Path]:
     """Where files of any result called `name` would lie, its certificate last."""
     kinds = [(kind, "png") for kind in ("image", "mask", "overlay", "score_map", "safe")]
+    kinds += [("image", "npy"), ("safe", "npy"), ("vendor", "npy")]
     files = [*kinds, *(("vendor", ending) for ending in VENDOR_ENDINGS.values()), ("certificate", "json")]
     return [product_path(name, folder, kind, ending) for kind, ending in files]
 

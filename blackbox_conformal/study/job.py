@@ -25,7 +25,7 @@ from blackbox_conformal.study.spending import NOTHING, DrawsSpending, spending_o
 from blackbox_conformal.study.stages.cluster import Cluster
 from blackbox_conformal.study.stages.draws import Drawn, EqualDraws, drawn_pictures, map_pictures, output_check
 from blackbox_conformal.study.stages.kept_pixels import KeptPixels
-from blackbox_conformal.study.stages.memory import PIXEL_BYTES, narrowed, refuse_large
+from blackbox_conformal.study.stages.memory import BAND_PIXEL_BYTES, PIXEL_BYTES, narrowed, refuse_large
 from blackbox_conformal.study.stages.prepare import Prepared, prepare_photographs
 from blackbox_conformal.study.stages.ready import Ready, each_on_cluster, refuse_elsewhere
 from blackbox_conformal.study.stages.second_vendor import SecondOpinions, second_opinions, second_tasks
@@ -418,7 +418,8 @@ class Drawing:
 
         job, terms, fail = self.job, self.job.terms, self.sampler.fail
         arriving = drawn_pictures(self.sampler, pictures, on_unusable)
-        memory = terms.memory_bytes, job.pixel_bytes
+        bands = job.setup.bands
+        memory = terms.memory_bytes, job.pixel_bytes + (0 if bands is None else BAND_PIXEL_BYTES * bands.count)
         if terms.cluster is None:
             found = map_pictures(arriving, evaluated, memory_bytes=narrowed(*memory), on_error=fail)
         else:

@@ -307,6 +307,10 @@ class AnswersSettings(TypedDict, total=False):
     """What it answered to each input: a picture, or a list of draws."""
     truths: Annotated["Pictures", Setting(INPUTS, no_option=OFFLINE)]
     """The photographs."""
+    bands: Annotated[str, Setting(INPUTS, no_option="of files the adapter folder knows it: -p bands=COUNT:LOW:HIGH")]
+    """What arrays hold that are no 8-bit sRGB, such as 4:0:10000: 4 bands of whole numbers from 0 to 10000; 4:0:1:float
+    for others. By default 8-bit sRGB.
+    """
     label: Annotated[str, Setting(DRAWING, no_option=OFFLINE)]
     """Vendor, model and settings that the outputs came from, in your words. By default given answers."""
 

@@ -32,3 +32,13 @@ def test_pictures_of_another_size_are_refused():
     black = np.zeros((4, 5, 3), np.uint8)
     with pytest.raises(ImageError):
         summed_squares(black, black[:3], np.zeros((4, 5), np.uint8), 2)
+
+
+def test_levels_of_bands_are_summed_in_grey_levels_of_three_channels():
+    picture, truth = RANDOM.integers(0, 65536, (2, 9, 8, 5), dtype=np.uint16)
+    kinds = RANDOM.integers(0, 4, (9, 8), dtype=np.uint8)
+    grey = [255 * pixels.astype(float) / 65535 for pixels in (picture, truth)]
+    for kind, found in enumerate(summed_squares(picture, truth, kinds, 4)):
+        first, second = (levels[kinds == kind] for levels in grey)
+        exact = sum(3 * ((a - b) ** 2).mean() for a, b in zip(first, second, strict=True))
+        assert abs(found - exact) <= 0.5 + 1e-6

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive import unfilter as naive
 
-from blackbox_conformal.method.kernels.unfilter import _paeth, unfilter
+from blackbox_conformal.method.kernels.unfilter import _paeth, unfilter, unfilter_any
 
 KINDS = [(0, 1, 2, 3, 4), (4,), (3,), (0, 2), (1, 2)]
 """Kinds of filter that a picture's rows have; rows that wait for none are undone in another way."""
@@ -52,3 +52,16 @@ def test_two_comparisons_find_the_nearest_for_all_differences():
 @pytest.mark.parametrize("kind", [5, 255])
 def test_unknown_filter_is_told(kind):
     assert not unfilter(np.array([kind, 1, 2, 3, 99], np.uint8), np.zeros((1, 3), np.uint8), 0)
+
+
+@pytest.mark.parametrize("pixel", [1, 2, 3, 6])
+def test_rows_of_any_depth_and_channels_are_those_of_the_recommendation(pixel):
+    random = np.random.default_rng(pixel)
+    rows = np.column_stack([random.permuted(np.arange(10) % 5), random.integers(0, 256, (10, 7 * pixel))])
+    rows, out = rows.astype(np.uint8), np.full((10, 7 * pixel), 77, np.uint8)
+    assert unfilter_any(rows.reshape(-1), out, pixel)
+    np.testing.assert_array_equal(out, naive.unfilter(rows.reshape(-1), 7 * pixel, pixel=pixel))
+
+
+def test_unknown_filter_of_any_depth_is_told():
+    assert not unfilter_any(np.array([5, 1, 2], np.uint8), np.zeros((1, 2), np.uint8), 2)

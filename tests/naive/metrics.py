@@ -7,17 +7,24 @@ fast and nothing here imports the package.
 
 import flip_evaluator
 import numpy as np
-from naive import delta_e, detail, distance, similarity
+from naive import delta_e, detail, distance, similarity, spectra
 
 lab_l1 = (distance.lab, np.sum)
 chroma = (distance.chroma, np.sum)
 rgb_l1 = (distance.rgb, np.sum)
 rgb_linf = (distance.rgb, np.max)
+band_l1 = (distance.rgb, np.mean)
+band_linf = (distance.rgb, np.max)
 
 
 def delta_e_2000(truth, delivered, cap=20):
     """CIEDE2000, clipped."""
     return np.minimum(delta_e.difference(truth, delivered), cap)
+
+
+def spectral_angle(truth, delivered):
+    """The angle between colours as vectors."""
+    return spectra.each(truth, delivered, spectra.angle)
 
 
 def ssim(truth, delivered):

@@ -74,7 +74,7 @@ class AuditedPicture:
     @property
     def refused(self) -> bool:
         """Whether the vendor refused the photograph, so that it has no pixels."""
-        return math.isnan(self.whole.ssim)
+        return math.isnan(self.whole.ssim) and math.isnan(self.whole.psnr_in_space)
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,10 +311,13 @@ class Audit(Faces):
     def _quality_blocks(self) -> Iterator[Block]:
         """PSNR and SSIM inside and outside the mask, with the bound that is promised where there is one."""
         levels, promised = self.levels, False
-        for name, measured, digits in (("psnr", "PSNR, dB in sRGB", 2), ("ssim", "SSIM of luminance", 3)):
+        measures = [("psnr", "PSNR, dB in sRGB", 2), ("ssim", "SSIM of luminance", 3)]
+        if all(math.isnan(level.whole.ssim) and math.isfinite(level.whole.psnr_in_space) for level in levels):
+            measures = [("psnr_in_space", "PSNR, dB of the range of each band", 2)]
+        for name, measured, digits in measures:
             places = ("inside", "outside", "whole")
             columns: dict[str, How] = {"alpha": "{alpha:g}", **{place: f"{{{place}:.{digits}f}}" for place in places}}
-            bounded = any(math.isfinite(getattr(level.promise, name)) for level in levels)
+            bounded = any(math.isfinite(getattr(level.promise, name, math.nan)) for level in levels)
             if bounded and name == "psnr":
                 columns["inside, metric's space"] = "{space:.2f}"
             if bounded:
@@ -324,7 +327,7 @@ class Audit(Faces):
                     "alpha": level.alpha,
                     **{place: getattr(getattr(level, place), name) for place in places},
                     "space": level.inside.psnr_in_space,
-                    "least": getattr(level.promise, f"{name}_if_trusted"),
+                    "least": getattr(level.promise, f"{name}_if_trusted", math.nan),
                 }
                 for level in levels
             ]

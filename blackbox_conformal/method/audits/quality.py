@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,15 +41,25 @@ class QualityMaps:
     Parameters
     ----------
     truth, delivered
-        (H, W, 3) uint8.
+        (H, W, 3) uint8; or (H, W, bands) uint16 of declared bands, of which only a PSNR in shares of their range is
+        measured.
     metric
         The metric; a PSNR in its space is measured where its map bounds the root mean square error.
     """
 
     def __init__(self, truth: Image, delivered: Image, metric: Metric | None = None) -> None:
         # Widened first, since a difference of bytes wraps.
-        difference = truth.astype(np.int32) - delivered
-        self._squares: NDArray[np.int32] = np.square(difference).sum(axis=2, dtype=np.int32)
+        deep = truth.dtype == np.uint16
+        wide: Any = np.int64 if deep else np.int32
+        difference = truth.astype(wide) - delivered
+        self._squares: NDArray[Any] = np.square(difference).sum(axis=2, dtype=difference.dtype)
+        if deep:
+            unknown = np.broadcast_to(np.float32(math.nan), self._squares.shape)
+            self._dissimilarity, self._peak = unknown, math.nan
+            self._in_space: Any = self._squares / (truth.shape[2] * 65535.0**2)
+            return
+        # Squares are of three channels of 255 levels.
+        self._peak = 3 * 255.0**2
         self._dissimilarity = structural_dissimilarity(truth, delivered)
         planes = None if metric is None else metric.channel_differences(truth, delivered)
         # In float64, since a mean over millions of pixels is taken of it.
@@ -64,8 +75,8 @@ class QualityMaps:
         squares = int(self._squares.sum(where=where, dtype=np.int64))
         similar = 1.0 - 2.0 * float(self._dissimilarity.sum(where=where, dtype=np.float64)) / count
         inner = math.nan if self._in_space is None else decibels(float(self._in_space.sum(where=where)) / count)
-        # Peak 1: squares are of three channels of 255 levels.
-        return Quality(decibels(squares / (3 * 255.0**2 * count)), inner, similar)
+        # Peak 1.
+        return Quality(decibels(squares / (self._peak * count)), inner, similar)
 
 
 def mean_quality(qualities: Sequence[Quality], weights: Sequence[float] | None = None) -> Quality:

@@ -224,7 +224,7 @@ class Mixture:
             )
         chain, size = self._chosen(*key), (height // scale, width // scale)
         low = chain.apply(pixels, size, *key)
-        if low.shape != (*size, 3):
+        if low.shape != (*size, pixels.shape[2]):
             raise ImageError(
                 f"expected {chain.text} to give {size[1]}×{size[0]} pixels; got {low.shape[1]}×{low.shape[0]}"
             )

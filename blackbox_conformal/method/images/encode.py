@@ -14,6 +14,7 @@ from PIL import Image as PillowImage
 from PIL import PngImagePlugin
 
 from blackbox_conformal.errors import ImageError, MapError, UsageError
+from blackbox_conformal.method.images.bands import npy_file
 from blackbox_conformal.method.images.headers import PNG_SIGNATURE
 from blackbox_conformal.method.images.picture import check_pixels
 from blackbox_conformal.support.types import Image, Map, Mask
@@ -177,8 +178,8 @@ def grey_levels(content: bytes, size: tuple[int, int], depth: int) -> NDArray[An
         raise ImageError(f"expected a whole PNG; it cannot be decoded ({type(error).__name__})") from None
 
 
-def as_source(given: Given) -> Path | bytes:
-    """The file's path, or a file's bytes.
+def as_source(given: Given, *, numbers: bool = False) -> Path | bytes:
+    """The file's path, or a file's bytes; `numbers`: of an array a ``.npy`` file, since it is no 8-bit sRGB.
 
     Raises
     ------
@@ -192,6 +193,8 @@ def as_source(given: Given) -> Path | bytes:
     if isinstance(given, str | os.PathLike):
         return Path(given)
     if isinstance(given, np.ndarray):
+        if numbers:
+            return npy_file(given)
         alpha = given.dtype == np.uint8 and given.ndim == 3 and given.shape[2] == 4
         return image_png(given[..., :3], opacity=given[..., 3]) if alpha else image_png(given)
     if isinstance(given, PillowImage.Image):

@@ -12,6 +12,7 @@ from blackbox_conformal.method.images.jpeg_scans import read_jpeg
 from blackbox_conformal.method.images.picture import too_deep, truncated
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+NPY_SIGNATURE = b"\x93NUMPY"
 
 _OTHER_KINDS = (
     (re.compile(rb"GIF8[79]a"), "a GIF"),
@@ -87,17 +88,22 @@ class Container:
     multiplied: bool = False
 
 
-def inspect(content: bytes) -> Container:
+def inspect(content: bytes, *, deepest: int = 8) -> Container:
     """The container of a file's `content`, by its first bytes, never by a name or a content type.
+
+    Parameters
+    ----------
+    deepest
+        Most bits a channel of a PNG.
 
     Raises
     ------
     ImageError
-        An unknown kind, a truncated or damaged file, more than one frame, more than 8 bits a channel. The message
-        does not name the file.
+        An unknown kind, a truncated or damaged file, more than one frame, more bits a channel. The message does not
+        name the file.
     """
     if content.startswith(PNG_SIGNATURE):
-        return _png(content)
+        return _png(content, deepest)
     if content.startswith(b"\xff\xd8\xff"):
         jpeg = read_jpeg(content)
         trailing = len(content) - jpeg.end
@@ -110,6 +116,11 @@ def inspect(content: bytes) -> Container:
         return Container("BMP", lossy=False)
     if content[4:8] == b"ftyp" and content[8:12] in _HEIF_BRANDS:
         return _heif(content)
+    if content.startswith(NPY_SIGNATURE):
+        raise ImageError(
+            "expected a picture of 8-bit sRGB; got a NumPy array. Declare what its numbers are, with --adapter folder "
+            "-p bands=COUNT:LOW:HIGH, or leave it out"
+        )
     kind = next((name for pattern, name in _OTHER_KINDS if pattern.match(content)), None)
     if kind is not None:
         raise ImageError(
@@ -134,13 +145,13 @@ def _described(content: bytes) -> str:
     return f"it starts with the bytes {content[:8].hex(' ')}"
 
 
-def _png(content: bytes) -> Container:
+def _png(content: bytes, deepest: int) -> Container:
     chunks = _png_chunks(content)
     name, header = next(chunks)
     if name != b"IHDR" or len(header) != 13:
         raise ImageError("expected a PNG that starts with its header (IHDR); it does not. The file is damaged")
     width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", header)
-    if depth > 8:
+    if depth > deepest:
         raise too_deep(f"a PNG with {depth}")
     plain = bytes(header[8:]) == _PLAIN_HEADER
     compressed: list[memoryview] = []

@@ -12,8 +12,9 @@ from PIL import Image as PillowImage
 from PIL.Image import Resampling
 
 from blackbox_conformal.errors import ImageError
+from blackbox_conformal.method.images.bands import is_deep, resized_levels
 from blackbox_conformal.method.images.encode import upload_png
-from blackbox_conformal.method.images.picture import check_pixels, pixels_digest
+from blackbox_conformal.method.images.picture import check_any_pixels, check_pixels, pixels_digest
 from blackbox_conformal.method.kernels import reduce, upscale
 from blackbox_conformal.method.kernels._jit import interpreted
 from blackbox_conformal.method.risk.resampling import FILTERS, reduction_matrix
@@ -37,7 +38,7 @@ _bytes_resized = 0
 
 
 def crop_to_multiple(pixels: Image, scale: int) -> Image:
-    """The top left part of `pixels`, (H, W, 3) uint8, whose sides are multiples of `scale`; nothing is moved.
+    """The top left part of `pixels`, whose sides are multiples of `scale`; nothing is moved.
 
     At most ``scale - 1`` columns on the right and rows at the bottom are cut; `crop_note` says so in words.
 
@@ -46,7 +47,7 @@ def crop_to_multiple(pixels: Image, scale: int) -> Image:
     ImageError
         A side is shorter than `scale`.
     """
-    pixels = check_pixels(pixels)
+    pixels = check_any_pixels(pixels)
     height, width = pixels.shape[:2]
     _check_scale(scale)
     if min(height, width) < scale:
@@ -66,7 +67,7 @@ def crop_note(size: tuple[int, int], scale: int) -> str | None:
 
 def bicubic_up(low: Image, scale: int) -> Image:
     """`low`, (h, w, 3) uint8, made larger by `scale` without a model: (h · scale, w · scale, 3) uint8."""
-    low = check_pixels(low)
+    low = check_any_pixels(low)
     _check_scale(scale)
     height, width = low.shape[:2]
     return resized(low, width * scale, height * scale)
@@ -75,9 +76,13 @@ def bicubic_up(low: Image, scale: int) -> Image:
 def resized(pixels: Image, width: int, height: int, resampling: Resampling = Resampling.BICUBIC) -> Image:
     """`pixels`, (H, W, 3) uint8, brought to another size by Pillow's filters: (height, width, 3) uint8.
 
+    Levels of declared bands, (H, W, bands) uint16, stay such.
+
     Pillow makes the first ones. Of further ones kernels give the same bytes, where they become smaller by a whole
     factor, or larger by one of `UPSCALED` with the bicubic filter.
     """
+    if is_deep(pixels):
+        return resized_levels(pixels, width, height, resampling)
     rows, columns = pixels.shape[:2]
     down, up = rows // height, height // rows
     smaller = 2 <= down <= MOST and (rows, columns) == (height * down, width * down) and resampling in FILTER_NAMES

@@ -11,7 +11,7 @@ from pathlib import Path
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support.text import name_of, printable
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".npy"})
 """What is looked at inside a folder; a file that is named itself is taken whatever it is called."""
 
 _MOST_KINDS = 5

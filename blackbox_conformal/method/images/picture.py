@@ -23,13 +23,13 @@ class Picture:
     Attributes
     ----------
     pixels
-        (H, W, 3) uint8 sRGB, C-contiguous.
+        (H, W, 3) uint8 sRGB, or (H, W, bands) uint16 of declared bands, C-contiguous.
     content
         The file's bytes.
     conversions
         Every rule that was applied between the file and `pixels`, in words, in order.
     format
-        ``PNG``, ``JPEG``, ``WEBP``, ``AVIF``, ``HEIF``, ``TIFF`` or ``BMP``.
+        ``PNG``, ``JPEG``, ``WEBP``, ``AVIF``, ``HEIF``, ``TIFF``, ``BMP`` or ``NPY``.
     metadata
         EXIF and XMP, which are never uploaded.
     opacity
@@ -60,10 +60,11 @@ class Picture:
 
 
 def is_blank(pixels: Image) -> bool:
-    """Whether `pixels`, (H, W, 3) uint8, are one colour up to `BLANK_RANGE` steps a channel."""
-    flat = pixels.reshape(-1, 3)
+    """Whether `pixels` are one colour, of declared bands exactly, else up to `BLANK_RANGE` steps a channel."""
+    flat = pixels.reshape(-1, pixels.shape[2])
+    most = BLANK_RANGE if pixels.dtype == np.uint8 else 0
     # A look at every 997th pixel settles it for nearly every picture.
-    return all(int(np.ptp(part[:, channel])) <= BLANK_RANGE for part in (flat[::997], flat) for channel in range(3))
+    return all(int(np.ptp(band)) <= most for part in (flat[::997], flat) for band in part.T)
 
 
 def check_pixels(pixels: Image) -> Image:
@@ -82,29 +83,41 @@ def check_pixels(pixels: Image) -> Image:
     return np.ascontiguousarray(pixels)
 
 
+def check_any_pixels(pixels: Image) -> Image:
+    """`pixels`, C-contiguous, if `check_pixels` takes them or they are levels of bands: (H, W, bands) uint16."""
+    if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint16 and pixels.ndim == 3 and pixels.size:
+        return np.ascontiguousarray(pixels)
+    return check_pixels(pixels)
+
+
 def _conversion(pixels: object) -> str:
     """What to do about pixels of another kind."""
     if isinstance(pixels, np.ndarray) and pixels.dtype.kind == "f" and pixels.ndim == 3 and pixels.shape[2] == 3:
         return "If they are sRGB from 0 to 1, give (255 * pixels).round().astype('uint8')"
     if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.ndim == 2:
         return "Give grey pixels as np.stack([pixels] * 3, axis=2)"
+    if isinstance(pixels, np.ndarray) and pixels.dtype.kind in "uif" and pixels.ndim in (2, 3):
+        count = 1 if pixels.ndim == 2 else pixels.shape[2]
+        return f"Convert to 8-bit sRGB, or declare what the numbers are, such as bands={count}:0:65535"
     return "Convert to 8-bit sRGB first"
 
 
 def pixels_digest(pixels: Image) -> str:
-    """``sha256:…`` over a tagged header with the size, and the pixels: the identity of (H, W, 3) uint8 content."""
-    pixels = check_pixels(pixels)
-    height, width = pixels.shape[:2]
-    digest = hashlib.sha256(f"blackbox-conformal picture 1\nsRGB 8-bit RGB {width}x{height}\n".encode())
-    digest.update(pixels.data)
+    """``sha256:…`` over a tagged header with the size, and the pixels: the identity of their content."""
+    pixels = check_any_pixels(pixels)
+    height, width, bands = pixels.shape
+    kind = "sRGB 8-bit RGB" if pixels.dtype == np.uint8 else f"16-bit levels of {bands} bands"
+    digest = hashlib.sha256(f"blackbox-conformal picture 1\n{kind} {width}x{height}\n".encode())
+    digest.update(pixels.data if pixels.dtype == np.uint8 else pixels.astype("<u2").data)
     return "sha256:" + digest.hexdigest()
 
 
 def too_deep(bits: object) -> ImageError:
     """The refusal of more than 8 bits a channel."""
     return ImageError(
-        f"expected 8 bits a channel; got {bits}. Cutting them silently would change every loss: convert the picture to "
-        "8-bit PNG yourself (for example `magick in.png -depth 8 out.png`) and use that file throughout"
+        f"expected 8 bits a channel; got {bits}. Cutting them silently would change every loss: calibrate on files by "
+        "-p bands=COUNT:LOW:HIGH of --adapter folder, or convert the picture to 8-bit PNG yourself (for example "
+        "`magick in.png -depth 8 out.png`) and use that file throughout"
     )
 
 

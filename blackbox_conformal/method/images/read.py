@@ -30,11 +30,8 @@ text                                  never kept, never uploaded
 import io
 import os
 import struct
-import threading
-import warnings
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -55,10 +52,13 @@ from PIL import (
 )
 
 from blackbox_conformal.errors import ImageError, PayloadError, UsageError
+from blackbox_conformal.method.images.bands import Bands, resized_levels
+from blackbox_conformal.method.images.deep_files import deep_picture
 from blackbox_conformal.method.images.headers import Container, inspect
 from blackbox_conformal.method.images.jpeg_scans import with_tails
 from blackbox_conformal.method.images.metadata import Metadata
 from blackbox_conformal.method.images.picture import Picture, is_blank, too_deep, truncated
+from blackbox_conformal.method.images.pillow_warnings import warnings_of
 from blackbox_conformal.method.images.plain_png import is_used_for, plain_pixels
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.types import Image as Pixels
@@ -256,7 +256,6 @@ _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3, 9: 3, 10: 3}
 _ALPHA = (1, 2)
 """Kinds of further bands that are alpha: associated and unassociated."""
 _STRIP = 256
-_warning_lock = threading.Lock()
 
 
 def decoded(
@@ -306,7 +305,7 @@ def _load(content: bytes, container: Container, check_size: Callable[[int, int],
     """The decoded picture and its EXIF orientation, 1 to 8."""
     if container.compressed:
         _refuse_missing_rows(container)
-    with _warnings_of(container.format):
+    with warnings_of(container.format):
         # Before it is opened: of a kind that it does not know, Pillow says the same as of damage.
         tiff = _check_tiff(content) if container.format == "TIFF" else 0
         image = _decoder(container.format)(io.BytesIO(content))
@@ -341,17 +340,6 @@ def _decoder(kind: str) -> type[ImageFile.ImageFile]:
     return decoder
 
 
-@contextmanager
-def _warnings_of(kind: str) -> Iterator[None]:
-    """Pillow reports damage as warnings: of the picture itself in TIFF, elsewhere of metadata that are not kept.
-
-    The list of filters is shared by all threads, hence the lock, and a filter for Pillow's own warnings only.
-    """
-    with _warning_lock, warnings.catch_warnings():
-        warnings.filterwarnings("error" if kind == "TIFF" else "ignore", module=r"PIL\.")
-        yield
-
-
 def _refuse_missing_rows(container: Container) -> None:
     """Refuse a PNG whose pixel data end early, which decoders fill with black."""
     decompressor = zlib.decompressobj()
@@ -374,7 +362,7 @@ def _refuse_missing_rows(container: Container) -> None:
 
 def _refuse_gaps(content: bytes, container: Container, image: Image.Image) -> None:
     """Refuse a JPEG whose coded pixels end early, which decoders fill with grey."""
-    with _warnings_of("JPEG"):
+    with warnings_of("JPEG"):
         again = JpegImagePlugin.JpegImageFile(io.BytesIO(with_tails(content, container.scans)))
     again.load()
     for top in range(0, image.height, _STRIP):
@@ -452,11 +440,14 @@ def read_image(
     name: str | None = None,
     check_size: Callable[[int, int], None] = lambda *_: None,
     transparent: bool = False,
+    bands: Bands | None = None,
 ) -> Picture:
     """A photograph or an input from a file, or from bytes that are called `name` in messages.
 
     Parameters
     ----------
+    bands
+        What its numbers are declared to be; None: it is made an 8-bit sRGB picture.
     check_size
         Gets the width and height before anything is decoded; what it raises is raised.
     transparent
@@ -470,7 +461,7 @@ def read_image(
     shown = printable(name if name is not None else source if isinstance(source, Path) else "the picture")
     try:
         content = source if isinstance(source, bytes) else _read_file(source, limits)
-        return _decode(content, limits, check_size, strict=False, transparent=transparent)
+        return _decode(content, limits, check_size, bands, strict=False, transparent=transparent)
     except ImageError as error:
         raise ImageError(f"{shown}: {error}") from None
 
@@ -482,6 +473,7 @@ def read_output(
     resample: bool = False,
     any_scale: bool = False,
     limits: ImageLimits = DEFAULT_LIMITS,
+    bands: Bands | None = None,
 ) -> Picture:
     """A picture from a vendor's bytes; stricter than `read_image`.
 
@@ -494,6 +486,8 @@ def read_output(
         is off by more than `LARGEST_RESAMPLE` is refused all the same: that is another scale, a crop or a turn.
     any_scale
         Bring a picture of any scale to the expected size; its proportions may be off by `LARGEST_RESAMPLE` at most.
+    bands
+        As for `read_image`.
 
     Raises
     ------
@@ -513,13 +507,17 @@ def read_output(
             )
 
     try:
-        arrived = _decode(content, limits, check_fit, strict=True)
+        arrived = _decode(content, limits, check_fit, bands, strict=True)
     except ImageError as error:
         raise PayloadError(f"the vendor's picture: {error}") from None
-    pixels, notes = arrived.pixels, list(arrived.conversions)
+    # What was declared of bands is said of the input.
+    pixels, notes = arrived.pixels, list(arrived.conversions) if bands is None else []
     if arrived.size != expected_size:
         notes.append(f"vendor's {arrived.size[1]}×{arrived.size[0]} resampled to {width}×{height} (bicubic)")
-        pixels = np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
+        if bands is None:
+            pixels = np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
+        else:
+            pixels = resized_levels(pixels, width, height, Image.Resampling.BICUBIC)
     # Told by what arrived: resampling makes overshoots.
     if is_blank(arrived.pixels):
         notes.append(BLANK_NOTE)
@@ -530,6 +528,7 @@ def _decode(
     content: bytes,
     limits: ImageLimits,
     check_fit: Callable[[int, int], None],
+    bands: Bands | None,
     *,
     strict: bool,
     transparent: bool = False,
@@ -541,14 +540,18 @@ def _decode(
             "expected Pillow to refuse truncated files; ImageFile.LOAD_TRUNCATED_IMAGES is on in this process, which "
             "invents pixels. Set it to False"
         )
-    container = inspect(content)
-    if container.format in ("WEBP", "AVIF", "HEIF"):
-        limits = replace(limits, max_pixels=min(limits.max_pixels, LARGEST_OF_COSTLY))
 
     def check_size(width: int, height: int) -> None:
         _check_limits(width, height, limits)
         check_fit(width, height)
 
+    if bands is not None:
+        # As many bytes as an 8-bit picture of the limit has.
+        limits = replace(limits, max_pixels=min(limits.max_pixels, 3 * limits.max_pixels // (2 * bands.count)))
+        return deep_picture(content, bands, check_size)
+    container = inspect(content)
+    if container.format in ("WEBP", "AVIF", "HEIF"):
+        limits = replace(limits, max_pixels=min(limits.max_pixels, LARGEST_OF_COSTLY))
     if container.width:
         check_size(container.width, container.height)
     if container.trailing and strict:

@@ -26,6 +26,13 @@ def image(pixels: Any, name: str = "the image") -> Image:
     return np.ascontiguousarray(pixels)
 
 
+def levels(pixels: Any) -> Image:
+    """`pixels` checked as by `image`, or C-contiguous levels of declared bands: (H, W, bands) uint16."""
+    if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint16 and pixels.ndim == 3 and pixels.size:
+        return np.ascontiguousarray(pixels)
+    return image(pixels)
+
+
 def image_pair(truth: Any, delivered: Any) -> tuple[Image, Image]:
     """Both pictures checked as by `image`, and equal in size.
 

@@ -14,7 +14,7 @@ def summed_squares(picture: Image, truth: Image, kinds: NDArray[np.uint8], count
     Parameters
     ----------
     picture, truth
-        (H, W, 3) uint8.
+        (H, W, 3) uint8, or both (H, W, bands) uint16, whose sums are rounded.
     kinds
         (H, W) uint8; a kind from `count` on is the last one.
     count
@@ -29,6 +29,13 @@ def summed_squares(picture: Image, truth: Image, kinds: NDArray[np.uint8], count
     ImageError
         The pictures are not (H, W, 3) uint8 of one size.
     """
+    if picture.dtype == np.uint16:
+        squares = np.zeros(kinds.shape)
+        for band in range(picture.shape[2]):
+            squares += np.square(picture[:, :, band].astype(np.float64) - truth[:, :, band])
+        # In the same unit: three channels of grey levels.
+        weights = squares.ravel() * (3 / picture.shape[2] * (255 / 65535) ** 2)
+        return np.rint(np.bincount(np.minimum(kinds, count - 1).ravel(), weights, count)).astype(np.int64)
     picture, truth = image_pair(picture, truth)
     sums = np.zeros(count, np.int64)
     _add_squares(picture.ravel(), truth.ravel(), np.ascontiguousarray(kinds).ravel(), sums)

@@ -253,6 +253,46 @@ def _unfilter(
     return True
 
 
+def unfilter_any(filtered: NDArray[np.uint8], rows: NDArray[np.uint8], pixel: int) -> bool:
+    """Undo the filters of all rows, of any depth and channels, into `rows`; False when one is of no known kind.
+
+    Parameters
+    ----------
+    filtered
+        For each row one byte that names its filter, then the filtered bytes.
+    rows
+        (H, bytes of a row) uint8.
+    pixel
+        Bytes of a pixel.
+    """
+    return bool(_undo_serially(filtered, rows, pixel))
+
+
+@kernel
+def _undo_serially(filtered: NDArray[np.uint8], rows: NDArray[np.uint8], pixel: int) -> bool:
+    line = rows.shape[1] + 1
+    for y in range(rows.shape[0]):
+        kind = filtered[y * line]
+        if kind > 4:
+            return False
+        for x in range(rows.shape[1]):
+            left = np.int16(rows[y, x - pixel]) if x >= pixel else np.int16(0)
+            above = np.int16(rows[y - 1, x]) if y > 0 else np.int16(0)
+            corner = np.int16(rows[y - 1, x - pixel]) if x >= pixel and y > 0 else np.int16(0)
+            guess = np.int16(0)
+            if kind == 1:
+                guess = left
+            elif kind == 2:
+                guess = above
+            elif kind == 3:
+                guess = np.int16((left + above) >> 1)
+            elif kind == 4:
+                guess = _paeth(left, above, corner)
+            rows[y, x] = np.uint8((np.int32(filtered[y * line + 1 + x]) + np.int32(guess)) & np.int32(255))
+    return True
+
+
 def warm_up() -> None:
     """Run every kernel of this module once."""
+    unfilter_any(np.zeros(3, np.uint8), np.zeros((1, 2), np.uint8), 2)
     unfilter(np.array([4] + [0] * 7, np.uint8), np.zeros((1, 6), np.uint8), 0)

@@ -36,6 +36,8 @@ class Metric(Plugin):
         The colour space in which the map measures, as a certificate prints it.
     counts_detail
         Whether it also gives the energies of invented and of added detail, which `marked` and `clear-share` add up.
+    takes_bands
+        Whether it measures pictures of declared bands, (H, W, bands) uint16, too.
     reads_pictures
         Whether the map of any two pictures can be computed here and now, without a person's marks or a user's function.
     """
@@ -44,6 +46,7 @@ class Metric(Plugin):
     sums_channels: ClassVar[bool] = False
     space: ClassVar[str] = "sRGB"
     counts_detail: ClassVar[bool] = False
+    takes_bands: ClassVar[bool] = False
     reads_pictures: ClassVar[bool] = True
 
     cap: float | None = Field(default=None, gt=0, allow_inf_nan=False)

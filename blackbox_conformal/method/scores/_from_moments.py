@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Self
 
 from blackbox_conformal.method.kernels.moments import Moments
+from blackbox_conformal.method.kernels.spectra import moments_of
 from blackbox_conformal.method.scores._windowed import ClippedAndSmoothed
 from blackbox_conformal.method.scores.score import Context
 from blackbox_conformal.support.types import Image, Map
@@ -36,15 +37,20 @@ class MomentsAccumulator:
     """Integer sums of the draws, whose map `finish_map` makes of the sums and the context."""
 
     def __init__(self, shape: tuple[int, int], finish_map: Callable[[Moments, Context], Map]) -> None:
+        self.shape = shape
         self.moments = Moments(shape)
         self.finish_map = finish_map
 
     def update(self, *draws: Image) -> None:
-        """Take draws: each (H, W, 3) uint8."""
+        """Take draws: each (H, W, 3) uint8, or all (H, W, bands) uint16."""
+        if draws and not self.moments.draws:
+            self.moments = moments_of(self.shape, draws[0])
         self.moments.add(*draws)
 
     def merge(self, other: Self) -> None:
         """Take over the draws of `other`."""
+        if not self.moments.draws:
+            self.moments = type(other.moments)(self.shape)
         self.moments.merge(other.moments)
 
     def finish(self, context: Context) -> Map:

@@ -13,6 +13,7 @@ class PixelVariance(MomentsScore):
     Exact up to one division; 0 if and only if all draws agree.
     """
 
+    takes_bands: ClassVar[bool] = True
     candidates: ClassVar[tuple[str, ...]] = ()
 
     def of_moments(self, moments: Moments) -> Map:

@@ -94,12 +94,15 @@ class Score(Plugin):
         none. One that takes several draws is also tried with half of them, in its first setting.
     is_share
         Whether a value is a share of the added detail, in [0, 1], so that a ceiling of guarantees has a meaning.
+    takes_bands
+        Whether it looks at pictures of declared bands, (H, W, bands) uint16, too.
     at_scale_one
         What it says of a vendor that returns pictures of the same size, in a few words.
     """
 
     candidates: ClassVar[tuple[str, ...]] = ("",)
     is_share: ClassVar[bool] = False
+    takes_bands: ClassVar[bool] = False
     at_scale_one: ClassVar[str] = "the same as at any scale"
 
     def start(self, shape: tuple[int, int]) -> Accumulator:

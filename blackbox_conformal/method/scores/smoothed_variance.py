@@ -22,6 +22,7 @@ class SmoothedVariance(Windowed, MomentsScore):
         Side of the box in pixels, odd, 31 unless given.
     """
 
+    takes_bands: ClassVar[bool] = True
     candidates: ClassVar[tuple[str, ...]] = ("", "sigma=2", "sigma=8")
 
     def of_moments(self, moments: Moments) -> Map:

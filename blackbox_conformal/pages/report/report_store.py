@@ -16,6 +16,7 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.stored import Stored
 from blackbox_conformal.method.audits.findings import Audit
 from blackbox_conformal.method.audits.random_splits import Splits
+from blackbox_conformal.method.images.bands import is_deep, rendered
 from blackbox_conformal.method.nothing_added import about_detail, nothing_added
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.pages.report.full_size import Certified, FullSizeStore, Part
@@ -77,8 +78,9 @@ class ReportStore:
         """Keep an audited photograph: what `bc.audit` calls as `on_picture`."""
         assert picture.truth_digest is not None
         notes = (*picture.conversions, *evaluation.notes)
+        delivered, low, truth = (rendered(pixels) for pixels in (evaluation.delivered, low, truth))
         if self._full_size is not None:
-            pictures: dict[Part, Image | Path] = {"delivered": evaluation.delivered, "low": low, "truth": truth}
+            pictures: dict[Part, Image | Path] = {"delivered": delivered, "low": low, "truth": truth}
             kept = (picture.name, picture.truth_digest, evaluation.score_map, pictures)
             self._full_size.keep("audit", *kept, errors=errors, curve=curve, notes=notes, source=picture.path)
         self.keep(
@@ -86,7 +88,7 @@ class ReportStore:
                 "audit",
                 picture.name,
                 picture.truth_digest,
-                evaluation.delivered,
+                delivered,
                 evaluation.score_map,
                 self._thresholds,
                 low=low,
@@ -96,7 +98,7 @@ class ReportStore:
                 worst_at=levels,
                 notes=notes,
                 source=end_of(picture.path),
-                unchanged=nothing_added(evaluation.delivered, low, self._mixture) if self._dotted else None,
+                unchanged=nothing_added(delivered, low, self._mixture) if self._dotted else None,
             )
         )
 
@@ -105,11 +107,12 @@ class ReportStore:
         folder = None if file is None else file.parent
         preview = replace(preview_of_result(result, self._thresholds, low), source=end_of(folder))
         if self._full_size is not None:
-            # With its alpha, the file would show less than is judged.
-            delivered = result.image if file is None or result.opacity is not None else file
-            pictures: dict[Part, Image | Path] = {"delivered": delivered}
+            # With its alpha, the file would show less than is judged; of declared bands pages show a rendering.
+            if result.opacity is not None or is_deep(result.image):
+                file = None
+            pictures: dict[Part, Image | Path] = {"delivered": file or rendered(result.image)}
             if low is not None:
-                pictures["low"] = low
+                pictures["low"] = rendered(low)
             kept = (preview.kind, preview.name, preview.identity, result.score_map, pictures)
             certified = Certified.of(result.certificate)
             notes, showing = preview.notes[1:], result.showing
@@ -166,10 +169,10 @@ def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Im
         "result",
         result.name,
         str(certificate.input.get("pixels", result.name)),
-        result.image,
+        rendered(result.image),
         result.score_map,
         thresholds,
-        low=low,
+        low=None if low is None else rendered(low),
         notes=(stated, *map(str, certificate.input.get("conversions", ())), *certificate.notes),
         no_guarantee="" if certificate.stated == certificate.statement else certificate.stated,
         unchanged=result.dotted,

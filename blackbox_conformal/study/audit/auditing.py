@@ -283,7 +283,7 @@ def audit_photographs(
     job = _job(request, setup, paths, terms)
     job.confirm()
     keep = crops or WorstCrops(0)
-    detail = DetailMeter(setup.procedure.mixture)
+    detail = None if setup.bands else DetailMeter(setup.procedure.mixture)
     measure = Measure(rule, request.curves, levels, on_picture, keep.most > 0, detail)
     found, ending = _measured(job, measure, request, keep, stop=stop and not setup.adapter.capabilities.local)
     found.sort(key=lambda one: one[0].truth)

@@ -14,6 +14,7 @@ from blackbox_conformal.method.audits.quality import NO_PIXELS, QualityMaps
 from blackbox_conformal.method.audits.worst_pixels import PixelPlace, window, worst_place
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import rule_for_picture
+from blackbox_conformal.method.images.bands import rendered
 from blackbox_conformal.method.images.encode import image_png, mask_png
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import RiskCurve
@@ -104,8 +105,8 @@ class WorstCrops:
             for rank, crop in enumerate(self.of(alpha), 1):
                 start = f"alpha-{alpha:g}-{rank:02d}-{file_stem(crop.name)}"
                 paths = {kind: folder / f"{start}-{kind}.png" for kind in ("delivered", "truth", "mask")}
-                contents[paths["delivered"]] = image_png(crop.delivered)
-                contents[paths["truth"]] = image_png(crop.photograph)
+                contents[paths["delivered"]] = image_png(rendered(crop.delivered))
+                contents[paths["truth"]] = image_png(rendered(crop.photograph))
                 contents[paths["mask"]] = mask_png(crop.mask)
                 files[alpha, crop.truth] = paths
         write_together(contents, force=force)

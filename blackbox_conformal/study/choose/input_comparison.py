@@ -9,6 +9,7 @@ from typing import Unpack
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError
 from blackbox_conformal.method.audits.input_shift import SEED, InputShift, compare
+from blackbox_conformal.method.images.bands import Bands, rendered
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.study.keyword_arguments import InputsSettings
@@ -55,12 +56,14 @@ def compare_inputs(
             "again: the draws are stored, so no call is made"
         )
     with shown_progress(settings.get("progress")) as step:
-        new = read_statistics(photograph_paths(inputs), step)
+        new = read_statistics(photograph_paths(inputs), step, loaded.procedure.bands)
     return compare(known, new, level=settings["level"], seed=settings.get("seed", SEED))
 
 
-def read_statistics(paths: Sequence[Path], progress: Progress = lambda *_: None) -> InputStatistics:
-    """The statistics of every picture, in order.
+def read_statistics(
+    paths: Sequence[Path], progress: Progress = lambda *_: None, bands: Bands | None = None
+) -> InputStatistics:
+    """The statistics of every picture, in order; `bands`: what their numbers are declared to be.
 
     Raises
     ------
@@ -72,7 +75,7 @@ def read_statistics(paths: Sequence[Path], progress: Progress = lambda *_: None)
     for done, path in enumerate(paths):
         progress("reading inputs", done, len(paths))
         try:
-            found.append(InputStatistics.of(read_image(path, transparent=True).pixels))
+            found.append(InputStatistics.of(rendered(read_image(path, transparent=True, bands=bands).pixels)))
         except BlackboxConformalError as error:
             failures.append((path.name, error))
     refuse_together(failures, len(paths))

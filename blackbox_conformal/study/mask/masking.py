@@ -182,7 +182,7 @@ class _Mask:
         # The last draw that was evaluated is often the file that is delivered, too.
         read = lru_cache(1)(ready.read)
         try:
-            given = _input_picture(ready.about.places[0][2], ready.drawn.prepared)
+            given = _input_picture(ready.about.places[0][2], ready.drawn.prepared, ready.setup)
             evaluation = evaluate(ready.drawn, ready.setup, read, given.pixels, ready.second)
         except (IncompleteError, CalibrationError) as error:
             if not self.lenient:
@@ -204,7 +204,7 @@ class _Mask:
         for place, named, source in sought.places:
             if place != sought.places[0][0]:
                 # Equal pixels; what the file says beside them may differ.
-                given = _input_picture(source, named)
+                given = _input_picture(source, named, setup)
             opacity = None if given.opacity is None else enlarged_opacity(given.opacity, delivered.shape[:2])
             shown = scores if opacity is None else np.where(opacity > 0, scores, np.float32(np.nan))
             mask = trusted(shown, threshold)
@@ -310,9 +310,9 @@ def _vendor_file(evaluation: Evaluation, setup: Setup, read: Callable[[int], byt
     return read(draw)
 
 
-def _input_picture(source: Path | bytes, picture: Prepared) -> Picture:
+def _input_picture(source: Path | bytes, picture: Prepared, setup: Setup) -> Picture:
     """The input, whose pixels must be those that the vendor was sent."""
-    opened = read_image(source, transparent=True)
+    opened = read_image(source, transparent=True, bands=setup.bands)
     if opened.digest != picture.input_digest:
         raise CalibrationError(f"{printable(picture.name)} was changed while it was being masked; run again")
     return opened

@@ -20,6 +20,8 @@ from blackbox_conformal.documents.signing_key import SigningKey
 from blackbox_conformal.documents.x509 import CertifiedKey
 from blackbox_conformal.errors import CheckFailedError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.images.bands import is_deep, rendered
+from blackbox_conformal.method.images.deep_files import DEEP_ENDINGS, deep_kind, picture_file
 from blackbox_conformal.method.images.encode import image_png, mask_png, score_map_png
 from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.metadata import Metadata
@@ -52,7 +54,7 @@ class Result(Faces):
     Attributes
     ----------
     image
-        The delivered picture: (H, W, 3) uint8.
+        The delivered picture: (H, W, 3) uint8; of declared bands levels, (H, W, bands) uint16.
     mask
         (H, W) bool, True = trusted.
     score_map
@@ -111,7 +113,15 @@ class Result(Faces):
 
     @cached_property
     def unchanged(self) -> Mask:
-        """(H, W) bool: where the vendor added no detail; see `nothing_added`."""
+        """(H, W) bool: where the vendor added no detail; see `nothing_added`.
+
+        Raises
+        ------
+        UsageError
+            The picture is of declared bands, and added detail is counted in sRGB.
+        """
+        if is_deep(self.image):
+            raise UsageError("expected an 8-bit sRGB picture for dots; got declared bands. Leave --dotted out")
         return nothing_added(self.image, self.low_resolution, mixture_of(self.certificate))
 
     @property
@@ -200,8 +210,12 @@ class Result(Faces):
     def _pictures(self) -> list[Raster]:
         """What was sent, what is delivered with its untrusted part marked, and the score map."""
         return [
-            _shown("Sent", self.low_resolution, self.mask.shape),
-            _shown("Delivered, untrusted part marked", overlay(self.image, self.mask, self.dotted), self.mask.shape),
+            _shown("Sent", rendered(self.low_resolution), self.mask.shape),
+            _shown(
+                "Delivered, untrusted part marked",
+                overlay(rendered(self.image), self.mask, self.dotted),
+                self.mask.shape,
+            ),
             _shown("Score: brighter is less sure", _grey(self.score_map), self.mask.shape),
         ]
 
@@ -405,7 +419,7 @@ def overlay_of(
 ) -> Product:
     """The overlay's file; see `overlay`."""
     remarks = {} if unchanged is None else {"statement": f"{STRIPED}; {DOTTED}; {CLEAR}"}
-    return Product(image_png(overlay(image, mask, unchanged), xmp, opacity=opacity), remarks=remarks)
+    return Product(image_png(overlay(rendered(image), mask, unchanged), xmp, opacity=opacity), remarks=remarks)
 
 
 def encode_product(result: Result, kind: str, wanted: Wanted = Wanted(), *, xmp: str | None = None) -> Product | None:
@@ -416,9 +430,10 @@ def encode_product(result: Result, kind: str, wanted: Wanted = Wanted(), *, xmp:
     exif, described, kept = result.metadata.carried() if wanted.keep_metadata else (b"", "", "")
     of_input = {"metadata": kept} if kept else {}
     xmp = wanted.xmp(file_stem(result.name), described) if xmp is None else xmp
+    bands = Procedure.model_validate(result.certificate.procedure).bands
     match kind:
         case "image":
-            return Product(image_png(result.image, xmp, exif, result.opacity), remarks=of_input)
+            return Product(*picture_file(result.image, bands, xmp, exif, result.opacity), of_input)
         case "mask":
             return Product(mask_png(result.mask))
         case "overlay":
@@ -431,11 +446,11 @@ def encode_product(result: Result, kind: str, wanted: Wanted = Wanted(), *, xmp:
             image, low, certificate = result.image, result.low_resolution, result.certificate
             picture, statement = safe_of(image, result.mask, low, certificate, wanted.feather, sharp=wanted.sharp)
             remarks = {"feather": wanted.feather, "statement": statement, **of_input}
-            return Product(image_png(picture, xmp, exif, result.opacity), remarks=remarks)
+            return Product(*picture_file(picture, bands, xmp, exif, result.opacity), remarks)
         case "vendor":
             if result.vendor is None:
                 return None
-            ending = VENDOR_ENDINGS[inspect(result.vendor).format]
+            ending = DEEP_ENDINGS[deep_kind(result.vendor)] if bands else VENDOR_ENDINGS[inspect(result.vendor).format]
             changed = str(result.certificate.procedure["delivery"]).startswith("consistent")
             of = "from which the delivered picture was made" if changed else "of the delivered picture"
             return Product(result.vendor, ending, {"statement": f"the vendor's file {of}, as received"})

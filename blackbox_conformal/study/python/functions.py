@@ -178,7 +178,7 @@ def mask_all(
     """
     warn = on_drift or (lambda _: None)
     terms, setup, request = masking_of(vendor, calibration, alpha, settings)
-    inputs = [named_input(picture) for picture in pictures]
+    inputs = [named_input(picture, numbers=setup.bands is not None) for picture in pictures]
     failures: dict[int, BlackboxConformalError] = {}
     prepared = prepare_inputs(inputs, setup, request.calibration, failures, memory_bytes=terms.memory_bytes)
     if on_failure is None:

@@ -348,7 +348,7 @@ class Session:
         ImageError
             It is no picture, or not one that the vendor takes.
         """
-        return self._masker.unlike(named_input(picture))
+        return self._masker.unlike(named_input(picture, numbers=self._setup.bands is not None))
 
     def refuse_misfit(self, picture: Picture) -> None:
         """Refuse a picture, by its file's header alone, whose size the vendor does not take or the memory not hold.
@@ -358,7 +358,7 @@ class Session:
         UsageError
             It is such a picture. One that is none, or of which only a decoder tells the size, is let pass.
         """
-        name, source = named_input(picture)
+        name, source = named_input(picture, numbers=self._setup.bands is not None)
         refuse_misfit(source, name, self._setup, memory_bytes=self._terms.memory_bytes)
 
     def also(
@@ -400,7 +400,7 @@ class Session:
         return await asyncio.wrap_future(self._begin(self._unmasked, picture, vendor, payer))
 
     def _unmasked(self, picture: Picture, vendor: Adapter | None, payer: Payer) -> Unmasked:
-        name, source = named_input(picture)
+        name, source = named_input(picture, numbers=self._setup.bands is not None)
         setup = self._setup if vendor is None else set_up(vendor, draws=1)
         opened = self._terms.shared.first if vendor is None else self._other(vendor)
         with self._turns.reads(source):
@@ -440,7 +440,7 @@ class Session:
     def _masked(self, picture: Picture, by: PictureMasker, payer: Payer) -> Found:
         """What becomes of a picture; raises what concerns every picture."""
         try:
-            named = named_input(picture)
+            named = named_input(picture, numbers=self._setup.bands is not None)
         except BlackboxConformalError as error:
             return error
         return by.masked(named, payer)

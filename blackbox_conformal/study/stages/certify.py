@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from blackbox_conformal.method.guarantees.choose import guarantee as choose_guar
 from blackbox_conformal.method.guarantees.corollaries import leaked_level, psnr, statement
 from blackbox_conformal.method.guarantees.guarantee import NOT_SIGNED, Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import input_statement, is_input_statement
+from blackbox_conformal.method.images.deep_files import deep_size
 from blackbox_conformal.method.images.encode import NO_SCORE, RGBA, grey_levels
 from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.read import read_image
@@ -252,6 +254,15 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
     ]
 
 
+def picture_size(certificate: Certificate, content: bytes) -> tuple[int, int]:
+    """(height, width) of the delivered picture, by its file's header; an `ImageError` where it is none."""
+    with suppress(ValidationError, UsageError):
+        if Procedure.model_validate(certificate.procedure).bands is not None:
+            return deep_size(content)
+    container = inspect(content)
+    return container.height, container.width
+
+
 def file_contradictions(certificate: Certificate, folder: Path) -> list[str]:
     """Each thing in which mask and score map in `folder` are not as the certificate says, in words.
 
@@ -264,8 +275,8 @@ def file_contradictions(certificate: Certificate, folder: Path) -> list[str]:
     """
     certificate.verify(folder)
     content = {kind: (folder / Path(entry["file"]).name).read_bytes() for kind, entry in certificate.outputs.items()}
-    container, opacity = inspect(content["image"]), opacity_of(content["image"])
-    mask = grey_levels(content["mask"], (container.height, container.width), 1)
+    opacity = opacity_of(content["image"])
+    mask = grey_levels(content["mask"], picture_size(certificate, content["image"]), 1)
     threshold, share = _from_hex(certificate.threshold_hex), trusted_share(mask, opacity)
     wrong = []
     if threshold is None or certificate.threshold != threshold_json(threshold):
@@ -354,8 +365,7 @@ def input_bound_contradiction(
 
 def due_notes(certificate: Certificate, calibration: Calibration, image: bytes) -> list[str]:
     """The notes that follow from the calibration for a delivered picture, by its file."""
-    check, container = certificate.input_check, inspect(image)
-    of_size = size_note(calibration, (container.height, container.width))
+    check, of_size = certificate.input_check, size_note(calibration, picture_size(certificate, image))
     seed_note = calibration.procedure.seed_note
     found = (of_size, None if check is None else check.note, seed_note, hidden_note(opacity_of(image)))
     return [*(note for note in found if note is not None), *calibration.history.notes]

@@ -19,9 +19,11 @@ from blackbox_conformal.errors import (
     UnusableDrawsError,
     VendorError,
 )
+from blackbox_conformal.method.images.bands import rendered
+from blackbox_conformal.method.images.deep_files import deep_kind
 from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.picture import is_blank
-from blackbox_conformal.method.images.read import BLANK_NOTE, read_image, read_output
+from blackbox_conformal.method.images.read import BLANK_NOTE, read_output
 from blackbox_conformal.method.images.resemblance import Resemblance, Sent
 from blackbox_conformal.study.stages.grouped_errors import names
 from blackbox_conformal.study.stages.memory import BASE_BYTES, evaluated_at_once, picture_bytes, refuse_beyond
@@ -88,7 +90,7 @@ def output_check(setup: Setup) -> Callable[[bytes, Task], None]:
 
     def check(content: bytes, task: Task) -> None:
         if setup.adapter.capabilities.local:
-            inspect(content)
+            inspect(content) if setup.bands is None else deep_kind(content)
         else:
             LATEST.keep(setup, task, content, drawn_picture(content, task, setup, setup.sent(sent_pixels(task.upload))))
 
@@ -113,13 +115,14 @@ def drawn_picture(content: bytes, task: Task, setup: Setup, sent: Sent) -> Drawn
     if (found := LATEST.take(setup, task, content)) is not None:
         return found
     kind = setup.adapter.capabilities.output_size
-    picture = read_output(content, output_size(task, setup), resample=kind == "resample", any_scale=kind == "any")
+    size, resample, any_scale = output_size(task, setup), kind == "resample", kind == "any"
+    picture = read_output(content, size, resample=resample, any_scale=any_scale, bands=setup.bands)
     if BLANK_NOTE in picture.conversions and not is_blank(sent.pixels):
         raise PayloadError(
             "expected a picture; the vendor answered one colour everywhere for an input that is not blank, as vendors "
             "do when they refuse. Look at the picture, and at the vendor's rules"
         )
-    fit = sent.resemblance(picture.pixels)
+    fit = sent.resemblance(rendered(picture.pixels))
     if fit.fault is not None:
         told = (
             "its colours have nothing in common with the upload's"
@@ -293,7 +296,7 @@ def must_differ(setup: Setup) -> bool:
 
 def may_be_equal(upload: Upload) -> bool:
     """Whether equal draws of this upload are no fault: a picture of one colour has one answer."""
-    return is_blank(read_image(upload.png).pixels)
+    return is_blank(sent_pixels(upload))
 
 
 def equal_draws(name: str, draws: int) -> AdapterError:

@@ -5,6 +5,7 @@ Draws are read one at a time and thrown away, so memory does not grow with their
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +13,11 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.drawing.task import Outcome
 from blackbox_conformal.errors import PayloadError
 from blackbox_conformal.method.audits.drift import drift
+from blackbox_conformal.method.images.bands import is_deep
 from blackbox_conformal.method.images.picture import is_blank
 from blackbox_conformal.method.images.resemblance import Resemblance, Sent
 from blackbox_conformal.method.kernels.moments import Moments
+from blackbox_conformal.method.kernels.spectra import moments_of
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.losses import Losses
@@ -45,7 +48,7 @@ class Evaluation:
     Attributes
     ----------
     delivered
-        (H, W, 3) uint8.
+        (H, W, 3) uint8; of declared bands (H, W, bands) uint16, as every picture then is.
     draw
         The index of the one draw that is delivered, as it is or made consistent; None for the mean of several.
     score_map
@@ -100,7 +103,7 @@ def evaluate(
     procedure = setup.procedure
     height, width = drawn.prepared.size
     accumulator = setup.score.start((height, width))
-    moments = Moments((height, width)) if procedure.delivery in ("mean", "medoid") else None
+    moments: Moments | None = None
     first: Image | None = None
     all_equal = True
     notes: dict[str, None] = {}
@@ -114,7 +117,8 @@ def evaluate(
         all_equal = all_equal and (index == 0 or _equal(pixels, first))
         accumulator.update(pixels)
         on_draw(pixels)
-        if moments is not None:
+        if procedure.delivery in ("mean", "medoid"):
+            moments = moments or moments_of((height, width), pixels)
             moments.add(pixels)
         del pixels  # Room for the next.
     if all_equal and must_differ(setup) and not is_blank(low_resolution):
@@ -156,7 +160,7 @@ def _squared_errors(evaluation: Evaluation, setup: Setup, truth: Image) -> Squar
     procedure, (middle, rows, columns) = setup.procedure, evaluation.context.middle(MEASURED)
     assert middle.low_resolution is not None
     pictures: dict[str, Image] = {}
-    for name in may_be_shown(procedure.mixture, procedure.scale, procedure.delivery):
+    for name in may_be_shown(procedure.mixture, procedure.scale, procedure.delivery, deep=is_deep(truth)):
         # The score may have made the reference already.
         pictures[name] = (
             middle.reference(degraded=not procedure.mixture.linear)
@@ -234,7 +238,8 @@ def _closest(
     best: tuple[int, Image] | None = None
     least = -1
     for index, pixels in enumerate(decoded_draws(drawn, setup, read, low_resolution)):
-        distance = int(np.square(pixels.astype(np.int32) - mean).sum(dtype=np.int64))
+        wide: Any = np.int64 if is_deep(pixels) else np.int32
+        distance = int(np.square(pixels.astype(wide) - mean).sum(dtype=np.int64))
         if best is None or distance < least:
             best, least = (index, pixels), distance
     assert best is not None

@@ -44,7 +44,12 @@ class KeptPixels:
         self._most = MOST_BYTES
 
     def keep(self, path: Path, truth: Image, low_resolution: Image) -> None:
-        """Keep the photograph of a file, (H, W, 3) uint8, and its input, (h, w, 3) uint8, while there is room."""
+        """Keep the photograph of a file, (H, W, 3) uint8, and its input, (h, w, 3) uint8, while there is room.
+
+        Of declared bands nothing is kept: their files are read again.
+        """
+        if truth.dtype != np.uint8:
+            return
         pictures = [np.ascontiguousarray(picture) for picture in (truth, low_resolution)]
         with self._lock:
             try:

@@ -26,6 +26,9 @@ PIXEL_BYTES = 40
 """At the peak of one picture's evaluation, a pixel, with an averaged variance and an averaged colour metric."""
 
 
+BAND_PIXEL_BYTES = 20
+"""Beside that, a pixel, for each declared band: 16 bits, sums of draws, differences in single precision."""
+
 MASK_PIXEL_BYTES = 50
 """At the peak of one picture's masking, a pixel of the answer, with the files that are written of it."""
 

@@ -19,6 +19,7 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.procedure import Fit
 from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, ImageError, UsageError
+from blackbox_conformal.method.images.bands import rendered
 from blackbox_conformal.method.images.duplicates import LEAST_SIDE, Distinct, Sketch, sketch
 from blackbox_conformal.method.images.encode import Given, as_source, upload_png
 from blackbox_conformal.method.images.input_statistics.kind import InputKind
@@ -209,7 +210,7 @@ class Truth:
 
 def read_truth(path: Path, setup: Setup, limits: ImageLimits = DEFAULT_LIMITS) -> Truth:
     """The photograph as the procedure takes it."""
-    picture, scale = read_image(path, limits=limits), setup.procedure.scale
+    picture, scale = read_image(path, limits=limits, bands=setup.bands), setup.procedure.scale
     whole = crop_to_multiple(picture.pixels, scale)
 
     def degraded(truth: Image) -> Image:
@@ -315,15 +316,15 @@ def prepare_input(
     scale = setup.procedure.scale
     limits = limits_within(memory_bytes)
     limits = replace(limits, max_pixels=limits.max_pixels if memory_bytes is None else limits.max_pixels // scale**2)
-    check_size = partial(_check_size, name, setup)
-    picture = read_image(source, limits=limits, check_size=check_size, transparent=transparent)
+    check_size, bands = partial(_check_size, name, setup), setup.bands
+    picture = read_image(source, limits=limits, check_size=check_size, transparent=transparent, bands=bands)
     path = source if isinstance(source, Path) else None
 
     def again() -> Image:
-        return read_image(source, transparent=transparent).pixels
+        return read_image(source, transparent=transparent, bands=bands).pixels
 
     prepared = _prepared(name, path, None, picture.pixels, picture.conversions, setup, Encoder(), again)
-    return replace(prepared, statistics=InputStatistics.of(picture.pixels), file_format=picture.format)
+    return replace(prepared, statistics=InputStatistics.of(rendered(picture.pixels)), file_format=picture.format)
 
 
 def _look_at(path: Path, setup: Setup, limits: ImageLimits, kept: KeptPixels | None) -> _Photograph:
@@ -335,8 +336,8 @@ def _look_at(path: Path, setup: Setup, limits: ImageLimits, kept: KeptPixels | N
         kept.keep(path, truth, low)
     # A thumbnail shows the same of either; the smaller one is quicker to look through.
     shown = low if min(low.shape[:2]) >= LEAST_SIDE else truth
-    seen = sketch(shown, picture.digest)
-    statistics, kind = InputStatistics.of(low), InputKind.of(low)
+    seen, look = sketch(rendered(shown), picture.digest), rendered(low)
+    statistics, kind = InputStatistics.of(look), InputKind.of(look)
     return _Photograph(seen, low, conversions, picture.file_digest, read.fitted, statistics, kind)
 
 
@@ -371,7 +372,7 @@ def _prepared(
         seed = setup.procedure.seed(plain.digest, index, setup.adapter.capabilities.seed_range)
         tasks.append(Task(sent, index, seed))
     size = (height * setup.procedure.scale, width * setup.procedure.scale)
-    digest, shown = (None, sketch(low, plain.digest)) if truth is None else (truth.digest, truth)
+    digest, shown = (None, sketch(rendered(low), plain.digest)) if truth is None else (truth.digest, truth)
     return Prepared(name, path, digest, plain.digest, shown, size, tuple(tasks), conversions)
 
 
@@ -422,8 +423,13 @@ Input = tuple[str, Path | bytes]
 """A picture to be masked: its name, and its file or the content of one."""
 
 
-def named_input(picture: Given | tuple[str, Given]) -> Input:
+def named_input(picture: Given | tuple[str, Given], *, numbers: bool = False) -> Input:
     """Name and file, or name and content, of a picture; content without a name is named after its digest.
+
+    Parameters
+    ----------
+    numbers
+        See `as_source`.
 
     Raises
     ------
@@ -432,10 +438,10 @@ def named_input(picture: Given | tuple[str, Given]) -> Input:
     """
     if isinstance(picture, tuple):
         name, file = picture
-        return name, _fetched(file)[1] if is_address(file) else as_source(file)
+        return name, _fetched(file)[1] if is_address(file) else as_source(file, numbers=numbers)
     if is_address(picture):
         return _fetched(picture)
-    source = as_source(picture)
+    source = as_source(picture, numbers=numbers)
     return (digest_bytes(source).removeprefix("sha256:")[:12] if isinstance(source, bytes) else name_of(source)), source
 
 

@@ -9,7 +9,9 @@ from blackbox_conformal.documents.procedure import Fit, Procedure, SeedPolicy, d
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.method.degradations.back_projection import back_projected
 from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.method.degradations.reduction import Reduction
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.images.bands import Bands, rendered
 from blackbox_conformal.method.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.method.images.resemblance import Sent
@@ -45,6 +47,11 @@ class Setup:
     """Limits of further vendors that are to get the same pictures."""
 
     @property
+    def bands(self) -> Bands | None:
+        """What the numbers of pictures are declared to be; None: 8-bit sRGB."""
+        return self.procedure.bands
+
+    @property
     def limits(self) -> tuple[Capabilities, ...]:
         """The limits that photographs are made to fit: those of every vendor that gets them."""
         vendors = [vendor for vendor in (self.adapter, self.second) if vendor is not None]
@@ -61,9 +68,9 @@ class Setup:
         file = self.adapter.given_input(name)
         if file is None:
             return self.procedure.degraded(truth, digest)
-        low, scale, mixture = read_image(file).pixels, self.procedure.scale, self.procedure.mixture
+        low, scale, mixture = read_image(file, bands=self.bands).pixels, self.procedure.scale, self.procedure.mixture
         height, width = truth.shape[0] // scale, truth.shape[1] // scale
-        if low.shape != (height, width, 3):
+        if low.shape != (height, width, truth.shape[2]):
             raise ImageError(
                 f"expected an input of {width}×{height} pixels beside a photograph {scale} times as large; got "
                 f"{low.shape[1]}×{low.shape[0]}. Give the one that belongs to it, or another scale"
@@ -109,6 +116,11 @@ class Setup:
     @property
     def detail_metric(self) -> Metric:
         """What counts invented and added detail: the metric where it does, else `invention`."""
+        if self.bands:
+            raise UsageError(
+                "expected a guarantee about errors for pictures of declared bands; got one about detail, which is "
+                "counted in sRGB. Give --guarantee expected"
+            )
         return self.metric if self.metric.counts_detail else member("metrics", "invention")
 
     def delivered(self, draw: Image, low_resolution: Image) -> Image:
@@ -118,7 +130,7 @@ class Setup:
 
     def sent(self, pixels: Image) -> Sent:
         """The upload `pixels`, (h, w, 3) uint8, that answers are to resemble, except where it shows nothing."""
-        return Sent(pixels, self.procedure.mixture.hidden(pixels))
+        return Sent(rendered(pixels), None if self.bands else self.procedure.mixture.hidden(pixels))
 
     def with_score(self, score: Score, draws: int, delivery: str | None = None) -> "Setup":
         """The same set-up with another score and number of draws, and with a second vendor where the score needs one.
@@ -215,7 +227,39 @@ def set_up(
         score_weights=chosen_score.fitted_weights,
         metric=chosen_metric.specification(),
     )
-    return Setup(adapter, procedure, chosen_score, chosen_metric, perturb, second)
+    return _with_bands(Setup(adapter, procedure, chosen_score, chosen_metric, perturb, second))
+
+
+def _with_bands(setup: Setup) -> Setup:
+    """The set-up; where bands are declared, what looks at 8-bit sRGB alone is refused."""
+    procedure, score, metric = setup.procedure, setup.score, setup.metric
+    if procedure.bands is None:
+        return setup
+    steps = [step for chain in procedure.mixture.chains for step in chain.steps]
+    several = procedure.draws > 1
+    refusals = (
+        (not metric.takes_bands, f"a metric that takes them; got {metric.plugin_name()}", "--metric band-l1:sigma=4"),
+        (
+            not score.takes_bands,
+            f"a score that takes them; got {score.plugin_name()}",
+            "--score smoothed-variance" if several else "--score bicubic-gap:sigma=8",
+        ),
+        (
+            not all(isinstance(step, Reduction) for step in steps),
+            f"a degradation that takes them; got {procedure.mixture.text}",
+            "--degradation bicubic, area, lanczos or given",
+        ),
+        (
+            procedure.back_projections > 0,
+            f"another delivery; got {procedure.delivery}",
+            "--delivery first",
+        ),
+        (procedure.perturbation is not None, "draws of the vendor's own; got a perturbation", "no --perturbation"),
+    )
+    for refused, what, cure in refusals:
+        if refused:
+            raise UsageError(f"expected for pictures of declared bands {what}. Give {cure}")
+    return setup
 
 
 def _suited(score: Score, scale: int, mixture: Mixture) -> Score:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from blackbox_conformal.errors import AdapterError, CalibrationError
+from blackbox_conformal.method.images.bands import is_deep
 from blackbox_conformal.method.images.encode import upload_png
 from blackbox_conformal.method.images.picture import pixels_digest
 from blackbox_conformal.method.images.read import read_image
@@ -88,7 +89,9 @@ class Encoder:
                     pixels_again = again()
                     if pixels_digest(pixels_again) != digest:
                         raise CalibrationError(f"{printable(name)} was changed while it was being drawn; run again")
-                    self._kept[digest] = upload_png(pixels_again), pixels_again
+                    # A vendor of declared bands is a folder, which is sent nothing.
+                    content = b"" if is_deep(pixels_again) else upload_png(pixels_again)
+                    self._kept[digest] = content, pixels_again
                 self._kept.move_to_end(digest)
                 while len(self._kept) > KEPT:
                     self._kept.popitem(last=False)

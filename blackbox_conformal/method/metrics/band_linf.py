@@ -1,0 +1,24 @@
+"""Largest difference over any number of bands."""
+
+import numpy as np
+
+from blackbox_conformal.method.kernels.distance import Planes
+from blackbox_conformal.method.kernels.spectra import band_linf
+from blackbox_conformal.method.metrics._bands import BandMetric
+from blackbox_conformal.support.types import Image, Map
+
+
+class BandLinf(BandMetric):
+    """Largest over bands of absolute differences, as shares of the range: at most 1."""
+
+    def distance(self, truth: Image, delivered: Image) -> Map:
+        """The pointwise map."""
+        return band_linf(truth, delivered)
+
+    def norm(self, planes: Planes) -> Map:
+        """The largest absolute value."""
+        largest: Map = np.abs(planes).max(axis=0)
+        return largest
+
+
+PLUGIN = BandLinf
