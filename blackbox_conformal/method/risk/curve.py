@@ -339,7 +339,7 @@ class RiskCurve:
             raise UsageError("expected thresholds, -inf for nothing or +inf for everything; got NaN")
         # "left" makes it strict: a score equal to the threshold is not trusted.
         below = np.searchsorted(scores.astype(np.float64), thresholds, side="left")
-        reached = np.r_[0.0, values.astype(np.float64)][below]
+        reached = np.concatenate(([0.0], values))[below]
         return reached if isinstance(threshold, np.ndarray) else float(reached)
 
     def __eq__(self, other: object) -> bool:
