@@ -52,7 +52,7 @@ def test_the_packages_own_weights_are_small():
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])
 @pytest.mark.parametrize("kind", ["photograph", "flat", "black", "white", "noise"])
 def test_every_picture_gets_prices(kind, scale):
-    size = (48, 24, 3)
+    size = (24, 24, 3)
     values = {"flat": 77, "black": 0, "white": 255}
     noise = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
     picture = np.full(size, values[kind], np.uint8) if kind in values else noise if kind == "noise" else TRUTH

@@ -82,7 +82,7 @@ def test_a_rank_that_counts_ties_as_nearer_would_break_its_level() -> None:
 
 def test_compressed_inputs_are_outside_of_clean_ones() -> None:
     def row(seed: int, quality: int | None) -> InputStatistics:
-        low = PillowImage.fromarray(photograph(seed, (256, 320))).resize((80, 64), PillowImage.Resampling.BICUBIC)
+        low = PillowImage.fromarray(photograph(seed, (128, 160))).resize((80, 64), PillowImage.Resampling.BICUBIC)
         if quality is not None:
             file = io.BytesIO()
             low.save(file, "JPEG", quality=quality)
