@@ -59,9 +59,10 @@ def stripe_pitch(height: int, width: int) -> int:
 
 def dot_squares(height: int, width: int, period: int, side: int) -> tuple[Mask, Mask]:
     """The white and the black squares of dots, (H, W) bool each: `side` pixels a side, 2 `period` from dot to dot."""
-    rows, columns = np.arange(height)[:, None], np.arange(width)
-    # Every other row of dots is moved by half of their distance.
-    down, along = rows % (2 * period), (columns + rows // (2 * period) % 2 * period) % (2 * period)
+    rows, columns = np.arange(4 * period)[:, None], np.arange(2 * period)
+    # Every other row of dots is moved by half of their distance. One piece of the pattern is repeated over the picture.
+    down, along = rows % (2 * period), (columns + rows // (2 * period) * period) % (2 * period)
     white = (down < side) & (along < side)
     black = (down // side == 1) & (along // side == 1)
-    return white, black
+    repeats = -(-height // (4 * period)), -(-width // (2 * period))
+    return np.tile(white, repeats)[:height, :width], np.tile(black, repeats)[:height, :width]
