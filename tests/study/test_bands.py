@@ -84,6 +84,7 @@ def test_from_files_and_arrays_to_the_report(case: str, tmp_path: Path, monkeypa
     assert any(bands.words in sentence for sentence in certificate.assumptions)
     assert 0 < certificate.trusted_share < 1
     of_arrays = bc.mask(given["outputs"][13], given["inputs"][13], calibration, ALPHA, run="arrays")
+    np.testing.assert_array_equal(of_arrays.values, given["outputs"][13][0])
     np.testing.assert_array_equal(of_arrays.mask, np.array(PillowImage.open("out/p13-mask.png")))
     ending = "png" if bands.count == 1 else "npy"
     for kind in ("image", "safe"):
@@ -114,6 +115,7 @@ def test_without_bands_a_folder_is_the_vendor_that_it_was() -> None:
     ("settings", "cure"),
     [
         ({"metric": "lab-l1"}, "got lab-l1. Give --metric band-l1:sigma=4"),
+        ({"metric": "spectral-angle", "bands": "1:0:9"}, "got spectral-angle. Give --metric band-l1:sigma=4"),
         ({"score": "texture"}, "got texture. Give --score bicubic-gap:sigma=8"),
         ({"score": "weighted", "draws": 4}, "got weighted. Give --score smoothed-variance"),
         ({"degradation": "bicubic+noise:3"}, "Give --degradation bicubic, area, lanczos or given"),
@@ -122,9 +124,10 @@ def test_without_bands_a_folder_is_the_vendor_that_it_was() -> None:
     ],
 )
 def test_what_looks_at_8_bit_colours_alone_is_refused_by_name(settings: dict[str, Any], cure: str) -> None:
-    usual = {"metric": "band-l1", "score": "bicubic-gap", "draws": 1}
+    usual = {"metric": "band-l1", "score": "bicubic-gap", "draws": 1, "bands": "4:0:10000"}
+    chosen = {**usual, **settings}
     with pytest.raises(UsageError) as refused:
-        set_up(folder(bands="4:0:10000"), **{**usual, **settings})
+        set_up(folder(bands=chosen.pop("bands")), **chosen)
     assert cure in str(refused.value)
 
 

@@ -13,7 +13,7 @@ from blackbox_conformal.support.types import Image, Map
 class BandMetric(AveragedMetric):
     """A norm of the difference of two spectra, each band as a share of its declared range: at most 1."""
 
-    takes_bands: ClassVar[bool] = True
+    fewest_bands: ClassVar[int] = 1
     space: ClassVar[str] = "shares of the range of each band"
     largest: ClassVar[float] = 1.0
     opposite_error: ClassVar[float] = 1.0

@@ -36,8 +36,8 @@ class Metric(Plugin):
         The colour space in which the map measures, as a certificate prints it.
     counts_detail
         Whether it also gives the energies of invented and of added detail, which `marked` and `clear-share` add up.
-    takes_bands
-        Whether it measures pictures of declared bands, (H, W, bands) uint16, too.
+    fewest_bands
+        With how many it measures pictures of declared bands, (H, W, bands) uint16, too; 0: not at all.
     reads_pictures
         Whether the map of any two pictures can be computed here and now, without a person's marks or a user's function.
     """
@@ -46,7 +46,7 @@ class Metric(Plugin):
     sums_channels: ClassVar[bool] = False
     space: ClassVar[str] = "sRGB"
     counts_detail: ClassVar[bool] = False
-    takes_bands: ClassVar[bool] = False
+    fewest_bands: ClassVar[int] = 0
     reads_pictures: ClassVar[bool] = True
 
     cap: float | None = Field(default=None, gt=0, allow_inf_nan=False)

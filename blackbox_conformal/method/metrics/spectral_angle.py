@@ -14,7 +14,7 @@ class SpectralAngle(LocalMetric):
     Bands are counted from the lower end of their range. A spectrum of 0 in all bands is a right angle from any other.
     """
 
-    takes_bands: ClassVar[bool] = True
+    fewest_bands: ClassVar[int] = 2
     space: ClassVar[str] = "radians between spectra"
     largest: ClassVar[float] = math.pi / 2
 

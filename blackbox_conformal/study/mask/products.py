@@ -99,6 +99,12 @@ class Result(Faces):
         )
 
     @property
+    def values(self) -> NDArray[Any]:
+        """The delivered picture in its own numbers: of declared bands their values, else `image`."""
+        bands = Procedure.model_validate(self.certificate.procedure).bands
+        return self.image if bands is None else bands.values(self.image)
+
+    @property
     def safe(self) -> Image:
         """A picture to use, (H, W, 3) uint8: the delivered pixels where trusted, elsewhere those nearest to the truth.
 

@@ -233,12 +233,17 @@ def set_up(
 def _with_bands(setup: Setup) -> Setup:
     """The set-up; where bands are declared, what looks at 8-bit sRGB alone is refused."""
     procedure, score, metric = setup.procedure, setup.score, setup.metric
-    if procedure.bands is None:
+    bands = procedure.bands
+    if bands is None:
         return setup
     steps = [step for chain in procedure.mixture.chains for step in chain.steps]
     several = procedure.draws > 1
     refusals = (
-        (not metric.takes_bands, f"a metric that takes them; got {metric.plugin_name()}", "--metric band-l1:sigma=4"),
+        (
+            not 1 <= metric.fewest_bands <= bands.count,
+            f"a metric that takes them; got {metric.plugin_name()}",
+            "--metric band-l1:sigma=4",
+        ),
         (
             not score.takes_bands,
             f"a score that takes them; got {score.plugin_name()}",
