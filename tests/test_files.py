@@ -81,6 +81,14 @@ def test_a_file_in_the_way_of_one_keeps_all_from_being_written(tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir()] == ["second"]
 
 
+def test_a_folder_in_the_way_of_one_keeps_all_from_being_written(tmp_path: Path) -> None:
+    (tmp_path / "second").mkdir()
+    for force in (False, True):
+        with pytest.raises(UsageError, match="second cannot be written: a folder has this name"):
+            write_together({tmp_path / "first": b"1", tmp_path / "second": b"2"}, force=force)
+    assert [path.name for path in tmp_path.iterdir()] == ["second"]
+
+
 def test_a_private_folder_is_nobody_elses_and_one_that_is_there_stays(tmp_path: Path) -> None:
     make_private(tmp_path / "above" / "run")
     assert stat.S_IMODE((tmp_path / "above" / "run").stat().st_mode) == 0o700

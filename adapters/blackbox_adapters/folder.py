@@ -97,9 +97,9 @@ class Folder(Adapter):
         yield Observed(model=self.label)
         files = self._draws(upload.name)
         if draw.index >= len(files):
-            lower = "" if draw.index == 0 else ", or lower --draws"
             raise self._missing(
-                f"draw {draw.index + 1} of picture {upload.name!r}; its folder holds {len(files)}", f"Draw it{lower}"
+                f"draw {draw.index + 1} of picture {upload.name!r}; its folder holds {len(files)}",
+                "" if draw.index == 0 else "Add it, or lower --draws",
             )
         file = files[draw.index]
         try:
@@ -136,18 +136,20 @@ class Folder(Adapter):
             raise self._missing(f"one file a draw; {called[0].name!r} and {called[1].name!r} are both one")
         if called:
             return called[0]
-        expected = f"{name + self.suffix!r} with .png or another ending, or a folder of draws for picture {name!r}"
+        expected = (
+            f"the answer {name + self.suffix + '.png'!r}, with this or another ending, or a folder {name!r} of draws"
+        )
         stems = [_composed(file.stem) for file in pictures]
         further = [stem.removeprefix(name) for stem in stems if stem.startswith(name)]
         # A suffix that every file shares is very likely the user's, so the message can offer it.
         suffix = next((one for one in further if all(stem.endswith(one) for stem in stems)), None)
         if suffix is None:
-            raise self._missing(f"{expected}; there is none")
+            raise self._missing(f"{expected}; there is neither")
         found = f"{len(stems)} picture{'' if len(stems) == 1 else 's'} whose names end in {suffix!r}"
-        raise self._missing(f"{expected}; there is none, but {found}", f"Add -p {shlex.quote(f'suffix={suffix}')}")
+        raise self._missing(f"{expected}; there is neither, but {found}", f"Add -p {shlex.quote(f'suffix={suffix}')}")
 
-    def _missing(self, expected: str, cure: str = "Draw it") -> NotSentError:
-        return NotSentError(f"expected in {self.path!r} {expected}. {cure}", permanent=True)
+    def _missing(self, expected: str, cure: str = "") -> NotSentError:
+        return NotSentError(f"expected in {self.path!r} {expected}{cure and f'. {cure}'}", permanent=True)
 
 
 def _composed(name: str) -> str:

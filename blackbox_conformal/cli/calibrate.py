@@ -229,8 +229,9 @@ def _remark(
         )
     if getattr(setup.adapter, "inputs", None) == "":
         screen.note(
-            f"note: the inputs are taken to be what {setup.procedure.mixture.text} makes of the photographs; if you "
-            "have those that were enlarged, give them with -p inputs=FOLDER, and they are compared"
+            f"note: the inputs are taken to be what {setup.procedure.mixture.text} makes of the photographs: another "
+            "scale or degradation would pass unnoticed. If you have those that were enlarged, give them with -p "
+            "inputs=FOLDER, and they are compared"
         )
     if refusals:
         # What lies on this machine's disk is in no ledger.

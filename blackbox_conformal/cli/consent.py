@@ -14,7 +14,7 @@ from blackbox_conformal.cli.console import Screen, limit_above
 from blackbox_conformal.cli.keys import confirm_keys
 from blackbox_conformal.cli.options import SpendingOptions
 from blackbox_conformal.errors import BudgetError
-from blackbox_conformal.support.text import mebibytes, money
+from blackbox_conformal.support.text import counted, mebibytes, money
 
 if TYPE_CHECKING:
     from blackbox_conformal.drawing.estimate import Estimate
@@ -134,7 +134,7 @@ def _say_estimate(screen: Screen, expected: "Estimate") -> None:
 
     again = f", and at most {expected.again} more for answers that are asked for again" if expected.again else ""
     price = "unknown" if expected.cost_usd is None else money(*expected.cost_usd)
-    text = f"{expected.calls} calls to make{again}, {expected.cached} draws stored; price {price}"
+    text = f"{counted(expected.calls, 'call')} to make{again}, {expected.cached} draws stored; price {price}"
     if isinstance(expected, Plan):
         text += f"; disk {mebibytes(expected.disk_bytes)}, memory {mebibytes(expected.memory_bytes)}"
         text += "" if expected.seconds is None else f"; about {expected.seconds:.0f} s at the allowed rate"

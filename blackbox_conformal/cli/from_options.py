@@ -297,11 +297,10 @@ def _missing(vendor: "type[Adapter]", parameters: Collection[str], *, priced: bo
     return missing
 
 
-def blanks(calibration: "Calibration", command: str) -> list[str]:
+def blanks(identity: Mapping[str, Any], command: str) -> list[str]:
     """Options of `command` to fill in: what a vendor needs that neither its calibration nor a setting keeps."""
     from blackbox_conformal.study.plugins import installed_adapter_class
 
-    identity = calibration.procedure.vendor
     try:
         vendor = installed_adapter_class(identity["adapter"], "adapter in the calibration")
     except BlackboxConformalError:

@@ -99,7 +99,7 @@ def command(screen: Screen, options: InputsOptions) -> None:
         next_steps.offer(screen, page, opened=options.opened)
     if not shift.differ:
         # What a calibration does not keep is not known here.
-        words = ("--calibration", options.calibration, *from_options.blanks(calibration, "mask"))
+        words = ("--calibration", options.calibration, *from_options.blanks(calibration.procedure.vendor, "mask"))
         words += ("--alpha", f"{pages().opening_level(calibration):g}", *next_steps.typed("group"))
         screen.next("mask", *options.inputs, *words)
     screen.data({**document(blocks), "degradation": degradation, "page": None if page is None else str(page)})

@@ -360,14 +360,14 @@ class _Delivery:
 
     def add_drift(self, drift: str) -> None:
         """Add to every certificate that the answers to these pictures are not like those at calibration."""
-        from blackbox_conformal.study.mask.products import add_note
+        from blackbox_conformal.study.mask.products import add_doubt
 
         for place, entry in self.entries.items():
-            entry["notes"].append(drift)
-            add_note(Path(entry["certificate"]), drift, self.key)
+            certificate = add_doubt(Path(entry["certificate"]), drift, self.key)
+            entry |= {"notes": list(certificate.notes), "status": certificate.status, "reason": certificate.reason}
             if self.kept is not None:
                 self.kept.keep([Path(entry["certificate"])], Path(self.options.out).resolve().name, force=True)
-            self.store.add_note(self.previews[place], drift)
+            self.store.add_doubt(self.previews[place], certificate)
         self.warn(drift)
 
     def show(self, run: Path) -> None:

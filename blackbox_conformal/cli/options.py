@@ -62,6 +62,16 @@ class PicturesPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class PaperPath(click.Path):
+    """A calibration, a certificate or a report, which are files."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """`value` itself."""
+        if Path(value).is_dir():
+            self.fail(f"expected papers; got a folder. Name those in it: {Path(value)}/*-certificate.json", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class NewPath(click.Path):
     """Where a command writes; refused before it does anything, and pays for anything, where it cannot write."""
 
@@ -75,6 +85,7 @@ class NewPath(click.Path):
 
 
 FILE = click.Path(exists=True, dir_okay=False)
+PAPER = PaperPath(exists=True)
 NAMED_FILE = click.Path(dir_okay=False)
 NEW_FILE = NewPath(dir_okay=False)
 NEW_FOLDER = NewPath(file_okay=False)

@@ -34,7 +34,10 @@ def read_paper(path: Path) -> "Calibration | Certificate":
         content = strict_json(text)
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise FileFormatError(f"expected a calibration or a certificate that can be read; {why}") from None
+        raise FileFormatError(
+            f"expected a calibration or a certificate that can be read; {why}. Name calibration.json, or the "
+            "…-certificate.json beside a mask"
+        ) from None
     except (ValueError, RecursionError) as error:
         if isinstance(error, FileFormatError):
             raise

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from blackbox_conformal.cli import from_options
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.next_steps import typed
@@ -114,7 +115,7 @@ class WatchedPapers:
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyOptions:
-    papers: tuple[str, ...] = shared.arguments(required=True, type=shared.FILE)
+    papers: tuple[str, ...] = shared.arguments(required=True, type=shared.PAPER)
     calibration: str | None = shared.declared(
         "--calibration", type=shared.FILE, help="Calibration file: check also that the certificates follow from it."
     )
@@ -178,7 +179,9 @@ def command(screen: Screen, options: VerifyOptions) -> None:
         )
     calibrations = [row.name for row in rows if row.entry["status"] is None]
     calibration = options.calibration or next(iter(calibrations), "calibration.json")
-    screen.next("audit", "other-photographs", "--calibration", calibration, *typed("trust"))
+    vendor = next((row.vendor for row in rows if row.vendor), None)
+    blanks = [] if vendor is None else from_options.blanks(vendor, "audit")
+    screen.next("audit", "other-photographs", "--calibration", calibration, *blanks, *typed("trust"))
 
 
 def _say(screen: Screen, rows: "list[_Row]") -> None:
@@ -195,13 +198,17 @@ def _say(screen: Screen, rows: "list[_Row]") -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """What became of one paper: the lines for people, and the entry for scripts; `checked`: every signature of it."""
+    """What became of one paper: the lines for people, and the entry for scripts.
+
+    `checked`: every signature of it. `vendor`: the identity of the vendor that it names.
+    """
 
     name: str
     lines: tuple[str, ...]
     entry: dict[str, Any]
     failed: bool = False
     checked: bool = True
+    vendor: Mapping[str, Any] | None = None
 
 
 def _checked(
@@ -250,7 +257,9 @@ def _checked(
     if watch is not None:
         further.append(f"its watch: {watch[0]}")
     separator = ", " if outcome == "undamaged" else "; "
-    return _Row(name=name, lines=(f"{outcome}{separator}{vouching.words()}", *further), entry=entry, checked=checked)
+    vendor = paper.procedure["vendor"] if isinstance(paper, Certificate) else paper.procedure.vendor
+    lines = (f"{outcome}{separator}{vouching.words()}", *further)
+    return _Row(name=name, lines=lines, entry=entry, checked=checked, vendor=vendor)
 
 
 def _unchecked(
@@ -414,10 +423,8 @@ def _refuse_disagreement(
 ) -> None:
     """Refuse credentials that say something else than the mask in them, the certificate or the calibration."""
     from blackbox_conformal.documents.credentials import contradictions
-    from blackbox_conformal.method.images.headers import inspect
 
-    container = inspect(content)
-    wrong = contradictions(found, (container.height, container.width), certificate)
+    wrong = contradictions(found, content, certificate)
     if against is not None and dict(found.claim or {}).get("calibration") != against.digest:
         wrong.append(f"they name another calibration than --calibration, {against.digest}")
     if wrong:

@@ -234,8 +234,9 @@ class Certificate(BaseModel):
         How the input compares with those of the calibration; None where that is not known.
     batch_check
         How the inputs that were masked together compare with them.
-    drift
-        What the pictures masked before found about inputs or answers; None where they found nothing.
+    drift, doubt
+        What the pictures masked before found about inputs or answers, and what the answers to a whole batch found; None
+        where they found nothing.
     missing_images
         How many more calibration photographs the level would need at least; 0 when it is reachable.
     calibration_signature
@@ -276,6 +277,7 @@ class Certificate(BaseModel):
     input_check: InputCheck | None = None
     batch_check: BatchCheck
     drift: str | None = None
+    doubt: str | None = None
     input_bound: str | None = None
     psnr: str | None = None
     leakage: str | None = None
@@ -308,6 +310,20 @@ class Certificate(BaseModel):
     def digest(self) -> str:
         """``sha256:…`` of everything but the signature."""
         return CERTIFICATES.digest(self)
+
+    def doubted(self, found: str) -> Self:
+        """The same certificate once a whole batch found that its answers are unlike the calibration's."""
+        update: dict[str, Any] = {"notes": (*self.notes, found), "doubt": found}
+        if self.status == "guaranteed":
+            update |= {"status": "if-like-calibration", "reason": found}
+        return self.model_copy(update=update)
+
+    @property
+    def undoubted(self) -> Self:
+        """As it was before `doubted`, when the files that it names were written."""
+        if self.doubt is None or self.reason != self.doubt:
+            return self
+        return self.model_copy(update={"status": "guaranteed", "reason": None})
 
     def signed(self, key: "SigningKey") -> Self:
         """The same certificate with a signature by `key`."""
@@ -376,7 +392,7 @@ class _StoredCertificates(StoredPaper[Certificate]):
 
     def _fields(self, document: Certificate) -> dict[str, Any]:
         # Certificates from before there were these fields have none.
-        later = ("calibration_signature", "watch", "outside")
+        later = ("calibration_signature", "watch", "outside", "doubt")
         fields = super()._fields(document)
         return {name: value for name, value in fields.items() if name not in later or value is not None}
 

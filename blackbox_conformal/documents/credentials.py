@@ -23,6 +23,8 @@ from blackbox_conformal.documents.x509 import ROOT, CertifiedKey, root_of
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, MissingPackageError, UsageError
 from blackbox_conformal.method.images.encode import grey_levels, mask_png
 from blackbox_conformal.method.images.headers import inspect
+from blackbox_conformal.method.images.read import opacity_of
+from blackbox_conformal.method.risk.trust import trusted_share
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.text import printable
 
@@ -324,22 +326,23 @@ def read_credentials(content: bytes, trusted: Collection[str] = (), anchors: str
     return Credentials(signer, key, sure, found["claim"], found["mask"], found["carried"])
 
 
-def contradictions(found: Credentials, size: tuple[int, int], certificate: Certificate | None) -> list[str]:
+def contradictions(found: Credentials, content: bytes, certificate: Certificate | None) -> list[str]:
     """Each thing that the credentials of a picture say and their mask, or the certificate, does not; in words.
 
-    `size` is the picture's, (height, width). Without a `certificate` its words are not compared.
+    `content` is the picture's file. Without a `certificate` its words are not compared.
 
     Raises
     ------
     ImageError
         What they hold as a mask is none of this picture.
     """
-    claim, wrong = dict(found.claim or {}), []
+    claim, wrong, container = dict(found.claim or {}), [], inspect(content)
     digest = None if found.mask is None else digest_bytes(found.mask)
     if found.mask is None:
         wrong.append("they hold no mask")
     else:
-        share = float(f"{np.mean(grey_levels(found.mask, size, 1)):.12g}")
+        mask = grey_levels(found.mask, (container.height, container.width), 1)
+        share = float(f"{trusted_share(mask, opacity_of(content)):.12g}")
         if claim.get("trusted_share") != share:
             wrong.append(f"trusted_share is {claim.get('trusted_share')!r}, and {share!r} of the mask in it is white")
     if certificate is not None:
@@ -348,7 +351,7 @@ def contradictions(found: Credentials, size: tuple[int, int], certificate: Certi
         wrong += [
             f"{name} is {claim.get(name)!r}, and the certificate says {value!r}"
             for name, value in claim_of(certificate).items()
-            if claim.get(name) != value
+            if claim.get(name) not in (value, claim_of(certificate.undoubted)[name])
         ]
     return wrong
 

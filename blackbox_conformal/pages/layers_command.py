@@ -37,7 +37,7 @@ THUMBNAIL = 256
 
 
 @click.command("layers")
-@click.argument("certificates", nargs=-1, required=True, type=shared.FILE)
+@click.argument("certificates", nargs=-1, required=True, type=shared.PAPER)
 @shared.option("--out", type=shared.FOLDER, help="Where to write; beside each of CERTIFICATES if it is left out.")
 @shared.option("--force", is_flag=True, help="Overwrite a file with other content.")
 @shared.output

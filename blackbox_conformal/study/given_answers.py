@@ -22,7 +22,7 @@ from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.stages.prepare import named_input
 from blackbox_conformal.support.eight_bit import eight_bit
 from blackbox_conformal.support.files import refusal
-from blackbox_conformal.support.text import name_of
+from blackbox_conformal.support.text import name_of, printable
 from blackbox_conformal.support.types import Image
 from blackbox_conformal.vendor.adapter import Adapter
 
@@ -37,6 +37,13 @@ def given_answers(settings: dict[str, Any]) -> Iterator[tuple[Adapter, list[Path
         Pictures are missing, or do not belong together.
     """
     rest = dict(settings)
+    for key in ("inputs", "outputs", "truths"):
+        if isinstance(rest.get(key), str | Path):
+            raise UsageError(
+                f"expected a list of {key}, in one order with the others; got the path {printable(rest[key])}. Give "
+                f"sorted(Path({str(rest[key])!r}).iterdir()); or calibrate folders by the names of their files, with "
+                "load_adapter('folder', path='outputs', inputs='inputs', label='vendor', scale=4)"
+            )
     given = {key: list(rest.pop(key, ())) for key in ("inputs", "outputs", "truths")}
     counts = [len(pictures) for pictures in given.values()]
     if not counts[0] == counts[1] == counts[2] > 0:

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
     Listener = Callable[[Event], None]
 
-NEEDED, PROMISE, INPUTS, DRAWING = "Needed", "Promise", "How inputs are made", "How it draws"
+NEEDED, PROMISE, INPUTS, DRAWING = "Often needed", "Promise", "How inputs are made", "How it draws"
 MONEY, PLACES, OUTPUT = "Money and faults", "Where things lie", "Output"
 SERVER, ACCESS, NOTICES = "The server", "Who may use it", "Notices"
 GROUPS = (NEEDED, PROMISE, INPUTS, DRAWING, MONEY, PLACES, OUTPUT, SERVER, ACCESS, NOTICES)

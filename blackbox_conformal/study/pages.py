@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.method.audits.findings import Audit
 from blackbox_conformal.method.audits.random_splits import Splits
 from blackbox_conformal.study.choose.compared_picture import ComparedPicture
@@ -23,8 +24,8 @@ class ReportMaterial(Protocol):
     def masked(self, result: Result, low: Image | None = None, file: Path | None = None) -> Path:
         """Keep a masked picture; `low` is what the vendor was sent, `file` a PNG of the delivered picture."""
 
-    def add_note(self, kept: Path, note: str) -> None:
-        """Add to the picture in `kept` what became known after it."""
+    def add_doubt(self, kept: Path, certificate: Certificate) -> None:
+        """Say of the picture in `kept` what its certificate says since a whole batch put it in doubt."""
 
     @property
     def audited(self) -> Callable[..., None]:

@@ -204,13 +204,15 @@ def _whole(path: Path, content: Content) -> Path:
 
 
 def refuse_other(path: Path, content: Content, *, force: bool = False) -> None:
-    """Refuse a path that holds other content, unless `force`.
+    """Refuse a path that is a folder, or that holds other content, unless `force`.
 
     Raises
     ------
     UsageError
         It does.
     """
+    if path.is_dir():
+        raise UsageError(f"{path} cannot be written: a folder has this name. Rename it, or choose another place")
     if force or not path.exists():
         return
     if path.read_bytes() != (content if isinstance(content, bytes) else b"".join(content)):

@@ -149,7 +149,7 @@ def command(screen: Screen, options: WatchOptions) -> None:
         return
     if options.page_only is not None:
         written = _write_page(screen, options, calibration, options.page_only)
-        screen.next(*_watch(options), *from_options.blanks(calibration, "watch"))
+        screen.next(*_watch(options), *from_options.blanks(calibration.procedure.vendor, "watch"))
         screen.data({"page": written})
         return
     # Before the visit is paid: a page that cannot be written would be missed afterwards.

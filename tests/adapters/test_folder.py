@@ -40,11 +40,13 @@ def test_other_files_do_not_count(tmp_path: Path) -> None:
 def test_missing_draws_say_how_many_there_are_and_are_never_retried(tmp_path: Path) -> None:
     adapter = filled(tmp_path, "1.png", "2.png", "3.png")
     with pytest.raises(
-        NotSentError, match=r"draw 8 of picture 'cat'; its folder holds 3\. Draw it, or lower --draws"
+        NotSentError, match=r"draw 8 of picture 'cat'; its folder holds 3\. Add it, or lower --draws"
     ) as e:
         draw(adapter, 7)
     assert e.value.permanent
-    with pytest.raises(NotSentError, match="picture 'dog'; there is none") as e:
+    with pytest.raises(
+        NotSentError, match=r"'dog\.png', with this or another ending, or a folder 'dog' of draws; there is neither$"
+    ) as e:
         draw(adapter, 0, "dog")
     assert e.value.permanent
 
@@ -60,7 +62,7 @@ def test_no_name_leads_outside_the_folder(tmp_path: Path, name: str) -> None:
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "1.png").write_bytes(b"secret")
     adapter = filled(tmp_path / "draws", "1.png")
-    with pytest.raises(NotSentError, match="there is none"):
+    with pytest.raises(NotSentError, match="there is neither"):
         draw(adapter, 0, name)
 
 
@@ -74,7 +76,7 @@ def test_one_picture_of_the_name_is_the_first_draw(tmp_path: Path) -> None:
     with pytest.raises(NotSentError) as e:
         draw(adapter, 0, "owl")
     assert "expected in" in str(e.value)
-    assert "'owl' with .png or another ending, or a folder of draws for picture 'owl'; there is none" in str(e.value)
+    assert "'owl.png', with this or another ending, or a folder 'owl' of draws; there is neither" in str(e.value)
     assert "lower --draws" not in str(e.value)
     (tmp_path / "cat.webp").write_bytes(b"")
     with pytest.raises(NotSentError, match="are both one"):
@@ -91,7 +93,7 @@ def test_a_suffix_that_all_pictures_have_is_offered(tmp_path: Path) -> None:
     assert draw(adapter, 0) == "cat_x4.png"
     assert adapter.identity() == Folder(path=str(tmp_path), label="vendor 1").identity()
     (tmp_path / "owl.png").write_bytes(b"")
-    with pytest.raises(NotSentError, match=r"there is none\. Draw it$"):
+    with pytest.raises(NotSentError, match=r"there is neither$"):
         draw(Folder(path=str(tmp_path), label="vendor 1"), 0)
 
 
@@ -108,7 +110,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_ours(tmp_path: Path) -> None:
     (tmp_path / "cat" / "1.png").unlink()
     (tmp_path / "cat").rmdir()
     tmp_path.joinpath("cat").write_text("no folder")
-    with pytest.raises(NotSentError, match="there is none"):
+    with pytest.raises(NotSentError, match="there is neither"):
         draw(adapter, 0)
 
 

@@ -5,6 +5,7 @@ import shlex
 import signal
 import subprocess
 import time
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from support.synthetic import write_photographs
 import blackbox_conformal as bc
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.study.plan.frontier import Frontier
+from blackbox_conformal.study.plan.frontier_rows import Wish
 from blackbox_conformal.study.stages.defaults import DEFAULT_METRIC
 from blackbox_conformal.study.stages.settings import member
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -27,6 +30,13 @@ PILOT = 6
 def folder(tmp_path: Path) -> Path:
     write_photographs(tmp_path / "photographs", range(16))
     return tmp_path
+
+
+def test_what_is_to_be_wanted_less_is_what_was_wanted() -> None:
+    assert Wish(alpha=0.01).less == "raise --alpha"
+    assert Wish(share=0.5, usd=Decimal(1)).less == "want a smaller share or raise --max-cost"
+    (note,) = Frontier(rows=(), source="one vendor", less="raise --alpha").blocks(20)
+    assert note.text.endswith("by one vendor. To go on, raise --alpha")
 
 
 def plan(folder: Path, server: FaultServer, *more: str, code: int = 0) -> subprocess.CompletedProcess[str]:

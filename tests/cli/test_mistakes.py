@@ -225,7 +225,8 @@ def test_where_a_vendor_is_must_be_said_again(
 ) -> None:
     write_draws(tmp_path / "outputs", range(3), 3)
     vendor = ["--adapter", "folder", "-p", f"path={tmp_path / 'outputs'}", "-p", "label=synthetic"]
-    assert run(["calibrate", str(photographs), *vendor, *CHOICES, "--run", str(tmp_path / "run"), "-q"]) == 0
+    assert run(["calibrate", str(photographs), *vendor, *CHOICES, "--run", str(tmp_path / "run")]) == 0
+    assert "another scale or degradation would pass unnoticed" in capsys.readouterr().err
     calibration = ["--calibration", str(tmp_path / "run" / "calibration.json"), "--alpha", "0.9"]
     for command in ("mask", "audit"):
         assert run([command, str(photographs), *calibration]) == 2
@@ -245,5 +246,5 @@ def test_nobody_is_asked_to_pay_for_a_photograph_that_calibration_has_seen(
             assert run([command, str(photographs / "p1.png"), *given]) == 2
             said = capsys.readouterr().err
             assert "has not seen" in said
-            assert "calls to make" not in said
+            assert "to make" not in said
         assert server.account.paid == 9

@@ -212,6 +212,10 @@ def test_what_a_settings_file_has_is_no_blank_of_the_next_command(desk: Desk, ca
     assert blanks(called(*report, folder=tmp_path).stdout) == []
 
 
+def test_verify_leaves_what_a_calibration_does_not_keep_to_be_filled_in(desk: Desk, calibrated: str) -> None:
+    assert blanks(desk.run("verify", "runs/my acme/calibration.json").stdout) == ["url=…", "price-usd=…"]
+
+
 def blanks(said: str) -> list[str]:
     """What the commands named as next leave to be filled in."""
     lines = [line for line in said.splitlines() if line.startswith("Next: ")]

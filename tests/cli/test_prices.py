@@ -10,6 +10,9 @@ from PIL import Image
 from support.command_line import VENDOR, called
 from support.synthetic import write_photographs
 
+from blackbox_conformal.cli.consent import _say_estimate
+from blackbox_conformal.cli.console import Screen
+from blackbox_conformal.drawing.estimate import Estimate
 from blackbox_conformal.drawing.ledger.queries import ledger_ls
 from blackbox_conformal.testing.fault_server import FaultServer
 
@@ -114,3 +117,9 @@ def test_an_adapter_is_shown_with_the_rule_of_its_price(tmp_path: Path) -> None:
     assert "$0.10 to $2.20, by output megapixels: a credit of 0.10 USD for every 24 that are begun" in " ".join(
         shown.stdout.split()
     )
+
+
+def test_one_call_is_one_call(capsys: pytest.CaptureFixture[str]) -> None:
+    for calls, said in ((1, "1 call to make,"), (2, "2 calls to make,")):
+        _say_estimate(Screen(as_json=False, quiet=False, verbose=0), Estimate(calls, 0, None, None, None))
+        assert said in capsys.readouterr().err

@@ -2,12 +2,16 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
+import click
 import pytest
 from PIL import Image
 from support.report_material import make_run
 
+from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.pages.report.report_command import _suggest
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +28,17 @@ def test_a_run_folder_becomes_one_file(folder, capsys):
     assert document["audit"] in ("confirmed", "inconclusive", "contradicted")
     assert (folder / "report.html").read_text().startswith("<!doctype html>")
     assert "report.html" in out.err
+
+
+def test_after_an_audit_of_answers_on_a_disk_no_watch_is_advised(tmp_path, capsys):
+    def advised(adapter):
+        about = SimpleNamespace(procedure=SimpleNamespace(vendor={"adapter": adapter, "parameters": {}}))
+        screen = Screen(as_json=False, quiet=False, verbose=0)
+        with click.Context(click.Command("report")):
+            _suggest(screen, about, object(), tmp_path / "calibration.json", tmp_path)
+        return capsys.readouterr().out.split()[2]
+
+    assert (advised("folder"), advised("embedded")) == ("view", "watch")
 
 
 def test_a_report_is_made_anew_and_any_other_file_is_not_overwritten(folder, tmp_path, capsys):

@@ -22,7 +22,7 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.documents.signing_key import SigningKey
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError
-from blackbox_conformal.study.mask.products import add_note
+from blackbox_conformal.study.mask.products import add_doubt
 from blackbox_conformal.support.canonical import digest_json
 
 CERTIFICATE = "p20-certificate.json"
@@ -421,7 +421,7 @@ def test_what_others_wrote_into_a_certificate_is_not_signed(
 
 def test_a_note_is_added_only_to_what_was_signed(desk: Desk, tmp_path: Path) -> None:
     path, key = desk.copy(tmp_path), desk.keys["issuer"]
-    add_note(path, "remark", key)
+    add_doubt(path, "remark", key)
     certificate = Certificate.from_json(path.read_text())
     assert certificate.notes[-1] == "remark"
     assert certificate.vouching([key.key]).trusted
@@ -429,8 +429,8 @@ def test_a_note_is_added_only_to_what_was_signed(desk: Desk, tmp_path: Path) -> 
     signature = content.pop("signature")
     path.write_text(json.dumps(json.loads(redigested(content | {"alpha": 0.1})) | {"signature": signature}))
     with pytest.raises(CheckFailedError, match="not signed again"):
-        add_note(path, "another", key)
-    add_note(path, "another")
+        add_doubt(path, "another", key)
+    add_doubt(path, "another")
     assert Certificate.from_json(path.read_text()).signature is None
 
 

@@ -106,6 +106,10 @@ def test_enough_inputs_of_the_same_kind_are_guaranteed_and_fewer_are_under_a_con
     assert certificate.stated.endswith(certificate.statement)
     code, entries, _ = mask(write(mask.folder / "many", range(200, 200 + ENOUGH)))
     assert (code, statuses(entries)) == (0, {"guaranteed"})
+    sure = bc.Certificate.from_json(Path(entries[0]["certificate"]).read_text(encoding="utf-8"))
+    doubted = sure.doubted("the answers differ")
+    assert (doubted.status, doubted.notes[-1]) == ("if-like-calibration", "the answers differ")
+    assert doubted.stated == f"If this input is like the 24 calibrated (the answers differ): {sure.statement}"
 
 
 def test_inputs_that_come_one_by_one_are_compared_with_those_before(mask: Masking) -> None:
@@ -195,6 +199,7 @@ def test_verify_recomputes_the_status_from_what_the_certificate_states(mask: Mas
             },
             "'outside-calibration' follows",
         ),
+        ({"status": "guaranteed", "reason": None, "batch_check": enough, "doubt": "it moved"}, "'if-like-calibration'"),
         ({"batch_check": content["batch_check"] | {"n": 400}}, "'n': 24"),
     ):
         code, said = verified(**changes)

@@ -92,9 +92,12 @@ def test_what_is_no_paper_is_told_what_verify_takes(
     masked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "notes.txt").write_text("no paper")
-    assert run(["verify", str(tmp_path / "notes.txt"), str(masked / "out" / "p20-mask.png")]) == 3
+    (tmp_path / "notes.bin").write_bytes(b"\xff\xfe")
+    others = [str(tmp_path / "notes.bin"), str(masked / "out" / "p20-mask.png")]
+    assert run(["verify", str(tmp_path / "notes.txt"), *others]) == 3
     said = capsys.readouterr().out
     assert "Name calibration.json" in said
+    assert "expected Content Credentials in the picture; it has none" in said
     assert "it is no text" in said
     assert "Error" not in said
 

@@ -413,7 +413,7 @@ REFUSED = {
     "trailing-garbage": "nothing after the end",
     "flipped-bit": "checksum",
     "empty": "empty",
-    "html": "an HTML",
+    "html": "an HTML file. It is a message",
     "gif": "a GIF",
     "sixteen-bit": "8 bits a channel",
     "alpha": "transparent pixels",

@@ -94,7 +94,7 @@ def test_masked_pictures_keep_what_was_certified_and_later_notes(calibration, tm
     store = ReportStore(tmp_path, calibration)
     result = make_result(calibration, "m", 5, 0.1)
     kept = store.masked(result, result.low_resolution)
-    store.add_note(kept, "the answers drifted")
+    store.add_doubt(kept, result.certificate.doubted("the answers drifted"))
     entry = read_entry(kept.parent / "full-size" / f"{kept.stem}.json")
     assert entry.notes[-1] == "the answers drifted"
     assert [one.alpha for one in entry.certified] == [0.1]
@@ -138,7 +138,7 @@ def test_an_entry_of_an_earlier_version_is_refused_with_what_makes_it_anew(calib
 def test_nothing_is_kept_where_it_is_left_out(calibration, tmp_path):
     store = ReportStore(tmp_path, calibration, full_size=False)
     result = make_result(calibration, "m", 5, 0.1)
-    store.add_note(store.masked(result, result.low_resolution), "a note")
+    store.add_doubt(store.masked(result, result.low_resolution), result.certificate.doubted("a note"))
     assert not list(tmp_path.glob("**/full-size"))
 
 

@@ -223,7 +223,9 @@ def test_bounds_of_the_picture_are_said_to_be_in_use(tmp_path):
 
 def test_what_a_certificate_notes_is_said_at_the_picture(plain_run, tmp_path):
     store = ReportStore(tmp_path, plain_run.calibration, (0.1,))
-    store.add_note(store.masked(plain_run.results[0]), "the input is a JPEG file: the guarantee is for others")
+    result = plain_run.results[0]
+    found = result.certificate.doubted("the input is a JPEG file: the guarantee is for others")
+    store.add_doubt(store.masked(result), found)
     text = write_report(tmp_path, plain_run.calibration, None, [], tmp_path / "r.html", alpha=0.1).read_text()
     assert text.count('<p class="noted small">The input is a JPEG file.</p>') == 1
     assert "The input is a JPEG file: the guarantee is for others.</p>" in text

@@ -15,6 +15,7 @@ import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.pages.report.report_store import preview_of_result
+from blackbox_conformal.study.mask.products import add_doubt
 
 OPACITY = np.full((16, 20), 255, np.uint8)
 OPACITY[:6], OPACITY[6] = 0, 120
@@ -130,6 +131,14 @@ def test_equal_colours_below_another_alpha_have_a_mask_of_their_own(desk: Desk) 
 def test_a_session_masks_it(desk: Desk) -> None:
     with bc.Session(desk.calibration, desk.vendor, 0.6, run=desk.folder / "run") as session:
         assert np.array_equal(session.mask(desk.folder / "p8.png").mask, desk.result.mask)
+
+
+def test_content_credentials_say_the_same_also_after_a_whole_batch_is_in_doubt(desk: Desk, tmp_path: Path) -> None:
+    sure = desk.result.certificate.model_copy(update={"status": "guaranteed", "reason": None})
+    products = replace(desk.result, certificate=sure).save(tmp_path, credentials=bc.SigningKey.new("Laboratory"))
+    assert run(["verify", str(products.image)]) == 0
+    assert add_doubt(products.certificate, "the answers differ").status == "if-like-calibration"
+    assert run(["verify", str(products.image)]) == 0
 
 
 def test_photographs_with_alpha_calibrate_nothing(desk: Desk, tmp_path: Path) -> None:

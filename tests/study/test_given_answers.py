@@ -94,6 +94,7 @@ def test_several_draws_come_as_lists_or_as_one_array_of_each_picture_and_numbers
 
 WRONG: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
     "a truth is missing": (lambda: {"truths": TRUTHS[1:]}, "12 inputs, 12 outputs, 11 truths. Give one of each"),
+    "a folder": (lambda: {"truths": "truths"}, r"list of truths.*path truths\. Give sorted\(Path\('truths'\)"),
     "no inputs": (lambda: {"inputs": []}, "got no vendor and 0 inputs"),
     "too narrow": (lambda: {"outputs": [each[:, 1:] for each in OUTPUTS]}, r"expected outputs\[0\] 4 times .*79×64"),
     "another scale": (lambda: {"outputs": [*OUTPUTS[:-1], CAMERA[0]]}, r"outputs\[11\] 4 times as large .*got 20×16"),

@@ -36,6 +36,14 @@ def test_layers_lie_where_they_are_asked_for(masked: Path, tmp_path: Path) -> No
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["p8-layers.ora"]
 
 
+def test_a_folder_and_a_picture_are_told_what_to_name(masked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("layers", "verify"):
+        assert run([command, f"{masked.parent}/"]) == 2
+        assert f"got a folder. Name those in it: {masked.parent}/*-certificate.json" in capsys.readouterr().err
+    assert run(["layers", str(masked.with_name("p8-image.png"))]) == 2
+    assert "it is no text. Name calibration.json, or the …-certificate.json beside" in capsys.readouterr().err
+
+
 def picture(content: bytes) -> Image.Image:
     return Image.open(io.BytesIO(content))
 

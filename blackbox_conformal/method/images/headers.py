@@ -123,9 +123,8 @@ def inspect(content: bytes, *, deepest: int = 8) -> Container:
         )
     kind = next((name for pattern, name in _OTHER_KINDS if pattern.match(content)), None)
     if kind is not None:
-        raise ImageError(
-            f"expected a PNG, JPEG, WebP, AVIF, HEIC, TIFF or BMP picture; got {kind} file. Convert it to PNG"
-        )
+        advice = "It is a message: read what it says" if kind in ("an HTML", "a JSON") else "Convert it to PNG"
+        raise ImageError(f"expected a PNG, JPEG, WebP, AVIF, HEIC, TIFF or BMP picture; got {kind} file. {advice}")
     raise ImageError(
         f"expected a PNG, JPEG, WebP, AVIF, HEIC, TIFF or BMP picture; it is not an image ({_described(content)})"
     )

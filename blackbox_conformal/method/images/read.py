@@ -54,7 +54,8 @@ from PIL import (
 from blackbox_conformal.errors import ImageError, PayloadError, UsageError
 from blackbox_conformal.method.images.bands import Bands, resized_levels
 from blackbox_conformal.method.images.deep_files import deep_picture
-from blackbox_conformal.method.images.headers import Container, inspect
+from blackbox_conformal.method.images.encode import RGBA
+from blackbox_conformal.method.images.headers import PNG_SIGNATURE, Container, inspect
 from blackbox_conformal.method.images.jpeg_scans import with_tails
 from blackbox_conformal.method.images.metadata import Metadata
 from blackbox_conformal.method.images.picture import Picture, is_blank, too_deep, truncated
@@ -464,6 +465,13 @@ def read_image(
         return _decode(content, limits, check_size, bands, strict=False, transparent=transparent)
     except ImageError as error:
         raise ImageError(f"{shown}: {error}") from None
+
+
+def opacity_of(content: bytes) -> NDArray[np.uint8] | None:
+    """The alpha channel of a picture's file that `image_png` wrote; None where every pixel shows wholly."""
+    # The byte of its header that tells the colour type: only a picture with alpha is decoded.
+    has_alpha = content.startswith(PNG_SIGNATURE) and content[25] == RGBA
+    return read_image(content, transparent=True).opacity if has_alpha else None
 
 
 def read_output(

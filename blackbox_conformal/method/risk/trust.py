@@ -6,6 +6,7 @@ import math
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.support.types import Map, Mask
@@ -43,6 +44,11 @@ def trusted(score_map: Map, threshold: float) -> Mask:
     # A float64 scalar, not a Python float: the latter would be rounded to float32 before the comparison.
     mask: Mask = scores < np.float64(threshold)
     return mask
+
+
+def trusted_share(mask: Mask, opacity: NDArray[np.uint8] | None) -> float:
+    """The trusted share of the pixels that show; `opacity`: the alpha channel, None where all do."""
+    return float(np.mean(mask if opacity is None else mask[opacity > 0]))
 
 
 def threshold_json(threshold: float) -> float | Literal["inf"] | None:

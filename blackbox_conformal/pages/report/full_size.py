@@ -177,7 +177,7 @@ class FullSizeStore:
 
         Returns
         -------
-        The entry's file, by which `add_note` finds it.
+        The entry's file, by which `add_doubt` finds it.
         """
         own = [] if certified is None else [certified]
         before = self._before(kind, identity) if own else None
@@ -230,10 +230,11 @@ class FullSizeStore:
         except FileFormatError:
             return None
 
-    def add_note(self, kept: Path, note: str) -> None:
-        """Add to the picture in `kept` what became known after it."""
+    def add_doubt(self, kept: Path, certificate: Certificate) -> None:
+        """Say of the mask that was kept last in `kept` what its certificate says since it is in doubt."""
         entry = read_entry(kept)
-        self._write(replace(entry, notes=(*entry.notes, note)))
+        certified = (Certified.of(certificate), *entry.certified[1:])
+        self._write(replace(entry, certified=certified, notes=(*entry.notes, str(certificate.doubt))))
 
     def _write(self, entry: FullSize) -> Path:
         return _ENTRIES.write(entry, self.folder / f"{entry.stem}.json")

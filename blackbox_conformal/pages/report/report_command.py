@@ -9,7 +9,7 @@ from blackbox_conformal.cli import from_options, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.cache import ledger_option
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.next_steps import offer, typed
+from blackbox_conformal.cli.next_steps import offer, typed, view_of
 from blackbox_conformal.cli.run_folders import run_folder_of
 
 if TYPE_CHECKING:
@@ -95,9 +95,13 @@ def command(
 
 
 def _suggest(screen: Screen, about: "Calibration", audit: "Audit | None", file: Path, run: Path) -> None:
-    """The command to type next: an audit, and after it a watch."""
+    """The command to type next: an audit, and after it a watch of a vendor that can change."""
     elsewhere = [] if file.parent.resolve() == run.resolve() else ["--run", str(run)]
     command, pictures = ("audit", "other-photographs") if audit is None else ("watch", "photographs")
-    blanks = from_options.blanks(about, command)
+    vendor = about.procedure.vendor
+    if audit is not None and vendor["adapter"] == "folder":
+        screen.next(*view_of(run, str(file)))
+        return
+    blanks = from_options.blanks(vendor, command)
     about_it = ("--calibration", str(file), *elsewhere, *blanks, *typed("ledger", "store"))
     screen.next(command, pictures, *about_it, *([] if audit is None else ["--plan"]))

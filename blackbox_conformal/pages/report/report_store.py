@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.documents.stored import Stored
 from blackbox_conformal.method.audits.findings import Audit
 from blackbox_conformal.method.audits.random_splits import Splits
@@ -119,12 +120,13 @@ class ReportStore:
             self._full_size.keep(*kept, certified=certified, notes=notes, source=folder, showing=showing)
         return self.keep(preview)
 
-    def add_note(self, kept: Path, note: str) -> None:
-        """Add to the picture in `kept` what became known after it, such as what concerns a whole batch."""
+    def add_doubt(self, kept: Path, certificate: Certificate) -> None:
+        """Say of the picture in `kept` what its certificate says since a whole batch put it in doubt."""
         preview = read_preview(kept)
-        self.keep(replace(preview, notes=(*preview.notes, note)))
+        notes = (_stated(certificate), *preview.notes[1:], str(certificate.doubt))
+        self.keep(replace(preview, notes=notes, no_guarantee=_no_guarantee(certificate)))
         if self._full_size is not None:
-            self._full_size.add_note(self._full_size.folder / f"{kept.stem}.json", note)
+            self._full_size.add_doubt(self._full_size.folder / f"{kept.stem}.json", certificate)
 
     def keep(self, preview: Preview) -> Path:
         """Write a preview; one of the same picture is replaced."""
@@ -161,10 +163,17 @@ class ReportStore:
         return SPLITS.read(path) if path.is_file() else None
 
 
+def _stated(certificate: Certificate) -> str:
+    return f"Its certificate, for alpha = {certificate.alpha:g}, says: {certificate.stated}"
+
+
+def _no_guarantee(certificate: Certificate) -> str:
+    return "" if certificate.stated == certificate.statement else certificate.stated
+
+
 def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Image | None = None) -> Preview:
     """The preview of a masked picture."""
     certificate = result.certificate
-    stated = f"Its certificate, for alpha = {certificate.alpha:g}, says: {certificate.stated}"
     return make_preview(
         "result",
         result.name,
@@ -173,8 +182,8 @@ def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Im
         result.score_map,
         thresholds,
         low=None if low is None else rendered(low),
-        notes=(stated, *map(str, certificate.input.get("conversions", ())), *certificate.notes),
-        no_guarantee="" if certificate.stated == certificate.statement else certificate.stated,
+        notes=(_stated(certificate), *map(str, certificate.input.get("conversions", ())), *certificate.notes),
+        no_guarantee=_no_guarantee(certificate),
         unchanged=result.dotted,
         showing=result.showing,
     )

@@ -299,7 +299,7 @@ class _Masking:
         if self._failures:
             raise _refused([(self._pictures[place].name, error) for place, error in self._failures.items()])
         results = [self._results[place] for place in sorted(self._results)]
-        return results if drift is None else [with_note(result, drift) for result in results]
+        return results if drift is None else [doubted(result, drift) for result in results]
 
 
 def _vendor_file(evaluation: Evaluation, setup: Setup, read: Callable[[int], bytes]) -> bytes | None:
@@ -318,17 +318,15 @@ def _input_picture(source: Path | bytes, picture: Prepared, setup: Setup) -> Pic
     return opened
 
 
-def with_note(result: Result, note: str) -> Result:
-    """The result whose certificate says `note`, too."""
-    notes = (*result.certificate.notes, note)
-    return replace(result, certificate=result.certificate.model_copy(update={"notes": notes}))
+def doubted(result: Result, found: str) -> Result:
+    """The result once a whole batch found that its answers are unlike the calibration's."""
+    return replace(result, certificate=result.certificate.doubted(found))
 
 
 def _with_watch(result: Result, watched: WatchState) -> Result:
     """The result whose certificate says how the calibration's watch stands."""
-    certificate = result.certificate.model_copy(update={"watch": watched.head})
-    named = replace(result, certificate=certificate)
-    return named if watched.note is None else with_note(named, watched.note)
+    notes = (*result.certificate.notes, *filter(None, [watched.note]))
+    return replace(result, certificate=result.certificate.model_copy(update={"watch": watched.head, "notes": notes}))
 
 
 def _refused(failures: Sequence[tuple[str, BlackboxConformalError]]) -> IncompleteError:

@@ -565,8 +565,8 @@ def _is_same(path: Path, product: Product) -> bool:
     return path.exists() and without_credentials(path.read_bytes()) == product.content
 
 
-def add_note(certificate: Path, note: str, sign_with: SigningKey | None = None) -> None:
-    """Add to a certificate that was just written what became known after it, such as what concerns a whole batch.
+def add_doubt(certificate: Path, found: str, sign_with: SigningKey | None = None) -> Certificate:
+    """Add to a certificate that was just written what a whole batch found after it; the certificate as it is now.
 
     Raises
     ------
@@ -574,9 +574,10 @@ def add_note(certificate: Path, note: str, sign_with: SigningKey | None = None) 
         It is to be signed again, and is not what was signed before.
     """
     written = Certificate.from_json(certificate.read_text(encoding="utf-8"))
-    remarked = written.model_copy(update={"notes": (*written.notes, note), "signature": None})
+    remarked = written.doubted(found).model_copy(update={"signature": None})
     if sign_with is not None:
         if not is_signed_with(written, sign_with):
             raise CheckFailedError(f"{printable(certificate)} was changed after it was written; it is not signed again")
         remarked = remarked.signed(sign_with)
     write_new(certificate, remarked.to_json().encode(), force=True)
+    return remarked

@@ -60,11 +60,14 @@ class Frontier:
         Where the expected shares come from, or why there are none, in words.
     pilot
         What they were measured on; None: on the vendors and photographs of `source`.
+    less
+        How to want less, in words.
     """
 
     rows: tuple[FrontierRow, ...]
     source: str
     pilot: Pilot | None = None
+    less: str = ""
 
     def blocks(self, number: int) -> Iterator[Block]:
         """The rows, and what they rest on; there are `number` photographs, and a row says how many it lacks."""
@@ -93,7 +96,7 @@ class Frontier:
             return f"{self.source}. Leave --guarantee out to see those that are"
         if self.source == UNMEASURED:
             return f"{self.source}. Add --pilot 20 to measure on your own photographs, which costs their draws"
-        return f"nothing keeps what is wanted, by {self.source}. Raise --max-cost or --alpha, or want a smaller share"
+        return f"nothing keeps what is wanted, by {self.source}. To go on, {self.less}"
 
     def _notes(self, number: int) -> list[str]:
         """How to ask for each promise, and where the shares come from."""
@@ -157,7 +160,7 @@ def measured_frontier(
 
     rows = _rows(fitting, ways, prospects, wish, usd_a_draw, number)
     sources = dict.fromkeys(measured_shares(of_detail=row.promise.of_detail).source for row in rows)
-    return Frontier(rows=rows, source="; ".join(sources) or measured_shares().source)
+    return Frontier(rows=rows, source="; ".join(sources) or measured_shares().source, less=wish.less)
 
 
 def pilot_frontier(
@@ -195,7 +198,8 @@ def pilot_frontier(
 
     rows = _rows([*compared, *more], ways, prospects, wish, usd_a_draw, number)
     drawn_by = "" if pilot.stand_in is None else f", drawn by the vendor {pilot.stand_in} in place of yours"
-    return Frontier(rows=rows, source=f"{pilot.photographs} of your photographs{drawn_by}", pilot=pilot)
+    source = f"{pilot.photographs} of your photographs{drawn_by}"
+    return Frontier(rows=rows, source=source, pilot=pilot, less=wish.less)
 
 
 def _measured(promise: Promise, more: Sequence[Promise], found: Curves) -> tuple[CurveSet, CurveSet, CurveSet | None]:

@@ -55,6 +55,13 @@ class Wish:
     guarantee: str = ERROR_GUARANTEE
 
     @property
+    def less(self) -> str:
+        """How to want less, in words, by what is wanted."""
+        ways = {"raise --alpha": self.alpha, "want a smaller share": self.share, "raise --max-cost": self.usd}
+        named = [way for way, wanted in ways.items() if wanted is not None]
+        return " or ".join(named) or "add photographs"
+
+    @property
     def of_detail(self) -> bool:
         return self.guarantee == DETAIL_GUARANTEE
 

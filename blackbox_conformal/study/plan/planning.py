@@ -138,8 +138,8 @@ class Plan(Estimate, Faces):
     def __repr__(self) -> str:
         price = "unknown" if self.cost_usd is None else money(*self.cost_usd)
         return (
-            f"<Plan for {self.n} photographs, {counted(self.draws, 'draw')} each: {self.calls} calls to make, "
-            f"{self.cached} draws stored, price {price}, alpha from {self.reachable_alpha:.3g}>"
+            f"<Plan for {self.n} photographs, {counted(self.draws, 'draw')} each: {counted(self.calls, 'call')} to "
+            f"make, {self.cached} draws stored, price {price}, alpha from {self.reachable_alpha:.3g}>"
         )
 
 

@@ -5,6 +5,7 @@ Keywords that several take are described in `keyword_arguments`, and added to th
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.method.audits.findings import Audit
 from blackbox_conformal.method.audits.vendor_claim import ClaimAudit, VendorClaim
+from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing
 from blackbox_conformal.method.images.encode import Answer, Given
 from blackbox_conformal.study.audit.auditing import AuditRequest, audit_photographs
 from blackbox_conformal.study.audit.claiming import put_to_photographs, settings_of_claim
@@ -187,7 +189,12 @@ def mask_all(
         for place, error in failures.items():
             on_failure(place, error)
     terms.refuse_unlimited(vendor)
-    return mask_pictures(terms, setup, inputs, prepared, request, Receiver(on_result, on_failure, warn, on_watch=warn))
+    receiver = Receiver(on_result, on_failure, warn, on_watch=warn)
+    results = mask_pictures(terms, setup, inputs, prepared, request, receiver)
+    reason = None if request.empty_masks else reason_of_nothing(request.rule, request.curves, alpha)
+    if reason is not None:
+        warnings.warn(f"every mask is empty: {reason}", stacklevel=3)
+    return results
 
 
 @named_keywords

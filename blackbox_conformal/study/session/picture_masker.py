@@ -16,7 +16,7 @@ from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.study.job import Terms
 from blackbox_conformal.study.mask.mask_request import MaskRequest
-from blackbox_conformal.study.mask.masking import Receiver, mask_pictures, with_note
+from blackbox_conformal.study.mask.masking import Receiver, doubted, mask_pictures
 from blackbox_conformal.study.session.masked_stream import Found
 from blackbox_conformal.study.stages.certify import format_reason
 from blackbox_conformal.study.stages.evaluate import drifted
@@ -191,7 +191,7 @@ class PictureMasker:
                 answered()
         if failures:
             return failures[0]
-        return results[0] if note is None else with_note(results[0], note)
+        return results[0] if note is None else doubted(results[0], note)
 
     def _prepared(self, named: Input, request: MaskRequest) -> Prepared:
         """The picture of an input; raises what is wrong with it."""

@@ -23,11 +23,11 @@ from blackbox_conformal.method.guarantees.corollaries import leaked_level, psnr,
 from blackbox_conformal.method.guarantees.guarantee import NOT_SIGNED, Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import input_statement, is_input_statement
 from blackbox_conformal.method.images.deep_files import deep_size
-from blackbox_conformal.method.images.encode import NO_SCORE, RGBA, grey_levels
+from blackbox_conformal.method.images.encode import NO_SCORE, grey_levels
 from blackbox_conformal.method.images.headers import inspect
-from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.method.images.read import opacity_of
 from blackbox_conformal.method.metrics.metric import Metric
-from blackbox_conformal.method.risk.trust import threshold_json
+from blackbox_conformal.method.risk.trust import threshold_json, trusted_share
 from blackbox_conformal.study.stages.evaluate import Evaluation
 from blackbox_conformal.study.stages.input_check import checked_again
 from blackbox_conformal.study.stages.prepare import Prepared
@@ -56,8 +56,8 @@ class Comparisons:
     ----------
     own, batch
         The input alone, and all that are masked together.
-    drift
-        What the pictures masked before found; None where they found nothing.
+    drift, doubt
+        What the pictures masked before found, and the answers to a whole batch; None where they found nothing.
     file_format
         Of the input's file, empty where there is none.
     """
@@ -66,6 +66,7 @@ class Comparisons:
     batch: BatchCheck
     drift: str | None = None
     file_format: str = ""
+    doubt: str | None = None
 
     @property
     def group(self) -> str | None:
@@ -166,7 +167,7 @@ def claims(
     status, reason = "abstains", choice.reason
     if threshold > -math.inf or not judged:
         procedure = calibration.procedure
-        unlike, unsure = comparisons.unlike(procedure), comparisons.batch.unsure
+        unlike, unsure = comparisons.unlike(procedure), comparisons.batch.unsure or comparisons.doubt
         # No theorem speaks of such inputs, so whether they are like the calibration's decides nothing.
         if is_for_unknown(procedure.mixture, procedure.scale):
             unlike, unsure = None, MEASURED
@@ -240,7 +241,8 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
     named = certificate.calibration_signature
     known = len(calibration.comparable_inputs(None if check is None else check.group))
     batch = certificate.batch_check.model_copy(update={"n": known})
-    comparisons = Comparisons(check, batch, certificate.drift, str(certificate.input.get("format")))
+    file_format = str(certificate.input.get("format"))
+    comparisons = Comparisons(check, batch, certificate.drift, file_format, certificate.doubt)
     implied = claims(calibration, metric, rule, certificate.alpha, threshold, comparisons, named, judged=judged)
     if of_the_picture:
         named_by_it = ("status", "statement", "reason", "guarantee", "threshold", "threshold_hex", "missing_images")
@@ -292,17 +294,6 @@ def file_contradictions(certificate: Certificate, folder: Path) -> list[str]:
         if not _is_below(levels, certificate.outputs[kind], threshold, mask):
             wrong.append("the mask is not where the scores of the score map are below the threshold")
     return wrong
-
-
-def opacity_of(image: bytes) -> NDArray[np.uint8] | None:
-    """The alpha channel of a delivered picture's file; None where every pixel shows wholly."""
-    # The byte of a PNG's header that tells its colour type; only those with alpha are decoded.
-    return read_image(image, transparent=True).opacity if image[25:26] == bytes([RGBA]) else None
-
-
-def trusted_share(mask: Mask, opacity: NDArray[np.uint8] | None) -> float:
-    """The trusted share of the pixels that show."""
-    return float(np.mean(mask if opacity is None else mask[opacity > 0]))
 
 
 def hidden_note(opacity: NDArray[np.uint8] | None) -> str | None:
