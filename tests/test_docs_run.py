@@ -43,10 +43,10 @@ HOMES += ("blackbox_adapters._reading", "decimal", "datetime")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that pages name: a folder to copy."""
     folder = tmp_path_factory.mktemp("scene")
-    write_photographs(folder / "photographs", range(28))
+    write_photographs(folder / "photographs", range(20))
     write_photographs(folder / "other-photographs", range(32, 38))
     write_photographs(folder / "unseen", range(90, 94))
-    write_draws(folder / "outputs", range(28), draws=1)
+    write_draws(folder / "outputs", range(20), draws=1)
     (folder / "real-inputs").mkdir()
     (folder / "inputs").mkdir()
     for number in range(40, 64):

@@ -101,10 +101,10 @@ def test_the_screen_is_a_verdict_a_paragraph_and_a_table(scene, capsys):
 
 
 def test_kinds_of_photographs_are_shown_and_the_one_that_fails_is_named(tmp_path, capsys):
-    write_draws(tmp_path / "outputs", range(48), 3)
-    known, unseen = write_photographs(tmp_path / "known", range(24)), write_photographs(tmp_path / "u", range(24, 48))
+    write_draws(tmp_path / "outputs", range(32), 3)
+    known, unseen = write_photographs(tmp_path / "known", range(16)), write_photographs(tmp_path / "u", range(16, 32))
     lines = []
-    for seed, path in enumerate(unseen, 24):
+    for seed, path in enumerate(unseen, 16):
         lines.append(f"{path.name},{'night' if seed % 2 else 'day'}\n")
         for one in (tmp_path / "outputs" / path.stem).iterdir() if seed % 2 else ():
             Image.fromarray((np.asarray(Image.open(one)) * 0.3).astype(np.uint8)).save(one)
@@ -116,10 +116,10 @@ def test_kinds_of_photographs_are_shown_and_the_one_that_fails_is_named(tmp_path
     assert run(["audit", *looked_at, "--groups", str(tmp_path / "groups.csv"), "--json"]) == 3
     out = capsys.readouterr()
     rows = {row["kind"]: row for row in json.loads(out.out)["kinds"]}
-    assert [rows[name]["n"] for name in ("day", "night")] == [12, 12]
+    assert [rows[name]["n"] for name in ("day", "night")] == [8, 8]
     assert rows["night"]["fails"]
     assert not rows["day"]["fails"]
-    assert sum(row["n"] for row in rows.values() if row["by"] == "texture") == 24
+    assert sum(row["n"] for row in rows.values() if row["by"] == "texture") == 16
     assert "Photographs of group night: risk 0." in out.err
     assert "at alpha=0.1, above 0.1 (at least 0." in out.err
     assert "must be named on photographs that were not looked at" in out.err

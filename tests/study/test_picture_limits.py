@@ -50,7 +50,7 @@ SEEDED = ["-p", "seed-input=seed", "--draws", "4", "--run", "run"]
 def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_made_up")
-    write_photographs(tmp_path / "photographs", range(24))
+    write_photographs(tmp_path / "photographs", range(12))
     return tmp_path / "photographs"
 
 
@@ -68,9 +68,9 @@ def test_photographs_above_the_models_memory_are_listed_and_nothing_is_paid(
         code = run([*command, "photographs", *JOB, *SEEDED, "-p", f"url={server.url}"])
     said = capsys.readouterr().err
     assert (code, len(server.made)) == (2, 0)
-    assert "24 of 24 photographs cannot be used, so nothing was sent" in said
+    assert "12 of 12 photographs cannot be used, so nothing was sent" in said
     assert f"p0: the vendor takes at most {PIXELS - 1} input pixels; the input has {PIXELS}" in said
-    assert "and 14 more" in said
+    assert "and 2 more" in said
 
 
 def test_declared_are_the_limits_that_vendors_state() -> None:
@@ -133,7 +133,7 @@ def test_photographs_that_the_second_vendor_does_not_take_are_listed_and_neither
         agreed = ["--yes"] if command == "calibrate" else []
         assert run([command, *given, *agreed]) == 2
         shown = capsys.readouterr().err
-        assert "24 of 24 photographs cannot be used, so nothing was sent" in shown
+        assert "12 of 12 photographs cannot be used, so nothing was sent" in shown
         assert f"p0: {said}" in shown
         assert "--fit crop" in shown
         assert server.account.paid == 0
@@ -182,17 +182,17 @@ def test_photographs_are_made_to_fit_and_the_calibration_says_so(
     with limited(monkeypatch, 14 * 12) as server:
         code = run([*FIT, "--fit", fit, "-p", f"url={server.url}"])
         said = capsys.readouterr().err
-        assert (code, len(server.made)) == (0, 96), said
+        assert (code, len(server.made)) == (0, 48), said
         calibration = Calibration.load(Path("run/calibration.json"))
         assert {(image.width, image.height) for image in calibration.images} == {(56, 44)}
         assert {image.fitted for image in calibration.images} == {f"{done}, from 80×64 to 56×44"}
         assert calibration.procedure.fit == fit
-        assert "24 of 24 photographs break a limit of the vendor" in said
+        assert "12 of 12 photographs break a limit of the vendor" in said
         assert f"p0 {done}, from 80×64 to 56×44" in said
         # The same command pays nothing again; without --fit it is another procedure, and nothing is sent.
         assert run([*FIT, "--fit", fit, "-p", f"url={server.url}", "--force"]) == 0
         assert run([*FIT, "-p", f"url={server.url}"]) == 2
-        assert len(server.made) == 96
+        assert len(server.made) == 48
         assert "--fit crop" in capsys.readouterr().err
         # A picture to be masked is the user's own: one that fits is masked, and its paper says what holds.
         Image.fromarray(photograph(90, (12, 14))).save("small.png")
@@ -206,7 +206,7 @@ def test_photographs_are_made_to_fit_and_the_calibration_says_so(
     assert any("The guarantee is about pictures like the photographs after that" in paper for paper in papers)
 
 
-def test_two_of_24_above_the_limit_are_named_before_anything_is_paid(
+def test_two_of_12_above_the_limit_are_named_before_anything_is_paid(
     photographs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("large", "larger"):
@@ -216,11 +216,11 @@ def test_two_of_24_above_the_limit_are_named_before_anything_is_paid(
     with limited(monkeypatch, PIXELS) as server:
         assert run([*FIT, "-p", f"url={server.url}"]) == 2
         said = capsys.readouterr().err
-        assert (len(server.made), "2 of 24 photographs cannot be used, so nothing was sent" in said) == (0, True)
+        assert (len(server.made), "2 of 12 photographs cannot be used, so nothing was sent" in said) == (0, True)
         assert f"larger: the vendor takes at most {PIXELS} input pixels; the input has 576" in said
         assert run([*FIT, "--fit", "crop", "-p", f"url={server.url}"]) == 0
     images = Calibration.load(Path("run/calibration.json")).images
-    assert [image.refused for image in images] == [None] * 24
+    assert [image.refused for image in images] == [None] * 12
     assert sum(image.fitted is not None for image in images) == 2
 
 

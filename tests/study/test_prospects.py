@@ -42,8 +42,8 @@ def of(rule: Guarantee, count: int, seed: int) -> CurveSet:
 def test_the_expected_share_is_that_of_the_guarantees_own_thresholds(text: str, n: int) -> None:
     rule = member("guarantees", text)
     known, levels, generator = of(rule, 15, 1), (0.1, 0.2, 0.4), np.random.default_rng(0)
-    naive = np.zeros((150, len(levels)))
-    for row, (column, level) in itertools.product(range(150), enumerate(levels)):
+    naive = np.zeros((100, len(levels)))
+    for row, (column, level) in itertools.product(range(100), enumerate(levels)):
         chosen = known.subset(np.sort(generator.integers(15, size=n)))
         naive[row, column] = known.trusted_shares_at(rule.threshold(chosen, level)).mean()
     found = CurveOutlook.of(known).prospects(rule, levels, n)

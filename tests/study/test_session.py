@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from support.forked import Forked
 from support.synthetic import photograph, reduced, write_photographs
 
 import blackbox_conformal as bc
@@ -604,9 +605,9 @@ def test_a_program_that_ends_anyhow_keeps_what_it_paid(
 ) -> None:
     file, run, gate = calibrated.one.save(tmp_path / "calibration.json"), tmp_path / "run", threading.Event()
     server.script = lambda _: (gate.wait(60) if ending == "interrupted" else None, None)[1]
-    program = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, file, server.url, run, ending], stderr=subprocess.PIPE, text=True
-    )
+    # What is forgotten ends with its interpreter, of which a process that was forked takes nothing apart.
+    kind = Forked if ending == "interrupted" else subprocess.Popen
+    program = kind([sys.executable, "-c", PROGRAM, file, server.url, run, ending], stderr=subprocess.PIPE, text=True)
     if ending == "interrupted":
         while not server.account.requests("submit"):
             assert program.poll() is None
