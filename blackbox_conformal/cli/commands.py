@@ -27,6 +27,7 @@ SECTIONS = {
         "report": "One HTML file of a run folder, to hand on.",
         "view": "The pictures of a run folder at full size.",
         "layers": "A masked picture as layers for GIMP and Krita.",
+        "geotiff": "Masks as GeoTIFFs in their place, and masks of large scenes.",
     },
     "In service": {
         "serve": "A calibrated vendor behind an HTTP server; its tokens.",

@@ -11,6 +11,7 @@ from PIL import Image
 from PIL.Image import Resampling
 
 from blackbox_conformal.errors import ImageError, PayloadError, UsageError
+from blackbox_conformal.method.images import deep_files
 from blackbox_conformal.method.images.bands import Bands, npy_file, rendered, resized_levels
 from blackbox_conformal.method.images.deep_files import deep_size, picture_file
 from blackbox_conformal.method.images.read import ImageLimits, read_image, read_output
@@ -129,13 +130,20 @@ def test_files_of_others_are_read_exactly():
         (png(2, 1, 16, 0, bytes(4)), "1:0:1", "its header asks for 5 bytes of pixel data; it has others"),
         (png(2, 1, 16, 0, bytes(6)), "1:0:1", "its header asks for 5 bytes of pixel data; it has others"),
         (png(2, 1, 16, 0, b"\x07" + bytes(4)), "1:0:1", "known filter"),
-        (tiff_of_rgb(16), "3:0:65535", r"mode RGB with 16 bits\. Save it as \.npy"),
         (saved(np.zeros((2, 2), np.uint16), "JPEG2000"), "1:0:1", r"as \.npy, PNG or TIFF; got another file"),
     ],
 )
 def test_others_are_refused_in_a_sentence(content, text, message):
     with pytest.raises(ImageError, match=message):
         read_image(content, bands=Bands.of_text(text))
+
+
+def test_deep_colours_in_tiff_are_read_by_gdal_alone(monkeypatch):
+    bands = Bands.of_text("3:0:65535")
+    assert read_image(tiff_of_rgb(16), bands=bands).pixels.tolist() == [[[0, 1, 2], [3, 4, 5]]]
+    monkeypatch.setattr(deep_files, "find_spec", lambda _: None)
+    with pytest.raises(ImageError, match=r"mode RGB with 16 bits\. For any other, run: pip install rasterio"):
+        read_image(tiff_of_rgb(16), bands=bands)
 
 
 def test_objects_are_not_loaded():

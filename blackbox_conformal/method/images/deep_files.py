@@ -7,6 +7,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable
+from importlib.util import find_spec
 from math import prod
 from typing import Any
 
@@ -18,6 +19,7 @@ from PIL import TiffImagePlugin
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.method.images.bands import Bands, is_deep, npy_file
 from blackbox_conformal.method.images.encode import GREY, RGB, image_png, write_png
+from blackbox_conformal.method.images.geotiff import read_geotiff
 from blackbox_conformal.method.images.headers import NPY_SIGNATURE, PNG_SIGNATURE, inspect
 from blackbox_conformal.method.images.picture import Picture, truncated
 from blackbox_conformal.method.images.pillow_warnings import warnings_of
@@ -34,6 +36,7 @@ DEEP_ENDINGS = {"NPY": "npy", "PNG": "png", "TIFF": "tif"}
 """How names of files of each kind end."""
 
 _OTHERS = "Save it as .npy, with np.save"
+_BY_GDAL = "For any other, run: pip install rasterio"
 
 
 def read_npy(content: bytes, check: Check) -> NDArray[Any]:
@@ -78,7 +81,9 @@ def read_png(content: bytes, check: Check) -> NDArray[Any]:
 
 
 def read_tiff(content: bytes, check: Check) -> NDArray[Any]:
-    """Grey of 8, 16 or 32 bits, and RGB of 8; others Pillow would change, or does not read."""
+    """By GDAL where it is installed. By Pillow grey of 8, 16 or 32 bits, and RGB of 8: it changes or refuses others."""
+    if find_spec("rasterio") is not None:
+        return read_geotiff(content, check)
     with warnings_of("TIFF"):
         image = TiffImagePlugin.TiffImageFile(io.BytesIO(content))
         frames = image.n_frames
@@ -87,7 +92,7 @@ def read_tiff(content: bytes, check: Check) -> NDArray[Any]:
     if not plain or photometric == 0 or frames != 1:
         raise ImageError(
             f"expected one TIFF picture of grey with 8, 16 or 32 bits, or of RGB with 8; got {frames} of "
-            f"Pillow's mode {image.mode} with {bits} bits. {_OTHERS}"
+            f"Pillow's mode {image.mode} with {bits} bits. {_BY_GDAL}"
         )
     check(*image.size, 3 if image.mode == "RGB" else 1)
     image.load()

@@ -35,6 +35,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -250,7 +251,7 @@ _TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_BITS, _PHOTOMETRIC, _ORIENTATION, _BANDS, _FURTHER, _NUMBERS = 258, 262, 274, 277, 338, 339
+_SUBFILE, _BITS, _PHOTOMETRIC, _ORIENTATION, _BANDS, _FURTHER, _NUMBERS = 254, 258, 262, 274, 277, 338, 339
 """Tags of TIFF; `_ORIENTATION` is one of EXIF, too."""
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3, 9: 3, 10: 3}
 """Photometric interpretation → bands that are colours."""
@@ -310,7 +311,9 @@ def _load(content: bytes, container: Container, check_size: Callable[[int, int],
         # Before it is opened: of a kind that it does not know, Pillow says the same as of damage.
         tiff = _check_tiff(content) if container.format == "TIFF" else 0
         image = _decoder(container.format)(io.BytesIO(content))
-    frames = getattr(image, "n_frames", 1) if container.format in ("TIFF", "AVIF", "HEIF") else 1
+        frames = getattr(image, "n_frames", 1) if container.format in ("AVIF", "HEIF") else 1
+        if container.format == "TIFF":
+            frames = _without_overviews(image)
     if frames != 1:
         raise ImageError(f"expected one picture; got a {container.format} of {frames} pictures. Save the wanted one")
     orientation = tiff or image.info.get("original_orientation") or _exif_orientation(image.info.get("exif") or b"")
@@ -326,6 +329,20 @@ def _load(content: bytes, container: Container, check_size: Callable[[int, int],
     if container.scans:
         _refuse_gaps(content, container, image)
     return image, orientation
+
+
+def _without_overviews(tiff: Any) -> int:
+    """How many of its pictures are not said to be smaller copies, as a cloud-optimised GeoTIFF has them."""
+    own = 1
+    try:
+        for frame in range(1, tiff.n_frames):
+            tiff.seek(frame)
+            own += not int(tiff.tag_v2.get(_SUBFILE, 0)) & 1
+    except SyntaxError:
+        # A further picture of no kind that Pillow knows, such as a mask.
+        return 2
+    tiff.seek(0)
+    return own
 
 
 def _decoder(kind: str) -> type[ImageFile.ImageFile]:
