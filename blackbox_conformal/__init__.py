@@ -46,6 +46,7 @@ _HOMES = {
     "metric_bound": "blackbox_conformal.study.mask.array_maps",
     "error_map": "blackbox_conformal.study.mask.array_maps",
     "score_map": "blackbox_conformal.study.mask.array_maps",
+    "cascade": "blackbox_conformal.study.plugins",
     "from_function": "blackbox_conformal.study.plugins",
     "learn_score": "blackbox_conformal.study.choose.learning",
     "load_adapter": "blackbox_conformal.study.plugins",
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from blackbox_conformal.study.mask.array_maps import score_map as score_map
     from blackbox_conformal.study.mask.products import Result as Result
     from blackbox_conformal.study.plan.planning import Plan as Plan
+    from blackbox_conformal.study.plugins import cascade as cascade
     from blackbox_conformal.study.plugins import from_function as from_function
     from blackbox_conformal.study.plugins import load_adapter as load_adapter
     from blackbox_conformal.study.python.choosing import compare as compare

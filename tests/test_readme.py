@@ -45,7 +45,7 @@ def test_the_number_of_photographs_is_right() -> None:
 
 
 def test_the_number_of_vendors_is_right() -> None:
-    own = {"embedded", "folder", "function", "recipe"}
+    own = {"cascade", "embedded", "folder", "function", "recipe"}
     assert f"{len(set(adapter_names()) - own)} vendors" in TEXT
 
 

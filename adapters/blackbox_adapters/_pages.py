@@ -45,7 +45,8 @@ def pages() -> dict[str, str]:
     """File name → text of every page, ``index.md`` included."""
     described = {}
     for listing in catalog.listings("adapters"):
-        if listing.target.startswith("blackbox_adapters."):
+        # What a cascade can do and costs follows from its vendors: its page is docs/cascade.md.
+        if listing.target.startswith("blackbox_adapters.") and listing.name != "cascade":
             described[listing.name] = describe(listing.name)
     rows = Counter(row for about in described.values() for row in _rows(about))
     common = {row for row, pages_with_it in rows.items() if pages_with_it >= MANY}

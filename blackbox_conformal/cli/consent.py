@@ -134,6 +134,8 @@ def _say_estimate(screen: Screen, expected: "Estimate") -> None:
 
     again = f", and at most {expected.again} more for answers that are asked for again" if expected.again else ""
     price = "unknown" if expected.cost_usd is None else money(*expected.cost_usd)
+    if expected.passed_on:
+        again = f", and at most {expected.passed_on} more to later vendors of the cascade{again}"
     text = f"{counted(expected.calls, 'call')} to make{again}, {expected.cached} draws stored; price {price}"
     if isinstance(expected, Plan):
         text += f"; disk {mebibytes(expected.disk_bytes)}, memory {mebibytes(expected.memory_bytes)}"

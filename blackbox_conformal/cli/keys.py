@@ -41,7 +41,7 @@ def confirm_keys(screen: Screen, adapters: "Iterable[Adapter]", options: Spendin
     BudgetError
         The answer is no.
     """
-    for adapter in adapters:
+    for adapter in (vendor for each in adapters for vendor in each.members or (each,)):
         for origin in destinations(adapter):
             _confirm(screen, adapter, origin, options)
 

@@ -34,10 +34,12 @@ def inspect(screen: Screen, job: "Job", options: shared.JobOptions) -> None:
         It does not fit the parameters, or the vendor has retired it.
     """
     from blackbox_conformal.drawing.inspecting import inspect_vendor, refuse_retired
+    from blackbox_conformal.drawing.task import asked_of
     from blackbox_conformal.study.budget import missing_key
 
-    for adapter, tasks in ((job.setup.adapter, job.tasks), (job.setup.second, job.second_tasks)):
-        if adapter is None or not job.estimate().calls:
+    second = () if job.setup.second is None else ((job.setup.second, job.second_tasks),)
+    for adapter, tasks in (*asked_of(job.setup.adapter, job.tasks), *second):
+        if not job.estimate().calls:
             continue
         refuse_retired(adapter)
         if adapter.inspect() is None or missing_key(adapter, tasks[0]):
@@ -134,6 +136,8 @@ def show_plan(screen: Screen, planned: "Plan", job: "Job", shift: "InputShift | 
 
 def _a_mask(setup: "Setup") -> str:
     """How many calls a mask will take, and what more draws would buy where there is one."""
+    if setup.adapter.members:
+        return f"from 1 call to {len(setup.adapter.members)}, by the rules of the cascade"
     second = int(setup.second is not None)
     calls = counted(setup.procedure.draws + second, "call")
     if setup.procedure.draws > 1:

@@ -1,20 +1,24 @@
 """What a set of draws would cost, from the ledger and the adapter's price list; files are only read."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
 from blackbox_conformal.drawing.ledger.attempts import COLUMNS, Attempt, attempt_from
 from blackbox_conformal.drawing.ledger.billed import AS_LISTED, Billed, billed
 from blackbox_conformal.drawing.ledger.places import reading, store_of
+from blackbox_conformal.drawing.ledger.sample_store import Store
 from blackbox_conformal.drawing.ledger.states import WHOLE
 from blackbox_conformal.drawing.limits import Limits
+from blackbox_conformal.drawing.local_draws import answer_of
 from blackbox_conformal.drawing.money import to_nano, to_usd
 from blackbox_conformal.drawing.next_step import Done, NextStep, Submit, next_step
-from blackbox_conformal.drawing.task import Task, task_keys
+from blackbox_conformal.drawing.task import Task, asked_of, task_keys
+from blackbox_conformal.errors import PayloadError
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.vendor.adapter import Adapter, Price, Upload
 from blackbox_conformal.vendor.rates import least_seconds
@@ -40,6 +44,9 @@ class Estimate:
         Time that the calls take at best at the strictest request rate, with one poll a job; None without a rate.
     again
         Submissions that may come on top at most, for draws whose answer proves unusable, where limits allow them.
+    passed_on
+        Submissions that may come on top at most since earlier members of a cascade may not suffice; the highest price
+        is with them.
     disk_bytes
         Room that the answers will need, by what earlier answers needed or else by the size of the pictures; None when
         the pictures are not known.
@@ -51,6 +58,7 @@ class Estimate:
     seconds: float | None
     disk_bytes: int | None
     again: int = 0
+    passed_on: int = 0
 
 
 def has_jobs(adapter: Adapter) -> bool:
@@ -74,19 +82,24 @@ class KnownPrices:
 
     def __init__(self, adapter: Adapter, run: Path) -> None:
         self._adapter = adapter
+        self._members = [KnownPrices(member, run) for member in adapter.members]
         self._billed = Billed()
         # Local vendors cost nothing, so their ledger is not read.
-        if not adapter.capabilities.local:
+        if not (adapter.capabilities.local or adapter.members):
             with reading(run) as connection:
                 if connection is not None:
                     self._billed = billed(connection, digest_json(adapter.identity()))
 
     def of_any(self) -> Price | None:
         """Price of a draw, over all sizes of uploads; None when none is listed and none was booked."""
+        if self._members:
+            return _of_cascade([member.of_any() for member in self._members])
         return self._raised(self._adapter.capabilities.price)
 
     def of(self, upload: Upload) -> Price | None:
         """Price of a draw of this upload; None as for `of_any`."""
+        if self._members:
+            return _of_cascade([member.of(upload) for member in self._members])
         return self._raised(self._adapter.price_for(upload.width, upload.height))
 
     def of_these(self, uploads: Sequence[Upload]) -> Price | None:
@@ -110,6 +123,15 @@ class KnownPrices:
             return listed
         low, high = known.lowest.raised(to_nano(listed.low_usd)), known.highest.raised(to_nano(listed.high_usd))
         return Price(to_usd(min(low, high)), to_usd(high), _BOOKED)
+
+
+def _of_cascade(prices: Sequence[Price | None]) -> Price | None:
+    """From what the first member asks to what all ask together; None where the price of one is not known."""
+    known = [price for price in prices if price is not None]
+    if len(known) < len(prices):
+        return None
+    most = sum((price.high_usd for price in known), Decimal(0))
+    return Price(known[0].low_usd, most, "; ".join(dict.fromkeys(price.source for price in known)))
 
 
 def price_missing(adapter: Adapter) -> str:
@@ -143,6 +165,8 @@ def estimate(
         The folder's ledger cannot be read.
     """
     capabilities = adapter.capabilities
+    if adapter.members:
+        return _estimate_of_cascade(adapter, run, limits, tasks)
     if capabilities.local:
         return Estimate(0, len(tasks), (Decimal(0), Decimal(0)), 0.0, 0)
     steps, mean_size = _next_steps(adapter, run, limits, tasks)
@@ -166,10 +190,90 @@ def estimate(
     )
 
 
+def _estimate_of_cascade(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]) -> Estimate:
+    """What the members take: the lowest price for draws that are sure to be wanted, the highest for all that may be."""
+    wanted = wanted_of(adapter, run, limits, tasks)
+    sure = [estimate(vendor, run, limits, own.sure) for vendor, own in zip(adapter.members, wanted, strict=True)]
+    most = [estimate(vendor, run, limits, own.all) for vendor, own in zip(adapter.members, wanted, strict=True)]
+    lowest = [one.cost_usd[0] for one in sure if one.cost_usd is not None]
+    highest = [one.cost_usd[1] for one in most if one.cost_usd is not None]
+    priced = len(lowest) == len(highest) == len(most)
+    seconds = [one.seconds for one in most if one.seconds is not None]
+    calls, at_most = (sum(one.calls for one in each) for each in (sure, most))
+    return Estimate(
+        calls=calls,
+        cached=sum(one.cached for one in sure),
+        cost_usd=(sum(lowest, Decimal(0)), sum(highest, Decimal(0))) if priced else None,
+        seconds=sum(seconds) if len(seconds) == len(most) else None,
+        disk_bytes=sum(one.disk_bytes or 0 for one in most),
+        again=sum(one.again for one in most),
+        passed_on=at_most - calls,
+    )
+
+
+class MemberDraws(NamedTuple):
+    """Draws that one member of a cascade has to make, and those that it may have to."""
+
+    sure: list[Task]
+    possible: list[Task]
+
+    @property
+    def all(self) -> list[Task]:
+        """Both."""
+        return [*self.sure, *self.possible]
+
+
+def wanted_of(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]) -> list[MemberDraws]:
+    """What each member of a cascade is asked for, as far as the answers that the run folder holds tell; reads only."""
+    wanted = [MemberDraws([], []) for _ in adapter.members]
+    sure = list(range(len(tasks)))
+    unsure: list[int] = []
+    with closing(store_of(run)) as store:
+        for place, (vendor, own) in enumerate(asked_of(adapter, tasks)):
+            wanted[place].sure.extend(own[row] for row in sure)
+            wanted[place].possible.extend(own[row] for row in unsure)
+            if place == len(wanted) - 1:
+                break
+            asked, sure = sure, []
+            answers = _answers(vendor, run, limits, [own[row] for row in asked], store)
+            for row, answer in zip(asked, answers, strict=True):
+                if answer is None:
+                    unsure.append(row)
+                elif not answer or not adapter.suffices(place, own[row].upload, answer):
+                    sure.append(row)
+    return wanted
+
+
+def _answers(vendor: Adapter, run: Path, limits: Limits, tasks: Sequence[Task], store: Store) -> Iterator[bytes | None]:
+    """The stored answer to each task: no bytes for a refusal, None where there is none yet or it cannot be read."""
+    if vendor.capabilities.local:
+        yield from (answer_of(vendor, task) for task in tasks)
+        return
+    for step in _next_steps(vendor, run, limits, tasks)[0]:
+        attempt = step.attempt if isinstance(step, Done) else None
+        if attempt is None or attempt.state not in (*WHOLE, "refused"):
+            yield None
+        elif attempt.state == "refused" or attempt.digest is None:
+            yield b""
+        else:
+            try:
+                yield store.read(attempt.digest)
+            except PayloadError:
+                yield None
+
+
 def answered(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]) -> list[bool]:
     """Whether each draw has its answer already, a picture or a refusal, so that the vendor is not asked again."""
     if adapter.capabilities.local:
         return [True for _ in tasks]
+    if adapter.members:
+        missing = {
+            task.upload.digest
+            for vendor, own in zip(adapter.members, wanted_of(adapter, run, limits, tasks), strict=True)
+            for task, there in zip(own.sure, answered(vendor, run, limits, own.sure), strict=True)
+            if not there
+        }
+        return [task.upload.digest not in missing for task in tasks]
     return [isinstance(step, Done) for step in _next_steps(adapter, run, limits, tasks)[0]]
 
 

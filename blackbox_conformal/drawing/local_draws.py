@@ -59,12 +59,23 @@ class LocalDraws:
 
 
 def read_again(adapter: Adapter, outcome: Outcome) -> bytes:
-    """The bytes of an outcome of a local adapter; errors as for `LocalDraws.read`."""
+    """The bytes of an outcome of a local adapter, or of the member that answered; errors as for `LocalDraws.read`."""
+    adapter = adapter.members[outcome.member] if adapter.members else adapter
     data, _ = _run(adapter, outcome.task)
     if digest_bytes(data) != outcome.digest:
         name = clean(outcome.task.upload.name)
         raise PayloadError(f"draw {outcome.task.index} of {name} changed while it was used")
     return data
+
+
+def answer_of(adapter: Adapter, task: Task) -> bytes | None:
+    """The bytes that a local adapter has for a task: none where it refuses the picture, None where it has nothing."""
+    try:
+        return _run(adapter, task)[0]
+    except RefusedError:
+        return b""
+    except NotSentError:
+        return None
 
 
 def _run(adapter: Adapter, task: Task) -> tuple[bytes, str | None]:

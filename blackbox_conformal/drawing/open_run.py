@@ -22,7 +22,7 @@ from blackbox_conformal.drawing.pacing.retry import Retrier, RetryBudget
 from blackbox_conformal.drawing.prices import Prices
 from blackbox_conformal.drawing.reservations import Reservations
 from blackbox_conformal.drawing.run_control import RunControl
-from blackbox_conformal.drawing.task import Task
+from blackbox_conformal.drawing.task import Task, asked_of
 from blackbox_conformal.drawing.turn_taking import TurnTaking
 from blackbox_conformal.drawing.work_item import Processor, ToBuy
 from blackbox_conformal.support.canonical import digest_json
@@ -191,3 +191,82 @@ class OpenRun:
     def _close_transport(self) -> None:
         if self._transport is not None and not self._abandoned:
             self._transport.close()
+
+
+class OpenCascade:
+    """The members of a cascade, each open with connections, pace, prices and models of its own; one budget for all.
+
+    Attributes
+    ----------
+    members
+        Each member; None where its draws come from this machine's disk.
+    outage
+        None: each member has its own, so that one that is down keeps no picture from the others.
+    """
+
+    outage: None = None
+
+    def __init__(self, adapter: Adapter, folder: OwnedFolder, limits: Limits, clock: Clock, board: EventBoard) -> None:
+        self.board, self._adapter, self._ledger = board, adapter, folder.ledger
+        with contextlib.ExitStack() as stack:
+            self.members = tuple(
+                None
+                if member.capabilities.local
+                else stack.enter_context(
+                    contextlib.closing(OpenRun(member, folder, limits.for_vendor(member.capabilities), clock, board))
+                )
+                for member in adapter.members
+            )
+            self._stack = stack.pop_all()
+
+    @property
+    def _open(self) -> list[OpenRun]:
+        return [member for member in self.members if member is not None]
+
+    @property
+    def most_workers(self) -> int:
+        """The largest number of draws of one member that may ever be under way at once."""
+        return max((member.most_workers for member in self._open), default=1)
+
+    def stop(self, *, leave: bool = False) -> None:
+        """As `OpenRun.stop`, for every member."""
+        for member in self._open:
+            member.stop(leave=leave)
+
+    def to_buy(self, tasks: Sequence[Task], *, pay_again: bool = False) -> ToBuy:
+        """What the missing draws take if every member is asked; reads only."""
+        parts = [
+            run.to_buy(own, pay_again=pay_again)
+            for run, (_, own) in zip(self.members, asked_of(self._adapter, tasks), strict=True)
+            if run is not None
+        ]
+        return ToBuy.together(parts)
+
+    def spent_usd(self) -> tuple[Decimal, Decimal]:
+        """As `OpenRun.spent_usd`."""
+        spent, reserved, _ = self._ledger.totals()
+        return spent, reserved
+
+    def flush(self) -> None:
+        """As `OpenRun.flush`."""
+        for member in self._open:
+            member.flush()
+
+    def abandon(self) -> None:
+        """As `OpenRun.abandon`."""
+        for member in self._open:
+            member.abandon()
+
+    def close(self) -> None:
+        """Close every member; the folder stays open."""
+        self._stack.close()
+
+
+AnyRun = OpenRun | OpenCascade
+
+
+def opened(adapter: Adapter, folder: OwnedFolder, limits: Limits, clock: Clock, board: EventBoard) -> AnyRun:
+    """The vendor, open, with what `limits` leave open as it says; a cascade's members each have their own."""
+    if adapter.members:
+        return OpenCascade(adapter, folder, limits, clock, board)
+    return OpenRun(adapter, folder, limits.for_vendor(adapter.capabilities), clock, board)

@@ -4,6 +4,8 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -16,10 +18,10 @@ from blackbox_conformal.drawing.events import Counters, Event, EventBoard
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.local_draws import LocalDraws
 from blackbox_conformal.drawing.next_step import Submit
-from blackbox_conformal.drawing.open_run import OpenRun
+from blackbox_conformal.drawing.open_run import AnyRun, OpenCascade, OpenRun, opened
 from blackbox_conformal.drawing.owned_folder import OwnedFolder
 from blackbox_conformal.drawing.run_control import RunControl
-from blackbox_conformal.drawing.task import Outcome, Task
+from blackbox_conformal.drawing.task import Outcome, Task, asked_of
 from blackbox_conformal.drawing.work_item import Processor
 from blackbox_conformal.errors import IncompleteError, LedgerError, PayloadError, UsageError
 from blackbox_conformal.support.descriptors import require_descriptors
@@ -68,7 +70,7 @@ class Sampler:
         check: Check | None = None,
         counted: Callable[[Task, str], None] | None = None,
         listener: Callable[[Event], None] | None = None,
-        shared: OpenRun | None = None,
+        shared: AnyRun | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._local = adapter.capabilities.local
@@ -76,14 +78,21 @@ class Sampler:
         limited = limits.budget.limits_money and not self._local and shared is None
         if limited and KnownPrices(adapter, Path(run)).of_any() is None:
             raise UsageError(price_missing(adapter))
-        self._adapter, self._run, self._limits = adapter, Path(run), limits.for_vendor(adapter.capabilities)
+        self._adapter, self._run = adapter, Path(run)
+        # Members of a cascade leave open what each of them says itself.
+        self._limits = limits if adapter.members else limits.for_vendor(adapter.capabilities)
         self._new_acceptance = partial(Acceptance, check, counted, models, limits.accept_refusals)
         self._clock = clock or Clock()
         self._board = EventBoard(self._clock, listener, limits.max_cost_usd) if shared is None else shared.board
         self._control = RunControl()
         self._shared = shared
         self._folder: OwnedFolder | None = None
-        self._opened: OpenRun | LocalDraws | None = None
+        self._opened: AnyRun | LocalDraws | None = None
+        self._members: tuple[Sampler, ...] = ()
+        self._of_member = partial(
+            Sampler, run=self._run, limits=limits, check=check, counted=counted, listener=listener, clock=clock
+        )
+        self._models = models
         self._processor: Processor | None = None
         self._threads: list[threading.Thread] = []
         self._drawing = self._abandoned = self._asked_to_stop = self._closed = False
@@ -97,7 +106,7 @@ class Sampler:
     ) -> None:
         self.close()
 
-    def open(self) -> "OpenRun | LocalDraws":
+    def open(self) -> "AnyRun | LocalDraws":
         """Own the run folder, settle what an earlier session left, and start what the adapter needs.
 
         Raises
@@ -113,24 +122,39 @@ class Sampler:
             self._opened = LocalDraws(self._adapter, self._new_acceptance(self._control))
         elif self._opened is None:
             self._opened = self._shared or self._open_alone()
+        if self._adapter.members and not self._members:
+            self._members = tuple(self._open_members(self._opened))
         return self._opened
 
-    def _open_alone(self) -> OpenRun:
+    def _open_members(self, opened: "AnyRun | LocalDraws") -> Iterator["Sampler"]:
+        """A sampler for each member of a cascade, which accepts its own calibrated models."""
+        runs = opened.members if isinstance(opened, OpenCascade) else ()
+        for place, member in enumerate(self._adapter.members):
+            words = f"{self._answered_by(place)}: "
+            models = self._models and [name.removeprefix(words) for name in self._models if name.startswith(words)]
+            yield self._of_member(member, models=models, shared=runs[place] if runs else None)
+
+    def _answered_by(self, place: int) -> str:
+        return f"vendor {place + 1} of {len(self._adapter.members)}"
+
+    def _open_alone(self) -> AnyRun:
         """Own the run folder and open the vendor."""
         require_descriptors(self._limits.most_workers)
         folder = OwnedFolder(self._run)
         try:
-            opened = OpenRun(self._adapter, folder, self._limits, self._clock, self._board)
+            run = opened(self._adapter, folder, self._limits, self._clock, self._board)
         except BaseException:
             # A folder that stays locked would keep the next run out.
             folder.close()
             raise
         self._folder = folder
-        return opened
+        return run
 
     def close(self) -> None:
         """Wait for nothing, keep everything: jobs under way are resumed by the next session."""
         self._closed = True
+        for member in self._members:
+            member.close()
         # Before the threads are waited for, which then end as soon as they can.
         self._control.leave()
         opened, self._opened = self._opened, None
@@ -152,7 +176,7 @@ class Sampler:
     @property
     def reserved(self) -> frozenset[int]:
         """Attempts that this sampler pays for; other processes with the same ledger pay for others."""
-        return frozenset(self._control.reserved)
+        return frozenset(self._control.reserved).union(*(member.reserved for member in self._members))
 
     @property
     def counters(self) -> Counters:
@@ -173,10 +197,14 @@ class Sampler:
             self._control.leave()
         self._asked_to_stop = True
         self._control.stop()
+        for member in self._members:
+            member.stop()
 
     def fail(self, error: BaseException) -> None:
         """Submit nothing new, finish what is under way, and end `draw` with `error`; from any thread."""
         self._control.fail(error)
+        for member in self._members:
+            member.fail(error)
 
     def draw(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
         """Draw every task, yielding outcomes as they arrive, roughly in the order of the tasks.
@@ -193,6 +221,10 @@ class Sampler:
             One draw is asked for twice, or another call of `draw` is not finished.
         """
         opened = self.open()
+        if self._members:
+            yield from self._draw_of_members(opened, tasks)
+            return
+        assert not isinstance(opened, OpenCascade)
         if isinstance(opened, LocalDraws):
             yield from self._draw_here(opened, tasks)
             return
@@ -209,6 +241,46 @@ class Sampler:
             yield from self._draw(opened, list(tasks))
         finally:
             self._drawing = False
+
+    def _draw_of_members(self, opened: "AnyRun | LocalDraws", tasks: Sequence[Task]) -> Iterator[Outcome]:
+        """Each member's answers in turn: the first that suffices, or the last that is a picture, is delivered.
+
+        A member that refuses a picture passes it on; where the last one does, the picture keeps the answer before.
+        """
+        if self._shared is None and isinstance(opened, OpenCascade):
+            self._board.start(0, *opened.spent_usd())
+        waiting, before, last = list(tasks), dict[tuple[str, int], Outcome](), len(self._members) - 1
+        for place, sampler in enumerate(self._members):
+            own = asked_of(self._adapter, waiting)[place][1]
+            asked = {(task.upload.digest, task.index): task for task in waiting}
+            waiting = []
+            with self._outage_of(opened, place, len(own)) as answered:
+                for outcome in sampler.draw(own):
+                    key = outcome.task.upload.digest, outcome.task.index
+                    task, name = asked[key], self._answered_by(place)
+                    name = name if outcome.model is None else f"{name}: {outcome.model}"
+                    told = replace(outcome, task=task, member=place, model=name)
+                    if outcome.state not in ("stored", "refused"):
+                        yield told
+                    elif outcome.state == "refused" and place == last:
+                        yield before.get(key, told)
+                    elif outcome.state == "refused":
+                        waiting.append(task)
+                    elif place == last or self._adapter.suffices(place, task.upload, sampler.read(outcome)):
+                        yield told
+                    else:
+                        before[key] = told
+                        waiting.append(task)
+                answered()
+            if not waiting:
+                return
+
+    def _outage_of(
+        self, opened: "AnyRun | LocalDraws", place: int, draws: int
+    ) -> AbstractContextManager[Callable[[], None]]:
+        """The outage of one member, which keeps draws from it as long as it is down."""
+        run = opened.members[place] if isinstance(opened, OpenCascade) else None
+        return nullcontext(lambda: None) if run is None or not draws else run.outage.kept_from(draws)
 
     def _draw_here(self, opened: LocalDraws, tasks: Sequence[Task]) -> Iterator[Outcome]:
         self._board.start(len(tasks), Decimal(0), Decimal(0))
@@ -308,6 +380,10 @@ class Sampler:
         if outcome.digest is None:
             raise PayloadError(f"a draw that is {outcome.state} has no bytes")
         opened = self.open()
+        if self._members:
+            task = asked_of(self._adapter, [outcome.task])[outcome.member][1][0]
+            return self._members[outcome.member].read(replace(outcome, task=task))
+        assert not isinstance(opened, OpenCascade)
         if isinstance(opened, LocalDraws):
             return opened.read(outcome)
         return (self._processor or self._begin(opened)).read(outcome)

@@ -3,13 +3,13 @@
 import hashlib
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 
 from blackbox_conformal.errors import VendorError
-from blackbox_conformal.support.canonical import canonical_json, digest_bytes, digest_json
-from blackbox_conformal.vendor.adapter import Upload
+from blackbox_conformal.support.canonical import canonical_json, derived_seed, digest_bytes, digest_json
+from blackbox_conformal.vendor.adapter import Adapter, Upload
 
 OutcomeState = Literal["stored", "refused", "failed", "ambiguous", "invalid", "expired", "missing"]
 
@@ -54,6 +54,8 @@ class Outcome:
         What this draw is booked at, whenever it was paid, with the attempts of this process that gave no picture.
     reopened
         How often the vendor refused it before, where the user had these refusals reopened.
+    member
+        Which member of a cascade answered, from 0.
     """
 
     task: Task
@@ -64,6 +66,27 @@ class Outcome:
     model: str | None
     error: VendorError | None
     reopened: int = 0
+    member: int = 0
+
+
+def asked_of(adapter: Adapter, tasks: Sequence[Task]) -> list[tuple[Adapter, list[Task]]]:
+    """The vendors that may be asked for these draws, first to last, each with what it would be sent.
+
+    A member of a cascade gets the seed that the picture would have if it were the only vendor.
+    """
+    if not adapter.members:
+        return [(adapter, list(tasks))]
+    return [(member, [_with_seed(task, member) for task in tasks]) for member in adapter.members]
+
+
+def _with_seed(task: Task, vendor: Adapter) -> Task:
+    seeds = vendor.capabilities.seed_range
+    return replace(task, seed=seeds and derived_seed(0, task.upload.digest, task.index, seeds))
+
+
+def draw_keys(adapter: Adapter, tasks: Sequence[Task]) -> frozenset[str]:
+    """Keys of these draws at every vendor that may be asked for them; see `task_key`."""
+    return frozenset(key for vendor, own in asked_of(adapter, tasks) for key in task_keys(vendor.identity(), own))
 
 
 def task_key(identity: dict[str, Any], task: Task) -> str:

@@ -86,6 +86,12 @@ class ToBuy(NamedTuple):
     calls: int = 0
     keys: tuple[str, ...] = ()
 
+    @classmethod
+    def together(cls, parts: "Sequence[ToBuy]") -> "ToBuy":
+        """What all of these take."""
+        keys = tuple(key for part in parts for key in part.keys)
+        return cls(sum(part.price_nanousd for part in parts), sum(part.calls for part in parts), keys)
+
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:

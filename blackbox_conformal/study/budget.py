@@ -9,7 +9,7 @@ from typing import TypeVar
 from blackbox_conformal.drawing.estimate import Estimate, KnownPrices, price_missing
 from blackbox_conformal.drawing.ledger.places import has_ledger, reading
 from blackbox_conformal.drawing.limits import Limits
-from blackbox_conformal.drawing.task import Task, idempotency_key, task_keys
+from blackbox_conformal.drawing.task import Task, asked_of, draw_keys, idempotency_key
 from blackbox_conformal.drawing.work_item import FREE_REPEATS
 from blackbox_conformal.errors import BudgetError, CredentialMissingError, LedgerError
 from blackbox_conformal.study.spending import spending_on
@@ -51,6 +51,7 @@ def total(first: AnyEstimate, *others: Estimate) -> AnyEstimate:
         calls=sum(estimate.calls for estimate in estimates),
         cached=sum(estimate.cached for estimate in estimates),
         again=sum(estimate.again for estimate in estimates),
+        passed_on=sum(estimate.passed_on for estimate in estimates),
         # One unknown price makes the sum unknown: adding only the others would understate it.
         cost_usd=(lowest, highest) if len(prices) == len(estimates) else None,
         seconds=sum(seconds) if len(seconds) == len(estimates) else None,
@@ -89,7 +90,7 @@ def agreed_limits(limits: Limits, expected: Estimate, runs: Collection[Path], sc
     if not limits.budget.is_limited:
         # Calls at which the vendor fails for nothing are repeated within the same consent: they cost nothing.
         # Repeats that cost nothing belong to the same consent.
-        most_calls = made + expected.calls * (1 + FREE_REPEATS) + expected.again
+        most_calls = made + (expected.calls + expected.passed_on) * (1 + FREE_REPEATS) + expected.again
     return replace(limits, max_calls=most_calls, scope=scope)
 
 
@@ -111,6 +112,8 @@ def missing_key(adapter: Adapter, task: Task) -> CredentialMissingError | None:
     """
     if adapter.capabilities.local:
         return None
+    if adapter.members:
+        return next(filter(None, (missing_key(vendor, own[0]) for vendor, own in asked_of(adapter, [task]))), None)
     # The key of a draw that is never sent.
     flow = adapter.draw(task.upload, Draw(task.index, task.seed, idempotency_key("sha256:composed")))
     try:
@@ -150,7 +153,7 @@ def stored_elsewhere(
     """
     if adapter.capabilities.local or not run.parent.is_dir():
         return None
-    wanted = set(task_keys(adapter.identity(), tasks)) - _stored(run)
+    wanted = draw_keys(adapter, tasks) - _stored(run)
     beside = sorted(folder for folder in run.parent.glob("*") if has_ledger(folder))
     others = []
     for folder in beside:
@@ -166,7 +169,7 @@ def stored_elsewhere(
 
 def are_stored(adapter: Adapter, tasks: Sequence[Task], run: Path) -> bool:
     """Whether `run` holds the picture of every draw, so that nothing at all is asked of the vendor."""
-    return adapter.capabilities.local or set(task_keys(adapter.identity(), tasks)) <= _stored(run)
+    return adapter.capabilities.local or draw_keys(adapter, tasks) <= _stored(run)
 
 
 def _stored(run: Path) -> set[str]:

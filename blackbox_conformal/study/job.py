@@ -14,9 +14,9 @@ from blackbox_conformal.drawing.estimate import Estimate, answered, estimate
 from blackbox_conformal.drawing.inspecting import refuse_retired
 from blackbox_conformal.drawing.ledger.address import LEDGERS
 from blackbox_conformal.drawing.limits import Limits
-from blackbox_conformal.drawing.open_run import OpenRun
+from blackbox_conformal.drawing.open_run import AnyRun
 from blackbox_conformal.drawing.sampler import Sampler
-from blackbox_conformal.drawing.task import Task, task_keys
+from blackbox_conformal.drawing.task import Task, draw_keys
 from blackbox_conformal.errors import IncompleteError
 from blackbox_conformal.method.scores.score import Score
 from blackbox_conformal.study.budget import AnyEstimate, agreed_limits, refuse_unlimited, total
@@ -56,8 +56,8 @@ class Shared:
         From (height, width) to what a picture is evaluated in.
     """
 
-    first: OpenRun | None = None
-    second: OpenRun | None = None
+    first: AnyRun | None = None
+    second: AnyRun | None = None
     room: Callable[[tuple[int, int]], AbstractContextManager[None]] = lambda _: nullcontext()
 
 
@@ -207,10 +207,8 @@ class Job:
     @property
     def keys(self) -> frozenset[str]:
         """Keys of every draw, those of the second vendor among them."""
-        keys = set(task_keys(self.setup.adapter.identity(), self.tasks))
-        if self.setup.second is not None:
-            keys.update(task_keys(self.setup.second.identity(), self.second_tasks))
-        return frozenset(keys)
+        keys = draw_keys(self.setup.adapter, self.tasks)
+        return keys if self.setup.second is None else keys | draw_keys(self.setup.second, self.second_tasks)
 
     @property
     def second_tasks(self) -> list[Task]:

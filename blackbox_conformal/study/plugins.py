@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from types import NoneType, UnionType
@@ -156,6 +156,26 @@ def from_function(
     )
     bound: Adapter = adapter.calling(function)
     return bound
+
+
+def cascade(*vendors: Adapter, rules: Sequence[Mapping[str, Any]]) -> Adapter:
+    """Several vendors as one, the cheapest first: a picture goes on to the next one where an answer does not suffice.
+
+    Parameters
+    ----------
+    vendors
+        From `load_adapter` or `from_function`.
+    rules
+        For each vendor but the last, when its answer suffices: ``{"below": 0.2, "at_least": 0.6}``, where at least
+        that share of pixels has a score below 0.2, or ``{"at_most": 0.3}``, where the mean score is at most 0.3; with
+        ``"score"`` for another score than `predicted-invention`. Fit it on photographs that do not calibrate.
+
+    Raises
+    ------
+    UsageError
+        There are fewer than two vendors, or not a rule for each but the last.
+    """
+    return load_adapter("cascade", vendors=vendors, rules=tuple(rules))
 
 
 def _takes_seed(function: Callable[..., Any]) -> bool:

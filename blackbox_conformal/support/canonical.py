@@ -61,3 +61,10 @@ def _finite(text: str) -> float:
 
 def _no_constant(name: str) -> float:
     raise FileFormatError(f"the file holds {name}, which is no number; it is damaged or hostile")
+
+
+def derived_seed(root: int, picture: str, index: int, seed_range: tuple[int, int]) -> int:
+    """The seed in a range that belongs to draw `index` of the picture with digest `picture`, whenever it is drawn."""
+    low, high = seed_range
+    text = f"blackbox-conformal seed {root} {picture} {index}".encode()
+    return low + int.from_bytes(hashlib.sha256(text).digest()[:8], "little") % (high - low + 1)

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
@@ -310,6 +310,22 @@ Evidence = Literal["openapi", "real-server", "client", "own-software", "document
 """What an adapter was checked against: the vendor's OpenAPI document, server software or client, our own, or words."""
 
 
+class Judge(Protocol):
+    """Scores answers for a procedure, which knows how inputs are made."""
+
+    def specified(self, score: str) -> dict[str, Any]:
+        """The whole specification of a score of one draw that is typed so."""
+
+    def figure(self, score: Mapping[str, Any], below: float | None, upload: Upload, answer: bytes, size: str) -> float:
+        """The mean score of an answer, or the share of its pixels whose score is below `below`; `size`: `output_size`.
+
+        Raises
+        ------
+        PayloadError
+            It is no picture.
+        """
+
+
 class Adapter(BaseModel, ABC):
     """One vendor interface; its fields are its parameters (`-p KEY=VALUE`), checked on construction.
 
@@ -342,6 +358,19 @@ class Adapter(BaseModel, ABC):
     @abstractmethod
     def base_url(self) -> str:
         """The vendor's own address; it and those of `further_urls` alone see the key. Empty: nothing leaves here."""
+
+    @property
+    def members(self) -> tuple[Adapter, ...]:
+        """The vendors that it asks one after the other, each with its own price and pace; empty: it is one itself."""
+        return ()
+
+    def suited(self, judge: Judge) -> Self:
+        """This adapter with what scores answers, for one that has to choose among those of its members."""
+        return self
+
+    def suffices(self, place: int, upload: Upload, answer: bytes) -> bool:
+        """Whether the answer of its member at `place` is delivered, so that those after it are not asked."""
+        raise AdapterError(f"adapter {self.name} has no members and judges no answers")
 
     def given_input(self, name: str) -> Path | None:
         """The file of the input that came with the photograph `name`; None where inputs are made of photographs."""

@@ -97,7 +97,7 @@ class Plan(Estimate, Faces):
         yield Facts(
             {
                 "photographs": f"{self.n}, {counted(self.draws, 'draw')} each",
-                "calls": f"{self.calls} to make, {self.cached} draws stored",
+                "calls": f"{self.calls} to make, {self.cached} draws stored{self._passed_on}",
                 "price": self._price,
                 "a photograph": f"{self._more(1)}, {self.price_rule}" if self.price_rule else None,
                 "disk, memory": f"{mebibytes(self.disk_bytes)}, {mebibytes(self.memory_bytes)}",
@@ -121,6 +121,10 @@ class Plan(Estimate, Faces):
         )
         bars = [Bar(f"alpha = {level}", n, "realised") for level, n in self.needed_n.items()]
         yield Figure([Bars("Photographs that a level needs at least", "", bars, digits=0)])
+
+    @property
+    def _passed_on(self) -> str:
+        return f"; up to {self.passed_on} more to later vendors of the cascade" if self.passed_on else ""
 
     @property
     def _price(self) -> str:

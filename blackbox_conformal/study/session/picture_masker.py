@@ -10,7 +10,7 @@ from pathlib import Path
 from blackbox_conformal.drawing.admission import Admission
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
 from blackbox_conformal.drawing.ledger.states import COUNTED
-from blackbox_conformal.drawing.open_run import OpenRun
+from blackbox_conformal.drawing.open_run import AnyRun
 from blackbox_conformal.drawing.work_item import ToBuy
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.method.risk.answers import Answers
@@ -112,7 +112,7 @@ class Turns:
 
     @contextmanager
     def taken(
-        self, picture: Prepared, to_buy: Callable[[], ToBuy], vendor: OpenRun | None, payer: Payer
+        self, picture: Prepared, to_buy: Callable[[], ToBuy], vendor: AnyRun | None, payer: Payer
     ) -> Iterator[Callable[[], None]]:
         """Draw a picture in the ``with`` block; gives what is called once it has its answer.
 
@@ -127,7 +127,8 @@ class Turns:
         key = picture.input_digest
         with self.under_way.taken(key, lambda keys: key not in keys), ExitStack() as stack:
             price, calls, keys = to_buy()
-            answered = stack.enter_context(vendor.outage.kept_from(calls)) if vendor is not None else lambda: None
+            outage = None if vendor is None else vendor.outage
+            answered = (lambda: None) if outage is None else stack.enter_context(outage.kept_from(calls))
             stack.enter_context(payer.room(price, calls))
             stack.enter_context(self.admission.room(price, calls))
             before = self._booked(keys)
@@ -211,5 +212,4 @@ class PictureMasker:
             for vendor, tasks in ((shared.first, picture.tasks), (shared.second, seconds))
             if vendor is not None
         ]
-        keys = tuple(key for part in parts for key in part.keys)
-        return ToBuy(sum(part.price_nanousd for part in parts), sum(part.calls for part in parts), keys)
+        return ToBuy.together(parts)

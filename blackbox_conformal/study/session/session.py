@@ -23,7 +23,7 @@ from blackbox_conformal.drawing.clock import Clock
 from blackbox_conformal.drawing.events import EventBoard
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
 from blackbox_conformal.drawing.ledger.sample_store import Store
-from blackbox_conformal.drawing.open_run import OpenRun
+from blackbox_conformal.drawing.open_run import AnyRun, opened
 from blackbox_conformal.drawing.owned_folder import OwnedFolder
 from blackbox_conformal.drawing.pacing.outage import Outage
 from blackbox_conformal.drawing.sampler import Sampler
@@ -60,7 +60,7 @@ class Unmasked:
     model: str | None
 
 
-def draw_unmasked(setup: Setup, picture: Prepared, terms: Terms, shared: OpenRun | None) -> Unmasked:
+def draw_unmasked(setup: Setup, picture: Prepared, terms: Terms, shared: AnyRun | None) -> Unmasked:
     """The first draw of a picture, from any model of the vendor; a draw that is stored is not bought again.
 
     Raises
@@ -147,12 +147,12 @@ class Session:
             limits = replace(terms.limits, scope=frozenset())
             self._limits = replace(limits, scope=None) if self._service else limits
             self._board = EventBoard(Clock(), terms.listeners.listener, limits.max_cost_usd)
-            self._vendors: list[OpenRun] = []
-            self._opening, self._others = threading.Lock(), dict[str, OpenRun | None]()
+            self._vendors: list[AnyRun] = []
+            self._opening, self._others = threading.Lock(), dict[str, AnyRun | None]()
             vendors = (self._setup.adapter, self._setup.second)
-            opened = [None if adapter is None else self._open(adapter, stack) for adapter in vendors]
+            first, second = (None if adapter is None else self._open(adapter, stack) for adapter in vendors)
             room = Room(narrowed(terms.memory_bytes, MASK_PIXEL_BYTES))
-            self._terms = replace(terms, limits=limits, shared=Shared(opened[0], opened[1], room.taken))
+            self._terms = replace(terms, limits=limits, shared=Shared(first, second, room.taken))
             reading = Room(min(terms.memory_bytes or READING_BYTES, READING_BYTES))
             self._turns = Turns(self._folder.ledger, Admission(self._folder.ledger), reading)
             self._masker = PictureMasker(self._terms, self._setup, request, self._turns, self._on_drift)
@@ -161,14 +161,13 @@ class Session:
             self._pool = ThreadPoolExecutor(self._at_once, thread_name_prefix="session")
             self._stack = stack.pop_all()
 
-    def _open(self, adapter: Adapter, stack: ExitStack) -> OpenRun | None:
+    def _open(self, adapter: Adapter, stack: ExitStack) -> AnyRun | None:
         """A vendor that stays open until `stack` is closed; None where draws come from this machine's disk."""
         if adapter.capabilities.local:
             return None
-        own = self._limits.for_vendor(adapter.capabilities)
-        opened = stack.enter_context(closing(OpenRun(adapter, self._folder, own, Clock(), self._board)))
-        self._vendors.append(opened)
-        return opened
+        run = stack.enter_context(closing(opened(adapter, self._folder, self._limits, Clock(), self._board)))
+        self._vendors.append(run)
+        return run
 
     def __enter__(self) -> Session:
         return self
@@ -402,20 +401,20 @@ class Session:
     def _unmasked(self, picture: Picture, vendor: Adapter | None, payer: Payer) -> Unmasked:
         name, source = named_input(picture, numbers=self._setup.bands is not None)
         setup = self._setup if vendor is None else set_up(vendor, draws=1)
-        opened = self._terms.shared.first if vendor is None else self._other(vendor)
+        run = self._terms.shared.first if vendor is None else self._other(vendor)
         with self._turns.reads(source):
             prepared = prepare_input(source, name, setup, memory_bytes=self._terms.memory_bytes)
 
         def to_buy() -> ToBuy:
-            return ToBuy() if opened is None else opened.to_buy(prepared.tasks[:1], pay_again=payer.again)
+            return ToBuy() if run is None else run.to_buy(prepared.tasks[:1], pay_again=payer.again)
 
-        with self._turns.taken(prepared, to_buy, opened, payer) as answered:
+        with self._turns.taken(prepared, to_buy, run, payer) as answered:
             terms = replace(self._terms, limits=replace(self._terms.limits, pay_again=payer.again))
-            drawn = draw_unmasked(setup, prepared, terms, opened)
+            drawn = draw_unmasked(setup, prepared, terms, run)
             answered()
             return drawn
 
-    def _other(self, vendor: Adapter) -> OpenRun | None:
+    def _other(self, vendor: Adapter) -> AnyRun | None:
         """The vendor with these parameters, which stays open with the session."""
         identity = digest_json(vendor.identity())
         with self._opening:

@@ -12,7 +12,7 @@ from typing import NoReturn
 from blackbox_conformal.drawing.events import Event
 from blackbox_conformal.drawing.ledger.places import store_of
 from blackbox_conformal.drawing.limits import Limits
-from blackbox_conformal.drawing.open_run import OpenRun
+from blackbox_conformal.drawing.open_run import AnyRun
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.task import ENDED, Outcome, Task
 from blackbox_conformal.errors import IncompleteError
@@ -78,7 +78,7 @@ def second_opinions(
     limits: Limits,
     listener: Callable[[Event], None] | None = None,
     on_sampler: Callable[[Sampler], None] = lambda _: None,
-    shared: OpenRun | None = None,
+    shared: AnyRun | None = None,
 ) -> Iterator[SecondOpinions]:
     """One draw of the second vendor for each picture, paid for at once; `shared`: see `Sampler`.
 

@@ -1,5 +1,6 @@
 """From what a user chose to one procedure with its score, metric and vendor, each checked against the others."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,13 +14,13 @@ from blackbox_conformal.method.degradations.reduction import Reduction
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.images.bands import Bands, rendered
 from blackbox_conformal.method.images.perturbation.perturbation import Perturbation
-from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.method.images.read import read_image, read_output
 from blackbox_conformal.method.images.resemblance import Sent
 from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.metrics._detail import hides
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.losses import DEFAULT_TOLERANCE
-from blackbox_conformal.method.scores.score import Context, Score
+from blackbox_conformal.method.scores.score import Context, Score, accumulated_map
 from blackbox_conformal.study.stages.defaults import (
     DEFAULT_DRAWS,
     DEFAULT_METRIC,
@@ -30,7 +31,7 @@ from blackbox_conformal.study.stages.defaults import (
 )
 from blackbox_conformal.support import catalog, member_text
 from blackbox_conformal.support.types import Image, Map
-from blackbox_conformal.vendor.adapter import Adapter, Capabilities
+from blackbox_conformal.vendor.adapter import Adapter, Capabilities, Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +201,8 @@ def set_up(
     chosen_metric: Metric = member("metrics", metric)
     chosen_metric.require()
     perturb = None if perturbation is None else catalog.load("images.perturbation", perturbation)
-    mixture = Mixture.of_text(adapter.capabilities.degradation if degradation is None else degradation)
-    chosen_scale = _scale(adapter, scale, mixture)
-    mixture = mixture.at(chosen_scale)
+    chosen_scale, mixture = _inputs(adapter, scale, degradation)
+    adapter = adapter.suited(ScoredAnswers(chosen_scale, mixture))
     chosen_metric.require_degradation(mixture)
     of_detail = _shows_detail(chosen_metric, mixture) if guarantee is None else _is_about_detail(guarantee)
     chosen_score: Score = member("scores", score or default_score(draws, chosen_scale, of_detail=of_detail))
@@ -265,6 +265,39 @@ def _with_bands(setup: Setup) -> Setup:
         if refused:
             raise UsageError(f"expected for pictures of declared bands {what}. Give {cure}")
     return setup
+
+
+def _inputs(adapter: Adapter, scale: int | None, degradation: str | None) -> tuple[int, Mixture]:
+    """By how much pictures are magnified, and how inputs are made."""
+    mixture = Mixture.of_text(adapter.capabilities.degradation if degradation is None else degradation)
+    chosen = _scale(adapter, scale, mixture)
+    return chosen, mixture.at(chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredAnswers:
+    """Scores single answers of a vendor to inputs that are made so; see `vendor.adapter.Judge`."""
+
+    scale: int
+    mixture: Mixture
+
+    def specified(self, score: str) -> dict[str, Any]:
+        """With what follows from how inputs are made; refuses a score that needs more than one answer and its input."""
+        chosen: Score = member("scores", score).suited(self.mixture)
+        if chosen.minimum_draws > 1 or chosen.needs_second or chosen.fitted_weights is not None:
+            raise UsageError(
+                "expected in the rule of a cascade a score of one draw, without another vendor or a file of weights; "
+                f"got {score}. Name another, such as predicted-invention"
+            )
+        return chosen.specification()
+
+    def figure(self, score: Mapping[str, Any], below: float | None, upload: Upload, answer: bytes, size: str) -> float:
+        """Mean score, or share of pixels below a score, of an answer to `upload`."""
+        low, shape = read_image(upload.png).pixels, (upload.height * self.scale, upload.width * self.scale)
+        picture = read_output(answer, shape, resample=size == "resample", any_scale=size == "any").pixels
+        context = Context(picture, low, self.scale, None, self.mixture.linear_part())
+        scores = accumulated_map(catalog.of_specification("scores", score), [picture], context)
+        return float(scores.mean() if below is None else (scores < below).mean())
 
 
 def _suited(score: Score, scale: int, mixture: Mixture) -> Score:
@@ -339,6 +372,11 @@ def _delivery(text: str, mixture: Mixture, metric: Metric) -> str:
 
 def _check_draws(adapter: Adapter, draws: int, score: Score, perturbation: Perturbation | None) -> None:
     """Refuse a number of draws that the score, the perturbation or the vendor cannot do with."""
+    if adapter.members and (draws > 1 or perturbation is not None):
+        raise UsageError(
+            "expected one draw of each picture from a cascade, whose rule looks at one answer; leave --draws, "
+            "--perturbation and --score out, or name a --score of one draw"
+        )
     if draws < score.minimum_draws:
         raise UsageError(
             f"{score.plugin_name()} needs at least {score.minimum_draws} draws; got {draws}. Add --draws "

@@ -12,7 +12,7 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.signature import trusted_keys
 from blackbox_conformal.documents.signing_key import SigningKey
 from blackbox_conformal.drawing.estimate import Estimate, price_missing
-from blackbox_conformal.drawing.task import Task, task_keys
+from blackbox_conformal.drawing.task import Task, draw_keys
 from blackbox_conformal.errors import BudgetError, UsageError
 from blackbox_conformal.method.images.duplicates import sketch
 from blackbox_conformal.study.budget import are_stored, total
@@ -195,7 +195,7 @@ class _Visiting:
             self._terms.listeners.on_sampler(sampler)
             looking = Looking(canaries, sampler, self._watch, self._canaries, self._earlier, self._plan_again)
             look = looking.look(self._visit.draws)
-        keys |= frozenset(task_keys(self._setup.adapter.identity(), [self._task(draw) for draw in look.draws]))
+        keys |= draw_keys(self._setup.adapter, [self._task(draw) for draw in look.draws])
         measured = self._photographs
         if fresh is not None and self._request.reserve is not None:
             measured = self._request.reserve.measure(fresh, measured)
@@ -280,7 +280,7 @@ class _Visiting:
         adapter = self._setup.adapter
         tasks = [self._task(draw) for draw in calibrated_draws(self._visit.draws)]
         stored = [task for task in tasks if are_stored(adapter, [task], canaries.folder)]
-        return frozenset(task_keys(adapter.identity(), stored))
+        return draw_keys(adapter, stored)
 
     def _agree(self, canaries: Job, fresh: Job | None, keys: frozenset[str]) -> None:
         """Agree on both jobs, whose draws have these `keys`; errors as `agree`."""
@@ -302,7 +302,7 @@ class _Visiting:
             raise BudgetError(price_missing(self._setup.adapter))
         tasks = [task_of(canary, draw) for canary, draw in self._file.draws_of(self._watch.calibration)]
         bought = [task for task in tasks if task.index >= FIRST_INDEX]
-        every = keys | set(task_keys(self._setup.adapter.identity(), bought))
+        every = keys | draw_keys(self._setup.adapter, bought)
         every |= frozenset() if self._reserve is None else self._reserve.keys
         spent = spending_on(job.folder, every, whole=False).spent_usd
         if spent + expected.cost_usd[1] > most:

@@ -1,0 +1,182 @@
+"""Several vendors as one: each keeps its price, the first answer that suffices is delivered, nothing is paid twice."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from support import forked
+from support.synthetic import photograph, reduced, write_photographs
+
+import blackbox_conformal as bc
+from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
+from blackbox_conformal.errors import BudgetError, RefusedError, UsageError
+from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+
+KINDS = {"metric": "rgb-linf", "score": "texture"}
+RULE = {"score": "texture", "at_most": 0.05}
+
+
+def enlarged(picture: np.ndarray, noise: float) -> np.ndarray:
+    height, width = 4 * picture.shape[0], 4 * picture.shape[1]
+    up = np.asarray(PillowImage.fromarray(picture).resize((width, height), PillowImage.Resampling.BICUBIC))
+    return np.clip(up / 255 + np.random.default_rng(int(picture.sum())).normal(0, noise, up.shape), 0, 1)
+
+
+class Network:
+    """Counts its calls; the one that invents does so in pictures whose first pixel is bright."""
+
+    def __init__(self, name: str, *, invents: bool) -> None:
+        self.calls, self._invents = 0, invents
+        self.vendor = bc.from_function(name, self.answer, test_side=0)
+
+    def answer(self, picture: np.ndarray) -> np.ndarray:
+        self.calls += 1
+        return enlarged(picture, 0.2 if self._invents and is_hard(picture) else 0.001)
+
+
+def is_hard(picture: np.ndarray) -> bool:
+    return bool(picture[0, 0, 0] > 127)
+
+
+@pytest.fixture
+def networks() -> tuple[Network, Network]:
+    return Network("cheap", invents=True), Network("dear", invents=False)
+
+
+def small(seed: int) -> np.ndarray:
+    return reduced(photograph(seed), 4)
+
+
+def test_every_use_case_takes_a_cascade_as_one_vendor(tmp_path: Path, networks: tuple[Network, Network]) -> None:
+    cheap, dear = networks
+    vendor = bc.cascade(cheap.vendor, dear.vendor, rules=[RULE])
+    run = tmp_path / "run"
+    photographs = write_photographs(tmp_path / "photographs", range(12))
+    hard = sum(is_hard(small(seed)) for seed in range(12))
+    assert 0 < hard < 12
+    calibration = bc.calibrate(vendor, photographs, run=run, **KINDS)
+    assert (cheap.calls, dear.calls) == (12, hard)
+    assert calibration.vendor_models == ("vendor 1 of 2: cheap 1", "vendor 2 of 2: dear 1")
+    with bc.Session(calibration, vendor, 0.9, run=run) as session:
+        for seed in range(20, 26):
+            result = session.mask(small(seed))
+            answered = "vendor 2 of 2: dear 1" if is_hard(small(seed)) else "vendor 1 of 2: cheap 1"
+            assert result.certificate.vendor_model == answered
+            own = dear if is_hard(small(seed)) else cheap
+            expected = np.rint(own.answer(small(seed)) * 255)
+            np.testing.assert_array_equal(result.image, expected)
+    calls = cheap.calls, dear.calls
+    mine = bc.mask(vendor, small(25), calibration, 0.9, run=run)
+    np.testing.assert_array_equal(mine.image, result.image)
+    again = bc.calibrate(vendor, photographs, run=run, **KINDS)
+    assert (again.digest, cheap.calls, dear.calls) == (calibration.digest, *calls)
+    unseen = write_photographs(tmp_path / "unseen", range(30, 34))
+    audit = bc.audit(vendor, unseen, calibration, 0.9, run=run, stop=False)
+    assert (audit.n, cheap.calls - calls[0]) == (4, 4)
+    # The cheap vendor by itself has its draws in the same folder.
+    bc.calibrate(cheap.vendor, photographs, run=run, **KINDS)
+    assert cheap.calls - calls[0] == 4
+    other = bc.cascade(cheap.vendor, dear.vendor, rules=[{**RULE, "at_most": 0.06}])
+    with pytest.raises(bc.BlackboxConformalError, match="another procedure"):
+        bc.mask(other, small(25), calibration, 0.9, run=run)
+    with pytest.raises(UsageError, match="one draw of each picture"):
+        bc.calibrate(vendor, photographs, draws=2, score="pixel-variance", run=run)
+
+
+def test_what_a_vendor_refuses_goes_on_and_what_the_last_refuses_keeps_the_answer_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, networks: tuple[Network, Network]
+) -> None:
+    cheap, dear = networks
+    vendor = bc.cascade(cheap.vendor, dear.vendor, rules=[RULE])
+    calibration = bc.calibrate(vendor, write_photographs(tmp_path / "p", range(12)), run=tmp_path / "run", **KINDS)
+    refusing: set[str] = set()
+    kind: Any = type(cheap.vendor)
+    draw = kind.draw
+
+    def refuses(self: Any, upload: Any, asked: Any) -> Iterator[Any]:
+        answer = yield from draw(self, upload, asked)
+        if self.model in refusing:
+            raise RefusedError("not this one")
+        return answer
+
+    monkeypatch.setattr(kind, "draw", refuses)
+    hard = next(seed for seed in range(20, 40) if is_hard(small(seed)))
+    easy = next(seed for seed in range(20, 40) if not is_hard(small(seed)))
+    for told, seed, answered in (("cheap", easy, "dear"), ("dear", hard, "cheap")):
+        refusing |= {told}
+        result = bc.mask(vendor, small(seed), calibration, 0.9, run=tmp_path / told)
+        assert str(result.certificate.vendor_model).endswith(f"{answered} 1")
+        refusing.clear()
+    refusing |= {"cheap", "dear"}
+    with pytest.raises(bc.BlackboxConformalError, match="refused"):
+        bc.mask(vendor, small(hard), calibration, 0.9, run=tmp_path / "both")
+
+
+class DearVendor(SynchronousVendor):
+    """The other one of two fault servers."""
+
+    name = "fault-dear"
+
+
+PROGRAM = """
+import os, signal, sys
+import blackbox_conformal as bc
+from study.test_cascades import of_servers, KINDS
+from blackbox_conformal.drawing.ledger.places import Ledger
+from blackbox_conformal.drawing.ledger.sample_store import Store
+cheap, dear, folder, point, left = *sys.argv[1:5], int(sys.argv[5])
+owner = {"stored": Ledger, "reserve_and_mark_sent": Ledger, "settle": Store, "receive": Store}[point]
+real = getattr(owner, point)
+def deadly(self, *given, **named):
+    global left
+    result = real(self, *given, **named)
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+setattr(owner, point, deadly)
+bc.calibrate(of_servers(cheap, dear), folder, run=folder + "/../run", max_cost=1, concurrency=1, **KINDS)
+"""
+
+
+def of_servers(cheap: str, dear: str) -> bc.Adapter:
+    return bc.cascade(SynchronousVendor(url=cheap), DearVendor(url=dear), rules=[{**RULE, "at_most": 0.0}])
+
+
+def test_each_vendor_is_booked_at_its_price_and_nothing_is_paid_twice_through_kills(tmp_path: Path) -> None:
+    folder = tmp_path / "photographs"
+    write_photographs(folder, range(6))
+    with FaultServer() as cheap, FaultServer() as dear:
+        vendor = of_servers(cheap.url, dear.url)
+        for point, number in (("stored", 3), ("settle", 6)):
+            words = [sys.executable, "-c", PROGRAM, cheap.url, dear.url, str(folder), point, str(number)]
+            assert forked.run(words, timeout=60).returncode == -signal.SIGKILL
+        calibration = bc.calibrate(vendor, folder, run=tmp_path / "run", max_cost=1, retry_ambiguous=True, **KINDS)
+        assert len(calibration.images) == 6
+        assert [server.account.paid for server in (cheap, dear)] == [6, 6]
+        sums = ledger_sum(tmp_path / "run")
+        assert (sums["paid"], sums["cost_usd"], sums["reserved_usd"]) == (12, Decimal("0.12"), 0)
+        assert ledger_verify(tmp_path / "run").problems == ()
+
+
+def test_a_budget_is_for_all_vendors_and_a_plan_tells_what_may_come_on_top(tmp_path: Path) -> None:
+    photographs = write_photographs(tmp_path / "photographs", range(6))
+    with FaultServer() as cheap, FaultServer() as dear:
+        vendor = of_servers(cheap.url, dear.url)
+        plan = bc.plan(vendor, photographs, run=tmp_path / "run", **KINDS)
+        assert (plan.calls, plan.passed_on, plan.cost_usd) == (6, 6, (Decimal("0.06"), Decimal("0.12")))
+        with pytest.raises(BudgetError):
+            bc.calibrate(vendor, photographs, run=tmp_path / "run", max_cost="0.08", **KINDS)
+        assert (cheap.account.paid, dear.account.paid) == (6, 2)
+        plan = bc.plan(vendor, photographs, run=tmp_path / "run", **KINDS)
+        # With the cheap answers there it is sure who is asked for more.
+        assert (plan.calls, plan.passed_on, plan.cost_usd) == (4, 0, (Decimal("0.04"), Decimal("0.04")))
+        bc.calibrate(vendor, photographs, run=tmp_path / "run", max_cost="0.12", **KINDS)
+        assert (cheap.account.paid, dear.account.paid) == (6, 6)
