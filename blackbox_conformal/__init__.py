@@ -47,6 +47,8 @@ _HOMES = {
     "error_map": "blackbox_conformal.study.mask.array_maps",
     "score_map": "blackbox_conformal.study.mask.array_maps",
     "cascade": "blackbox_conformal.study.plugins",
+    "fit_cascade": "blackbox_conformal.study.choose.cascading",
+    "CascadeFit": "blackbox_conformal.study.choose.cascading",
     "from_function": "blackbox_conformal.study.plugins",
     "learn_score": "blackbox_conformal.study.choose.learning",
     "load_adapter": "blackbox_conformal.study.plugins",
@@ -73,6 +75,8 @@ if TYPE_CHECKING:
     from blackbox_conformal.method.risk.curve import RiskCurve as RiskCurve
     from blackbox_conformal.method.risk.trust import trusted as trusted
     from blackbox_conformal.pages.report.run_report import report as report
+    from blackbox_conformal.study.choose.cascading import CascadeFit as CascadeFit
+    from blackbox_conformal.study.choose.cascading import fit_cascade as fit_cascade
     from blackbox_conformal.study.choose.comparison import Comparison as Comparison
     from blackbox_conformal.study.choose.degrading import degrade as degrade
     from blackbox_conformal.study.choose.input_comparison import compare_inputs as compare_inputs

@@ -333,6 +333,10 @@ class CalibrateSettings(
     """
 
 
+class CascadeSettings(GuaranteeSettings, Settings, total=False):
+    """The keywords of `fit_cascade`."""
+
+
 class TuneSettings(GuaranteeSettings, WantedSettings, ChoiceSettings, Settings, ClusterSettings, total=False):
     """The keywords of `tune`. It chooses the confidence bound of high-probability, too, unless that is named."""
 

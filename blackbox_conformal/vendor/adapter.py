@@ -368,6 +368,10 @@ class Adapter(BaseModel, ABC):
         """This adapter with what scores answers, for one that has to choose among those of its members."""
         return self
 
+    def figure(self, place: int, upload: Upload, answer: bytes) -> float:
+        """What the rule after its member at `place` looks at in an answer."""
+        raise AdapterError(f"adapter {self.name} has no members and judges no answers")
+
     def suffices(self, place: int, upload: Upload, answer: bytes) -> bool:
         """Whether the answer of its member at `place` is delivered, so that those after it are not asked."""
         raise AdapterError(f"adapter {self.name} has no members and judges no answers")

@@ -325,7 +325,7 @@ def tune_job(
     _check(job.setup, alpha, n_calibration, len(job.pictures), rule)
     curves: list[list[list[RiskCurve]]] = []
     photographs: list[KnownPhotograph] = []
-    with job.run(partial(_curves, candidates, rule), scores=[candidate.score for candidate in candidates]) as measured:
+    with job.run(partial(measure, candidates, rule), scores=[candidate.score for candidate in candidates]) as measured:
         for drawn, of_each in measured:
             curves.append(of_each)
             photographs.append(KnownPhotograph.of(drawn.prepared.sketch))
@@ -378,7 +378,7 @@ def bytes_a_pixel(candidates: int) -> int:
     return PIXEL_BYTES + CANDIDATE_BYTES * max(0, candidates - 1)
 
 
-def _curves(candidates: Sequence[Candidate], rule: Guarantee | None, ready: Ready) -> list[list[RiskCurve]]:
+def measure(candidates: Sequence[Candidate], rule: Guarantee | None, ready: Ready) -> list[list[RiskCurve]]:
     """The curves of a photograph under each candidate, as `TuningCurves` has them; the worst of a refused one."""
     drawn, setup = ready.drawn, ready.setup
     bound, ceiling = setup.metric.capped_bound, None if rule is None else rule.threshold_ceiling

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from decimal import Decimal
@@ -58,6 +59,8 @@ class Plan(Estimate, Faces):
         What the price depends on, in words; empty = on nothing, or it is not known.
     frontier
         What promises at which levels and numbers are expected to trust; None where the user did not ask.
+    foretold
+        What a cascade is expected to pass on; None where it may pass on nothing, or nothing is known.
     """
 
     n: int
@@ -69,6 +72,7 @@ class Plan(Estimate, Faces):
     price_source: str | None
     price_rule: str = ""
     frontier: Frontier | None = None
+    foretold: Foretold | None = None
 
     @property
     def usd_a_draw(self) -> tuple[Decimal, Decimal] | None:
@@ -94,6 +98,7 @@ class Plan(Estimate, Faces):
     def blocks(self) -> Iterator[Block]:
         """Calls, price and levels; with a frontier what promises are expected to trust, else what each level needs."""
         numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "frontier"}
+        numbers["foretold"] = None if self.foretold is None else asdict(self.foretold)
         yield Facts(
             {
                 "photographs": f"{self.n}, {counted(self.draws, 'draw')} each",
@@ -124,7 +129,13 @@ class Plan(Estimate, Faces):
 
     @property
     def _passed_on(self) -> str:
-        return f"; up to {self.passed_on} more to later vendors of the cascade" if self.passed_on else ""
+        if not self.passed_on:
+            return ""
+        words = f"; up to {self.passed_on} more to later vendors of the cascade"
+        if (told := self.foretold) is None:
+            return words
+        price = "" if told.usd is None else f" and the bill {money(*told.usd)}"
+        return f"{words}, about {told.expected}, in nine of ten cases {told.least} to {told.most}{price}"
 
     @property
     def _price(self) -> str:
@@ -145,6 +156,46 @@ class Plan(Estimate, Faces):
             f"<Plan for {self.n} photographs, {counted(self.draws, 'draw')} each: {counted(self.calls, 'call')} to "
             f"make, {self.cached} draws stored, price {price}, alpha from {self.reachable_alpha:.3g}>"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Foretold:
+    """How many pictures a cascade of two is expected to pass on, and the whole bill in nine of ten cases."""
+
+    expected: int
+    least: int
+    most: int
+    usd: tuple[Decimal, Decimal] | None
+
+    @classmethod
+    def of(cls, setup: Setup, expected: Estimate) -> Foretold | None:
+        """By how many of the photographs the rule passed on that it was fitted on; None where it does not say.
+
+        Exact for photographs like these: of m new mean scores, those above the k-th largest of n follow the negative
+        hypergeometric distribution, and the rule lies between the k-th and the next.
+        """
+        rules = setup.procedure.vendor["parameters"].get("rules") if len(setup.adapter.members) == 2 else None
+        if not expected.passed_on or not rules or rules[0]["passed_on"] is None:
+            return None
+        (k, n), m = rules[0]["passed_on"], expected.passed_on
+        least, most = _above(k, n, m)[0], _above(k + 1, n, m)[1]
+        usd = None
+        if expected.cost_usd is not None:
+            low, high = expected.cost_usd
+            usd = low + (high - low) * least / m, low + (high - low) * most / m
+        return cls(round(m * k / n), least, most, usd)
+
+
+def _above(k: int, n: int, m: int) -> tuple[int, int]:
+    """The 5 % and 95 % quantile of how many of m new figures lie above the k-th largest of n; k = 0: above all."""
+    if k == 0 or k > n:
+        return (0, 0) if k == 0 else (m, m)
+    total, below = math.comb(n + m, n), 0
+    bounds = []
+    for count in range(m + 1):
+        below += math.comb(count + k - 1, count) * math.comb(n - k + m - count, m - count)
+        bounds.append(below / total)
+    return next(i for i, p in enumerate(bounds) if p > 0.05), next(i for i, p in enumerate(bounds) if p >= 0.95)
 
 
 def plan_job(
@@ -230,6 +281,7 @@ def _plan(
         usd_a_photograph=None if price is None else (price.low_usd * draws, price.high_usd * draws),
         price_source=None if price is None else price.source + (f", read {price.read_on}" if price.read_on else ""),
         price_rule="" if price is None else price.rule,
+        foretold=Foretold.of(setup, expected),
     )
 
 

@@ -1,0 +1,258 @@
+"""Fitting the rule of a cascade on photographs that do not calibrate: what each share passed on costs and trusts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+
+from blackbox_conformal.drawing.estimate import KnownPrices
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.method.audits.interval import Exact
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.images.calibration_images import KnownPhotograph
+from blackbox_conformal.method.risk.curve import RiskCurve
+from blackbox_conformal.method.risk.curve_set import CurveSet
+from blackbox_conformal.study.choose.tuning import measure
+from blackbox_conformal.study.job import Job
+from blackbox_conformal.study.keyword_arguments import CascadeSettings
+from blackbox_conformal.study.keyword_terms import named_keywords, setup_of, terms_of
+from blackbox_conformal.study.looked_at import TUNING_FILE, TuningRecord
+from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
+from blackbox_conformal.study.plan.candidates import Candidate, TuningCurves, scored_at
+from blackbox_conformal.study.plugins import cascade
+from blackbox_conformal.study.run_folder import run_folder
+from blackbox_conformal.study.stages.ready import Ready
+from blackbox_conformal.support.blocks import Block, Faces, Facts, Table
+from blackbox_conformal.support.member_text import specification_text
+from blackbox_conformal.support.text import money
+from blackbox_conformal.support.wording import share
+from blackbox_conformal.vendor.adapter import Adapter
+
+ALL = 1e30
+"""A mean score that no answer has: up to it every answer suffices, and below minus it none does."""
+
+STEPS = 10
+"""Shares that are compared: so many, and none."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOn:
+    """What passing on so many of the photographs takes and gives.
+
+    Attributes
+    ----------
+    passed
+        How many are passed on, those with the largest mean score.
+    at_most
+        The mean score up to which an answer suffices.
+    interval
+        The share of new photographs that is passed on, with 90 % confidence.
+    usd
+        Price of a picture at this share, and at both ends of the interval; None: not known.
+    trusted_share
+        Of the photographs, at the threshold that calibrating on as many others would choose.
+    """
+
+    passed: int
+    n: int
+    at_most: float
+    interval: tuple[float, float]
+    usd: tuple[Decimal, Decimal, Decimal] | None
+    trusted_share: float
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CascadeFit(Faces):
+    """The cascade with its fitted rule, and every share that was compared.
+
+    Attributes
+    ----------
+    vendor
+        What to calibrate, on other photographs.
+    rows
+        By the share that is passed on, from none to all.
+    chosen
+        The row of the rule.
+    """
+
+    vendor: Adapter
+    rows: tuple[PassedOn, ...]
+    chosen: PassedOn
+    alpha: float
+
+    @property
+    def rule(self) -> dict[str, Any]:
+        """The rule as `bc.cascade` takes it."""
+        found: dict[str, Any] = self.vendor.identity()["parameters"]["rules"][0]
+        return {name: value for name, value in found.items() if value is not None}
+
+    @property
+    def toml(self) -> str:
+        """The rule as it stands in cascade.toml."""
+        chosen = self.chosen
+        return f"[[rules]]\nat_most = {chosen.at_most!r}\npassed_on = [{chosen.passed}, {chosen.n}]\n"
+
+    def __repr__(self) -> str:
+        chosen = self.chosen
+        return (
+            f"<CascadeFit at alpha={self.alpha:g}: {chosen.passed} of {chosen.n} photographs passed on, "
+            f"{share(chosen.trusted_share)} trusted>"
+        )
+
+    def blocks(self) -> Iterator[Block]:
+        """Each share with its bill and what it trusts, and the rule."""
+        yield Table(
+            "shares",
+            {
+                "passed on": lambda row: (
+                    f"{share(row['passed'] / row['n'])} ({share(row['low'])} to {share(row['high'])})"
+                ),
+                "price of a picture": lambda row: "unknown" if row["usd"] is None else money(*row["usd"][1:]),
+                "trusted share": lambda row: share(row["trusted_share"]),
+            },
+            [
+                {
+                    "passed": row.passed,
+                    "n": row.n,
+                    "low": row.interval[0],
+                    "high": row.interval[1],
+                    "usd": row.usd,
+                    "trusted_share": row.trusted_share,
+                }
+                for row in self.rows
+            ],
+            title=f"Shares passed on at alpha={self.alpha:g}, with 90 % intervals",
+        )
+        yield Facts({"rule": f"at_most = {self.chosen.at_most:.4g}"}, {"rule": self.rule})
+
+
+@named_keywords
+@photographs_as_files("photographs")
+def fit_cascade(
+    cheap: Adapter,
+    dear: Adapter,
+    photographs: Photographs,
+    alpha: float,
+    *,
+    pass_on: float | None = None,
+    score_of_rule: str = "predicted-invention",
+    **settings: Unpack[CascadeSettings],
+) -> CascadeFit:
+    """Fit the rule of a cascade on photographs that will not calibrate; both vendors draw each of them once.
+
+    The photographs are noted in the run folder, so that `calibrate` refuses them.
+
+    Parameters
+    ----------
+    photographs
+        Files and folders, or pictures in memory, as for `calibrate`.
+    alpha
+        The level at which trusted shares are compared.
+    pass_on
+        The share of pictures to pass on; None: the smallest with which as much is trusted as of the dear vendor alone.
+    score_of_rule
+        The score whose mean the rule looks at.
+
+    Raises
+    ------
+    BlackboxConformalError
+        See `blackbox_conformal.errors`.
+    """
+    if pass_on is not None and not 0 <= pass_on <= 1:
+        raise UsageError(f"expected pass_on from 0 to 1, the share of pictures to pass on; got {pass_on!r}")
+    asks = {
+        most: setup_of(cascade(cheap, dear, rules=[{"score": score_of_rule, "at_most": most}]), settings)
+        for most in (-ALL, ALL)
+    }
+    setup = asks[-ALL]
+    rule = setup.promised(settings.get("guarantee"))
+    rule.check_level(alpha, rule.loss_bound(setup.metric.capped_bound))
+    terms = terms_of(run_folder(Path("runs"), setup.procedure), settings)
+    job = Job.of_photographs(setup, photograph_paths(photographs), terms)
+    job.confirm()
+    curves_of_dear, known = _seen(job, rule)
+    curves_of_cheap, _ = _seen(job.chosen(asks[ALL]), rule)
+    # Kept before anybody sees what the photographs show.
+    record = TuningRecord(score=specification_text(setup.score), draws=1, alpha=alpha, photographs=known)
+    record.keep(job.folder / TUNING_FILE)
+    rows = _rows(job, [(curves_of_cheap[name], curves_of_dear[name]) for name in curves_of_dear], alpha, rule, pass_on)
+    if pass_on is None:
+        best = next(each for each in rows if each.trusted_share >= rows[-1].trusted_share)
+    else:
+        best = min(rows, key=lambda each: abs(each.passed - pass_on * each.n))
+    fitted = {"score": score_of_rule, "at_most": best.at_most, "passed_on": (best.passed, best.n)}
+    return CascadeFit(cascade(cheap, dear, rules=[fitted]), rows, best, alpha)
+
+
+def _rows(
+    job: Job, seen: Sequence[tuple[_Seen, _Seen]], alpha: float, rule: Guarantee, pass_on: float | None
+) -> tuple[PassedOn, ...]:
+    """Every share that is compared, by what both vendors' answers to each photograph showed."""
+    setup, n = job.setup, len(seen)
+    seen = sorted(seen, key=lambda both: -both[0].figure)
+    figures = [cheap.figure for cheap, _ in seen]
+    price = [KnownPrices(vendor, job.folder).of_any() for vendor in setup.adapter.members]
+    usd = None if None in price else tuple(each.high_usd for each in price if each is not None)
+
+    def row(passed: int) -> PassedOn:
+        at_most = _between(figures, passed)
+        went = np.array(figures) > at_most
+        chosen = [both[int(on)].curves for both, on in zip(seen, went, strict=True)]
+        sets = TuningCurves(*(CurveSet.from_curves(kind) for kind in zip(*chosen, strict=True)))
+        trusted = scored_at(alpha, Candidate(setup.score, 1, ""), sets, n, rule).trusted_share
+        interval = Exact().lower(went.astype(float)), Exact().upper(went.astype(float))
+        bills = None if usd is None else (_bill(usd, went.mean()), _bill(usd, interval[0]), _bill(usd, interval[1]))
+        return PassedOn(int(went.sum()), n, at_most, interval, bills, trusted)
+
+    counts = {round(n * step / STEPS) for step in range(STEPS + 1)} | ({round(n * pass_on)} if pass_on else set())
+    return tuple({found.passed: found for found in map(row, sorted(counts))}.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is seen of one photograph: its curves, and the mean score of the first vendor's answer."""
+
+    curves: Sequence[RiskCurve]
+    figure: float
+
+
+def _seen(job: Job, rule: Guarantee) -> tuple[Mapping[str, _Seen], tuple[KnownPhotograph, ...]]:
+    """Every photograph of a job by the digest of its input, and the photographs."""
+    found, known = dict[str, _Seen](), list[KnownPhotograph]()
+    with job.run(partial(_look, rule)) as looked:
+        for drawn, seen in looked:
+            found[drawn.prepared.input_digest] = seen
+            known.append(KnownPhotograph.of(drawn.prepared.sketch))
+            job.listeners.progress("fitting", len(found), len(job.pictures))
+    return found, tuple(sorted(known, key=lambda photograph: photograph.truth))
+
+
+def _look(rule: Guarantee, ready: Ready) -> _Seen:
+    """The curves of what is delivered; an answer of the second vendor has no figure, as where the first refused."""
+    setup, drawn = ready.setup, ready.drawn
+    (curves,) = measure([Candidate(setup.score, 1, "")], rule, ready)
+    if drawn.refusal is not None or drawn.outcomes[0].member:
+        return _Seen(curves, math.inf)
+    return _Seen(curves, setup.adapter.figure(0, drawn.prepared.tasks[0].upload, ready.read(0)))
+
+
+def _between(figures: Sequence[float], passed: int) -> float:
+    """A mean score that the first `passed` of `figures`, sorted from the largest, lie above, ties left out."""
+    if passed == len(figures):
+        return -ALL
+    if passed == 0:
+        return ALL
+    least, most = figures[passed], figures[passed - 1]
+    return least if math.isinf(most) else least + (most - least) / 2 if most > least else least
+
+
+def _bill(usd: Sequence[Decimal], part: float) -> Decimal:
+    """The first vendor's price, and the second's for a part of the pictures."""
+    return usd[0] + usd[1] * Decimal(f"{part:.4f}")

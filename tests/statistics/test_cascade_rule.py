@@ -1,0 +1,37 @@
+"""A rule fitted on other photographs keeps the promise, with ties; one fitted on those that calibrate breaks it."""
+
+import numpy as np
+import pytest
+
+from blackbox_conformal.method.guarantees.expected import Expected
+
+N, LEVELS, RULES, ALPHA, TRIALS = 20, 6, 60, 0.2, 150
+
+
+def pictures(generator, n):
+    """(2, n) first wrong score of the cheap and the dear answer, and (rules, n) tied figures that rules look at."""
+    wrong = np.stack([generator.integers(0, LEVELS + 1, n), generator.integers(1, LEVELS + 1, n)])
+    return wrong, generator.integers(0, 4, (RULES, n))
+
+
+def delivered(wrong, figures):
+    """(n, levels) losses of what one rule delivers: the dear answer where its figure is large."""
+    first = np.where(figures >= 2, wrong[1], wrong[0])
+    return (np.arange(LEVELS) >= first[:, None]).astype(float)
+
+
+@pytest.mark.parametrize("fitted_on", ["others", "calibration"])
+def test_the_rule_is_fitted_on_others(tools, fitted_on):
+    generator, risks = np.random.default_rng(34), []
+    guarantee = Expected()
+    for _ in range(TRIALS):
+        calibration, fresh = pictures(generator, N), pictures(generator, 100)
+        fitting = calibration if fitted_on == "calibration" else pictures(generator, N)
+        # The rule that seems to trust most: each picture that is wrong late helps it.
+        sums = [delivered(fitting[0], figures).sum() for figures in fitting[1]]
+        rule = int(np.argmin(sums))
+        table = delivered(calibration[0], calibration[1][rule])
+        threshold = guarantee.threshold(tools.curves(table), ALPHA)
+        risks.append(tools.below(delivered(fresh[0], fresh[1][rule]), threshold).mean())
+    verdict = tools.verdict(risks)
+    assert verdict.keeps(ALPHA) if fitted_on == "others" else verdict.breaks(ALPHA)
