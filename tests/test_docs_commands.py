@@ -123,9 +123,12 @@ def test_every_calibration_is_accepted_by_its_vendor(
         Image.open(path).reduce(2).resize((320, 256)).save(tmp_path / "outputs" / path.stem / "0.png")
     for table in ("groups.csv", "scenes.csv"):
         (tmp_path / table).write_text("".join(f"{path.name},{path.stem[-1]}\n" for path in names))
+    cascade = re.search(r"```toml\n(.*?)```", (DOCS / "cascade.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert cascade is not None
+    (tmp_path / "cascade.toml").write_text(cascade[1])
     monkeypatch.chdir(tmp_path)
     of_vendor = adapter_class(words[words.index("--adapter") + 1]).auth_variable
-    for variable in (of_vendor or "HTTP_VENDOR_KEY", "STABILITY_API_KEY"):
+    for variable in (of_vendor or "HTTP_VENDOR_KEY", "STABILITY_API_KEY", "REPLICATE_API_TOKEN"):
         monkeypatch.setenv(variable, "made-up-key")
     code = run([*words, "--max-calls", "0"])
     # Stored answers need no budget.

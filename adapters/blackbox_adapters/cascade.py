@@ -71,6 +71,11 @@ class Cascade(Adapter):
     rules: tuple[CascadeRule, ...] = Field(
         default=(), description="For each vendor but the last, when its answer suffices, as JSON."
     )
+    available: int = Field(
+        default=0,
+        ge=0,
+        description="So many vendors are asked, for a fallback: of pictures that their rules pass on. 0 = all.",
+    )
 
     _figures: dict[tuple[int, str, str], float] = PrivateAttr(default_factory=dict)
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
@@ -91,7 +96,7 @@ class Cascade(Adapter):
             raise ValueError(f"expected a TOML file with vendors and rules at {path}; {error}") from None
         if set(told) - set(cls.READ):
             raise ValueError(f"expected [[vendors]] and [[rules]] alone in {path}; got {', '.join(sorted(told))}")
-        return {"file": given["file"], **told}
+        return {"file": given["file"], "available": given.get("available", 0), **told}
 
     @field_validator("vendors", mode="before")
     @classmethod
@@ -111,6 +116,8 @@ class Cascade(Adapter):
                 f"expected two or more vendors and a rule for each but the last; got {len(self.vendors)} and "
                 f"{len(self.rules)}. Name a TOML file with them: -p file=cascade.toml"
             )
+        if self.available >= len(self.vendors):
+            raise ValueError(f"expected fewer vendors to be available than the {len(self.vendors)} there are")
         if any(vendor.members for vendor in self.vendors):
             raise ValueError("expected vendors that are no cascades themselves: name all of them in one")
         if not self.capabilities.scale_factors:
@@ -120,12 +127,12 @@ class Cascade(Adapter):
     @property
     def members(self) -> tuple[Adapter, ...]:
         """The vendors."""
-        return self.vendors
+        return self.vendors[: self.available or None]
 
     @property
     def capabilities(self) -> Capabilities:
         """What all of them can do; from the price of the first to that of all."""
-        able = [vendor.capabilities for vendor in self.vendors]
+        able = [vendor.capabilities for vendor in self.members]
         if not able:
             return Capabilities(scale_factors=())
         factors = set(able[0].scale_factors).intersection(*(each.scale_factors for each in able))
@@ -155,7 +162,7 @@ class Cascade(Adapter):
 
     def price_for(self, width: int, height: int) -> Price | None:
         """From the price of the first vendor to that of all."""
-        return _together([vendor.price_for(width, height) for vendor in self.vendors])
+        return _together([vendor.price_for(width, height) for vendor in self.members])
 
     def given_input(self, name: str) -> Path | None:
         """The one that the first vendor has."""
@@ -192,16 +199,25 @@ class Cascade(Adapter):
         except PayloadError:
             return True
 
+    def speaks_of(self, upload: Upload, answer: bytes) -> bool:
+        """Of all pictures; where the last vendors are not asked, of those that the last rule passes on."""
+        return not (self.available and self.suffices(self.available - 1, upload, answer))
+
+    def without_last(self) -> Self:
+        """The same without its last vendor."""
+        return self.model_copy(update={"available": len(self.members) - 1})
+
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """Nothing: its vendors draw."""
         raise AdapterError("expected the vendors of a cascade to be asked one by one; the cascade itself was")
 
     def identity(self) -> dict[str, Any]:
         """The identities of its vendors in order, and the rules."""
-        told = {
+        told: dict[str, Any] = {
             "vendors": [vendor.identity() for vendor in self.vendors],
             "rules": [rule.model_dump(mode="json") for rule in self.rules],
         }
+        told |= {"available": self.available} if self.available else {}
         return {"adapter": self.name, "adapter_version": self.version, "parameters": told}
 
 

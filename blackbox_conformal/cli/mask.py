@@ -165,6 +165,7 @@ class MaskOptions(shared.ClusterOptions, shared.VendorOptions, shared.TermsOptio
     )
     empty_masks: bool = shared.setting()
     outside: float = shared.setting()
+    fallback: str | None = shared.setting()
     keep_going: bool = shared.declared(
         "--keep-going",
         is_flag=True,
@@ -231,6 +232,7 @@ def command(screen: Screen, options: MaskOptions) -> None:
         trusted=trusted(options.trust),
     )
     batch = _read_batch(screen, request, options)
+    request = request.falling_back(batch.setup.adapter, options.fallback)
     hopeless = reason_of_nothing(request.rule, request.curves, options.alpha)
     run = from_options.calibrated_folder(screen, options, calibration.procedure, options.calibration)
     store = pages().report_material(run, calibration, (options.alpha,), full_size=FULL_SIZE not in options.leave_out)

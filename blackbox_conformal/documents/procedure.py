@@ -196,7 +196,18 @@ class Procedure(BaseModel):
         if given:
             made = "Inputs came about like those of the calibration, which were given with their photographs."
         bands = None if self.bands is None else f"Pictures have {self.bands.words}."
-        return (made, NO_MEMORY, *filter(None, [bands, self.fit_assumption, self.delivery_assumption]))
+        more = [bands, self.fit_assumption, self.delivery_assumption, self.fallback_assumption]
+        return (made, NO_MEMORY, *filter(None, more))
+
+    @property
+    def fallback_assumption(self) -> str | None:
+        """What the guarantee is about where a later vendor of a cascade could not be had; None otherwise."""
+        if not (self.vendor.get("parameters") or {}).get("available"):
+            return None
+        return (
+            "The guarantee is about pictures that the rule of the cascade passes on to a vendor that cannot be had, "
+            "and that vendor's absence has nothing to do with the picture."
+        )
 
     @property
     def back_projections(self) -> int:

@@ -235,12 +235,14 @@ class OpenCascade:
 
     def to_buy(self, tasks: Sequence[Task], *, pay_again: bool = False) -> ToBuy:
         """What the missing draws take if every member is asked; reads only."""
-        parts = [
-            run.to_buy(own, pay_again=pay_again)
+        return ToBuy.together(self.members_to_buy(tasks, pay_again))
+
+    def members_to_buy(self, tasks: Sequence[Task], pay_again: bool) -> list[ToBuy]:
+        """What the missing draws take of each member."""
+        return [
+            ToBuy() if run is None else run.to_buy(own, pay_again=pay_again)
             for run, (_, own) in zip(self.members, asked_of(self._adapter, tasks), strict=True)
-            if run is not None
         ]
-        return ToBuy.together(parts)
 
     def spent_usd(self) -> tuple[Decimal, Decimal]:
         """As `OpenRun.spent_usd`."""

@@ -157,6 +157,7 @@ class ServeOptions(shared.VendorOptions, shared.TermsOptions):
     guarantee: str | None = shared.setting()
     group: str | None = shared.setting()
     outside: float = shared.setting()
+    fallback: str | None = shared.setting()
     trust: tuple[str, ...] = shared.setting()
     sign_with: str | None = shared.sign_with()
     credentials: bool = shared.credentials()

@@ -399,6 +399,12 @@ class Drawing:
     sampler: Sampler
     opinions: SecondOpinions
 
+    def _counts(self, drawn: Drawn) -> bool:
+        """Whether the calibration is of pictures like this one; see `Adapter.speaks_of`."""
+        upload = drawn.prepared.tasks[0].upload
+        speaks_of, read = self.job.setup.adapter.speaks_of, self.sampler.read
+        return drawn.refusal is not None or speaks_of(upload, read(drawn.outcomes[0]))
+
     def each(
         self,
         work: Callable[[Ready], Value],
@@ -416,6 +422,8 @@ class Drawing:
 
         job, terms, fail = self.job, self.job.terms, self.sampler.fail
         arriving = drawn_pictures(self.sampler, pictures, on_unusable)
+        if job.setup.adapter.members:
+            arriving = filter(self._counts, arriving)
         bands = job.setup.bands
         memory = terms.memory_bytes, job.pixel_bytes + (0 if bands is None else BAND_PIXEL_BYTES * bands.count)
         if terms.cluster is None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from distributed import Client
     from numpy.typing import NDArray
 
+    from blackbox_conformal.documents.calibration import Calibration
     from blackbox_conformal.documents.procedure import Fit, SeedPolicy
     from blackbox_conformal.documents.signing_key import SigningKey
     from blackbox_conformal.drawing.events import Event
@@ -420,6 +421,8 @@ class MaskSettings(CalibratedSettings, TrustSettings, total=False):
     """Draw and pay even where every mask is known to be empty at this level."""
     outside: Annotated[float, Setting(PROMISE, number(0, 1, metavar="P"), default=0.01)]
     """Inputs with a p-value at or below this are marked as outside the guarantee; 0 turns the check off."""
+    fallback: Annotated["Calibration | str | Path | None", Setting(PROMISE, metavar="FILE")]
+    """Calibration of a cascade without its last vendor: where that one cannot be had, the answer before is masked."""
 
 
 class ApplySettings(MaskSettings, JobSettings, total=False):

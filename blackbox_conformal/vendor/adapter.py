@@ -364,6 +364,14 @@ class Adapter(BaseModel, ABC):
         """The vendors that it asks one after the other, each with its own price and pace; empty: it is one itself."""
         return ()
 
+    def speaks_of(self, upload: Upload, answer: bytes) -> bool:
+        """Whether a calibration counts a picture with this answer; one of pictures that go on leaves others out."""
+        return True
+
+    def without_last(self) -> Self:
+        """What a cascade delivers of pictures that go on where its last member cannot be had."""
+        raise AdapterError(f"adapter {self.name} has no members; give a cascade where there is a fallback")
+
     def suited(self, judge: Judge) -> Self:
         """This adapter with what scores answers, for one that has to choose among those of its members."""
         return self

@@ -180,3 +180,51 @@ def test_a_budget_is_for_all_vendors_and_a_plan_tells_what_may_come_on_top(tmp_p
         assert (plan.calls, plan.passed_on, plan.cost_usd) == (4, 0, (Decimal("0.04"), Decimal("0.04")))
         bc.calibrate(vendor, photographs, run=tmp_path / "run", max_cost="0.12", **KINDS)
         assert (cheap.account.paid, dear.account.paid) == (6, 6)
+
+
+def test_where_the_dear_vendor_cannot_be_had_the_cheap_answer_comes_under_a_calibration_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, networks: tuple[Network, Network]
+) -> None:
+    cheap, dear = networks
+    vendor, run = bc.cascade(cheap.vendor, dear.vendor, rules=[RULE]), tmp_path / "run"
+    photographs = write_photographs(tmp_path / "photographs", range(12))
+    calibration = bc.calibrate(vendor, photographs, run=run, **KINDS)
+    calls = cheap.calls, dear.calls
+    left = bc.calibrate(vendor.without_last(), photographs, run=run, **KINDS)
+    assert (cheap.calls, dear.calls) == calls
+    assert len(left.images) == sum(is_hard(small(seed)) for seed in range(12)) < 12
+    assert left.procedure.fingerprint != calibration.procedure.fingerprint
+    monkeypatch.setattr(dear, "answer", lambda picture: picture[:0])
+    away = bc.cascade(cheap.vendor, bc.from_function("dear", dear.answer, test_side=0), rules=[RULE])
+    seeds = range(20, 26)
+    pictures = [(f"s{seed}", small(seed)) for seed in seeds]
+    with pytest.raises(bc.BlackboxConformalError):
+        bc.mask_all(away, pictures, calibration, 0.9, run=run)
+    results = bc.mask_all(away, pictures, calibration, 0.9, run=run, fallback=left)
+    assert [result.name for result in results] == [name for name, _ in pictures]
+    with bc.Session(calibration, away, 0.9, run=run, fallback=left) as session:
+        again = [session.mask(picture) for picture in pictures]
+    for seed, result, same in zip(seeds, results, again, strict=True):
+        np.testing.assert_array_equal(result.mask, same.mask)
+        for certificate in (result.certificate, same.certificate):
+            own = left if is_hard(small(seed)) else calibration
+            assert certificate.calibration_digest == own.digest
+            assert any("could not be had" in note for note in certificate.notes) == is_hard(small(seed))
+            assert any("passes on to a vendor" in words for words in certificate.assumptions) == is_hard(small(seed))
+    with pytest.raises(bc.BlackboxConformalError, match="another procedure"):
+        bc.mask_all(away, pictures, calibration, 0.9, run=run, fallback=calibration)
+
+
+def test_over_budget_the_cheap_answer_is_delivered(tmp_path: Path) -> None:
+    photographs = write_photographs(tmp_path / "photographs", range(6))
+    run = tmp_path / "run"
+    with FaultServer() as cheap, FaultServer() as dear:
+        vendor = of_servers(cheap.url, dear.url)
+        calibration = bc.calibrate(vendor, photographs, run=run, max_cost=1, **KINDS)
+        left = bc.calibrate(vendor.without_last(), photographs, run=run, max_cost=1, **KINDS)
+        with bc.Session(calibration, vendor, 0.9, run=run, max_cost="0.035", fallback=left) as session:
+            results = [session.mask(small(seed)) for seed in (20, 21)]
+            with pytest.raises(BudgetError):
+                session.mask(small(22))
+        assert [result.certificate.vendor_model[:13] for result in results] == ["vendor 2 of 2", "vendor 1 of 1"]
+        assert (cheap.account.paid, dear.account.paid) == (8, 7)

@@ -78,7 +78,9 @@ def calibrate_job(
     job.confirm(lambda: plan_job(job, rule))
     specification, known = promised.specification(), {one.truth for one in tuning}
     history = write_manifest(job.folder, setup, job.pictures, known, overruled, guarantee=specification)
-    images, inputs, families, answers, squares = zip(*_measured(job, rule, groups or {}, tiles or {}), strict=True)
+    if not (found := _measured(job, rule, groups or {}, tiles or {})):
+        raise CalibrationError("expected photographs that the cascade's rule passes on; it passes on none of these")
+    images, inputs, families, answers, squares = zip(*found, strict=True)
     errors, *others = map(list, zip(*families, strict=True))
     refused = _refuse_useless(job, images, errors)
     calibration = Calibration.from_curves(

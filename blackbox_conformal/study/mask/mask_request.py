@@ -40,6 +40,8 @@ class MaskRequest:
         The calibration's file, which has the watch beside it; None: it has no watch.
     trusted
         Public keys whose signatures of the watch count beside the calibration's own.
+    fallback
+        For pictures that a cascade passes on to a vendor that cannot be had; None: they have no mask.
     """
 
     calibration: Calibration
@@ -51,6 +53,7 @@ class MaskRequest:
     watched: WatchState | None = None
     file: Path | None = None
     trusted: Collection[str] = ()
+    fallback: "tuple[Setup, MaskRequest] | None" = None
 
     @classmethod
     def of(
@@ -82,6 +85,21 @@ class MaskRequest:
             rule = calibration.rule_of_group(group, rule)
         rule.threshold(calibration.curves_for(rule), alpha)
         return cls(calibration, rule, alpha, group, empty_masks, check_level(outside), watched, file, trusted)
+
+    def falling_back(self, vendor: Adapter, fallback: "Calibration | str | Path | None") -> "MaskRequest":
+        """The same with the fallback that a calibration of `vendor` without its last member gives; None: without.
+
+        Raises
+        ------
+        BlackboxConformalError
+            See `MaskRequest.of` and `set_up_as`.
+        """
+        if fallback is None:
+            return self
+        loaded = fallback if isinstance(fallback, Calibration) else Calibration.load(fallback)
+        setup = set_up_as(vendor.without_last(), loaded.procedure)
+        own = MaskRequest.of(loaded, self.alpha, empty_masks=self.empty_masks, outside=self.outside, file=loaded.file)
+        return replace(self, fallback=(setup, own))
 
     def now(self) -> "MaskRequest":
         """The same request by what the watch says now; errors as for `of`."""
@@ -151,4 +169,4 @@ def masking_of(
     request = replace(MaskRequest.of(loaded, alpha, file=watched, trusted=trust, **given), file=file)
     if watched is None and file is not None:
         watching().standing_of(file, loaded, trust)
-    return terms, setup, request
+    return terms, setup, request.falling_back(vendor, settings.get("fallback"))

@@ -12,7 +12,17 @@ import numpy as np
 
 from blackbox_conformal.documents.certificate import BatchCheck
 from blackbox_conformal.documents.signing_key import SigningKey
-from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, IncompleteError
+from blackbox_conformal.drawing.estimate import wanted_of
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    BlackboxConformalError,
+    BudgetError,
+    CalibrationError,
+    IncompleteError,
+    ModelChangedError,
+    UnusableDrawsError,
+    VendorUnavailableError,
+)
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound, rule_for_picture
 from blackbox_conformal.method.images.making_inputs import enlarged_opacity
 from blackbox_conformal.method.images.picture import Picture
@@ -68,6 +78,10 @@ class Receiver:
     sign_with: SigningKey | None = None
 
 
+UNAVAILABLE = (BudgetError, VendorUnavailableError, AccountRefusedError, ModelChangedError, UnusableDrawsError)
+"""Errors that say that a vendor cannot be had, so that a cascade falls back on the answer before."""
+
+
 def mask_pictures(
     terms: Terms,
     setup: Setup,
@@ -75,6 +89,72 @@ def mask_pictures(
     pictures: Mapping[int, Prepared],
     request: MaskRequest,
     receiver: Receiver = Receiver(),
+) -> list[Result]:
+    """As `_mask_pictures`, with the request's fallback for pictures that go on to a vendor that cannot be had."""
+    if request.fallback is None:
+        return _mask_pictures(terms, setup, inputs, pictures, request, receiver)
+    results, failed = dict[int, Any](), dict[int, BlackboxConformalError]()
+    done, why = set[int](), None
+
+    def keep(place: int, result: Any) -> None:
+        done.add(place)
+        (receiver.on_result or results.__setitem__)(place, result)
+
+    own = replace(receiver, on_result=keep, on_failure=failed.__setitem__)
+    try:
+        _mask_pictures(terms, setup, inputs, pictures, request, own)
+    except UNAVAILABLE as error:
+        why = error
+    left = {place: picture for place, picture in pictures.items() if place not in done | failed.keys()}
+    left |= {place: pictures[place] for place, failure in failed.items() if isinstance(failure, UNAVAILABLE)}
+    tasks = [task for picture in left.values() for task in picture.tasks]
+    going_on = {task.upload.digest for task in wanted_of(setup.adapter, terms.folder, terms.limits, tasks)[-1].sure}
+    onward = {place: picture for place, picture in left.items() if picture.tasks[0].upload.digest in going_on}
+    if why is not None and not onward:
+        raise why
+    if onward:
+        said = why or next(failed[place] for place in onward)
+        failed = {place: failure for place, failure in failed.items() if place not in onward}
+        own = replace(own, on_failure=failed.__setitem__)
+        noted = replace(own, in_thread=_Noted(receiver.in_thread, f"{_FELL_BACK}: {said}"))
+        before, of_before = request.fallback
+        _mask_pictures(terms, before, inputs, onward, of_before.now(), noted)
+    if kept := {place: picture for place, picture in left.items() if place not in onward and place not in failed}:
+        # Their answers are stored: drawing ended before they were masked.
+        _mask_pictures(terms, setup, inputs, kept, request, own)
+    for place, failure in failed.items():
+        if receiver.on_failure is None:
+            raise _refused([(pictures[place].name, failure)])
+        receiver.on_failure(place, failure)
+    return [results[place] for place in sorted(results)]
+
+
+_FELL_BACK = (
+    "the next vendor of the cascade could not be had, so this is the answer before it, under its own calibration"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """What is made of a result in a thread or on a worker, after a note on its certificate."""
+
+    made_of: Callable[[int, Result], Any] | None
+    note: str
+
+    def __call__(self, place: int, result: Result) -> Any:
+        certificate = result.certificate
+        notes = (*certificate.notes, self.note)
+        noted = replace(result, certificate=certificate.model_copy(update={"notes": notes}))
+        return noted if self.made_of is None else self.made_of(place, noted)
+
+
+def _mask_pictures(
+    terms: Terms,
+    setup: Setup,
+    inputs: Sequence[Input],
+    pictures: Mapping[int, Prepared],
+    request: MaskRequest,
+    receiver: Receiver,
 ) -> list[Result]:
     """A result for each of the `pictures`, in the order of their places among the `inputs`.
 

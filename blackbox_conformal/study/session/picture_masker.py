@@ -10,7 +10,7 @@ from pathlib import Path
 from blackbox_conformal.drawing.admission import Admission
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
 from blackbox_conformal.drawing.ledger.states import COUNTED
-from blackbox_conformal.drawing.open_run import AnyRun
+from blackbox_conformal.drawing.open_run import AnyRun, OpenCascade
 from blackbox_conformal.drawing.work_item import ToBuy
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.method.risk.answers import Answers
@@ -206,6 +206,9 @@ class PictureMasker:
 
     def _to_buy(self, picture: Prepared, again: bool) -> ToBuy:
         """What the missing draws of a picture take."""
+        if self._request.fallback is not None and isinstance(self._terms.shared.first, OpenCascade):
+            # Only what is sure to be wanted has to have room: where the rest has none, there is a fallback.
+            return self._terms.shared.first.members_to_buy(picture.tasks, again)[0]
         shared, seconds = self._terms.shared, list(second_tasks(self.setup, [picture]).values())
         parts = [
             vendor.to_buy(tasks, pay_again=again)
