@@ -217,10 +217,10 @@ def command(screen: Screen, options: MaskOptions) -> None:
         _refuse_terminal(screen, options)
         screen.free_stdout()
     key = load_signing_key(screen, options.sign_with)
-    credentials = load_certified_key(screen, options.credentials, options.credentials_with, key)
+    calibration = load_calibration(screen, options.calibration, options.trust, key)
+    credentials = load_certified_key(screen, options.credentials, options.credentials_with, key, calibration)
     if credentials is not None and options.cluster is not None:
         raise UsageError("expected no --cluster beside --credentials: no key goes to a worker. Leave --cluster out")
-    calibration = load_calibration(screen, options.calibration, options.trust, key)
     request = MaskRequest.of(
         calibration,
         options.alpha,
@@ -365,10 +365,11 @@ class _Delivery:
         from blackbox_conformal.study.mask.products import add_doubt
 
         for place, entry in self.entries.items():
-            certificate = add_doubt(Path(entry["certificate"]), drift, self.key)
+            certificate = add_doubt(Path(entry["certificate"]), drift, self.key, self.credentials)
             entry |= {"notes": list(certificate.notes), "status": certificate.status, "reason": certificate.reason}
             if self.kept is not None:
-                self.kept.keep([Path(entry["certificate"])], Path(self.options.out).resolve().name, force=True)
+                files = [Path(entry[kind]) for kind in ("image", "safe", "certificate") if entry[kind]]
+                self.kept.keep(files, Path(self.options.out).resolve().name, force=True)
             self.store.add_doubt(self.previews[place], certificate)
         self.warn(drift)
 

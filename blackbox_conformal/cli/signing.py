@@ -41,18 +41,18 @@ def load_signing_key(screen: Screen, path: str | None) -> "SigningKey | None":
 
 
 def load_certified_key(
-    screen: Screen, credentials: bool, path: str | None, own: "SigningKey | None"
+    screen: Screen, credentials: bool, path: str | None, own: "SigningKey | None", calibration: "Calibration"
 ) -> "CertifiedKey | None":
     """The key that signs Content Credentials: the one in a file of the user's, or `own`; None where none are asked for.
 
     Raises
     ------
     UsageError
-        There is none, it cannot be used, or its certificates do not sign them.
+        There is none, it cannot be used, its certificates do not sign them, or pictures by this calibration hold none.
     MissingPackageError
         The extra ``c2pa`` is not installed.
     """
-    from blackbox_conformal.documents.credentials import refuse_unfit
+    from blackbox_conformal.documents.credentials import refuse_bands, refuse_unfit
     from blackbox_conformal.documents.signing_key import is_encrypted
     from blackbox_conformal.documents.x509 import CertifiedKey
 
@@ -69,6 +69,7 @@ def load_certified_key(
         )
     else:
         key = CertifiedKey.of(own)
+    refuse_bands(calibration.procedure)
     refuse_unfit(key)
     return key
 

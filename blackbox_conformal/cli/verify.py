@@ -275,7 +275,7 @@ def _unchecked(
     from blackbox_conformal.method.images.read import read_image
     from blackbox_conformal.study.stages.certify import SCORE_MAPS, due_notes, input_bound_contradiction
 
-    image = path.parent / Path(certificate.outputs["image"]["file"]).name
+    image = path.parent / Path(certificate.outputs[certificate.pictured]["file"]).name
     low_resolution = sent.get(str(certificate.input.get("pixels")))
     delivered = None if low_resolution is None else read_image(image, transparent=True).pixels
     wrong = input_bound_contradiction(certificate, delivered, low_resolution)
@@ -293,7 +293,7 @@ def _unchecked(
         unchecked.append("the numbers in its bound from the input (add --input FILE, the picture that was sent)")
     if notes:
         unchecked.append("its notes" if against is None else f"{len(notes)} of its notes")
-    further = sorted(certificate.outputs.keys() - {"image", "mask", *SCORE_MAPS})
+    further = sorted(certificate.outputs.keys() - {certificate.pictured, "mask", *SCORE_MAPS})
     return [*unchecked, *([f"more than the digest of {', '.join(further)}"] if further else [])]
 
 

@@ -360,6 +360,11 @@ class Certificate(BaseModel):
         """
         return CERTIFICATES.parse(text.encode())
 
+    @property
+    def pictured(self) -> str:
+        """Which of the outputs is the delivered picture: a gateway calls it ``picture``."""
+        return "picture" if "picture" in self.outputs else "image"
+
     def verify(self, folder: Path) -> None:
         """Check that the files it speaks of lie in `folder` unchanged.
         Raises
@@ -367,7 +372,7 @@ class Certificate(BaseModel):
         CheckFailedError
             It names no image or no mask, a file is missing, or a digest differs.
         """
-        missing = sorted({"image", "mask"} - self.outputs.keys())
+        missing = sorted({self.pictured, "mask"} - self.outputs.keys())
         if missing:
             raise CheckFailedError(f"expected a certificate of an image and its mask; it names no {', '.join(missing)}")
         for kind, entry in self.outputs.items():

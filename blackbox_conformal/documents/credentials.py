@@ -17,7 +17,7 @@ import numpy as np
 
 from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.documents.ed25519 import refuse_odd_key
-from blackbox_conformal.documents.procedure import vendor_title
+from blackbox_conformal.documents.procedure import Procedure, vendor_title
 from blackbox_conformal.documents.signature import PREFIX, signer_words
 from blackbox_conformal.documents.x509 import ROOT, CertifiedKey, root_of
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, MissingPackageError, UsageError
@@ -111,17 +111,22 @@ class Provenance:
 
 
 def claim_of(certificate: Certificate) -> dict[str, Any]:
-    """What the credentials of a picture say of its certificate. Numbers have the digits that other programs keep."""
+    """What the credentials of a picture say of its certificate."""
     return {
         "statement": certificate.stated,
         "status": certificate.status,
         "guarantee": str(certificate.guarantee["name"]),
-        "alpha": float(f"{certificate.alpha:.12g}"),
-        "trusted_share": float(f"{certificate.trusted_share:.12g}"),
+        "alpha": rounded(certificate.alpha),
+        "trusted_share": rounded(certificate.trusted_share),
         "input": str(certificate.input["pixels"]),
         "calibration": certificate.calibration_digest,
         "procedure": certificate.fingerprint,
     }
+
+
+def rounded(value: float) -> float:
+    """A number with the digits that every program keeps which reads and writes it."""
+    return float(f"{value:.12g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +159,8 @@ class Credentials:
     @property
     def words(self) -> str:
         """Who vouches, for people."""
-        known = "trusted" if self.trusted else "you have not told verify that you trust this signer"
-        return f"Content Credentials are whole, signed by {self.signer}, {known}"
+        known = ", a signer that you trust" if self.trusted else "; you have not told verify that you trust this signer"
+        return f"Content Credentials are whole, signed by {self.signer}{known}"
 
     def to_json(self) -> dict[str, Any]:
         """The same for scripts, without the mask."""
@@ -198,7 +203,7 @@ def sign_picture(content: bytes, key: CertifiedKey, provenance: Provenance) -> t
     for dropped in ((), ("input",), ("vendor",), ("input", "vendor")):
         try:
             signed = _signed(content, key, provenance, dropped)
-            found = read_credentials(signed)
+            found = _checked_json(signed, "image/png")
             break
         except (library.C2paError, CheckFailedError) as error:
             # Such as credentials of others that are too damaged to be kept.
@@ -209,12 +214,11 @@ def sign_picture(content: bytes, key: CertifiedKey, provenance: Provenance) -> t
         for name, part in (("input", provenance.given), ("vendor", provenance.vendor))
         if part and name in dropped
     ]
-    assert found is not None
     said = [
-        *found.carried,
+        *found["carried"],
         *(f"{name} has Content Credentials that are not kept: they are damaged or too large" for name in lost),
     ]
-    return signed, {"signed_by": found.signer, "of_parts": said}
+    return signed, {"signed_by": _signer(found)[0], "of_parts": said}
 
 
 def refuse_unfit(key: CertifiedKey) -> None:
@@ -226,6 +230,21 @@ def refuse_unfit(key: CertifiedKey) -> None:
         _checked_json(_embedded(mask_png(np.ones((1, 1), bool)), key, manifest), "image/png")
     except (library.C2paError, CheckFailedError) as error:
         raise _unfit(error) from None
+
+
+def refuse_bands(procedure: Procedure) -> None:
+    """Refuse pictures of declared bands.
+
+    Raises
+    ------
+    UsageError
+        They are.
+    """
+    if procedure.bands is not None:
+        raise UsageError(
+            "expected 8-bit sRGB pictures for Content Credentials; those of this calibration have declared bands, and "
+            "their files hold none. Leave --credentials out"
+        )
 
 
 def _unfit(error: Exception) -> UsageError:
@@ -300,29 +319,21 @@ def read_credentials(content: bytes, trusted: Collection[str] = (), anchors: str
     MissingPackageError
         The package is not installed.
     """
-    library, media_type = _library(), _media_type(content)
+    media_type = _media_type(content)
     try:
         found = _checked_json(content, media_type)
-        public = _public_key(found["issuer"])
-        if public is None:
-            sure = bool(anchors) and _checked_json(content, media_type, anchors)["state"] == "Trusted"
-            signer, key = f"{found['name']}, certified by {_name(found['issuer'])}", None
-        else:
-            refuse_odd_key(public)
-            key = PREFIX + public.hex()
-            # The certificate says which key it is; only that key can have signed it.
-            if _checked_json(content, media_type, root_of(public))["state"] != "Trusted":
-                raise CheckFailedError(f"its Content Credentials name {key}, and that key did not sign them")
-            signer, sure = signer_words(key, found["name"]), key in trusted
-    except library.C2paError.ManifestNotFound:
+    except _library().C2paError.ManifestNotFound:
         return None
-    except BlackboxConformalError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a hostile manifest leads its readers to exceptions of every kind
-        raise CheckFailedError(
-            f"its Content Credentials cannot be read ({type(error).__name__.lstrip('_')}): they are damaged, or made "
-            "by no C2PA program. Get the picture again from who signed it"
-        ) from None
+    signer, key = _signer(found)
+    if key is None:
+        sure = bool(anchors) and _checked_json(content, media_type, anchors)["state"] == "Trusted"
+    else:
+        public = bytes.fromhex(key.removeprefix(PREFIX))
+        refuse_odd_key(public)
+        # The certificate says which key it is; only that key can have signed it.
+        if _checked_json(content, media_type, root_of(public))["state"] != "Trusted":
+            raise CheckFailedError(f"its Content Credentials name {key}, and that key did not sign them")
+        sure = key in trusted
     return Credentials(signer, key, sure, found["claim"], found["mask"], found["carried"])
 
 
@@ -342,7 +353,7 @@ def contradictions(found: Credentials, content: bytes, certificate: Certificate 
         wrong.append("they hold no mask")
     else:
         mask = grey_levels(found.mask, (container.height, container.width), 1)
-        share = float(f"{trusted_share(mask, opacity_of(content)):.12g}")
+        share = rounded(trusted_share(mask, opacity_of(content)))
         if claim.get("trusted_share") != share:
             wrong.append(f"trusted_share is {claim.get('trusted_share')!r}, and {share!r} of the mask in it is white")
     if certificate is not None:
@@ -351,7 +362,7 @@ def contradictions(found: Credentials, content: bytes, certificate: Certificate 
         wrong += [
             f"{name} is {claim.get(name)!r}, and the certificate says {value!r}"
             for name, value in claim_of(certificate).items()
-            if claim.get(name) not in (value, claim_of(certificate.undoubted)[name])
+            if claim.get(name) != value
         ]
     return wrong
 
@@ -372,9 +383,23 @@ def _checked_json(content: bytes, media_type: str, anchors: str = "") -> dict[st
     Raises
     ------
     CheckFailedError
-        It finds that something was changed.
+        It finds that something was changed, or cannot read what is there.
+    c2pa.C2paError.ManifestNotFound
+        There are none.
     """
     library = _library()
+    try:
+        return _read_json(library, content, media_type, anchors)
+    except (BlackboxConformalError, library.C2paError.ManifestNotFound):
+        raise
+    except Exception as error:  # noqa: BLE001 - a hostile manifest leads its readers to exceptions of every kind
+        raise CheckFailedError(
+            f"its Content Credentials cannot be read ({type(error).__name__.lstrip('_')}): they are damaged, or made "
+            "by no C2PA program. Get the picture again from who signed it"
+        ) from None
+
+
+def _read_json(library: Any, content: bytes, media_type: str, anchors: str) -> dict[str, Any]:
     with (
         _context(anchors) as context,
         library.Reader(media_type, io.BytesIO(content), context=context) as reader,
@@ -425,10 +450,13 @@ def _carried(part: Mapping[str, Any], manifests: Mapping[str, Any]) -> str:
     return f'{title} has Content Credentials by "{printable(str(issuer))}", kept, {state}'
 
 
-def _public_key(issuer: Mapping[str, Any]) -> bytes | None:
-    """The key that the root above a certificate is named after; None where another authority issued it."""
+def _signer(found: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Who signed, in words, and the key that the root above the certificate is named after, where it is one of ours."""
+    issuer = found["issuer"]
     named = str(issuer.get("CN"))
-    return bytes.fromhex(named) if issuer.get("O") == ROOT and re.fullmatch("[0-9a-f]{64}", named) else None
+    if issuer.get("O") == ROOT and re.fullmatch("[0-9a-f]{64}", named):
+        return signer_words(PREFIX + named, found["name"]), PREFIX + named
+    return f"{found['name']}, certified by {_name(issuer)}", None
 
 
 def _name(subject: Mapping[str, Any]) -> str:

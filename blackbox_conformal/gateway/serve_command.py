@@ -275,7 +275,7 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
         largest_body=options.max_body,
         upgrade=None if options.upgrade is None else Path(options.upgrade),
         sign_with=key,
-        credentials=load_certified_key(screen, options.credentials, options.credentials_with, key),
+        credentials=load_certified_key(screen, options.credentials, options.credentials_with, key, calibration),
     )
 
 

@@ -39,6 +39,7 @@ from blackbox_conformal.documents.x509 import CertifiedKey
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, UsageError
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.study.mask.products import add_doubt
 from blackbox_conformal.support.canonical import digest_bytes
 
 UNTRUSTED = "signingCredential.untrusted"
@@ -376,6 +377,57 @@ def test_the_same_command_again_renews_them_and_none_are_lost_unasked(
     assert "exists with other content" in refused(capsys, desk.mask("again", "--sign-with", desk.path("lab.pem")))
     assert desk.mask("again", "--force") == 0
     assert read_credentials((desk.folder / "again" / "p20-image.png").read_bytes()) is None
+
+
+def test_a_picture_with_alpha_keeps_it_and_says_what_is_trusted_of_what_shows(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rgb = reduced(photograph(20), 4)
+    alpha = np.full((*rgb.shape[:2], 1), 255, np.uint8)
+    alpha[:4] = 0
+    PillowImage.fromarray(np.concatenate([rgb, alpha], axis=2)).save(tmp_path / "p20.png")
+    draws = ["-p", f"path={desk.folder / 'draws'}", "--run", desk.path("run"), "--out", str(tmp_path / "out")]
+    command = ["mask", str(tmp_path / "p20.png"), "--calibration", desk.path("c.json"), "--alpha", "0.9", *draws]
+    assert run([*command, "--safe", "--credentials", "--sign-with", desk.path("lab.pem")]) == 0
+    for name in PICTURES:
+        with PillowImage.open(tmp_path / "out" / name) as opened:
+            assert opened.mode == "RGBA"
+        assert verified(capsys, str(tmp_path / "out" / name))[0] == 0
+    assert verified(capsys, str(tmp_path / "out" / "p20-certificate.json"))[0] == 0
+
+
+def test_what_a_whole_batch_found_is_said_in_the_pictures_too(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (desk.folder / "out").iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    paper = tmp_path / "p20-certificate.json"
+    sure = bc.Certificate.from_json(paper.read_text()).model_copy(update={"status": "guaranteed", "reason": None})
+    paper.write_text(sure.signed(desk.key).to_json())
+    assert "the certificate says 'guaranteed'" in verified(capsys, str(paper))[1]["reason"]
+    doubted = add_doubt(paper, "the answers moved", desk.key, CertifiedKey.of(desk.key))
+    assert (doubted.status, doubted.reason) == ("if-like-calibration", "the answers moved")
+    for name in PICTURES:
+        content, earlier = (folder / name for folder in (tmp_path, desk.folder / "out"))
+        assert read_elsewhere(content.read_bytes())[:2] == ("Valid", {UNTRUSTED})
+        assert without_credentials(content.read_bytes()) == without_credentials(earlier.read_bytes())
+        assert all(manifest in content.read_bytes() for manifest in desk.manifests.values())
+        code, _, said = verified(capsys, str(content))
+        assert (code, "(the answers moved)" in said) == (0, True)
+    assert verified(capsys, str(paper))[0] == 0
+
+
+def test_pictures_of_declared_bands_hold_none(desk: Desk) -> None:
+    procedure = bc.Calibration.load(desk.path("c.json")).procedure
+    credentials.refuse_bands(procedure)
+    vendor = {**procedure.vendor, "parameters": {**procedure.vendor["parameters"], "bands": "4:0:10000"}}
+    with pytest.raises(UsageError, match="Leave --credentials out"):
+        credentials.refuse_bands(procedure.model_copy(update={"vendor": vendor}))
+
+
+def test_no_key_goes_to_a_worker(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    code = desk.signed("none", "--cluster", "tcp://127.0.0.1:1")
+    assert "expected no --cluster beside --credentials" in refused(capsys, code)
 
 
 def test_stdout_and_python_sign_too(desk: Desk, tmp_path: Path) -> None:

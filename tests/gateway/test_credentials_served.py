@@ -8,6 +8,7 @@ from support.gateway import picture, serving
 from support.report_material import make_calibration, make_result
 
 import blackbox_conformal as bc
+from blackbox_conformal.cli.main import run as run_command
 from blackbox_conformal.documents.credentials import read_credentials
 from blackbox_conformal.documents.x509 import CertifiedKey
 from blackbox_conformal.gateway.file_store import FileStore
@@ -27,6 +28,10 @@ def test_the_safe_picture_is_signed_and_the_vendors_file_is_served_as_it_is(
         found = gateway.json(picture(0))["blackbox_conformal"]
         files = {name: gateway.get(found[name]).content for name in ("picture", "safe", "mask", "certificate")}
     assert files["picture"] == plain["picture"]
+    for name, content in files.items():
+        (tmp_path / f"{name}.{'json' if name == 'certificate' else 'png'}").write_bytes(content)
+    for name in ("safe.png", "certificate.json"):
+        assert run_command(["verify", str(tmp_path / name), "--calibration", str(calibration)]) == 0
     credentials = read_credentials(files["safe"], [key.key])
     assert credentials.trusted
     assert credentials.mask == files["mask"]

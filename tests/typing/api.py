@@ -61,7 +61,7 @@ trusted: NDArray[np.bool_] = bc.trusted(scores, chosen)
 key: bc.SigningKey = bc.SigningKey.load("laboratory.pem", passphrase=None)
 signed: Path = calibration.signed(key).save("signed.json")
 vouched: bool = calibration.vouching([key.key]).trusted
-image_file: Path = result.save("out", sign_with=key).image
+image_file: Path = result.save("out", sign_with=key, credentials=bc.CertifiedKey.of(key)).image
 
 with bc.Session("calibration.json", vendor, alpha=0.1, max_cost=20, memory=None) as session:
     masked: bc.Result = session.mask(("named", image))

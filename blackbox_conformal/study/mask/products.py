@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from blackbox_conformal.documents.certificate import Certificate
-from blackbox_conformal.documents.credentials import Ingredient, Provenance, sign_picture, without_credentials
+from blackbox_conformal.documents.credentials import (
+    Ingredient,
+    Provenance,
+    refuse_bands,
+    sign_picture,
+    without_credentials,
+)
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.documents.signing_key import SigningKey
 from blackbox_conformal.documents.x509 import CertifiedKey
@@ -41,7 +47,7 @@ from blackbox_conformal.study.earlier_results import (
 )
 from blackbox_conformal.support.blocks import Block, Faces, Figure, Note, Table
 from blackbox_conformal.support.canonical import digest_bytes
-from blackbox_conformal.support.files import write_new, write_together
+from blackbox_conformal.support.files import write_together
 from blackbox_conformal.support.plots import Raster
 from blackbox_conformal.support.text import file_stem, printable
 from blackbox_conformal.support.types import Image, Map, Mask
@@ -470,6 +476,7 @@ def with_credentials(
 
     `names` are those of the files by kind, where they are not as `write_products` gives them.
     """
+    refuse_bands(Procedure.model_validate(result.certificate.procedure))
     if names is None:
         named = {kind: product_path(result.name, Path(), kind).name for kind in ("image", "safe", "mask")}
         named["certificate"] = product_path(result.name, Path(), "certificate", "json").name
@@ -565,8 +572,12 @@ def _is_same(path: Path, product: Product) -> bool:
     return path.exists() and without_credentials(path.read_bytes()) == product.content
 
 
-def add_doubt(certificate: Path, found: str, sign_with: SigningKey | None = None) -> Certificate:
+def add_doubt(
+    certificate: Path, found: str, sign_with: SigningKey | None = None, credentials: CertifiedKey | None = None
+) -> Certificate:
     """Add to a certificate that was just written what a whole batch found after it; the certificate as it is now.
+
+    The `credentials` of its pictures say it, too: each has the earlier one, with all that it was made of, as its input.
 
     Raises
     ------
@@ -574,10 +585,29 @@ def add_doubt(certificate: Path, found: str, sign_with: SigningKey | None = None
         It is to be signed again, and is not what was signed before.
     """
     written = Certificate.from_json(certificate.read_text(encoding="utf-8"))
-    remarked = written.doubted(found).model_copy(update={"signature": None})
+    remarked, files = written.doubted(found).model_copy(update={"signature": None}), dict[Path, bytes]()
+    if credentials is not None:
+        outputs = dict(remarked.outputs)
+        mask = certificate.parent / outputs["mask"]["file"]
+        for kind in SIGNED & outputs.keys():
+            path, remarks = certificate.parent / outputs[kind]["file"], outputs[kind]
+            earlier = path.read_bytes()
+            provenance = Provenance(
+                title=path.name,
+                paper=certificate.name,
+                certificate=remarked,
+                given=Ingredient(path.name, earlier),
+                vendor=None,
+                mask=Ingredient(mask.name, mask.read_bytes()),
+                outside=remarks.get("statement", ""),
+            )
+            product = signed_product(Product(without_credentials(earlier), remarks=remarks), provenance, credentials)
+            files[path] = product.content
+            outputs[kind] = {**product.remarks, "digest": digest_bytes(product.content)}
+        remarked = remarked.model_copy(update={"outputs": outputs})
     if sign_with is not None:
         if not is_signed_with(written, sign_with):
             raise CheckFailedError(f"{printable(certificate)} was changed after it was written; it is not signed again")
         remarked = remarked.signed(sign_with)
-    write_new(certificate, remarked.to_json().encode(), force=True)
+    write_together({**files, certificate: remarked.to_json().encode()}, force=True)
     return remarked

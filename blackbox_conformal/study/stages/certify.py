@@ -277,8 +277,9 @@ def file_contradictions(certificate: Certificate, folder: Path) -> list[str]:
     """
     certificate.verify(folder)
     content = {kind: (folder / Path(entry["file"]).name).read_bytes() for kind, entry in certificate.outputs.items()}
-    opacity = opacity_of(content["image"])
-    mask = grey_levels(content["mask"], picture_size(certificate, content["image"]), 1)
+    delivered = content[certificate.pictured]
+    opacity = opacity_of(delivered)
+    mask = grey_levels(content["mask"], picture_size(certificate, delivered), 1)
     threshold, share = _from_hex(certificate.threshold_hex), trusted_share(mask, opacity)
     wrong = []
     if threshold is None or certificate.threshold != threshold_json(threshold):
