@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 from support import forked
-from support.synthetic import photograph, reduced, write_photographs
+from support.synthetic import photograph, reduced, write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.errors import BudgetError, RefusedError, UsageError
+from blackbox_conformal.study.stages.cluster import Cluster
+from blackbox_conformal.study.stages.ready import refuse_elsewhere
+from blackbox_conformal.study.stages.settings import set_up
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 
@@ -228,3 +231,16 @@ def test_over_budget_the_cheap_answer_is_delivered(tmp_path: Path) -> None:
                 session.mask(small(22))
         assert [result.certificate.vendor_model[:13] for result in results] == ["vendor 2 of 2", "vendor 1 of 1"]
         assert (cheap.account.paid, dear.account.paid) == (8, 7)
+
+
+def test_a_cluster_is_refused_where_answers_lie_in_two_places(
+    tmp_path: Path, networks: tuple[Network, Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_draws(tmp_path / "draws", range(8), 1)
+    folder = bc.load_adapter("folder", path=str(tmp_path / "draws"), label="folder")
+    setup = set_up(bc.cascade(folder, networks[1].vendor, rules=[RULE]), score="texture")
+    monkeypatch.setattr(Cluster, "refuse_unseen", lambda *_: None)
+    with pytest.raises(UsageError, match="got both"):
+        refuse_elsewhere(object.__new__(Cluster), setup, [], tmp_path, [])
+    both = bc.calibrate(setup.adapter, write_photographs(tmp_path / "p", range(8)), run=tmp_path / "run", **KINDS)
+    assert len(both.images) == 8

@@ -163,6 +163,11 @@ def refuse_elsewhere(
     """
     refuse_defined_here([*(scores or [setup.score]), setup.metric, setup.perturbation])
     cluster.refuse_unseen([picture.path for picture in pictures[:1] if picture.path is not None])
+    if len({member.capabilities.local for member in setup.adapter.members}) > 1:
+        raise UsageError(
+            "expected beside --cluster a cascade whose vendors all have their answers in the ledger, or all on this "
+            "machine's disk; got both. Leave --cluster out"
+        )
     if not setup.adapter.capabilities.local and LEDGERS.of(run) is None:
         cluster.refuse_unshared(run)
 

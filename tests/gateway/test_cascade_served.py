@@ -1,0 +1,37 @@
+"""A gateway before a cascade: each picture is booked at the vendors that were asked, and a fallback answers."""
+
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image as PillowImage
+from study.test_cascades import KINDS, of_servers, small
+from support.gateway import serving
+from support.synthetic import write_photographs
+
+import blackbox_conformal as bc
+from blackbox_conformal.testing.fault_server import FaultServer
+
+
+def png(seed: int) -> bytes:
+    file = io.BytesIO()
+    PillowImage.fromarray(small(seed)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("fallback", [True, False])
+def test_the_gateway_serves_a_cascade(tmp_path: Path, *, fallback: bool) -> None:
+    photographs = write_photographs(tmp_path / "photographs", range(8))
+    with FaultServer() as cheap, FaultServer() as dear:
+        vendor = of_servers(cheap.url, dear.url)
+        spending = {"run": tmp_path / "run", "max_cost": 1, **KINDS}
+        file = bc.calibrate(vendor, photographs, **spending).save(tmp_path / "calibration.json")
+        left = bc.calibrate(vendor.without_last(), photographs, **spending).save(tmp_path / "left.json")
+        settings = {"max_cost": "0.035", **({"fallback": str(left)} if fallback else {})}
+        with serving(file, vendor, tmp_path / "served", settings=settings) as gateway:
+            answers = [gateway.post(png(seed)) for seed in (20, 20, 21)]
+            told = [gateway.get(one.headers["x-blackbox-conformal-certificate"]).json() for one in answers[:2]]
+        assert [one.status_code for one in answers] == [200, 200, 200 if fallback else 402]
+        assert [one["vendor_model"][:13] for one in told] == ["vendor 2 of 2"] * 2
+        # Equal pictures are paid for once; the one without room for both vendors is paid at the first alone, or not.
+        assert [server.account.paid - 8 for server in (cheap, dear)] == [2 if fallback else 1, 1]
