@@ -28,6 +28,7 @@ from blackbox_conformal.study.stages import settings as stages
 from blackbox_conformal.support import secrets
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
+from blackbox_conformal.watching import watch_file
 
 # Each payment is made durable several times, which takes a disk ten milliseconds and memory none.
 _MEMORY = Path("/dev/shm")
@@ -106,6 +107,13 @@ def state_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _state_of_its_own(state_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test meets the pace of another one's vendor, or of the person who runs the tests."""
     monkeypatch.setenv("XDG_STATE_HOME", str(state_folders / str(next(_COUNT))))
+
+
+@pytest.fixture(autouse=True)
+def _same_ties(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal values are ranked in the same way each time, so that no test meets a false alarm that is allowed."""
+    seeds = (f"{number:032x}" for number in itertools.count())
+    monkeypatch.setattr(watch_file, "secrets", SimpleNamespace(token_hex=lambda _: next(seeds)))
 
 
 @pytest.fixture(autouse=True)
