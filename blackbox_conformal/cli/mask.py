@@ -339,6 +339,7 @@ class _Delivery:
             "trusted_share": certificate.trusted_share,
             "status": certificate.status,
             "reason": certificate.reason,
+            "quality": None if certificate.quality is None else certificate.quality.model_dump(),
             "input_p_value": None if certificate.input_check is None else certificate.input_check.p_value,
             "notes": list(certificate.notes),
             "signed_with": None if self.key is None else self.key.key,
@@ -346,6 +347,8 @@ class _Delivery:
         }
         trusted = f"{share(certificate.trusted_share)} trusted at alpha={certificate.alpha:g}"
         self.screen.say(f"{printable(name)}: {trusted}; {products.safe or products.overlay or products.image}")
+        if certificate.quality is not None:
+            self.screen.say(f"  {certificate.quality.short}")
         if products.safe is not None:
             outside = outside_of(certificate, sharp=self.options.sharp)[1]
             # Most often the same of all pictures.

@@ -273,7 +273,12 @@ def _unchecked(
         Its bound from the input, or a note that is missing, contradicts what is here.
     """
     from blackbox_conformal.method.images.read import read_image
-    from blackbox_conformal.study.stages.certify import SCORE_MAPS, due_notes, input_bound_contradiction
+    from blackbox_conformal.study.stages.certify import (
+        SCORE_MAPS,
+        due_notes,
+        input_bound_contradiction,
+        known_errors_agree,
+    )
 
     image = path.parent / Path(certificate.outputs[certificate.pictured]["file"]).name
     low_resolution = sent.get(str(certificate.input.get("pixels")))
@@ -291,6 +296,11 @@ def _unchecked(
             notes.remove(due)
     if certificate.input_bound is not None and low_resolution is None:
         unchecked.append("the numbers in its bound from the input (add --input FILE, the picture that was sent)")
+    if against is None or delivered is None or low_resolution is None:
+        if certificate.quality is not None:
+            unchecked.append("what its quality follows from (add --calibration FILE and --input FILE)")
+    elif not known_errors_agree(certificate, against, delivered, low_resolution):
+        raise CheckFailedError("the certificate contradicts its files: its quality does not follow from the picture")
     if notes:
         unchecked.append("its notes" if against is None else f"{len(notes)} of its notes")
     further = sorted(certificate.outputs.keys() - {certificate.pictured, "mask", *SCORE_MAPS})

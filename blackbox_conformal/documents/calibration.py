@@ -33,6 +33,7 @@ from blackbox_conformal.method.risk.curve import DETAIL, PARAMETERS, RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet, StoredCurves
 from blackbox_conformal.method.risk.exact import largest_loss
 from blackbox_conformal.method.risk.squared_errors import SquaredErrors
+from blackbox_conformal.method.risk.whole_errors import WholeErrors
 from blackbox_conformal.support import catalog, member_text
 from blackbox_conformal.support.blocks import Block, Faces, Figure, Table
 from blackbox_conformal.support.files import write_new
@@ -59,6 +60,9 @@ _StoredInputs = Annotated[
 ]
 _StoredSquares = Annotated[
     SquaredErrors, PlainValidator(lambda text: SquaredErrors.from_bytes(base64.b64decode(text, validate=True))), _Packed
+]
+_StoredWhole = Annotated[
+    WholeErrors, PlainValidator(lambda text: WholeErrors.from_bytes(base64.b64decode(text, validate=True))), _Packed
 ]
 
 
@@ -90,6 +94,9 @@ class Calibration(Faces):
         What the input of each photograph is like, by which new inputs can be told to be other ones.
     squared_errors
         How far from the truth pictures are that may be shown of each photograph, which a safe picture is chosen by.
+    whole_errors
+        How far the whole delivered picture of each photograph is from the truth, which the certified quality of new
+        pictures follows from.
     guarantee
         Name and parameters of the guarantee that `threshold` uses unless told otherwise.
     tuning
@@ -117,6 +124,7 @@ class Calibration(Faces):
     answers: _StoredAnswers = field(default_factory=lambda: Answers.unknown(0))
     inputs: _StoredInputs = field(default_factory=lambda: InputStatistics.unknown(0))
     squared_errors: _StoredSquares = field(default_factory=lambda: SquaredErrors.unknown(0))
+    whole_errors: _StoredWhole = field(default_factory=lambda: WholeErrors.unknown(0))
     all_but: tuple[StoredCurves, ...] = ()
     detail: tuple[StoredCurves, ...] = ()
     local: tuple[StoredCurves, ...] = ()
@@ -126,10 +134,16 @@ class Calibration(Faces):
     file: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        for name, kind in (("inputs", InputStatistics), ("answers", Answers), ("squared_errors", SquaredErrors)):
+        unknown = {
+            "inputs": InputStatistics.unknown,
+            "answers": Answers.unknown,
+            "squared_errors": SquaredErrors.unknown,
+            "whole_errors": WholeErrors.unknown,
+        }
+        for name, rows in unknown.items():
             # Files from before there were these rows have none: nothing is known of any photograph.
             if not len(getattr(self, name)):
-                object.__setattr__(self, name, kind.unknown(self.n))
+                object.__setattr__(self, name, rows(self.n))
         truths = [image.truth for image in self.images]
         if len(set(truths)) != len(truths):
             raise CalibrationError("a photograph stands twice in the calibration; each counts once")
@@ -147,8 +161,9 @@ class Calibration(Faces):
             raise CalibrationError(f"expected answers of {self.n} photographs; got those of {len(self.answers)}")
         if len(self.inputs) != len(self.images):
             raise CalibrationError(f"expected statistics of {len(self.images)} inputs; got those of {len(self.inputs)}")
-        if len(self.squared_errors) != self.n:
-            raise CalibrationError(f"expected errors of {self.n} photographs; got those of {len(self.squared_errors)}")
+        for errors in (self.squared_errors, self.whole_errors):
+            if len(errors) != self.n:
+                raise CalibrationError(f"expected errors of {self.n} photographs; got those of {len(errors)}")
 
     @classmethod
     def from_curves(
@@ -162,6 +177,7 @@ class Calibration(Faces):
         answers: Sequence[Answers] = (),
         inputs: Sequence[InputStatistics] = (),
         squared_errors: Sequence[SquaredErrors] = (),
+        whole_errors: Sequence[WholeErrors] = (),
         detail: Sequence[Sequence[RiskCurve]] = (),
         local: Sequence[Sequence[RiskCurve]] = (),
         **rest: Any,
@@ -185,6 +201,7 @@ class Calibration(Faces):
             answers=Answers.together(answers)[order if answers else []],
             inputs=InputStatistics.together(inputs)[order if inputs else []],
             squared_errors=SquaredErrors.together(squared_errors)[order if squared_errors else []],
+            whole_errors=WholeErrors.together(whole_errors)[order if whole_errors else []],
             **rest,
         )
 
@@ -240,7 +257,15 @@ class Calibration(Faces):
         return self.curves, *self.shares, *self.all_but, *self.local, *self.detail
 
     def comparable_inputs(self, group: str | None = None) -> InputStatistics:
-        """What new inputs are compared with: the inputs of all photographs or of a group, one tile of each photograph.
+        """What new inputs are compared with: those of all photographs or of a group, one tile of each photograph."""
+        return self.inputs[self._one_each(group)].known
+
+    def whole_errors_of(self, group: str | None = None) -> WholeErrors:
+        """How far whole delivered pictures are from the truth, of the same photographs as `comparable_inputs`."""
+        return self.whole_errors[self._one_each(group)].known
+
+    def _one_each(self, group: str | None) -> list[int]:
+        """All photographs or those of a group, one tile of each.
 
         Tiles of one photograph are more alike than photographs. Which one stands for them follows from a digest, so it
         is like one that was drawn.
@@ -250,7 +275,7 @@ class Calibration(Faces):
             if group in (None, image.group):
                 # A photograph without tiles stands for itself.
                 rows.setdefault(image.cluster or image.truth, row)
-        return self.inputs[list(rows.values())].known
+        return list(rows.values())
 
     def errors_shown(self, group: str | None = None) -> SquaredErrors:
         """How far pictures are from the truth that may be shown of its photographs, or of those of a group."""
@@ -504,7 +529,8 @@ class _StoredCalibrations(StoredPaper[Calibration]):
         fields |= {"fingerprint": procedure.fingerprint, "score_weights": weights}
         # Files from before there were these fields keep their digest.
         fields |= {"history": document.history.content or None}
-        fields |= {} if len(document.squared_errors.known) else {"squared_errors": None}
+        for name in ("squared_errors", "whole_errors"):
+            fields |= {} if len(getattr(document, name).known) else {name: None}
         fields |= {name: fields[name] or None for name in ("all_but", "detail", "local")}
         # In one order, whatever order they were chosen or answered in.
         fields["tuning"].sort(key=lambda photograph: photograph["truth"])

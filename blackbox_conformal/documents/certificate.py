@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from blackbox_conformal.documents.signature import Signature, Vouching
@@ -12,8 +13,10 @@ from blackbox_conformal.documents.stored import StoredPaper
 from blackbox_conformal.documents.watch_head import WatchHead
 from blackbox_conformal.errors import CheckFailedError
 from blackbox_conformal.method.risk.squared_errors import SHOWN, SquaredErrors
+from blackbox_conformal.method.risk.whole_errors import Errors, WholeErrors
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.text import counted
+from blackbox_conformal.support.wording import at_most, complement, percent
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.signing_key import SigningKey
@@ -199,6 +202,93 @@ class Outside(BaseModel):
         return f"{_SHOWN_AS[name]}, {gain:.1f} dB nearer than {plain} to {here}"
 
 
+_ANY = 1 - 1e-9
+"""No error of a whole picture is larger than 1, to within rounding."""
+
+MISS_RATE = 0.1
+"""The share of new photographs of which one measure of a certified quality may be too good."""
+
+
+class CertifiedQuality(BaseModel):
+    """What the whole delivered picture is certified to be at least: split conformal, each measure by itself.
+
+    Attributes
+    ----------
+    statement
+        It in plain words.
+    probability
+        With which each bound is true of a new photograph.
+    photographs
+        How many calibrate it.
+    psnr, ssim
+        At least, in dB in sRGB with peak 255 and of the luminance; None where nothing follows.
+    metric
+        The mean of the calibration's metric over all pixels is at most that; None where nothing follows.
+    known
+        What the bounds follow from: see `WholeErrors`, the errors from the known picture.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    statement: str
+    probability: float = Field(gt=0, lt=1)
+    photographs: int = Field(ge=1)
+    psnr: float | None = Field(allow_inf_nan=False)
+    ssim: float | None = Field(allow_inf_nan=False)
+    metric: float | None = Field(allow_inf_nan=False)
+    known: tuple[float, float, float]
+
+    @classmethod
+    def of(
+        cls, calibrated: WholeErrors, known: Errors, bound: float, error: str, space: str = "sRGB"
+    ) -> "CertifiedQuality | None":
+        """Of a picture with the errors `known` from the known picture; None where nothing follows.
+
+        Parameters
+        ----------
+        bound, error
+            The largest error of the calibration's metric, and its name in words.
+        space
+            What the PSNR is measured in.
+        """
+        squared, dissimilar, mean = np.sqrt(known) * calibrated.largest_ratios(MISS_RATE)
+        # Bounds that are true of every picture say nothing. Rounded to the safe side, with digits that every machine
+        # agrees on.
+        psnr = None if squared >= _ANY else _floor(-10 * math.log10(max(squared, 1e-10)), 2)
+        ssim = None if dissimilar >= _ANY else _floor(1 - 2 * dissimilar, 3)
+        metric = None if mean >= _ANY else float(at_most(bound * mean, 3))
+        said = [
+            f"a PSNR of at least {psnr:.2f} dB ({space})" if psnr is not None else "",
+            f"a mean SSIM of at least {ssim:.3f}" if ssim is not None else "",
+            f"a mean {error} of at most {metric:g}" if metric is not None else "",
+        ]
+        claims = [claim for claim in said if claim]
+        if not claims:
+            return None
+        n = len(calibrated)
+        statement = (
+            f"The whole picture, clear and hatched, has {', '.join(claims)}: each by itself with a probability of "
+            f"{percent(complement(MISS_RATE))} %. Of 100 new photographs like the {n} calibrated, at least 90 on "
+            "average have the quality that is stated of them; which ones do not, nothing tells."
+        )
+        found = {"psnr": psnr, "ssim": ssim, "metric": metric, "known": tuple(map(float, known))}
+        return cls(statement=statement, probability=1 - MISS_RATE, photographs=n, **found)
+
+    @property
+    def short(self) -> str:
+        """PSNR and SSIM in a few words, or the mean error."""
+        said = [
+            f"PSNR at least {self.psnr:.2f} dB" if self.psnr is not None else "",
+            f"SSIM at least {self.ssim:.3f}" if self.ssim is not None else "",
+        ]
+        bounds = ", ".join(filter(None, said)) or f"mean error at most {self.metric:g}"
+        return f"{bounds} (with {self.probability:.0%} each)"
+
+
+def _floor(number: float, digits: int) -> float:
+    return math.floor(number * 10.0**digits) / 10.0**digits
+
+
 class Certificate(BaseModel):
     """What stands in the JSON file beside a mask.
 
@@ -225,6 +315,8 @@ class Certificate(BaseModel):
     outside
         How near to the truth pictures are that a safe picture may show where this mask trusts nothing; None where the
         calibration keeps nothing of it.
+    quality
+        What the whole delivered picture is certified to be at least; None where nothing is.
     leakage
         What still holds if a tenth of the calibration photographs were in the vendor's training set; else None.
     draw_seeds, seed_rule
@@ -282,6 +374,7 @@ class Certificate(BaseModel):
     psnr: str | None = None
     leakage: str | None = None
     outside: Outside | None = None
+    quality: CertifiedQuality | None = None
     notes: tuple[str, ...] = ()
     calibration_signature: Signature | None = None
     watch: WatchHead | None = None
@@ -397,7 +490,7 @@ class _StoredCertificates(StoredPaper[Certificate]):
 
     def _fields(self, document: Certificate) -> dict[str, Any]:
         # Certificates from before there were these fields have none.
-        later = ("calibration_signature", "watch", "outside", "doubt")
+        later = ("calibration_signature", "watch", "outside", "doubt", "quality")
         fields = super()._fields(document)
         return {name: value for name, value in fields.items() if name not in later or value is not None}
 

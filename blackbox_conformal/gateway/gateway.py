@@ -364,6 +364,9 @@ class Gateway:
             headers[f"{PREFIX}-Threshold"] = str(facts["threshold"])
             headers[f"{PREFIX}-Certificate"] = links["certificate"]
             headers[f"{PREFIX}-Mask"] = links["mask"]
+        for name in ("psnr", "ssim"):
+            if (least := (facts.get("quality") or {}).get(name)) is not None:
+                headers[f"{PREFIX}-{name.upper()}-At-Least"] = str(least)
         if facts.get("reason"):
             headers[f"{PREFIX}-Reason"] = _line(facts["reason"])
         return headers

@@ -105,6 +105,7 @@ def _facts(certificate: Certificate, digest: str) -> dict[str, object]:
         "status": certificate.status,
         "guarantee": certificate.stated,
         "reason": certificate.reason,
+        "quality": None if certificate.quality is None else certificate.quality.model_dump(),
         "notes": list(certificate.notes),
         "certificate": digest,
         "model": certificate.vendor_model,

@@ -69,6 +69,10 @@ def test_the_vendors_bytes_come_back_and_the_mask_is_that_of_apply(
     assert answer.headers["x-blackbox-conformal-certificate"].endswith("/certificate.json")
     assert answer.headers["x-blackbox-conformal-status"] == said.status == "if-like-calibration"
     assert told["blackbox_conformal"]["guarantee"].startswith("If this input is like the ")
+    assert said.quality == alone.certificate.quality is not None
+    assert told["blackbox_conformal"]["quality"] == said.quality.model_dump(mode="json")
+    assert answer.headers["x-blackbox-conformal-psnr-at-least"] == str(said.quality.psnr)
+    assert answer.headers["x-blackbox-conformal-ssim-at-least"] == str(said.quality.ssim)
 
 
 def test_equal_requests_at_once_are_one_draw(

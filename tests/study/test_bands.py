@@ -83,6 +83,8 @@ def test_from_files_and_arrays_to_the_report(case: str, tmp_path: Path, monkeypa
     certificate = Certificate.from_json(Path("out/p13-certificate.json").read_text())
     assert any(bands.words in sentence for sentence in certificate.assumptions)
     assert 0 < certificate.trusted_share < 1
+    assert certificate.quality.ssim is None
+    assert "dB (of the declared range)" in certificate.quality.statement
     of_arrays = bc.mask(given["outputs"][13], given["inputs"][13], calibration, ALPHA, run="arrays")
     np.testing.assert_array_equal(of_arrays.values, given["outputs"][13][0])
     np.testing.assert_array_equal(of_arrays.mask, np.array(PillowImage.open("out/p13-mask.png")))

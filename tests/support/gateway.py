@@ -28,7 +28,7 @@ def picture(number: int) -> bytes:
 
 def calibrated(folder: Path, draws: int = 1, **vendor: Any) -> Path:
     """The file of a calibration, of the fault server's vendor with these parameters."""
-    photographs = write_photographs(folder / "photographs", range(8))
+    photographs = write_photographs(folder / "photographs", range(9))
     with FaultServer(idempotent=vendor.get("idempotent", False)) as server:
         settings = {"max_calls": 40, "metric": "rgb-linf", "draws": draws}
         settings["score"] = "bicubic-gap" if draws == 1 else "pixel-variance"

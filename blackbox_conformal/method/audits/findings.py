@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from blackbox_conformal.method.audits.certified_quality import QualityMisses, quality_blocks
 from blackbox_conformal.method.audits.contamination import Leakage
 from blackbox_conformal.method.audits.detail_shares import DetailSums, detail_blocks
 from blackbox_conformal.method.audits.implied_quality import QualityBounds
@@ -56,6 +57,8 @@ class AuditedPicture:
     detail
         What vendor and free pictures restore and invent; see `DetailMeter`. Empty in audits of versions that did not
         look.
+    ratios
+        Those of `WholeErrors`; empty in audits of versions that did not look.
     """
 
     name: str
@@ -70,6 +73,7 @@ class AuditedPicture:
     broken_bound: bool = False
     kind: InputKind | None = None
     detail: Mapping[str, DetailSums] = field(default_factory=dict)
+    ratios: tuple[float, ...] = ()
 
     @property
     def refused(self) -> bool:
@@ -177,6 +181,8 @@ class Audit(Faces):
         How an audit that may stop went; None: the number of photographs was fixed beforehand.
     kinds
         Risk and trusted share of each kind of photograph at each level at which anything is trusted.
+    quality
+        How many photographs are worse than certified, by each measure of the whole picture.
     """
 
     n: int
@@ -193,6 +199,7 @@ class Audit(Faces):
     drift: str | None = None
     stop: AuditStop | None = None
     kinds: tuple[KindRisk, ...] = ()
+    quality: tuple[QualityMisses, ...] = ()
 
     @property
     def found(self) -> str:
@@ -246,6 +253,7 @@ class Audit(Faces):
         yield self._level_table()
         yield self._figure()
         yield from self._explanations()
+        yield from quality_blocks(self.quality)
         yield from detail_blocks([picture.detail for picture in self.pictures], self.clusters)
         if self.stop is not None:
             yield from self.stop.blocks([level.alpha for level in self.levels])

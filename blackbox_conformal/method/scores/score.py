@@ -155,6 +155,11 @@ class Score(Plugin):
         """The scores that it is made of, where there are any."""
         return ()
 
+    @property
+    def reference_degraded(self) -> bool | None:
+        """For which inputs it makes the free reference, for degraded ones or others; None: it makes none."""
+        return None
+
     def facts(self) -> dict[str, str]:
         """Draws and other pictures that it takes, and what it says at scale 1."""
         pictures = {"the input": self.needs_input, "a second vendor's picture": self.needs_second}

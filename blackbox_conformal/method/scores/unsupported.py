@@ -65,6 +65,10 @@ class Unsupported(OneDrawScore):
             )
         return self
 
+    @property
+    def reference_degraded(self) -> bool:
+        return bool(self.degraded)
+
     def refused_at(self, scale: int) -> str | None:
         """Why it cannot be used at `scale`; None where it can."""
         if scale > 1:

@@ -174,6 +174,8 @@ def _no_guarantee(certificate: Certificate) -> str:
 def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Image | None = None) -> Preview:
     """The preview of a masked picture."""
     certificate = result.certificate
+    quality = () if certificate.quality is None else (certificate.quality.statement,)
+    conversions = map(str, certificate.input.get("conversions", ()))
     return make_preview(
         "result",
         result.name,
@@ -182,7 +184,7 @@ def preview_of_result(result: "Result", thresholds: NDArray[np.float64], low: Im
         result.score_map,
         thresholds,
         low=None if low is None else rendered(low),
-        notes=(_stated(certificate), *map(str, certificate.input.get("conversions", ())), *certificate.notes),
+        notes=(_stated(certificate), *quality, *conversions, *certificate.notes),
         no_guarantee=_no_guarantee(certificate),
         unchanged=result.dotted,
         showing=result.showing,

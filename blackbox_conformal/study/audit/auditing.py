@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.certificate import MISS_RATE
 from blackbox_conformal.errors import CalibrationError
+from blackbox_conformal.method.audits.certified_quality import QualityMisses, quality_misses
 from blackbox_conformal.method.audits.detail_shares import DetailMeter
 from blackbox_conformal.method.audits.findings import Audit, AuditedPicture
 from blackbox_conformal.method.audits.hypothesis import claim
@@ -286,7 +288,6 @@ def audit_photographs(
     detail = None if setup.bands else DetailMeter(setup.procedure.mixture)
     measure = Measure(rule, request.curves, levels, on_picture, keep.most > 0, detail)
     found, ending = _measured(job, measure, request, keep, stop=stop and not setup.adapter.capabilities.local)
-    found.sort(key=lambda one: one[0].truth)
     audited = [picture for picture, _ in found]
     photographs = photographs_of(rule, [picture.name for picture in audited], request.tiles)
     drift = None
@@ -304,7 +305,21 @@ def audit_photographs(
         first_look=first_look,
         groups=request.groups,
     )
-    return replace(audit, calls=job.calls, cached=job.cached, drift=drift)
+    quality = _quality(request, audited, photographs, fixed=ending is None and first_look)
+    return replace(audit, calls=job.calls, cached=job.cached, drift=drift, quality=quality)
+
+
+def _quality(
+    request: AuditRequest, audited: Sequence[AuditedPicture], photographs: Sequence[str] | None, *, fixed: bool
+) -> tuple[QualityMisses, ...]:
+    """How many photographs are worse than certified, of tiles one each, as one calibrates."""
+    tiled = any(image.cluster is not None for image in request.calibration.images)
+    if tiled != (photographs is not None):
+        # Tiles and whole photographs are not exchangeable.
+        return ()
+    one_each = dict(zip(photographs or [picture.truth for picture in audited], audited, strict=True))
+    calibrated = request.calibration.whole_errors_of(request.group)
+    return quality_misses(calibrated, [picture.ratios for picture in one_each.values()], MISS_RATE, fixed=fixed)
 
 
 def _job(request: AuditRequest, setup: Setup, paths: Sequence[Path], terms: Terms) -> Job:
@@ -324,7 +339,10 @@ def _job(request: AuditRequest, setup: Setup, paths: Sequence[Path], terms: Term
 def _measured(
     job: Job, measure: Measure, request: AuditRequest, keep: WorstCrops, *, stop: bool
 ) -> tuple[list[tuple[AuditedPicture, Answers]], AuditStop | None]:
-    """Draw and measure photographs: in turn until the audit is settled, or all of them unless it may `stop`."""
+    """Draw and measure photographs: in turn until the audit is settled, or all of them unless it may `stop`.
+
+    In the order of their digests, whatever order they were drawn in.
+    """
     found: list[tuple[AuditedPicture, Answers]] = []
     turns, stopping = None, None
     if stop:
@@ -339,6 +357,7 @@ def _measured(
                 job.listeners.progress("auditing", len(found), len(job.pictures))
         if stopping is not None:
             stopping.look([picture for picture, _ in found])
+    found.sort(key=lambda one: one[0].truth)
     return found, None if turns is None or stopping is None else stopping.stop(turns.given)
 
 

@@ -20,7 +20,8 @@ from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.trust import trusted
-from blackbox_conformal.study.stages.evaluate import Evaluation, curves_of, evaluate
+from blackbox_conformal.method.risk.whole_errors import WholeErrors
+from blackbox_conformal.study.stages.evaluate import Evaluation, curves_of, errors_of_whole, evaluate
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.support.files import write_together
@@ -198,6 +199,7 @@ class Measure:
             broken_bound=_exceeds(rule, curve, thresholds),
             kind=picture.kind,
             detail=sums,
+            ratios=tuple(errors_of_whole(evaluation, setup, truth, errors).ratios[0]),
         )
         pixels = evaluation.delivered, truth
         crops = tuple(
@@ -229,6 +231,7 @@ def _refused(picture: Prepared, worst: RiskCurve, thresholds: Sequence[float]) -
         places,
         NO_PIXELS,
         kind=picture.kind,
+        ratios=tuple(WholeErrors.refused().ratios[0]),
     )
 
 

@@ -15,6 +15,7 @@ from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import DETAIL, Kind, RiskCurve
 from blackbox_conformal.method.risk.losses import Losses
 from blackbox_conformal.method.risk.squared_errors import SquaredErrors
+from blackbox_conformal.method.risk.whole_errors import WholeErrors
 from blackbox_conformal.study.calibrate.calibrated_rule import check_beside, checked_rule, stored_losses
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.looked_at import together
@@ -78,9 +79,8 @@ def calibrate_job(
     job.confirm(lambda: plan_job(job, rule))
     specification, known = promised.specification(), {one.truth for one in tuning}
     history = write_manifest(job.folder, setup, job.pictures, known, overruled, guarantee=specification)
-    if not (found := _measured(job, rule, groups or {}, tiles or {})):
-        raise CalibrationError("expected photographs that the cascade's rule passes on; it passes on none of these")
-    images, inputs, families, answers, squares = zip(*found, strict=True)
+    found = _measured(job, rule, groups or {}, tiles or {})
+    images, inputs, families, answers, squares, whole = zip(*found, strict=True)
     errors, *others = map(list, zip(*families, strict=True))
     refused = _refuse_useless(job, images, errors)
     calibration = Calibration.from_curves(
@@ -92,6 +92,7 @@ def calibrate_job(
         guarantee=specification,
         answers=answers,
         squared_errors=squares,
+        whole_errors=whole,
         inputs=inputs,
         tuning=tuning,
         vendor_models=tuple(sorted(job.vendor_models)),
@@ -125,8 +126,8 @@ def _checked(
     return rule
 
 
-_Measured = tuple[list[RiskCurve], Answers, SquaredErrors]
-_Found = tuple[CalibrationImage, InputStatistics, list[RiskCurve], Answers, SquaredErrors]
+_Measured = tuple[list[RiskCurve], Answers, SquaredErrors, WholeErrors]
+_Found = tuple[CalibrationImage, InputStatistics, list[RiskCurve], Answers, SquaredErrors, WholeErrors]
 
 
 def _measured(job: Job, rule: Guarantee, groups: Mapping[str, str], tiles: Mapping[str, str]) -> list[_Found]:
@@ -136,6 +137,8 @@ def _measured(job: Job, rule: Guarantee, groups: Mapping[str, str], tiles: Mappi
         for drawn, seen in measured:
             found.append((_image(drawn, groups, tiles), drawn.prepared.statistics, *seen))
             job.listeners.progress("calibrating", len(found), len(job.pictures))
+    if not found:
+        raise CalibrationError("expected photographs that the cascade's rule passes on; it passes on none of these")
     return found
 
 
@@ -143,7 +146,8 @@ def _measure(losses: Losses, ready: Ready) -> _Measured:
     """What `calibration_curves` gives of one photograph; the worst of a refused one, of which nothing else is known."""
     setup = ready.setup
     if ready.drawn.refusal is not None:
-        return losses.worst(setup.metric.capped_bound), Answers.unknown(1), SquaredErrors.unknown(1)
+        worst = losses.worst(setup.metric.capped_bound)
+        return worst, Answers.unknown(1), SquaredErrors.unknown(1), WholeErrors.refused()
     truth, low = ready.truth_and_input("calibrated")
     return calibration_curves(ready.drawn, setup, ready.read, truth, low, losses, ready.second)
 

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.documents.certificate import BatchCheck, Certificate, InputCheck, Outside
+from blackbox_conformal.documents.certificate import (
+    MISS_RATE,
+    BatchCheck,
+    Certificate,
+    CertifiedQuality,
+    InputCheck,
+    Outside,
+)
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.documents.signature import Signature
 from blackbox_conformal.errors import FileFormatError, UsageError
@@ -28,7 +35,9 @@ from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.read import opacity_of
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.trust import threshold_json, trusted_share
-from blackbox_conformal.study.stages.evaluate import Evaluation
+from blackbox_conformal.method.risk.whole_errors import Errors
+from blackbox_conformal.method.scores.score import Context
+from blackbox_conformal.study.stages.evaluate import Evaluation, known_errors
 from blackbox_conformal.study.stages.input_check import checked_again
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup
@@ -127,6 +136,7 @@ def certify(
             comparisons,
             calibration.signature,
             judged=evaluation.judged,
+            known=None if opacity is not None else _known_errors(calibration, setup, evaluation, comparisons),
         ),
         calibration_signature=calibration.signature,
         trusted_share=trusted_share(mask, opacity),
@@ -158,15 +168,16 @@ def claims(
     signature: Signature | None,
     *,
     judged: bool,
+    known: Errors | None = None,
 ) -> dict[str, Any]:
     """Everything on a certificate that follows from calibration, guarantee, level, threshold and comparisons alone.
 
-    `signature` is the one that the calibration had when the certificate was made. `judged`: see `Evaluation`.
+    `signature` is the one that the calibration had when the certificate was made. `judged`: see `Evaluation`. `known`:
+    errors of the delivered picture from the known one; None: of its quality nothing is certified.
     """
-    choice = rule.choose(calibration.curves_for(rule), alpha)
+    choice, procedure = rule.choose(calibration.curves_for(rule), alpha), calibration.procedure
     status, reason = "abstains", choice.reason
     if threshold > -math.inf or not judged:
-        procedure = calibration.procedure
         unlike, unsure = comparisons.unlike(procedure), comparisons.batch.unsure or comparisons.doubt
         # No theorem speaks of such inputs, so whether they are like the calibration's decides nothing.
         if is_for_unknown(procedure.mixture, procedure.scale):
@@ -197,7 +208,30 @@ def claims(
         "psnr": _psnr(rule, alpha, metric),
         "leakage": _leakage(rule, alpha, calibration.n, calibration.bound_for(rule)),
         "outside": Outside.of(calibration.errors_shown(comparisons.group), threshold),
+        "quality": _quality(calibration, metric, comparisons, known) if judged else None,
     }
+
+
+def _quality(
+    calibration: Calibration, metric: Metric, comparisons: Comparisons, known: Errors | None
+) -> CertifiedQuality | None:
+    procedure = calibration.procedure
+    # A mask of inputs of any making is safe; a quality that was calibrated for one of them need not be.
+    of_any_making = is_for_unknown(procedure.mixture, procedure.scale)
+    if known is None or of_any_making or comparisons.unlike(procedure) is not None:
+        return None
+    space = "sRGB" if procedure.bands is None else "of the declared range"
+    calibrated = calibration.whole_errors_of(comparisons.group)
+    return CertifiedQuality.of(calibrated, known, metric.capped_bound, metric.error_in_words, space)
+
+
+def _known_errors(
+    calibration: Calibration, setup: Setup, evaluation: Evaluation, comparisons: Comparisons
+) -> Errors | None:
+    """Errors from the known picture, unless the calibration keeps too little to certify a quality by."""
+    if np.isinf(calibration.whole_errors_of(comparisons.group).largest_ratios(MISS_RATE)).all():
+        return None
+    return known_errors(evaluation.context, setup.score, setup.metric, setup.procedure.mixture)
 
 
 def assumptions(rule: Guarantee, procedure: Procedure, signature: Signature | None) -> tuple[str, ...]:
@@ -243,7 +277,10 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
     batch = certificate.batch_check.model_copy(update={"n": known})
     file_format = str(certificate.input.get("format"))
     comparisons = Comparisons(check, batch, certificate.drift, file_format, certificate.doubt)
-    implied = claims(calibration, metric, rule, certificate.alpha, threshold, comparisons, named, judged=judged)
+    errors = None if certificate.quality is None else np.array(certificate.quality.known)
+    implied = claims(
+        calibration, metric, rule, certificate.alpha, threshold, comparisons, named, judged=judged, known=errors
+    )
     if of_the_picture:
         named_by_it = ("status", "statement", "reason", "guarantee", "threshold", "threshold_hex", "missing_images")
         for name in (*named_by_it, "outside"):
@@ -353,6 +390,16 @@ def input_bound_contradiction(
     else:
         agrees = metric.averages_colours and is_input_statement(str(stated), metric, procedure.mixture)
     return None if agrees else f"input_bound is {stated!r}, which does not follow from metric, degradation and picture"
+
+
+def known_errors_agree(certificate: Certificate, calibration: Calibration, delivered: Image, low: Image) -> bool:
+    """Whether what a certified quality follows from is what the code finds of this picture and its input, (h, w, 3)."""
+    if certificate.quality is None:
+        return True
+    procedure = calibration.procedure
+    metric = catalog.of_specification("metrics", procedure.metric)
+    found = known_errors(Context(delivered, low, procedure.scale), procedure.build_score(), metric, procedure.mixture)
+    return bool(np.allclose(found, certificate.quality.known, rtol=1e-6, atol=0))
 
 
 def due_notes(certificate: Certificate, calibration: Calibration, image: bytes) -> list[str]:

@@ -13,17 +13,20 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.drawing.task import Outcome
 from blackbox_conformal.errors import PayloadError
 from blackbox_conformal.method.audits.drift import drift
+from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.bands import is_deep
 from blackbox_conformal.method.images.picture import is_blank
 from blackbox_conformal.method.images.resemblance import Resemblance, Sent
 from blackbox_conformal.method.kernels.moments import Moments
 from blackbox_conformal.method.kernels.spectra import moments_of
+from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.losses import Losses
 from blackbox_conformal.method.risk.squared_errors import SquaredErrors
+from blackbox_conformal.method.risk.whole_errors import LEAST, Errors, WholeErrors, whole_errors
 from blackbox_conformal.method.safe import may_be_shown, picture_to_show
-from blackbox_conformal.method.scores.score import Context
+from blackbox_conformal.method.scores.score import Context, Score
 from blackbox_conformal.study.stages.draws import (
     Drawn,
     DrawnPicture,
@@ -146,12 +149,44 @@ def calibration_curves(
     low_resolution: Image,
     losses: Losses,
     second: Image | None = None,
-) -> tuple[list[RiskCurve], Answers, SquaredErrors]:
-    """The risk curves of one photograph, as `curves_of` gives them, what the answers to it were like, and how far from
-    the truth pictures are that may be shown of it."""
+) -> tuple[list[RiskCurve], Answers, SquaredErrors, WholeErrors]:
+    """The risk curves of one photograph, as `curves_of` gives them, what the answers to it were like, how far from the
+    truth pictures are that may be shown of it, and how far the whole delivered picture is."""
     evaluation = evaluate(drawn, setup, read, low_resolution, second)
-    _, curves = curves_of(evaluation, setup, truth, losses)
-    return curves, evaluation.answers, _squared_errors(evaluation, setup, truth)
+    errors, curves = curves_of(evaluation, setup, truth, losses)
+    whole = errors_of_whole(evaluation, setup, truth, errors)
+    return curves, evaluation.answers, _squared_errors(evaluation, setup, truth), whole
+
+
+def errors_of_whole(evaluation: Evaluation, setup: Setup, truth: Image, errors: Map) -> WholeErrors:
+    """Errors of the whole delivered picture from the truth, `errors` being its error map, and from what is known."""
+    metric = setup.metric
+    from_truth = whole_errors(truth, evaluation.delivered, _mean(errors, metric))
+    return WholeErrors.of(from_truth, known_errors(evaluation.context, setup.score, metric, setup.procedure.mixture))
+
+
+def known_errors(context: Context, score: Score, metric: Metric, mixture: Mixture) -> Errors:
+    """Errors of the delivered picture from one that is known without the truth, with `LEAST` added.
+
+    That is the free reference where the score makes it, so that it takes no longer, else plain enlargement, at scale 1
+    the input. A metric that no picture without the truth can be given to counts 1.
+    """
+    delivered, low, degraded = context.delivered, context.low_resolution, score.reference_degraded
+    assert low is not None
+    if degraded is None:
+        known = picture_to_show("enlargement", delivered, low, mixture)
+    else:
+        known = context.reference(degraded=degraded)
+    if metric.reads_pictures:
+        mean = _mean(metric.capped(metric.errors(known, delivered, low, mixture)), metric)
+        return whole_errors(known, delivered, mean) + LEAST
+    found = whole_errors(known, delivered, 0.0) + LEAST
+    found[2] = 1.0
+    return found
+
+
+def _mean(errors: Map, metric: Metric) -> float:
+    return min(1.0, float(errors.mean(dtype=np.float64)) / metric.capped_bound)
 
 
 def _squared_errors(evaluation: Evaluation, setup: Setup, truth: Image) -> SquaredErrors:
