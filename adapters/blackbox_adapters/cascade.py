@@ -15,7 +15,7 @@ from blackbox_conformal.vendor.adapter import Adapter, Capabilities, Draw, Flow,
 
 
 class CascadeRule(BaseModel):
-    """When an answer suffices, by one score of it: where its trusted share is large, or its mean score small.
+    """When an answer suffices, by one score of it: where its trusted share is large, or its mean score on one side.
 
     Attributes
     ----------
@@ -23,9 +23,9 @@ class CascadeRule(BaseModel):
         The score as it is typed, or with everything that follows from how inputs are made.
     below, at_least
         An answer suffices where the share of pixels whose score is below the one is at least the other.
-    at_most
-        Or where the mean score is at most this, such as the share of detail that `predicted-invention` expects to be
-        invented.
+    at_most, at_least
+        Or where the mean score is at most the one, or at least the other, such as the share of detail that
+        `predicted-invention` expects to be invented.
     passed_on
         How many of the photographs that it was fitted on it passed on, and how many these were.
     """
@@ -34,16 +34,14 @@ class CascadeRule(BaseModel):
 
     score: str | dict[str, Any] = "predicted-invention"
     below: float | None = None
-    at_least: float | None = Field(default=None, ge=0, le=1)
+    at_least: float | None = None
     at_most: float | None = None
     passed_on: tuple[int, int] | None = None
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
-        shares = self.below is not None and self.at_least is not None and self.at_most is None
-        mean = self.below is None and self.at_least is None and self.at_most is not None
-        if not (shares or mean):
-            raise ValueError("expected below and at_least, or at_most alone")
+        if (self.at_least is None) == (self.at_most is None) or (self.below is not None and self.at_least is None):
+            raise ValueError("expected at_most alone, at_least alone, or below and at_least")
         return self
 
     def suffices(self, figure: float) -> bool:

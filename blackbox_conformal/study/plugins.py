@@ -167,8 +167,9 @@ def cascade(*vendors: Adapter, rules: Sequence[Mapping[str, Any]]) -> Adapter:
         From `load_adapter` or `from_function`.
     rules
         For each vendor but the last, when its answer suffices: ``{"below": 0.2, "at_least": 0.6}``, where at least
-        that share of pixels has a score below 0.2, or ``{"at_most": 0.3}``, where the mean score is at most 0.3; with
-        ``"score"`` for another score than `predicted-invention`. Fit it on photographs that do not calibrate.
+        that share of pixels has a score below 0.2, or ``{"at_most": 0.3}`` or ``{"at_least": 0.3}``, which the mean
+        score keeps; with ``"score"`` for another than `predicted-invention`. Fit it on photographs that do not
+        calibrate.
 
     Raises
     ------

@@ -49,7 +49,10 @@ def test_a_file_names_vendors_and_rules(tmp_path: Path) -> None:
     [
         ({"vendors": (), "rules": ()}, r"two or more vendors.*-p file=cascade\.toml"),
         ({"vendors": (vendor("a"), vendor("b")), "rules": ()}, "a rule for each but the last"),
-        ({"vendors": (vendor("a"), vendor("b")), "rules": ({},)}, "below and at_least, or at_most alone"),
+        (
+            {"vendors": (vendor("a"), vendor("b")), "rules": ({},)},
+            "at_most alone, at_least alone, or below and at_least",
+        ),
         ({"vendors": (vendor("a"), vendor("b", 2)), "rules": (RULE,)}, "share a magnification"),
         ({"vendors": '[{"adapter": "os:system"}]', "rules": (RULE,)}, "name of an installed adapter"),
         ({"file": "missing.toml"}, "expected a TOML file"),

@@ -26,8 +26,9 @@ def test_a_share_is_passed_on_and_the_photographs_calibrate_no_more(tmp_path: Pa
     assert (fit.chosen.passed, fit.chosen.n) == (6, 12)
     assert [row.passed for row in fit.rows] == sorted({row.passed for row in fit.rows})
     assert (fit.rows[0].passed, fit.rows[-1].passed) == (0, 12)
-    assert fit.rule == {"score": "texture", "at_most": fit.chosen.at_most, "passed_on": [6, 12]}
-    assert f"at_most = {fit.chosen.at_most!r}" in fit.toml
+    side, limit = fit.chosen.limit
+    assert fit.rule == {"score": "texture", side: limit, "passed_on": [6, 12]}
+    assert f"{side} = {limit!r}" in fit.toml
     assert fit.to_frame().shape[0] == len(fit.rows)
     with pytest.raises(UsageError, match="looked at before"):
         bc.calibrate(fit.vendor, photographs, run=run, **KINDS)

@@ -49,9 +49,9 @@ class PassedOn:
     Attributes
     ----------
     passed
-        How many are passed on, those with the largest mean score.
-    at_most
-        The mean score up to which an answer suffices.
+        How many are passed on, those with the largest mean score, or the smallest.
+    limit
+        ``at_most`` or ``at_least``, and that mean score: up to it, or from it on, an answer suffices.
     interval
         The share of new photographs that is passed on, with 90 % confidence.
     usd
@@ -62,7 +62,7 @@ class PassedOn:
 
     passed: int
     n: int
-    at_most: float
+    limit: tuple[str, float]
     interval: tuple[float, float]
     usd: tuple[Decimal, Decimal, Decimal] | None
     trusted_share: float
@@ -97,7 +97,7 @@ class CascadeFit(Faces):
     def toml(self) -> str:
         """The rule as it stands in cascade.toml."""
         chosen = self.chosen
-        return f"[[rules]]\nat_most = {chosen.at_most!r}\npassed_on = [{chosen.passed}, {chosen.n}]\n"
+        return f"[[rules]]\n{chosen.limit[0]} = {chosen.limit[1]!r}\npassed_on = [{chosen.passed}, {chosen.n}]\n"
 
     def __repr__(self) -> str:
         chosen = self.chosen
@@ -130,7 +130,7 @@ class CascadeFit(Faces):
             ],
             title=f"Shares passed on at alpha={self.alpha:g}, with 90 % intervals",
         )
-        yield Facts({"rule": f"at_most = {self.chosen.at_most:.4g}"}, {"rule": self.rule})
+        yield Facts({"rule": f"{self.chosen.limit[0]} = {self.chosen.limit[1]:.4g}"}, {"rule": self.rule})
 
 
 @named_keywords
@@ -182,22 +182,32 @@ def fit_cascade(
     # Kept before anybody sees what the photographs show.
     record = TuningRecord(score=specification_text(setup.score), draws=1, alpha=alpha, photographs=known)
     record.keep(job.folder / TUNING_FILE)
-    rows = _rows(job, [(curves_of_cheap[name], curves_of_dear[name]) for name in curves_of_dear], alpha, rule, pass_on)
-    if pass_on is None:
-        best = next(each for each in rows if each.trusted_share >= rows[-1].trusted_share)
-    else:
-        best = min(rows, key=lambda each: abs(each.passed - pass_on * each.n))
-    fitted = {"score": score_of_rule, "at_most": best.at_most, "passed_on": (best.passed, best.n)}
+    seen = [(curves_of_cheap[name], curves_of_dear[name]) for name in curves_of_dear]
+    found = [_chosen(_rows(job, seen, alpha, rule, pass_on, sign), pass_on) for sign in (1, -1)]
+    # Which pictures gain most by the dear vendor, the hardest or the easiest, is for the photographs to say.
+    rows, best = min(found, key=lambda each: (each[1].passed if pass_on is None else 0, -each[1].trusted_share))
+    fitted = {"score": score_of_rule, best.limit[0]: best.limit[1], "passed_on": (best.passed, best.n)}
     return CascadeFit(cascade(cheap, dear, rules=[fitted]), rows, best, alpha)
 
 
+def _chosen(rows: tuple[PassedOn, ...], pass_on: float | None) -> tuple[tuple[PassedOn, ...], PassedOn]:
+    """The row of the share that was asked for, or the smallest that trusts as much as the dear vendor alone."""
+    if pass_on is None:
+        return rows, next(each for each in rows if each.trusted_share >= rows[-1].trusted_share)
+    return rows, min(rows, key=lambda each: abs(each.passed - pass_on * each.n))
+
+
 def _rows(
-    job: Job, seen: Sequence[tuple[_Seen, _Seen]], alpha: float, rule: Guarantee, pass_on: float | None
+    job: Job, seen: Sequence[tuple[_Seen, _Seen]], alpha: float, rule: Guarantee, pass_on: float | None, sign: int
 ) -> tuple[PassedOn, ...]:
-    """Every share that is compared, by what both vendors' answers to each photograph showed."""
+    """Every share that is compared, by what both vendors' answers to each photograph showed.
+
+    `sign`: 1 where those with the largest mean score are passed on, -1 where those with the smallest are.
+    """
     setup, n = job.setup, len(seen)
-    seen = sorted(seen, key=lambda both: -both[0].figure)
-    figures = [cheap.figure for cheap, _ in seen]
+    # What the cheap vendor refused is passed on in any case.
+    seen = sorted(seen, key=lambda both: -_signed(both[0].figure, sign))
+    figures = [_signed(cheap.figure, sign) for cheap, _ in seen]
     price = [KnownPrices(vendor, job.folder).of_any() for vendor in setup.adapter.members]
     usd = None if None in price else tuple(each.high_usd for each in price if each is not None)
 
@@ -209,7 +219,8 @@ def _rows(
         trusted = scored_at(alpha, Candidate(setup.score, 1, ""), sets, n, rule).trusted_share
         interval = Exact().lower(went.astype(float)), Exact().upper(went.astype(float))
         bills = None if usd is None else (_bill(usd, went.mean()), _bill(usd, interval[0]), _bill(usd, interval[1]))
-        return PassedOn(int(went.sum()), n, at_most, interval, bills, trusted)
+        limit = ("at_most", at_most) if sign > 0 else ("at_least", -at_most)
+        return PassedOn(int(went.sum()), n, limit, interval, bills, trusted)
 
     counts = {round(n * step / STEPS) for step in range(STEPS + 1)} | ({round(n * pass_on)} if pass_on else set())
     return tuple({found.passed: found for found in map(row, sorted(counts))}.values())
@@ -241,6 +252,10 @@ def _look(rule: Guarantee, ready: Ready) -> _Seen:
     if drawn.refusal is not None or drawn.outcomes[0].member:
         return _Seen(curves, math.inf)
     return _Seen(curves, setup.adapter.figure(0, drawn.prepared.tasks[0].upload, ready.read(0)))
+
+
+def _signed(figure: float, sign: int) -> float:
+    return figure if math.isinf(figure) else sign * figure
 
 
 def _between(figures: Sequence[float], passed: int) -> float:
