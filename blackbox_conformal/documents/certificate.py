@@ -282,7 +282,7 @@ class CertifiedQuality(BaseModel):
             f"SSIM at least {self.ssim:.3f}" if self.ssim is not None else "",
         ]
         bounds = ", ".join(filter(None, said)) or f"mean error at most {self.metric:g}"
-        return f"{bounds} (with {self.probability:.0%} each)"
+        return f"{bounds} (each with a probability of {percent(complement(MISS_RATE))} %)"
 
 
 def _floor(number: float, digits: int) -> float:
