@@ -298,7 +298,12 @@ def _unchecked(
         unchecked.append("the numbers in its bound from the input (add --input FILE, the picture that was sent)")
     if against is None or delivered is None or low_resolution is None:
         if certificate.quality is not None:
-            unchecked.append("what its quality follows from (add --calibration FILE and --input FILE)")
+            missing = [
+                f"--{name} FILE"
+                for name, given in (("calibration", against), ("input", low_resolution))
+                if given is None
+            ]
+            unchecked.append(f"its quality (add {' and '.join(missing)})" if missing else "its quality")
     elif not known_errors_agree(certificate, against, delivered, low_resolution):
         raise CheckFailedError("the certificate contradicts its files: its quality does not follow from the picture")
     if notes:

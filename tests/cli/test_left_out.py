@@ -58,6 +58,8 @@ OTHER_PATHS = {
     " verify inputs": "files, each named by itself",
     " sign papers": "papers, each named by itself",
     " layers certificates": "papers, each named by itself",
+    " geotiff write certificates": "papers, each named by itself",
+    " geotiff write inputs": "files, each named by itself",
 }
 
 

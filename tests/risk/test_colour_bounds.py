@@ -44,4 +44,4 @@ def test_no_colour_is_farther_and_some_colour_is_as_far(metric, farthest, diamet
 
 def test_channels_go_to_the_farther_end():
     planes = truth_bounds.rgb_planes(np.array([[[0, 100, 255]]], np.uint8))
-    assert truth_bounds.farthest_rgb(planes)[:, 0, 0].tolist() == pytest.approx([1, 155 / 255, 1], abs=1e-4)
+    assert truth_bounds.farthest(planes)[:, 0, 0].tolist() == pytest.approx([1, 155 / 255, 1], abs=1e-4)

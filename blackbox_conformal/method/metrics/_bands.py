@@ -2,11 +2,10 @@
 
 from typing import ClassVar
 
-import numpy as np
-
 from blackbox_conformal.method.kernels.distance import Planes
 from blackbox_conformal.method.kernels.spectra import band_difference, band_planes
 from blackbox_conformal.method.metrics._averaged import AveragedMetric
+from blackbox_conformal.method.risk.truth_bounds import farthest
 from blackbox_conformal.support.types import Image, Map
 
 
@@ -38,6 +37,4 @@ class BandMetric(AveragedMetric):
 
     def bound_from_delivered(self, delivered: Image) -> Map:
         """The largest value that the map can take, from the farther end of each range."""
-        return self._averaged_bound(
-            band_planes(delivered), lambda planes: self.norm(np.maximum(planes, np.float32(1) - planes))
-        )
+        return self._averaged_bound(band_planes(delivered), lambda planes: self.norm(farthest(planes)))

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.method.degradations.degradation import Degradation
 from blackbox_conformal.method.kernels.distance import Planes, rgb_difference
 from blackbox_conformal.method.metrics._averaged import AveragedMetric
-from blackbox_conformal.method.risk.truth_bounds import farthest_rgb, rgb_planes
+from blackbox_conformal.method.risk.truth_bounds import farthest, rgb_planes
 from blackbox_conformal.support.types import Image, Map
 
 
@@ -24,7 +24,7 @@ class RgbMetric(AveragedMetric):
 
     def bound_from_delivered(self, delivered: Image) -> Map:
         """The largest value that the map can take, from the farthest corner of the colour cube."""
-        return self._averaged_bound(rgb_planes(delivered), lambda planes: self.norm(farthest_rgb(planes)))
+        return self._averaged_bound(rgb_planes(delivered), lambda planes: self.norm(farthest(planes)))
 
     def bound_from_input(
         self, low_resolution: Image, delivered: Image, steps: tuple[Degradation, ...], scale: int

@@ -67,9 +67,9 @@ def rgb_planes(pixels: Image) -> Planes:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
 
 
-# The farthest value of a channel is always 0 or 1.
-def farthest_rgb(planes: Planes) -> Planes:
-    """(3, H, W) float32: the largest absolute difference of each channel to any value, white = 1."""
+# The farthest value of a channel or band is always 0 or 1.
+def farthest(planes: Planes) -> Planes:
+    """(planes, H, W) float32: the largest absolute difference of each plane to any value in [0, 1], rounded up."""
     return np.maximum(planes, 1 - planes) + DISTANCE_ROUNDING
 
 
