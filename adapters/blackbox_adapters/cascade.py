@@ -1,8 +1,11 @@
-"""Several vendors as one: a picture goes on to the next where an answer does not suffice by a rule."""
+"""Several vendors as one: a picture, or tiles of it, go on to the next where an answer does not suffice by a rule."""
 
 import json
 import threading
 import tomllib
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -11,7 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator,
 from blackbox_conformal.errors import AdapterError, PayloadError, UsageError
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.canonical import digest_bytes
-from blackbox_conformal.vendor.adapter import Adapter, Capabilities, Draw, Flow, Judge, Price, Upload
+from blackbox_conformal.vendor.adapter import Adapter, Box, Capabilities, Draw, Flow, Judge, Pasted, Price, Upload
+
+KEPT = 4096
+"""Answers whose figures, and pictures whose tiles, are remembered."""
 
 
 class CascadeRule(BaseModel):
@@ -28,6 +34,11 @@ class CascadeRule(BaseModel):
         `predicted-invention` expects to be invented.
     passed_on
         How many of the photographs that it was fitted on it passed on, and how many these were.
+    tile
+        Each part of a picture is judged by itself, and only those that do not suffice go on: about equal ones of at
+        most so many pixels of the input a side.
+    margin
+        So many pixels of the input around a tile are sent with it, and cut off its answer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,12 +48,20 @@ class CascadeRule(BaseModel):
     at_least: float | None = None
     at_most: float | None = None
     passed_on: tuple[int, int] | None = None
+    tile: int | None = Field(default=None, ge=16)
+    margin: int = Field(default=8, ge=0)
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
         if (self.at_least is None) == (self.at_most is None) or (self.below is not None and self.at_least is None):
             raise ValueError("expected at_most alone, at_least alone, or below and at_least")
+        if self.tile is not None and self.passed_on is not None:
+            raise ValueError("expected no passed_on beside tile: it counts pictures, and tiles go on")
         return self
+
+    def document(self) -> dict[str, Any]:
+        """What identifies the rule."""
+        return self.model_dump(mode="json", exclude={"tile", "margin"} if self.tile is None else None)
 
     def suffices(self, figure: float) -> bool:
         """Whether an answer with this trusted share, or mean score, is delivered."""
@@ -54,7 +73,8 @@ class Cascade(Adapter):
 
     The whole is one procedure: calibrated, audited and watched like one vendor, while every member keeps its price,
     pace and receipts. A picture that a member refuses goes on; where the last one refuses it, the answer before is
-    delivered. One draw is taken of each picture.
+    delivered. One draw is taken of each picture. By a rule with tiles, only parts of a picture go on, and are delivered
+    on the answer before.
     """
 
     name = "cascade"
@@ -75,7 +95,7 @@ class Cascade(Adapter):
         description="So many vendors are asked, for a fallback: of pictures that their rules pass on. 0 = all.",
     )
 
-    _figures: dict[tuple[int, str, str], float] = PrivateAttr(default_factory=dict)
+    _kept: OrderedDict[tuple[Any, ...], Any] = PrivateAttr(default_factory=OrderedDict)
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
     _judge: Judge | None = PrivateAttr(default=None)
 
@@ -118,6 +138,8 @@ class Cascade(Adapter):
             raise ValueError(f"expected fewer vendors to be available than the {len(self.vendors)} there are")
         if any(vendor.members for vendor in self.vendors):
             raise ValueError("expected vendors that are no cascades themselves: name all of them in one")
+        if self.in_tiles and (len(self.vendors) > 2 or self.vendors[1].capabilities.local):
+            raise ValueError("expected beside tile two vendors, of which the second is sent pictures")
         if not self.capabilities.scale_factors:
             raise ValueError("expected vendors that share a magnification; these share none")
         return self
@@ -159,8 +181,14 @@ class Cascade(Adapter):
         return ""
 
     def price_for(self, width: int, height: int) -> Price | None:
-        """From the price of the first vendor to that of all."""
-        return _together([vendor.price_for(width, height) for vendor in self.members])
+        """From the price of the first vendor to that of all, each for all that it may be sent."""
+        sizes = [
+            [(sent.right - sent.left, sent.bottom - sent.top) for sent, _ in self._tiles(place, width, height)]
+            for place in range(len(self.members))
+        ]
+        return _together(
+            [vendor.price_for(*size) for vendor, own in zip(self.members, sizes, strict=True) for size in own]
+        )
 
     def given_input(self, name: str) -> Path | None:
         """The one that the first vendor has."""
@@ -173,33 +201,91 @@ class Cascade(Adapter):
             for rule in self.rules
         ]
         suited = self.model_copy(update={"rules": tuple(rules)})
-        suited._figures, suited._lock, suited._judge = {}, threading.Lock(), judge
+        suited._kept, suited._lock, suited._judge = OrderedDict(), threading.Lock(), judge
         return suited
+
+    @property
+    def in_tiles(self) -> bool:
+        """Whether a rule has tiles."""
+        return any(rule.tile is not None for rule in self.rules)
+
+    @property
+    def _judging(self) -> Judge:
+        if self._judge is None:
+            raise UsageError("expected how inputs are made before answers are judged; calibrate, mask or fit with it")
+        return self._judge
+
+    def _once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        """What `make` gives, remembered for a while."""
+        with self._lock:
+            found = self._kept.get(key)
+        if found is None:
+            found = make()
+            with self._lock:
+                self._kept[key] = found
+                while len(self._kept) > KEPT:
+                    self._kept.popitem(last=False)
+        return found
 
     def figure(self, place: int, upload: Upload, answer: bytes) -> float:
         """What the rule of the vendor at `place` looks at in its answer; computed once."""
-        rule, size = self.rules[place], self.vendors[place].capabilities.output_size
-        if self._judge is None or isinstance(rule.score, str):
-            raise UsageError("expected how inputs are made before answers are judged; calibrate, mask or fit with it")
-        key = place, upload.digest, digest_bytes(answer)
-        with self._lock:
-            found = self._figures.get(key)
-        if found is None:
-            found = self._judge.figure(rule.score, rule.below, upload, answer, size)
-            with self._lock:
-                self._figures[key] = found
-        return found
+        whole = Box(0, upload.height, 0, upload.width)
+        return self._figures(place, upload, answer, (whole,))[0]
 
-    def suffices(self, place: int, upload: Upload, answer: bytes) -> bool:
+    def _figures(self, place: int, upload: Upload, answer: bytes, boxes: tuple[Box, ...]) -> tuple[float, ...]:
+        """The figure of each of these parts."""
+        judge, rule, size = self._judging, self.rules[place], self.vendors[place].capabilities.output_size
+
+        def found() -> tuple[float, ...]:
+            assert not isinstance(rule.score, str)
+            scores = judge.scores(rule.score, upload, answer, size)
+            scale = scores.shape[0] // upload.height
+            parts = [scores[b.top * scale : b.bottom * scale, b.left * scale : b.right * scale] for b in boxes]
+            return tuple(float(part.mean() if rule.below is None else (part < rule.below).mean()) for part in parts)
+
+        found_once: tuple[float, ...] = self._once((place, upload.digest, digest_bytes(answer), boxes), found)
+        return found_once
+
+    def _tiles(self, place: int, width: int, height: int) -> list[tuple[Box, Box]]:
+        """What the vendor at `place` may be sent of a picture, and what is kept of each answer."""
+        rule = self.rules[place - 1] if place else None
+        if rule is None or rule.tile is None:
+            return [(Box(0, height, 0, width),) * 2]
+        able, factor = self.vendors[place].capabilities, min(self.capabilities.scale_factors)
+        least = max(able.min_side or 1, -(-(able.min_output_side or 1) // factor))
+        rows, columns = (_spans(length, rule.tile, rule.margin, least) for length in (height, width))
+        return [(Box(*row[0], *column[0]), Box(*row[1], *column[1])) for row in rows for column in columns]
+
+    def sent(self, place: int, upload: Upload) -> tuple[Upload, ...]:
+        """The picture; its tiles, where the rule before has them."""
+        boxes = [sent for sent, _ in self._tiles(place, upload.width, upload.height)]
+        if len(boxes) == 1:
+            return (upload,)
+        judge, key = self._judging, (place, upload.digest)
+        digests = self._once(key, lambda: tuple(tile.digest for tile in judge.cut(upload, boxes, ())))
+        return judge.cut(upload, boxes, digests)
+
+    def passed_on(self, place: int, upload: Upload, answer: bytes) -> tuple[Upload, ...]:
         """By the rule; what is no picture is told where it is delivered."""
+        sent = self.sent(place + 1, upload)
+        if not answer:
+            return sent
+        kept = tuple(kept for _, kept in self._tiles(place + 1, upload.width, upload.height))
         try:
-            return self.rules[place].suffices(self.figure(place, upload, answer))
+            figures = self._figures(place, upload, answer, kept)
         except PayloadError:
-            return True
+            return ()
+        return tuple(part for part, figure in zip(sent, figures, strict=True) if not self.rules[place].suffices(figure))
+
+    def pasted(self, place: int, upload: Upload, below: bytes | None, tiles: Mapping[str, bytes]) -> bytes:
+        """Tiles on the answer before, each without its margin: what lies at a seam is part of what is calibrated."""
+        boxes = zip(self.sent(place, upload), self._tiles(place, upload.width, upload.height), strict=True)
+        above = [Pasted(tiles[part.digest], *box) for part, box in boxes if part.digest in tiles]
+        return self._judging.pasted(upload, below, above, self.capabilities.output_size)
 
     def speaks_of(self, upload: Upload, answer: bytes) -> bool:
         """Of all pictures; where the last vendors are not asked, of those that the last rule passes on."""
-        return not (self.available and self.suffices(self.available - 1, upload, answer))
+        return not self.available or bool(self.passed_on(self.available - 1, upload, answer))
 
     def without_last(self) -> Self:
         """The same without its last vendor."""
@@ -213,10 +299,21 @@ class Cascade(Adapter):
         """The identities of its vendors in order, and the rules."""
         told: dict[str, Any] = {
             "vendors": [vendor.identity() for vendor in self.vendors],
-            "rules": [rule.model_dump(mode="json") for rule in self.rules],
+            "rules": [rule.document() for rule in self.rules],
         }
         told |= {"available": self.available} if self.available else {}
         return {"adapter": self.name, "adapter_version": self.version, "parameters": told}
+
+
+def _spans(length: int, tile: int, margin: int, least: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """About equal parts of a side: from where to where each is sent, at least `least` pixels, and where it is kept."""
+    parts = -(-length // tile)
+    edges = [length * part // parts for part in range(parts + 1)]
+    spans = []
+    for low, high in pairwise(edges):
+        begin = max(0, min(low - margin, length - least))
+        spans.append(((begin, min(length, max(high + margin, begin + least))), (low, high)))
+    return spans
 
 
 def _from_json(given: Any) -> Any:

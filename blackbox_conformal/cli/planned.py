@@ -136,6 +136,8 @@ def show_plan(screen: Screen, planned: "Plan", job: "Job", shift: "InputShift | 
 
 def _a_mask(setup: "Setup") -> str:
     """How many calls a mask will take, and what more draws would buy where there is one."""
+    if setup.adapter.in_tiles:
+        return "1 call, and 1 more for each tile that does not suffice"
     if setup.adapter.members:
         return f"from 1 call to {len(setup.adapter.members)}, by the rules of the cascade"
     second = int(setup.second is not None)

@@ -104,10 +104,10 @@ class Acceptance:
         """Tell of a picture that the vendor refused, now or earlier; `SAME_REFUSALS` in the same words end the run."""
         if self._accept_refusals or error is None:
             return
-        # Pictures and not draws are counted: one picture refused in every draw is about that picture.
+        # Pictures and not draws or tiles are counted: one picture refused in every draw is about that picture.
         with self._lock:
             alike = self._refused.setdefault((error.code, same_words(str(error))), {})
-            alike[task.upload.digest] = printable(task.upload.name)
+            alike[task.picture or task.upload.digest] = printable(task.upload.name)
             # Exactly that many, so that the run is ended once.
             if len(alike) != SAME_REFUSALS:
                 return

@@ -17,7 +17,7 @@ from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.local_draws import answer_of
 from blackbox_conformal.drawing.money import to_nano, to_usd
 from blackbox_conformal.drawing.next_step import Done, NextStep, Submit, next_step
-from blackbox_conformal.drawing.task import Task, asked_of, task_keys
+from blackbox_conformal.drawing.task import Task, asked_of, sent_to, task_keys
 from blackbox_conformal.errors import PayloadError
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.vendor.adapter import Adapter, Price, Upload
@@ -99,7 +99,10 @@ class KnownPrices:
     def of(self, upload: Upload) -> Price | None:
         """Price of a draw of this upload; None as for `of_any`."""
         if self._members:
-            return _of_cascade([member.of(upload) for member in self._members])
+            sent = [self._adapter.sent(place, upload) for place in range(len(self._members))]
+            return _of_cascade(
+                [member.of(part) for member, own in zip(self._members, sent, strict=True) for part in own]
+            )
         return self._raised(self._adapter.price_for(upload.width, upload.height))
 
     def of_these(self, uploads: Sequence[Upload]) -> Price | None:
@@ -212,35 +215,46 @@ def _estimate_of_cascade(adapter: Adapter, run: Path, limits: Limits, tasks: Seq
 
 
 class MemberDraws(NamedTuple):
-    """Draws that one member of a cascade has to make, and those that it may have to."""
+    """Draws that one member of a cascade has to make, by the digest of the picture, and those that it may have to."""
 
-    sure: list[Task]
+    by_picture: list[tuple[str, Task]]
     possible: list[Task]
+
+    @property
+    def sure(self) -> list[Task]:
+        """Those that it has to make, each once: two pictures may have a tile in common."""
+        return _each_once([task for _, task in self.by_picture])
 
     @property
     def all(self) -> list[Task]:
         """Both."""
-        return [*self.sure, *self.possible]
+        return _each_once([*self.sure, *self.possible])
+
+
+def _each_once(tasks: Sequence[Task]) -> list[Task]:
+    return list({(task.upload.digest, task.index): task for task in tasks}.values())
 
 
 def wanted_of(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]) -> list[MemberDraws]:
     """What each member of a cascade is asked for, as far as the answers that the run folder holds tell; reads only."""
     wanted = [MemberDraws([], []) for _ in adapter.members]
-    sure = list(range(len(tasks)))
-    unsure: list[int] = []
+    sure = [(task, adapter.sent(0, task.upload)) for task in tasks]
+    unsure: list[Task] = []
     with closing(store_of(run)) as store:
-        for place, (vendor, own) in enumerate(asked_of(adapter, tasks)):
-            wanted[place].sure.extend(own[row] for row in sure)
-            wanted[place].possible.extend(own[row] for row in unsure)
+        for place, vendor in enumerate(adapter.members):
+            own = [(task, sent_to(vendor, task, upload)) for task, uploads in sure for upload in uploads]
+            wanted[place].by_picture.extend((task.upload.digest, sent) for task, sent in own)
+            wanted[place].possible.extend(asked_of(adapter, unsure)[place][1])
             if place == len(wanted) - 1:
                 break
-            asked, sure = sure, []
-            answers = _answers(vendor, run, limits, [own[row] for row in asked], store)
-            for row, answer in zip(asked, answers, strict=True):
+            sure = []
+            # Before the last member, which alone is sent tiles, each picture is sent once.
+            answers = _answers(vendor, run, limits, [sent for _, sent in own], store)
+            for (task, _), answer in zip(own, answers, strict=True):
                 if answer is None:
-                    unsure.append(row)
-                elif not answer or not adapter.suffices(place, own[row].upload, answer):
-                    sure.append(row)
+                    unsure.append(task)
+                elif uploads := adapter.passed_on(place, task.upload, answer):
+                    sure.append((task, uploads))
     return wanted
 
 
@@ -268,9 +282,11 @@ def answered(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task])
         return [True for _ in tasks]
     if adapter.members:
         missing = {
-            task.upload.digest
+            picture
             for vendor, own in zip(adapter.members, wanted_of(adapter, run, limits, tasks), strict=True)
-            for task, there in zip(own.sure, answered(vendor, run, limits, own.sure), strict=True)
+            for (picture, _), there in zip(
+                own.by_picture, answered(vendor, run, limits, [task for _, task in own.by_picture]), strict=True
+            )
             if not there
         }
         return [task.upload.digest not in missing for task in tasks]

@@ -2,10 +2,10 @@
 
 import queue
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -21,11 +21,22 @@ from blackbox_conformal.drawing.next_step import Submit
 from blackbox_conformal.drawing.open_run import AnyRun, OpenCascade, OpenRun, opened
 from blackbox_conformal.drawing.owned_folder import OwnedFolder
 from blackbox_conformal.drawing.run_control import RunControl
-from blackbox_conformal.drawing.task import Outcome, Task, asked_of
+from blackbox_conformal.drawing.task import Outcome, Task, sent_to
 from blackbox_conformal.drawing.work_item import Processor
 from blackbox_conformal.errors import IncompleteError, LedgerError, PayloadError, UsageError
+from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.descriptors import require_descriptors
-from blackbox_conformal.vendor.adapter import Adapter
+from blackbox_conformal.vendor.adapter import Adapter, Upload
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a member of a cascade is asked for of a picture, what has arrived of it by digest, and the answer before."""
+
+    task: Task
+    uploads: tuple[Upload, ...]
+    before: Outcome | None = None
+    arrived: dict[str, Outcome] = field(default_factory=dict)
 
 
 class Sampler:
@@ -246,34 +257,71 @@ class Sampler:
         """Each member's answers in turn: the first that suffices, or the last that is a picture, is delivered.
 
         A member that refuses a picture passes it on; where the last one does, the picture keeps the answer before.
+        Where tiles of a picture go on, the answers to them are delivered on the answer before.
         """
         if self._shared is None and isinstance(opened, OpenCascade):
             self._board.start(0, *opened.spent_usd())
-        waiting, before, last = list(tasks), dict[tuple[str, int], Outcome](), len(self._members) - 1
+        waiting = [_Asked(task, self._adapter.sent(0, task.upload)) for task in tasks]
         for place, sampler in enumerate(self._members):
-            own = asked_of(self._adapter, waiting)[place][1]
-            asked = {(task.upload.digest, task.index): task for task in waiting}
+            own, owners = dict[tuple[str, int], Task](), defaultdict[tuple[str, int], list[_Asked]](list)
+            for asked in waiting:
+                for digest, upload in {upload.digest: upload for upload in asked.uploads}.items():
+                    # Pictures may have a tile in common, which is bought once.
+                    own[digest, asked.task.index] = sent_to(self._adapter.members[place], asked.task, upload)
+                    owners[digest, asked.task.index].append(asked)
             waiting = []
             with self._outage_of(opened, place, len(own)) as answered:
-                for outcome in sampler.draw(own):
-                    key = outcome.task.upload.digest, outcome.task.index
-                    task, name = asked[key], self._answered_by(place)
+                for outcome in sampler.draw(list(own.values())):
+                    name = self._answered_by(place)
                     name = name if outcome.model is None else f"{name}: {outcome.model}"
-                    told = replace(outcome, task=task, member=place, model=name)
-                    if outcome.state not in ("stored", "refused"):
-                        yield told
-                    elif outcome.state == "refused" and place == last:
-                        yield before.get(key, told)
-                    elif outcome.state == "refused":
-                        waiting.append(task)
-                    elif place == last or self._adapter.suffices(place, task.upload, sampler.read(outcome)):
-                        yield told
-                    else:
-                        before[key] = told
-                        waiting.append(task)
+                    told = replace(outcome, member=place, model=name)
+                    for asked in owners[outcome.task.upload.digest, outcome.task.index]:
+                        asked.arrived[outcome.task.upload.digest] = told
+                        if len(asked.arrived) < len({upload.digest for upload in asked.uploads}):
+                            continue
+                        ended = self._ended(asked, place)
+                        if isinstance(ended, Outcome):
+                            yield ended
+                        else:
+                            waiting.append(ended)
                 answered()
             if not waiting:
                 return
+
+    def _ended(self, asked: _Asked, place: int) -> Outcome | _Asked:
+        """What is delivered after all answers of the member at `place`, or what the next one is asked for."""
+        task, before, parts = asked.task, asked.before, tuple(asked.arrived.values())
+        unusable = next((part for part in parts if part.state not in ("stored", "refused")), None)
+        stored = [part for part in parts if part.state == "stored"]
+        if unusable is not None:
+            return replace(unusable, task=task)
+        if place < len(self._members) - 1:
+            content = self._members[place].read(parts[0]) if stored else b""
+            told = replace(parts[0], task=task)
+            if not (sent := self._adapter.passed_on(place, task.upload, content)):
+                return told
+            return _Asked(task, sent, told if stored else before)
+        refused = next((part for part in parts if part.state == "refused"), None)
+        if refused is not None and (before is None or not stored):
+            return before or replace(refused, task=task)
+        if parts[0].task.upload.digest == task.upload.digest:
+            return replace(parts[0], task=task)
+        whole = replace(
+            stored[0], task=task, parts=(*filter(None, [before]), *stored), cached=all(part.cached for part in parts)
+        )
+        cost = sum((part.cost_usd for part in whole.parts), Decimal(0))
+        return replace(whole, digest=digest_bytes(self._pasted(whole)), cost_usd=cost)
+
+    def _pasted(self, whole: Outcome) -> bytes:
+        """The bytes of what is made of several answers, made again."""
+        tiles = {
+            part.task.upload.digest: self._members[part.member].read(part)
+            for part in whole.parts
+            if part.member == whole.member
+        }
+        first = whole.parts[0]
+        below = self.read(first) if first.member < whole.member else None
+        return self._adapter.pasted(whole.member, whole.task.upload, below, tiles)
 
     def _outage_of(
         self, opened: "AnyRun | LocalDraws", place: int, draws: int
@@ -381,7 +429,9 @@ class Sampler:
             raise PayloadError(f"a draw that is {outcome.state} has no bytes")
         opened = self.open()
         if self._members:
-            task = asked_of(self._adapter, [outcome.task])[outcome.member][1][0]
+            if outcome.parts:
+                return self._pasted(outcome)
+            task = sent_to(self._adapter.members[outcome.member], outcome.task, outcome.task.upload)
             return self._members[outcome.member].read(replace(outcome, task=task))
         assert not isinstance(opened, OpenCascade)
         if isinstance(opened, LocalDraws):

@@ -3,7 +3,7 @@
 import hashlib
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -27,11 +27,15 @@ ENDED: dict[OutcomeState, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Draw `index` (from 0) of one upload, with the seed to send (None where the vendor takes none)."""
+    """Draw `index` (from 0) of one upload, with the seed to send (None where the vendor takes none).
+
+    `picture` is the digest of the picture, of which the upload may be a tile.
+    """
 
     upload: Upload
     index: int
     seed: int | None
+    picture: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class Outcome:
         How often the vendor refused it before, where the user had these refusals reopened.
     member
         Which member of a cascade answered, from 0.
+    parts
+        Where parts of the picture went on, the answers that it is made of: to the picture, and to each part.
     """
 
     task: Task
@@ -67,21 +73,29 @@ class Outcome:
     error: VendorError | None
     reopened: int = 0
     member: int = 0
+    parts: tuple["Outcome", ...] = ()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Every model that answered, where it is named."""
+        return tuple(each.model for each in self.parts or (self,) if each.model)
 
 
 def asked_of(adapter: Adapter, tasks: Sequence[Task]) -> list[tuple[Adapter, list[Task]]]:
-    """The vendors that may be asked for these draws, first to last, each with what it would be sent.
-
-    A member of a cascade gets the seed that the picture would have if it were the only vendor.
-    """
+    """The vendors that may be asked for these draws, first to last, each with all that it would be sent."""
     if not adapter.members:
         return [(adapter, list(tasks))]
-    return [(member, [_with_seed(task, member) for task in tasks]) for member in adapter.members]
+    return [
+        (member, [sent_to(member, task, upload) for task in tasks for upload in adapter.sent(place, task.upload)])
+        for place, member in enumerate(adapter.members)
+    ]
 
 
-def _with_seed(task: Task, vendor: Adapter) -> Task:
+def sent_to(vendor: Adapter, task: Task, upload: Upload) -> Task:
+    """The draw that a member of a cascade is asked for, with the seed that it would have as the only vendor."""
     seeds = vendor.capabilities.seed_range
-    return replace(task, seed=seeds and derived_seed(0, task.upload.digest, task.index, seeds))
+    seed = seeds and derived_seed(0, upload.digest, task.index, seeds)
+    return Task(upload, task.index, seed, task.upload.digest)
 
 
 def draw_keys(adapter: Adapter, tasks: Sequence[Task]) -> frozenset[str]:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from blackbox_conformal.drawing.estimate import Estimate, KnownPrices, price_missing
 from blackbox_conformal.drawing.ledger.places import has_ledger, reading
 from blackbox_conformal.drawing.limits import Limits
-from blackbox_conformal.drawing.task import Task, asked_of, draw_keys, idempotency_key
+from blackbox_conformal.drawing.task import Task, draw_keys, idempotency_key, sent_to
 from blackbox_conformal.drawing.work_item import FREE_REPEATS
 from blackbox_conformal.errors import BudgetError, CredentialMissingError, LedgerError
 from blackbox_conformal.study.spending import spending_on
@@ -113,7 +113,8 @@ def missing_key(adapter: Adapter, task: Task) -> CredentialMissingError | None:
     if adapter.capabilities.local:
         return None
     if adapter.members:
-        return next(filter(None, (missing_key(vendor, own[0]) for vendor, own in asked_of(adapter, [task]))), None)
+        members = adapter.members
+        return next(filter(None, (missing_key(vendor, sent_to(vendor, task, task.upload)) for vendor in members)), None)
     # The key of a draw that is never sent.
     flow = adapter.draw(task.upload, Draw(task.index, task.seed, idempotency_key("sha256:composed")))
     try:

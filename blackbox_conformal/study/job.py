@@ -434,5 +434,5 @@ class Drawing:
                 terms.cluster, work, job.setup, job.folder, arriving, second, about, memory, on_error=fail
             )
         for drawn, value in found:
-            job.vendor_models.update(outcome.model for outcome in drawn.outcomes if outcome.model)
+            job.vendor_models.update(model for outcome in drawn.outcomes for model in outcome.models)
             yield drawn, value

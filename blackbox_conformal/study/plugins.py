@@ -168,8 +168,8 @@ def cascade(*vendors: Adapter, rules: Sequence[Mapping[str, Any]]) -> Adapter:
     rules
         For each vendor but the last, when its answer suffices: ``{"below": 0.2, "at_least": 0.6}``, where at least
         that share of pixels has a score below 0.2, or ``{"at_most": 0.3}`` or ``{"at_least": 0.3}``, which the mean
-        score keeps; with ``"score"`` for another than `predicted-invention`. Fit it on photographs that do not
-        calibrate.
+        score keeps; with ``"score"`` for another than `predicted-invention`. With ``"tile": 64``, tiles of so many
+        pixels of the input are judged, and go on, one by one. Fit it on photographs that do not calibrate.
 
     Raises
     ------

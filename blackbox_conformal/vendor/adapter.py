@@ -22,12 +22,12 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
@@ -35,6 +35,7 @@ from pydantic import BaseModel, ConfigDict
 from blackbox_conformal.errors import AdapterError, PayloadError, VendorError
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.support.secrets import Secret, read_credential
+from blackbox_conformal.support.types import Map
 from blackbox_conformal.vendor.rates import Purpose as Purpose
 from blackbox_conformal.vendor.rates import Rate as Rate
 
@@ -310,19 +311,48 @@ Evidence = Literal["openapi", "real-server", "client", "own-software", "document
 """What an adapter was checked against: the vendor's OpenAPI document, server software or client, our own, or words."""
 
 
+class Box(NamedTuple):
+    """A part of a picture, in pixels of the input."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+
+class Pasted(NamedTuple):
+    """An answer to the part `sent` of a picture, of which `kept` is delivered."""
+
+    answer: bytes
+    sent: Box
+    kept: Box
+
+
 class Judge(Protocol):
     """Scores answers for a procedure, which knows how inputs are made."""
 
     def specified(self, score: str) -> dict[str, Any]:
         """The whole specification of a score of one draw that is typed so."""
 
-    def figure(self, score: Mapping[str, Any], below: float | None, upload: Upload, answer: bytes, size: str) -> float:
-        """The mean score of an answer, or the share of its pixels whose score is below `below`; `size`: `output_size`.
+    def scores(self, score: Mapping[str, Any], upload: Upload, answer: bytes, size: str) -> Map:
+        """The score of each pixel of an answer; `size`: `output_size`.
 
         Raises
         ------
         PayloadError
             It is no picture.
+        """
+
+    def cut(self, upload: Upload, boxes: Sequence[Box], digests: Sequence[str]) -> tuple[Upload, ...]:
+        """These parts of an input, encoded when they are sent; `digests`: theirs, empty where they are not known."""
+
+    def pasted(self, upload: Upload, below: bytes | None, above: Sequence[Pasted], size: str) -> bytes:
+        """The answer `below` to a picture with parts of other answers on it, as a PNG; equal ones give equal bytes.
+
+        Raises
+        ------
+        PayloadError
+            One of them is no picture.
         """
 
 
@@ -380,9 +410,22 @@ class Adapter(BaseModel, ABC):
         """What the rule after its member at `place` looks at in an answer."""
         raise AdapterError(f"adapter {self.name} has no members and judges no answers")
 
-    def suffices(self, place: int, upload: Upload, answer: bytes) -> bool:
-        """Whether the answer of its member at `place` is delivered, so that those after it are not asked."""
+    @property
+    def in_tiles(self) -> bool:
+        """Whether a member may be sent parts of a picture."""
+        return False
+
+    def sent(self, place: int, upload: Upload) -> tuple[Upload, ...]:
+        """All that its member at `place` may be sent for a picture: the picture, or its tiles."""
+        return (upload,)
+
+    def passed_on(self, place: int, upload: Upload, answer: bytes) -> tuple[Upload, ...]:
+        """What the member after `place` is sent, by an answer, empty where there is none: nothing where it suffices."""
         raise AdapterError(f"adapter {self.name} has no members and judges no answers")
+
+    def pasted(self, place: int, upload: Upload, below: bytes | None, tiles: Mapping[str, bytes]) -> bytes:
+        """The answer `below` with the answers of its member at `place` to tiles, by their digests, on it, as a PNG."""
+        raise AdapterError(f"adapter {self.name} has no members and sends no tiles")
 
     def given_input(self, name: str) -> Path | None:
         """The file of the input that came with the photograph `name`; None where inputs are made of photographs."""

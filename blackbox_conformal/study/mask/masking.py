@@ -108,7 +108,7 @@ def mask_pictures(
     left = {place: picture for place, picture in pictures.items() if place not in done | failed.keys()}
     left |= {place: pictures[place] for place, failure in failed.items() if isinstance(failure, UNAVAILABLE)}
     tasks = [task for picture in left.values() for task in picture.tasks]
-    going_on = {task.upload.digest for task in wanted_of(setup.adapter, terms.folder, terms.limits, tasks)[-1].sure}
+    going_on = {digest for digest, _ in wanted_of(setup.adapter, terms.folder, terms.limits, tasks)[-1].by_picture}
     onward = {place: picture for place, picture in left.items() if picture.tasks[0].upload.digest in going_on}
     if why is not None and not onward:
         raise why

@@ -232,6 +232,10 @@ def plan_number(
     """
     if n < 1:
         raise UsageError(f"expected photographs, or how many there will be, at least 1; got {n}")
+    if setup.adapter.in_tiles:
+        raise UsageError(
+            "expected photographs: how many tiles of a cascade there are depends on their size. Give a folder"
+        )
     calls, prices = 0, [Decimal(0), Decimal(0)]
     priced = True
     for adapter, draws in ((setup.adapter, setup.procedure.draws), (setup.second, 1)):

@@ -135,7 +135,7 @@ def evaluate(
         draw, delivered = _closest(delivered, drawn, setup, read, low_resolution)
     context = setup.context(delivered, low_resolution, second)
     score_map = accumulator.finish(context)
-    model = ", ".join(sorted({outcome.model for outcome in drawn.outcomes if outcome.model})) or None
+    model = ", ".join(sorted({model for outcome in drawn.outcomes for model in outcome.models})) or None
     answers = Answers.of([fit.edges for fit in fits], [fit.difference for fit in fits], score_map)
     judged = all(fit.judged for fit in fits)
     return Evaluation(delivered, draw, score_map, model, tuple(notes), low_resolution, answers, judged, context)

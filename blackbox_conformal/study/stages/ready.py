@@ -168,6 +168,10 @@ def refuse_elsewhere(
             "expected beside --cluster a cascade whose vendors all have their answers in the ledger, or all on this "
             "machine's disk; got both. Leave --cluster out"
         )
+    if setup.adapter.in_tiles:
+        raise UsageError(
+            "expected beside --cluster a cascade of whole pictures; its rule has tiles. Leave --cluster out"
+        )
     if not setup.adapter.capabilities.local and LEDGERS.of(run) is None:
         cluster.refuse_unshared(run)
 

@@ -1,6 +1,6 @@
 """From what a user chose to one procedure with its score, metric and vendor, each checked against the others."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,9 @@ from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.degradations.reduction import Reduction
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.images.bands import Bands, rendered
+from blackbox_conformal.method.images.encode import image_png, upload_png
 from blackbox_conformal.method.images.perturbation.perturbation import Perturbation
+from blackbox_conformal.method.images.picture import pixels_digest
 from blackbox_conformal.method.images.read import read_image, read_output
 from blackbox_conformal.method.images.resemblance import Sent
 from blackbox_conformal.method.kernels.detail import Energies
@@ -29,9 +31,10 @@ from blackbox_conformal.study.stages.defaults import (
     SEVERAL_DRAWS,
     default_score,
 )
+from blackbox_conformal.study.stages.uploads import SourcedUpload, sent_pixels
 from blackbox_conformal.support import catalog, member_text
 from blackbox_conformal.support.types import Image, Map
-from blackbox_conformal.vendor.adapter import Adapter, Capabilities, Upload
+from blackbox_conformal.vendor.adapter import Adapter, Box, Capabilities, Pasted, Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,13 +294,50 @@ class ScoredAnswers:
             )
         return chosen.specification()
 
-    def figure(self, score: Mapping[str, Any], below: float | None, upload: Upload, answer: bytes, size: str) -> float:
-        """Mean score, or share of pixels below a score, of an answer to `upload`."""
-        low, shape = read_image(upload.png).pixels, (upload.height * self.scale, upload.width * self.scale)
-        picture = read_output(answer, shape, resample=size == "resample", any_scale=size == "any").pixels
-        context = Context(picture, low, self.scale, None, self.mixture.linear_part())
-        scores = accumulated_map(catalog.of_specification("scores", score), [picture], context)
-        return float(scores.mean() if below is None else (scores < below).mean())
+    def scores(self, score: Mapping[str, Any], upload: Upload, answer: bytes, size: str) -> Map:
+        """The score of each pixel of an answer to `upload`."""
+        picture = self._shown(answer, upload.height, upload.width, size)
+        context = Context(picture, sent_pixels(upload), self.scale, None, self.mixture.linear_part())
+        return accumulated_map(catalog.of_specification("scores", score), [picture], context)
+
+    def cut(self, upload: Upload, boxes: Sequence[Box], digests: Sequence[str]) -> tuple[Upload, ...]:
+        """Uploads of these parts, which are cut again when they are sent."""
+        if not digests:
+            pixels = sent_pixels(upload)
+            digests = [pixels_digest(_part(pixels, box)) for box in boxes]
+        return tuple(_cut(upload, box, digest) for box, digest in zip(boxes, digests, strict=True))
+
+    def pasted(self, upload: Upload, below: bytes | None, above: Sequence[Pasted], size: str) -> bytes:
+        """Parts of other answers on an answer to `upload`; where there is none, they cover all of it."""
+        scale = self.scale
+        if below is None:
+            whole = np.zeros((upload.height * scale, upload.width * scale, 3), np.uint8)
+        else:
+            whole = self._shown(below, upload.height, upload.width, size).copy()
+        for answer, sent, kept in above:
+            part = self._shown(answer, sent.bottom - sent.top, sent.right - sent.left, size)
+            top, left = (kept.top - sent.top) * scale, (kept.left - sent.left) * scale
+            place = _part(whole, Box(*(scale * edge for edge in kept)))
+            place[:] = part[top : top + place.shape[0], left : left + place.shape[1]]
+        return image_png(whole)
+
+    def _shown(self, answer: bytes, height: int, width: int, size: str) -> Image:
+        shape = height * self.scale, width * self.scale
+        return read_output(answer, shape, resample=size == "resample", any_scale=size == "any").pixels
+
+
+def _part(pixels: Image, box: Box) -> Image:
+    return pixels[box.top : box.bottom, box.left : box.right]
+
+
+def _cut(upload: Upload, box: Box, digest: str) -> Upload:
+    """An upload of a part, of which nothing is kept but where it lies."""
+
+    def pixels() -> Image:
+        return np.ascontiguousarray(_part(sent_pixels(upload), box))
+
+    height, width = box.bottom - box.top, box.right - box.left
+    return SourcedUpload(upload.name, digest, lambda: upload_png(pixels()), pixels, width, height)
 
 
 def _suited(score: Score, scale: int, mixture: Mixture) -> Score:
