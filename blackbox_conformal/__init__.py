@@ -49,6 +49,8 @@ _HOMES = {
     "cascade": "blackbox_conformal.study.plugins",
     "fit_cascade": "blackbox_conformal.study.choose.cascading",
     "CascadeFit": "blackbox_conformal.study.choose.cascading",
+    "fit_floor": "blackbox_conformal.study.choose.floor_fit",
+    "FloorFit": "blackbox_conformal.study.choose.floor_fit",
     "from_function": "blackbox_conformal.study.plugins",
     "learn_score": "blackbox_conformal.study.choose.learning",
     "load_adapter": "blackbox_conformal.study.plugins",
@@ -79,6 +81,8 @@ if TYPE_CHECKING:
     from blackbox_conformal.study.choose.cascading import fit_cascade as fit_cascade
     from blackbox_conformal.study.choose.comparison import Comparison as Comparison
     from blackbox_conformal.study.choose.degrading import degrade as degrade
+    from blackbox_conformal.study.choose.floor_fit import FloorFit as FloorFit
+    from blackbox_conformal.study.choose.floor_fit import fit_floor as fit_floor
     from blackbox_conformal.study.choose.input_comparison import compare_inputs as compare_inputs
     from blackbox_conformal.study.choose.learning import Learning as Learning
     from blackbox_conformal.study.choose.learning import learn_score as learn_score

@@ -14,7 +14,18 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator,
 from blackbox_conformal.errors import AdapterError, PayloadError, UsageError
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.canonical import digest_bytes
-from blackbox_conformal.vendor.adapter import Adapter, Box, Capabilities, Draw, Flow, Judge, Pasted, Price, Upload
+from blackbox_conformal.vendor.adapter import (
+    FORETOLD_PSNR,
+    Adapter,
+    Box,
+    Capabilities,
+    Draw,
+    Flow,
+    Judge,
+    Pasted,
+    Price,
+    Upload,
+)
 
 KEPT = 4096
 """Answers whose figures, and pictures whose tiles, are remembered."""
@@ -26,7 +37,8 @@ class CascadeRule(BaseModel):
     Attributes
     ----------
     score
-        The score as it is typed, or with everything that follows from how inputs are made.
+        The score as it is typed, or with everything that follows from how inputs are made. ``foretold-psnr``: the
+        answer's PSNR against the free reference in dB, which the certified PSNR of what is delivered follows from.
     below, at_least
         An answer suffices where the share of pixels whose score is below the one is at least the other.
     at_most, at_least
@@ -57,6 +69,8 @@ class CascadeRule(BaseModel):
             raise ValueError("expected at_most alone, at_least alone, or below and at_least")
         if self.tile is not None and self.passed_on is not None:
             raise ValueError("expected no passed_on beside tile: it counts pictures, and tiles go on")
+        if self.score == FORETOLD_PSNR and self.below is not None:
+            raise ValueError(f"expected at_least alone beside score = {FORETOLD_PSNR!r}; got below, too")
         return self
 
     def document(self) -> dict[str, Any]:
@@ -73,8 +87,8 @@ class Cascade(Adapter):
 
     The whole is one procedure: calibrated, audited and watched like one vendor, while every member keeps its price,
     pace and receipts. A picture that a member refuses goes on; where the last one refuses it, the answer before is
-    delivered. One draw is taken of each picture. By a rule with tiles, only parts of a picture go on, and are delivered
-    on the answer before.
+    delivered. One draw is taken of each picture; a vendor that is named again draws again. By a rule with tiles, only
+    parts of a picture go on, and are delivered on the answer before.
     """
 
     name = "cascade"
@@ -89,6 +103,9 @@ class Cascade(Adapter):
     rules: tuple[CascadeRule, ...] = Field(
         default=(), description="For each vendor but the last, when its answer suffices, as JSON."
     )
+    floor: float | None = Field(
+        default=None, description="PSNR in dB: certificates say whether what they certify reaches it."
+    )
     available: int = Field(
         default=0,
         ge=0,
@@ -99,7 +116,7 @@ class Cascade(Adapter):
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
     _judge: Judge | None = PrivateAttr(default=None)
 
-    READ: ClassVar[tuple[str, ...]] = ("vendors", "rules")
+    READ: ClassVar[tuple[str, ...]] = ("floor", "vendors", "rules")
 
     @model_validator(mode="before")
     @classmethod
@@ -113,7 +130,9 @@ class Cascade(Adapter):
         except (OSError, ValueError) as error:
             raise ValueError(f"expected a TOML file with vendors and rules at {path}; {error}") from None
         if set(told) - set(cls.READ):
-            raise ValueError(f"expected [[vendors]] and [[rules]] alone in {path}; got {', '.join(sorted(told))}")
+            raise ValueError(
+                f"expected floor, [[vendors]] and [[rules]] alone in {path}; got {', '.join(sorted(told))}"
+            )
         return {"file": given["file"], "available": given.get("available", 0), **told}
 
     @field_validator("vendors", mode="before")
@@ -140,6 +159,14 @@ class Cascade(Adapter):
             raise ValueError("expected vendors that are no cascades themselves: name all of them in one")
         if self.in_tiles and (len(self.vendors) > 2 or self.vendors[1].capabilities.local):
             raise ValueError("expected beside tile two vendors, of which the second is sent pictures")
+        seen: list[dict[str, Any]] = []
+        for vendor in self.vendors:
+            if (same := vendor.identity()) in seen and vendor.capabilities.deterministic:
+                raise ValueError(
+                    f"expected {vendor.name} once, as it answers equal requests equally; got it again with the same "
+                    "parameters. Leave it out the second time, or name a parameter that takes a seed"
+                )
+            seen.append(same)
         if not self.capabilities.scale_factors:
             raise ValueError("expected vendors that share a magnification; these share none")
         return self
@@ -241,7 +268,7 @@ class Cascade(Adapter):
             scores = judge.scores(rule.score, upload, answer, size)
             scale = scores.shape[0] // upload.height
             parts = [scores[b.top * scale : b.bottom * scale, b.left * scale : b.right * scale] for b in boxes]
-            return tuple(float(part.mean() if rule.below is None else (part < rule.below).mean()) for part in parts)
+            return tuple(judge.figure(rule.score, rule.below, part) for part in parts)
 
         found_once: tuple[float, ...] = self._once((place, upload.digest, digest_bytes(answer), boxes), found)
         return found_once
@@ -255,6 +282,12 @@ class Cascade(Adapter):
         least = max(able.min_side or 1, -(-(able.min_output_side or 1) // factor))
         rows, columns = (_spans(length, rule.tile, rule.margin, least) for length in (height, width))
         return [(Box(*row[0], *column[0]), Box(*row[1], *column[1])) for row in rows for column in columns]
+
+    def turn(self, place: int) -> tuple[int, int]:
+        """How often the vendor at `place` stands before, and in all."""
+        identities = self._once(("identities",), lambda: [vendor.identity() for vendor in self.vendors])
+        same = identities[place]
+        return identities[:place].count(same), identities.count(same)
 
     def sent(self, place: int, upload: Upload) -> tuple[Upload, ...]:
         """The picture; its tiles, where the rule before has them."""
@@ -302,6 +335,7 @@ class Cascade(Adapter):
             "rules": [rule.document() for rule in self.rules],
         }
         told |= {"available": self.available} if self.available else {}
+        told |= {} if self.floor is None else {"floor": self.floor}
         return {"adapter": self.name, "adapter_version": self.version, "parameters": told}
 
 

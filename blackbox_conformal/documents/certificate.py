@@ -240,7 +240,13 @@ class CertifiedQuality(BaseModel):
 
     @classmethod
     def of(
-        cls, calibrated: WholeErrors, known: Errors, bound: float, error: str, space: str = "sRGB"
+        cls,
+        calibrated: WholeErrors,
+        known: Errors,
+        bound: float,
+        error: str,
+        space: str = "sRGB",
+        floor: float | None = None,
     ) -> "CertifiedQuality | None":
         """Of a picture with the errors `known` from the known picture; None where nothing follows.
 
@@ -250,6 +256,8 @@ class CertifiedQuality(BaseModel):
             The largest error of the calibration's metric, and its name in words.
         space
             What the PSNR is measured in.
+        floor
+            A PSNR in dB of which it is said whether the certified one reaches it.
         """
         squared, dissimilar, mean = np.sqrt(known) * calibrated.largest_ratios(MISS_RATE)
         # Bounds that are true of every picture say nothing. Rounded to the safe side, with digits that every machine
@@ -271,6 +279,13 @@ class CertifiedQuality(BaseModel):
             f"{percent(complement(MISS_RATE))} %. Of 100 new photographs like the {n} calibrated, at least 90 on "
             "average have the quality that is stated of them; which ones do not, nothing tells."
         )
+        if floor is not None and psnr is not None and psnr >= floor:
+            statement += (
+                f" The certified PSNR reaches the floor of {floor:g} dB: of 100 new photographs at most 10 on average "
+                "are said to reach it and do not."
+            )
+        elif floor is not None:
+            statement += f" No PSNR is certified that reaches the floor of {floor:g} dB."
         found = {"psnr": psnr, "ssim": ssim, "metric": metric, "known": tuple(map(float, known))}
         return cls(statement=statement, probability=1 - MISS_RATE, photographs=n, **found)
 

@@ -210,6 +210,12 @@ class Procedure(BaseModel):
         )
 
     @property
+    def floor(self) -> float | None:
+        """PSNR in dB that what a cascade delivers is to have; None where none is declared."""
+        is_cascade = self.vendor.get("adapter") == "cascade"
+        return self.vendor["parameters"].get("floor") if is_cascade else None
+
+    @property
     def back_projections(self) -> int:
         """How many steps of back-projection the first draw undergoes before it is delivered; 0 by another rule."""
         return int(self.delivery.partition("steps=")[2] or 0)

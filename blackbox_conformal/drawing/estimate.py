@@ -242,7 +242,7 @@ def wanted_of(adapter: Adapter, run: Path, limits: Limits, tasks: Sequence[Task]
     unsure: list[Task] = []
     with closing(store_of(run)) as store:
         for place, vendor in enumerate(adapter.members):
-            own = [(task, sent_to(vendor, task, upload)) for task, uploads in sure for upload in uploads]
+            own = [(task, sent_to(adapter, place, task, upload)) for task, uploads in sure for upload in uploads]
             wanted[place].by_picture.extend((task.upload.digest, sent) for task, sent in own)
             wanted[place].possible.extend(asked_of(adapter, unsure)[place][1])
             if place == len(wanted) - 1:

@@ -6,7 +6,7 @@ Their bytes are not stored: reading an outcome runs the adapter again.
 from decimal import Decimal
 
 from blackbox_conformal.drawing.acceptance import Acceptance
-from blackbox_conformal.drawing.task import Outcome, OutcomeState, Task, idempotency_key, task_key
+from blackbox_conformal.drawing.task import Outcome, OutcomeState, Task, idempotency_key, sent_to, task_key
 from blackbox_conformal.errors import AdapterError, NotSentError, PayloadError, RefusedError, RunRefusedError
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.text import clean, cleaned
@@ -60,8 +60,10 @@ class LocalDraws:
 
 def read_again(adapter: Adapter, outcome: Outcome) -> bytes:
     """The bytes of an outcome of a local adapter, or of the member that answered; errors as for `LocalDraws.read`."""
-    adapter = adapter.members[outcome.member] if adapter.members else adapter
-    data, _ = _run(adapter, outcome.task)
+    task = outcome.task
+    if adapter.members:
+        task, adapter = sent_to(adapter, outcome.member, task, task.upload), adapter.members[outcome.member]
+    data, _ = _run(adapter, task)
     if digest_bytes(data) != outcome.digest:
         name = clean(outcome.task.upload.name)
         raise PayloadError(f"draw {outcome.task.index} of {name} changed while it was used")

@@ -267,8 +267,9 @@ class Sampler:
             for asked in waiting:
                 for digest, upload in {upload.digest: upload for upload in asked.uploads}.items():
                     # Pictures may have a tile in common, which is bought once.
-                    own[digest, asked.task.index] = sent_to(self._adapter.members[place], asked.task, upload)
-                    owners[digest, asked.task.index].append(asked)
+                    task = sent_to(self._adapter, place, asked.task, upload)
+                    own[digest, task.index] = task
+                    owners[digest, task.index].append(asked)
             waiting = []
             with self._outage_of(opened, place, len(own)) as answered:
                 for outcome in sampler.draw(list(own.values())):
@@ -431,7 +432,7 @@ class Sampler:
         if self._members:
             if outcome.parts:
                 return self._pasted(outcome)
-            task = sent_to(self._adapter.members[outcome.member], outcome.task, outcome.task.upload)
+            task = sent_to(self._adapter, outcome.member, outcome.task, outcome.task.upload)
             return self._members[outcome.member].read(replace(outcome, task=task))
         assert not isinstance(opened, OpenCascade)
         if isinstance(opened, LocalDraws):

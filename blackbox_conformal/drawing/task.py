@@ -86,16 +86,23 @@ def asked_of(adapter: Adapter, tasks: Sequence[Task]) -> list[tuple[Adapter, lis
     if not adapter.members:
         return [(adapter, list(tasks))]
     return [
-        (member, [sent_to(member, task, upload) for task in tasks for upload in adapter.sent(place, task.upload)])
+        (
+            member,
+            [sent_to(adapter, place, task, upload) for task in tasks for upload in adapter.sent(place, task.upload)],
+        )
         for place, member in enumerate(adapter.members)
     ]
 
 
-def sent_to(vendor: Adapter, task: Task, upload: Upload) -> Task:
-    """The draw that a member of a cascade is asked for, with the seed that it would have as the only vendor."""
-    seeds = vendor.capabilities.seed_range
-    seed = seeds and derived_seed(0, upload.digest, task.index, seeds)
-    return Task(upload, task.index, seed, task.upload.digest)
+def sent_to(cascade: Adapter, place: int, task: Task, upload: Upload) -> Task:
+    """The draw that the member at `place` is asked for, with the seed that it would have as the only vendor.
+
+    A vendor that stands there again is asked for another draw.
+    """
+    seeds, (earlier, times) = cascade.members[place].capabilities.seed_range, cascade.turn(place)
+    index = task.index * times + earlier
+    seed = seeds and derived_seed(0, upload.digest, index, seeds)
+    return Task(upload, index, seed, task.upload.digest)
 
 
 def draw_keys(adapter: Adapter, tasks: Sequence[Task]) -> frozenset[str]:

@@ -113,8 +113,8 @@ def missing_key(adapter: Adapter, task: Task) -> CredentialMissingError | None:
     if adapter.capabilities.local:
         return None
     if adapter.members:
-        members = adapter.members
-        return next(filter(None, (missing_key(vendor, sent_to(vendor, task, task.upload)) for vendor in members)), None)
+        asked = ((vendor, sent_to(adapter, place, task, task.upload)) for place, vendor in enumerate(adapter.members))
+        return next(filter(None, (missing_key(vendor, own) for vendor, own in asked)), None)
     # The key of a draw that is never sent.
     flow = adapter.draw(task.upload, Draw(task.index, task.seed, idempotency_key("sha256:composed")))
     try:

@@ -335,7 +335,7 @@ class CalibrateSettings(
 
 
 class CascadeSettings(GuaranteeSettings, Settings, total=False):
-    """The keywords of `fit_cascade`."""
+    """The keywords of `fit_cascade` and `fit_floor`."""
 
 
 class TuneSettings(GuaranteeSettings, WantedSettings, ChoiceSettings, Settings, ClusterSettings, total=False):

@@ -158,25 +158,27 @@ def from_function(
     return bound
 
 
-def cascade(*vendors: Adapter, rules: Sequence[Mapping[str, Any]]) -> Adapter:
+def cascade(*vendors: Adapter, rules: Sequence[Mapping[str, Any]], floor: float | None = None) -> Adapter:
     """Several vendors as one, the cheapest first: a picture goes on to the next one where an answer does not suffice.
 
     Parameters
     ----------
     vendors
-        From `load_adapter` or `from_function`.
+        From `load_adapter` or `from_function`. One that is given again draws again.
     rules
         For each vendor but the last, when its answer suffices: ``{"below": 0.2, "at_least": 0.6}``, where at least
         that share of pixels has a score below 0.2, or ``{"at_most": 0.3}`` or ``{"at_least": 0.3}``, which the mean
         score keeps; with ``"score"`` for another than `predicted-invention`. With ``"tile": 64``, tiles of so many
         pixels of the input are judged, and go on, one by one. Fit it on photographs that do not calibrate.
+    floor
+        PSNR in dB: certificates say whether what they certify reaches it.
 
     Raises
     ------
     UsageError
         There are fewer than two vendors, or not a rule for each but the last.
     """
-    return load_adapter("cascade", vendors=vendors, rules=tuple(rules))
+    return load_adapter("cascade", vendors=vendors, rules=tuple(rules), floor=floor)
 
 
 def _takes_seed(function: Callable[..., Any]) -> bool:

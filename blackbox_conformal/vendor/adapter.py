@@ -328,6 +328,10 @@ class Pasted(NamedTuple):
     kept: Box
 
 
+FORETOLD_PSNR = "foretold-psnr"
+"""In a rule in the place of a score: PSNR of an answer against the picture that is known without the truth, in dB."""
+
+
 class Judge(Protocol):
     """Scores answers for a procedure, which knows how inputs are made."""
 
@@ -342,6 +346,9 @@ class Judge(Protocol):
         PayloadError
             It is no picture.
         """
+
+    def figure(self, score: Mapping[str, Any], below: float | None, scores: Map) -> float:
+        """The mean score of an answer or of a part of it, the share of pixels below `below`, or its foretold PSNR."""
 
     def cut(self, upload: Upload, boxes: Sequence[Box], digests: Sequence[str]) -> tuple[Upload, ...]:
         """These parts of an input, encoded when they are sent; `digests`: theirs, empty where they are not known."""
@@ -414,6 +421,10 @@ class Adapter(BaseModel, ABC):
     def in_tiles(self) -> bool:
         """Whether a member may be sent parts of a picture."""
         return False
+
+    def turn(self, place: int) -> tuple[int, int]:
+        """How often the vendor that its member at `place` is stands among its members before, and in all."""
+        return 0, 1
 
     def sent(self, place: int, upload: Upload) -> tuple[Upload, ...]:
         """All that its member at `place` may be sent for a picture: the picture, or its tiles."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.method.kernels.similarity import structural_dissimilarity
 from blackbox_conformal.method.kernels.squares import summed_squares
 from blackbox_conformal.method.risk.exact import as_typed
-from blackbox_conformal.support.types import Image
+from blackbox_conformal.support.types import Image, Map
 
 Errors = NDArray[np.float64]
 """(3,): mean squared error with white = 1, mean of ``(1 - SSIM) / 2``, mean of the metric by its bound: in [0, 1]."""
@@ -31,11 +31,31 @@ def whole_errors(truth: Image, delivered: Image, metric: float) -> Errors:
     Of (H, W, bands) uint16 the squared error is in shares of their range, and the dissimilarity, which there is none
     of, is the largest.
     """
-    height, width = delivered.shape[:2]
-    squares = int(summed_squares(delivered, truth, np.zeros((height, width), np.uint8), 1)[0])
     deep = truth.dtype == np.uint16
     dissimilar = 1.0 if deep else structural_dissimilarity(truth, delivered).mean(dtype=np.float64)
-    return np.array([squares / (3 * 255**2 * height * width), dissimilar, metric])
+    return np.array([squared_error(truth, delivered), dissimilar, metric])
+
+
+def squared_error(truth: Image, delivered: Image) -> float:
+    """The first of the errors."""
+    height, width = delivered.shape[:2]
+    squares = int(summed_squares(delivered, truth, np.zeros((height, width), np.uint8), 1)[0])
+    return float(squares / (3 * 255**2 * height * width))
+
+
+def squared_errors(truth: Image, delivered: Image) -> Map:
+    """Of every pixel, (H, W)."""
+    apart = (truth.astype(np.float32) - delivered.astype(np.float32)) / 255
+    errors: Map = np.square(apart).mean(axis=2)
+    return errors
+
+
+def foretold_psnr(squared: float) -> float:
+    """PSNR in dB, at most 48, by the mean squared error from a picture that is known without the truth.
+
+    The certified PSNR is half of it and what the calibration adds, so both rank pictures alike.
+    """
+    return -10 * math.log10(squared + float(LEAST[0]))
 
 
 @dataclass(frozen=True, eq=False)

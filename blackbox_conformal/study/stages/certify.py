@@ -222,7 +222,8 @@ def _quality(
         return None
     space = "sRGB" if procedure.bands is None else "of the declared range"
     calibrated = calibration.whole_errors_of(comparisons.group)
-    return CertifiedQuality.of(calibrated, known, metric.capped_bound, metric.error_in_words, space)
+    bound, error, floor = metric.capped_bound, metric.error_in_words, procedure.floor
+    return CertifiedQuality.of(calibrated, known, bound, error, space, floor)
 
 
 def _known_errors(

@@ -36,7 +36,7 @@ from blackbox_conformal.study.stages.draws import (
     must_differ,
 )
 from blackbox_conformal.study.stages.memory import give_back
-from blackbox_conformal.study.stages.settings import Setup
+from blackbox_conformal.study.stages.settings import Setup, known_picture
 from blackbox_conformal.support.text import clean
 from blackbox_conformal.support.types import Image, Map
 
@@ -171,12 +171,9 @@ def known_errors(context: Context, score: Score, metric: Metric, mixture: Mixtur
     That is the free reference where the score makes it, so that it takes no longer, else plain enlargement, at scale 1
     the input. A metric that no picture without the truth can be given to counts 1.
     """
-    delivered, low, degraded = context.delivered, context.low_resolution, score.reference_degraded
+    delivered, low = context.delivered, context.low_resolution
     assert low is not None
-    if degraded is None:
-        known = picture_to_show("enlargement", delivered, low, mixture)
-    else:
-        known = context.reference(degraded=degraded)
+    known = known_picture(context, score.reference_degraded, mixture)
     if metric.reads_pictures:
         mean = _mean(metric.capped(metric.errors(known, delivered, low, mixture)), metric)
         return whole_errors(known, delivered, mean) + LEAST

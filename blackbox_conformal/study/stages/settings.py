@@ -22,6 +22,8 @@ from blackbox_conformal.method.kernels.detail import Energies
 from blackbox_conformal.method.metrics._detail import hides
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.losses import DEFAULT_TOLERANCE
+from blackbox_conformal.method.risk.whole_errors import foretold_psnr, squared_errors
+from blackbox_conformal.method.safe import picture_to_show
 from blackbox_conformal.method.scores.score import Context, Score, accumulated_map
 from blackbox_conformal.study.stages.defaults import (
     DEFAULT_DRAWS,
@@ -34,7 +36,7 @@ from blackbox_conformal.study.stages.defaults import (
 from blackbox_conformal.study.stages.uploads import SourcedUpload, sent_pixels
 from blackbox_conformal.support import catalog, member_text
 from blackbox_conformal.support.types import Image, Map
-from blackbox_conformal.vendor.adapter import Adapter, Box, Capabilities, Pasted, Upload
+from blackbox_conformal.vendor.adapter import FORETOLD_PSNR, Adapter, Box, Capabilities, Pasted, Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,12 +207,12 @@ def set_up(
     chosen_metric.require()
     perturb = None if perturbation is None else catalog.load("images.perturbation", perturbation)
     chosen_scale, mixture = _inputs(adapter, scale, degradation)
-    adapter = adapter.suited(ScoredAnswers(chosen_scale, mixture))
     chosen_metric.require_degradation(mixture)
     of_detail = _shows_detail(chosen_metric, mixture) if guarantee is None else _is_about_detail(guarantee)
     chosen_score: Score = member("scores", score or default_score(draws, chosen_scale, of_detail=of_detail))
     _check_draws(adapter, draws, chosen_score, perturb)
     chosen_score = _suited(chosen_score, chosen_scale, mixture)
+    adapter = adapter.suited(ScoredAnswers(chosen_scale, mixture, chosen_score.reference_degraded))
     seedable = _check_seeds(seeds, adapter, second)
     _check_second(chosen_score, second, chosen_scale)
     procedure = Procedure(
@@ -283,9 +285,13 @@ class ScoredAnswers:
 
     scale: int
     mixture: Mixture
+    degraded: bool | None
+    """For which inputs the free reference is made with which answers are compared; None: with plain enlargement."""
 
     def specified(self, score: str) -> dict[str, Any]:
         """With what follows from how inputs are made; refuses a score that needs more than one answer and its input."""
+        if score == FORETOLD_PSNR:
+            return {"name": score, "degraded": self.degraded}
         chosen: Score = member("scores", score).suited(self.mixture)
         if chosen.minimum_draws > 1 or chosen.needs_second or chosen.fitted_weights is not None:
             raise UsageError(
@@ -298,7 +304,15 @@ class ScoredAnswers:
         """The score of each pixel of an answer to `upload`."""
         picture = self._shown(answer, upload.height, upload.width, size)
         context = Context(picture, sent_pixels(upload), self.scale, None, self.mixture.linear_part())
+        if score["name"] == FORETOLD_PSNR:
+            return squared_errors(known_picture(context, score["degraded"], self.mixture), picture)
         return accumulated_map(catalog.of_specification("scores", score), [picture], context)
+
+    def figure(self, score: Mapping[str, Any], below: float | None, scores: Map) -> float:
+        """The mean, the share below, or the PSNR in dB where the scores are squared errors."""
+        if score["name"] == FORETOLD_PSNR:
+            return foretold_psnr(float(scores.mean(dtype=np.float64)))
+        return float(scores.mean() if below is None else (scores < below).mean())
 
     def cut(self, upload: Upload, boxes: Sequence[Box], digests: Sequence[str]) -> tuple[Upload, ...]:
         """Uploads of these parts, which are cut again when they are sent."""
@@ -338,6 +352,17 @@ def _cut(upload: Upload, box: Box, digest: str) -> Upload:
 
     height, width = box.bottom - box.top, box.right - box.left
     return SourcedUpload(upload.name, digest, lambda: upload_png(pixels()), pixels, width, height)
+
+
+def known_picture(context: Context, degraded: bool | None, mixture: Mixture) -> Image:
+    """What a delivered picture is compared with where the truth is not known: the free reference for such inputs.
+
+    None: plain enlargement, at scale 1 the input.
+    """
+    if degraded is not None:
+        return context.reference(degraded=degraded)
+    assert context.low_resolution is not None
+    return picture_to_show("enlargement", context.delivered, context.low_resolution, mixture)
 
 
 def _suited(score: Score, scale: int, mixture: Mixture) -> Score:
