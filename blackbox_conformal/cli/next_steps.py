@@ -56,6 +56,9 @@ def calibrate_by_group(setup: "Setup", options: VendorOptions) -> list[str]:
 
 def limit_for_one(setup: "Setup") -> list[str]:
     """A limit that the draws of one picture fit into, where their price is known and they have one."""
+    if setup.adapter.in_tiles:
+        # How many tiles there are depends on the picture.
+        return []
     vendors = [*[setup.adapter] * setup.procedure.draws, *([] if setup.second is None else [setup.second])]
     prices = [vendor.capabilities.price for vendor in vendors if not vendor.capabilities.local]
     most = sum((price.high_usd for price in prices if price is not None), Decimal(0))

@@ -11,6 +11,7 @@ from PIL import Image as PillowImage
 from support.synthetic import photograph, reduced, write_photographs
 
 import blackbox_conformal as bc
+from blackbox_conformal.cli.next_steps import limit_for_one
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.errors import BudgetError, RefusedError, UsageError
 from blackbox_conformal.study.stages.cluster import Cluster
@@ -233,6 +234,13 @@ def test_pictures_with_a_tile_in_common_buy_it_once(tmp_path: Path, two: tuple[C
     results = bc.mask_all(vendor, [("a", first), ("b", second)], calibration, 0.9, run=tmp_path / "run")
     assert len(dear.sizes) - before == 7
     np.testing.assert_array_equal(results[0].image[:64, :64], results[1].image[:64, :64])
+
+
+def test_a_limit_for_one_picture_is_proposed_where_each_has_as_many_calls() -> None:
+    members = SynchronousVendor(url="http://127.0.0.1:9"), DearVendor(url="http://127.0.0.1:9")
+    whole = {"score": "texture", "at_most": 0.05}
+    proposed = [limit_for_one(set_up(bc.cascade(*members, rules=[rule]), score="texture")) for rule in (whole, RULE)]
+    assert proposed == [["--max-cost", "0.02"], []]
 
 
 def test_a_cluster_is_refused(tmp_path: Path, two: tuple[Counted, Counted], monkeypatch: pytest.MonkeyPatch) -> None:
