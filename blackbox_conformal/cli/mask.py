@@ -340,6 +340,7 @@ class _Delivery:
             "status": certificate.status,
             "reason": certificate.reason,
             "quality": None if certificate.quality is None else certificate.quality.model_dump(),
+            "reaches_floor": certificate.reaches_floor,
             "input_p_value": None if certificate.input_check is None else certificate.input_check.p_value,
             "notes": list(certificate.notes),
             "signed_with": None if self.key is None else self.key.key,
@@ -349,6 +350,8 @@ class _Delivery:
         self.screen.say(f"{printable(name)}: {trusted}; {products.safe or products.overlay or products.image}")
         if certificate.quality is not None:
             self.screen.say(f"  {certificate.quality.short}")
+        if certificate.reaches_floor is not None:
+            self.screen.say(f"  {'certified' if certificate.reaches_floor else 'not certified'} to reach the floor")
         if products.safe is not None:
             outside = outside_of(certificate, sharp=self.options.sharp)[1]
             # Most often the same of all pictures.

@@ -415,6 +415,15 @@ class Certificate(BaseModel):
         return self.statement
 
     @property
+    def reaches_floor(self) -> bool | None:
+        """Whether the certified PSNR reaches the floor of the cascade; None where none is declared."""
+        vendor = self.procedure.get("vendor", {})
+        floor = vendor["parameters"].get("floor") if vendor.get("adapter") == "cascade" else None
+        if floor is None:
+            return None
+        return self.quality is not None and self.quality.psnr is not None and self.quality.psnr >= floor
+
+    @property
     def digest(self) -> str:
         """``sha256:…`` of everything but the signature."""
         return CERTIFICATES.digest(self)

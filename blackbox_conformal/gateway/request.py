@@ -30,7 +30,8 @@ class RequestOutcome:
         What went wrong; None where nothing did.
     facts
         What is known of the result: ``trusted_share``, ``threshold``, ``alpha``, ``certificate`` (its digest),
-        ``reason`` (why there is no mask, or why nothing is trusted), ``model``, ``quality`` (that of the certificate).
+        ``reason`` (why there is no mask, or why nothing is trusted), ``model``, ``quality`` and
+        ``reaches_floor`` (those of the certificate).
     files
         ``picture``, the answer; ``mask``, ``certificate`` where there is a mask; ``delivered`` where the picture that
         the mask is about is not the vendor's file.

@@ -106,6 +106,7 @@ def _facts(certificate: Certificate, digest: str) -> dict[str, object]:
         "guarantee": certificate.stated,
         "reason": certificate.reason,
         "quality": None if certificate.quality is None else certificate.quality.model_dump(),
+        "reaches_floor": certificate.reaches_floor,
         "notes": list(certificate.notes),
         "certificate": digest,
         "model": certificate.vendor_model,

@@ -1,14 +1,17 @@
 """Draw or pay more until a floor is reached: each draw is another one, and certificates say what is reached."""
 
+import json
 from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as PillowImage
 from study.test_cascades import KINDS, enlarged, small
-from support.synthetic import write_photographs
+from support.synthetic import write_draws, write_photographs
 
 import blackbox_conformal as bc
+from blackbox_conformal.cli.main import run
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.risk.whole_errors import foretold_psnr, squared_error
@@ -69,6 +72,8 @@ def test_one_vendor_draws_until_the_floor_is_reached(tmp_path: Path) -> None:
         assert quality.psnr is not None
         reached = quality.psnr >= 16.0
         said.add(reached)
+        assert result.certificate.reaches_floor is reached
+        assert result.certificate.model_copy(update={"quality": None}).reaches_floor is False
         assert ("reaches the floor of 16 dB: of 100" in quality.statement) == reached
         assert ("No PSNR is certified that reaches the floor of 16 dB" in quality.statement) != reached
         assert contradictions(result.certificate, calibration) == []
@@ -89,6 +94,30 @@ def test_each_draw_of_one_vendor_is_paid_once(tmp_path: Path) -> None:
         # The first draws are those that the vendor alone has.
         bc.calibrate(vendor, photographs, run=run, max_cost=1, **KINDS)
         assert server.account.paid == 12
+
+
+def test_the_command_says_whether_the_floor_is_reached(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photographs = write_photographs(tmp_path / "photographs", range(13))
+    vendors = ""
+    for name in ("a", "b"):
+        write_draws(tmp_path / name, range(13))
+        vendors += f'[[vendors]]\nadapter = "folder"\nparameters = {{ path = "{name}", label = "{name}" }}\n'
+    words = ["--adapter", "cascade", "-p", "file=cascade.toml", "--run", "run"]
+    kinds = ["--score", "texture", "--metric", "rgb-linf", "--force", "--json"]
+    PillowImage.fromarray(small(12)).save("p12.png")
+    for floor, reached in ((3.0, True), (80.0, False)):
+        rule = f'[[rules]]\nscore = "{SCORE}"\nat_least = 20\n'
+        Path("cascade.toml").write_text(f"floor = {floor}\n{vendors}{rule}")
+        assert run(["calibrate", *map(str, photographs[:12]), *words, *kinds]) == 0
+        capsys.readouterr()
+        given = ["p12.png", "--calibration", "run/calibration.json", *words[2:], "--alpha", "0.9", "--force", "--json"]
+        assert run(["mask", *given]) == 0
+        told = capsys.readouterr()
+        assert json.loads(told.out)["pictures"][0]["reaches_floor"] is reached
+        assert ("not certified to reach the floor" in told.err) != reached
 
 
 def test_the_file_names_the_floor_and_the_vendor_again(tmp_path: Path) -> None:
