@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
@@ -35,9 +35,11 @@ from pydantic import BaseModel, ConfigDict
 from blackbox_conformal.errors import AdapterError, PayloadError, VendorError
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.support.secrets import Secret, read_credential
-from blackbox_conformal.support.types import Map
 from blackbox_conformal.vendor.rates import Purpose as Purpose
 from blackbox_conformal.vendor.rates import Rate as Rate
+
+if TYPE_CHECKING:
+    from blackbox_conformal.support.types import Map  # numpy, which takes longer to load than a list of vendors
 
 # What one draw costs, as a vendor publishes it.
 
