@@ -74,6 +74,9 @@ def test_a_cancelled_and_a_failed_request_are_completed_with_an_error(
     server.script = {"submit": ["slow-start:seconds=0.5", "status:code=401"]}
     with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS) as gateway:
         queued = submit(gateway, 0).json()
+        # Else the other request may be the first of the script.
+        while not server.account.requests("submit"):
+            time.sleep(0.01)
         cancelled = httpx.put(queued["cancel_url"])
         assert (cancelled.status_code, cancelled.json()["status"]) == (202, "CANCELLATION_REQUESTED")
         assert httpx.put(queued["cancel_url"]).status_code == 400
