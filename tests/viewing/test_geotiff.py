@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.transform import Affine
-from support.synthetic import photograph, write_draws, write_photographs
+from support.made_up import calibrated_in
+from support.synthetic import photograph
 
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
@@ -51,12 +52,7 @@ def raster(path: Path, numbers: NDArray[Any], **profile: Any) -> Path:
 def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``c.json``, the draws beside it, and ``out/p8-certificate.json`` of the scene ``p8.tif``."""
     folder = tmp_path_factory.mktemp("geotiff")
-    draws = write_draws(folder / "draws", range(9))
-    vendor = bc.load_adapter("folder", path=str(draws), label="made up")
-    paths = write_photographs(folder / "photographs", range(8))
-    choices = {"draws": 4, "score": "pixel-variance", "metric": "rgb-linf", "run": folder / "run"}
-    calibration = bc.calibrate(vendor, [str(path) for path in paths], **choices)
-    calibration.save(folder / "c.json")
+    vendor, calibration = calibrated_in(folder)
     small = np.asarray(Image.fromarray(photograph(8)).resize((20, 16), Image.Resampling.BICUBIC))
     raster(folder / "p8.tif", np.moveaxis(small, 2, 0), photometric="rgb")
     result = bc.mask(vendor, str(folder / "p8.tif"), calibration, 0.6, run=folder / "run")

@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from PIL import Image
-from support.synthetic import photograph, write_draws, write_photographs
+from support.made_up import calibrated_in
+from support.synthetic import photograph
 
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
@@ -18,12 +19,7 @@ from blackbox_conformal.cli.main import run
 def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The certificate of a masked picture with a safe picture, and ``c.json`` above its folder."""
     folder = tmp_path_factory.mktemp("layers")
-    draws = write_draws(folder / "draws", range(9))
-    vendor = bc.load_adapter("folder", path=str(draws), label="made up")
-    paths = write_photographs(folder / "photographs", range(8))
-    choices = {"draws": 4, "score": "pixel-variance", "metric": "rgb-linf", "run": folder / "run"}
-    calibration = bc.calibrate(vendor, [str(path) for path in paths], **choices)
-    calibration.save(folder / "c.json")
+    vendor, calibration = calibrated_in(folder)
     small = Image.fromarray(photograph(8)).resize((20, 16), Image.Resampling.BICUBIC)
     small.save(folder / "p8.png")
     result = bc.mask(vendor, str(folder / "p8.png"), calibration, 0.6, run=folder / "run")
