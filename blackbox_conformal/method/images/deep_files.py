@@ -21,7 +21,7 @@ from blackbox_conformal.method.images.bands import Bands, is_deep, npy_file
 from blackbox_conformal.method.images.encode import GREY, RGB, image_png, write_png
 from blackbox_conformal.method.images.geotiff import read_geotiff
 from blackbox_conformal.method.images.headers import NPY_SIGNATURE, PNG_SIGNATURE, inspect
-from blackbox_conformal.method.images.picture import Picture, truncated
+from blackbox_conformal.method.images.picture import Picture, decoding, truncated
 from blackbox_conformal.method.images.pillow_warnings import warnings_of
 from blackbox_conformal.method.kernels.unfilter import unfilter_any
 from blackbox_conformal.support.types import Image
@@ -135,15 +135,8 @@ def deep_picture(content: bytes, bands: Bands, check_size: Callable[[int, int], 
         check_size(width, height)
 
     kind = deep_kind(content)
-    try:
+    with decoding(kind):
         values = READERS[kind](content, check)
-    except ImageError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a hostile byte leads decoders to exceptions of every kind
-        raise ImageError(
-            f"expected a whole {kind} picture; it cannot be decoded ({type(error).__name__}). The file is truncated or "
-            "damaged: get it again"
-        ) from None
     return Picture(bands.levels(values), content, (bands.words,), kind)
 
 

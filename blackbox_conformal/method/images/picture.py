@@ -1,6 +1,8 @@
 """What a decoded picture is: its pixels, its identity and everything that was done to get there."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -119,6 +121,20 @@ def too_deep(bits: object) -> ImageError:
         "-p bands=COUNT:LOW:HIGH of --adapter folder, or convert the picture to 8-bit PNG yourself (for example "
         "`magick in.png -depth 8 out.png`) and use that file throughout"
     )
+
+
+@contextmanager
+def decoding(kind: str) -> Iterator[None]:
+    """Whatever a decoder raises on the way, its file is damaged; errors of pictures stay as they are."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a hostile byte leads decoders to exceptions of every kind
+        raise ImageError(
+            f"expected a whole {kind} picture; it cannot be decoded ({type(error).__name__}). The file is truncated or "
+            "damaged: get it again"
+        ) from None
 
 
 def truncated(kind: str, missing: str) -> ImageError:

@@ -59,7 +59,7 @@ from blackbox_conformal.method.images.encode import RGBA
 from blackbox_conformal.method.images.headers import PNG_SIGNATURE, Container, inspect
 from blackbox_conformal.method.images.jpeg_scans import with_tails
 from blackbox_conformal.method.images.metadata import Metadata
-from blackbox_conformal.method.images.picture import Picture, is_blank, too_deep, truncated
+from blackbox_conformal.method.images.picture import Picture, decoding, is_blank, too_deep, truncated
 from blackbox_conformal.method.images.pillow_warnings import warnings_of
 from blackbox_conformal.method.images.plain_png import is_used_for, plain_pixels
 from blackbox_conformal.support.text import printable
@@ -589,17 +589,10 @@ def _decode(
     pixels, metadata = plain_pixels(container) if is_used_for(container.filtered_bytes) else None, Metadata()
     opacity = None
     if pixels is None:
-        try:
+        with decoding(container.format):
             pixels, metadata, opacity = decoded(
                 content, container, check_size, conversions, may_be_turned=not strict, transparent=transparent
             )
-        except ImageError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a hostile byte leads decoders to exceptions of every kind
-            raise ImageError(
-                f"expected a whole {container.format} picture; it cannot be decoded ({type(error).__name__}). The file "
-                "is truncated or damaged: get it again"
-            ) from None
     return Picture(pixels, content, tuple(conversions), container.format, metadata, opacity)
 
 
