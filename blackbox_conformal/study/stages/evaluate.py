@@ -160,9 +160,8 @@ def calibration_curves(
 
 def errors_of_whole(evaluation: Evaluation, setup: Setup, truth: Image, errors: Map) -> WholeErrors:
     """Errors of the whole delivered picture from the truth, `errors` being its error map, and from what is known."""
-    metric = setup.metric
-    from_truth = whole_errors(truth, evaluation.delivered, _mean(errors, metric))
-    return WholeErrors.of(from_truth, known_errors(evaluation.context, setup.score, metric, setup.procedure.mixture))
+    known = known_errors(evaluation.context, setup.score, setup.metric, setup.procedure.mixture)
+    return WholeErrors.of(whole_errors(truth, evaluation.delivered, _mean(errors, setup.metric)), known)
 
 
 def known_errors(context: Context, score: Score, metric: Metric, mixture: Mixture) -> Errors:
@@ -191,14 +190,13 @@ def _squared_errors(evaluation: Evaluation, setup: Setup, truth: Image) -> Squar
     free reference of the whole would take longer than all the rest."""
     procedure, (middle, rows, columns) = setup.procedure, evaluation.context.middle(MEASURED)
     assert middle.low_resolution is not None
-    pictures: dict[str, Image] = {}
-    for name in may_be_shown(procedure.mixture, procedure.scale, procedure.delivery, deep=is_deep(truth)):
-        # The score may have made the reference already.
-        pictures[name] = (
-            middle.reference(degraded=not procedure.mixture.linear)
-            if name == "reference"
-            else picture_to_show(name, middle.delivered, middle.low_resolution, procedure.mixture)
-        )
+    # The score may have made the reference already.
+    pictures = {
+        name: middle.reference(degraded=not procedure.mixture.linear)
+        if name == "reference"
+        else picture_to_show(name, middle.delivered, middle.low_resolution, procedure.mixture)
+        for name in may_be_shown(procedure.mixture, procedure.scale, procedure.delivery, deep=is_deep(truth))
+    }
     return SquaredErrors.of(evaluation.score_map[rows, columns], truth[rows, columns], pictures.items())
 
 
