@@ -190,7 +190,7 @@ def unknown_key(content: dict[str, Any]) -> None:
         (edited(other_fingerprint, redigest=True), "fingerprint"),
         (edited(no_images, redigest=True), "one curve a photograph"),
         (edited(broken_curves, redigest=True), "curve|damaged|expected"),
-        (edited(statistics_of(make().inputs.values[:3]), redigest=True), "statistics of 5 inputs; got those of 3"),
+        (edited(statistics_of(make().inputs.values[:3]), redigest=True), "inputs of 5 photographs; got those of 3"),
         (edited(statistics_of(impossible_statistics()), redigest=True), "what inputs can be like"),
         (edited(statistics_of(np.ones((5, len(STATISTICS)), np.float32)), redigest=True), "of the photographs' sizes"),
         (edited(unknown_key, redigest=True), "extra"),

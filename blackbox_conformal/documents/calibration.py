@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -49,21 +49,19 @@ _LEVELS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
 _STEPS = 100
 """Levels of the plot."""
 
-_Packed = PlainSerializer(lambda rows: base64.b64encode(rows.to_bytes()).decode())
-_StoredAnswers = Annotated[
-    Answers, PlainValidator(lambda text: Answers.from_bytes(base64.b64decode(text, validate=True))), _Packed
-]
-_StoredInputs = Annotated[
-    InputStatistics,
-    PlainValidator(lambda text: InputStatistics.from_bytes(base64.b64decode(text, validate=True))),
-    _Packed,
-]
-_StoredSquares = Annotated[
-    SquaredErrors, PlainValidator(lambda text: SquaredErrors.from_bytes(base64.b64decode(text, validate=True))), _Packed
-]
-_StoredWhole = Annotated[
-    WholeErrors, PlainValidator(lambda text: WholeErrors.from_bytes(base64.b64decode(text, validate=True))), _Packed
-]
+
+def _packed(kind: Any) -> tuple[PlainValidator, PlainSerializer]:
+    """Return how rows of the kind are read from base64 and written as base64."""
+    return (
+        PlainValidator(lambda text: kind.from_bytes(base64.b64decode(text, validate=True))),
+        PlainSerializer(lambda rows: base64.b64encode(rows.to_bytes()).decode()),
+    )
+
+
+_Answers = Annotated[Answers, *_packed(Answers)]
+_InputStatistics = Annotated[InputStatistics, *_packed(InputStatistics)]
+_SquaredErrors = Annotated[SquaredErrors, *_packed(SquaredErrors)]
+_WholeErrors = Annotated[WholeErrors, *_packed(WholeErrors)]
 
 
 @dataclass(frozen=True, repr=False)
@@ -121,10 +119,10 @@ class Calibration(Faces):
     tuning: tuple[KnownPhotograph, ...] = ()
     vendor_models: tuple[str, ...] = ()
     shares: tuple[StoredCurves, ...] = ()
-    answers: _StoredAnswers = field(default_factory=lambda: Answers.unknown(0))
-    inputs: _StoredInputs = field(default_factory=lambda: InputStatistics.unknown(0))
-    squared_errors: _StoredSquares = field(default_factory=lambda: SquaredErrors.unknown(0))
-    whole_errors: _StoredWhole = field(default_factory=lambda: WholeErrors.unknown(0))
+    answers: _Answers = field(default_factory=partial(Answers.unknown, 0))
+    inputs: _InputStatistics = field(default_factory=partial(InputStatistics.unknown, 0))
+    squared_errors: _SquaredErrors = field(default_factory=partial(SquaredErrors.unknown, 0))
+    whole_errors: _WholeErrors = field(default_factory=partial(WholeErrors.unknown, 0))
     all_but: tuple[StoredCurves, ...] = ()
     detail: tuple[StoredCurves, ...] = ()
     local: tuple[StoredCurves, ...] = ()
@@ -134,16 +132,10 @@ class Calibration(Faces):
     file: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        unknown = {
-            "inputs": InputStatistics.unknown,
-            "answers": Answers.unknown,
-            "squared_errors": SquaredErrors.unknown,
-            "whole_errors": WholeErrors.unknown,
-        }
-        for name, rows in unknown.items():
+        for name in ("inputs", "answers", "squared_errors", "whole_errors"):
             # Files from before there were these rows have none: nothing is known of any photograph.
-            if not len(getattr(self, name)):
-                object.__setattr__(self, name, rows(self.n))
+            if not len(rows := getattr(self, name)):
+                object.__setattr__(self, name, type(rows).unknown(self.n))
         truths = [image.truth for image in self.images]
         if len(set(truths)) != len(truths):
             raise CalibrationError("a photograph stands twice in the calibration; each counts once")
@@ -157,13 +149,9 @@ class Calibration(Faces):
         for curves in self.every_curves:
             if len(curves) != len(self.images):
                 raise CalibrationError(f"expected one curve a photograph; got {len(curves)} for {len(self.images)}")
-        if len(self.answers) != len(self.images):
-            raise CalibrationError(f"expected answers of {self.n} photographs; got those of {len(self.answers)}")
-        if len(self.inputs) != len(self.images):
-            raise CalibrationError(f"expected statistics of {len(self.images)} inputs; got those of {len(self.inputs)}")
-        for errors in (self.squared_errors, self.whole_errors):
-            if len(errors) != self.n:
-                raise CalibrationError(f"expected errors of {self.n} photographs; got those of {len(errors)}")
+        for name in ("answers", "inputs", "squared_errors", "whole_errors"):
+            if len(rows := getattr(self, name)) != self.n:
+                raise CalibrationError(f"expected {name} of {self.n} photographs; got those of {len(rows)}")
 
     @classmethod
     def from_curves(
