@@ -7,7 +7,8 @@ import os
 import stat
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,11 @@ from blackbox_conformal.study.stages.defaults import preset_settings
 
 # How far a settings file is trusted: whose it is, where it lies, and what it may therefore set.
 
-_CONSENT = ("yes", "max-cost", "max-cost-in-all", "max-calls", "max-resample", "retry-ambiguous", "insecure-http")
-"""Settings by which a user agrees to something."""
+_CONSENT = ("yes", "max-resample", "retry-ambiguous", "accept-refusals", "insecure-http")
+"""Settings by which a user agrees to paying, paying again, or showing a key."""
+
+LIMITS = ("max-cost", "max-cost-in-all", "max-cost-per-day", "max-calls")
+"""Settings that a project's file can lower and not raise."""
 
 _VOUCHING = ("sign-with", "credentials-with", "trust", "require-signature", "ledger", "store", "cluster")
 """Settings by which a user signs in his own name, or says whose signatures count, where answers go, which database
@@ -102,42 +106,26 @@ def refuse_code(path: Path, content: Mapping[str, Any]) -> None:
                 refuse_import(text if "." in vendor else vendor, f"{shown} in {path}", name)
 
 
-def refuse_consent(path: Path, content: Mapping[str, Any]) -> None:
-    """Refuse a settings file above the working folder that agrees to something in the user's place.
+def refuse_of_project(path: Path, content: Mapping[str, Any]) -> None:
+    """Refuse a project's settings file that agrees, signs or trusts in the user's place.
+
+    Such a file often comes with a project of somebody else, who would spend the user's money and vouch for papers.
 
     Raises
     ------
     UsageError
-        It agrees to spending, sets a limit to it, or says where a vendor, and with it a key, is.
+        It does; or it lies above the working folder and says where a vendor, and with it a key, is.
     """
     for shown, name, value in _entries(content):
-        if name in _CONSENT:
+        if name in (*_CONSENT, *_VOUCHING) or (name in _PICTURES and "://" in str(value)):
             raise UsageError(
-                f"{path} lies above the working folder and sets {shown}, which it may not; type --{name}, or set it in "
-                f"{path.name} of the working folder itself"
+                f"{path} sets {shown}, which a project's settings file may not; type --{name}, or set it in the "
+                f"environment or in your own {user_file()}"
             )
-        if name in _PARAMETERS and "://" in str(value):
+        if name in _PARAMETERS and "://" in str(value) and path.parent != Path.cwd():
             raise UsageError(
                 f"{path} lies above the working folder and sets an address in {shown}, which would see a key; type it, "
                 f"or set it in {path.name} of the working folder itself"
-            )
-
-
-def refuse_vouching(path: Path, content: Mapping[str, Any]) -> None:
-    """Refuse a project's settings file that signs in the user's name or says whose signatures the user trusts.
-
-    Such a file often comes with a project of somebody else, whose papers it would vouch for.
-
-    Raises
-    ------
-    UsageError
-        It does.
-    """
-    for shown, name, value in _entries(content):
-        if name in _VOUCHING or (name in _PICTURES and "://" in str(value)):
-            raise UsageError(
-                f"{path} sets {shown}, which a project's settings file may not; type --{name}, or set it in the "
-                "environment or in your own ~/.config/blackbox-conformal/config.toml"
             )
 
 
@@ -167,7 +155,7 @@ _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredSetting:
-    """One setting: its value, where it came from, in words, and whether that is a project's file."""
+    """One setting: its value, where it came from, in words, and whether a project's file alone sets it."""
 
     value: Any
     origin: str
@@ -214,9 +202,7 @@ def read(path: Path) -> dict[str, Any]:
     except RecursionError:
         raise UsageError(f"{path}: expected TOML settings; they are nested too deeply") from None
     if path != user_file():
-        refuse_vouching(path, content)
-        if path.parent != Path.cwd():
-            refuse_consent(path, content)
+        refuse_of_project(path, content)
     return content
 
 
@@ -233,6 +219,8 @@ def lookup(
 ) -> ConfiguredSetting | None:
     """The strongest value of `name` (an option without its dashes) below flags; None when nothing sets it.
 
+    Of a limit in a project's file and the user's own, the lower one counts.
+
     `vendor`: the adapter that was typed. A file's parameters are for the adapter that the file names, if it names one.
 
     Raises
@@ -247,6 +235,7 @@ def lookup(
     if named and vendor is None:
         found = lookup(named, command)
         vendor = None if found is None else found.value
+    lowered = None
     for path in files():
         content = read(path)
         if named and vendor != next((str(value) for value, _ in _said(content, command, named)), vendor):
@@ -254,9 +243,26 @@ def lookup(
         for value, where in _said(content, command, name):
             # The name of a table may be that of a setting, too.
             if not isinstance(value, dict) or name == "p" or where.startswith("["):
-                return ConfiguredSetting(value, f"{where} in {path}", of_project=path != user_file())
+                setting = ConfiguredSetting(value, f"{where} in {path}", of_project=path != user_file())
+                if lowered is not None:
+                    return _lower(lowered, setting)
+                if not (setting.of_project and name in LIMITS):
+                    return setting
+                lowered = setting
+                break
+    if lowered is not None:
+        return lowered
     of_preset = {} if preset is None else preset_settings(preset)
     return ConfiguredSetting(of_preset[name], f"preset {preset}") if name in of_preset else None
+
+
+def _lower(project: ConfiguredSetting, own: ConfiguredSetting) -> ConfiguredSetting:
+    """The lower of two limits, which is the user's own either way; one that is no number is refused later."""
+    try:
+        is_lower = Decimal(str(project.value)) <= Decimal(str(own.value))
+    except InvalidOperation:
+        is_lower = True
+    return replace(project if is_lower else own, of_project=False)
 
 
 class Described(click.Option):
@@ -348,7 +354,7 @@ def is_typed(name: str) -> bool:
 
 
 def is_of_project(name: str) -> bool:
-    """Whether a project's settings file set the option that a command knows as `name`.
+    """Whether a project's settings file alone set the option that a command knows as `name`.
 
     Such a file often comes with a project of somebody else, so what it names was not named by this user.
     """

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from blackbox_conformal.cli.config_file import LIMITS, is_of_project, origin_of
 from blackbox_conformal.cli.console import Screen, limit_above
-from blackbox_conformal.cli.keys import confirm_keys
+from blackbox_conformal.cli.keys import CHOOSERS, confirm_keys
 from blackbox_conformal.cli.options import SpendingOptions
 from blackbox_conformal.errors import BudgetError
 from blackbox_conformal.support.text import counted, mebibytes, money
@@ -74,17 +75,19 @@ class Consent:
             confirm_keys(self.screen, vendors, self.options)
 
     def confirm(self, expected: "Estimate") -> None:
-        """Show the estimate and ask, unless nothing is spent or the user has said yes or set a limit.
+        """Show the estimate and ask, unless nothing is spent or the user has said yes or set a limit to the cost.
+
+        A project's settings file says neither, nor that a call costs nothing.
 
         Raises
         ------
         BudgetError
             The answer is no, or there is no terminal to ask at.
         """
-        if not spends(expected):
+        if not (spends(expected) or (expected.calls and _is_priced_by_project())):
             return
         _say_estimate(self.screen, expected)
-        if self.options.yes or self.options.max_cost is not None:
+        if self.options.yes or (self.options.max_cost is not None and not is_of_project("max_cost")):
             return
         if not sys.stdin.isatty():
             raise BudgetError(
@@ -96,6 +99,28 @@ class Consent:
             raise BudgetError(
                 "not agreed to, so nothing was sent and nothing was spent; --max-cost sets a limit beforehand"
             )
+
+
+def refuse_limit_of_project() -> None:
+    """Refuse to spend unasked under limits that a project's settings file alone sets.
+
+    Raises
+    ------
+    BudgetError
+        It sets one, and the user sets none.
+    """
+    values = click.get_current_context().params
+    given = [name for limit in LIMITS if values.get(name := limit.replace("-", "_")) is not None]
+    if given and all(map(is_of_project, given)):
+        raise BudgetError(
+            f"expected a limit from you, since {origin_of(given[0])} can lower one and agrees to none. Type --max-cost "
+            "USD, --max-cost-per-day USD or --max-calls NUMBER"
+        )
+
+
+def _is_priced_by_project() -> bool:
+    values = click.get_current_context().params
+    return any("price" in str(values.get(name)) for name in CHOOSERS if is_of_project(name))
 
 
 def spends(expected: "Estimate") -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _ADDRESS = re.compile(r"https?://[^\s,\"'<>]+", re.IGNORECASE)
 
-_CHOOSERS = {"parameters": "adapter", "second_parameters": "second_adapter", "vendors": "vendors"}
+CHOOSERS = {"parameters": "adapter", "second_parameters": "second_adapter", "vendors": "vendors"}
 """Options whose text may name an address, and the option that chooses the adapter, and so the key, that goes there."""
 
 
@@ -96,14 +96,14 @@ def _is_named(where: "WebOrigin", texts: Iterable[str]) -> bool:
 
 def _texts(*, of_project: bool) -> Iterator[str]:
     """The parameters that the user set for adapters that he chose; `of_project`: those of a project's file, too."""
-    for name, chooser in _CHOOSERS.items():
+    for name, chooser in CHOOSERS.items():
         if of_project or not (is_of_project(name) or is_of_project(chooser)):
             yield from click.get_current_context().params.get(name) or ()
 
 
 def _told_by() -> str:
     """Which project's file chose the adapter or its parameters, as the end of a sentence."""
-    told = [origin_of(name) for pair in _CHOOSERS.items() for name in pair if is_of_project(name)]
+    told = [origin_of(name) for pair in CHOOSERS.items() for name in pair if is_of_project(name)]
     return f", as {told[0]} says" if told else ""
 
 
@@ -115,7 +115,7 @@ def _naming(adapter: "Adapter", where: "WebOrigin") -> str:
     context = click.get_current_context()
     words = []
     for option in context.command.params:
-        if option.name in {*_CHOOSERS, *_CHOOSERS.values()} and is_of_project(option.name):
+        if option.name in {*CHOOSERS, *CHOOSERS.values()} and is_of_project(option.name):
             value = context.params[option.name]
             for text in (value,) if isinstance(value, str) else value:
                 words += [max(option.opts, key=len), text]

@@ -12,6 +12,7 @@ import click
 from blackbox_conformal.cli import from_options, values
 from blackbox_conformal.cli import options as shared
 from blackbox_conformal.cli.commands import Group
+from blackbox_conformal.cli.consent import refuse_limit_of_project
 from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.interrupts import listening
 from blackbox_conformal.cli.keys import confirm_keys
@@ -237,6 +238,7 @@ def _service(screen: Screen, options: ServeOptions) -> "Service":
             f"expected --tokens to name a file of tokens; there is none at {printable(options.tokens)}. Make it: "
             f"blackbox-conformal serve token new NAME --tokens {printable(options.tokens)}"
         )
+    refuse_limit_of_project()
     calibration = load_calibration(screen, options.calibration, options.trust)
     priced = options.max_cost is not None or options.max_cost_per_day is not None
     vendor = from_options.open_calibrated_vendor(calibration, options, priced=priced)

@@ -135,11 +135,6 @@ def test_files_outside_the_project_are_not_looked_for(here: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("content", "shown", "cure"),
     [
-        ("yes = true", "yes", "type --yes"),
-        ("[calibrate]\nmax_cost = 5", "[calibrate] max_cost", "type --max-cost"),
-        ("max-calls = 5", "max-calls", "type --max-calls"),
-        ("retry-ambiguous = true", "retry-ambiguous", "type --retry-ambiguous"),
-        ("max-resample = 3", "max-resample", "type --max-resample"),
         ('[p]\nurl = "http://evil.example"', "p", "type it"),
         ('p = ["url=https://evil.example"]', "p", "type it"),
         ('[plan.p]\nurl = "https://evil.example"', "[plan] p", "type it"),
@@ -147,7 +142,7 @@ def test_files_outside_the_project_are_not_looked_for(here: Path, capsys: pytest
         ('[compare]\nvendor = ["http:url=https://evil.example"]', "[compare] vendor", "type it"),
     ],
 )
-def test_above_the_working_folder_a_file_agrees_to_nothing(
+def test_above_the_working_folder_a_file_names_no_address(
     here: Path, content: str, shown: str, cure: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     above = here.parent / FILE

@@ -186,9 +186,7 @@ def test_no_key_no_question() -> None:
 
 def test_a_file_that_names_the_address_does_not_agree_to_it(capsys: pytest.CaptureFixture[str]) -> None:
     with FaultServer() as server:
-        Path("blackbox-conformal.toml").write_text(
-            f'yes = true\nmax-cost = 5\n[p]\nurl = "{server.url}"\nkeyed = "true"\n'
-        )
+        Path("blackbox-conformal.toml").write_text(f'max-cost = 5\n[p]\nurl = "{server.url}"\nkeyed = "true"\n')
         command = calibrate("--adapter", VENDOR)
         for agreed in ([], ["--yes"], ["--max-cost", "5"]):
             assert run([*command, *agreed]) == 2

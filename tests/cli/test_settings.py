@@ -34,7 +34,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ('draws = "five"', "(draws in {file})"),
         ('[plan]\ndraws = "five"', "([plan] draws in {file})"),
         ("draws = 0", "(draws in {file})"),
-        ('yes = "maybe"', "yes in {file}: expected one of 1, true, yes, on, 0, false, no, off; got 'maybe'"),
+        ('quiet = "maybe"', "quiet in {file}: expected one of 1, true, yes, on, 0, false, no, off; got 'maybe'"),
     ],
 )
 def test_a_slip_in_a_file_is_told_with_its_place(
