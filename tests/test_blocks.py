@@ -97,6 +97,15 @@ def test_a_page_and_a_notebook_show_the_same() -> None:
     assert "More of it." not in shown
 
 
+def test_a_note_without_text_shows_nothing() -> None:
+    blocks = [Note("", {"leakage": None}), Note("", remark="warning")]
+    page = render_blocks("Found", blocks).partition("</style>")[2]
+    for shown in (card("Found", blocks), page):
+        assert "Warning" not in shown
+        assert "<p></p>" not in shown
+    assert card("Found", blocks) == card("Found", [])
+
+
 def test_foreign_text_stays_text() -> None:
     blocks = [Note("<i>"), Table("t", {"name": "{name}"}, [{"name": "<script>\u202e"}], title="<b>\u202e")]
     for shown in (card("<b>", blocks), render_blocks("<b>", blocks).partition("</style>")[2]):

@@ -111,7 +111,9 @@ def test_what_its_run_folder_knew_stands_in_it_and_older_files_keep_their_digest
     assert (loaded.history, loaded.digest) == (told.history, told.digest)
     first, second = loaded.history.notes
     assert first.startswith("4 other calibrations of these photographs were begun in the same run folder before")
-    assert second.startswith("1 further photograph of this vendor was calibrated")
+    assert second == (
+        "1 further photograph of this vendor was calibrated in the same run folder before and does not calibrate here"
+    )
 
 
 def test_tuning_photographs_cannot_calibrate() -> None:

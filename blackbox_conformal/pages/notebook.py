@@ -53,7 +53,7 @@ def card(heading: str, blocks: Iterable[Block]) -> str:
 def _shown(block: Block) -> str:
     title = _paragraph(f"<strong>{_escaped(block.title)}</strong>") if block.title else ""
     match block:
-        case Note(remark=remark, text=text):
+        case Note(remark=remark, text=text) if text:
             return _paragraph(_escaped(f"{remark.capitalize()}: {text}" if remark else text))
         case Facts(known=known):
             return title + "".join(_paragraph(f"{_escaped(name)}: {_escaped(said)}") for name, said in known.items())

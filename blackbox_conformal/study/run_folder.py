@@ -12,6 +12,7 @@ from typing import Any
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.drawing.ledger.places import has_ledger
+from blackbox_conformal.drawing.ledger.queries import unanswered_procedures
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.method.images.calibration_images import History
 from blackbox_conformal.study.kept_results import KeptResults
@@ -200,12 +201,16 @@ def write_manifest(
 
 
 def _history(run: Path, plan: Mapping[str, Any], known: set[str], overruled: int) -> History:
-    """What the manifests of earlier plans in the run folder say; those that are damaged say nothing."""
+    """What the manifests of earlier plans in the run folder say; those that are damaged say nothing.
+
+    A plan of a vendor that has answered nothing yet, as with a wrong key, has shown nothing and does not count.
+    """
     own, earlier, further = _truths(plan), 0, set[str]()
+    unseen = unanswered_procedures(run)
     for path in run.glob("manifest*.json"):
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             other = json.loads(path.read_bytes())
-            truths = _truths(other)
+            truths = set() if digest_json(other["procedure"]["vendor"]) in unseen else _truths(other)
             earlier += bool(truths & own)
             if all(other["procedure"][name] == plan["procedure"][name] for name in _SAME_DRAWS):
                 further |= truths - own - known

@@ -79,7 +79,10 @@ class Facts(Block):
 
 @dataclass(frozen=True, slots=True)
 class Note(Block):
-    """A sentence or several; a `remark` is ``note`` or ``warning``, which a terminal shows beside its results."""
+    """A sentence or several, or none: then only scripts get its data.
+
+    A `remark` is ``note`` or ``warning``; a terminal shows it beside its results.
+    """
 
     text: str
     data: Mapping[str, Any] = field(default_factory=dict)

@@ -8,7 +8,16 @@ import pytest
 
 from blackbox_conformal.method.audits.confidence import LEVEL
 from blackbox_conformal.method.audits.permutation import resplit_risks
-from blackbox_conformal.method.audits.verdict import EXPLAINED, FIXED, Judgement, about, judge, meaning, overall
+from blackbox_conformal.method.audits.verdict import (
+    EXPLAINED,
+    FIXED,
+    Judgement,
+    about,
+    in_short,
+    judge,
+    meaning,
+    overall,
+)
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.support.wording import at_least, at_most
@@ -182,3 +191,38 @@ def test_an_estimate_is_said_with_two_digits():
     said = {7: "7", 84: "84", 95: "95", 101: "100", 149: "150", 996: "1000", 1049: "1000", 9950: "10 000"}
     said |= {149362: "150 000", 1_234_567: "1 200 000"}
     assert {number: about(number) for number in said} == said
+
+
+def test_the_verdict_in_short_says_how_far_it_is_from_settled():
+    def told(risk, interval, further, n=26, verdict="inconclusive", fewest=None):
+        return in_short(
+            "inconclusive", [(Judgement(risk, interval, 1.0, 1.0, verdict, further, n=n, fewest=fewest), 0.2)]
+        )
+
+    begin = "not yet confirmed: 26"
+    assert told(0.1, (0.05, 0.21), 30) == f"{begin} of about 56 photographs, no sign against it"
+    assert told(0.1, (0.0, 0.6), 50, n=8, fewest=14).endswith("8 of at least 14 photographs, no sign against it")
+    hardly = "photographs, a risk of 0.204 against 0.2; more will hardly tell"
+    assert told(0.204, (0.15, 0.27), 69_000) == told(0.204, (0.15, 0.27), None) == f"{begin} {hardly}"
+    assert told(0.199, (0.15, 0.27), 69_000) == f"{begin} {hardly.replace('0.204', '0.199')}"
+    assert told(0.26, (0.15, 0.4), 100).endswith("a risk of 0.26 against 0.2; about 130 would tell")
+    assert told(0.3, (0.21, 0.4), None).endswith("a risk of 0.3 against 0.2; calibrate on more")
+    assert told(0.3, (0.15, 0.4), None, verdict="shifted").endswith("a risk of 0.3 against 0.2; new ones would tell")
+    assert (
+        told(0.5, (0.1, 0.9), 9, n=1)
+        == "not yet confirmed: 1 photograph, a risk of 0.5 against 0.2; about 10 would tell"
+    )
+
+
+def test_of_several_levels_the_verdict_in_short_is_of_the_hardest_and_of_those_above_first():
+    good = Judgement(0.01, (0.0, 0.05), 1.0, 1.0, "confirmed", n=26)
+    soon, late = (Judgement(0.1, (0.05, 0.25), 1.0, 1.0, "inconclusive", more, n=26) for more in (10, 200))
+    over = Judgement(0.32, (0.2, 0.4), 1.0, 1.0, "inconclusive", 90, n=26)
+    assert in_short("inconclusive", [(good, 0.1), (soon, 0.2), (late, 0.15)]).endswith(
+        "26 of about 230 photographs, no sign against it"
+    )
+    assert in_short("inconclusive", [(good, 0.1), (late, 0.2), (over, 0.3)]).endswith(
+        "0.32 against 0.3; about 120 would tell"
+    )
+    assert in_short("confirmed", [(good, 0.1)]) == "confirmed"
+    assert in_short("inconclusive", []) == "nothing is trusted, so nothing was tested"

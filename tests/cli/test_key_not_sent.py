@@ -10,6 +10,7 @@ from PIL import Image as PillowImage
 from support.command_line import called
 from support.synthetic import photograph, write_photographs
 
+from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.study.plugins import adapter_class, adapter_names
 from blackbox_conformal.testing.fault_server import FaultServer
 
@@ -88,3 +89,31 @@ def test_parameters_are_called_as_they_are_typed(desk: Desk) -> None:
         in desk.run(*given, "-p", "prise_usd=1", code=2).stderr
     )
     assert "-p price-usd is given twice" in desk.run(*given, *["-p", "price_usd=1"] * 2, code=2).stderr
+
+
+def test_a_key_without_its_word_is_told_and_the_calibration_that_saw_nothing_marks_no_later_one(desk: Desk) -> None:
+    def recipe(prefix: str) -> str:
+        (desk.folder / "own.toml").write_text(
+            'name = "own"\ntitle = "Own"\ndocumentation = "https://own.example/docs"\nurl = "https://own.example"\n'
+            '[scale]\nfactors = [4]\ndefault = 4\n[price]\nlow = "0.01"\nhigh = "0.01"\nsource = "made up"\n'
+            f'[auth]\nvariable = "OWN_API_KEY"\nheader = "Authorization"\n{prefix}\n'
+            '[submit]\npath = "/v1/upscale"\nbody = true\nquery = { scale = "4" }\n[picture]\nbody = true\n'
+            "[example]\n[[example.answers]]\npicture = true\n"
+        )
+        return "recipe=own.toml"
+
+    url = desk.vendor[1].removesuffix("/v1/upscale")
+    choices = ["--metric", "rgb-linf", "--score", "texture", "--max-cost", "1", "--run", "run"]
+
+    def calibrate(prefix: str, *more: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        words = ["calibrate", "photographs", "--adapter", "recipe", "-p", recipe(prefix), "-p", url, *choices, *more]
+        return called(*words, folder=desk.folder, code=code, OWN_API_KEY=KEY)
+
+    said = calibrate("", code=5).stderr
+    assert "no word such as Bearer before it" in said
+    assert 'prefix = "Bearer " below [auth] of a recipe' in said
+    calibrate('prefix = "Bearer "')
+    first = Calibration.load(desk.folder / "run" / "calibration.json")
+    assert first.history.notes == (), "the one before it got no answer"
+    again = calibrate('prefix = "Bearer "', "--draws", "2", "--out", "again.json").stderr
+    assert "1 other calibration of these photographs was begun" in again, "that of one draw has got answers"

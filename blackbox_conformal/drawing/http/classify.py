@@ -15,6 +15,7 @@ from blackbox_conformal.errors import (
     TryLaterError,
     VendorError,
 )
+from blackbox_conformal.support.secrets import Secret
 from blackbox_conformal.support.text import clean
 from blackbox_conformal.support.wording import option_words
 from blackbox_conformal.vendor.adapter import Adapter, Answer, Send
@@ -46,7 +47,7 @@ def classify(adapter: Adapter, step: Send, answer: Answer, now: float) -> Vendor
     if isinstance(error, AccountRefusedError) and answer.status != 402:
         error = _without_key(adapter, answer) or error
     if isinstance(error, AccountRefusedError) and not isinstance(error, KeyNotSentError):
-        error = _with_clock(error, answer, now)
+        error = _with_hints(error, step, answer, now)
         error.key_variable = adapter.key_variable
     return error
 
@@ -63,17 +64,21 @@ def _without_key(adapter: Adapter, answer: Answer) -> KeyNotSentError | None:
     )
 
 
-def _with_clock(error: AccountRefusedError, answer: Answer, now: float) -> AccountRefusedError:
-    """Say so when the clocks differ: a signature that is refused for it looks like a wrong key."""
-    apart = clock_difference(answer.headers, now)
-    if apart is None or abs(apart) < _CLOCK_TOLERANCE_S:
-        return error
-    return AccountRefusedError(
-        f"{error}. The clock here and the vendor's differ by {abs(apart):.0f} s, which makes signed requests invalid;"
-        " set the clock",
-        request_id=error.request_id,
-        code=error.code,
-    )
+def _with_hints(error: AccountRefusedError, step: Send, answer: Answer, now: float) -> AccountRefusedError:
+    """Say what looks like a wrong key: clocks that differ, and a key without the word that belongs before it."""
+    hints, apart = "", clock_difference(answer.headers, now)
+    if apart is not None and abs(apart) >= _CLOCK_TOLERANCE_S:
+        hints = (
+            f". The clock here and the vendor's differ by {abs(apart):.0f} s, which makes signed requests invalid;"
+            " set the clock"
+        )
+    sent = next((value for name, value in step.headers.items() if name.lower() == "authorization"), None)
+    if answer.status == 401 and isinstance(sent, Secret) and " " not in sent.reveal():
+        hints += (
+            ". The key went as Authorization with no word such as Bearer before it: most vendors want one, by -p "
+            "key-prefix='Bearer ' of the adapter http, or prefix = \"Bearer \" below [auth] of a recipe"
+        )
+    return AccountRefusedError(f"{error}{hints}", request_id=error.request_id, code=error.code) if hints else error
 
 
 # Whatever a vendor says is cleaned and cut, since it may hold secrets or control characters.

@@ -19,7 +19,7 @@ from blackbox_conformal.drawing.ledger.connection import Connection
 from blackbox_conformal.drawing.ledger.ledger_file import ledger_path
 from blackbox_conformal.drawing.ledger.places import Where, address_at, damage, reading, store_of
 from blackbox_conformal.drawing.ledger.sample_store import Store
-from blackbox_conformal.drawing.ledger.states import COUNTED, PAID, RESERVING, WHOLE, WITH_JOB, AttemptState
+from blackbox_conformal.drawing.ledger.states import COUNTED, ENDED, PAID, RESERVING, WHOLE, WITH_JOB, AttemptState
 from blackbox_conformal.drawing.money import to_usd
 from blackbox_conformal.errors import LedgerError, PayloadError
 
@@ -78,6 +78,17 @@ def ledger_sum(run: Where) -> dict[str, int | Decimal]:
         counts = connection.execute(f"SELECT {columns} FROM attempt").fetchone()
         spent, reserved = connection.execute("SELECT spent_nanousd, reserved_nanousd FROM total").fetchone()
     return dict(zip(conditions, counts, strict=True)) | {"cost_usd": to_usd(spent), "reserved_usd": to_usd(reserved)}
+
+
+def unanswered_procedures(run: Where) -> frozenset[str]:
+    """Digests of the vendor procedures of which every attempt so far gave no answer to see; none without a ledger."""
+    with reading(run) as connection:
+        if connection is None:
+            return frozenset()
+        rows = connection.execute(
+            f"SELECT identity, COUNT(*) FILTER (WHERE state IN ({_literals(ENDED)})) FROM attempt GROUP BY identity"
+        ).fetchall()
+    return frozenset(identity for identity, answered in rows if not answered)
 
 
 def ledger_limit(address: Address) -> Decimal | None:

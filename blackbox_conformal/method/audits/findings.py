@@ -205,8 +205,7 @@ class Audit(Faces):
     def found(self) -> str:
         """The verdict for people."""
         tested = [level for level in self.levels if level.tested]
-        above = any(level.judgement.risk > level.claimed for level in tested)
-        return in_short(self.verdict, [level.judgement for level in tested], above=above)
+        return in_short(self.verdict, [(level.judgement, level.claimed) for level in tested])
 
     def __repr__(self) -> str:
         levels = "; ".join(

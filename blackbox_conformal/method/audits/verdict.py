@@ -17,6 +17,7 @@ than the luck of calibration and audit explains. How much that is, the same spli
 their mean is the level, stand for a promise that is kept with nothing to spare.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.method.audits.confidence import LEVEL
 from blackbox_conformal.method.audits.interval import interval_for
+from blackbox_conformal.support.text import counted
 from blackbox_conformal.support.wording import at_least, at_most, exactly
 
 BEFOREHAND = (
@@ -261,27 +263,44 @@ def _doubt(judgement: Judgement, level: float, units: str) -> str:
     return f"{known} About {about(judgement.further)} further {units} would {settle} if they err as these do."
 
 
-def in_short(verdict: Verdict, judgements: Sequence[Judgement], *, above: bool) -> str:
+_HARDLY = 20
+"""More photographs will hardly settle a level that needs more than so many times those at hand."""
+
+
+def in_short(verdict: Verdict, levels: Sequence[tuple[Judgement, float]]) -> str:
     """The verdict of a whole audit for people: where it is not yet confirmed, how far it is from that.
 
     Parameters
     ----------
-    judgements
-        Those of the levels at which anything is trusted.
-    above
-        Whether the risk at one of them is above what is claimed.
+    levels
+        What was judged at each level at which anything is trusted, and what is claimed there.
     """
     if verdict != "inconclusive":
         return verdict
-    if not judgements:
+    if not levels:
         return "nothing is trusted, so nothing was tested"
-    open_ones = [judgement for judgement in judgements if judgement.verdict == "inconclusive"]
-    least = max((judgement.fewest or 0 for judgement in open_ones), default=0)
-    likely = max((judgement.n + judgement.further for judgement in open_ones if judgement.further), default=0)
-    n = judgements[0].n
-    of = f" of at least {least}" if least else (f" of about {about(likely)}" if likely else "")
-    sign = "a risk above its level that chance explains" if above else "no sign against it"
-    return f"{SHORT[verdict]}: {n}{of} {'photograph' if n == 1 and not of else 'photographs'}, {sign}"
+    still = [(judgement, level) for judgement, level in levels if judgement.verdict != "confirmed"]
+    n = still[0][0].n
+    above = [(judgement, level) for judgement, level in still if judgement.risk > level]
+    least = max(judgement.fewest or 0 for judgement, _ in still)
+    if least and not above:
+        return f"{SHORT[verdict]}: {n} of at least {least} photographs, no sign against it"
+    # Of the levels whose risk is above them the one with the largest excess, else the one that is hardest to confirm.
+    judgement, level = max(
+        above or still, key=lambda one: one[0].risk - one[1] if above else one[0].further or math.inf
+    )
+    hopeless = judgement.further is None or judgement.further > _HARDLY * n
+    total = about(n + (judgement.further or 0))
+    if not (above or hopeless):
+        return f"{SHORT[verdict]}: {n} of about {total} photographs, no sign against it"
+    if judgement.verdict != "inconclusive":
+        more = "new ones would tell"
+    elif above and judgement.interval[0] > level:
+        more = "calibrate on more"
+    else:
+        more = "more will hardly tell" if hopeless else f"about {total} would tell"
+    risk = f"a risk of {_risk(judgement, level)} against {exactly(level)}"
+    return f"{SHORT[verdict]}: {counted(n, 'photograph')}, {risk}; {more}"
 
 
 def beforehand(judgements: Sequence[Judgement]) -> str | None:

@@ -70,7 +70,7 @@ class History(BaseModel):
     Attributes
     ----------
     earlier
-        Other calibrations, of any of the same photographs, that were begun there before.
+        Other calibrations, of any of the same photographs, that were begun there before and got an answer.
     further
         Photographs of these, drawn from the same vendor in the same way, that do not calibrate. Those that the
         calibration names as looked at are not among them.
@@ -101,7 +101,7 @@ class History(BaseModel):
         if self.further:
             found.append(
                 f"{counted(self.further, 'further photograph')} of this vendor {_was(self.further)} calibrated in the "
-                "same run folder before and {'does' if self.further == 1 else 'do'} not calibrate here"
+                f"same run folder before and {'does' if self.further == 1 else 'do'} not calibrate here"
             )
         if self.overruled:
             found.append(
