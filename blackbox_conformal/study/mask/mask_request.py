@@ -9,13 +9,12 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import ENOUGH, BatchCheck, InputCheck
 from blackbox_conformal.documents.signature import trusted_keys
 from blackbox_conformal.method.audits.outlying import LEVEL, check_level
-from blackbox_conformal.method.degradations.unknown import is_for_unknown
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.job import Terms
 from blackbox_conformal.study.keyword_terms import calibrated
-from blackbox_conformal.study.stages.input_check import check_batch, check_input, not_compared
+from blackbox_conformal.study.stages.input_check import check_batch, check_input
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup, set_up_as
 from blackbox_conformal.study.watched import WatchState, watching
@@ -110,15 +109,7 @@ class MaskRequest:
 
     def check(self, picture: Prepared) -> InputCheck | None:
         """How an input compares with those of the calibration, which is known before anything is paid."""
-        # Inputs of unknown making are no more like the calibration's than they happen to be.
-        level = 0.0 if self.for_unknown else self.outside
-        return check_input(self.calibration, picture.statistics, level, self.group)
-
-    @property
-    def for_unknown(self) -> bool:
-        """Whether the calibration was made for inputs of unknown making."""
-        procedure = self.calibration.procedure
-        return is_for_unknown(procedure.mixture, procedure.scale)
+        return check_input(self.calibration, picture.statistics, self.outside, self.group)
 
     def check_together(self, pictures: Sequence[Prepared], folder: Path) -> tuple[BatchCheck, str | None]:
         """How different inputs together compare with those of the calibration, and what was found before them.
@@ -131,8 +122,6 @@ class MaskRequest:
             What the run folder keeps of them cannot be read.
         """
         inputs = InputStatistics.together(picture.statistics for picture in pictures)
-        if self.for_unknown:
-            return not_compared(self.calibration, len(inputs), 0, self.group), None
         earlier, drift = inputs[[]], None if self.watched is None else self.watched.drift
         with watching().masked_before(folder, self.calibration, self.group, make=False) as before:
             if before is not None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -197,8 +197,7 @@ def _mask_pictures(
         # Whatever cannot be written is told before anything is paid.
         watch = open_files.enter_context(watching().live_watch(request.file, calibration, group, receiver.sign_with))
         job.confirm()
-        likeness = nullcontext() if request.for_unknown else watching().masked_before(job.folder, calibration, group)
-        before = open_files.enter_context(likeness)
+        before = open_files.enter_context(watching().masked_before(job.folder, calibration, group))
         masking = _Masking(job, inputs, pictures, request, receiver, _Company(batch, drift, before, watch))
         on_unusable = None if receiver.on_failure is None else masking.give_up
         mask = _Mask(request, batch, receiver.in_thread, lenient=receiver.on_failure is not None)
@@ -368,12 +367,7 @@ class _Masking:
     def results(self) -> list[Result]:
         """Every result that was kept, after a word about the whole batch; errors as for `mask_pictures`."""
         request = self._request
-        # Answers to inputs of unknown making are no more like the calibration's than these inputs are.
-        drift = (
-            None
-            if request.for_unknown
-            else drifted(request.calibration, self._answers, [self._threshold], request.group)
-        )
+        drift = drifted(request.calibration, self._answers, [self._threshold], request.group)
         if drift is not None:
             self._receiver.on_drift(drift)
         if self._failures:

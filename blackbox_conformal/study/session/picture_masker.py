@@ -48,8 +48,6 @@ class BatchDrift:
 
     def add_answers(self, answers: Answers) -> None:
         request = self._request
-        if request.for_unknown:
-            return
         with self._lock:
             self._batch.append(answers)
             if len(self._batch) < DRIFT_BATCH:

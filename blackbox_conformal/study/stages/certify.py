@@ -24,7 +24,6 @@ from blackbox_conformal.documents.certificate import (
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.documents.signature import Signature
 from blackbox_conformal.errors import FileFormatError, UsageError
-from blackbox_conformal.method.degradations.unknown import MEASURED, is_for_unknown
 from blackbox_conformal.method.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.method.guarantees.corollaries import leaked_level, psnr, statement
 from blackbox_conformal.method.guarantees.guarantee import NOT_SIGNED, Guarantee
@@ -179,9 +178,6 @@ def claims(
     status, reason = "abstains", choice.reason
     if threshold > -math.inf or not judged:
         unlike, unsure = comparisons.unlike(procedure), comparisons.batch.unsure or comparisons.doubt
-        # No theorem speaks of such inputs, so whether they are like the calibration's decides nothing.
-        if is_for_unknown(procedure.mixture, procedure.scale):
-            unlike, unsure = None, MEASURED
         status = "outside-calibration" if unlike else "if-like-calibration" if unsure else "guaranteed"
         reason = unlike or unsure or reason
         if not judged and not unlike:
@@ -216,9 +212,7 @@ def _quality(
     calibration: Calibration, metric: Metric, comparisons: Comparisons, known: Errors | None
 ) -> CertifiedQuality | None:
     procedure = calibration.procedure
-    # A mask of inputs of any making is safe; a quality that was calibrated for one of them need not be.
-    of_any_making = is_for_unknown(procedure.mixture, procedure.scale)
-    if known is None or of_any_making or comparisons.unlike(procedure) is not None:
+    if known is None or comparisons.unlike(procedure) is not None:
         return None
     space = "sRGB" if procedure.bands is None else "of the declared range"
     calibrated = calibration.whole_errors_of(comparisons.group)

@@ -1,5 +1,6 @@
 """From what a user chose to one procedure with its score, metric and vendor, each checked against the others."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -232,7 +233,10 @@ def set_up(
         score_weights=chosen_score.fitted_weights,
         metric=chosen_metric.specification(),
     )
-    return _with_bands(Setup(adapter, procedure, chosen_score, chosen_metric, perturb, second))
+    setup = _with_bands(Setup(adapter, procedure, chosen_score, chosen_metric, perturb, second))
+    if "unknown" in re.split(r"\W+", degradation or ""):
+        _refuse_detail(setup.promised(guarantee), chosen_scale)
+    return setup
 
 
 def _with_bands(setup: Setup) -> Setup:
@@ -381,6 +385,16 @@ def _shows_detail(metric: Metric, mixture: Mixture) -> bool:
     """Whether the usual promise may be about detail: the metric is the usual one, and inputs show the whole picture."""
     usual: Metric = member("metrics", DEFAULT_METRIC)
     return metric == usual and not hides(mixture)
+
+
+def _refuse_detail(promised: Guarantee, scale: int) -> None:
+    """Refuse a promise about detail on the preset for inputs of unknown making, which clean inputs break."""
+    if promised.threshold_ceiling is not None:
+        raise UsageError(
+            "expected with --degradation unknown a promise about errors; got one about invented detail, which such a "
+            "calibration breaks on clean inputs. Find out how your inputs are made, at no cost: blackbox-conformal "
+            f"inputs INPUTS --suggest --photographs PHOTOGRAPHS --scale {scale}. Or add --guarantee expected"
+        )
 
 
 def set_up_as(
