@@ -252,8 +252,8 @@ def _missing(folder: Path, pair: Pair) -> CalibrationError:
             f"their marks are not combined. Run `blackbox-conformal annotate combine {printable(folder)}`"
         )
     return CalibrationError(
-        f"expected an annotation of the photograph {pair.reference} in {printable(folder)}; there is none. Mark it "
-        "with `blackbox-conformal annotate`, or import it with `blackbox-conformal annotate import`"
+        f"expected an annotation of the photograph {pair.reference} in {printable(folder)}; there is none. "
+        "Mark it, and import the marks with `blackbox-conformal annotate import`"
     )
 
 

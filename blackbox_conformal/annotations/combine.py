@@ -1,7 +1,7 @@
 """Several people's marks of the same pictures: how far they agree, and the one annotation that is made of them."""
 
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -23,13 +23,14 @@ from blackbox_conformal.annotations.annotation_file import (
     stored,
     write_levels,
 )
-from blackbox_conformal.annotations.marks import Marks, is_combined
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.support.blocks import Block, Faces, Facts, How, Table, words
 from blackbox_conformal.support.text import counted, printable
 from blackbox_conformal.support.wording import share
 
 Rule = Literal["mean", "max"]
+_COMBINED = re.compile(r"(mean|max) of \d+")
+"""What the JSON file names as the source of marks that were combined from several people's."""
 
 
 @dataclass(frozen=True)
@@ -124,25 +125,17 @@ class _Sums(NamedTuple):
         return None if expected == 0 else float(1 - self.within / n / expected)
 
 
-def people_of(folder: Path) -> dict[str, Marks]:
-    """Everyone whose marks are in the folder of annotations, by name, sorted.
-
-    Raises
-    ------
-    FileFormatError
-        A file is damaged, or says that it is another person's.
-    """
-    found: dict[str, Marks] = {}
+def people_of(folder: Path) -> dict[str, Path]:
+    """Return everyone whose marks lie in a folder of their own below ``people``, by name, sorted."""
+    found: dict[str, Path] = {}
     for own in sorted(path for path in (folder / PEOPLE).glob("*") if path.is_dir()):
-        for path in stored(own):
-            name = read_sidecar(path).annotator
-            marks = Marks(folder, name)
-            if marks.own.name != own.name:
-                raise FileFormatError(
-                    f"{printable(path)}: expected marks of the person whose folder this is; it says they are of "
-                    f"{printable(name, 60)}. Move it to {printable(marks.own)}"
-                )
-            found[name] = marks
+        names = {read_sidecar(path).annotator for path in stored(own)}
+        if len(names) > 1 or names & found.keys():
+            raise FileFormatError(
+                f"{printable(own)}: expected the marks of one person, and of each person in one folder; got those of "
+                f"{', '.join(printable(name, 60) for name in sorted(names))}. Import them into separate folders"
+            )
+        found |= dict.fromkeys(names, own)
     return dict(sorted(found.items()))
 
 
@@ -165,7 +158,7 @@ def agreement(folder: str | Path, annotators: Sequence[str] | None = None) -> Ag
     sums, pictures = _Sums(), []
     marked = _marked(people)
     for stem in _stems(marked):
-        read = [_read(marks, stem) for name, marks in people.items() if stem in marked[name]]
+        read = [_read(folder, stem) for name, folder in people.items() if stem in marked[name]]
         levels = [each for _, each in read]
         if len({each.shape for each in levels}) > 1:
             raise FileFormatError(f"expected marks of one picture as {stem}; got those of several. Mark it again")
@@ -222,20 +215,12 @@ def combine(
     origin = Origin(_together(list(people)), datetime.now(UTC).date().isoformat(), f"{rule} of {len(people)}")
     for stem in stems:
         path = target / f"{stem}.json"
-        if path.is_file() and not force and not is_combined(path):
+        if path.is_file() and not force and not _is_combined(path):
             raise UsageError(
                 f"{printable(path)} was imported, or is damaged, and is not replaced by what people marked; give "
                 "--force or another folder"
             )
-    made = []
-    for stem in stems:
-        # No other process saves between the reading of marks and the writing of what is made of them.
-        with ExitStack() as alone:
-            for marks in people.values():
-                if marks.can_lock:
-                    alone.enter_context(marks.alone())
-            made.append(_combined(target, people, stem, rule, origin))
-    return made
+    return [_combined(target, people, stem, rule, origin) for stem in stems]
 
 
 def overlap(levels: Sequence[Levels]) -> float:
@@ -259,11 +244,11 @@ def alpha_sums(levels: Sequence[Levels]) -> _Sums:
     return _Sums(m * total.size, int(total.sum()), squares, within)
 
 
-def _combined(folder: Path, people: dict[str, Marks], stem: str, rule: Rule, origin: Origin) -> Path:
+def _combined(folder: Path, people: dict[str, Path], stem: str, rule: Rule, origin: Origin) -> Path:
     total: np.ndarray[tuple[int, ...], np.dtype[np.int64]] | None = None
     pair: Pair | None = None
-    for marks in people.values():
-        sidecar, levels = _read(marks, stem)
+    for own in people.values():
+        sidecar, levels = _read(own, stem)
         found = Pair(sidecar.reference, sidecar.output)
         if pair not in (None, found) or (total is not None and total.shape != levels.shape):
             raise FileFormatError(f"expected marks of one picture as {stem}; got those of several. Mark it again")
@@ -280,20 +265,28 @@ def _combined(folder: Path, people: dict[str, Marks], stem: str, rule: Rule, ori
     return write_levels(folder, pair, levels, origin, force=True)
 
 
-def _read(marks: Marks, stem: str) -> tuple[Sidecar, Levels]:
-    path = marks.own / f"{stem}.json"
+def _is_combined(path: Path) -> bool:
+    """Tell whether the JSON file was made of people's marks; a damaged one may be somebody's import."""
+    try:
+        return _COMBINED.fullmatch(read_sidecar(path).source) is not None
+    except FileFormatError:
+        return False
+
+
+def _read(own: Path, stem: str) -> tuple[Sidecar, Levels]:
+    path = own / f"{stem}.json"
     sidecar, levels = read_levels(path)
     if sidecar.stem != stem:
         raise FileFormatError(f"{printable(path)}: expected the annotation of that name; it is {sidecar.stem}")
     return sidecar, levels
 
 
-def _chosen(folder: Path, annotators: Sequence[str] | None) -> dict[str, Marks]:
+def _chosen(folder: Path, annotators: Sequence[str] | None) -> dict[str, Path]:
     people = people_of(folder)
     if not people:
         raise UsageError(
-            f"expected marks of people in {printable(folder)}; there are none. Make some with "
-            "`blackbox-conformal annotate`"
+            f"expected marks of people in {printable(folder)}; there are none. Import some with "
+            f"`blackbox-conformal annotate import … --folder {printable(folder)}/{PEOPLE}/NAME --annotator NAME`"
         )
     if annotators is None:
         return people
@@ -306,9 +299,9 @@ def _chosen(folder: Path, annotators: Sequence[str] | None) -> dict[str, Marks]:
     return {name: people[name] for name in sorted(set(annotators))}
 
 
-def _marked(people: dict[str, Marks]) -> dict[str, set[str]]:
+def _marked(people: dict[str, Path]) -> dict[str, set[str]]:
     """The stems of the pictures that each person marked."""
-    return {name: marks.marked() for name, marks in people.items()}
+    return {name: {path.stem for path in stored(own)} for name, own in people.items()}
 
 
 def _stems(marked: dict[str, set[str]]) -> list[str]:

@@ -44,9 +44,9 @@ def import_annotations(
     Parameters
     ----------
     source
-        The tool's file; for `labelme` and `png` also a folder of them.
+        The tool's file; for `png` also a folder of them.
     format
-        ``labelme``, ``cvat`` (CVAT for images 1.1, XML), ``coco``, ``label-studio``, ``png``, or another package's.
+        ``coco``, ``png``, or another package's.
     truth, delivered
         The true and the delivered picture, as files or as (H, W, 3) uint8. A truth that is up to 15 pixels larger is
         cut on the right and at the bottom, as calibration does.

@@ -46,7 +46,7 @@ SECTIONS = {
         "tune": "Which score?",
         "inputs": "Are your inputs like those of a calibration?",
         "degrade": "The inputs that a calibration would send, as files.",
-        "annotate": "Let people mark where pictures differ in meaning.",
+        "annotate": "Import people's marks of where pictures differ in meaning.",
     },
     "Look up": {
         "list": "Adapters, scores, metrics, guarantees, and what one takes.",

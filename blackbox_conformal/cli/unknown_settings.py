@@ -10,7 +10,7 @@ from typing import Any
 from blackbox_conformal.cli.commands import every_command
 from blackbox_conformal.errors import UsageError
 
-OTHERS = ("kernel-cache", "signing-passphrase", "signing-passphrase-file")
+OTHERS = ("annotations", "kernel-cache", "signing-passphrase", "signing-passphrase-file")
 """What the environment can set besides options."""
 
 RENAMED = {"clusters": "tiles", "perturb": "perturbation"}

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from support.annotation_files import labelme, pictures, png, shape
+from support.annotation_files import coco, pictures, png
 
 from blackbox_conformal.annotations import import_annotations
 from blackbox_conformal.annotations.annotation_file import read_annotation, read_sidecar
@@ -15,8 +15,8 @@ from blackbox_conformal.support.canonical import digest_bytes
 def stored(tmp_path):
     """The JSON file of an annotation."""
     source = tmp_path / "photo.json"
-    source.write_text(labelme(shape("rectangle", [[3, 5], [10, 12]])))
-    return import_annotations(source, "labelme", *pictures(), tmp_path / "annotations")
+    source.write_text(coco({"bbox": [3, 5, 7, 7]}))
+    return import_annotations(source, "coco", *pictures(), tmp_path / "annotations")
 
 
 def _edit(path, **changes):
@@ -37,7 +37,7 @@ def test_another_output_is_not_annotated(stored):
 def test_an_annotation_under_another_ones_name_is_refused(stored):
     truth, _ = pictures()
     _, other = pictures(5)
-    second = import_annotations(stored.parent.parent / "photo.json", "labelme", truth, other, stored.parent)
+    second = import_annotations(stored.parent.parent / "photo.json", "coco", truth, other, stored.parent)
     stored.write_bytes(second.read_bytes())
     with pytest.raises(FileFormatError, match=r"expected the annotation of output sha256.*belongs to another picture"):
         read_annotation(stored.parent, *pictures())

@@ -9,9 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from support.annotation_files import marked, pictures
 
-from blackbox_conformal.annotations.annotation_file import Origin, Pair, read_annotation, stored, write_annotation
+from blackbox_conformal.annotations.annotation_file import (
+    PEOPLE,
+    Origin,
+    Pair,
+    read_annotation,
+    stored,
+    write_annotation,
+)
 from blackbox_conformal.annotations.combine import agreement, alpha_sums, combine, overlap, people_of
-from blackbox_conformal.annotations.marks import Marks
 from blackbox_conformal.annotations.semantic import Semantic
 from blackbox_conformal.errors import FileFormatError, UsageError
 
@@ -55,7 +61,7 @@ def test_overlap():
 
 
 def save(folder, name, levels, at=0):
-    return Marks(folder, name).save(PAIRS[at], levels, None, replace=True)
+    write_annotation(folder / PEOPLE / name, *PICTURES[at], levels, Origin(name, "2026-03-01", "png"), force=True)
 
 
 @pytest.mark.parametrize(("rule", "wanted"), [("mean", [86, 0, 1, 170]), ("max", [255, 0, 1, 255])])
@@ -118,8 +124,15 @@ def test_agreement_of_a_folder(tmp_path):
     assert found.krippendorff_alpha == pytest.approx(alpha_sums(list(np.stack(together, axis=1))).alpha)
 
 
-def test_marks_in_another_persons_folder_are_refused(tmp_path):
+def test_the_marks_of_two_people_in_one_folder_and_of_one_in_two_are_refused(tmp_path):
     save(tmp_path, "ana", marked())
-    Marks(tmp_path, "ana").own.rename(tmp_path / "people" / "ben-00000000")
-    with pytest.raises(FileFormatError, match="they are of ana"):
+    assert list(people_of(tmp_path)) == ["ana"]
+    write_annotation(tmp_path / PEOPLE / "ana", *PICTURES[1], marked(), Origin("ben", "2026-03-01", "png"))
+    with pytest.raises(FileFormatError, match="got those of ana, ben"):
+        people_of(tmp_path)
+    (tmp_path / PEOPLE / "ana").rename(tmp_path / "aside")
+    save(tmp_path, "ana", marked())
+    (tmp_path / PEOPLE / "ana").rename(tmp_path / PEOPLE / "eva")
+    save(tmp_path, "ana", marked())
+    with pytest.raises(FileFormatError, match="of each person in one folder"):
         people_of(tmp_path)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.annotation_files import coco, labelme, marked, pictures, png, shape
+from support.annotation_files import coco, marked, pictures, png
 from support.other_package import install
 
 from blackbox_conformal.annotations import import_annotations
@@ -24,18 +24,18 @@ BOX = (3, 5, 10, 12)
 
 @pytest.fixture
 def work(tmp_path):
-    """A folder with a photograph, a vendor's picture of it, and labelme's file."""
+    """A folder with a photograph, a vendor's picture of it, and a COCO file."""
     truth, delivered = pictures()
     (tmp_path / "photo.png").write_bytes(png(truth))
     (tmp_path / "answer.png").write_bytes(png(delivered))
-    (tmp_path / "photo.json").write_text(labelme(shape("rectangle", [[3, 5], [10, 12]])))
+    (tmp_path / "photo.json").write_text(coco({"bbox": [3, 5, 7, 7]}))
     return tmp_path
 
 
 def _import(work, **changes):
     arguments = {
         "source": work / "photo.json",
-        "format": "labelme",
+        "format": "coco",
         "truth": work / "photo.png",
         "delivered": work / "answer.png",
         "folder": work / "annotations",
@@ -48,7 +48,6 @@ def test_what_is_stored(work):
     path = _import(work, annotator="R. Nakamura", date="2026-03-01")
     truth, delivered = pictures()
     sidecar = read_sidecar(path)
-    # A photograph's name is known of marks from the page alone, and is left out of the file.
     assert sidecar.picture is None
     assert json.loads(path.read_text()) == {
         "format": "blackbox-conformal annotation",
@@ -60,7 +59,7 @@ def test_what_is_stored(work):
         "mask": digest_bytes(path.with_suffix(".png").read_bytes()),
         "annotator": "R. Nakamura",
         "date": "2026-03-01",
-        "source": "labelme",
+        "source": "coco",
     }
     np.testing.assert_array_equal(read_annotation(work / "annotations", truth, delivered), marked(BOX))
     assert {file.name for file in path.parent.iterdir()} == {path.name, path.with_suffix(".png").name}
@@ -108,9 +107,8 @@ def test_grades_never_shrink(work, grade, level):
         ({"date": "01.03.2026"}, UsageError, "expected a date as YYYY-MM-DD"),
         ({"annotator": ""}, UsageError, "1 to 200 printable characters"),
         ({"annotator": "\ud800"}, UsageError, "1 to 200 printable characters"),
-        ({"image": "elsewhere"}, UsageError, "expected annotations of elsewhere"),
-        ({"format": "coco"}, FileFormatError, "expected a list of images"),
-        ({"format": "cvat"}, FileFormatError, "expected CVAT's XML"),
+        ({"image": "elsewhere"}, UsageError, "expected one picture elsewhere"),
+        ({"format": "png"}, FileFormatError, "expected a PNG"),
         ({"delivered": pictures(height=25)[0], "truth": pictures(height=25)[1]}, FileFormatError, "32×25"),
     ],
 )
@@ -124,7 +122,7 @@ def test_another_annotation_of_the_same_pair_needs_force(work):
     path = _import(work, date="2026-03-01")
     assert _import(work, date="2026-03-01") == path
     before = path.with_suffix(".png").read_bytes()
-    (work / "photo.json").write_text(labelme())
+    (work / "photo.json").write_text(coco())
     with pytest.raises(UsageError, match="exists with other content"):
         _import(work, date="2026-03-01")
     assert path.with_suffix(".png").read_bytes() == before
@@ -154,7 +152,7 @@ def test_one_of_many_pictures_by_its_name(work):
 
 
 def test_command(work, capsys):
-    arguments = [str(work / "photo.json"), "--format", "labelme", "--truth", str(work / "photo.png")]
+    arguments = [str(work / "photo.json"), "--format", "coco", "--truth", str(work / "photo.png")]
     arguments += ["--delivered", str(work / "answer.png"), "--folder", str(work / "annotations")]
     assert (
         run(["annotate", "import", *arguments, "--grade", "wrong=0.5", "--annotator", "A", "--date", "2026-03-01"]) == 0
@@ -166,7 +164,7 @@ def test_command(work, capsys):
     assert "expected --grade LABEL=GRADE; got 'wrong'" in capsys.readouterr().err
     assert run(["annotate", "import", *arguments, "--force"]) == 0
     assert run(["annotate", "import", *arguments, "--image", "other"]) == 2
-    assert capsys.readouterr().err.startswith("error: expected annotations of other")
+    assert capsys.readouterr().err.startswith("error: expected one picture other")
 
 
 def as_a_process(work, *arguments, site=""):
@@ -191,9 +189,9 @@ def as_a_process(work, *arguments, site=""):
 
 
 def test_command_as_a_process(work):
-    ran = as_a_process(work, str(work / "photo.json"), "--format", "labelme")
+    ran = as_a_process(work, str(work / "photo.json"), "--format", "coco")
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert read_sidecar(Path(ran.stdout.strip())).source == "labelme"
+    assert read_sidecar(Path(ran.stdout.strip())).source == "coco"
 
 
 def test_another_package_brings_a_format(work, tmp_path):
@@ -203,6 +201,6 @@ def test_another_package_brings_a_format(work, tmp_path):
     assert read_sidecar(Path(ran.stdout.strip())).source == "everything"
     assert (read_annotation(work / "a", *pictures()) == 255).all()
     (work / "a").rename(work / "first")
-    ours = as_a_process(work, str(work / "photo.json"), "--format", "coco", site=site)
+    ours = as_a_process(work, str(work / "photo.json"), "--format", "png", site=site)
     assert ours.returncode == 2, "a name of this package cannot be taken over"
-    assert "expected a list of images" in ours.stderr
+    assert "expected a PNG" in ours.stderr

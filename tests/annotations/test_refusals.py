@@ -11,25 +11,15 @@ from PIL import Image
 from support.annotation_files import (
     HEIGHT,
     WIDTH,
-    brush,
     coco,
-    cvat,
-    label_studio,
-    labelme,
-    labelme_mask,
     marked,
     png,
-    region,
-    shape,
 )
-from support.annotation_forms import BLOCK, BOX, SAME, read_form
+from support.annotation_forms import BOX, SAME, read_form
 
 from blackbox_conformal.annotations import foreign_files
 from blackbox_conformal.annotations.formats.coco import Coco
-from blackbox_conformal.annotations.formats.cvat import Cvat
 from blackbox_conformal.annotations.formats.format import ImportRequest
-from blackbox_conformal.annotations.formats.label_studio import LabelStudio
-from blackbox_conformal.annotations.formats.labelme import Labelme
 from blackbox_conformal.annotations.formats.png import Png
 from blackbox_conformal.errors import FileFormatError, UsageError
 
@@ -41,86 +31,11 @@ def _palette():
 
 
 REFUSED = {
-    "labelme line": (Labelme(), labelme(shape("line", [[1, 1], [5, 5]])), "line with 2 points"),
-    "labelme point": (Labelme(), labelme(shape("point", [[1, 1]])), "shapes with an area"),
-    "labelme circle of three": (Labelme(), labelme(shape("circle", [[1, 1]] * 3)), "circle with 3 points"),
-    "labelme no size": (Labelme(), labelme(imageHeight=None), "finite number as height"),
-    "labelme no shapes": (Labelme(), labelme(shapes={}), "expected a list of shapes; got dict"),
-    "labelme NaN": (Labelme(), labelme(shape("polygon", [[float("nan"), 1]])), "NaN is no number"),
-    "labelme huge": (Labelme(), labelme(shape("polygon", [[1e308, 1], [2, 2]])), "finite points"),
-    "labelme huge circle": (Labelme(), labelme(shape("circle", [[1e308, 1], [-1e308, 2]])), "finite points"),
-    "cvat unknown encoding": (Cvat(), b'<?xml version="1.0" encoding="nonsense"?><annotations/>', "CVAT's XML"),
-    "labelme infinite": (
-        Labelme(),
-        labelme(shape("polygon", [["#", 1], [2, 2]])).replace('"#"', "1e999"),
-        "finite number as x",
-    ),
-    "labelme three coordinates": (Labelme(), labelme(shape("polygon", [[1, 1, 1]])), "two coordinates; got 3"),
-    "labelme mask of another size": (
-        Labelme(),
-        labelme(shape("mask", [[3, 5], [9, 12]], mask=labelme_mask(BLOCK[:5]))),
-        "expected a mask of the size of its box, 7×8; got 7×5",
-    ),
-    "labelme mask outside": (
-        Labelme(),
-        labelme(shape("mask", [[30, 5], [36, 11]], mask=labelme_mask(BLOCK))),
-        "expected a mask within 32×24",
-    ),
-    "labelme mask too large": (
-        Labelme(),
-        labelme(shape("mask", [[0, 0], [3999, 3999]], mask=labelme_mask(np.zeros((4000, 4000), bool)))),
-        "PNG in base64; .*pixels",
-    ),
-    "labelme mask no text": (Labelme(), labelme(shape("mask", [[3, 5], [9, 11]])), "base64 text; got NoneType"),
-    "labelme mask no base64": (
-        Labelme(),
-        labelme(shape("mask", [[3, 5], [9, 11]], mask="%%%")),
-        "it is no base64",
-    ),
-    "labelme mask no picture": (
-        Labelme(),
-        labelme(shape("mask", [[3, 5], [9, 11]], mask="AAAA")),
-        "expected a PNG, JPEG",
-    ),
-    "json nested": (Labelme(), "[" * 100_000, "nested too deeply"),
-    "json list": (Labelme(), "[]", "expected an object as a labelme file; got list"),
+    "json nested": (Coco(), "[" * 100_000, "nested too deeply"),
+    "json list": (Coco(), "[]", "expected an object as a COCO file; got list"),
     "json broken": (Coco(), '{"images": [', "expected a JSON document"),
     "json not text": (Coco(), b"\xff\xfe\x00", "expected a JSON document"),
     "json long number": (Coco(), '{"images": ' + "9" * 5000 + "}", "expected a JSON document"),
-    "cvat bomb": (
-        Cvat(),
-        '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bbbbbbbb">]><annotations>&b;</annotations>',
-        "without a document type",
-    ),
-    "cvat deep": (Cvat(), "<annotations>" + "<a>" * 1000, "nested deeper"),
-    "cvat broken": (Cvat(), "<annotations><image", "expected CVAT's XML"),
-    "cvat other": (Cvat(), "<kml></kml>", r"expected CVAT's XML \(annotations\); got kml"),
-    "cvat video": (Cvat(), "<annotations><track/></annotations>", "got a video with tracks"),
-    "cvat polyline": (Cvat(), cvat('<polyline label="w" points="1,1;2,2"/>'), "got a polyline"),
-    "cvat points": (Cvat(), cvat('<polygon label="w" points="1,1;2"/>'), "x,y;x,y"),
-    "cvat no points": (Cvat(), cvat('<polygon label="w"/>'), "x,y;x,y"),
-    "cvat NaN": (Cvat(), cvat('<box label="w" xtl="nan" ytl="1" xbr="3" ybr="3"/>'), "finite number as xtl of a box"),
-    "cvat missing": (Cvat(), cvat('<box label="w" ytl="1" xbr="3" ybr="3"/>'), "finite number as xtl of a box"),
-    "cvat short runs": (
-        Cvat(),
-        cvat('<mask label="w" rle="1,2" left="0" top="0" width="3" height="3"/>'),
-        "add up to 9 pixels; got 3",
-    ),
-    "cvat long runs": (
-        Cvat(),
-        cvat('<mask label="w" rle="1,2000000000" left="0" top="0" width="3" height="3"/>'),
-        "add up to 9 pixels",
-    ),
-    "cvat huge mask": (
-        Cvat(),
-        cvat('<mask label="w" rle="0" left="0" top="0" width="99999" height="99999"/>'),
-        "expected a mask within the picture",
-    ),
-    "cvat negative": (
-        Cvat(),
-        cvat('<mask label="w" rle="9" left="-1" top="0" width="3" height="3"/>'),
-        "whole number >= 0 as left",
-    ),
     "coco other order": (
         Coco(),
         coco({"segmentation": {"size": [WIDTH, HEIGHT], "counts": [HEIGHT * WIDTH]}}),
@@ -134,30 +49,6 @@ REFUSED = {
     "coco odd": (Coco(), coco({"segmentation": [[1, 2, 3]]}), "odd number of coordinates"),
     "coco nothing": (Coco(), coco({"segmentation": []}), "expected a list of x, y, width, height"),
     "coco text": (Coco(), coco({"segmentation": "cat"}), "expected a list of polygons; got str"),
-    "label studio keypoint": (LabelStudio(), label_studio(region("keypoint", {"x": 1, "y": 1})), "keypointlabels"),
-    "label studio turned": (
-        LabelStudio(),
-        label_studio(region("brush", {"rle": []}, image_rotation=90)),
-        "turned while annotating",
-    ),
-    "label studio bytes": (LabelStudio(), label_studio(region("brush", {"rle": [256]})), "bytes of 0 to 255"),
-    "label studio cut": (LabelStudio(), label_studio(region("brush", {"rle": brush(marked(BOX))[:9]})), "cut off"),
-    "label studio huge": (
-        LabelStudio(),
-        label_studio(region("brush", {"rle": [255] * 20})),
-        "expected a brush region of 3072 values",
-    ),
-    "label studio long run": (
-        LabelStudio(),
-        label_studio(region("brush", {"rle": [0, 0, 12, 0, 57, 27, 255, 255, 255, 255, 255, 255, 0]})),
-        "runs are longer",
-    ),
-    "label studio other format": (
-        LabelStudio(),
-        label_studio(region("brush", {"format": "mask", "rle": []})),
-        "as rle",
-    ),
-    "label studio not annotated": (LabelStudio(), label_studio(annotations=None), "expected a list of annotations"),
     "png of classes": (Png(), png((marked(BOX) > 0).astype(np.uint8)), "class numbers"),
     "png in colour": (Png(), png(np.dstack([marked(BOX), marked(), marked()])), "coloured"),
     "png with palette": (Png(), _palette(), "palette"),
@@ -185,7 +76,7 @@ def test_large_files_are_refused_unread(tmp_path, monkeypatch):
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.binary(max_size=60), st.sampled_from([Labelme(), Cvat(), Coco(), LabelStudio(), Png()]))
+@given(st.binary(max_size=60), st.sampled_from([Coco(), Png()]))
 def test_noise_is_refused(tmp_path_factory, data, importer):
     path = tmp_path_factory.mktemp("noise") / "x"
     path.write_bytes(data)
@@ -206,7 +97,7 @@ json_values = st.recursive(
 
 @settings(deadline=None, max_examples=60)
 @given(json_values, st.data())
-@pytest.mark.parametrize("form", [form for form in SAME if not form.startswith(("png", "cvat"))])
+@pytest.mark.parametrize("form", [form for form in SAME if not form.startswith("png")])
 def test_documents_with_one_odd_value_are_read_or_refused(tmp_path_factory, form, odd, data):
     importer, content = SAME[form]
     document = json.loads(content)

@@ -103,7 +103,6 @@ def test_what_people_look_at_takes_the_ledger_that_was_typed(
         for words, count in (
             (steps["view"], 1),
             (["view", *ledger], 1),
-            (["annotate", str(photographs), "--annotator", "ana", *calibrated, *ledger], 6),
         ):
             with served(*words, folder=tmp_path) as told:
                 assert told["pictures"] == count, words

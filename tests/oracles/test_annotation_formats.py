@@ -1,13 +1,10 @@
 """The annotation tools' own code reads exports to the pixel, and what it writes is read; alpha is another library's."""
 
 import json
-import xml.etree.ElementTree as ElementTree
 
 import krippendorff
 import numpy as np
 import pytest
-from cvat_sdk.masks import decode_mask, encode_mask
-from label_studio_sdk.converter import brush
 from pycocotools.coco import COCO
 from pycocotools.mask import decode, encode
 
@@ -65,54 +62,6 @@ def test_what_pycocotools_writes_is_read(tmp_path, seed):
     path = tmp_path / "coco.json"
     path.write_text(json.dumps({"images": images, "categories": categories, "annotations": annotations}))
     np.testing.assert_array_equal(read_format("coco", path, frozenset({"photo"}), levels.shape), levels)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_the_sdk_of_cvat_reads_every_pixel(seed):
-    levels = levels_of(seed)
-    height, width = levels.shape
-    found = np.zeros_like(levels)
-    for mask in ElementTree.fromstring(exported("cvat", levels)).iter("mask"):
-        left, top, across, down = (int(mask.get(name)) for name in ("left", "top", "width", "height"))
-        runs = [int(run) for run in mask.get("rle").split(",")]
-        points = [*runs, left, top, left + across - 1, top + down - 1]
-        marked = decode_mask(points, image_width=width, image_height=height)
-        assert encode_mask(marked) == points, "the form that CVAT itself would write"
-        found[marked] = level_named(mask.get("label"))
-    np.testing.assert_array_equal(found, levels)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_the_sdk_of_label_studio_reads_every_pixel(seed):
-    levels = levels_of(seed)
-    [task] = json.loads(exported("label-studio", levels))
-    found = np.zeros_like(levels)
-    for region in task["annotations"][0]["result"]:
-        values = brush.decode_rle(region["value"]["rle"]).reshape(*levels.shape, 4)
-        [label] = region["value"]["brushlabels"]
-        found[values[:, :, 3] > 0] = level_named(label)
-    np.testing.assert_array_equal(found, levels)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_what_the_sdk_of_label_studio_writes_is_read(tmp_path, seed):
-    levels = levels_of(seed)
-    sizes = {"original_height": levels.shape[0], "original_width": levels.shape[1], "image_rotation": 0}
-    result = [
-        {
-            "type": "brushlabels",
-            "value": {
-                "format": "rle",
-                "rle": list(map(int, brush.mask2rle(np.where(levels == level, 255, 0).astype(np.uint8)))),
-                "brushlabels": [label_of(level)],
-            },
-            **sizes,
-        }
-        for level in set(np.unique(levels).tolist()) - {0}
-    ]
-    path = tmp_path / "tasks.json"
-    path.write_text(json.dumps([{"data": {"image": "photo.png"}, "annotations": [{"result": result}]}]))
-    np.testing.assert_array_equal(read_format("label-studio", path, frozenset({"photo"}), levels.shape), levels)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -3,24 +3,14 @@
 import numpy as np
 
 from blackbox_conformal.annotations.formats.coco import Coco
-from blackbox_conformal.annotations.formats.cvat import Cvat
 from blackbox_conformal.annotations.formats.format import ImportRequest
-from blackbox_conformal.annotations.formats.label_studio import LabelStudio
-from blackbox_conformal.annotations.formats.labelme import Labelme
 from blackbox_conformal.annotations.formats.png import Png
 from support.annotation_files import (
     HEIGHT,
     WIDTH,
-    brush,
     coco,
-    cvat,
-    label_studio,
-    labelme,
-    labelme_mask,
     marked,
     png,
-    region,
-    shape,
 )
 
 BOX = (3, 5, 10, 12)
@@ -45,48 +35,11 @@ def run_lengths(flat):
 
 
 SAME = {
-    "labelme polygon": (Labelme(), labelme(shape("polygon", [[3, 5], [10, 5], [10, 12], [3, 12]]))),
-    "labelme rectangle": (Labelme(), labelme(shape("rectangle", [[10, 5], [3, 12]]))),
-    "labelme rectangle of four": (Labelme(), labelme(shape("rectangle", [[3, 5], [10, 5], [10, 12], [3, 12]]))),
-    "labelme mask": (Labelme(), labelme(shape("mask", [[3, 5], [9, 11]], mask=labelme_mask(BLOCK)))),
-    "labelme mask, box to the far edge": (
-        Labelme(),
-        labelme(shape("mask", [[3, 5], [10, 12]], mask=labelme_mask(BLOCK))),
-    ),
-    "cvat polygon": (Cvat(), cvat('<polygon label="wrong" points="3.0,5.0;10,5;10,12;3,12" z_order="0"/>')),
-    "cvat box": (Cvat(), cvat('<box label="wrong" xtl="3" ytl="5" xbr="10" ybr="12"></box>')),
-    "cvat mask": (Cvat(), cvat('<mask label="wrong" rle="0, 49" left="3" top="5" width="7" height="7"/>')),
     "coco polygon": (Coco(), coco({"segmentation": [[3, 5, 10, 5, 10, 12, 3, 12]]})),
     "coco box": (Coco(), coco({"segmentation": [], "bbox": [3, 5, 7, 7]})),
     "coco runs": (
         Coco(),
         coco({"segmentation": {"size": [HEIGHT, WIDTH], "counts": run_lengths((marked(BOX) > 0).T.reshape(-1))}}),
-    ),
-    "label studio brush": (
-        LabelStudio(),
-        label_studio(region("brush", {"format": "rle", "rle": brush(marked(BOX))})),
-    ),
-    "label studio polygon": (
-        LabelStudio(),
-        label_studio(
-            region(
-                "polygon",
-                {
-                    "points": [
-                        [x / 0.32, y / 0.24] for x, y in ((3.01, 5.01), (9.99, 5.01), (9.99, 11.99), (3.01, 11.99))
-                    ]
-                },
-            )
-        ),
-    ),
-    "label studio rectangle": (
-        LabelStudio(),
-        label_studio(
-            region(
-                "rectangle",
-                {"x": 3.01 / 0.32, "y": 5.01 / 0.24, "width": 6.98 / 0.32, "height": 6.98 / 0.24, "rotation": 0},
-            )
-        ),
     ),
     "png": (Png(), png(marked(BOX))),
     "png of one bit": (Png(), png(marked(BOX) > 0)),

@@ -1,9 +1,11 @@
 """Annotations in COCO's JSON, as CVAT and others export them: polygons, and runs down the columns of the picture.
 
-Runs come as a list of lengths or as COCO's compressed text.
+Runs come as a list of lengths or as COCO's compressed text. Pixel (row, column) is the square from (column, row) to
+(column + 1, row + 1).
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,10 +14,165 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.annotations.annotation_file import Levels
 from blackbox_conformal.annotations.foreign_files import entries, fields, number, objects, read_json, whole
-from blackbox_conformal.annotations.formats._shapes import DrawnLevels, box_of, run_lengths, runs
 from blackbox_conformal.annotations.formats.format import Format, ImportRequest, Marked, level_named
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.support.text import printable
+
+Points = Sequence[tuple[float, float]]
+LARGEST_WORK = 2 * 10**10
+"""Pixels that may be touched in all, so that a small file cannot keep the machine busy for minutes."""
+
+CORNER_WORK = 100_000
+"""What one corner takes, in pixels touched."""
+
+
+class DrawnLevels:
+    """Levels of a picture's pixels; where shapes overlap, the largest level counts.
+
+    A pixel is marked when its centre lies inside a shape (even-odd rule) or the outline passes through it, so that
+    thin, tiny and degenerate shapes are never lost.
+
+    Parameters
+    ----------
+    size
+        (height, width).
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.levels: NDArray[np.uint8] = np.zeros(size, np.uint8)
+        self._work = 0
+
+    def polygon(self, points: Points, level: int) -> None:
+        """Mark a polygon with corners (x, y); with fewer than three corners, its outline.
+
+        Raises
+        ------
+        FileFormatError
+            No corner, a corner further outside than the picture is large, or no pixel of the picture is touched.
+        """
+        corners = self._checked(points)
+        low = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
+        high = np.minimum(np.floor(corners.max(axis=0)).astype(int) + 1, self.levels.shape[::-1])
+        width, height = (int(side) for side in high - low)
+        self._spend(max(width, 0) * max(height, 0) + CORNER_WORK * len(corners))
+        inside = np.zeros((max(height, 0), max(width, 0) + 1), np.bool_)
+        if inside.size and width > 0:
+            moved = corners - low
+            ends = np.roll(moved, -1, axis=0)
+            # Each edge toggles one pixel of each row that it crosses. From left to right, a pixel is then inside where
+            # the number of toggles so far is odd; the extra column takes those right of the box.
+            for (x, y), (u, v) in zip(moved.tolist(), ends.tolist(), strict=True):
+                _cross(inside, x, y, u, v)
+            inside = np.bitwise_xor.accumulate(inside, axis=1)[:, :-1]
+            self._spend(20 * int(np.abs(ends - moved).sum()))
+            for (x, y), (u, v) in zip(moved.tolist(), ends.tolist(), strict=True):
+                _outline(inside, x, y, u, v)
+            if not inside.any():
+                # All corners on the lines between pixels: the pixels right and below them.
+                rows, columns = np.floor(moved[:, 1]).astype(int), np.floor(moved[:, 0]).astype(int)
+                kept = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+                inside[rows[kept], columns[kept]] = True
+        if not inside.any():
+            raise FileFormatError("expected shapes in the picture; one marks no pixel of it. Correct or delete it")
+        self.patch(inside, int(low[1]), int(low[0]), level)
+
+    def box(self, left: float, top: float, right: float, bottom: float, level: int, degrees: float = 0.0) -> None:
+        """Mark a rectangle, turned clockwise about its centre."""
+        corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+        self.polygon(_turned(corners, ((left + right) / 2, (top + bottom) / 2), degrees), level)
+
+    def patch(self, marked: NDArray[np.bool_], top: int, left: int, level: int) -> None:
+        """Mark the True pixels of an (h, w) array whose first pixel is at (top, left).
+
+        Raises
+        ------
+        FileFormatError
+            It reaches beyond the picture.
+        """
+        bottom, right = top + marked.shape[0], left + marked.shape[1]
+        height, width = self.levels.shape
+        if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+            raise FileFormatError(
+                f"expected a mask within {width}×{height} pixels; got one from ({left}, {top}) to ({right}, {bottom})"
+            )
+        self._spend(marked.size)
+        part = self.levels[top:bottom, left:right]
+        np.maximum(part, marked * np.uint8(level), out=part)
+
+    def _checked(self, points: Points) -> NDArray[np.float64]:
+        corners = np.array(points, np.float64).reshape(-1, 2)
+        height, width = self.levels.shape
+        if len(corners) == 0:
+            raise FileFormatError("expected at least one point of a shape; got none. Correct or delete it")
+        reach = np.array([width, height], np.float64)
+        if not ((corners >= -reach) & (corners <= 2 * reach)).all():
+            raise FileFormatError(
+                f"expected finite points not further outside than the picture of {width}×{height} pixels is large; got "
+                "others. Correct or delete the shape"
+            )
+        return corners
+
+    def _spend(self, work: int) -> None:
+        self._work += work
+        if self._work > LARGEST_WORK:
+            raise FileFormatError(
+                "expected fewer shapes or fewer corners; drawing these would take too long. Merge or delete some"
+            )
+
+
+def runs(counts: Sequence[int], size: int) -> NDArray[np.bool_]:
+    """Lengths of runs that are not marked, marked, not marked, …: (size,) bool.
+
+    Raises
+    ------
+    FileFormatError
+        A run is negative or the runs do not add up to `size`.
+    """
+    if min(counts, default=0) < 0 or sum(counts) != size:
+        raise FileFormatError(f"expected runs that add up to {size} pixels; got {sum(counts)}. Export it again")
+    marked = np.arange(len(counts)) % 2 == 1
+    return np.repeat(marked, np.array(counts, np.int64))
+
+
+def run_lengths(marked: NDArray[np.bool_]) -> list[int]:
+    """Lengths of the runs of (size,) bool, the first of them not marked; what `runs` takes."""
+    changes = np.flatnonzero(np.diff(marked)) + 1
+    edges = np.concatenate(([0], changes, [marked.size]))
+    lengths: list[int] = np.diff(edges).tolist()
+    return [0, *lengths] if marked.size and marked[0] else lengths
+
+
+def box_of(marked: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """(top, left, bottom, right) of the smallest box around the True pixels, of which there is at least one."""
+    rows, columns = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+def _cross(inside: NDArray[np.bool_], x: float, y: float, u: float, v: float) -> None:
+    """Toggle, in each row that the edge crosses, the first pixel whose centre is right of it."""
+    first, last = math.ceil(min(y, v) - 0.5), math.ceil(max(y, v) - 0.5)
+    rows = np.arange(max(first, 0), min(last, inside.shape[0]))
+    if rows.size:
+        columns = np.ceil(x + (rows + 0.5 - y) * ((u - x) / (v - y)) - 0.5)
+        inside[rows, np.clip(columns, 0, inside.shape[1] - 1).astype(int)] ^= True
+
+
+def _outline(inside: NDArray[np.bool_], x: float, y: float, u: float, v: float) -> None:
+    """Mark the pixels that the edge enters; running along the line between two pixels enters neither."""
+    steps = np.linspace(0.0, 1.0, int(4 * max(abs(u - x), abs(v - y))) + 2)
+    across, down = x + (u - x) * steps, y + (v - y) * steps
+    columns, rows = np.floor(across), np.floor(down)
+    kept = (columns != across) & (rows != down)
+    kept &= (rows >= 0) & (rows < inside.shape[0]) & (columns >= 0) & (columns < inside.shape[1])
+    inside[rows[kept].astype(int), columns[kept].astype(int)] = True
+
+
+def _turned(points: Points, centre: tuple[float, float], degrees: float) -> Points:
+    if degrees == 0:
+        return points
+    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    x, y = centre
+    return [(x + c * (px - x) - s * (py - y), y + s * (px - x) + c * (py - y)) for px, py in points]
 
 
 class Coco(Format):

@@ -1,31 +1,18 @@
-"""`annotate`: a page on which people mark where delivered pictures differ in meaning, and what their marks become."""
+"""`annotate`: what becomes of people's marks of where delivered pictures differ in meaning."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from blackbox_conformal.cli import from_options, values
 from blackbox_conformal.cli import options as shared
-from blackbox_conformal.cli.cache import LEDGER_OF_RUN
 from blackbox_conformal.cli.commands import Group
 from blackbox_conformal.cli.console import Screen
-from blackbox_conformal.cli.interrupts import listening
-from blackbox_conformal.cli.named_files import photograph_paths
-from blackbox_conformal.cli.signing import load_calibration
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.gateway.serve_command import refuse_missing
 from blackbox_conformal.support.text import counted
 
 if TYPE_CHECKING:
     from blackbox_conformal.annotations.combine import Rule
-    from blackbox_conformal.pages.annotating.pairs import Pairs
-
-
-LARGEST_BODY = 256 * 2**20
-"""Bytes of the marks of a picture, one a pixel."""
 
 
 _folder = click.argument("folder", type=shared.EXISTING_FOLDER)
@@ -37,7 +24,7 @@ _format = shared.option(
     "form",
     required=True,
     metavar="NAME",
-    help="coco, cvat, label-studio, labelme, png, or another package's.",
+    help="coco, png, or another package's.",
 )
 _truth = shared.option("--truth", type=shared.FILE, required=True, help="The photograph.")
 _delivered = shared.option(
@@ -46,73 +33,7 @@ _delivered = shared.option(
 _force = shared.option("--force", is_flag=True, help="Replace what is there.")
 
 
-@dataclass(frozen=True, kw_only=True)
-class AnnotateOptions(shared.VendorOptions):
-    images: tuple[str, ...] = shared.photographs()
-    calibration: str = shared.declared(
-        "--calibration",
-        type=shared.FILE,
-        required=True,
-        help="Calibration file, of any metric, whose draws are stored.",
-    )
-    annotator: str = shared.declared("--annotator", metavar="NAME", required=True, help="Who marks.")
-    annotations: str = shared.declared(
-        "--annotations", type=shared.FOLDER, default="annotations", help="Folder for the marks."
-    )
-    run: str | None = shared.declared(
-        "--run", type=shared.FOLDER, help="Run folder with the draws.  [default: the calibration's]"
-    )
-    ledger: str | None = shared.declared("--ledger", type=values.ledger_address, metavar="ADDRESS", help=LEDGER_OF_RUN)
-    trust: tuple[str, ...] = shared.trust()
-    port: int = shared.declared(
-        "--port", type=values.whole(0, 65535), default=0, help="Port of the page; 0 takes a free one."
-    )
-
-
-@click.command("annotate")
-@shared.takes(AnnotateOptions)
-def annotate(screen: Screen, options: AnnotateOptions) -> None:
-    """Mark, on a page in the browser, where the delivered pictures of IMAGES differ in meaning from them.
-
-    IMAGES are photographs that `calibrate` drew, with any metric. Nothing is drawn and nothing is paid. Afterwards
-    `annotate combine` makes of everyone's marks what `calibrate --metric semantic` reads.
-    """
-    refuse_missing()
-    from blackbox_conformal.pages.annotating.annotation_site import AnnotationSite
-    from blackbox_conformal.pages.viewer.local_site import LocalSite
-
-    pairs = _pairs(screen, options)
-    routes = AnnotationSite(pairs, Path(options.annotations), options.annotator).routes
-
-    def on_start(url: str) -> None:
-        screen.say(f"Open {url} in a browser; stop with Ctrl-C")
-        screen.data({"url": url, "pictures": len(pairs), "annotations": str(Path(options.annotations).resolve())})
-
-    with LocalSite(routes, port=options.port, largest_body=LARGEST_BODY) as site:
-        site.run(on_start)
-    screen.next("annotate", "combine", options.annotations)
-
-
-def _pairs(screen: Screen, options: AnnotateOptions) -> "Pairs":
-    from blackbox_conformal.drawing.ledger.address import LEDGERS
-    from blackbox_conformal.pages.annotating.pairs import Pairs
-    from blackbox_conformal.study.run_folder import usual_folder
-
-    calibration = load_calibration(screen, options.calibration, options.trust)
-    setup = from_options.calibrated_setup(calibration, options)
-    run = Path(options.run) if options.run else usual_folder(calibration.procedure, Path(options.calibration))
-    if options.ledger is not None:
-        LEDGERS.name(options.ledger)
-    with listening(screen) as listeners:
-        pairs = Pairs.of_photographs(setup, photograph_paths(options.images), run, listeners)
-    if pairs.missing:
-        screen.note(f"note: {counted(pairs.missing, 'photograph')} left out, which {run} has no draws of")
-    return pairs
-
-
-command = Group(
-    "annotate", alone=annotate, epilog="`annotate agreement|combine|import|export` take the marks that people made."
-)
+command = Group("annotate", epilog="Mark pictures with any tool that exports COCO or PNG masks; then import its files.")
 
 
 @command.command("agreement")
@@ -186,7 +107,7 @@ def import_(
 ) -> None:
     """Store the annotation of one delivered picture from another tool's file SOURCE.
 
-    For labelme and png SOURCE can be a folder of such files.
+    For png SOURCE can be a folder of such files.
     """
     from blackbox_conformal.annotations.convert import import_annotations
 
