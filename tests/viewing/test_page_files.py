@@ -3,7 +3,7 @@
 import httpx
 
 from blackbox_conformal.pages.viewer.local_site import LocalSite, PageRoute
-from blackbox_conformal.pages.viewer.page_files import asset_route, template_page
+from blackbox_conformal.pages.viewer.view_page import asset_route, template_page
 
 REPORTS = "blackbox_conformal.pages.report"
 
