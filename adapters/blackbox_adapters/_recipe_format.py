@@ -82,7 +82,10 @@ class Seed(_Table):
 
 
 class RecipeLimits(_Table):
-    """Limits on pictures, on requests (`rates`, such as ``50/hour submit``) and on draws at once; what is billed."""
+    """Limits on pictures, on requests (`rates`, such as ``50/hour submit``) and on draws at once; what is billed.
+
+    `free_answers`: a cost of 0 that the vendor tells with a picture is booked, as where it gives credits away.
+    """
 
     min_side: int | None = None
     max_side: int | None = None
@@ -93,6 +96,7 @@ class RecipeLimits(_Table):
     max_aspect: float | None = None
     max_upload_bytes: int | None = None
     failures_billed: bool = True
+    free_answers: bool = False
     rates: list[Annotated[Rate, BeforeValidator(_rate)]] = []
     concurrency: int | None = Field(default=None, ge=1)
 

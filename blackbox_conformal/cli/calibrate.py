@@ -235,8 +235,9 @@ def _remark(
         )
     if refusals:
         # What lies on this machine's disk is in no ledger.
-        listing = ["blackbox-conformal", "ledger", "ls", "--state", "refused", *next_steps.run_named(str(run))]
-        why = f"; `{shlex.join(listing)}` lists them, and `ledger reopen` has them asked for again"
+        words = ["--state", "refused", *next_steps.run_named(str(run))]
+        lists, reopens = (shlex.join(["blackbox-conformal", "ledger", each, *words]) for each in ("ls", "reopen"))
+        why = f"; `{lists}` lists them, and `{reopens}` has them asked for again"
         why = "" if setup.adapter.capabilities.local else why
         each = "; ".join(f"{one['photographs']} ({_some(one['names'])}), {one['words']}" for one in refusals)
         screen.note(f"note: refused, and counted as the worst loss: {each}{why}")

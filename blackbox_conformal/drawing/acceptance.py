@@ -1,26 +1,44 @@
 """Which answers count: pictures that pass the run's check, from a model that they may be mixed with."""
 
+import math
 import shlex
 import threading
 from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
 
+from blackbox_conformal.drawing.ledger.states import OTHER_MODEL
 from blackbox_conformal.drawing.run_control import RunControl
 from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import (
+    AccountRefusedError,
     BlackboxConformalError,
     IncompleteError,
     LedgerError,
     ModelChangedError,
     PayloadError,
+    RefusedError,
+    RunRefusedError,
     VendorError,
 )
 from blackbox_conformal.support.text import clean, printable
-from blackbox_conformal.vendor.refusals import same_words
+from blackbox_conformal.vendor.refusals import UnclearError, of_account, same_words, speaks_of_account
 
 Check = Callable[[bytes, Task], None]
 
 SAME_REFUSALS = 3
-"""Pictures that are refused in the same words, with which a run ends: that is rarely about the pictures."""
+"""Pictures that are refused in the same words, with which a run ends: a setting or the account may be meant."""
+
+STRANGERS = 3
+"""Answers of another model in a row with which a run ends; fewer are taken for requests that a service rerouted."""
+
+
+@dataclass
+class _Doubt:
+    """Since when a refusal is known whose words may be of money (monotonic), and the pictures that met it."""
+
+    since: float
+    pictures: set[str] = field(default_factory=set)
 
 
 class FirstModel:
@@ -52,8 +70,15 @@ class Acceptance:
         may come from the model that answers first. None: from any.
     control
         Ends the run with an error that `counted` raises.
+    run
+        The run folder, which messages name.
     first_model
         Shared by all sets of tasks whose draws are of one model.
+
+    Attributes
+    ----------
+    nothing_else
+        Whether only pictures are left to ask for that were put off since their refusal was unclear.
     """
 
     def __init__(
@@ -62,6 +87,7 @@ class Acceptance:
         counted: Callable[[Task, str], None] | None,
         calibrated: Collection[str] | None,
         accept_refusals: bool,
+        run: Path,
         control: RunControl,
         first_model: FirstModel | None = None,
     ) -> None:
@@ -70,6 +96,11 @@ class Acceptance:
         self.calibrated = None if calibrated is None else sorted(calibrated)
         self._accept_refusals = accept_refusals
         self._refused: dict[tuple[str | None, str], dict[str, str]] = {}
+        self._doubts: dict[str, _Doubt] = {}
+        self._newest_answered = -math.inf
+        self._strangers = 0
+        self.nothing_else = False
+        self._run = run
         self._lock = threading.Lock()
         self._control = control
         self._first_model = first_model or FirstModel()
@@ -100,6 +131,45 @@ class Acceptance:
         except BlackboxConformalError as error:
             self._control.fail(error)
 
+    def count_answer(self, sent_at: float) -> None:
+        """Tell that the vendor took and answered what was sent then (monotonic), so that nothing barred the account."""
+        with self._lock:
+            self._newest_answered = max(self._newest_answered, sent_at)
+
+    def judged(self, task: Task, error: BlackboxConformalError, now: float) -> BlackboxConformalError:
+        """What a refusal means whose words may be of money or of the key; every other error as it is.
+
+        Whether it is of the account, other pictures show: where one that was sent later is answered, this picture was
+        meant; where two meet it and none is answered, the account.
+        """
+        if not isinstance(error, RefusedError) or isinstance(error, AccountRefusedError) or error.billed:
+            return error
+        said = speaks_of_account(f"{error.code or ''} {error}")
+        if said == "surely":
+            return of_account(error)
+        if not said or isinstance(error, RunRefusedError) or self._accept_refusals:
+            return error
+        with self._lock:
+            doubt = self._doubts.setdefault(same_words(str(error)), _Doubt(now))
+            doubt.pictures.add(task.picture or task.upload.digest)
+            if self._newest_answered > doubt.since:
+                return error
+            if len(doubt.pictures) == 1 and not self.nothing_else:
+                return UnclearError(str(error), request_id=error.request_id, code=error.code)
+        return of_account(error, "If the pictures are meant, --accept-refusals counts them as refused and goes on")
+
+    def stranger(self, model: str | None) -> PayloadError | None:
+        """Why a picture is thrown away, and asked for again: another model made it. The third in a row ends the run."""
+        changed = self.model_error(model)
+        with self._lock:
+            self._strangers = 0 if changed is None else self._strangers + 1
+            ended = self._strangers >= STRANGERS
+        if changed is None:
+            return None
+        if ended:
+            self._control.fail(changed)
+        return PayloadError(f"model {model!r} answered, which must not be mixed with the others", code=OTHER_MODEL)
+
     def count_refusal(self, task: Task, error: VendorError | None) -> None:
         """Tell of a picture that the vendor refused, now or earlier; `SAME_REFUSALS` in the same words end the run."""
         if self._accept_refusals or error is None:
@@ -113,12 +183,13 @@ class Acceptance:
                 return
             names = ", ".join(alike.values())
         which = "--state refused" if error.code is None else f"--code {shlex.quote(error.code)}"
+        again = f"blackbox-conformal ledger reopen {which} --run {shlex.quote(str(self._run))}"
         self._control.fail(
             IncompleteError(
-                f"stopped: {SAME_REFUSALS} pictures ({names}) were refused in the same words, which is rarely about the"
-                f" pictures: {str(error).removesuffix('.')}. If a setting or the account is meant, correct it, and"
-                f" `blackbox-conformal ledger reopen {which}` has the same command ask for them again. If the pictures"
-                " are meant, the same command with --accept-refusals counts them as refused and goes on"
+                f"stopped: {SAME_REFUSALS} pictures ({names}) were refused in the same words:"
+                f" {str(error).removesuffix('.')}. If the pictures are meant, the same command with --accept-refusals"
+                " counts them as refused and goes on. If a setting or the account is meant, correct it, and"
+                f" `{again}` has the same command ask for them again"
             )
         )
 
@@ -143,6 +214,7 @@ class Acceptance:
         if model == first:
             return None
         return ModelChangedError(
-            f"the vendor replaced its model: draws came from {first!r} and from {model!r}, and must not be mixed, so "
-            "that this cannot be completed. What was paid for is kept; start again in a new run folder, with --run"
+            f"the vendor replaced its model: draws came from {first!r} and from {model!r}, and must not be mixed. What "
+            "was paid for is kept. If the service chooses among providers, name one where it lets you, and run the same"
+            " command again; else start again in a new run folder, with --run"
         )

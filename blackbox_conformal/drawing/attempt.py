@@ -19,6 +19,7 @@ from blackbox_conformal.drawing.events import EventBoard, EventKind
 from blackbox_conformal.drawing.http.classify import GoneError, classify
 from blackbox_conformal.drawing.http.resumption import Resumption
 from blackbox_conformal.drawing.ledger.attempts import AttemptSpec
+from blackbox_conformal.drawing.ledger.states import OTHER_MODEL
 from blackbox_conformal.drawing.money import to_usd
 from blackbox_conformal.drawing.pacing.retry import Retrier
 from blackbox_conformal.drawing.run_control import RunControl, StoppedError
@@ -34,6 +35,7 @@ from blackbox_conformal.errors import (
     LedgerError,
     MaybeSentError,
     MemoryShortError,
+    ModelChangedError,
     NotSentError,
     PayloadError,
     TryLaterError,
@@ -54,7 +56,7 @@ from blackbox_conformal.vendor.adapter import (
     Step,
     Wait,
 )
-from blackbox_conformal.vendor.refusals import of_account
+from blackbox_conformal.vendor.refusals import UnclearError
 
 # The steps of an adapter's own code, with what is wrong in it told as an error of this package.
 
@@ -139,6 +141,7 @@ class AttemptRunner:
     job_deadline_s: float
     _deadline: float | None = field(default=None, init=False)
     _submitted: bool = field(default=False, init=False)
+    _sent_at: float | None = field(default=None, init=False)
     _waited_s: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
@@ -146,7 +149,7 @@ class AttemptRunner:
             # An accepted job of an earlier run gets its whole time again.
             self._deadline = self.clock.monotonic() + self.job_deadline_s
 
-    def run(self) -> Outcome | NotSentError | TryLaterError:
+    def run(self) -> Outcome | NotSentError | TryLaterError | UnclearError:
         """Carry out the steps to their end, and record it; returns an error when the vendor took nothing.
 
         An error of a request is raised inside the adapter's generator, which may look the job up, or cancel a job that
@@ -184,6 +187,9 @@ class AttemptRunner:
         except StopIteration:
             # The vendor works: its circuit breaker closes again.
             self.retrier.record_success()
+            if self.record.told_nothing:
+                text = "the vendor says that a picture with a price costs 0, which counts only with free_answers = true"
+                self._tell("price-differs", f"{text} in its recipe or adapter; the price is booked")
             return self._outcome("stored", None)
         except StoppedError:
             # What was sent and not answered may be billed; what was not sent cannot be.
@@ -196,7 +202,8 @@ class AttemptRunner:
             if self.restore:
                 raise cleaned(error) from None
             # Of a job that was accepted, the account cannot be at fault: the vendor had taken the request.
-            told = of_account(error) if isinstance(error, VendorError) and self.record.job is None else error
+            judged = self.record.job is None
+            told = self.acceptance.judged(self.task, error, self.clock.monotonic()) if judged else error
             return self._ended(cleaned(told))
         finally:
             # The adapter's generator may raise while it is closed, which must not hide how the attempt ended.
@@ -231,6 +238,8 @@ class AttemptRunner:
     def _may_look_again(self, failure: VendorError) -> bool:
         if self.restore or self.record.job is None or self.record.same_job is not None:
             return False
+        if failure.code == OTHER_MODEL:
+            return False
         return isinstance(failure, (PayloadError, JobError, TryLaterError)) and not isinstance(failure, DeadlineError)
 
     def _submission(self, step: Send) -> Callable[[], Answer]:
@@ -255,6 +264,7 @@ class AttemptRunner:
         unanswered = record.state in ("sent", "ambiguous")
         if paid:
             self._prepare_to_pay()
+            self._sent_at = self.clock.monotonic()
         # A public link and a data link ask nothing of the vendor, so they take no turn of its rate.
         elif not step.public and step.url[:5].lower() != "data:":
             waited = self.turns.wait(wake, step.purpose)
@@ -447,13 +457,15 @@ class AttemptRunner:
         self._keep(data)
         valid = False
         try:
-            failure = self.acceptance.picture_error(data, self.task)
+            failure = self.acceptance.picture_error(data, self.task) or self.acceptance.stranger(self.record.model)
             valid = failure is None and self.acceptance.check is not None
         finally:
             # One commit for both.
             self.record.mark_stored(valid=valid)
         if failure is None:
             self.acceptance.count(self.task, self.record.digest or "")
+            if self._sent_at is not None:
+                self.acceptance.count_answer(self._sent_at)
         return failure
 
     def _keep(self, data: bytes) -> None:
@@ -474,7 +486,7 @@ class AttemptRunner:
             # An event that nothing sets: not even a stop may give up the only copy.
             self.clock.sleep(_WRITE_AGAIN_S, threading.Event())
 
-    def _ended(self, failure: BlackboxConformalError) -> Outcome | NotSentError | TryLaterError:
+    def _ended(self, failure: BlackboxConformalError) -> Outcome | NotSentError | TryLaterError | UnclearError:
         """Record how the attempt ended; errors that concern everybody stop the run instead."""
         record, rule = self.record, self.record.ending(type(failure))
         unbilled = is_unbilled(rule, failure, self.adapter.capabilities.failures_billed)
@@ -486,7 +498,8 @@ class AttemptRunner:
             failure = JobError(f"{failure}; the job {record.job} is booked at {price} USD", code=code)
         record.end(rule, clean(str(failure)), code, unbilled=unbilled)
         # Raised by a request, the error has ended the run. Raised by the adapter on reading an answer, it has not.
-        if rule.result == "deferred" and isinstance(failure, (NotSentError, TryLaterError)) and not self.control.error:
+        deferrals = (NotSentError, TryLaterError, UnclearError)
+        if rule.result == "deferred" and isinstance(failure, deferrals) and not self.control.error:
             return failure
         if rule.result is None or rule.result == "deferred":
             raise StoppedError
@@ -501,8 +514,9 @@ class AttemptRunner:
 
     def _outcome(self, state: OutcomeState, error: VendorError | None, unbilled: bool = False) -> Outcome:
         record = self.record
-        # Whatever the ending, a draw of another model must not be mixed with the others.
-        if not self.restore and (changed := self.acceptance.model_error(record.model)) is not None:
+        # A draw of another model must not be mixed with the others; one that has no picture is not.
+        mixed = state not in ("invalid", "failed") or isinstance(self.control.error, ModelChangedError)
+        if mixed and not self.restore and (changed := self.acceptance.model_error(record.model)) is not None:
             self.board.tell("model-changed", str(changed))
             self.control.fail(changed)
             raise StoppedError

@@ -10,7 +10,7 @@ from blackbox_conformal.drawing.ledger.attempts import Attempt, AttemptSpec, Ven
 from blackbox_conformal.drawing.ledger.receipts import Receipt
 from blackbox_conformal.drawing.ledger.sample_store import Arrival, InboxFile, Store
 from blackbox_conformal.drawing.ledger.states import WITH_JOB, AttemptState
-from blackbox_conformal.drawing.money import to_nano, to_usd
+from blackbox_conformal.drawing.money import to_nano
 from blackbox_conformal.drawing.reservations import Reservation, Reservations
 from blackbox_conformal.drawing.run_control import StoppedError
 from blackbox_conformal.drawing.task import OutcomeState
@@ -28,12 +28,12 @@ from blackbox_conformal.errors import (
     RefusedError,
     RunRefusedError,
     TryLaterError,
-    UsageError,
     VendorError,
     VendorFailedError,
 )
 from blackbox_conformal.support.text import clean
 from blackbox_conformal.vendor.adapter import Observed
+from blackbox_conformal.vendor.refusals import UnclearError
 
 State = Literal["unrecorded", "intent", "sent", "answered", "ambiguous", "accepted", "ready", "stored"]
 """Where an attempt is while it runs; all but two are states of the ledger.
@@ -89,6 +89,9 @@ _ROWS: tuple[tuple[tuple[type, ...], tuple[State, ...], Ending], ...] = (
     # The vendor says no to this picture.
     ((RefusedError,), ("unrecorded",), Ending(None, None, "refused")),
     ((RefusedError,), _ANSWERED, Ending("refused", "A", "refused")),
+    # Whether it does, other pictures show first.
+    ((UnclearError,), ("unrecorded",), Ending(None, None, "deferred")),
+    ((UnclearError,), ("answered",), Ending("cancelled", "A", "deferred")),
     # The vendor failed on its own.
     ((VendorFailedError,), ("unrecorded",), Ending(None, None, "failed")),
     ((VendorFailedError,), _ANSWERED, Ending("failed", "V", "failed")),
@@ -160,6 +163,8 @@ class AttemptRecord:
         Another attempt that was given the same job.
     report
         What the vendor said besides the picture.
+    told_nothing
+        The last cost that the vendor told is 0, which is booked where it gives no picture.
     answer
         Body of the last answer that should have held the picture.
     digest
@@ -176,6 +181,7 @@ class AttemptRecord:
     job: str | None = field(default=None, init=False)
     same_job: Attempt | None = field(default=None, init=False)
     report: VendorReport = field(default=VendorReport(), init=False)
+    told_nothing: bool = field(default=False, init=False)
     answer: bytes | None = field(default=None, init=False)
     digest: str | None = field(default=None, init=False)
     _size: int | None = field(default=None, init=False)
@@ -277,10 +283,12 @@ class AttemptRecord:
     def observe(self, observed: Observed, *, free_answers: bool = False) -> None:
         """Add what the vendor says to the report; what it bills is reserved from now on, if that is more.
 
+        A bill of 0 for a call with a price is kept aside, unless `free_answers`.
+
         Raises
         ------
         UsageError
-            The price makes no sense, or is 0 for a call that has one and `free_answers` is unset; the rest is added.
+            The price makes no sense; the rest is added.
         """
         report = self.report
         self.report = replace(
@@ -291,12 +299,10 @@ class AttemptRecord:
         )
         if observed.cost_usd is not None:
             cost = to_nano(observed.cost_usd)
-            # A bill of 0 for a call with a price would let the budget be spent without end.
-            if not cost and self.spec.listed_nanousd and not free_answers:
-                raise UsageError(
-                    f"expected the cost of a call that is listed at {to_usd(self.spec.listed_nanousd)} USD; got 0,"
-                    " which is believed only where the adapter says that some answers are free"
-                )
+            # A picture for 0 at a price would let the budget be spent without end; tries without a picture are few.
+            self.told_nothing = not cost and bool(self.spec.listed_nanousd) and not free_answers
+            if self.told_nothing:
+                return
             self.report = replace(self.report, cost_nanousd=cost)
             # The highest bill so far is what later draws reserve.
             self.reservations.prices.billed(self.spec.listed_nanousd, cost)
@@ -359,6 +365,9 @@ class AttemptRecord:
         """Record how the attempt ends; `text` and `code` are the error's, `unbilled` as for `cost_nanousd`."""
         if rule.row is None:
             return
+        if self.told_nothing and rule.row in ("failed", "refused", "cancelled"):
+            # What was charged at the submission is given back where there is no picture.
+            self.report = replace(self.report, cost_nanousd=0)
         if rule.row == "as it is":
             self.ledger.note(self.row, rule.error_class or "", text)
         else:
@@ -422,5 +431,7 @@ class AttemptRecord:
     def _settle(self, cost_nanousd: int) -> None:
         reservation, self._reservation = self._reservation, None
         if reservation is not None:
-            stored, billed = self.state == "stored", self.report.cost_nanousd is not None
+            stored, told = self.state == "stored", self.report.cost_nanousd
+            # What a failure costs says nothing of the price of a picture.
+            billed = bool(told) or (stored and told is not None)
             self.reservations.settle(reservation, cost_nanousd, answered=stored, billed=billed)

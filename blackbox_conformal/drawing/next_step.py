@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from blackbox_conformal.drawing.ledger.attempts import Attempt
-from blackbox_conformal.drawing.ledger.states import UNSENT, WHOLE, WITH_JOB
+from blackbox_conformal.drawing.ledger.states import OTHER_MODEL, UNSENT, WHOLE, WITH_JOB
 from blackbox_conformal.drawing.limits import Limits
 
 IDEMPOTENCY_WINDOW_S = 20.0 * 3600
@@ -98,10 +98,8 @@ def next_step(
         return following if limits.pay_again or limits.retry_ambiguous else Done(last)
     if last.state == "expired":
         return following if limits.pay_again or limits.retry_ambiguous else Done(last)
-    # Nothing was billed, so asking again costs no more than asking once.
-    if failed_for_free(last):
-        return following
-    if last.reopened:
+    # Nothing was billed, so asking again costs no more than asking once; or the draw went astray.
+    if failed_for_free(last) or last.reopened or _went_astray(last):
         return following
     if last.state in ("invalid", "failed") and (limits.pay_again or resampled <= limits.max_resample):
         return following
@@ -110,7 +108,12 @@ def next_step(
 
 def times_resampled(attempts: Sequence[Attempt]) -> int:
     """How many attempts were paid for and gave no usable picture: as often the draw was, or may be, bought again."""
-    return sum(attempt.state in ("invalid", "failed") and not failed_for_free(attempt) for attempt in attempts)
+    unusable = [one for one in attempts if one.state in ("invalid", "failed") and not _went_astray(one)]
+    return sum(not failed_for_free(attempt) for attempt in unusable)
+
+
+def _went_astray(attempt: Attempt) -> bool:
+    return attempt.state == "invalid" and attempt.code == OTHER_MODEL
 
 
 # Of unknown price, "nothing was billed" is only what the ledger could book.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from weakref import WeakSet
 
 from blackbox_conformal.drawing.acceptance import Acceptance, FirstModel
@@ -157,7 +158,7 @@ class OpenRun:
     def to_buy(self, tasks: Sequence[Task], *, pay_again: bool = False) -> ToBuy:
         """What the missing ones of these draws take; reads only."""
         control = RunControl()
-        return self.begin(control, Acceptance(None, None, (), True, control), pay_again=pay_again).to_buy(tasks)
+        return self.begin(control, Acceptance(None, None, (), True, Path(), control), pay_again=pay_again).to_buy(tasks)
 
     def inspect(self) -> None:
         """Read what the vendor publishes of itself, once; errors as `inspect_vendor`."""

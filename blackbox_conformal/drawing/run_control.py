@@ -13,6 +13,10 @@ class TakenError(StoppedError):
     """Another process makes this draw: it is looked at again once that one has come to an end."""
 
 
+class PutOffError(StoppedError):
+    """The vendor may have refused this draw for the account's sake: it is asked for again after all others."""
+
+
 class RunControl:
     """Shared by every worker of one set of tasks.
 

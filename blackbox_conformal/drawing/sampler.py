@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -22,7 +22,7 @@ from blackbox_conformal.drawing.open_run import AnyRun, OpenCascade, OpenRun, op
 from blackbox_conformal.drawing.owned_folder import OwnedFolder
 from blackbox_conformal.drawing.run_control import RunControl
 from blackbox_conformal.drawing.task import Outcome, Task, sent_to
-from blackbox_conformal.drawing.work_item import Processor
+from blackbox_conformal.drawing.work_item import Processor, WorkItem
 from blackbox_conformal.errors import IncompleteError, LedgerError, PayloadError, UsageError
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.descriptors import require_descriptors
@@ -92,7 +92,7 @@ class Sampler:
         self._adapter, self._run = adapter, Path(run)
         # Members of a cascade leave open what each of them says itself.
         self._limits = limits if adapter.members else limits.for_vendor(adapter.capabilities)
-        self._new_acceptance = partial(Acceptance, check, counted, models, limits.accept_refusals)
+        self._new_acceptance = partial(Acceptance, check, counted, models, limits.accept_refusals, self._run)
         self._clock = clock or Clock()
         self._board = EventBoard(self._clock, listener, limits.max_cost_usd) if shared is None else shared.board
         self._control = RunControl()
@@ -354,6 +354,26 @@ class Sampler:
         else:
             self._board.count(wanted=len(tasks))
         self._board.tell("started", f"{len(tasks)} draws wanted")
+        done = 0
+        while items:
+            done += yield from self._carried_out(processor, items)
+            items = deque(processor.last_items())
+        # A ledger that failed counts for more than draws that are left.
+        if isinstance(control.error, LedgerError):
+            raise control.error
+        # Names of samples are durable before the run is called finished.
+        opened.flush()
+        self._board.tell("finished", f"{done} of {len(tasks)} draws are done")
+        ended = control.error
+        if ended is None and done < len(tasks):
+            ended = IncompleteError(
+                f"stopped with {len(tasks) - done} of {len(tasks)} draws left; the same command resumes"
+            )
+        if ended is not None:
+            raise processor.with_unanswered(ended, tasks)
+
+    def _carried_out(self, processor: Processor, items: deque[WorkItem]) -> Generator[Outcome, None, int]:
+        """Work these off in threads; yields outcomes as they arrive, and returns how many there were."""
         arrived: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=processor.work, args=(items, arrived), name=f"draw-{number}", daemon=True)
@@ -374,26 +394,14 @@ class Sampler:
                 self._tell(outcome)
                 yield outcome
         except BaseException as error:
-            control.leave()
+            processor.control.leave()
             # A person who interrupts twice does not wait for threads.
             self._abandoned = isinstance(error, (KeyboardInterrupt, SystemExit))
             raise
         finally:
             if not self._abandoned:
                 self._join()
-        # A ledger that failed counts for more than draws that are left.
-        if isinstance(control.error, LedgerError):
-            raise control.error
-        # Names of samples are durable before the run is called finished.
-        opened.flush()
-        self._board.tell("finished", f"{done} of {len(tasks)} draws are done")
-        ended = control.error
-        if ended is None and done < len(tasks):
-            ended = IncompleteError(
-                f"stopped with {len(tasks) - done} of {len(tasks)} draws left; the same command resumes"
-            )
-        if ended is not None:
-            raise processor.with_unanswered(ended, tasks)
+        return done
 
     def _begin(self, opened: OpenRun) -> Processor:
         """Begin a new set of tasks."""

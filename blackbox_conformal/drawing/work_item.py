@@ -21,7 +21,7 @@ from blackbox_conformal.drawing.http.classify import GoneError
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
 from blackbox_conformal.drawing.ledger.attempts import Attempt, AttemptSpec
 from blackbox_conformal.drawing.ledger.sample_store import Store
-from blackbox_conformal.drawing.ledger.states import WHOLE, WITH_JOB
+from blackbox_conformal.drawing.ledger.states import OTHER_MODEL, WHOLE, WITH_JOB
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.money import may_be_billed, to_nano
 from blackbox_conformal.drawing.next_step import (
@@ -37,7 +37,7 @@ from blackbox_conformal.drawing.next_step import (
 from blackbox_conformal.drawing.pacing.concurrency import AdaptiveConcurrency
 from blackbox_conformal.drawing.pacing.retry import Retrier, full_jitter
 from blackbox_conformal.drawing.reservations import Reservations
-from blackbox_conformal.drawing.run_control import RunControl, StoppedError, TakenError
+from blackbox_conformal.drawing.run_control import PutOffError, RunControl, StoppedError, TakenError
 from blackbox_conformal.drawing.task import Outcome, OutcomeState, Task, idempotency_key, task_keys
 from blackbox_conformal.drawing.turn_taking import TurnTaking
 from blackbox_conformal.errors import (
@@ -55,6 +55,7 @@ from blackbox_conformal.errors import (
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.support.text import clean
 from blackbox_conformal.vendor.adapter import Adapter
+from blackbox_conformal.vendor.refusals import UnclearError
 
 # What a draw of an earlier session came to, by its row in the ledger.
 
@@ -76,7 +77,10 @@ def earlier_outcome(task: Task, state: OutcomeState, attempt: Attempt, error: Ve
 _LOOK_AGAIN_S = 0.5
 _LOOKED_AT_TOGETHER = 32
 FREE_REPEATS = 2
-"""How often a run asks again for a draw at which the vendor failed on its own, where that attempt cost nothing."""
+"""How often a run asks again for a draw at which the vendor failed on its own, where that attempt cost nothing.
+
+As often it asks again for one that another model answered, which is paid for.
+"""
 
 
 class ToBuy(NamedTuple):
@@ -145,6 +149,7 @@ class Processor:
     clock: Clock
     board: EventBoard
     _looking: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _put_off: list[Task] = field(default_factory=list, init=False)
 
     @cached_property
     def _procedure(self) -> str:
@@ -190,6 +195,14 @@ class Processor:
             start = random.randrange(len(items) or 1)
             items = items[start:] + items[:start]
         return items
+
+    def last_items(self) -> list[WorkItem]:
+        """A work item for each draw that was put off, once all others have ended; none where the run is stopped."""
+        tasks, self._put_off = self._put_off, []
+        if not tasks or self.control.stopping.is_set():
+            return []
+        self.acceptance.nothing_else = True
+        return self.work_items(tasks)
 
     def _steps(self, keys: Sequence[str], rows: Mapping[str, Sequence[Attempt]]) -> list[NextStep]:
         """What is left to do for the task of each key, by the ledger's rows of it."""
@@ -274,6 +287,8 @@ class Processor:
                 except TakenError:
                     # Another process was quicker: looked at again later.
                     items.append(replace(item, step=Elsewhere(), looked_at=self.clock.monotonic()))
+                except PutOffError:
+                    self._put_off.append(item.task)
                 except StoppedError:
                     continue
                 finally:
@@ -322,7 +337,7 @@ class Processor:
         """
         limits, stopping = self.limits, self.control.stopping
         step, resampled = item.step, item.resampled
-        repeats = deferrals = failures = 0
+        repeats = deferrals = failures = astray = 0
         spent = Decimal(0)
         while True:
             if isinstance(step, Done):
@@ -353,6 +368,8 @@ class Processor:
             finally:
                 # Whatever happened, others may go on with what is left of it.
                 runner.record.leave()
+            if isinstance(result, UnclearError):
+                raise PutOffError
             if isinstance(result, (NotSentError, TryLaterError)):
                 deferrals += 1
                 if not self.retrier.deferred(result, deferrals):
@@ -367,6 +384,8 @@ class Processor:
                 failures += 1
                 if self.clock.sleep(full_jitter(failures), stopping):
                     return result
+            elif result.error is not None and result.error.code == OTHER_MODEL and astray < FREE_REPEATS:
+                astray += 1
             elif result.state in ("invalid", "failed") and resampled < limits.max_resample:
                 resampled += 1
             elif result.state == "ambiguous" and limits.retry_ambiguous and repeats + 1 < limits.max_attempts:

@@ -1,6 +1,7 @@
 """What a vendor's no is about: the picture, the account, or every request alike; by the status and by the words."""
 
 import re
+from typing import Literal
 
 from blackbox_conformal.errors import AccountRefusedError, RefusedError, RunRefusedError, VendorError
 
@@ -19,21 +20,42 @@ RFC 9110 (408, 409, 421), 4918 (423, 424), 8470 (425) and 6585 (429).
 PICTURE = (400, 413, 415, 422)
 """Statuses that speak of the picture, unless the words say otherwise."""
 
-_MONEY = r"(?:balance|credits?|tokens?|coins?|funds?|api calls)"
+_MONEY = r"(?:credits?|coins?|funds?|api calls)"
+_OTHER_UNITS = r"(?:(?<!white )(?<!color )(?<!colour )balance|(?<!image )(?<!of range )tokens|(?<!key )points|money)"
 _WANT = (
     r"(?:insufficient|not enough|not have (?:enough|sufficient)|lack of|out of|no more|need more|exhausted|negative"
     r"|(?:buy|purchase|add|top up)(?: more| additional| your)?)"
 )
-_SPENT = r"(?:insufficient|not enough|not sufficient|too low|exhausted|depleted|used up|run out|is empty|is 0|is zero)"
+_SPENT = (
+    r"(?:insufficient|not enough|not sufficient|too low|exhausted|depleted|used up|run out|expired|is empty|is 0"
+    r"|is zero)"
+)
 _BETWEEN = r" (?:[\w.$]+ ){0,3}?"
 
-_ACCOUNT_WORDS = re.compile(
-    rf"\b(?:{_WANT}{_BETWEEN}{_MONEY}|{_MONEY}{_BETWEEN}{_SPENT}|no (?:remaining )?(?:credits?|balance|funds|api calls)"
-    r"|(?:account|wallet|credit|prepaid) balance|credit limit|quota|billing|prepaid|subscriptions?"
-    r"|spend(?:ing)? (?:limit|cap)|payment (?:is )?(?:required|method|due|overdue|failed)"
+_SURELY = re.compile(
+    rf"\b(?:{_WANT}{_BETWEEN}{_MONEY}|{_MONEY}{_BETWEEN}{_SPENT}|no (?:remaining )?(?:credits|funds|api calls)"
+    r"|(?:insufficient|not enough|account|wallet|credit|prepaid) balance|credit limit|spend(?:ing)? (?:limit|cap)"
+    r"|payment (?:is )?(?:required|due|overdue|failed)|arrear(?:s|age)"
     r"|api ?keys?|(?:api|access|auth|bearer|authentication|authorization) token|authorization is required"
     r"|not authenticated|authentication failed|account (?:is |has been )?(?:suspended|disabled|locked|past due))\b"
 )
+
+_PLAN = r"(?:trial|plan|subscription|membership|licen[cs]e|package|account|token|key)"
+_PERHAPS = re.compile(
+    rf"\b(?:{_WANT} (?:\w+ )?{_OTHER_UNITS}|{_OTHER_UNITS}{_BETWEEN}{_SPENT}|quotas?|billing|prepaid|subscriptions?"
+    rf"|subscribed?|recharge|top up|paid (?:plan|tier|account)|{_PLAN} (?:\w+ ){{0,2}}?(?:expired|ended|inactive)"
+    r"|(?:plan|tier|usage|trial|hourly|daily|weekly|monthly) limits?|your (?:\w+ )?(?:plan|package|account|wallet)"
+    r"|upgrade (?:to|your|the|now)|please upgrade|no (?:\w+ ){1,2}(?:left|remaining)|unpaid|overdue|payment|invoice"
+    r"|(?:invalid|expired|missing|wrong|unknown) (?:token|key|credentials?|secret|licen[cs]e)"
+    r"|guthaben|kontingent|abonnement|zahlung|bezahl\w*|solde|cr[eé]dits? insuffisants?|forfait|paiement"
+    r"|(?:saldo|cr[eé]ditos?|crediti|fondos) (?:\w+ )?insuficientes?|insuficientes?|insufficienti?|saldo|pago|pagamento"
+    r"|баланс\w*|средств\w*|оплат\w*|подписк\w*)\b"
+    r"|余额|餘額|欠费|欠費|充值|积分|點數|点数|额度|配额|套餐|令牌|密钥|残高|クレジット|課金|支払|잔액|크레딧|결제|충전"
+)
+
+
+class UnclearError(RefusedError):
+    """A refusal whose words may be of money or of the key: nothing is recorded until other pictures show what it is."""
 
 
 def plain(text: str) -> str:
@@ -41,13 +63,13 @@ def plain(text: str) -> str:
     return " ".join(re.sub(r"(?<=[a-z])(?=[A-Z])|[_-]+", " ", text).lower().split())
 
 
-def speaks_of_account(text: str) -> bool:
-    """Whether words are about money or a key: credit that is used up, a spending limit, a subscription, a wrong key.
+def speaks_of_account(text: str) -> Literal["", "perhaps", "surely"]:
+    """Whether words are about money or a key: credit that is used up, a spending limit, a plan, a wrong key.
 
-    Words with several senses, such as token, count beside words of want only: "not enough tokens", and neither
-    "unexpected token" nor "at most 77 tokens".
+    Words that are said of pictures, too, such as quota, balance and tokens, are so only perhaps.
     """
-    return _ACCOUNT_WORDS.search(plain(re.sub(r"[^\w.$]+|\.(?!\d)", " ", text))) is not None
+    said = plain(re.sub(r"[^\w.$]+|\.(?!\d)", " ", text))
+    return "surely" if _SURELY.search(said) else "perhaps" if _PERHAPS.search(said) else ""
 
 
 def same_words(text: str) -> str:
@@ -55,20 +77,13 @@ def same_words(text: str) -> str:
     return plain(re.sub(r"\S*\d\S*", "#", text))
 
 
-def of_account(error: VendorError) -> VendorError:
-    """`error`, or the refusal of the account that a refusal is whose words are about money or a key.
-
-    What a filter refused after it was made (`billed`) stays as it is.
-    """
-    refused = isinstance(error, RefusedError) and not isinstance(error, AccountRefusedError) and not error.billed
-    if not refused or not speaks_of_account(f"{error.code or ''} {error}"):
-        return error
-    return AccountRefusedError(
+def of_account(error: VendorError, further: str = "") -> AccountRefusedError:
+    """The refusal of the account that a refusal is whose words are about money or a key; `further` ends its message."""
+    text = (
         f"{str(error).removesuffix('.')}. These words are of money or of the key, so the run stops, and no picture "
-        "counts as refused for them",
-        request_id=error.request_id,
-        code=error.code,
+        "counts as refused for them"
     )
+    return AccountRefusedError(f"{text}. {further}" if further else text, request_id=error.request_id, code=error.code)
 
 
 def refusal(status: int, said: str, *, code: str | None = None, request_id: str | None = None) -> RefusedError:

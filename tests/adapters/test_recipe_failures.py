@@ -15,6 +15,7 @@ from support.recording_server import RecordingServer
 
 from blackbox_adapters.recipe import Recipe
 from blackbox_conformal.drawing.ledger.places import Ledger
+from blackbox_conformal.drawing.ledger.queries import ledger_ls
 from blackbox_conformal.errors import (
     AccountRefusedError,
     JobError,
@@ -334,3 +335,52 @@ def test_the_sampler_waits_and_stops_as_an_envelope_says(made: Callable[..., Rec
     with Enveloped().server as server:
         drawn = draw(made(server.url, "account"), tmp_path / "account", tasks(), concurrency=1)
     assert isinstance(drawn.error, AccountRefusedError)
+
+
+class Charging(Stumbling):
+    """Names 20 credits as it takes a job, and gives them back for one that failed."""
+
+    def answer(self, head: Head) -> Response:
+        told = super().answer(head)
+        return (
+            Response(told.status, {**told.headers, "X-Credits-Consumed": "20"}, told.body)
+            if told.body[:1] == b"{" and head.method == "POST"
+            else told
+        )
+
+
+@pytest.mark.parametrize("billed", [False, True])
+def test_a_told_refund_is_booked_and_the_draw_asked_for_again(
+    made: Callable[..., Recipe], tmp_path: Path, billed: bool
+) -> None:
+    vendor = Charging(UNKNOWN, UNKNOWN, X_Credits_Consumed="0")
+    change = ("[picture]\n", f"[limits]\nfailures_billed = {str(billed).lower()}\n\n[picture]\n")
+    with vendor.server as server:
+        drawn = draw(made(server.url, "refused", change), tmp_path / "run", tasks(), concurrency=1)
+        assert drawn.states == ["stored"], drawn.text
+        assert sum(request.head.method == "POST" for request in server.asked) == 3
+    assert [one.cost_usd for one in ledger_ls(tmp_path / "run")] == [Decimal(0), Decimal(0), Decimal("0.20")]
+
+
+def test_a_refund_of_a_withheld_picture_is_booked(made: Callable[..., Recipe], tmp_path: Path) -> None:
+    with Charging({"state": "DONE", "safe": False}, X_Credits_Consumed="0").server as server:
+        drawn = draw(made(server.url), tmp_path / "run", tasks(), concurrency=1)
+    assert [(outcome.state, outcome.cost_usd) for outcome in drawn.outcomes] == [("refused", Decimal(0))]
+
+
+@pytest.mark.parametrize(("free", "booked"), [(True, "0"), (False, "0.05")])
+def test_a_picture_given_away_costs_nothing_where_the_recipe_says_so(
+    made: Callable[..., Recipe], tmp_path: Path, free: bool, booked: str
+) -> None:
+    class Giving(Stumbling):
+        def answer(self, head: Head) -> Response:
+            told = super().answer(head)
+            return Response(told.status, {**told.headers, "X-Credits-Consumed": "0"}, told.body)
+
+    change = ("[picture]\n", f"[limits]\nfree_answers = {str(free).lower()}\n\n[picture]\n")
+    told: list[str] = []
+    with Giving().server as server:
+        adapter = made(server.url, "refused", change)
+        drawn = draw(adapter, tmp_path / "run", tasks(), listener=lambda event: told.append(event.kind))
+    assert [outcome.cost_usd for outcome in drawn.outcomes] == [Decimal(booked)]
+    assert ("price-differs" in told) == (not free)

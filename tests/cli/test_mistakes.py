@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -151,6 +152,7 @@ def test_refused_photographs_are_named_with_the_command_that_shows_why(
     assert re.search(f"{counts}picture with HTTP 422: not this one; `", said), said
     command = said.split("not this one; `")[1].split("`")[0].split()
     assert command[:5] == ["blackbox-conformal", "ledger", "ls", "--state", "refused"]
+    assert f"`{' '.join(command).replace(' ls ', ' reopen ')}` has them asked for again" in said
     assert run([*command[1:], "--json"]) == 0
     attempts = json.loads(capsys.readouterr().out)
     assert len(attempts) == 4
@@ -158,7 +160,7 @@ def test_refused_photographs_are_named_with_the_command_that_shows_why(
 
 
 def test_three_photographs_refused_in_the_same_words_stop_the_run_until_that_is_accepted(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Numbers and identifiers in the words do not count, and stored refusals do."""
     write_photographs(tmp_path / "photographs", range(12))
@@ -170,7 +172,8 @@ def test_three_photographs_refused_in_the_same_words_stop_the_run_until_that_is_
         assert run([*given, "--json"]) == 6
         error = json.loads(capsys.readouterr().out)["error"]["message"]
         assert re.search(r"stopped: 3 pictures \(p\d+, p\d+, p\d+\) were refused in the same words", error)
-        assert "ledger reopen --code 422" in error
+        reopen = re.search("`blackbox-conformal (ledger reopen --code 422 [^`]+)`", error)
+        assert reopen is not None
         assert server.account.requests("submit") == 4
         assert run(given) == 6
         assert server.account.requests("submit") == 4
@@ -179,6 +182,10 @@ def test_three_photographs_refused_in_the_same_words_stop_the_run_until_that_is_
     assert document["failed"] == 6
     assert [len(one["names"]) for one in document["refusals"]] == [5, 1]
     assert "nothing like it" in document["refusals"][1]["words"]
+    # As pasted, in a folder that is not the one of the runs.
+    monkeypatch.chdir(tmp_path / "photographs")
+    assert run(shlex.split(reopen[1])) == 0
+    assert "6 refusals reopened" in capsys.readouterr().out
 
 
 def test_no_limit_for_a_price_that_nobody_knows(photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 import pytest
 from support.draws import check, draw, limits, tasks
 
+from blackbox_conformal.drawing.acceptance import STRANGERS
 from blackbox_conformal.drawing.http.transport import Transport
 from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_sum, ledger_verify
+from blackbox_conformal.drawing.ledger.states import PAID
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import (
@@ -122,11 +124,36 @@ def test_a_model_that_changes_stops_the_run_and_keeps_the_samples(tmp_path: Path
         assert isinstance(drawn.error, ModelChangedError)
         assert "'fault-vendor-1'" in str(drawn.error)
         assert "'v1'" in str(drawn.error)
+        assert server.account.requests("submit") == 2 + STRANGERS
+        assert sorted(row.state for row in ledger_ls(tmp_path, PAID)) == ["invalid"] * STRANGERS + ["stored"] * 2
         again = draw(adapter, tmp_path, tasks(1, 9), concurrency=1)
         assert isinstance(again.error, ModelChangedError)
-        assert server.account.requests("submit") == 3
-    assert again.outcomes == []
-    assert [row.state for row in ledger_ls(tmp_path)][:3] == ["stored"] * 3
+        assert server.account.requests("submit") == 2 + 2 * STRANGERS
+        server.script = {}
+        server.vendor.model = "fault-vendor-1"
+        assert draw(adapter, tmp_path, tasks(1, 9), concurrency=1).states == ["stored"] * 9
+
+
+@pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])
+@pytest.mark.parametrize("models", [(), ("fault-vendor-1",)])
+@pytest.mark.parametrize("strangers", [1, 2])
+def test_a_draw_that_was_rerouted_costs_that_draw_and_is_asked_for_again(
+    tmp_path: Path, kind: Any, models: tuple[str, ...], strangers: int
+) -> None:
+    script = [None, None, *["model:name=other"] * strangers, "model:name=fault-vendor-1"]
+    with FaultServer({"submit": script}) as server:
+        adapter = kind(url=server.url)
+        with Sampler(adapter, tmp_path, limits(concurrency=1), check=check, models=models) as sampler:
+            outcomes = list(sampler.draw(tasks(3, 2)))
+        assert {(outcome.state, outcome.model) for outcome in outcomes} == {("stored", "fault-vendor-1")}
+        assert server.account.paid == 6 + strangers
+        astray = [row for row in ledger_ls(tmp_path) if row.state == "invalid"]
+        assert [(row.model, row.code, row.cost_usd) for row in astray] == [
+            ("other", "other-model", server.account.price_usd)
+        ] * strangers
+        assert sum(outcome.cost_usd for outcome in outcomes) == server.account.paid * server.account.price_usd
+        assert draw(adapter, tmp_path, tasks(3, 2)).states == ["stored"] * 6
+        assert server.account.paid == 6 + strangers
 
 
 def test_polls_that_fail_are_patient_and_a_deadline_keeps_the_job(tmp_path: Path) -> None:

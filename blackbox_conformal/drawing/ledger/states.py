@@ -61,6 +61,9 @@ ENDED: tuple[AttemptState, ...] = (*WHOLE, "refused", "invalid")
 REOPENED = "reopened"
 """Class of the error of a refusal that does not count any more: the draw is asked for again."""
 
+OTHER_MODEL = "other-model"
+"""Code of an attempt whose picture another model made than the others', so that it was thrown away."""
+
 STEPS: dict[AttemptState, frozenset[AttemptState]] = {
     "planned": frozenset(("claimed", "intent", "cancelled")),
     "claimed": frozenset(("planned", "intent", "cancelled")),
