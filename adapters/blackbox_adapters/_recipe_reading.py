@@ -49,8 +49,8 @@ def read_recipe(name: str) -> RecipeFile:
     except (OSError, UnicodeDecodeError) as error:
         shipped = ", ".join(shipped_names())
         raise UsageError(
-            f"expected a recipe: give -p recipe=FILE with the path of a TOML file, or one of {shipped}; got {name!r}"
-            f" ({type(error).__name__})"
+            f"expected -p recipe=FILE, the path of a TOML file, or one of {shipped}; {name!r} is neither "
+            f"({type(error).__name__}). Of a recipe of your own a calibration keeps the name, and not where it lies"
         ) from None
     try:
         table = tomllib.loads(text)

@@ -321,19 +321,18 @@ def _show_levels(
 
 
 def _sizes(calibration: "Calibration", metric: "Metric", levels: Sequence[float]) -> list[list[str]]:
-    """How much each level is, as greys or in words, or why nothing is trusted there."""
+    """How much each possible level is, as greys or in words; where none is possible, what is missing to each."""
     from blackbox_conformal.method.guarantees.corollaries import greys_apart
     from blackbox_conformal.method.risk.curve import SHARES
 
-    rule, rows = calibration.rule(), list[list[str]]()
+    rule, possible, impossible = calibration.rule(), list[list[str]](), list[list[str]]()
     for level in levels:
         nothing = _nothing(_choice(calibration, rule, level))
         size, greys = rule.innermost.share_in_words(level), greys_apart(metric, level)
         if greys is not None and rule.needs.curve_kind not in SHARES:
             size = f"grey {greys[0]} that came back as {greys[1]}"
-        if nothing or size:
-            rows.append([f"  {level:g}:", "; ".join(filter(None, [size, nothing]))])
-    return rows
+        (impossible if nothing else possible).append([f"  {level:g}:", nothing or size or "possible"])
+    return possible or impossible
 
 
 def _choice(calibration: "Calibration", rule: "Guarantee", level: float) -> "Choice":

@@ -1,5 +1,6 @@
 """`compare`: several vendors or settings on the same photographs, in one table."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from blackbox_conformal.cli.console import Screen
 from blackbox_conformal.cli.named_files import photograph_paths
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.study.keyword_arguments import NEEDED, CompareSettings, described
+from blackbox_conformal.support.wording import as_typed
 
 if TYPE_CHECKING:
     from blackbox_conformal.drawing.estimate import Estimate
@@ -74,6 +76,7 @@ def command(screen: Screen, options: CompareOptions) -> None:
     from blackbox_conformal.study.pages import pages
 
     typed = [_read(text, options) for text in options.vendors]
+    _refuse_not_shared(options, typed)
     contestants, rule = under_one_promise(
         lambda guarantee: [
             Contestant(vendor.label, from_options.build_setup(vendor.options(options), guarantee)) for vendor in typed
@@ -193,6 +196,30 @@ def _parsed(text: str) -> tuple[str, dict[str, str]]:
     if "." in module and kind.isidentifier():
         return f"{module}:{kind}", parse(f"{module}:{parameters}")[1]
     return parse(text)
+
+
+def _refuse_not_shared(options: CompareOptions, typed: Sequence[_Typed]) -> None:
+    """Refuse a -p parameter that only some vendors take, and say how it is given to these alone."""
+    from blackbox_conformal.study.plugins import adapter_class
+
+    taken = [adapter_class(vendor.adapter).model_fields.keys() for vendor in typed]
+    given = values.vendor_parameters(options.parameters)
+    own_ones = {key for key in given if 0 < sum(key in fields for fields in taken) < len(typed)}
+    if not own_ones:
+        return
+    without = next(vendor for vendor, fields in zip(typed, taken, strict=True) if own_ones - fields)
+    words = []
+    for text, vendor, fields in zip(options.vendors, typed, taken, strict=True):
+        # What such a vendor takes as others do, an address say, is most likely its own, too.
+        its = [key for key in given if key in fields] if own_ones & fields else []
+        own = ",".join(f"{as_typed(key)}={given[key]}" for key in its)
+        parameters = vendor.parameters or vendor.settings or vendor.label != text
+        words += ["--vendor", text + (("," if parameters else ":") + own) * bool(own)]
+    raise UsageError(
+        f"expected with -p what every vendor takes; {without.adapter} takes no "
+        f"{' and no '.join(sorted(map(as_typed, own_ones - taken[typed.index(without)])))}. Instead of -p give each "
+        f"vendor its own: {shlex.join(words)}"
+    )
 
 
 def _refuse_loose(score: str, unknown: list[str]) -> None:

@@ -205,6 +205,21 @@ def _proposal(name: str | None) -> str:
     return f": add {words}"
 
 
+def _nearest(complaint: str) -> str:
+    """A hint at what was probably meant by a choice or a path that does not exist; or empty."""
+    meant: list[str] = []
+    if found := re.search(r"'([^']*)' is not one of (.*)", complaint):
+        meant = difflib.get_close_matches(found[1], re.findall(r"'([^']*)'", found[2]), n=1)
+    elif found := re.search(r"(?:Path|File|Directory) '(.+)' does not exist", complaint):
+        path = Path()
+        for part in Path(found[1]).parts:
+            there = [] if (path / part).exists() or not path.is_dir() else sorted(os.listdir(path))
+            near = [name for name in there if name.startswith(part)] or difflib.get_close_matches(part, there, n=1)
+            path /= near[0] if near else part
+        meant = [shown(str(path))] if path.exists() else []
+    return f"; did you mean {meant[0]}?" if meant else ""
+
+
 def _one_line(error: click.ClickException) -> str:
     """An error of click in the form of our own: one line that says where to look."""
     from blackbox_conformal.cli.unknown_settings import RENAMED as SETTINGS
@@ -213,6 +228,8 @@ def _one_line(error: click.ClickException) -> str:
     if isinstance(error, click.NoSuchOption) and (new := SETTINGS.get(error.option_name.lstrip("-"))):
         text = f"{error.option_name} is called --{new}. Give that"
     context = getattr(error, "ctx", None)
+    if isinstance(error, click.BadParameter):
+        text += _nearest(text)
     if isinstance(error, click.MissingParameter) and error.param is not None:
         text += _proposal(error.param.name)
     stop = "" if text.endswith("?") else "."

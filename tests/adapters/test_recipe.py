@@ -310,9 +310,9 @@ def test_a_key_in_the_place_of_its_variable_is_not_shown(acme: Path) -> None:
 
 
 def test_a_recipe_that_is_not_there_lists_those_that_are() -> None:
-    with pytest.raises(UsageError, match=f"one of {', '.join(shipped_names())}; got 'nowhere.toml'"):
+    with pytest.raises(UsageError, match=f"one of {', '.join(shipped_names())}; 'nowhere.toml' is neither"):
         read_recipe("nowhere.toml")
-    with pytest.raises(ValidationError, match="expected a recipe"):
+    with pytest.raises(ValidationError, match="expected -p recipe=FILE"):
         Recipe(recipe="nowhere.toml")
     with pytest.raises(ValidationError, match="recipe"):
         Recipe()  # type: ignore[call-arg]

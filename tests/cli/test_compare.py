@@ -129,3 +129,12 @@ def test_what_cannot_be_compared_is_one_line(photographs, tmp_path, capsys, argu
     assert said in text
     assert "Traceback" not in text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_parameter_of_one_vendor_alone_is_refused_with_the_line_to_type(photographs, capsys):
+    given = ["-p", "recipe=own.toml", "-p", "url=http://127.0.0.1:9"]
+    vendors = ["--vendor", "embedded:draws=2", "--vendor", "recipe"]
+    assert run(["compare", str(photographs), *vendors, *given]) == 2
+    said = capsys.readouterr().err
+    assert "embedded takes no recipe. Instead of -p give each vendor its own: " in said
+    assert "--vendor embedded:draws=2 --vendor recipe:recipe=own.toml,url=http://127.0.0.1:9\n" in said

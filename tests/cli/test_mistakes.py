@@ -9,12 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from support.command_line import VENDOR
-from support.synthetic import write_draws, write_photographs
+from support.command_line import VENDOR, called
+from support.synthetic import photograph, write_draws, write_photographs
 
+import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.errors import UsageError
 from blackbox_conformal.testing.fault_server import FaultServer
 
 CHOICES = ["--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf"]
@@ -255,3 +258,47 @@ def test_nobody_is_asked_to_pay_for_a_photograph_that_calibration_has_seen(
             assert "has not seen" in said
             assert "to make" not in said
         assert server.account.paid == 9
+
+
+def test_equal_inputs_with_different_stored_answers_never_get_each_others(tmp_path: Path) -> None:
+    write_draws(tmp_path / "outputs", range(9), 2)
+    write_photographs(tmp_path / "photographs", range(8))
+    vendor = ["--adapter", "folder", "-p", "path=outputs", "-p", "label=synthetic", "--run", "run"]
+    choices = ["--score", "texture", "--metric", "rgb-linf", "-q"]
+    called("calibrate", "photographs", *vendor, *choices, folder=tmp_path, code=0)
+    (tmp_path / "in").mkdir()
+    first, second = sorted((tmp_path / "outputs" / "p8").iterdir())
+    answers = {"A": first, "B": second, "C": first}
+    for name, answer in answers.items():
+        truth = PillowImage.fromarray(photograph(8))
+        truth.resize((20, 16), PillowImage.Resampling.BICUBIC).save(tmp_path / "in" / f"{name}.png")
+        (tmp_path / "outputs" / f"{name}.png").write_bytes(answer.read_bytes())
+    mask = ["--calibration", "run/calibration.json", *vendor, "--alpha", "0.9"]
+    together = called("mask", "in", *mask, "--out", "all", folder=tmp_path, code=2)
+    assert "B and A are equal, and the stored answers to them are not" in " ".join(together.stderr.split())
+    called("mask", "in", *mask, "--out", "all", "--keep-going", folder=tmp_path, code=6)
+    assert not [*(tmp_path / "all").glob("B-*")]
+    called("mask", "in/B.png", *mask, "--out", "all", folder=tmp_path, code=0)
+    for name, answer in answers.items():
+        (delivered,) = (tmp_path / "all").glob(f"{name}-image.*")
+        assert np.array_equal(PillowImage.open(delivered), PillowImage.open(answer))
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["list", "score"], "did you mean scores?"),
+        (["plan", "photos/sumer"], "did you mean photos/summer?"),
+        (["plan", "ph/su"], "did you mean photos/summer?"),
+        (["plan", "ph/winter"], "does not exist. See"),
+    ],
+)
+def test_a_mistyped_kind_or_folder_names_the_nearest(tmp_path: Path, typed: list[str], said: str) -> None:
+    (tmp_path / "photos" / "summer").mkdir(parents=True)
+    assert said in called(*typed, folder=tmp_path, code=2).stderr
+
+
+def test_a_calibration_of_a_recipe_says_that_it_does_not_know_where_the_file_lies(tmp_path: Path) -> None:
+    said = "Of a recipe of your own a calibration keeps the name, and not where it lies$"
+    with pytest.raises(UsageError, match=said):
+        bc.load_adapter("recipe", recipe="houseup")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from support.picture_files import wide_profile
 from support.synthetic import photograph, write_photographs
 
 import blackbox_conformal as bc
@@ -85,6 +86,13 @@ def test_an_open_picture_is_taken_by_the_same_rules_as_a_file(desk: Desk) -> Non
     assert (opacity == 90).all()
     grey = desk.mask(desk.small.convert("L"))
     assert any("grey" in one for one in grey.certificate.input["conversions"])
+    assert not any("cut off" in note for note in grey.certificate.notes)
+
+
+def test_that_colours_outside_srgb_are_cut_off_is_a_note_which_every_screen_shows(desk: Desk) -> None:
+    desk.small.save(desk.folder / "wide.png", icc_profile=wide_profile())
+    said = "ICC profile 'Test space' converted to sRGB (relative colorimetric): colours that sRGB lacks are cut off"
+    assert said in desk.mask(desk.folder / "wide.png").certificate.notes
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A function of the program is a vendor to every use case: stored like a paid one, called once a draw, watched."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from support.synthetic import photograph, reduced, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.drawing.ledger.queries import ledger_verify
-from blackbox_conformal.errors import IncompleteError, ModelChangedError, VendorUnavailableError
+from blackbox_conformal.errors import IncompleteError, ModelChangedError, UsageError, VendorUnavailableError
 
 METRIC = "rgb-linf"
 
@@ -128,3 +129,37 @@ def test_a_process_without_the_function_reads_what_is_stored_and_says_what_is_mi
     told = called("mask", "small.png", "--calibration", "run/calibration.json", "--alpha", "0.9", folder=desk, code=6)
     assert "a file never says which code to run" in told.stderr
     assert "<Calibration of texture" in repr(bc.Calibration.load("run/calibration.json"))
+
+
+def test_a_bare_function_says_how_it_becomes_a_vendor(desk: Path) -> None:
+    def enlarge(picture: np.ndarray) -> np.ndarray:
+        raise AssertionError("nothing is called before it is a vendor")
+
+    calibration = calibrated(Network())
+    made = r"expected a vendor; got function\. Make one with bc\.from_function\('my-model', enlarge, scale=4\)$"
+    commands: list[Callable[[], object]] = [
+        lambda: bc.calibrate(enlarge, "photographs"),  # type: ignore[arg-type]
+        lambda: bc.plan(enlarge, "photographs"),  # type: ignore[arg-type]
+        lambda: bc.tune(enlarge, "photographs", 0.9),  # type: ignore[arg-type]
+        lambda: bc.compare({"a": enlarge, "b": enlarge}, "photographs", alpha=0.9),  # type: ignore[dict-item]
+        lambda: bc.audit(enlarge, "unseen", calibration),  # type: ignore[arg-type]
+        lambda: bc.audit_claim(enlarge, "unseen", "invented:at_most=0.2"),  # type: ignore[arg-type]
+        lambda: bc.mask(enlarge, reduced(photograph(20), 4), calibration, 0.9),  # type: ignore[arg-type]
+        lambda: bc.mask_all(enlarge, [reduced(photograph(20), 4)], calibration, 0.9),  # type: ignore[arg-type]
+        lambda: bc.Session(calibration, enlarge, 0.9),  # type: ignore[arg-type]
+    ]
+    for command in commands:
+        with pytest.raises(UsageError, match=made):
+            command()
+    with pytest.raises(UsageError, match=r"got str\. Make one with bc\.load_adapter\('embedded'\)$"):
+        bc.calibrate("embedded", "photographs")  # type: ignore[arg-type]
+
+
+def test_the_run_folder_gets_the_calibration_unless_one_is_there(desk: Path) -> None:
+    choices = {"metric": METRIC, "run": "run"}
+    first = bc.calibrate(vendor(Network()), "photographs", score="bicubic-gap", **choices)
+    assert bc.Calibration.load("run/calibration.json").digest == first.digest
+    assert first.file is None
+    assert (desk / bc.report("run")).is_file()
+    second = bc.calibrate(vendor(Network()), "photographs", score="texture", **choices)
+    assert bc.Calibration.load("run/calibration.json").digest == first.digest != second.digest

@@ -197,6 +197,7 @@ def test_the_report_shows_what_it_is_given(vendor: bc.Adapter, calibration: bc.C
     assert "input" in page
     with pytest.raises(UsageError, match="expected a run folder; nowhere is none"):
         bc.report("nowhere")
+    Path("run", "calibration.json").unlink()
     with pytest.raises(UsageError, match="expected a calibration in run"):
         bc.report("run")
 

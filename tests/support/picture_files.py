@@ -51,3 +51,36 @@ def exif(orientation: int) -> bytes:
     block = Image.Exif()
     block[0x0112] = orientation
     return block.tobytes()
+
+
+def xyz(*values: float) -> bytes:
+    return b"XYZ \0\0\0\0" + b"".join(struct.pack(">i", round(value * 65536)) for value in values)
+
+
+def profile(device: bytes, space: bytes, connection: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """A version 2 profile (ICC.1:2001-04) called `Test space`."""
+    name = b"Test space"
+    description = b"desc\0\0\0\0" + struct.pack(">I", len(name) + 1) + name + b"\0" + bytes(78)
+    tags = {b"desc": description, b"wtpt": xyz(0.9642, 1.0, 0.8249), **tags}
+    body, table, start = b"", b"", 128 + 4 + 12 * len(tags)
+    for tag, data in tags.items():
+        padded = data + bytes(-len(data) % 4)
+        table += struct.pack(">4sII", tag, start + len(body), len(data))
+        body += padded
+    rest = struct.pack(">I", len(tags)) + table + body
+    head = struct.pack(">I4sI4s4s4s", 128 + len(rest), b"none", 0x02400000, device, space, connection)
+    head += bytes(12) + b"acsp" + bytes(28) + xyz(0.9642, 1.0, 0.8249)[8:]
+    return head.ljust(128, b"\0") + rest
+
+
+def wide_profile(gamma: float = 2.2, space: bytes = b"RGB ") -> bytes:
+    """A matrix profile with Adobe RGB's primaries, or a grey one with the same curve."""
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+    if space == b"GRAY":
+        return profile(b"mntr", space, b"XYZ ", {b"kTRC": curve})
+    primaries = {
+        b"rXYZ": xyz(0.6097, 0.3111, 0.0195),
+        b"gXYZ": xyz(0.2053, 0.6257, 0.0609),
+        b"bXYZ": xyz(0.1492, 0.0632, 0.7446),
+    }
+    return profile(b"mntr", space, b"XYZ ", {**primaries, b"rTRC": curve, b"gTRC": curve, b"bTRC": curve})

@@ -36,7 +36,7 @@ from blackbox_conformal.study.mask.mask_request import masking_of
 from blackbox_conformal.study.mask.masking import Receiver, mask_pictures
 from blackbox_conformal.study.mask.products import Result
 from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
-from blackbox_conformal.study.run_folder import run_folder
+from blackbox_conformal.study.run_folder import CALIBRATION_FILE, keep_calibration, run_folder
 from blackbox_conformal.study.stages.grouped_errors import refuse_together
 from blackbox_conformal.study.stages.prepare import named_input, prepare_inputs
 from blackbox_conformal.study.stages.settings import set_up_as
@@ -53,6 +53,8 @@ def calibrate(
     **settings: Unpack[CalibrateSettings],
 ) -> Calibration:
     """Draw the samples of photographs and calibrate `vendor` on them, or calibrate on answers that are there already.
+
+    The run folder gets the calibration as ``calibration.json``, unless one is there.
 
     Parameters
     ----------
@@ -91,7 +93,7 @@ def _calibrate(vendor: Adapter, photographs: Photographs, settings: Mapping[str,
     tuning, overrule = settings.get("tuning", ()), settings.get("nothing_chosen", False)
     files, given = ([Path(tuning)], ()) if isinstance(tuning, str | Path) else ([], tuning)
     found = Unseen.of(job.pictures, job.folder, setup.score.taught_by, files, nothing_chosen=overrule)
-    return calibrate_job(
+    calibration = calibrate_job(
         # Photographs are left out where that was asked for, and refused otherwise.
         job.only(found.pictures) if files else job,
         guarantee=guarantee,
@@ -101,6 +103,11 @@ def _calibrate(vendor: Adapter, photographs: Photographs, settings: Mapping[str,
         tuning=together(found.known, given),
         overruled=found.overruled,
     ).calibration
+    # A program may calibrate in several ways in one folder: the first one stays there.
+    if not (path := job.folder / CALIBRATION_FILE).exists():
+        # A copy is kept, so that a watch belongs to the file that the program itself saves.
+        keep_calibration(job.folder, replace(calibration), path)
+    return calibration
 
 
 @named_keywords
@@ -137,7 +144,7 @@ def mask(
     >>> result
     <Result input: …×… pixels, …% trusted at alpha=0.9, expected, if like calibration>
     """
-    if isinstance(vendor, Adapter):
+    if isinstance(vendor, Adapter) or callable(vendor):
         return mask_all(vendor, [picture], calibration, alpha, **settings)[0]
     with given_answer(picture, vendor, calibration) as stored:
         return mask_all(stored, [picture], calibration, alpha, **settings)[0]

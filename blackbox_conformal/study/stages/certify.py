@@ -119,7 +119,9 @@ def certify(
     seed_range = setup.adapter.capabilities.seed_range
     check = comparisons.own
     unlike = None if check is None else check.note
-    remarks = (size_note(calibration, picture.size), unlike, calibration.procedure.seed_note, hidden_note(opacity))
+    cut = [f"{each}: colours that sRGB lacks are cut off" for each in picture.conversions if each.startswith("ICC")]
+    size, seeds = size_note(calibration, picture.size), calibration.procedure.seed_note
+    remarks = (size, unlike, *cut, seeds, hidden_note(opacity))
     kind = "spread between the vendor's own draws"
     if setup.perturbation is not None:
         kind = f"spread under known changes of the input ({calibration.procedure.perturbation}), not the vendor's own"

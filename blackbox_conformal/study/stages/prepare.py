@@ -17,6 +17,7 @@ import numpy as np
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.procedure import Fit
+from blackbox_conformal.drawing.local_draws import answer_of
 from blackbox_conformal.drawing.task import Task
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, ImageError, UsageError
 from blackbox_conformal.method.images.bands import rendered
@@ -454,6 +455,12 @@ def _fetched(address: str) -> Input:
         return name_of(found[0]), found[0].read_bytes()
 
 
+def _stored_answers(picture: Prepared, setup: Setup) -> list[bytes | None]:
+    """What vendors that answer from this machine's disk have for a picture; empty of others."""
+    vendors = [*(setup.adapter.members or [setup.adapter]), *filter(None, [setup.second])]
+    return [answer_of(one, task) for one in vendors if one.capabilities.local for task in picture.tasks]
+
+
 def prepare_inputs(
     inputs: Sequence[Input],
     setup: Setup,
@@ -472,6 +479,7 @@ def prepare_inputs(
         Most memory that the calculation may take; None: no limit.
     """
     prepared: dict[int, Prepared] = {}
+    equal: dict[str, Prepared] = {}
     for place, (name, source) in enumerate(inputs):
         if place in failed:
             continue
@@ -483,6 +491,13 @@ def prepare_inputs(
                 raise CalibrationError(
                     f"{printable(name)} is {familiar}: the guarantee is for pictures that calibration has not seen. "
                     "Leave it out, or calibrate without it"
+                )
+            twin = equal.setdefault(picture.input_digest, picture)
+            # Equal pictures are drawn once; stored answers are found by name, and those to equal pictures may differ.
+            if twin.name != name and _stored_answers(twin, setup) != _stored_answers(picture, setup):
+                raise UsageError(
+                    f"{printable(name)} and {printable(twin.name)} are equal, and the stored answers to them are not. "
+                    "Remove one of them, or mask each by a command of its own"
                 )
         except MisfitError as error:
             failed[place] = MisfitError(

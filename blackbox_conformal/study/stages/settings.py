@@ -204,6 +204,8 @@ def set_up(
     UsageError
         A part does not exist, does not fit the vendor, or the score needs more draws.
     """
+    for vendor in filter(None, (adapter, second)):
+        _refuse_no_vendor(vendor)
     chosen_metric: Metric = member("metrics", metric)
     chosen_metric.require()
     perturb = None if perturbation is None else catalog.load("images.perturbation", perturbation)
@@ -237,6 +239,20 @@ def set_up(
     if "unknown" in re.split(r"\W+", degradation or ""):
         _refuse_detail(setup.promised(guarantee), chosen_scale)
     return setup
+
+
+def _refuse_no_vendor(given: Any) -> None:
+    """Refuse a function, or the name of an adapter, where a vendor belongs; say how a vendor is made of it."""
+    if isinstance(given, Adapter):
+        return
+    if isinstance(given, str):
+        way = f"bc.load_adapter({given!r})"
+    elif callable(given):
+        name = getattr(given, "__name__", "function")
+        way = f"bc.from_function('my-model', {name if name.isidentifier() else 'function'}, scale=4)"
+    else:
+        way = "bc.load_adapter or bc.from_function"
+    raise UsageError(f"expected a vendor; got {type(given).__name__}. Make one with {way}")
 
 
 def _with_bands(setup: Setup) -> Setup:
