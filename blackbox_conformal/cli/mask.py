@@ -60,6 +60,7 @@ class MaskWriter:
     key: "SigningKey | None"
     credentials: "CertifiedKey | None"
     force: bool
+    replacing: frozenset[int] = frozenset()
 
     @classmethod
     def of(
@@ -82,8 +83,9 @@ class MaskWriter:
         """Write the files; `place` is that of the picture among the inputs."""
         from blackbox_conformal.study.mask.products import write_products
 
+        force = self.force or place in self.replacing
         products = write_products(
-            result, self.out, self.wanted, sign_with=self.key, credentials=self.credentials, force=self.force
+            result, self.out, self.wanted, sign_with=self.key, credentials=self.credentials, force=force
         )
         preview = self.store.masked(result, result.low_resolution, products.image)
         return Written(result.name, result.certificate, products, preview)
@@ -242,6 +244,7 @@ def command(screen: Screen, options: MaskOptions) -> None:
     _say_outside(screen, request, batch)
     elsewhere = options.cluster is not None
     writer = MaskWriter.of(options.out, wanted, store, key, credentials, force=options.force, elsewhere=elsewhere)
+    writer = replace(writer, replacing=batch.replacing)
     results = _masked(delivery, None if piped else writer, run)
     if piped and results:
         (result,) = results
@@ -260,13 +263,17 @@ def command(screen: Screen, options: MaskOptions) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """The inputs by place: path, name with file or content, prepared picture or what is wrong with it."""
+    """The inputs by place: path, name with file or content, prepared picture or what is wrong with it.
+
+    `replacing`: those whose files take the place of an answer that stood in for a cascade's last vendor.
+    """
 
     setup: "Setup"
     paths: list[Path]
     sources: "list[tuple[str, Path | bytes]]"
     pictures: "dict[int, Prepared]"
     failed: dict[int, BlackboxConformalError]
+    replacing: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +336,8 @@ class _Delivery:
         if self.kept is not None:
             files = [file for kind, file in asdict(products).items() if file is not None and kind != "certificate"]
             folder = Path(self.options.out).resolve().name
-            self.kept.keep([*files, products.certificate], folder, force=self.options.force)
+            force = self.options.force or place in self.batch.replacing
+            self.kept.keep([*files, products.certificate], folder, force=force)
         self.previews[place] = preview
         self.entries[place] = {
             "input": address_of(self.batch.paths[place]),
@@ -456,17 +464,18 @@ def _read_batch(screen: Screen, request: "MaskRequest", options: MaskOptions) ->
     calibration = request.calibration
     setup = from_options.calibrated_setup(calibration, options, seed=options.seed, degradation=options.degradation)
     sources: list[tuple[str, Path | bytes]]
+    failed, replacing = dict[int, BlackboxConformalError](), frozenset[int]()
     if "-" in options.inputs:
-        paths, sources, failed = [Path("-")], [("stdin", sys.stdin.buffer.read())], {}
+        paths, sources = [Path("-")], [("stdin", sys.stdin.buffer.read())]
     else:
         paths = [path for name in options.inputs for path in _pictures(screen, name)]
         sources = [(name_of(path), path) for path in paths]
-        failed = _in_the_way(paths, request, options)
+        failed, replacing = _in_the_way(paths, request, options)
     pictures = prepare_inputs(sources, setup, calibration, failed, memory_bytes=options.memory)
     if not options.keep_going:
         advice = "Correct or leave out these, or add --keep-going to mask the others" if len(paths) > 1 else ""
         refuse_together([(sources[place][0], failed[place]) for place in sorted(failed)], len(paths), advice=advice)
-    return _Batch(setup, paths, sources, pictures, failed)
+    return _Batch(setup, paths, sources, pictures, failed, replacing)
 
 
 def _say_outside(screen: Screen, request: "MaskRequest", batch: _Batch) -> None:
@@ -517,12 +526,15 @@ def _masked(delivery: _Delivery, writer: MaskWriter | None, run: Path) -> "list[
 
 def _in_the_way(
     paths: Sequence[Path], request: "MaskRequest", options: MaskOptions
-) -> dict[int, BlackboxConformalError]:
-    """Inputs, by place, whose files would overwrite those of another input or of an earlier result."""
+) -> tuple[dict[int, BlackboxConformalError], frozenset[int]]:
+    """Inputs, by place, whose files would overwrite those of another input or of an earlier result.
+
+    Beside them those whose files are to be replaced; see `refuse_existing`.
+    """
     from blackbox_conformal.study.earlier_results import refuse_existing
 
     failed: dict[int, BlackboxConformalError] = {}
-    digest = request.calibration.digest
+    replacing = set[int]()
     count = Counter(map(name_of, paths))
     for place, path in enumerate(paths):
         name = name_of(path)
@@ -533,11 +545,12 @@ def _in_the_way(
                     f"{count[name]} are called {printable(name)}. Rename them, or mask them into different folders"
                 )
             if not options.force:
-                guarantee = request.rule.specification()
-                refuse_existing(name, Path(options.out), options.alpha, digest, guarantee, options.outside)
+                told = options.alpha, request.calibration, request.rule.specification(), options.outside
+                if refuse_existing(name, Path(options.out), *told):
+                    replacing.add(place)
         except UsageError as error:
             failed[place] = error
-    return failed
+    return failed, frozenset(replacing)
 
 
 def _pictures(screen: Screen, name: str) -> list[Path]:

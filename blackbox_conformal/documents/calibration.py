@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator
 
-from blackbox_conformal.documents.procedure import Procedure, vendor_title
+from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.documents.signature import Signature, Vouching
 from blackbox_conformal.documents.stored import StoredPaper
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, FileFormatError
@@ -38,7 +38,7 @@ from blackbox_conformal.support import catalog, member_text
 from blackbox_conformal.support.blocks import Block, Faces, Figure, Table
 from blackbox_conformal.support.files import write_new
 from blackbox_conformal.support.plots import Chart, Series
-from blackbox_conformal.support.text import counted, printable
+from blackbox_conformal.support.text import counted, printable, vendor_title
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.signing_key import SigningKey

@@ -17,7 +17,7 @@ import numpy as np
 
 from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.documents.ed25519 import refuse_odd_key
-from blackbox_conformal.documents.procedure import Procedure, vendor_title
+from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.documents.signature import PREFIX, signer_words
 from blackbox_conformal.documents.x509 import ROOT, CertifiedKey, root_of
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, MissingPackageError, UsageError
@@ -26,7 +26,7 @@ from blackbox_conformal.method.images.headers import inspect
 from blackbox_conformal.method.images.read import opacity_of
 from blackbox_conformal.method.risk.trust import trusted_share
 from blackbox_conformal.support.canonical import digest_bytes
-from blackbox_conformal.support.text import printable
+from blackbox_conformal.support.text import printable, vendor_title
 
 LABEL = "org.blackbox-conformal.certificate"
 """Of the assertion that holds what the certificate says."""

@@ -4,7 +4,6 @@ Two procedures with equal fingerprints are the same procedure; a calibration is 
 """
 
 import re
-from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,7 +14,6 @@ from blackbox_conformal.method.images.bands import Bands
 from blackbox_conformal.method.scores.score import Score
 from blackbox_conformal.support import catalog
 from blackbox_conformal.support.canonical import derived_seed, digest_json
-from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.types import Image
 
 IMAGE_RULES = 1
@@ -269,15 +267,6 @@ class Procedure(BaseModel):
             return low + ((self.first_seed or 0) + index - low) % (high - low + 1)
         # From the picture's digest: seeds are fresh for each picture, and the same whenever it is drawn again.
         return derived_seed(self.root_seed, picture, index, seed_range)
-
-
-def vendor_title(identity: Mapping[str, Any]) -> str:
-    """What the user calls the vendor of this identity: label, model, recipe or adapter; a cascade all its vendors."""
-    parameters, adapter = identity.get("parameters") or {}, identity.get("adapter")
-    if isinstance(members := parameters.get("vendors"), list):
-        return f"the cascade {' → '.join(vendor_title(member) for member in members)}"
-    names = [parameters.get(key) for key in ("label", "model", "recipe")]
-    return printable(next((str(name) for name in names if name), f"the {adapter or 'unnamed'} vendor"))
 
 
 def delivery_rule(text: str) -> str:

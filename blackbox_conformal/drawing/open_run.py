@@ -208,7 +208,7 @@ class OpenCascade:
     outage: None = None
 
     def __init__(self, adapter: Adapter, folder: OwnedFolder, limits: Limits, clock: Clock, board: EventBoard) -> None:
-        self.board, self._adapter, self._ledger = board, adapter, folder.ledger
+        self.board, self._adapter, self.ledger = board, adapter, folder.ledger
         with contextlib.ExitStack() as stack:
             self.members = tuple(
                 None
@@ -247,7 +247,7 @@ class OpenCascade:
 
     def spent_usd(self) -> tuple[Decimal, Decimal]:
         """As `OpenRun.spent_usd`."""
-        spent, reserved, _ = self._ledger.totals()
+        spent, reserved, _ = self.ledger.totals()
         return spent, reserved
 
     def flush(self) -> None:

@@ -21,22 +21,40 @@ from blackbox_conformal.drawing.next_step import Submit
 from blackbox_conformal.drawing.open_run import AnyRun, OpenCascade, OpenRun, opened
 from blackbox_conformal.drawing.owned_folder import OwnedFolder
 from blackbox_conformal.drawing.run_control import RunControl
-from blackbox_conformal.drawing.task import Outcome, Task, sent_to
+from blackbox_conformal.drawing.task import ENDED, FellBack, Outcome, Task, sent_to, task_keys
 from blackbox_conformal.drawing.work_item import Processor, WorkItem
-from blackbox_conformal.errors import IncompleteError, LedgerError, PayloadError, UsageError
+from blackbox_conformal.errors import (
+    AccountRefusedError,
+    BudgetError,
+    IncompleteError,
+    LedgerError,
+    ModelChangedError,
+    PayloadError,
+    UsageError,
+    VendorError,
+    VendorUnavailableError,
+)
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.descriptors import require_descriptors
+from blackbox_conformal.support.text import vendor_title
 from blackbox_conformal.vendor.adapter import Adapter, Upload
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a member of a cascade is asked for of a picture, what has arrived of it by digest, and the answer before."""
+    """What a member of a cascade is asked for of a picture, what has arrived of it by digest, and the answer before.
+
+    That may be a refusal.
+    """
 
     task: Task
     uploads: tuple[Upload, ...]
     before: Outcome | None = None
     arrived: dict[str, Outcome] = field(default_factory=dict)
+
+
+UNAVAILABLE = (BudgetError, VendorUnavailableError, AccountRefusedError, ModelChangedError)
+"""Errors that say that a vendor cannot be had, so that a cascade may fall back on the answer before."""
 
 
 class Sampler:
@@ -61,6 +79,8 @@ class Sampler:
         package that it raises ends the run.
     listener
         Called with every event, from any thread, one at a time.
+    falls_back
+        Where the last member of a cascade cannot be had, or gives nothing usable, the answer before is delivered.
     shared
         The vendor where it is open already, with these limits and a listener: other samplers draw from it at the same
         time, each other pictures, and it stays open. None: the sampler opens `run` and the vendor, and owns both.
@@ -81,6 +101,7 @@ class Sampler:
         check: Check | None = None,
         counted: Callable[[Task, str], None] | None = None,
         listener: Callable[[Event], None] | None = None,
+        falls_back: bool = False,
         shared: AnyRun | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -96,7 +117,8 @@ class Sampler:
         self._clock = clock or Clock()
         self._board = EventBoard(self._clock, listener, limits.max_cost_usd) if shared is None else shared.board
         self._control = RunControl()
-        self._shared = shared
+        self._shared, self._falls_back = shared, falls_back
+        self._given: BaseException | None = None
         self._folder: OwnedFolder | None = None
         self._opened: AnyRun | LocalDraws | None = None
         self._members: tuple[Sampler, ...] = ()
@@ -147,6 +169,9 @@ class Sampler:
 
     def _answered_by(self, place: int) -> str:
         return f"vendor {place + 1} of {len(self._adapter.members)}"
+
+    def _named(self, place: int) -> str:
+        return f"{self._answered_by(place)} ({vendor_title(self._adapter.members[place].identity())})"
 
     def _open_alone(self) -> AnyRun:
         """Own the run folder and open the vendor."""
@@ -213,6 +238,7 @@ class Sampler:
 
     def fail(self, error: BaseException) -> None:
         """Submit nothing new, finish what is under way, and end `draw` with `error`; from any thread."""
+        self._given = error
         self._control.fail(error)
         for member in self._members:
             member.fail(error)
@@ -262,38 +288,80 @@ class Sampler:
         if self._shared is None and isinstance(opened, OpenCascade):
             self._board.start(0, *opened.spent_usd())
         waiting = [_Asked(task, self._adapter.sent(0, task.upload)) for task in tasks]
-        for place, sampler in enumerate(self._members):
-            own, owners = dict[tuple[str, int], Task](), defaultdict[tuple[str, int], list[_Asked]](list)
-            for asked in waiting:
-                for digest, upload in {upload.digest: upload for upload in asked.uploads}.items():
-                    # Pictures may have a tile in common, which is bought once.
-                    task = sent_to(self._adapter, place, asked.task, upload)
-                    own[digest, task.index] = task
-                    owners[digest, task.index].append(asked)
-            waiting = []
-            with self._outage_of(opened, place, len(own)) as answered:
-                for outcome in sampler.draw(list(own.values())):
-                    name = self._answered_by(place)
-                    name = name if outcome.model is None else f"{name}: {outcome.model}"
-                    told = replace(outcome, member=place, model=name)
-                    for asked in owners[outcome.task.upload.digest, outcome.task.index]:
-                        asked.arrived[outcome.task.upload.digest] = told
-                        if len(asked.arrived) < len({upload.digest for upload in asked.uploads}):
-                            continue
-                        ended = self._ended(asked, place)
-                        if isinstance(ended, Outcome):
-                            yield ended
-                        else:
-                            waiting.append(ended)
-                answered()
-            if not waiting:
+        for place in range(len(self._members)):
+            # Those that have not ended, whatever ends the drawing.
+            left, going_on = {(asked.task.upload.digest, asked.task.index): asked for asked in waiting}, list[_Asked]()
+            try:
+                for asked in self._drawn_by(opened, place, waiting):
+                    del left[asked.task.upload.digest, asked.task.index]
+                    ended = self._ended(asked, place)
+                    if isinstance(ended, Outcome):
+                        yield ended
+                    else:
+                        going_on.append(ended)
+            except (*UNAVAILABLE, VendorError) as error:
+                if error is self._given:
+                    raise
+                error.args = (f"{self._named(place)}: {error}",)
+                if not (isinstance(error, UNAVAILABLE) and self._may_fall_back(place)):
+                    raise
+                down = isinstance(error, VendorUnavailableError)
+                for asked in left.values():
+                    # One that the vendor failed on may have brought the outage about.
+                    by_picture = down and self._failed_on(opened, place, asked)
+                    yield self._fallen_back(asked, FellBack(str(error), by_picture))
                 return
+            waiting = going_on
+
+    def _drawn_by(self, opened: "AnyRun | LocalDraws", place: int, waiting: Sequence[_Asked]) -> Iterator[_Asked]:
+        """Each picture once the member at `place` has answered all that it is asked for of it."""
+        own, owners = dict[tuple[str, int], Task](), defaultdict[tuple[str, int], list[_Asked]](list)
+        for asked in waiting:
+            for digest, upload in {upload.digest: upload for upload in asked.uploads}.items():
+                # Pictures may have a tile in common, which is bought once.
+                task = sent_to(self._adapter, place, asked.task, upload)
+                own[digest, task.index] = task
+                owners[digest, task.index].append(asked)
+        if not own:
+            return
+        with self._outage_of(opened, place, list(own.values())) as answered:
+            for outcome in self._members[place].draw(list(own.values())):
+                name = self._answered_by(place)
+                name = name if outcome.model is None else f"{name}: {outcome.model}"
+                told = replace(outcome, member=place, asked=place, model=name)
+                if outcome.state in ("stored", "refused") and not outcome.cached:
+                    answered()
+                for asked in owners[outcome.task.upload.digest, outcome.task.index]:
+                    asked.arrived[outcome.task.upload.digest] = told
+                    if len(asked.arrived) == len({upload.digest for upload in asked.uploads}):
+                        yield asked
+
+    def _failed_on(self, opened: "AnyRun | LocalDraws", place: int, asked: _Asked) -> bool:
+        """Whether the member at `place` was asked for something of a picture, and gave no usable answer to it."""
+        if not isinstance(opened, OpenCascade):
+            return False
+        identity = self._adapter.members[place].identity()
+        sent = [sent_to(self._adapter, place, asked.task, upload) for upload in asked.uploads]
+        rows = opened.ledger.rows(task_keys(identity, sent)).values()
+        unusable = ("cancelled", "ambiguous", "failed", "expired", "invalid")
+        return any(one.state in unusable for found in rows for one in found)
+
+    def _may_fall_back(self, place: int) -> bool:
+        return self._falls_back and 0 < place == len(self._members) - 1
+
+    def _fallen_back(self, asked: _Asked, why: FellBack) -> Outcome:
+        """The answer before that of the last member."""
+        assert asked.before is not None
+        return replace(asked.before, asked=len(self._members) - 1, fell_back=why)
 
     def _ended(self, asked: _Asked, place: int) -> Outcome | _Asked:
         """What is delivered after all answers of the member at `place`, or what the next one is asked for."""
         task, before, parts = asked.task, asked.before, tuple(asked.arrived.values())
         unusable = next((part for part in parts if part.state not in ("stored", "refused")), None)
         stored = [part for part in parts if part.state == "stored"]
+        if unusable is not None and self._may_fall_back(place):
+            reason = f"{self._named(place)}: its answer {ENDED[unusable.state]}: {unusable.error}"
+            return self._fallen_back(asked, FellBack(reason, by_picture=True))
         if unusable is not None:
             return replace(unusable, task=task)
         if place < len(self._members) - 1:
@@ -301,14 +369,15 @@ class Sampler:
             told = replace(parts[0], task=task)
             if not (sent := self._adapter.passed_on(place, task.upload, content)):
                 return told
-            return _Asked(task, sent, told if stored else before)
+            return _Asked(task, sent, told if stored or before is None else before)
         refused = next((part for part in parts if part.state == "refused"), None)
-        if refused is not None and (before is None or not stored):
-            return before or replace(refused, task=task)
+        below = before if before is not None and before.state == "stored" else None
+        if refused is not None and (below is None or not stored):
+            return replace(refused, task=task) if below is None else replace(below, asked=place)
         if parts[0].task.upload.digest == task.upload.digest:
             return replace(parts[0], task=task)
         whole = replace(
-            stored[0], task=task, parts=(*filter(None, [before]), *stored), cached=all(part.cached for part in parts)
+            stored[0], task=task, parts=(*filter(None, [below]), *stored), cached=all(part.cached for part in parts)
         )
         cost = sum((part.cost_usd for part in whole.parts), Decimal(0))
         return replace(whole, digest=digest_bytes(self._pasted(whole)), cost_usd=cost)
@@ -325,11 +394,11 @@ class Sampler:
         return self._adapter.pasted(whole.member, whole.task.upload, below, tiles)
 
     def _outage_of(
-        self, opened: "AnyRun | LocalDraws", place: int, draws: int
+        self, opened: "AnyRun | LocalDraws", place: int, draws: Sequence[Task]
     ) -> AbstractContextManager[Callable[[], None]]:
-        """The outage of one member, which keeps draws from it as long as it is down."""
+        """The outage of one member, which keeps draws from it that are to be bought as long as it is down."""
         run = opened.members[place] if isinstance(opened, OpenCascade) else None
-        return nullcontext(lambda: None) if run is None or not draws else run.outage.kept_from(draws)
+        return nullcontext(lambda: None) if run is None else run.outage.kept_from(run.to_buy(draws).calls)
 
     def _draw_here(self, opened: LocalDraws, tasks: Sequence[Task]) -> Iterator[Outcome]:
         self._board.start(len(tasks), Decimal(0), Decimal(0))

@@ -39,6 +39,14 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class FellBack:
+    """Why the last member of a cascade did not answer; `by_picture`: by what it made of this very picture."""
+
+    reason: str
+    by_picture: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How one task ended.
 
@@ -62,6 +70,10 @@ class Outcome:
         Which member of a cascade answered, from 0.
     parts
         Where parts of the picture went on, the answers that it is made of: to the picture, and to each part.
+    asked
+        The last member of a cascade that the picture went on to, from 0, whoever's answer is delivered.
+    fell_back
+        Why the answer before is delivered in place of that member's; None where its own is.
     """
 
     task: Task
@@ -74,6 +86,8 @@ class Outcome:
     reopened: int = 0
     member: int = 0
     parts: tuple["Outcome", ...] = ()
+    asked: int = 0
+    fell_back: FellBack | None = None
 
     @property
     def models(self) -> tuple[str, ...]:

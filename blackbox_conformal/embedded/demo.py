@@ -167,9 +167,9 @@ def _what_a_mask_takes(setup: "Setup") -> str:
 
 
 def _show(screen: Screen, task: str, setup: "Setup", made: _Demonstration, seconds: float, *, opened: bool) -> None:
-    from blackbox_conformal.documents.procedure import vendor_title
     from blackbox_conformal.method.audits.verdict import EXPLAINED
     from blackbox_conformal.method.risk.trust import threshold_json
+    from blackbox_conformal.support.text import vendor_title
 
     certificate, level, calibration = made.masked.certificate, made.audited.levels[0], made.run.calibration
     threshold, draws = float.fromhex(certificate.threshold_hex), counted(setup.procedure.draws, "draw")

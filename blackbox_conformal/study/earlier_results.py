@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.errors import CheckFailedError, FileFormatError, UsageError
 from blackbox_conformal.study.stages.certify import without_bound
@@ -26,9 +27,11 @@ VENDOR_ENDINGS = {
 
 
 def refuse_existing(
-    name: str, folder: Path, alpha: float, calibration_digest: str, guarantee: Mapping[str, Any], outside: float
-) -> None:
+    name: str, folder: Path, alpha: float, calibration: Calibration, guarantee: Mapping[str, Any], outside: float
+) -> bool:
     """Refuse, before anything is paid, to mask a picture whose files would overwrite others.
+
+    Those of an answer that stood in for a cascade's last vendor may be replaced, unless they are signed.
 
     Parameters
     ----------
@@ -36,6 +39,10 @@ def refuse_existing(
         Name and parameters of the guarantee.
     outside
         The p-value of an input, at which and below its mask carries no guarantee.
+
+    Returns
+    -------
+    Whether such files are there.
 
     Raises
     ------
@@ -45,12 +52,15 @@ def refuse_existing(
     """
     there = [path for path in possible_paths(name, folder) if path.exists()]
     if not there:
-        return
+        return False
     earlier = None
+    stands_in = False
     try:
         earlier = certificate_in(product_path(name, folder, "certificate", "json"))
-        same = earlier is not None and (earlier.alpha, earlier.calibration_digest) == (alpha, calibration_digest)
+        same = earlier is not None and (earlier.alpha, earlier.calibration_digest) == (alpha, calibration.digest)
         if earlier is not None:
+            stands_in = earlier.signature is None and _stood_in(earlier, calibration)
+            same = same or (stands_in and earlier.alpha == alpha)
             earlier.verify(folder)
             same = same and {path.name for path in there[:-1]} <= files_named_by(earlier)
     except CheckFailedError:
@@ -61,6 +71,8 @@ def refuse_existing(
             "overwritten. Give --force or another --out"
         )
     assert earlier is not None
+    if stands_in:
+        return True
     marked = None if earlier.input_check is None else earlier.input_check.level
     if marked not in (None, outside):
         raise UsageError(
@@ -72,6 +84,14 @@ def refuse_existing(
             f"{there[0]} exists and was made with another guarantee, {earlier.guarantee.get('name')} with its "
             "parameters; it is not overwritten. Give that --guarantee or --group, --force or another --out"
         )
+    return False
+
+
+def _stood_in(earlier: Certificate, calibration: Calibration) -> bool:
+    """Whether a certificate is of an answer that stood in for the last vendor of the calibrated cascade."""
+    vendor = dict(earlier.procedure.get("vendor") or {})
+    parameters = dict(vendor.get("parameters") or {})
+    return bool(parameters.pop("available", 0)) and {**vendor, "parameters": parameters} == calibration.procedure.vendor
 
 
 def product_path(name: str, folder: Path, kind: str, ending: str = "png") -> Path:

@@ -35,7 +35,7 @@ from blackbox_conformal.vendor.adapter import Adapter
 
 Value = TypeVar("Value")
 
-About = Callable[[Prepared], Any]
+About = Callable[[Drawn], Any]
 
 Ask = Callable[["Job", Estimate], None]
 """Called with a job and what it would cost, before anything is sent; raises when a person does not agree."""
@@ -114,6 +114,8 @@ class Job:
         The photographs and their inputs; None: all are read again.
     whole
         The job that this one is a part of, to which it adds what it took.
+    falls_back
+        Where the last member of a cascade cannot be had, the answer before is taken.
     limits
         Those of the terms; once `confirm` was called, the one budget for the draws of these pictures.
     calls, cached, cost_usd
@@ -130,6 +132,7 @@ class Job:
     pixel_bytes: int = PIXEL_BYTES
     kept: KeptPixels | None = None
     whole: "Job | None" = None
+    falls_back: bool = False
     limits: Limits = field(init=False)
     calls: int = field(default=0, init=False)
     cached: int = field(default=0, init=False)
@@ -222,7 +225,15 @@ class Job:
 
     def estimate(self) -> Estimate:
         """What drawing would cost, the second vendor included; reads only."""
-        return self.with_second(estimate(self.setup.adapter, self.folder, self.limits, self.tasks))
+        adapter = self.setup.adapter
+        whole = estimate(adapter, self.folder, self.limits, self.tasks)
+        if self.falls_back:
+            # Without its last member the cascade finishes, too.
+            least = estimate(adapter.without_last(), self.folder, self.limits, self.tasks)
+            cost = whole.cost_usd and least.cost_usd and (least.cost_usd[0], whole.cost_usd[1])
+            further = whole.calls + whole.passed_on - least.calls
+            whole = replace(whole, calls=least.calls, cost_usd=cost, passed_on=further)
+        return self.with_second(whole)
 
     def answered_pictures(self) -> set[str]:
         """Digests of the inputs whose draws are all answered already, so that nothing is paid for them; reads only."""
@@ -308,6 +319,7 @@ class Job:
                 check=output_check(setup),
                 counted=None if scores else EqualDraws(setup),
                 listener=listeners.listener,
+                falls_back=self.falls_back,
                 shared=shared.first,
             ) as sampler,
         ):
@@ -418,7 +430,7 @@ class Drawing:
             second = None if drawn.refusal is not None else self.opinions.of(drawn.prepared)
             with terms.shared.room(drawn.prepared.size):
                 read = lambda index: self.sampler.read(drawn.outcomes[index])  # noqa: E731
-                return work(Ready(drawn, job.setup, read, second, about(drawn.prepared), job.kept))
+                return work(Ready(drawn, job.setup, read, second, about(drawn), job.kept))
 
         job, terms, fail = self.job, self.job.terms, self.sampler.fail
         arriving = drawn_pictures(self.sampler, pictures, on_unusable)

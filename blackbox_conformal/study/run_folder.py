@@ -211,13 +211,27 @@ def _history(run: Path, plan: Mapping[str, Any], known: set[str], overruled: int
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             other = json.loads(path.read_bytes())
             truths = set() if digest_json(other["procedure"]["vendor"]) in unseen else _truths(other)
-            earlier += bool(truths & own)
+            # A cascade and its fallback are calibrated beside each other, not one in place of the other.
+            earlier += bool(truths & own) and (_asked(other) == _asked(plan) or _of_all(other) != _of_all(plan))
             if all(other["procedure"][name] == plan["procedure"][name] for name in _SAME_DRAWS):
                 further |= truths - own - known
     return History(earlier=earlier, further=len(further), overruled=overruled)
 
 
 _SAME_DRAWS = ("vendor", "scale", "degradation")
+
+
+def _asked(plan: Mapping[str, Any]) -> int:
+    """So many vendors of a cascade are asked; 0: all."""
+    return int(plan["procedure"]["vendor"].get("parameters", {}).get("available", 0))
+
+
+def _of_all(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """What identifies a plan, whether or not all vendors of a cascade are asked."""
+    procedure = {**plan["procedure"], "vendor": dict(plan["procedure"]["vendor"])}
+    parameters = procedure["vendor"].get("parameters", {})
+    procedure["vendor"]["parameters"] = {name: parameters[name] for name in parameters if name != "available"}
+    return {"procedure": procedure, "settings": plan["settings"], "truths": _truths(plan)}
 
 
 def _truths(plan: Mapping[str, Any]) -> set[str]:

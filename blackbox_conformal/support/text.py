@@ -4,9 +4,10 @@ import hashlib
 import os
 import re
 import unicodedata
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from blackbox_conformal.errors import BlackboxConformalError, VendorError
 from blackbox_conformal.support.secrets import redact
@@ -135,3 +136,12 @@ def money(low: Decimal, high: Decimal) -> str:
 def mebibytes(count: int | None) -> str:
     """A number of bytes for people."""
     return "unknown" if count is None else f"{count / 2**20:.0f} MiB"
+
+
+def vendor_title(identity: Mapping[str, Any]) -> str:
+    """What the user calls the vendor of this identity: label, model, recipe or adapter; a cascade all its vendors."""
+    parameters, adapter = identity.get("parameters") or {}, identity.get("adapter")
+    if isinstance(members := parameters.get("vendors"), list):
+        return f"the cascade {' → '.join(vendor_title(member) for member in members)}"
+    names = [parameters.get(key) for key in ("label", "model", "recipe")]
+    return printable(next((str(name) for name in names if name), f"the {adapter or 'unnamed'} vendor"))

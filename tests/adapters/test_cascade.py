@@ -8,8 +8,8 @@ import pytest
 
 import blackbox_conformal as bc
 from blackbox_adapters.cascade import _spans
-from blackbox_conformal.documents.procedure import vendor_title
 from blackbox_conformal.errors import AdapterError, UsageError
+from blackbox_conformal.support.text import vendor_title
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 from blackbox_conformal.vendor.adapter import Adapter, Price, Upload
 

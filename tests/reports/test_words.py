@@ -9,13 +9,13 @@ from reports.test_comparison_page import found  # noqa: F401 - a fixture
 from reports.test_html import Page
 from support.report_material import make_result, make_run
 
-from blackbox_conformal.documents.procedure import vendor_title
 from blackbox_conformal.method.guarantees.corollaries import statement
 from blackbox_conformal.method.images.calibration_images import History
 from blackbox_conformal.pages.report.comparison_page import write_comparison
 from blackbox_conformal.pages.report.html import write_report
 from blackbox_conformal.pages.report.page import few_cost, meaning, score_words, summary
 from blackbox_conformal.pages.report.slider_levels import choose_stops
+from blackbox_conformal.support.text import vendor_title
 
 
 def words(path) -> str:

@@ -197,6 +197,10 @@ def test_where_the_dear_vendor_cannot_be_had_the_cheap_answer_comes_under_a_cali
     assert (cheap.calls, dear.calls) == calls
     assert len(left.images) == sum(is_hard(small(seed)) for seed in range(12)) < 12
     assert left.procedure.fingerprint != calibration.procedure.fingerprint
+    # The two are made beside each other; another guarantee of either one is another calibration.
+    assert (calibration.history.earlier, left.history.earlier) == (0, 0)
+    other = bc.calibrate(vendor.without_last(), photographs, guarantee="local:side=16", run=run, **KINDS)
+    assert other.history.earlier == 2
     monkeypatch.setattr(dear, "answer", lambda picture: picture[:0])
     away = bc.cascade(cheap.vendor, bc.from_function("dear", dear.answer, test_side=0), rules=[RULE])
     seeds = range(20, 26)
@@ -229,7 +233,7 @@ def test_over_budget_the_cheap_answer_is_delivered(tmp_path: Path) -> None:
             results = [session.mask(small(seed)) for seed in (20, 21)]
             with pytest.raises(BudgetError):
                 session.mask(small(22))
-        assert [result.certificate.vendor_model[:13] for result in results] == ["vendor 2 of 2", "vendor 1 of 1"]
+        assert [result.certificate.vendor_model[:13] for result in results] == ["vendor 2 of 2", "vendor 1 of 2"]
         assert (cheap.account.paid, dear.account.paid) == (8, 7)
 
 

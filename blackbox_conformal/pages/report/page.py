@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from blackbox_conformal.documents.calibration import Calibration
-from blackbox_conformal.documents.procedure import Procedure, vendor_title
+from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.contamination import Leakage
 from blackbox_conformal.method.audits.findings import Audit, AuditedLevel, AuditedPicture
@@ -34,7 +34,7 @@ from blackbox_conformal.study.stages.certify import assumptions
 from blackbox_conformal.support.blocks import Block, Figure, How, Note, Table
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.plots import Bar, Bars, Chart, Point, Series
-from blackbox_conformal.support.text import counted, printable
+from blackbox_conformal.support.text import counted, printable, vendor_title
 
 # Which figures the report shows, from calibration, audit and random splits.
 

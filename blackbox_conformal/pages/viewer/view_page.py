@@ -19,7 +19,6 @@ from PIL import Image as PillowImage
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import Outside
-from blackbox_conformal.documents.procedure import vendor_title
 from blackbox_conformal.errors import FileFormatError, ImageError, IncompleteError
 from blackbox_conformal.gateway.http_exchange import HttpAnswer, HttpRequest, json_answer
 from blackbox_conformal.gateway.not_served import NotServedError
@@ -50,7 +49,7 @@ from blackbox_conformal.pages.report.slider_levels import Stop, stops_at, thresh
 from blackbox_conformal.pages.viewer.local_site import PageRoute
 from blackbox_conformal.study.mask.products import xmp_of
 from blackbox_conformal.support.canonical import digest_bytes
-from blackbox_conformal.support.text import file_stem, printable
+from blackbox_conformal.support.text import file_stem, printable, vendor_title
 from blackbox_conformal.support.types import Image, Mask
 from blackbox_conformal.support.wording import share
 

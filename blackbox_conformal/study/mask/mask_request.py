@@ -8,12 +8,14 @@ from typing import Any
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import ENOUGH, BatchCheck, InputCheck
 from blackbox_conformal.documents.signature import trusted_keys
+from blackbox_conformal.errors import ProcedureMismatchError
 from blackbox_conformal.method.audits.outlying import LEVEL, check_level
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.job import Terms
 from blackbox_conformal.study.keyword_terms import calibrated
+from blackbox_conformal.study.stages.draws import Drawn
 from blackbox_conformal.study.stages.input_check import check_batch, check_input
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup, set_up_as
@@ -97,8 +99,20 @@ class MaskRequest:
             return self
         loaded = fallback if isinstance(fallback, Calibration) else Calibration.load(fallback)
         setup = set_up_as(vendor.without_last(), loaded.procedure)
-        own = MaskRequest.of(loaded, self.alpha, empty_masks=self.empty_masks, outside=self.outside, file=loaded.file)
-        return replace(self, fallback=(setup, own))
+        own = self.calibration
+        second = loaded.procedure.second_opinion in (None, own.procedure.second_opinion)
+        models, theirs = _by_place(own), _by_place(loaded)
+        if not second or any(models.get(place, set()) - names for place, names in theirs.items()):
+            raise ProcedureMismatchError(
+                "the fallback was calibrated with another second vendor, or other models of the first vendors, than "
+                "the calibration. Calibrate both again"
+            )
+        given = MaskRequest.of(loaded, self.alpha, empty_masks=self.empty_masks, outside=self.outside, file=loaded.file)
+        return replace(self, fallback=(setup, given))
+
+    def speaking_of(self, drawn: Drawn, setup: Setup) -> "tuple[Setup, MaskRequest]":
+        """What a picture is evaluated and masked with, by who answered; `setup` is the calibration's own."""
+        return (setup, self) if drawn.fell_back is None or self.fallback is None else self.fallback
 
     def now(self) -> "MaskRequest":
         """The same request by what the watch says now; errors as for `of`."""
@@ -134,6 +148,14 @@ class MaskRequest:
     def curves(self) -> CurveSet:
         """The curves that the guarantee is about."""
         return self.calibration.curves_for(self.rule)
+
+
+def _by_place(calibration: Calibration) -> dict[str, set[str]]:
+    """The models of each member of a cascade, whatever the number of members."""
+    found: dict[str, set[str]] = {}
+    for which, _, model in (name.partition(": ") for name in calibration.vendor_models):
+        found.setdefault(which.partition(" of ")[0], set()).add(model)
+    return found
 
 
 def masking_of(

@@ -1,6 +1,7 @@
 """A picture, a vendor and its calibration in; delivered picture, trust mask and certificate out."""
 
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -13,16 +14,8 @@ import numpy as np
 from blackbox_conformal.documents.certificate import BatchCheck
 from blackbox_conformal.documents.signing_key import SigningKey
 from blackbox_conformal.drawing.estimate import wanted_of
-from blackbox_conformal.errors import (
-    AccountRefusedError,
-    BlackboxConformalError,
-    BudgetError,
-    CalibrationError,
-    IncompleteError,
-    ModelChangedError,
-    UnusableDrawsError,
-    VendorUnavailableError,
-)
+from blackbox_conformal.drawing.task import FellBack
+from blackbox_conformal.errors import BlackboxConformalError, CalibrationError, IncompleteError
 from blackbox_conformal.method.guarantees.instance_bound import refuse_bound, rule_for_picture
 from blackbox_conformal.method.images.making_inputs import enlarged_opacity
 from blackbox_conformal.method.images.picture import Picture
@@ -34,11 +27,12 @@ from blackbox_conformal.study.mask.empty_masks import refuse_paid_emptiness
 from blackbox_conformal.study.mask.mask_request import MaskRequest
 from blackbox_conformal.study.mask.products import Result
 from blackbox_conformal.study.stages.certify import Comparisons, certify
+from blackbox_conformal.study.stages.draws import Drawn
 from blackbox_conformal.study.stages.evaluate import Evaluation, drifted, evaluate
 from blackbox_conformal.study.stages.grouped_errors import names
 from blackbox_conformal.study.stages.memory import MASK_PIXEL_BYTES
 from blackbox_conformal.study.stages.prepare import Input, Prepared
-from blackbox_conformal.study.stages.ready import Ready
+from blackbox_conformal.study.stages.ready import Ready, described
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.study.watched import MaskedPictures, WatchState, watching
 from blackbox_conformal.support.text import printable
@@ -78,10 +72,6 @@ class Receiver:
     sign_with: SigningKey | None = None
 
 
-UNAVAILABLE = (BudgetError, VendorUnavailableError, AccountRefusedError, ModelChangedError, UnusableDrawsError)
-"""Errors that say that a vendor cannot be had, so that a cascade falls back on the answer before."""
-
-
 def mask_pictures(
     terms: Terms,
     setup: Setup,
@@ -89,72 +79,6 @@ def mask_pictures(
     pictures: Mapping[int, Prepared],
     request: MaskRequest,
     receiver: Receiver = Receiver(),
-) -> list[Result]:
-    """As `_mask_pictures`, with the request's fallback for pictures that go on to a vendor that cannot be had."""
-    if request.fallback is None:
-        return _mask_pictures(terms, setup, inputs, pictures, request, receiver)
-    results, failed = dict[int, Any](), dict[int, BlackboxConformalError]()
-    done, why = set[int](), None
-
-    def keep(place: int, result: Any) -> None:
-        done.add(place)
-        (receiver.on_result or results.__setitem__)(place, result)
-
-    own = replace(receiver, on_result=keep, on_failure=failed.__setitem__)
-    try:
-        _mask_pictures(terms, setup, inputs, pictures, request, own)
-    except UNAVAILABLE as error:
-        why = error
-    left = {place: picture for place, picture in pictures.items() if place not in done | failed.keys()}
-    left |= {place: pictures[place] for place, failure in failed.items() if isinstance(failure, UNAVAILABLE)}
-    tasks = [task for picture in left.values() for task in picture.tasks]
-    going_on = {digest for digest, _ in wanted_of(setup.adapter, terms.folder, terms.limits, tasks)[-1].by_picture}
-    onward = {place: picture for place, picture in left.items() if picture.tasks[0].upload.digest in going_on}
-    if why is not None and not onward:
-        raise why
-    if onward:
-        said = why or next(failed[place] for place in onward)
-        failed = {place: failure for place, failure in failed.items() if place not in onward}
-        own = replace(own, on_failure=failed.__setitem__)
-        noted = replace(own, in_thread=_Noted(receiver.in_thread, f"{_FELL_BACK}: {said}"))
-        before, of_before = request.fallback
-        _mask_pictures(terms, before, inputs, onward, of_before.now(), noted)
-    if kept := {place: picture for place, picture in left.items() if place not in onward and place not in failed}:
-        # Their answers are stored: drawing ended before they were masked.
-        _mask_pictures(terms, setup, inputs, kept, request, own)
-    for place, failure in failed.items():
-        if receiver.on_failure is None:
-            raise _refused([(pictures[place].name, failure)])
-        receiver.on_failure(place, failure)
-    return [results[place] for place in sorted(results)]
-
-
-_FELL_BACK = (
-    "the next vendor of the cascade could not be had, so this is the answer before it, under its own calibration"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Noted:
-    """What is made of a result in a thread or on a worker, after a note on its certificate."""
-
-    made_of: Callable[[int, Result], Any] | None
-    note: str
-
-    def __call__(self, place: int, result: Result) -> Any:
-        certificate = result.certificate
-        notes = (*certificate.notes, self.note)
-        noted = replace(result, certificate=certificate.model_copy(update={"notes": notes}))
-        return noted if self.made_of is None else self.made_of(place, noted)
-
-
-def _mask_pictures(
-    terms: Terms,
-    setup: Setup,
-    inputs: Sequence[Input],
-    pictures: Mapping[int, Prepared],
-    request: MaskRequest,
-    receiver: Receiver,
 ) -> list[Result]:
     """A result for each of the `pictures`, in the order of their places among the `inputs`.
 
@@ -185,47 +109,93 @@ def _mask_pictures(
     if not pictures:
         return []
     distinct = list({picture.input_digest: picture for picture in pictures.values()}.values())
-    job = Job(setup, distinct, terms, request.calibration.vendor_models, MASK_PIXEL_BYTES)
+    models, falls_back = request.calibration.vendor_models, request.fallback is not None
+    job = Job(setup, distinct, terms, models, MASK_PIXEL_BYTES, falls_back=falls_back)
     if not request.empty_masks:
         refuse_paid_emptiness(job, request.rule, request.curves, request.alpha)
-    batch, drift = request.check_together(distinct, job.folder)
-    unlike = batch.reason or drift
-    if unlike is not None:
-        receiver.on_watch(unlike)
-    calibration, group = request.calibration, request.group
     with ExitStack() as open_files:
         # Whatever cannot be written is told before anything is paid.
-        watch = open_files.enter_context(watching().live_watch(request.file, calibration, group, receiver.sign_with))
+        company = _Company(request, receiver, open_files)
+        # Which inputs it is about is known when the first one goes on to a vendor that cannot be had.
+        fallback = None if request.fallback is None else _Company(request.fallback[1], receiver, open_files)
+        company.compare(distinct, job.folder)
         job.confirm()
-        before = open_files.enter_context(watching().masked_before(job.folder, calibration, group))
-        masking = _Masking(job, inputs, pictures, request, receiver, _Company(batch, drift, before, watch))
+        for each in filter(None, (company, fallback)):
+            each.begin(job.folder)
+        masking = _Masking(job, inputs, pictures, receiver, company, fallback)
         on_unusable = None if receiver.on_failure is None else masking.give_up
-        mask = _Mask(request, batch, receiver.in_thread, lenient=receiver.on_failure is not None)
+        cluster = terms.cluster is not None
+        mask = _Mask.of(request, receiver.in_thread, lenient=receiver.on_failure is not None, elsewhere=cluster)
         with job.run(mask, on_unusable, about=masking.about) as masked:
             for done, (drawn, found) in enumerate(masked, 1):
-                masking.finish(drawn.prepared, found)
+                masking.finish(drawn, found)
                 job.listeners.progress("masking", done, len(job.pictures))
         return masking.results()
 
 
-@dataclass(slots=True)
 class _Company:
-    """What is known beside each input by itself.
+    """What is known beside each input by itself, of the pictures that are masked under one calibration.
 
     Attributes
     ----------
+    request
+        The request, by what the watch says now.
     batch
         How all inputs together compare with the calibration's.
     drift
         What was found so far, by the pictures before.
-    before, watch
-        Where each picture is entered: the run folder's own file, and the calibration's watch.
     """
 
-    batch: BatchCheck
-    drift: str | None
-    before: MaskedPictures | None
-    watch: MaskedPictures | None
+    def __init__(self, request: MaskRequest, receiver: Receiver, open_files: ExitStack) -> None:
+        self.request, self.drift = request, None if request.watched is None else request.watched.drift
+        self.batch: BatchCheck | None = None
+        self._on_watch, self._open_files = receiver.on_watch, open_files
+        self._answers: list[Answers] = []
+        self._threshold = request.rule.threshold(request.curves, request.alpha)
+        self._watch: MaskedPictures | None = open_files.enter_context(
+            watching().live_watch(request.file, request.calibration, request.group, receiver.sign_with)
+        )
+        self._before: MaskedPictures | None = None
+
+    def compare(self, pictures: Sequence[Prepared], folder: Path) -> None:
+        """Compare these inputs with the calibration's, and say in what they differ."""
+        self.batch, self.drift = self.request.check_together(pictures, folder)
+        if (unlike := self.batch.reason or self.drift) is not None:
+            self._on_watch(unlike)
+
+    def begin(self, folder: Path) -> None:
+        """Open the run folder's own file."""
+        likeness = watching().masked_before(folder, self.request.calibration, self.request.group)
+        self._before = self._open_files.enter_context(likeness)
+
+    def enter(self, picture: Prepared, named: Prepared, answers: Answers) -> None:
+        """Let a picture bet; what is then found stands in the certificates of those that follow.
+
+        One that is unlike the calibration's by itself, or by its batch, is not entered in the run folder: its mask says
+        so, and it says nothing of others.
+        """
+        assert self.batch is not None
+        self._answers.append(answers)
+        statistics, drift = named.statistics, None
+        if self._watch is not None:
+            self._watch.enter(picture, statistics, answers, self._threshold)
+            self.request = self.request.now()
+            drift = None if self.request.watched is None else self.request.watched.drift
+        if self._before is not None:
+            alone = Comparisons(self.request.check(named), self.batch, file_format=named.file_format)
+            if alone.unlike(self.request.calibration.procedure) is None:
+                self._before.enter(picture, statistics, answers, self._threshold)
+            drift = drift or self._before.drift
+        if drift is not None and self.drift is None:
+            self._on_watch(drift)
+        self.drift = drift
+
+    @property
+    def drifted(self) -> str | None:
+        """In which way all answers together are unlike the calibration's; None: they are like them."""
+        if not self._answers:
+            return None
+        return drifted(self.request.calibration, self._answers, [self._threshold], self.request.group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +203,7 @@ class _Sought:
     """What masking takes of a picture beside its draws: places with file or content, and what certificates add."""
 
     places: tuple[tuple[int, Prepared, Path | bytes], ...]
+    batch: BatchCheck
     watched: WatchState | None
     drift: str | None
 
@@ -250,114 +221,138 @@ class _Mask:
     """Masks one picture, in a thread or on a worker; `lenient`: what is wrong with it is returned, not raised."""
 
     request: MaskRequest
-    batch: BatchCheck
     made_of: Callable[[int, Result], Any] | None
     lenient: bool
 
+    @classmethod
+    def of(
+        cls, request: MaskRequest, made_of: Callable[[int, Result], Any] | None, *, lenient: bool, elsewhere: bool
+    ) -> "_Mask":
+        """What masks by a request; `elsewhere`: on workers, to which no vendor goes that could be asked."""
+        if elsewhere and request.fallback is not None:
+            before, of_before = request.fallback
+            request = replace(request, fallback=(described(before), of_before))
+        return cls(request, made_of, lenient)
+
     def __call__(self, ready: Ready) -> _Masked | BlackboxConformalError:
         """The results of a picture from its draws, or why there are none."""
-        if ready.drawn.refusal is not None:
-            return ready.drawn.refusal
+        drawn = ready.drawn
+        if drawn.refusal is not None:
+            return drawn.refusal
         # The last draw that was evaluated is often the file that is delivered, too.
         read = lru_cache(1)(ready.read)
+        setup, request = self.request.speaking_of(drawn, ready.setup)
         try:
-            given = _input_picture(ready.about.places[0][2], ready.drawn.prepared, ready.setup)
-            evaluation = evaluate(ready.drawn, ready.setup, read, given.pixels, ready.second)
+            given = _input_picture(ready.about.places[0][2], drawn.prepared, setup)
+            evaluation = evaluate(drawn, setup, read, given.pixels, ready.second)
         except (IncompleteError, CalibrationError) as error:
             if not self.lenient:
                 raise
             return error
-        vendor = _vendor_file(evaluation, ready.setup, read)
-        results = self._results_of(ready.setup, ready.about, evaluation, vendor, given)
+        vendor = _vendor_file(evaluation, setup, read)
+        results = _results_of(request, setup, ready.about, evaluation, vendor, given)
         made_of = self.made_of or (lambda _, result: result)
-        return _Masked(evaluation.answers, tuple((place, made_of(place, result)) for place, result in results))
+        return _Masked(
+            evaluation.answers,
+            tuple((place, made_of(place, _fallen_back(result, drawn.fell_back))) for place, result in results),
+        )
 
-    def _results_of(
-        self, setup: Setup, sought: _Sought, evaluation: Evaluation, vendor: bytes | None, given: Picture
-    ) -> Iterator[tuple[int, Result]]:
-        """Mask and certificate of a picture, by place: equal pictures are drawn once, and each has a result."""
-        request = self.request
-        delivered, low, scores = evaluation.delivered, evaluation.low_resolution, evaluation.score_map
-        rule = rule_for_picture(request.rule, setup.metric, delivered, low, scores, setup.procedure.mixture)
-        threshold = rule.threshold(request.curves, request.alpha) if evaluation.judged else -math.inf
-        for place, named, source in sought.places:
-            if place != sought.places[0][0]:
-                # Equal pixels; what the file says beside them may differ.
-                given = _input_picture(source, named, setup)
-            opacity = None if given.opacity is None else enlarged_opacity(given.opacity, delivered.shape[:2])
-            shown = scores if opacity is None else np.where(opacity > 0, scores, np.float32(np.nan))
-            mask = trusted(shown, threshold)
-            known = Comparisons(request.check(named), self.batch, sought.drift, named.file_format)
-            certificate = certify(
-                request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, opacity, known
-            )
-            about = (given.metadata, opacity, given.content)
-            result = Result(named.name, delivered, mask, shown, low, certificate, vendor, *about)
-            yield place, result if sought.watched is None else _with_watch(result, sought.watched)
+
+def _results_of(
+    request: MaskRequest, setup: Setup, sought: _Sought, evaluation: Evaluation, vendor: bytes | None, given: Picture
+) -> Iterator[tuple[int, Result]]:
+    """Mask and certificate of a picture, by place: equal pictures are drawn once, and each has a result."""
+    delivered, low, scores = evaluation.delivered, evaluation.low_resolution, evaluation.score_map
+    rule = rule_for_picture(request.rule, setup.metric, delivered, low, scores, setup.procedure.mixture)
+    threshold = rule.threshold(request.curves, request.alpha) if evaluation.judged else -math.inf
+    for place, named, source in sought.places:
+        if place != sought.places[0][0]:
+            # Equal pixels; what the file says beside them may differ.
+            given = _input_picture(source, named, setup)
+        opacity = None if given.opacity is None else enlarged_opacity(given.opacity, delivered.shape[:2])
+        shown = scores if opacity is None else np.where(opacity > 0, scores, np.float32(np.nan))
+        mask = trusted(shown, threshold)
+        known = Comparisons(request.check(named), sought.batch, sought.drift, named.file_format)
+        certificate = certify(
+            request.calibration, setup, rule, request.alpha, threshold, named, evaluation, mask, opacity, known
+        )
+        about = (given.metadata, opacity, given.content)
+        result = Result(named.name, delivered, mask, shown, low, certificate, vendor, *about)
+        yield place, result if sought.watched is None else _with_watch(result, sought.watched)
+
+
+def _fallen_back(result: Result, fell_back: FellBack | None) -> Result:
+    """The result with what its certificate says of a cascade's last vendor that did not answer; None: it did."""
+    if fell_back is None:
+        return result
+    note = (
+        "the last vendor of the cascade could not be had, so this is the answer before it, under its own calibration: "
+        f"{fell_back.reason}"
+    )
+    if fell_back.by_picture:
+        return doubted(
+            result, f"{note}. That may depend on the picture, and the calibration is of all pictures that go on"
+        )
+    certificate = result.certificate
+    return replace(result, certificate=certificate.model_copy(update={"notes": (*certificate.notes, note)}))
 
 
 class _Masking:
-    """Pictures while they are masked: results and failures by place, and what the answers were like."""
+    """Pictures while they are masked: results and failures by place, and what is known of all together."""
 
     def __init__(
         self,
         job: Job,
         inputs: Sequence[Input],
         pictures: Mapping[int, Prepared],
-        request: MaskRequest,
         receiver: Receiver,
         company: _Company,
+        fallback: _Company | None,
     ) -> None:
-        self._inputs, self._pictures = inputs, pictures
-        self._request, self._receiver = request, receiver
+        self._job, self._inputs, self._pictures, self._receiver = job, inputs, pictures, receiver
         self._places: dict[str, list[int]] = {picture.input_digest: [] for picture in job.pictures}
         for place, picture in pictures.items():
             self._places[picture.input_digest].append(place)
         self._results: dict[int, Result] = {}
         self._failures: dict[int, BlackboxConformalError] = {}
-        self._answers: list[Answers] = []
-        self._company, self._watched = company, request.watched
-        self._threshold = request.rule.threshold(request.curves, request.alpha)
+        self._company, self._fallback, self._lock = company, fallback, threading.Lock()
 
-    def about(self, picture: Prepared) -> _Sought:
+    def _company_of(self, drawn: Drawn) -> _Company:
+        """Those that are masked under the same calibration as a picture; from any thread."""
+        if drawn.fell_back is None or self._fallback is None:
+            return self._company
+        with self._lock:
+            if self._fallback.batch is None:
+                setup, tasks, folder = self._job.setup, self._job.tasks, self._job.folder
+                going_on = wanted_of(setup.adapter, folder, self._job.limits, tasks)[-1].by_picture
+                digests = {digest for digest, _ in going_on}
+                self._fallback.request = self._fallback.request.now()
+                self._fallback.compare([one for one in self._job.pictures if one.input_digest in digests], folder)
+        return self._fallback
+
+    def about(self, drawn: Drawn) -> _Sought:
         """What `_Mask` gets to know of a picture, as the watch stands now."""
-        places = self._places[picture.input_digest]
+        company = self._company_of(drawn)
+        assert company.batch is not None
+        places = self._places[drawn.prepared.input_digest]
         sources = [self._inputs[place][1] for place in places]
         sources = [source.absolute() if isinstance(source, Path) else source for source in sources]
         named = [(place, self._pictures[place], source) for place, source in zip(places, sources, strict=True)]
-        return _Sought(tuple(named), self._watched, self._company.drift)
+        return _Sought(tuple(named), company.batch, company.request.watched, company.drift)
 
-    def finish(self, picture: Prepared, masked: _Masked | BlackboxConformalError) -> None:
+    def finish(self, drawn: Drawn, masked: _Masked | BlackboxConformalError) -> None:
         """Hand the results of a picture over."""
+        picture = drawn.prepared
         if isinstance(masked, BlackboxConformalError):
             self.give_up(picture, masked)
             return
         for place, result in masked.results:
             (self._receiver.on_result or self._results.__setitem__)(place, result)
-        self._answers.append(masked.answers)
-        self._receiver.on_answers(masked.answers)
-        self._enter(picture, masked.answers)
-
-    def _enter(self, picture: Prepared, answers: Answers) -> None:
-        """Let a picture bet; what is then found stands in the certificates of those that follow.
-
-        One that is unlike the calibration's by itself, or by its batch, is not entered in the run folder: its mask says
-        so, and it says nothing of others.
-        """
-        company, named = self._company, self._pictures[self._places[picture.input_digest][0]]
-        statistics, drift = named.statistics, None
-        if company.watch is not None:
-            company.watch.enter(picture, statistics, answers, self._threshold)
-            self._watched = self._request.now().watched
-            drift = None if self._watched is None else self._watched.drift
-        if company.before is not None:
-            alone = Comparisons(self._request.check(named), company.batch, file_format=named.file_format)
-            if alone.unlike(self._request.calibration.procedure) is None:
-                company.before.enter(picture, statistics, answers, self._threshold)
-            drift = drift or company.before.drift
-        if drift is not None and company.drift is None:
-            self._receiver.on_watch(drift)
-        company.drift = drift
+        # Of pictures whose own answers were unusable no calibration is, so they say nothing of others.
+        if drawn.fell_back is None or not drawn.fell_back.by_picture:
+            self._receiver.on_answers(masked.answers)
+            named = self._pictures[self._places[picture.input_digest][0]]
+            self._company_of(drawn).enter(picture, named, masked.answers)
 
     def give_up(self, picture: Prepared, error: BlackboxConformalError) -> None:
         """Note that a picture cannot be masked."""
@@ -366,8 +361,8 @@ class _Masking:
 
     def results(self) -> list[Result]:
         """Every result that was kept, after a word about the whole batch; errors as for `mask_pictures`."""
-        request = self._request
-        drift = drifted(request.calibration, self._answers, [self._threshold], request.group)
+        companies = filter(None, [self._company, self._fallback])
+        drift = next(filter(None, (company.drifted for company in companies)), None)
         if drift is not None:
             self._receiver.on_drift(drift)
         if self._failures:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from blackbox_conformal.drawing.money import may_be_billed
 from blackbox_conformal.drawing.sampler import Sampler
-from blackbox_conformal.drawing.task import ENDED, Outcome, Task
+from blackbox_conformal.drawing.task import ENDED, FellBack, Outcome, Task
 from blackbox_conformal.errors import (
     AdapterError,
     IncompleteError,
@@ -45,6 +45,11 @@ class Drawn:
     outcomes: tuple[Outcome, ...]
     refusal: VendorError | None
     reopened: int = 0
+
+    @property
+    def fell_back(self) -> FellBack | None:
+        """Why the answer before that of a cascade's last vendor is delivered; None where that is not so."""
+        return self.outcomes[0].fell_back if self.outcomes else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,7 @@ def each_on_cluster(
     run: Path,
     arriving: Iterator[Drawn],
     second: Mapping[str, Outcome],
-    about: Callable[[Prepared], Any],
+    about: Callable[[Drawn], Any],
     memory: tuple[int | None, int],
     on_error: Callable[[Exception], None],
 ) -> Iterator[tuple[Drawn, Value]]:
@@ -216,7 +216,7 @@ def each_on_cluster(
         if picture.path is not None:
             # The worker may have been started in another folder.
             drawn = replace(drawn, prepared=replace(picture, path=picture.path.absolute()))
-        return _Told(drawn, None if drawn.refusal is not None else second.get(picture.input_digest), about(picture))
+        return _Told(drawn, None if drawn.refusal is not None else second.get(picture.input_digest), about(drawn))
 
     try:
         batches = _batches(map(told, arriving))
