@@ -41,7 +41,7 @@ NOT_SERVED = {"degradation", "empty_masks"}
 
 OF_A_PROGRAM = {
     *("vendor", "vendors", "photographs", "pictures", "inputs"),
-    *("progress", "on_result", "on_failure", "on_drift"),
+    *("progress", "on_result", "on_failure", "on_drift", "check_payer"),
 }
 """What a person says by arguments, and what a person sees."""
 

@@ -1,5 +1,6 @@
 """What the draws of one job may cost together, and whether one more fits."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
@@ -21,6 +22,31 @@ class Totals(NamedTuple):
 
     def plus(self, more: "Totals") -> "Totals":
         return Totals(*map(sum, zip(self, more, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """On whose account draws are, as their rows in the ledger say.
+
+    Attributes
+    ----------
+    name
+        Such as that of the owner of a token; None: nobody's but the run folder's.
+    request
+        Id of the request that the draws are for.
+    again
+        Whether a draw that earlier sets of tasks paid for, or may have, without a usable picture is bought once more.
+    """
+
+    name: str | None = None
+    request: str | None = None
+    again: bool = False
+
+
+NOBODY = Payer()
+
+PayerCheck = Callable[[str, int], None]
+"""Raises a `BudgetError` where a payer may not have spent, and hold, so many nano-dollars in all."""
 
 
 @dataclass(frozen=True, slots=True)

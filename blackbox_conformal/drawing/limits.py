@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
-from blackbox_conformal.drawing.job_budget import Budget
+from blackbox_conformal.drawing.job_budget import NOBODY, Budget, Payer
 from blackbox_conformal.support.descriptors import descriptor_limit, draws_that_fit
 from blackbox_conformal.support.value_kinds import COUNT, SECONDS, USD, WORKERS, number, whole
 from blackbox_conformal.vendor.adapter import Capabilities
@@ -71,8 +71,8 @@ class Limits:
         Go on although the vendor has refused three pictures in the same words.
     retry_ambiguous
         Buy a draw again whose submission may have been billed and got no answer, or whose job gave no result.
-    pay_again
-        Buy once more what earlier sets of tasks paid for, or may have, without a usable picture.
+    payer
+        On whose account the draws are.
     """
 
     max_cost_usd: Decimal | None = None
@@ -92,7 +92,7 @@ class Limits:
     retry_ambiguous: bool = False
     accept_refusals: bool = False
     max_cost_per_day_usd: Decimal | None = None
-    pay_again: bool = False
+    payer: Payer = NOBODY
 
     def __post_init__(self) -> None:
         for name, kind in _KINDS.items():

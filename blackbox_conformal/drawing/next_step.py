@@ -87,7 +87,7 @@ def next_step(
         # The file is lost, and the vendor may still keep the picture of its job.
         if last.job is not None:
             return Fetch(last)
-        return following if limits.pay_again or resampled < limits.max_resample else Done(last)
+        return following if limits.payer.again or resampled < limits.max_resample else Done(last)
     last = real[-1]
     if last.state in ("ambiguous", "sent"):
         # A clock that was set back gives a negative age, which is no proof that the key is still known.
@@ -95,13 +95,13 @@ def next_step(
         if replayable and 0.0 <= age <= IDEMPOTENCY_WINDOW_S:
             return Replay(last)
         # It may have been billed, so buying it again needs the user's word.
-        return following if limits.pay_again or limits.retry_ambiguous else Done(last)
+        return following if limits.payer.again or limits.retry_ambiguous else Done(last)
     if last.state == "expired":
-        return following if limits.pay_again or limits.retry_ambiguous else Done(last)
+        return following if limits.payer.again or limits.retry_ambiguous else Done(last)
     # Nothing was billed, so asking again costs no more than asking once; or the draw went astray.
     if failed_for_free(last) or last.reopened or _went_astray(last):
         return following
-    if last.state in ("invalid", "failed") and (limits.pay_again or resampled <= limits.max_resample):
+    if last.state in ("invalid", "failed") and (limits.payer.again or resampled <= limits.max_resample):
         return following
     return Done(last)
 

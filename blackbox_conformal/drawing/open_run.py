@@ -15,6 +15,7 @@ from blackbox_conformal.drawing.events import EventBoard
 from blackbox_conformal.drawing.http.resumption import Resumption
 from blackbox_conformal.drawing.http.transport import Transport
 from blackbox_conformal.drawing.inspecting import inspect_vendor
+from blackbox_conformal.drawing.job_budget import NOBODY, Payer
 from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.owned_folder import OwnedFolder
 from blackbox_conformal.drawing.pacing.concurrency import AdaptiveConcurrency, CircuitBreaker
@@ -54,10 +55,24 @@ class OpenRun:
         The model that answered first, which the draws of every set have to come from.
     outage
         For a service, which goes on with other pictures when the draws of one were ended.
+
+    Parameters
+    ----------
+    member
+        Which vendor of a cascade it is, from 0; None: there is one vendor.
     """
 
-    def __init__(self, adapter: Adapter, folder: OwnedFolder, limits: Limits, clock: Clock, board: EventBoard) -> None:
+    def __init__(
+        self,
+        adapter: Adapter,
+        folder: OwnedFolder,
+        limits: Limits,
+        clock: Clock,
+        board: EventBoard,
+        member: int | None = None,
+    ) -> None:
         require_descriptors(limits.most_workers)
+        self._member = member
         self.board, self.first_model, self.outage = board, FirstModel(), Outage(clock.monotonic)
         self._identity, self._limits, self._clock = adapter.identity(), limits, clock
         self._ledger, self._store = folder.ledger, folder.store
@@ -106,15 +121,15 @@ class OpenRun:
         """The largest number of draws that may ever be under way at once."""
         return self._limits.most_workers
 
-    def begin(self, control: RunControl, acceptance: Acceptance, *, pay_again: bool = False) -> Processor:
-        """What draws one set of tasks; `pay_again` as in `Limits`."""
+    def begin(self, control: RunControl, acceptance: Acceptance, payer: Payer = NOBODY) -> Processor:
+        """What draws one set of tasks on the account of `payer`."""
         with self._beginning:
             # A set that begins while the run is stopped must stop as well.
             self._controls.add(control)
             if self._stopped:
                 control.stop()
-        # Paying again is the choice of one set of tasks, and not of the vendor's whole run.
-        limits = replace(self._limits, pay_again=pay_again)
+        # Who pays differs between sets of tasks of the vendor's one run.
+        limits = replace(self._limits, payer=payer)
         clock, board, concurrency = self._clock, self.board, self._concurrency
         turns = TurnTaking(self._breaker, self._rate_limiter, concurrency, limits, clock, board)
         reservations = Reservations(
@@ -142,6 +157,7 @@ class OpenRun:
             control=control,
             clock=clock,
             board=board,
+            member=self._member,
         )
 
     def stop(self, *, leave: bool = False) -> None:
@@ -155,10 +171,10 @@ class OpenRun:
             if leave:
                 control.leave()
 
-    def to_buy(self, tasks: Sequence[Task], *, pay_again: bool = False) -> ToBuy:
+    def to_buy(self, tasks: Sequence[Task], payer: Payer = NOBODY) -> ToBuy:
         """What the missing ones of these draws take; reads only."""
         control = RunControl()
-        return self.begin(control, Acceptance(None, None, (), True, Path(), control), pay_again=pay_again).to_buy(tasks)
+        return self.begin(control, Acceptance(None, None, (), True, Path(), control), payer).to_buy(tasks)
 
     def inspect(self) -> None:
         """Read what the vendor publishes of itself, once; errors as `inspect_vendor`."""
@@ -214,9 +230,11 @@ class OpenCascade:
                 None
                 if member.capabilities.local
                 else stack.enter_context(
-                    contextlib.closing(OpenRun(member, folder, limits.for_vendor(member.capabilities), clock, board))
+                    contextlib.closing(
+                        OpenRun(member, folder, limits.for_vendor(member.capabilities), clock, board, place)
+                    )
                 )
-                for member in adapter.members
+                for place, member in enumerate(adapter.members)
             )
             self._stack = stack.pop_all()
 
@@ -234,14 +252,14 @@ class OpenCascade:
         for member in self._open:
             member.stop(leave=leave)
 
-    def to_buy(self, tasks: Sequence[Task], *, pay_again: bool = False) -> ToBuy:
+    def to_buy(self, tasks: Sequence[Task], payer: Payer = NOBODY) -> ToBuy:
         """What the missing draws take if every member is asked; reads only."""
-        return ToBuy.together(self.members_to_buy(tasks, pay_again))
+        return ToBuy.together(self.members_to_buy(tasks, payer))
 
-    def members_to_buy(self, tasks: Sequence[Task], pay_again: bool) -> list[ToBuy]:
+    def members_to_buy(self, tasks: Sequence[Task], payer: Payer) -> list[ToBuy]:
         """What the missing draws take of each member."""
         return [
-            ToBuy() if run is None else run.to_buy(own, pay_again=pay_again)
+            ToBuy() if run is None else run.to_buy(own, payer)
             for run, (_, own) in zip(self.members, asked_of(self._adapter, tasks), strict=True)
         ]
 

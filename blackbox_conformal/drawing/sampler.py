@@ -478,7 +478,7 @@ class Sampler:
         if self._asked_to_stop:
             self._control.stop()
         acceptance = self._new_acceptance(self._control, opened.first_model)
-        self._processor = opened.begin(self._control, acceptance, pay_again=self._limits.pay_again)
+        self._processor = opened.begin(self._control, acceptance, self._limits.payer)
         return self._processor
 
     def _join(self) -> None:

@@ -84,17 +84,15 @@ As often it asks again for one that another model answered, which is paid for.
 
 
 class ToBuy(NamedTuple):
-    """What the missing ones of some draws cost at most and how many they are; `keys` (see `task_key`) are of all."""
+    """What the missing ones of some draws cost at most, and how many they are."""
 
     price_nanousd: int = 0
     calls: int = 0
-    keys: tuple[str, ...] = ()
 
     @classmethod
     def together(cls, parts: "Sequence[ToBuy]") -> "ToBuy":
         """What all of these take."""
-        keys = tuple(key for part in parts for key in part.keys)
-        return cls(sum(part.price_nanousd for part in parts), sum(part.calls for part in parts), keys)
+        return cls(sum(part.price_nanousd for part in parts), sum(part.calls for part in parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +130,8 @@ class Processor:
     ----------
     identity
         The vendor procedure (see `Adapter.identity`).
+    member
+        Which vendor of a cascade it is, from 0; None: there is one vendor.
     """
 
     adapter: Adapter
@@ -148,6 +148,7 @@ class Processor:
     control: RunControl
     clock: Clock
     board: EventBoard
+    member: int | None = None
     _looking: threading.Lock = field(default_factory=threading.Lock, init=False)
     _put_off: list[Task] = field(default_factory=list, init=False)
 
@@ -220,7 +221,7 @@ class Processor:
         keys = task_keys(self.identity, tasks)
         steps = zip(tasks, keys, self._steps(keys, self.ledger.rows(keys)), strict=True)
         specs = [self._spec(task, key, "", step.generation) for task, key, step in steps if isinstance(step, Submit)]
-        return ToBuy(sum(map(self.reservations.prices.nanousd, specs)), len(specs), tuple(keys))
+        return ToBuy(sum(map(self.reservations.prices.nanousd, specs)), len(specs))
 
     def with_unanswered(self, error: BaseException, tasks: Sequence[Task]) -> BaseException:
         """An error that ends the run, which says from now on what of these draws may have been billed."""
@@ -257,6 +258,9 @@ class Processor:
             pixels=task.upload.width * task.upload.height,
             listed_nanousd=None if price is None else to_nano(price.high_usd),
             priced=price is not None,
+            payer=self.limits.payer.name,
+            request=self.limits.payer.request,
+            member=self.member,
         )
 
     def work(self, items: deque[WorkItem], arrived: "SimpleQueue[Outcome | None]") -> None:

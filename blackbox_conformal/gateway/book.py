@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from blackbox_conformal.drawing.job_budget import Totals
 from blackbox_conformal.drawing.ledger.checksums import checksum, know_seals
 from blackbox_conformal.drawing.ledger.connection import Connection
 from blackbox_conformal.errors import LedgerError
@@ -180,43 +181,33 @@ class Book(ABC):
         begun = self._write(lambda connection: connection.execute(query, (time.time(), number)).rowcount > 0)
         return self.find(number) if begun else None
 
-    def end(self, number: str, outcome: RequestOutcome) -> None:
-        """Note how a request ended, unless it has ended, or is another gateway's by now; its webhook is due."""
-        self._end(number, outcome, self._mine)
+    def end(self, number: str, outcome: RequestOutcome, calls: int) -> None:
+        """Note how a request ended, unless it has ended, or is another gateway's by now; its webhook is due.
 
-    def pay(self, request: Request, calls: int, cost_nanousd: int) -> None:
-        """Add to what was bought for a request, whatever its state, and to what its owner spent."""
+        `calls` are the submissions that the ledger has of it.
+        """
+        self._end(number, outcome, self._mine, calls)
 
-        def operation(connection: Connection) -> None:
-            amounts = (calls, cost_nanousd)
-            query = "UPDATE request SET calls = calls + ?, cost_nanousd = cost_nanousd + ? WHERE id = ?"
-            connection.execute(query, (*amounts, request.id))
-            # The owner's row may not exist yet; adding to it is one statement for old and new owners.
-            _insert(connection, "account", {"owner": request.owner, "calls": 0, "cost_nanousd": 0})
-            query = "UPDATE account SET calls = calls + ?, cost_nanousd = cost_nanousd + ? WHERE owner = ?"
-            connection.execute(query, (*amounts, request.owner))
-
-        self._write(operation)
-
-    def spent_nanousd(self, owner: str) -> int:
-        """What was bought for an owner's requests, also for those that were deleted."""
-        rows = self.rows("SELECT cost_nanousd FROM account WHERE owner = ?", (owner,))
-        return rows[0]["cost_nanousd"] if rows else 0
+    def spent_before(self) -> dict[str, Totals]:
+        """What was bought for each owner's requests before the ledger's rows named their payers; it grows no more."""
+        rows = self.rows("SELECT owner, cost_nanousd, calls FROM account")
+        return {row["owner"]: Totals(spent=row["cost_nanousd"], calls=row["calls"]) for row in rows}
 
     def cancel(self, number: str) -> None:
         """End a request that has not ended, whichever gateway is at it."""
-        self._end(number, RequestOutcome(state="cancelled", status=409, error="cancelled"), "")
+        self._end(number, RequestOutcome(state="cancelled", status=409, error="cancelled"), "", 0)
 
-    def _end(self, number: str, outcome: RequestOutcome, condition: str) -> None:
+    def _end(self, number: str, outcome: RequestOutcome, condition: str, calls: int) -> None:
         now = time.time()
         files = {kind: [file.digest, file.type] for kind, file in outcome.files.items()}
-        told = (outcome.state, outcome.status, outcome.error, json.dumps(dict(outcome.facts)), json.dumps(files), now)
+        told = (outcome.state, outcome.status, outcome.error, json.dumps(dict(outcome.facts)), json.dumps(files))
 
         def operation(connection: Connection) -> None:
             changed = connection.execute(
-                "UPDATE request SET state = ?, status = ?, error = ?, facts = ?, files = ?, ended = ?"
+                "UPDATE request SET state = ?, status = ?, error = ?, facts = ?, files = ?, calls = calls + ?,"
+                " ended = ?"
                 f" WHERE id = ? AND {_UNFINISHED}{condition}",
-                (*told, number),
+                (*told, calls, now, number),
             )
             # The first end decides: a later one changes no row and announces nothing.
             if changed.rowcount:
@@ -381,7 +372,6 @@ _TABLES = """
         upgrade TEXT,
         pay_again INTEGER NOT NULL DEFAULT 0,
         calls INTEGER NOT NULL DEFAULT 0,
-        cost_nanousd INTEGER NOT NULL DEFAULT 0,
         seal INTEGER,
         UNIQUE (owner, dialect, idempotency_key)
     ) STRICT;

@@ -17,7 +17,6 @@ from urllib.parse import urlsplit
 from blackbox_conformal.documents.ed25519 import PrivateKey
 from blackbox_conformal.documents.x509 import CertifiedKey
 from blackbox_conformal.errors import BlackboxConformalError, LedgerError, UsageError, VendorUnavailableError
-from blackbox_conformal.gateway.accounts import Accounts
 from blackbox_conformal.gateway.book import Book, KeptUpload, new_id
 from blackbox_conformal.gateway.failures import operators_words, status_of, words
 from blackbox_conformal.gateway.file_store import FileStore
@@ -29,6 +28,7 @@ from blackbox_conformal.gateway.order import Order
 from blackbox_conformal.gateway.request import Request, RequestOutcome
 from blackbox_conformal.gateway.runner import Runner
 from blackbox_conformal.gateway.served_pictures import ENDINGS, MADE, product_of
+from blackbox_conformal.gateway.tokens import Tokens
 from blackbox_conformal.study.mask.products import Product
 from blackbox_conformal.study.session.session import Session
 from blackbox_conformal.study.stages.memory import evaluated_at_once
@@ -90,11 +90,11 @@ class Gateway:
         offer: Offer,
         runner: Runner,
         terms: GatewayTerms,
-        accounts: Accounts,
+        tokens: Tokens,
         credentials: CertifiedKey | None = None,
     ) -> None:
-        self.session, self.book, self.runner, self.offer, self.accounts = session, book, runner, offer, accounts
-        self._store, self._terms, self._credentials = store, terms, credentials
+        self.session, self.book, self.runner, self.offer = session, book, runner, offer
+        self._store, self._terms, self._tokens, self._credentials = store, terms, tokens, credentials
         self._decoding = asyncio.Semaphore(evaluated_at_once())
 
     async def accept(self, http: HttpRequest, dialect: str, order: Order) -> Request:
@@ -113,7 +113,7 @@ class Gateway:
         if "upgrade" in http.preferences and not self.runner.upgrades:
             raise NotServedError(422, "Prefer: upgrade: expected a gateway that was started with --upgrade CALIBRATION")
         again = "pay-again" in http.preferences
-        if again and not self.accounts.tokens.holder(http.owner).pay_again:
+        if again and not self._tokens.holder(http.owner).pay_again:
             raise NotServedError(403, "Prefer: pay-again: this token may not; ask the operator for one that may")
         strict = self._terms.strict or http.preferences.get("handling") == "strict"
         self._check(order)

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from blackbox_conformal.drawing.job_budget import Totals
 from blackbox_conformal.drawing.ledger.connection import Connection
 from blackbox_conformal.drawing.ledger.queries import ledger_sum
 from blackbox_conformal.drawing.money import to_usd
@@ -113,10 +114,11 @@ def _metrics(
     )
     for name, kind, about, value in single:
         yield name, kind, about, [(name, value)]
-    owners = asked.execute("SELECT owner, calls, cost_nanousd FROM account ORDER BY owner").fetchall()
-    spent = [(f'token_spent_usd_total{{token="{row["owner"]}"}}', float(to_usd(row["cost_nanousd"]))) for row in owners]
+    owners, before = gateway.session.ledger.payers(), book.spent_before()
+    owners = {name: owners.get(name, Totals()).plus(before.get(name, Totals())) for name in sorted({*owners, *before})}
+    spent = [(f'token_spent_usd_total{{token="{name}"}}', float(to_usd(sums.spent))) for name, sums in owners.items()]
     yield "token_spent_usd_total", "counter", "US dollars booked for requests, by the name of their token.", spent
-    calls = [(f'token_calls_total{{token="{row["owner"]}"}}', row["calls"]) for row in owners]
+    calls = [(f'token_calls_total{{token="{name}"}}', float(sums.calls)) for name, sums in owners.items()]
     yield "token_calls_total", "counter", "Submissions to the vendor for requests, by the name of their token.", calls
 
 

@@ -65,8 +65,6 @@ class Request:
         Seconds since 1970; None: not yet.
     pay_again
         Whether a draw that may be paid for and has no usable picture is bought once more.
-    calls, cost_nanousd
-        Submissions to the vendor that were made for it, and what the ledger books for them.
     """
 
     id: str
@@ -86,8 +84,6 @@ class Request:
     upgrades: str | None = None
     upgrade: str | None = None
     pay_again: bool = False
-    calls: int = 0
-    cost_nanousd: int = 0
 
     @property
     def has_ended(self) -> bool:

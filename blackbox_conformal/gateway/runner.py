@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from blackbox_conformal.drawing.job_budget import Payer
 from blackbox_conformal.drawing.money import to_usd
 from blackbox_conformal.errors import BlackboxConformalError, LedgerError, VendorUnavailableError
-from blackbox_conformal.gateway.accounts import Accounts
 from blackbox_conformal.gateway.book import Book
 from blackbox_conformal.gateway.failures import NOT_COVERED, operators_words, outcome_of, words
 from blackbox_conformal.gateway.file_store import FileStore
@@ -22,7 +22,7 @@ from blackbox_conformal.gateway.served_pictures import keep_masked, keep_unmaske
 from blackbox_conformal.gateway.spans import span
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.study.mask.products import Result
-from blackbox_conformal.study.session.picture_masker import Payer, PictureMasker
+from blackbox_conformal.study.session.picture_masker import PictureMasker
 from blackbox_conformal.study.session.session import Session
 
 if TYPE_CHECKING:
@@ -57,14 +57,13 @@ class Runner:
         book: Book,
         store: FileStore,
         offer: Offer,
-        accounts: Accounts,
         sign_with: "SigningKey | None" = None,
         upgrade: PictureMasker | None = None,
         on_masked: Callable[[Result], None] | None = None,
         credentials: "CertifiedKey | None" = None,
     ) -> None:
         self._session, self._book, self._store, self._offer = session, book, store, offer
-        self._accounts, self._was_down = accounts, False
+        self._was_down = False
         self._sign_with, self._credentials = sign_with, credentials
         self._upgrade, self._on_masked = upgrade, on_masked
         self._room = asyncio.Semaphore(session.at_once)
@@ -148,7 +147,8 @@ class Runner:
                     outcome = await self._outcome(request)
                     share = outcome.facts.get("trusted_share")
                     tell(dialect=request.dialect, state=outcome.state, trusted_share=share)
-                await asyncio.to_thread(self._book.end, number, outcome)
+                bought = await asyncio.to_thread(self._session.ledger.totals_of_request, number)
+                await asyncio.to_thread(self._book.end, number, outcome, bought.calls)
                 if request.upgrade is not None:
                     self.add(request.upgrade)
             except BlackboxConformalError as error:
@@ -158,7 +158,7 @@ class Runner:
                 self._running.discard(number)
 
     async def _outcome(self, request: Request) -> RequestOutcome:
-        payer = self._accounts.payer(request)
+        payer = Payer(request.owner, request.id, request.pay_again)
         try:
             return await self._answer(request, payer)
         except NotServedError as refusal:
@@ -167,7 +167,8 @@ class Runner:
             if isinstance(error, LedgerError):
                 # A gateway that can draw nothing more leaves the request to others.
                 await asyncio.to_thread(self._session.ledger.require_lease)
-            self._log(request, error, payer.cost_nanousd)
+            bought = await asyncio.to_thread(self._session.ledger.totals_of_request, request.id)
+            self._log(request, error, bought.spent)
             return outcome_of(error)
         finally:
             self._log_outage()

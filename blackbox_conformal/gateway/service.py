@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.drawing.job_budget import Totals
 from blackbox_conformal.drawing.ledger.address import LEDGERS
 from blackbox_conformal.drawing.ledger.places import answers_of
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.gateway.accounts import Accounts
 from blackbox_conformal.gateway.application import application
 from blackbox_conformal.gateway.book import Book, SqliteBook
 from blackbox_conformal.gateway.dialects.dialect import Dialect
@@ -230,19 +230,24 @@ class Service:
         dialects = {name: catalog.load("gateway.dialects", name) for name in self.dialects}
         calibration = Calibration.load(self.calibration)
         offer = Offer(self.vendor, calibration, self.allowed)
-        session = Session(self.calibration, self.vendor, self.alpha, service=True, **{**self.settings, "run": self.run})
-        with session, contextlib.ExitStack() as kept:
+        before = dict[str, Totals]()
+
+        def check_payer(owner: str, nanousd: int) -> None:
+            tokens.require_room(owner, nanousd + before.get(owner, Totals()).spent)
+
+        given: dict[str, Any] = {**self.settings, "run": self.run, "service": True, "check_payer": check_payer}
+        with Session(self.calibration, self.vendor, self.alpha, **given) as session, contextlib.ExitStack() as kept:
             book, store = _kept(session)
+            before |= book.spent_before()
             kept.callback(book.close)
             kept.callback(store.close)
             upgrade = None if self.upgrade is None else session.also(self.upgrade, self.alpha, **self._mask_settings())
 
             @contextlib.asynccontextmanager
             async def open_gateway() -> AsyncIterator[Gateway]:
-                accounts = Accounts(book, tokens)
                 handed = (self.sign_with, upgrade, self.on_masked, self.credentials)
-                runner = Runner(session, book, store, offer, accounts, *handed)
-                gateway = Gateway(session, book, store, offer, runner, self.terms, accounts, self.credentials)
+                runner = Runner(session, book, store, offer, *handed)
+                gateway = Gateway(session, book, store, offer, runner, self.terms, tokens, self.credentials)
                 async with _running(gateway, dialects):
                     on_start(gateway)
                     yield gateway

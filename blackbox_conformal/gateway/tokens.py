@@ -15,9 +15,10 @@ from typing import Any
 import filelock
 
 from blackbox_conformal.drawing.money import to_nano, to_usd
-from blackbox_conformal.errors import FileFormatError, UsageError
+from blackbox_conformal.errors import BudgetError, FileFormatError, UsageError
 from blackbox_conformal.support.files import make_private, write_new
 from blackbox_conformal.support.secrets import Secret
+from blackbox_conformal.support.text import dollars
 
 TOKENS_FILE = "tokens.json"
 _SCHEMES = ("bearer", "token", "key")
@@ -76,6 +77,20 @@ class Tokens:
         """What the owner of a request may; who needs no token may all."""
         found = (holder for holder in self._refresh().values() if holder.name == name)
         return next(found, Holder(name, pay_again=not self.required))
+
+    def require_room(self, name: str, nanousd: int) -> None:
+        """Refuse that the requests of an owner cost so many nano-dollars in all; see `AnyLedger.check_payer`.
+
+        Raises
+        ------
+        BudgetError
+            It is more than the owner's token allows.
+        """
+        limit = self.holder(name).max_cost_usd
+        if limit is not None and nanousd > to_nano(limit):
+            raise BudgetError(
+                f"the picture does not fit into what is left of {dollars(limit)}, the limit of this token"
+            )
 
     def new(self, name: str, max_cost_usd: Decimal | None = None, *, pay_again: bool = False) -> Secret:
         """Make a token for somebody; parameters as of `Holder`.

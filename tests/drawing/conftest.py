@@ -13,6 +13,7 @@ BOTH = {
     "test_crash",
     "test_last_day",
     "test_overdue",
+    "test_payers",
     "test_queries",
     "test_restored_ledger",
     "test_sampler",

@@ -6,19 +6,23 @@ import sqlite3
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support import forked
+from support.draws import want
 from support.forked import Forked
 
 from blackbox_conformal.drawing import filesystem
 from blackbox_conformal.drawing.ledger.attempts import AttemptSpec
 from blackbox_conformal.drawing.ledger.ledger_file import ledger_path, open_for_reading
 from blackbox_conformal.drawing.ledger.places import Ledger
-from blackbox_conformal.drawing.ledger.sqlite_schema import APPLICATION_ID, VERSION
+from blackbox_conformal.drawing.ledger.queries import ledger_export, ledger_verify
+from blackbox_conformal.drawing.ledger.sqlite_schema import APPLICATION_ID, VERSION, WITHOUT_PAYERS
 from blackbox_conformal.errors import DiskFullError, LedgerError
 
 
@@ -73,7 +77,7 @@ def test_files_that_are_no_ledger_stay_as_they_are(run: Path, content: bytes, re
     ("statement", "reason"),
     [
         (f"PRAGMA user_version = {VERSION + 1}", "newer version"),
-        (f"PRAGMA user_version = {VERSION - 1}", "older version"),
+        (f"PRAGMA user_version = {WITHOUT_PAYERS - 1}", "older version"),
         ("PRAGMA application_id = 7", "another program"),
     ],
 )
@@ -82,6 +86,34 @@ def test_ledgers_of_other_versions_and_programs_are_refused(run: Path, statement
     touch(run, statement)
     with pytest.raises(LedgerError, match=reason):
         Ledger(run)
+
+
+def test_a_ledger_without_payers_is_read_as_it_is_and_brought_up_to_date_when_it_is_drawn_with(tmp_path: Path) -> None:
+    zipfile.ZipFile(Path(__file__).parents[1] / "kept" / "0.1.0.zip").extractall(tmp_path)
+    run = tmp_path / "run"
+
+    def version() -> int:
+        with closing(sqlite3.connect(ledger_path(run))) as connection:
+            return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+    before = list(ledger_export(run))
+    assert not ledger_verify(run).problems
+    assert version() == WITHOUT_PAYERS
+    ledger = Ledger(run)
+    number = ledger.reserve(replace(want("new"), payer="alice"), None, 1)
+    ledger.close()
+    assert version() == VERSION
+    *after, new = ledger_export(run)
+    assert (after, new["id"], new["payer"]) == (before, number, "alice")
+    assert not ledger_verify(run).problems
+    Ledger(run).close()
+
+
+def test_a_changed_ledger_without_payers_is_refused(tmp_path: Path) -> None:
+    zipfile.ZipFile(Path(__file__).parents[1] / "kept" / "0.1.0.zip").extractall(tmp_path)
+    touch(tmp_path / "run", "UPDATE attempt SET cost_nanousd = 1 WHERE id = 1")
+    with pytest.raises(LedgerError, match="not as it was written"):
+        Ledger(tmp_path / "run")
 
 
 def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:

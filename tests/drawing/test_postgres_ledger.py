@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,15 +20,16 @@ from support.draws import draw, tasks, want
 from support.postgres_server import PostgresServer, end_leases
 
 from blackbox_conformal.drawing.clock import Clock
+from blackbox_conformal.drawing.job_budget import Totals
 from blackbox_conformal.drawing.ledger.address import LEDGERS, Address
 from blackbox_conformal.drawing.ledger.attempts import VendorReport
 from blackbox_conformal.drawing.ledger.places import inspect_database
-from blackbox_conformal.drawing.ledger.postgres import reconnecting
-from blackbox_conformal.drawing.ledger.postgres.database import PostgresConnection
+from blackbox_conformal.drawing.ledger.postgres import postgres_schema, reconnecting
+from blackbox_conformal.drawing.ledger.postgres.database import PostgresConnection, connect
 from blackbox_conformal.drawing.ledger.postgres.postgres_ledger import PostgresLedger
 from blackbox_conformal.drawing.ledger.postgres.postgres_schema import VERSION
 from blackbox_conformal.drawing.ledger.postgres.postgres_transaction import PostgresTransaction
-from blackbox_conformal.drawing.ledger.queries import ledger_ls, ledger_sum, ledger_verify
+from blackbox_conformal.drawing.ledger.queries import ledger_export, ledger_ls, ledger_sum, ledger_verify
 from blackbox_conformal.drawing.pacing.postgres_rate_limiter import PostgresRateLimiter
 from blackbox_conformal.drawing.run_control import TakenError
 from blackbox_conformal.errors import LedgerError, UsageError
@@ -76,6 +78,25 @@ def test_a_ledger_of_a_newer_version_is_refused(address: Address) -> None:
         PostgresLedger(address)
     with pytest.raises(LedgerError, match="newer version"):
         ledger_sum(address)
+
+
+def test_a_ledger_without_payers_is_brought_up_to_date(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(postgres_schema, "VERSION", 5)
+        with contextlib.closing(connect(address)) as connection:
+            postgres_schema.migrate(connection, address)
+            connection.execute(
+                "INSERT INTO attempt (task, generation, identity, adapter, upload, upload_name, draw, idempotency_key,"
+                " pixels, priced, state, cost_nanousd, sent_at)"
+                " VALUES ('t0', 0, 'i', 'a', 'u', 'n', 0, 'k', 1, 1, 'failed', 7, 1)"
+            )
+            connection.execute("UPDATE total SET attempts = 1, spent_nanousd = 7, calls = 1")
+    ledger = PostgresLedger(address)
+    ledger.reserve(replace(want("t1"), payer="alice"), None, PRICE)
+    assert ledger.payers() == {"alice": Totals(0, PRICE, 1)}
+    ledger.close()
+    assert [row["payer"] for row in ledger_export(address)] == [None, "alice"]
+    assert ledger_verify(address).problems == ()
 
 
 def test_one_of_two_processes_makes_a_submission(address: Address) -> None:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from support.gateway import picture, serving
 
 from blackbox_conformal.drawing.task import Outcome
 from blackbox_conformal.errors import AccountRefusedError, BudgetError, CalibrationError, UsageError
+from blackbox_conformal.gateway.book import SqliteBook
 from blackbox_conformal.gateway.failures import words
 from blackbox_conformal.gateway.tokens import Holder, Tokens
 from blackbox_conformal.study.stages.draws import incomplete
@@ -43,6 +45,21 @@ def test_a_token_spends_no_more_than_its_limit_and_metrics_part_costs_by_token(
     with serving(calibration, vendor, tmp_path / "run", tokens=tmp_path / "tokens.json") as gateway:
         assert gateway.post(picture(11), alice).status_code == 402
     assert server.account.paid == 3
+
+
+def test_what_a_token_spent_before_rows_named_their_payers_counts(
+    calibration: Path, vendor: SynchronousVendor, server: FaultServer, tmp_path: Path
+) -> None:
+    tokens = Tokens(tmp_path / "tokens.json")
+    alice = tokens.new("alice", Decimal("0.05")).reveal()
+    with closing(SqliteBook(tmp_path / "run" / "served")) as book:
+        book._write(lambda connection: connection.execute("INSERT INTO account VALUES ('alice', 4, 40000000, NULL)"))
+    with serving(calibration, vendor, tmp_path / "run", tokens=tmp_path / "tokens.json") as gateway:
+        assert [gateway.post(picture(number), alice).status_code for number in range(2)] == [200, 402]
+        told = gateway.get("/metrics", alice).text
+    assert 'token_spent_usd_total{token="alice"} 0.05' in told
+    assert 'token_calls_total{token="alice"} 5' in told
+    assert server.account.paid == 1
 
 
 def test_an_end_for_which_nothing_was_bought_is_not_kept_under_the_key(

@@ -4,16 +4,20 @@ import base64
 import json
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from support.gateway import picture
 from support.gateway_process import GatewayProcess
 
+from blackbox_conformal.drawing.ledger.address import LEDGERS
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
+from blackbox_conformal.gateway.tokens import Tokens
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.script import chances
 
@@ -25,11 +29,12 @@ def post(url: str, content: bytes, **headers: str) -> httpx.Response:
     return httpx.post(f"{url}/pictures", files=files, headers=headers, timeout=60)
 
 
-def ended(url: str, number: str) -> dict[str, Any]:
+def ended(url: str, number: str, token: str = "") -> dict[str, Any]:
     """A request once it has ended."""
+    headers = {"Accept": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
     while True:
         time.sleep(0.02)
-        answer = httpx.get(f"{url}/pictures/{number}", headers={"Accept": "application/json"}, timeout=60)
+        answer = httpx.get(f"{url}/pictures/{number}", headers=headers, timeout=60)
         if answer.status_code != 202:
             told: dict[str, Any] = answer.json()
             return told
@@ -74,6 +79,57 @@ def test_after_crashes_every_accepted_request_is_answered_and_nothing_is_paid_tw
     assert books["cost_usd"] == keyed_server.account.paid * PRICE <= Decimal("0.2")
     assert keyed_server.account.paid == keyed_server.account.distinct
     assert not ledger_verify(tmp_path / "run").problems
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_limit_of_a_token_counts_what_was_under_way_at_each_crash(
+    keyed: Path, keyed_server: FaultServer, tmp_path: Path, request: pytest.FixtureRequest, shared: bool
+) -> None:
+    """Gateways of a shared ledger also begin draws for the token at the same time."""
+    file, arrived, gate = tmp_path / "tokens.json", threading.Event(), threading.Event()
+    token = Tokens(file).new("alice", Decimal("0.03")).reveal()
+    options = ["--max-cost", "1", "--tokens", str(file)]
+    database = request.getfixturevalue("postgres").new_database() if shared else None
+    options += [] if database is None else ["--ledger", database]
+    names = ["a", "b"] if shared else ["a"]
+    gateways = [GatewayProcess(keyed, keyed_server.url, tmp_path / name, *options) for name in names]
+
+    def ask(number: int) -> str:
+        gateway = gateways[number % len(gateways)]
+        headers = {"Prefer": "respond-async", "Authorization": f"Bearer {token}"}
+        return str(post(gateway.url, picture(number), **headers).json()["id"])
+
+    def hold(_: Any) -> None:
+        arrived.set()
+        gate.wait(60)
+
+    keyed_server.script, accepted = hold, list[str]()
+    for gateway in gateways:
+        gateway.start()
+    for crash in range(5):
+        arrived.clear()
+        accepted += [ask(number) for number in range(crash * len(gateways), (crash + 1) * len(gateways))]
+        # Without room for it, a draw never arrives.
+        arrived.wait(10 if crash < 3 / len(gateways) else 2)
+        for gateway in gateways:
+            gateway.kill()
+        for gateway in gateways:
+            gateway.start()
+    gate.set()
+    try:
+        became = [ended(gateways[0].url, number, token) for number in accepted]
+        assert Counter(told["state"] for told in became) == {"done": 3, "failed": len(accepted) - 3}
+        told = httpx.get(f"{gateways[0].url}/metrics", headers={"Authorization": f"Bearer {token}"}, timeout=60).text
+    finally:
+        for gateway in gateways:
+            gateway.terminate()
+            gateway.wait()
+    assert keyed_server.account.paid == 3
+    where = tmp_path / "a" if database is None else LEDGERS.name(database)
+    assert ledger_sum(where)["cost_usd"] == Decimal("0.03")
+    assert 'token_spent_usd_total{token="alice"} 0.03' in told
+    assert 'token_calls_total{token="alice"} 3' in told
+    assert not ledger_verify(where).problems
 
 
 def test_who_is_asked_to_end_finishes_what_runs_and_refuses_what_is_new(

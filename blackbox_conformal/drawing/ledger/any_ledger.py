@@ -12,13 +12,20 @@ from dataclasses import fields
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from blackbox_conformal.drawing.job_budget import Budget, Totals
+from blackbox_conformal.drawing.job_budget import Budget, PayerCheck, Totals
 from blackbox_conformal.drawing.ledger.attempts import COLUMNS, Attempt, AttemptSpec, VendorReport, attempt_from
 from blackbox_conformal.drawing.ledger.billed import Billed, billed
 from blackbox_conformal.drawing.ledger.connection import Connection
 from blackbox_conformal.drawing.ledger.receipts import TOLD, Key, Receipt
-from blackbox_conformal.drawing.ledger.recording import columns, insert, is_unknown, record, settle_left_behind
-from blackbox_conformal.drawing.ledger.states import ENDED, SETTLED, UNSENT, WITH_JOB, AttemptState
+from blackbox_conformal.drawing.ledger.recording import (
+    columns,
+    insert,
+    is_unknown,
+    on_account,
+    record,
+    settle_left_behind,
+)
+from blackbox_conformal.drawing.ledger.states import COUNTED, ENDED, SETTLED, UNSENT, WITH_JOB, AttemptState
 from blackbox_conformal.drawing.ledger.transaction import LedgerTransaction
 from blackbox_conformal.drawing.money import to_usd
 from blackbox_conformal.drawing.run_control import TakenError
@@ -34,9 +41,12 @@ class AnyLedger(ABC):
     ----------
     shared
         Whether other processes may draw with it at the same time.
+    check_payer
+        What each payer may spend, asked in the transaction that reserves a price on the account of one; None: anything.
     """
 
     shared = False
+    check_payer: PayerCheck | None = None
 
     def __init__(self) -> None:
         self._budget = Budget()
@@ -133,13 +143,16 @@ class AnyLedger(ABC):
     ) -> int:
         # In the transaction of the reservation, so that two draws cannot both take the last dollar.
         self._budget.check(self._totals_of_job(transaction), price_nanousd)
+        if self.check_payer is not None and spec.payer is not None:
+            spent, reserved, *_ = transaction.totals_of_payer(spec.payer)
+            self.check_payer(spec.payer, spent + reserved + price_nanousd)
         number = insert(transaction, spec) if attempt is None else attempt
-        transaction.move(number, "intent", reserve=price_nanousd)
+        transaction.move(number, "intent", reserve=price_nanousd, **on_account(spec))
         return number
 
     def limits_money(self) -> bool:
-        """Whether money is limited now, by the budget or for all who draw with it."""
-        return self._budget.limits_money
+        """Whether money is limited now, by the budget, for payers or for all who draw with it."""
+        return self._budget.limits_money or self.check_payer is not None
 
     def take(self, attempt: Attempt) -> bool:
         """Go on with an earlier attempt; whether no other process works on it."""
@@ -389,6 +402,21 @@ class AnyLedger(ABC):
         """What this procedure was billed so far."""
         with self._lookup() as reader:
             return billed(reader, identity)
+
+    def payers(self) -> dict[str, Totals]:
+        """What is booked and held on each payer's account, and for how many submissions, by name."""
+        with self._lookup() as reader:
+            rows = reader.execute("SELECT name, spent_nanousd, reserved_nanousd, calls FROM payer ORDER BY name")
+            return {row[0]: Totals(*tuple(row)[1:]) for row in rows.fetchall()}
+
+    def totals_of_request(self, request: str) -> Totals:
+        """What is booked and held for a request, and for how many submissions."""
+        query = (
+            "SELECT COALESCE(SUM(cost_nanousd), 0), COALESCE(SUM(reserved_nanousd), 0),"
+            f" COUNT(*) FILTER (WHERE state IN {COUNTED}) FROM attempt WHERE request = ?"
+        )
+        with self._lookup() as reader:
+            return Totals(*reader.execute(query, (request,)).fetchone())
 
     @property
     def budget(self) -> Budget:

@@ -14,7 +14,8 @@ class AttemptSpec:
     """A submission to be made: everything the ledger records about it before it is sent.
 
     `pixels` are the upload's; `listed_nanousd` is the highest price that the adapter's list names for it, None where no
-    price is known; `priced`: a price is known.
+    price is known; `priced`: a price is known. `payer` and `request`: see `job_budget.Payer`. `member`: which vendor of
+    a cascade is asked, from 0; None where there is one vendor.
     """
 
     task: str
@@ -30,6 +31,9 @@ class AttemptSpec:
     pixels: int
     listed_nanousd: int | None = 0
     priced: bool = True
+    payer: str | None = None
+    request: str | None = None
+    member: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

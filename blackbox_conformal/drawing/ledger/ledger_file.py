@@ -17,7 +17,14 @@ from pathlib import Path
 from blackbox_conformal.drawing.ledger.checksums import damage, know_seals
 from blackbox_conformal.drawing.ledger.run_lock import file_identity
 from blackbox_conformal.drawing.ledger.sample_store import sync
-from blackbox_conformal.drawing.ledger.sqlite_schema import APPLICATION_ID, VERSION, empty_ledger
+from blackbox_conformal.drawing.ledger.sqlite_schema import (
+    APPLICATION_ID,
+    VERSION,
+    WITHOUT_PAYERS,
+    bring_up_to_date,
+    empty_ledger,
+    read_as_today,
+)
 from blackbox_conformal.errors import BlackboxConformalError, DiskFullError, LedgerError
 from blackbox_conformal.support.files import FULL_DISK, write_once
 
@@ -171,7 +178,9 @@ def _check(connection: sqlite3.Connection, path: Path, *, whole: bool) -> None:
     if application != APPLICATION_ID:
         raise LedgerError(f"{path} is an SQLite file of another program; use another run folder")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version != VERSION:
+    if version == WITHOUT_PAYERS:
+        read_as_today(connection)
+    elif version != VERSION:
         # Neither is read: money that is misread would be spent again.
         newer = version > VERSION
         raise LedgerError(
@@ -205,8 +214,6 @@ def _connect(path: Path, *, writing: bool) -> sqlite3.Connection:
         check_same_thread=False,
     )
     know_seals(connection)
-    if not writing:
-        connection.execute("PRAGMA query_only = ON")
     connection.row_factory = sqlite3.Row
     return connection
 
@@ -274,6 +281,8 @@ def open_for_writing(run: Path) -> sqlite3.Connection:
         connection = _connect(path, writing=True)
         try:
             _check(connection, path, whole=True)
+            if connection.execute("PRAGMA user_version").fetchone()[0] == WITHOUT_PAYERS:
+                bring_up_to_date(connection)
             # On some network disks WAL cannot work; a journal can.
             if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
                 connection.execute("PRAGMA journal_mode = DELETE")
@@ -303,6 +312,7 @@ def open_for_reading(run: Path, *, whole: bool = True) -> sqlite3.Connection | N
         connection = _connect(path, writing=False)
         try:
             _check(connection, path, whole=whole)
+            connection.execute("PRAGMA query_only = ON")
         except BaseException:
             connection.close()
             raise

@@ -106,7 +106,7 @@ def ledger_export(run: Where) -> Iterator[dict[str, Any]]:
             for name in row.keys():  # noqa: SIM118 - a Row iterates over its values
                 value = row[name]
                 if name.endswith("_nanousd"):
-                    out[name.removesuffix("_nanousd") + "_usd"] = str(to_usd(value))
+                    out[name.removesuffix("_nanousd") + "_usd"] = None if value is None else str(to_usd(value))
                 elif name.endswith("_at") and value is not None:
                     out[name] = _iso(value)
                 else:

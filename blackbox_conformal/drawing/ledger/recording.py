@@ -17,6 +17,11 @@ def insert(transaction: LedgerTransaction, spec: AttemptSpec) -> int:
     return transaction.insert(**values)
 
 
+def on_account(spec: AttemptSpec) -> dict[str, Any]:
+    """For whom a submission is reserved, as columns: what was planned for one may be made for another."""
+    return {"payer": spec.payer, "request": spec.request, "member": spec.member}
+
+
 def columns(report: VendorReport) -> dict[str, Any]:
     """What a report says, as columns of the attempt; nothing where it says nothing."""
     values = {
@@ -71,7 +76,7 @@ def record(transaction: LedgerTransaction, receipt: Receipt) -> bool:
     state = transaction.state_of(attempt)
     if state in UNSENT:
         if state != "intent":
-            transaction.move(attempt, "intent", reserve=receipt.price_nanousd)
+            transaction.move(attempt, "intent", reserve=receipt.price_nanousd, **on_account(spec))
         # It was submitted then: what is spent in a day is counted by this time.
         transaction.note(attempt, intent_at=receipt.at)
         transaction.move(attempt, "sent")

@@ -6,8 +6,11 @@ from contextlib import closing
 from blackbox_conformal.drawing.ledger.states import STATES
 
 APPLICATION_ID = 0x42424366
-VERSION = 11
+VERSION = 12
 """Written into the file as ``user_version``; it changes whenever the tables do."""
+
+WITHOUT_PAYERS = 11
+"""The earlier version that is still read; it is brought up to date when it is opened for writing."""
 
 _STATE_LIST = ", ".join(f"'{state}'" for state in STATES)
 
@@ -66,13 +69,52 @@ _TABLES = (
     "INSERT INTO total VALUES (1, 0, 0, 0, 0, 0)",
 )
 
+# A new file is made by the same steps as an earlier one is brought up to date, so that both hold the same text.
+_ACCOUNTS = (
+    "ALTER TABLE attempt ADD COLUMN payer TEXT",
+    "ALTER TABLE attempt ADD COLUMN request TEXT",
+    "ALTER TABLE attempt ADD COLUMN member INTEGER",
+    "CREATE INDEX attempt_request ON attempt (request) WHERE request IS NOT NULL",
+    """
+    CREATE TABLE payer (
+        name TEXT PRIMARY KEY,
+        spent_nanousd INTEGER NOT NULL,
+        reserved_nanousd INTEGER NOT NULL,
+        calls INTEGER NOT NULL
+    ) STRICT
+    """,
+    f"PRAGMA user_version = {VERSION}",
+)
+ACCOUNT_COLUMNS = ("payer", "request", "member")
+"""Columns that rows of earlier versions do not have: there they are NULL, and the checksum is the same without them."""
 
-def _empty() -> sqlite3.Connection:
+
+def read_as_today(connection: sqlite3.Connection) -> None:
+    """Let an open ledger without payers be asked as one of this version; nothing is written."""
+    nothing = ", ".join(f"NULL AS {name}" for name in ACCOUNT_COLUMNS)
+    # A temporary view comes before the table of the same name.
+    connection.execute(f"CREATE TEMPORARY VIEW attempt AS SELECT *, {nothing} FROM main.attempt")
+    connection.execute(
+        "CREATE TEMPORARY VIEW payer AS SELECT '' AS name, 0 AS spent_nanousd, 0 AS reserved_nanousd, 0 AS calls"
+        " WHERE FALSE"
+    )
+
+
+def bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Make a ledger without payers, which `read_as_today` was called for, one of this version."""
+    connection.execute("DROP VIEW temp.attempt")
+    connection.execute("DROP VIEW temp.payer")
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in _ACCOUNTS:
+        connection.execute(statement)
+    connection.execute("COMMIT")
+
+
+def _empty(version: int = VERSION) -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    for statement in _TABLES:
+    for statement in _TABLES if version == WITHOUT_PAYERS else (*_TABLES, *_ACCOUNTS):
         connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {VERSION}")
     return connection
 
 
@@ -82,9 +124,9 @@ def empty_ledger() -> bytes:
         return connection.serialize()
 
 
-def schema_of_an_empty_ledger() -> list[tuple[str, ...]]:
-    """Type, name, table and statement of everything that a ledger file holds, by name."""
-    with closing(_empty()) as connection:
+def schema_of_an_empty_ledger(version: int) -> list[tuple[str, ...]]:
+    """Type, name, table and statement of everything that a ledger file of a version holds, by name."""
+    with closing(_empty(version)) as connection:
         return connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name").fetchall()
 
 

@@ -13,6 +13,7 @@ from blackbox_conformal.drawing.ledger.connection import Connection, Cursor
 from blackbox_conformal.drawing.ledger.states import COUNTED, REOPENED, RESERVING, STEPS, UNBILLED, AttemptState
 from blackbox_conformal.errors import LedgerError
 
+_PAYER = 4
 _TIMES = {state: f"{state}_at" for state in ("planned", "claimed", "intent", "sent", "accepted", "ready", "stored")}
 """The column that says when an attempt came to a state; ``ended_at`` for all others."""
 
@@ -20,7 +21,7 @@ _TIMES = {state: f"{state}_at" for state in ("planned", "claimed", "intent", "se
 class LedgerTransaction:
     """The ledger within one transaction on `connection`."""
 
-    _COLUMNS: tuple[str, ...] = ("state", "reserved_nanousd", "cost_nanousd", "tries")
+    _COLUMNS: tuple[str, ...] = ("state", "reserved_nanousd", "cost_nanousd", "tries", "payer")
     """What is kept of each attempt that is looked at, from its state on."""
 
     def __init__(self, connection: Connection) -> None:
@@ -28,6 +29,7 @@ class LedgerTransaction:
         self._now = time.time()
         self._before: Totals | None = None
         self._booked = Totals()
+        self._booked_of_payer: dict[str, Totals] = {}
         self._inserted = 0
         self._rows: dict[int, list[Any]] = {}
         self._changes: dict[int, dict[str, Any]] = {}
@@ -56,6 +58,14 @@ class LedgerTransaction:
 
     def _write_totals(self) -> Cursor:
         """Add what was booked to the totals, and give the number of commits."""
+        for payer, booked in self._booked_of_payer.items():
+            self._connection.execute(
+                "INSERT INTO payer VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
+                " spent_nanousd = payer.spent_nanousd + excluded.spent_nanousd,"
+                " reserved_nanousd = payer.reserved_nanousd + excluded.reserved_nanousd,"
+                " calls = payer.calls + excluded.calls",
+                (payer, booked.spent, booked.reserved, booked.calls),
+            )
         spent, reserved, calls, _ = self._booked
         return self._connection.execute(
             "UPDATE total SET spent_nanousd = spent_nanousd + ?, reserved_nanousd = reserved_nanousd + ?,"
@@ -70,6 +80,12 @@ class LedgerTransaction:
             self._before = Totals(*row)
         return self._before.plus(self._booked)
 
+    def totals_of_payer(self, name: str) -> Totals:
+        """The sums over the attempts on a payer's account, every change so far included."""
+        query = "SELECT spent_nanousd, reserved_nanousd, calls FROM payer WHERE name = ?"
+        row = self._connection.execute(query, (name,)).fetchone()
+        return Totals(*(row or ())).plus(self._booked_of_payer.get(name, Totals()))
+
     def insert(self, **values: Any) -> int:
         """Write a new attempt that is planned; returns its number."""
         values |= {"state": "planned", "planned_at": self._now}
@@ -80,7 +96,7 @@ class LedgerTransaction:
         number = int(rows[0][0])
         self._inserted += 1
         # It has a checksum once it is written again, with whatever changes in this transaction.
-        self._rows[number], self._changes[number] = ["planned", 0, 0, 0], {}
+        self._rows[number], self._changes[number] = ["planned", 0, 0, 0, values["payer"]], {}
         return number
 
     def note(self, attempt: int, **values: Any) -> None:
@@ -180,7 +196,11 @@ class LedgerTransaction:
 
     def _book(self, attempt: int, *, spent: int, reserved: int, calls: int) -> None:
         """Add what an attempt changes to the totals."""
-        self._booked = self._booked.plus(Totals(spent, reserved, calls))
+        change = Totals(spent, reserved, calls)
+        self._booked = self._booked.plus(change)
+        payer = self._row(attempt)[_PAYER]
+        if payer is not None and any(change):
+            self._booked_of_payer[payer] = self._booked_of_payer.get(payer, Totals()).plus(change)
 
 
 def _booked(state: AttemptState, price: int, cost: int | None, reserve: int | None) -> tuple[int, int]:

@@ -1,15 +1,14 @@
 """One calibration of a session: masks one picture after the other, from any thread."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from blackbox_conformal.drawing.admission import Admission
-from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
-from blackbox_conformal.drawing.ledger.states import COUNTED
+from blackbox_conformal.drawing.job_budget import NOBODY, Payer
 from blackbox_conformal.drawing.open_run import AnyRun, OpenCascade
 from blackbox_conformal.drawing.work_item import ToBuy
 from blackbox_conformal.errors import BlackboxConformalError
@@ -59,37 +58,6 @@ class BatchDrift:
             self.tell(self.note)
 
 
-class Payer:
-    """On whose account a picture is drawn; this one pays for everything once.
-
-    Attributes
-    ----------
-    again
-        Whether a draw that may be paid for and has no usable picture is bought once more.
-    """
-
-    again = False
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
-
-    def room(self, price_nanousd: int, calls: int) -> AbstractContextManager[None]:
-        """Hold room for a picture that takes so much and so many calls at most, in the ``with`` block.
-
-        Raises
-        ------
-        BudgetError
-            There is none.
-        """
-        return nullcontext()
-
-    def book(self, cost_nanousd: int, calls: int) -> None:
-        """Note what the ledger books for the picture, whatever became of it; called inside the block."""
-
-
-NOBODY_ELSE = Payer()
-
-
 @dataclass(frozen=True, slots=True)
 class Turns:
     """Which pictures of a session may be read and drawn.
@@ -98,7 +66,6 @@ class Turns:
     nothing usable.
     """
 
-    ledger: AnyLedger
     admission: Admission
     reading: Room
     under_way: Occupancy[str] = field(default_factory=Occupancy)
@@ -124,22 +91,11 @@ class Turns:
         """
         key = picture.input_digest
         with self.under_way.taken(key, lambda keys: key not in keys), ExitStack() as stack:
-            price, calls, keys = to_buy()
+            price, calls = to_buy()
             outage = None if vendor is None else vendor.outage
             answered = (lambda: None) if outage is None else stack.enter_context(outage.kept_from(calls))
-            stack.enter_context(payer.room(price, calls))
-            stack.enter_context(self.admission.room(price, calls))
-            before = self._booked(keys)
-            try:
-                yield answered
-            finally:
-                after = self._booked(keys)
-                payer.book(after[0] - before[0], after[1] - before[1])
-
-    def _booked(self, keys: Sequence[str]) -> tuple[int, int]:
-        """Nano-dollars and calls that draws took so far."""
-        attempts = [attempt for found in self.ledger.rows(keys).values() for attempt in found]
-        return sum(one.cost_nanousd for one in attempts), sum(one.state in COUNTED for one in attempts)
+            stack.enter_context(self.admission.room(price, calls, payer))
+            yield answered
 
 
 class PictureMasker:
@@ -168,7 +124,7 @@ class PictureMasker:
         reason = format_reason(request.calibration.procedure, picture.file_format)
         return reason if reason is not None or check is None else check.reason
 
-    def masked(self, named: Input, payer: Payer = NOBODY_ELSE) -> Found:
+    def masked(self, named: Input, payer: Payer = NOBODY) -> Found:
         """What becomes of a picture; raises what concerns every picture."""
         request, failures = self._request.now(), dict[int, BlackboxConformalError]()
         try:
@@ -182,8 +138,8 @@ class PictureMasker:
             on_watch=self._drift.tell,
         )
         note = self._drift.note
-        terms = replace(self._terms, limits=replace(self._terms.limits, pay_again=payer.again))
-        to_buy = partial(self._to_buy, prepared, payer.again)
+        terms = replace(self._terms, limits=replace(self._terms.limits, payer=payer))
+        to_buy = partial(self._to_buy, prepared, payer)
         with self._turns.taken(prepared, to_buy, terms.shared.first, payer) as answered:
             results = mask_pictures(terms, self.setup, [named], {0: prepared}, request, receiver)
             if results:
@@ -202,14 +158,14 @@ class PictureMasker:
             raise failures[0]
         return prepared[0]
 
-    def _to_buy(self, picture: Prepared, again: bool) -> ToBuy:
+    def _to_buy(self, picture: Prepared, payer: Payer) -> ToBuy:
         """What the missing draws of a picture take."""
         if self._request.fallback is not None and isinstance(self._terms.shared.first, OpenCascade):
             # Only what is sure to be wanted has to have room: where the rest has none, there is a fallback.
-            return self._terms.shared.first.members_to_buy(picture.tasks, again)[0]
+            return self._terms.shared.first.members_to_buy(picture.tasks, payer)[0]
         shared, seconds = self._terms.shared, list(second_tasks(self.setup, [picture]).values())
         parts = [
-            vendor.to_buy(tasks, pay_again=again)
+            vendor.to_buy(tasks, payer)
             for vendor, tasks in ((shared.first, picture.tasks), (shared.second, seconds))
             if vendor is not None
         ]

@@ -21,6 +21,7 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.drawing.admission import Admission
 from blackbox_conformal.drawing.clock import Clock
 from blackbox_conformal.drawing.events import EventBoard
+from blackbox_conformal.drawing.job_budget import NOBODY, Payer, PayerCheck
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
 from blackbox_conformal.drawing.ledger.sample_store import Store
 from blackbox_conformal.drawing.open_run import AnyRun, opened
@@ -39,7 +40,7 @@ from blackbox_conformal.study.mask.mask_request import masking_of
 from blackbox_conformal.study.mask.products import Result
 from blackbox_conformal.study.photographs_in_memory import photograph_paths
 from blackbox_conformal.study.session.masked_stream import Found, MaskedStream, closed_before
-from blackbox_conformal.study.session.picture_masker import NOBODY_ELSE, Payer, PictureMasker, Turns
+from blackbox_conformal.study.session.picture_masker import PictureMasker, Turns
 from blackbox_conformal.study.stages.draws import output_check
 from blackbox_conformal.study.stages.memory import MASK_PIXEL_BYTES, READING_BYTES, Room, evaluated_at_once, narrowed
 from blackbox_conformal.study.stages.prepare import Prepared, named_input, prepare_input, refuse_misfit
@@ -107,6 +108,8 @@ class Session:
     on_drift
         Called, from any thread, with a sentence when inputs, or the answers to a picture or to 32 pictures in a row,
         are not like those of the calibration. The certificates that follow say it, too.
+    check_payer
+        For programs with clients of their own: what each `Payer` may spend, asked whenever a price is reserved.
     max_cost, max_calls
         Limit what the session adds to the ledger in its life (`max_cost`: US dollars), whatever the number of threads:
         a new session begins at 0. With `service` they limit all that the ledger holds, over restarts.
@@ -133,6 +136,7 @@ class Session:
         alpha: float,
         *,
         on_drift: Callable[[str], None] | None = None,
+        check_payer: PayerCheck | None = None,
         **settings: Unpack[SessionSettings],
     ) -> None:
         terms, self._setup, request = masking_of(vendor, calibration, alpha, settings)
@@ -143,6 +147,7 @@ class Session:
         with ExitStack() as stack:
             self._folder = OwnedFolder(terms.folder)
             stack.callback(self._folder.close)
+            self._folder.ledger.check_payer = check_payer
             # Nothing that the folder holds already counts: the budget is for what the session adds.
             limits = replace(terms.limits, scope=frozenset())
             self._limits = replace(limits, scope=None) if self._service else limits
@@ -154,7 +159,7 @@ class Session:
             room = Room(narrowed(terms.memory_bytes, MASK_PIXEL_BYTES))
             self._terms = replace(terms, limits=limits, shared=Shared(first, second, room.taken))
             reading = Room(min(terms.memory_bytes or READING_BYTES, READING_BYTES))
-            self._turns = Turns(self._folder.ledger, Admission(self._folder.ledger), reading)
+            self._turns = Turns(Admission(self._folder.ledger), reading)
             self._masker = PictureMasker(self._terms, self._setup, request, self._turns, self._on_drift)
             self._at_once = max((vendor.most_workers for vendor in self._vendors), default=evaluated_at_once())
             stack.enter_context(warming(self._setup, truths=False))
@@ -250,11 +255,11 @@ class Session:
             raise
         return _result(found)
 
-    async def amask(self, picture: Picture, by: PictureMasker | None = None, payer: Payer = NOBODY_ELSE) -> Result:
+    async def amask(self, picture: Picture, by: PictureMasker | None = None, payer: Payer = NOBODY) -> Result:
         """The same for asyncio: the loop is not blocked, and errors are those of `mask`.
 
         A task that is cancelled takes its picture back only where nothing was sent for it. `by` is another calibration
-        than the session's, from `also`. `payer` has room for what the picture costs, and is told what it did cost.
+        than the session's, from `also`. The draws are on the account of `payer`.
         """
         future = self._submit(picture, by, payer)
         try:
@@ -380,7 +385,7 @@ class Session:
         self._stack.enter_context(warming(setup, truths=False))
         return PictureMasker(self._terms, setup, request, self._turns, self._on_drift)
 
-    async def adraw(self, picture: Picture, vendor: Adapter | None = None, payer: Payer = NOBODY_ELSE) -> Unmasked:
+    async def adraw(self, picture: Picture, vendor: Adapter | None = None, payer: Payer = NOBODY) -> Unmasked:
         """The vendor's answer to a picture without a mask, for pictures that the calibration does not speak of.
 
         Parameters
@@ -406,10 +411,10 @@ class Session:
             prepared = prepare_input(source, name, setup, memory_bytes=self._terms.memory_bytes)
 
         def to_buy() -> ToBuy:
-            return ToBuy() if run is None else run.to_buy(prepared.tasks[:1], pay_again=payer.again)
+            return ToBuy() if run is None else run.to_buy(prepared.tasks[:1], payer)
 
         with self._turns.taken(prepared, to_buy, run, payer) as answered:
-            terms = replace(self._terms, limits=replace(self._terms.limits, pay_again=payer.again))
+            terms = replace(self._terms, limits=replace(self._terms.limits, payer=payer))
             drawn = draw_unmasked(setup, prepared, terms, run)
             answered()
             return drawn
@@ -427,7 +432,7 @@ class Session:
                 self._others[identity] = self._open(vendor, self._stack)
             return self._others[identity]
 
-    def _submit(self, picture: Picture, by: PictureMasker | None = None, payer: Payer = NOBODY_ELSE) -> Future[Found]:
+    def _submit(self, picture: Picture, by: PictureMasker | None = None, payer: Payer = NOBODY) -> Future[Found]:
         return self._begin(self._masked, picture, by or self._masker, payer)
 
     def _begin(self, work: Callable[..., Value], *given: object) -> Future[Value]:

@@ -191,7 +191,7 @@ class PostgresLedger(AnyLedger):
         self, transaction: LedgerTransaction, spec: AttemptSpec, attempt: int | None, price_nanousd: int, alone: bool
     ) -> int:
         shared = _shared(transaction)
-        if self._budget.limits_money or shared.limit_nanousd is not None:
+        if super().limits_money() or shared.limit_nanousd is not None:
             # Only where money is limited: another process's dearer bill must be known before more is reserved.
             require_known_price(shared.connection, spec, price_nanousd, alone=alone)
         if self._scope.startswith("session-"):

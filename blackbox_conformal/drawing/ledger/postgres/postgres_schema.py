@@ -184,6 +184,21 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE account (owner TEXT PRIMARY KEY, calls BIGINT NOT NULL, cost_nanousd BIGINT NOT NULL)",
         "CREATE TABLE deleted (sample TEXT PRIMARY KEY, value DOUBLE PRECISION NOT NULL)",
     ),
+    # On whose account each attempt is; `account` keeps what was spent before, and nothing is added to it any more.
+    (
+        "ALTER TABLE attempt ADD COLUMN payer TEXT",
+        "ALTER TABLE attempt ADD COLUMN request TEXT",
+        "ALTER TABLE attempt ADD COLUMN member INTEGER",
+        "CREATE INDEX attempt_request ON attempt (request) WHERE request IS NOT NULL",
+        """
+        CREATE TABLE payer (
+            name TEXT PRIMARY KEY,
+            spent_nanousd BIGINT NOT NULL,
+            reserved_nanousd BIGINT NOT NULL,
+            calls BIGINT NOT NULL
+        )
+        """,
+    ),
 )
 
 VERSION = len(_MIGRATIONS)

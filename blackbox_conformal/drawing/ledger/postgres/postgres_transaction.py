@@ -27,9 +27,9 @@ _OWNED: tuple[AttemptState, ...] = ("claimed", "intent", "sent", *WITH_JOB)
 _PAYING: tuple[AttemptState, ...] = ("claimed", "intent", "sent")
 # What a later state includes need not be said again.
 _SAID_BY: dict[AttemptState, tuple[AttemptState, ...]] = {"ready": ("ready", *WHOLE), "stored": WHOLE}
-_KINDS = dict.fromkeys(("generation", "draw", "priced"), "integer")
+_KINDS = dict.fromkeys(("generation", "draw", "priced", "member"), "integer")
 _KINDS |= dict.fromkeys(("pixels", "listed_nanousd"), "bigint")
-_TASK, _OWNER, _INTENT_AT = 4, 5, 6
+_TASK, _OWNER, _INTENT_AT = 5, 6, 7
 _SUMS = "SELECT spent_nanousd, reserved_nanousd, calls FROM budget WHERE name = ?"
 
 NOW = "extract(epoch FROM clock_timestamp())::double precision"
@@ -222,7 +222,7 @@ class PostgresTransaction(LedgerTransaction):
         if row is not None:
             self._inserted += 1
             # So that later steps in this transaction need not ask for the row.
-            self._rows[row[0]] = ["planned", 0, 0, 0, values["task"], None, None]
+            self._rows[row[0]] = ["planned", 0, 0, 0, values["payer"], values["task"], None, None]
             return int(row[0])
         row = self.connection.execute(
             "SELECT id FROM attempt WHERE task = ? AND generation = ? AND state = 'planned'",

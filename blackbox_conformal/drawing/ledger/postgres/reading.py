@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from blackbox_conformal.drawing.ledger.address import Address
+from blackbox_conformal.drawing.ledger.checksums import damage_of_payers
 from blackbox_conformal.drawing.ledger.connection import Connection
 from blackbox_conformal.drawing.ledger.postgres.database import PostgresConnection, as_ledger_error, connect_at_last
 from blackbox_conformal.drawing.ledger.postgres.postgres_schema import require_version
@@ -54,4 +55,5 @@ def damage(connection: Connection) -> list[str]:
         f" (COALESCE(spent, 0), COALESCE(reserved, 0), COALESCE(added.calls, 0)) LIMIT {_MOST_NAMED}",
         (list(COUNTED),),
     ).fetchall()
+    problems += damage_of_payers(connection)
     return problems + [f"the budget {row[0]} is not what its attempts add up to" for row in wrong]
