@@ -107,6 +107,12 @@ class CheckFailedError(BlackboxConformalError):
     exit_code = 3
 
 
+class StrangerError(BlackboxConformalError):
+    """Papers are undamaged, and signed by keys that the reader has not said to trust."""
+
+    exit_code = 7
+
+
 class ModelChangedError(CheckFailedError):
     """The vendor answers with another model than the one that was calibrated, or that the run began with."""
 

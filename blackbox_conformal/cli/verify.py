@@ -1,6 +1,6 @@
 """`verify`: papers against the files beside them, the calibration that they name, and the keys that are trusted."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,10 @@ from blackbox_conformal.errors import (
     CheckFailedError,
     FileFormatError,
     MissingPackageError,
+    StrangerError,
     UsageError,
 )
+from blackbox_conformal.support.blocks import Block, Faces, Note
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.wording import share
 
@@ -31,13 +33,131 @@ if TYPE_CHECKING:
     from blackbox_conformal.documents.signature import Vouching
     from blackbox_conformal.support.types import Image
 
+VERIFIED, STRANGER, UNDAMAGED, FAILED = "verified", "signed by a stranger", "undamaged", "not verified"
+"""What can become of a paper: a trusted key vouches, another key does, none does, or something does not agree."""
 
-# What `verify` says of the watch of a calibration, and of the place in it that a certificate names.
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions:
+    papers: tuple[str, ...] = shared.arguments(required=True, type=shared.PAPER)
+    calibration: str | None = shared.declared(
+        "--calibration", type=shared.FILE, help="Calibration file: check also that the certificates follow from it."
+    )
+    trust: tuple[str, ...] = shared.trust()
+    inputs: tuple[str, ...] = shared.declared(
+        "--input",
+        type=shared.FILE,
+        multiple=True,
+        help="A picture that was sent, by which a certificate's mask and bounds are computed again; repeatable.",
+    )
+    trust_anchors: str | None = shared.declared(
+        "--trust-anchors", type=shared.FILE, help="Authorities (PEM) whose signers of Content Credentials you trust."
+    )
+    require_signature: bool = shared.declared(
+        "--require-signature", is_flag=True, help="Refuse what is not signed. Whose signatures count, --trust says."
+    )
+
+
+@click.command("verify")
+@shared.takes(VerifyOptions)
+def command(screen: Screen, options: VerifyOptions) -> None:
+    """Check PAPERS: certificates with the files beside them, calibrations, reports (.html), and pictures.
+
+    A picture is checked by the Content Credentials in it, and against its certificate and mask where they lie beside
+    it. With --calibration also that statement, level, threshold and number of photographs follow from that file, and
+    with --input that the mask does.
+
+    Only a paper with the signature of a key that you give with --trust is `verified`. Anybody can make a key: a paper
+    that another one signed is `signed by a stranger`, with exit code 7. Anybody can compute a digest: a paper without a
+    signature is `undamaged`. Of a watch it is told how far it reached, and a certificate that names more than the watch
+    file beside the calibration has is refused.
+    """
+    from blackbox_conformal.documents.calibration import Calibration
+    from blackbox_conformal.method.images.picture import pixels_digest
+    from blackbox_conformal.method.images.read import read_image
+
+    keys = trusted(options.trust)
+    against = None
+    if options.calibration:
+        against = Calibration.load(options.calibration)
+        _require(against.vouching(keys), printable(options.calibration), options)
+    pictures = (read_image(Path(name), transparent=True).pixels for name in options.inputs)
+    check = _Check(options, keys, against, {pixels_digest(pixels): pixels for pixels in pictures})
+    found = [check.paper(name) for name in options.papers]
+    _say(screen, found)
+    screen.data([one.document() for one in found])
+    failed, strangers = ([one.name for one in found if one.outcome == outcome] for outcome in (FAILED, STRANGER))
+    if failed:
+        raise CheckFailedError(f"{_which(failed, found)} not verified{', first' if failed[1:] else ':'} {failed[0]}")
+    unchecked = [one.name for one in found if not one.checked]
+    if against is not None and options.calibration and not _is_checked(against.vouching()):
+        unchecked.append(options.calibration)
+    if unchecked:
+        raise UsageError(
+            f"no signature can be checked here, and {printable(unchecked[0])} has one: only digests were checked. "
+            f"Install what is missing, and verify again: {ed25519.INSTALL}"
+        )
+    if strangers:
+        raise StrangerError(
+            f"{_which(strangers, found)} signed by a key that you have not said you trust, and anybody can make a key. "
+            "If you know from its owner that it is theirs, add --trust KEY (--trust-anchors FILE for an authority)"
+        )
+    calibrations = [one.name for one in found if one.is_calibration]
+    calibration = options.calibration or next(iter(calibrations), "calibration.json")
+    vendor = next((one.vendor for one in found if one.vendor), None)
+    blanks = [] if vendor is None else from_options.blanks(vendor, "audit")
+    screen.next("audit", "other-photographs", "--calibration", calibration, *blanks, *typed("trust"))
+
+
+def _which(names: list[str], found: "list[_Found]") -> str:
+    return "the paper is" if not found[1:] else f"{len(names)} of {len(found)} papers {'are' if names[1:] else 'is'}"
+
+
+def _say(screen: Screen, found: "list[_Found]") -> None:
+    """Papers of which the same is to be said together, unless -v; then those that are not verified."""
+    together: dict[tuple[object, ...], list[_Found]] = {}
+    for one in sorted(found, key=lambda one: one.outcome == FAILED):
+        apart = one if one.outcome == FAILED or screen.verbose else None
+        together.setdefault((*one.lines, id(apart) if apart else None), []).append(one)
+    for alike in together.values():
+        who = f"{len(alike)} papers" if alike[1:] else printable(alike[0].name)
+        screen.say(f"{who}: " + "\n  ".join(alike[0].lines))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found(Faces):
+    """What became of one paper: each note has what it says to people, and to scripts.
+
+    `checked`: every signature of it. `vendor`: the identity of the vendor that it names.
+    """
+
+    name: str
+    outcome: str
+    notes: tuple[Note, ...]
+    checked: bool = True
+    vendor: Mapping[str, Any] | None = None
+    is_calibration: bool = False
+
+    def blocks(self) -> Iterator[Block]:
+        """What scripts find of every paper, then the notes."""
+        verified = self.outcome == VERIFIED
+        every = {"paper": self.name, "verified": verified, "outcome": self.outcome, "status": None, "reason": None}
+        yield Note("", every)
+        yield from self.notes
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """For people."""
+        return tuple(note.text for note in self.notes if note.text)
+
+
+def _outcome(*, signed: bool, known: bool) -> str:
+    return VERIFIED if known else STRANGER if signed else UNDAMAGED
 
 
 @dataclass(frozen=True, slots=True)
-class WatchedPapers:
-    """The watches of the papers of one call of `verify`.
+class _Check:
+    """What the papers of one call of `verify` are held against.
 
     Attributes
     ----------
@@ -45,42 +165,236 @@ class WatchedPapers:
         The calibration that certificates are checked against.
     keys
         Public keys that the reader trusts.
+    sent
+        Pictures that were sent, (h, w, 3) uint8, by their digest.
     named
-        Calibration and number of an entry → its digest, and the certificate that named it first.
+        Calibration and number of an entry of a watch → its digest, and the certificate that named it first.
     """
 
+    options: VerifyOptions
+    keys: frozenset[str]
     against: "Calibration | None"
-    keys: Collection[str]
+    sent: "Mapping[str, Image]"
     named: dict[tuple[str, int], tuple[str, str]] = field(default_factory=dict)
 
-    def of_calibration(self, path: Path, calibration: "Calibration") -> tuple[str, dict[str, Any]] | None:
-        """What the watch beside a calibration says, for people and for scripts; None where there is none.
+    def paper(self, name: str) -> _Found:
+        """What becomes of a paper; whatever is wrong with it, others are checked all the same."""
+        path = Path(name)
+        try:
+            if path.suffix == ".html":
+                return self._report(name)
+            return self._picture(path) if _is_picture(path) else self._certificate_or_calibration(name)
+        except BlackboxConformalError as error:
+            reason = str(error)
+        except (OSError, ValueError) as error:
+            # Such as a file that it names by a word that can be no file's name.
+            why = getattr(error, "strerror", None) or type(error).__name__
+            reason = f"expected a paper that can be read, with the files that it names; {why}"
+        return _Found(name=name, outcome=FAILED, notes=(Note(f"{FAILED}: {reason}", {"reason": reason}),))
 
-        Raises
-        ------
-        FileFormatError, CheckFailedError
-            It was changed, or is not signed as the calibration is.
-        """
+    def _report(self, name: str) -> _Found:
+        """A report names its calibration and its own digest in its last line, and carries no signature."""
+        from blackbox_conformal.documents.signature import Vouching
+        from blackbox_conformal.study.pages import pages
+
+        of, vouching = pages().calibration_of(Path(name).read_bytes()), Vouching(None)
+        if of is None:
+            raise CheckFailedError(
+                "expected a report as `blackbox-conformal report` wrote it; this page was changed, or is another one. "
+                "Make it anew from the run folder, or verify the calibration and the certificates alone"
+            )
+        if self.against is not None and of != self.against.digest:
+            raise CheckFailedError(f"it is a report of calibration {of}, and --calibration is {self.against.digest}")
+        if self.options.trust or self.options.require_signature:
+            raise CheckFailedError(
+                "a report carries no signature, so no key vouches for it. Verify it without --trust and "
+                "--require-signature, or make it anew from a signed calibration and its run folder"
+            )
+        said = f"the digest agrees, and anybody can compute it; it says that it is of calibration {of}"
+        data = {"status": "report", "calibration": of, "signature": vouching.to_json(), "watch": None}
+        return _Found(name=name, outcome=UNDAMAGED, notes=(Note(f"{said}, {vouching.words()}", data),))
+
+    def _certificate_or_calibration(self, name: str) -> _Found:
+        from blackbox_conformal.documents.certificate import Certificate
+
+        paper = read_paper(Path(name))
+        vouching, checked = paper.vouching(self.keys), True
+        if isinstance(paper, Certificate):
+            of_calibration = paper.calibration_vouching(self.keys)
+            checked = _is_checked(of_calibration)
+            notes = [
+                Note(f"its calibration: {of_calibration.words()}", {"calibration_signature": of_calibration.to_json()}),
+                *self._of_certificate(name, paper),
+                self._watch_of_certificate(name, paper),
+            ]
+            vendor, status = paper.procedure["vendor"], paper.status
+            void = f", and it gives no guarantee: {paper.reason}" if status == "outside-calibration" else ""
+        else:
+            notes, void = [self._watch_of_calibration(Path(name), paper)], ""
+            vendor, status = paper.procedure.vendor, None
+        _require(vouching, "the paper", self.options)
+        outcome = _outcome(signed=vouching.checked, known=vouching.trusted)
+        separator = ", " if outcome == UNDAMAGED and not void else "; "
+        words = vouching.words().removeprefix("signed by " if outcome == STRANGER else "")
+        first = Note(
+            f"{outcome}{void}{separator}{words}", {"status": status, "signature": vouching.to_json(), "watch": None}
+        )
+        return _Found(
+            name=name,
+            outcome=outcome,
+            notes=(first, *notes),
+            checked=checked and _is_checked(vouching),
+            vendor=vendor,
+            is_calibration=status is None,
+        )
+
+    def _of_certificate(self, name: str, certificate: "Certificate") -> Iterator[Note]:
+        _refuse_contradictions(certificate, self.against)
+        unchecked = self._unchecked(Path(name), certificate)
+        if certificate.status == "if-like-calibration":
+            yield Note(f"its guarantee holds if the input is like the calibration's: {certificate.reason}")
+        yield from (Note(f"note: {note}") for note in certificate.notes)
+        try:
+            yield from self._credentials_of(Path(name), certificate)
+        except MissingPackageError as error:
+            unchecked.append(f"Content Credentials of its pictures ({error})")
+        yield _not_checked(unchecked)
+
+    def _unchecked(self, path: Path, certificate: "Certificate") -> list[str]:
+        """What a certificate says that nothing here shows, in words."""
+        from blackbox_conformal.method.images.read import read_image
+        from blackbox_conformal.study.stages.certify import (
+            SCORE_MAPS,
+            due_notes,
+            input_bound_contradiction,
+            known_errors_agree,
+            mask_contradictions,
+        )
+
+        against, image = self.against, path.parent / Path(certificate.outputs[certificate.pictured]["file"]).name
+        sent = self.sent.get(str(certificate.input.get("pixels")))
+        delivered = None if sent is None else read_image(image, transparent=True).pixels
+        wrong = input_bound_contradiction(certificate, delivered, sent)
+        if wrong is not None:
+            raise CheckFailedError(f"the certificate contradicts itself or its files: {wrong}")
+        notes, unchecked = list(certificate.notes), []
+        if against is None:
+            unchecked.append("that it follows from its calibration (add --calibration FILE)")
+        else:
+            for due in due_notes(certificate, against, image.read_bytes()):
+                if due not in notes:
+                    raise CheckFailedError(f"it does not follow from the calibration: it lacks the note: {due}")
+                notes.remove(due)
+            unchecked += ["the vendor's model that it names"] if not against.vendor_models else []
+        if certificate.input_bound is not None and sent is None:
+            unchecked.append("the numbers in its bound from the input (add --input FILE, the picture that was sent)")
+        missing = [f"--{name} FILE" for name, given in (("calibration", against), ("input", sent)) if given is None]
+        if against is None or delivered is None or sent is None:
+            needs = f" (add {' and '.join(missing)})"
+            unchecked.append(f"that its mask follows from the pictures{needs}")
+            unchecked += [f"its quality{needs}"] if certificate.quality is not None else []
+        else:
+            contradicted = mask_contradictions(certificate, against, path.parent, delivered, sent)
+            if contradicted is None:
+                unchecked.append("that its mask follows from the pictures, which needs all draws of the vendor")
+            elif not known_errors_agree(certificate, against, delivered, sent):
+                contradicted.append("its quality does not follow from the picture")
+            if contradicted:
+                raise CheckFailedError(f"the certificate contradicts its files: {'; '.join(contradicted)}")
+        if notes:
+            unchecked.append("its notes" if against is None else f"{len(notes)} of its notes")
+        further = sorted(certificate.outputs.keys() - {certificate.pictured, "mask", *SCORE_MAPS})
+        return [*unchecked, *([f"more than the digest of {', '.join(further)}"] if further else [])]
+
+    def _credentials_of(self, path: Path, certificate: "Certificate") -> Iterator[Note]:
+        """What the pictures beside a certificate carry that names their Content Credentials."""
+        told: dict[str, list[str]] = {}
+        for kind, output in certificate.outputs.items():
+            if "credentials" not in output:
+                continue
+            content, found = self._read(path.parent / Path(output["file"]).name)
+            if found is None or found.signer != output["credentials"]["signed_by"]:
+                raise CheckFailedError(f"the {kind} has not the Content Credentials that the certificate names")
+            self._refuse_disagreement(content, found, certificate)
+            told.setdefault(found.words, []).append(kind)
+        yield from (Note(f"{' and '.join(kinds)}: {words}") for words, kinds in told.items())
+
+    def _picture(self, path: Path) -> _Found:
+        """A picture by its Content Credentials; certificate and mask that they name are looked for beside it."""
+        content, found = self._read(path)
+        if found is None:
+            raise CheckFailedError(
+                "expected Content Credentials in the picture; it has none. Name its …-certificate.json, or make it "
+                "anew with mask --credentials"
+            )
+        if (self.options.trust or self.options.trust_anchors) and not found.trusted:
+            raise CheckFailedError(
+                f"expected a signer that you trust (--trust, --trust-anchors); its {found.words}. Get it from a signer "
+                "whom you trust"
+            )
+        claim, outcome = dict(found.claim or {}), _outcome(signed=True, known=found.trusted)
+        data = {"status": claim.get("status"), "credentials": found.to_json()}
+        notes = [Note(f"{outcome}; its {found.words}", data)]
+        if claim:
+            certificate = _beside(path, found, content)
+            if self.against is not None and claim.get("calibration") != self.against.digest:
+                raise CheckFailedError(
+                    "its Content Credentials contradict what lies there: they name another calibration than "
+                    f"--calibration, {self.against.digest}"
+                )
+            self._refuse_disagreement(content, found, certificate)
+            notes += [
+                Note(f"they say: {claim.get('statement')}"),
+                Note(
+                    f"they say: {share(claim.get('trusted_share'))} trusted at alpha={claim.get('alpha')}, "
+                    f"{claim.get('status')}{'; the mask in them agrees' if found.mask else ''}"
+                ),
+                Note(f"they say: {claim['outside_the_mask']}" if claim.get("outside_the_mask") else ""),
+                Note("" if certificate is None else f"its certificate {found.file('certificate')} says the same"),
+                _not_checked(_absent(path, found)),
+            ]
+        else:
+            notes.append(Note("they hold no certificate of this package"))
+        notes += map(Note, found.carried)
+        lines = tuple(Note(printable(note.text, 2000), note.data) for note in notes)
+        return _Found(name=str(path), outcome=outcome, notes=lines)
+
+    def _read(self, path: Path) -> "tuple[bytes, Credentials | None]":
+        """A picture's file, and its Content Credentials."""
+        from blackbox_conformal.documents.credentials import read_credentials
+        from blackbox_conformal.method.images.read import DEFAULT_LIMITS
+
+        if path.stat().st_size > DEFAULT_LIMITS.max_bytes:
+            raise FileFormatError(f"expected a picture of at most {DEFAULT_LIMITS.max_bytes} bytes; it is larger")
+        content, anchors = path.read_bytes(), self.options.trust_anchors
+        text = "" if anchors is None else Path(anchors).read_text(encoding="utf-8")
+        return content, read_credentials(content, self.keys, text)
+
+    @staticmethod
+    def _refuse_disagreement(content: bytes, found: "Credentials", certificate: "Certificate | None") -> None:
+        """Refuse credentials that say something else than the mask in them or the certificate."""
+        from blackbox_conformal.documents.credentials import contradictions
+
+        wrong = contradictions(found, content, certificate)
+        if wrong:
+            raise CheckFailedError(f"its Content Credentials contradict what lies there: {'; '.join(wrong)}")
+
+    def _watch_of_calibration(self, path: Path, calibration: "Calibration") -> Note:
+        """What the watch beside a calibration says, for people and for scripts; empty where there is none."""
         from blackbox_conformal.study.watched import watching
 
         standing = watching().standing_of(path, calibration, self.keys)
         if standing is None:
-            return None
+            return Note("")
         signed = {**standing.vouching.to_json(), "entries": standing.vouched}
-        return standing.words, {"head": standing.head.model_dump(mode="json"), "signed": signed}
+        head = standing.head.model_dump(mode="json")
+        return Note(f"its watch: {standing.words}", {"watch": {"head": head, "signed": signed}})
 
-    def of_certificate(self, name: str, certificate: "Certificate") -> tuple[str, dict[str, Any]] | None:
-        """Where the watch stood when a certificate was issued, and whether the watch file still knows of it.
-
-        Raises
-        ------
-        CheckFailedError
-            The signature of the entry is broken, another certificate or the watch file contradicts it, or it is one of
-            another calibration.
-        """
+    def _watch_of_certificate(self, name: str, certificate: "Certificate") -> Note:
+        """Where the watch stood when a certificate was issued, and whether the watch file still knows of it."""
         head = certificate.watch
         if head is None:
-            return None
+            return Note("")
         if head.calibration != certificate.calibration_digest:
             raise CheckFailedError("the watch that the certificate names is another calibration's")
         vouching = head.vouching(self.keys)
@@ -91,8 +405,9 @@ class WatchedPapers:
                 "back or written anew"
             )
         compared = self._compared(certificate)
-        words = f"{head.words}; {vouching.words()}; {compared or 'compared with no watch file'}"
-        return words, {"head": head.model_dump(mode="json"), "signed": vouching.to_json(), "compared": bool(compared)}
+        said = f"its watch: {head.words}; {vouching.words()}; {compared or 'compared with no watch file'}"
+        data = {"head": head.model_dump(mode="json"), "signed": vouching.to_json(), "compared": bool(compared)}
+        return Note(said, {"watch": data})
 
     def _compared(self, certificate: "Certificate") -> str | None:
         """That the watch file has the entry of the certificate; None where there is no watch file to look into."""
@@ -113,232 +428,8 @@ class WatchedPapers:
         return f"the watch file has this entry, and is {standing.head.words}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class VerifyOptions:
-    papers: tuple[str, ...] = shared.arguments(required=True, type=shared.PAPER)
-    calibration: str | None = shared.declared(
-        "--calibration", type=shared.FILE, help="Calibration file: check also that the certificates follow from it."
-    )
-    trust: tuple[str, ...] = shared.trust()
-    inputs: tuple[str, ...] = shared.declared(
-        "--input",
-        type=shared.FILE,
-        multiple=True,
-        help="A picture that was sent, by which a certificate's bound from the input is computed again; repeatable.",
-    )
-    trust_anchors: str | None = shared.declared(
-        "--trust-anchors", type=shared.FILE, help="Authorities (PEM) whose signers of Content Credentials you trust."
-    )
-    require_signature: bool = shared.declared(
-        "--require-signature", is_flag=True, help="Refuse what is not signed; any signature will do."
-    )
-
-
-@click.command("verify")
-@shared.takes(VerifyOptions)
-def command(screen: Screen, options: VerifyOptions) -> None:
-    """Check PAPERS: certificates with the files beside them, calibrations, reports (.html), and pictures.
-
-    A picture is checked by the Content Credentials in it, and against its certificate where that lies beside it.
-
-    With --calibration also that statement, level, threshold and number of photographs follow from that file. A digest
-    finds damage, and anybody can compute it: a paper without a signature is `undamaged, not signed`, and never
-    verified. A signature tells who vouches for a paper; whether its key is the signer's own, you alone can know:
-    give those that are with --trust. Of a watch it is told how far it reached, and a certificate that names more than
-    the watch file beside the calibration has is refused.
-    """
-    from blackbox_conformal.documents.calibration import Calibration
-    from blackbox_conformal.method.images.picture import pixels_digest
-    from blackbox_conformal.method.images.read import read_image
-
-    keys = trusted(options.trust)
-    against = None
-    if options.calibration:
-        against = Calibration.load(options.calibration)
-        _require(against.vouching(keys), printable(options.calibration), options)
-    rows, watches = [], WatchedPapers(against, keys)
-    pictures = (read_image(Path(name), transparent=True).pixels for name in options.inputs)
-    sent = {pixels_digest(pixels): pixels for pixels in pictures}
-    for name in options.papers:
-        row = _checked(name, watches, options, keys, sent)
-        rows.append(row)
-    _say(screen, rows)
-    screen.data([row.entry for row in rows])
-    failed = [row.name for row in rows if row.failed]
-    if failed:
-        are = "is" if len(failed) == 1 else "are"
-        which = "the paper is" if len(rows) == 1 else f"{len(failed)} of {len(rows)} papers {are}"
-        raise CheckFailedError(f"{which} not verified{', first' if len(failed) > 1 else ':'} {printable(failed[0])}")
-    unchecked = [row.name for row in rows if not row.checked]
-    if against is not None and options.calibration and not _is_checked(against.vouching()):
-        unchecked.append(options.calibration)
-    if unchecked:
-        raise UsageError(
-            f"no signature can be checked here, and {printable(unchecked[0])} has one: only digests were checked. "
-            f"Install what is missing, and verify again: {ed25519.INSTALL}"
-        )
-    calibrations = [row.name for row in rows if row.entry["status"] is None]
-    calibration = options.calibration or next(iter(calibrations), "calibration.json")
-    vendor = next((row.vendor for row in rows if row.vendor), None)
-    blanks = [] if vendor is None else from_options.blanks(vendor, "audit")
-    screen.next("audit", "other-photographs", "--calibration", calibration, *blanks, *typed("trust"))
-
-
-def _say(screen: Screen, rows: "list[_Row]") -> None:
-    """Papers of which the same is to be said together, unless -v; then those that are not verified."""
-    together: dict[tuple[str, ...], list[str]] = {}
-    for number, row in enumerate(sorted(rows, key=lambda row: row.failed)):
-        apart = (str(number),) if row.failed or screen.verbose else ()
-        together.setdefault((*row.lines, *apart), []).append(row.name)
-    by_name = {row.name: row for row in rows}
-    for names in together.values():
-        who = printable(names[0]) if len(names) == 1 else f"{len(names)} papers"
-        screen.say(f"{who}: " + "\n  ".join(by_name[names[0]].lines))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Row:
-    """What became of one paper: the lines for people, and the entry for scripts.
-
-    `checked`: every signature of it. `vendor`: the identity of the vendor that it names.
-    """
-
-    name: str
-    lines: tuple[str, ...]
-    entry: dict[str, Any]
-    failed: bool = False
-    checked: bool = True
-    vendor: Mapping[str, Any] | None = None
-
-
-def _checked(
-    name: str, watches: WatchedPapers, options: VerifyOptions, keys: frozenset[str], sent: "Mapping[str, Image]"
-) -> _Row:
-    from blackbox_conformal.documents.certificate import Certificate
-
-    entry: dict[str, Any] = {"paper": name, "verified": False, "status": None, "reason": None}
-    try:
-        if Path(name).suffix == ".html":
-            return _report(name, watches.against, options, entry)
-        if _is_picture(Path(name)):
-            return _picture(Path(name), watches.against, options, keys, entry)
-        paper = read_paper(Path(name))
-        vouching = paper.vouching(keys)
-        of_calibration = paper.calibration_vouching(keys) if isinstance(paper, Certificate) else None
-        if isinstance(paper, Certificate):
-            _refuse_contradictions(paper, watches.against)
-            unchecked = _unchecked(Path(name), paper, watches.against, sent)
-            vouched, unread = _credentials_of(Path(name), paper, keys, options)
-            unchecked += unread
-            watch = watches.of_certificate(name, paper)
-        else:
-            watch = watches.of_calibration(Path(name), paper)
-        _require(vouching, "the paper", options)
-    except BlackboxConformalError as error:
-        return _Row(name=name, lines=(f"not verified: {error}",), failed=True, entry={**entry, "reason": str(error)})
-    entry["signature"] = vouching.to_json()
-    entry["watch"] = None if watch is None else watch[1]
-    checked = _is_checked(vouching) and (of_calibration is None or _is_checked(of_calibration))
-    entry["verified"] = checked and vouching.signature is not None
-    outcome, further = "verified" if entry["verified"] else "undamaged", []
-    if isinstance(paper, Certificate):
-        assert of_calibration is not None
-        entry["status"] = paper.status
-        entry["calibration_signature"] = of_calibration.to_json()
-        further.append(f"its calibration: {of_calibration.words()}")
-        if paper.status == "outside-calibration":
-            outcome += f", and it gives no guarantee: {paper.reason}"
-        if paper.status == "if-like-calibration":
-            further.append(f"its guarantee holds if the input is like the calibration's: {paper.reason}")
-        further += [f"note: {note}" for note in paper.notes]
-        further += vouched
-        entry["unchecked"] = unchecked
-        further += [f"not checked: {'; '.join(unchecked)}"] if unchecked else []
-    if watch is not None:
-        further.append(f"its watch: {watch[0]}")
-    separator = ", " if outcome == "undamaged" else "; "
-    vendor = paper.procedure["vendor"] if isinstance(paper, Certificate) else paper.procedure.vendor
-    lines = (f"{outcome}{separator}{vouching.words()}", *further)
-    return _Row(name=name, lines=lines, entry=entry, checked=checked, vendor=vendor)
-
-
-def _unchecked(
-    path: Path, certificate: "Certificate", against: "Calibration | None", sent: "Mapping[str, Image]"
-) -> list[str]:
-    """What a certificate says that nothing here shows, in words.
-
-    Raises
-    ------
-    BlackboxConformalError
-        Its bound from the input, or a note that is missing, contradicts what is here.
-    """
-    from blackbox_conformal.method.images.read import read_image
-    from blackbox_conformal.study.stages.certify import (
-        SCORE_MAPS,
-        due_notes,
-        input_bound_contradiction,
-        known_errors_agree,
-    )
-
-    image = path.parent / Path(certificate.outputs[certificate.pictured]["file"]).name
-    low_resolution = sent.get(str(certificate.input.get("pixels")))
-    delivered = None if low_resolution is None else read_image(image, transparent=True).pixels
-    wrong = input_bound_contradiction(certificate, delivered, low_resolution)
-    if wrong is not None:
-        raise CheckFailedError(f"the certificate contradicts itself or its files: {wrong}")
-    notes, unchecked = list(certificate.notes), []
-    if against is None:
-        unchecked.append("that it follows from its calibration (add --calibration FILE)")
-    else:
-        for due in due_notes(certificate, against, image.read_bytes()):
-            if due not in notes:
-                raise CheckFailedError(f"it does not follow from the calibration: it lacks the note: {due}")
-            notes.remove(due)
-    if certificate.input_bound is not None and low_resolution is None:
-        unchecked.append("the numbers in its bound from the input (add --input FILE, the picture that was sent)")
-    if against is None or delivered is None or low_resolution is None:
-        if certificate.quality is not None:
-            missing = [
-                f"--{name} FILE"
-                for name, given in (("calibration", against), ("input", low_resolution))
-                if given is None
-            ]
-            unchecked.append(f"its quality (add {' and '.join(missing)})" if missing else "its quality")
-    elif not known_errors_agree(certificate, against, delivered, low_resolution):
-        raise CheckFailedError("the certificate contradicts its files: its quality does not follow from the picture")
-    if notes:
-        unchecked.append("its notes" if against is None else f"{len(notes)} of its notes")
-    further = sorted(certificate.outputs.keys() - {certificate.pictured, "mask", *SCORE_MAPS})
-    return [*unchecked, *([f"more than the digest of {', '.join(further)}"] if further else [])]
-
-
-def _report(name: str, against: "Calibration | None", options: VerifyOptions, entry: dict[str, Any]) -> _Row:
-    """A report names its calibration and its own digest in its last line, and carries no signature."""
-    from blackbox_conformal.documents.signature import Vouching
-    from blackbox_conformal.study.pages import pages
-
-    try:
-        of = pages().calibration_of(Path(name).read_bytes())
-    except OSError as error:
-        raise FileFormatError(f"expected a report that can be read; {error.strerror}") from None
-    if of is None:
-        raise CheckFailedError(
-            "expected a report as `blackbox-conformal report` wrote it; this page was changed, or is another one. Make "
-            "it anew from the run folder, or verify the calibration and the certificates alone"
-        )
-    if against is not None and of != against.digest:
-        raise CheckFailedError(f"it is a report of calibration {of}, and --calibration is {against.digest}")
-    vouching = Vouching(None)
-    if options.trust or options.require_signature:
-        raise CheckFailedError(
-            "a report carries no signature, so no key vouches for it. Verify it without --trust and "
-            "--require-signature, or make it anew from a signed calibration and its run folder"
-        )
-    entry |= {"status": "report", "calibration": of, "signature": vouching.to_json(), "watch": None}
-    lines = (
-        f"the digest agrees, and anybody can compute it; it says that it is of calibration {of}, {vouching.words()}",
-    )
-    return _Row(name=name, lines=lines, entry=entry)
+def _not_checked(unchecked: list[str]) -> Note:
+    return Note(f"not checked: {'; '.join(unchecked)}" if unchecked else "", {"unchecked": unchecked})
 
 
 def _is_picture(path: Path) -> bool:
@@ -349,101 +440,36 @@ def _is_picture(path: Path) -> bool:
     return head.startswith(PICTURES) or head[4:8] == b"ftyp"
 
 
-def _picture(
-    path: Path, against: "Calibration | None", options: VerifyOptions, keys: frozenset[str], entry: dict[str, Any]
-) -> _Row:
-    """A picture by its Content Credentials; the certificate that they name is looked for beside it."""
+def _beside(path: Path, found: "Credentials", content: bytes) -> "Certificate | None":
+    """The certificate beside a picture that its credentials name; None where there is none."""
+    from blackbox_conformal.documents.certificate import CERTIFICATES
     from blackbox_conformal.support.canonical import digest_bytes
 
-    content, found = _read(path, options, keys)
-    if found is None:
-        raise CheckFailedError(
-            "expected Content Credentials in the picture; it has none. Name its …-certificate.json, or make it anew "
-            "with mask --credentials"
-        )
-    if (options.trust or options.trust_anchors) and not found.trusted:
-        raise CheckFailedError(
-            f"expected a signer that you trust (--trust, --trust-anchors); its {found.words}. Get it from a signer "
-            "whom you trust"
-        )
-    claim = dict(found.claim or {})
-    entry |= {"verified": True, "status": claim.get("status"), "credentials": found.to_json()}
-    further = ["they hold no certificate of this package"]
-    if claim:
-        certificate = _beside(path, found.paper, digest_bytes(content))
-        _refuse_disagreement(content, found, certificate, against)
-        further = [
-            f"they say: {claim.get('statement')}",
-            f"they say: {share(claim.get('trusted_share'))} trusted at alpha={claim.get('alpha')}, "
-            f"{claim.get('status')}{'; the mask in them agrees' if found.mask else ''}",
-            *([f"they say: {claim['outside_the_mask']}"] if claim.get("outside_the_mask") else []),
-            f"its certificate {found.paper} says the same"
-            if certificate
-            else f"not checked: its certificate {found.paper}, which does not lie beside it",
-        ]
-    lines = (f"verified; its {found.words}", *further, *found.carried)
-    return _Row(name=str(path), lines=tuple(printable(line, 2000) for line in lines), entry=entry)
-
-
-def _beside(path: Path, name: str | None, digest: str) -> "Certificate | None":
-    """The certificate of a picture with this digest, which lies beside it; None where there is none."""
-    from blackbox_conformal.documents.certificate import CERTIFICATES
-
-    if name is None or not (path.parent / name).is_file():
+    mask, paper = found.file("mask"), found.file("certificate")
+    if mask and (path.parent / mask).is_file() and (path.parent / mask).read_bytes() != found.mask:
+        raise CheckFailedError(f"the mask {mask} beside it is not the one in its Content Credentials")
+    if paper is None or not (path.parent / paper).is_file():
         return None
-    certificate = CERTIFICATES.read(path.parent / name)
+    certificate = CERTIFICATES.read(path.parent / paper)
     certificate.vouching()
-    for output in certificate.outputs.values():
-        if output.get("file") == path.name and output.get("digest") != digest:
-            raise CheckFailedError(f"it is not the picture that {name} beside it names {path.name}")
+    for kind, output in certificate.outputs.items():
+        name = Path(str(output.get("file"))).name
+        if name == path.name and output.get("digest") != digest_bytes(content):
+            raise CheckFailedError(f"it is not the picture that {paper} beside it names {name}")
+        if (path.parent / name).is_file() and output.get("digest") != digest_bytes((path.parent / name).read_bytes()):
+            raise CheckFailedError(f"the {kind} {name} beside it is not the one that {paper} names")
     return certificate
 
 
-def _credentials_of(
-    path: Path, certificate: "Certificate", keys: frozenset[str], options: VerifyOptions
-) -> tuple[list[str], list[str]]:
-    """What the pictures beside a certificate carry that names their Content Credentials, and what is not read here."""
-    told: dict[str, list[str]] = {}
-    for kind, output in certificate.outputs.items():
-        if "credentials" not in output:
-            continue
-        try:
-            content, found = _read(path.parent / Path(output["file"]).name, options, keys)
-        except MissingPackageError as error:
-            return [], [f"Content Credentials of its pictures ({error})"]
-        if found is None or found.signer != output["credentials"]["signed_by"]:
-            raise CheckFailedError(f"the {kind} has not the Content Credentials that the certificate names")
-        _refuse_disagreement(content, found, certificate, None)
-        told.setdefault(found.words, []).append(kind)
-    return [f"{' and '.join(kinds)}: {words}" for words, kinds in told.items()], []
-
-
-def _read(path: Path, options: VerifyOptions, keys: frozenset[str]) -> "tuple[bytes, Credentials | None]":
-    """A picture's file, and its Content Credentials."""
-    from blackbox_conformal.documents.credentials import read_credentials
-    from blackbox_conformal.method.images.read import DEFAULT_LIMITS
-
-    if path.stat().st_size > DEFAULT_LIMITS.max_bytes:
-        raise FileFormatError(f"expected a picture of at most {DEFAULT_LIMITS.max_bytes} bytes; it is larger")
-    content = path.read_bytes()
-    anchors = "" if options.trust_anchors is None else Path(options.trust_anchors).read_text(encoding="utf-8")
-    return content, read_credentials(content, keys, anchors)
-
-
-def _refuse_disagreement(
-    content: bytes,
-    found: "Credentials",
-    certificate: "Certificate | None",
-    against: "Calibration | None",
-) -> None:
-    """Refuse credentials that say something else than the mask in them, the certificate or the calibration."""
-    from blackbox_conformal.documents.credentials import contradictions
-
-    wrong = contradictions(found, content, certificate)
-    if against is not None and dict(found.claim or {}).get("calibration") != against.digest:
-        wrong.append(f"they name another calibration than --calibration, {against.digest}")
-    if wrong:
-        raise CheckFailedError(f"its Content Credentials contradict what lies there: {'; '.join(wrong)}")
+def _absent(path: Path, found: "Credentials") -> list[str]:
+    """What the credentials of a picture name that does not lie beside it, and what no picture shows."""
+    named = {kind: found.file(kind) for kind in ("certificate", "mask")}
+    absent = [
+        f"its {kind} {name}, which does not lie beside it"
+        for kind, name in named.items()
+        if name and not (path.parent / name).is_file()
+    ]
+    return [*absent, "that its mask follows from the pictures (verify its certificate)"]
 
 
 def _is_checked(vouching: "Vouching") -> bool:
@@ -454,23 +480,6 @@ def _require(vouching: "Vouching", paper: str, options: VerifyOptions) -> None:
     # What cannot be checked is told apart from what was checked and failed.
     if (options.trust or options.require_signature) and _is_checked(vouching):
         vouching.require(paper, trusted=bool(options.trust))
-
-
-def check(path: Path, calibration: "Calibration | None" = None) -> "Certificate":
-    """The certificate at `path`, checked, against `calibration` too where there is one.
-
-    Raises
-    ------
-    BlackboxConformalError
-        It is no certificate, or something does not agree.
-    """
-    from blackbox_conformal.documents.certificate import Certificate
-
-    paper = read_paper(path)
-    if not isinstance(paper, Certificate):
-        raise FileFormatError("expected a certificate; this is a calibration")
-    _refuse_contradictions(paper, calibration)
-    return paper
 
 
 def _refuse_contradictions(certificate: "Certificate", calibration: "Calibration | None") -> None:

@@ -167,11 +167,10 @@ class Credentials:
         names = ("signer", "key", "trusted", "claim", "carried")
         return {name: getattr(self, name) for name in names}
 
-    @property
-    def paper(self) -> str | None:
-        """The name of the certificate's file, without any folder; None where none is named."""
+    def file(self, kind: str) -> str | None:
+        """The name of the ``certificate`` or ``mask`` file, without any folder; None where none is named."""
         named: Any = self.claim
-        for step in ("files", "certificate", "file"):
+        for step in ("files", kind, "file"):
             named = named.get(step) if isinstance(named, Mapping) else None
         return (Path(named).name or None) if isinstance(named, str) else None
 

@@ -37,7 +37,7 @@ from blackbox_conformal.documents.credentials import (
 )
 from blackbox_conformal.documents.x509 import CertifiedKey
 from blackbox_conformal.errors import BlackboxConformalError, CheckFailedError, UsageError
-from blackbox_conformal.method.images.encode import image_png
+from blackbox_conformal.method.images.encode import image_png, mask_png
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.study.mask.products import add_doubt
 from blackbox_conformal.support.canonical import digest_bytes
@@ -157,15 +157,16 @@ def test_verify_reads_them_with_and_without_the_files_beside(
 ) -> None:
     for name in PICTURES:
         code, row, said = verified(capsys, desk.path(f"out/{name}"), "--calibration", desk.path("c.json"))
-        assert (code, row["verified"], row["credentials"]["key"]) == (0, True, desk.key.key)
+        assert (code, row["verified"], row["credentials"]["key"]) == (7, False, desk.key.key)
+        assert row["outcome"] == "signed by a stranger"
         assert "its certificate p20-certificate.json says the same" in said
         assert "you have not told verify that you trust this signer" in said
         (tmp_path / name).write_bytes((desk.folder / "out" / name).read_bytes())
         code, row, said = verified(capsys, str(tmp_path / name), "--trust", desk.key.key)
-        assert (code, row["credentials"]["trusted"]) == (0, True)
+        assert (code, row["verified"], row["credentials"]["trusted"]) == (0, True, True)
         assert "not checked: its certificate p20-certificate.json, which does not lie beside it" in said
     code, row, said = verified(capsys, desk.path("out/p20-certificate.json"))
-    assert (code, row["verified"]) == (0, True)
+    assert (code, row["verified"]) == (7, False)
     assert "image and safe: Content Credentials are whole, signed by ed25519:" in said
     stranger = bc.SigningKey.new("Laboratory X").key
     code, row, said = verified(capsys, str(tmp_path / name), "--trust", stranger)
@@ -175,7 +176,7 @@ def test_verify_reads_them_with_and_without_the_files_beside(
 
 def test_pictures_of_others_are_read_and_a_plain_one_is_refused(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     code, row, said = verified(capsys, desk.path("out/p20-vendor.png"))
-    assert (code, row["credentials"]["claim"]) == (0, None)
+    assert (code, row["credentials"]["claim"]) == (7, None)
     assert "signed by Vendor Inc, certified by Authority" in said
     assert "they hold no certificate of this package" in said
     assert verified(capsys, desk.path("photographs/p1.png"))[0] == 3
@@ -297,6 +298,43 @@ def test_credentials_that_were_signed_to_say_otherwise_are_contradicted(
     assert "it is not the picture that p20-certificate.json beside it names" in verified(capsys, str(path))[1]["reason"]
 
 
+@pytest.mark.parametrize("with_certificate", [True, False])
+def test_a_mask_beside_a_picture_that_was_swapped_is_found(
+    desk: Desk, tmp_path: Path, with_certificate: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("p20-image.png", "p20-mask.png", *(["p20-certificate.json"] if with_certificate else [])):
+        (tmp_path / name).write_bytes((desk.folder / "out" / name).read_bytes())
+    picture, trust = str(tmp_path / "p20-image.png"), ("--trust", desk.key.key)
+    code, row, said = verified(capsys, picture, *trust)
+    assert (code, row["unchecked"][-1]) == (0, "that its mask follows from the pictures (verify its certificate)")
+    assert ("not checked: its certificate" in said) != with_certificate
+    (tmp_path / "p20-mask.png").write_bytes(mask_png(np.zeros(photograph(20).shape[:2], bool)))
+    for more in ((), trust):
+        code, row, _ = verified(capsys, picture, *more)
+        assert (code, row["verified"]) == (3, False)
+        assert "the mask p20-mask.png beside it is not the one in its Content Credentials" in row["reason"]
+    (tmp_path / "p20-mask.png").unlink()
+    code, row, _ = verified(capsys, picture, *trust)
+    assert (code, "its mask p20-mask.png, which does not lie beside it" in row["unchecked"]) == (0, True)
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "a\0b"])
+def test_a_name_that_no_file_can_have_ends_no_other_check(
+    desk: Desk, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    certificate = bc.Certificate.from_json((desk.folder / "out/p20-certificate.json").read_text())
+    parts = [Ingredient(one, (desk.folder / "out" / one).read_bytes()) for one in ("p20-vendor.png", "p20-mask.png")]
+    made = Provenance(title="t", paper=name, certificate=certificate, given=parts[0], vendor=None, mask=parts[1])
+    plain = without_credentials((desk.folder / "out" / "p20-image.png").read_bytes())
+    (tmp_path / "hostile.png").write_bytes(sign_picture(plain, CertifiedKey.of(desk.key), made)[0])
+    good = [desk.path("out/p20-image.png"), desk.path("out/p20-certificate.json")]
+    capsys.readouterr()
+    code = run(["verify", good[0], str(tmp_path / "hostile.png"), good[1], "--trust", desk.key.key, "--json"])
+    out, err = capsys.readouterr()
+    assert [row["verified"] for row in json.loads(out)][::2] == [True, True]
+    assert (code, name in err) == (3 if "a" * 9 in name else 0, False)
+
+
 def test_a_certificate_that_names_credentials_is_refused_without_them(
     desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -361,7 +399,7 @@ def test_a_key_that_does_not_sign_is_refused_before_anything_is_drawn(
     code, row, _ = verified(capsys, desk.path("out/p20-image.png"))
     assert (code, "Run: pip install c2pa-python" in row["reason"]) == (3, True)
     code, row, said = verified(capsys, desk.path("out/p20-certificate.json"))
-    assert code == 0
+    assert code == 7
     assert "not checked: that it follows" in said
     assert "Content Credentials of its pictures (expected the package c2pa-python" in said
 
@@ -372,8 +410,8 @@ def test_the_same_command_again_renews_them_and_none_are_lost_unasked(
     assert desk.mask("again") == 0
     for _ in range(2):
         assert desk.signed("again") == 0
-        assert verified(capsys, desk.path("again/p20-image.png"))[0] == 0
-        assert verified(capsys, desk.path("again/p20-certificate.json"))[0] == 0
+        assert verified(capsys, desk.path("again/p20-image.png"), "--trust", desk.key.key)[0] == 0
+        assert verified(capsys, desk.path("again/p20-certificate.json"), "--trust", desk.key.key)[0] == 0
     assert "exists with other content" in refused(capsys, desk.mask("again", "--sign-with", desk.path("lab.pem")))
     assert desk.mask("again", "--force") == 0
     assert read_credentials((desk.folder / "again" / "p20-image.png").read_bytes()) is None
@@ -392,8 +430,8 @@ def test_a_picture_with_alpha_keeps_it_and_says_what_is_trusted_of_what_shows(
     for name in PICTURES:
         with PillowImage.open(tmp_path / "out" / name) as opened:
             assert opened.mode == "RGBA"
-        assert verified(capsys, str(tmp_path / "out" / name))[0] == 0
-    assert verified(capsys, str(tmp_path / "out" / "p20-certificate.json"))[0] == 0
+        assert verified(capsys, str(tmp_path / "out" / name), "--trust", desk.key.key)[0] == 0
+    assert verified(capsys, str(tmp_path / "out" / "p20-certificate.json"), "--trust", desk.key.key)[0] == 0
 
 
 def test_what_a_whole_batch_found_is_said_in_the_pictures_too(
@@ -412,9 +450,9 @@ def test_what_a_whole_batch_found_is_said_in_the_pictures_too(
         assert read_elsewhere(content.read_bytes())[:2] == ("Valid", {UNTRUSTED})
         assert without_credentials(content.read_bytes()) == without_credentials(earlier.read_bytes())
         assert all(manifest in content.read_bytes() for manifest in desk.manifests.values())
-        code, _, said = verified(capsys, str(content))
+        code, _, said = verified(capsys, str(content), "--trust", desk.key.key)
         assert (code, "(the answers moved)" in said) == (0, True)
-    assert verified(capsys, str(paper))[0] == 0
+    assert verified(capsys, str(paper), "--trust", desk.key.key)[0] == 0
 
 
 def test_pictures_of_declared_bands_hold_none(desk: Desk) -> None:

@@ -101,9 +101,14 @@ def test_who_vouches_for_certificate_and_calibration_is_told(desk: Desk, capsys:
 
 def test_a_key_that_is_not_trusted_vouches_for_nothing(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     paper, issuer = desk.path(f"out/{CERTIFICATE}"), desk.keys["issuer"]
-    code, (row,), said = verified(capsys, paper, "--require-signature")
-    assert (code, row["signature"]["trusted"]) == (0, False)
-    assert f'signed by {issuer.key} (says it is "Company Y"); you have not told verify that you trust this key' in said
+    for more in ((), ("--require-signature",), ("--calibration", desk.path("c.json"))):
+        code, (row,), said = verified(capsys, paper, *more)
+        assert (code, row["verified"], row["outcome"]) == (7, False, "signed by a stranger")
+        assert row["signature"] == {"key": issuer.key, "name": "Company Y", "checked": True, "trusted": False}
+        assert ": verified" not in said
+    assert (
+        f'signed by a stranger; {issuer.key} (says it is "Company Y"); you have not told verify that you trust' in said
+    )
     assert "a key that you trust" not in said
     for key in ("lab", "stranger"):
         code, (row,), said = verified(capsys, paper, "--trust", desk.keys[key].key)

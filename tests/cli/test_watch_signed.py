@@ -115,7 +115,8 @@ def test_a_certificate_names_the_entry_that_it_read_and_a_rollback_shows(post: P
         post.calibration,
     )
     code, (of_certificate, of_calibration) = verified(post, *papers)
-    assert code == 0
+    assert (code, of_certificate["outcome"]) == (7, "undamaged")
+    assert of_calibration["outcome"] == "signed by a stranger"
     assert of_certificate["watch"]["compared"]
     assert of_calibration["watch"]["head"]["entries"] == 4, "the picture was entered after its certificate"
     # The same result that is written again is the same file, though the watch went on.

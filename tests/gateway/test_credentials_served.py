@@ -30,8 +30,8 @@ def test_the_safe_picture_is_signed_and_the_vendors_file_is_served_as_it_is(
     assert files["picture"] == plain["picture"]
     for name, content in files.items():
         (tmp_path / f"{name}.{'json' if name == 'certificate' else 'png'}").write_bytes(content)
-    for name in ("safe.png", "certificate.json"):
-        assert run_command(["verify", str(tmp_path / name), "--calibration", str(calibration)]) == 0
+    for name, code in (("safe.png", 7), ("certificate.json", 0)):
+        assert run_command(["verify", str(tmp_path / name), "--calibration", str(calibration)]) == code
     credentials = read_credentials(files["safe"], [key.key])
     assert credentials.trusted
     assert credentials.mask == files["mask"]

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ from blackbox_conformal.method.images.read import opacity_of
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.trust import threshold_json, trusted_share
 from blackbox_conformal.method.risk.whole_errors import Errors
-from blackbox_conformal.method.scores.score import Context
+from blackbox_conformal.method.scores.score import Context, accumulated_map
 from blackbox_conformal.study.stages.evaluate import Evaluation, known_errors
 from blackbox_conformal.study.stages.input_check import checked_again
 from blackbox_conformal.study.stages.prepare import Prepared
@@ -283,11 +284,17 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
         for name in (*named_by_it, "outside"):
             del implied[name]
     stated = certificate.model_dump(mode="json")
-    return _other_signer(named, calibration.signature) + [
-        f"{name} is {stated[name]!r}, and {value!r} follows from the calibration"
-        for name, value in Certificate.model_construct(**implied).model_dump(mode="json", include=set(implied)).items()
-        if stated[name] != value
-    ]
+    return (
+        _other_signer(named, calibration.signature)
+        + _other_vendor(certificate, calibration)
+        + [
+            f"{name} is {stated[name]!r}, and {value!r} follows from the calibration"
+            for name, value in Certificate.model_construct(**implied)
+            .model_dump(mode="json", include=set(implied))
+            .items()
+            if stated[name] != value
+        ]
+    )
 
 
 def picture_size(certificate: Certificate, content: bytes) -> tuple[int, int]:
@@ -325,10 +332,63 @@ def file_contradictions(certificate: Certificate, folder: Path) -> list[str]:
     if opacity is not None and mask[opacity == 0].any():
         wrong.append("hidden pixels are white in the mask")
     for kind in content.keys() & set(SCORE_MAPS):
-        levels = grey_levels(content[kind], mask.shape, 16)
-        if not _is_below(levels, certificate.outputs[kind], threshold, mask):
+        scores, step = _scores_of(content[kind], mask.shape, certificate.outputs[kind])
+        # Half a step, and what float64 may round away.
+        if not _is_below(scores, 0.5001 * step, threshold, mask):
             wrong.append("the mask is not where the scores of the score map are below the threshold")
     return wrong
+
+
+def mask_contradictions(
+    certificate: Certificate, calibration: Calibration, folder: Path, delivered: Image, low: Image
+) -> list[str] | None:
+    """Each thing in which mask and score map in `folder` are not what the score says of picture and input, in words.
+
+    None where the score needs more than these two: further draws, another vendor's picture, declared bands, or a
+    function that this program has not defined.
+    """
+    procedure = calibration.procedure
+    score, (height, width) = procedure.build_score(), (procedure.scale * side for side in low.shape[:2])
+    if delivered.shape[:2] != (height, width):
+        return [f"the picture has not {procedure.scale} times as many pixels a side as the input"]
+    # A score of another package may look at the draw, which is not what is delivered once that is made consistent.
+    looks_at_draw = procedure.delivery == "consistent" and "package" in procedure.score
+    if procedure.bands is not None or procedure.draws > 1 or score.needs_second or looks_at_draw:
+        return None
+    try:
+        context = Context(delivered, low, procedure.scale, degradation=procedure.mixture.linear_part())
+        found = accumulated_map(score, [delivered], context)
+    except UsageError:
+        return None
+    content = {kind: (folder / Path(entry["file"]).name).read_bytes() for kind, entry in certificate.outputs.items()}
+    opacity = opacity_of(content[certificate.pictured])
+    scores = np.where(np.isfinite(found) & (True if opacity is None else opacity > 0), found, math.inf)
+    threshold = float.fromhex(certificate.threshold_hex)
+    # Files made on another processor may differ in the last digits.
+    slack = 1e-5 * max(float(scores[np.isfinite(scores)].max(initial=0)), threshold if math.isfinite(threshold) else 0)
+    wrong = []
+    if not _is_below(scores, slack, threshold, grey_levels(content["mask"], (height, width), 1)):
+        wrong.append("the mask is not where the scores of picture and input are below the threshold")
+    for kind in content.keys() & set(SCORE_MAPS):
+        shown, step = _scores_of(content[kind], (height, width), certificate.outputs[kind])
+        with np.errstate(invalid="ignore"):
+            agree = (shown == scores) | (abs(shown - scores) <= slack + 0.5001 * step)
+        if not agree.all():
+            wrong.append("the score map is not the score of picture and input")
+    return wrong
+
+
+def _scores_of(content: bytes, size: tuple[int, int], scaling: Mapping[str, Any]) -> tuple[NDArray[Any], float]:
+    """The scores in a score map's file, infinite where there are none, and the step from one level to the next.
+
+    An unreadable scale gives NaN, so that nothing agrees with it.
+    """
+    levels, offset, step = grey_levels(content, size, 16), scaling.get("offset"), scaling.get("step")
+    if not (isinstance(offset, float) and isinstance(step, float) and math.isfinite(offset) and 0 < step < math.inf):
+        return np.full(size, math.nan), math.nan
+    scored = levels != NO_SCORE
+    # Where all scores are equal the one level is exact.
+    return np.where(scored, levels * step + offset, math.inf), step if levels[scored].any() else 0.0
 
 
 def hidden_note(opacity: NDArray[np.uint8] | None) -> str | None:
@@ -351,19 +411,13 @@ def _from_hex(text: str) -> float | None:
     return None if math.isnan(threshold) else threshold
 
 
-def _is_below(levels: NDArray[Any], scaling: Mapping[str, Any], threshold: float, mask: Mask) -> bool:
-    """Whether `mask` may be where scores lie below the threshold, given their levels to within half a step."""
-    offset, step = scaling.get("offset"), scaling.get("step")
-    if not (isinstance(offset, float) and isinstance(step, float) and math.isfinite(offset) and 0 < step < math.inf):
-        return False
-    scored = levels != NO_SCORE
-    scores = np.where(scored, levels * step + offset, math.inf)
-    # Half a step, and what float64 may round away.
-    slack = 0.5001 * step if levels[scored].any() else 0.0
+def _is_below(scores: NDArray[Any], slack: float, threshold: float, mask: Mask) -> bool:
+    """Whether `mask` may be where `scores`, each known to within `slack`, lie below the threshold."""
+    scored = np.isfinite(scores)
     sure, possible = scored & (scores + slack < threshold), scored & (scores - slack < threshold)
     # A score of infinity has no level, and is trusted at the threshold infinity.
-    possible |= ~scored & (threshold == math.inf)
-    return bool((mask >= sure).all() and (mask <= possible).all())
+    possible |= (scores == math.inf) & (threshold == math.inf)
+    return bool((mask >= sure).all() and (mask <= possible).all()) and not np.isnan(scores).any()
 
 
 def input_bound_contradiction(
@@ -413,6 +467,30 @@ def _other_signer(named: Signature | None, found: Signature | None) -> list[str]
         return []
     signed = "it is not signed" if found is None else f"it is signed by {found.signer}"
     return [f"the calibration was signed by {named.signer}, and now {signed}"]
+
+
+def _other_vendor(certificate: Certificate, calibration: Calibration) -> list[str]:
+    """That the certificate names another model than the calibration, or other seeds than follow from it and the input.
+
+    The vendor's range of seeds is taken from the certificate.
+    """
+    wrong, known, model = [], set(calibration.vendor_models), certificate.vendor_model
+    # Several models, whose names may have commas, are told in one text.
+    if known and model not in (None, *known, ", ".join(sorted(known))) and not set(str(model).split(", ")) <= known:
+        wrong.append(f"vendor_model is {model!r}, and the calibration's is {' or '.join(map(repr, sorted(known)))}")
+    rule, seeds, procedure = certificate.seed_rule, certificate.draw_seeds, calibration.procedure
+    found = re.search(r" has the seed (-?\d{1,20}) \+ .* mod (\d{1,20})\b", str(rule))
+    if found is not None and int(found[2]):
+        seed_range = int(found[1]), int(found[1]) + int(found[2]) - 1
+        picture, indices = str(certificate.input.get("pixels")), range(procedure.draws)
+        implied = tuple(procedure.seed(picture, index, seed_range) for index in indices)
+        if (rule, seeds) == (procedure.seed_rule(seed_range), implied):
+            return wrong
+    if (rule, seeds) != (None, None):
+        wrong.append(
+            f"seed_rule is {rule!r}, and it or the draw_seeds do not follow from the calibration and the input"
+        )
+    return wrong
 
 
 def without_bound(specification: Any) -> Any:
