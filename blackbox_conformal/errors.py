@@ -23,6 +23,7 @@ BlackboxConformalError
 │   └── VendorUnavailableError           the vendor gives nothing usable, or asks for a long pause
 └── VendorError                          the vendor, or the way to it, failed
     ├── NotSentError                     class N: nothing reached the vendor
+    │   └── FunctionFailedError          … since the vendor is a function of this program, which failed
     ├── RefusedError                     class A: the vendor said no to this picture
     │   └── RunRefusedError              class A: the vendor would say no to every picture of the run
     │       ├── AccountRefusedError      … to this key or account (401, 402, 403)
@@ -189,6 +190,10 @@ class NotSentError(VendorError):
     def __init__(self, message: str, *, permanent: bool = False) -> None:
         super().__init__(message)
         self.permanent = permanent
+
+
+class FunctionFailedError(NotSentError):
+    """Class N: the vendor is a function of this program, and it raised an error or returned no picture."""
 
 
 class RefusedError(VendorError):

@@ -1,6 +1,7 @@
 """A function of the program that is running: a network on this machine, or whatever makes a picture of a picture."""
 
 import io
+import re
 import threading
 import traceback
 from collections.abc import Callable
@@ -11,13 +12,15 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from pydantic import Field, PrivateAttr
 
-from blackbox_conformal.errors import NotSentError
+from blackbox_conformal.errors import FunctionFailedError, NotSentError
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.support.eight_bit import eight_bit
 from blackbox_conformal.support.types import Image
 from blackbox_conformal.vendor.adapter import FREE, Adapter, Answer, Capabilities, Draw, Flow, Observed, Send, Upload
 
 MODEL = "x-model"
+_OUT_OF_MEMORY = re.compile(r"memory ?error|out ?of ?memory|resource_?exhausted", re.IGNORECASE)
+"""As PyTorch, CuPy, JAX, TensorFlow and Python call it; another program may have held the memory for a moment."""
 
 
 class Function(Adapter):
@@ -91,7 +94,9 @@ class Function(Adapter):
         Raises
         ------
         NotSentError
-            This program gave no function, or it failed, or returned something else than the picture.
+            This program gave no function.
+        FunctionFailedError
+            It failed, or returned something else than the picture; where memory ran out, it is called again.
         """
         with self._testing:
             self._tested = self._tested or self._test()
@@ -117,10 +122,10 @@ class Function(Adapter):
             return as_picture(answer, (height * self.scale, width * self.scale))
         except Exception as error:
             last = traceback.extract_tb(error.__traceback__)[-1]
-            raise NotSentError(
+            raise FunctionFailedError(
                 f"the function {self.model} failed on {about or 'a picture'} of {width}×{height} pixels: "
                 f"{type(error).__name__}: {error} ({last.filename}, line {last.lineno})",
-                permanent=True,
+                permanent=_OUT_OF_MEMORY.search(f"{type(error).__name__} {error}") is None,
             ) from error
 
     def _test(self) -> str:

@@ -53,7 +53,8 @@ class Replicate(NamedInputs):
     A prediction that fails, is cancelled or is interrupted (code PA) says nothing of the picture, unless it speaks of
     moderation, or of a size that never fits, as E1001 does: the vendor's list of error codes calls that an input too
     large for the model's memory, and says to send a smaller one. The vendor bills the time in which a model works: a
-    prediction that was never started costs nothing, and any other failure may cost as much as a draw.
+    prediction that was never started, or that was interrupted (code PA) and has no such time, costs nothing; any other
+    failure may cost as much as a draw.
     """
 
     name = "replicate"
@@ -187,7 +188,7 @@ class Replicate(NamedInputs):
         status, rate = words(prediction, "status"), self.usd_per_second
         cost = None if rate is None else money(peek(prediction, "metrics.predict_time"), rate)
         if status in _FAILED:
-            cost = Decimal(0) if _never_started(prediction) else cost
+            cost = Decimal(0) if _never_worked(prediction) else cost
             if cost is not None:
                 yield Observed(cost_usd=cost, request_id=job)
             raise work.failure(words(prediction, "error"), status, status)
@@ -199,12 +200,17 @@ _REASONS = Reasons(filtered=(*MODERATION, "e1001"))
 """E1001, "Model Out of Memory": the model has worked until then. See replicate.com/docs/reference/error-codes."""
 
 _FAILED = ("failed", "canceled", "aborted")
+_UNWORKED = ("(code: pa)", "e6716")
+"""Prediction interrupted, and timeout starting prediction."""
 
 
-def _never_started(prediction: Any) -> bool:
-    """Whether the vendor says that the model has not worked on this prediction."""
-    worked = peek(prediction, "started_at") or peek(prediction, "metrics.predict_time")
-    return not worked and ("started_at" in prediction or "metrics" in prediction)
+def _never_worked(prediction: Any) -> bool:
+    """Whether the vendor says that the model has not worked on this prediction, or not to the end of it."""
+    if peek(prediction, "metrics.predict_time"):
+        return False
+    reason = words(prediction, "error").lower()
+    told = "started_at" in prediction or "metrics" in prediction
+    return any(code in reason for code in _UNWORKED) or (told and not peek(prediction, "started_at"))
 
 
 ADAPTER = Replicate

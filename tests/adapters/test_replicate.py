@@ -1,7 +1,13 @@
 """Replicate: what is sent, and what is made of each state and failure."""
 
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
+from support.draws import draw, tasks
 from support.flow_driver import (
     ADDRESS,
     PICTURE,
@@ -16,6 +22,7 @@ from support.flow_driver import (
     unresumed,
     upload,
 )
+from support.recording_server import RecordingServer
 
 from blackbox_adapters.replicate import Replicate
 from blackbox_conformal.errors import (
@@ -27,6 +34,8 @@ from blackbox_conformal.errors import (
     TryLaterError,
     VendorFailedError,
 )
+from blackbox_conformal.testing.pictures import upscale
+from blackbox_conformal.testing.raw_http import Head, Response
 from blackbox_conformal.vendor.adapter import Observed, Upload
 from blackbox_conformal.vendor.example import says, shows
 
@@ -264,3 +273,32 @@ def test_refusals_of_the_interface_are_in_its_own_words() -> None:
 
 def test_the_picture_is_handed_on_as_it_came() -> None:
     assert replay("replicate").picture == PICTURE
+
+
+@pytest.mark.parametrize("started", [{}, {"started_at": "2026-12-01T10:00:00Z"}, {"started_at": None, "metrics": {}}])
+def test_one_interrupted_prediction_of_many_is_asked_for_again_within_the_run(
+    tmp_path: Path, started: dict[str, Any]
+) -> None:
+    pictures: dict[str, bytes] = {}
+    lost = "7"
+
+    def answer(head: Head) -> Response:
+        if head.path.startswith("/out"):
+            return Response(200, {"Content-Type": "image/png"}, pictures[head.path.removeprefix("/out/")])
+        if head.method == "GET":
+            return Response(200, {"Content-Type": "application/json"}, b"{}")
+        name = str(len(pictures))
+        link = json.loads(server.asked[-1].body)["input"]["image"]
+        pictures[name] = upscale(base64.b64decode(link.partition(",")[2]), 4, len(pictures))
+        if name == lost:
+            failed = {"status": "failed", "error": "Prediction interrupted; please retry (code: PA)", **started}
+            return Response(200, {"Content-Type": "application/json"}, json.dumps({"id": name, **failed}).encode())
+        made = {"id": name, "status": "succeeded", "output": [f"{server.url}/out/{name}"]}
+        return Response(200, {"Content-Type": "application/json"}, json.dumps(made).encode())
+
+    with RecordingServer(answer) as server:
+        model = f"philz1337x/clarity-upscaler:{'ab' * 32}"
+        adapter = Replicate(model=model, scale=4, poll_seconds=0.5, url=server.url)
+        drawn = draw(adapter, tmp_path, tasks(12, 4), rates=(), concurrency=1)
+        assert (drawn.error, drawn.states) == (None, ["stored"] * 48)
+        assert len(pictures) == 49

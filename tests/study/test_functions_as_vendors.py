@@ -11,7 +11,7 @@ from support.synthetic import photograph, reduced, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.drawing.ledger.queries import ledger_verify
-from blackbox_conformal.errors import IncompleteError, ModelChangedError, UsageError, VendorUnavailableError
+from blackbox_conformal.errors import AdapterError, IncompleteError, ModelChangedError, UsageError
 
 METRIC = "rgb-linf"
 
@@ -102,20 +102,56 @@ def test_a_new_version_is_another_vendor(desk: Path) -> None:
         bc.mask(vendor(Network(), version="2"), reduced(photograph(20), 4), calibration, 0.9, run="run")
 
 
-def test_a_function_that_fails_ends_the_run_and_the_same_call_goes_on(desk: Path) -> None:
-    network = Network()
+def failing(network: Network, error: BaseException, times: int) -> bc.Adapter:
+    """A function that raises `error` so many times after six calls."""
+    left = [error] * times
 
     def stumbling(picture: np.ndarray, seed: int) -> np.ndarray:
-        if network.calls == 6:
-            raise RuntimeError("out of memory")
+        if network.calls == 6 and left:
+            raise left.pop()
         return network(picture, seed)
 
-    stumbles = bc.from_function("texture", stumbling)
-    with pytest.raises(VendorUnavailableError, match=r"failed on a picture of 20×16 pixels: RuntimeError: out of mem"):
+    return bc.from_function("texture", stumbling)
+
+
+def test_a_function_that_fails_ends_the_run_and_the_same_call_goes_on(desk: Path) -> None:
+    network = Network()
+    stumbles = failing(network, RuntimeError("no such layer"), 1)
+    with pytest.raises(bc.BlackboxConformalError) as caught:
         bc.calibrate(stumbles, "photographs", metric=METRIC, score="bicubic-gap", run="run")
+    assert type(caught.value) is AdapterError
+    said = str(caught.value)
+    assert said.startswith("the function texture failed on a picture of 20×16 pixels: RuntimeError: no such layer (")
+    assert said.endswith("). Answers so far are kept: mend it, and run the same again")
     assert network.calls == 6
     calibrated(network)
     assert network.calls == 10
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as PyTorch's."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OutOfMemoryError("CUDA error"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        MemoryError(),
+        RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 1 bytes"),
+    ],
+)
+def test_a_function_whose_memory_ran_out_once_is_called_again(desk: Path, error: Exception) -> None:
+    network = Network()
+    bc.calibrate(failing(network, error, 1), "photographs", metric=METRIC, score="bicubic-gap", run="run")
+    assert network.calls == 10
+
+
+def test_a_function_whose_memory_runs_out_each_time_ends_the_run(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blackbox_conformal.drawing.pacing.retry.CAP_S", 0.01)
+    stumbles = failing(Network(), RuntimeError("CUDA out of memory"), 99)
+    with pytest.raises(AdapterError, match=r"CUDA out of memory \(.*, line \d+\), 6 times in a row"):
+        bc.calibrate(stumbles, "photographs", metric=METRIC, score="bicubic-gap", run="run")
 
 
 def test_a_process_without_the_function_reads_what_is_stored_and_says_what_is_missing(desk: Path) -> None:

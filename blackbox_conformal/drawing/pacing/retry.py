@@ -18,6 +18,8 @@ from blackbox_conformal.drawing.limits import Limits
 from blackbox_conformal.drawing.pacing.concurrency import AdaptiveConcurrency, CircuitBreaker
 from blackbox_conformal.drawing.run_control import RunControl, StoppedError
 from blackbox_conformal.errors import (
+    AdapterError,
+    FunctionFailedError,
     JobError,
     MaybeSentError,
     NotSentError,
@@ -200,10 +202,12 @@ class Retrier:
 
     def _not_sent(self, error: NotSentError, tries: int) -> bool:
         """Record a request that did not reach the vendor; False when that ends the run."""
-        if error.permanent:
-            return self._end_run(str(error))
-        if tries >= self._limits.max_attempts:
-            return self._end_run(f"{error}, {tries} times in a row")
+        if error.permanent or tries >= self._limits.max_attempts:
+            why = str(error) if error.permanent else f"{error}, {tries} times in a row"
+            if not isinstance(error, FunctionFailedError):
+                return self._end_run(why)
+            self._control.fail(AdapterError(f"{why}. Answers so far are kept: mend it, and run the same again"))
+            return False
         self._concurrency.record_failure()
         return True
 
