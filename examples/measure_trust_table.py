@@ -27,7 +27,7 @@ from pathlib import Path
 import figures
 import numpy as np
 from measure_predicted_invention import Known, shares, sums
-from trust_table_pieces import OUT, Piece, Table, note_digest, parser_of
+from trust_table_pieces import OUT, Piece, Table, parser_of
 
 import blackbox_conformal as bc
 from blackbox_conformal.method.degradations.chain import Mixture
@@ -250,10 +250,6 @@ def main() -> int:
     print(" | ".join(COLUMNS.split(", ")))
     for _, group in itertools.groupby(drawn, key=lambda piece: (piece.network, piece.scale, piece.making)):
         pieces = list(group)
-        for piece in pieces:
-            digest = calibrated(piece, table, options.out).digest.removeprefix("sha256:")[:16]
-            said = note_digest(f"{piece.name} calibration", digest, save=options.save)
-            print(f"calibration of {piece.name} {said}", file=sys.stderr)
         for row in rows_of(pieces, table, options.out):
             rows.append(row)
             same = known.get(tuple(row[:4])) == row

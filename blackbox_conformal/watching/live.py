@@ -27,9 +27,10 @@ INPUTS = tuple(statistic.name for statistic in STATISTICS if statistic.name != S
 """Sizes are left out: certificates have a note of their own on them."""
 
 _SCORES = {"low scores": 0.1, "median score": 0.5, "high scores": 0.9}
-ANSWERS = ("resemblance", "difference", *_SCORES, "trusted share")
+ANSWERS = ("resemblance", "difference", *_SCORES, "trusted share", "agreement with the free reference")
 """How much the answer shows what was sent; how far it is from it when made small again; scores of the most certain
-tenth, half and nine tenths of its pixels; share that is trusted at the level of the mask."""
+tenth, half and nine tenths of its pixels; share that is trusted at the level of the mask; how well its detail agrees
+with that of the reference that the score compares with."""
 
 POWERS = (0.25, 0.5)
 """Exponents e of the bets ``e p^(e-1)`` on small p-values and, with 1 - p, on large ones."""
@@ -136,7 +137,7 @@ def highest(wealth: Mapping[str, Wealth], names: tuple[str, ...]) -> tuple[str, 
 def _features(answers: Answers, threshold: float) -> dict[str, Values]:
     scores = {name: answers.values[:, 2 + LEVELS.index(share)].astype(np.float64) for name, share in _SCORES.items()}
     found = {"resemblance": answers.resemblance, "difference": answers.difference, **scores}
-    return {**found, "trusted share": answers.trusted_share(threshold)}
+    return {**found, "trusted share": answers.trusted_share(threshold), ANSWERS[-1]: answers.agreement}
 
 
 def _place(values: Values, tie: float) -> float:

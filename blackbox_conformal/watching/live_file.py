@@ -5,6 +5,7 @@ import math
 import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -201,7 +202,9 @@ def _together(path: Path, known: Known, bag: list[sqlite3.Row]) -> tuple[InputSt
     """The calibration's photographs and the live pictures, in order."""
     with reading(path):
         statistics = InputStatistics.from_bytes(b"".join(row["statistics"] for row in bag))
-        answers = Answers.from_bytes(b"".join(row["answers"] for row in bag))
+        # Rows of an earlier version are shorter, and are read by themselves.
+        rows = (b"".join(same) for _, same in groupby((row["answers"] for row in bag), key=len))
+        answers = Answers.together(map(Answers.from_bytes, rows))
     return InputStatistics.together([known.statistics, statistics]), Answers.together([known.answers, answers])
 
 

@@ -10,7 +10,13 @@ from blackbox_conformal.method.risk.answers import Answers
 
 
 def answers(
-    rng: np.random.Generator, n: int, *, offset: float = 0.0, edges: float = 0.99, factor: float = 1.0
+    rng: np.random.Generator,
+    n: int,
+    *,
+    offset: float = 0.0,
+    edges: float = 0.99,
+    factor: float = 1.0,
+    agreement: float = 0.5,
 ) -> Answers:
     """`n` pictures whose answers vary."""
     return Answers.together(
@@ -18,6 +24,7 @@ def answers(
             [edges - 0.02 * rng.random()],
             [1 + rng.random() + offset],
             (factor * rng.gamma(2.0, 0.01 * (1 + rng.random()), (12, 12))).astype(np.float32),
+            agreement + 0.1 * rng.random(),
         )
         for _ in range(n)
     )
@@ -68,14 +75,19 @@ def test_a_vendor_that_becomes_flatter_and_brighter_is_noticed() -> None:
 def test_one_picture_is_enough_beside_many_photographs() -> None:
     rng = np.random.default_rng(1)
     assert drift(answers(rng, 30), answers(rng, 1, offset=25), [0.02]) is None
-    said = drift(answers(rng, 400), answers(rng, 1, offset=25), [0.02])
+    said = drift(answers(rng, 500), answers(rng, 1, offset=25), [0.02])
     assert said is not None
     assert "the answer to this picture is not like" in said
 
 
 @pytest.mark.parametrize(
     ("changed", "said"),
-    [({"edges": 0.6}, "show less"), ({"factor": 3.0}, "less of them"), ({"factor": 0.3}, "more of them")],
+    [
+        ({"edges": 0.6}, "show less"),
+        ({"factor": 3.0}, "less of them"),
+        ({"factor": 0.3}, "more of them"),
+        ({"agreement": 0.8}, "agrees more with the free reference"),
+    ],
 )
 def test_each_kind_of_change_is_told(changed: dict[str, float], said: str) -> None:
     rng = np.random.default_rng(2)

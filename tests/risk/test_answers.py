@@ -7,7 +7,7 @@ from blackbox_conformal.method.risk.answers import Answers
 
 
 def made(scores: np.ndarray) -> Answers:
-    return Answers.of([0.9, None, 0.8], [1.0, 3.0, 2.0], scores.astype(np.float32))
+    return Answers.of([0.9, None, 0.8], [1.0, 3.0, 2.0], scores.astype(np.float32), 0.25)
 
 
 def test_the_least_resemblance_and_the_mean_difference_are_kept() -> None:
@@ -33,13 +33,29 @@ def test_what_is_written_is_what_is_read() -> None:
     again = Answers.from_bytes(found.to_bytes())
     np.testing.assert_array_equal(again.values, found.values)
     assert len(again[[2, 0]]) == 2
+    assert again.agreement[0] == 0.25
+    assert np.isnan(again.agreement[1:]).all()
 
 
-@pytest.mark.parametrize(("place", "value"), [(0, 1.5), (1, -1.0), (1, 300.0), (1, np.nan), (2, 9.0), (4, np.nan)])
+@pytest.mark.parametrize("rows", [0, 1, 12])
+def test_what_an_earlier_version_wrote_keeps_its_bytes_and_says_nothing_of_agreement(rows: int) -> None:
+    earlier = made(np.eye(5)).values[:, :-1].repeat(rows, axis=0).astype("<f4").tobytes()
+    found = Answers.from_bytes(earlier)
+    assert found.to_bytes() == earlier
+    assert len(found) == rows
+    together = Answers.together([found, made(np.eye(5))])
+    assert np.isnan(together.agreement[:-1]).all()
+    assert together.agreement[-1] == 0.25
+    np.testing.assert_array_equal(found.trusted_share(0.5), together.trusted_share(0.5)[:-1])
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [(0, 1.5), (1, -1.0), (1, 300.0), (1, np.nan), (2, 9.0), (4, np.nan), (-1, 1.5)]
+)
 def test_values_that_no_answers_have_are_refused(place: int, value: float) -> None:
     values = made(np.eye(5)).values.copy()
     values[0, place] = value
     with pytest.raises(ValueError, match="out of its range"):
-        Answers.from_bytes(values.tobytes())
+        Answers.from_bytes(Answers(values).to_bytes())
     with pytest.raises(ValueError, match="reshape"):
-        Answers.from_bytes(values.tobytes()[:-4])
+        Answers.from_bytes(Answers(values).to_bytes()[:-4])

@@ -156,3 +156,11 @@ def test_curves_compare_and_hash_by_content():
     assert first != RiskCurve(np.array([0.0]), np.array([0.5]), 2.0)
     with pytest.raises(ValueError, match="read-only"):
         first.losses[0] = 0
+
+
+@pytest.mark.parametrize("limit", [-math.inf, 0.5, 7.0, math.inf])
+def test_up_to_a_limit_a_share_is_itself_and_above_it_1(limit):
+    curve = RiskCurve(np.array([0.0, 1.0]), np.array([0.25, 0.5]), 1.0, "marked", ceiling=9.0)
+    limited = curve.up_to(limit)
+    for t in THRESHOLDS:
+        assert limited.loss(t) == (curve.loss(t) if t <= limit else 1.0)

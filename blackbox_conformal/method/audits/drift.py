@@ -1,12 +1,13 @@
 """Whether the answers to a batch of pictures are like those to the calibration's photographs.
 
 A guarantee is for pictures and answers like those that calibrated, and a vendor that changes without a word breaks it
-unseen. What is compared costs nothing: how much the answers show what was sent, how far they are from it, and how much
-of each picture is trusted.
+unseen. What is compared costs nothing: how much the answers show what was sent, how far they are from it, how much of
+each picture is trusted, and how well its detail agrees with that of the free reference. A vendor that knows the score
+can make any invention score low by adding the reference's detail to it, and the last of these tells.
 
 The rule. Under exchangeability the batch's m pictures are a random choice among all n + m, whatever is measured of
 them. So the number of them among the K most extreme of all is hypergeometric, and its upper tail is an exact p-value.
-With four measurements each is tested at a quarter of `FALSE_ALARMS`; by Bonferroni's inequality a batch like the
+With five measurements each is tested at a fifth of `FALSE_ALARMS`; by Bonferroni's inequality a batch like the
 calibration is called another with at most that probability. Equal values count as less extreme.
 """
 
@@ -21,6 +22,9 @@ from blackbox_conformal.method.risk.answers import Answers
 
 FALSE_ALARMS = 0.01
 """Probability that a batch of pictures like the calibration's is called another."""
+
+MEASUREMENTS = 5
+"""How many are tested, at most."""
 
 _Values = NDArray[np.float64]
 
@@ -65,7 +69,7 @@ def p_value(known: _Values, new: _Values) -> float:
     if n == 0 or m == 0:
         return 1.0
     # Enough places for all of a batch; for a small one as many as the level allows for.
-    places = max(m, floor(FALSE_ALARMS / 4 * (n + m)))
+    places = max(m, floor(FALSE_ALARMS / MEASUREMENTS * (n + m)))
     together = np.sort(np.concatenate([known, new]))
     # The last place among equal values.
     # "left" ranks equal values as less extreme, which makes the p-value larger: ties raise no false alarm.
@@ -93,6 +97,12 @@ def _sides(known: Answers, new: Answers, thresholds: Sequence[float]) -> list[_S
             f"{_middle(known.difference):.1f})",
         ),
     ]
+    if not np.isnan(known.agreement).all():
+        said = (
+            "their detail agrees more with the free reference, which the score compares with (it correlates at "
+            f"{_middle(new.agreement):.2f}, there at {_middle(known.agreement):.2f})"
+        )
+        sides.append(_Side(known.agreement, new.agreement, said))
     if shares:
         # Shares near a half can move both ways; near 0 or 1 they hardly can.
         own, threshold = min(shares, key=lambda share: abs(float(np.nanmean(share[0])) - 0.5))

@@ -85,6 +85,12 @@ BoundOfNew = float | InstanceOf[RiskCurve] | Callable[[float], float]
 
 BoundSource = Literal["metric", "delivered", "input"]
 
+TREATED_ALIKE = (
+    "The vendor treats the new picture as it treated the calibration photographs. One that tells them apart, or learns "
+    "how it is scored and changes, can have any share of invention clear."
+)
+"""What no mathematics gives; certificates of earlier versions do not say it."""
+
 NOT_SIGNED = (
     "The calibration file is what its maker computed. It is not signed, so no key vouches for it: everybody who can "
     "write the file can change its curves."
@@ -299,6 +305,7 @@ class Guarantee(Plugin):
         return (
             drawn[self.needs.sampling],
             "Vendor, model, parameters, draws, delivery, degradation, score and metric are those of the calibration.",
+            TREATED_ALIKE,
             "Nothing was chosen by looking at the calibration photographs: no score, metric, setting, seed or level.",
             "Each picture was drawn once: no other draws of it were made and thrown away.",
             NOT_SIGNED,

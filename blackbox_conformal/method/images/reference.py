@@ -6,6 +6,7 @@ be told from the input alone, without a call. It too is wrong in places.
 
 import functools
 import io
+import math
 from importlib import resources
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.method.images.making_inputs import bicubic_up, resized
 from blackbox_conformal.method.images.picture import check_pixels
+from blackbox_conformal.method.kernels.cells import MAX_SCALE, cell_products
 from blackbox_conformal.method.kernels.layers import ROWS, convolved, with_detail
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.types import Image
@@ -72,6 +74,30 @@ def reference(pixels: Image, scale: int, *, degraded: bool = False, tile: int = 
             place = out[SCALE * top : SCALE * (top + tile), SCALE * left : SCALE * (left + tile)]
             place[:] = with_detail(place, detail)
     return out if scale == SCALE else resized(out, pixels.shape[1] * scale, pixels.shape[0] * scale)
+
+
+def agreement(delivered: Image, free: Image, low: Image) -> float:
+    """How well the detail that `delivered` adds to plain enlargement agrees with that which the free reference adds.
+
+    Parameters
+    ----------
+    delivered, free
+        (H, W, 3) uint8: the vendor's picture and the free reference.
+    low
+        The input, (h, w, 3) uint8.
+
+    Returns
+    -------
+    The correlation of what the brightness of both additions changes from pixel to pixel, -1 to 1, in four digits; NaN
+    where one of them adds nothing, or a pixel of the input becomes too many.
+    """
+    scale = delivered.shape[0] // low.shape[0]
+    if scale > MAX_SCALE:
+        return math.nan
+    products = cell_products(delivered, free, bicubic_up(low, scale), scale)[15:].sum(axis=(1, 2), dtype=np.float64)
+    own, common, of_free = products[[0, 1, 3]]
+    # Digits that every machine agrees on.
+    return round(float(common / math.sqrt(own * of_free)), 4) if own * of_free else math.nan
 
 
 def _detail(part: Image, weights: Weights) -> npt.NDArray[np.float32]:

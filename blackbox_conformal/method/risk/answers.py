@@ -1,5 +1,6 @@
 """What the answers to pictures were like, beside their errors: what is known of a new picture as well."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
@@ -13,7 +14,10 @@ LEVELS = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 """Shares of a picture's pixels at whose scores its map of scores is remembered."""
 
 _SAMPLED_PIXELS = 1 << 16
-_WIDTH = 2 + len(LEVELS)
+_EARLIER = 2 + len(LEVELS)
+_WIDTH = _EARLIER + 1
+_MARK = np.float32(2)
+"""What a written row begins with; rows of earlier versions, without agreement, begin with a resemblance, at most 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,18 +27,27 @@ class Answers:
     Attributes
     ----------
     values
-        (n, 2 + len(`LEVELS`)) float32, a row a picture. First how much its answers show what was sent, -1 to 1, of the
+        (n, 3 + len(`LEVELS`)) float32, a row a picture. First how much its answers show what was sent, -1 to 1, of the
         answer that shows it least; NaN where the picture has too little structure to tell. Then the mean absolute
         difference between an answer made small again and what was sent, 0 to 255, mean over answers. Then of its map
-        of scores the largest score among the most certain pixels, for each share of pixels in `LEVELS`. A row of NaN
-        is a picture that was refused, or not looked at.
+        of scores the largest score among the most certain pixels, for each share of pixels in `LEVELS`. Last how well
+        the delivered picture agrees with the free reference, see `agreement`; NaN where the score does not make it, and
+        left out of what an earlier version wrote. A row of NaN is a picture that was refused, or not looked at.
     """
 
     values: NDArray[np.float32] = field(repr=False)
 
     @classmethod
-    def of(cls, resemblances: Sequence[float | None], differences: Sequence[float], scores: Map) -> Self:
-        """One picture, from what was measured of each answer and the map of scores: (H, W) float32."""
+    def of(
+        cls,
+        resemblances: Sequence[float | None],
+        differences: Sequence[float],
+        scores: Map,
+        agreement: float = math.nan,
+    ) -> Self:
+        """One picture, from what was measured of each answer, and of the delivered picture with its map of scores,
+        (H, W) float32.
+        """
         measured = [resemblance for resemblance in resemblances if resemblance is not None]
         # A regular sample of the pixels says as much, and takes no time.
         step = max(1, round((scores.size / _SAMPLED_PIXELS) ** 0.5))
@@ -42,7 +55,7 @@ class Answers:
         quantiles = np.quantile(scores[::step, ::step], LEVELS, method="inverted_cdf")
         # The answer that shows the input least decides: one foreign answer among several is what matters.
         least = min(measured) if measured else np.nan
-        return cls(np.array([[least, np.mean(differences), *quantiles]], np.float32))
+        return cls(np.array([[least, np.mean(differences), *quantiles, agreement]], np.float32))
 
     @classmethod
     def unknown(cls, n: int) -> Self:
@@ -52,7 +65,12 @@ class Answers:
     @classmethod
     def together(cls, parts: Iterable["Answers"]) -> Self:
         """All pictures of `parts`, in order."""
-        return cls(np.concatenate([np.empty((0, _WIDTH), np.float32), *(part.values for part in parts)]))
+        rows = [
+            # Nothing is known of the agreement of what an earlier version wrote.
+            np.pad(part.values, ((0, 0), (0, _WIDTH - part.values.shape[1])), constant_values=np.nan)
+            for part in parts
+        ]
+        return cls(np.concatenate([np.empty((0, _WIDTH), np.float32), *rows]))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Self:
@@ -64,11 +82,17 @@ class Answers:
             The bytes are no such values, or values that no answers can have.
         """
         # Little-endian whatever the machine, as `to_bytes` wrote it.
-        values = np.frombuffer(content, "<f4").reshape(-1, _WIDTH).astype(np.float32)
-        resemblance, difference, scores = values[:, 0], values[:, 1], values[:, 2:]
+        values = np.frombuffer(content, "<f4").astype(np.float32)
+        if values.size and values[0] == _MARK:
+            marks, values = np.split(values.reshape(-1, 1 + _WIDTH), [1], axis=1)
+        else:
+            marks, values = np.full(1, _MARK), values.reshape(-1, _EARLIER)
+        correlations = values[:, [0, *range(_EARLIER, values.shape[1])]]
+        difference, scores = values[:, 1], values[:, 2:_EARLIER]
         recorded = ~np.isnan(difference)
         right = (
-            not np.any(np.abs(resemblance) > 1)
+            (marks == _MARK).all()
+            and not np.any(np.abs(correlations) > 1)
             and np.all((difference[recorded] >= 0) & (difference[recorded] <= 255))
             and np.all(scores[recorded, :-1] <= scores[recorded, 1:])
             and np.isnan(values[~recorded]).all()
@@ -78,8 +102,9 @@ class Answers:
         return cls(values)
 
     def to_bytes(self) -> bytes:
-        """The values as little-endian float32, row by row."""
-        return self.values.astype("<f4").tobytes()
+        """The values as little-endian float32, row by row, each after `_MARK`; those of an earlier version as read."""
+        marks = np.full((len(self), self.values.shape[1] - _EARLIER), _MARK)
+        return np.concatenate([marks, self.values], axis=1).astype("<f4").tobytes()
 
     def __len__(self) -> int:
         return len(self.values)
@@ -97,9 +122,15 @@ class Answers:
         """(n,): mean difference from what was sent, NaN where unknown."""
         return self.values[:, 1].astype(np.float64)
 
+    @property
+    def agreement(self) -> NDArray[np.float64]:
+        """(n,): agreement of the delivered picture with the free reference, NaN where unknown."""
+        known = self.values.shape[1] == _WIDTH
+        return self.values[:, _EARLIER].astype(np.float64) if known else np.full(len(self), np.nan)
+
     def trusted_share(self, threshold: float) -> NDArray[np.float64]:
         """(n,): about the share of each picture whose score is below `threshold`, 0 to 1; NaN where unknown."""
-        scores = self.values[:, 2:].astype(np.float64)
+        scores = self.values[:, 2:_EARLIER].astype(np.float64)
         recorded = ~np.isnan(scores[:, 0])
         shares = np.full(len(self), np.nan)
         shares[recorded] = [np.interp(threshold, row, LEVELS, left=0.0, right=1.0) for row in scores[recorded]]

@@ -300,7 +300,7 @@ class RiskCurve:
         # A threshold that single precision cannot hold is rounded down, which trusts less.
         top = all_down(np.array([threshold]))[0]
         kept = self.scores < top
-        if math.isinf(threshold) or (self.losses[kept] == 1).any():
+        if threshold == math.inf or (self.losses[kept] == 1).any():
             return self
         return replace(self, scores=np.append(self.scores[kept], top), losses=np.append(self.losses[kept], 1.0))
 

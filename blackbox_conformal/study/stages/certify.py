@@ -27,7 +27,7 @@ from blackbox_conformal.documents.signature import Signature
 from blackbox_conformal.errors import FileFormatError, UsageError
 from blackbox_conformal.method.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.method.guarantees.corollaries import leaked_level, psnr, statement
-from blackbox_conformal.method.guarantees.guarantee import NOT_SIGNED, Guarantee
+from blackbox_conformal.method.guarantees.guarantee import NOT_SIGNED, TREATED_ALIKE, Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import input_statement, is_input_statement
 from blackbox_conformal.method.images.deep_files import deep_size
 from blackbox_conformal.method.images.encode import NO_SCORE, grey_levels
@@ -279,6 +279,9 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
     implied = claims(
         calibration, metric, rule, certificate.alpha, threshold, comparisons, named, judged=judged, known=errors
     )
+    if TREATED_ALIKE not in certificate.assumptions:
+        # An earlier version made it, which did not say so.
+        implied["assumptions"] = tuple(said for said in implied["assumptions"] if said != TREATED_ALIKE)
     if of_the_picture:
         named_by_it = ("status", "statement", "reason", "guarantee", "threshold", "threshold_hex", "missing_images")
         for name in (*named_by_it, "outside"):

@@ -3,6 +3,7 @@
 Draws are read one at a time and thrown away, so memory does not grow with their number.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,7 @@ from blackbox_conformal.method.audits.drift import drift
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.images.bands import is_deep
 from blackbox_conformal.method.images.picture import is_blank
+from blackbox_conformal.method.images.reference import agreement
 from blackbox_conformal.method.images.resemblance import Resemblance, Sent
 from blackbox_conformal.method.kernels.moments import Moments
 from blackbox_conformal.method.kernels.spectra import moments_of
@@ -41,7 +43,7 @@ from blackbox_conformal.support.text import clean
 from blackbox_conformal.support.types import Image, Map
 
 MEASURED = 1024
-"""Pixels a side in the middle of a photograph, of which errors of pictures are kept that may be shown outside masks."""
+"""Pixels a side in the middle of a picture, where what may be shown outside masks, and agreement, are measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +138,19 @@ def evaluate(
     context = setup.context(delivered, low_resolution, second)
     score_map = accumulator.finish(context)
     model = ", ".join(sorted({model for outcome in drawn.outcomes for model in outcome.models})) or None
-    answers = Answers.of([fit.edges for fit in fits], [fit.difference for fit in fits], score_map)
+    agreement = _agreement(context, setup.score.reference_degraded)
+    answers = Answers.of([fit.edges for fit in fits], [fit.difference for fit in fits], score_map, agreement)
     judged = all(fit.judged for fit in fits)
     return Evaluation(delivered, draw, score_map, model, tuple(notes), low_resolution, answers, judged, context)
+
+
+def _agreement(context: Context, degraded: bool | None) -> float:
+    """Of the middle of the delivered picture with the free reference, where the score makes that; else NaN."""
+    if degraded is None:
+        return math.nan
+    middle, *_ = context.middle(MEASURED)
+    assert middle.low_resolution is not None
+    return agreement(middle.delivered, middle.reference(degraded=degraded), middle.low_resolution)
 
 
 def calibration_curves(
