@@ -18,17 +18,14 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "
 import statistics
 import sys
 import time
-import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import baseline
 import numpy as np
-from material import photograph, png
+from material import photograph
 from PIL import Image
 
-from blackbox_conformal.method.images.headers import inspect
-from blackbox_conformal.method.images.plain_png import plain_pixels
 from blackbox_conformal.method.kernels import distance, moments, staircase, windows
 
 REPEATS = 5
@@ -71,24 +68,7 @@ def lines(width: int, height: int) -> list[Line]:
             target,
         )
 
-    def decoding(name: str, data: bytes, target: str) -> Line:
-        def ours() -> Any:
-            return plain_pixels(inspect(data))
-
-        return Line(
-            f"Decoding a PNG, {name}",
-            ours,
-            lambda: baseline.decode(data),
-            off(ours().astype(int), baseline.decode(data)),
-            target,
-        )
-
     return [
-        decoding("as Pillow writes it", saved, "> 1"),
-        decoding("as OpenCV writes it", png(truth, 1, [1], zlib.Z_RLE), "> 1"),
-        decoding("filters chosen by row", png(truth, 9, [0, 1, 2, 3, 4]), "> 1"),
-        decoding("averages only", png(truth, 6, [3]), ""),
-        decoding("not filtered", png(truth, 6, [0]), ""),
         Line(
             "Lab L1 map",
             lambda: distance.lab_l1(truth, delivered),

@@ -27,7 +27,7 @@ from bench import METRIC, SCORE, Bench, calibrate
 
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.drawing.sampler import Sampler
-from blackbox_conformal.method.images import plain_png, read
+from blackbox_conformal.method.images import read
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 from blackbox_conformal.method.images.photographs import find_photographs
 from blackbox_conformal.method.images.picture import Picture
@@ -38,7 +38,7 @@ from blackbox_conformal.study.stages import prepare
 from blackbox_conformal.study.stages.kept_pixels import KeptPixels
 
 STEPS = [
-    (plain_png, "_fill", "decompressing PNG, and moving its bytes"),
+    (read, "decoded", "decoding"),
     (read, "inspect", "chunks and their checksums"),
     (read, "_read_file", "reading photographs"),
     (Picture, "file_digest", "digests of photographs' files"),

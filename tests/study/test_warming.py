@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 import blackbox_conformal as bc
-from blackbox_conformal.method.images import plain_png
-from blackbox_conformal.method.kernels import _buckets, distance, moments, unfilter, windows
+from blackbox_conformal.method.kernels import _buckets, distance, moments, upscale, windows
 from blackbox_conformal.method.metrics.custom_metric import from_function
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.study.stages.settings import set_up
@@ -25,19 +24,18 @@ def test_kernels_of_the_set_up_are_compiled(adapter):
     rehearse(set_up(adapter, draws=3, score=score, metric="lab-l1:sigma=2"))
     scored = (moments._add, moments._variance, windows._separable, distance._lab_l1)
     sorted_out = (_buckets.scan, _buckets.sample, _buckets.count_and_pick, _buckets.keys_in, _buckets.join_small_groups)
-    decoded = (unfilter._unfilter,)
-    assert [one for one in (*scored, *sorted_out, *decoded) if one.compiled is None] == []
+    assert [one for one in (*scored, *sorted_out) if one.compiled is None] == []
 
 
 def test_what_large_pictures_need_comes_last_and_not_at_all_once_all_is_over(adapter, monkeypatch):
     done = []
-    monkeypatch.setattr(plain_png, "warm_up", lambda: done.append("decode"))
+    monkeypatch.setattr(upscale, "warm_up", lambda: done.append("large"))
     monkeypatch.setattr(RiskCurve, "from_maps", lambda *_, **__: done.append("curve"))
     setup = set_up(adapter, draws=3)
     rehearse(setup)
-    assert done == ["curve", "decode"]
+    assert done == ["curve", "large"]
     rehearse(setup, truths=False)
-    assert done[2:] == ["decode"]
+    assert done[2:] == ["large"]
     rehearse(setup, over=lambda: "curve" in done[3:])
     assert done[3:] == ["curve"]
 
@@ -52,7 +50,7 @@ def test_kernels_for_large_pictures_are_left_out_where_all_are_small_or_few(adap
             pass
     assert found == [(True, False), (True, False), (True, True), (True, True)]
     done = []
-    monkeypatch.setattr(plain_png, "warm_up", lambda: done.append("decode"))
+    monkeypatch.setattr(upscale, "warm_up", lambda: done.append("large"))
     rehearse(setup, truths=False, large=False)
     assert done == []
 

@@ -23,7 +23,7 @@ from blackbox_conformal.method.images.geotiff import read_geotiff
 from blackbox_conformal.method.images.headers import NPY_SIGNATURE, PNG_SIGNATURE, inspect
 from blackbox_conformal.method.images.picture import Picture, decoding, truncated
 from blackbox_conformal.method.images.pillow_warnings import warnings_of
-from blackbox_conformal.method.kernels.unfilter import unfilter_any
+from blackbox_conformal.method.kernels.unfilter import unfilter
 from blackbox_conformal.support.types import Image
 
 Check = Callable[[int, int, int], None]
@@ -75,7 +75,7 @@ def read_png(content: bytes, check: Check) -> NDArray[Any]:
     if len(filtered) != container.filtered_bytes or not decompressor.eof:
         raise truncated("PNG", f"its header asks for {container.filtered_bytes} bytes of pixel data; it has others")
     rows = np.zeros((height, width * count * depth // 8), np.uint8)
-    if not unfilter_any(np.frombuffer(filtered, np.uint8), rows, count * depth // 8):
+    if not unfilter(np.frombuffer(filtered, np.uint8), rows, count * depth // 8):
         raise ImageError("expected a PNG whose rows name a known filter; the file is damaged: get it again")
     return rows.view(">u2" if depth == 16 else np.uint8).reshape(height, width, count)
 

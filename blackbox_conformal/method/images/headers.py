@@ -29,15 +29,6 @@ _OTHER_KINDS = (
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """PNG colour type → values a pixel."""
 
-_PLAIN_HEADER = bytes((8, 2, 0, 0, 0))
-"""Of IHDR, after width and height: depth 8, RGB, the only compression and filter method, not interlaced."""
-
-_PLAIN_SIZES = {b"IEND": 0, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32, b"pHYs": 9, b"tIME": 7}
-"""Chunks that change no pixel, and their lengths."""
-
-_PLAIN_TEXT = 1 << 16
-"""Most bytes of a tEXt chunk in a plain PNG."""
-
 _PNG_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """Adam7: first column and row of each pass, and its steps to the right and down (PNG specification, section 8.2)."""
 
@@ -67,8 +58,6 @@ class Container:
         Whether the file carries an ICC profile, so that one that cannot be read does not go unnoticed.
     compressed, filtered_bytes
         PNG: the compressed pixel data, and how many bytes they must decompress to: filtered rows of pixels.
-    plain
-        PNG: whether it is 8-bit RGB, not interlaced, with no chunk that could change a pixel or its meaning.
     scans
         JPEG: (start, end) of the coded data of each scan.
     multiplied
@@ -83,7 +72,6 @@ class Container:
     profile: bool = False
     compressed: tuple[memoryview, ...] = field(default=(), repr=False)
     filtered_bytes: int = 0
-    plain: bool = False
     scans: tuple[tuple[int, int], ...] = ()
     multiplied: bool = False
 
@@ -152,10 +140,8 @@ def _png(content: bytes, deepest: int) -> Container:
     width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", header)
     if depth > deepest:
         raise too_deep(f"a PNG with {depth}")
-    plain = bytes(header[8:]) == _PLAIN_HEADER
     compressed: list[memoryview] = []
     names: set[bytes] = set()
-    last = name
     gamma: int | None = None
     end = len(PNG_SIGNATURE) + 12 + len(header)
     for name, body in chunks:
@@ -163,17 +149,12 @@ def _png(content: bytes, deepest: int) -> Container:
         if name == b"IHDR":
             raise ImageError("expected one header (IHDR) in the PNG; it has two. The file is damaged")
         if name == b"IDAT":
-            # Decoders stop at the end of the first run of pixel data.
-            plain = plain and (not compressed or last == b"IDAT")
             compressed.append(body)
-        else:
-            plain = plain and _changes_no_pixel(name, body)
         if name == b"gAMA" and len(body) == 4:
             gamma = int.from_bytes(body, "big")
         if name == b"cICP" and bytes(body[:2]) != b"\x01\x0d":
             raise ImageError("expected sRGB or an ICC profile; the PNG declares another colour space (cICP)")
         names.add(name)
-        last = name
     if b"acTL" in names:
         raise _animated("PNG")
     if gamma is not None and not names & {b"iCCP", b"sRGB"} and abs(gamma - 45455) > 2500:
@@ -182,7 +163,7 @@ def _png(content: bytes, deepest: int) -> Container:
         )
     filtered_bytes = _filtered_bytes(width, height, depth * _PNG_CHANNELS.get(colour, 0), interlace != 0)
     trailing = len(content) - end
-    return Container("PNG", width, height, trailing, False, b"iCCP" in names, tuple(compressed), filtered_bytes, plain)
+    return Container("PNG", width, height, trailing, False, b"iCCP" in names, tuple(compressed), filtered_bytes)
 
 
 def _png_chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
@@ -200,13 +181,6 @@ def _png_chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
             raise ImageError("expected intact PNG chunks; a checksum does not match. The file is damaged: get it again")
         yield name, body
         position = end
-
-
-def _changes_no_pixel(name: bytes, body: memoryview) -> bool:
-    """Whether a chunk, other than pixel data, is known to change neither a pixel nor its meaning."""
-    if name == b"tEXt" and b"\0" in bytes(body[:80]):
-        return len(body) <= _PLAIN_TEXT
-    return _PLAIN_SIZES.get(name) == len(body)
 
 
 def _filtered_bytes(width: int, height: int, bits: int, interlaced: bool) -> int:

@@ -30,7 +30,6 @@ text                                  never kept, never uploaded
 import io
 import os
 import struct
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -38,6 +37,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 from PIL import (
     AvifImagePlugin,
@@ -61,11 +61,10 @@ from blackbox_conformal.method.images.jpeg_scans import with_tails
 from blackbox_conformal.method.images.metadata import Metadata
 from blackbox_conformal.method.images.picture import Picture, decoding, is_blank, too_deep, truncated
 from blackbox_conformal.method.images.pillow_warnings import warnings_of
-from blackbox_conformal.method.images.plain_png import is_used_for, plain_pixels
 from blackbox_conformal.support.text import printable
 from blackbox_conformal.support.types import Image as Pixels
 
-# The decoder of every picture that is no plain PNG: Pillow, and checks for damage that Pillow does not report.
+# The decoder is Pillow, with checks for damage that Pillow does not report.
 
 # From whatever a decoder hands over to 8-bit sRGB: transparency, palettes, grey, CMYK, ICC profiles.
 
@@ -360,7 +359,7 @@ def _decoder(kind: str) -> type[ImageFile.ImageFile]:
 
 def _refuse_missing_rows(container: Container) -> None:
     """Refuse a PNG whose pixel data end early, which decoders fill with black."""
-    decompressor = zlib.decompressobj()
+    decompressor = isal_zlib.decompressobj()
     count = 0
     try:
         for part in container.compressed:
@@ -372,7 +371,7 @@ def _refuse_missing_rows(container: Container) -> None:
                     return
         # What a full output buffer may still hold back.
         count += len(decompressor.flush())
-    except zlib.error:
+    except isal_zlib.error:
         raise ImageError("expected whole pixel data in the PNG; they do not decompress. Get the file again") from None
     if count < container.filtered_bytes:
         raise truncated("PNG", f"its header asks for {container.filtered_bytes} bytes of pixel data; it has {count}")
@@ -586,13 +585,10 @@ def _decode(
         conversions.append(f"{container.trailing} bytes after the end of the picture ignored")
     if container.lossy and strict:
         conversions.append(f"lossy {container.format}: compression noise is part of every loss")
-    pixels, metadata = plain_pixels(container) if is_used_for(container.filtered_bytes) else None, Metadata()
-    opacity = None
-    if pixels is None:
-        with decoding(container.format):
-            pixels, metadata, opacity = decoded(
-                content, container, check_size, conversions, may_be_turned=not strict, transparent=transparent
-            )
+    with decoding(container.format):
+        pixels, metadata, opacity = decoded(
+            content, container, check_size, conversions, may_be_turned=not strict, transparent=transparent
+        )
     return Picture(pixels, content, tuple(conversions), container.format, metadata, opacity)
 
 

@@ -3,6 +3,8 @@
 Writing and reading pixels takes less processor time than decoding a PNG, and no memory of the process.
 """
 
+import contextlib
+import mmap
 import shutil
 import tempfile
 import threading
@@ -12,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from blackbox_conformal.method.images.plain_png import picture_room
 from blackbox_conformal.support.types import Image
 
 MOST_BYTES = 2 * 2**30
@@ -20,6 +21,27 @@ MOST_BYTES = 2 * 2**30
 
 SHARE_OF_FREE = 0.25
 """Of what is free on the disk, the most that is taken."""
+
+
+LARGE_PAGE = 1 << 20
+"""Bytes of a picture from which on it lies in memory pages of its own."""
+
+
+def picture_room(height: int, width: int) -> Image:
+    """Memory for (H, W, 3) uint8 to be filled; what it holds until then is undefined.
+
+    The C library keeps freed pieces of up to 32 MiB, so whole pictures, and finds no use for many of them. In pages of
+    their own they go back to the system as soon as they are unused, and a large page is touched more quickly than
+    hundreds of small ones.
+    """
+    if 3 * height * width < LARGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        # Smaller than a large page, or not Linux.
+        return np.empty((height, width, 3), np.uint8)
+    pages = mmap.mmap(-1, 3 * height * width, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):
+        # A kernel without large pages has small ones.
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(pages, np.uint8).reshape(height, width, 3)
 
 
 class KeptPixels:

@@ -7,12 +7,17 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from blackbox_conformal.errors import BlackboxConformalError
-from blackbox_conformal.method.images import plain_png
 from blackbox_conformal.method.kernels import enlarge, moments, reduce, upscale
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.scores.score import Context, Score
 from blackbox_conformal.study.stages.settings import Setup
+
+_LARGE = 1 << 20
+"""Bytes of pixels below which a picture is no reason to load a compiler."""
+
+_PAYS_FROM = 1 << 26
+"""Bytes of pixels from which on a kernel pays: it takes about a second to compile, once."""
 
 
 @contextlib.contextmanager
@@ -24,10 +29,10 @@ def warming(setup: Setup, *, truths: bool = True, sizes: Iterable[tuple[int, int
     truths
         Whether delivered pictures will be compared with true ones.
     sizes
-        (height, width) of the delivered pictures; None: of any size. Small ones and few are decoded without kernels.
+        (height, width) of the delivered pictures; None: of any size. Small ones and few need no kernels for large ones.
     """
     over = threading.Event()
-    large = sizes is None or plain_png.pays_off(sizes, setup.procedure.draws)
+    large = sizes is None or _pays_off(sizes, setup.procedure.draws)
     thread = threading.Thread(target=rehearse, args=(setup, truths, large, over.is_set), name="warm-up", daemon=True)
     thread.start()
     try:
@@ -39,7 +44,7 @@ def warming(setup: Setup, *, truths: bool = True, sizes: Iterable[tuple[int, int
 
 
 def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callable[[], bool] = lambda: False) -> None:
-    """Run the score, the metric and the curve of `setup` once on noise, and what decodes large pictures.
+    """Run the score, the metric and the curve of `setup` once on noise, and what large pictures need.
 
     Nothing more is begun once all is `over`.
     """
@@ -69,7 +74,6 @@ def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callab
         (large and (truths or setup.procedure.back_projections > 0), reduce.warm_up),
         (truths and _is_own(setup.metric), measure),
         (truths, curve),
-        (large, plain_png.warm_up),
         (large, upscale.warm_up),
     ]
     for wanted, step in steps:
@@ -79,6 +83,12 @@ def rehearse(setup: Setup, truths: bool = True, large: bool = True, over: Callab
         with contextlib.suppress(BlackboxConformalError, MemoryError):
             if wanted:
                 step()
+
+
+def _pays_off(sizes: Iterable[tuple[int, int]], times: int) -> bool:
+    """Tell whether so many pictures of each (height, width) are worth compiling kernels for."""
+    pixel_bytes = [3 * height * width for height, width in sizes]
+    return times * sum(size for size in pixel_bytes if size >= _LARGE) >= _PAYS_FROM
 
 
 def _is_own(part: Score | Metric) -> bool:
