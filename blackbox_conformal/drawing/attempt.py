@@ -113,6 +113,9 @@ class Carrier(Protocol):
     def send(self, step: Send, resumption: Resumption | None = None, seconds: float | None = None) -> Answer:
         """Make one exchange; errors as those of `Transport.send`."""
 
+    def distrust(self) -> None:
+        """See `Transport.distrust`."""
+
 
 @dataclass(eq=False)
 class AttemptRunner:
@@ -228,6 +231,8 @@ class AttemptRunner:
                 failure = error
             if failure is None:
                 return
+            if isinstance(failure, PayloadError):
+                self.transport.distrust()
             # A picture without a job exists once, in that answer: there is nowhere to look again.
             if looks == FURTHER_LOOKS or not self._may_look_again(failure):
                 raise failure

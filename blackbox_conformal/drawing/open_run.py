@@ -43,6 +43,9 @@ class InProcess:
         """Its answer, however long that takes."""
         return self._adapter.answer(step)
 
+    def distrust(self) -> None:
+        """There is no connection."""
+
 
 class OpenRun:
     """Connections, pace, prices and budget of one vendor, for any number of sets of tasks, also at the same time.

@@ -50,10 +50,11 @@ class NameUnknownError(Exception):
 
 
 class OpenExchange(threading.local):
-    """What this thread's request may still take, and whether any of it has left."""
+    """What this thread's request may still take, whether any of it has left, and on which connection."""
 
     deadline: float = 0.0
     flushed: bool = False
+    stream: "TimedStream | None" = None
 
     def begin(self, seconds: float) -> None:
         """Start a request that must be over in `seconds`."""
@@ -71,6 +72,7 @@ class TimedStream(httpcore.NetworkStream):
     """A connection whose every read and write ends with the exchange it serves.
 
     `to_vendor` is False while what is written on it is for a proxy: asking one for a tunnel sends the vendor nothing.
+    One that is `distrusted` carries no further request.
     """
 
     def __init__(self, inner: httpcore.NetworkStream, exchange: OpenExchange, to_vendor: bool = True) -> None:
@@ -78,6 +80,7 @@ class TimedStream(httpcore.NetworkStream):
         self._exchange = exchange
         self._to_vendor = to_vendor
         self._held = b""
+        self.distrusted = False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read, at most until the exchange's deadline."""
@@ -108,7 +111,7 @@ class TimedStream(httpcore.NetworkStream):
     def _write_out(self, data: bytes, timeout: float | None) -> None:
         self._inner.write(data, self._exchange.left(timeout))
         # From here on the vendor may have the request: no later error may call it unsent.
-        self._exchange.flushed = self._to_vendor
+        self._exchange.flushed, self._exchange.stream = self._to_vendor, self
 
     def close(self) -> None:
         self._inner.close()
@@ -124,7 +127,8 @@ class TimedStream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         """Facts about the connection."""
-        return self._inner.get_extra_info(info)
+        # An idle connection on which something arrives is closed by the library.
+        return (info == "is_readable" and self.distrusted) or self._inner.get_extra_info(info)
 
 
 class CheckedBackend(httpcore.NetworkBackend):
@@ -336,6 +340,16 @@ def _origin(url: httpx.URL) -> WebOrigin:
     return make_origin(url.scheme, url.raw_host.decode("ascii"), url.port)
 
 
+def _left_over(response: httpcore.Response) -> bool:
+    """Whether bytes came after the answer: the next request on the connection would be answered by them."""
+    try:
+        # The library keeps such bytes for the next answer, and tells nobody.
+        return bool(cast(Any, response.stream)._stream._connection._h11_state.trailing_data[0])
+    except AttributeError:
+        # With another library of the same name no connection is used twice, which is slower and safe.
+        return True
+
+
 def _carries_key(step: Send) -> bool:
     return any(map(holds_secret, (step.headers, step.query, step.json, step.form)))
 
@@ -434,7 +448,9 @@ class Transport:
         try:
             response = pool.handle_request(request)
             status, headers, body = self._read(step.method, response, resumption, pieces)
+            usable = not _left_over(response)
         except PayloadError as error:
+            usable = False
             code = None if response is None else str(response.status)
             raise PayloadError(str(error), code=code) from None
         except AddressRefusedError as error:
@@ -453,6 +469,14 @@ class Transport:
                 response.close()
             self._give_back(pool, (origin, policy), usable)
         return Answer(status, headers, body, started - self._exchange.left(None))
+
+    def distrust(self) -> None:
+        """Send nothing more on the connection of this thread's last exchange: its answer was a wrong one.
+
+        What is wrong may be its place: answers that arrive one request late go on doing so until the connection ends.
+        """
+        if self._exchange.stream is not None:
+            self._exchange.stream.distrusted = True
 
     def _read(
         self, method: str, response: httpcore.Response, resumption: Resumption | None, pieces: list[bytes]
@@ -561,7 +585,8 @@ class Transport:
         with self._lock:
             idle = self._idle.get((origin, policy))
             if idle:
-                return idle.pop()
+                # The one that was idle longest: the answer of the last one may still be looked at (see `distrust`).
+                return idle.pop(0)
             if sum(map(len, self._idle.values())) >= _MOST_IDLE:
                 # A vendor may keep each result at another host.
                 # Connections to hosts of results are dropped first; the vendor's own will be needed again.
