@@ -48,6 +48,8 @@ class Names:
         Pixels of the largest picture that fits into the model's memory; None = unknown.
     degradation
         What the model undoes, as in `Capabilities`.
+    lossless
+        The model answers without lossy compression where no input asks for PNG.
     """
 
     image: str = "image"
@@ -64,6 +66,7 @@ class Names:
     exact: bool = True
     max_input_pixels: int | None = None
     degradation: str = "bicubic"
+    lossless: bool = True
 
     def with_inputs(
         self, image: str, scale: str | None, seed: str | None, fixed: Mapping[str, Any], form: ScaleForm
@@ -149,6 +152,7 @@ class NamedInputs(Hosted):
             output_size="exact" if names.exact else "resample",
             deterministic=names.deterministic,
             degradation=names.degradation,
+            lossless_output=names.lossless or "png" in {**names.fixed, **self.inputs}.values(),
             **platform,
         )
 

@@ -130,6 +130,8 @@ MODELS: dict[str, Names] = {
         scale="scale_factor",
         output="images.0.url",
         price=per_megapixel("0.016", *_REPORTED),
+        # Its page names no format, and fal's types of 2026-08-02 one that is JPEG unless asked for.
+        lossless=False,
     ),
     "bria/upscale/creative": Names(image="image_url", scale=None, seed="seed", hazard=True, output=_OUT, exact=False),
     "fal-ai/nafnet/denoise": _restorer("noise:15", price=per_megapixel("0.0225", *_PAGE)),

@@ -36,15 +36,20 @@ class OpenAIRates(NamedTuple):
 
 SECOND = OpenAIRates(Decimal(5), Decimal(8), Decimal(30))
 RATES = {
-    "gpt-image-1-mini": OpenAIRates(Decimal(2), Decimal("2.50"), Decimal(8)),
     "gpt-image-2": SECOND,
     "gpt-image-2.5-sunburst": SECOND,
     "gpt-image-2.5-flare": SECOND,
     "gpt-image-2.6-sunburst": SECOND,
 }
 
-FIXED = ((1024, 1024), (1536, 1024), (1024, 1536))
-"""Sizes of the models before gpt-image-2."""
+RETIRED = {
+    "gpt-image-1": "2026-10-23",
+    **dict.fromkeys(
+        ("gpt-image-1-mini", "gpt-image-1.5", "gpt-image-1.5-2025-12-16", "chatgpt-image-latest"), "2026-12-01"
+    ),
+}
+"""Model → the day from which the vendor does not answer it any more, by its page of deprecations."""
+
 STEP, LONGEST = 16, 3840
 LEAST, MOST = 655_360, 3840 * 2160
 """Pixels that gpt-image-2 and its successors make."""
@@ -56,9 +61,8 @@ EMPTY = ("insufficient_quota", "billing_hard_limit_reached")
 class OpenAI(Editor):
     """OpenAI's image models, told to restore.
 
-    This is an editor, not an upscaler: it paints the picture anew and may move or change what it shows. Models from
-    gpt-image-2 on are asked for the size that is wanted, as near as their steps of 16 px allow, and older ones for the
-    nearest of their three shapes; either is resampled. gpt-image-1 was shut down on 2026-10-23.
+    This is an editor, not an upscaler: it paints the picture anew and may move or change what it shows. It is asked for
+    the size that is wanted, as near as its steps of 16 px allow, and resampled. Models before gpt-image-2 are retired.
 
     Seeds: none; draws differ.
     """
@@ -90,19 +94,21 @@ class OpenAI(Editor):
         default="high", description="Effort of rendering; xhigh and max with gpt-image-2.5 and 2.6 only."
     )
     input_fidelity: Literal["", "low", "high"] = Field(
-        default="", description="How closely gpt-image-1.5 keeps to the input: high is best; empty = not sent."
+        default="", description="How closely the model keeps to the input, where it takes that; empty = not sent."
     )
 
     @property
     def capabilities(self) -> Capabilities:
         """No seed, PNG, a size near the wanted one."""
+        day = RETIRED.get(self.model)
         return Capabilities(
             scale_factors=(self.scale,),
             max_upload_bytes=50_000_000,
-            max_aspect=None if self._is_older() else 3.0,
+            max_aspect=3.0,
             price=self.given_price,
             transient_known=True,
             output_size="any",
+            retired="" if day is None else f"{day}, developers.openai.com/api/docs/deprecations: {self.model}",
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:
@@ -131,8 +137,6 @@ class OpenAI(Editor):
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """The size that is asked for when `width` × `height` px are wanted."""
-        if self._is_older():
-            return min(FIXED, key=lambda shape: abs(math.log(shape[0] / shape[1] * height / width)))
         pixels = width * height
         factor = math.sqrt(min(max(pixels, LEAST), MOST) / pixels)
         factor = min(factor, LONGEST / max(width, height))
@@ -154,9 +158,6 @@ class OpenAI(Editor):
         if answer.status == 400 and words(problem, "param") in PARAMETERS:
             return RunRefusedError(f"the vendor refused the parameters with {said}", request_id=request, code=code)
         return super().explain(answer, purpose)
-
-    def _is_older(self) -> bool:
-        return self.model.startswith(("gpt-image-1", "chatgpt-image"))
 
     def _cost(self, result: Any) -> Decimal | None:
         rates, usage = RATES.get(self.model), peek(result, "usage")

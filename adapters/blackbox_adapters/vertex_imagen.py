@@ -15,6 +15,8 @@ from blackbox_conformal.errors import PayloadError, RefusedError
 from blackbox_conformal.vendor.adapter import Capabilities, Draw, Flow, Observed, Rate, Upload
 from blackbox_conformal.vendor.example import Example, says
 
+_PAGE = "docs.cloud.google.com/vertex-ai/generative-ai/docs/image/upscale-image"
+
 
 class VertexImagen(Hosted):
     """Imagen's upscaler on Vertex AI.
@@ -40,6 +42,7 @@ class VertexImagen(Hosted):
     uncertain = (
         "whether the preview model outlived the shutdown of other Imagen models in June 2026; model=… names another",
         "whether repeated calls differ",
+        "every picture carries the vendor's invisible watermark, which is left on as the vendor has it",
         "no price of upscaling could be read in the vendor's documents: give price-usd",
     )
 
@@ -68,6 +71,7 @@ class VertexImagen(Hosted):
             price=self.given_price,
             transient_known=True,
             rates=(Rate(50, 60.0, "submit"),),
+            retired=f"2026-06-30, {_PAGE}: {self.model}" if self.model.startswith("imagegeneration@") else "",
         )
 
     def draw(self, upload: Upload, draw: Draw) -> Flow:

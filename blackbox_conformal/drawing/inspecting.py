@@ -32,7 +32,8 @@ def refuse_retired(adapter: Adapter) -> None:
     """Raise `NotFoundError` if the vendor does not offer any more what the adapter asks for."""
     retired = adapter.capabilities.retired
     if retired:
+        model = "another model with -p model=…, or " if "model" in type(adapter).model_fields else ""
         raise NotFoundError(
             f"adapter {adapter.name} asks for a service that its vendor has retired ({retired}), so nothing is sent;"
-            " choose another one: blackbox-conformal list adapters"
+            f" choose {model}another adapter: blackbox-conformal list adapters"
         )

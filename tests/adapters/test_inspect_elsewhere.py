@@ -82,6 +82,19 @@ def test_fal_publishes_beside_its_queue_and_is_asked_there_without_the_key() -> 
     assert sent == {"image_url": "data:,", "scale": 4, "output_format": "png"}
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_crystal_is_lossless_only_where_its_schema_has_a_format_to_ask_for(listed: bool) -> None:
+    adapter = fal("clarityai/crystal-upscaler", scale=4)
+    assert not adapter.capabilities.lossless_output
+    form = {"output_format": {"enum": ["jpg", "png"], "default": "jpg"}}
+    inputs = {"image_url": IMAGE_URL, "scale_factor": {"type": "number"}, **(form if listed else {})}
+    inspected(adapter, fal_schema("clarityai/crystal-upscaler", "images", **inputs))
+    asked = {"output_format": "png"} if listed else {}
+    sent = adapter.model_inputs("data:,", a_draw())  # type: ignore[attr-defined]
+    assert sent == {"image_url": "data:,", "scale_factor": 4, **asked}
+    assert adapter.capabilities.lossless_output == listed
+
+
 def test_a_queue_elsewhere_is_not_looked_up_at_fal() -> None:
     assert built("fal", model="owner/unknown").inspect() is None
     assert built("fal", model="owner/unknown", url="https://queue.fal.run").inspect() is not None

@@ -1,5 +1,6 @@
 """OpenAI: the request of the vendor's own client, sizes that its models take, tokens as money, moderation."""
 
+import re
 from decimal import Decimal
 
 import pytest
@@ -7,6 +8,7 @@ from support.flow_driver import ADDRESS, PICTURE, built, key_of, refused, replay
 
 from blackbox_adapters._editors import RESTORE
 from blackbox_adapters.openai import OpenAI
+from blackbox_conformal.drawing.inspecting import refuse_retired
 from blackbox_conformal.errors import (
     AccountRefusedError,
     NotFoundError,
@@ -20,14 +22,14 @@ from blackbox_conformal.vendor.example import says
 
 
 def test_one_form_as_the_vendors_client_sends_it() -> None:
-    exchange = replay("openai", model="gpt-image-1.5", input_fidelity="high")
+    exchange = replay("openai", model="gpt-image-2", input_fidelity="high")
     (submit,) = exchange.sends
     assert submit.url == f"{ADDRESS}/v1/images/edits"
     assert key_of(submit, "authorization") == "Bearer sk-made-up-for-this-example"
     assert submit.form == {
-        "model": "gpt-image-1.5",
+        "model": "gpt-image-2",
         "prompt": RESTORE,
-        "size": "1536x1024",
+        "size": "944x704",
         "quality": "high",
         "input_fidelity": "high",
         "output_format": "png",
@@ -59,25 +61,28 @@ def test_newer_models_are_asked_for_the_wanted_shape(width: int, height: int, ex
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "expected"),
-    [(900, 1000, (1024, 1024)), (1600, 1200, (1536, 1024)), (700, 1000, (1024, 1536))],
+    ("model", "day"),
+    [
+        ("gpt-image-1", "2026-10-23"),
+        ("gpt-image-1-mini", "2026-12-01"),
+        ("gpt-image-1.5", "2026-12-01"),
+        ("chatgpt-image-latest", "2026-12-01"),
+    ],
 )
-def test_older_models_are_asked_for_the_nearest_of_three_shapes(
-    width: int, height: int, expected: tuple[int, int]
-) -> None:
-    adapter = built("openai", model="gpt-image-1.5")
-    assert isinstance(adapter, OpenAI)
-    assert adapter.size(width, height) == expected
+def test_a_retired_model_is_refused_by_name_and_day(model: str, day: str) -> None:
+    said = re.escape(f"({day}, developers.openai.com/api/docs/deprecations: {model})")
+    with pytest.raises(NotFoundError, match=rf"{said}, so nothing is sent; choose another model with -p model=…"):
+        refuse_retired(built("openai", model=model))
+    refuse_retired(built("openai"))
 
 
 def test_tokens_are_booked_at_list_prices() -> None:
     (observed,) = replay("openai").observed
     assert observed.cost_usd == Decimal("0.1301")  # 100 x $5 + 1200 x $8 + 4000 x $30, a million each
     assert observed.request_id == "req_made_up"
-    assert replay("openai", model="gpt-image-1.5").observed[0].cost_usd is None
+    assert replay("openai", model="gpt-image-9").observed[0].cost_usd is None
     assert built("openai").price_for(100, 100) is None
     assert built("openai").capabilities.max_aspect == 3
-    assert built("openai", model="gpt-image-1.5").capabilities.max_aspect is None
 
 
 def test_openais_errors() -> None:

@@ -79,6 +79,15 @@ def test_nothing_is_sent_and_the_date_is_told(
     assert vendor.asked == []
 
 
+def test_a_retired_model_is_planned_for_by_nobody(vendor: RecordingServer, capsys: pytest.CaptureFixture[str]) -> None:
+    openai = ["plan", "photographs", "--adapter", "openai", "-p", f"url={vendor.url}", "-p", "model=gpt-image-1.5"]
+    assert run(openai) == 2
+    said = capsys.readouterr().err
+    assert "2026-12-01, developers.openai.com/api/docs/deprecations: gpt-image-1.5" in said
+    assert vendor.asked == []
+    assert run([*openai[:-1], "model=gpt-image-2.6-sunburst"]) == 0
+
+
 def test_a_comparison_is_refused_before_anything_is_asked(
     vendor: RecordingServer, capsys: pytest.CaptureFixture[str]
 ) -> None:

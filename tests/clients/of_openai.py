@@ -19,10 +19,10 @@ def edit(address: str, upload: Upload, seed: int | None) -> bytes:
     file.name = "input.png"
     client = OpenAI(api_key="sk-made-up-for-this-example", base_url=f"{address}/v1", max_retries=0)
     made = client.images.edit(
-        model="gpt-image-1.5",
+        model="gpt-image-2",
         image=file,
         prompt=PROMPT,
-        size="1024x1024",
+        size="816x816",
         quality="high",
         input_fidelity="high",
         output_format="png",
@@ -53,7 +53,7 @@ CASES = (
         "openai",
         "images/edits",
         edit,
-        {"url": "{address}", "model": "gpt-image-1.5", "input_fidelity": "high", "prompt": PROMPT},
+        {"url": "{address}", "model": "gpt-image-2", "input_fidelity": "high", "prompt": PROMPT},
         {EDIT: (answer({"created": 1, "data": [{"b64_json": base64.b64encode(RESULT).decode()}]}),)},
         {
             f"{EDIT} header.accept": "the client names the answer's kind, which is the only one",
