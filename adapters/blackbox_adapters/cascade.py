@@ -125,6 +125,10 @@ class Cascade(Adapter):
         if not (isinstance(given, dict) and given.get("file")):
             return given
         path = Path(given["file"])
+        # What a calibration keeps of a cascade is no text.
+        typed = [name for name in cls.READ if isinstance(given.get(name), str)]
+        if typed:
+            raise ValueError(f"expected {' and '.join(typed)} in {path} alone; got -p {typed[0]}=… too. Leave it out")
         try:
             told = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -133,7 +137,7 @@ class Cascade(Adapter):
             raise ValueError(
                 f"expected floor, [[vendors]] and [[rules]] alone in {path}; got {', '.join(sorted(told))}"
             )
-        return {"file": given["file"], "available": given.get("available", 0), **told}
+        return {**{name: value for name, value in given.items() if name not in cls.READ}, **told}
 
     @field_validator("vendors", mode="before")
     @classmethod

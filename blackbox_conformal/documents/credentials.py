@@ -391,11 +391,22 @@ def _checked_json(content: bytes, media_type: str, anchors: str = "") -> dict[st
         return _read_json(library, content, media_type, anchors)
     except (BlackboxConformalError, library.C2paError.ManifestNotFound):
         raise
-    except Exception as error:  # noqa: BLE001 - a hostile manifest leads its readers to exceptions of every kind
+    except library.C2paError as error:
+        if not str(error).startswith("Remote"):
+            raise _unreadable(error) from None
         raise CheckFailedError(
-            f"its Content Credentials cannot be read ({type(error).__name__.lstrip('_')}): they are damaged, or made "
-            "by no C2PA program. Get the picture again from who signed it"
+            "expected Content Credentials in the picture; it names an address where they lie, and no address is asked. "
+            "Get a picture that holds them"
         ) from None
+    except Exception as error:  # noqa: BLE001 - a hostile manifest leads its readers to exceptions of every kind
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: Exception) -> CheckFailedError:
+    return CheckFailedError(
+        f"its Content Credentials cannot be read ({type(error).__name__.lstrip('_')}): they are damaged, or made by no "
+        "C2PA program. Get the picture again from who signed it"
+    )
 
 
 def _read_json(library: Any, content: bytes, media_type: str, anchors: str) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMap
 from typing import Any
 from urllib.parse import urlsplit
 
+from h11 import LocalProtocolError
+
 from blackbox_conformal.gateway.spans import Tell, span
 from blackbox_conformal.gateway.tokens import Tokens
 from blackbox_conformal.support.local_servers import is_loopback_name
@@ -58,10 +60,10 @@ class Guard:
     async def _served(
         self, scope: Message, headers: Mapping[str, str], receive: Receive, send: Send, tell: Tell
     ) -> None:
-        started, status = time.monotonic(), 500
+        started, status, answered = time.monotonic(), 500, False
 
         async def sending(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
                 status = message["status"]
                 extra = [(b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"default-src 'none'")]
@@ -69,7 +71,16 @@ class Guard:
                     # Without this, the server would go on reading the body.
                     extra.append((b"connection", b"close"))
                 message = {**message, "headers": [*message.get("headers", []), *extra]}
-            await send(message)
+            if answered:
+                return
+            try:
+                await send(message)
+            except LocalProtocolError as error:
+                # A body that breaks HTTP is answered by the server itself, which then sends nothing more.
+                answered = "role=SERVER and state=" in str(error)
+                if not answered:
+                    raise
+                status = 400
 
         refused = self._refused(scope, headers)
         try:

@@ -32,6 +32,13 @@ def vendor(name: str, scale: int = 4) -> bc.Adapter:
     return bc.from_function(name, lambda picture: picture, scale=scale)
 
 
+@pytest.mark.parametrize(("more", "said"), [({"floor": "30"}, "expected floor in"), ({"flor": "30"}, "'flor'")])
+def test_what_is_given_beside_a_file_is_not_ignored(tmp_path: Path, more: dict[str, str], said: str) -> None:
+    (tmp_path / "cascade.toml").write_text(TWO)
+    with pytest.raises(UsageError, match=said):
+        bc.load_adapter("cascade", file=str(tmp_path / "cascade.toml"), **more)
+
+
 def test_a_file_names_vendors_and_rules(tmp_path: Path) -> None:
     (tmp_path / "cascade.toml").write_text(TWO)
     adapter = bc.load_adapter("cascade", file=str(tmp_path / "cascade.toml"))

@@ -96,7 +96,9 @@ def test_addresses(address: str, public: bool, loopback: bool) -> None:
     assert is_allowed_address(address, "own")
 
 
-@pytest.mark.parametrize("address", ["fec0::1", "3fff::1", "5f00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1"])
+@pytest.mark.parametrize(
+    "address", ["192.0.0.192", "192.0.0.10", "fec0::1", "3fff::1", "5f00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1"]
+)
 def test_addresses_that_no_network_leads_to_publicly_are_not_public(address: str) -> None:
     assert not is_allowed_address(address, "public")
     assert is_allowed_address("2606:4700::1", "public")

@@ -135,6 +135,19 @@ def test_large_bodies_beyond_those_that_fit_wait_and_small_ones_do_not(
         assert answered.is_set()
 
 
+@pytest.mark.parametrize("kind", ["image/png", "multipart/form-data; boundary=x", "application/json"])
+def test_a_chunk_that_breaks_http_is_answered_once_and_writes_no_traceback(
+    calibration: Path, vendor: SynchronousVendor, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(calibration, vendor, tmp_path / "run", dialects=DIALECTS) as gateway:
+        for path in ("/pictures", PREDICTIONS, "/nothing"):
+            head = f"POST {path} HTTP/1.1\r\nHost: {httpx.URL(gateway.url).netloc.decode()}\r\nContent-Type: {kind}\r\n"
+            sent = f"{head}Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\nzz\r\n".encode()
+            assert exchanged(gateway, sent).startswith(b"HTTP/1.1 400 ")
+        assert gateway.post(picture(0)).status_code == 200
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
 @pytest.mark.parametrize(
     ("kind", "body", "status"),
     [

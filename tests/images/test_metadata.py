@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from blackbox_conformal.method.images.encode import image_png
 from blackbox_conformal.method.images.metadata import Metadata
 from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.study.mask.products import xmp_of
 
 PIXELS = np.random.default_rng(2).integers(0, 256, (24, 32, 3), np.uint8)
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
@@ -76,6 +77,16 @@ def test_a_profile_is_dropped_and_said_so_and_nothing_is_said_of_nothing(tmp_pat
     assert read_image(tmp_path / "plain.png").metadata.carried() == (b"", "", "the input's file has none")
     kept = "colour profile dropped, as the pixels are sRGB"
     assert read_image(tmp_path / "profiled.png").metadata.carried() == (b"", "", kept)
+
+
+def test_only_a_caption_stands_in_place_of_what_the_picture_says_of_itself() -> None:
+    said = "may have invented detail"
+    for name, kept in (("dc:description", True), ("xmp:description", False), ("foreign:description", False)):
+        words = f"<{name} xmlns:foreign='https://a.example'><rdf:Alt><rdf:li>Boats</rdf:li></rdf:Alt></{name}>"
+        packet = XMP.replace("<dc:title>", f"{words}<dc:title>")
+        described = Metadata(xmp=packet.encode()).carried()[1]
+        assert "Boats" in described
+        assert (said not in xmp_of("mask.png", carried=described)) == kept, name
 
 
 @pytest.mark.parametrize(

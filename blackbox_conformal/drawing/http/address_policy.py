@@ -14,8 +14,9 @@ from blackbox_conformal.support.local_servers import is_loopback_name
 AddressPolicy = Literal["own", "public", "loopback"]
 """Addresses that a connection may have: any (the vendor's own host), public ones only, loopback only."""
 
-_NOT_PUBLIC = tuple(map(ipaddress.ip_network, ("fec0::/10", "3fff::/20", "5f00::/16")))
-"""Networks that older Pythons take for public: site-local (RFC 3879), documentation (RFC 9637), SRv6 (RFC 9602)."""
+_NOT_PUBLIC = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "fec0::/10", "3fff::/20", "5f00::/16")))
+"""Networks of which older Pythons take some for public: for protocols (RFC 6890), site-local (RFC 3879), documentation
+(RFC 9637), SRv6 (RFC 9602)."""
 
 _PORTS = {"https": 443, "http": 80}
 

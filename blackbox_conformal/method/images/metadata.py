@@ -23,6 +23,8 @@ _REPLACED = (
 )
 """Properties of XMP about the other file, or said anew of this picture."""
 
+_CAPTION = "{http://purl.org/dc/elements/1.1/}description"
+
 LARGEST = 1 << 20
 """Bytes of XMP that are read."""
 
@@ -118,3 +120,8 @@ def _carried_xmp(packet: bytes) -> str:
         return "\n".join(found)
     except (ElementTree.ParseError, RecursionError, ValueError):
         return ""
+
+
+def has_caption(described: str) -> bool:
+    """Whether descriptions, as `Metadata.carried` gives them, say of the picture what Dublin Core calls description."""
+    return ElementTree.fromstring(f"<all>{described}</all>").find(f"*/{_CAPTION}") is not None

@@ -30,7 +30,7 @@ from blackbox_conformal.method.images.bands import is_deep, rendered
 from blackbox_conformal.method.images.deep_files import DEEP_ENDINGS, deep_kind, picture_file
 from blackbox_conformal.method.images.encode import image_png, mask_png, score_map_png
 from blackbox_conformal.method.images.headers import inspect
-from blackbox_conformal.method.images.metadata import Metadata
+from blackbox_conformal.method.images.metadata import Metadata, has_caption
 from blackbox_conformal.method.images.overlay import overlay
 from blackbox_conformal.method.nothing_added import CLEAR, DOTTED, STRIPED, about_detail, nothing_added
 from blackbox_conformal.method.safe import picture_to_show, safe_picture, safe_statement
@@ -418,7 +418,7 @@ def xmp_of(mask: str, certificate: str = "", carried: str = "") -> str:
     if certificate:
         said = f"{certificate} says what is promised of which part; {mask} shows that part in white."
     files = "".join(f"<rdf:li>{name}</rdf:li>" for name in (certificate, mask) if name)
-    description = "" if ":description>" in carried else _DESCRIPTION.format(said=said)
+    description = "" if has_caption(carried) else _DESCRIPTION.format(said=said)
     return _XMP.format(description=description, files=files, carried=carried and f"  {carried}\n")
 
 
