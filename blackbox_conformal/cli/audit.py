@@ -125,7 +125,7 @@ def _audit(screen: Screen, options: AuditOptions, calibration: "Calibration", fi
 
     watched = _watched(screen, calibration, options, file)
     setup = from_options.calibrated_setup(calibration, options, seed=options.seed)
-    paths = photograph_paths(options.images, screen.step)
+    paths = photograph_paths(options.images)
     run = from_options.calibrated_folder(screen, options, calibration.procedure, file)
     request = _request(options, calibration)
     store = pages().report_material(run, calibration, request.levels) if is_own(calibration, request.rule) else None
@@ -210,7 +210,7 @@ def _audit_claim(screen: Screen, options: AuditOptions, text: str) -> None:
     setup = setup_of(from_options.open_vendor(options), settings_of_claim(shared.settings_of(options)))
     screen.note(f"note: {claim.outlook()}")
     run = from_options.folder_of(options, setup.procedure)
-    paths = photograph_paths(options.images, screen.step)
+    paths = photograph_paths(options.images)
     with from_options.job_terms(screen, options, run) as terms:
         audit = put_to_photographs(claim, setup, paths, terms)
     screen.show(audit.blocks())
@@ -234,7 +234,7 @@ def _audit_pool(screen: Screen, options: AuditOptions) -> None:
         raise UsageError("expected IMAGES or --calibration FILE to split; got neither")
     setup = from_options.build_setup(options, options.guarantee)
     run = from_options.folder_of(options, setup.procedure)
-    paths = photograph_paths(options.images, screen.step)
+    paths = photograph_paths(options.images)
     with from_options.job_terms(screen, options, run) as terms:
         job = from_options.photograph_job(screen, setup, paths, terms, tiles=read_groups(options.tiles))
         pool = calibrate_job(job, guarantee=options.guarantee).calibration

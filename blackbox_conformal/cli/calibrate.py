@@ -87,7 +87,7 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     out = Path(options.out or run / "calibration.json")
     guarantee, alpha = _promised(options, setup), min(options.alpha, default=None)
     groups, tiles = read_groups(options.groups), read_groups(options.tiles)
-    paths = photograph_paths(options.images, screen.step)
+    paths = photograph_paths(options.images)
     names = [name_of(path) for path in paths]
     checked_rule(names, setup, guarantee, None if options.dry_run else alpha, groups, tiles)
     remark = check_groups(groups, names)

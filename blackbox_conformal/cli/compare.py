@@ -83,7 +83,7 @@ def command(screen: Screen, options: CompareOptions) -> None:
         ],
         options.guarantee,
     )
-    paths = photograph_paths(options.images, screen.step)
+    paths = photograph_paths(options.images)
     held_out = round(len(paths) * options.held_out)
     out = Path(options.out) if options.out else None
     if out is not None and not options.force:

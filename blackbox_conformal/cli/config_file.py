@@ -33,9 +33,6 @@ _VOUCHING = ("sign-with", "credentials-with", "trust", "require-signature", "led
 gets a password, or which scheduler, whose answers may hold code, is believed.
 """
 
-_PICTURES = ("fresh", "inputs")
-"""Settings that name pictures, which are fetched where they name an address."""
-
 _PARAMETERS = ("p", "second", "vendor")
 
 
@@ -117,7 +114,7 @@ def refuse_of_project(path: Path, content: Mapping[str, Any]) -> None:
         It does; or it lies above the working folder and says where a vendor, and with it a key, is.
     """
     for shown, name, value in _entries(content):
-        if name in (*_CONSENT, *_VOUCHING) or (name in _PICTURES and "://" in str(value)):
+        if name in (*_CONSENT, *_VOUCHING):
             raise UsageError(
                 f"{path} sets {shown}, which a project's settings file may not; type --{name}, or set it in the "
                 f"environment or in your own {user_file()}"

@@ -327,7 +327,6 @@ class _Delivery:
         """Say what was written of a picture, and keep it for the document."""
         from blackbox_conformal.method.risk.trust import threshold_json
         from blackbox_conformal.study.mask.products import outside_of
-        from blackbox_conformal.study.photographs_at_addresses import address_of
 
         name, certificate, products, preview = written.name, written.certificate, written.products, written.preview
         if self.options.cluster is not None and self.key is not None:
@@ -340,7 +339,7 @@ class _Delivery:
             self.kept.keep([*files, products.certificate], folder, force=force)
         self.previews[place] = preview
         self.entries[place] = {
-            "input": address_of(self.batch.paths[place]),
+            "input": str(self.batch.paths[place]),
             **{key: file and str(file.resolve()) for key, file in asdict(products).items()},
             "alpha": certificate.alpha,
             "threshold": threshold_json(float.fromhex(certificate.threshold_hex)),
@@ -396,7 +395,6 @@ class _Delivery:
             Some could not be masked.
         """
         from blackbox_conformal.study.mask.empty_masks import ways_out
-        from blackbox_conformal.study.photographs_at_addresses import address_of
 
         screen, options = self.screen, self.options
         if self.entries and self.key is not None:
@@ -415,7 +413,7 @@ class _Delivery:
             audit = ("audit", "other-photographs", options.calibration)
             promised = ("--alpha", str(options.alpha), *next_steps.typed("guarantee", "group", "run"))
             screen.next(*next_steps.with_calibration(*audit, self.batch.setup.adapter, options), *promised)
-        lost = [(address_of(self.batch.paths[place]), str(error)) for place, error in sorted(self.batch.failed.items())]
+        lost = [(str(self.batch.paths[place]), str(error)) for place, error in sorted(self.batch.failed.items())]
         outside = sum(entry["status"] == "outside-calibration" for entry in self.entries.values())
         if outside:
             screen.note(f"warning: {outside} of {len(self.entries)} masks carry no guarantee: outside-calibration")
@@ -468,7 +466,7 @@ def _read_batch(screen: Screen, request: "MaskRequest", options: MaskOptions) ->
     if "-" in options.inputs:
         paths, sources = [Path("-")], [("stdin", sys.stdin.buffer.read())]
     else:
-        paths = [path for name in options.inputs for path in _pictures(screen, name)]
+        paths = [path for name in options.inputs for path in _pictures(name)]
         sources = [(name_of(path), path) for path in paths]
         failed, replacing = _in_the_way(paths, request, options)
     pictures = prepare_inputs(sources, setup, calibration, failed, memory_bytes=options.memory)
@@ -553,8 +551,6 @@ def _in_the_way(
     return failed, frozenset(replacing)
 
 
-def _pictures(screen: Screen, name: str) -> list[Path]:
-    """The file itself as it was named, or every picture in the folder or at the address."""
-    from blackbox_conformal.study.photographs_at_addresses import is_address
-
-    return photograph_paths([name], screen.step) if is_address(name) or Path(name).is_dir() else [Path(name)]
+def _pictures(name: str) -> list[Path]:
+    """The file itself as it was named, or every picture in the folder."""
+    return photograph_paths([name]) if Path(name).is_dir() else [Path(name)]

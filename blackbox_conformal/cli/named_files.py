@@ -9,15 +9,13 @@ from blackbox_conformal.errors import BlackboxConformalError, UsageError
 
 if TYPE_CHECKING:
     from blackbox_conformal.documents.procedure import Procedure
-    from blackbox_conformal.study.listeners import Progress
 
 
-def photograph_paths(images: Sequence[str], progress: "Progress | None" = None) -> list[Path]:
-    """Every photograph in these files and folders, and at these addresses, which are fetched."""
-    from blackbox_conformal.study.listeners import unseen
+def photograph_paths(images: Sequence[str]) -> list[Path]:
+    """Return every photograph in these files and folders."""
     from blackbox_conformal.study.photographs_in_memory import photograph_paths
 
-    return photograph_paths(images, progress or unseen)
+    return photograph_paths(images)
 
 
 def read_groups(path: str | None) -> dict[str, str] | None:

@@ -48,17 +48,16 @@ SHOWN = 14
 
 
 class PicturesPath(click.Path):
-    """A file or folder that exists, or an address, which is looked at later."""
+    """A file or folder of pictures that exists."""
 
     name = "pictures"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """`value` itself."""
-        if isinstance(value, str) and "://" in value:
-            from blackbox_conformal.study.photographs_at_addresses import is_address
-
-            if is_address(value):
-                return value
+        if "://" in str(value):
+            self.fail(
+                "expected a file or folder; got an address. Download the pictures, and name their folder", param, ctx
+            )
         return super().convert(value, param, ctx)
 
 

@@ -77,7 +77,7 @@ def command(screen: Screen, options: PlanOptions) -> None:
     run = from_options.folder_of(options, setup.procedure)
     quoted = piloted = None
     with from_options.job_terms(screen, options, run) as terms:
-        paths = photograph_paths(options.images, screen.step)
+        paths = photograph_paths(options.images)
         job = from_options.photograph_job(screen, setup, paths, terms, to_draw=False)
         if options.quote:
             confirm_keys(screen, [setup.adapter], options)
@@ -101,7 +101,7 @@ def _compared(screen: Screen, job: "Job", inputs: str) -> "InputShift":
     from blackbox_conformal.study.choose.input_comparison import read_statistics
 
     known = InputStatistics.together(picture.statistics for picture in job.pictures)
-    return compare(known, read_statistics(photograph_paths([inputs], screen.step), screen.step))
+    return compare(known, read_statistics(photograph_paths([inputs]), screen.step))
 
 
 def _with_pilot(job: "Job", options: PlanOptions, count: int) -> "Plan":

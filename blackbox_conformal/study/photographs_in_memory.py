@@ -21,8 +21,6 @@ from PIL import Image as PillowImage
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.method.images.encode import Given
 from blackbox_conformal.method.images.photographs import find_photographs
-from blackbox_conformal.study.listeners import Progress, unseen
-from blackbox_conformal.study.photographs_at_addresses import fetch_photographs, is_address
 from blackbox_conformal.study.stages.prepare import named_input
 from blackbox_conformal.support.files import refusal
 from blackbox_conformal.support.text import name_of, printable
@@ -71,33 +69,32 @@ def as_files(photographs: Photographs) -> Iterator[list[Path]]:
         The disk is full.
     """
     with tempfile.TemporaryDirectory(prefix="blackbox-conformal-") as folder:
-        yield [
-            path
-            for place, photograph in enumerate(_each(photographs))
-            for path in _paths(photograph, Path(folder), f"{place:06d}")
-        ]
+        yield [_path(photograph, Path(folder) / f"{place:06d}") for place, photograph in enumerate(_each(photographs))]
 
 
-def photograph_paths(photographs: Photographs, progress: Progress = unseen) -> list[Path]:
-    """Every photograph among files, folders and addresses; those at addresses are fetched.
+def photograph_paths(photographs: Photographs) -> list[Path]:
+    """Return every photograph among files and folders.
 
     Raises
     ------
     UsageError
         None is named, or one cannot be found.
-    IncompleteError
-        An address cannot be reached.
     """
     sources = [photographs] if isinstance(photographs, str | Path) else list(photographs)
     if not sources:
         raise UsageError("expected files or folders of photographs; got none")
+    paths = []
     for source in sources:
         if not isinstance(source, str | Path):
             raise UsageError(f"expected files or folders of photographs; got {type(source).__name__}")
-    local: list[Path] = []
-    for source in map(str, sources):
-        local += fetch_photographs(source, progress=progress) if is_address(source) else [Path(source)]
-    return [photograph.path for photograph in find_photographs(local)]
+        if "://" in str(source):
+            # What follows the question mark may let its holder in.
+            raise UsageError(
+                "expected files or folders of photographs; got the address "
+                f"{printable(str(source).partition('?')[0])}. Download the photographs, and name their folder"
+            )
+        paths.append(Path(source))
+    return [photograph.path for photograph in find_photographs(paths)]
 
 
 def _each(photographs: Photographs) -> Iterable[Given | tuple[str, Given]]:
@@ -113,12 +110,6 @@ def _each(photographs: Photographs) -> Iterable[Given | tuple[str, Given]]:
             f"{type(photographs).__name__}"
         )
     return photographs
-
-
-def _paths(photograph: Given | tuple[str, Given], folder: Path, below: str) -> list[Path]:
-    if is_address(photograph):
-        return fetch_photographs(photograph, folder)
-    return [_path(photograph, folder / below)]
 
 
 def _path(photograph: Given | tuple[str, Given], folder: Path) -> Path:

@@ -18,6 +18,7 @@ from support.synthetic import photograph, write_draws, write_photographs
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import UsageError
+from blackbox_conformal.study.photographs_in_memory import photograph_paths
 from blackbox_conformal.testing.fault_server import FaultServer
 
 CHOICES = ["--draws", "3", "--score", "pixel-variance", "--metric", "rgb-linf"]
@@ -302,3 +303,13 @@ def test_a_calibration_of_a_recipe_says_that_it_does_not_know_where_the_file_lie
     said = "Of a recipe of your own a calibration keeps the name, and not where it lies$"
     with pytest.raises(UsageError, match=said):
         bc.load_adapter("recipe", recipe="houseup")
+
+
+@pytest.mark.parametrize("command", [["plan"], ["calibrate"], ["mask", "--calibration", "c.json"]])
+def test_an_address_in_place_of_pictures_is_refused(command, capsys):
+    adapter = [] if "mask" in command else ["--adapter", "embedded"]
+    assert run([command[0], "https://host/photographs?key=s3cret", *command[1:], *adapter]) == 2
+    told = capsys.readouterr().err
+    assert "not an address: download the pictures, and name their folder" in " ".join(told.split())
+    with pytest.raises(UsageError, match=r"got the address https://host/photographs\. Download"):
+        photograph_paths("https://host/photographs?key=s3cret")

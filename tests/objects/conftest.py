@@ -3,13 +3,10 @@
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from support import s3_server
 from support.postgres_server import postgres as postgres
-
-from blackbox_conformal.study import photographs_at_addresses
 
 _numbers = itertools.count()
 
@@ -67,8 +64,4 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     monkeypatch.setattr("tempfile.tempdir", None)
-    # What a process fetches lies in one folder until it ends; this process goes on when the test's folder is gone.
-    (tmp_path / "of-this-process").mkdir()
-    own = SimpleNamespace(name=str(tmp_path / "of-this-process"))
-    monkeypatch.setattr(photographs_at_addresses, "_temporary", lambda: own)
     return tmp_path

@@ -5,7 +5,6 @@ on the disk (`kept_pixels`), and those that are not kept are read again.
 """
 
 import math
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -29,7 +28,6 @@ from blackbox_conformal.method.images.making_inputs import crop_note, crop_to_mu
 from blackbox_conformal.method.images.perturbation.perturbation import Perturbation
 from blackbox_conformal.method.images.picture import Picture
 from blackbox_conformal.method.images.read import DEFAULT_LIMITS, ImageLimits, read_image
-from blackbox_conformal.study.photographs_at_addresses import fetch_photographs, is_address
 from blackbox_conformal.study.stages.grouped_errors import refuse_together
 from blackbox_conformal.study.stages.kept_pixels import KeptPixels
 from blackbox_conformal.study.stages.memory import MASK_PIXEL_BYTES, limits_within, refuse_large, size_by_header
@@ -439,20 +437,9 @@ def named_input(picture: Given | tuple[str, Given], *, numbers: bool = False) ->
     """
     if isinstance(picture, tuple):
         name, file = picture
-        return name, _fetched(file)[1] if is_address(file) else as_source(file, numbers=numbers)
-    if is_address(picture):
-        return _fetched(picture)
+        return name, as_source(file, numbers=numbers)
     source = as_source(picture, numbers=numbers)
     return (digest_bytes(source).removeprefix("sha256:")[:12] if isinstance(source, bytes) else name_of(source)), source
-
-
-def _fetched(address: str) -> Input:
-    """Name and content of the one picture at an address."""
-    with tempfile.TemporaryDirectory(prefix="blackbox-conformal-") as folder:
-        found = fetch_photographs(address, Path(folder))
-        if len(found) > 1:
-            raise UsageError(f"expected the address of one picture; {len(found)} are there. Give them one by one")
-        return name_of(found[0]), found[0].read_bytes()
 
 
 def _stored_answers(picture: Prepared, setup: Setup) -> list[bytes | None]:
