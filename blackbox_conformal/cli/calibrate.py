@@ -97,6 +97,7 @@ def command(screen: Screen, options: CalibrateOptions) -> None:
     here = replace(options, cluster=None) if options.dry_run else options
     with from_options.job_terms(screen, here, run) as terms:
         job = from_options.photograph_job(screen, setup, paths, terms, tiles=tiles)
+        from_options.say_lossy(screen, job)
         unseen = _unseen(screen, options, job)
         job = job.only(unseen.pictures)
         sure = options.yes or options.dry_run

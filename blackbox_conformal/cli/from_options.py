@@ -132,6 +132,14 @@ def photograph_job(
     return job
 
 
+def say_lossy(screen: Screen, job: "Job") -> None:
+    """What follows for inputs where the photographs came from lossy files; nothing where that is no question."""
+    from blackbox_conformal.study.stages.certify import lossy_note
+
+    if (note := lossy_note(job.pictures, job.setup.procedure)) is not None:
+        screen.note(f"note: {note}")
+
+
 def say_fitted(screen: Screen, job: "Job") -> None:
     """Which photographs were made to fit the vendor, and how; nothing where none was."""
     from blackbox_conformal.study.stages.grouped_errors import NAMED

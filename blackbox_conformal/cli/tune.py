@@ -102,6 +102,7 @@ def command(screen: Screen, options: TuneOptions) -> None:
         paths = photograph_paths(options.images)
         job = _job(options, setup, out, candidates, paths, terms)
         from_options.say_fitted(screen, job.whole)
+        from_options.say_lossy(screen, job.whole)
         from_options.show_left_out(
             screen, len(paths), 0 if options.only_choose else len(paths) - len(job.whole.pictures)
         )

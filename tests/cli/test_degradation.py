@@ -1,6 +1,8 @@
 """How inputs are made, from the first command to the last: declared, named, and refused before anything is paid."""
 
 import json
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.errors import BlackboxConformalError, ProcedureMismatchError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
+from blackbox_conformal.study.stages.certify import format_reason
 from blackbox_conformal.testing.fault_server import FaultServer
 
 SMOOTH = "rgb-l1:kernel=gaussian,sigma=4,order=difference-of-blurs"
@@ -84,6 +87,69 @@ def test_an_input_that_came_as_a_jpeg_file_is_named_where_calibration_made_none(
     }
     assert run(["verify", said["plain", ".jpg"][1]]) == 0
     assert naming in " ".join(capsys.readouterr().out.split())
+
+
+def test_every_lossy_file_is_named_as_a_jpeg_file_is_and_a_whole_one_is_not(scene, server, tmp_path, capsys):
+    small, folder = PillowImage.open(scene / "small.png"), tmp_path / "in"
+    folder.mkdir()
+    small.save(folder / "small.webp", quality=80)
+    small.save(folder / "whole.webp", lossless=True)
+    small.save(folder / "other.avif", quality=80)
+    said = {}
+    for name, degradation in (("plain", []), ("compressed", ["--degradation", "area:4+jpeg:60-95"])):
+        given = ["calibrate", str(scene / "photographs"), *of(server), *degradation, *SETTINGS, "-q"]
+        assert run([*given, "--run", str(tmp_path / name)]) == 0
+        out = ["--alpha", "0.9", "--out", str(tmp_path / f"out-{name}"), "--json"]
+        run(["mask", str(folder), *calibrated(tmp_path, server, name, tmp_path / name), *out])
+        for entry in json.loads(capsys.readouterr().out)["pictures"]:
+            named = "file, and those of the calibration were made" in str(entry["reason"])
+            said[name, Path(entry["input"]).name] = named
+            calibration = str(tmp_path / name / "calibration.json")
+            assert run(["verify", entry["certificate"], "--calibration", calibration]) == 0
+            capsys.readouterr()
+    assert said == {
+        ("plain", "small.webp"): True,
+        ("plain", "whole.webp"): False,
+        ("plain", "other.avif"): True,
+        ("compressed", "small.webp"): False,
+        ("compressed", "whole.webp"): False,
+        ("compressed", "other.avif"): False,
+    }
+    procedure = bc.Calibration.load(tmp_path / "plain" / "calibration.json").procedure
+    assert format_reason(procedure, "WEBP") is None, "as in certificates from before lossy files were told apart"
+    proposed = "a lossy HEIF file, and .* Calibrate with --degradation bicubic:4\\+jpeg:60-95$"
+    assert re.search(proposed, format_reason(procedure, "lossy HEIF") or "")
+
+
+def test_photographs_from_lossy_files_say_before_anything_is_paid_what_follows_for_inputs(
+    scene, server, tmp_path, capsys
+):
+    folder = tmp_path / "photographs"
+    write_photographs(folder, range(4))
+    paid = server.account.paid
+    given = [str(folder), *of(server), *SETTINGS, "--run", str(tmp_path / "run")]
+    assert run(["plan", *given]) == 0
+    assert "lossy" not in capsys.readouterr().err
+    for seed, name in ((4, "p4.jpg"), (5, "p5.webp")):
+        PillowImage.fromarray(photograph(seed)).save(folder / name, quality=90)
+    mixed = ["--degradation", "50% bicubic | 50% area"]
+    for command, option in (
+        (["plan"], "--degradation bicubic:4+jpeg:60-95\n"),
+        (["calibrate", "--dry-run"], "--degradation bicubic:4+jpeg:60-95\n"),
+        (["plan", *mixed], "--degradation '50% bicubic:4+jpeg:60-95 | 50% area:4+jpeg:60-95'\n"),
+    ):
+        assert run([*command, *given]) == 0
+        told = capsys.readouterr().err
+        assert "2 of 6 photographs are lossy files (JPEG, WEBP)" in told
+        assert "will get no guarantee. If you will mask such files, add " + option in told
+        again = [word for word in command if word not in mixed]
+        assert run([*again, *given, *shlex.split(option)]) == 0
+        assert "lossy" not in capsys.readouterr().err
+    vendor = bc.load_adapter(VENDOR, url=server.url)
+    for function in (bc.plan, bc.calibrate):
+        with pytest.warns(UserWarning, match=r"will get no guarantee.*add --degradation bicubic:4\+jpeg:60-95$"):
+            function(vendor, folder, run=tmp_path / "python", max_cost=1, **ALL)
+    assert server.account.paid == paid + 12, "of calibrating alone"
 
 
 def test_a_certificate_of_a_mixture_does_not_bound_the_truth(scene, server, tmp_path, capsys):

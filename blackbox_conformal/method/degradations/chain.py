@@ -251,6 +251,10 @@ class Mixture:
         """As it could be typed, with every parameter: what a calibration keeps."""
         return self._joined([chain.specification for chain in self.chains])
 
+    def followed_by(self, step: str) -> str:
+        """As it is typed with one step more at the end of each chain."""
+        return self._joined([f"{chain.text}+{step}" for chain in self.chains])
+
     def _joined(self, texts: list[str]) -> str:
         if len(texts) == 1:
             return texts[0]

@@ -36,6 +36,8 @@ class Picture:
         EXIF and XMP, which are never uploaded.
     opacity
         (H, W) uint8, the alpha channel: 0 is hidden. None where every pixel shows wholly.
+    lossy
+        Whether the format of the file loses something, as JPEG does, or nearly always does (AVIF, HEIC).
     """
 
     pixels: Image = field(repr=False)
@@ -44,6 +46,7 @@ class Picture:
     format: str
     metadata: Metadata = field(default=Metadata(), repr=False)
     opacity: NDArray[np.uint8] | None = field(default=None, repr=False)
+    lossy: bool = False
 
     @property
     def size(self) -> tuple[int, int]:

@@ -589,7 +589,8 @@ def _decode(
         pixels, metadata, opacity = decoded(
             content, container, check_size, conversions, may_be_turned=not strict, transparent=transparent
         )
-    return Picture(pixels, content, tuple(conversions), container.format, metadata, opacity)
+    lossy = bool(container.lossy) or container.format in ("AVIF", "HEIF")
+    return Picture(pixels, content, tuple(conversions), container.format, metadata, opacity, lossy)
 
 
 def _read_file(path: Path, limits: ImageLimits) -> bytes:

@@ -3,7 +3,8 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from blackbox_conformal.documents.certificate import (
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.documents.signature import Signature
 from blackbox_conformal.errors import FileFormatError, UsageError
+from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.method.guarantees.corollaries import leaked_level, psnr, statement
 from blackbox_conformal.method.guarantees.guarantee import NOT_SIGNED, TREATED_ALIKE, Guarantee
@@ -42,6 +44,7 @@ from blackbox_conformal.study.stages.input_check import checked_again
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support import catalog
+from blackbox_conformal.support.text import counted
 from blackbox_conformal.support.types import Image, Mask
 from blackbox_conformal.support.wording import at_most, exactly
 
@@ -89,19 +92,51 @@ class Comparisons:
 
 
 def format_reason(procedure: Procedure, file_format: str) -> str | None:
-    """Why the guarantee does not speak of an input from a JPEG file where the calibration's went through none.
+    """Why the guarantee does not speak of an input from a lossy file where the calibration's went through none.
 
     One picture seldom tells its compression by what it is like, and its file does.
     """
-    steps = [step for chain in procedure.mixture.chains for step in chain.steps]
-    # Inputs that were given may have come from JPEG files themselves.
-    if file_format != "JPEG" or any(step.given or step.file_format == "JPEG" for step in steps):
+    made, steps = procedure.mixture.text, [step for chain in procedure.mixture.chains for step in chain.steps]
+    # Inputs that were given may have come from lossy files themselves.
+    if not _is_lossy(file_format) or any(step.given for step in steps):
+        return None
+    if file_format == "JPEG":
+        if any(step.file_format == "JPEG" for step in steps):
+            return None
+        return (
+            f"the input is a JPEG file, and those of the calibration were made without JPEG ({made}): "
+            "the guarantee is for inputs that are made like them. Find a degradation with jpeg by "
+            "`blackbox-conformal inputs FOLDER --suggest`, and calibrate with it"
+        )
+    # No step makes AVIF or HEIC: any loss of a file stands for them.
+    if any(step.file_format for step in steps):
         return None
     return (
-        f"the input is a JPEG file, and those of the calibration were made without JPEG ({procedure.mixture.text}): "
-        "the guarantee is for inputs that are made like them. Find a degradation with jpeg by "
-        "`blackbox-conformal inputs FOLDER --suggest`, and calibrate with it"
+        f"the input is a {file_format} file, and those of the calibration were made without loss by a file format "
+        f"({made}): the guarantee is for inputs that are made like them. Calibrate with {_with_jpeg(procedure.mixture)}"
     )
+
+
+def lossy_note(pictures: Sequence[Prepared], procedure: Procedure) -> str | None:
+    """What follows for inputs where photographs came from lossy files, and inputs are made of them without such."""
+    lossy = [picture.file_format.removeprefix("lossy ") for picture in pictures if _is_lossy(picture.file_format)]
+    if not lossy or format_reason(procedure, lossy[0]) is None:
+        return None
+    which, made = f"{len(lossy)} of {counted(len(pictures), 'photograph')}", procedure.mixture
+    return (
+        f"{which} are lossy files ({', '.join(sorted(set(lossy)))}), and the inputs made of them are not "
+        f"({made.text}): an input that is a JPEG, AVIF, HEIC or lossy WebP file will get no guarantee. "
+        f"If you will mask such files, add {_with_jpeg(made)}"
+    )
+
+
+def _is_lossy(file_format: str) -> bool:
+    return file_format == "JPEG" or file_format.startswith("lossy ")
+
+
+def _with_jpeg(mixture: Mixture) -> str:
+    """The option that makes inputs as `mixture` does and saves them as JPEG then, ready to paste."""
+    return shlex.join(["--degradation", mixture.followed_by("jpeg:60-95")])
 
 
 def certify(

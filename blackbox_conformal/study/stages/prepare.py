@@ -152,7 +152,8 @@ class Prepared:
     kind
         Of which kind a photograph is; None for a picture to be masked.
     file_format
-        Of a picture to be masked, as Pillow calls it; "" where it was not looked at.
+        As Pillow calls it; after ``lossy`` where it may lose nothing, and does here: ``lossy WEBP``. "" where it was
+        not looked at.
     """
 
     name: str
@@ -186,6 +187,7 @@ class _Photograph:
     fitted: str | None
     statistics: InputStatistics
     kind: InputKind
+    file_format: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +270,8 @@ def prepare_photographs(
                     f"expected photographs that give different inputs; {printable(twin)} and "
                     f"{printable(path)} give the same. Remove one of them"
                 )
-            seen = {name: getattr(photograph, name) for name in ("file_digest", "fitted", "statistics", "kind")}
-            pictures.append(replace(picture, **seen))
+            seen = ("file_digest", "fitted", "statistics", "kind", "file_format")
+            pictures.append(replace(picture, **{name: getattr(photograph, name) for name in seen}))
         except BlackboxConformalError as error:
             failures.append((path.name, error))
     refuse_together(failures, len(paths), "photographs", _advice(failures, setup))
@@ -323,7 +325,12 @@ def prepare_input(
         return read_image(source, transparent=transparent, bands=bands).pixels
 
     prepared = _prepared(name, path, None, picture.pixels, picture.conversions, setup, Encoder(), again)
-    return replace(prepared, statistics=InputStatistics.of(rendered(picture.pixels)), file_format=picture.format)
+    return replace(prepared, statistics=InputStatistics.of(rendered(picture.pixels)), file_format=_format(picture))
+
+
+def _format(picture: Picture) -> str:
+    # What always loses something is named without a word, as in certificates from before others were told apart.
+    return f"lossy {picture.format}" if picture.lossy and picture.format != "JPEG" else picture.format
 
 
 def _look_at(path: Path, setup: Setup, limits: ImageLimits, kept: KeptPixels | None) -> _Photograph:
@@ -337,7 +344,7 @@ def _look_at(path: Path, setup: Setup, limits: ImageLimits, kept: KeptPixels | N
     shown = low if min(low.shape[:2]) >= LEAST_SIDE else truth
     seen, look = sketch(rendered(shown), picture.digest), rendered(low)
     statistics, kind = InputStatistics.of(look), InputKind.of(look)
-    return _Photograph(seen, low, conversions, picture.file_digest, read.fitted, statistics, kind)
+    return _Photograph(seen, low, conversions, picture.file_digest, read.fitted, statistics, kind, _format(picture))
 
 
 def _low_resolution(path: Path, setup: Setup) -> Image:
