@@ -40,8 +40,8 @@ from blackbox_conformal.study.plan.piloting import PilotRequest, plan_with_pilot
 from blackbox_conformal.study.plan.planning import Plan, plan_job, plan_number
 from blackbox_conformal.study.plan.usual_levels import audited_levels
 from blackbox_conformal.study.plugins import load_adapter
-from blackbox_conformal.study.python.functions import warn_of_lossy
 from blackbox_conformal.study.run_folder import run_folder
+from blackbox_conformal.study.stages.certify import warn_of_lossy
 from blackbox_conformal.study.stages.defaults import DEFAULT_DRAWS
 from blackbox_conformal.vendor.adapter import Adapter
 
@@ -93,7 +93,7 @@ def plan(
         planned = plan_number(setup, photographs, rule, terms.folder, terms.limits, alpha=alpha)
     else:
         job = Job.of_photographs(setup, photograph_paths(photographs), terms, to_draw=False)
-        warn_of_lossy(job)
+        warn_of_lossy(job.pictures, setup.procedure)
         if pilot is not None:
             return _with_pilot(job, pilot, wish, settings)
         uploads = [task.upload for task in job.tasks]

@@ -37,7 +37,7 @@ from blackbox_conformal.study.mask.masking import Receiver, mask_pictures
 from blackbox_conformal.study.mask.products import Result
 from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
 from blackbox_conformal.study.run_folder import CALIBRATION_FILE, keep_calibration, run_folder
-from blackbox_conformal.study.stages.certify import lossy_note
+from blackbox_conformal.study.stages.certify import warn_of_lossy
 from blackbox_conformal.study.stages.grouped_errors import refuse_together
 from blackbox_conformal.study.stages.prepare import named_input, prepare_inputs
 from blackbox_conformal.study.stages.settings import set_up_as
@@ -83,12 +83,6 @@ def calibrate(
     return _calibrate(vendor, photographs, settings)
 
 
-def warn_of_lossy(job: Job) -> None:
-    """Warn, before anything is paid, where the inputs that will be masked may be lossy files, and no guarantee is."""
-    if (note := lossy_note(job.pictures, job.setup.procedure)) is not None:
-        warnings.warn(note, stacklevel=2)
-
-
 def _calibrate(vendor: Adapter, photographs: Photographs, settings: Mapping[str, Any]) -> Calibration:
     setup = setup_of(vendor, settings)
     paths = photograph_paths(photographs)
@@ -97,7 +91,7 @@ def _calibrate(vendor: Adapter, photographs: Photographs, settings: Mapping[str,
     groups, tiles = settings.get("groups"), settings.get("tiles")
     checked_rule([name_of(path) for path in paths], setup, guarantee, alpha, groups, tiles)
     job = Job.of_photographs(setup, paths, terms, tiles=tiles)
-    warn_of_lossy(job)
+    warn_of_lossy(job.pictures, setup.procedure)
     tuning, overrule = settings.get("tuning", ()), settings.get("nothing_chosen", False)
     files, given = ([Path(tuning)], ()) if isinstance(tuning, str | Path) else ([], tuning)
     found = Unseen.of(job.pictures, job.folder, setup.score.taught_by, files, nothing_chosen=overrule)

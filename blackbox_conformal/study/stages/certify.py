@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shlex
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -128,6 +129,12 @@ def lossy_note(pictures: Sequence[Prepared], procedure: Procedure) -> str | None
         f"({made.text}): an input that is a JPEG, AVIF, HEIC or lossy WebP file will get no guarantee. "
         f"If you will mask such files, add {_with_jpeg(made)}"
     )
+
+
+def warn_of_lossy(pictures: Sequence[Prepared], procedure: Procedure) -> None:
+    """Warn a program of what `lossy_note` says, before anything is paid."""
+    if (note := lossy_note(pictures, procedure)) is not None:
+        warnings.warn(note, stacklevel=3)
 
 
 def _is_lossy(file_format: str) -> bool:
