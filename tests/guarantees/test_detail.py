@@ -16,7 +16,9 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageError
 from blackbox_conformal.method.guarantees.choose import guarantee, threshold
 from blackbox_conformal.method.guarantees.corollaries import psnr, statement
-from blackbox_conformal.method.kernels.detail import Energies
+from blackbox_conformal.method.images.making_inputs import bicubic_up
+from blackbox_conformal.method.images.read import read_image
+from blackbox_conformal.method.kernels.detail import Energies, unexplained
 from blackbox_conformal.method.nothing_added import about_detail
 from blackbox_conformal.method.risk.curve import RiskCurve
 from blackbox_conformal.method.risk.curve_set import CurveSet
@@ -210,6 +212,18 @@ def vendor() -> Iterator[bc.Adapter]:
         yield load_adapter("blackbox_conformal.testing.reference_adapters:SynchronousVendor", url=server.url)
 
 
+def pooled_by_hand(vendor: bc.Adapter, calibration: bc.Calibration, alpha: float, folder: Path) -> float:
+    """Of all that was invented in the audited photographs together, the share that the masks leave clear."""
+    clear = whole = 0.0
+    for path in sorted((folder / "audit").iterdir()):
+        truth = read_image(path).pixels
+        low = reduced(truth, 4)
+        mask = bc.mask(vendor, low, calibration, alpha, run=folder / "masked", max_cost=1)
+        part, _ = unexplained(mask.image, truth, bicubic_up(low, 4), 4.0)
+        clear, whole = clear + part[mask.mask].sum(), whole + part.sum()
+    return clear / whole
+
+
 def test_it_is_calibrated_stored_applied_audited_and_reported(vendor: bc.Adapter, tmp_path: Path) -> None:
     terms = {"run": tmp_path / "run", "max_cost": 1}
     photographs = write_photographs(tmp_path / "photographs", range(9))
@@ -230,8 +244,12 @@ def test_it_is_calibrated_stored_applied_audited_and_reported(vendor: bc.Adapter
     audit = bc.audit(vendor, write_photographs(tmp_path / "audit", range(30, 36)), calibration, [0.3], **terms)
     assert "share of invented detail that lies in the clear part" in audit.quantity
     assert audit.pictures[0].curve.kind == "marked"
+    assert audit.levels[0].pooled == pytest.approx(pooled_by_hand(vendor, calibration, 0.3, tmp_path), abs=0.001)
+    assert audit.levels[0].pooled != pytest.approx(audit.levels[0].judgement.risk, abs=0.003), "another figure"
     page = bc.report(tmp_path / "run", calibration=calibration, out=tmp_path / "report.html", audit=audit)
-    assert "lies in the clear part" in page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    assert "lies in the clear part" in text
+    assert f"together, {audit.levels[0].pooled:.0%} at 0.3 is clear" in text
     plain = bc.calibrate(vendor, photographs, **choices)
     assert plain.detail == ()
 
@@ -255,6 +273,7 @@ def test_single_pictures_and_one_calibration_are_promised_from_end_to_end(
     assert about_detail(calibration.guarantee, calibration.procedure.metric)
     audit = bc.audit(vendor, write_photographs(tmp_path / "audit", range(30, 36)), calibration, [0.6], **terms)
     assert audit.pictures[0].curve.kind == kind
+    assert (audit.levels[0].pooled is None) == (kind != "marked")
     assert "the clear part of the picture" in audit.quantity
     page = bc.report(tmp_path / "run", calibration=calibration, out=tmp_path / "report.html", audit=audit)
     assert "the clear part of the picture" in page.read_text(encoding="utf-8")

@@ -93,6 +93,9 @@ class AuditedLevel:
         What the risk is claimed not to exceed: alpha, or delta for ``per-image``.
     meaning
         What was found, in words.
+    pooled
+        Of all that was invented in the photographs together, the share that is clear, beside the risk of ``marked``,
+        which is a mean over photographs; None for other guarantees.
     """
 
     alpha: float
@@ -106,6 +109,7 @@ class AuditedLevel:
     outside: Quality
     whole: Quality
     promise: QualityBounds
+    pooled: float | None = None
 
     @property
     def tested(self) -> bool:
@@ -131,6 +135,7 @@ class AuditedLevel:
             "claimed": self.claimed,
             "threshold": self.threshold,
             "risk": judgement.risk,
+            "pooled_risk": self.pooled,
             "ci": judgement.interval,
             "ci_exact": judgement.exact,
             "p_value": judgement.p_value,
@@ -270,6 +275,7 @@ class Audit(Faces):
             **claimed_column(self.levels),
             "risk": "{risk:.4f}",
             "90 % interval": "{ci:between}",
+            **({"of all invention": "{pooled_risk:.4f}"} if self._pools else {}),
             "trusted": "{trusted_share:share}",
             "empty masks": "{empty_share:share}",
             "p": "{p_value:.3f}",
@@ -279,6 +285,10 @@ class Audit(Faces):
         document = [{**row, "threshold": threshold_json(row["threshold"])} for row in rows]
         title = f"Risk: {self.quantity}"
         return Table("levels", columns, rows, {"levels": document}, title=title, not_in_terminal=["p"])
+
+    @property
+    def _pools(self) -> bool:
+        return all(level.pooled is not None for level in self.levels)
 
     def _figure(self) -> Figure:
         """Measured risk and trusted share at each level."""
@@ -304,6 +314,13 @@ class Audit(Faces):
         )
 
     def _explanations(self) -> Iterator[Block]:
+        if self._pools:
+            clear = ", ".join(f"{level.pooled:.0%} at {level.alpha:g}" for level in self.levels)
+            yield Note(
+                f"Of all that was invented in these photographs together, {clear} is clear. The risk is a mean over "
+                "photographs of the share of each, so that little invention counts in one as much as a lot in another; "
+                "only this mean is promised."
+            )
         judgements = [level.judgement for level in self.levels]
         verdicts = dict.fromkeys(level.judgement.verdict for level in self.levels if level.tested)
         yield Note(f"Trusted is the mean trusted share of the photographs. {FIXED}", detail=True)

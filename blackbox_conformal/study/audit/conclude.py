@@ -13,6 +13,7 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.audits.confidence import LEVEL
 from blackbox_conformal.method.audits.contamination import audit_leakage
+from blackbox_conformal.method.audits.detail_shares import VENDOR
 from blackbox_conformal.method.audits.findings import Audit, AuditedLevel, AuditedPicture
 from blackbox_conformal.method.audits.hypothesis import claim, quantity
 from blackbox_conformal.method.audits.implied_quality import promise
@@ -24,6 +25,7 @@ from blackbox_conformal.method.audits.verdict import Verdict, judge, meaning, ov
 from blackbox_conformal.method.guarantees.corollaries import cap_note, error_in_words
 from blackbox_conformal.method.guarantees.guarantee import Claim, Guarantee, Units
 from blackbox_conformal.method.metrics.metric import Metric
+from blackbox_conformal.method.risk.curve import LEAST_INVENTED
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.pool import mean_of_clusters, pool
 from blackbox_conformal.study.audit.beside import Beside
@@ -170,7 +172,19 @@ class _Measured:
             outside=mean_quality([picture.outside[index] for picture in self.audited], self.weights),
             whole=mean_quality([picture.whole for picture in self.audited], self.weights),
             promise=promise(self.rule, alpha, metric_of(self.calibration), self._mean(shares > 0)),
+            pooled=self._pooled(index),
         )
+
+    def _pooled(self, index: int) -> float | None:
+        """Of all that was invented in these pictures together, the share that is clear; None where it is not known.
+
+        It follows from each picture's own share, as far as that is not more than is invented.
+        """
+        known = [(each.losses[index], each.detail[VENDOR]) for each in self.audited if VENDOR in each.detail]
+        if self.rule.needs.curve_kind != "marked" or not (whole := sum(sums.invented for _, sums in known)):
+            return None
+        added = [(loss, sums.invented, LEAST_INVENTED * sums.values / 3) for loss, sums in known]
+        return sum(min(invented, loss * (invented + more)) for loss, invented, more in added) / whole
 
     @cached_property
     def curves(self) -> CurveSet:
