@@ -1,9 +1,13 @@
 """The example notebook runs from its first cell to its last, and shows what its text says."""
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from blackbox_conformal.errors import MissingPackageError
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,6 +33,23 @@ def test_every_cell_runs_and_shows_itself(tmp_path: Path) -> None:
     bars = [line for output in outputs for line in progress_of(output)]
     assert {"drawing: 12 of 12", "calibrating: 12 of 12", "masking: 1 of 1", "auditing: 8 of 8"} <= set(bars)
     assert {path.name for path in tmp_path.iterdir()} == {"runs", "calibration.json", "audit.svg"}
+
+
+def test_without_pandas_only_the_tables_at_its_end_stop_and_name_the_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    cells = json.loads((ROOT / "examples" / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]
+    texts = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
+    (end,) = [place for place, (kind, text) in enumerate(texts) if kind == "markdown" and text.startswith("## Tables")]
+    assert "pip install pandas" in texts[end][1]
+    names: dict[str, Any] = {}
+    for _, text in [each for each in texts[:end] if each[0] == "code"]:
+        exec(text, names)
+    for _, text in texts[end + 1 :]:
+        with pytest.raises(MissingPackageError, match="pip install pandas"):
+            exec(text, names)
 
 
 def progress_of(output: Any) -> list[str]:
