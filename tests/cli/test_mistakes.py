@@ -310,6 +310,6 @@ def test_an_address_in_place_of_pictures_is_refused(command, capsys):
     adapter = [] if "mask" in command else ["--adapter", "embedded"]
     assert run([command[0], "https://host/photographs?key=s3cret", *command[1:], *adapter]) == 2
     told = capsys.readouterr().err
-    assert "not an address: download the pictures, and name their folder" in " ".join(told.split())
+    assert "got an address. Download the pictures, and name their folder" in " ".join(told.split())
     with pytest.raises(UsageError, match=r"got the address https://host/photographs\. Download"):
         photograph_paths("https://host/photographs?key=s3cret")
