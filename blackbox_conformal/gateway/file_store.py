@@ -1,10 +1,9 @@
 """The files of requests, each under the digest of its content, so that equal ones are kept once.
 
-A vendor's file is a hard link to the stored answer, where the file system has such links. Where gateways share a book,
-the folder is a working copy of what lies where the answers of the ledger lie.
+A vendor's file is a copy of the stored answer, so that damage to one leaves the other. Where gateways share a book, the
+folder is a working copy of what lies where the answers of the ledger lie.
 """
 
-import contextlib
 import os
 import threading
 import time
@@ -39,9 +38,10 @@ class FileStore:
         name = digest.removeprefix("sha256:")
         return self._folder / name[:2] / name
 
-    def locate(self, digest: str) -> Path:
-        """Where the file of a digest lies; `read` says whether it is whole."""
-        return self._path(digest)
+    def _copy(self, digest: str) -> bytes | None:
+        """The content of a digest where it lies a second time; None where it does not."""
+        stored = self._samples.locate(digest)
+        return None if stored is None else _content(stored)
 
     def keep(self, content: bytes) -> str:
         """Keep a file; its digest. One that is there and damaged is made again.
@@ -64,37 +64,30 @@ class FileStore:
                 if there is not None:
                     # Damaged: it is written anew under the same name.
                     path.unlink()
-            self._put(path, digest, content)
+            write_once(path, content)
             sync(path.parent)
         except OSError as error:
             # Where the gateway keeps files is not the client's business.
             raise type(refusal(path, error))(f"the gateway cannot keep a file: {error.strerror}") from None
         return digest
 
-    def _put(self, path: Path, digest: str, content: bytes) -> None:
-        stored = self._samples.locate(digest)
-        if stored is not None and _content(stored) == content:
-            # Where there are no links, or not to another file system, it is a file of its own.
-            # A link takes no further room on the disk.
-            with contextlib.suppress(OSError):
-                os.link(stored, path)
-        if not path.exists():
-            write_once(path, content)
-
     def read(self, digest: str) -> bytes:
-        """The content of a file.
+        """The content of a file, which is made again where it is gone or damaged and lies elsewhere, too.
 
         Raises
         ------
         IncompleteError
-            It is gone or damaged.
+            It is gone or damaged, and there is no whole copy.
         """
         try:
-            content = self.locate(digest).read_bytes()
+            content = _content(self._path(digest))
+            if content is None or digest_bytes(content) != digest:
+                content = self._copy(digest)
+                if content is None or digest_bytes(content) != digest:
+                    raise IncompleteError("a file of the request is gone or damaged; ask for the picture again")
+                FileStore.keep(self, content)
         except OSError as error:
             raise IncompleteError(f"a file of the request cannot be read: {error.strerror}") from None
-        if digest_bytes(content) != digest:
-            raise IncompleteError("a file of the request was damaged on disk; ask for the picture again")
         return content
 
     def forget_all_but(self, digests: Collection[str]) -> int:
@@ -102,7 +95,6 @@ class FileStore:
         kept, before, deleted = {digest.removeprefix("sha256:") for digest in digests}, time.time() - _UNNAMED_S, 0
         for path in self._folder.glob("??/*"):
             with self._lock:
-                # The time of the last change of the entry: a link made now is new, however old its content is.
                 if path.name not in kept and path.stat(follow_symlinks=False).st_ctime < before:
                     path.unlink()
                     deleted += 1
@@ -125,13 +117,8 @@ class SharedFileStore(FileStore):
         self._answers.put(digest, content)
         return digest
 
-    def locate(self, digest: str) -> Path:
-        path = super().locate(digest)
-        if not path.exists():
-            content = self._answers.get(digest)
-            if content is not None:
-                super().keep(content)
-        return path
+    def _copy(self, digest: str) -> bytes | None:
+        return self._answers.get(digest)
 
     def close(self) -> None:
         self._answers.close()

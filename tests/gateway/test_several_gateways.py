@@ -19,6 +19,7 @@ from support.postgres_server import PostgresServer, end_leases, set_leases
 
 from blackbox_conformal.drawing.ledger.address import LEDGERS
 from blackbox_conformal.drawing.ledger.queries import ledger_sum, ledger_verify
+from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.testing.fault_server import FaultServer
 
 BASE = "http://gateways.example"
@@ -119,6 +120,11 @@ def test_gateways_hold_one_limit_and_each_answers_for_the_others(
         told = next(told for told in became if told["state"] == "done")
         for name in ("picture", "mask", "overlay", "safe", "certificate"):
             assert file(two.a, told, name) == file(two.b, told, name)
+        # A working copy that is damaged is fetched again.
+        whole = file(two.a, told, "mask")
+        (kept,) = (tmp_path / "a").glob(f"served/files/*/{digest_bytes(whole).removeprefix('sha256:')}")
+        kept.write_bytes(b"damaged")
+        assert file(two.a, told, "mask") == whole == kept.read_bytes()
         two.require_whole()
 
 
