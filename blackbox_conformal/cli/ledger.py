@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 _MOST_SHOWN = 20
+_MOST_LISTED = 1000
 _UNSENT = ("planned", "claimed", "intent", "cancelled")
 
 
@@ -41,16 +42,28 @@ def command() -> None:
 @shared.run_folder
 @shared.ledger_address
 @click.option("--state", "states", multiple=True, metavar="STATE", help="Only attempts in this state; repeatable.")
+@click.option(
+    "--limit",
+    type=values.whole(1),
+    metavar="N",
+    help=f"Only the last N attempts.  [default: {_MOST_LISTED}; with --json all]",
+)
 @shared.output
-def ls(screen: Screen, run: str | None, ledger: str | None, states: tuple[str, ...]) -> None:
-    """Every attempt: picture, draw, state, price."""
+def ls(screen: Screen, run: str | None, ledger: str | None, states: tuple[str, ...], limit: int | None) -> None:
+    """Attempts: picture, draw, state, price."""
     from blackbox_conformal.drawing.ledger.queries import ledger_ls
     from blackbox_conformal.drawing.ledger.states import STATES
 
     unknown = [state for state in states if state not in STATES]
     if unknown:
         raise UsageError(f"expected --state to be one of {', '.join(STATES)}; got {unknown[0]!r}")
-    attempts = ledger_ls(place_of(run, ledger, screen.note), states)
+    most = limit or _MOST_LISTED
+    # One more tells whether there are more. A document is whole unless a limit is given.
+    wanted = None if screen.as_json and limit is None else most + 1
+    attempts = ledger_ls(place_of(run, ledger, screen.note), states, wanted)
+    if len(attempts) > most:
+        screen.note(f"the last {most} attempts are shown; --limit N shows more, and `ledger export` gives all")
+        attempts = attempts if wanted is None else attempts[-most:]
     costs = [None if attempt.known_cost_usd is None else str(attempt.known_cost_usd) for attempt in attempts]
     screen.table(
         "Attempts",
@@ -64,7 +77,7 @@ def ls(screen: Screen, run: str | None, ledger: str | None, states: tuple[str, .
                 "unknown" if cost is None else dollars(cost),
                 printable(attempt.error or "", 80),
             ]
-            for attempt, cost in zip(attempts, costs, strict=True)
+            for attempt, cost in zip(attempts[-most:], costs[-most:], strict=True)
         ],
     )
     screen.next("ledger", "verify", *run_named(run))

@@ -7,16 +7,19 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
 from support.command_line import VENDOR, called
+from support.draws import want
 from support.synthetic import photograph, write_draws, write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
+from blackbox_conformal.drawing.ledger.places import Ledger
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.study.photographs_in_memory import photograph_paths
 from blackbox_conformal.testing.fault_server import FaultServer
@@ -229,6 +232,27 @@ def test_a_state_that_no_attempt_can_have_is_told(photographs: Path, capsys: pyt
     assert "expected --state to be one of planned, claimed" in capsys.readouterr().err
     assert run([*listing, "--state", "validated"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 9
+
+
+def test_of_a_long_ledger_the_last_attempts_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(Ledger(tmp_path / "run")) as ledger:
+        ledger.plan([want(f"t{number}") for number in range(1003)])
+    listing = ["ledger", "ls", "--run", str(tmp_path / "run")]
+
+    def listed(*words: str) -> tuple[list[int], str]:
+        assert run([*listing, *words]) == 0
+        told = capsys.readouterr()
+        if "--json" in words:
+            return [row["id"] for row in json.loads(told.out)], told.err
+        return [int(line.split()[0]) for line in told.out.splitlines() if "planned" in line], told.err
+
+    found, said = listed()
+    assert (found, "the last 1000 attempts are shown" in said) == (list(range(4, 1004)), True)
+    assert listed("--limit", "2")[0] == [1002, 1003]
+    found, said = listed("--limit", "1003")
+    assert (len(found), "are shown" in said) == (1003, False)
+    assert len(listed("--json")[0]) == 1003
+    assert listed("--json", "--limit", "1")[0] == [1003]
 
 
 def test_where_a_vendor_is_must_be_said_again(

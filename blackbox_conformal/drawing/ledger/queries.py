@@ -40,7 +40,7 @@ UNPRICED = f"priced = 0 AND cost_nanousd = 0 AND state IN ({_literals((*PAID, 'a
 
 
 def ledger_ls(run: Where, states: tuple[str, ...] = (), limit: int | None = None) -> list[Attempt]:
-    """Attempts in the order they were planned, all or those in `states`, at most `limit`.
+    """Attempts in the order they were planned, all or those in `states`; where there are more, the last `limit`.
 
     Raises
     ------
@@ -49,8 +49,8 @@ def ledger_ls(run: Where, states: tuple[str, ...] = (), limit: int | None = None
     """
     where = f" WHERE state IN ({', '.join('?' * len(states))})" if states else ""
     with _open(run) as connection:
-        rows = connection.execute(f"SELECT {COLUMNS} FROM attempt{where} ORDER BY id LIMIT ?", (*states, limit or _ALL))
-        return [attempt_from(row) for row in rows]
+        query = f"SELECT {COLUMNS} FROM attempt{where} ORDER BY id DESC LIMIT ?"
+        return [attempt_from(row) for row in connection.execute(query, (*states, limit or _ALL))][::-1]
 
 
 def ledger_sum(run: Where) -> dict[str, int | Decimal]:
