@@ -67,6 +67,8 @@ class Function(Adapter):
             max_concurrency=self.concurrency,
             # A call that did not return has left nothing behind, so that it may be repeated.
             idempotency_header="idempotency-key",
+            # A call cannot be ended from outside; an hour is more than a slow network takes, and less than for ever.
+            answer_timeout_s=3600.0,
             degradation=self.degradation,
         )
 

@@ -3,10 +3,12 @@
 import contextlib
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from weakref import WeakSet
 
 from blackbox_conformal.drawing.acceptance import Acceptance, FirstModel
@@ -27,6 +29,7 @@ from blackbox_conformal.drawing.run_control import RunControl
 from blackbox_conformal.drawing.task import Task, asked_of
 from blackbox_conformal.drawing.turn_taking import TurnTaking
 from blackbox_conformal.drawing.work_item import Processor, ToBuy
+from blackbox_conformal.errors import FunctionFailedError
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.support.descriptors import require_descriptors
 from blackbox_conformal.vendor.adapter import Adapter, Answer, Send
@@ -34,17 +37,60 @@ from blackbox_conformal.vendor.rates import Rate
 
 
 class InProcess:
-    """Carries requests to an adapter that answers them itself, where `Transport` carries them to an address."""
+    """Carries requests to an adapter that answers them itself, where `Transport` carries them to an address.
 
-    def __init__(self, adapter: Adapter) -> None:
-        self._adapter = adapter
+    Calls are made in threads that last, since a function may keep something for each thread; one that does not return
+    in time is left alone, and keeps no program from its end.
+    """
+
+    def __init__(self, adapter: Adapter, seconds: float) -> None:
+        self._adapter, self._seconds = adapter, seconds
+        self._idle: list[SimpleQueue[tuple[Send, Future[Answer]] | None]] = []
+        self._overdue: list[Future[Answer]] = []
 
     def send(self, step: Send, resumption: Resumption | None = None, seconds: float | None = None) -> Answer:
-        """Its answer, however long that takes."""
-        return self._adapter.answer(step)
+        """Its answer.
+
+        Raises
+        ------
+        FunctionFailedError
+            The call did not return in time, or an earlier one has not returned yet.
+        """
+        if not all(call.done() for call in self._overdue):
+            raise FunctionFailedError(f"an earlier call of {self._adapter.name} has not returned yet", permanent=True)
+        asked, call = self._idle.pop() if self._idle else self._new_thread(), Future[Answer]()
+        asked.put((step, call))
+        if call not in wait([call], self._seconds).done:
+            self._overdue.append(call)
+            asked.put(None)
+            raise FunctionFailedError(
+                f"{self._adapter.name} did not answer within {self._seconds:g} s, and its call goes on. Give more, as"
+                f" timeout={10 * self._seconds:g}",
+                permanent=True,
+            )
+        self._idle.append(asked)
+        return call.result()
+
+    def _new_thread(self) -> "SimpleQueue[tuple[Send, Future[Answer]] | None]":
+        asked: SimpleQueue[tuple[Send, Future[Answer]] | None] = SimpleQueue()
+        threading.Thread(target=self._work, args=(asked,), name="function", daemon=True).start()
+        return asked
+
+    def _work(self, asked: "SimpleQueue[tuple[Send, Future[Answer]] | None]") -> None:
+        while (given := asked.get()) is not None:
+            step, call = given
+            try:
+                call.set_result(self._adapter.answer(step))
+            except BaseException as error:  # noqa: BLE001 - raised in the thread that asked
+                call.set_exception(error)
 
     def distrust(self) -> None:
         """There is no connection."""
+
+    def close(self) -> None:
+        """Let the threads end that work on nothing."""
+        while self._idle:
+            self._idle.pop().put(None)
 
 
 class OpenRun:
@@ -92,7 +138,11 @@ class OpenRun:
             stack.callback(self._adapter.close)
             capabilities = self._adapter.capabilities
             base, further = self._adapter.base_url, self._adapter.further_urls
-            self._transport = Transport(base, capabilities.result_hosts, limits, further) if base else None
+            self._transport: Transport | InProcess = (
+                Transport(base, capabilities.result_hosts, limits, further)
+                if base
+                else InProcess(self._adapter, limits.answer_timeout_s)
+            )
             stack.callback(self._close_transport)
             self._rate_limiter = folder.rate_limiter(
                 self._adapter, limits.rates or (), clock, partial(board.tell, "pace")
@@ -151,7 +201,7 @@ class OpenRun:
             limits=limits,
             ledger=self._ledger,
             store=self._store,
-            transport=self._transport or InProcess(self._adapter),
+            transport=self._transport,
             reservations=reservations,
             turns=turns,
             concurrency=concurrency,
@@ -209,7 +259,7 @@ class OpenRun:
         self._stack.close()
 
     def _close_transport(self) -> None:
-        if self._transport is not None and not self._abandoned:
+        if not self._abandoned:
             self._transport.close()
 
 

@@ -1,6 +1,9 @@
 """A function of the program is a vendor to every use case: stored like a paid one, called once a draw, watched."""
 
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +129,37 @@ def test_a_function_that_fails_ends_the_run_and_the_same_call_goes_on(desk: Path
     assert network.calls == 6
     calibrated(network)
     assert network.calls == 10
+
+
+def test_a_function_that_hangs_ends_the_run_in_time_and_nothing_is_called_beside_it(desk: Path) -> None:
+    network, hangs, let_go = Network(), threading.Event(), threading.Event()
+
+    def hanging(picture: np.ndarray, seed: int) -> np.ndarray:
+        if network.calls == 6 and not hangs.is_set():
+            hangs.set()
+            let_go.wait(120)
+        return network(picture, seed)
+
+    begun, choices = time.monotonic(), {"metric": METRIC, "score": "bicubic-gap", "run": "run"}
+    with pytest.raises(AdapterError, match=r"did not answer within 0\.5 s, .* timeout=5\. Answers so far are kept"):
+        bc.calibrate(bc.from_function("texture", hanging), "photographs", timeout=0.5, **choices)
+    assert time.monotonic() - begun < 60
+    calibration = calibrated(network)
+    assert network.calls == 10
+    network.calls = 6
+    hangs.clear()
+    stuck = bc.from_function("texture", hanging)
+    with bc.Session(calibration, stuck, 0.9, run="run", timeout=0.5) as session:
+        for number, said in ((20, "did not answer within"), (21, "has not returned yet")):
+            with pytest.raises(AdapterError, match=said):
+                session.mask(reduced(photograph(number), 4))
+        assert network.calls == 6
+        let_go.set()
+        found = None
+        while found is None:
+            with suppress(AdapterError):
+                found = session.mask(reduced(photograph(21), 4))
+        assert found.certificate.trusted_share > 0
 
 
 class OutOfMemoryError(RuntimeError):
