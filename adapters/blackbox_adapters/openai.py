@@ -111,6 +111,17 @@ class OpenAI(Editor):
             retired="" if day is None else f"{day}, developers.openai.com/api/docs/deprecations: {self.model}",
         )
 
+    @property
+    def unpriced(self) -> str:
+        """The rates of tokens, of which the vendor does not publish how many a picture takes."""
+        rates = RATES.get(self.model)
+        if rates is None or self.given_price is not None:
+            return ""
+        return (
+            f"by tokens: {rates.text} USD a million of text sent, {rates.picture} of pictures sent, {rates.made} of"
+            " what is made; the first draw tells how many; give -p price-usd=… with the most that one may cost"
+        )
+
     def draw(self, upload: Upload, draw: Draw) -> Flow:
         """One multipart request."""
         width, height = self.size(upload.width * self.scale, upload.height * self.scale)

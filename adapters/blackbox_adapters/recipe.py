@@ -484,6 +484,16 @@ class Recipe(Hosted):
         prices, options = self._spec.price, {**self._spec.options, **self.options}
         return None if prices is None else price_list(prices, self._factor, options, self.usd_per_unit)
 
+    @property
+    def unpriced(self) -> str:
+        """The recipe's price in its own currency, where what one unit of it is worth is not known."""
+        prices, options = self._spec.price, {**self._spec.options, **self.options}
+        if prices is None or self.capabilities.price is not None:
+            return ""
+        rows = [row for row in prices.all_rows if _is_about(row, self._factor, options)]
+        listed = _rule(prices, rows) or "".join(f"{_words(row, prices.currency)} a draw" for row in rows[:1])
+        return f"{listed} ({prices.source}); give -p usd-per-unit=… with what one is worth" if listed else ""
+
     def identity(self) -> dict[str, Any]:
         """The recipe counts by what it says, not by where it lies."""
         identity = super().identity()

@@ -163,6 +163,7 @@ def _say_estimate(screen: Screen, expected: "Estimate") -> None:
         again = f", and at most {expected.passed_on} more to later vendors of the cascade{again}"
     text = f"{counted(expected.calls, 'call')} to make{again}, {expected.cached} draws stored; price {price}"
     if isinstance(expected, Plan):
+        text += f" in US dollars: {expected.price_rule}" if expected.cost_usd is None and expected.price_rule else ""
         text += f"; disk {mebibytes(expected.disk_bytes)}, memory {mebibytes(expected.memory_bytes)}"
         text += "" if expected.seconds is None else f"; about {expected.seconds:.0f} s at the allowed rate"
     screen.note(text)

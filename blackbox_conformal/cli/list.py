@@ -295,7 +295,8 @@ def _price_rule(described: dict[str, Any]) -> str:
     if price is None:
         given = any(parameter["name"] == "price-usd" for parameter in described["parameters"])
         stated = "give -p price-usd=… with your vendor's price to limit the cost, or " if given else "give "
-        return f": {stated}--max-calls to limit the calls"
+        known = described["capabilities"].get("unpriced")
+        return f" in US dollars: {known}" if known else f": {stated}--max-calls to limit the calls"
     if float(price["high_usd"]) == 0:
         return ""
     read = f"{price['source']}{', read on ' + price['read_on'] if price['read_on'] else ''}"

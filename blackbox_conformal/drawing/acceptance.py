@@ -215,6 +215,6 @@ class Acceptance:
             return None
         return ModelChangedError(
             f"the vendor replaced its model: draws came from {first!r} and from {model!r}, and must not be mixed. What "
-            "was paid for is kept. If the service chooses among providers, name one where it lets you, and run the same"
-            " command again; else start again in a new run folder, with --run"
+            "was paid for is kept. If the service chooses among providers, name one where it lets you, and add "
+            "--max-resample 1 to draw these again; else start again in a new run folder, with --run"
         )

@@ -140,7 +140,8 @@ def _of_cascade(prices: Sequence[Price | None]) -> Price | None:
 def price_missing(adapter: Adapter) -> str:
     """What to do where money is limited and the price of a draw is unknown."""
     asked = ", which plan --quote asks for" if type(adapter).quote is not Adapter.quote else ""
-    stated = f"add -p price-usd=0.02 with your vendor's price (price_usd in Python){asked}, or "
+    stated = adapter.unpriced or "add -p price-usd=0.02 with your vendor's price (price_usd in Python)"
+    stated += f"{asked}, or "
     return (
         f"--max-cost (max_cost in Python) needs the price of one call, and none is known for {adapter.name}: "
         f"{stated if 'price_usd' in type(adapter).model_fields else ''}give --max-calls (max_calls) instead"

@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
-from blackbox_conformal.drawing.acceptance import Acceptance
+from blackbox_conformal.drawing.acceptance import STRANGERS, Acceptance
 from blackbox_conformal.drawing.attempt import AttemptRunner, Carrier
 from blackbox_conformal.drawing.attempt_record import OUTCOME_ERRORS, AttemptRecord
 from blackbox_conformal.drawing.clock import Clock
@@ -45,6 +45,7 @@ from blackbox_conformal.errors import (
     BlackboxConformalError,
     BudgetError,
     LedgerError,
+    ModelChangedError,
     NotSentError,
     PayloadError,
     RunRefusedError,
@@ -170,7 +171,7 @@ class Processor:
         # Two equal tasks would be one draw in the ledger, counted twice.
         if len(set(keys)) != len(keys):
             raise UsageError("one draw is asked for twice; give each picture once, and each draw its own index")
-        rows = self.ledger.rows(keys)
+        rows = self._attempts(keys)
         steps = self._steps(keys, rows)
         names = {name: clean(name) for name in {task.upload.name for task in tasks}}
         items = []
@@ -184,6 +185,7 @@ class Processor:
             reopened = sum(attempt.reopened for attempt in attempts)
             item = WorkItem(task, key, names[task.upload.name], step, times_resampled(attempts), reopened=reopened)
             items.append(item)
+        self._refuse_astray([attempt for attempts in rows.values() for attempt in attempts])
         self.reservations.plan(
             [
                 self._spec(item.task, item.key, item.name, item.step.generation)
@@ -196,6 +198,24 @@ class Processor:
             start = random.randrange(len(items) or 1)
             items = items[start:] + items[:start]
         return items
+
+    def _attempts(self, keys: Sequence[str]) -> Mapping[str, Sequence[Attempt]]:
+        """The ledger's rows of these draws; where any model may answer, what went astray for others is a picture."""
+        rows = self.ledger.rows(keys)
+        if self.acceptance.calibrated is not None:
+            return rows
+        return {
+            key: [replace(one, state="validated") if one.code == OTHER_MODEL else one for one in attempts]
+            for key, attempts in rows.items()
+        }
+
+    def _refuse_astray(self, attempts: Sequence[Attempt]) -> None:
+        """Buy nothing where the last answers to these draws were all of another model, unless the user says so."""
+        newest = max((attempt.id for attempt in attempts if attempt.state in WHOLE), default=-1)
+        last = [one for one in attempts if one.id > newest and one.code == OTHER_MODEL]
+        changed = self.acceptance.model_error(last[-1].model, stored=True) if len(last) >= STRANGERS else None
+        if changed is not None and not self.limits.max_resample:
+            raise ModelChangedError(f"{changed}. If {last[-1].model!r} answered for a while only, add --max-resample 1")
 
     def last_items(self) -> list[WorkItem]:
         """A work item for each draw that was put off, once all others have ended; none where the run is stopped."""
@@ -219,7 +239,7 @@ class Processor:
     def to_buy(self, tasks: Sequence[Task]) -> "ToBuy":
         """What the missing ones of these draws take; reads only."""
         keys = task_keys(self.identity, tasks)
-        steps = zip(tasks, keys, self._steps(keys, self.ledger.rows(keys)), strict=True)
+        steps = zip(tasks, keys, self._steps(keys, self._attempts(keys)), strict=True)
         specs = [self._spec(task, key, "", step.generation) for task, key, step in steps if isinstance(step, Submit)]
         return ToBuy(sum(map(self.reservations.prices.nanousd, specs)), len(specs))
 
@@ -317,7 +337,7 @@ class Processor:
             while len(stale) < _LOOKED_AT_TOGETHER:
                 stale.append(items.popleft())
         keys = [item.key for item in stale]
-        rows = self.ledger.rows(keys)
+        rows = self._attempts(keys)
         now = self.clock.monotonic()
         # Put back in reverse, so that they keep their order at the front.
         for item, step in reversed(list(zip(stale, self._steps(keys, rows), strict=True))):
@@ -401,7 +421,7 @@ class Processor:
             step = Submit(generation + 1)
 
     def _rows(self, item: WorkItem) -> Sequence[Attempt]:
-        return self.ledger.rows([item.key])[item.key]
+        return self._attempts([item.key])[item.key]
 
     def _runner(self, task: Task, spec: AttemptSpec, earlier: Attempt | None, restore: bool = False) -> AttemptRunner:
         return AttemptRunner(
@@ -453,7 +473,7 @@ class Processor:
             problem = str(error)
         (key,) = task_keys(self.identity, [task])
         # Only attempts with these very bytes: another generation has another picture.
-        attempts = [attempt for attempt in self.ledger.rows([key]).get(key, ()) if attempt.digest == digest]
+        attempts = [attempt for attempt in self._attempts([key]).get(key, ()) if attempt.digest == digest]
         if not attempts:
             raise LedgerError(f"{problem}; the ledger holds no draw with these bytes")
         self.board.tell("damaged", problem, task.upload.name, task.index)

@@ -350,7 +350,7 @@ def _capabilities(adapter: Adapter) -> dict[str, Any]:
         "high_usd": able.price.high_usd,
         "by_size": adapter.price_for(1, 1) != able.price,
     }
-    return {"seedable": able.seedable, **asdict(able), "price": price}
+    return {"seedable": able.seedable, **asdict(able), "price": price, "unpriced": adapter.unpriced}
 
 
 def _plain(value: Any) -> Any:

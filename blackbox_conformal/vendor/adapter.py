@@ -481,6 +481,11 @@ class Adapter(BaseModel, ABC):
         """
         return self.capabilities.price
 
+    @property
+    def unpriced(self) -> str:
+        """What the vendor asks where no price in US dollars is known, and what to give; empty: that is not known."""
+        return ""
+
     def sent_inputs(self) -> Mapping[str, Any]:
         """What every request says besides picture and seed, by the vendor's own names, JSON-ready; empty: not told.
 

@@ -89,7 +89,7 @@ def test_show_tells_the_figures_of_the_parameters_given() -> None:
     assert "there is no parameter 'modle' (did you mean model?)" in str(wrong.exception)
 
 
-@pytest.mark.parametrize("name", ["vertex-imagen", "comfy-cloud", "openai"])
+@pytest.mark.parametrize("name", ["vertex-imagen", "comfy-cloud"])
 def test_show_says_what_to_do_where_the_price_is_unknown(name: str) -> None:
     said = run("list", "adapters", name).stdout
     assert "unknown: give -p price-usd=… with your vendor's price to limit the cost, or --max-calls to limit" in said

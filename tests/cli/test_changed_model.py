@@ -51,11 +51,10 @@ def change_model(server: FaultServer, name: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["mask", "audit"])
-def test_the_first_answer_of_another_model_ends_masking_and_auditing(
-    folder: Path, server: FaultServer, command: str
-) -> None:
+def test_answers_of_another_model_end_masking_and_auditing(folder: Path, server: FaultServer, command: str) -> None:
     change_model(server, "acme-v2")
-    for run, most in (("fresh", 12 + 8), ("first", 12 + 16)):
+    # Three answers in a row, and those that are under way then.
+    for run, most in (("fresh", 12 + 10), ("first", 12 + 20)):
         found = use(folder, server, command, "first", run)
         assert found.returncode == 3, found.stderr
         assert SENTENCE in found.stderr
@@ -87,7 +86,7 @@ def test_after_a_new_calibration_everything_works_again_in_the_old_run_folder(
     assert use(folder, server, "audit", "second", "second").returncode == 0
 
 
-def test_a_change_while_calibrating_says_that_this_cannot_be_completed(tmp_path: Path) -> None:
+def test_a_change_while_calibrating_says_how_it_can_be_completed(tmp_path: Path) -> None:
     write_photographs(tmp_path / "photographs", range(4))
     with FaultServer({"submit": [None, None, "model:name=acme-v2"]}) as server:
         for _ in range(2):
@@ -95,5 +94,11 @@ def test_a_change_while_calibrating_says_that_this_cannot_be_completed(tmp_path:
             assert found.returncode == 3, found.stderr
             assert "draws came from 'fault-vendor-1' and from 'acme-v2'" in found.stderr
             assert "start again in a new run folder, with --run" in found.stderr
-            assert server.account.paid == 3
+            assert server.account.paid == 5
+        server.script = {}
+        change_model(server, "fault-vendor-1")
+        assert "add --max-resample 1" in calibrate(tmp_path, server, "run").stderr
+        assert server.account.paid == 5
+        assert calibrate(tmp_path, server, "run", "--max-resample", "1").returncode == 0
+        assert server.account.paid == 12 + 3
         assert calibrate(tmp_path, server, "new").returncode == 0

@@ -26,6 +26,7 @@ from blackbox_conformal.errors import (
     VendorFailedError,
 )
 from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.testing.fault_vendor import FaultVendor
 from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.pictures import WRONG_PICTURES
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
@@ -128,10 +129,12 @@ def test_a_model_that_changes_stops_the_run_and_keeps_the_samples(tmp_path: Path
         assert sorted(row.state for row in ledger_ls(tmp_path, PAID)) == ["invalid"] * STRANGERS + ["stored"] * 2
         again = draw(adapter, tmp_path, tasks(1, 9), concurrency=1)
         assert isinstance(again.error, ModelChangedError)
-        assert server.account.requests("submit") == 2 + 2 * STRANGERS
+        assert "add --max-resample 1" in str(again.error)
+        assert server.account.requests("submit") == 2 + STRANGERS
         server.script = {}
+        assert isinstance(server.vendor, FaultVendor)
         server.vendor.model = "fault-vendor-1"
-        assert draw(adapter, tmp_path, tasks(1, 9), concurrency=1).states == ["stored"] * 9
+        assert draw(adapter, tmp_path, tasks(1, 9), max_resample=1).states == ["stored"] * 9
 
 
 @pytest.mark.parametrize("kind", [SynchronousVendor, JobVendor])

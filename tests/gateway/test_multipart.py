@@ -18,6 +18,7 @@ from support.synthetic import photograph, reduced
 
 import blackbox_conformal as bc
 from blackbox_conformal.documents.certificate import Certificate
+from blackbox_conformal.drawing.acceptance import STRANGERS
 from blackbox_conformal.drawing.ledger.queries import ledger_sum
 from blackbox_conformal.errors import LedgerError, SuspendedError
 from blackbox_conformal.gateway import served_pictures
@@ -270,7 +271,7 @@ def test_another_model_of_the_vendor_has_no_mask(
         strict = gateway.post(picture(1), Prefer="handling=strict")
         assert strict.status_code == 409
         assert gateway.post(picture(0)).content == answer.content
-    assert server.account.paid == 2
+    assert server.account.paid == 2 * STRANGERS
 
 
 def test_a_photograph_of_the_calibration_has_no_mask(

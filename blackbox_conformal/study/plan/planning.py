@@ -56,7 +56,7 @@ class Plan(Estimate, Faces):
     price_source
         Where the price comes from, and when it was read; None when the price is not known.
     price_rule
-        What the price depends on, in words; empty = on nothing, or it is not known.
+        What the price depends on, in words, or what is known where it is not known in US dollars; empty = nothing.
     frontier
         What promises at which levels and numbers are expected to trust; None where the user did not ask.
     foretold
@@ -104,7 +104,7 @@ class Plan(Estimate, Faces):
                 "photographs": f"{self.n}, {counted(self.draws, 'draw')} each",
                 "calls": f"{self.calls} to make, {self.cached} draws stored{self._passed_on}",
                 "price": self._price,
-                "a photograph": f"{self._more(1)}, {self.price_rule}" if self.price_rule else None,
+                "a photograph": f"{self._more(1)}, {self.price_rule}" if self.price_rule and self.cost_usd else None,
                 "disk, memory": f"{mebibytes(self.disk_bytes)}, {mebibytes(self.memory_bytes)}",
                 "reachable alpha": f"{self.reachable_alpha:.4g} with these {self.n} photographs",
             },
@@ -140,7 +140,7 @@ class Plan(Estimate, Faces):
     @property
     def _price(self) -> str:
         if self.cost_usd is None:
-            return "unknown: give -p price-usd=…"
+            return f"unknown in US dollars: {self.price_rule}" if self.price_rule else "unknown: give -p price-usd=…"
         return money(*self.cost_usd) + (f" ({self.price_source})" if self.price_source else "")
 
     def _more(self, photographs: int) -> str:
@@ -284,7 +284,7 @@ def _plan(
         needed_n={f"{level:g}": rule.fewest_images(level, setup.metric.capped_bound) for level in levels},
         usd_a_photograph=None if price is None else (price.low_usd * draws, price.high_usd * draws),
         price_source=None if price is None else price.source + (f", read {price.read_on}" if price.read_on else ""),
-        price_rule="" if price is None else price.rule,
+        price_rule=setup.adapter.unpriced if price is None else price.rule,
         foretold=Foretold.of(setup, expected),
     )
 
