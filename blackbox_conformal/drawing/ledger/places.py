@@ -269,5 +269,6 @@ def _require_driver(address: Address) -> None:
     """Refuse an address where the extra is not installed."""
     if importlib.util.find_spec("psycopg") is None:
         raise MissingPackageError(
-            f"the ledger {address} needs psycopg: pip install 'blackbox-conformal[postgres]', or leave --ledger out"
+            f"the ledger {address} needs psycopg (LGPL-3.0): pip install 'blackbox-conformal[postgres]', or leave "
+            "--ledger out"
         )

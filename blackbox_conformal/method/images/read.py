@@ -351,7 +351,8 @@ def _decoder(kind: str) -> type[ImageFile.ImageFile]:
         from pillow_heif import HeifImageFile
     except ImportError:
         raise ImageError(
-            "expected the extra that reads HEIC; it is not installed. Run: pip install pillow-heif; or convert to PNG"
+            "expected the extra that reads HEIC; it is not installed. Convert to PNG, or run: pip install pillow-heif "
+            "(its wheels hold libx265, which is GPLv2)"
         ) from None
     decoder: type[ImageFile.ImageFile] = HeifImageFile
     return decoder
