@@ -208,3 +208,16 @@ def test_an_edited_check_of_an_input_is_not_verified(
     assert "does not say it" in refused(input_check=None, status="guaranteed")
     assert "out of its range" in refused(input_check=check | {"statistics": check["statistics"] | {"noise": -1.0}})
     assert "expected sharpness, " in refused(input_check=check | {"statistics": {"noise": 1.0}})
+
+
+def test_one_jpeg_file_is_told_what_its_mask_would_say(calibrated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compared(calibrated, "compressed/new40.jpg", "--json") == 0
+    found = capsys.readouterr()
+    said = (
+        "1 of 1 input would get no guarantee: the input is a JPEG file, and those of the calibration were made without"
+    )
+    assert f"warning: {said} JPEG (bicubic:4)" in found.err
+    assert json.loads(found.out)["files"].startswith(said)
+    assert compared(calibrated, "alike", "--json") == 0
+    found = capsys.readouterr()
+    assert (json.loads(found.out)["files"], "warning" in found.err) == (None, False)

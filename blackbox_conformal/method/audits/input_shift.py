@@ -114,6 +114,8 @@ class InputShift(Faces):
         Every statistic, the one that moved most first.
     seed, permutations
         Of the random permutations.
+    files
+        Why inputs would get no guarantee by the format of their files alone; None: none.
     """
 
     n: int
@@ -123,6 +125,7 @@ class InputShift(Faces):
     movements: tuple[Movement, ...]
     seed: int = SEED
     permutations: int = PERMUTATIONS
+    files: str | None = None
 
     @property
     def moved(self) -> tuple[Movement, ...]:
@@ -213,6 +216,7 @@ class InputShift(Faces):
                 "permutations": self.permutations,
             },
         )
+        yield Note(self.files or "", {"files": self.files}, remark="warning")
         yield Note(
             f"The p-value is from {self.permutations} random permutations with seed {self.seed}. Inputs of one kind "
             f"are called different with a probability of at most {self.level:g}.",

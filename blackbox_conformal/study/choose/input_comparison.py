@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
 from blackbox_conformal.documents.calibration import Calibration
+from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.errors import BlackboxConformalError, CalibrationError
 from blackbox_conformal.method.audits.input_shift import SEED, InputShift, compare
 from blackbox_conformal.method.images.bands import Bands, rendered
@@ -16,7 +18,10 @@ from blackbox_conformal.study.keyword_arguments import InputsSettings
 from blackbox_conformal.study.keyword_terms import named_keywords
 from blackbox_conformal.study.listeners import Progress, shown_progress
 from blackbox_conformal.study.photographs_in_memory import Photographs, photograph_paths, photographs_as_files
+from blackbox_conformal.study.stages.certify import format_reason
 from blackbox_conformal.study.stages.grouped_errors import refuse_together
+from blackbox_conformal.study.stages.prepare import format_of
+from blackbox_conformal.support.text import counted
 
 
 @named_keywords
@@ -55,15 +60,34 @@ def compare_inputs(
             f"expected a calibration that says what the inputs of its {which} are like; this one does not. Calibrate "
             "again: the draws are stored, so no call is made"
         )
+    formats: list[str] = []
     with shown_progress(settings.get("progress")) as step:
-        new = read_statistics(photograph_paths(inputs), step, loaded.procedure.bands)
-    return compare(known, new, level=settings["level"], seed=settings.get("seed", SEED))
+        new = read_statistics(photograph_paths(inputs), step, loaded.procedure.bands, formats)
+    shift = compare(known, new, level=settings["level"], seed=settings.get("seed", SEED))
+    return replace(shift, files=reason_of_files(formats, loaded.procedure))
+
+
+def reason_of_files(formats: Sequence[str], procedure: Procedure) -> str | None:
+    """Why inputs would get no guarantee by the formats of their files alone; None: none of them."""
+    reasons = [reason for each in formats if (reason := format_reason(procedure, each)) is not None]
+    which = f"{len(reasons)} of {counted(len(formats), 'input')}"
+    return f"{which} would get no guarantee: {reasons[0]}" if reasons else None
 
 
 def read_statistics(
-    paths: Sequence[Path], progress: Progress = lambda *_: None, bands: Bands | None = None
+    paths: Sequence[Path],
+    progress: Progress = lambda *_: None,
+    bands: Bands | None = None,
+    formats: list[str] | None = None,
 ) -> InputStatistics:
-    """The statistics of every picture, in order; `bands`: what their numbers are declared to be.
+    """The statistics of every picture, in order.
+
+    Parameters
+    ----------
+    bands
+        What their numbers are declared to be.
+    formats
+        Gets the format of each file; None: nobody asks.
 
     Raises
     ------
@@ -75,7 +99,10 @@ def read_statistics(
     for done, path in enumerate(paths):
         progress("reading inputs", done, len(paths))
         try:
-            found.append(InputStatistics.of(rendered(read_image(path, transparent=True, bands=bands).pixels)))
+            picture = read_image(path, transparent=True, bands=bands)
+            found.append(InputStatistics.of(rendered(picture.pixels)))
+            if formats is not None:
+                formats.append(format_of(picture))
         except BlackboxConformalError as error:
             failures.append((path.name, error))
     refuse_together(failures, len(paths))

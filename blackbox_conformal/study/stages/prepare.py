@@ -325,10 +325,11 @@ def prepare_input(
         return read_image(source, transparent=transparent, bands=bands).pixels
 
     prepared = _prepared(name, path, None, picture.pixels, picture.conversions, setup, Encoder(), again)
-    return replace(prepared, statistics=InputStatistics.of(rendered(picture.pixels)), file_format=_format(picture))
+    return replace(prepared, statistics=InputStatistics.of(rendered(picture.pixels)), file_format=format_of(picture))
 
 
-def _format(picture: Picture) -> str:
+def format_of(picture: Picture) -> str:
+    """The format of a file, as in `Prepared.file_format`."""
     # What always loses something is named without a word, as in certificates from before others were told apart.
     return f"lossy {picture.format}" if picture.lossy and picture.format != "JPEG" else picture.format
 
@@ -344,7 +345,7 @@ def _look_at(path: Path, setup: Setup, limits: ImageLimits, kept: KeptPixels | N
     shown = low if min(low.shape[:2]) >= LEAST_SIDE else truth
     seen, look = sketch(rendered(shown), picture.digest), rendered(low)
     statistics, kind = InputStatistics.of(look), InputKind.of(look)
-    return _Photograph(seen, low, conversions, picture.file_digest, read.fitted, statistics, kind, _format(picture))
+    return _Photograph(seen, low, conversions, picture.file_digest, read.fitted, statistics, kind, format_of(picture))
 
 
 def _low_resolution(path: Path, setup: Setup) -> Image:
