@@ -357,11 +357,12 @@ def _nothing(choice: "Choice") -> str | None:
 
 def _show_thresholds(screen: Screen, calibration: "Calibration", levels: Sequence[float]) -> None:
     """The threshold and the trusted share of each of these levels, of all photographs and within each group."""
-    screen.table(
-        "Thresholds",
-        ["alpha", "trust pixels whose score is below", "trusted share of the calibration pictures"],
-        [_row(calibration, calibration.rule(), level) for level in levels],
-    )
+    if not calibration.procedure.vendors_that_end:
+        screen.table(
+            "Thresholds",
+            ["alpha", "trust pixels whose score is below", "trusted share of the calibration pictures"],
+            [_row(calibration, calibration.rule(), level) for level in levels],
+        )
     rules = {group: calibration.rule_of_group(group) for group in calibration.groups}
     if rules:
         screen.table(

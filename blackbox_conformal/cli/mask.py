@@ -206,7 +206,6 @@ def command(screen: Screen, options: MaskOptions) -> None:
 
     Exit code 3: inputs or answers are unlike the calibration's, so masks carry no guarantee. Everything is written.
     """
-    from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing
     from blackbox_conformal.study.kept_results import KeptResults
     from blackbox_conformal.study.mask.mask_request import MaskRequest
     from blackbox_conformal.study.mask.products import encode_product, with_credentials
@@ -235,7 +234,7 @@ def command(screen: Screen, options: MaskOptions) -> None:
     )
     batch = _read_batch(screen, request, options)
     request = request.falling_back(batch.setup.adapter, options.fallback)
-    hopeless = reason_of_nothing(request.rule, request.curves, options.alpha)
+    hopeless = request.nothing
     run = from_options.calibrated_folder(screen, options, calibration.procedure, options.calibration)
     store = pages().report_material(run, calibration, (options.alpha,), full_size=FULL_SIZE not in options.leave_out)
     from_options.place(options, run)
@@ -543,7 +542,7 @@ def _in_the_way(
                     f"{count[name]} are called {printable(name)}. Rename them, or mask them into different folders"
                 )
             if not options.force:
-                told = options.alpha, request.calibration, request.rule.specification(), options.outside
+                told = options.alpha, request.calibration, request.rules, options.outside
                 if refuse_existing(name, Path(options.out), *told):
                     replacing.add(place)
         except UsageError as error:

@@ -378,7 +378,8 @@ class Calibration(Faces):
                 f"{printable(group)}, of which nothing is known, so nothing could be trusted"
             )
         inner = {key: value for key, value in (rule or self.rule()).specification().items() if value is not None}
-        return choose_guarantee("by-group", of=inner.pop("name"), parameters=inner, groups=groups, group_new=group)
+        kind = "by-vendor" if self.procedure.vendors_that_end else "by-group"
+        return choose_guarantee(kind, of=inner.pop("name"), parameters=inner, groups=groups, group_new=group)
 
     def threshold(self, alpha: float, guarantee: str | None = None, **parameters: Any) -> float:
         """The largest threshold that keeps the guarantee at `alpha`; -inf: nothing, +inf: everything can be trusted."""

@@ -208,6 +208,19 @@ class Procedure(BaseModel):
         )
 
     @property
+    def vendors_that_end(self) -> int:
+        """At how many vendors of a cascade a picture may end, each with a threshold of its own; 0: it has one alone."""
+        parameters = self.vendor.get("parameters") or {}
+        vendors = parameters.get("vendors", ())
+        # One vendor that draws again is down as a whole.
+        several = self.vendor.get("adapter") == "cascade" and any(each != vendors[0] for each in vendors)
+        return len(vendors) if several and not parameters.get("available") else 0
+
+    def ends_at(self, asked: int) -> str | None:
+        """The group of pictures that go on to the vendor at `asked`, from 0, and no further; None: all are of one."""
+        return f"vendor {asked + 1} of {self.vendors_that_end}" if self.vendors_that_end else None
+
+    @property
     def floor(self) -> float | None:
         """PSNR in dB that what a cascade delivers is to have; None where none is declared."""
         is_cascade = self.vendor.get("adapter") == "cascade"

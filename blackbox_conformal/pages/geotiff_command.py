@@ -459,6 +459,11 @@ def _threshold(screen: Screen, options: SceneOptions) -> tuple[float, dict[str, 
         trusted=trusted(options.trust),
     )
     rule = request.rule
+    if len(request.rules) > 1:
+        raise UsageError(
+            "expected a guarantee whose threshold is the same for every picture; a cascade has one for each of its "
+            "vendors. Calibrate one of them by itself"
+        )
     if rule.bound_source != "metric":
         raise UsageError(
             f"expected a guarantee whose threshold is the same for every picture; {rule.plugin_name()} takes a bound "

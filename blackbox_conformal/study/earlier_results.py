@@ -1,12 +1,13 @@
 """Files of an earlier result under the same name: what may be overwritten, and whose signature is kept."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import Certificate
 from blackbox_conformal.errors import CheckFailedError, FileFormatError, UsageError
+from blackbox_conformal.method.guarantees.guarantee import Guarantee
 from blackbox_conformal.study.stages.certify import without_bound
 from blackbox_conformal.support.canonical import canonical_json
 from blackbox_conformal.support.text import file_stem, printable
@@ -27,7 +28,7 @@ VENDOR_ENDINGS = {
 
 
 def refuse_existing(
-    name: str, folder: Path, alpha: float, calibration: Calibration, guarantee: Mapping[str, Any], outside: float
+    name: str, folder: Path, alpha: float, calibration: Calibration, rules: Sequence[Guarantee], outside: float
 ) -> bool:
     """Refuse, before anything is paid, to mask a picture whose files would overwrite others.
 
@@ -35,8 +36,8 @@ def refuse_existing(
 
     Parameters
     ----------
-    guarantee
-        Name and parameters of the guarantee.
+    rules
+        The guarantees that masks are made with.
     outside
         The p-value of an input, at which and below its mask carries no guarantee.
 
@@ -47,7 +48,7 @@ def refuse_existing(
     Raises
     ------
     UsageError
-        Some of the files exist, and they are not one whole result of this calibration at this level, with this
+        Some of the files exist, and they are not one whole result of this calibration at this level, with such a
         guarantee and this `outside`.
     """
     there = [path for path in possible_paths(name, folder) if path.exists()]
@@ -79,7 +80,8 @@ def refuse_existing(
             f"{there[0]} exists and was made with --outside {marked:g}; got --outside {outside:g}, and it is not "
             f"overwritten. Give --outside {marked:g}, --force or another --out"
         )
-    if canonical_json(without_bound(earlier.guarantee)) != canonical_json(without_bound(dict(guarantee))):
+    promised = [canonical_json(without_bound(rule.specification())) for rule in rules]
+    if canonical_json(without_bound(earlier.guarantee)) not in promised:
         raise UsageError(
             f"{there[0]} exists and was made with another guarantee, {earlier.guarantee.get('name')} with its "
             "parameters; it is not overwritten. Give that --guarantee or --group, --force or another --out"

@@ -51,8 +51,15 @@ class EnteredState(Protocol):
 class MaskedPictures(Protocol):
     """The pictures that were masked, ranked among those of the calibration."""
 
-    def enter(self, picture: "Prepared", statistics: InputStatistics, answers: Answers, threshold: float) -> None:
-        """Enter a picture that was not entered before and did not calibrate."""
+    def enter(
+        self,
+        picture: "Prepared",
+        statistics: InputStatistics,
+        answers: Answers,
+        threshold: float,
+        group: str | None = None,
+    ) -> None:
+        """Enter a picture that was not entered before and did not calibrate, among the photographs of its group."""
 
     @property
     def drift(self) -> str | None:

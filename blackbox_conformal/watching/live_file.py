@@ -97,14 +97,14 @@ def enter(file: WatchFile, watch: Watched, known: Known, picture: LivePicture, t
 
 
 def inputs_before(
-    file: WatchFile, calibration: str, group: str | None, without: Collection[str], most: int
+    file: WatchFile, calibration: str, groups: Collection[str | None], without: Collection[str], most: int
 ) -> InputStatistics:
     """The inputs that were entered last by any watch of a calibration, at most so many, each once.
 
     Parameters
     ----------
-    group
-        Of the photographs that they were ranked among.
+    groups
+        Of the photographs that they were ranked among; None: all.
     without
         Digests of inputs that do not count.
 
@@ -117,9 +117,10 @@ def inputs_before(
         rows = connection.execute(
             "SELECT statistics, max(live.id) AS last FROM live JOIN watch ON watch.id = live.watch"
             # One row of each input, the last of them, so that masking a picture twice counts once.
-            f" WHERE calibration = ? AND photographs_of IS ? AND input NOT IN ({', '.join('?' * len(without))})"
+            f" WHERE calibration = ? AND ({' OR '.join(['photographs_of IS ?'] * len(groups))})"
+            f" AND input NOT IN ({', '.join('?' * len(without))})"
             " GROUP BY input ORDER BY last DESC LIMIT ?",
-            (calibration, group, *without, most),
+            (calibration, *groups, *without, most),
         ).fetchall()
     with reading(file.path):
         return InputStatistics.from_bytes(b"".join(row["statistics"] for row in rows))

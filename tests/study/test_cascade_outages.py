@@ -2,19 +2,23 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from study.test_cascades import KINDS, RULE, Network, is_hard, small
+from study.test_cascades import KINDS, RULE, Network, enlarged, is_hard, of_servers, small
 from support.command_line import called
 from support.synthetic import write_photographs
 
 import blackbox_conformal as bc
 from blackbox_conformal.documents.certificate import ENOUGH, Certificate
+from blackbox_conformal.errors import UsageError
+from blackbox_conformal.study.stages.certify import contradictions
 from blackbox_conformal.testing.fault_server import FaultServer
+from blackbox_conformal.watching.visit import live_pictures
 
 TOML = """
 [[vendors]]
@@ -133,7 +137,8 @@ def test_a_fallback_that_the_picture_chose_is_never_guaranteed(tmp_path: Path) -
 
     def masked(unusable: Sequence[np.ndarray], name: str) -> list[bc.Result]:
         def fails(picture: np.ndarray) -> Any:
-            return picture[:0] if any(np.array_equal(picture, one) for one in unusable) else answer(picture)
+            blank = np.zeros_like(enlarged(picture, 0.0))
+            return blank if any(np.array_equal(picture, one) for one in unusable) else answer(picture)
 
         failing = bc.cascade(cheap.vendor, bc.from_function("dear", fails, test_side=0), rules=[RULE])
         pictures = [(f"s{seed}", small(seed)) for seed in hard[-ENOUGH:]]
@@ -144,3 +149,74 @@ def test_a_fallback_that_the_picture_chose_is_never_guaranteed(tmp_path: Path) -
     assert {result.certificate.status for result in others} == {"guaranteed"}
     assert (one.certificate.calibration_digest, one.certificate.status) == (left.digest, "if-like-calibration")
     assert "may depend on the picture" in json.dumps(one.certificate.notes)
+
+
+def test_each_vendor_has_a_threshold_of_its_own_and_a_batch_of_right_pictures_raises_no_alarm(tmp_path: Path) -> None:
+    cheap, dear = Network("cheap", invents=True), Network("dear", invents=False)
+    vendor, run = bc.cascade(cheap.vendor, dear.vendor, rules=[RULE]), tmp_path / "run"
+    calibration = bc.calibrate(vendor, write_photographs(tmp_path / "photographs", range(40)), run=run, **KINDS)
+    ends = [f"vendor {1 + is_hard(small(int(image.name[1:])))} of 2" for image in calibration.images]
+    assert [image.group for image in calibration.images] == ends
+    results = bc.mask_all(vendor, [(f"s{seed}", small(seed)) for seed in range(100, 150)], calibration, 0.9, run=run)
+    for seed, result in zip(range(100, 150), results, strict=True):
+        certificate, end = result.certificate, f"vendor {1 + is_hard(small(seed))} of 2"
+        rule = calibration.rule_of_group(end)
+        assert certificate.guarantee == rule.specification()
+        assert certificate.threshold_hex == rule.threshold(calibration.curves, 0.9).hex()
+        assert certificate.n_calibration == ends.count(end)
+        assert f"pictures that end at '{end}'" in certificate.statement
+        assert contradictions(certificate, calibration) == []
+    assert {result.certificate.status for result in results} == {"guaranteed"}
+    pooled = results[0].certificate.model_copy(update={"guarantee": calibration.guarantee})
+    assert "guarantee speaks of no vendor of the cascade" in contradictions(pooled, calibration)
+    other = {**results[0].certificate.guarantee, "groups": [ends[0]] * 40}
+    assert (
+        "groups are not"
+        in contradictions(results[0].certificate.model_copy(update={"guarantee": other}), calibration)[0]
+    )
+
+
+def test_a_vendor_with_too_few_photographs_is_refused_and_a_threshold_for_all_of_an_earlier_version_too(
+    tmp_path: Path,
+) -> None:
+    with FaultServer() as cheap, FaultServer() as dear:
+        vendor = of_servers(cheap.url, dear.url)
+        photographs = write_photographs(tmp_path / "photographs", range(12))
+        calibration = bc.calibrate(vendor, photographs, run=tmp_path / "run", max_cost=1, **KINDS)
+        ends = [f"vendor {1 + (row > 1)} of 2" for row in range(12)]
+        few = [image.model_copy(update={"group": end}) for image, end in zip(calibration.images, ends, strict=True)]
+        lopsided, paid = replace(calibration, images=tuple(few)), cheap.account.paid
+        told = r"a part of the pictures .* 'vendor 1 of 2': .*at least 9 are needed. Add 7 .*--alpha 0.34"
+        with pytest.raises(UsageError, match=told):
+            bc.mask(vendor, small(30), lopsided, 0.11, run=tmp_path / "run", max_cost=1)
+        without = [image.model_copy(update={"group": None}) for image in calibration.images]
+        earlier = replace(calibration, images=tuple(without))
+        with pytest.raises(bc.BlackboxConformalError, match="one threshold for all its vendors"):
+            bc.mask(vendor, small(30), earlier, 0.9, run=tmp_path / "run", max_cost=1)
+        assert cheap.account.paid == paid
+        with pytest.raises(UsageError, match="expected no groups beside a cascade"):
+            bc.calibrate(vendor, photographs, groups={"p1": "a"}, run=tmp_path / "run", max_cost=1, **KINDS)
+        with pytest.raises(UsageError, match="beside a cascade"):
+            bc.mask(vendor, small(30), calibration, 0.9, group="vendor 2 of 2", run=tmp_path / "run", max_cost=1)
+
+
+def test_pictures_enter_in_an_order_that_their_completion_does_not_decide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, entered = Network("one", invents=True), list[str]()
+    calibration = bc.calibrate(
+        network.vendor, write_photographs(tmp_path / "photographs", range(12)), run=tmp_path / "run", **KINDS
+    )
+    real = live_pictures.LiveWatch.enter
+
+    def enter(self: Any, picture: Any, *known: Any) -> None:
+        entered.append(picture.name)
+        real(self, picture, *known)
+
+    monkeypatch.setattr(live_pictures.LiveWatch, "enter", enter)
+    pictures = [(f"s{seed}", small(seed)) for seed in range(100, 116)]
+    for number, each in enumerate((pictures, pictures[::-1])):
+        bc.mask_all(network.vendor, each, calibration, 0.9, run=tmp_path / f"masked-{number}", concurrency=1)
+    first, second = entered[:16], entered[16:]
+    assert first == second
+    assert first not in (sorted(first), sorted(first)[::-1])

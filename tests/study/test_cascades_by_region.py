@@ -116,8 +116,9 @@ def test_only_tiles_that_do_not_suffice_are_bought_and_one_picture_is_delivered_
     assert bc.calibrate(vendor, folder, run=run, **KINDS).digest == calibration.digest
     assert bc.plan(vendor, folder, run=run, **KINDS).calls == 0
     assert (len(cheap.sizes), len(dear.sizes)) == bought
-    audit = bc.audit(vendor, photographs(tmp_path / "unseen", range(30, 36)), calibration, 0.9, run=run, stop=False)
-    assert audit.n == 6
+    unseen, end = photographs(tmp_path / "unseen", range(30, 36)), "vendor 2 of 2"
+    audit = bc.audit(vendor, unseen, calibration, 0.9, group=end, run=run, stop=False)
+    assert audit.n == sum(is_hard(small(seed)) for seed in range(30, 36))
     left = bc.calibrate(vendor.without_last(), folder, run=run, **KINDS)
     assert (len(left.images), len(dear.sizes)) == (hard, bought[1] + sum(is_hard(small(s)) for s in range(30, 36)))
     other = bc.cascade(cheap.vendor, dear.vendor, rules=[{**RULE, "margin": 5}])
@@ -136,7 +137,7 @@ def test_tiles_that_do_not_fit_the_picture_around_them_raise_the_risk(
     brighter = Counted("dear", lambda picture: np.clip(enlarged(picture) + 0.5, 0, 1))
     shifted = bc.cascade(cheap.vendor, brighter.vendor, rules=[RULE])
     same, other = (
-        bc.audit(each, unseen, calibration, 0.3, run=tmp_path / name, stop=False)
+        bc.audit(each, unseen, calibration, 0.3, group="vendor 2 of 2", run=tmp_path / name, stop=False)
         for name, each in (("same", vendor), ("shifted", shifted))
     )
     assert brighter.sizes

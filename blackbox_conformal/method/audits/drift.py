@@ -38,7 +38,7 @@ class _Side:
     said: str
 
 
-def drift(known: Answers, new: Answers, thresholds: Sequence[float]) -> str | None:
+def drift(known: Answers, new: Answers, thresholds: Sequence[float], part: float = 1.0) -> str | None:
     """In which way the answers `new` are not like those to the calibration's photographs, `known`; None: like them.
 
     Parameters
@@ -46,10 +46,12 @@ def drift(known: Answers, new: Answers, thresholds: Sequence[float]) -> str | No
     thresholds
         Those that masks are made with. The one at which the calibration's own trusted share is nearest to a half tells
         most, and is looked at.
+    part
+        Of the false alarms that are allowed.
     """
     sides = _sides(known, new, thresholds)
     # Bonferroni: each measurement gets its share of the false alarms.
-    found = [side for side in sides if p_value(side.known, side.new) <= FALSE_ALARMS / len(sides)]
+    found = [side for side in sides if p_value(side.known, side.new) <= part * FALSE_ALARMS / len(sides)]
     if not found:
         return None
     which = "answer to this picture is" if len(new) == 1 else f"answers to these {len(new)} pictures are"

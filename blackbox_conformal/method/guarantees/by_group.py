@@ -39,12 +39,19 @@ class ByGroup(Around):
     groups: tuple[str, ...]
     group_new: str
 
+    kind: ClassVar[str] = "photographs of group"
+    fixed: ClassVar[str] = "Groups were fixed before any result was seen and depend on the input alone."
+
     @model_validator(mode="after")
     def _build(self) -> Self:
-        if self.of == "by-group":
+        if self.of in ("by-group", "by-vendor"):
             raise ValueError("groups within groups: name the finest groups instead")
         self.inner  # noqa: B018  refuses parameters that do not fit
         return self
+
+    @property
+    def own_group(self) -> str | None:
+        return self.group_new
 
     @property
     def bound_source(self) -> BoundSource:
@@ -91,7 +98,8 @@ class ByGroup(Around):
             )
             return Choice(-np.inf, max(missing, 1), nothing)
         choice = inner.choose(group_curves, alpha)
-        reason = choice.reason and f"group {self.group_new!r}: {choice.reason}"
+        named = self.kind.removeprefix("photographs of ")
+        reason = choice.reason and f"{named} {self.group_new!r}: {choice.reason}"
         return Choice(choice.threshold, choice.missing_images, reason)
 
     def risk(self, curves: CurveSet, threshold: float) -> float:
@@ -108,12 +116,12 @@ class ByGroup(Around):
     def statement(self, alpha: float, n: int, error: str = "error") -> str:
         """One sentence with the numbers; n is counted from the groups."""
         statement = self.inner.restrict(self._indices).statement(alpha, self._indices.size, error)
-        return f"Among photographs of group {self.group_new!r}: {statement}"
+        return f"Among {self.kind} {self.group_new!r}: {statement}"
 
     @property
     def assumptions(self) -> tuple[str, ...]:
         """What must be true for it, one sentence each."""
-        return (*self.inner.assumptions, "Groups were fixed before any result was seen and depend on the input alone.")
+        return (*self.inner.assumptions, self.fixed)
 
     def restrict(self, indices: NDArray[np.int64]) -> Self:
         """Cut groups and the parameters within to the photographs at `indices`."""

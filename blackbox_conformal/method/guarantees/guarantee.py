@@ -423,6 +423,11 @@ class Guarantee(Plugin):
         return self, None
 
     @property
+    def own_group(self) -> str | None:
+        """The group of photographs that it holds within; None: it speaks of all."""
+        return None
+
+    @property
     def tiles(self) -> tuple[str, ...] | None:
         """The photograph that each calibration picture is a tile of; None where each is a photograph of its own."""
         return None

@@ -13,12 +13,14 @@ from blackbox_conformal.method.guarantees.by_cluster import in_tiles
 from blackbox_conformal.method.guarantees.guarantee import Claim, Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing
 from blackbox_conformal.study.audit.beside import Beside
+from blackbox_conformal.study.stages.certify import rules_of_masks
 from blackbox_conformal.support import member_text
 from blackbox_conformal.support.text import printable
 
 _BY = {
     "by-cluster": "the photograph of each tile with --tiles FILE",
     "by-group": "calibrate with --groups FILE and audit with --group NAME",
+    "by-vendor": "audit with --group NAME, such as 'vendor 1 of 2'",
 }
 
 
@@ -43,7 +45,8 @@ def audited_rule(
     Raises
     ------
     UsageError
-        Only some of the calibration pictures are named, or ``by-cluster`` or ``by-group`` without its parts.
+        Only some of the calibration pictures are named, or ``by-cluster`` or ``by-group`` without its parts; or a
+        cascade is audited without a group.
     """
     if isinstance(guarantee, str):
         name = member_text.parse(guarantee)[0]
@@ -61,6 +64,12 @@ def audited_rule(
                 f"none, first {printable(missing[0])}. Name all of them"
             )
         rule = in_tiles(rule, [photographs[name] for name in names])
+    if group is None and len(rules := rules_of_masks(calibration, rule)) > 1:
+        ends = " or ".join(f"--group {one.own_group!r}" for one in rules)
+        raise UsageError(
+            f"expected {ends} (group in Python) beside a cascade, whose masks have a threshold for each vendor that "
+            "pictures end at: audit one after the other, as the draws are kept and nothing is paid twice"
+        )
     return rule if group is None else calibration.rule_of_group(group, rule)
 
 

@@ -200,7 +200,8 @@ class AuditRequest:
     levels
         Ascending.
     group
-        The group that every photograph is of; None: of any.
+        The group that every photograph is of; None: of any. Of a cascade: photographs that end at another vendor are
+        left out once they are drawn.
     tiles
         Picture's name → photograph that it is a tile of; a photograph then counts once.
     groups
@@ -286,7 +287,7 @@ def audit_photographs(
     job.confirm()
     keep = crops or WorstCrops(0)
     detail = None if setup.bands else DetailMeter(setup.procedure.mixture)
-    measure = Measure(rule, request.curves, levels, on_picture, keep.most > 0, detail)
+    measure = Measure(rule, request.curves, levels, on_picture, keep.most > 0, detail, request.group)
     found, ending = _measured(job, measure, request, keep, stop=stop and not setup.adapter.capabilities.local)
     audited = [picture for picture, _ in found]
     photographs = photographs_of(rule, [picture.name for picture in audited], request.tiles)
@@ -344,21 +345,29 @@ def _measured(
     In the order of their digests, whatever order they were drawn in.
     """
     found: list[tuple[AuditedPicture, Answers]] = []
-    turns, stopping = None, None
+    turns, stopping, elsewhere = None, None, 0
     if stop:
         turns = PhotographTurns(job, request.tiles)
         stopping = Stopping(request.calibration, request.rule, request.levels, request.tiles)
     for batch in [job.pictures] if turns is None or stopping is None else turns.batches(stopping):
         with job.only(batch).run(measure) as measured:
             for _, one in measured:
+                if one is None:
+                    elsewhere += 1
+                    continue
                 found.append((one.picture, one.answers))
                 for crop in one.crops:
                     keep.offer(*crop)
                 job.listeners.progress("auditing", len(found), len(job.pictures))
-        if stopping is not None:
+        if stopping is not None and found:
             stopping.look([picture for picture, _ in found])
+    if not found:
+        raise CalibrationError(
+            f"expected photographs that end at {request.group}; all {elsewhere} end at other vendors of the cascade. "
+            "Name more photographs"
+        )
     found.sort(key=lambda one: one[0].truth)
-    return found, None if turns is None or stopping is None else stopping.stop(turns.given)
+    return found, None if turns is None or stopping is None else stopping.stop(turns.given - elsewhere)
 
 
 def _refuse_known(pictures: Sequence[Prepared], calibration: Calibration) -> None:

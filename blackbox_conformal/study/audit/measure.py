@@ -153,6 +153,8 @@ class Measure:
         Whether the surroundings of the worst pixels are wanted.
     detail
         Measures what the vendor restores and invents; None where that is not asked.
+    group
+        See `AuditRequest`.
     """
 
     rule: Guarantee
@@ -161,9 +163,12 @@ class Measure:
     on_picture: OnPicture
     crops: bool
     detail: DetailMeter | None = None
+    group: str | None = None
 
-    def __call__(self, ready: Ready) -> Measured:
-        """What is measured on one photograph."""
+    def __call__(self, ready: Ready) -> Measured | None:
+        """What is measured on one photograph; None: it ends at another vendor of a cascade than is audited."""
+        if self.group not in (None, ready.setup.procedure.ends_at(ready.drawn.asked) or self.group):
+            return None
         picture, setup, metric = ready.drawn.prepared, ready.setup, ready.setup.metric
         if ready.drawn.refusal is not None:
             worst = self._bounded(self.rule.losses.worst(metric.capped_bound))

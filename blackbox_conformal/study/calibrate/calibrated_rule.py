@@ -34,6 +34,11 @@ def checked_rule(
         `groups` or `tiles` are those of other photographs, no error of the metric can exceed the guarantee's
         tolerance, or the guarantee takes a bound from the picture that metric or degradation do not allow.
     """
+    if groups is not None and setup.procedure.vendors_that_end:
+        raise UsageError(
+            "expected no groups beside a cascade: its photographs are grouped by the vendor that they end at. Leave "
+            "--groups out (groups in Python)"
+        )
     check_groups(groups, names)
     rule = rule_for(guarantee, names, tiles)
     refuse_bound(rule, setup.metric, setup.procedure.mixture, setup.procedure.scale)

@@ -135,7 +135,8 @@ def _measured(job: Job, rule: Guarantee, groups: Mapping[str, str], tiles: Mappi
     found: list[_Found] = []
     with job.run(partial(_measure, stored_losses(rule, job.setup))) as measured:
         for drawn, seen in measured:
-            found.append((_image(drawn, groups, tiles), drawn.prepared.statistics, *seen))
+            group = job.setup.procedure.ends_at(drawn.asked) or groups.get(drawn.prepared.name)
+            found.append((_image(drawn, group, tiles), drawn.prepared.statistics, *seen))
             job.listeners.progress("calibrating", len(found), len(job.pictures))
     if not found:
         raise CalibrationError("expected photographs that the cascade's rule passes on; it passes on none of these")
@@ -180,7 +181,7 @@ def _refuse_tuning(pictures: Sequence[Prepared], tuning: Sequence[KnownPhotograp
         )
 
 
-def _image(drawn: Drawn, groups: Mapping[str, str], tiles: Mapping[str, str]) -> CalibrationImage:
+def _image(drawn: Drawn, group: str | None, tiles: Mapping[str, str]) -> CalibrationImage:
     picture = drawn.prepared
     assert picture.truth_digest is not None
     return CalibrationImage(
@@ -192,7 +193,7 @@ def _image(drawn: Drawn, groups: Mapping[str, str], tiles: Mapping[str, str]) ->
         width=picture.size[1],
         refused=None if drawn.refusal is None else str(drawn.refusal),
         reopened=drawn.reopened,
-        group=groups.get(picture.name),
+        group=group,
         cluster=tiles.get(picture.name),
         fitted=picture.fitted,
         kind=picture.kind,

@@ -7,7 +7,7 @@ from blackbox_conformal.drawing.estimate import costs
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.method.guarantees.expected import Expected
 from blackbox_conformal.method.guarantees.guarantee import Guarantee, number_in_words
-from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing, refuse_bound
+from blackbox_conformal.method.guarantees.instance_bound import refuse_bound
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.job import Job
 from blackbox_conformal.study.mask.mask_request import MaskRequest
@@ -17,24 +17,31 @@ LEVELS = tuple(digits / parts for parts in (1000, 100, 10) for digits in range(1
 """Levels of two digits, from 0.01 to 9.9."""
 
 
-def refuse_paid_emptiness(job: Job, rule: Guarantee, curves: CurveSet, alpha: float) -> None:
+def refuse_paid_emptiness(job: Job, request: MaskRequest) -> None:
     """Refuse to pay for draws of masks in which nothing will be trusted; what is stored or free is no reason.
+
+    Of a cascade, those of the pictures that end at one of its vendors are enough to refuse, unless no photograph did.
 
     Raises
     ------
     UsageError
         Calls would be made that cost something, or might; says at which level they would be worth it.
     """
-    reason = reason_of_nothing(rule, curves, alpha)
-    if reason is None:
+    nothing = zip(request.rules, request.reasons_of_nothing, strict=True)
+    n = request.calibration.n
+    empty = [(rule, why) for rule, why in nothing if why is not None and rule.counted(n)]
+    if not empty:
         return
     expected = job.estimate()
     if not costs(expected.calls, expected.cost_usd):
         return
-    level = lowest_level(rule, curves)
-    better = "" if level is None else f"give --alpha {level:g}, the lowest level at which something is trusted, or "
+    levels = [lowest_level(rule, request.calibration.curves_for(rule)) for rule, _ in empty]
+    known = [level for level in levels if level is not None]
+    better = f"give --alpha {max(known):g}, the lowest level at which something is trusted, or " if known else ""
+    which = "every mask" if len(empty) == len(request.rules) else "every mask of a part of the pictures"
+    reasons = "; ".join(why.removesuffix(".") for _, why in empty)
     raise UsageError(
-        f"every mask would be empty, so nothing was sent: {reason.removesuffix('.')}. To go on, {better}add "
+        f"{which} would be empty, so nothing was sent: {reasons}. To go on, {better}add "
         "--empty-masks (empty_masks=True in Python) to pay for the pictures all the same"
     )
 
@@ -54,9 +61,11 @@ def lowest_level(rule: Guarantee, curves: CurveSet) -> float | None:
 
 def ways_out(request: MaskRequest, setup: Setup, empty: int) -> str:
     """What to do where `empty` masks were made in which nothing is trusted."""
-    rule, curves = request.rule, request.curves
+    nothing = zip(request.rules, request.reasons_of_nothing, strict=True)
+    rule, reason = next(((rule, why) for rule, why in nothing if why is not None), (request.rule, None))
+    curves = request.calibration.curves_for(rule)
     ways = ["a larger level", "more calibration photographs"]
-    if reason_of_nothing(rule, curves, request.alpha) is not None:
+    if reason is not None:
         level, missing = lowest_level(rule, curves), rule.choose(curves, request.alpha).missing_images
         ways = [] if level is None else [f"a larger level (with this calibration from --alpha {level:g} on)"]
         ways.append(f"more calibration photographs (at least {number_in_words(missing)} more)")

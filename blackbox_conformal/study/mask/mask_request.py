@@ -8,13 +8,15 @@ from typing import Any
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.documents.certificate import ENOUGH, BatchCheck, InputCheck
 from blackbox_conformal.documents.signature import trusted_keys
-from blackbox_conformal.errors import ProcedureMismatchError
+from blackbox_conformal.errors import ProcedureMismatchError, UsageError
 from blackbox_conformal.method.audits.outlying import LEVEL, check_level
 from blackbox_conformal.method.guarantees.guarantee import Guarantee
+from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing
 from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.study.job import Terms
 from blackbox_conformal.study.keyword_terms import calibrated
+from blackbox_conformal.study.stages.certify import rules_of_masks
 from blackbox_conformal.study.stages.draws import Drawn
 from blackbox_conformal.study.stages.input_check import check_batch, check_input
 from blackbox_conformal.study.stages.prepare import Prepared
@@ -82,8 +84,14 @@ class MaskRequest:
         """
         watched = None if file is None else watching().refuse_suspended(file, calibration, trusted)
         rule = calibration.rule(guarantee)
+        if group is not None and calibration.procedure.vendors_that_end:
+            raise UsageError(
+                "expected no --group (group in Python) beside a cascade, whose pictures belong to the vendor that they "
+                f"end at; got {group}. Leave it out"
+            )
         if group is not None:
             rule = calibration.rule_of_group(group, rule)
+        rules_of_masks(calibration, rule)
         rule.threshold(calibration.curves_for(rule), alpha)
         return cls(calibration, rule, alpha, group, empty_masks, check_level(outside), watched, file, trusted)
 
@@ -112,7 +120,19 @@ class MaskRequest:
 
     def speaking_of(self, drawn: Drawn, setup: Setup) -> "tuple[Setup, MaskRequest]":
         """What a picture is evaluated and masked with, by who answered; `setup` is the calibration's own."""
-        return (setup, self) if drawn.fell_back is None or self.fallback is None else self.fallback
+        if drawn.fell_back is not None and self.fallback is not None:
+            return self.fallback
+        return setup, replace(self, rule=self.rule_of(drawn))
+
+    def rule_of(self, drawn: Drawn) -> Guarantee:
+        """The guarantee of a picture's mask, by the vendor that it ends at."""
+        rules = self.rules
+        return rules[drawn.asked] if len(rules) > 1 else rules[0]
+
+    @property
+    def rules(self) -> list[Guarantee]:
+        """The guarantees that its masks are made with; see `rules_of_masks`."""
+        return rules_of_masks(self.calibration, self.rule) if self.rule.own_group is None else [self.rule]
 
     def now(self) -> "MaskRequest":
         """The same request by what the watch says now; errors as for `of`."""
@@ -143,6 +163,17 @@ class MaskRequest:
             if before is not None and len(inputs) < ENOUGH:
                 earlier = before.before([picture.input_digest for picture in pictures], ENOUGH - len(inputs))
         return check_batch(self.calibration, inputs, earlier, self.group), drift
+
+    @property
+    def nothing(self) -> str | None:
+        """Why no pixel of any picture can be trusted; None where some might be."""
+        reasons = self.reasons_of_nothing
+        return None if None in reasons else reasons[0]
+
+    @property
+    def reasons_of_nothing(self) -> list[str | None]:
+        """That of each of `rules`."""
+        return [reason_of_nothing(rule, self.calibration.curves_for(rule), self.alpha) for rule in self.rules]
 
     @property
     def curves(self) -> CurveSet:

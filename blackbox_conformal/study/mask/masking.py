@@ -1,7 +1,9 @@
 """A picture, a vendor and its calibration in; delivered picture, trust mask and certificate out."""
 
 import math
+import re
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -35,6 +37,7 @@ from blackbox_conformal.study.stages.prepare import Input, Prepared
 from blackbox_conformal.study.stages.ready import Ready, described
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.study.watched import MaskedPictures, WatchState, watching
+from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.text import printable
 
 
@@ -47,7 +50,7 @@ class Receiver:
     on_result
         Gets each result as soon as it is there, or what `in_thread` made of it; neither is then kept.
     on_answers
-        Gets what the answers to each picture were like.
+        Gets what the answers to each picture were like, and the group of the calibration that they belong to.
     on_watch
         Gets a sentence when the inputs, or the answers so far, are found to be unlike the calibration's: of a batch
         before anything is paid.
@@ -66,7 +69,7 @@ class Receiver:
     on_result: Callable[[int, Any], None] | None = None
     on_failure: Callable[[int, BlackboxConformalError], None] | None = None
     on_drift: Callable[[str], None] = lambda _: None
-    on_answers: Callable[[Answers], None] = lambda _: None
+    on_answers: Callable[[Answers, str | None], None] = lambda *_: None
     in_thread: Callable[[int, Result], Any] | None = None
     on_watch: Callable[[str], None] = lambda _: None
     sign_with: SigningKey | None = None
@@ -112,7 +115,7 @@ def mask_pictures(
     models, falls_back = request.calibration.vendor_models, request.fallback is not None
     job = Job(setup, distinct, terms, models, MASK_PIXEL_BYTES, falls_back=falls_back)
     if not request.empty_masks:
-        refuse_paid_emptiness(job, request.rule, request.curves, request.alpha)
+        refuse_paid_emptiness(job, request)
     with ExitStack() as open_files:
         # Whatever cannot be written is told before anything is paid.
         company = _Company(request, receiver, open_files)
@@ -126,10 +129,13 @@ def mask_pictures(
         on_unusable = None if receiver.on_failure is None else masking.give_up
         cluster = terms.cluster is not None
         mask = _Mask.of(request, receiver.in_thread, lenient=receiver.on_failure is not None, elsewhere=cluster)
-        with job.run(mask, on_unusable, about=masking.about) as masked:
-            for done, (drawn, found) in enumerate(masked, 1):
-                masking.finish(drawn, found)
-                job.listeners.progress("masking", done, len(job.pictures))
+        try:
+            with job.run(mask, on_unusable, about=masking.about) as masked:
+                for done, (drawn, found) in enumerate(masked, 1):
+                    masking.finish(drawn, found)
+                    job.listeners.progress("masking", done, len(job.pictures))
+        finally:
+            masking.enter_the_rest()
         return masking.results()
 
 
@@ -150,8 +156,8 @@ class _Company:
         self.request, self.drift = request, None if request.watched is None else request.watched.drift
         self.batch: BatchCheck | None = None
         self._on_watch, self._open_files = receiver.on_watch, open_files
-        self._answers: list[Answers] = []
-        self._threshold = request.rule.threshold(request.curves, request.alpha)
+        # By the vendor of a cascade that pictures end at: whose answers they are decides what they are like.
+        self._answers: dict[str | None, tuple[float, list[Answers]]] = {}
         self._watch: MaskedPictures | None = open_files.enter_context(
             watching().live_watch(request.file, request.calibration, request.group, receiver.sign_with)
         )
@@ -168,23 +174,25 @@ class _Company:
         likeness = watching().masked_before(folder, self.request.calibration, self.request.group)
         self._before = self._open_files.enter_context(likeness)
 
-    def enter(self, picture: Prepared, named: Prepared, answers: Answers) -> None:
+    def enter(self, drawn: Drawn, named: Prepared, answers: Answers) -> None:
         """Let a picture bet; what is then found stands in the certificates of those that follow.
 
         One that is unlike the calibration's by itself, or by its batch, is not entered in the run folder: its mask says
         so, and it says nothing of others.
         """
         assert self.batch is not None
-        self._answers.append(answers)
-        statistics, drift = named.statistics, None
+        rule, drift = self.request.rule_of(drawn), None
+        threshold = rule.threshold(self.request.calibration.curves_for(rule), self.request.alpha)
+        self._answers.setdefault(rule.own_group, (threshold, []))[1].append(answers)
+        known = drawn.prepared, named.statistics, answers, threshold, rule.own_group
         if self._watch is not None:
-            self._watch.enter(picture, statistics, answers, self._threshold)
+            self._watch.enter(*known)
             self.request = self.request.now()
             drift = None if self.request.watched is None else self.request.watched.drift
         if self._before is not None:
             alone = Comparisons(self.request.check(named), self.batch, file_format=named.file_format)
             if alone.unlike(self.request.calibration.procedure) is None:
-                self._before.enter(picture, statistics, answers, self._threshold)
+                self._before.enter(*known)
             drift = drift or self._before.drift
         if drift is not None and self.drift is None:
             self._on_watch(drift)
@@ -193,9 +201,9 @@ class _Company:
     @property
     def drifted(self) -> str | None:
         """In which way all answers together are unlike the calibration's; None: they are like them."""
-        if not self._answers:
-            return None
-        return drifted(self.request.calibration, self._answers, [self._threshold], self.request.group)
+        calibration, part = self.request.calibration, 1 / max(1, len(self._answers))
+        found = [drifted(calibration, those, [at], group, part) for group, (at, those) in self._answers.items()]
+        return next(filter(None, found), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +293,10 @@ def _fallen_back(result: Result, fell_back: FellBack | None) -> Result:
     """The result with what its certificate says of a cascade's last vendor that did not answer; None: it did."""
     if fell_back is None:
         return result
+    asked = result.certificate.procedure["vendor"]["parameters"]["available"]
+    # As its own calibration counts the vendors.
+    model = re.sub(r"^(vendor \d+ of) \d+", rf"\1 {asked}", str(result.certificate.vendor_model))
+    result = replace(result, certificate=result.certificate.model_copy(update={"vendor_model": model}))
     note = (
         "the last vendor of the cascade could not be had, so this is the answer before it, under its own calibration: "
         f"{fell_back.reason}"
@@ -316,6 +328,9 @@ class _Masking:
         self._results: dict[int, Result] = {}
         self._failures: dict[int, BlackboxConformalError] = {}
         self._company, self._fallback, self._lock = company, fallback, threading.Lock()
+        # In an order that nothing about the pictures decides: the first ones to be done are the easy ones.
+        self._turns = deque(sorted(self._places, key=lambda digest: digest_bytes(f"turn {digest}".encode())))
+        self._done: dict[str, tuple[Drawn, Answers] | None] = {}
 
     def _company_of(self, drawn: Drawn) -> _Company:
         """Those that are masked under the same calibration as a picture; from any thread."""
@@ -348,16 +363,34 @@ class _Masking:
             return
         for place, result in masked.results:
             (self._receiver.on_result or self._results.__setitem__)(place, result)
+        if drawn.fell_back is None:
+            self._receiver.on_answers(masked.answers, self._company.request.rule_of(drawn).own_group)
         # Of pictures whose own answers were unusable no calibration is, so they say nothing of others.
-        if drawn.fell_back is None or not drawn.fell_back.by_picture:
-            self._receiver.on_answers(masked.answers)
-            named = self._pictures[self._places[picture.input_digest][0]]
-            self._company_of(drawn).enter(picture, named, masked.answers)
+        bets = drawn.fell_back is None or not drawn.fell_back.by_picture
+        self._take_turns(picture.input_digest, (drawn, masked.answers) if bets else None)
+
+    def _take_turns(self, digest: str, entry: tuple[Drawn, Answers] | None) -> None:
+        """Enter every picture whose turn has come; None: one that says nothing of others."""
+        self._done[digest] = entry
+        while self._turns and self._turns[0] in self._done:
+            self._enter(self._turns.popleft())
+
+    def enter_the_rest(self) -> None:
+        """Enter the pictures that are done and waited for others, which have not come."""
+        for digest in self._turns:
+            self._enter(digest)
+        self._turns.clear()
+
+    def _enter(self, digest: str) -> None:
+        if (entry := self._done.pop(digest, None)) is not None:
+            drawn, answers = entry
+            self._company_of(drawn).enter(drawn, self._pictures[self._places[digest][0]], answers)
 
     def give_up(self, picture: Prepared, error: BlackboxConformalError) -> None:
         """Note that a picture cannot be masked."""
         for place in self._places[picture.input_digest]:
             (self._receiver.on_failure or self._failures.__setitem__)(place, error)
+        self._take_turns(picture.input_digest, None)
 
     def results(self) -> list[Result]:
         """Every result that was kept, after a word about the whole batch; errors as for `mask_pictures`."""

@@ -15,7 +15,6 @@ from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.method.audits.findings import Audit
 from blackbox_conformal.method.audits.vendor_claim import ClaimAudit, VendorClaim
-from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing
 from blackbox_conformal.method.images.encode import Answer, Given
 from blackbox_conformal.study.audit.auditing import AuditRequest, audit_photographs
 from blackbox_conformal.study.audit.claiming import put_to_photographs, settings_of_claim
@@ -200,7 +199,7 @@ def mask_all(
     terms.refuse_unlimited(vendor)
     receiver = Receiver(on_result, on_failure, warn, on_watch=warn)
     results = mask_pictures(terms, setup, inputs, prepared, request, receiver)
-    reason = None if request.empty_masks else reason_of_nothing(request.rule, request.curves, alpha)
+    reason = None if request.empty_masks else request.nothing
     if reason is not None:
         warnings.warn(f"every mask is empty: {reason}", stacklevel=3)
     return results

@@ -42,18 +42,20 @@ class BatchDrift:
         self.tell = on_drift
         self.note: str | None = None
         self._request = request
-        self._batch: list[Answers] = []
+        self._batches: dict[str | None, list[Answers]] = {}
         self._lock = threading.Lock()
 
-    def add_answers(self, answers: Answers) -> None:
+    def add_answers(self, answers: Answers, group: str | None) -> None:
         request = self._request
         with self._lock:
-            self._batch.append(answers)
-            if len(self._batch) < DRIFT_BATCH:
+            batch = self._batches.setdefault(group, [])
+            batch.append(answers)
+            if len(batch) < DRIFT_BATCH:
                 return
-            batch, self._batch = self._batch, []
-        thresholds = [request.rule.threshold(request.curves, request.alpha)]
-        self.note = drifted(request.calibration, batch, thresholds, request.group)
+            del self._batches[group]
+        rule = next(rule for rule in request.rules if rule.own_group == group)
+        thresholds = [rule.threshold(request.calibration.curves_for(rule), request.alpha)]
+        self.note = drifted(request.calibration, batch, thresholds, group)
         if self.note is not None:
             self.tell(self.note)
 

@@ -26,7 +26,7 @@ from blackbox_conformal.documents.certificate import (
 )
 from blackbox_conformal.documents.procedure import Procedure
 from blackbox_conformal.documents.signature import Signature
-from blackbox_conformal.errors import FileFormatError, UsageError
+from blackbox_conformal.errors import CalibrationError, FileFormatError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.guarantees.choose import guarantee as choose_guarantee
 from blackbox_conformal.method.guarantees.corollaries import leaked_level, psnr, statement
@@ -80,11 +80,6 @@ class Comparisons:
     drift: str | None = None
     file_format: str = ""
     doubt: str | None = None
-
-    @property
-    def group(self) -> str | None:
-        """The group of calibration photographs that the input was compared with; None: all of them."""
-        return None if self.own is None else self.own.group
 
     def unlike(self, procedure: Procedure) -> str | None:
         """Why the guarantee does not speak of the input; None where it may."""
@@ -146,6 +141,26 @@ def _with_jpeg(mixture: Mixture) -> str:
     return shlex.join(["--degradation", mixture.followed_by("jpeg:60-95")])
 
 
+def rules_of_masks(calibration: Calibration, rule: Guarantee) -> list[Guarantee]:
+    """The guarantees that masks are made with where `rule` is asked for: one, or one for each vendor of a cascade.
+
+    Raises
+    ------
+    CalibrationError
+        An earlier version calibrated a cascade, and kept nothing of who answered which photograph.
+    """
+    ends = calibration.procedure.vendors_that_end
+    if not ends:
+        return [rule]
+    if not all(image.group for image in calibration.images):
+        raise CalibrationError(
+            "this calibration of a cascade has one threshold for all its vendors, which breaks its promise while "
+            "one of them is down. Calibrate again: the draws are stored, so no call is made"
+        )
+    first = calibration.rule_of_group(calibration.groups[0], rule)
+    return [first.model_copy(update={"group_new": calibration.procedure.ends_at(end)}) for end in range(ends)]
+
+
 def certify(
     calibration: Calibration,
     setup: Setup,
@@ -180,7 +195,7 @@ def certify(
             comparisons,
             calibration.signature,
             judged=evaluation.judged,
-            known=None if opacity is not None else _known_errors(calibration, setup, evaluation, comparisons),
+            known=None if opacity is not None else _known_errors(calibration, setup, evaluation, rule),
         ),
         calibration_signature=calibration.signature,
         trusted_share=trusted_share(mask, opacity),
@@ -248,28 +263,26 @@ def claims(
         "procedure": calibration.procedure.model_dump(mode="json"),
         "psnr": _psnr(rule, alpha, metric),
         "leakage": _leakage(rule, alpha, calibration.n, calibration.bound_for(rule)),
-        "outside": Outside.of(calibration.errors_shown(comparisons.group), threshold),
-        "quality": _quality(calibration, metric, comparisons, known) if judged else None,
+        "outside": Outside.of(calibration.errors_shown(rule.own_group), threshold),
+        "quality": _quality(calibration, metric, rule, comparisons, known) if judged else None,
     }
 
 
 def _quality(
-    calibration: Calibration, metric: Metric, comparisons: Comparisons, known: Errors | None
+    calibration: Calibration, metric: Metric, rule: Guarantee, comparisons: Comparisons, known: Errors | None
 ) -> CertifiedQuality | None:
     procedure = calibration.procedure
     if known is None or comparisons.unlike(procedure) is not None:
         return None
     space = "sRGB" if procedure.bands is None else "of the declared range"
-    calibrated = calibration.whole_errors_of(comparisons.group)
+    calibrated = calibration.whole_errors_of(rule.own_group)
     bound, error, floor = metric.capped_bound, metric.error_in_words, procedure.floor
     return CertifiedQuality.of(calibrated, known, bound, error, space, floor)
 
 
-def _known_errors(
-    calibration: Calibration, setup: Setup, evaluation: Evaluation, comparisons: Comparisons
-) -> Errors | None:
+def _known_errors(calibration: Calibration, setup: Setup, evaluation: Evaluation, rule: Guarantee) -> Errors | None:
     """Errors from the known picture, unless the calibration keeps too little to certify a quality by."""
-    if np.isinf(calibration.whole_errors_of(comparisons.group).largest_ratios(MISS_RATE)).all():
+    if np.isinf(calibration.whole_errors_of(rule.own_group).largest_ratios(MISS_RATE)).all():
         return None
     return known_errors(evaluation.context, setup.score, setup.metric, setup.procedure.mixture)
 
@@ -303,6 +316,7 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
     if of_the_picture:
         specification = without_bound(specification)
     rule = choose_guarantee(str(specification.pop("name", None)), **specification)
+    wrong = _other_groups(rule, calibration)
     # What is outside the calibration has its threshold all the same, unless it could not be judged either.
     outside = certificate.status == "outside-calibration"
     judged = certificate.threshold_hex != (-math.inf).hex() if outside else certificate.status != "not-judged"
@@ -332,6 +346,7 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
     return (
         _other_signer(named, calibration.signature)
         + _other_vendor(certificate, calibration)
+        + wrong
         + [
             f"{name} is {stated[name]!r}, and {value!r} follows from the calibration"
             for name, value in Certificate.model_construct(**implied)
@@ -504,6 +519,17 @@ def due_notes(certificate: Certificate, calibration: Calibration, image: bytes) 
     seed_note = calibration.procedure.seed_note
     found = (of_size, None if check is None else check.note, seed_note, hidden_note(opacity_of(image)))
     return [*(note for note in found if note is not None), *calibration.history.notes]
+
+
+def _other_groups(rule: Guarantee, calibration: Calibration) -> list[str]:
+    """That the certificate groups the photographs in another way than the calibration, or not as a cascade's masks."""
+    groups = rule.by_photograph.get("groups")
+    of_each = tuple(image.group or "" for image in calibration.images)
+    if groups is not None and groups != of_each:
+        return ["groups are not those of the calibration's photographs"]
+    # Calibrations of earlier versions kept nothing of who answered which photograph.
+    due = calibration.procedure.vendors_that_end and all(of_each)
+    return ["guarantee speaks of no vendor of the cascade"] if due and rule.own_group is None else []
 
 
 def _other_signer(named: Signature | None, found: Signature | None) -> list[str]:

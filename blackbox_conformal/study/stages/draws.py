@@ -39,12 +39,16 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One picture with all its draws, or the vendor's refusal of it; how many earlier refusals were reopened."""
+    """One picture with all its draws, or the vendor's refusal of it; how many earlier refusals were reopened.
+
+    `asked`: the last vendor of a cascade that it went on to, from 0.
+    """
 
     prepared: Prepared
     outcomes: tuple[Outcome, ...]
     refusal: VendorError | None
     reopened: int = 0
+    asked: int = 0
 
     @property
     def fell_back(self) -> FellBack | None:
@@ -225,9 +229,11 @@ def drawn_pictures(
         unusable.extend(failed)
         reopened = sum(outcome.reopened for outcome in arrived)
         if refusals:
-            yield Drawn(picture, (), refusals[0] or RefusedError("the vendor refused the picture"), reopened)
+            refusal = refusals[0] or RefusedError("the vendor refused the picture")
+            yield Drawn(picture, (), refusal, reopened, arrived[0].asked)
         elif not failed:
-            yield Drawn(picture, tuple(sorted(arrived, key=lambda outcome: outcome.task.index)), None, reopened)
+            in_order = tuple(sorted(arrived, key=lambda outcome: outcome.task.index))
+            yield Drawn(picture, in_order, None, reopened, arrived[0].asked)
     if unusable:
         raise incomplete(unusable, local=False)
 

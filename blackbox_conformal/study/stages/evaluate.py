@@ -289,13 +289,19 @@ def _closest(
 
 
 def drifted(
-    calibration: Calibration, answers: Sequence[Answers], thresholds: Sequence[float], group: str | None = None
+    calibration: Calibration,
+    answers: Sequence[Answers],
+    thresholds: Sequence[float],
+    group: str | None = None,
+    part: float = 1.0,
 ) -> str | None:
     """In which way answers to new pictures are not like those of `calibration`, or of its `group`; None: like them.
+
+    `part`: of the false alarms that are allowed.
 
     Tiles of one photograph are more alike than photographs, so where tiles calibrated nothing can be said.
     """
     if any(image.cluster is not None for image in calibration.images):
         return None
     rows = [row for row, image in enumerate(calibration.images) if group in (None, image.group)]
-    return drift(calibration.answers[rows], Answers.together(answers), thresholds)
+    return drift(calibration.answers[rows], Answers.together(answers), thresholds, part)

@@ -110,6 +110,7 @@ class Reserve:
         losses: dict[str, tuple[float | None, float | None]] = {}
         with job.run(measure) as measured:
             for _, one in measured:
+                assert one is not None
                 beside = None if self.beside is None else self.beside.loss(one.picture)
                 losses[one.picture.truth] = one.picture.losses[0], beside
                 job.listeners.progress("measuring the risk", len(losses), len(job.pictures))

@@ -46,20 +46,25 @@ class LiveWatch:
 
     def __init__(self, file: WatchFile, watch: Watched, calibration: Calibration, group: str | None):
         self._file, self._watch = file, watch
-        rows = [
-            row
-            for row, image in enumerate(calibration.images)
-            if group in (None, image.group) and not np.isnan(calibration.inputs.values[row, 0])
-        ]
-        self._known = Known(group, calibration.inputs[rows], calibration.answers[rows])
+        # Of a cascade every picture is ranked among those that end at the same vendor.
+        groups = calibration.groups if calibration.procedure.vendors_that_end else (group,)
+        self._known = {one: _known(calibration, one) for one in groups}
         self._seen = {image.input for image in calibration.images}
 
-    def enter(self, picture: Prepared, statistics: InputStatistics, answers: Answers, threshold: float) -> None:
+    def enter(
+        self,
+        picture: Prepared,
+        statistics: InputStatistics,
+        answers: Answers,
+        threshold: float,
+        group: str | None = None,
+    ) -> None:
         """Let a picture bet that was not entered before and did not calibrate."""
+        known = self._known.get(group)
         # A picture that calibrated is no test of the vendor.
-        if picture.input_digest not in self._seen and not np.isnan(statistics.values).any():
+        if known and picture.input_digest not in self._seen and not np.isnan(statistics.values).any():
             live = LivePicture(picture.input_digest, statistics, answers)
-            enter(self._file, self._watch, self._known, live, threshold)
+            enter(self._file, self._watch, known, live, threshold)
 
     @property
     def drift(self) -> str | None:
@@ -75,7 +80,17 @@ class LiveWatch:
 
     def before(self, inputs: Collection[str], most: int) -> InputStatistics:
         """The inputs that were entered last, at most so many, without those that have these digests."""
-        return inputs_before(self._file, self._watch.calibration, self._known.group, inputs, most)
+        return inputs_before(self._file, self._watch.calibration, tuple(self._known), inputs, most)
+
+
+def _known(calibration: Calibration, group: str | None) -> Known:
+    """The photographs of the calibration, or of a group, whose inputs are known."""
+    rows = [
+        row
+        for row, image in enumerate(calibration.images)
+        if group in (None, image.group) and not np.isnan(calibration.inputs.values[row, 0])
+    ]
+    return Known(group, calibration.inputs[rows], calibration.answers[rows])
 
 
 @contextmanager
