@@ -1,6 +1,6 @@
 """`plan`: what a calibration would cost before a cent is spent."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from blackbox_conformal.cli import from_options, next_steps
@@ -99,10 +99,12 @@ def _compared(screen: Screen, job: "Job", inputs: str) -> "InputShift":
     """The pictures that are to be sent, beside the inputs of the job's photographs."""
     from blackbox_conformal.method.audits.input_shift import compare
     from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
-    from blackbox_conformal.study.choose.input_comparison import read_statistics
+    from blackbox_conformal.study.choose.input_comparison import read_statistics, reason_of_files
 
+    formats: list[str] = []
     known = InputStatistics.together(picture.statistics for picture in job.pictures)
-    return compare(known, read_statistics(photograph_paths([inputs]), screen.step))
+    new = read_statistics(photograph_paths([inputs]), screen.step, formats=formats)
+    return replace(compare(known, new), files=reason_of_files(formats, job.setup.procedure))
 
 
 def _with_pilot(job: "Job", options: PlanOptions, count: int) -> "Plan":

@@ -221,3 +221,6 @@ def test_one_jpeg_file_is_told_what_its_mask_would_say(calibrated: Path, capsys:
     assert compared(calibrated, "alike", "--json") == 0
     found = capsys.readouterr()
     assert (json.loads(found.out)["files"], "warning" in found.err) == (None, False)
+    given = [str(calibrated / "photographs"), "--adapter", VENDOR, "-p", "url=http://127.0.0.1:9", *CHOICES]
+    run(["plan", *given, "--inputs", str(calibrated / "compressed" / "new40.jpg")])
+    assert f"warning: {said} JPEG (bicubic:4)" in capsys.readouterr().err
