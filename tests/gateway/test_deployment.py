@@ -2,7 +2,11 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from blackbox_conformal.gateway.serve_command import command
 from blackbox_conformal.gateway.server import connections_within
@@ -26,6 +30,26 @@ def test_the_unit_gives_options_that_the_command_takes(tmp_path: Path) -> None:
     assert context.params["log"] == "json"
     (files,) = re.findall(r"^LimitNOFILE=(\d+)$", unit, re.MULTILINE)
     assert connections_within(int(files), 256) > 1000
+
+
+def test_the_image_holds_only_files_of_known_hashes_which_the_project_allows() -> None:
+    text = (FOLDER / "Containerfile").read_text(encoding="utf-8")
+    assert "--require-hashes -r requirements.txt" in text
+    assert "--no-deps --no-build-isolation ." in text
+    locked = re.findall(
+        r"^(\S+)==(\S+)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", (FOLDER / "requirements.txt").read_text(), re.M
+    )
+    versions = {name: version for name, version, _ in locked}
+    project = tomllib.loads((FOLDER.parents[1] / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    for one in (
+        *project["project"]["dependencies"],
+        *extras["serve"],
+        *extras["sign"],
+        *project["build-system"]["requires"],
+    ):
+        requirement = Requirement(one)
+        assert versions[canonicalize_name(requirement.name)] in requirement.specifier, one
 
 
 def test_the_image_warms_kernels_up_by_what_the_package_has_and_holds_what_the_wheel_is_made_of() -> None:
