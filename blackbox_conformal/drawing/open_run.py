@@ -32,6 +32,7 @@ from blackbox_conformal.drawing.work_item import Processor, ToBuy
 from blackbox_conformal.errors import FunctionFailedError
 from blackbox_conformal.support.canonical import digest_json
 from blackbox_conformal.support.descriptors import require_descriptors
+from blackbox_conformal.support.text import vendor_title
 from blackbox_conformal.vendor.adapter import Adapter, Answer, Send
 from blackbox_conformal.vendor.rates import Rate
 
@@ -165,6 +166,11 @@ class OpenRun:
             self._stack = stack.pop_all()
 
     @property
+    def outages(self) -> dict[str, Outage]:
+        """Its outage, by an empty name."""
+        return {"": self.outage}
+
+    @property
     def rates(self) -> tuple[Rate, ...]:
         """How many requests may go in a time."""
         return self._rate_limiter.rates
@@ -292,6 +298,12 @@ class OpenCascade:
             self._stack = stack.pop_all()
 
     @property
+    def outages(self) -> dict[str, Outage]:
+        """The outage of each member that is asked, by its place from 1 and its name: ``2 dear``."""
+        named = zip(member_names(self._adapter), self.members, strict=True)
+        return {name: member.outage for name, member in named if member is not None}
+
+    @property
     def _open(self) -> list[OpenRun]:
         return [member for member in self.members if member is not None]
 
@@ -337,6 +349,11 @@ class OpenCascade:
 
 
 AnyRun = OpenRun | OpenCascade
+
+
+def member_names(adapter: Adapter) -> list[str]:
+    """Each member of a cascade by its place from 1 and its name: ``2 dear``; none of another vendor."""
+    return [f"{place} {vendor_title(member.identity())}" for place, member in enumerate(adapter.members, 1)]
 
 
 def opened(adapter: Adapter, folder: OwnedFolder, limits: Limits, clock: Clock, board: EventBoard) -> AnyRun:

@@ -25,6 +25,7 @@ from blackbox_conformal.drawing.task import ENDED, FellBack, Outcome, Task, sent
 from blackbox_conformal.drawing.work_item import Processor, WorkItem
 from blackbox_conformal.errors import (
     AccountRefusedError,
+    BlackboxConformalError,
     BudgetError,
     IncompleteError,
     LedgerError,
@@ -53,8 +54,13 @@ class _Asked:
     arrived: dict[str, Outcome] = field(default_factory=dict)
 
 
-UNAVAILABLE = (BudgetError, VendorUnavailableError, AccountRefusedError, ModelChangedError)
-"""Errors that say that a vendor cannot be had, so that a cascade may fall back on the answer before."""
+UNAVAILABLE: dict[type[BlackboxConformalError], str] = {
+    BudgetError: "budget",
+    VendorUnavailableError: "down",
+    AccountRefusedError: "account",
+    ModelChangedError: "model",
+}
+"""Errors that say that a vendor cannot be had, so that a cascade may fall back on the answer before, in a word each."""
 
 
 class Sampler:
@@ -299,17 +305,18 @@ class Sampler:
                         yield ended
                     else:
                         going_on.append(ended)
-            except (*UNAVAILABLE, VendorError) as error:
-                if error is self._given:
+            except BlackboxConformalError as error:
+                if error is self._given or not isinstance(error, (*UNAVAILABLE, VendorError)):
                     raise
                 error.args = (f"{self._named(place)}: {error}",)
-                if not (isinstance(error, UNAVAILABLE) and self._may_fall_back(place)):
+                if not (isinstance(error, tuple(UNAVAILABLE)) and self._may_fall_back(place)):
                     raise
                 down = isinstance(error, VendorUnavailableError)
                 for asked in left.values():
                     # One that the vendor failed on may have brought the outage about.
                     by_picture = down and self._failed_on(opened, place, asked)
-                    yield self._fallen_back(asked, FellBack(str(error), by_picture))
+                    kind = next(word for failure, word in UNAVAILABLE.items() if isinstance(error, failure))
+                    yield self._fallen_back(asked, FellBack(kind, str(error), by_picture))
                 return
             waiting = going_on
 
@@ -361,7 +368,7 @@ class Sampler:
         stored = [part for part in parts if part.state == "stored"]
         if unusable is not None and self._may_fall_back(place):
             reason = f"{self._named(place)}: its answer {ENDED[unusable.state]}: {unusable.error}"
-            return self._fallen_back(asked, FellBack(reason, by_picture=True))
+            return self._fallen_back(asked, FellBack("unusable", reason, by_picture=True))
         if unusable is not None:
             return replace(unusable, task=task)
         if place < len(self._members) - 1:

@@ -40,8 +40,12 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class FellBack:
-    """Why the last member of a cascade did not answer; `by_picture`: by what it made of this very picture."""
+    """Why the last member of a cascade did not answer; `by_picture`: by what it made of this very picture.
 
+    `kind`: the reason in a word, for counting.
+    """
+
+    kind: str
     reason: str
     by_picture: bool = False
 

@@ -156,13 +156,13 @@ class Gateway:
             raise NotServedError(status_of(error), words(error), {"Retry-After": str(math.ceil(left))})
 
     @property
-    def vendor_is_down(self) -> bool:
-        """Whether the vendor gives nothing usable, as far as is known."""
-        return self.session.outage is not None and self.session.outage.goes_on
+    def vendors_down(self) -> dict[str, bool]:
+        """Whether the vendor, or each of a cascade by its name, gives nothing usable, as far as is known."""
+        return {name: outage.goes_on for name, outage in self.session.outages.items()} or {"": False}
 
     @property
     def vendor_back_in_s(self) -> float:
-        """Seconds until a vendor that gives nothing usable is asked again; 0: it is asked."""
+        """Seconds until a vendor that every picture needs and that gives nothing usable is asked again; 0: it is."""
         return 0.0 if self.session.outage is None else self.session.outage.seconds_left
 
     def _check(self, order: Order) -> None:

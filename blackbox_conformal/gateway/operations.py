@@ -12,8 +12,9 @@ from typing import Any
 
 from blackbox_conformal.drawing.job_budget import Totals
 from blackbox_conformal.drawing.ledger.connection import Connection
-from blackbox_conformal.drawing.ledger.queries import ledger_sum
+from blackbox_conformal.drawing.ledger.queries import ledger_sum, spent_by_procedure
 from blackbox_conformal.drawing.money import to_usd
+from blackbox_conformal.drawing.sampler import UNAVAILABLE
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.gateway.book import Book
 from blackbox_conformal.gateway.counts import counts
@@ -109,17 +110,38 @@ def _metrics(
         ("vendor_calls_total", "counter", "Submissions to the vendor.", float(sums["attempts"])),
         ("spent_usd_total", "counter", "US dollars booked in the ledger.", float(sums["cost_usd"])),
         ("reserved_usd", "gauge", "US dollars held for submissions under way.", float(sums["reserved_usd"])),
-        ("vendor_down", "gauge", "1 while the vendor gives no usable answers.", float(gateway.vendor_is_down)),
         *((name, "gauge", "A limit that the gateway was started with.", value) for name, value in limits.items()),
     )
     for name, kind, about, value in single:
         yield name, kind, about, [(name, value)]
+    down = [(_sample("vendor_down", "vendor", name), float(is_down)) for name, is_down in gateway.vendors_down.items()]
+    yield "vendor_down", "gauge", "1 while the vendor, or that one of a cascade, gives no usable answers.", down
+    yield from _of_cascade(gateway, run)
     owners, before = gateway.session.ledger.payers(), book.spent_before()
     owners = {name: owners.get(name, Totals()).plus(before.get(name, Totals())) for name in sorted({*owners, *before})}
     spent = [(f'token_spent_usd_total{{token="{name}"}}', float(to_usd(sums.spent))) for name, sums in owners.items()]
     yield "token_spent_usd_total", "counter", "US dollars booked for requests, by the name of their token.", spent
     calls = [(f'token_calls_total{{token="{name}"}}', float(sums.calls)) for name, sums in owners.items()]
     yield "token_calls_total", "counter", "Submissions to the vendor for requests, by the name of their token.", calls
+
+
+def _of_cascade(gateway: Gateway, run: Path) -> Iterator[tuple[str, str, str, list[Sample]]]:
+    """What each vendor of a cascade cost, and how many pictures were answered without the last one."""
+    if not (members := gateway.session.members):
+        return
+    spent = spent_by_procedure(run)
+    name = "vendor_spent_usd_total"
+    samples = [(_sample(name, "vendor", member), float(spent.get(digest, 0))) for member, digest in members.items()]
+    yield name, "counter", "US dollars booked in the ledger, by vendor of the cascade.", samples
+    name, fallbacks = "fallbacks_total", gateway.session.fallbacks
+    samples = [(_sample(name, "reason", why), fallbacks[why]) for why in (*UNAVAILABLE.values(), "unusable")]
+    yield name, "counter", "Pictures answered without the last vendor since the start, by reason.", samples
+
+
+def _sample(name: str, label: str, value: str) -> str:
+    """A sample with a label; without one where it is empty."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'{name}{{{label}="{escaped}"}}' if value else name
 
 
 def _with_deleted(asked: Connection, book: Book) -> dict[str, float]:
@@ -173,9 +195,10 @@ class Operations:
     async def _ready(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         if gateway.runner.draining:
             return json_answer({"ready": False, "why": "stopping"}, 503, {"Retry-After": str(RETRY_AFTER_S)})
+        down = [name for name, is_down in gateway.vendors_down.items() if is_down and name]
         if left := gateway.vendor_back_in_s:
             # Ready again once a request is let through to see: a balancer that sends none would wait for ever.
-            why = "the vendor gives no usable answers"
+            why = f"the vendor {' '.join(down[:1])}".strip() + " gives no usable answers"
             return json_answer({"ready": False, "why": why}, 503, {"Retry-After": str(math.ceil(left))})
         try:
             await asyncio.to_thread(gateway.book.check)
@@ -183,7 +206,8 @@ class Operations:
             return json_answer({"ready": False, "why": "the book of requests cannot be read"}, 503)
         if gateway.disk_is_full:
             return json_answer({"ready": False, "why": "the disk is full"}, 503)
-        return json_answer({"ready": True})
+        # Pictures that end before these vendors are answered, and the others where there is a fallback.
+        return json_answer({"ready": True, **({"vendors_down": down} if down else {})})
 
     async def _metrics(self, gateway: Gateway, http: HttpRequest) -> HttpAnswer:
         run = gateway.session.run

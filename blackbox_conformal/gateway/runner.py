@@ -63,7 +63,7 @@ class Runner:
         credentials: "CertifiedKey | None" = None,
     ) -> None:
         self._session, self._book, self._store, self._offer = session, book, store, offer
-        self._was_down = False
+        self._were_down = set[str]()
         self._sign_with, self._credentials = sign_with, credentials
         self._upgrade, self._on_masked = upgrade, on_masked
         self._room = asyncio.Semaphore(session.at_once)
@@ -183,19 +183,24 @@ class Runner:
         LOG.warning("request %s has no picture, at %s USD: %s", request.id, cost, said, extra=told, exc_info=trace)
 
     def _log_outage(self) -> None:
-        """Tell once that the vendor is down, and once that it is well again."""
-        outage = self._session.outage
-        if outage is None or outage.goes_on == self._was_down:
-            return
-        self._was_down = outage.goes_on
-        if self._was_down:
-            LOG.error(
-                "the vendor gives no usable answers: requests are answered with 503, and one is let through in %.0f s "
-                "to see whether it is well again",
-                outage.seconds_left,
+        """Tell once that a vendor is down, and once that it is well again."""
+        outages = self._session.outages
+        for place, (name, outage) in enumerate(outages.items()):
+            if outage.goes_on == (name in self._were_down):
+                continue
+            self._were_down ^= {name}
+            which = f"the vendor {name}".strip()
+            # Pictures that go no further than the vendors before it are answered as ever.
+            what = (
+                "pictures that go on to it get the answer before or 503" if place else "requests are answered with 503"
             )
-        else:
-            LOG.warning("the vendor gives usable answers again")
+            if outage.goes_on:
+                told = (
+                    "%s gives no usable answers: %s, and one is let through in %.0f s to see whether it is well again"
+                )
+                LOG.error(told, which, what, outage.seconds_left)
+            else:
+                LOG.warning("%s gives usable answers again", which)
 
     async def _answer(self, request: Request, payer: Payer) -> RequestOutcome:
         """The vendor's picture, with a mask where the calibration speaks of it."""

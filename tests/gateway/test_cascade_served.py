@@ -10,6 +10,7 @@ from support.gateway import serving
 from support.synthetic import write_photographs
 
 import blackbox_conformal as bc
+from blackbox_conformal.support.text import vendor_title
 from blackbox_conformal.testing.fault_server import FaultServer
 
 
@@ -35,3 +36,34 @@ def test_the_gateway_serves_a_cascade(tmp_path: Path, *, fallback: bool) -> None
         assert [one["vendor_model"][:13] for one in told] == ["vendor 2 of 2"] * 2
         # Equal pictures are paid for once; the one without room for both vendors is paid at the first alone, or not.
         assert [server.account.paid - 8 for server in (cheap, dear)] == [2 if fallback else 1, 1]
+
+
+def test_an_operator_sees_which_vendor_is_down_what_each_costs_and_why_pictures_fell_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    photographs = write_photographs(tmp_path / "photographs", range(8))
+    with FaultServer() as cheap, FaultServer() as dear:
+        vendor = of_servers(cheap.url, dear.url)
+        spending = {"run": tmp_path / "run", "max_cost": 1, **KINDS}
+        file = bc.calibrate(vendor, photographs, **spending).save(tmp_path / "calibration.json")
+        left = bc.calibrate(vendor.without_last(), photographs, **spending).save(tmp_path / "left.json")
+        first, last = (f"{place} {vendor_title(one.identity())}" for place, one in enumerate(vendor.members, 1))
+        dear.script = {"submit": "picture:kind=html"}
+        settings = {"max_cost": "9", "fallback": str(left)}
+        with serving(file, vendor, tmp_path / "served", settings=settings) as gateway:
+            assert gateway.get("/readyz").json() == {"ready": True}
+            for seed in range(20, 34):
+                assert gateway.post(png(seed)).status_code == 200
+            down = [gateway.metric(f'vendor_down{{vendor="{name}"}}') for name in (first, last)]
+            spent = [gateway.metric(f'vendor_spent_usd_total{{vendor="{name}"}}') for name in (first, last)]
+            why = {reason: gateway.metric(f'fallbacks_total{{reason="{reason}"}}') for reason in ("unusable", "down")}
+            ready = gateway.get("/readyz")
+        assert down == [0, 1]
+        assert spent == pytest.approx([0.14, 0.01 * (dear.account.paid - 8)])
+        assert 0.01 < spent[1] < 0.14
+        assert sum(why.values()) == 14
+        assert why["down"] > 0
+        assert (ready.status_code, ready.json()) == (200, {"ready": True, "vendors_down": [last]})
+    told = [record.getMessage() for record in caplog.records if "no usable answers" in record.getMessage()]
+    assert len(told) == 1
+    assert f"the vendor {last} gives no usable answers: pictures that go on to it get the answer before" in told[0]

@@ -80,6 +80,15 @@ def ledger_sum(run: Where) -> dict[str, int | Decimal]:
     return dict(zip(conditions, counts, strict=True)) | {"cost_usd": to_usd(spent), "reserved_usd": to_usd(reserved)}
 
 
+def spent_by_procedure(run: Where) -> dict[str, Decimal]:
+    """US dollars booked by the digest of the vendor procedure; none without a ledger."""
+    with reading(run) as connection:
+        if connection is None:
+            return {}
+        rows = connection.execute("SELECT identity, SUM(cost_nanousd) FROM attempt GROUP BY identity").fetchall()
+    return {identity: to_usd(int(spent or 0)) for identity, spent in rows}
+
+
 def unanswered_procedures(run: Where) -> frozenset[str]:
     """Digests of the vendor procedures of which every attempt so far gave no answer to see; none without a ledger."""
     with reading(run) as connection:

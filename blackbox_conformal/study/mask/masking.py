@@ -51,6 +51,8 @@ class Receiver:
         Gets each result as soon as it is there, or what `in_thread` made of it; neither is then kept.
     on_answers
         Gets what the answers to each picture were like, and the group of the calibration that they belong to.
+    on_fell_back
+        Gets why a picture was answered without the last vendor of a cascade.
     on_watch
         Gets a sentence when the inputs, or the answers so far, are found to be unlike the calibration's: of a batch
         before anything is paid.
@@ -70,6 +72,7 @@ class Receiver:
     on_failure: Callable[[int, BlackboxConformalError], None] | None = None
     on_drift: Callable[[str], None] = lambda _: None
     on_answers: Callable[[Answers, str | None], None] = lambda *_: None
+    on_fell_back: Callable[[FellBack], None] = lambda _: None
     in_thread: Callable[[int, Result], Any] | None = None
     on_watch: Callable[[str], None] = lambda _: None
     sign_with: SigningKey | None = None
@@ -363,7 +366,9 @@ class _Masking:
             return
         for place, result in masked.results:
             (self._receiver.on_result or self._results.__setitem__)(place, result)
-        if drawn.fell_back is None:
+        if drawn.fell_back is not None:
+            self._receiver.on_fell_back(drawn.fell_back)
+        else:
             self._receiver.on_answers(masked.answers, self._company.request.rule_of(drawn).own_group)
         # Of pictures whose own answers were unusable no calibration is, so they say nothing of others.
         bets = drawn.fell_back is None or not drawn.fell_back.by_picture

@@ -1,6 +1,7 @@
 """One calibration of a session: masks one picture after the other, from any thread."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -117,6 +118,7 @@ class PictureMasker:
         self.setup = setup
         self._terms, self._request, self._turns = terms, request, turns
         self._drift = BatchDrift(request, on_drift)
+        self.fallbacks: Counter[str] = Counter()
 
     def unlike(self, named: Input) -> str | None:
         """Why the calibration does not speak of a picture; errors as for `Session.unlike`."""
@@ -138,6 +140,7 @@ class PictureMasker:
             on_drift=self._drift.tell,
             on_answers=self._drift.add_answers,
             on_watch=self._drift.tell,
+            on_fell_back=lambda why: self.fallbacks.update([why.kind]),
         )
         note = self._drift.note
         terms = replace(self._terms, limits=replace(self._terms.limits, payer=payer))

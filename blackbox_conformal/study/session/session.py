@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -24,7 +25,7 @@ from blackbox_conformal.drawing.events import EventBoard
 from blackbox_conformal.drawing.job_budget import NOBODY, Payer, PayerCheck
 from blackbox_conformal.drawing.ledger.any_ledger import AnyLedger
 from blackbox_conformal.drawing.ledger.sample_store import Store
-from blackbox_conformal.drawing.open_run import AnyRun, opened
+from blackbox_conformal.drawing.open_run import AnyRun, member_names, opened
 from blackbox_conformal.drawing.owned_folder import OwnedFolder
 from blackbox_conformal.drawing.pacing.outage import Outage
 from blackbox_conformal.drawing.sampler import Sampler
@@ -206,10 +207,27 @@ class Session:
         return self._folder.store
 
     @property
-    def outage(self) -> Outage | None:
-        """How the calibrated vendor does; None where draws come from this machine's disk."""
+    def outages(self) -> dict[str, Outage]:
+        """How the calibrated vendor does, or each of a cascade by its name; none that is on this machine's disk."""
         first = self._terms.shared.first
-        return None if first is None else first.outage
+        return {} if first is None else first.outages
+
+    @property
+    def outage(self) -> Outage | None:
+        """How the vendor does that every picture needs: the calibrated one, or the first of a cascade."""
+        return next(iter(self.outages.values()), None)
+
+    @property
+    def fallbacks(self) -> Counter[str]:
+        """How many pictures a cascade answered without its last vendor, by the reason in a word."""
+        return self._masker.fallbacks
+
+    @property
+    def members(self) -> dict[str, str]:
+        """The vendors of a cascade by their names, and the digests that the ledger knows them by."""
+        adapter = self._setup.adapter
+        digests = (digest_json(member.identity()) for member in adapter.members)
+        return dict(zip(member_names(adapter), digests, strict=True))
 
     @property
     def at_once(self) -> int:
