@@ -191,9 +191,7 @@ class Runner:
             self._were_down ^= {name}
             which = f"the vendor {name}".strip()
             # Pictures that go no further than the vendors before it are answered as ever.
-            what = (
-                "pictures that go on to it get the answer before or 503" if place else "requests are answered with 503"
-            )
+            what = "pictures that go on get the answer before or 503" if place else "requests are answered with 503"
             if outage.goes_on:
                 told = (
                     "%s gives no usable answers: %s, and one is let through in %.0f s to see whether it is well again"

@@ -66,4 +66,4 @@ def test_an_operator_sees_which_vendor_is_down_what_each_costs_and_why_pictures_
         assert (ready.status_code, ready.json()) == (200, {"ready": True, "vendors_down": [last]})
     told = [record.getMessage() for record in caplog.records if "no usable answers" in record.getMessage()]
     assert len(told) == 1
-    assert f"the vendor {last} gives no usable answers: pictures that go on to it get the answer before" in told[0]
+    assert f"the vendor {last} gives no usable answers: pictures that go on get the answer before" in told[0]
