@@ -36,21 +36,27 @@ _SURELY = re.compile(
     rf"\b(?:{_WANT}{_BETWEEN}{_MONEY}|{_MONEY}{_BETWEEN}{_SPENT}|no (?:remaining )?(?:credits|funds|api calls)"
     r"|(?:insufficient|not enough|account|wallet|credit|prepaid) balance|credit limit|spend(?:ing)? (?:limit|cap)"
     r"|payment (?:is )?(?:required|due|overdue|failed)|arrear(?:s|age)"
-    r"|api ?keys?|(?:api|access|auth|bearer|authentication|authorization) token|authorization is required"
+    r"|(?:missing|invalid|incorrect|expired|no|wrong) (?:authorization|(?:\w+ )?api ?key)"
+    r"|api ?key (?:is |was |has )?(?:not|invalid|expired)"
+    r"|(?:api|access|auth|bearer|authentication|authorization) token|authorization is required"
     r"|not authenticated|authentication failed|account (?:is |has been )?(?:suspended|disabled|locked|past due))\b"
 )
 
-_PLAN = r"(?:trial|plan|subscription|membership|licen[cs]e|package|account|token|key)"
+_PLAN = r"(?:trial|plan|subscription|membership|licen[cs]e|package|account|token|key|credentials?|allowance)"
 _PERHAPS = re.compile(
-    rf"\b(?:{_WANT} (?:\w+ )?{_OTHER_UNITS}|{_OTHER_UNITS}{_BETWEEN}{_SPENT}|quotas?|billing|prepaid|subscriptions?"
-    rf"|subscribed?|recharge|top up|paid (?:plan|tier|account)|{_PLAN} (?:\w+ ){{0,2}}?(?:expired|ended|inactive)"
-    r"|(?:plan|tier|usage|trial|hourly|daily|weekly|monthly) limits?|your (?:\w+ )?(?:plan|package|account|wallet)"
-    r"|upgrade (?:to|your|the|now)|please upgrade|no (?:\w+ ){1,2}(?:left|remaining)|unpaid|overdue|payment|invoice"
-    r"|(?:invalid|expired|missing|wrong|unknown) (?:token|key|credentials?|secret|licen[cs]e)"
-    r"|guthaben|kontingent|abonnement|zahlung|bezahl\w*|solde|cr[eé]dits? insuffisants?|forfait|paiement"
-    r"|(?:saldo|cr[eé]ditos?|crediti|fondos) (?:\w+ )?insuficientes?|insuficientes?|insufficienti?|saldo|pago|pagamento"
-    r"|баланс\w*|средств\w*|оплат\w*|подписк\w*)\b"
-    r"|余额|餘額|欠费|欠費|充值|积分|點數|点数|额度|配额|套餐|令牌|密钥|残高|クレジット|課金|支払|잔액|크레딧|결제|충전"
+    rf"\b(?:{_WANT} (?:\w+ )?{_OTHER_UNITS}|{_OTHER_UNITS}{_BETWEEN}{_SPENT}|(?:low|zero|no|negative) balance|quotas?"
+    rf"|api ?keys?|billing|prepaid|subscriptions?|subscribed?|recharge|renew|deposit|top up|free tier"
+    r"|paid (?:plan|tier|account)"
+    rf"|{_PLAN} (?:\w+ ){{0,2}}?(?:expired|ended|inactive|exhausted|used up|invalid|declined)|trial (?:is |was )?over"
+    r"|(?:plan|tier|usage|trial|requests?|hourly|daily|weekly|monthly|spend(?:ing)?) (?:limits?|cap)"
+    r"|your (?:\w+ )?(?:plan|package|account|wallet)|upgrade (?:to|your|the|now)|please upgrade|unpaid|overdue|payment"
+    r"|no remaining \w+|no (?:\w+ ){1,2}(?:left|remaining)|needs? [\d.]+ more|invoice|card (?:was )?declined"
+    r"|(?:invalid|expired|missing|wrong|unknown) (?:token|key|credentials?|secret|licen[cs]e)|unauthori[sz]ed(?! use)"
+    r"|not (?:allowed|permitted|entitled|authori[sz]ed) to (?:use|access|call)"
+    r"|guthaben|kontingent|abonnement|zahlung|bezahl\w*|solde|forfait|paiement|insuffisants?|cuota|agotad[oa]s?|saldo"
+    r"|pago|pagamento|insuficientes?|insufficienti?|esaurit[oi]|bakiye|środk\w*|баланс\w*|средств\w*|оплат\w*|подписк\w*)\b"
+    r"|余额|餘額|欠费|欠費|充值|积分|點數|点数|额度|配额|套餐|令牌|密钥|订阅|付费|试用|会员|残高|クレジット|課金|支払"
+    r"|잔액|크레딧|결제|충전"
 )
 
 
