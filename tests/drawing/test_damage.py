@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ def key(number: int) -> str:
 
 
 def want(number: int) -> AttemptSpec:
-    name = f"picture-{number // 8}"
-    return AttemptSpec(key(number), 0, key(7), "http", key(9), name, number % 8, f"key-{number}", 4096, seed=number)
+    name, payer = f"picture-{number // 8}", (None, "alice", "bob")[number % 3]
+    spec = AttemptSpec(key(number), 0, key(7), "http", key(9), name, number % 8, f"key-{number}", 4096, seed=number)
+    return replace(spec, payer=payer, request=payer and f"request-{number}", member=number % 2)
 
 
 def draw(ledger: Ledger, number: int, planned: int) -> None:
@@ -78,10 +80,11 @@ def what_it_says(run: Path) -> dict[str, Any]:
     try:
         rows = ledger.rows(keys)
         totals = ledger.totals()
-        billed = ledger.billed(key(7))
+        billed, payers = ledger.billed(key(7)), ledger.payers()
     finally:
         ledger.close()
-    return {**found, "rows": rows, "next": {one: choice(rows.get(one, [])) for one in keys}, "t": totals, "b": billed}
+    found |= {"rows": rows, "next": {one: choice(rows.get(one, [])) for one in keys}}
+    return {**found, "totals": totals, "billed": billed, "payers": payers}
 
 
 Damage = Callable[[bytearray, random.Random], None]
