@@ -30,6 +30,8 @@ from blackbox_conformal.vendor.adapter import (
 KEPT = 4096
 """Answers whose figures, and pictures whose tiles, are remembered."""
 
+_LARGEST_FILE = 2**18
+
 
 class CascadeRule(BaseModel):
     """When an answer suffices, by one score of it: where its trusted share is large, or its mean score on one side.
@@ -130,8 +132,12 @@ class Cascade(Adapter):
         if typed:
             raise ValueError(f"expected {' and '.join(typed)} in {path} alone; got -p {typed[0]}=… too. Leave it out")
         try:
-            told = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            with path.open("rb") as file:
+                content = file.read(_LARGEST_FILE + 1)
+            if len(content) > _LARGEST_FILE:
+                raise ValueError(f"it is larger than {_LARGEST_FILE} bytes")
+            told = tomllib.loads(content.decode("utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
             raise ValueError(f"expected a TOML file with vendors and rules at {path}; {error}") from None
         if set(told) - set(cls.READ):
             raise ValueError(

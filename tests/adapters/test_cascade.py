@@ -39,6 +39,13 @@ def test_what_is_given_beside_a_file_is_not_ignored(tmp_path: Path, more: dict[s
         bc.load_adapter("cascade", file=str(tmp_path / "cascade.toml"), **more)
 
 
+@pytest.mark.parametrize("text", ["vendors = " + 4000 * "[" + 4000 * "]", TWO + 2**18 * "#"])
+def test_a_file_that_is_too_deep_or_too_large_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "cascade.toml").write_text(text)
+    with pytest.raises(UsageError, match="expected a TOML file with vendors and rules"):
+        bc.load_adapter("cascade", file=str(tmp_path / "cascade.toml"))
+
+
 def test_a_file_names_vendors_and_rules(tmp_path: Path) -> None:
     (tmp_path / "cascade.toml").write_text(TWO)
     adapter = bc.load_adapter("cascade", file=str(tmp_path / "cascade.toml"))
