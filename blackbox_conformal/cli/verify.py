@@ -102,9 +102,10 @@ def command(screen: Screen, options: VerifyOptions) -> None:
             f"{_which(strangers, found)} signed by a key that you have not said you trust, and anybody can make a key. "
             "If you know from its owner that it is theirs, add --trust KEY (--trust-anchors FILE for an authority)"
         )
-    calibrations = [one.name for one in found if one.is_calibration]
+    calibrations = [one.name for one in found if one.vendor]
     calibration = options.calibration or next(iter(calibrations), "calibration.json")
-    vendor = next((one.vendor for one in found if one.vendor), None)
+    # What a certificate says of its vendor is checked against a calibration alone.
+    vendor = against.procedure.vendor if against else next((one.vendor for one in found if one.vendor), None)
     blanks = [] if vendor is None else from_options.blanks(vendor, "audit")
     screen.next("audit", "other-photographs", "--calibration", calibration, *blanks, *typed("trust"))
 
@@ -128,7 +129,7 @@ def _say(screen: Screen, found: "list[_Found]") -> None:
 class _Found(Faces):
     """What became of one paper: each note has what it says to people, and to scripts.
 
-    `checked`: every signature of it. `vendor`: the identity of the vendor that it names.
+    `checked`: every signature of it. `vendor`: of a calibration, its vendor's identity.
     """
 
     name: str
@@ -136,7 +137,6 @@ class _Found(Faces):
     notes: tuple[Note, ...]
     checked: bool = True
     vendor: Mapping[str, Any] | None = None
-    is_calibration: bool = False
 
     def blocks(self) -> Iterator[Block]:
         """What scripts find of every paper, then the notes."""
@@ -186,8 +186,7 @@ class _Check:
             return self._picture(path) if _is_picture(path) else self._certificate_or_calibration(name)
         except BlackboxConformalError as error:
             reason = str(error)
-        except (OSError, ValueError) as error:
-            # Such as a file that it names by a word that can be no file's name.
+        except Exception as error:  # noqa: BLE001 - a hostile paper leads its readers to exceptions of every kind
             why = getattr(error, "strerror", None) or type(error).__name__
             reason = f"expected a paper that can be read, with the files that it names; {why}"
         return _Found(name=name, outcome=FAILED, notes=(Note(f"{FAILED}: {reason}", {"reason": reason}),))
@@ -227,11 +226,10 @@ class _Check:
                 *self._of_certificate(name, paper),
                 self._watch_of_certificate(name, paper),
             ]
-            vendor, status = paper.procedure["vendor"], paper.status
+            status = paper.status
             void = f", and it gives no guarantee: {paper.reason}" if status == "outside-calibration" else ""
         else:
-            notes, void = [self._watch_of_calibration(Path(name), paper)], ""
-            vendor, status = paper.procedure.vendor, None
+            notes, void, status = [self._watch_of_calibration(Path(name), paper)], "", None
         _require(vouching, "the paper", self.options)
         outcome = _outcome(signed=vouching.checked, known=vouching.trusted)
         separator = ", " if outcome == UNDAMAGED and not void else "; "
@@ -244,12 +242,10 @@ class _Check:
             outcome=outcome,
             notes=(first, *notes),
             checked=checked and _is_checked(vouching),
-            vendor=vendor,
-            is_calibration=status is None,
+            vendor=None if isinstance(paper, Certificate) else paper.procedure.vendor,
         )
 
     def _of_certificate(self, name: str, certificate: "Certificate") -> Iterator[Note]:
-        _refuse_contradictions(certificate, self.against)
         unchecked = self._unchecked(Path(name), certificate)
         if certificate.status == "if-like-calibration":
             yield Note(f"its guarantee holds if the input is like the calibration's: {certificate.reason}")
@@ -265,12 +261,16 @@ class _Check:
         from blackbox_conformal.method.images.read import read_image
         from blackbox_conformal.study.stages.certify import (
             SCORE_MAPS,
+            contradictions,
             due_notes,
             input_bound_contradiction,
             known_errors_agree,
             mask_contradictions,
         )
 
+        implied = [] if self.against is None else contradictions(certificate, self.against)
+        if implied:
+            raise CheckFailedError(f"it does not follow from the calibration: {'; '.join(implied)}")
         against, image = self.against, path.parent / Path(certificate.outputs[certificate.pictured]["file"]).name
         sent = self.sent.get(str(certificate.input.get("pixels")))
         delivered = None if sent is None else read_image(image, transparent=True).pixels
@@ -337,11 +337,6 @@ class _Check:
         notes = [Note(f"{outcome}; its {found.words}", data)]
         if claim:
             certificate = _beside(path, found, content)
-            if self.against is not None and claim.get("calibration") != self.against.digest:
-                raise CheckFailedError(
-                    "its Content Credentials contradict what lies there: they name another calibration than "
-                    f"--calibration, {self.against.digest}"
-                )
             self._refuse_disagreement(content, found, certificate)
             notes += [
                 Note(f"they say: {claim.get('statement')}"),
@@ -370,12 +365,13 @@ class _Check:
         text = "" if anchors is None else Path(anchors).read_text(encoding="utf-8")
         return content, read_credentials(content, self.keys, text)
 
-    @staticmethod
-    def _refuse_disagreement(content: bytes, found: "Credentials", certificate: "Certificate | None") -> None:
-        """Refuse credentials that say something else than the mask in them or the certificate."""
+    def _refuse_disagreement(self, content: bytes, found: "Credentials", certificate: "Certificate | None") -> None:
+        """Refuse credentials that say something else than the mask in them, the certificate or the calibration."""
         from blackbox_conformal.documents.credentials import contradictions
 
         wrong = contradictions(found, content, certificate)
+        if self.against is not None and dict(found.claim or {}).get("calibration") != self.against.digest:
+            wrong.append(f"they name another calibration than --calibration, {self.against.digest}")
         if wrong:
             raise CheckFailedError(f"its Content Credentials contradict what lies there: {'; '.join(wrong)}")
 
@@ -392,6 +388,8 @@ class _Check:
 
     def _watch_of_certificate(self, name: str, certificate: "Certificate") -> Note:
         """Where the watch stood when a certificate was issued, and whether the watch file still knows of it."""
+        from blackbox_conformal.study.watched import watching
+
         head = certificate.watch
         if head is None:
             return Note("")
@@ -404,28 +402,19 @@ class _Check:
                 f"entry {head.entries} of the watch is another one than in {first}: one of the two watch files was put "
                 "back or written anew"
             )
-        compared = self._compared(certificate)
+        file, standing, compared = None if self.against is None else self.against.file, None, ""
+        if self.against is not None and file is not None:
+            standing = watching().standing_of(file, self.against, self.keys)
+        if file is not None and standing is not None:
+            if not watching().holds(file, head):
+                raise CheckFailedError(
+                    f"the certificate names entry {head.entries} of the watch, and the watch file beside {file} has no "
+                    f"such entry (it is {standing.head.words}): an older file was put back, or another watch begun"
+                )
+            compared = f"the watch file has this entry, and is {standing.head.words}"
         said = f"its watch: {head.words}; {vouching.words()}; {compared or 'compared with no watch file'}"
         data = {"head": head.model_dump(mode="json"), "signed": vouching.to_json(), "compared": bool(compared)}
         return Note(said, {"watch": data})
-
-    def _compared(self, certificate: "Certificate") -> str | None:
-        """That the watch file has the entry of the certificate; None where there is no watch file to look into."""
-        from blackbox_conformal.study.watched import watching
-
-        calibration, head = self.against, certificate.watch
-        if calibration is None or calibration.file is None or head is None:
-            return None
-        standing = watching().standing_of(calibration.file, calibration, self.keys)
-        if standing is None:
-            return None
-        if not watching().holds(calibration.file, head):
-            raise CheckFailedError(
-                f"the certificate names entry {head.entries} of the watch, and the watch file beside "
-                f"{calibration.file} has no such entry (it is {standing.head.words}): an older file was put back, or "
-                "another watch begun"
-            )
-        return f"the watch file has this entry, and is {standing.head.words}"
 
 
 def _not_checked(unchecked: list[str]) -> Note:
@@ -453,7 +442,7 @@ def _beside(path: Path, found: "Credentials", content: bytes) -> "Certificate | 
     certificate = CERTIFICATES.read(path.parent / paper)
     certificate.vouching()
     for kind, output in certificate.outputs.items():
-        name = Path(str(output.get("file"))).name
+        name = Path(output["file"]).name
         if name == path.name and output.get("digest") != digest_bytes(content):
             raise CheckFailedError(f"it is not the picture that {paper} beside it names {name}")
         if (path.parent / name).is_file() and output.get("digest") != digest_bytes((path.parent / name).read_bytes()):
@@ -480,11 +469,3 @@ def _require(vouching: "Vouching", paper: str, options: VerifyOptions) -> None:
     # What cannot be checked is told apart from what was checked and failed.
     if (options.trust or options.require_signature) and _is_checked(vouching):
         vouching.require(paper, trusted=bool(options.trust))
-
-
-def _refuse_contradictions(certificate: "Certificate", calibration: "Calibration | None") -> None:
-    from blackbox_conformal.study.stages.certify import contradictions
-
-    wrong = [] if calibration is None else contradictions(certificate, calibration)
-    if wrong:
-        raise CheckFailedError(f"it does not follow from the calibration: {'; '.join(wrong)}")

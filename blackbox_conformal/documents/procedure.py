@@ -4,9 +4,9 @@ Two procedures with equal fingerprints are the same procedure; a calibration is 
 """
 
 import re
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from blackbox_conformal.errors import PluginError, ProcedureMismatchError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
@@ -33,6 +33,12 @@ NO_MEMORY = (
     "No answer of the vendor depends on earlier calls: no memory of a session, no cache of an account and no "
     "adaptation to earlier pictures changes it."
 )
+
+
+def _identity(vendor: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(vendor.get("parameters", {}), dict):
+        raise ValueError("expected a vendor's parameters by name")
+    return vendor
 
 
 class Procedure(BaseModel):
@@ -77,7 +83,7 @@ class Procedure(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    vendor: dict[str, Any]
+    vendor: Annotated[dict[str, Any], AfterValidator(_identity)]
     scale: int = Field(ge=1, le=16)
     draws: int = Field(ge=1, le=4096)
     seeds: SeedPolicy = "per-image"

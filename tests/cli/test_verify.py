@@ -192,6 +192,22 @@ def test_no_edit_ends_in_a_bare_exception_or_changes_a_claim(masked: Path, tmp_p
     assert try_edits(masked, tmp_path, 300, 3)["refused"] > 150
 
 
+@pytest.mark.parametrize("part", ["parameters", "vendor"])
+def test_a_hostile_certificate_ends_verify_for_no_other_paper(
+    masked: Path, tmp_path: Path, part: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, good = edited(masked, tmp_path), str(masked / "out" / "p20-certificate.json")
+    content = json.loads(path.read_text())
+    if part == "vendor":
+        content["procedure"][part] = 0.5
+    else:
+        content["procedure"]["vendor"][part] = 0.5
+    path.write_text(redigested(content))
+    assert run(["verify", str(path), good, "--json"]) in (0, 3)
+    hostile, other = json.loads(capsys.readouterr().out)
+    assert (hostile["verified"], other["reason"]) == (False, None)
+
+
 def forged(masked: Path, tmp_path: Path, kind: str, content: bytes, **changes: object) -> Path:
     """The certificate beside another file of one kind, whose digest it names, with other values."""
     path = edited(masked, tmp_path)
