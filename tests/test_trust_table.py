@@ -166,10 +166,9 @@ def test_new_photographs_of_a_collection_keep_the_level_and_the_page_counts_thos
     over = sum(share > 20 for share in pooled)
     assert f"above 20 % in {over} of {len(pooled)} rows of all five kinds, up to {max(pooled):.0f} %" in page
     # Each cell is one calibration: their mean is what is promised, and single ones may lie above.
-    assert (
-        np.mean([number(row[2]) for row in rows])
-        <= ALPHA + 2 * np.mean([half(row[2]) for row in rows]) / len(rows) ** 0.5
-    )
+    mean, error = np.mean([(number(row[2]), half(row[2])) for row in rows], axis=0)
+    assert mean <= ALPHA + 2 * error / len(rows) ** 0.5
+    assert f"Their mean is {mean:.3f}" in page
     for column, whose in ((2, "of the same collection"), (4, "of the other collections")):
         above = [row for row in rows if number(row[column]) > ALPHA]
         clear = sum(number(row[column]) - half(row[column]) > ALPHA for row in rows)

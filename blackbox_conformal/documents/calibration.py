@@ -338,11 +338,12 @@ class Calibration(Faces):
         for curves in self.detail:
             if (curves.kind, curves.ceiling) == (rule.needs.curve_kind, ceiling):
                 return curves
+            if (curves.kind, rule.needs.curve_kind, curves.ceiling) == ("marked-by-area", "marked", ceiling):
+                return curves.marked(max(image.height * image.width for image in self.images))
         stored = ", ".join(sorted({f"{curves.ceiling:g}" for curves in self.detail})) or "none"
         raise CalibrationError(
             f"curves of detail are stored for the ceiling {stored}; asked for {ceiling:g}. Calibrate again with "
-            f"--guarantee {rule.needs.curve_kind}:ceiling={ceiling:g}: the draws are stored, so no "
-            "call is made"
+            f"--guarantee {rule.needs.curve_kind}:ceiling={ceiling:g}: the draws are stored, so no call is made"
         )
 
     def _threshold_beside(self, rule: Guarantee) -> float:
@@ -625,7 +626,7 @@ def _check_bound(calibration: Calibration, metric: Metric) -> None:
             what = "share left out" if kind == "all-but" else "side"
             raise FileFormatError(f"expected one set of curves with the metric's bound for each {what}; got others")
     detail = [(curves.kind, curves.bound) for curves in calibration.detail]
-    if _twice(detail) or not {*detail} <= {(kind, 1.0) for kind in DETAIL}:
+    if _twice(detail) or not {*detail} <= {(kind, 1.0) for kind in (*DETAIL, "marked-by-area")}:
         raise FileFormatError("expected shares of detail, one set of curves of a kind; got others")
 
 

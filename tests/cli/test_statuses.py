@@ -17,6 +17,7 @@ from support.synthetic import photograph, write_photographs
 import blackbox_conformal as bc
 from blackbox_conformal.cli.main import run
 from blackbox_conformal.documents.certificate import ENOUGH
+from blackbox_conformal.study.stages.certify import contradictions
 from blackbox_conformal.testing.fault_server import FaultServer
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 from blackbox_conformal.watching.visit import live_pictures
@@ -47,6 +48,10 @@ def small(seed: int, quality: int | None = None) -> Image.Image:
     buffer = BytesIO()
     made.save(buffer, "JPEG", quality=quality)
     return Image.open(buffer).convert("RGB")
+
+
+def large_input(seed: int) -> Image.Image:
+    return Image.fromarray(photograph(seed, (192, 240))).resize((60, 48), Image.Resampling.BICUBIC)
 
 
 def write(folder: Path, seeds: range, quality: int | None = None) -> Path:
@@ -214,4 +219,8 @@ def test_a_session_says_guaranteed_once_enough_pictures_were_compared(mask: Mask
     vendor = SynchronousVendor(url=server.url)
     with bc.Session(mask.calibration, vendor, 0.9, run=mask.folder / "session", max_cost=9) as session:
         found = [session.mask((f"new{seed}", small(seed))).certificate.status for seed in range(100, 100 + ENOUGH)]
+        large = session.mask(("large", large_input(130))).certificate
     assert found == ["if-like-calibration"] * (ENOUGH - 1) + ["guaranteed"]
+    assert large.status == "if-like-calibration"
+    assert large.reason == "it has 9.0 times the pixels of the largest, and pictures of other sizes are no like ones"
+    assert contradictions(large, bc.Calibration.load(mask.calibration)) == []

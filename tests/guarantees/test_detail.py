@@ -72,6 +72,33 @@ def test_the_curve_is_the_definition_rounded_up_by_less_than_a_step(kind: str) -
         assert curve.trusted_share(0.3) == pytest.approx((one[0] < 0.3).mean(), abs=1e-6)
 
 
+@pytest.mark.parametrize("side", [192, 1024, 2048])
+def test_a_wrong_object_in_a_quiet_picture_is_as_wrong_in_a_large_one(side: int) -> None:
+    part = np.zeros((side, side), np.float32)
+    part[64:96, 64:96] = 40**2
+    scores = np.zeros((side, side), np.float32)
+    curve = curve_of(scores, np.zeros_like(part)).of_detail(scores, Energies(part, part), 0.9)[0]
+    assert curve.kind == "marked"
+    assert curve.loss(0.5) == pytest.approx(part.sum() / (part.sum() + min(part.size, 256**2)), abs=1 / 4096)
+    assert curve.loss(0.5) > 0.95
+
+
+def test_what_an_earlier_version_counted_by_area_is_used_where_it_is_the_same_and_else_refused(
+    tmp_path: Path,
+) -> None:
+    found = calibration_of(curves(1, 12), detail=[detail_curves(2, 12, "marked", 0.9)])
+    by_area = replace(found, detail=(replace(found.detail[0], kind="marked-by-area"),))
+    stored = Calibration.load(by_area.save(tmp_path / "calibration.json"))
+    assert stored.detail[0].kind == "marked-by-area"
+    assert stored.digest == by_area.digest
+    assert stored.threshold(0.3, "marked") == found.threshold(0.3, "marked")
+    large = replace(
+        stored, images=tuple(image.model_copy(update={"height": 1024, "width": 1024}) for image in stored.images)
+    )
+    with pytest.raises(CalibrationError, match=r"an earlier version counted a grey level at every pixel.*no call"):
+        large.threshold(0.3, "marked")
+
+
 def test_pictures_to_which_nothing_was_added_lose_nothing_below_the_ceiling() -> None:
     scores, nothing = np.zeros((4, 5), np.float32), np.zeros((4, 5), np.float32)
     for curve in made((scores, nothing, nothing)).values():
@@ -183,7 +210,7 @@ def test_they_say_what_counts_and_what_they_leave_open() -> None:
     said = {kind: statement(guarantee(kind), 0.2, 50, {"name": "invention"}) for kind in KINDS}
     assert "at least 80 % of the detail that the vendor invented or removed is hatched" in said["marked"]
     assert "a picture with hardly any invention counts as hatched enough" in said["marked"]
-    assert "One grey level of detail at each pixel is counted" in guarantee("marked").definitions[-1]
+    assert "of a larger picture at 65536 of its pixels, is counted" in guarantee("marked").definitions[-1]
     assert "at most 20 % of the detail that the vendor added in the clear part" in said["clear-share"]
     assert "less than 5 % of all detail added" in said["clear-share"]
     invention = {"name": "invention"}

@@ -561,6 +561,7 @@ _LOSS_NAMES: dict[Kind, str] = {
     "all-but": "largest trusted error but for a share",
     "local": "mean over squares of the largest trusted error",
     "share": "share of trusted pixels that are wrong",
+    "marked-by-area": "share of the invention that is clear",
     "marked": "share of the invention that is clear",
     "clear-share": "share of the clear detail that is invented",
 }

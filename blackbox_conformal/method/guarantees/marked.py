@@ -3,12 +3,20 @@
 from typing import ClassVar
 
 from blackbox_conformal.method.guarantees._of_detail import OfDetail
-from blackbox_conformal.method.risk.curve import Kind
+from blackbox_conformal.method.risk.curve import MOST_PIXELS, Kind
 from blackbox_conformal.support.wording import complement, percent
+
+COUNTED = (
+    f"One grey level of detail at each pixel, of a larger picture at {MOST_PIXELS} of its pixels, is counted as "
+    "invented and hatched."
+)
+COUNTED_BEFORE = "One grey level of detail at each pixel is counted as invented and hatched."
+"""What certificates of earlier versions say."""
 
 
 class MarkedInvention(OfDetail):
-    """``L(t)``: energy invented where score < t, over all that was invented plus a square grey level at each pixel.
+    """``L(t)``: energy invented where score < t, over all that was invented plus a square grey level at each pixel, but
+    at `MOST_PIXELS` at most.
 
     A sum of energies >= 0 over a set of pixels that only grows with t, so L never falls, is left-continuous and lies in
     [0, 1].
@@ -32,7 +40,7 @@ class MarkedInvention(OfDetail):
     @property
     def definitions(self) -> tuple[str, ...]:
         """As for every share of detail, and what takes pictures out that hardly have any invention."""
-        return (*super().definitions, "One grey level of detail at each pixel is counted as invented and hatched.")
+        return (*super().definitions, COUNTED)
 
     def share_in_words(self, alpha: float) -> str:
         """That of invented detail which is hatched."""

@@ -5,7 +5,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Self, get_args
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator
 
 from blackbox_conformal.errors import CalibrationError, FileFormatError
-from blackbox_conformal.method.risk.curve import PARAMETERS, Kind, RiskCurve, by_score, in_order
+from blackbox_conformal.method.risk.curve import MOST_PIXELS, PARAMETERS, Kind, RiskCurve, by_score, in_order
 from blackbox_conformal.method.risk.exact import grain_bits, grains
 from blackbox_conformal.method.risk.merged_curves import Merged, merge
 
@@ -226,6 +226,26 @@ class CurveSet:
         key = ("up to", threshold)
         if key not in self._derived:
             self._derived[key] = CurveSet.from_curves([curve.up_to(threshold) for curve in self])
+        curves: CurveSet = self._derived[key]
+        return curves
+
+    def marked(self, largest: int) -> "CurveSet":
+        """Those that an earlier version made, as ``marked``; `largest`: pixels of the largest photograph.
+
+        Raises
+        ------
+        CalibrationError
+            It has so many that the two losses differ.
+        """
+        if largest > MOST_PIXELS:
+            raise CalibrationError(
+                f"an earlier version counted a grey level at every pixel of photographs of more than {MOST_PIXELS} "
+                "pixels, which lets small wrong objects pass. Calibrate again in the same run folder: the draws are "
+                "stored, so no call is made"
+            )
+        key = ("marked", largest)
+        if key not in self._derived:
+            self._derived[key] = replace(self, kind="marked")
         curves: CurveSet = self._derived[key]
         return curves
 

@@ -25,7 +25,7 @@ from blackbox_conformal.method.audits.verdict import Verdict, judge, meaning, ov
 from blackbox_conformal.method.guarantees.corollaries import cap_note, error_in_words
 from blackbox_conformal.method.guarantees.guarantee import Claim, Guarantee, Units
 from blackbox_conformal.method.metrics.metric import Metric
-from blackbox_conformal.method.risk.curve import LEAST_INVENTED
+from blackbox_conformal.method.risk.curve import least_invented
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.method.risk.pool import mean_of_clusters, pool
 from blackbox_conformal.study.audit.beside import Beside
@@ -183,7 +183,7 @@ class _Measured:
         known = [(each.losses[index], each.detail[VENDOR]) for each in self.audited if VENDOR in each.detail]
         if self.rule.needs.curve_kind != "marked" or not (whole := sum(sums.invented for _, sums in known)):
             return None
-        added = [(loss, sums.invented, LEAST_INVENTED * sums.values / 3) for loss, sums in known]
+        added = [(loss, sums.invented, least_invented(sums.values / 3)) for loss, sums in known]
         return sum(min(invented, loss * (invented + more)) for loss, invented, more in added) / whole
 
     @cached_property

@@ -32,9 +32,11 @@ from blackbox_conformal.method.guarantees.choose import guarantee as choose_guar
 from blackbox_conformal.method.guarantees.corollaries import leaked_level, psnr, statement
 from blackbox_conformal.method.guarantees.guarantee import NOT_SIGNED, TREATED_ALIKE, Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import input_statement, is_input_statement
+from blackbox_conformal.method.guarantees.marked import COUNTED, COUNTED_BEFORE
 from blackbox_conformal.method.images.deep_files import deep_size
 from blackbox_conformal.method.images.encode import NO_SCORE, grey_levels
 from blackbox_conformal.method.images.headers import inspect
+from blackbox_conformal.method.images.input_statistics.statistics import SIZE
 from blackbox_conformal.method.images.read import opacity_of
 from blackbox_conformal.method.metrics.metric import Metric
 from blackbox_conformal.method.risk.trust import threshold_json, trusted_share
@@ -80,6 +82,16 @@ class Comparisons:
     drift: str | None = None
     file_format: str = ""
     doubt: str | None = None
+
+    def larger(self, calibration: Calibration) -> str | None:
+        """That the input has far more pixels than every calibrated one; None where it has not, or that is not known."""
+        if self.own is None:
+            return None
+        size, known = self.own.statistics[SIZE], calibration.comparable_inputs(self.own.group).column(SIZE)
+        if size <= known.max() + math.log2(SIZE_FACTOR):
+            return None
+        times = 2 ** float(size - known.max())
+        return f"it has {times:.1f} times the pixels of the largest, and pictures of other sizes are no like ones"
 
     def unlike(self, procedure: Procedure) -> str | None:
         """Why the guarantee does not speak of the input; None where it may."""
@@ -238,6 +250,7 @@ def claims(
     status, reason = "abstains", choice.reason
     if threshold > -math.inf or not judged:
         unlike, unsure = comparisons.unlike(procedure), comparisons.batch.unsure or comparisons.doubt
+        unsure = unsure or comparisons.larger(calibration)
         status = "outside-calibration" if unlike else "if-like-calibration" if unsure else "guaranteed"
         reason = unlike or unsure or reason
         if not judged and not unlike:
@@ -336,8 +349,9 @@ def contradictions(certificate: Certificate, calibration: Calibration) -> list[s
         calibration, metric, rule, certificate.alpha, threshold, comparisons, named, judged=judged, known=errors
     )
     if TREATED_ALIKE not in certificate.assumptions:
-        # An earlier version made it, which did not say so.
-        implied["assumptions"] = tuple(said for said in implied["assumptions"] if said != TREATED_ALIKE)
+        # An earlier version made it, which did not say the one and said the other in other words.
+        earlier = {TREATED_ALIKE: "", COUNTED: COUNTED_BEFORE}
+        implied["assumptions"] = tuple(filter(None, (earlier.get(said, said) for said in implied["assumptions"])))
     if of_the_picture:
         named_by_it = ("status", "statement", "reason", "guarantee", "threshold", "threshold_hex", "missing_images")
         for name in (*named_by_it, "outside"):
