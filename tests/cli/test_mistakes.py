@@ -330,7 +330,9 @@ def test_a_calibration_of_a_recipe_says_that_it_does_not_know_where_the_file_lie
 
 
 @pytest.mark.parametrize("command", [["plan"], ["calibrate"], ["mask", "--calibration", "c.json"]])
-def test_an_address_in_place_of_pictures_is_refused(command, capsys):
+def test_an_address_in_place_of_pictures_is_refused(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.json").touch()
     adapter = [] if "mask" in command else ["--adapter", "embedded"]
     assert run([command[0], "https://host/photographs?key=s3cret", *command[1:], *adapter]) == 2
     told = capsys.readouterr().err
