@@ -27,7 +27,7 @@ from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.method.risk.curve_set import CurveSet
 from blackbox_conformal.support.files import write_new
 from blackbox_conformal.watching.level import Level
-from blackbox_conformal.watching.live import ANSWERS, log_wealth, p_values
+from blackbox_conformal.watching.live_file import ANSWERS, log_wealth, p_values
 
 MIXTURES = ((0.0, 1.0), (1.2, 0.5), (0.6, 0.8))
 """Times the detail of the reference, and times its own; the first is the honest vendor."""

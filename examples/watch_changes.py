@@ -38,9 +38,9 @@ from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.support.types import Image
 from blackbox_conformal.watching.features import FEATURES, features
 from blackbox_conformal.watching.level import Level
-from blackbox_conformal.watching.pixels import Difference
-from blackbox_conformal.watching.sensitivity import CHANGES, planted, sensitivity
-from blackbox_conformal.watching.speed import speed_of
+from blackbox_conformal.watching.visit.canaries import CHANGES, planted, sensitivity
+from blackbox_conformal.watching.visit.looking import Difference
+from blackbox_conformal.watching.visit.outlook import speed_of
 
 SIDE = 160
 CHOSEN_BY = 4

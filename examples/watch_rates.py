@@ -20,11 +20,10 @@ import figures
 import numpy as np
 from numpy.typing import NDArray
 
-from blackbox_conformal.watching.change_point import log_wealth
 from blackbox_conformal.watching.features import FEATURES
-from blackbox_conformal.watching.level import LEVEL, Level
-from blackbox_conformal.watching.ranks import visit_p_values
-from blackbox_conformal.watching.speed import SPEEDS, Speed
+from blackbox_conformal.watching.level import LEVEL, Level, visit_p_values
+from blackbox_conformal.watching.visit.looking import log_wealth
+from blackbox_conformal.watching.visit.outlook import SPEEDS, Speed
 
 LONGEST = 100
 APART = 2.0

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.study.plugins import load_adapter
-from blackbox_conformal.support import catalog, member_text
+from blackbox_conformal.support import catalog
 
 
 @pytest.mark.parametrize(
@@ -22,13 +22,13 @@ from blackbox_conformal.support import catalog, member_text
     ],
 )
 def test_notation(text: str, expected: tuple[str, dict[str, str]]) -> None:
-    assert member_text.parse(text) == expected
+    assert catalog.parse(text) == expected
 
 
 @pytest.mark.parametrize("text", ["a:b", "a:=1", "a:b=1,b=2"])
 def test_bad_notation_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"expected|twice"):
-        member_text.parse(text)
+        catalog.parse(text)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_long_value_is_shortened() -> None:
 )
 def test_commas_in_brackets_part_nothing(text, parameters):
     if parameters is not None:
-        assert member_text.parse(text) == ("a", parameters)
+        assert catalog.parse(text) == ("a", parameters)
         return
     with pytest.raises(UsageError, match=r"expected (NAME:key=value|as many)"):
-        member_text.parse(text)
+        catalog.parse(text)

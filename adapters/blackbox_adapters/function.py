@@ -14,8 +14,7 @@ from pydantic import Field, PrivateAttr
 
 from blackbox_conformal.errors import FunctionFailedError, NotSentError
 from blackbox_conformal.support.canonical import digest_json
-from blackbox_conformal.support.eight_bit import eight_bit
-from blackbox_conformal.support.types import Image
+from blackbox_conformal.support.types import Image, eight_bit
 from blackbox_conformal.vendor.adapter import FREE, Adapter, Answer, Capabilities, Draw, Flow, Observed, Send, Upload
 
 MODEL = "x-model"

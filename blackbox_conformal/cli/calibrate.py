@@ -379,7 +379,7 @@ def _show_thresholds(screen: Screen, calibration: "Calibration", levels: Sequenc
 def _on_picking(calibration: "Calibration", levels: Sequence[float]) -> str:
     """Whether a level may be picked after a look at the shares, and what to do where it may not."""
     from blackbox_conformal.method.guarantees.high_probability import HighProbability, holding_together, levels_together
-    from blackbox_conformal.support.member_text import specification_text
+    from blackbox_conformal.support.catalog import specification_text
 
     rule = calibration.rule()
     if levels_together(rule):

@@ -189,7 +189,7 @@ def _read(text: str, options: CompareOptions) -> _Typed:
 
 def _parsed(text: str) -> tuple[str, dict[str, str]]:
     """Name and parameters; the name may be that of a class, package.module:Class."""
-    from blackbox_conformal.support.member_text import parse
+    from blackbox_conformal.support.catalog import parse
 
     module, _, rest = text.partition(":")
     kind, _, parameters = rest.partition(":")

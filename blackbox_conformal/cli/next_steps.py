@@ -42,7 +42,7 @@ def with_calibration(
 
 def calibrate_by_group(setup: "Setup", options: VendorOptions) -> list[str]:
     """`calibrate` as the present calibration was made, on other photographs and with a group for each of them."""
-    from blackbox_conformal.support.member_text import specification_text
+    from blackbox_conformal.support.catalog import specification_text
 
     procedure = setup.procedure
     identity = {key: str(value) for key, value in procedure.vendor["parameters"].items() if value is not None}

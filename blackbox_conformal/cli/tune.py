@@ -74,7 +74,7 @@ def command(screen: Screen, options: TuneOptions) -> None:
     from blackbox_conformal.study.choose.tuning import ToTune
     from blackbox_conformal.study.looked_at import TUNING_FILE, TuningRecord
     from blackbox_conformal.study.run_folder import keep_calibration
-    from blackbox_conformal.support.member_text import specification_text
+    from blackbox_conformal.support.catalog import specification_text
 
     if options.learn:
         _learn(screen, options)
@@ -155,7 +155,7 @@ def _show(
     out: Path,
 ) -> None:
     """What was chosen, what it took, and what to do next; without a calibration, `out` is the tuning file."""
-    from blackbox_conformal.support.member_text import specification_text
+    from blackbox_conformal.support.catalog import specification_text
 
     setup, rule = to_tune.setup, to_tune.rule
     best, run = tuning.best.candidate, job.whole.folder
@@ -201,7 +201,7 @@ def _learn(screen: Screen, options: TuneOptions) -> None:
     """Learn from the photographs' free outputs, write the weights, and say how to calibrate with them."""
     from blackbox_conformal.study.choose.learning import job_to_learn, learn_job, setup_to_learn
     from blackbox_conformal.study.looked_at import TUNING_FILE
-    from blackbox_conformal.support.member_text import specification_text
+    from blackbox_conformal.support.catalog import specification_text
 
     _refuse_choosing()
     plain = replace(options, score=None, second_adapter=None, perturbation=None)
@@ -238,7 +238,7 @@ def _refuse_choosing() -> None:
 
 def _refuse_unnameable(path: Path) -> None:
     """Refuse a path that no score could name."""
-    from blackbox_conformal.support.member_text import parse
+    from blackbox_conformal.support.catalog import parse
 
     try:
         named = parse(f"learned:weights={path}")[1].get("weights")

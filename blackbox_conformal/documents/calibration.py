@@ -34,7 +34,7 @@ from blackbox_conformal.method.risk.curve_set import CurveSet, StoredCurves
 from blackbox_conformal.method.risk.exact import largest_loss
 from blackbox_conformal.method.risk.squared_errors import SquaredErrors
 from blackbox_conformal.method.risk.whole_errors import WholeErrors
-from blackbox_conformal.support import catalog, member_text
+from blackbox_conformal.support import catalog
 from blackbox_conformal.support.blocks import Block, Faces, Figure, Table
 from blackbox_conformal.support.files import write_new
 from blackbox_conformal.support.plots import Chart, Series
@@ -283,7 +283,7 @@ class Calibration(Faces):
             typed = dict(self.guarantee)
             name = typed.pop("name")
             if guarantee is not None:
-                name, typed = member_text.parse(guarantee)
+                name, typed = catalog.parse(guarantee)
             rule = choose_guarantee(name, **{**typed, **parameters})
             if rule.needs.curve_kind == "share" and rule.stated_tolerance is None:
                 rule = rule.naming(self.curves_for(rule).tolerance)

@@ -20,10 +20,9 @@ from blackbox_conformal.method.images.picture import check_pixels
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.study.plugins import load_adapter
 from blackbox_conformal.study.stages.prepare import named_input
-from blackbox_conformal.support.eight_bit import eight_bit
 from blackbox_conformal.support.files import refusal
 from blackbox_conformal.support.text import name_of, printable
-from blackbox_conformal.support.types import Image
+from blackbox_conformal.support.types import Image, eight_bit
 from blackbox_conformal.vendor.adapter import Adapter
 
 

@@ -1,7 +1,40 @@
 """Array aliases shared by every module."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+
+from blackbox_conformal.errors import ImageError
+
+# Pixels that programs hold as numbers from 0 to 1, as the bytes that this project keeps.
+
+
+def eight_bit(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Numbers from 0 to 1 rounded to uint8; what holds no floating-point numbers, as it is.
+
+    Raises
+    ------
+    ImageError
+        Numbers lie further outside than a network overshoots, or many lie below 0.
+    """
+    if pixels.dtype.kind != "f" or not pixels.size:
+        return pixels
+    lowest, highest = float(pixels.min()), float(pixels.max())
+    # Networks overshoot a little; anything further was not from 0 to 1. NaN compares false.
+    if not (lowest >= -1 and highest <= 2):
+        raise ImageError(
+            f"expected uint8, or numbers from 0 to 1; got {pixels.dtype} from {lowest:g} to {highest:g}. "
+            "Divide numbers from 0 to 255 by 255"
+        )
+    if (below := float(np.mean(pixels < -0.25))) > 0.02:
+        raise ImageError(
+            f"expected numbers from 0 to 1; {below:.0%} of them are far below 0, as where black is -1. Give "
+            "(pixels + 1) / 2"
+        )
+    rounded: NDArray[np.uint8] = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
+    return rounded
+
 
 Image = NDArray[np.uint8]
 """A picture: (H, W, 3), 8-bit sRGB."""

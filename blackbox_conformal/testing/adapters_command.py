@@ -18,7 +18,7 @@ from blackbox_conformal.support.text import file_stem
 
 if TYPE_CHECKING:
     from blackbox_conformal.testing.live_check import LiveFinding
-    from blackbox_conformal.testing.subject import CheckResult
+    from blackbox_conformal.testing.static_contract import CheckResult
     from blackbox_conformal.vendor.example import Example
 
 

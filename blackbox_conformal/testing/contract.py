@@ -55,8 +55,7 @@ from blackbox_conformal.testing.rehearsal import (
     rehearse_quote,
 )
 from blackbox_conformal.testing.script import Plan
-from blackbox_conformal.testing.static_contract import static_checks
-from blackbox_conformal.testing.subject import CheckResult, Subject
+from blackbox_conformal.testing.static_contract import CheckResult, Subject, static_checks
 from blackbox_conformal.vendor.adapter import Adapter, Answer, Send, Wait
 from blackbox_conformal.vendor.example import Example, example_of
 from blackbox_conformal.vendor.rates import Rate

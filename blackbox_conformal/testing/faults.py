@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from blackbox_conformal.errors import UsageError
-from blackbox_conformal.support.member_text import parse
+from blackbox_conformal.support.catalog import parse
 from blackbox_conformal.testing.fault_vendor import FaultVendor
 from blackbox_conformal.testing.pictures import WRONG_PICTURES
 from blackbox_conformal.testing.raw_http import AcceptedSocket, Head, PeerGoneError, Response

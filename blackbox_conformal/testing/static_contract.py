@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any, get_args
@@ -13,9 +14,56 @@ from urllib.parse import urlsplit
 from blackbox_conformal.errors import BlackboxConformalError, VendorError, VendorFailedError
 from blackbox_conformal.study.stages.picture_limits import misfit, too_many_bytes
 from blackbox_conformal.support.secrets import holds_secret, masked
-from blackbox_conformal.testing.rehearsal import a_draw, built, rehearse, rehearse_failure, rehearse_quote, scale_of
-from blackbox_conformal.testing.subject import CheckResult, Subject
-from blackbox_conformal.vendor.adapter import Answer, Capabilities, Evidence, Price, Send, Upload, Wait
+from blackbox_conformal.testing.rehearsal import (
+    Rehearsal,
+    a_draw,
+    a_picture,
+    an_upload,
+    built,
+    rehearse,
+    rehearse_failure,
+    rehearse_quote,
+    scale_of,
+)
+from blackbox_conformal.vendor.adapter import Adapter, Answer, Capabilities, Evidence, Price, Send, Upload, Wait
+from blackbox_conformal.vendor.example import Example
+
+# An adapter with its example, as the checks look at it, and what a check finds.
+
+ADDRESS = "http://127.0.0.1:9"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One promise of the contract, whether it is kept, and if not, what was expected and what was found."""
+
+    name: str
+    passed: bool
+    detail: str = ""
+
+
+class Subject:
+    """An adapter class with its example: what the checks look at."""
+
+    def __init__(self, kind: type[Adapter], example: Example) -> None:
+        self.kind = kind
+        self.example = example
+        self.adapter = built(kind, example, ADDRESS)
+        self.upload = an_upload(self.adapter)
+        self.picture = a_picture(self.adapter, self.upload)
+        self.answers = example.filled(self.picture, ADDRESS)
+
+    def rehearse(self, index: int = 0, adapter: Adapter | None = None) -> Rehearsal:
+        """The example, as draw `index`."""
+        adapter = adapter or self.adapter
+        return rehearse(adapter, adapter.draw(self.upload, a_draw(adapter, index)), self.answers)
+
+    def rehearse_failure(self, number: int) -> Rehearsal:
+        """A failure that the example shows, as draw 0; its error is in the result."""
+        adapter, answers = self.adapter, self.example.failures[number]
+        filled = self.example.filled(self.picture, ADDRESS, answers)
+        return rehearse_failure(adapter, adapter.draw(self.upload, a_draw(adapter)), filled)
+
 
 # Pictures just beyond each limit that an adapter declares.
 

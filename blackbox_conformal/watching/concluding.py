@@ -7,16 +7,19 @@ from blackbox_conformal.errors import UsageError
 from blackbox_conformal.watching.log import now
 from blackbox_conformal.watching.records import (
     Entry,
+    Finding,
     FreshMeasurement,
+    State,
     Visit,
     WatchDraw,
     Watched,
     columns,
     insert,
+    outcome,
+    state_after,
     update,
 )
 from blackbox_conformal.watching.watch_file import WatchFile
-from blackbox_conformal.watching.watch_findings import Finding, State, outcome, state_after
 
 _CAME = ("state", "file", "model", "format", "width", "height", "cost_usd")
 """What is known of a draw once it came."""

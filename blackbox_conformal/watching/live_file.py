@@ -3,24 +3,224 @@
 import json
 import math
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from math import ceil, exp, floor, log
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from blackbox_conformal.method.images.input_statistics.statistics import InputStatistics
-from blackbox_conformal.method.risk.answers import Answers
+from blackbox_conformal.method.images.input_statistics.statistics import SIZE, STATISTICS, InputStatistics
+from blackbox_conformal.method.risk.answers import LEVELS, Answers
+from blackbox_conformal.support.wording import at_least
 from blackbox_conformal.watching.concluding import current_state
-from blackbox_conformal.watching.level import Level
-from blackbox_conformal.watching.live import ANSWERS, INPUTS, Wealth, log_wealth, p_values
-from blackbox_conformal.watching.live_findings import answers_finding, inputs_finding
+from blackbox_conformal.watching.level import Level, rank_p_value, tie_of
 from blackbox_conformal.watching.log import now
-from blackbox_conformal.watching.ranks import tie_of
-from blackbox_conformal.watching.records import Watched, insert
+from blackbox_conformal.watching.records import Finding, Layer, Watched, insert
 from blackbox_conformal.watching.watch_file import WatchFile, reading
-from blackbox_conformal.watching.watch_findings import Finding
+
+# Whether pictures that are masked, whose truth is unknown, are still like the calibration's: two questions apart.
+
+INPUTS = tuple(statistic.name for statistic in STATISTICS if statistic.name != SIZE)
+"""Sizes are left out: certificates have a note of their own on them."""
+
+_SCORES = {"low scores": 0.1, "median score": 0.5, "high scores": 0.9}
+ANSWERS = ("resemblance", "difference", *_SCORES, "trusted share", "agreement with the free reference")
+"""How much the answer shows what was sent; how far it is from it when made small again; scores of the most certain
+tenth, half and nine tenths of its pixels; share that is trusted at the level of the mask; how well its detail agrees
+with that of the reference that the score compares with."""
+
+POWERS = (0.25, 0.5)
+"""Exponents e of the bets ``e p^(e-1)`` on small p-values and, with 1 - p, on large ones."""
+
+JUMP = 0.01
+"""The share of the capital that is spread over the bets before each p-value."""
+
+_RIDGE = 1.0
+_DIGITS = 9
+_LEAST = 1e-12
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Wealth:
+    """A martingale of one feature.
+
+    Attributes
+    ----------
+    shares
+        Of its capital, by bet: none, and each of `POWERS` on small and on large p-values. They add up to 1.
+    log_wealth, log_highest
+        Logarithm of its capital now, and of the largest ever.
+    """
+
+    shares: tuple[float, ...] = (1 / (1 + 2 * len(POWERS)),) * (1 + 2 * len(POWERS))
+    log_wealth: float = 0.0
+    log_highest: float = 0.0
+
+    def after(self, p_value: float) -> "Wealth":
+        """The martingale after a p-value, which is uniform on [0, 1] while nothing has changed."""
+        # Infinite gains would make the whole capital one bet that can never lose.
+        small, large = max(p_value, _LEAST), max(1 - p_value, _LEAST)
+        gains = np.array([1.0, *(e * p ** (e - 1) for p in (small, large) for e in POWERS)])
+        # A little of the capital is spread again, so that an old bet cannot hold it all.
+        capital = ((1 - JUMP) * np.array(self.shares) + JUMP / len(gains)) * gains
+        total = float(capital.sum())
+        log = self.log_wealth + math.log(total)
+        # Kept as shares and a logarithm, so that neither ever overflows.
+        return Wealth(tuple((capital / total).tolist()), log, max(self.log_highest, log))
+
+
+def log_wealth(p_values: Values) -> Values:
+    """(n, k): logarithm of each of k martingales after each of n pictures, as `Wealth.after` leaves it.
+
+    Parameters
+    ----------
+    p_values
+        (n, k); NaN where a feature does not bet on a picture.
+    """
+    shares = np.full((p_values.shape[1], 1 + 2 * len(POWERS)), 1 / (1 + 2 * len(POWERS)))
+    steps = np.zeros(p_values.shape)
+    for step, row in zip(steps, p_values, strict=True):
+        # A feature that a picture does not have leaves its bets where they are.
+        known = np.isfinite(row)
+        p = row[known]
+        ends = [np.maximum(p, _LEAST), np.maximum(1 - p, _LEAST)]
+        gains = np.stack([np.ones(len(p)), *(e * end ** (e - 1) for end in ends for e in POWERS)], axis=1)
+        # A little of the capital is spread again, as `Wealth.after` does it.
+        capital = ((1 - JUMP) * shares[known] + JUMP / shares.shape[1]) * gains
+        total = capital.sum(axis=1)
+        shares[known], step[known] = capital / total[:, None], np.log(total)
+    return np.asarray(steps.cumsum(axis=0))
+
+
+def p_values(
+    inputs: InputStatistics, answers: Answers, threshold: float, tie: Callable[[str], float], first: int = 0
+) -> dict[str, float]:
+    """The p-value of each feature of the last of n pictures among all of them; small where it is among the largest.
+
+    Parameters
+    ----------
+    inputs, answers
+        (n,) each, the bag with the new picture at its end.
+    threshold
+        Scores below it are trusted, for every picture of the bag alike.
+    tie
+        Feature → its place among its equals, uniform on [0, 1).
+    first
+        Where answers begin that the new one is ranked among; inputs are ranked among all.
+
+    Returns
+    -------
+    Features of `INPUTS` and `ANSWERS`. Those of answers that the picture does not have are left out.
+    """
+    found = {name: _place(inputs.column(name), tie(name)) for name in INPUTS}
+    explaining = _standardised(inputs.values[first:].astype(np.float64))
+    for name, values in _features(answers, threshold).items():
+        values = values[first:]
+        known = np.isfinite(values)
+        if known[-1]:
+            found[name] = _place(_unexplained(values[known], explaining[known]), tie(name))
+    return found
+
+
+def highest(wealth: Mapping[str, Wealth], names: tuple[str, ...]) -> tuple[str, float]:
+    """Which of these features' martingales reached most, and the logarithm of that."""
+    # The highest wealth ever, since a martingale that reached it is an alarm for good.
+    name = max(names, key=lambda name: wealth[name].log_highest if name in wealth else 0.0)
+    return name, wealth[name].log_highest if name in wealth else 0.0
+
+
+def _features(answers: Answers, threshold: float) -> dict[str, Values]:
+    scores = {name: answers.values[:, 2 + LEVELS.index(share)].astype(np.float64) for name, share in _SCORES.items()}
+    found = {"resemblance": answers.resemblance, "difference": answers.difference, **scores}
+    return {**found, "trusted share": answers.trusted_share(threshold), ANSWERS[-1]: answers.agreement}
+
+
+def _place(values: Values, tie: float) -> float:
+    """The p-value of the last of (n,) values."""
+    return rank_p_value(values[:-1].tolist(), float(values[-1]), tie)
+
+
+def _standardised(values: Values) -> Values:
+    """Columns with mean 0 and standard deviation 1; one that is constant is 0."""
+    centred = values - values.mean(axis=0)
+    spread = centred.std(axis=0)
+    # A constant column explains nothing, and its rounding error must not be made large.
+    constant = spread <= 1e-9 * np.abs(values).max(axis=0, initial=0)
+    return np.asarray(np.where(constant, 0.0, centred / np.where(constant, 1.0, spread)))
+
+
+def _unexplained(values: Values, explaining: Values) -> Values:
+    """(n,): what a ridge regression on (n, k) columns leaves, rounded so that equal pictures are equal."""
+    columns, wanted = _standardised(explaining), _standardised(values)
+    # Without it, more features than pictures would have no solution.
+    penalised = columns.T @ columns + _RIDGE * np.eye(columns.shape[1])
+    return np.asarray(np.round(wanted - columns @ np.linalg.solve(penalised, columns.T @ wanted), _DIGITS))
+
+
+# What live pictures come to: whether their inputs drifted, and whether their answers say that the vendor changed.
+
+DOUBT = 0.05
+"""Where inputs have reached what unchanged ones reach with this probability, another answer may be theirs, and a vendor
+is not called changed for it. It can only make false alarms rarer."""
+
+
+def inputs_finding(wealth: Mapping[str, Wealth], level: Level) -> Finding:
+    """Whether inputs are still like the calibration's. They are no doing of the vendor, so that this is no alarm."""
+    if not wealth:
+        return _nothing("inputs", level)
+    name, logarithm = highest(wealth, INPUTS)
+    needed = len(INPUTS) / level.inputs
+    told = _told(logarithm, needed)
+    if logarithm < log(needed):
+        return Finding("inputs", "same", told, _figure(logarithm))
+    statistic = next(one for one in STATISTICS if one.name == name)
+    words = statistic.more if _larger(wealth[name]) else statistic.less
+    drifted = f"the inputs drifted: those of the pictures that are masked are {words} than the calibration's"
+    return Finding("inputs", "note", f"{drifted}; {told}", _figure(logarithm))
+
+
+def answers_finding(wealth: Mapping[str, Wealth], level: Level) -> Finding:
+    """Whether answers, given their inputs, are still like those to the calibration photographs."""
+    if not wealth:
+        return _nothing("answers", level)
+    name, logarithm = highest(wealth, ANSWERS)
+    needed = len(ANSWERS) / level.answers
+    told = _told(logarithm, needed)
+    if logarithm < log(needed):
+        return Finding("answers", "same", told, _figure(logarithm))
+    which = "larger" if name in wealth and _larger(wealth[name]) else "smaller"
+    moved = f"the {name} of answers is {which} than their inputs explain"
+    # A change of inputs that reached this may move answers too, so the vendor is not blamed for it.
+    if highest(wealth, INPUTS)[1] >= log(len(INPUTS) / DOUBT):
+        unclear = "the inputs are other ones, too, so that it cannot be told whether the vendor changed; visit it"
+        return Finding("answers", "note", f"{moved}; {unclear}; {told}", _figure(logarithm))
+    return Finding("answers", "changed", f"{moved}; {told}", _figure(logarithm))
+
+
+def _nothing(layer: Layer, level: Level) -> Finding:
+    why = "no picture was masked since the watch began" if level.live else "the watch was begun without this layer"
+    return Finding(layer, "not watched", why)
+
+
+def _larger(wealth: Wealth) -> bool:
+    """Whether values are larger than before, by which bets have most of the capital."""
+    # The bets on small p-values hold the capital where values are larger, as small means large here.
+    return sum(wealth.shares[1 : 1 + len(POWERS)]) >= sum(wealth.shares[1 + len(POWERS) :])
+
+
+def _told(logarithm: float, needed: float) -> str:
+    # Above 700 the exponential no longer fits a float.
+    figure = at_least(exp(logarithm)) if logarithm < 700 else f"10^{floor(logarithm / log(10))}"
+    return f"evidence {figure} of the {ceil(needed)} that are an alarm"
+
+
+def _figure(logarithm: float) -> float:
+    return exp(min(logarithm, 700.0))
 
 
 @dataclass(frozen=True, slots=True)

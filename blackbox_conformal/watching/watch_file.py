@@ -24,8 +24,10 @@ from blackbox_conformal.watching.log import now
 from blackbox_conformal.watching.records import (
     Canary,
     Entry,
+    Finding,
     FreshMeasurement,
     Record,
+    State,
     Visit,
     WatchDraw,
     Watched,
@@ -33,7 +35,6 @@ from blackbox_conformal.watching.records import (
     insert,
     records,
 )
-from blackbox_conformal.watching.watch_findings import Finding, State
 from blackbox_conformal.watching.watch_schema import APPLICATION_ID, FROM, LOGGED, TABLES, VERSION
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from blackbox_conformal.errors import FileFormatError, SuspendedError
 from blackbox_conformal.study.watched import WatchState
 from blackbox_conformal.watching import log
 from blackbox_conformal.watching.level import Level
-from blackbox_conformal.watching.live_file import wealth_of
-from blackbox_conformal.watching.live_findings import inputs_finding
+from blackbox_conformal.watching.live_file import inputs_finding, wealth_of
 from blackbox_conformal.watching.records import Entry
 from blackbox_conformal.watching.watch_file import BUSY_S, watch_path
 from blackbox_conformal.watching.watch_schema import LOGGED

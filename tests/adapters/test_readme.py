@@ -12,8 +12,7 @@ from support.flow_driver import ADDRESS, PICTURE, drive, refused_by, seeded, upl
 from blackbox_adapters.recipe import Recipe
 from blackbox_conformal.errors import RefusedError
 from blackbox_conformal.testing.contract import PROMISES, check_adapter
-from blackbox_conformal.testing.static_contract import static_checks
-from blackbox_conformal.testing.subject import Subject
+from blackbox_conformal.testing.static_contract import Subject, static_checks
 from blackbox_conformal.vendor.example import Example, says, shows
 
 README = Path(__file__).parents[2] / "adapters" / "README.md"

@@ -19,7 +19,7 @@ from blackbox_conformal.cli.papers import read_paper
 from blackbox_conformal.documents.calibration import Calibration
 from blackbox_conformal.errors import BlackboxConformalError
 from blackbox_conformal.method.images.encode import mask_png
-from blackbox_conformal.pages.report.seal import write_page
+from blackbox_conformal.pages.report.html import write_page
 from blackbox_conformal.study.stages.certify import contradictions
 from blackbox_conformal.support.canonical import digest_bytes
 

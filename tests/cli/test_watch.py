@@ -26,7 +26,7 @@ from blackbox_conformal.testing.fault_vendor import FaultVendor
 from blackbox_conformal.testing.faults import Fault
 from blackbox_conformal.testing.pictures import encode, upscale
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
-from blackbox_conformal.watching.sensitivity import CHANGES
+from blackbox_conformal.watching.visit.canaries import CHANGES
 
 
 @pytest.fixture

@@ -14,9 +14,8 @@ import pytest
 from blackbox_conformal.support.secrets import Secret
 from blackbox_conformal.watching.concluding import Conclusion, conclude
 from blackbox_conformal.watching.notices import apprise_channel, deliver
-from blackbox_conformal.watching.records import Canary
+from blackbox_conformal.watching.records import Canary, Finding
 from blackbox_conformal.watching.watch_file import WatchFile
-from blackbox_conformal.watching.watch_findings import Finding
 
 CALIBRATION = "sha256:" + "0" * 64
 TOKEN = "token-that-nobody-may-see"

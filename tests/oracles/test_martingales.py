@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mapie.exchangeability_testing import OnlineMartingaleTest
 
-from blackbox_conformal.watching.ranks import rank_p_value, visit_p_values
+from blackbox_conformal.watching.level import rank_p_value, visit_p_values
 
 
 def test_the_place_in_a_growing_bag_is_that_of_mapie() -> None:

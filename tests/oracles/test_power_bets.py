@@ -13,7 +13,7 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import beta
 
-from blackbox_conformal.watching.live import JUMP, POWERS, Wealth, log_wealth
+from blackbox_conformal.watching.live_file import JUMP, POWERS, Wealth, log_wealth
 
 P_VALUES = {
     "uniform": np.random.default_rng(0).random(400),

@@ -13,8 +13,7 @@ from support.picture_files import png
 from blackbox_conformal.errors import FileFormatError
 from blackbox_conformal.method.risk.trust import trusted
 from blackbox_conformal.pages.report.encoded import kept_picture
-from blackbox_conformal.pages.report.error_pairs import CROP
-from blackbox_conformal.pages.report.pixel_blocks import SIDE, block_maximum, block_side
+from blackbox_conformal.pages.report.error_pairs import CROP, SIDE, block_maximum, block_side
 from blackbox_conformal.pages.report.preview import (
     CODES,
     NEVER,

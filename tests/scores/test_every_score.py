@@ -14,7 +14,7 @@ from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.method.degradations.chain import Mixture
 from blackbox_conformal.method.scores._windowed import ClippedAndSmoothed
 from blackbox_conformal.method.scores.score import Context, accumulated_map
-from blackbox_conformal.support import catalog, member_text
+from blackbox_conformal.support import catalog
 
 NAMES = built_without_parameters("scores")
 CASES = cases("scores", NAMES)
@@ -196,7 +196,7 @@ def test_every_score_says_what_it_is_at_scale_1(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setting_that_tune_tries_is_one_of_the_score(name):
     for text in catalog.member("scores", name).candidates:
-        setting, parameters = member_text.parse(f"{name}:{text}")
+        setting, parameters = catalog.parse(f"{name}:{text}")
         assert load(setting, **parameters).minimum_draws >= 1
 
 

@@ -15,7 +15,7 @@ from blackbox_conformal.method.scores import _learned_network
 from blackbox_conformal.method.scores._learned_features import NAMES
 from blackbox_conformal.method.scores._learned_network import MOST_BYTES, own_network
 from blackbox_conformal.method.scores.score import Context, accumulated_map
-from blackbox_conformal.support import catalog, member_text
+from blackbox_conformal.support import catalog
 
 TRUTH = photograph(1, (24, 32))
 
@@ -109,8 +109,8 @@ def test_a_calibration_gets_its_weights_by_their_digest(others):
 
 
 def test_it_is_typed_with_its_file(others):
-    assert member_text.specification_text(learned(weights=others)) == f"learned:weights={others}"
-    assert member_text.specification_text(learned()) == "learned"
+    assert catalog.specification_text(learned(weights=others)) == f"learned:weights={others}"
+    assert catalog.specification_text(learned()) == "learned"
 
 
 def test_a_calibration_that_names_a_file_is_refused_before_it_is_opened(tmp_path):

@@ -7,9 +7,8 @@ import pytest
 import watch_rates
 from watch_rates import VENDORS, Vendor
 
-from blackbox_conformal.watching.harm import HarmTest
-from blackbox_conformal.watching.pixels import IN_A_ROW, Difference, is_changed, to_ask_again
-from blackbox_conformal.watching.visit.looking import AGAIN
+from blackbox_conformal.watching.visit.fresh_photographs import HarmTest
+from blackbox_conformal.watching.visit.looking import AGAIN, IN_A_ROW, Difference, is_changed, to_ask_again
 
 LEVEL, RUNS, VISITS = 0.05, 400, 100
 ALLOWED = LEVEL + 3 * math.sqrt(LEVEL * (1 - LEVEL) / RUNS)
@@ -72,6 +71,6 @@ def false_changes(share: float, visits: int, requests: int, runs: int, again: in
 def test_one_request_in_a_hundred_on_another_machine_is_no_change_in_a_month(monkeypatch: pytest.MonkeyPatch) -> None:
     assert false_changes(0.01, 30, 8, 300, AGAIN) == 0
     assert false_changes(1.0, 1, 8, 1, AGAIN) == 1
-    monkeypatch.setattr("blackbox_conformal.watching.pixels.IN_A_ROW", 1)
+    monkeypatch.setattr("blackbox_conformal.watching.visit.looking.IN_A_ROW", 1)
     assert IN_A_ROW == AGAIN + 1
     assert false_changes(0.01, 30, 8, 100, 0) > 0.7, "the control, one other answer, must fail"

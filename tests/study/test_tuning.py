@@ -19,7 +19,7 @@ from blackbox_conformal.study.choose.tuning import (
 from blackbox_conformal.study.job import Job, Terms
 from blackbox_conformal.study.stages.prepare import prepare_photographs
 from blackbox_conformal.study.stages.settings import set_up
-from blackbox_conformal.support.member_text import specification_text
+from blackbox_conformal.support.catalog import specification_text
 
 
 def test_candidates_are_ranked_and_their_photographs_cannot_calibrate(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 from PIL import Image
 
-from blackbox_conformal.pages.report.pixel_blocks import block_side
+from blackbox_conformal.pages.report.error_pairs import block_side
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]

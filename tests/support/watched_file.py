@@ -10,9 +10,8 @@ from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.watching.concluding import Conclusion, conclude
 from blackbox_conformal.watching.features import FEATURES
 from blackbox_conformal.watching.live_file import Known, LivePicture, enter
-from blackbox_conformal.watching.records import Canary, FreshMeasurement, WatchDraw
+from blackbox_conformal.watching.records import Canary, Finding, FreshMeasurement, WatchDraw
 from blackbox_conformal.watching.watch_file import WatchFile
-from blackbox_conformal.watching.watch_findings import Finding
 
 CANARY = Canary("one", "sha256:" + "1" * 64, b"png", 20, 16, None)
 SAME, CHANGED = Finding("identity", "same", "m"), Finding("identity", "changed", "the model is v2")

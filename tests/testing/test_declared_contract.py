@@ -22,8 +22,7 @@ from blackbox_conformal.errors import (
 from blackbox_conformal.testing.contract import PROMISES, at_once, declared_checks
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.rehearsal import environment
-from blackbox_conformal.testing.static_contract import static_checks
-from blackbox_conformal.testing.subject import ADDRESS, Subject
+from blackbox_conformal.testing.static_contract import ADDRESS, Subject, static_checks
 from blackbox_conformal.vendor.adapter import (
     Adapter,
     Answer,

@@ -11,8 +11,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 from blackbox_conformal.errors import AdapterError, PayloadError, VendorError
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor, text_field
 from blackbox_conformal.testing.rehearsal import a_draw, an_upload, environment, rehearse
-from blackbox_conformal.testing.static_contract import CHECKS, static_checks
-from blackbox_conformal.testing.subject import Subject
+from blackbox_conformal.testing.static_contract import CHECKS, Subject, static_checks
 from blackbox_conformal.vendor.adapter import (
     FREE,
     Accepted,

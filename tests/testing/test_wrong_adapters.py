@@ -13,8 +13,7 @@ from blackbox_conformal.study.plugins import adapter_class
 from blackbox_conformal.testing.contract import check_adapter
 from blackbox_conformal.testing.reference_adapters import JobVendor, SynchronousVendor
 from blackbox_conformal.testing.rehearsal import environment
-from blackbox_conformal.testing.static_contract import static_checks
-from blackbox_conformal.testing.subject import Subject
+from blackbox_conformal.testing.static_contract import Subject, static_checks
 from blackbox_conformal.vendor.adapter import (
     Adapter,
     Answer,

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from naive.change_point import visit_p_value, wealth
 
-from blackbox_conformal.watching.change_point import DOUBT, HAZARD, log_wealth
-from blackbox_conformal.watching.ranks import rank_p_value, tie_of, visit_p_values
+from blackbox_conformal.watching.level import rank_p_value, tie_of, visit_p_values
+from blackbox_conformal.watching.visit.looking import DOUBT, HAZARD, log_wealth
 
 
 def logs(p_values: list[float]) -> np.ndarray:

@@ -6,9 +6,8 @@ import numpy as np
 
 from blackbox_conformal.watching.features import FEATURES
 from blackbox_conformal.watching.level import Level
-from blackbox_conformal.watching.records import Visit, WatchDraw, Watched
+from blackbox_conformal.watching.records import Finding, Visit, WatchDraw, Watched
 from blackbox_conformal.watching.visit.looking import canaries_finding, gather
-from blackbox_conformal.watching.watch_findings import Finding
 
 CANARIES = 8
 

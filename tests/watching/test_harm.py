@@ -9,10 +9,9 @@ from support.audit_material import calibration_of, curves, detail_curves
 
 from blackbox_conformal.method.guarantees.choose import guarantee
 from blackbox_conformal.method.guarantees.guarantee import Claim
-from blackbox_conformal.watching.harm import HarmTest
 from blackbox_conformal.watching.level import Level
 from blackbox_conformal.watching.records import FreshMeasurement
-from blackbox_conformal.watching.visit.fresh_photographs import Reserve, harm_finding
+from blackbox_conformal.watching.visit.fresh_photographs import HarmTest, Reserve, harm_finding
 
 KNOWN = np.random.default_rng(0).beta(1, 9, 60)
 

@@ -2,7 +2,7 @@
 
 import math
 
-from blackbox_conformal.watching.history import FEW, MOST_POINTS, EvidenceHistory
+from blackbox_conformal.watching.visit.visit_documents import FEW, MOST_POINTS, EvidenceHistory
 
 
 def history(logs: list[float]) -> EvidenceHistory:

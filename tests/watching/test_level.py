@@ -5,7 +5,7 @@ import pytest
 from blackbox_conformal.errors import UsageError
 from blackbox_conformal.watching.features import FEATURES
 from blackbox_conformal.watching.level import Level
-from blackbox_conformal.watching.watch_findings import Finding, outcome, state_after
+from blackbox_conformal.watching.records import Finding, outcome, state_after
 
 
 def test_the_parts_are_the_whole() -> None:

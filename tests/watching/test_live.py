@@ -7,8 +7,17 @@ from watch_live_rates import LEVEL, false_alarms, pictures
 from blackbox_conformal.method.images.input_statistics.statistics import STATISTICS, InputStatistics
 from blackbox_conformal.method.risk.answers import Answers
 from blackbox_conformal.watching.level import Level
-from blackbox_conformal.watching.live import ANSWERS, INPUTS, JUMP, POWERS, Wealth, log_wealth, p_values
-from blackbox_conformal.watching.live_findings import answers_finding, inputs_finding
+from blackbox_conformal.watching.live_file import (
+    ANSWERS,
+    INPUTS,
+    JUMP,
+    POWERS,
+    Wealth,
+    answers_finding,
+    inputs_finding,
+    log_wealth,
+    p_values,
+)
 
 RUNS = 40
 

@@ -8,10 +8,10 @@ from PIL import Image as PillowImage
 from support.synthetic import draw, photograph
 
 from blackbox_conformal.watching.features import FEATURES, features
-from blackbox_conformal.watching.identity import Declared, compare
-from blackbox_conformal.watching.pixels import Difference
-from blackbox_conformal.watching.sensitivity import CHANGES, planted, sensitivity
-from blackbox_conformal.watching.speed import SPEEDS, speed_of
+from blackbox_conformal.watching.visit.canaries import CHANGES, planted, sensitivity
+from blackbox_conformal.watching.visit.looking import Difference
+from blackbox_conformal.watching.visit.outlook import SPEEDS, speed_of
+from blackbox_conformal.watching.visit.visiting import Declared, compare
 
 TRUTH = photograph(3)
 SENT = np.asarray(PillowImage.fromarray(TRUTH).resize((20, 16), PillowImage.Resampling.BICUBIC))

@@ -18,9 +18,8 @@ from blackbox_conformal.drawing.http import posting as http_posting
 from blackbox_conformal.support.secrets import Secret
 from blackbox_conformal.watching.concluding import Conclusion, accept, conclude
 from blackbox_conformal.watching.notices import apprise_channel, command_channel, deliver, webhook_channel
-from blackbox_conformal.watching.records import Canary
+from blackbox_conformal.watching.records import Canary, Finding
 from blackbox_conformal.watching.watch_file import WatchFile
-from blackbox_conformal.watching.watch_findings import Finding
 
 CALIBRATION = "sha256:" + "0" * 64
 CANARY = Canary("one", "sha256:" + "1" * 64, b"png", 20, 16, None)

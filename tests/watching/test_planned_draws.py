@@ -5,7 +5,7 @@ import pytest
 from blackbox_conformal.study.stages.settings import Setup, set_up
 from blackbox_conformal.testing.reference_adapters import SynchronousVendor
 from blackbox_conformal.watching.records import Canary, Visit, Watched
-from blackbox_conformal.watching.visit.planned_draws import FIRST_INDEX, draws_to_choose_by, planned_draws
+from blackbox_conformal.watching.visit.canaries import FIRST_INDEX, draws_to_choose_by, planned_draws
 
 CANARY = Canary("one", "sha256:" + "1" * 64, b"png", 20, 16, None)
 

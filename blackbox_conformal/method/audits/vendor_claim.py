@@ -18,7 +18,7 @@ from blackbox_conformal.method.audits.confidence import LEVEL, fewest, further, 
 from blackbox_conformal.method.audits.detail_shares import PLAIN, VENDOR, Measured, detail_blocks
 from blackbox_conformal.method.audits.sequential import LevelTest
 from blackbox_conformal.method.audits.verdict import about
-from blackbox_conformal.support import member_text
+from blackbox_conformal.support import catalog
 from blackbox_conformal.support.blocks import Block, Faces, Facts, How, Note, Table
 from blackbox_conformal.support.text import counted
 from blackbox_conformal.support.wording import at_least, at_most, percent
@@ -69,7 +69,7 @@ class VendorClaim:
         UsageError
             It is no claim that photographs can decide.
         """
-        figure, given = member_text.parse(text)
+        figure, given = catalog.parse(text)
         side = "at_least" if figure == "restored" else "at_most"
         if figure not in FIGURES or side not in given or not given.keys() <= {side, "in"}:
             raise UsageError(

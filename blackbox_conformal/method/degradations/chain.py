@@ -19,7 +19,7 @@ from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.method.degradations.degradation import Degradation
 from blackbox_conformal.method.degradations.random_numbers import RandomNumbers
 from blackbox_conformal.method.degradations.reduction import Reduction
-from blackbox_conformal.support import catalog, member_text
+from blackbox_conformal.support import catalog
 from blackbox_conformal.support.types import Image
 
 FAMILY = "degradations"
@@ -312,7 +312,7 @@ def _named(typed: str) -> tuple[str, dict[str, Any]]:
         if not main:
             raise UsageError(f"expected {name.strip()}:KEY=VALUE; got {typed.strip()!r}")
         rest = f"{main}={rest}"
-    return member_text.parse(f"{name}{colon}{rest}")
+    return catalog.parse(f"{name}{colon}{rest}")
 
 
 def _typed(step: Degradation, *, short: bool) -> str:

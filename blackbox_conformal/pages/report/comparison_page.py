@@ -8,9 +8,8 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from blackbox_conformal.pages.report.encoded import webp
-from blackbox_conformal.pages.report.html import render_blocks
+from blackbox_conformal.pages.report.html import refuse_other, render_blocks, write_page
 from blackbox_conformal.pages.report.preview import first_stops, veil_png
-from blackbox_conformal.pages.report.seal import refuse_other, write_page
 from blackbox_conformal.study.choose.compared_picture import ComparedPicture
 from blackbox_conformal.study.choose.comparison import Comparison
 from blackbox_conformal.support.canonical import digest_json

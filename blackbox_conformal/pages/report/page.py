@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from blackbox_conformal.pages.report.cards import WORST_SHOWN, Card, ErrorExampl
 from blackbox_conformal.pages.report.error_pairs import ERRORS
 from blackbox_conformal.pages.report.names_apart import picture_stem
 from blackbox_conformal.pages.report.preview import CODES, STRIPE, VEIL, Preview
-from blackbox_conformal.pages.report.shares_histogram import Histogram
 from blackbox_conformal.pages.report.slider_levels import Stop
 from blackbox_conformal.study.audit.conclude import calibrated_kinds
 from blackbox_conformal.study.spending import Spending
@@ -35,6 +34,41 @@ from blackbox_conformal.support.blocks import Block, Figure, How, Note, Table
 from blackbox_conformal.support.canonical import digest_bytes
 from blackbox_conformal.support.plots import Bar, Bars, Chart, Point, Series
 from blackbox_conformal.support.text import counted, printable, vendor_title
+
+# How many pictures have which trusted share, as bars.
+
+BARS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Ten bars of equal width from 0 to 100 %; the last one holds 100 % too.
+
+    Attributes
+    ----------
+    shares
+        A trusted share in [0, 1] of each picture.
+    """
+
+    shares: Sequence[float]
+    width: int = field(default=340, init=False)
+    height: int = field(default=70, init=False)
+
+    @property
+    def counts(self) -> list[int]:
+        """How many pictures each bar stands for."""
+        places = [min(int(BARS * share), BARS - 1) for share in self.shares]
+        return [places.count(bar) for bar in range(BARS)]
+
+    def bars(self) -> list[tuple[float, float, float, float, int]]:
+        """x, y, width, height and count of each bar; the script draws them in the same way."""
+        step, most = self.width / BARS, max(*self.counts, 1)
+        heights = [self.height * count / most for count in self.counts]
+        return [
+            (bar * step + 1, self.height - heights[bar], step - 2, heights[bar], count)
+            for bar, count in enumerate(self.counts)
+        ]
+
 
 # Which figures the report shows, from calibration, audit and random splits.
 

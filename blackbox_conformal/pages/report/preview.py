@@ -31,9 +31,16 @@ from blackbox_conformal.pages.report.encoded import (
     page_picture,
     webp,
 )
-from blackbox_conformal.pages.report.error_pairs import CROP, ERRORS, ErrorPair, error_pairs
+from blackbox_conformal.pages.report.error_pairs import (
+    CROP,
+    ERRORS,
+    SIDE,
+    ErrorPair,
+    block_maximum,
+    block_side,
+    error_pairs,
+)
 from blackbox_conformal.pages.report.names_apart import picture_stem
-from blackbox_conformal.pages.report.pixel_blocks import SIDE, block_maximum, block_side
 from blackbox_conformal.support.files import Content
 from blackbox_conformal.support.types import Image, Map, Mask
 

@@ -15,8 +15,7 @@ from blackbox_conformal.drawing.ledger.sample_store import Store
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.method.images.read import read_image
 from blackbox_conformal.pages.report.encoded import reduced
-from blackbox_conformal.pages.report.html import render_blocks
-from blackbox_conformal.pages.report.seal import refuse_other, write_page
+from blackbox_conformal.pages.report.html import refuse_other, render_blocks, write_page
 from blackbox_conformal.support.blocks import Block, How, Note, Table
 from blackbox_conformal.support.text import counted, printable
 from blackbox_conformal.watching.concluding import current_state

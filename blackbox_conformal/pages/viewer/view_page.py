@@ -29,6 +29,7 @@ from blackbox_conformal.method.risk.squared_errors import SHOWN
 from blackbox_conformal.method.safe import picture_to_show, safe_picture
 from blackbox_conformal.pages.report.cards import sentence
 from blackbox_conformal.pages.report.encoded import webp
+from blackbox_conformal.pages.report.error_pairs import block_side
 from blackbox_conformal.pages.report.full_size import (
     PARTS,
     FullSize,
@@ -40,11 +41,9 @@ from blackbox_conformal.pages.report.full_size import (
     viewer_levels,
 )
 from blackbox_conformal.pages.report.names_apart import Named, by_name, names_apart
-from blackbox_conformal.pages.report.page import slider_of
-from blackbox_conformal.pages.report.pixel_blocks import block_side
+from blackbox_conformal.pages.report.page import Histogram, slider_of
 from blackbox_conformal.pages.report.report_store import ReportStore
 from blackbox_conformal.pages.report.run_report import level_to_open_at
-from blackbox_conformal.pages.report.shares_histogram import Histogram
 from blackbox_conformal.pages.report.slider_levels import Stop, stops_at, thresholds_of
 from blackbox_conformal.pages.viewer.local_site import PageRoute
 from blackbox_conformal.study.mask.products import xmp_of

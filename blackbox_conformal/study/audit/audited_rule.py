@@ -14,7 +14,7 @@ from blackbox_conformal.method.guarantees.guarantee import Claim, Guarantee
 from blackbox_conformal.method.guarantees.instance_bound import reason_of_nothing
 from blackbox_conformal.study.audit.beside import Beside
 from blackbox_conformal.study.stages.certify import rules_of_masks
-from blackbox_conformal.support import member_text
+from blackbox_conformal.support import catalog
 from blackbox_conformal.support.text import printable
 
 _BY = {
@@ -49,7 +49,7 @@ def audited_rule(
         cascade is audited without a group.
     """
     if isinstance(guarantee, str):
-        name = member_text.parse(guarantee)[0]
+        name = catalog.parse(guarantee)[0]
         if name in _BY:
             raise UsageError(f"expected the guarantee that holds within; got {name}. Name that one, and {_BY[name]}")
     rule = calibration.rule(guarantee)

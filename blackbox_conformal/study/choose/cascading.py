@@ -30,7 +30,7 @@ from blackbox_conformal.study.plugins import cascade
 from blackbox_conformal.study.run_folder import run_folder
 from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.support.blocks import Block, Faces, Facts, Table
-from blackbox_conformal.support.member_text import specification_text
+from blackbox_conformal.support.catalog import specification_text
 from blackbox_conformal.support.text import money
 from blackbox_conformal.support.wording import share
 from blackbox_conformal.vendor.adapter import Adapter

@@ -24,7 +24,7 @@ from blackbox_conformal.study.stages.defaults import ERROR_GUARANTEE
 from blackbox_conformal.study.stages.memory import AUDIT_PIXEL_BYTES, PIXEL_BYTES, refuse_large
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.canonical import digest_json
-from blackbox_conformal.support.member_text import specification_text
+from blackbox_conformal.support.catalog import specification_text
 
 BASELINE_BYTES = 60
 """What the earlier methods take beside the draws, for each pixel."""

@@ -26,7 +26,7 @@ from blackbox_conformal.study.stages.evaluate import decoded_draws
 from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import known_picture
 from blackbox_conformal.support.blocks import Block, Faces, Facts
-from blackbox_conformal.support.member_text import specification_text
+from blackbox_conformal.support.catalog import specification_text
 from blackbox_conformal.support.text import counted
 from blackbox_conformal.vendor.adapter import FORETOLD_PSNR, Adapter
 

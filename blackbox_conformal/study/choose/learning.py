@@ -34,8 +34,8 @@ from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.blocks import Block, Faces, Facts
 from blackbox_conformal.support.canonical import digest_bytes
+from blackbox_conformal.support.catalog import specification_text
 from blackbox_conformal.support.files import write_new
-from blackbox_conformal.support.member_text import specification_text
 from blackbox_conformal.support.wording import share
 from blackbox_conformal.vendor.adapter import Adapter
 

@@ -12,7 +12,7 @@ from blackbox_conformal.study.calibrate.bound_choice import ChosenBound
 from blackbox_conformal.study.looked_at import TuningRecord
 from blackbox_conformal.study.plan.candidates import Scored
 from blackbox_conformal.support.blocks import Block, Faces, Facts, Figure, How, Note, Table
-from blackbox_conformal.support.member_text import specification_text
+from blackbox_conformal.support.catalog import specification_text
 from blackbox_conformal.support.plots import Dot, Dots
 from blackbox_conformal.support.text import counted
 from blackbox_conformal.support.wording import expected, share

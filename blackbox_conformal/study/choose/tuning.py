@@ -45,7 +45,7 @@ from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import Setup, member
 from blackbox_conformal.support import catalog
-from blackbox_conformal.support.member_text import specification_text
+from blackbox_conformal.support.catalog import specification_text
 
 CANDIDATE_BYTES = 18
 """What one more score takes for each pixel of a photograph, beside the first."""

@@ -14,7 +14,7 @@ from blackbox_conformal.study.plan.ways import Curves, Promise, further, promise
 from blackbox_conformal.study.stages.defaults import DETAIL_GUARANTEE
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.support.blocks import Block, Figure, How, Note, Table
-from blackbox_conformal.support.member_text import specification_text
+from blackbox_conformal.support.catalog import specification_text
 from blackbox_conformal.support.plots import Dots
 from blackbox_conformal.support.text import counted, dollars, money
 from blackbox_conformal.support.wording import expected

@@ -10,7 +10,7 @@ from blackbox_conformal.study.plan.prospects import Prospect
 from blackbox_conformal.study.plan.ways import Promise
 from blackbox_conformal.study.stages.defaults import DETAIL_GUARANTEE, ERROR_GUARANTEE
 from blackbox_conformal.study.stages.settings import Setup
-from blackbox_conformal.support.member_text import specification_text
+from blackbox_conformal.support.catalog import specification_text
 from blackbox_conformal.support.plots import Dot
 from blackbox_conformal.support.text import counted
 

@@ -26,7 +26,7 @@ from blackbox_conformal.study.plan.ways import Curves, Promise, measured_curves,
 from blackbox_conformal.study.stages.defaults import default_score
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup, member
-from blackbox_conformal.support.member_text import specification_text
+from blackbox_conformal.support.catalog import specification_text
 from blackbox_conformal.vendor.adapter import Adapter
 
 

@@ -23,7 +23,7 @@ from blackbox_conformal.study.stages.defaults import DETAIL_GUARANTEE, default_s
 from blackbox_conformal.study.stages.evaluate import decoded_draws
 from blackbox_conformal.study.stages.ready import Ready
 from blackbox_conformal.study.stages.settings import Setup, can_deliver_consistent, member
-from blackbox_conformal.support.member_text import specification_text
+from blackbox_conformal.support.catalog import specification_text
 from blackbox_conformal.support.types import Image, Map
 
 CAP = 0.5

@@ -35,7 +35,7 @@ from blackbox_conformal.study.stages.defaults import (
     default_score,
 )
 from blackbox_conformal.study.stages.uploads import SourcedUpload, sent_pixels
-from blackbox_conformal.support import catalog, member_text
+from blackbox_conformal.support import catalog
 from blackbox_conformal.support.types import Image, Map
 from blackbox_conformal.vendor.adapter import FORETOLD_PSNR, Adapter, Box, Capabilities, Pasted, Upload
 
@@ -168,7 +168,7 @@ class Setup:
 def member(family: str, choice: Any, **parameters: Any) -> Any:
     """A family member from `name:key=value` text plus keyword parameters, or the instance that was given."""
     if isinstance(choice, str):
-        name, typed = member_text.parse(choice)
+        name, typed = catalog.parse(choice)
         return catalog.load(family, name, **{**typed, **parameters})
     if isinstance(choice, catalog.Plugin) and not parameters:
         return choice

@@ -1,6 +1,14 @@
 """Which pictures are sent at every visit: chosen once, by how far small changes of a vendor would move the answers."""
 
-from collections.abc import Sequence
+import io
+import itertools
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
 
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.task import Task
@@ -11,9 +19,174 @@ from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup
 from blackbox_conformal.study.stages.uploads import sent_pixels
 from blackbox_conformal.support.types import Image
-from blackbox_conformal.watching.records import Canary
-from blackbox_conformal.watching.sensitivity import sensitivity
-from blackbox_conformal.watching.visit.planned_draws import draws_to_choose_by
+from blackbox_conformal.vendor.adapter import Upload
+from blackbox_conformal.watching.features import FEATURES, features
+from blackbox_conformal.watching.records import Canary, Purpose, Visit, WatchDraw, Watched
+
+# How far small changes of a vendor move its answers: which photographs make good canaries, what a watch can find.
+
+_LEAST_SPREAD = 1e-6
+"""Grey levels; the spread of draws that are all equal, so that nothing is divided by 0."""
+
+
+def _curved(pixels: Image, change: Callable[[np.ndarray], np.ndarray]) -> Image:
+    table = np.rint(np.clip(change(np.arange(256) / 255.0), 0, 1) * 255).astype(np.uint8)
+    curved: Image = table[pixels]
+    return curved
+
+
+def _jpeg(pixels: Image) -> Image:
+    buffer = io.BytesIO()
+    PillowImage.fromarray(pixels).save(buffer, "JPEG", quality=95)
+    return np.asarray(PillowImage.open(buffer).convert("RGB"))
+
+
+def _softened(pixels: Image) -> Image:
+    """A fortieth of the way to the mean of the four neighbours, as a weaker network would leave it."""
+    wide = np.pad(pixels.astype(np.float64), ((1, 1), (1, 1), (0, 0)), mode="edge")
+    around = (wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]) / 4
+    return np.rint(pixels + 0.025 * (around - pixels)).astype(np.uint8)
+
+
+CHANGES: Mapping[str, Callable[[Image], Image]] = {
+    "jpeg 95": _jpeg,
+    "gamma 1.02": lambda pixels: _curved(pixels, lambda level: level**1.02),
+    "contrast 0.98": lambda pixels: _curved(pixels, lambda level: 0.5 + 0.98 * (level - 0.5)),
+    "softened": _softened,
+}
+"""Changes that are planted in a draw: each is one that a vendor may make without a word."""
+
+
+def sensitivity(draws: Sequence[Image], sent: Image) -> float:
+    """How far the planted changes move a picture's features, by the spread of its own draws, worst change first.
+
+    The value is the least over the changes of the largest shift of a feature, in standard deviations of the draws; of a
+    single draw, of unknown spread, in grey levels.
+
+    Parameters
+    ----------
+    draws
+        (k h, k w, 3) uint8 each, at least one.
+    sent
+        (h, w, 3) uint8.
+    """
+    return float(min(np.abs(shift).max() for shift in _shifts(draws, sent).values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """The `feature` that a planted `change` moves most in the median canary, and by how much: standard deviations."""
+
+    change: str
+    feature: str
+    shift: float
+
+
+def planted(canaries: Sequence[tuple[Sequence[Image], Image]]) -> list[Planted]:
+    """What each of `CHANGES` does to canaries.
+
+    Parameters
+    ----------
+    canaries
+        The draws of each, (k h, k w, 3) uint8, at least two, and what was sent, (h, w, 3) uint8; at least one canary.
+        Draws that it was chosen by lie too close together.
+    """
+    shifts, found = [_shifts(draws, sent) for draws, sent in canaries], []
+    for change in CHANGES:
+        moved = np.median([each[change] for each in shifts], axis=0)
+        most = int(np.abs(moved).argmax())
+        found.append(Planted(change, FEATURES[most], float(moved[most])))
+    return found
+
+
+def _shifts(draws: Sequence[Image], sent: Image) -> dict[str, NDArray[np.float64]]:
+    """Change → how far it moves each feature of the first draw, in standard deviations of the draws."""
+    measured = np.array([[features(draw, sent)[name] for name in FEATURES] for draw in draws])
+    # One draw has no spread, so its shifts are in grey levels.
+    spread = np.ones(len(FEATURES)) if len(draws) < 2 else np.maximum(measured.std(axis=0, ddof=1), _LEAST_SPREAD)
+    return {
+        name: (np.array(list(features(change(draws[0]), sent).values())) - measured[0]) / spread
+        for name, change in CHANGES.items()
+    }
+
+
+# What one visit draws, and the tasks that say so to the sampler.
+
+REPEATS = 6
+"""Times that one request is asked to see whether the vendor repeats itself."""
+
+_MOST_CALIBRATED = 32
+
+FIRST_INDEX = 4096
+"""Draws of visits are numbered from here on: no procedure has so many draws, so that none is taken for its own."""
+
+_NUMBERS = 2**31
+
+
+def planned_draws(setup: Setup, watch: Watched, canaries: Sequence[Canary], visits: Sequence[Visit]) -> list[WatchDraw]:
+    """The draws of the visit that follows `visits`.
+
+    The first one also draws what later pixels are compared with, where the calibration has not, and a request is
+    repeated until it is known whether the vendor repeats itself. Numbers of draws begin at random, so that a watch
+    whose file was lost never takes old draws in the ledger for new ones.
+    """
+    # Past every draw of a procedure, and at random: a lost watch file must not meet its old draws in the ledger.
+    numbers = itertools.count(FIRST_INDEX + secrets.randbelow(_NUMBERS))
+    seeds = setup.adapter.capabilities.seed_range
+
+    def new(canary: Canary, purpose: Purpose) -> WatchDraw:
+        index = next(numbers)
+        return WatchDraw(canary.position, purpose, index, setup.procedure.seed(canary.upload, index, seeds))
+
+    def repeat(of: WatchDraw) -> WatchDraw:
+        return WatchDraw(of.canary, "repeat", next(numbers), of.seed)
+
+    draws: list[WatchDraw] = []
+    if not visits:
+        for canary in canaries:
+            calibrated = list(_calibrated(setup, canary)) if watch.first_draws_calibrated else []
+            draws += calibrated or [new(canary, "reference")]
+    if watch.repeats_itself is None:
+        references = [draw for draw in [*(visits[0].draws if visits else ()), *draws] if draw.known]
+        # Draws of the calibration tell already whether a vendor without seeds repeats itself.
+        told_by_references = not visits and len(calibrated_draws(references)) >= 2 * len(canaries)
+        if setup.adapter.capabilities.seedable or not told_by_references:
+            # New ones alone, so that a vendor which changed since its calibration is still known to repeat itself.
+            draws += [repeat(references[0]) for _ in range(REPEATS)]
+    elif watch.repeats_itself and setup.adapter.capabilities.seedable:
+        # A canary after the other, so that each is repeated now and then.
+        canary = canaries[len(visits) % len(canaries)]
+        draws.append(repeat(next(draw for draw in visits[0].draws if draw.canary == canary.position)))
+    return [*draws, *(new(canary, "fresh") for canary in canaries)]
+
+
+def calibrated_draws(draws: Sequence[WatchDraw]) -> list[WatchDraw]:
+    """Those of a visit's draws that are the calibration's own, and stored."""
+    return [draw for draw in draws if draw.known and draw.index < FIRST_INDEX]
+
+
+def draws_to_choose_by(setup: Setup) -> int:
+    """How many of a calibration's draws of a picture are looked at to choose canaries: half of them, at least one.
+
+    Under a perturbation it is the first, since no other is an answer to the same upload.
+    """
+    # Half of the draws choose canaries; the other half, which did not choose, measure them fairly.
+    return 1 if setup.perturbation is not None else max(1, min(setup.procedure.draws, _MOST_CALIBRATED) // 2)
+
+
+def _calibrated(setup: Setup, canary: Canary) -> Iterator[WatchDraw]:
+    """The calibration's own draws of the canary."""
+    chosen = draws_to_choose_by(setup)
+    for index in range(1 if setup.perturbation is not None else min(setup.procedure.draws, _MOST_CALIBRATED)):
+        seed = setup.procedure.seed(canary.upload, index, setup.adapter.capabilities.seed_range)
+        yield WatchDraw(canary.position, "chosen" if index < chosen else "reference", index, seed)
+
+
+def task_of(canary: Canary, draw: WatchDraw) -> Task:
+    """What the sampler is asked for."""
+    upload = Upload(canary.name, canary.upload, canary.png, canary.width, canary.height)
+    return Task(upload, draw.index, draw.seed)
+
 
 CANDIDATES = 64
 """Photographs whose stored draws are looked at."""

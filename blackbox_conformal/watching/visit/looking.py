@@ -1,10 +1,12 @@
 """Draws the canaries of one visit, and measures each answer as it comes."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import exp, floor, log
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blackbox_conformal.drawing.sampler import Sampler
 from blackbox_conformal.drawing.task import Outcome, Task
@@ -17,14 +19,120 @@ from blackbox_conformal.study.stages.draws import drawn_picture, output_check
 from blackbox_conformal.study.stages.uploads import sent_pixels
 from blackbox_conformal.support.text import counted
 from blackbox_conformal.support.types import Image
-from blackbox_conformal.watching.change_point import log_wealth
 from blackbox_conformal.watching.features import FEATURES, features
-from blackbox_conformal.watching.level import Level
-from blackbox_conformal.watching.pixels import IN_A_ROW, LEAST_BIT, MOST_ODD, ODD, Difference, is_changed, to_ask_again
-from blackbox_conformal.watching.ranks import tie_of, visit_p_values
-from blackbox_conformal.watching.records import Canary, Visit, WatchDraw, Watched
-from blackbox_conformal.watching.visit.planned_draws import calibrated_draws, task_of
-from blackbox_conformal.watching.watch_findings import Finding
+from blackbox_conformal.watching.level import Level, tie_of, visit_p_values
+from blackbox_conformal.watching.records import Canary, Finding, Visit, WatchDraw, Watched
+from blackbox_conformal.watching.visit.canaries import calibrated_draws, task_of
+
+# Evidence that a vendor changed, from one p-value a visit: bets on each visit that a change may have come with.
+
+HAZARD = 0.01
+"""The share of the waiting capital that begins to bet with each visit: one change in a hundred visits is bet on."""
+
+DOUBT = 0.1
+"""The share of a bet that is kept back, so that a visit which does not look changed costs nine tenths of it at most."""
+
+
+def log_wealth(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, k): logarithm of the whole capital of each of k martingales after each of n visits.
+
+    Parameters
+    ----------
+    p_values
+        (n, k), each in [0, 1]; those of a column are independent and uniform while nothing has changed.
+    """
+    visits, many = p_values.shape
+    begun, waiting = np.empty((visits, 2, many)), 0.0
+    found = np.empty(p_values.shape)
+    for visit, p_value in enumerate(p_values):
+        # Half of each new part bets on small p-values and half on large ones, as a change may go either way.
+        begun[visit] = waiting + math.log(HAZARD / 2)
+        # What has begun to bet waits no longer.
+        waiting += math.log1p(-HAZARD)
+        # The j-th visit since a change is among the first j of all, so its p-value lies in this share of the range.
+        stretch = (np.arange(visit + 1, 0, -1) / (visit + 1))[:, None, None]
+        # Either the smallest or the largest p-values.
+        inside = np.stack([p_value, 1 - p_value]) <= stretch
+        # A part of each bet is kept back, so that one visit that does not look changed does not ruin it.
+        begun[: visit + 1] += np.log(DOUBT + (1 - DOUBT) * inside / stretch)
+        # Logarithms, so that nothing overflows in years of visits.
+        found[visit] = np.logaddexp(waiting, np.logaddexp.reduce(begun[: visit + 1], axis=(0, 1)))
+    return found
+
+
+# Answers to equal requests beside each other: whether the pictures differ by more than rounding, and what that says.
+
+LEAST_BIT = 1
+"""Grey levels. Another graphics card, or another version of a library, rounds some pixels to the level beside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two pictures beside each other.
+
+    Attributes
+    ----------
+    largest
+        The largest difference of a channel, 0 to 255.
+    share
+        Of the pixels that differ, 0 to 1.
+    """
+
+    largest: int
+    share: float
+
+    @classmethod
+    def between(cls, before: Image, now: Image) -> "Difference":
+        """The difference of two pictures, (H, W, 3) uint8; as large as can be where their sizes differ."""
+        # A picture of another size differs everywhere.
+        if before.shape != now.shape:
+            return cls(255, 1.0)
+        apart = np.abs(before.astype(np.int16) - now).max(axis=2)
+        return cls(int(apart.max()), float((apart > 0).mean()))
+
+    @property
+    def is_change(self) -> bool:
+        """Whether it is more than rounding."""
+        return self.largest > LEAST_BIT
+
+    @property
+    def words(self) -> str:
+        """How far the pictures are apart."""
+        if not self.largest:
+            return "equal"
+        return f"{100 * self.share:.3g} % of the pixels differ, by at most {self.largest} of 255"
+
+
+IN_A_ROW = 5
+"""Other answers to one request, and none like the reference, that are a change. Where a share of requests meets another
+machine, each by itself, it is that share to the fifth power: one in ten billion of 1 %."""
+
+MOST_ODD = 0.05
+"""The share of other answers above which a vendor is not one that repeats itself any more; its canaries bet then."""
+
+ODD = "difference"
+"""The name under which the largest difference of a repeated answer is kept beside its features, 0 to 255."""
+
+
+def to_ask_again(found: Mapping[int, Sequence[Difference]]) -> int | None:
+    """The canary whose request must be asked again before its vendor is called changed; None where there is none.
+
+    Parameters
+    ----------
+    found
+        Canary → the answers to its request at this visit, beside its reference.
+    """
+    others = {canary: own for canary, own in found.items() if all(each.is_change for each in own)}
+    if not others or is_changed(found):
+        return None
+    # The largest difference first: it settles soonest whether the vendor changed.
+    return max(others, key=lambda canary: max(each.largest for each in others[canary]))
+
+
+def is_changed(found: Mapping[int, Sequence[Difference]]) -> bool:
+    """Whether a request got other answers alone, and so often that the vendor is another one."""
+    return any(len(own) >= IN_A_ROW and all(each.is_change for each in own) for own in found.values())
+
 
 # The martingales of a watch: from the features of all visits so far to p-values and wealth.
 

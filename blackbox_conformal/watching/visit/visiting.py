@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Unpack
@@ -24,14 +24,19 @@ from blackbox_conformal.study.spending import spending_on
 from blackbox_conformal.study.stages.prepare import Prepared
 from blackbox_conformal.study.stages.settings import Setup, set_up_as
 from blackbox_conformal.study.stages.uploads import sent_pixels
-from blackbox_conformal.support.text import dollars
+from blackbox_conformal.support.text import dollars, printable
 from blackbox_conformal.vendor.adapter import Adapter
 from blackbox_conformal.watching.concluding import Conclusion, conclude, current_state
-from blackbox_conformal.watching.identity import Declared, compare
 from blackbox_conformal.watching.level import LEVEL, Level
 from blackbox_conformal.watching.live_file import live_evidence, live_findings
-from blackbox_conformal.watching.records import Canary, FreshMeasurement, Visit, WatchDraw, Watched
-from blackbox_conformal.watching.visit.canaries import choose_canaries
+from blackbox_conformal.watching.records import Canary, Finding, FreshMeasurement, Visit, WatchDraw, Watched
+from blackbox_conformal.watching.visit.canaries import (
+    FIRST_INDEX,
+    calibrated_draws,
+    choose_canaries,
+    planned_draws,
+    task_of,
+)
 from blackbox_conformal.watching.visit.fresh_photographs import Reserve, harm_finding, next_photographs
 from blackbox_conformal.watching.visit.looking import (
     AGAIN,
@@ -42,12 +47,82 @@ from blackbox_conformal.watching.visit.looking import (
     sampler_of,
 )
 from blackbox_conformal.watching.visit.outlook import VisitOutlook, look_ahead
-from blackbox_conformal.watching.visit.planned_draws import FIRST_INDEX, calibrated_draws, planned_draws, task_of
 from blackbox_conformal.watching.visit.visit_documents import VisitRequest as VisitRequest
 from blackbox_conformal.watching.visit.visit_documents import VisitResult as VisitResult
 from blackbox_conformal.watching.visit.visit_documents import last_result, refuse_unsigned_visit
 from blackbox_conformal.watching.watch_file import WatchFile, watch_path
-from blackbox_conformal.watching.watch_findings import Finding
+
+# What a vendor says of itself with an answer (model, format, size, price) beside what it said with earlier ones.
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What came with one answer.
+
+    Attributes
+    ----------
+    model
+        As the vendor calls the model that answered; None where it names none.
+    format
+        Of the file, such as ``PNG``.
+    magnification
+        Width and height of the answer by those of what was sent.
+    cost_usd
+        What the draw is booked at.
+    """
+
+    model: str | None
+    format: str
+    magnification: tuple[float, float]
+    cost_usd: Decimal
+
+
+def compare(before: Sequence[Declared], now: Sequence[Declared], models: Collection[str]) -> Finding:
+    """Whether the answers `now` declare what those `before` did.
+
+    Parameters
+    ----------
+    before
+        The draws that are known: the calibration's, or those of the first visit.
+    models
+        What the vendor called the models that were calibrated; empty where it named none.
+    """
+    if not now:
+        return Finding("identity", "cannot tell", "no answer came that could be looked at")
+    known = set(models) | {each.model for each in before if each.model}
+    named = {each.model for each in now if each.model}
+    changes = []
+    if known and named - known:
+        changes.append(f"the model is {_words(named - known)}, and was {_words(known)}")
+    for what, old, new in (
+        ("files are", {each.format for each in before}, {each.format for each in now}),
+        ("sizes are", _sizes(before), _sizes(now)),
+    ):
+        # A side that says nothing is not a side that changed.
+        if old and new - old:
+            changes.append(f"{what} {_words(new - old)}, and were {_words(old)}")
+    if changes:
+        return Finding("identity", "changed", "; ".join(changes))
+    notes = []
+    if known and not named:
+        notes.append(f"the vendor names no model any more, and named {_words(known)}")
+    # The dearest of both, since a bill that differs shows another product.
+    highest, price = (max((each.cost_usd for each in answers), default=Decimal(0)) for answers in (before, now))
+    if before and price != highest:
+        notes.append(f"a draw costs {dollars(price)}, and cost {dollars(highest)}")
+    if notes:
+        return Finding("identity", "note", "; ".join(notes))
+    model = _words(named) if named else "no model is named"
+    return Finding("identity", "same", f"{model}, {_words({each.format for each in now})}, {_words(_sizes(now))}")
+
+
+def _sizes(answers: Sequence[Declared]) -> set[str]:
+    return {"×" + " by ×".join(dict.fromkeys(f"{side:.3g}" for side in each.magnification)) for each in answers}
+
+
+def _words(names: Collection[str | None]) -> str:
+    return " or ".join(printable(name) for name in sorted(filter(None, names)))
+
 
 CANARIES = 8
 """Pictures that are sent at every visit."""
