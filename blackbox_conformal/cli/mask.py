@@ -411,6 +411,9 @@ class _Delivery:
             screen.next(*next_steps.report_on(run, options.calibration))
             audit = ("audit", "other-photographs", options.calibration)
             promised = ("--alpha", str(options.alpha), *next_steps.typed("guarantee", "group", "run"))
+            # Of a cascade the threshold of one vendor is audited after the other.
+            end = self.request.calibration.procedure.ends_at(0)
+            promised += () if end is None else ("--group", end)
             screen.next(*next_steps.with_calibration(*audit, self.batch.setup.adapter, options), *promised)
         lost = [(str(self.batch.paths[place]), str(error)) for place, error in sorted(self.batch.failed.items())]
         outside = sum(entry["status"] == "outside-calibration" for entry in self.entries.values())
