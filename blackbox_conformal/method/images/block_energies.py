@@ -4,6 +4,7 @@ The energy of a band of frequencies in the flattest blocks is noise, in the busi
 JPEG takes the finest bands from most blocks.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.errors import ImageError
 from blackbox_conformal.method.images.jpeg_traces import coefficients, unclipped
+from blackbox_conformal.method.images.picture import luma_of
+from blackbox_conformal.method.kernels.elementary import logarithm, product
 from blackbox_conformal.support.types import Image
 
 BANDS = ((1, 1), (2, 2), (3, 4), (5, 7), (8, 14))
@@ -48,40 +51,38 @@ def block_energies(pixels: Image) -> NDArray[np.float64]:
         There are fewer than four whole blocks without a clipped pixel.
     """
     red, green, blue = (pixels[:, :, channel].astype(np.float32) for channel in range(3))
-    usable = unclipped(pixels)
-    luma = coefficients(0.299 * red + 0.587 * green + 0.114 * blue, usable)
-    if len(luma) < _FEWEST_BLOCKS:
+    plane, usable = luma_of(pixels), unclipped(pixels)
+    light = coefficients(plane, usable)
+    if len(light) < _FEWEST_BLOCKS:
         # Clipped everywhere: better all blocks than none.
         usable = np.ones_like(usable)
-        luma = coefficients(0.299 * red + 0.587 * green + 0.114 * blue, usable)
-    if len(luma) < _FEWEST_BLOCKS:
+        light = coefficients(plane, usable)
+    if len(light) < _FEWEST_BLOCKS:
         raise ImageError(f"expected at least 16×16 pixels; got {pixels.shape[1]}×{pixels.shape[0]}. Leave it out")
-    bright = _bands(luma**2)
+    bright = _bands(light**2)
     colour = _bands((coefficients(red - green, usable) ** 2 + coefficients(blue - green, usable) ** 2) / 2)
     levels = [np.quantile(band, QUANTILES, axis=0).T.ravel() for band in (bright, colour)]
     return np.concatenate(
-        [*levels, _spectra(luma**2, bright), [_with_light(luma[:, 0, 0], bright[:, 2:].mean(axis=1))]]
+        [*levels, _spectra(light**2, bright), [_with_light(light[:, 0, 0], bright[:, 2:].mean(axis=1))]]
     )
 
 
 def _bands(squares: NDArray[Any]) -> NDArray[np.float64]:
     """(blocks, bands): logarithms of the mean over each band's coefficients."""
     means = [squares[:, (first <= _FREQUENCY) & (last >= _FREQUENCY)].mean(axis=1) for first, last in BANDS]
-    logarithms: NDArray[np.float64] = np.log2(np.stack(means, axis=1).astype(np.float64) + _LEAST)
-    return logarithms
+    return _log2(np.stack(means, axis=1))
 
 
 def _spectra(squares: NDArray[Any], energies: NDArray[np.float64]) -> NDArray[np.float64]:
     """(55,): base-2 logarithms, for each sum of frequencies; see `block_energies`."""
     sums = np.minimum(_FREQUENCY.ravel(), _FINEST)
     chosen = np.equal.outer(sums, np.arange(1, _FINEST + 1)).astype(squares.dtype)
-    means = squares.reshape(len(squares), -1) @ (chosen / chosen.sum(axis=0))
+    means = product(squares.reshape(len(squares), -1), chosen / chosen.sum(axis=0))
     spectra = [np.quantile(means, QUANTILES[0], axis=0)]
     for bands, one_in in FLATTEST:
         order = np.argsort(energies[:, :bands].mean(axis=1), kind="stable")
         spectra.append(means[order[: max(_FEWEST_BLOCKS, len(order) // one_in)]].mean(axis=0))
-    logarithms: NDArray[np.float64] = np.log2(np.concatenate(spectra).astype(np.float64) + _LEAST)
-    return logarithms
+    return _log2(np.concatenate(spectra))
 
 
 def _with_light(means: NDArray[np.float32], energies: NDArray[np.float64]) -> float:
@@ -90,3 +91,7 @@ def _with_light(means: NDArray[np.float32], energies: NDArray[np.float64]) -> fl
     if not bright.any():
         return 0.0
     return float(np.quantile(energies[bright], 0.25) - np.quantile(energies[~bright], 0.25))
+
+
+def _log2(squares: NDArray[Any]) -> NDArray[np.float64]:
+    return logarithm(squares.astype(np.float64) + _LEAST) / math.log(2)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import JpegImagePlugin
 
 from blackbox_conformal.errors import ImageError
-from blackbox_conformal.method.images.picture import Picture
+from blackbox_conformal.method.images.picture import Picture, luma_of
+from blackbox_conformal.method.kernels.elementary import exponential, logarithm, product
 from blackbox_conformal.support.types import Image
 
 Table = NDArray[np.int64]
@@ -107,7 +108,7 @@ def trace_of_file(content: bytes) -> JpegTrace:
         raise ImageError("expected a JPEG file with its quantisation tables; it has none. Convert it to PNG")
     table = np.array(tables[number]).reshape(8, 8)
     # By ratios: a step of 2 for 1 is as far off as one of 20 for 10.
-    distance = np.abs(np.log(_tables() / np.maximum(table, 1))).sum(axis=(1, 2))
+    distance = np.abs(logarithm(_tables() / np.maximum(table, 1))).sum(axis=(1, 2))
     best = int(distance.argmin())
     return JpegTrace(QUALITIES[best], sampling, exact=bool(distance[best] == 0))
 
@@ -119,19 +120,19 @@ def trace_of_pixels(pixels: Image) -> JpegTrace | None:
     the distances of the coefficients from multiples of its steps (Fan & de Queiroz 2003). Qualities above 97 leave no
     trace: their steps are no larger than the rounding of pixels.
     """
-    luma, usable = _luma(pixels)
-    quality = _likeliest(coefficients(luma, usable))
+    plane, usable = _luma(pixels)
+    quality = _likeliest(coefficients(plane, usable))
     if quality is not None:
         return JpegTrace(quality)
-    grid = _grid(luma, usable)
-    quality = _likeliest(coefficients(luma, usable, grid))
+    grid = _grid(plane, usable)
+    quality = _likeliest(coefficients(plane, usable, grid))
     return None if quality is None else JpegTrace(quality, grid=grid)
 
 
 def would_tell(pixels: Image) -> bool:
     """Whether (H, W, 3) uint8 pixels have so much detail that a compression would show: smooth pictures have not."""
-    luma, usable = _luma(pixels)
-    blocks = coefficients(luma, usable, _grid(luma, usable))
+    plane, usable = _luma(pixels)
+    blocks = coefficients(plane, usable, _grid(plane, usable))
     return sum(_values(blocks, row, column).size for row, column in _DETAIL) >= _LEAST_DETAIL
 
 
@@ -164,9 +165,17 @@ def coefficients(
     blocks = _blocks(plane, grid)
     kept = np.flatnonzero(_blocks(usable, grid).all(axis=(1, 2)))
     step = max(1, math.ceil(len(kept) / most))
-    basis = cosines()
-    found: NDArray[np.float32] = basis @ blocks[kept[::step]] @ basis.T
-    return found
+    return transformed(blocks[kept[::step]], cosines())
+
+
+def transformed(blocks: NDArray[np.float32], basis: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``basis @ block @ basis.T`` of each of (blocks, 8, 8)."""
+    count, side = len(blocks), len(basis)
+    for _ in range(2):
+        # Columns first; turned, rows are columns. Rows of the product are as long as can be.
+        turned = product(basis, blocks.transpose(1, 0, 2).reshape(side, count * side))
+        blocks = turned.reshape(side, count, side).transpose(1, 2, 0)
+    return np.ascontiguousarray(blocks)
 
 
 @cache
@@ -185,8 +194,7 @@ def unclipped(pixels: Image) -> NDArray[np.bool_]:
 
 def _luma(pixels: Image) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Luma as JPEG computes it, whole again as it was before its colours were put back; which pixels are unclipped."""
-    luma = np.rint(pixels @ np.array([0.299, 0.587, 0.114], np.float32)) - np.float32(128)
-    return luma.astype(np.float32), unclipped(pixels)
+    return np.rint(luma_of(pixels)) - np.float32(128), unclipped(pixels)
 
 
 def _blocks(plane: NDArray[Any], grid: tuple[int, int]) -> NDArray[Any]:
@@ -206,10 +214,10 @@ def _steps(row: int, column: int) -> tuple[Table, NDArray[np.int64]]:
     return np.unique(_tables()[:, row, column], return_inverse=True)
 
 
-def _grid(luma: NDArray[np.float32], usable: NDArray[np.bool_]) -> tuple[int, int]:
+def _grid(plane: NDArray[np.float32], usable: NDArray[np.bool_]) -> tuple[int, int]:
     """(row, column) of the first block, for the grid in which most coefficients are zero."""
     grids = list(np.ndindex(8, 8))
-    zeros = [_zeros(coefficients(luma, usable, grid, _MOST_OF_A_GRID)) for grid in grids]
+    zeros = [_zeros(coefficients(plane, usable, grid, _MOST_OF_A_GRID)) for grid in grids]
     row, column = grids[int(np.argmax(zeros))]
     return row, column
 
@@ -240,11 +248,11 @@ def _values(blocks: NDArray[np.float32], row: int, column: int) -> NDArray[np.fl
     return values[np.abs(values) > _SMALLEST]
 
 
-def _evidence(values: NDArray[np.float32], steps: Table) -> NDArray[np.float32]:
+def _evidence(values: NDArray[np.float32], steps: Table) -> NDArray[np.float64]:
     """Log-likelihood ratio of `values` being multiples of each step with rounding errors, against being anything."""
     step = steps[:, None].astype(np.float32)
     rest = values - step * np.rint(values / step)
     height = (1 - _STRAY) * (steps[:, None] / (_ROUNDING * math.sqrt(2 * math.pi)))
-    density = height.astype(np.float32) * np.exp(-(rest**2) / (2 * _ROUNDING**2)) + _STRAY
-    found: NDArray[np.float32] = np.log(density).sum(axis=1)
+    density = height * exponential(-(rest**2) / (2 * _ROUNDING**2)) + _STRAY
+    found: NDArray[np.float64] = logarithm(density).sum(axis=1)
     return found

@@ -143,3 +143,10 @@ def decoding(kind: str) -> Iterator[None]:
 def truncated(kind: str, missing: str) -> ImageError:
     """The refusal of a file that ends early, or whose middle is missing."""
     return ImageError(f"expected a whole {kind} file; {missing}. The file is truncated or damaged: get it again")
+
+
+def luma_of(pixels: Image) -> NDArray[np.float32]:
+    """The luma that JPEG computes (ITU-R BT.601) of (H, W, 3) uint8, the same to the bit on every processor."""
+    red, green, blue = (pixels[:, :, channel].astype(np.float32) for channel in range(3))
+    light: NDArray[np.float32] = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
+    return light

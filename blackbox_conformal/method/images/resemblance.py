@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blackbox_conformal.method.images.making_inputs import block_means
+from blackbox_conformal.method.images.picture import luma_of
 from blackbox_conformal.support.types import Image
 
 LEAST_MEAN = 0.25
@@ -63,8 +64,6 @@ _TURNED = (
     "mirrored top to bottom",
     "mirrored and turned right",
 )
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
-
 Plane = NDArray[np.float32]
 
 
@@ -118,14 +117,14 @@ class Sent:
             other = rest is not None and rest > OTHER_REST and self._spread > OTHER_SPREAD
             judged = rest is not None and rest <= SAME_REST
             return Resemblance(None, difference, "another picture" if other else None, judged)
-        answered = [_edges(plane) for plane in _sizes(small @ _LUMINANCE)]
+        answered = [_edges(plane) for plane in _sizes(luma_of(small))]
         correlations = _correlations(self._edges, answered)
         fault = self._fault(answered, correlations)
         return Resemblance(float(np.mean(correlations)), difference, fault, fault is None)
 
     @cached_property
     def _planes(self) -> list[Plane]:
-        plane = self.pixels @ _LUMINANCE
+        plane = luma_of(self.pixels)
         if self._hidden is not None:
             plane[self._hidden] = np.nan
         return _sizes(plane)
@@ -156,7 +155,7 @@ class Sent:
         ours = self._colours
         if min(self.pixels.shape[:2]) < LEAST_SIDE or len(ours) < LEAST_SIDE:
             return None
-        noise = float(self._edges[0].length) / math.sqrt(2 * self._edges[0].shown) / 4
+        noise = self._edges[0].length / math.sqrt(2 * self._edges[0].shown) / 4
         if self._spread <= max(LEAST_SPREAD, LEAST_SIGNAL * noise):
             return None
         theirs = self._shown_colours(small)
@@ -169,7 +168,7 @@ class Sent:
     def _has_edges(self) -> bool:
         if min(self.pixels.shape[:2]) < LEAST_SIDE or self._edges[-1].shown < LEAST_SHOWN:
             return False
-        first, last = (float(edges.length) / math.sqrt(edges.shown) for edges in (self._edges[0], self._edges[-1]))
+        first, last = (edges.length / math.sqrt(edges.shown) for edges in (self._edges[0], self._edges[-1]))
         return last > LEAST_EDGE and last > LEAST_GROWTH * first
 
     def _fault(self, answered: list["_Edges"], correlations: list[float]) -> str | None:
@@ -195,7 +194,7 @@ class _Edges(NamedTuple):
     """
 
     values: Plane
-    length: np.float32
+    length: float
     hidden: NDArray[np.bool_] | None
 
     @property
@@ -215,15 +214,20 @@ def _sizes(plane: Plane) -> list[Plane]:
     return sizes
 
 
+def _dot(first: Plane, second: Plane) -> float:
+    """The sum of products, in an order that does not depend on the processor as that of a library's product does."""
+    return float(np.sum(first * second, dtype=np.float64))
+
+
 def _edges(plane: Plane) -> _Edges:
     """Differences to the right and down, one after the other; NaN where the plane hides something."""
     corner = plane[:-1, :-1]
     values = np.concatenate([(plane[:-1, 1:] - corner).ravel(), (plane[1:, :-1] - corner).ravel()])
     hidden = np.isnan(values)
     if not hidden.any():
-        return _Edges(values, np.sqrt(values @ values), None)
+        return _Edges(values, math.sqrt(_dot(values, values)), None)
     values[hidden] = 0
-    return _Edges(values, np.sqrt(values @ values), hidden)
+    return _Edges(values, math.sqrt(_dot(values, values)), hidden)
 
 
 def _correlations(sent: Iterable[_Edges], answered: list[_Edges]) -> list[float]:
@@ -235,9 +239,9 @@ def _correlations(sent: Iterable[_Edges], answered: list[_Edges]) -> list[float]
         their_length = theirs.length
         if ours.hidden is not None:
             seen = np.where(ours.hidden, np.float32(0), theirs.values)
-            their_length = np.sqrt(seen @ seen)
-        length = float(ours.length * their_length)
-        correlations.append(float(ours.values @ theirs.values) / length if length else 0.0)
+            their_length = math.sqrt(_dot(seen, seen))
+        length = ours.length * their_length
+        correlations.append(_dot(ours.values, theirs.values) / length if length else 0.0)
     return correlations
 
 

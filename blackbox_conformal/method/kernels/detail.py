@@ -4,6 +4,7 @@ With `u` plain, `d` delivered and `y` the truth, `a = d - u` is added and `t = y
 best blend of `u` and `y` explains `b t` of what was added, and leaves `|a - b t|^2`, the energy of what was invented.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -113,15 +114,28 @@ def displacement(changed: Image, plain: Image, sigma: float) -> tuple[float, flo
     _subtract(plain, np.zeros_like(plain), 1, base)
     apart, base = gaussian(apart, sigma, overwrite=True), gaussian(base, sigma, overwrite=True)
     inner = (slice(1, -1), slice(1, -1))
-    slopes = np.stack([(base[2:, 1:-1] - base[:-2, 1:-1]).ravel(), (base[1:-1, 2:] - base[1:-1, :-2]).ravel()]) / 2
-    apart = apart[inner].ravel()
+    down, across = (base[2:, 1:-1] - base[:-2, 1:-1]) / 2, (base[1:-1, 2:] - base[1:-1, :-2]) / 2
+    apart = apart[inner]
     apart -= apart.mean()
-    tensor, along = (slopes @ slopes.T).astype(np.float64), (slopes @ apart).astype(np.float64)
-    # Where all edges run one way, nothing tells how far a picture was moved along them.
-    moved = -np.linalg.pinv(tensor, rcond=1e-3, hermitian=True) @ along
-    if -along @ moved < 0.5 * float(apart @ apart):
+    dd, da, aa, d, a, energy = (
+        float(np.sum(first * second, dtype=np.float64))
+        for first, second in (
+            *((down, down), (down, across), (across, across)),
+            *((down, apart), (across, apart), (apart, apart)),
+        )
+    )
+    # The eigenvalues of the structure tensor. Where all edges run one way, nothing tells how far a picture was moved
+    # along them.
+    middle, half = (dd + aa) / 2, math.sqrt(((dd - aa) / 2) ** 2 + da**2)
+    largest, least = middle + half, middle - half
+    if largest <= 0:
         return 0.0, 0.0
-    return float(moved[0]), float(moved[1])
+    if least > 1e-3 * largest:
+        y, x = (da * a - aa * d) / (largest * least), (da * d - dd * a) / (largest * least)
+    else:
+        scale = -1 / ((largest - least) * largest)
+        y, x = scale * ((dd - least) * d + da * a), scale * (da * d + (aa - least) * a)
+    return (y, x) if -(d * y + a * x) >= 0.5 * energy else (0.0, 0.0)
 
 
 @kernel

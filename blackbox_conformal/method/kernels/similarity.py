@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from blackbox_conformal.method.kernels._border import reflected
 from blackbox_conformal.method.kernels._checks import image_pair
 from blackbox_conformal.method.kernels._jit import kernel
+from blackbox_conformal.method.kernels.elementary import exponential
 from blackbox_conformal.support.types import Image, Map
 
 Plane = NDArray[np.float64]
@@ -94,7 +95,7 @@ def _levels() -> Plane:
 
 @functools.cache
 def _taps() -> Plane:
-    taps = np.exp(-0.5 * (np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1) / SSIM_SIGMA) ** 2)
+    taps = exponential(-0.5 * (np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1) / SSIM_SIGMA) ** 2)
     # Weights that sum to 1, so that every windowed moment is a mean.
     return np.asarray(taps / taps.sum())
 

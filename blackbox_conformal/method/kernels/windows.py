@@ -14,6 +14,7 @@ from blackbox_conformal.errors import MapError, UsageError
 from blackbox_conformal.method.kernels._border import reflected
 from blackbox_conformal.method.kernels._checks import pixel
 from blackbox_conformal.method.kernels._jit import kernel
+from blackbox_conformal.method.kernels.elementary import exponential
 
 # Wide Gaussian means at a cost that does not grow with their width: shrink, average the small map, enlarge.
 
@@ -74,7 +75,7 @@ def _block_taps(variance: float, block: int) -> NDArray[np.float64]:
     places = np.arange(radius + 1)
 
     def taps(spread: float) -> NDArray[np.float64]:
-        side = np.exp(-0.5 * places**2 / spread)
+        side = exponential(-0.5 * places**2 / spread)
         return np.asarray(side / (side[0] + 2 * side[1:].sum()))
 
     # Cutting the tails costs a little variance; widening until it is back converges in a few steps.
@@ -208,7 +209,7 @@ def gaussian(values: Values, sigma: float, *, overwrite: bool = False) -> Values
 def gaussian_taps(sigma: float) -> NDArray[np.float64]:
     """One side of the kernel, from its centre outwards: sampled at whole pixels, both sides together sum to 1."""
     radius = int(TRUNCATE * sigma + 0.5)
-    taps = np.exp(-0.5 * (np.arange(radius + 1) / sigma) ** 2)
+    taps = exponential(-0.5 * (np.arange(radius + 1) / sigma) ** 2)
     return np.asarray(taps / (taps[0] + 2 * taps[1:].sum()))
 
 

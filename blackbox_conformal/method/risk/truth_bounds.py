@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from blackbox_conformal.errors import ImageError, UsageError
 from blackbox_conformal.method.kernels.distance import Planes
+from blackbox_conformal.method.kernels.elementary import product
 from blackbox_conformal.method.risk.resampling import Axis, AxisPass, Step, axis
 from blackbox_conformal.support.types import Image, Map
 
@@ -55,10 +56,10 @@ def farthest_chroma(lab: Planes) -> Map:
 
 
 def _farthest(lab: Planes, patterns: NDArray[np.float64], supports: NDArray[np.float64]) -> Map:
-    largest = np.full(lab.shape[1:], -np.inf, np.float32)
+    largest, flat = np.full(lab.shape[1:], -np.inf, np.float32), lab.reshape(3, -1)
     for signs, support in zip(patterns.astype(np.float32), supports, strict=True):
         # A linear function is largest at a corner of the gamut, whose value the support is.
-        np.maximum(largest, np.float32(support) - np.tensordot(signs, lab, axes=1), out=largest)
+        np.maximum(largest, np.float32(support) - product(signs[None], flat).reshape(largest.shape), out=largest)
     return largest + DISTANCE_ROUNDING
 
 

@@ -6,6 +6,7 @@ import numpy.typing as npt
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.kernels.cells import cell_statistics
 from blackbox_conformal.method.kernels.distance import lab_l1, lab_planes, rgb_l1
+from blackbox_conformal.method.kernels.elementary import logarithm
 from blackbox_conformal.method.scores.score import Context
 from blackbox_conformal.support.types import Image, Map
 
@@ -57,7 +58,7 @@ def features(context: Context, low: Image) -> Features:
     for plane, name in zip(out, NAMES, strict=True):
         if name in FLOORS:
             # Errors and gaps grow by factors; the floor keeps the logarithm finite where there are none.
-            np.log(found[name] + np.float32(FLOORS[name]), out=plane)
+            plane[:] = logarithm(found[name] + np.float32(FLOORS[name]))
         else:
             plane[:] = found[name]
     return out

@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from blackbox_conformal.errors import BlackboxConformalError, UsageError
 from blackbox_conformal.method.images.calibration_images import KnownPhotograph
 from blackbox_conformal.method.kernels.cells import MAX_SCALE
+from blackbox_conformal.method.kernels.elementary import exponential
 from blackbox_conformal.method.scores._learned_features import features
 from blackbox_conformal.method.scores._learned_network import Network, network_in, network_of, own_network
 from blackbox_conformal.method.scores._one_draw import DeliveredAccumulator, input_of
@@ -92,7 +93,7 @@ class LearnedScore(Score):
             raise UsageError(f"{reason}; got scale {context.scale}. Give --score bicubic-gap:sigma=8")
         low = input_of(context, "learned")
         # The network speaks in logarithms; scores are above 0 and keep the order.
-        multipliers = np.exp(self._network.log_multipliers(features(context, low)))
+        multipliers = exponential(self._network.log_multipliers(features(context, low))).astype(np.float32)
         return np.ascontiguousarray(multipliers.repeat(context.scale, axis=0).repeat(context.scale, axis=1))
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from blackbox_conformal.method.images.making_inputs import bicubic_up
 from blackbox_conformal.method.images.reference import reference_digest
 from blackbox_conformal.method.kernels.cells import cell_products
+from blackbox_conformal.method.kernels.elementary import exponential, logarithm
 from blackbox_conformal.method.kernels.layers import convolved
 from blackbox_conformal.method.kernels.windows import gaussian
 from blackbox_conformal.method.scores.unsupported import Unsupported
@@ -59,7 +60,7 @@ class PredictedInvention(Unsupported):
             hidden = convolved(hidden, weights[layer][:, :, None, None], weights[f"{layer}_bias"], 1)
             if layer != "last":
                 np.maximum(hidden, 0, out=hidden)
-        cells, scale = 1 / (1 + np.exp(-hidden[0])), len(delivered) // len(low)
+        cells, scale = (1 / (1 + exponential(-hidden[0]))).astype(np.float32), len(delivered) // len(low)
         cells *= added / (added + LITTLE - LEAST)
         return np.ascontiguousarray(cells.repeat(scale, axis=0).repeat(scale, axis=1))
 
@@ -97,7 +98,9 @@ def features(delivered: Image, low: Image, free: Image, *, degraded: bool) -> tu
         seen, log = of_window(pixels, smooth[15:])
         found, logs = [*found, *seen], [*logs, log]
     # Whether added detail stands alone in the wider window, and which weights the reference has.
-    return np.stack([*found, logs[0] - logs[1], np.full_like(logs[0], degraded)]), np.exp(logs[0])
+    return np.stack([*found, logs[0] - logs[1], np.full_like(logs[0], degraded)]), exponential(logs[0]).astype(
+        np.float32
+    )
 
 
 def of_window(pixels: list[Map], steps: list[Map]) -> tuple[list[Map], Map]:
@@ -105,8 +108,8 @@ def of_window(pixels: list[Map], steps: list[Map]) -> tuple[list[Map], Map]:
     (part, whole, first), (fine_part, fine_whole, second) = _of_band(*pixels), _of_band(*steps)
     # Steps weigh twice: fine detail tells more.
     both = _logit((part + 2 * fine_part) / (whole + 2 * fine_whole + LEAST))
-    log = np.log(whole + LEAST)
-    return [*first, *second, both, np.log(fine_whole + LEAST) - log], log
+    log = _log(whole + LEAST)
+    return [*first, *second, both, _log(fine_whole + LEAST) - log], log
 
 
 def _of_band(aa: Map, ar: Map, au: Map, rr: Map, ru: Map, uu: Map) -> tuple[Map, Map, list[Map]]:
@@ -119,7 +122,7 @@ def _of_band(aa: Map, ar: Map, au: Map, rr: Map, ru: Map, uu: Map) -> tuple[Map,
     # What the best combination of reference and plain enlargement leaves.
     joint = np.divide(by_r**2 + by_u**2 - 2 * by_r * by_u * of_both, np.maximum(1 - of_both**2, np.float32(0.02)))
     rest = _logit(1 - np.clip(joint, 0, 1))
-    return part, aa, [_logit(part / a), rest, by_r, by_u, of_both, np.log(r / a), np.log(u / a)]
+    return part, aa, [_logit(part / a), rest, by_r, by_u, of_both, _log(r / a), _log(u / a)]
 
 
 def _correlation(product: Map, first: Map, second: Map) -> Map:
@@ -129,8 +132,11 @@ def _correlation(product: Map, first: Map, second: Map) -> Map:
 
 def _logit(share: Map) -> Map:
     small = np.float32(0.01)
-    found: Map = np.log((share + small) / (1 + small - share))
-    return found
+    return _log((share + small) / (1 + small - share))
+
+
+def _log(values: Map) -> Map:
+    return logarithm(values).astype(np.float32)
 
 
 PLUGIN = PredictedInvention

@@ -8,10 +8,12 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
+from blackbox_conformal.method.kernels.elementary import exponential, logarithm
 from blackbox_conformal.method.scores._pair import PairedScore
 from blackbox_conformal.support.types import Map
 
 _STRIP_ROWS = 64
+_LEAST = np.finfo(np.float32).smallest_subnormal
 
 
 class Weighted(PairedScore):
@@ -36,9 +38,11 @@ class Weighted(PairedScore):
         # A strip at a time: in float64 whole maps would take four times the memory of the score.
         for top in range(0, first.shape[0], _STRIP_ROWS):
             rows = slice(top, top + _STRIP_ROWS)
-            first[rows] = np.power(first[rows], self.weight, dtype=np.float64) * np.power(
-                second[rows], 1 - self.weight, dtype=np.float64
-            )
+            logs = np.zeros(first[rows].shape)
+            for score, weight in ((first[rows], self.weight), (second[rows], 1 - self.weight)):
+                if weight:
+                    logs += weight * np.where(score > 0, logarithm(np.maximum(score, _LEAST)), -np.inf)
+            first[rows] = np.where(np.isneginf(logs), 0, exponential(logs))
         return first
 
 

@@ -389,11 +389,16 @@ def one_kind(inputs: Measured, simulated: Measured) -> float:
 
 
 def _whitening(spread: Measured) -> Measured:
-    """(k, k) float64: makes measurements of this covariance, (k, k), uncorrelated and of variance 1."""
+    """(k, k) float64: makes measurements of this covariance, (k, k), uncorrelated and of variance 1.
+
+    Of all such matrices it is the symmetric one for measurements of variance 1. Fewer pictures than measurements leave
+    many directions of one variance, which a library chooses by the last bits; the symmetric root does not depend on
+    them.
+    """
     scale = np.sqrt(np.maximum(np.diag(spread), _LEAST_VARIANCE))
     correlation = (1 - _SHRUNK) * spread / np.outer(scale, scale) + _SHRUNK * np.eye(len(scale))
     variances, directions = np.linalg.eigh(correlation)
-    whitening: Measured = directions / scale[:, None] / np.sqrt(variances)
+    whitening: Measured = (directions / np.sqrt(variances)) @ directions.T / scale[:, None]
     return whitening
 
 
