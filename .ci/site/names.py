@@ -20,7 +20,7 @@ PARTS = [
         "method.audits.contamination.Leakage",
         "method.audits.sequential.AuditStop",
     ),
-    *("method.audits.input_shift.Movement", "watching.watch_findings.Finding", "vendor.rates.Rate"),
+    *("method.audits.input_shift.Movement", "watching.records.Finding", "vendor.rates.Rate"),
     *("drawing.estimate.Estimate", "drawing.events.Event", "study.choose.suggesting.NearestChain"),
     *("study.plan.frontier.Frontier", "study.plan.candidates.Scored", "study.choose.comparison.ComparisonRow"),
     *("study.choose.degrading.Degraded", "study.session.session.Unmasked", "support.blocks.Figure"),

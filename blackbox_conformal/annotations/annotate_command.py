@@ -33,7 +33,11 @@ _delivered = shared.option(
 _force = shared.option("--force", is_flag=True, help="Replace what is there.")
 
 
-command = Group("annotate", epilog="Mark pictures with any tool that exports COCO or PNG masks; then import its files.")
+command = Group(
+    "annotate",
+    help="Import, compare, combine and export marks of where pictures differ in meaning.",
+    epilog="Mark pictures with any tool that exports COCO or PNG masks; then import its files.",
+)
 
 
 @command.command("agreement")

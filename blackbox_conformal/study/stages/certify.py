@@ -554,12 +554,18 @@ def _other_signer(named: Signature | None, found: Signature | None) -> list[str]
     return [f"the calibration was signed by {named.signer}, and now {signed}"]
 
 
+_PLACE = re.compile(r"\bvendor \d+ of \d+: ")
+
+
 def _other_vendor(certificate: Certificate, calibration: Calibration) -> list[str]:
     """That the certificate names another model than the calibration, or other seeds than follow from it and the input.
 
     The vendor's range of seeds is taken from the certificate.
     """
-    wrong, known, model = [], set(calibration.vendor_models), certificate.vendor_model
+    # A vendor of a cascade that answered no photograph may answer a new picture, so its place is left out.
+    known = {re.sub(_PLACE, "", each) for each in filter(None, calibration.vendor_models)}
+    model = certificate.vendor_model and re.sub(_PLACE, "", certificate.vendor_model)
+    wrong = []
     # Several models, whose names may have commas, are told in one text.
     if known and model not in (None, *known, ", ".join(sorted(known))) and not set(str(model).split(", ")) <= known:
         wrong.append(f"vendor_model is {model!r}, and the calibration's is {' or '.join(map(repr, sorted(known)))}")
